@@ -1,0 +1,30 @@
+//! `pg_dump`'s archive: the header and the table of contents (TOC), archive versions 1.12 to 1.16.
+//!
+//! The same header and TOC open a custom-format stream (`pg_dump -Fc`) and make up a directory's `toc.dat`.
+//! Format by observation of archives written by `pg_dump` 15 and by the documented history of the format:
+//!
+//! | archive | `pg_dump` | change |
+//! |---|---|---|
+//! | 1.12 | 9.0 | one BLOB entry per large object |
+//! | 1.13 | 10.3, 11 | SEARCHPATH entry |
+//! | 1.14 | 12 to 15 | table access method |
+//! | 1.15 | 16 | compression is one byte naming an algorithm |
+//! | 1.16 | 17, 18 | relation kind, BLOB METADATA, several BLOBS entries |
+//!
+//! * [`read_toc`] reads exactly the header and the TOC, [`write_directory_toc`] writes a `toc.dat`;
+//! * [`order`] is the order in which entries may be restored, also by many workers;
+//! * [`statements`] is the SQL that restoring one entry means.
+
+mod error;
+mod model;
+pub mod order;
+mod read;
+mod roles;
+mod selection;
+pub mod statements;
+mod write;
+
+pub use error::ArchiveError;
+pub use model::{Archive, ArchiveVersion, Compression, CreatedAt, Format, Header, Offset, Section, TocEntry};
+pub use read::{Limits, read_toc, read_toc_with_limits};
+pub use write::{DirectoryCompression, write_directory_toc};

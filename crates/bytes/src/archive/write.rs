@@ -1,0 +1,130 @@
+//! Writing a directory's `toc.dat`.
+
+use super::model::{Archive, ArchiveVersion, Compression, TocEntry};
+
+/// How the data files beside `toc.dat` are compressed. Readers look at each file's suffix; this only fills
+/// the header's field, in the form that the archive's version has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DirectoryCompression {
+    /// What the header said (carried over between the two forms where the versions differ).
+    AsInHeader,
+    /// Plain files.
+    None,
+    /// gzip at a level; -1 is zlib's default.
+    Gzip(i32),
+    /// lz4 (readers from 16 on).
+    Lz4,
+    /// zstd (readers from 16 on).
+    Zstd,
+}
+
+/// The bytes of a `toc.dat` for a directory archive: format byte 3, the version of the header, data offsets
+/// of a custom archive dropped, and the file names that `file_name` gives (`None`: no file).
+///
+/// Up to archive version 1.14 the header knows gzip only: lz4 and zstd are then written as level -1, and the
+/// data files must be gzip or plain for `pg_restore` 15 and older.
+pub fn write_directory_toc(
+    archive: &Archive,
+    file_name: &dyn Fn(&TocEntry) -> Option<String>,
+    compression: DirectoryCompression,
+) -> Vec<u8> {
+    let header = &archive.header;
+    let version = header.version;
+    let mut w = Writer { out: Vec::new(), int_size: usize::from(header.int_size.clamp(1, 8)) };
+    w.out.extend_from_slice(b"PGDMP");
+    w.out.extend_from_slice(&[
+        version.major,
+        version.minor,
+        version.rev,
+        header.int_size,
+        header.off_size,
+        3, // a directory's toc.dat calls itself tar
+    ]);
+    if version >= ArchiveVersion::V1_15 {
+        w.out.push(algorithm(compression, header.compression));
+    } else {
+        w.int(level(compression, header.compression));
+    }
+    let t = header.created;
+    for part in [t.second, t.minute, t.hour, t.day, t.month, t.year, t.is_dst] {
+        w.int(part);
+    }
+    w.string(header.dbname.as_deref());
+    w.string(header.server_version.as_deref());
+    w.string(header.dump_version.as_deref());
+    w.int(i32::try_from(archive.entries.len()).unwrap_or(i32::MAX));
+    for entry in &archive.entries {
+        w.entry(entry, version, file_name(entry));
+    }
+    w.out
+}
+
+fn algorithm(asked: DirectoryCompression, header: Compression) -> u8 {
+    match (asked, header) {
+        (DirectoryCompression::AsInHeader, Compression::Algorithm(a)) => a,
+        (DirectoryCompression::AsInHeader, Compression::Level(0)) | (DirectoryCompression::None, _) => 0,
+        (DirectoryCompression::AsInHeader, Compression::Level(_)) | (DirectoryCompression::Gzip(_), _) => 1,
+        (DirectoryCompression::Lz4, _) => 2,
+        (DirectoryCompression::Zstd, _) => 3,
+    }
+}
+
+fn level(asked: DirectoryCompression, header: Compression) -> i32 {
+    match (asked, header) {
+        (DirectoryCompression::AsInHeader, Compression::Level(level)) => level,
+        (DirectoryCompression::AsInHeader, Compression::Algorithm(0)) | (DirectoryCompression::None, _) => 0,
+        (DirectoryCompression::Gzip(level), _) => level,
+        (DirectoryCompression::AsInHeader | DirectoryCompression::Lz4 | DirectoryCompression::Zstd, _) => -1,
+    }
+}
+
+struct Writer {
+    out: Vec<u8>,
+    int_size: usize,
+}
+
+impl Writer {
+    fn int(&mut self, value: i32) {
+        self.out.push(u8::from(value < 0));
+        let magnitude = u64::from(value.unsigned_abs()).to_le_bytes();
+        self.out.extend(magnitude.iter().take(self.int_size));
+    }
+
+    fn string(&mut self, value: Option<&[u8]>) {
+        match value {
+            None => self.int(-1),
+            Some(bytes) => {
+                // Strings come from a reader that limits them far below 2 GiB.
+                let length = i32::try_from(bytes.len()).unwrap_or(i32::MAX);
+                self.int(length);
+                self.out.extend(bytes.iter().take(length as usize));
+            }
+        }
+    }
+
+    fn entry(&mut self, e: &TocEntry, version: ArchiveVersion, file_name: Option<String>) {
+        self.int(e.dump_id);
+        self.int(i32::from(e.had_dumper));
+        self.string(Some(e.table_oid.to_string().as_bytes()));
+        self.string(Some(e.oid.to_string().as_bytes()));
+        self.string(e.tag.as_deref());
+        self.string(e.desc.as_deref());
+        self.int(e.section as i32 + 1);
+        for text in [&e.defn, &e.drop_stmt, &e.copy_stmt, &e.namespace, &e.tablespace] {
+            self.string(text.as_deref());
+        }
+        if version >= ArchiveVersion::V1_14 {
+            self.string(e.table_am.as_deref());
+        }
+        if version >= ArchiveVersion::V1_16 {
+            self.int(e.relkind.unwrap_or(0));
+        }
+        self.string(e.owner.as_deref());
+        self.string(e.with_oids.as_deref());
+        for dependency in &e.dependencies {
+            self.string(Some(dependency.to_string().as_bytes()));
+        }
+        self.string(None);
+        self.string(Some(file_name.unwrap_or_default().as_bytes()));
+    }
+}

@@ -1,0 +1,15 @@
+//! Every byte PostgreSQL writes or says, as pure functions.
+//!
+//! Nothing here opens a file, a socket or a clock: bytes come in, values come out, and the other way round.
+//! Every reader takes its input from a file, a server or a network, so every reader is bounded and answers
+//! damaged input with a typed error, never with a panic.
+//!
+//! * [`archive`]: `pg_dump`'s archive (header and table of contents), and what `pg_restore` makes of it;
+//! * [`copy_text`]: rows and fields of `COPY` in text format;
+//! * [`sql`]: quoting, and a tokenizer just deep enough to find statements and role names;
+//! * [`version`]: server version numbers.
+
+pub mod archive;
+pub mod copy_text;
+pub mod sql;
+pub mod version;

@@ -1,0 +1,8 @@
+//! The program against real servers: round trips, PostgreSQL's traps, and bad input.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bad_input;
+mod locks;
+mod round_trip;
+mod support;
+mod traps;

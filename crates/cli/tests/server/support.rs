@@ -1,0 +1,163 @@
+//! Runs the program as a user would, with a repository and a configuration folder of the test's own.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use pgark_testkit::Cluster;
+use tempfile::TempDir;
+
+/// A repository without encryption, and everything that a run of the program touches.
+pub struct Desk {
+    folder: TempDir,
+    secret: Vec<String>,
+}
+
+impl Desk {
+    /// A new repository that anybody may read.
+    pub fn plain() -> Desk {
+        let desk = Desk { folder: TempDir::new().unwrap(), secret: Vec::new() };
+        desk.ok(&["init", "--no-encryption"]);
+        desk
+    }
+
+    /// A new repository under a passphrase.
+    pub fn with_passphrase() -> Desk {
+        let mut desk = Desk { folder: TempDir::new().unwrap(), secret: Vec::new() };
+        let file = desk.path("passphrase");
+        std::fs::write(&file, "correct horse battery staple 42\n").unwrap();
+        desk.secret = vec!["--passphrase-file".into(), file.display().to_string()];
+        desk.ok(&["init", "--passphrase-file", &file.display().to_string()]);
+        desk
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn repo(&self) -> PathBuf {
+        self.path("repo")
+    }
+
+    /// The program with this desk's repository and folders, and none of the caller's environment for PostgreSQL.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgark"));
+        command.env_clear();
+        for name in ["PATH", "LD_LIBRARY_PATH"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+            .env("HOME", self.folder.path())
+            .env("XDG_CONFIG_HOME", self.path("config"))
+            .env("XDG_CACHE_HOME", self.path("cache"))
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env("PGARK_REPO", self.repo())
+            .args(args);
+        if !matches!(args.first(), Some(&"init")) {
+            command.args(&self.secret);
+        }
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs to success and returns standard output.
+    #[track_caller]
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "pgark {args:?}: {}\n{}", output.status, text(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs to the expected failure and returns what it said.
+    #[track_caller]
+    pub fn fails(&self, code: i32, args: &[&str]) -> String {
+        let output = self.run(args);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "pgark {args:?} said: {said}");
+        said
+    }
+
+    #[track_caller]
+    pub fn backup(&self, cluster: &Cluster, db: &str) -> String {
+        self.ok(&["backup", "--dbname", &cluster.conninfo(db)]).trim().to_string()
+    }
+
+    #[track_caller]
+    pub fn json(&self, args: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.ok(args)).unwrap()
+    }
+
+    pub fn spawn(&self, args: &[&str]) -> Child {
+        self.command(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A second session of the server, for what happens beside a backup: keeps a psql and writes to it.
+pub struct Session {
+    child: Child,
+}
+
+impl Session {
+    pub fn open(cluster: &Cluster, db: &str) -> Session {
+        let child = cluster
+            .client("psql")
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &cluster.conninfo(db)])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Session { child }
+    }
+
+    /// Sends SQL without waiting for its end.
+    pub fn send(&mut self, sql: &str) {
+        let input = self.child.stdin.as_mut().unwrap();
+        writeln!(input, "{sql};").unwrap();
+        input.flush().unwrap();
+    }
+
+    /// Ends the input and waits.
+    pub fn end(mut self) {
+        drop(self.child.stdin.take());
+        self.child.wait().unwrap();
+    }
+}
+
+/// Waits until a query answers `t`, at most half a minute.
+#[track_caller]
+pub fn wait_until(cluster: &Cluster, db: &str, query: &str) {
+    let begun = std::time::Instant::now();
+    while cluster.psql_text(db, query).trim() != "t" {
+        assert!(begun.elapsed().as_secs() < 30, "never true: {query}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+/// Runs a stock program to success.
+#[track_caller]
+pub fn stock(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Every file below a folder.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}

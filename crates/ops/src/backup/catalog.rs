@@ -1,0 +1,204 @@
+//! The catalog as the snapshot sees it, in a few set-based queries.
+
+use std::collections::{BTreeMap, HashMap};
+
+use pgark_bytes::sql::quote_ident;
+use pgark_pg::Connection;
+
+use super::lead::Lead;
+use crate::OpsError;
+use crate::error::Doing;
+
+/// One table that holds data or is locked for its definition.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    pub oid: u32,
+    /// Names in UTF-8, as the lead reads them.
+    pub schema: String,
+    pub name: String,
+    /// `r` or `p` (partitioned: locked, holds no rows).
+    pub kind: char,
+    /// Uses the heap access method, so that ctid ranges mean pages.
+    pub is_heap: bool,
+    /// Pages of the main fork.
+    pub heap_pages: u64,
+    /// Bytes of main fork and TOAST.
+    pub bytes: u64,
+    /// File node and columns; see [`Catalog::fingerprints`].
+    pub fingerprint: String,
+    /// The rows that an extension declares as configuration, if this is such a table: `WHERE …` or nothing.
+    pub extension_condition: Option<String>,
+    readable: bool,
+    in_extension: bool,
+}
+
+impl Table {
+    /// `"schema"."table"` in UTF-8, for the lead.
+    pub(crate) fn quoted_utf8(&self) -> String {
+        format!("{}.{}", quote_ident(&self.schema), quote_ident(&self.name))
+    }
+
+    /// For people.
+    pub(crate) fn display(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+}
+
+/// What the lead read.
+pub(crate) struct Catalog {
+    pub tables: Vec<Table>,
+    pub extensions: BTreeMap<String, String>,
+    /// Settings that differ from the defaults, where the role may see them.
+    pub settings: BTreeMap<String, String>,
+    by_oid: HashMap<u32, usize>,
+}
+
+/// Tables of users: no system schemas, no TOAST, no other session's temporary tables.
+const USER_TABLES: &str = "c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
+     AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'";
+
+impl Catalog {
+    pub(crate) fn read(lead: &mut Lead) -> Result<Catalog, OpsError> {
+        let fingerprints = Self::fingerprints(&mut lead.connection)?;
+        let sql = format!(
+            "SELECT c.oid, n.nspname, c.relname, c.relkind, \
+                    coalesce(am.amname = 'heap', false), \
+                    coalesce(pg_catalog.pg_relation_size(c.oid), 0), \
+                    coalesce(pg_catalog.pg_relation_size(nullif(c.reltoastrelid, 0)), 0), \
+                    pg_catalog.has_table_privilege(c.oid, 'SELECT') \
+                      AND pg_catalog.has_schema_privilege(n.oid, 'USAGE'), \
+                    x.extname IS NOT NULL, x.condition \
+             FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam \
+             LEFT JOIN (SELECT d.objid, e.extname, \
+                               (SELECT coalesce(e.extcondition[i], '') \
+                                FROM pg_catalog.generate_subscripts(e.extconfig, 1) i WHERE e.extconfig[i] = d.objid) AS condition \
+                        FROM pg_catalog.pg_depend d \
+                        JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid \
+                        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0 \
+                          AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e') x \
+                    ON x.objid = c.oid \
+             WHERE {USER_TABLES} ORDER BY c.oid"
+        );
+        let rows = lead.connection.query(&sql, &[]).doing("read the tables from the catalog")?;
+        let doing = "read the tables from the catalog";
+        let page_bytes = 8192;
+        let mut tables = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let oid: u32 = row.parse(0).doing(doing)?;
+            let heap: u64 = row.parse(5).doing(doing)?;
+            let toast: u64 = row.parse(6).doing(doing)?;
+            tables.push(Table {
+                oid,
+                schema: row.str(1).doing(doing)?.to_string(),
+                name: row.str(2).doing(doing)?.to_string(),
+                kind: row.str(3).doing(doing)?.chars().next().unwrap_or('r'),
+                is_heap: row.str(4).doing(doing)? == "t",
+                heap_pages: heap / page_bytes,
+                bytes: heap + toast,
+                fingerprint: fingerprints.get(&oid).cloned().unwrap_or_default(),
+                readable: row.str(7).doing(doing)? == "t",
+                in_extension: row.str(8).doing(doing)? == "t",
+                extension_condition: row.opt_str(9).doing(doing)?.map(str::to_string),
+            });
+        }
+        let by_oid = tables.iter().enumerate().map(|(at, table)| (table.oid, at)).collect();
+        Ok(Catalog {
+            tables,
+            extensions: pairs(
+                &mut lead.connection,
+                "SELECT extname, extversion FROM pg_catalog.pg_extension",
+                "read the extensions",
+            )?,
+            settings: pairs(
+                &mut lead.connection,
+                "SELECT name, setting FROM pg_catalog.pg_settings \
+                 WHERE source IN ('configuration file', 'command line', 'environment variable')",
+                "read the server's settings",
+            )?,
+            by_oid,
+        })
+    }
+
+    /// Per table: file node and columns, as the connection's snapshot sees them. Two views that agree mean that the
+    /// table was neither truncated, rewritten nor altered in between.
+    pub(crate) fn fingerprints(connection: &mut Connection) -> Result<HashMap<u32, String>, OpsError> {
+        let doing = "read the tables' columns";
+        let sql = format!(
+            "SELECT c.oid, c.relfilenode || ' ' || c.relname || ' ' || n.nspname || ' ' || coalesce(a.columns, '') \
+             FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             LEFT JOIN (SELECT attrelid, pg_catalog.md5(pg_catalog.string_agg(attnum::text || ' ' || attname || ' ' \
+                               || atttypid::text || ' ' || atttypmod::text || ' ' || attgenerated::text, ',' ORDER BY attnum)) AS columns \
+                        FROM pg_catalog.pg_attribute WHERE attnum > 0 AND NOT attisdropped GROUP BY attrelid) a \
+                    ON a.attrelid = c.oid \
+             WHERE {USER_TABLES}"
+        );
+        let mut found = HashMap::new();
+        for row in connection.query(&sql, &[]).doing(doing)? {
+            found.insert(row.parse(0).doing(doing)?, row.str(1).doing(doing)?.to_string());
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn table(&self, oid: u32) -> Option<&Table> {
+        self.by_oid.get(&oid).and_then(|at| self.tables.get(*at))
+    }
+
+    /// What pg_dump will read or describe and what we hold still for it: everything but an extension's own tables
+    /// (save its configuration tables) and what we may not read.
+    pub(crate) fn lockable(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().filter(|table| table.readable && table.is_ours())
+    }
+
+    /// Tables that belong into the backup and may not be read.
+    pub(crate) fn unreadable(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().filter(|table| !table.readable && table.is_ours())
+    }
+
+    /// Names every table without the right to read it, before anything is locked (TRAPS 6).
+    pub(crate) fn refuse_unreadable(&self, keep_going: bool) -> Result<(), OpsError> {
+        let names: Vec<String> = self.unreadable().map(Table::display).collect();
+        if names.is_empty() || keep_going {
+            return Ok(());
+        }
+        Err(OpsError::refused(
+            format!("the role has no right to read {}", names.join(", ")),
+            "GRANT SELECT on them (or membership in pg_read_all_data), or back up the rest with --keep-going",
+        ))
+    }
+}
+
+#[cfg(test)]
+impl Table {
+    pub(crate) fn for_tests(heap_pages: u64, bytes: u64) -> Table {
+        Table {
+            oid: 1,
+            schema: "s".into(),
+            name: "t".into(),
+            kind: 'r',
+            is_heap: true,
+            heap_pages,
+            bytes,
+            fingerprint: String::new(),
+            extension_condition: None,
+            readable: true,
+            in_extension: false,
+        }
+    }
+}
+
+impl Table {
+    fn is_ours(&self) -> bool {
+        !self.in_extension || self.extension_condition.is_some()
+    }
+}
+
+fn pairs(connection: &mut Connection, sql: &str, doing: &str) -> Result<BTreeMap<String, String>, OpsError> {
+    let mut found = BTreeMap::new();
+    for row in connection.query(sql, &[]).doing(doing)? {
+        found.insert(row.str(0).doing(doing)?.to_string(), row.opt_str(1).doing(doing)?.unwrap_or_default().to_string());
+    }
+    Ok(found)
+}

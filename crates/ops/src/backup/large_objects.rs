@@ -1,0 +1,190 @@
+//! Large objects: read by `lo_get` under the snapshot, stored as a stream of frames.
+//!
+//! **Frame**: object id (u32), offset (u64), length (u32), all little-endian, then that many bytes. Frames of one object
+//! lie in one part, in rising order of offset, but not always next to each other; every object has at least one frame
+//! (an empty one for an empty object). Holes of sparse objects are zeros.
+
+use pgark_bytes::archive::Archive;
+use pgark_pg::Connection;
+
+use super::lead::Lead;
+use crate::OpsError;
+use crate::error::Doing;
+
+/// Bytes read of each object at first, and per step of those that are longer.
+const STEP: usize = 1 << 20;
+/// Bytes before a frame's content.
+pub(crate) const FRAME_HEAD: usize = 16;
+
+/// The ids of all large objects, in order; none if the archive promises none.
+pub(crate) fn list(lead: &mut Lead, archive: &Archive) -> Result<Vec<u32>, OpsError> {
+    if !archive.entries.iter().any(|entry| entry.kind() == "BLOBS") {
+        return Ok(Vec::new());
+    }
+    let doing = "list the large objects";
+    let rows = lead
+        .connection
+        .query("SELECT oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid", &[])
+        .doing(doing)?;
+    rows.iter().map(|row| row.parse(0).doing(doing)).collect()
+}
+
+/// Reads the objects from `first` to `last`, handing on frames. Returns their number.
+pub(crate) fn copy(
+    connection: &mut Connection,
+    first: u32,
+    last: u32,
+    on_frame: &mut dyn FnMut(&[u8]) -> Result<(), OpsError>,
+) -> Result<u64, OpsError> {
+    let mut objects = 0;
+    let mut longer = Vec::new();
+    let mut frame = Vec::new();
+    let sql = format!(
+        "COPY (SELECT oid, pg_catalog.lo_get(oid, 0, {STEP}) FROM pg_catalog.pg_largeobject_metadata \
+         WHERE oid >= {first} AND oid <= {last} ORDER BY oid) TO STDOUT"
+    );
+    connection.copy_out::<OpsError>(sql.as_bytes(), &mut |data| {
+        for row in data.split_inclusive(|byte| *byte == b'\n') {
+            let (oid, content) = parse_row(row)?;
+            build_frame(&mut frame, oid, 0, content)?;
+            if frame.len() == FRAME_HEAD + STEP {
+                longer.push(oid);
+            }
+            objects += 1;
+            on_frame(&frame)?;
+        }
+        Ok(())
+    })?;
+    for oid in longer {
+        copy_rest(connection, oid, &mut frame, on_frame)?;
+    }
+    Ok(objects)
+}
+
+/// The object beyond its first step.
+fn copy_rest(
+    connection: &mut Connection,
+    oid: u32,
+    frame: &mut Vec<u8>,
+    on_frame: &mut dyn FnMut(&[u8]) -> Result<(), OpsError>,
+) -> Result<(), OpsError> {
+    let mut offset = STEP as u64;
+    loop {
+        let sql = format!("COPY (SELECT {oid}, pg_catalog.lo_get({oid}, {offset}, {STEP})) TO STDOUT");
+        let mut read = 0;
+        connection.copy_out::<OpsError>(sql.as_bytes(), &mut |row| {
+            let (_, content) = parse_row(row)?;
+            build_frame(frame, oid, offset, content)?;
+            read = frame.len() - FRAME_HEAD;
+            if read > 0 { on_frame(frame) } else { Ok(()) }
+        })?;
+        if read < STEP {
+            return Ok(());
+        }
+        offset += read as u64;
+    }
+}
+
+/// `oid TAB \\xHEX NEWLINE`: a bytea's text begins with `\x`, whose backslash COPY doubles.
+fn parse_row(row: &[u8]) -> Result<(u32, &[u8]), OpsError> {
+    let parsed = (|| {
+        let tab = memchr::memchr(b'\t', row)?;
+        let oid = std::str::from_utf8(row.get(..tab)?).ok()?.parse().ok()?;
+        let hex = row.get(tab + 1..)?.strip_prefix(b"\\\\x")?.strip_suffix(b"\n")?;
+        Some((oid, hex))
+    })();
+    parsed.ok_or_else(|| unreadable("a large object"))
+}
+
+fn build_frame(frame: &mut Vec<u8>, oid: u32, offset: u64, hex: &[u8]) -> Result<(), OpsError> {
+    let length = u32::try_from(hex.len() / 2).map_err(|_| unreadable("a large object"))?;
+    frame.clear();
+    frame.extend_from_slice(&oid.to_le_bytes());
+    frame.extend_from_slice(&offset.to_le_bytes());
+    frame.extend_from_slice(&length.to_le_bytes());
+    for pair in hex.chunks_exact(2) {
+        match (digit(pair[0]), digit(pair[1])) {
+            (Some(high), Some(low)) => frame.push(high << 4 | low),
+            _ => return Err(unreadable("a large object's bytes")),
+        }
+    }
+    Ok(())
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    }
+}
+
+fn unreadable(what: &str) -> OpsError {
+    OpsError::refused(format!("the server's answer for {what} cannot be read"), "")
+}
+
+/// One frame read back.
+pub(crate) struct Frame<'a> {
+    pub oid: u32,
+    pub offset: u64,
+    pub bytes: &'a [u8],
+}
+
+/// Takes whole frames from the front of `buffer` and hands them on; what is left of a frame stays.
+pub(crate) fn take_frames(
+    buffer: &mut Vec<u8>,
+    on_frame: &mut dyn FnMut(Frame<'_>) -> Result<(), OpsError>,
+) -> Result<(), OpsError> {
+    let mut at = 0;
+    while let Some((oid, offset, length)) = buffer.get(at..).and_then(head) {
+        let start = at + FRAME_HEAD;
+        let Some(bytes) = buffer.get(start..start + length) else { break };
+        on_frame(Frame { oid, offset, bytes })?;
+        at = start + length;
+    }
+    buffer.drain(..at);
+    Ok(())
+}
+
+fn head(bytes: &[u8]) -> Option<(u32, u64, usize)> {
+    let oid = u32::from_le_bytes(bytes.get(0..4)?.try_into().ok()?);
+    let offset = u64::from_le_bytes(bytes.get(4..12)?.try_into().ok()?);
+    let length = u32::from_le_bytes(bytes.get(12..16)?.try_into().ok()?);
+    Some((oid, offset, usize::try_from(length).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_back_however_they_are_cut() {
+        let mut bytes = Vec::new();
+        let mut frame = Vec::new();
+        for (oid, offset, hex) in [(7u32, 0u64, b"00ff".as_slice()), (8, 0, b""), (7, 1 << 33, b"61")] {
+            build_frame(&mut frame, oid, offset, hex).unwrap();
+            bytes.extend_from_slice(&frame);
+        }
+        for step in 1..=bytes.len() {
+            let (mut buffer, mut seen) = (Vec::new(), Vec::new());
+            for piece in bytes.chunks(step) {
+                buffer.extend_from_slice(piece);
+                take_frames(&mut buffer, &mut |frame| {
+                    seen.push((frame.oid, frame.offset, frame.bytes.to_vec()));
+                    Ok(())
+                })
+                .unwrap();
+            }
+            assert!(buffer.is_empty());
+            assert_eq!(seen, [(7, 0, vec![0, 255]), (8, 0, vec![]), (7, 1 << 33, b"a".to_vec())]);
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_not_one_is_refused() {
+        assert!(parse_row(b"12\t\\\\x00\n").is_ok());
+        for bad in [b"".as_slice(), b"x\t\\\\x00\n", b"12\\\\x00\n", b"12\t\\x00\n", b"12\t\\\\x00"] {
+            assert!(parse_row(bad).is_err());
+        }
+    }
+}

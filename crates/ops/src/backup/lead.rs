@@ -1,0 +1,193 @@
+//! The lead connection: one repeatable-read transaction that exports the snapshot and holds every lock to the end.
+
+use std::time::Duration;
+
+use pgark_pg::{ConnInfo, Connection};
+
+use super::catalog::{Catalog, Table};
+use super::watch::Watch;
+use crate::OpsError;
+use crate::error::Doing;
+
+/// Settings of every connection that reads data, so that the text of a row depends on the row alone
+/// (pg_dump makes the same ones; facts: PostgreSQL's pg_dump, `setup_connection`). Those that a major does not know
+/// are left out by version.
+pub(crate) fn settings(server_version: i32) -> String {
+    let mut sql = String::from(
+        "SET search_path = ''; SET DateStyle = ISO; SET IntervalStyle = postgres; SET extra_float_digits = 3; \
+         SET TimeZone = 'UTC'; SET bytea_output = hex; SET xmloption = content; \
+         SET synchronize_seqscans = off; SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0; \
+         SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning;",
+    );
+    if server_version >= 170_000 {
+        sql.push_str(" SET transaction_timeout = 0; SET restrict_nonsystem_relation_kind = 'view,foreign-table';");
+    }
+    if server_version >= 140_000 {
+        sql.push_str(" SET idle_session_timeout = 0;");
+    }
+    sql
+}
+
+/// Opens a connection whose rows are as `settings` says and whose text is in the database's own encoding.
+pub(crate) fn connect_reader(conninfo: &ConnInfo, encoding: &str, watch: &Watch) -> Result<Connection, OpsError> {
+    let mut connection = Connection::connect(conninfo).doing("connect to the server")?;
+    watch.add(connection.canceller());
+    let sql = settings(connection.server_version());
+    connection.execute(&sql).doing("prepare a connection")?;
+    connection
+        .query("SELECT pg_catalog.set_config('client_encoding', $1, false)", &[Some(encoding)])
+        .doing("choose the database's own encoding")?;
+    Ok(connection)
+}
+
+/// The lead connection and the facts that it read first.
+pub(crate) struct Lead {
+    pub connection: Connection,
+    pub snapshot: String,
+    pub snapshot_time: String,
+    pub database: String,
+    pub encoding: String,
+    pub collate: String,
+    pub ctype: String,
+    pub owner: String,
+    pub system_identifier: String,
+    pub server_version: i32,
+    pub server_version_text: String,
+    pub in_recovery: bool,
+    lock_wait: Duration,
+}
+
+impl Lead {
+    /// Connects, begins the transaction and exports its snapshot.
+    pub(crate) fn connect(conninfo: &ConnInfo, lock_wait: Duration, watch: &Watch) -> Result<Lead, OpsError> {
+        let mut connection = Connection::connect(conninfo).doing("connect to the server")?;
+        watch.add(connection.canceller());
+        let server_version = connection.server_version();
+        if server_version < 130_000 {
+            return Err(OpsError::refused(
+                format!("the server is of version {}, older than 13", server_version / 10_000),
+                "pgark backs up PostgreSQL 13 and newer",
+            ));
+        }
+        connection.execute(&settings(server_version)).doing("prepare the lead connection")?;
+        connection.execute("SET client_encoding = 'UTF8'").doing("prepare the lead connection")?;
+        connection
+            .execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .doing("begin the backup's transaction")?;
+        let rows = connection
+            .query(
+                "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.to_char(pg_catalog.now() AT TIME ZONE 'UTC', \
+                 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), d.datname, pg_catalog.pg_encoding_to_char(d.encoding), \
+                 d.datcollate, d.datctype, pg_catalog.pg_get_userbyid(d.datdba), \
+                 (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
+                 pg_catalog.current_setting('server_version'), pg_catalog.pg_is_in_recovery() \
+                 FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()",
+                &[],
+            )
+            .doing("export the snapshot")?;
+        let row = rows.first().ok_or_else(|| OpsError::refused("the database has no catalog row", ""))?;
+        let text = |i: usize| -> Result<String, OpsError> {
+            Ok(row.str(i).doing("read the database's properties")?.to_string())
+        };
+        Ok(Lead {
+            snapshot: text(0)?,
+            snapshot_time: text(1)?,
+            database: text(2)?,
+            encoding: text(3)?,
+            collate: text(4)?,
+            ctype: text(5)?,
+            owner: text(6)?,
+            system_identifier: text(7)?,
+            server_version_text: text(8)?,
+            in_recovery: text(9)? == "t",
+            server_version,
+            lock_wait,
+            connection,
+        })
+    }
+
+    /// Whether the server's lock table has room for our locks and pg_dump's beside what else goes on.
+    ///
+    /// The table holds about `max_locks_per_transaction * (max_connections + max_prepared_transactions)` locks.
+    pub(crate) fn can_lock_twice(&mut self, tables: usize) -> Result<bool, OpsError> {
+        let rows = self
+            .connection
+            .query(
+                "SELECT pg_catalog.current_setting('max_locks_per_transaction')::bigint * \
+                 (pg_catalog.current_setting('max_connections')::bigint + \
+                  pg_catalog.current_setting('max_prepared_transactions')::bigint) - \
+                 (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks)",
+                &[],
+            )
+            .doing("read the size of the lock table")?;
+        let free: i64 = match rows.first() {
+            Some(row) => row.parse(0).doing("read the size of the lock table")?,
+            None => 0,
+        };
+        // pg_dump also locks what our list leaves out; a quarter stays for everybody else.
+        Ok((tables as i64).saturating_mul(2).saturating_add(200) < free / 4 * 3)
+    }
+
+    /// Locks every table in ACCESS SHARE mode, waiting at most the lock wait timeout.
+    pub(crate) fn lock(&mut self, catalog: &Catalog) -> Result<(), OpsError> {
+        let set = format!("SET lock_timeout = {}", self.lock_wait.as_millis().max(1));
+        self.connection.execute(&set).doing("limit the wait for locks")?;
+        let tables: Vec<&Table> = catalog.lockable().collect();
+        for batch in tables.chunks(500) {
+            let names: Vec<String> = batch.iter().map(|table| format!("ONLY {}", table.quoted_utf8())).collect();
+            let sql = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
+            self.connection.execute(&sql).doing("lock the tables")?;
+        }
+        self.connection.execute("SET lock_timeout = 0").doing("lock the tables")
+    }
+
+    /// From now on the lead reads rows, in the database's own encoding, and waits for no lock longer than asked.
+    pub(crate) fn use_own_encoding(&mut self) -> Result<(), OpsError> {
+        let set = format!("SET lock_timeout = {}", self.lock_wait.as_millis().max(1));
+        self.connection.execute(&set).doing("limit the wait for locks")?;
+        self.connection
+            .query("SELECT pg_catalog.set_config('client_encoding', $1, false)", &[Some(&self.encoding)])
+            .doing("choose the database's own encoding")?;
+        Ok(())
+    }
+
+    /// Ends the transaction; the locks go with it. An error here cannot spoil what was read.
+    pub(crate) fn finish(&mut self) {
+        let _ = self.connection.execute("COMMIT");
+    }
+}
+
+/// After the locks: does every table still look as the snapshot sees it? Asked over a second connection, whose own
+/// snapshot is newer than the locks, so that a TRUNCATE, rewrite or column change in between shows (TRAPS 2).
+pub(crate) fn refuse_stale(catalog: &Catalog, conninfo: &ConnInfo, watch: &Watch) -> Result<(), OpsError> {
+    let mut connection = Connection::connect(conninfo).doing("connect to the server")?;
+    watch.add(connection.canceller());
+    let version = connection.server_version();
+    connection.execute(&settings(version)).doing("prepare a connection")?;
+    connection.execute("SET client_encoding = 'UTF8'").doing("prepare a connection")?;
+    let now = Catalog::fingerprints(&mut connection)?;
+    for table in catalog.lockable() {
+        match now.get(&table.oid) {
+            Some(fingerprint) if *fingerprint == table.fingerprint => {}
+            Some(_) => return Err(stale(format!("{} was rewritten or altered", table.display()))),
+            None => return Err(stale(format!("{} was dropped", table.display()))),
+        }
+    }
+    Ok(())
+}
+
+const STALE_HINT: &str = "the schema changes all the time; run the backup again when it is quieter";
+
+pub(crate) fn stale(what: String) -> OpsError {
+    OpsError::refused(what, STALE_HINT)
+}
+
+/// Whether a new snapshot can cure the error: something was dropped, renamed, truncated or altered between snapshot and
+/// lock, or pg_dump found the same.
+pub(crate) fn is_stale(error: &OpsError) -> bool {
+    match error {
+        OpsError::Refused { hint, .. } => hint == STALE_HINT,
+        // undefined table, column, schema, object; "snapshot does not exist" cannot be cured by waiting, but by a new one.
+        _ => matches!(error.sqlstate(), Some("42P01" | "42703" | "3F000" | "42704" | "55000")),
+    }
+}

@@ -1,0 +1,189 @@
+//! The TOC tap: a throw-away `pg_dump` on our snapshot, of which only header and table of contents are read.
+//!
+//! In a custom archive written to a pipe, header and TOC come first; the data that follows is not wanted. So every
+//! object kind, COPY statement and dependency keeps pg_dump's own meaning, whatever its version. A pg_dump that ends
+//! before its TOC does has failed, and its own words say why.
+
+use std::io::{BufReader, Read};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use pgark_bytes::archive::{self, Archive};
+use pgark_pg::ConnInfo;
+
+use super::catalog::Catalog;
+use super::lead::{Lead, stale};
+use super::watch::Watch;
+use crate::OpsError;
+use crate::tools::Tool;
+
+/// The archive's table of contents, and the pg_dump behind it if that still holds locks.
+pub(crate) struct Tapped {
+    pub archive: Archive,
+    /// The TOC in the directory format, as `cat` and export give it.
+    pub toc: Vec<u8>,
+    pub tool: Tool,
+    holding: Option<Dump>,
+}
+
+/// A running pg_dump; killed and reaped when dropped.
+struct Dump {
+    child: Child,
+    /// Kept open: pg_dump, blocked on a full pipe, keeps its transaction and its locks.
+    _stdout: ChildStdout,
+}
+
+impl Drop for Dump {
+    fn drop(&mut self) {
+        // Both can only fail for a child that is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Tapped {
+    /// Ends pg_dump: its locks are not needed.
+    pub(crate) fn end(mut self) -> Tapped {
+        self.holding = None;
+        self
+    }
+
+    /// Whether pg_dump has ended by itself, and with it its locks.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        match self.holding.as_mut() {
+            Some(dump) => !matches!(dump.child.try_wait(), Ok(None)),
+            None => true,
+        }
+    }
+}
+
+/// Starts pg_dump on the lead's snapshot and reads its table of contents.
+pub(crate) fn run(
+    tool: &Tool,
+    pinned: &ConnInfo,
+    lead: &Lead,
+    catalog: &Catalog,
+    lock_wait: Duration,
+    watch: &Watch,
+) -> Result<Tapped, OpsError> {
+    let mut command = Command::new(&tool.path);
+    command
+        .args(["--format=custom", "--compress=0", "--no-password"])
+        .arg(format!("--snapshot={}", lead.snapshot))
+        .arg(format!("--encoding={}", lead.encoding))
+        .arg(format!("--lock-wait-timeout={}", lock_wait.as_millis().max(1)));
+    for table in catalog.unreadable() {
+        command.arg(format!("--exclude-table={}", pattern(&table.schema, &table.name)));
+    }
+    only_connection_environment(&mut command, pinned);
+    let (mut child, mut stdout, stderr) = start(&mut command, tool)?;
+    let words = listen(stderr);
+    let read = thread::scope(|scope| {
+        let (done, is_done) = mpsc::channel::<()>();
+        let pid = child.id();
+        scope.spawn(move || kill_on_cancel(pid, &is_done, watch));
+        // What the buffer reads beyond the TOC is data that nobody wants.
+        let read = archive::read_toc(&mut BufReader::with_capacity(1 << 16, &mut stdout));
+        drop(done);
+        read
+    });
+    match read {
+        Ok(archive) => {
+            let toc = crate::export::directory_toc(&archive, 0);
+            Ok(Tapped { archive, toc, tool: tool.clone(), holding: Some(Dump { child, _stdout: stdout }) })
+        }
+        Err(source) => {
+            drop(stdout);
+            let _ = child.kill();
+            let _ = child.wait();
+            if watch.is_cancelled() {
+                return Err(OpsError::Cancelled);
+            }
+            let words = words.recv().unwrap_or_default();
+            if words.trim().is_empty() {
+                return Err(OpsError::Archive { of: tool.path.display().to_string(), source });
+            }
+            Err(explain(tool, words.trim()))
+        }
+    }
+}
+
+/// pg_dump's failure in our words where we know better: what a new snapshot can cure is marked as stale.
+fn explain(tool: &Tool, words: &str) -> OpsError {
+    let is_stale = words.contains("does not exist")
+        || words.contains("could not open relation with OID")
+        || words.contains("cache lookup failed")
+        || words.contains("due to lock timeout");
+    if is_stale && !words.contains("connection to server") {
+        return stale(format!("pg_dump found a change of the schema: {words}"));
+    }
+    OpsError::Tool { program: tool.path.display().to_string(), what: words.to_string() }
+}
+
+/// A pattern that matches this one table (pg_dump's patterns are psql's: quoted parts are literal).
+fn pattern(schema: &str, name: &str) -> String {
+    format!("\"{}\".\"{}\"", schema.replace('"', "\"\""), name.replace('"', "\"\""))
+}
+
+/// Every variable that libpq reads (PostgreSQL 18 documentation, section 32.15).
+const LIBPQ_VARIABLES: &[&str] = &[
+    "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGPASSFILE", "PGREQUIREAUTH",
+    "PGCHANNELBINDING", "PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGAPPNAME", "PGSSLMODE", "PGSSLNEGOTIATION",
+    "PGREQUIRESSL", "PGSSLCOMPRESSION", "PGSSLCERT", "PGSSLKEY", "PGSSLCERTMODE", "PGSSLROOTCERT", "PGSSLCRL",
+    "PGSSLCRLDIR", "PGSSLSNI", "PGREQUIREPEER", "PGSSLMINPROTOCOLVERSION", "PGSSLMAXPROTOCOLVERSION",
+    "PGGSSENCMODE", "PGKRBSRVNAME", "PGGSSLIB", "PGGSSDELEGATION", "PGCONNECT_TIMEOUT", "PGCLIENTENCODING",
+    "PGTARGETSESSIONATTRS", "PGLOADBALANCEHOSTS", "PGMINPROTOCOLVERSION", "PGMAXPROTOCOLVERSION", "PGDATESTYLE",
+    "PGTZ", "PGGEQO", "PGSYSCONFDIR", "PGLOCALEDIR",
+];
+
+/// A child gets the connection and nothing else: PGOPTIONS and PGCLIENTENCODING would change the archive (TRAPS 4).
+pub(crate) fn only_connection_environment(command: &mut Command, conninfo: &ConnInfo) {
+    for name in LIBPQ_VARIABLES {
+        command.env_remove(name);
+    }
+    command.envs(conninfo.child_environment());
+    command.env("LC_MESSAGES", "C").env("LANGUAGE", "C").env("PGAPPNAME", "pgark");
+}
+
+fn start(command: &mut Command, tool: &Tool) -> Result<(Child, ChildStdout, ChildStderr), OpsError> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let program = tool.path.display().to_string();
+    let mut child = command
+        .spawn()
+        .map_err(|source| OpsError::Tool { program: program.clone(), what: format!("cannot be started: {source}") })?;
+    match (child.stdout.take(), child.stderr.take()) {
+        (Some(stdout), Some(stderr)) => Ok((child, stdout, stderr)),
+        _ => Err(OpsError::Tool { program, what: "has no output".into() }),
+    }
+}
+
+/// Collects what the child says, at most 64 KiB of it, until it closes its standard error.
+fn listen(stderr: ChildStderr) -> mpsc::Receiver<String> {
+    let (words, heard) = mpsc::channel();
+    thread::spawn(move || {
+        let mut said = Vec::new();
+        let _ = stderr.take(64 * 1024).read_to_end(&mut said);
+        // Nobody waits for the words of a child that did well.
+        let _ = words.send(String::from_utf8_lossy(&said).into_owned());
+    });
+    heard
+}
+
+/// While the TOC is read: a cancel ends the child, and with it the read.
+fn kill_on_cancel(pid: u32, is_done: &mpsc::Receiver<()>, watch: &Watch) {
+    loop {
+        match is_done.recv_timeout(Duration::from_millis(50)) {
+            Err(mpsc::RecvTimeoutError::Timeout) if watch.is_cancelled() => {
+                // The child is reaped by its owner only after this thread ended: the pid is still its own.
+                if let Some(pid) = rustix::process::Pid::from_raw(pid.cast_signed()) {
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+                return;
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            _ => return,
+        }
+    }
+}

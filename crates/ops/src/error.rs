@@ -1,0 +1,153 @@
+//! What can go wrong in an operation, with the hint that goes with it.
+
+use std::path::PathBuf;
+
+use pgark_bytes::archive::ArchiveError;
+use pgark_pg::{ConnInfoError, PgError};
+use pgark_repo::RepoError;
+use pgark_store::StoreError;
+
+/// Why an operation failed. Messages are verb phrases; causes are in `source()` and not repeated.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpsError {
+    /// The repository refused or failed.
+    #[error(transparent)]
+    Repository(#[from] RepoError),
+    /// The storage could not be reached.
+    #[error("open the storage")]
+    Storage(#[source] StoreError),
+    /// Connection parameters that cannot be used.
+    #[error("read the connection string")]
+    ConnInfo(#[from] ConnInfoError),
+    /// The server refused or went away while something was done.
+    #[error("{doing}")]
+    Server {
+        /// What was being done, as a verb phrase.
+        doing: String,
+        /// The driver's error.
+        #[source]
+        source: PgError,
+    },
+    /// A table's rows could not be read or written.
+    #[error("copy table {table}")]
+    Table {
+        /// The table, schema-qualified.
+        table: String,
+        /// Why.
+        #[source]
+        source: Box<OpsError>,
+    },
+    /// The archive's table of contents could not be read.
+    #[error("read the table of contents of {of}")]
+    Archive {
+        /// Which archive.
+        of: String,
+        /// Why.
+        #[source]
+        source: ArchiveError,
+    },
+    /// A child program failed.
+    #[error("run {program}: {what}")]
+    Tool {
+        /// The program's path.
+        program: String,
+        /// Its own words, or what was wrong with it.
+        what: String,
+    },
+    /// A file could not be read or written.
+    #[error("{doing} {path}")]
+    File {
+        /// What was being done.
+        doing: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Output could not be written.
+    #[error("write the output")]
+    Output(#[source] std::io::Error),
+    /// The operation is not possible as asked; nothing was touched.
+    #[error("{what}")]
+    Refused {
+        /// What is wrong and where.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A backup's own record cannot be understood.
+    #[error("read {what} of backup {backup}")]
+    Record {
+        /// Which backup.
+        backup: String,
+        /// Which part of it.
+        what: String,
+    },
+    /// The request itself is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// Stopped from outside.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+impl OpsError {
+    pub(crate) fn refused(what: impl Into<String>, hint: impl Into<String>) -> OpsError {
+        OpsError::Refused { what: what.into(), hint: hint.into() }
+    }
+
+    /// What the operator can do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            OpsError::Refused { hint, .. } if !hint.is_empty() => Some(hint.clone()),
+            OpsError::Table { source, .. } => source.hint(),
+            OpsError::Server { source, .. } => source.hint(),
+            OpsError::Repository(source) => source.hint(),
+            OpsError::Storage(StoreError::NotFound { .. }) => {
+                Some("check the path given with --repo; `pgark init --repo DIR` makes a new repository".into())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the caller asked for something that makes no sense (exit code 2).
+    pub fn is_usage(&self) -> bool {
+        matches!(self, OpsError::Usage(_) | OpsError::ConnInfo(_))
+    }
+
+    /// Whether the job was stopped from outside (exit code 130).
+    pub fn is_cancelled(&self) -> bool {
+        match self {
+            OpsError::Cancelled | OpsError::Repository(RepoError::Cancelled) => true,
+            OpsError::Table { source, .. } => source.is_cancelled(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn sqlstate(&self) -> Option<&str> {
+        match self {
+            OpsError::Server { source, .. } => source.sqlstate(),
+            OpsError::Table { source, .. } => source.sqlstate(),
+            _ => None,
+        }
+    }
+}
+
+/// Adds what was being done to a driver error.
+pub(crate) trait Doing<T> {
+    fn doing(self, what: impl Into<String>) -> Result<T, OpsError>;
+}
+
+impl<T> Doing<T> for Result<T, PgError> {
+    fn doing(self, what: impl Into<String>) -> Result<T, OpsError> {
+        self.map_err(|source| OpsError::Server { doing: what.into(), source })
+    }
+}
+
+impl From<PgError> for OpsError {
+    fn from(source: PgError) -> OpsError {
+        OpsError::Server { doing: "talk to the server".into(), source }
+    }
+}

@@ -1,0 +1,125 @@
+//! Look into a repository: `list`, `show`, `ls`, `cat`.
+
+use std::io::Write;
+
+use pgark_repo::{Backup, Repository};
+use serde::Serialize;
+
+use crate::record::Note;
+use crate::{BackupDetail, BackupRecord, Job, OpsError, TableDetail, find_backup};
+
+/// Every backup, oldest first.
+pub fn list(repository: &Repository) -> Result<Vec<BackupRecord>, OpsError> {
+    repository.backups()?.iter().map(BackupRecord::of).collect()
+}
+
+/// One backup with its tables.
+pub fn show(repository: &Repository, text: &str) -> Result<BackupDetail, OpsError> {
+    let backup = open(repository, text)?;
+    let mut tables = Vec::new();
+    for entry in &backup.entries {
+        if let Note::Table { database, schema, name, rows, .. } = Note::of(&backup, entry)? {
+            tables.push(TableDetail {
+                database,
+                schema,
+                name,
+                rows,
+                bytes_raw: entry.bytes_raw,
+                bytes_added: entry.bytes_added,
+            });
+        }
+    }
+    Ok(BackupDetail { record: BackupRecord::of(&backup.head)?, tables })
+}
+
+/// One line of `ls`.
+#[derive(Debug, Serialize)]
+pub struct EntryLine {
+    /// The entry's path.
+    pub path: String,
+    /// `table`, `large objects`, `toc`, `globals`, `manifest`.
+    pub kind: &'static str,
+    /// Bytes of its content.
+    pub bytes_raw: u64,
+}
+
+/// The entries of a backup, all or below a path (`ID` or `ID:/PATH`).
+pub fn ls(repository: &Repository, text: &str) -> Result<Vec<EntryLine>, OpsError> {
+    let (id, path) = split(text);
+    let backup = open(repository, id)?;
+    let mut lines = Vec::new();
+    for entry in backup.entries.iter().filter(|entry| is_below(&entry.path, path)) {
+        let kind = match Note::of(&backup, entry)? {
+            Note::Table { .. } => "table",
+            Note::LargeObjects { .. } => "large objects",
+            Note::Toc { .. } => "toc",
+            Note::Globals => "globals",
+            Note::Manifest => "manifest",
+        };
+        lines.push(EntryLine { path: entry.path.clone(), kind, bytes_raw: entry.bytes_raw });
+    }
+    if lines.is_empty() {
+        return Err(no_entry(id, path));
+    }
+    Ok(lines)
+}
+
+/// Writes the content of one entry (`ID:/PATH`).
+pub fn cat(repository: &Repository, text: &str, output: &mut dyn Write, job: &Job) -> Result<(), OpsError> {
+    let (id, path) = split(text);
+    if path.is_empty() {
+        return Err(OpsError::Usage(format!("{text:?} names no entry; write ID:/PATH as `pgark ls` shows it")));
+    }
+    let backup = open(repository, id)?;
+    let entry = backup.entries.iter().find(|entry| entry.path == path).ok_or_else(|| no_entry(id, path))?;
+    let reader = repository.reader()?;
+    for part in &entry.parts {
+        let mut stream = reader.read(part)?;
+        while let Some(chunk) = stream.next_chunk()? {
+            job.cancel.check().map_err(|_| OpsError::Cancelled)?;
+            output.write_all(&chunk).map_err(OpsError::Output)?;
+        }
+    }
+    output.flush().map_err(OpsError::Output)
+}
+
+pub(crate) fn open(repository: &Repository, text: &str) -> Result<Backup, OpsError> {
+    let head = find_backup(repository, text)?;
+    Ok(repository.open_backup(head.id)?)
+}
+
+/// Splits `ID:/PATH`; `latest:DB` keeps its colon, since a path begins with a slash.
+fn split(text: &str) -> (&str, &str) {
+    match text.find(":/") {
+        Some(at) => (&text[..at], &text[at + 1..]),
+        None => (text, ""),
+    }
+}
+
+fn is_below(path: &str, folder: &str) -> bool {
+    let folder = folder.trim_end_matches('/');
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn no_entry(id: &str, path: &str) -> OpsError {
+    OpsError::refused(format!("backup {id} holds no entry {path}"), format!("`pgark ls {id}` shows its entries"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_below, split};
+
+    #[test]
+    fn a_path_begins_at_colon_slash() {
+        assert_eq!(split("latest:shop"), ("latest:shop", ""));
+        assert_eq!(split("latest:shop:/db/shop/toc.dat"), ("latest:shop", "/db/shop/toc.dat"));
+        assert_eq!(split("12ab:/globals.sql"), ("12ab", "/globals.sql"));
+    }
+
+    #[test]
+    fn below_means_a_whole_component() {
+        assert!(is_below("/db/shop/toc.dat", "/db/shop"));
+        assert!(is_below("/db/shop/toc.dat", ""));
+        assert!(!is_below("/db/shop2/toc.dat", "/db/shop"));
+    }
+}

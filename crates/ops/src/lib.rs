@@ -1,0 +1,72 @@
+//! One module per thing an operator asks for.
+//!
+//! `backup`, `restore`, `export`, `inspect` and `check` each have a `run`-like entry that reads as a page of contents.
+//! Nothing here knows a terminal, an environment variable or a home folder: the program hands such things in as values
+//! ([`Job`], the requests), and gets records and reports back.
+
+pub mod backup;
+pub mod check;
+mod error;
+pub mod export;
+pub mod inspect;
+mod paths;
+mod record;
+pub mod repository;
+pub mod restore;
+mod select;
+mod tools;
+
+use std::sync::Arc;
+
+pub use error::OpsError;
+pub use pgark_pg::{ConnInfo, Environment};
+pub use pgark_repo::{BackupId, Initialised, LocalFolders, Protection, Repository, SecretString, Unlock};
+pub use pgark_store::Cancel;
+pub use record::{BackupDetail, BackupRecord, TableDetail};
+pub use select::find_backup;
+
+/// What one run of an operation is given beside its request: how to stop it and whom to tell how far it is.
+#[derive(Clone)]
+pub struct Job {
+    /// Set from outside to end the job cleanly.
+    pub cancel: Cancel,
+    /// Told about phases, bytes and objects.
+    pub progress: Arc<dyn Progress>,
+}
+
+impl Job {
+    /// A job that nobody watches.
+    pub fn quiet() -> Job {
+        Job { cancel: Cancel::new(), progress: Arc::new(Silent) }
+    }
+}
+
+/// Receives the progress of a job. Called from many threads at once.
+pub trait Progress: Send + Sync {
+    /// A new phase begins ("read the catalog", "copy tables", …).
+    fn phase(&self, name: &str);
+    /// The phase's expected bytes; may be called again with a better estimate.
+    fn total_bytes(&self, bytes: u64);
+    /// `bytes` more are done.
+    fn advance(&self, bytes: u64);
+    /// Work on an object (a table, an index) begins.
+    fn object_started(&self, name: &str);
+    /// Work on an object ended.
+    fn object_done(&self, name: &str);
+    /// Something the operator should know, which does not stop the job.
+    fn warn(&self, text: &str);
+    /// A line for the log.
+    fn info(&self, text: &str);
+}
+
+struct Silent;
+
+impl Progress for Silent {
+    fn phase(&self, _: &str) {}
+    fn total_bytes(&self, _: u64) {}
+    fn advance(&self, _: u64) {}
+    fn object_started(&self, _: &str) {}
+    fn object_done(&self, _: &str) {}
+    fn warn(&self, _: &str) {}
+    fn info(&self, _: &str) {}
+}

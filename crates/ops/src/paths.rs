@@ -1,0 +1,42 @@
+//! Paths of entries inside a backup: `/db/DB/data/SCHEMA.TABLE`, components percent-encoded.
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+
+/// What may not stand bare in a component: separators of our own and everything that hurts in a shell or a URL.
+/// Bytes above ASCII are always encoded.
+const COMPONENT: &AsciiSet = &CONTROLS
+    .add(b' ').add(b'"').add(b'#').add(b'%').add(b'/').add(b'.').add(b':').add(b'?').add(b'\\').add(b'\'')
+    .add(b'<').add(b'>').add(b'`').add(b'{').add(b'}').add(b'*').add(b'|').add(b'&').add(b';').add(b'$');
+
+fn component(name: &[u8]) -> String {
+    percent_encode(name, COMPONENT).to_string()
+}
+
+pub(crate) const GLOBALS: &str = "/globals.sql";
+pub(crate) const MANIFEST: &str = "/manifest.json";
+
+pub(crate) fn toc(database: &str) -> String {
+    format!("/db/{}/toc.dat", component(database.as_bytes()))
+}
+
+pub(crate) fn large_objects(database: &str) -> String {
+    format!("/db/{}/largeobjects", component(database.as_bytes()))
+}
+
+pub(crate) fn table(database: &str, schema: &[u8], name: &[u8]) -> String {
+    format!("/db/{}/data/{}.{}", component(database.as_bytes()), component(schema), component(name))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_cannot_leave_their_component() {
+        let path = super::table("a/b", b"s.1", "t\n\"é".as_bytes());
+        assert_eq!(path, "/db/a%2Fb/data/s%2E1.t%0A%22%C3%A9");
+    }
+
+    #[test]
+    fn plain_names_stay_readable() {
+        assert_eq!(super::table("shop", b"public", b"order_items"), "/db/shop/data/public.order_items");
+    }
+}

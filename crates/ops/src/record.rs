@@ -1,0 +1,167 @@
+//! What a backup says of itself: the record that `list` shows, and the notes beside each entry.
+
+use std::collections::BTreeMap;
+
+use pgark_repo::{Backup, BackupHead, Entry};
+use serde::{Deserialize, Serialize};
+
+use crate::OpsError;
+
+/// One backup as `list --json` and `backup --json` print it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BackupRecord {
+    /// 16 hex digits.
+    pub id: String,
+    /// When the backup's manifest was written: RFC 3339, UTC.
+    pub time: String,
+    /// The cluster's name.
+    pub cluster: String,
+    /// `logical`.
+    pub kind: String,
+    /// `complete` or `incomplete`.
+    pub status: String,
+    /// Names of the databases inside.
+    pub databases: Vec<String>,
+    /// Bytes of COPY text and other content.
+    pub bytes_raw: u64,
+    /// All bytes that this backup put to the storage.
+    pub bytes_added: u64,
+    /// How long it took, up to the manifest's put.
+    pub seconds: f64,
+    /// What the operator was told.
+    pub warnings: Vec<String>,
+}
+
+/// One backup as `show` prints it.
+#[derive(Clone, Debug, Serialize)]
+pub struct BackupDetail {
+    /// The record of `list`.
+    #[serde(flatten)]
+    pub record: BackupRecord,
+    /// Every table of every database.
+    pub tables: Vec<TableDetail>,
+}
+
+/// One table of a backup.
+#[derive(Clone, Debug, Serialize)]
+pub struct TableDetail {
+    /// Database name.
+    pub database: String,
+    /// Schema name.
+    pub schema: String,
+    /// Table name.
+    pub name: String,
+    /// Rows stored.
+    pub rows: u64,
+    /// Bytes of COPY text.
+    pub bytes_raw: u64,
+    /// Sealed bytes that this backup added for it.
+    pub bytes_added: u64,
+}
+
+/// The part of the record that the manifest carries (the repository knows id, time and bytes added).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct About {
+    pub databases: Vec<String>,
+    pub bytes_raw: u64,
+    pub seconds: f64,
+    pub warnings: Vec<String>,
+    /// What is missing from an incomplete backup, by name.
+    #[serde(default)]
+    pub missing: Vec<String>,
+    /// Major version and full number of the source server.
+    pub server_version: i32,
+    /// The source's system identifier, in decimal.
+    pub system_identifier: String,
+}
+
+/// What an entry is, as far as restore and export care; kept in the entry's notes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Note {
+    /// COPY text of one table.
+    Table {
+        database: String,
+        schema: String,
+        name: String,
+        dump_id: i32,
+        rows: u64,
+    },
+    /// Frames of large objects (see `backup::large_objects`).
+    LargeObjects { database: String, objects: u64 },
+    /// The archive's table of contents.
+    Toc { database: String },
+    /// Roles, memberships, tablespaces and their settings, as SQL.
+    Globals,
+    /// The manifest of the cluster.
+    Manifest,
+}
+
+/// Facts of the cluster at the time of the backup: `/manifest.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ClusterManifest {
+    pub format: u32,
+    pub program: String,
+    pub cluster: String,
+    pub system_identifier: String,
+    pub server_version: String,
+    pub server_version_num: i32,
+    pub in_recovery: bool,
+    pub pg_dump_version: String,
+    pub snapshot_time: String,
+    pub databases: Vec<DatabaseManifest>,
+    pub settings: BTreeMap<String, String>,
+}
+
+/// One database in the cluster's manifest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct DatabaseManifest {
+    pub name: String,
+    pub encoding: String,
+    pub collate: String,
+    pub ctype: String,
+    pub owner: String,
+    pub tables: u64,
+    pub rows: u64,
+    pub large_objects: u64,
+    pub extensions: BTreeMap<String, String>,
+}
+
+impl BackupRecord {
+    pub(crate) fn of(head: &BackupHead) -> Result<BackupRecord, OpsError> {
+        let about = About::of(head)?;
+        Ok(BackupRecord {
+            id: head.id.to_string(),
+            time: head.time.to_string(),
+            cluster: head.cluster.clone(),
+            kind: head.kind.clone(),
+            status: if head.complete { "complete" } else { "incomplete" }.to_string(),
+            databases: about.databases,
+            bytes_raw: about.bytes_raw,
+            bytes_added: head.bytes_added,
+            seconds: about.seconds,
+            warnings: about.warnings,
+        })
+    }
+}
+
+impl About {
+    pub(crate) fn of(head: &BackupHead) -> Result<About, OpsError> {
+        serde_json::from_slice(&head.about)
+            .map_err(|_| OpsError::Record { backup: head.id.to_string(), what: "the record".into() })
+    }
+}
+
+impl Note {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        // Serialising plain strings and numbers to memory cannot fail; an empty note would be refused on reading.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    pub(crate) fn of(backup: &Backup, entry: &Entry) -> Result<Note, OpsError> {
+        serde_json::from_slice(&entry.about).map_err(|_| OpsError::Record {
+            backup: backup.head.id.to_string(),
+            what: format!("the note beside {}", entry.path),
+        })
+    }
+}

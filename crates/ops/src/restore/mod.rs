@@ -1,0 +1,171 @@
+//! `restore`: a backup back into a database, whole.
+//!
+//! **Order.** Everything that can be known is looked at first (`target`): a plan that is not possible touches nothing.
+//! Then the definitions up to the data, one after the other, in pg_dump's order; then rows, indexes, constraints and the
+//! rest by many workers, each as soon as what it depends on is there, largest first; access rights and what must see
+//! them (materialised views, event triggers) come last. The rules are pg_restore's
+//! (`pgark_bytes::archive::order`); two entries whose locks could deadlock never run at once (TRAPS 12).
+//!
+//! **Rows.** A table that this very run created is emptied and filled in one transaction with FREEZE; any other is only
+//! added to: a restore never empties a table that it found (TRAPS 13).
+//!
+//! **Failure.** An object that fails is named and the rest goes on; the report lists all of them (exit code 3). With
+//! `exit_on_error` the first one ends the restore. A cancel stops every connection; what was restored stays, and the
+//! database is not whole: the error says so.
+
+mod data;
+mod prepare;
+mod run;
+mod target;
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use pgark_bytes::archive::order::Selection;
+use pgark_bytes::archive::statements::Options;
+use pgark_pg::ConnInfo;
+use pgark_repo::Repository;
+use serde::Serialize;
+
+use crate::backup::Watch;
+use crate::export::Contents;
+use crate::record::About;
+use crate::{Job, OpsError, inspect};
+
+/// What the target is to the restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// It exists and holds no user objects.
+    Existing,
+    /// It is created, with its properties.
+    Create,
+    /// The objects that the backup holds are dropped first.
+    Clean,
+}
+
+/// What to restore and where to.
+pub struct Request {
+    /// Id, prefix, `latest` or `latest:DB`.
+    pub backup: String,
+    /// The target database.
+    pub conninfo: ConnInfo,
+    /// What it is.
+    pub target: Target,
+    /// Objects belong to the connecting role.
+    pub no_owner: bool,
+    /// Leave out GRANT and REVOKE.
+    pub no_privileges: bool,
+    /// Parallel connections.
+    pub jobs: usize,
+    /// Stop at the first object that fails.
+    pub exit_on_error: bool,
+    /// Gather the planner's statistics at the end.
+    pub analyze: bool,
+}
+
+/// What was restored.
+#[derive(Debug, Serialize)]
+pub struct RestoreReport {
+    /// The backup's id.
+    pub id: String,
+    /// The database that was restored into.
+    pub database: String,
+    /// `complete`, or `incomplete` when an object failed or the backup lacked it.
+    pub status: &'static str,
+    /// Tables whose rows were loaded.
+    pub tables: u64,
+    /// Rows loaded.
+    pub rows: u64,
+    /// Bytes of rows and large objects.
+    pub bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// What failed.
+    pub errors: Vec<ObjectError>,
+}
+
+/// One object that could not be restored.
+#[derive(Clone, Debug, Serialize)]
+pub struct ObjectError {
+    /// Kind and name.
+    pub object: String,
+    /// The server's words.
+    pub message: String,
+}
+
+/// Restores one database.
+pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<RestoreReport, OpsError> {
+    let watch = Watch::new(&job.cancel);
+    match watch.during(|| restore(repository, request, job, &watch)) {
+        Err(_) if job.cancel.is_cancelled() => Err(OpsError::Cancelled),
+        other => other,
+    }
+}
+
+fn restore(
+    repository: &Repository,
+    request: &Request,
+    job: &Job,
+    watch: &Watch,
+) -> Result<RestoreReport, OpsError> {
+    let started = Instant::now();
+    job.progress.phase("read the backup");
+    let backup = inspect::open(repository, &request.backup)?;
+    let reader = repository.reader()?;
+    let contents = Contents::of(&backup, &reader)?;
+    let about = About::of(&backup.head)?;
+    let options = Options {
+        create_database: request.target == Target::Create,
+        no_owner: request.no_owner,
+        no_privileges: request.no_privileges,
+        ..Options::default()
+    };
+    let selection = Selection::of(&contents.archive, &options);
+
+    job.progress.phase("look at the target");
+    prepare::refuse_impossible(&contents, &selection, &options, &about, request, watch)?;
+    prepare::make_ready(&contents, &selection, &options, request, job, watch)?;
+
+    let sizes = sizes(&contents);
+    let plan = run::Plan { contents: &contents, reader: &reader, options, selection, sizes, request, job, watch };
+    let mut outcome = plan.carry_out()?;
+    if request.analyze {
+        plan.analyze(&mut outcome)?;
+    }
+    for name in contents.missing() {
+        let message = "its rows are not in this backup, which is incomplete".to_string();
+        outcome.errors.push(ObjectError { object: format!("TABLE DATA {name}"), message });
+    }
+    Ok(RestoreReport {
+        id: backup.head.id.to_string(),
+        database: request.conninfo.dbname().to_string(),
+        status: if outcome.errors.is_empty() { "complete" } else { "incomplete" },
+        tables: outcome.tables,
+        rows: outcome.rows,
+        bytes: outcome.bytes,
+        seconds: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+        errors: outcome.errors,
+    })
+}
+
+/// Bytes behind each entry, by dump id: its own rows, or those of the table that an index or a constraint is built on.
+fn sizes(contents: &Contents) -> HashMap<i32, u64> {
+    let mut sizes: HashMap<i32, u64> =
+        contents.tables.iter().map(|(dump_id, (entry, _))| (*dump_id, entry.bytes_raw)).collect();
+    let mut by_table: HashMap<i32, u64> = HashMap::new();
+    for toc in contents.archive.entries.iter().filter(|toc| toc.kind() == "TABLE DATA") {
+        if let (Some(table), Some(bytes)) = (toc.dependencies.first(), sizes.get(&toc.dump_id)) {
+            by_table.insert(*table, *bytes);
+        }
+    }
+    for toc in &contents.archive.entries {
+        if let Some(bytes) = toc.dependencies.iter().filter_map(|dependency| by_table.get(dependency)).max() {
+            sizes.entry(toc.dump_id).or_insert(*bytes);
+        }
+        if toc.kind() == "BLOBS" {
+            let bytes = contents.large_objects.as_ref().map_or(0, |entry| entry.bytes_raw);
+            sizes.insert(toc.dump_id, bytes);
+        }
+    }
+    sizes
+}

@@ -1,0 +1,135 @@
+//! Before the first object: refuse what is not possible, then make the target ready (create it, or drop what the backup
+//! holds).
+
+use std::collections::BTreeSet;
+
+use pgark_bytes::archive::order::Selection;
+use pgark_bytes::archive::statements::{self, Options};
+use pgark_pg::Connection;
+
+use super::{Request, Target, target};
+use crate::backup::Watch;
+use crate::error::Doing;
+use crate::export::Contents;
+use crate::record::About;
+use crate::{Job, OpsError};
+
+/// Databases to connect to while the target does not exist.
+const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
+
+/// Every reason that is known beforehand why this restore cannot work; nothing is touched.
+pub(super) fn refuse_impossible(
+    contents: &Contents,
+    selection: &Selection,
+    options: &Options,
+    about: &About,
+    request: &Request,
+    watch: &Watch,
+) -> Result<(), OpsError> {
+    let mut connection = match request.target {
+        Target::Create => connect_to_maintenance(request, watch)?,
+        Target::Existing | Target::Clean => target::connect_to_look(&request.conninfo, watch)?,
+    };
+    target::refuse_unfit_server(&mut connection, about.server_version)?;
+    let roles: BTreeSet<String> = statements::required_roles(&contents.archive, selection, options)
+        .into_iter()
+        .map(|role| String::from_utf8_lossy(&role).into_owned())
+        .collect();
+    target::refuse_missing(&mut connection, &contents.archive, &roles)?;
+    match request.target {
+        Target::Clean => Ok(()),
+        Target::Existing => {
+            let objects = target::user_objects(&mut connection)?;
+            refuse_objects(&objects, request.conninfo.dbname(), "or add --clean to drop what the backup holds")
+        }
+        Target::Create if exists(&mut connection, request.conninfo.dbname())? => {
+            let mut inside = target::connect_to_look(&request.conninfo, watch)?;
+            let objects = target::user_objects(&mut inside)?;
+            refuse_objects(&objects, request.conninfo.dbname(), "or restore under another name")
+        }
+        Target::Create => Ok(()),
+    }
+}
+
+fn refuse_objects(objects: &[String], database: &str, or: &str) -> Result<(), OpsError> {
+    if objects.is_empty() {
+        return Ok(());
+    }
+    let some = objects.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    let more = if objects.len() > 5 { " and more" } else { "" };
+    Err(OpsError::refused(
+        format!("the target database {database:?} is not empty: it holds {some}{more}"),
+        format!("restore into an empty database, {or}; nothing was touched"),
+    ))
+}
+
+/// Creates the database, or drops what the backup holds.
+pub(super) fn make_ready(
+    contents: &Contents,
+    selection: &Selection,
+    options: &Options,
+    request: &Request,
+    job: &Job,
+    watch: &Watch,
+) -> Result<(), OpsError> {
+    match request.target {
+        Target::Existing => Ok(()),
+        Target::Create => create(contents, request, job, watch),
+        Target::Clean => clean(contents, selection, options, request, job, watch),
+    }
+}
+
+/// The archive's own CREATE DATABASE (encoding, locale, template0) under the target's name. Its properties follow with
+/// the other entries.
+fn create(contents: &Contents, request: &Request, job: &Job, watch: &Watch) -> Result<(), OpsError> {
+    let mut connection = connect_to_maintenance(request, watch)?;
+    let name = request.conninfo.dbname();
+    if exists(&mut connection, name)? {
+        job.progress.info(&format!("database {name} exists and is empty: restoring into it"));
+        return Ok(());
+    }
+    job.progress.phase("create the database");
+    let entry = contents.archive.entries.iter().find(|entry| entry.kind() == "DATABASE").ok_or_else(|| {
+        OpsError::refused("the backup does not hold the database's properties", "create it, and restore without --create")
+    })?;
+    let from = entry.tag_bytes();
+    let sql = statements::rename_database(entry.defn_bytes(), from, name.as_bytes());
+    connection.simple_bytes(&sql).map(|_| ()).doing(format!("create database {name}"))
+}
+
+fn connect_to_maintenance(request: &Request, watch: &Watch) -> Result<Connection, OpsError> {
+    let [first, second] = MAINTENANCE;
+    match target::connect_to_look(&request.conninfo.with_dbname(first), watch) {
+        // No such database: the other one is always there.
+        Err(error) if error.sqlstate() == Some("3D000") => {
+            target::connect_to_look(&request.conninfo.with_dbname(second), watch)
+        }
+        other => other,
+    }
+}
+
+fn exists(connection: &mut Connection, database: &str) -> Result<bool, OpsError> {
+    let rows = connection
+        .query("SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1", &[Some(database)])
+        .doing("look for the target database")?;
+    Ok(!rows.is_empty())
+}
+
+/// Drops what the backup holds, in one transaction: either all of it or, where something else depends on it, nothing.
+fn clean(
+    contents: &Contents,
+    selection: &Selection,
+    options: &Options,
+    request: &Request,
+    job: &Job,
+    watch: &Watch,
+) -> Result<(), OpsError> {
+    job.progress.phase("drop what the backup holds");
+    let mut connection = target::connect(&request.conninfo, &contents.archive, watch)?;
+    connection.execute("BEGIN").doing("begin to drop objects")?;
+    for (_, statement) in statements::drop_statements(&contents.archive, selection, options) {
+        let text = String::from_utf8_lossy(&statement.sql).trim().to_string();
+        connection.simple_bytes(&statement.sql).doing(format!("run `{text}`; nothing was dropped"))?;
+    }
+    connection.execute("COMMIT").doing("commit the drops")
+}

@@ -1,0 +1,323 @@
+//! Carries the plan out: definitions by one connection, then everything else by many, as the schedule allows.
+
+use std::collections::HashMap;
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::thread;
+
+use pgark_bytes::archive::order::{Schedule, Selection, serial_order};
+use pgark_bytes::archive::statements::{self, Options, Purpose, SessionState};
+use pgark_bytes::archive::{Section, TocEntry};
+use pgark_bytes::sql::quote_ident_bytes;
+use pgark_pg::Connection;
+use pgark_repo::DataReader;
+
+use super::data::Loader;
+use super::{ObjectError, Request, target};
+use crate::backup::Watch;
+use crate::error::Doing;
+use crate::export::Contents;
+use crate::{Job, OpsError};
+
+/// Everything that the restore of one database needs.
+pub(super) struct Plan<'a> {
+    pub contents: &'a Contents,
+    pub reader: &'a DataReader<'a>,
+    pub options: Options,
+    pub selection: Selection,
+    /// Bytes behind each entry, by dump id.
+    pub sizes: HashMap<i32, u64>,
+    pub request: &'a Request,
+    pub job: &'a Job,
+    pub watch: &'a Watch,
+}
+
+/// What has happened so far.
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub tables: u64,
+    pub rows: u64,
+    pub bytes: u64,
+    pub errors: Vec<ObjectError>,
+}
+
+/// What the workers share.
+struct Board {
+    schedule: Schedule,
+    outcome: Outcome,
+    busy: usize,
+    /// The error that ends the restore.
+    fatal: Option<OpsError>,
+}
+
+/// One connection, and the settings that it has now.
+struct Hand {
+    connection: Connection,
+    state: SessionState,
+}
+
+impl Plan<'_> {
+    /// Restores every selected entry. Objects that fail are in the outcome; only what ends the restore is an error.
+    pub(super) fn carry_out(&self) -> Result<Outcome, OpsError> {
+        let archive = &self.contents.archive;
+        let schedule =
+            Schedule::new(archive, &self.selection, &|dump_id| self.sizes.get(&dump_id).copied().unwrap_or(0));
+        let board = Mutex::new(Board { schedule, outcome: Outcome::default(), busy: 0, fatal: None });
+        self.job.progress.phase("restore definitions");
+        self.definitions(&board)?;
+        self.job.progress.phase("restore rows, indexes and constraints");
+        self.job.progress.total_bytes(self.contents.bytes_raw());
+        let changed = Condvar::new();
+        thread::scope(|scope| {
+            for _ in 0..self.request.jobs.max(1) {
+                scope.spawn(|| self.work(&board, &changed));
+            }
+        });
+        let board = board.into_inner().unwrap_or_else(|poison| poison.into_inner());
+        match board.fatal {
+            Some(error) => Err(error),
+            None => Ok(board.outcome),
+        }
+    }
+
+    fn connect(&self) -> Result<Hand, OpsError> {
+        let connection = target::connect(&self.request.conninfo, &self.contents.archive, self.watch)?;
+        Ok(Hand { connection, state: SessionState::default() })
+    }
+
+    /// What must stand before the first row, in pg_dump's order, on one connection.
+    fn definitions(&self, board: &Mutex<Board>) -> Result<(), OpsError> {
+        let mut hand = self.connect()?;
+        let order: Vec<usize> = lock(board).schedule.pre_data().to_vec();
+        for index in order {
+            self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
+            let Some(toc) = self.contents.archive.entries.get(index) else { continue };
+            let result = self.restore_one(&mut hand, toc, false);
+            self.note(&mut lock(board), index, toc, result)?;
+            if matches!(toc.kind(), "DATABASE" | "DATABASE PROPERTIES") {
+                // The database's own settings hold from the next connection on.
+                hand = self.connect()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn work(&self, board: &Mutex<Board>, changed: &Condvar) {
+        let mut hand = None;
+        while let Some(index) = self.next(board, changed) {
+            let result = self.work_one(&mut hand, board, index);
+            let mut held = lock(board);
+            held.busy -= 1;
+            if let Err(error) = result {
+                held.fatal.get_or_insert(error);
+            }
+            changed.notify_all();
+        }
+        changed.notify_all();
+    }
+
+    /// The next entry for this worker; waits while others may still make one ready.
+    fn next(&self, board: &Mutex<Board>, changed: &Condvar) -> Option<usize> {
+        let mut held = lock(board);
+        loop {
+            if self.job.cancel.is_cancelled() {
+                held.fatal.get_or_insert(OpsError::Cancelled);
+            }
+            if held.fatal.is_some() {
+                return None;
+            }
+            if let Some(index) = held.schedule.next_ready() {
+                held.busy += 1;
+                return Some(index);
+            }
+            if held.busy == 0 {
+                return None;
+            }
+            held = changed.wait(held).unwrap_or_else(|poison| poison.into_inner());
+        }
+    }
+
+    fn work_one(&self, hand: &mut Option<Hand>, board: &Mutex<Board>, index: usize) -> Result<(), OpsError> {
+        let Some(toc) = self.contents.archive.entries.get(index) else { return Ok(()) };
+        let hand = match hand {
+            Some(hand) => hand,
+            None => hand.insert(self.connect()?),
+        };
+        let created_here = lock(board).schedule.created_here(index);
+        let name = toc.describe();
+        self.job.progress.object_started(&name);
+        let result = self.restore_one(hand, toc, created_here);
+        self.job.progress.object_done(&name);
+        self.note(&mut lock(board), index, toc, result)
+    }
+
+    /// Books the end of one entry. An error of the server on one object is noted and the restore goes on; anything else
+    /// (a lost connection, an unreadable backup, a cancel) ends it.
+    fn note(
+        &self,
+        board: &mut Board,
+        index: usize,
+        toc: &TocEntry,
+        result: Result<Done, OpsError>,
+    ) -> Result<(), OpsError> {
+        let error = match result {
+            Ok(done) => {
+                board.outcome.tables += done.tables;
+                board.outcome.rows += done.rows;
+                board.outcome.bytes += done.bytes;
+                board.schedule.done(index);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let skipped = board.schedule.failed(index);
+        if error.sqlstate().is_none() || self.job.cancel.is_cancelled() {
+            return Err(error);
+        }
+        let message = with_causes(&error);
+        self.job.progress.warn(&format!("{}: {message}", toc.describe()));
+        board.outcome.errors.push(ObjectError { object: toc.describe(), message });
+        if let Some(data) = skipped.and_then(|data| self.contents.archive.entries.get(data)) {
+            let message = "not loaded, because its table could not be made".to_string();
+            board.outcome.errors.push(ObjectError { object: data.describe(), message });
+        }
+        if self.request.exit_on_error { Err(error) } else { Ok(()) }
+    }
+
+    /// Restores one entry: its statements, then its data. After an error the connection is out of its transaction.
+    fn restore_one(&self, hand: &mut Hand, toc: &TocEntry, created_here: bool) -> Result<Done, OpsError> {
+        let result = self.statements(hand, toc).and_then(|()| self.data(hand, toc, created_here));
+        if matches!(&result, Err(error) if error.sqlstate().is_some()) {
+            hand.connection.execute("ROLLBACK").doing("leave a failed transaction")?;
+        }
+        result
+    }
+
+    fn statements(&self, hand: &mut Hand, toc: &TocEntry) -> Result<(), OpsError> {
+        for statement in statements::statements(&self.contents.archive, toc, &self.options, &mut hand.state) {
+            // The database itself was made before anything else.
+            if toc.kind() == "DATABASE" && statement.purpose == Purpose::Definition {
+                continue;
+            }
+            let sql = if toc.is_about_database() {
+                let to = self.request.conninfo.dbname().as_bytes();
+                statements::rename_database(&statement.sql, self.contents.database.as_bytes(), to)
+            } else {
+                statement.sql
+            };
+            // Several statements in one query share a transaction; those of the database's properties may not.
+            let pieces = if toc.kind() == "DATABASE PROPERTIES" {
+                pgark_bytes::sql::split(&sql).into_iter().map(<[u8]>::to_vec).collect()
+            } else {
+                vec![sql]
+            };
+            for piece in pieces {
+                hand.connection.simple_bytes(&piece).doing(format!("restore {}", toc.describe()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn data(&self, hand: &mut Hand, toc: &TocEntry, created_here: bool) -> Result<Done, OpsError> {
+        let loader = Loader { reader: self.reader, job: self.job };
+        match toc.kind() {
+            "TABLE DATA" => {
+                // What an incomplete backup lacks is reported at the end.
+                let Some((entry, rows)) = self.contents.tables.get(&toc.dump_id) else { return Ok(Done::default()) };
+                let fresh = created_here && !toc.loads_via_partition_root();
+                let loaded = loader.table(&mut hand.connection, toc, entry, fresh)?;
+                if loaded != *rows {
+                    return Err(OpsError::refused(
+                        format!("{}: the backup holds {rows} rows, the target took {loaded}", toc.describe()),
+                        "this is a defect of pgark; please report it",
+                    ));
+                }
+                Ok(Done { tables: 1, rows: loaded, bytes: entry.bytes_raw })
+            }
+            // All objects are in one entry of the backup; the first BLOBS entry of the archive brings them all.
+            "BLOBS" if self.is_first_of_its_kind(toc) => {
+                let Some(entry) = &self.contents.large_objects else { return Ok(Done::default()) };
+                loader.large_objects(&mut hand.connection, entry)?;
+                Ok(Done { bytes: entry.bytes_raw, ..Done::default() })
+            }
+            _ => Ok(Done::default()),
+        }
+    }
+
+    fn is_first_of_its_kind(&self, toc: &TocEntry) -> bool {
+        let first = self.contents.archive.entries.iter().find(|other| other.kind() == toc.kind());
+        first.is_some_and(|first| first.dump_id == toc.dump_id)
+    }
+
+    /// Planner statistics of every table that holds rows, and of partitioned tables, by many connections.
+    pub(super) fn analyze(&self, outcome: &mut Outcome) -> Result<(), OpsError> {
+        self.job.progress.phase("analyze");
+        let archive = &self.contents.archive;
+        let tables: Vec<&TocEntry> = serial_order(archive, &self.selection)
+            .into_iter()
+            .filter_map(|index| archive.entries.get(index))
+            .filter(|toc| toc.section == Section::PreData && matches!(toc.kind(), "TABLE" | "MATERIALIZED VIEW"))
+            .collect();
+        let next = Mutex::new(tables.into_iter());
+        let errors: Mutex<Vec<ObjectError>> = Mutex::new(Vec::new());
+        let results: Vec<Result<(), OpsError>> = thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.request.jobs.max(1))
+                .map(|_| scope.spawn(|| self.analyze_some(&next, &errors)))
+                .collect();
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        outcome.errors.extend(errors.into_inner().unwrap_or_else(|poison| poison.into_inner()));
+        results.into_iter().collect()
+    }
+
+    fn analyze_some<'t>(
+        &self,
+        next: &Mutex<impl Iterator<Item = &'t TocEntry>>,
+        errors: &Mutex<Vec<ObjectError>>,
+    ) -> Result<(), OpsError> {
+        let mut connection = target::connect(&self.request.conninfo, &self.contents.archive, self.watch)?;
+        loop {
+            self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
+            let Some(toc) = lock(next).next() else { return Ok(()) };
+            let mut sql = b"ANALYZE ".to_vec();
+            sql.extend(quote_ident_bytes(toc.namespace.as_deref().unwrap_or_default()));
+            sql.push(b'.');
+            sql.extend(quote_ident_bytes(toc.tag_bytes()));
+            match connection.simple_bytes(&sql).doing(format!("analyze {}", toc.describe())) {
+                Ok(_) => {}
+                // A table that could not be made is in the report already.
+                Err(error) if error.sqlstate() == Some("42P01") => {}
+                Err(error) if error.sqlstate().is_some() && !self.job.cancel.is_cancelled() => {
+                    let message = with_causes(&error);
+                    lock(errors).push(ObjectError { object: toc.describe(), message });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// What one entry brought.
+#[derive(Default)]
+struct Done {
+    tables: u64,
+    rows: u64,
+    bytes: u64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poison| poison.into_inner())
+}
+
+/// An error and its causes in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}

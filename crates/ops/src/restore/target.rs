@@ -1,0 +1,141 @@
+//! The target before it is touched: is the plan possible there? And the connection that every worker uses.
+
+use std::collections::BTreeSet;
+
+use pgark_bytes::archive::Archive;
+use pgark_bytes::archive::statements::session_setup;
+use pgark_pg::{ConnInfo, Connection};
+
+use crate::OpsError;
+use crate::backup::Watch;
+use crate::error::Doing;
+
+/// Beside pg_restore's own settings: those that rows and definitions were written under, and one that the database's
+/// own settings may have turned on.
+const SETTINGS: &str =
+    "SET DateStyle = ISO; SET IntervalStyle = postgres; SET default_transaction_read_only = off; SET row_security = off";
+
+/// Opens a connection that restores.
+pub(super) fn connect(conninfo: &ConnInfo, archive: &Archive, watch: &Watch) -> Result<Connection, OpsError> {
+    let mut connection = Connection::connect(conninfo).doing("connect to the target")?;
+    watch.add(connection.canceller());
+    let doing = "prepare a connection to the target";
+    for statement in session_setup(archive, connection.server_version() / 10_000) {
+        connection.simple_bytes(&statement).doing(doing)?;
+    }
+    connection.execute(SETTINGS).doing(doing)?;
+    Ok(connection)
+}
+
+/// A connection for looking at the target's catalog: text in UTF-8.
+pub(super) fn connect_to_look(conninfo: &ConnInfo, watch: &Watch) -> Result<Connection, OpsError> {
+    let mut connection = Connection::connect(conninfo).doing("connect to the target")?;
+    watch.add(connection.canceller());
+    connection
+        .execute("SET client_encoding = 'UTF8'; SET search_path = ''; SET statement_timeout = 0")
+        .doing("prepare a connection to the target")?;
+    Ok(connection)
+}
+
+/// A standby or an older major cannot take the backup.
+pub(super) fn refuse_unfit_server(connection: &mut Connection, source_version: i32) -> Result<(), OpsError> {
+    let (target, source) = (connection.server_version() / 10_000, source_version / 10_000);
+    if target < source {
+        return Err(OpsError::refused(
+            format!("the target is PostgreSQL {target}, older than the backup's {source}"),
+            format!("restore into a server of version {source} or newer; nothing was touched"),
+        ));
+    }
+    let rows = connection.query("SELECT pg_catalog.pg_is_in_recovery()", &[]).doing("look at the target")?;
+    match rows.first().map(|row| row.str(0)).transpose().doing("look at the target")? {
+        Some("f") => Ok(()),
+        _ => Err(OpsError::refused(
+            "the target is a standby and takes no writes",
+            "restore into its primary; nothing was touched",
+        )),
+    }
+}
+
+/// Objects of users in the connected database, at most six names: everything that did not come with `template0`.
+pub(super) fn user_objects(connection: &mut Connection) -> Result<Vec<String>, OpsError> {
+    const FIRST_USER_OID: u32 = 16_384;
+    let kinds = [
+        ("pg_namespace", "NOT nspname ~ '^pg_(toast_)?temp_'"),
+        ("pg_extension", "true"),
+        ("pg_class", "relnamespace <> 'pg_toast'::regnamespace AND relpersistence <> 't'"),
+        ("pg_proc", "true"),
+        ("pg_type", "typrelid = 0 AND typelem = 0"),
+        ("pg_event_trigger", "true"),
+        ("pg_publication", "true"),
+        ("pg_foreign_data_wrapper", "true"),
+        ("pg_foreign_server", "true"),
+    ];
+    let selects: Vec<String> = kinds
+        .iter()
+        .map(|(catalog, condition)| {
+            format!(
+                "SELECT pg_catalog.pg_describe_object('pg_catalog.{catalog}'::pg_catalog.regclass, x.oid, 0) \
+                 FROM pg_catalog.{catalog} x WHERE x.oid >= {FIRST_USER_OID} AND {} \
+                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass \
+                                 AND d.objid = x.oid AND d.deptype = 'e')",
+                condition.replace("::regnamespace", "::pg_catalog.regnamespace")
+            )
+        })
+        .chain([
+            "SELECT 'large object ' || oid::pg_catalog.text FROM pg_catalog.pg_largeobject_metadata".to_string(),
+        ])
+        .collect();
+    let sql = format!("SELECT * FROM ({}) objects LIMIT 6", selects.join(" UNION ALL "));
+    let doing = "look for objects in the target";
+    let rows = connection.query(&sql, &[]).doing(doing)?;
+    rows.iter().map(|row| Ok(row.opt_str(0).doing(doing)?.unwrap_or("an object").to_string())).collect()
+}
+
+/// What the archive needs that the server lacks: roles, tablespaces, extensions. All of it is listed at once.
+pub(super) fn refuse_missing(
+    connection: &mut Connection,
+    archive: &Archive,
+    roles: &BTreeSet<String>,
+) -> Result<(), OpsError> {
+    let tablespaces: BTreeSet<String> = archive
+        .entries
+        .iter()
+        .filter_map(|entry| entry.tablespace.as_deref())
+        .filter(|name| !name.is_empty())
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect();
+    let extensions: BTreeSet<String> = archive
+        .entries
+        .iter()
+        .filter(|entry| entry.kind() == "EXTENSION")
+        .map(|entry| entry.tag_str().into_owned())
+        .collect();
+    let mut missing = Vec::new();
+    for (what, needed, sql) in [
+        ("role", roles, "SELECT rolname FROM pg_catalog.pg_roles"),
+        ("tablespace", &tablespaces, "SELECT spcname FROM pg_catalog.pg_tablespace"),
+        ("extension", &extensions, "SELECT name FROM pg_catalog.pg_available_extensions"),
+    ] {
+        if needed.is_empty() {
+            continue;
+        }
+        let doing = "look at the target's roles, tablespaces and extensions";
+        let mut present = BTreeSet::new();
+        for row in connection.query(sql, &[]).doing(doing)? {
+            present.insert(row.str(0).doing(doing)?.to_string());
+        }
+        let lacking: Vec<&str> = needed.difference(&present).map(String::as_str).collect();
+        if !lacking.is_empty() {
+            let plural = if lacking.len() == 1 { "" } else { "s" };
+            missing.push(format!("{what}{plural} {}", lacking.join(", ")));
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(OpsError::refused(
+        format!("the target lacks {}", missing.join("; ")),
+        "create them first (`pgark cat ID:/globals.sql` holds roles and tablespaces), or restore with --no-owner \
+         --no-privileges to go without roles; nothing was touched",
+    ))
+}

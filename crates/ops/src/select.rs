@@ -1,0 +1,74 @@
+//! Which backup a person means: an id, a unique prefix, `latest` or `latest:DB` (TRAPS 28).
+
+use pgark_repo::{BackupHead, Repository};
+
+use crate::OpsError;
+use crate::record::About;
+
+/// Finds the backup that `text` names.
+///
+/// `latest` is the newest complete backup; `latest:DB` the newest complete one that holds database DB. Where backups of
+/// several clusters could be meant, that is an error: a restore of the wrong cluster is worse than a question.
+pub fn find_backup(repository: &Repository, text: &str) -> Result<BackupHead, OpsError> {
+    let heads = repository.backups()?;
+    if let Some(database) = text.strip_prefix("latest") {
+        let database = match database.strip_prefix(':') {
+            Some(name) => Some(name),
+            None if database.is_empty() => None,
+            None => return by_prefix(heads, text),
+        };
+        return latest(heads, database);
+    }
+    by_prefix(heads, text)
+}
+
+fn latest(heads: Vec<BackupHead>, database: Option<&str>) -> Result<BackupHead, OpsError> {
+    let mut found: Option<BackupHead> = None;
+    for head in heads.into_iter().filter(|head| head.complete) {
+        if let Some(database) = database {
+            if !About::of(&head)?.databases.iter().any(|name| name == database) {
+                continue;
+            }
+        }
+        if let Some(other) = found.as_ref().filter(|other| other.cluster != head.cluster) {
+            return Err(OpsError::refused(
+                format!("`latest` is ambiguous: backups of the clusters {} and {} are here", other.cluster, head.cluster),
+                "name the backup by its id; `pgark list` shows them",
+            ));
+        }
+        found = Some(head);
+    }
+    found.ok_or_else(|| match database {
+        Some(database) => OpsError::refused(
+            format!("no complete backup of database {database:?} is in this repository"),
+            "`pgark list` shows what is there",
+        ),
+        None => OpsError::refused("no complete backup is in this repository", "make one with `pgark backup`"),
+    })
+}
+
+fn by_prefix(heads: Vec<BackupHead>, text: &str) -> Result<BackupHead, OpsError> {
+    let wanted = text.to_ascii_lowercase();
+    if wanted.len() < 4 || wanted.len() > 16 || !wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(OpsError::refused(
+            format!("{text:?} does not name a backup"),
+            "give an id of 16 hex digits, a unique prefix of at least 4, `latest` or `latest:DB`",
+        ));
+    }
+    let mut matching: Vec<BackupHead> =
+        heads.into_iter().filter(|head| head.id.to_string().starts_with(&wanted)).collect();
+    match matching.len() {
+        1 => Ok(matching.remove(0)),
+        0 => Err(OpsError::refused(
+            format!("no backup {text} is in this repository"),
+            "`pgark list` shows the ids",
+        )),
+        _ => Err(OpsError::refused(
+            format!(
+                "{text} is ambiguous: {}",
+                matching.iter().map(|head| head.id.to_string()).collect::<Vec<_>>().join(", ")
+            ),
+            "give more digits",
+        )),
+    }
+}

@@ -1,0 +1,108 @@
+//! Finds PostgreSQL's own programs: the server's major by real path, else the lowest newer one (TRAPS 8).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::OpsError;
+
+/// A client program and what it says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Tool {
+    pub path: PathBuf,
+    pub major: i32,
+    pub version: String,
+}
+
+/// Finds `pg_dump` for a server of `server_major`. A path given by the operator wins, and is still checked.
+pub(crate) fn find_pg_dump(
+    given: Option<&Path>,
+    search_path: &[PathBuf],
+    server_major: i32,
+) -> Result<Tool, OpsError> {
+    if let Some(path) = given {
+        let tool = ask_version(path).map_err(|what| OpsError::Tool { program: path.display().to_string(), what })?;
+        if tool.major < server_major {
+            return Err(too_old(&tool, server_major));
+        }
+        return Ok(tool);
+    }
+    let mut newest_seen: Option<Tool> = None;
+    let mut best: Option<Tool> = None;
+    for folder in folders(search_path) {
+        let path = folder.join("pg_dump");
+        if is_wrapper(&path) {
+            continue;
+        }
+        let Ok(tool) = ask_version(&path) else { continue };
+        if tool.major >= server_major && best.as_ref().is_none_or(|best| tool.major < best.major) {
+            best = Some(tool);
+        } else if newest_seen.as_ref().is_none_or(|seen| tool.major > seen.major) {
+            newest_seen = Some(tool);
+        }
+    }
+    match (best, newest_seen) {
+        (Some(tool), _) => Ok(tool),
+        (None, Some(tool)) => Err(too_old(&tool, server_major)),
+        (None, None) => Err(OpsError::refused(
+            "find pg_dump: none is installed on this host",
+            format!("install the client programs of PostgreSQL {server_major} or newer, or give --pg-dump PATH"),
+        )),
+    }
+}
+
+fn too_old(tool: &Tool, server_major: i32) -> OpsError {
+    OpsError::refused(
+        format!("{} is of version {}, too old for a server of version {server_major}", tool.path.display(), tool.version),
+        format!("install the client programs of PostgreSQL {server_major} or newer, or give --pg-dump PATH"),
+    )
+}
+
+/// The sister program in the same folder (`pg_dumpall`).
+pub(crate) fn sister(tool: &Tool, name: &str) -> PathBuf {
+    tool.path.with_file_name(name)
+}
+
+/// The places where distributions put each major beside the caller's own search path.
+fn folders(search_path: &[PathBuf]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    if let Ok(majors) = std::fs::read_dir("/usr/lib/postgresql") {
+        found.extend(majors.flatten().map(|major| major.path().join("bin")));
+    }
+    if let Ok(entries) = std::fs::read_dir("/usr") {
+        found.extend(
+            entries
+                .flatten()
+                .filter(|entry| entry.file_name().to_string_lossy().starts_with("pgsql-"))
+                .map(|entry| entry.path().join("bin")),
+        );
+    }
+    found.sort();
+    found.extend(search_path.iter().cloned());
+    found
+}
+
+/// Distributions wrap pg_dump in a script that picks a cluster and a version of its own accord.
+fn is_wrapper(path: &Path) -> bool {
+    use std::io::Read;
+    let mut head = [0u8; 2];
+    match std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head)) {
+        Ok(()) => &head == b"#!",
+        Err(_) => true,
+    }
+}
+
+fn ask_version(path: &Path) -> Result<Tool, String> {
+    let output = Command::new(path)
+        .arg("--version")
+        .env_remove("PGOPTIONS")
+        .output()
+        .map_err(|source| format!("cannot be started: {source}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    // "pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"
+    let version = text.split_whitespace().nth(2).unwrap_or_default().to_string();
+    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+    match digits.parse() {
+        Ok(major) if output.status.success() => Ok(Tool { path: path.to_path_buf(), major, version }),
+        _ => Err(format!("does not tell its version (it said {:?})", text.trim())),
+    }
+}

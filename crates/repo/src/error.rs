@@ -1,0 +1,146 @@
+//! What can go wrong in a repository.
+
+use pgark_store::{Cancelled, StoreError};
+
+use crate::BackupId;
+
+/// Why the repository refused or failed. Messages are verb phrases or statements; the cause is in `source()`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepoError {
+    /// The storage holds no repository.
+    #[error("no repository is at {location}")]
+    NoRepository {
+        /// The storage.
+        location: String,
+    },
+    /// The storage holds one already.
+    #[error("a repository is at {location} already")]
+    AlreadyARepository {
+        /// The storage.
+        location: String,
+    },
+    /// The repository needs a newer program.
+    #[error("the repository is of a newer format than this program knows: {what}")]
+    NewerFormat {
+        /// The version or feature that is not known.
+        what: String,
+    },
+    /// No key slot opens with the given secret, or the key is of another repository.
+    #[error("the given secret does not open this repository")]
+    WrongKey,
+    /// The repository is encrypted and no secret was given.
+    #[error("the repository is encrypted and no secret was given")]
+    NeedsKey,
+    /// The writer secret opens no data.
+    #[error("the writer key cannot read data")]
+    NeedsReaderSecret,
+    /// The clear header is not the one that this host remembers.
+    #[error("the repository at {location} is not the one that this host knows: its fingerprint is {found}, it was {known}")]
+    FingerprintChanged {
+        /// The storage.
+        location: String,
+        /// What this host remembers.
+        known: String,
+        /// What the storage shows.
+        found: String,
+    },
+    /// A secret was given for a repository that calls itself unencrypted.
+    #[error("a secret was given, but the repository calls itself unencrypted")]
+    SecretForPlainRepository,
+    /// The passphrase is too easy to guess.
+    #[error("the passphrase is too weak: {why}")]
+    WeakPassphrase {
+        /// Why.
+        why: &'static str,
+    },
+    /// Not a usable secret at all.
+    #[error("the {what} cannot be read: {why}")]
+    BadSecret {
+        /// Which kind of secret.
+        what: &'static str,
+        /// What is wrong, without the secret.
+        why: String,
+    },
+    /// An object's bytes are not what was put.
+    #[error("{object} is damaged: {what}")]
+    Damaged {
+        /// The stored object.
+        object: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// An object that must be there is not.
+    #[error("{object} is missing")]
+    Missing {
+        /// The stored object, or the chunk.
+        object: String,
+    },
+    /// No such backup.
+    #[error("backup {id} is not in this repository")]
+    UnknownBackup {
+        /// The id.
+        id: BackupId,
+    },
+    /// What is to be written breaks a limit of the format.
+    #[error("{what} is beyond the format's limits")]
+    TooLarge {
+        /// What is too large.
+        what: String,
+    },
+    /// The local cache or memory of this host failed.
+    #[error("{doing} {path}")]
+    Local {
+        /// What was being done.
+        doing: &'static str,
+        /// Where.
+        path: String,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A cryptographic operation failed for no reason of the data (no randomness, for one).
+    #[error("{0} failed")]
+    Crypto(&'static str),
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Stopped from outside.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl From<Cancelled> for RepoError {
+    fn from(_: Cancelled) -> RepoError {
+        RepoError::Cancelled
+    }
+}
+
+impl RepoError {
+    /// What a person can do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            RepoError::NoRepository { .. } => "check --repo; `pgark init --repo DIR` makes a new repository",
+            RepoError::AlreadyARepository { .. } => "nothing was changed; use it, or give another --repo",
+            RepoError::NewerFormat { .. } => "use a newer pgark",
+            RepoError::WrongKey => "check that --identity, --passphrase-file or --writer-key is this repository's",
+            RepoError::NeedsKey => "give --identity FILE, --passphrase-file FILE or --writer-key FILE",
+            RepoError::NeedsReaderSecret => "give --identity FILE or --passphrase-file FILE",
+            RepoError::FingerprintChanged { .. } => {
+                "somebody put another repository there; if it was you, remove the remembered fingerprint from this \
+                 host's state folder"
+            }
+            RepoError::SecretForPlainRepository => {
+                "if it should be encrypted, do not use it: somebody may have replaced it; else leave the secret out"
+            }
+            RepoError::WeakPassphrase { .. } => "use at least 12 characters, better five random words",
+            RepoError::Damaged { .. } | RepoError::Missing { .. } => {
+                "run `pgark check --read-data` to see which backups are touched"
+            }
+            RepoError::Store(StoreError::PermissionDenied { .. }) => "check the owner and mode of the repository's files",
+            RepoError::Store(StoreError::NoSpace { .. }) => "free space on the storage; no backup was committed",
+            _ => return None,
+        };
+        Some(hint.to_string())
+    }
+}

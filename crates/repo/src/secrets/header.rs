@@ -1,0 +1,180 @@
+//! The clear header `pgark.json`: what must be known before a key is.
+
+use age::secrecy::zeroize::Zeroize;
+use jiff::Timestamp;
+use pgark_store::{PutOutcome, Store, StoreError};
+
+use super::RepositoryId;
+use super::sealing::random;
+use crate::RepoError;
+
+pub(super) const NAME: &str = "pgark.json";
+const COPY: &str = "pgark.json.copy";
+/// The format version that this program writes and the only one that it reads.
+const FORMAT: u64 = 0;
+/// A header is a few hundred bytes.
+const LARGEST: u64 = 64 * 1024;
+/// Features that this program knows.
+const KNOWN: &[&str] = &[];
+
+/// The header's content. `bytes` are exactly those stored: fingerprint and hash are over them.
+#[derive(Debug)]
+pub(super) struct Header {
+    pub id: RepositoryId,
+    pub encrypted: bool,
+    pub data_public: Option<[u8; 32]>,
+    bytes: Vec<u8>,
+}
+
+impl Header {
+    pub(super) fn new(encrypted: bool, data_public: Option<[u8; 32]>) -> Result<Header, RepoError> {
+        let mut id = [0; 16];
+        random(&mut id)?;
+        let id = RepositoryId(id);
+        let created = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
+        let public = data_public.map_or_else(|| "null".to_string(), |key| format!("\"{}\"", hex(&key)));
+        let text = format!(
+            "{{\n  \"format\": {FORMAT},\n  \"repository\": \"{id}\",\n  \"created\": \"{created}\",\n  \
+             \"encrypted\": {encrypted},\n  \"data_public_key\": {public},\n  \"needed_to_read\": [],\n  \
+             \"needed_to_write\": [],\n  \"optional\": []\n}}\n"
+        );
+        Header::parse(text.into_bytes())
+    }
+
+    /// Reads the header, or its copy where the first is missing or damaged.
+    pub(super) fn get(store: &dyn Store) -> Result<Header, RepoError> {
+        let first = match read(store, NAME)? {
+            Some(bytes) => Some(Header::parse(bytes)),
+            None => None,
+        };
+        match first {
+            Some(Ok(header)) => Ok(header),
+            Some(Err(error @ RepoError::NewerFormat { .. })) => Err(error),
+            other => match (read(store, COPY)?.map(Header::parse), other) {
+                (Some(Ok(header)), _) => Ok(header),
+                (_, Some(Err(error))) => Err(error),
+                _ => Err(RepoError::NoRepository { location: store.location() }),
+            },
+        }
+    }
+
+    /// Puts the copy, then the header; its outcome is the repository's.
+    pub(super) fn put(&self, store: &dyn Store) -> Result<PutOutcome, RepoError> {
+        let outcome = store.put_if_absent(NAME, &self.bytes)?;
+        if outcome == PutOutcome::Created {
+            store.put_if_absent(COPY, &self.bytes)?;
+        }
+        Ok(outcome)
+    }
+
+    pub(super) fn parse(bytes: Vec<u8>) -> Result<Header, RepoError> {
+        let damaged = |what: &str| RepoError::Damaged { object: NAME.into(), what: what.into() };
+        let fields: Fields =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(&format!("it is no header: {error}")))?;
+        if fields.format != FORMAT {
+            return Err(RepoError::NewerFormat { what: format!("format version {}", fields.format) });
+        }
+        let unknown = fields.needed_to_read.iter().chain(&fields.needed_to_write);
+        if let Some(feature) = unknown.into_iter().find(|feature| !KNOWN.contains(&feature.as_str())) {
+            return Err(RepoError::NewerFormat { what: format!("feature {feature}") });
+        }
+        let id = unhex(&fields.repository).ok_or_else(|| damaged("its id cannot be read"))?;
+        let data_public = match fields.data_public_key {
+            Some(key) => Some(unhex(&key).ok_or_else(|| damaged("its public key cannot be read"))?),
+            None => None,
+        };
+        if fields.encrypted != data_public.is_some() {
+            return Err(damaged("it contradicts itself about encryption"));
+        }
+        Ok(Header { id: RepositoryId(id), encrypted: fields.encrypted, data_public, bytes })
+    }
+
+    /// What slots and writer keys carry: BLAKE3 of the stored bytes.
+    pub(super) fn hash(&self) -> [u8; 32] {
+        blake3::derive_key("pgark 2026 header v0", &self.bytes)
+    }
+
+    /// The first 16 bytes of the hash in groups of four digits.
+    pub(super) fn fingerprint(&self) -> String {
+        let hash = hex(&self.hash());
+        let groups: Vec<&str> = (0..8).filter_map(|group| hash.get(group * 4..group * 4 + 4)).collect();
+        groups.join("-")
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Fields {
+    format: u64,
+    repository: String,
+    encrypted: bool,
+    data_public_key: Option<String>,
+    needed_to_read: Vec<String>,
+    needed_to_write: Vec<String>,
+}
+
+pub(super) fn exists(store: &dyn Store) -> Result<bool, RepoError> {
+    match store.stat(NAME) {
+        Ok(_) => Ok(true),
+        Err(StoreError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn read(store: &dyn Store, name: &str) -> Result<Option<Vec<u8>>, RepoError> {
+    match store.stat(name) {
+        Ok(meta) if meta.size > LARGEST => {
+            Err(RepoError::Damaged { object: name.into(), what: format!("it has {} bytes", meta.size) })
+        }
+        Ok(_) => Ok(Some(store.get(name)?)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if text.len() != 2 * N || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        return None;
+    }
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        match text.get(2 * at..2 * at + 2).map(|pair| u8::from_str_radix(pair, 16)) {
+            Some(Ok(value)) => *byte = value,
+            _ => {
+                bytes.zeroize();
+                return None;
+            }
+        }
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_comes_back_and_its_fingerprint_stays() {
+        let header = Header::new(true, Some([7; 32])).unwrap();
+        let again = Header::parse(header.bytes.clone()).unwrap();
+        assert_eq!((again.id, again.fingerprint(), again.data_public), (header.id, header.fingerprint(), Some([7; 32])));
+    }
+
+    #[test]
+    fn unknown_versions_and_features_are_newer() {
+        let text = String::from_utf8(Header::new(false, None).unwrap().bytes).unwrap();
+        for (from, to) in [
+            ("\"format\": 0", "\"format\": 1"),
+            ("\"needed_to_read\": []", "\"needed_to_read\": [\"maps\"]"),
+            ("\"needed_to_write\": []", "\"needed_to_write\": [\"maps\"]"),
+        ] {
+            let changed = text.replace(from, to).into_bytes();
+            assert!(matches!(Header::parse(changed), Err(RepoError::NewerFormat { .. })), "{to}");
+        }
+        let contradiction = text.replace("\"encrypted\": false", "\"encrypted\": true").into_bytes();
+        assert!(matches!(Header::parse(contradiction), Err(RepoError::Damaged { .. })));
+    }
+}

@@ -1,0 +1,105 @@
+//! The keyring: the keys of every epoch, as a slot or a writer key holds them.
+
+use age::secrecy::zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use minicbor::{Decode, Encode};
+
+use super::sealing::{new_pair, random};
+use crate::RepoError;
+
+/// Version of the keyring's own encoding.
+const VERSION: u32 = 0;
+/// A keyring with a thousand epochs is not one.
+const MOST_EPOCHS: usize = 1000;
+
+/// Keys of one epoch. Without `data_private` and `owner` it is a writer's.
+#[derive(Clone, Encode, Decode, Zeroize, ZeroizeOnDrop)]
+#[cbor(array)]
+pub(super) struct Epoch {
+    #[n(0)]
+    pub number: u32,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub id_key: [u8; 32],
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub chunker_key: [u8; 32],
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub metadata_key: [u8; 32],
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub data_public: [u8; 32],
+    /// The seed of the Ed25519 key that signs manifests.
+    #[cbor(n(5), with = "minicbor::bytes")]
+    pub signing_seed: [u8; 32],
+    #[cbor(n(6), with = "minicbor::bytes")]
+    pub data_private: Option<[u8; 32]>,
+}
+
+/// All epochs, oldest first.
+#[derive(Clone, Encode, Decode)]
+#[cbor(array)]
+pub(super) struct Keyring {
+    #[n(0)]
+    version: u32,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    header_hash: [u8; 32],
+    #[n(2)]
+    pub epochs: Vec<Epoch>,
+}
+
+impl Keyring {
+    /// A new keyring with its first epoch.
+    pub(super) fn generate() -> Result<Keyring, RepoError> {
+        let (private, data_public) = new_pair()?;
+        let mut epoch = Epoch {
+            number: 1,
+            id_key: [0; 32],
+            chunker_key: [0; 32],
+            metadata_key: [0; 32],
+            data_public,
+            signing_seed: [0; 32],
+            data_private: Some(*private),
+        };
+        random(&mut epoch.id_key)?;
+        random(&mut epoch.chunker_key)?;
+        random(&mut epoch.metadata_key)?;
+        random(&mut epoch.signing_seed)?;
+        Ok(Keyring { version: VERSION, header_hash: [0; 32], epochs: vec![epoch] })
+    }
+
+    /// The newest epoch: what new objects are written under.
+    pub(super) fn current(&self) -> Result<&Epoch, RepoError> {
+        self.epochs.last().ok_or_else(|| damaged("it holds no epoch"))
+    }
+
+    /// Without what opens data.
+    pub(super) fn for_writer(&self) -> Keyring {
+        let mut keyring = self.clone();
+        for epoch in &mut keyring.epochs {
+            epoch.data_private = None;
+        }
+        keyring
+    }
+
+    /// Canonical CBOR, bound to the clear header.
+    pub(super) fn to_bytes(&self, header_hash: &[u8; 32]) -> Zeroizing<Vec<u8>> {
+        let bound = Keyring { header_hash: *header_hash, ..self.clone() };
+        // Encoding to memory cannot fail.
+        Zeroizing::new(minicbor::to_vec(&bound).unwrap_or_default())
+    }
+
+    /// The keyring and the hash of the header that it is bound to.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<(Keyring, [u8; 32]), RepoError> {
+        let mut decoder = minicbor::Decoder::new(bytes);
+        let keyring: Keyring = decoder.decode().map_err(|_| damaged("it cannot be read"))?;
+        if decoder.position() != bytes.len() || keyring.epochs.is_empty() || keyring.epochs.len() > MOST_EPOCHS {
+            return Err(damaged("it cannot be read"));
+        }
+        if keyring.version != VERSION {
+            return Err(RepoError::NewerFormat { what: format!("keyring version {}", keyring.version) });
+        }
+        let hash = keyring.header_hash;
+        Ok((keyring, hash))
+    }
+}
+
+fn damaged(what: &str) -> RepoError {
+    RepoError::Damaged { object: "the keyring".into(), what: what.into() }
+}

@@ -1,0 +1,219 @@
+//! The keys as the rest of the repository uses them. Every derivation names its purpose (FORMAT.md, "Derivations").
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+
+use super::header::{Header, hex};
+use super::keyring::{Epoch, Keyring};
+use super::sealing::{PackKey, hpke_open, hpke_seal, random};
+use super::RepositoryId;
+use crate::RepoError;
+
+const SALT_BYTES: usize = 32;
+
+/// A pack's key as the pack's key table holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// The epoch whose keys open it.
+    pub epoch: u32,
+    /// Data: HPKE encapsulated key and sealed key. Metadata: the salt. Unencrypted: empty.
+    pub bytes: Vec<u8>,
+}
+
+/// The open keys of a repository.
+pub struct Keys {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// Whether anything is hidden at all.
+    pub encrypted: bool,
+    /// The epoch that new objects are written under.
+    pub epoch: u32,
+    fingerprint: String,
+    keyring: Option<Keyring>,
+    id_key: [u8; 32],
+    chunker_key: [u8; 32],
+}
+
+impl Keys {
+    /// Of an unencrypted repository: derived from its id, so that anybody can derive them.
+    pub(super) fn plain(header: &Header) -> Keys {
+        Keys {
+            repository: header.id,
+            encrypted: false,
+            epoch: 0,
+            fingerprint: header.fingerprint(),
+            keyring: None,
+            id_key: blake3::derive_key("pgark 2026 plain id key v0", &header.id.0),
+            chunker_key: blake3::derive_key("pgark 2026 plain chunker key v0", &header.id.0),
+        }
+    }
+
+    pub(super) fn of(header: &Header, keyring: Keyring) -> Result<Keys, RepoError> {
+        let first = keyring.epochs.first().ok_or(RepoError::WrongKey)?;
+        let current = keyring.current()?;
+        if header.data_public.is_none_or(|public| !keyring.epochs.iter().any(|epoch| epoch.data_public == public)) {
+            return Err(RepoError::Damaged {
+                object: super::header::NAME.into(),
+                what: "its public key is not the keyring's".into(),
+            });
+        }
+        Ok(Keys {
+            repository: header.id,
+            encrypted: true,
+            epoch: current.number,
+            fingerprint: header.fingerprint(),
+            // Ids and cuts stay those of the first epoch: a rotation must not store everything anew.
+            id_key: first.id_key,
+            chunker_key: first.chunker_key,
+            keyring: Some(keyring),
+        })
+    }
+
+    /// For people to compare.
+    pub fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
+    }
+
+    /// The key of chunk ids: equal bytes of different kind or mask never meet.
+    pub fn chunk_id_key(&self, kind: u8, mask_domain: &[u8]) -> [u8; 32] {
+        let mut material = self.id_key.to_vec();
+        material.push(kind);
+        material.extend_from_slice(mask_domain);
+        blake3::derive_key("pgark 2026 chunk id v0", &material)
+    }
+
+    /// The seed of the chunker's gear table.
+    pub fn chunker_seed(&self) -> u64 {
+        let key = blake3::derive_key("pgark 2026 chunker seed v0", &self.chunker_key);
+        let mut seed = [0; 8];
+        seed.copy_from_slice(&key[..8]);
+        u64::from_le_bytes(seed)
+    }
+
+    /// A fresh key for a data pack, wrapped to the data public key.
+    pub fn new_data_pack_key(&self, key_id: &[u8; 16]) -> Result<(PackKey, WrappedKey), RepoError> {
+        let Some(keyring) = &self.keyring else { return Ok(self.plain_key()) };
+        let epoch = keyring.current()?;
+        let mut key = [0; 32];
+        random(&mut key)?;
+        let bytes = hpke_seal(&epoch.data_public, &self.info(epoch.number, key_id), &key)?;
+        Ok((PackKey::sealed(&key)?, WrappedKey { epoch: epoch.number, bytes }))
+    }
+
+    /// The key of a data pack; [`RepoError::NeedsReaderSecret`] with a writer's keyring.
+    pub fn open_data_pack_key(&self, key_id: &[u8; 16], wrapped: &WrappedKey) -> Result<PackKey, RepoError> {
+        if self.keyring.is_none() {
+            return self.open_plain(wrapped);
+        }
+        let epoch = self.epoch_of(wrapped)?;
+        let private = epoch.data_private.as_ref().ok_or(RepoError::NeedsReaderSecret)?;
+        let key = hpke_open(private, &self.info(epoch.number, key_id), &wrapped.bytes).ok_or_else(bad_key)?;
+        PackKey::sealed(key.as_slice().try_into().map_err(|_| bad_key())?)
+    }
+
+    /// A fresh key for a metadata object: derived from the metadata key and a random salt.
+    pub fn new_metadata_key(&self) -> Result<(PackKey, WrappedKey), RepoError> {
+        let Some(keyring) = &self.keyring else { return Ok(self.plain_key()) };
+        let epoch = keyring.current()?;
+        let mut bytes = vec![0; SALT_BYTES];
+        random(&mut bytes)?;
+        Ok((metadata_key(epoch, &bytes)?, WrappedKey { epoch: epoch.number, bytes }))
+    }
+
+    /// The key of a metadata object.
+    pub fn open_metadata_key(&self, wrapped: &WrappedKey) -> Result<PackKey, RepoError> {
+        if self.keyring.is_none() {
+            return self.open_plain(wrapped);
+        }
+        if wrapped.bytes.len() != SALT_BYTES {
+            return Err(bad_key());
+        }
+        metadata_key(self.epoch_of(wrapped)?, &wrapped.bytes)
+    }
+
+    /// Signs as this writer. In an unencrypted repository: a digest, which shows damage and no more.
+    pub fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>, RepoError> {
+        match self.pair()? {
+            Some(pair) => Ok(pair.sign(bytes).as_ref().to_vec()),
+            None => Ok(blake3::derive_key("pgark 2026 plain signature v0", bytes).to_vec()),
+        }
+    }
+
+    /// Whether `signature` over `bytes` is of a writer that this keyring knows.
+    pub fn verify(&self, writer_public: &[u8], bytes: &[u8], signature: &[u8]) -> Result<(), RepoError> {
+        let wrong = |what: &str| RepoError::Damaged { object: "the signature".into(), what: what.into() };
+        let Some(keyring) = &self.keyring else {
+            let expected = blake3::derive_key("pgark 2026 plain signature v0", bytes);
+            return if signature == expected { Ok(()) } else { Err(wrong("it is not of these bytes")) };
+        };
+        let mut known = false;
+        for epoch in &keyring.epochs {
+            known |= public_of(epoch)? == writer_public;
+        }
+        if !known {
+            return Err(wrong("it is of a writer that this repository does not know"));
+        }
+        UnparsedPublicKey::new(&ED25519, writer_public)
+            .verify(bytes, signature)
+            .map_err(|_| wrong("it is not of these bytes"))
+    }
+
+    /// This writer's public key; empty in an unencrypted repository.
+    pub fn writer_public(&self) -> Vec<u8> {
+        match self.pair() {
+            Ok(Some(pair)) => pair.public_key().as_ref().to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The keyed hash under which a cluster's objects are named: 32 hex digits.
+    pub fn cluster_hash(&self, cluster: &str) -> String {
+        let key = blake3::derive_key("pgark 2026 cluster name v0", &self.id_key);
+        hex(&blake3::keyed_hash(&key, cluster.as_bytes()).as_bytes()[..16])
+    }
+
+    /// Whether data can be opened.
+    pub fn can_read_data(&self) -> bool {
+        self.keyring.as_ref().is_none_or(|keyring| keyring.epochs.iter().all(|epoch| epoch.data_private.is_some()))
+    }
+
+    fn pair(&self) -> Result<Option<Ed25519KeyPair>, RepoError> {
+        match &self.keyring {
+            Some(keyring) => signing_pair(keyring.current()?).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn epoch_of(&self, wrapped: &WrappedKey) -> Result<&Epoch, RepoError> {
+        let epochs = self.keyring.iter().flat_map(|keyring| &keyring.epochs);
+        epochs.into_iter().find(|epoch| epoch.number == wrapped.epoch).ok_or_else(bad_key)
+    }
+
+    /// What binds a wrapped key to its place: repository, epoch, key id.
+    fn info(&self, epoch: u32, key_id: &[u8; 16]) -> Vec<u8> {
+        [b"pgark data pack key v0".as_slice(), &self.repository.0, &epoch.to_le_bytes(), key_id].concat()
+    }
+
+    fn plain_key(&self) -> (PackKey, WrappedKey) {
+        (PackKey::plain(), WrappedKey { epoch: 0, bytes: Vec::new() })
+    }
+
+    fn open_plain(&self, wrapped: &WrappedKey) -> Result<PackKey, RepoError> {
+        if wrapped.epoch == 0 && wrapped.bytes.is_empty() { Ok(PackKey::plain()) } else { Err(bad_key()) }
+    }
+}
+
+fn metadata_key(epoch: &Epoch, salt: &[u8]) -> Result<PackKey, RepoError> {
+    PackKey::sealed(&blake3::derive_key("pgark 2026 metadata object v0", &[&epoch.metadata_key, salt].concat()))
+}
+
+fn signing_pair(epoch: &Epoch) -> Result<Ed25519KeyPair, RepoError> {
+    Ed25519KeyPair::from_seed_unchecked(&epoch.signing_seed).map_err(|_| RepoError::Crypto("making the signing key"))
+}
+
+fn public_of(epoch: &Epoch) -> Result<Vec<u8>, RepoError> {
+    Ok(signing_pair(epoch)?.public_key().as_ref().to_vec())
+}
+
+fn bad_key() -> RepoError {
+    RepoError::Damaged { object: "a wrapped key".into(), what: "it does not open".into() }
+}

@@ -1,0 +1,104 @@
+//! What this host remembers of a repository: its fingerprint, and the newest backup of each cluster that it saw.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::header::{Header, hex};
+use super::{LocalFolders, RepositoryId};
+use crate::RepoError;
+
+/// Compares the header with what is remembered for this storage; a first sight is trusted.
+pub(super) fn compare(local: &LocalFolders, location: &str, header: &Header) -> Result<(), RepoError> {
+    let Some(file) = fingerprint_file(local, location) else { return Ok(()) };
+    let Some(known) = read(&file)? else { return Ok(()) };
+    let found = header.fingerprint();
+    if known.trim() == found {
+        return Ok(());
+    }
+    Err(RepoError::FingerprintChanged { location: location.into(), known: known.trim().into(), found })
+}
+
+/// Remembers the header. A state folder that cannot be written is no reason to refuse work.
+pub(super) fn remember(local: &LocalFolders, location: &str, header: &Header) -> Result<(), RepoError> {
+    let Some(file) = fingerprint_file(local, location) else { return Ok(()) };
+    if !file.exists() {
+        if let Err(error) = write(&file, &format!("{}\n", header.fingerprint())) {
+            tracing::warn!("the repository's fingerprint cannot be remembered in {}: {error}", file.display());
+        }
+    }
+    Ok(())
+}
+
+fn fingerprint_file(local: &LocalFolders, location: &str) -> Option<PathBuf> {
+    let name = hex(&blake3::hash(location.as_bytes()).as_bytes()[..16]);
+    Some(local.state.as_ref()?.join("known").join(name))
+}
+
+/// The newest manifest of each cluster that this host has seen: by cluster hash, sequence and manifest hash.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heads {
+    file: Option<PathBuf>,
+    heads: BTreeMap<String, (u64, String)>,
+}
+
+impl Heads {
+    /// Reads what is remembered; nothing without a state folder.
+    pub fn read(local: &LocalFolders, repository: RepositoryId) -> Result<Heads, RepoError> {
+        let Some(file) = local.state.as_ref().map(|state| state.join("heads").join(repository.to_string())) else {
+            return Ok(Heads::default());
+        };
+        let mut heads = BTreeMap::new();
+        for line in read(&file)?.unwrap_or_default().lines() {
+            let mut fields = line.split(' ');
+            if let (Some(cluster), Some(Ok(sequence)), Some(hash)) =
+                (fields.next(), fields.next().map(str::parse), fields.next())
+            {
+                heads.insert(cluster.to_string(), (sequence, hash.to_string()));
+            }
+        }
+        Ok(Heads { file: Some(file), heads })
+    }
+
+    /// The newest sequence seen of each cluster.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64, &str)> {
+        self.heads.iter().map(|(cluster, (sequence, hash))| (cluster.as_str(), *sequence, hash.as_str()))
+    }
+
+    /// Notes a manifest if it is newer than what is remembered, and writes the memory.
+    pub fn remember(&mut self, cluster_hash: &str, sequence: u64, manifest_hash: &str) -> Result<(), RepoError> {
+        if self.heads.get(cluster_hash).is_some_and(|(known, _)| *known >= sequence) {
+            return Ok(());
+        }
+        self.heads.insert(cluster_hash.to_string(), (sequence, manifest_hash.to_string()));
+        let Some(file) = &self.file else { return Ok(()) };
+        let text: String =
+            self.heads.iter().map(|(cluster, (sequence, hash))| format!("{cluster} {sequence} {hash}\n")).collect();
+        if let Err(error) = write(file, &text) {
+            tracing::warn!("the newest backup cannot be remembered in {}: {error}", file.display());
+        }
+        Ok(())
+    }
+}
+
+fn read(file: &Path) -> Result<Option<String>, RepoError> {
+    match fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        // A home that may not be read (another user's) remembers nothing.
+        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        Err(source) => Err(RepoError::Local { doing: "read", path: file.display().to_string(), source }),
+    }
+}
+
+/// Writes a whole file or none.
+fn write(file: &Path, text: &str) -> io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+    temporary.write_all(text.as_bytes())?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(file).map_err(|error| error.error)?;
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Secrets of a repository: what each opens, and how it is kept (FORMAT.md, section "Secrets").
+//!
+//! [`create`] and [`open`] are the doors; [`Keys`] is what the rest of the repository works with. Nothing outside this
+//! module sees key bytes.
+
+mod header;
+mod keyring;
+mod keys;
+mod local;
+mod sealing;
+mod slots;
+mod writer_key;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use age::secrecy::SecretString;
+use pgark_store::{PutOutcome, Store};
+
+use crate::RepoError;
+use header::Header;
+use keyring::Keyring;
+pub use keys::{Keys, WrappedKey};
+pub use local::Heads;
+pub use sealing::PackKey;
+
+/// 16 random bytes, shown as 32 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RepositoryId(pub [u8; 16]);
+
+impl fmt::Display for RepositoryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for RepositoryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How a new repository is protected.
+pub enum Protection {
+    /// `age` X25519 recipients (`age1…`): each of their identities opens it.
+    Recipients(Vec<String>),
+    /// One passphrase.
+    Passphrase(SecretString),
+    /// Not at all: anybody who reads the storage reads the backups. Integrity is still checked.
+    None,
+}
+
+/// What opens a repository.
+pub enum Unlock {
+    /// The contents of an `age` identity file.
+    Identity(SecretString),
+    /// The passphrase.
+    Passphrase(SecretString),
+    /// A writer key (one line, `PGARK-WRITER-KEY-1-…`): backs up, cannot read data.
+    WriterKey(SecretString),
+    /// Nothing: for unencrypted repositories.
+    Nothing,
+}
+
+/// Folders of this host. Without them the repository works, slower and without memory.
+#[derive(Clone, Debug, Default)]
+pub struct LocalFolders {
+    /// For the index; safe to lose.
+    pub cache: Option<PathBuf>,
+    /// For fingerprints and the newest backups seen: guards against a replaced repository.
+    pub state: Option<PathBuf>,
+}
+
+/// A new repository.
+pub struct Initialised {
+    /// Its id.
+    pub id: RepositoryId,
+    /// Its fingerprint, for people to compare.
+    pub fingerprint: String,
+    /// The writer key in its text form; none if unencrypted.
+    pub writer_key: Option<SecretString>,
+}
+
+/// Creates a repository: the key slot first, the header last; the header's put is the commit.
+pub fn create(store: &dyn Store, protection: Protection) -> Result<Initialised, RepoError> {
+    if header::exists(store)? {
+        return Err(RepoError::AlreadyARepository { location: store.location() });
+    }
+    let (keyring, encrypted) = match &protection {
+        Protection::None => (None, false),
+        _ => (Some(Keyring::generate()?), true),
+    };
+    let data_public = keyring.as_ref().map(|keyring| keyring.current().map(|epoch| epoch.data_public)).transpose()?;
+    let header = Header::new(encrypted, data_public)?;
+    if let Some(keyring) = &keyring {
+        slots::put(store, &protection, &keyring.to_bytes(&header.hash()))?;
+    }
+    if header.put(store)? == PutOutcome::AlreadyExists {
+        return Err(RepoError::AlreadyARepository { location: store.location() });
+    }
+    let writer_key = keyring.map(|keyring| writer_key::to_text(&header, &keyring)).transpose()?;
+    Ok(Initialised { id: header.id, fingerprint: header.fingerprint(), writer_key })
+}
+
+/// Opens a repository with what is given, and compares it with what this host remembers.
+pub fn open(store: &dyn Store, unlock: Unlock, local: &LocalFolders) -> Result<Keys, RepoError> {
+    let header = Header::get(store)?;
+    local::compare(local, &store.location(), &header)?;
+    let keys = match (header.encrypted, unlock) {
+        (false, Unlock::Nothing) => Keys::plain(&header),
+        (false, _) => return Err(RepoError::SecretForPlainRepository),
+        (true, Unlock::Nothing) => return Err(RepoError::NeedsKey),
+        (true, Unlock::WriterKey(text)) => Keys::of(&header, writer_key::from_text(&header, &text)?)?,
+        (true, unlock) => {
+            let (keyring, bound_to) = Keyring::from_bytes(&slots::open(store, &unlock)?)?;
+            if bound_to != header.hash() {
+                return Err(RepoError::Damaged {
+                    object: header::NAME.into(),
+                    what: "it is not the header that the key slot was made for".into(),
+                });
+            }
+            Keys::of(&header, keyring)?
+        }
+    };
+    local::remember(local, &store.location(), &header)?;
+    Ok(keys)
+}
+
+/// The id in the clear header, before anything is opened.
+pub fn peek_id(store: &dyn Store) -> Result<RepositoryId, RepoError> {
+    Ok(Header::get(store)?.id)
+}

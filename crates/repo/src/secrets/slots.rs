@@ -1,0 +1,131 @@
+//! Key slots: ordinary `age` files under `keys/`, each opening the same keyring.
+
+use std::io::{Cursor, Read};
+
+use age::secrecy::{ExposeSecret, SecretString};
+use age::secrecy::zeroize::Zeroizing;
+use age::{Decryptor, Encryptor, Identity, Recipient};
+use pgark_store::{Store, StoreError};
+
+use super::header::hex;
+use super::{Protection, Unlock};
+use crate::RepoError;
+
+const FOLDER: &str = "keys/";
+const COPIES: &str = "keys-copy/";
+/// scrypt's work factor: opening stays under a second and 128 MiB.
+const WORK_FACTOR: u8 = 17;
+/// A slot with hundreds of recipients is still smaller.
+const LARGEST: u64 = 1 << 20;
+const SHORTEST_PASSPHRASE: usize = 12;
+const FEWEST_DIFFERENT: usize = 6;
+
+/// Seals the keyring into a slot and puts it, with a second copy.
+pub(super) fn put(store: &dyn Store, protection: &Protection, keyring: &[u8]) -> Result<(), RepoError> {
+    let recipients: Vec<Box<dyn Recipient>> = match protection {
+        Protection::Recipients(texts) => texts.iter().map(|text| recipient(text)).collect::<Result<_, _>>()?,
+        Protection::Passphrase(passphrase) => {
+            refuse_weak(passphrase)?;
+            let mut recipient = age::scrypt::Recipient::new(passphrase.clone());
+            recipient.set_work_factor(WORK_FACTOR);
+            vec![Box::new(recipient)]
+        }
+        Protection::None => return Ok(()),
+    };
+    let sealed = seal(&recipients, keyring)?;
+    let name = format!("1-{}.age", hex(&blake3::hash(&sealed).as_bytes()[..8]));
+    store.put_if_absent(&format!("{FOLDER}{name}"), &sealed)?;
+    store.put_if_absent(&format!("{COPIES}{name}"), &sealed)?;
+    Ok(())
+}
+
+fn recipient(text: &str) -> Result<Box<dyn Recipient>, RepoError> {
+    let parsed: age::x25519::Recipient = text.trim().parse().map_err(|why: &str| RepoError::BadSecret {
+        what: "recipient",
+        why: format!("{text:?} is no age public key ({why})"),
+    })?;
+    Ok(Box::new(parsed))
+}
+
+fn seal(recipients: &[Box<dyn Recipient>], keyring: &[u8]) -> Result<Vec<u8>, RepoError> {
+    const FAILED: RepoError = RepoError::Crypto("sealing the key slot");
+    let encryptor =
+        Encryptor::with_recipients(recipients.iter().map(|recipient| recipient.as_ref())).map_err(|_| FAILED)?;
+    let mut sealed = Vec::new();
+    let mut writer = encryptor.wrap_output(&mut sealed).map_err(|_| FAILED)?;
+    std::io::Write::write_all(&mut writer, keyring).map_err(|_| FAILED)?;
+    writer.finish().map_err(|_| FAILED)?;
+    Ok(sealed)
+}
+
+fn refuse_weak(passphrase: &SecretString) -> Result<(), RepoError> {
+    let text = passphrase.expose_secret();
+    if text.chars().count() < SHORTEST_PASSPHRASE {
+        return Err(RepoError::WeakPassphrase { why: "it has fewer than 12 characters" });
+    }
+    let different: std::collections::HashSet<char> = text.chars().collect();
+    if different.len() < FEWEST_DIFFERENT {
+        return Err(RepoError::WeakPassphrase { why: "it is made of very few different characters" });
+    }
+    Ok(())
+}
+
+/// The keyring from the first slot that opens.
+pub(super) fn open(store: &dyn Store, unlock: &Unlock) -> Result<Zeroizing<Vec<u8>>, RepoError> {
+    let identities = identities(unlock)?;
+    let mut seen = 0;
+    for folder in [FOLDER, COPIES] {
+        for meta in store.list(folder)? {
+            if meta.size > LARGEST {
+                continue;
+            }
+            let sealed = match store.get(&meta.name) {
+                Ok(sealed) => sealed,
+                Err(StoreError::NotFound { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            seen += 1;
+            if let Some(keyring) = open_one(&sealed, &identities) {
+                return Ok(keyring);
+            }
+        }
+    }
+    if seen == 0 { Err(RepoError::Missing { object: "every key slot (keys/)".into() }) } else { Err(RepoError::WrongKey) }
+}
+
+fn identities(unlock: &Unlock) -> Result<Vec<Box<dyn Identity>>, RepoError> {
+    match unlock {
+        Unlock::Passphrase(passphrase) => {
+            let mut identity = age::scrypt::Identity::new(passphrase.clone());
+            // A slot that asks for more was not made by us, and would take the memory.
+            identity.set_max_work_factor(WORK_FACTOR + 1);
+            Ok(vec![Box::new(identity)])
+        }
+        Unlock::Identity(text) => {
+            let mut found: Vec<Box<dyn Identity>> = Vec::new();
+            for line in text.expose_secret().lines().map(str::trim) {
+                if line.is_empty() || line.starts_with('#') {
+                    continue;
+                }
+                let identity: age::x25519::Identity = line.parse().map_err(|why: &str| RepoError::BadSecret {
+                    what: "identity file",
+                    why: format!("a line is no age identity ({why})"),
+                })?;
+                found.push(Box::new(identity));
+            }
+            if found.is_empty() {
+                return Err(RepoError::BadSecret { what: "identity file", why: "it holds no identity".into() });
+            }
+            Ok(found)
+        }
+        Unlock::WriterKey(_) | Unlock::Nothing => Ok(Vec::new()),
+    }
+}
+
+fn open_one(sealed: &[u8], identities: &[Box<dyn Identity>]) -> Option<Zeroizing<Vec<u8>>> {
+    let decryptor = Decryptor::new(Cursor::new(sealed)).ok()?;
+    let reader = decryptor.decrypt(identities.iter().map(|identity| identity.as_ref())).ok()?;
+    let mut keyring = Zeroizing::new(Vec::new());
+    reader.take(LARGEST).read_to_end(&mut keyring).ok()?;
+    Some(keyring)
+}

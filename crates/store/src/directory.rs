@@ -1,0 +1,226 @@
+//! Objects as files of a local directory.
+//!
+//! A put writes a temporary file in `.tmp/` of the same file system, syncs it, links it to its name (which fails if the
+//! name is taken: that is put-if-absent) and syncs the folder. A crash leaves at most a temporary file, which nobody sees
+//! and which a later process sweeps when it is a day old.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use crate::{Capabilities, ObjectMeta, PutOutcome, Store, StoreError, name};
+
+const TEMPORARY: &str = ".tmp";
+/// No put takes this long: a temporary file of this age belongs to a crash.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+
+/// A storage in a local directory.
+#[derive(Debug)]
+pub struct DirStore {
+    root: PathBuf,
+    next: AtomicU64,
+}
+
+impl DirStore {
+    /// Opens a directory for a new repository, making it (readable by its owner alone) where it is missing.
+    pub fn create(root: impl Into<PathBuf>) -> Result<DirStore, StoreError> {
+        let root = root.into();
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&root)
+            .map_err(|source| StoreError::of("make the directory", root.display().to_string(), source))?;
+        DirStore::open(root)
+    }
+
+    /// Opens an existing directory.
+    pub fn open(root: impl Into<PathBuf>) -> Result<DirStore, StoreError> {
+        let root = root.into();
+        let doing = "open the directory";
+        let shown = root.display().to_string();
+        let meta = fs::metadata(&root).map_err(|source| StoreError::of(doing, &shown, source))?;
+        if !meta.is_dir() {
+            return Err(StoreError::Io { operation: doing, object: shown, source: io::ErrorKind::NotADirectory.into() });
+        }
+        let store = DirStore { root, next: AtomicU64::new(0) };
+        store.sweep();
+        Ok(store)
+    }
+
+    fn path(&self, name: &str) -> Result<PathBuf, StoreError> {
+        name::check(name)?;
+        Ok(self.root.join(name))
+    }
+
+    fn shown(path: &Path) -> String {
+        path.display().to_string()
+    }
+
+    /// Removes what crashed processes left. Failing to is harmless.
+    fn sweep(&self) {
+        let Ok(files) = fs::read_dir(self.root.join(TEMPORARY)) else { return };
+        for file in files.flatten() {
+            let age = file.metadata().and_then(|meta| meta.modified()).map(|time| time.elapsed());
+            if matches!(age, Ok(Ok(age)) if age > ABANDONED) {
+                let _ = fs::remove_file(file.path());
+            }
+        }
+    }
+
+    fn write_temporary(&self, bytes: &[u8]) -> Result<PathBuf, StoreError> {
+        let folder = self.root.join(TEMPORARY);
+        make_folder(&folder)?;
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos());
+        let path = folder.join(format!("{}-{nanos}-{number}", std::process::id()));
+        let written = File::options().write(true).create_new(true).mode(0o600).open(&path).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        match written {
+            Ok(()) => Ok(path),
+            Err(source) => {
+                let _ = fs::remove_file(&path);
+                Err(StoreError::of("write", Self::shown(&path), source))
+            }
+        }
+    }
+}
+
+/// Makes a folder and makes it last.
+fn make_folder(folder: &Path) -> Result<(), StoreError> {
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => sync_folder(folder.parent().unwrap_or(folder)),
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {
+            // The parent is missing: make it first. The root exists, so this ends.
+            make_folder(folder.parent().unwrap_or(folder))?;
+            make_folder(folder)
+        }
+        Err(source) => Err(StoreError::of("make the folder", folder.display().to_string(), source)),
+    }
+}
+
+fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    File::open(folder)
+        .and_then(|file| file.sync_all())
+        .map_err(|source| StoreError::of("sync the folder", folder.display().to_string(), source))
+}
+
+impl Store for DirStore {
+    fn location(&self) -> String {
+        Self::shown(&self.root)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { atomic_put_if_absent: true }
+    }
+
+    fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<PutOutcome, StoreError> {
+        let path = self.path(name)?;
+        if !self.root.is_dir() {
+            return Err(StoreError::NotFound { operation: "write to the directory", object: self.location() });
+        }
+        if path.exists() {
+            return Ok(PutOutcome::AlreadyExists);
+        }
+        let folder = path.parent().unwrap_or(&self.root);
+        make_folder(folder)?;
+        let temporary = self.write_temporary(bytes)?;
+        let linked = fs::hard_link(&temporary, &path);
+        let _ = fs::remove_file(&temporary);
+        match linked {
+            Ok(()) => {
+                sync_folder(folder)?;
+                Ok(PutOutcome::Created)
+            }
+            Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(PutOutcome::AlreadyExists),
+            Err(source) => Err(StoreError::of("write", Self::shown(&path), source)),
+        }
+    }
+
+    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let path = self.path(name)?;
+        fs::read(&path).map_err(|source| StoreError::of("read", Self::shown(&path), source))
+    }
+
+    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        let path = self.path(name)?;
+        let failed = |source| StoreError::of("read", Self::shown(&path), source);
+        let file = File::open(&path).map_err(failed)?;
+        let end = offset.saturating_add(len);
+        // Asked before a buffer is made: a length from a damaged index must not take the memory.
+        let too_short = || StoreError::TooShort { object: Self::shown(&path), end };
+        if file.metadata().map_err(failed)?.len() < end {
+            return Err(too_short());
+        }
+        let mut bytes = vec![0; usize::try_from(len).map_err(|_| too_short())?];
+        file.read_exact_at(&mut bytes, offset).map_err(|source| match source.kind() {
+            io::ErrorKind::UnexpectedEof => too_short(),
+            _ => failed(source),
+        })?;
+        Ok(bytes)
+    }
+
+    fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
+        let path = self.path(name)?;
+        let failed = |source| StoreError::of("look at", Self::shown(&path), source);
+        let meta = fs::metadata(&path).map_err(failed)?;
+        if !meta.is_file() {
+            return Err(StoreError::NotFound { operation: "look at", object: Self::shown(&path) });
+        }
+        let modified = meta.modified().map_err(failed)?;
+        Ok(ObjectMeta { name: name.to_string(), size: meta.len(), modified })
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+        name::check_prefix(prefix)?;
+        let mut found = Vec::new();
+        walk(&self.root.join(prefix), prefix, &mut found)?;
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    fn delete(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.path(name)?;
+        match fs::remove_file(&path) {
+            Ok(()) => sync_folder(path.parent().unwrap_or(&self.root)),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(StoreError::of("delete", Self::shown(&path), source)),
+        }
+    }
+}
+
+/// Collects the objects below `folder`, whose names begin with `prefix`. What is no name of an object is none.
+fn walk(folder: &Path, prefix: &str, found: &mut Vec<ObjectMeta>) -> Result<(), StoreError> {
+    let failed = |source| StoreError::of("list", folder.display().to_string(), source);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(source) if source.kind() == io::ErrorKind::NotFound && !prefix.is_empty() => return Ok(()),
+        Err(source) => return Err(failed(source)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let Ok(file_name) = entry.file_name().into_string() else { continue };
+        let name = format!("{prefix}{file_name}");
+        if name::check(&name).is_err() {
+            continue;
+        }
+        let meta = match entry.metadata() {
+            Ok(meta) => meta,
+            // Deleted meanwhile.
+            Err(source) if source.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(failed(source)),
+        };
+        if meta.is_dir() {
+            walk(&entry.path(), &format!("{name}/"), found)?;
+        } else if meta.is_file() {
+            let modified = meta.modified().map_err(failed)?;
+            found.push(ObjectMeta { name, size: meta.len(), modified });
+        }
+    }
+    Ok(())
+}

