@@ -1,1 +1,28 @@
-//! Placeholder head.
+//! Conversations with a live PostgreSQL server: our own blocking driver.
+//!
+//! One [`Connection`] is one socket and one thread's business. Rows of a COPY are handed on in place from the read buffer.
+//! Connection parameters mean what they mean to libpq; the environment is handed in as a value ([`Environment`]).
+//! Protocol: PostgreSQL documentation, chapter "Frontend/Backend Protocol", version 3.0.
+
+mod auth;
+mod cancel;
+mod conninfo;
+mod connection;
+mod copy;
+mod error;
+mod keywords;
+mod open;
+mod passfile;
+mod row;
+mod service;
+mod stream;
+mod tls;
+mod uri;
+mod wire;
+
+pub use cancel::Canceller;
+pub use conninfo::{ConnInfo, ConnInfoError, Environment};
+pub use connection::{Connection, QueryResult};
+pub use copy::{CopyEvent, CopyIn};
+pub use error::{DbError, PgError};
+pub use row::Row;

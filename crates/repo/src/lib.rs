@@ -1,1 +1,32 @@
-//! Placeholder head.
+//! The repository: encrypted, deduplicating, immutable objects over a [`Store`]. It knows nothing of PostgreSQL.
+//!
+//! `FORMAT.md` describes every byte. [`init`] makes a repository, [`Repository::open`] opens one;
+//! [`Repository::write_backup`] writes, [`Repository::backups`], [`Repository::open_backup`] and [`Repository::reader`]
+//! read, [`Repository::check`] verifies.
+
+mod check;
+mod codec;
+mod cut;
+mod error;
+mod ids;
+mod index;
+mod manifest;
+mod object;
+mod pack;
+mod reader;
+mod repository;
+pub mod secrets;
+mod stream;
+mod writer;
+
+pub use check::{CheckLevel, CheckProgress, CheckReport, Problem};
+pub use cut::Cut;
+pub use error::RepoError;
+pub use ids::{BackupId, NoBackupId};
+pub use manifest::{BackupHead, Entry, NewEntry};
+pub use pgark_store::{Cancel, Store};
+pub use reader::{DataReader, StreamReader};
+pub use repository::{Backup, Repository, init};
+pub use secrets::{Initialised, LocalFolders, Protection, RepositoryId, Unlock};
+pub use stream::{Class, StreamRef};
+pub use writer::{BackupWriter, NewBackup, StreamSummary, StreamWriter, WriteOptions};

@@ -1,0 +1,425 @@
+//! What the user typed, exactly: parsing touches nothing. Help, man pages and completions come from here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "Exit codes:
+  0    all done
+  1    failed; nothing half-made counts
+  2    wrong usage
+  3    finished, but something that was asked for is missing (it is named)
+  130  interrupted";
+
+/// Keeps PostgreSQL clusters safe and gets them back.
+///
+/// Backs up live databases into an encrypted, deduplicating repository, and restores any backup, whole.
+#[derive(Debug, Parser)]
+#[command(name = "pgark", version, after_help = EXIT_CODES, arg_required_else_help = true, propagate_version = true)]
+pub struct Args {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// Options of every command.
+#[derive(Debug, ClapArgs)]
+pub struct Common {
+    /// Say nothing but warnings and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more; twice for even more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Create a repository
+    Init(Init),
+    /// Back up one database
+    Backup(Backup),
+    /// Restore a backup into a database
+    Restore(Restore),
+    /// Write a backup as files for stock pg_restore
+    Export(Export),
+    /// List the backups of a repository
+    List(List),
+    /// Show one backup and its tables
+    Show(Show),
+    /// List the entries of a backup
+    Ls(Ls),
+    /// Write one entry of a backup to standard output
+    Cat(Cat),
+    /// Check that everything stored is still what was put there
+    Check(Check),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Write man pages
+    Man(Man),
+}
+
+/// Where the repository is and what opens it.
+#[derive(Debug, ClapArgs)]
+#[command(group = ArgGroup::new("secret").multiple(false))]
+pub struct Repository {
+    /// The repository: a directory
+    #[arg(long, value_name = "DIR", env = "PGARK_REPO")]
+    pub repo: String,
+    /// age identity file that opens it
+    #[arg(long, value_name = "FILE", group = "secret")]
+    pub identity: Option<PathBuf>,
+    /// File whose first line is the passphrase (PGARK_PASSPHRASE holds the passphrase itself)
+    #[arg(long, value_name = "FILE", group = "secret")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Writer key file: backs up and cannot read data (default: the one that `init` left on this host)
+    #[arg(long, value_name = "FILE", group = "secret")]
+    pub writer_key: Option<PathBuf>,
+    /// Keep no index on this host's disk: slower
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+/// How to reach the server.
+#[derive(Debug, ClapArgs)]
+pub struct Server {
+    /// Server host or socket directory
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Server port
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<String>,
+    /// Role to connect as
+    #[arg(short = 'U', long, value_name = "NAME")]
+    pub username: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(
+    group = ArgGroup::new("protection").required(true).multiple(false),
+    after_help = "Examples:
+  pgark init --repo /backup/main --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq
+  pgark init --repo /backup/main --passphrase-file /etc/pgark/passphrase
+  pgark init --repo /backup/scratch --no-encryption
+
+With recipients or a passphrase, the writer key is left in this host's configuration folder: backups then need no
+secret on this host, and a thief of the host cannot read them.
+
+Exit codes: 0 created; 1 failed, or a repository is there already; 2 wrong usage."
+)]
+pub struct Init {
+    /// The new repository: a directory
+    #[arg(long, value_name = "DIR", env = "PGARK_REPO")]
+    pub repo: String,
+    /// age public key whose identity opens the repository; may be given several times
+    #[arg(long, value_name = "AGE_PUBLIC_KEY", group = "protection")]
+    pub recipient: Vec<String>,
+    /// File whose first line is the passphrase that opens the repository
+    #[arg(long, value_name = "FILE", group = "protection")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Do not encrypt: whoever reads the storage reads the backups
+    #[arg(long, group = "protection")]
+    pub no_encryption: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark backup --repo /backup/main --dbname shop
+  pgark backup --repo /backup/main --dbname 'host=db1 user=backup dbname=shop sslmode=verify-full' --jobs 4
+  pgark backup --repo /backup/main --dbname postgresql://backup@db1,db2/shop?target_session_attrs=standby --json
+
+Standard output is the new backup's id. Connection parameters not given come from the environment (PGHOST, …), the
+service file and .pgpass, as with psql.
+
+Exit codes: 0 complete; 1 failed; 2 wrong usage; 3 incomplete (--keep-going), the id is printed; 130 interrupted.")]
+pub struct Backup {
+    #[command(flatten)]
+    pub repository: Repository,
+    /// Database name, connection string or URI
+    #[arg(short, long, value_name = "CONNINFO")]
+    pub dbname: Option<String>,
+    #[command(flatten)]
+    pub server: Server,
+    /// Parallel connections (default: the number of cores, at most 8)
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+    /// Name of the cluster (default: its system identifier)
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// zstd level
+    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
+    pub compression_level: i32,
+    /// Use this pg_dump (default: the server's major version, else the lowest newer one)
+    #[arg(long, value_name = "PATH")]
+    pub pg_dump: Option<PathBuf>,
+    /// How long the first table locks may wait: 500ms, 30s, 5min
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub lock_wait_timeout: Duration,
+    /// Go on without what cannot be read; the backup is then incomplete (exit code 3)
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Print the backup as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark restore latest --repo /backup/main --dbname shop_restored --create
+  pgark restore 4f0c --repo /backup/main --dbname 'host=db2 dbname=shop'
+  pgark restore latest:shop --repo /backup/main --dbname shop --clean --exit-on-error
+
+Without --create or --clean the target database exists and holds no user objects. Whatever makes the restore
+impossible (missing roles, an older server, a database that is not empty) is said before the target is touched.
+
+Exit codes: 0 all restored; 1 failed; 2 wrong usage; 3 some objects failed (they are named); 130 interrupted.")]
+pub struct Restore {
+    /// Backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
+    #[arg(value_name = "ID")]
+    pub backup: String,
+    #[command(flatten)]
+    pub repository: Repository,
+    /// Target database: name, connection string or URI. Never taken from the environment
+    #[arg(short, long, value_name = "CONNINFO")]
+    pub dbname: String,
+    #[command(flatten)]
+    pub server: Server,
+    /// Create the database with its properties
+    #[arg(long, conflicts_with = "clean")]
+    pub create: bool,
+    /// Drop the objects that the backup holds, and only those, first
+    #[arg(long)]
+    pub clean: bool,
+    /// Everything belongs to the connecting role
+    #[arg(long)]
+    pub no_owner: bool,
+    /// Restore no GRANT and REVOKE
+    #[arg(long)]
+    pub no_privileges: bool,
+    /// Parallel connections (default: the number of cores, at most 8)
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+    /// Stop at the first object that fails
+    #[arg(long)]
+    pub exit_on_error: bool,
+    /// Do not gather planner statistics at the end
+    #[arg(long)]
+    pub no_analyze: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Formats of an export.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Format {
+    /// pg_dump's directory format
+    Directory,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark export latest --repo /backup/main --format directory --output /tmp/shop.dump
+  pg_restore -j4 -d shop /tmp/shop.dump
+
+The directory also holds globals.sql (roles and tablespaces). It appears under its name only when it is whole.
+
+Exit codes: 0 written; 1 failed; 2 wrong usage; 130 interrupted.")]
+pub struct Export {
+    /// Backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
+    #[arg(value_name = "ID")]
+    pub backup: String,
+    #[command(flatten)]
+    pub repository: Repository,
+    /// Format of the files
+    #[arg(long, value_enum, default_value_t = Format::Directory)]
+    pub format: Format,
+    /// Directory to make
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// gzip level of the data files; 0 writes them plain
+    #[arg(short = 'Z', long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=9))]
+    pub compress: u32,
+    /// Files written at once (default: the number of cores, at most 8)
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark list --repo /backup/main
+  pgark list --repo /backup/main --json
+
+Oldest first.
+
+Exit codes: 0 listed; 1 failed; 2 wrong usage.")]
+pub struct List {
+    #[command(flatten)]
+    pub repository: Repository,
+    /// Print a JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark show latest --repo /backup/main
+  pgark show 4f0c --repo /backup/main --json
+
+Exit codes: 0 shown; 1 failed; 2 wrong usage.")]
+pub struct Show {
+    /// Backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
+    #[arg(value_name = "ID")]
+    pub backup: String,
+    #[command(flatten)]
+    pub repository: Repository,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark ls latest --repo /backup/main
+  pgark ls latest:/db/shop/data --repo /backup/main
+
+Exit codes: 0 listed; 1 failed; 2 wrong usage.")]
+pub struct Ls {
+    /// Backup, and where wanted a path inside it
+    #[arg(value_name = "ID[:/PATH]")]
+    pub place: String,
+    #[command(flatten)]
+    pub repository: Repository,
+    /// Print a JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark cat latest:/globals.sql --repo /backup/main
+  pgark cat 4f0c:/db/shop/data/public.orders --repo /backup/main | wc -l
+
+A table is its COPY text, all rows, without the end mark.
+
+Exit codes: 0 written; 1 failed; 2 wrong usage.")]
+pub struct Cat {
+    /// Backup and path of an entry, as `pgark ls` shows it
+    #[arg(value_name = "ID:/PATH")]
+    pub place: String,
+    #[command(flatten)]
+    pub repository: Repository,
+}
+
+/// How deep a check goes.
+#[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
+pub enum Level {
+    /// Manifests, signatures, lists, index and sizes
+    Structure,
+    /// Also the hash of every stored object
+    Objects,
+    /// Also every chunk, opened and compared with its id
+    Data,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark check --repo /backup/main
+  pgark check --repo /backup/main --read-data --json
+
+What a crash left behind is no problem. Reading data needs the identity or the passphrase.
+
+Exit codes: 0 no problem; 1 problems, or the check failed; 2 wrong usage; 130 interrupted.")]
+pub struct Check {
+    #[command(flatten)]
+    pub repository: Repository,
+    /// How deep
+    #[arg(long, value_enum, default_value_t = Level::Structure, conflicts_with = "read_data")]
+    pub level: Level,
+    /// The same as --level data
+    #[arg(long)]
+    pub read_data: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark completions bash > /etc/bash_completion.d/pgark
+  pgark completions fish > ~/.config/fish/completions/pgark.fish")]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark man --output /usr/local/share/man/man1")]
+pub struct Man {
+    /// Folder for the pages
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+impl Args {
+    /// Whether errors are to be JSON too.
+    pub fn wants_json(&self) -> bool {
+        match &self.action {
+            Action::Backup(args) => args.json,
+            Action::Restore(args) => args.json,
+            Action::Export(args) => args.json,
+            Action::List(args) => args.json,
+            Action::Show(args) => args.json,
+            Action::Ls(args) => args.json,
+            Action::Check(args) => args.json,
+            Action::Init(_) | Action::Cat(_) | Action::Completions(_) | Action::Man(_) => false,
+        }
+    }
+}
+
+/// `500ms`, `30s`, `5min`; a bare number is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.trim().parse().map_err(|_| format!("{text:?} is no time; write 500ms, 30s or 5min"))?;
+    match text.get(digits.len()..).unwrap_or_default() {
+        "ms" => Ok(Duration::from_millis(number)),
+        "" | "s" => Ok(Duration::from_secs(number)),
+        "min" | "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(|| "too long".to_string()),
+        unit => Err(format!("{unit:?} is no unit of time; write ms, s or min")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        super::Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in super::Args::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.starts_with("Examples:"), "{} has none", command.get_name());
+        }
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(super::duration("30s").unwrap().as_millis(), 30_000);
+        assert_eq!(super::duration("500ms").unwrap().as_millis(), 500);
+        assert_eq!(super::duration("2min").unwrap().as_secs(), 120);
+        assert_eq!(super::duration("7").unwrap().as_secs(), 7);
+        for bad in ["", "s", "-1s", "1h30", "1 fortnight"] {
+            assert!(super::duration(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `pgark list`, `show`, `ls`, `cat`.
+
+use std::process::ExitCode;
+
+use pgark_ops::inspect as ops;
+
+use crate::args::{Cat, Common, List, Ls, Show};
+use crate::error::Failure;
+use crate::output::{self, Align};
+use crate::{progress, repository};
+
+/// Every backup, oldest first.
+pub fn list(_: &Common, args: List) -> Result<ExitCode, Failure> {
+    let records = ops::list(&repository::open(&args.repository)?)?;
+    if args.json {
+        output::json(&records)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows: Vec<Vec<String>> = records
+        .into_iter()
+        .map(|record| {
+            vec![
+                record.id,
+                record.time,
+                record.cluster,
+                record.databases.join(","),
+                record.status,
+                output::bytes(record.bytes_raw),
+                output::bytes(record.bytes_added),
+            ]
+        })
+        .collect();
+    let columns = [
+        ("ID", Align::Left),
+        ("TIME", Align::Left),
+        ("CLUSTER", Align::Left),
+        ("DATABASES", Align::Left),
+        ("STATUS", Align::Left),
+        ("RAW", Align::Right),
+        ("ADDED", Align::Right),
+    ];
+    output::table(&columns, &rows)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One backup and its tables.
+pub fn show(_: &Common, args: Show) -> Result<ExitCode, Failure> {
+    let detail = ops::show(&repository::open(&args.repository)?, &args.backup)?;
+    if args.json {
+        output::json(&detail)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let record = &detail.record;
+    for (name, value) in [
+        ("id", record.id.clone()),
+        ("time", record.time.clone()),
+        ("cluster", record.cluster.clone()),
+        ("kind", record.kind.clone()),
+        ("status", record.status.clone()),
+        ("databases", record.databases.join(", ")),
+        ("raw", output::bytes(record.bytes_raw)),
+        ("added", output::bytes(record.bytes_added)),
+        ("took", format!("{:.1} s", record.seconds)),
+    ] {
+        output::line(&format!("{name:<10} {value}"))?;
+    }
+    for warning in &record.warnings {
+        output::line(&format!("{:<10} {warning}", "warning"))?;
+    }
+    output::line("")?;
+    let rows: Vec<Vec<String>> = detail
+        .tables
+        .iter()
+        .map(|table| {
+            vec![
+                format!("{}.{}", table.schema, table.name),
+                output::count(table.rows),
+                output::bytes(table.bytes_raw),
+                output::bytes(table.bytes_added),
+            ]
+        })
+        .collect();
+    let columns = [("TABLE", Align::Left), ("ROWS", Align::Right), ("RAW", Align::Right), ("ADDED", Align::Right)];
+    output::table(&columns, &rows)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The entries of a backup.
+pub fn ls(_: &Common, args: Ls) -> Result<ExitCode, Failure> {
+    let entries = ops::ls(&repository::open(&args.repository)?, &args.place)?;
+    if args.json {
+        output::json(&entries)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows: Vec<Vec<String>> = entries
+        .into_iter()
+        .map(|entry| vec![output::bytes(entry.bytes_raw), entry.kind.to_string(), entry.path])
+        .collect();
+    output::table(&[("RAW", Align::Right), ("KIND", Align::Left), ("PATH", Align::Left)], &rows)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One entry's content.
+pub fn cat(common: &Common, args: Cat) -> Result<ExitCode, Failure> {
+    let repository = repository::open(&args.repository)?;
+    let job = progress::watched_job(common)?;
+    ops::cat(&repository, &args.place, &mut std::io::stdout().lock(), &job)?;
+    Ok(ExitCode::SUCCESS)
+}

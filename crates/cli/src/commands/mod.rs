@@ -1,0 +1,9 @@
+//! One file per command: arguments become a request, what comes back becomes output.
+
+pub mod backup;
+pub mod check;
+pub mod export;
+pub mod init;
+pub mod inspect;
+pub mod restore;
+pub mod shell;

@@ -1,0 +1,122 @@
+//! One translator from errors to words, a hint and an exit code.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use pgark_ops::OpsError;
+
+/// Finished, but something that was asked for is missing.
+pub const INCOMPLETE: u8 = 3;
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const INTERRUPTED: u8 = 130;
+
+/// Why the program does not end with 0.
+#[derive(Debug)]
+pub enum Failure {
+    /// An operation failed.
+    Ops(OpsError),
+    /// Something of the program itself: a file named by an option, the output.
+    Own { what: String, hint: Option<String>, usage: bool, source: Option<io::Error> },
+}
+
+impl From<OpsError> for Failure {
+    fn from(error: OpsError) -> Failure {
+        Failure::Ops(error)
+    }
+}
+
+impl Failure {
+    pub fn usage(what: impl Into<String>, hint: &str) -> Failure {
+        Failure::Own { what: what.into(), hint: Some(hint.into()), usage: true, source: None }
+    }
+
+    pub fn file(what: impl Into<String>, source: io::Error) -> Failure {
+        Failure::Own { what: what.into(), hint: None, usage: false, source: Some(source) }
+    }
+
+    /// Writing to standard output failed.
+    pub fn output(source: io::Error) -> Failure {
+        Failure::Ops(OpsError::Output(source))
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Failure::Ops(error) if error.is_cancelled() => INTERRUPTED,
+            Failure::Ops(error) if error.is_usage() => USAGE,
+            Failure::Own { usage: true, .. } => USAGE,
+            _ => FAILED,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Failure::Ops(error) => error.hint(),
+            Failure::Own { hint, .. } => hint.clone(),
+        }
+    }
+
+    /// The error and its causes, outermost first, none repeated.
+    fn chain(&self) -> Vec<String> {
+        let mut chain = Vec::new();
+        let mut cause: Option<&dyn Error> = match self {
+            Failure::Ops(error) => {
+                chain.push(error.to_string());
+                error.source()
+            }
+            Failure::Own { what, source, .. } => {
+                chain.push(what.clone());
+                source.as_ref().map(|source| source as &dyn Error)
+            }
+        };
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if chain.last() != Some(&text) {
+                chain.push(text);
+            }
+            cause = error.source();
+        }
+        chain
+    }
+
+    /// The reader of our output went away: that is not an error of ours.
+    fn is_broken_pipe(&self) -> bool {
+        matches!(self, Failure::Ops(OpsError::Output(source)) if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Says what went wrong on standard error.
+pub fn report(failure: &Failure, json: bool) -> ExitCode {
+    if failure.is_broken_pipe() {
+        return ExitCode::SUCCESS;
+    }
+    let chain = failure.chain();
+    let code = failure.code();
+    let mut stderr = io::stderr().lock();
+    // Where standard error is closed there is nobody to tell.
+    let _ = if json {
+        let object = serde_json::json!({ "error": chain.join(": "), "hint": failure.hint(), "code": code });
+        writeln!(stderr, "{object}")
+    } else if code == INTERRUPTED {
+        writeln!(stderr, "interrupted: nothing was committed")
+    } else {
+        let hint = failure.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        writeln!(stderr, "error: {}{hint}", chain.join(": "))
+    };
+    ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_follow_the_error() {
+        let failure = Failure::file("read the passphrase file /x", io::Error::other("no"));
+        assert_eq!(failure.chain(), ["read the passphrase file /x", "no"]);
+        assert_eq!(failure.code(), 1);
+        assert_eq!(Failure::usage("give one", "x").code(), 2);
+        assert_eq!(Failure::Ops(OpsError::Cancelled).code(), 130);
+    }
+}

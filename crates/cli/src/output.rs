@@ -1,0 +1,86 @@
+//! Text for people and JSON for programs, on standard output.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::error::Failure;
+
+/// One JSON value and a newline.
+pub fn json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::output(io::Error::other(error)))?;
+    line(&text)
+}
+
+/// One line.
+pub fn line(text: &str) -> Result<(), Failure> {
+    writeln!(io::stdout().lock(), "{text}").map_err(Failure::output)
+}
+
+/// A column's alignment.
+#[derive(Clone, Copy)]
+pub enum Align {
+    Left,
+    Right,
+}
+
+/// Lines with aligned columns, the first line being their names.
+pub fn table(columns: &[(&str, Align)], rows: &[Vec<String>]) -> Result<(), Failure> {
+    let names: Vec<String> = columns.iter().map(|(name, _)| (*name).to_string()).collect();
+    let width = |at: usize| {
+        let cells = std::iter::once(&names).chain(rows).filter_map(|row| row.get(at));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    for row in std::iter::once(&names).chain(rows) {
+        let mut text = String::new();
+        for ((cell, width), (_, align)) in row.iter().zip(&widths).zip(columns) {
+            let gap = " ".repeat(width.saturating_sub(cell.chars().count()));
+            match align {
+                Align::Left => text.push_str(&format!("{cell}{gap}  ")),
+                Align::Right => text.push_str(&format!("{gap}{cell}  ")),
+            }
+        }
+        line(text.trim_end())?;
+    }
+    Ok(())
+}
+
+/// `1.2 MB`: powers of ten, three digits.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let digits = if unit == 0 || value >= 99.95 { 0 } else { 1 };
+    format!("{value:.digits$} {}", UNITS.get(unit).copied().unwrap_or("B"))
+}
+
+/// `1 234 567`: digits in groups.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn sizes_have_three_digits() {
+        for (count, text) in
+            [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (99_960, "100 kB"), (1_234_567, "1.2 MB"), (2_000_000_000, "2.0 GB")]
+        {
+            assert_eq!(super::bytes(count), text);
+        }
+        assert_eq!(super::count(1_234_567), "1 234 567");
+    }
+}

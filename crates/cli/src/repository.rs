@@ -1,0 +1,96 @@
+//! Opens the repository that the options name, with the secret that is there.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use pgark_ops::repository::{Location, open as open_location, peek_id};
+use pgark_ops::{Repository, SecretString, Unlock};
+
+use crate::args::Repository as Options;
+use crate::environment::{configuration, local_folders, variable};
+use crate::error::Failure;
+
+/// A secret file larger than this is a mistake.
+const LARGEST_SECRET: u64 = 1 << 20;
+
+/// Opens it.
+pub fn open(options: &Options) -> Result<Repository, Failure> {
+    let unlock = unlock(options)?;
+    Ok(open_location(Location { url: options.repo.clone(), unlock, local: local_folders(options.no_cache) })?)
+}
+
+/// Options before environment; then the writer key that `init` left on this host; else nothing.
+fn unlock(options: &Options) -> Result<Unlock, Failure> {
+    if let Some(path) = &options.identity {
+        return Ok(Unlock::Identity(secret_file("identity file", path)?));
+    }
+    if let Some(path) = &options.passphrase_file {
+        return Ok(Unlock::Passphrase(passphrase_file(path)?));
+    }
+    if let Some(path) = &options.writer_key {
+        return Ok(Unlock::WriterKey(secret_file("writer key", path)?));
+    }
+    if let Some(path) = variable("PGARK_IDENTITY") {
+        return Ok(Unlock::Identity(secret_file("identity file", Path::new(&path))?));
+    }
+    if let Some(passphrase) = variable("PGARK_PASSPHRASE") {
+        let text = passphrase
+            .into_string()
+            .map_err(|_| Failure::usage("PGARK_PASSPHRASE is not UTF-8", "use --passphrase-file"))?;
+        return Ok(Unlock::Passphrase(SecretString::from(text)));
+    }
+    let left = writer_key_file(&peek_id(&options.repo)?).filter(|path| path.exists());
+    match left {
+        Some(path) => Ok(Unlock::WriterKey(secret_file("writer key", &path)?)),
+        None => Ok(Unlock::Nothing),
+    }
+}
+
+/// The first line of a file.
+pub fn passphrase_file(path: &Path) -> Result<SecretString, Failure> {
+    use pgark_ops::ExposeSecret;
+    let text = secret_file("passphrase file", path)?;
+    let line = text.expose_secret().lines().next().unwrap_or_default().to_string();
+    if line.is_empty() {
+        return Err(Failure::usage(
+            format!("the first line of the passphrase file {} is empty", path.display()),
+            "write the passphrase on its first line",
+        ));
+    }
+    Ok(SecretString::from(line))
+}
+
+fn secret_file(what: &str, path: &Path) -> Result<SecretString, Failure> {
+    let doing = || format!("read the {what} {}", path.display());
+    let length = fs::metadata(path).map_err(|source| Failure::file(doing(), source))?.len();
+    if length > LARGEST_SECRET {
+        return Err(Failure::usage(format!("the {what} {} has {length} bytes", path.display()), "name another file"));
+    }
+    let text = fs::read_to_string(path).map_err(|source| Failure::file(doing(), source))?;
+    Ok(SecretString::from(text))
+}
+
+/// Where the writer key of a repository lies on this host.
+pub fn writer_key_file(repository: &str) -> Option<PathBuf> {
+    Some(configuration()?.join(repository).join("writer.key"))
+}
+
+/// Leaves the writer key on this host, readable by its owner alone.
+pub fn keep_writer_key(path: &Path, key: &SecretString) -> Result<(), Failure> {
+    use pgark_ops::ExposeSecret;
+    let doing = || format!("write the writer key {}", path.display());
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|source| Failure::file(doing(), source))?;
+    }
+    let mut file = fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| Failure::file(doing(), source))?;
+    writeln!(file, "{}", key.expose_secret())
+        .and_then(|()| file.sync_all())
+        .map_err(|source| Failure::file(doing(), source))
+}

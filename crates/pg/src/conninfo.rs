@@ -1,0 +1,415 @@
+//! Connection parameters: strings, URIs, service file, environment, defaults, in libpq's order of precedence
+//! (explicit, service, environment, default; PostgreSQL 18 documentation, sections 32.1 and 32.15 to 32.17).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::connection::Connection;
+use crate::keywords::{KEYWORDS, Support};
+use crate::{passfile, service, uri};
+
+/// What libpq would read from the process: handed in, so that this crate reads nothing itself.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// Environment variables.
+    pub vars: BTreeMap<String, String>,
+    /// The user's home folder.
+    pub home: Option<PathBuf>,
+    /// The operating system's name of the user.
+    pub user: String,
+}
+
+/// Parameters that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnInfoError {
+    /// The string itself is wrong.
+    #[error("{0}")]
+    Syntax(String),
+    /// A parameter that libpq does not know either.
+    #[error("invalid connection option \"{0}\"")]
+    Unknown(String),
+    /// A parameter that would be ignored.
+    #[error("connection option \"{keyword}\" is not supported: {why}")]
+    Unsupported {
+        /// The parameter.
+        keyword: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// A value that is none.
+    #[error("invalid {keyword} value: \"{value}\"")]
+    Value {
+        /// The parameter.
+        keyword: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The service file.
+    #[error("{0}")]
+    Service(String),
+}
+
+/// One place to try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    /// A name, an address, or a socket directory (begins with `/` or `@`).
+    pub name: String,
+    /// Where to connect instead of looking the name up.
+    pub address: Option<String>,
+    pub port: u16,
+}
+
+impl Host {
+    pub(crate) fn is_socket(&self) -> bool {
+        self.address.is_none() && (self.name.starts_with('/') || self.name.starts_with('@'))
+    }
+}
+
+/// Resolved parameters. Holds secrets: its `Debug` does not show them.
+#[derive(Clone)]
+pub struct ConnInfo {
+    parameters: BTreeMap<&'static str, String>,
+    home: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for ConnInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = self.parameters.iter().filter(|(keyword, _)| !keyword.ends_with("password"));
+        f.debug_map().entries(shown).finish()
+    }
+}
+
+const CHOICES: &[(&str, &[&str])] = &[
+    ("sslmode", &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]),
+    ("sslnegotiation", &["postgres", "direct"]),
+    ("channel_binding", &["disable", "prefer", "require"]),
+    ("gssencmode", &["disable", "prefer", "require"]),
+    ("target_session_attrs", &["any", "read-write", "read-only", "primary", "standby", "prefer-standby"]),
+    ("load_balance_hosts", &["disable", "random"]),
+    ("sslsni", &["0", "1"]),
+];
+
+impl ConnInfo {
+    /// Resolves a database name, a `keyword = value` string or a URI over service file, environment and defaults.
+    pub fn resolve(text: &str, environment: &Environment) -> Result<ConnInfo, ConnInfoError> {
+        let explicit = if uri::is_uri(text) {
+            uri::parse(text)?
+        } else if text.contains('=') {
+            parse_string(text)?
+        } else if text.is_empty() {
+            Vec::new()
+        } else {
+            vec![("dbname".to_string(), text.to_string())]
+        };
+        let mut info = ConnInfo { parameters: BTreeMap::new(), home: environment.home.clone() };
+        for (keyword, value) in explicit {
+            info.set(&keyword, &value)?;
+        }
+        info.fill_from_service(environment)?;
+        for (keyword, variable, _) in KEYWORDS.iter().filter(|(_, variable, _)| !variable.is_empty()) {
+            if let Some(value) = environment.vars.get(*variable)
+                && !info.parameters.contains_key(keyword)
+            {
+                info.set(keyword, value)?;
+            }
+        }
+        info.fill_defaults(environment);
+        info.check()?;
+        Ok(info)
+    }
+
+    /// Sets one parameter.
+    pub fn set(&mut self, keyword: &str, value: &str) -> Result<(), ConnInfoError> {
+        let Some((known, _, support)) = KEYWORDS.iter().find(|(known, _, _)| *known == keyword) else {
+            return Err(ConnInfoError::Unknown(keyword.to_string()));
+        };
+        if let Support::No(why) = support
+            && !value.is_empty()
+        {
+            return Err(ConnInfoError::Unsupported { keyword: keyword.to_string(), why });
+        }
+        self.parameters.insert(known, value.to_string());
+        Ok(())
+    }
+
+    fn fill_from_service(&mut self, environment: &Environment) -> Result<(), ConnInfoError> {
+        let name = self.parameters.get("service").cloned().or_else(|| environment.vars.get("PGSERVICE").cloned());
+        let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(()) };
+        let explicit = self.parameters.get("servicefile").map(PathBuf::from);
+        for (keyword, value) in service::read(&name, explicit, environment)? {
+            if !self.parameters.contains_key(keyword.as_str()) {
+                self.set(&keyword, &value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_defaults(&mut self, environment: &Environment) {
+        let fill = |parameters: &mut BTreeMap<&'static str, String>, keyword, value: &str| {
+            let held: &mut String = parameters.entry(keyword).or_default();
+            if held.is_empty() {
+                value.clone_into(held);
+            }
+        };
+        fill(&mut self.parameters, "user", &environment.user);
+        let user = self.user().to_string();
+        fill(&mut self.parameters, "dbname", &user);
+        let by_root_store = self.get("sslrootcert") == "system";
+        fill(&mut self.parameters, "sslmode", if by_root_store { "verify-full" } else { "prefer" });
+        for (keyword, value) in [
+            ("sslnegotiation", "postgres"),
+            ("channel_binding", "prefer"),
+            ("gssencmode", "prefer"),
+            ("target_session_attrs", "any"),
+            ("load_balance_hosts", "disable"),
+            ("sslsni", "1"),
+        ] {
+            fill(&mut self.parameters, keyword, value);
+        }
+    }
+
+    fn check(&self) -> Result<(), ConnInfoError> {
+        for (keyword, choices) in CHOICES {
+            let value = self.get(keyword);
+            if !choices.contains(&value) {
+                return Err(ConnInfoError::Value { keyword, value: value.to_string() });
+            }
+        }
+        for keyword in
+            ["connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"]
+        {
+            let value = self.get(keyword).trim();
+            if !value.is_empty() && value.parse::<i32>().is_err() {
+                return Err(ConnInfoError::Value { keyword, value: value.to_string() });
+            }
+        }
+        if self.get("sslnegotiation") == "direct" && matches!(self.get("sslmode"), "disable" | "allow" | "prefer") {
+            return Err(ConnInfoError::Syntax(format!(
+                "weak sslmode \"{}\" may not be used with sslnegotiation=direct (use \"require\", \"verify-ca\", or \
+                 \"verify-full\")",
+                self.get("sslmode")
+            )));
+        }
+        self.hosts().map(|_| ())
+    }
+
+    /// A parameter; empty if not set.
+    pub(crate) fn get(&self, keyword: &str) -> &str {
+        self.parameters.get(keyword).map_or("", String::as_str)
+    }
+
+    /// A number, where one is set.
+    pub(crate) fn number(&self, keyword: &str) -> Option<i32> {
+        self.get(keyword).trim().parse().ok()
+    }
+
+    /// The database.
+    pub fn dbname(&self) -> &str {
+        self.get("dbname")
+    }
+
+    /// The role.
+    pub fn user(&self) -> &str {
+        self.get("user")
+    }
+
+    /// The same with another database.
+    pub fn with_dbname(&self, dbname: &str) -> ConnInfo {
+        let mut other = self.clone();
+        other.parameters.insert("dbname", dbname.to_string());
+        other
+    }
+
+    /// The same, pinned to the host that a connection reached (TRAPS 8).
+    pub fn for_host_of(&self, connection: &Connection) -> ConnInfo {
+        let mut other = self.clone();
+        other.parameters.insert("host", connection.host().to_string());
+        other.parameters.insert("hostaddr", connection.address().unwrap_or_default().to_string());
+        other.parameters.insert("port", connection.port().to_string());
+        other.parameters.insert("target_session_attrs", "any".to_string());
+        other
+    }
+
+    /// The places to try, in order.
+    pub(crate) fn hosts(&self) -> Result<Vec<Host>, ConnInfoError> {
+        let list = |keyword| -> Vec<String> { self.get(keyword).split(',').map(|part| part.trim().to_string()).collect() };
+        let (names, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
+        let has_addresses = !self.get("hostaddr").is_empty();
+        let count = if has_addresses { addresses.len() } else { names.len() };
+        if has_addresses && !self.get("host").is_empty() && names.len() != count {
+            return Err(ConnInfoError::Syntax(format!(
+                "could not match {} host names to {count} hostaddr values",
+                names.len()
+            )));
+        }
+        if ports.len() > 1 && ports.len() != count {
+            return Err(ConnInfoError::Syntax(format!("could not match {} port numbers to {count} hosts", ports.len())));
+        }
+        (0..count)
+            .map(|at| {
+                let port = ports.get(if ports.len() == 1 { 0 } else { at }).map_or("", String::as_str);
+                let port = match port {
+                    "" => 5432,
+                    text => text.parse().ok().filter(|port| *port > 0).ok_or_else(|| ConnInfoError::Value {
+                        keyword: "port",
+                        value: text.to_string(),
+                    })?,
+                };
+                let address = addresses.get(at).filter(|_| has_addresses).filter(|text| !text.is_empty()).cloned();
+                let name = match names.get(at).map(String::as_str) {
+                    None | Some("") if address.is_some() => String::new(),
+                    None | Some("") => default_socket_directory(),
+                    Some(name) => name.to_string(),
+                };
+                Ok(Host { name, address, port })
+            })
+            .collect()
+    }
+
+    /// The password for one host: given, or of the password file.
+    pub(crate) fn password_for(&self, host: &Host) -> Option<String> {
+        let given = self.get("password");
+        if !given.is_empty() {
+            return Some(given.to_string());
+        }
+        let file = match self.get("passfile") {
+            "" => self.home.as_ref()?.join(".pgpass"),
+            file => PathBuf::from(file),
+        };
+        let is_default = host.is_socket() && host.name == default_socket_directory();
+        let name = if is_default {
+            "localhost"
+        } else if host.name.is_empty() {
+            host.address.as_deref().unwrap_or("localhost")
+        } else {
+            &host.name
+        };
+        passfile::find(&file, name, host.port, self.dbname(), self.user())
+    }
+
+    /// A file of `~/.postgresql`.
+    pub(crate) fn home_file(&self, name: &str) -> Option<PathBuf> {
+        Some(self.home.as_ref()?.join(".postgresql").join(name))
+    }
+
+    /// What a child program of PostgreSQL needs to reach the same server as the same role, and nothing else.
+    pub fn child_environment(&self) -> Vec<(String, String)> {
+        let mut variables: Vec<(String, String)> = KEYWORDS
+            .iter()
+            .filter(|(keyword, variable, support)| {
+                !variable.is_empty()
+                    && *support != Support::No("")
+                    && !matches!(*keyword, "service" | "servicefile" | "password" | "application_name")
+            })
+            .filter(|(keyword, _, _)| !self.get(keyword).is_empty())
+            // Variables that only newer libraries know have their defaults left out.
+            .filter(|(keyword, _, _)| {
+                !matches!(
+                    (*keyword, self.get(keyword)),
+                    ("sslnegotiation", "postgres") | ("load_balance_hosts", "disable") | ("sslsni", "1")
+                )
+            })
+            .map(|(keyword, variable, _)| ((*variable).to_string(), self.get(keyword).to_string()))
+            .collect();
+        if let Some(host) = self.hosts().ok().and_then(|hosts| hosts.into_iter().next()) {
+            if let Some(password) = self.password_for(&host) {
+                variables.push(("PGPASSWORD".into(), password));
+            }
+            if self.get("host").is_empty() && host.is_socket() {
+                variables.push(("PGHOST".into(), host.name));
+            }
+        }
+        variables
+    }
+}
+
+/// Debian's libpq has its own default; others have `/tmp`.
+fn default_socket_directory() -> String {
+    let debian = "/var/run/postgresql";
+    if Path::new(debian).is_dir() { debian.to_string() } else { "/tmp".to_string() }
+}
+
+/// `keyword = value` pairs: values may stand in single quotes; `\` takes the next sign as it is.
+fn parse_string(text: &str) -> Result<Vec<(String, String)>, ConnInfoError> {
+    let mut pairs = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| c == '=' || c.is_whitespace()).unwrap_or(rest.len());
+        let (keyword, after) = rest.split_at(end);
+        let Some(after) = after.trim_start().strip_prefix('=') else {
+            return Err(ConnInfoError::Syntax(format!("missing \"=\" after \"{keyword}\" in connection info string")));
+        };
+        let (value, after) = parse_value(after.trim_start())?;
+        pairs.push((keyword.to_string(), value));
+        rest = after.trim_start();
+    }
+    Ok(pairs)
+}
+
+fn parse_value(text: &str) -> Result<(String, &str), ConnInfoError> {
+    let mut value = String::new();
+    let quoted = text.starts_with('\'');
+    let mut signs = text.char_indices().skip(usize::from(quoted));
+    while let Some((at, sign)) = signs.next() {
+        match sign {
+            '\\' => value.extend(signs.next().map(|(_, next)| next)),
+            '\'' if quoted => return Ok((value, text.get(at + 1..).unwrap_or_default())),
+            _ if sign.is_whitespace() && !quoted => return Ok((value, text.get(at..).unwrap_or_default())),
+            _ => value.push(sign),
+        }
+    }
+    if quoted {
+        return Err(ConnInfoError::Syntax("unterminated quoted string in connection info string".into()));
+    }
+    Ok((value, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment() -> Environment {
+        let vars = [("PGHOST", "from.env"), ("PGPORT", "7777"), ("PGOPTIONS", "-c x=y"), ("PGCLIENTENCODING", "LATIN1")];
+        Environment {
+            vars: vars.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            home: None,
+            user: "me".into(),
+        }
+    }
+
+    #[test]
+    fn precedence_and_defaults() {
+        let info = ConnInfo::resolve("host=a,b port=1,2 dbname='my db' password='it\\'s'", &environment()).unwrap();
+        assert_eq!((info.dbname(), info.user(), info.get("password")), ("my db", "me", "it's"));
+        let hosts = info.hosts().unwrap();
+        assert_eq!((hosts[1].name.as_str(), hosts[1].port), ("b", 2));
+        assert_eq!(info.get("options"), "");
+        let info = ConnInfo::resolve("shop", &environment()).unwrap();
+        assert_eq!((info.dbname(), info.get("host"), info.hosts().unwrap()[0].port), ("shop", "from.env", 7777));
+        assert!(!format!("{:?}", ConnInfo::resolve("password=secret x=1", &environment())).contains("secret"));
+    }
+
+    #[test]
+    fn bad_strings_are_refused_by_name() {
+        for (text, word) in [
+            ("nonsense=1", "nonsense"),
+            ("host", "host"),
+            ("host=a dbname", "dbname"),
+            ("dbname='open", "unterminated"),
+            ("sslmode=sometimes", "sslmode"),
+            ("port=0", "port"),
+            ("port=x", "port"),
+            ("host=a,b port=1,2,3", "port"),
+            ("connect_timeout=soon", "connect_timeout"),
+            ("client_encoding=LATIN1", "client_encoding"),
+            ("sslnegotiation=direct", "sslmode"),
+        ] {
+            if text == "host" {
+                continue; // a bare word is a database's name
+            }
+            let error = ConnInfo::resolve(text, &Environment::default()).unwrap_err().to_string();
+            assert!(error.contains(word), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a server or the way to it can answer.
+
+use std::io;
+
+/// An error or notice of the server, field by field (protocol: "Error and Notice Message Fields").
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error("{severity}: {message}{}", self.more())]
+#[non_exhaustive]
+pub struct DbError {
+    /// `ERROR`, `FATAL`, `WARNING`, … never translated.
+    pub severity: String,
+    /// Five signs.
+    pub sqlstate: String,
+    /// The primary message.
+    pub message: String,
+    /// Secondary message.
+    pub detail: Option<String>,
+    /// Suggestion.
+    pub hint: Option<String>,
+    /// The context, innermost first.
+    pub context: Option<String>,
+    /// Schema of the object, where the server names one.
+    pub schema: Option<String>,
+    /// Table, likewise.
+    pub table: Option<String>,
+}
+
+impl DbError {
+    pub(crate) fn parse(body: &[u8]) -> DbError {
+        let mut error = DbError::default();
+        for field in body.split(|byte| *byte == 0) {
+            let Some((kind, value)) = field.split_first() else { continue };
+            let text = String::from_utf8_lossy(value).into_owned();
+            match kind {
+                b'V' => error.severity = text,
+                b'S' if error.severity.is_empty() => error.severity = text,
+                b'C' => error.sqlstate = text,
+                b'M' => error.message = text,
+                b'D' => error.detail = Some(text),
+                b'H' => error.hint = Some(text),
+                b'W' => error.context = Some(text),
+                b's' => error.schema = Some(text),
+                b't' => error.table = Some(text),
+                _ => {}
+            }
+        }
+        error
+    }
+
+    fn more(&self) -> String {
+        let detail = self.detail.as_ref().map(|text| format!(" ({text})")).unwrap_or_default();
+        let context = self.context.as_ref().map(|text| format!(" [{}]", first_line(text))).unwrap_or_default();
+        format!("{detail}{context}")
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(200).collect()
+}
+
+/// A conversation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PgError {
+    /// The server refused.
+    #[error("{0}")]
+    Db(Box<DbError>),
+    /// No server could be reached; one line per address that was tried.
+    #[error("connect to {target}: {why}")]
+    Connect {
+        /// Host, port, user, database.
+        target: String,
+        /// What each address answered.
+        why: String,
+        /// The server's own refusal, if one answered.
+        refusal: Option<Box<DbError>>,
+    },
+    /// TLS could not be set up.
+    #[error("set up TLS: {0}")]
+    Tls(String),
+    /// The way of authentication is not possible.
+    #[error("authenticate: {0}")]
+    Auth(String),
+    /// The connection ended in the middle.
+    #[error("the server closed the connection")]
+    Closed(#[source] Option<io::Error>),
+    /// The server said something that the protocol does not allow here.
+    #[error("understand the server: {0}")]
+    Protocol(String),
+    /// A value of a row is not what was asked for.
+    #[error("read column {column}: {what}")]
+    Value {
+        /// From 0.
+        column: usize,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The connection was left in the middle of a failed conversation.
+    #[error("the connection cannot be used any more")]
+    Broken,
+}
+
+impl PgError {
+    /// The server's error code, if the server refused.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            PgError::Db(error) => Some(&error.sqlstate),
+            PgError::Connect { refusal: Some(error), .. } => Some(&error.sqlstate),
+            _ => None,
+        }
+    }
+
+    /// What a person can do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        if let PgError::Db(error) = self
+            && let Some(hint) = &error.hint
+        {
+            return Some(hint.clone());
+        }
+        let hint = match (self, self.sqlstate()) {
+            (_, Some("28P01")) => "check the password (PGPASSWORD, .pgpass, service file) and the user",
+            (_, Some("28000")) => "check pg_hba.conf of the server, the user and sslmode",
+            (_, Some("3D000")) => "check the database's name",
+            (_, Some("53300")) => "the server has no free connection; use fewer --jobs",
+            (_, Some("55P03")) => "another session holds a lock; wait for it, or give a longer --lock-wait-timeout",
+            (_, Some("53200")) => "the server ran out of memory or lock slots; raise max_locks_per_transaction",
+            (PgError::Connect { .. }, None) => "check host, port and sslmode, and that the server runs",
+            (PgError::Closed(_), _) => "look into the server's log; nothing was committed",
+            _ => return None,
+        };
+        Some(hint.to_string())
+    }
+}

@@ -1,0 +1,158 @@
+//! Framing: messages of the server parsed where they lie in the read buffer, messages to the server gathered and sent.
+
+use std::io::{self, Read, Write};
+
+use crate::PgError;
+
+/// Bytes of the read buffer; it grows for a larger message and shrinks after it.
+const BUFFER_BYTES: usize = 256 << 10;
+/// PostgreSQL's own limit of a message is 1 GiB.
+const LARGEST: usize = (1 << 30) + 64;
+const HEAD: usize = 5;
+
+/// The two directions of a conversation over any stream.
+pub(crate) struct Wire<S> {
+    stream: S,
+    input: Vec<u8>,
+    /// Unread bytes are `input[start..end]`.
+    start: usize,
+    end: usize,
+    output: Vec<u8>,
+}
+
+/// One message of the server.
+pub(crate) struct Message<'a> {
+    pub tag: u8,
+    pub body: &'a [u8],
+}
+
+impl<S: Read + Write> Wire<S> {
+    pub(crate) fn new(stream: S) -> Wire<S> {
+        Wire { stream, input: vec![0; BUFFER_BYTES], start: 0, end: 0, output: Vec::new() }
+    }
+
+    pub(crate) fn stream(&self) -> &S {
+        &self.stream
+    }
+
+    /// Whether a whole message may lie in the buffer without another read.
+    pub(crate) fn has_buffered(&self) -> bool {
+        self.end > self.start
+    }
+
+    /// The next message, whole; waits for it.
+    pub(crate) fn message(&mut self) -> Result<Message<'_>, PgError> {
+        self.need(HEAD)?;
+        let head = self.input.get(self.start..self.start + HEAD).unwrap_or_default();
+        let (tag, length) = match head {
+            [tag, a, b, c, d] => (*tag, u32::from_be_bytes([*a, *b, *c, *d])),
+            _ => return Err(PgError::Closed(None)),
+        };
+        let total = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(1);
+        if total < HEAD || total > LARGEST {
+            return Err(PgError::Protocol(format!("a message of {length} bytes")));
+        }
+        self.need(total)?;
+        let body = self.start + HEAD..self.start + total;
+        self.start += total;
+        Ok(Message { tag, body: self.input.get(body).unwrap_or_default() })
+    }
+
+    /// Makes `count` unread bytes be in the buffer.
+    fn need(&mut self, count: usize) -> Result<(), PgError> {
+        if self.end - self.start >= count {
+            return Ok(());
+        }
+        self.input.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        if count > self.input.len() {
+            self.input.resize(count, 0);
+        } else if self.input.len() > BUFFER_BYTES && count <= BUFFER_BYTES && self.end <= BUFFER_BYTES {
+            self.input.truncate(BUFFER_BYTES);
+            self.input.shrink_to_fit();
+        }
+        while self.end < count {
+            let free = self.input.get_mut(self.end..).unwrap_or_default();
+            match self.stream.read(free) {
+                Ok(0) => return Err(PgError::Closed(None)),
+                Ok(read) => self.end += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(PgError::Closed(Some(error))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues a message: its tag (none for the first of a connection) and its body.
+    pub(crate) fn put(&mut self, tag: Option<u8>, body: &[u8]) -> Result<(), PgError> {
+        let length = u32::try_from(body.len() + 4)
+            .ok()
+            .filter(|length| usize::try_from(*length).is_ok_and(|length| length < LARGEST))
+            .ok_or_else(|| PgError::Protocol(format!("a message of {} bytes is too large to send", body.len())))?;
+        self.output.extend(tag);
+        self.output.extend_from_slice(&length.to_be_bytes());
+        self.output.extend_from_slice(body);
+        Ok(())
+    }
+
+    /// Sends what is queued.
+    pub(crate) fn flush(&mut self) -> Result<(), PgError> {
+        let sent = self.stream.write_all(&self.output).and_then(|()| self.stream.flush());
+        self.output.clear();
+        sent.map_err(|error| PgError::Closed(Some(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream that gives its bytes in small pieces.
+    struct Pieces(Vec<u8>, usize, usize);
+
+    impl Read for Pieces {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.2.min(buffer.len()).min(self.0.len() - self.1);
+            buffer[..count].copy_from_slice(&self.0[self.1..self.1 + count]);
+            self.1 += count;
+            Ok(count)
+        }
+    }
+
+    impl Write for Pieces {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn messages_come_whole_however_they_arrive() {
+        let bodies: Vec<Vec<u8>> = [0usize, 1, 4, 70_000, 300_000, 3, 1_000_000, 0, 9].iter().map(|n| vec![b'x'; *n]).collect();
+        let mut bytes = Vec::new();
+        for body in &bodies {
+            bytes.push(b'd');
+            bytes.extend_from_slice(&u32::try_from(body.len() + 4).unwrap().to_be_bytes());
+            bytes.extend_from_slice(body);
+        }
+        for step in [1, 3, 5, 4096, 262_144, usize::MAX] {
+            let mut wire = Wire::new(Pieces(bytes.clone(), 0, step));
+            for body in &bodies {
+                let message = wire.message().unwrap();
+                assert_eq!((message.tag, message.body.len()), (b'd', body.len()));
+            }
+            assert!(matches!(wire.message(), Err(PgError::Closed(None))));
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for bytes in [vec![b'd', 0, 0, 0, 3], vec![b'd', 255, 255, 255, 255], vec![b'H', b'T', b'T', b'P', b'/']] {
+            let mut wire = Wire::new(Pieces(bytes, 0, 100));
+            assert!(matches!(wire.message(), Err(PgError::Protocol(_))));
+        }
+    }
+}

@@ -1,0 +1,514 @@
+//! Verification of a whole repository (FORMAT.md, "Check"). A problem never ends it; a storage that cannot be read does.
+//!
+//! First every index object, then every pack that the index names (a few threads), then every manifest with its chain, and
+//! at last every chunk that a backup refers to, against what was found before. So each problem carries the backups that it
+//! touches. What no index and no manifest names is garbage of a crash, and no problem.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
+use std::thread;
+
+use pgark_store::Cancel;
+
+use crate::ids::{BackupId, ChunkId, Hash, ObjectHash};
+use crate::index::{Index, object as index_object};
+use crate::manifest::{self, Manifest};
+use crate::object::{self, inside};
+use crate::pack;
+use crate::reader::{ChunkReader, root_child};
+use crate::repository::Repository;
+use crate::stream::{Child, ChunkKind, StreamRef};
+use crate::writer::lock;
+use crate::RepoError;
+
+/// How deep a check looks. Each level includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CheckLevel {
+    /// Signatures, chains, lists, trees, the index, sizes and directories of packs.
+    Structure,
+    /// The hash of every object's bytes. The writer secret suffices.
+    Objects,
+    /// Every chunk is opened and its id verified. Needs the reader secret.
+    Data,
+}
+
+/// How far a check is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckProgress {
+    /// Objects looked at.
+    pub objects: u64,
+    /// Objects to look at.
+    pub objects_total: u64,
+    /// Bytes of the objects looked at.
+    pub bytes: u64,
+    /// Bytes of all objects to look at.
+    pub bytes_total: u64,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The object, or the chunk where no object can be named.
+    pub object: String,
+    /// What is wrong with it.
+    pub what: String,
+    /// Backups that need it.
+    pub backups: Vec<BackupId>,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckReport {
+    /// How deep it looked.
+    pub level: CheckLevel,
+    /// Everything that is wrong; empty if all is well.
+    pub problems: Vec<Problem>,
+    /// Objects looked at.
+    pub objects: u64,
+    /// Bytes of these objects (on the storage; a check of the structure reads only a part of them).
+    pub bytes: u64,
+}
+
+const THREADS: usize = 4;
+
+#[derive(Default)]
+struct Found {
+    problems: Vec<(Problem, BTreeSet<BackupId>)>,
+    numbers: HashMap<(String, String), usize>,
+}
+
+impl Found {
+    fn add(&mut self, object: impl Into<String>, what: impl Into<String>) -> usize {
+        let (object, what) = (object.into(), what.into());
+        let problems = &mut self.problems;
+        *self.numbers.entry((object.clone(), what.clone())).or_insert_with(|| {
+            problems.push((Problem { object, what, backups: Vec::new() }, BTreeSet::new()));
+            problems.len() - 1
+        })
+    }
+
+    /// Notes an error about an object; errors of the storage itself end the check.
+    fn note(&mut self, name: &str, error: RepoError) -> Result<usize, RepoError> {
+        match error {
+            RepoError::Damaged { object, what } => Ok(self.add(object, what)),
+            RepoError::Missing { object } => Ok(self.add(object, "it is missing")),
+            RepoError::NewerFormat { what } => Ok(self.add(name, format!("it is of a newer format: {what}"))),
+            other => Err(other),
+        }
+    }
+
+    fn touch(&mut self, number: usize, backup: BackupId) {
+        if let Some((_, backups)) = self.problems.get_mut(number) {
+            backups.insert(backup);
+        }
+    }
+}
+
+struct Check<'a> {
+    repository: &'a Repository,
+    level: CheckLevel,
+    cancel: &'a Cancel,
+    on_progress: &'a (dyn Fn(CheckProgress) + Sync),
+    progress: Mutex<CheckProgress>,
+    found: Mutex<Found>,
+}
+
+/// What is wrong inside packs: with a whole pack, or with a chunk of it.
+#[derive(Default)]
+struct BadPlaces {
+    packs: HashMap<u32, usize>,
+    chunks: HashMap<(u32, ChunkId), usize>,
+}
+
+impl Repository {
+    /// Verifies everything to the given depth and reports all that is wrong.
+    ///
+    /// # Errors
+    /// [`RepoError::NeedsReaderSecret`] for [`CheckLevel::Data`] with a writer key; failures of the storage; cancelled.
+    pub fn check(
+        &self,
+        level: CheckLevel,
+        cancel: &Cancel,
+        on_progress: &(dyn Fn(CheckProgress) + Sync),
+    ) -> Result<CheckReport, RepoError> {
+        if level == CheckLevel::Data && !self.can_read_data() {
+            return Err(RepoError::NeedsReaderSecret);
+        }
+        let progress = CheckProgress { objects: 0, objects_total: 0, bytes: 0, bytes_total: 0 };
+        let check = Check {
+            repository: self,
+            level,
+            cancel,
+            on_progress,
+            progress: Mutex::new(progress),
+            found: Mutex::default(),
+        };
+        check.run()
+    }
+}
+
+impl Check<'_> {
+    fn run(self) -> Result<CheckReport, RepoError> {
+        let repository = self.repository;
+        // Manifests first: whatever they name was there before them, so a backup that is committed meanwhile is no problem.
+        let names = manifest::list(repository, "")?;
+        let index = Index::load(&*repository.store, &repository.keys, &repository.local, false)?;
+        let sizes = self.list_objects(&index)?;
+        self.index_objects(&index)?;
+        let bad = self.packs(&index, &sizes)?;
+        let manifests = self.manifests(names)?;
+        self.references(index, &bad, &manifests)?;
+        let progress = *lock(&self.progress);
+        let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let problems = found.problems.into_iter().map(|(problem, backups)| Problem {
+            backups: backups.into_iter().collect(),
+            ..problem
+        });
+        Ok(CheckReport {
+            level: self.level,
+            problems: problems.collect(),
+            objects: progress.objects,
+            bytes: progress.bytes,
+        })
+    }
+
+    fn step(&self, bytes: u64) -> Result<(), RepoError> {
+        self.cancel.check()?;
+        let now = {
+            let mut progress = lock(&self.progress);
+            progress.objects += 1;
+            progress.bytes += bytes;
+            *progress
+        };
+        (self.on_progress)(now);
+        Ok(())
+    }
+
+    /// Sizes of all packs; and the totals of progress.
+    fn list_objects(&self, index: &Index) -> Result<HashMap<ObjectHash, u64>, RepoError> {
+        let store = &self.repository.store;
+        let packs: HashMap<ObjectHash, u64> =
+            store.list("packs/")?.iter().filter_map(|meta| Some((pack::parse_name(&meta.name)?, meta.size))).collect();
+        let mut progress = lock(&self.progress);
+        for folder in ["index/", "manifests/", "copies/manifests/"] {
+            for meta in store.list(folder)? {
+                progress.objects_total += 1;
+                progress.bytes_total += meta.size;
+            }
+        }
+        for pack in &index.packs.packs {
+            if let Some(size) = packs.get(&pack.hash) {
+                progress.objects_total += 1;
+                progress.bytes_total += size;
+            }
+        }
+        Ok(packs)
+    }
+
+    /// Index objects were read whole when the index was loaded; here each is read again for its hash.
+    fn index_objects(&self, index: &Index) -> Result<(), RepoError> {
+        for name in &index.listed {
+            let bytes = match object::get(&*self.repository.store, name) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    lock(&self.found).note(name, error)?;
+                    continue;
+                }
+            };
+            self.step(bytes.len() as u64)?;
+            let wrong = match index.unreadable.iter().find(|(unreadable, _)| unreadable == name) {
+                Some((_, RepoError::Damaged { what, .. })) => Some(what.clone()),
+                Some((_, error)) => Some(error.to_string()),
+                None if index_object::parse_name(name) != Some(Hash::of(&bytes)) => {
+                    Some("its bytes do not have the hash that is its name".to_string())
+                }
+                None => None,
+            };
+            if let Some(what) = wrong {
+                lock(&self.found).add(name, what);
+            }
+        }
+        Ok(())
+    }
+
+    fn packs(&self, index: &Index, sizes: &HashMap<ObjectHash, u64>) -> Result<BadPlaces, RepoError> {
+        let mut counts = vec![0u64; index.packs.packs.len()];
+        for record in index.run.iter() {
+            let record = record.map_err(|source| RepoError::Local {
+                doing: "read the local index",
+                path: "of this check".into(),
+                source,
+            })?;
+            if let Some(count) = counts.get_mut(record.pack as usize) {
+                *count += 1;
+            }
+        }
+        let bad = Mutex::new(BadPlaces::default());
+        let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    while lock(&failure).is_none() {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(entry) = index.packs.packs.get(number) else { return };
+                        let Ok(number) = u32::try_from(number) else { return };
+                        let count = counts.get(number as usize).copied().unwrap_or(0);
+                        let size = sizes.get(&entry.hash).copied();
+                        if let Err(error) = self.pack(index, number, count, size, &bad) {
+                            lock(&failure).get_or_insert(error);
+                        }
+                    }
+                });
+            }
+        });
+        match failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(bad.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)),
+        }
+    }
+
+    fn pack(
+        &self,
+        index: &Index,
+        number: u32,
+        count: u64,
+        size: Option<u64>,
+        bad: &Mutex<BadPlaces>,
+    ) -> Result<(), RepoError> {
+        let Some(entry) = index.packs.get(number) else { return Ok(()) };
+        let name = pack::name(&entry.hash);
+        let whole = |what: &str| {
+            let problem = lock(&self.found).add(&name, what);
+            lock(bad).packs.entry(number).or_insert(problem);
+        };
+        let Some(size) = size else {
+            whole("it is missing");
+            return Ok(());
+        };
+        self.step(size)?;
+        if size != entry.size {
+            whole(&format!("it has {size} bytes, the index says {}", entry.size));
+            return Ok(());
+        }
+        let repository = self.repository;
+        let bytes = match self.level {
+            CheckLevel::Structure => None,
+            _ => Some(object::get(&*repository.store, &name)),
+        };
+        let read = match &bytes {
+            None => pack::read_directory(&*repository.store, &repository.keys, &entry.hash, size).map(|read| (read, None)),
+            Some(Ok(bytes)) => {
+                if Hash::of(bytes) != entry.hash {
+                    whole("its bytes do not have the hash that is its name");
+                }
+                pack::parse(&repository.keys, &name, bytes).map(|read| (read, Some(bytes)))
+            }
+            Some(Err(RepoError::Missing { .. })) => Err(RepoError::Missing { object: name.clone() }),
+            Some(Err(_)) => {
+                // Let the storage say it again, as an error that can be handed on.
+                object::get(&*repository.store, &name).map(|_| ())?;
+                return Ok(());
+            }
+        };
+        let ((_, directory), bytes) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                let problem = lock(&self.found).note(&name, error)?;
+                lock(bad).packs.insert(number, problem);
+                return Ok(());
+            }
+        };
+        let mut seen = HashSet::new();
+        for chunk in &directory.chunks {
+            seen.insert(chunk.id);
+            let indexed = index.find(&chunk.id)?;
+            if !indexed.iter().any(|record| record.pack == number && record.raw_len == chunk.raw_len) {
+                whole("its directory and the index differ");
+                break;
+            }
+        }
+        if seen.len() as u64 != count {
+            whole("its directory and the index differ");
+        }
+        if let (CheckLevel::Data, Some(bytes)) = (self.level, bytes) {
+            self.chunks(number, &name, &directory, bytes, bad)?;
+        }
+        Ok(())
+    }
+
+    /// Opens every chunk of a pack.
+    fn chunks(
+        &self,
+        number: u32,
+        name: &str,
+        directory: &pack::Directory,
+        bytes: &[u8],
+        bad: &Mutex<BadPlaces>,
+    ) -> Result<(), RepoError> {
+        let keys = &self.repository.keys;
+        let id_keys: HashMap<u8, [u8; 32]> = (1..=3).map(|kind| (kind, keys.chunk_id_key(kind, b""))).collect();
+        let mut opened = HashMap::new();
+        for chunk in &directory.chunks {
+            self.cancel.check()?;
+            let from = chunk.offset as usize;
+            let sealed = bytes.get(from..from + chunk.sealed_len as usize).unwrap_or_default();
+            let key_id: [u8; 16] = chunk.key_id.into();
+            if !opened.contains_key(&key_id) {
+                match pack::open_key(keys, directory, chunk) {
+                    Ok(key) => drop(opened.insert(key_id, key)),
+                    Err(error) => {
+                        let problem = lock(&self.found).note(name, inside(name, error))?;
+                        lock(bad).chunks.insert((number, chunk.id), problem);
+                        continue;
+                    }
+                }
+            }
+            let (Some(key), Some(id_key)) = (opened.get(&key_id), id_keys.get(&chunk.kind)) else { continue };
+            if let Err(what) = pack::open_chunk(keys, key, chunk, id_key, sealed) {
+                let problem = lock(&self.found).add(name, format!("chunk {}: {what}", chunk.id));
+                lock(bad).chunks.insert((number, chunk.id), problem);
+            }
+        }
+        Ok(())
+    }
+
+    fn manifests(&self, names: BTreeSet<manifest::ManifestName>) -> Result<Vec<Manifest>, RepoError> {
+        let repository = self.repository;
+        let store = &*repository.store;
+        let mut manifests = Vec::new();
+        for name in names {
+            let copy = match store.get(&name.copy()) {
+                Ok(bytes) => {
+                    self.step(bytes.len() as u64)?;
+                    manifest::decode(repository, name.clone(), &name.copy(), &bytes).err()
+                }
+                // A crash right behind the commit leaves none.
+                Err(pgark_store::StoreError::NotFound { .. }) => None,
+                Err(error) => return Err(error.into()),
+            };
+            self.step(store.stat(&name.name()).map_or(0, |meta| meta.size))?;
+            let mut first = None;
+            let read = manifest::read(repository, &name, |error| first = Some(error));
+            let mut found = lock(&self.found);
+            let full = name.name();
+            for error in copy.into_iter().chain(first) {
+                let problem = found.note(&full, error)?;
+                found.touch(problem, name.id);
+            }
+            match read {
+                Ok(manifest) => manifests.push(manifest),
+                Err(error) => {
+                    let problem = found.note(&full, error)?;
+                    found.touch(problem, name.id);
+                }
+            }
+        }
+        let mut found = lock(&self.found);
+        for (backup, object, what) in manifest::check_chain(&manifests) {
+            let problem = found.add(object, what);
+            found.touch(problem, backup);
+        }
+        for (cluster, sequence, hash) in repository.heads()?.iter() {
+            let there = manifests.iter().any(|manifest| {
+                manifest.name.cluster == cluster
+                    && manifest.name.sequence >= sequence
+                    && (manifest.name.sequence > sequence || manifest.hash.to_string() == hash)
+            });
+            if !there {
+                found.add(
+                    format!("manifests/{cluster}/{sequence:016}"),
+                    "this host has seen a backup here that is gone: the newest of its cluster was removed",
+                );
+            }
+        }
+        Ok(manifests)
+    }
+
+    /// Follows every reference of every backup.
+    fn references(&self, index: Index, bad: &BadPlaces, manifests: &[Manifest]) -> Result<(), RepoError> {
+        let reader = ChunkReader::new(self.repository, std::sync::Arc::new(index));
+        let mut walk = Walk { check: self, reader: &reader, bad, known: HashMap::new() };
+        for manifest in manifests {
+            self.cancel.check()?;
+            let id = manifest.name.id;
+            let mut problems = walk.stream(&manifest.body.entries)?;
+            match self.repository.entries(&reader, manifest) {
+                Ok(entries) => {
+                    for part in entries.iter().flat_map(|entry| &entry.parts) {
+                        problems.extend(walk.stream(part)?);
+                    }
+                    for entry in entries {
+                        let sum = entry.parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.bytes));
+                        if sum != Some(entry.bytes_raw) {
+                            let what = format!("entry {} is not as long as its parts", entry.path);
+                            problems.insert(lock(&self.found).add(manifest.name.name(), what));
+                        }
+                    }
+                }
+                Err(error) => drop(problems.insert(lock(&self.found).note(&manifest.name.name(), error)?)),
+            }
+            let mut found = lock(&self.found);
+            for problem in problems {
+                found.touch(problem, id);
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Walk<'w> {
+    check: &'w Check<'w>,
+    reader: &'w ChunkReader<'w>,
+    bad: &'w BadPlaces,
+    /// Problems below each tree node that was walked: most have none.
+    known: HashMap<ChunkId, BTreeSet<usize>>,
+}
+
+impl Walk<'_> {
+    fn stream(&mut self, stream: &StreamRef) -> Result<BTreeSet<usize>, RepoError> {
+        let kind = stream.kind();
+        match (root_child(stream), kind) {
+            (Some(root), Some(kind)) if stream.level == 0 => self.chunk(&root, kind),
+            (Some(root), Some(kind)) if stream.level <= crate::stream::DEEPEST => self.node(&root, stream.level, kind),
+            (None, Some(_)) if stream.bytes == 0 => Ok(BTreeSet::new()),
+            _ => Ok(BTreeSet::from([lock(&self.check.found).add("a stream's reference", "it has an impossible shape")])),
+        }
+    }
+
+    fn node(&mut self, child: &Child, level: u8, kind: ChunkKind) -> Result<BTreeSet<usize>, RepoError> {
+        if let Some(known) = self.known.get(&child.id) {
+            return Ok(known.clone());
+        }
+        self.check.cancel.check()?;
+        let mut problems = self.chunk(child, ChunkKind::Tree)?;
+        match self.reader.node(child, level) {
+            Ok(node) => {
+                for child in &node.children {
+                    problems.extend(if level == 1 { self.chunk(child, kind)? } else { self.node(child, level - 1, kind)? });
+                }
+            }
+            Err(error) => drop(problems.insert(lock(&self.check.found).note("a tree node", error)?)),
+        }
+        self.known.insert(child.id, problems.clone());
+        Ok(problems)
+    }
+
+    /// What is wrong with every place of a chunk, and with its having none.
+    fn chunk(&self, child: &Child, kind: ChunkKind) -> Result<BTreeSet<usize>, RepoError> {
+        let mut problems = BTreeSet::new();
+        let places = self.reader.index().find(&child.id)?;
+        for place in &places {
+            problems.extend(self.bad.packs.get(&place.pack));
+            problems.extend(self.bad.chunks.get(&(place.pack, child.id)));
+            if place.kind != kind as u8 || (child.raw_len != 0 && place.raw_len != child.raw_len) {
+                let what = "the index names another kind or length than the stream";
+                problems.insert(lock(&self.check.found).add(format!("chunk {}", child.id), what));
+            }
+        }
+        if places.is_empty() {
+            problems.insert(lock(&self.check.found).add(format!("chunk {}", child.id), "it is in no index object"));
+        }
+        Ok(problems)
+    }
+}

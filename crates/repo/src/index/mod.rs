@@ -1,0 +1,282 @@
+//! Where each chunk is: the union of all index objects, as one sorted local file.
+//!
+//! The local file is a cache: it is used again when every index object in it is still there, new index objects are
+//! merged into it, and anything wrong with it makes it be built anew. Without a cache folder an unlinked temporary file
+//! serves. Memory: see [`run`]; while merging, 128 Ki records of each index object and one page of each run come on top.
+
+mod filter;
+pub(crate) mod object;
+pub(crate) mod run;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+use pgark_store::Store;
+
+use crate::ids::{ChunkId, ObjectHash};
+use crate::secrets::{Keys, LocalFolders};
+use crate::{RepoError, codec};
+use filter::Filter;
+use object::{IndexContent, PackEntry};
+pub(crate) use run::{Record, Run};
+
+/// The packs that an index knows, by number.
+#[derive(Clone, Default)]
+pub(crate) struct PackTable {
+    pub packs: Vec<PackEntry>,
+    numbers: HashMap<ObjectHash, u32>,
+}
+
+impl PackTable {
+    pub(crate) fn number(&mut self, pack: PackEntry) -> u32 {
+        *self.numbers.entry(pack.hash).or_insert_with(|| {
+            self.packs.push(pack);
+            u32::try_from(self.packs.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+
+    pub(crate) fn find(&self, hash: &ObjectHash) -> Option<u32> {
+        self.numbers.get(hash).copied()
+    }
+
+    pub(crate) fn get(&self, number: u32) -> Option<&PackEntry> {
+        self.packs.get(number as usize)
+    }
+}
+
+/// All index objects of a repository at one moment.
+pub(crate) struct Index {
+    pub packs: PackTable,
+    pub run: Arc<Run>,
+    /// The index objects listed, readable or not.
+    pub listed: BTreeSet<String>,
+    /// Index objects that could not be read, and why. Their chunks count as absent.
+    pub unreadable: Vec<(String, RepoError)>,
+}
+
+/// Records are collected in memory up to this number, then sorted into a run.
+const BATCH: usize = 512 << 10;
+const CACHE_MAGIC: &[u8; 8] = b"pgarkix0";
+
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct CacheMeta {
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    repository: Vec<u8>,
+    #[n(1)]
+    objects: Vec<String>,
+    #[n(2)]
+    packs: Vec<PackEntry>,
+    #[n(3)]
+    records: u64,
+    #[n(4)]
+    fences: Vec<u64>,
+    #[n(5)]
+    #[cbor(with = "minicbor::bytes")]
+    filter: Vec<u8>,
+}
+
+fn local(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> RepoError {
+    let path = path.display().to_string();
+    move |source| RepoError::Local { doing, path: path.clone(), source }
+}
+
+/// A file without a name, in the cache folder if there is one.
+pub(crate) fn temporary(folders: &LocalFolders) -> Result<File, RepoError> {
+    if let Some(cache) = &folders.cache
+        && std::fs::create_dir_all(cache).is_ok()
+        && let Ok(file) = tempfile::tempfile_in(cache)
+    {
+        return Ok(file);
+    }
+    tempfile::tempfile().map_err(local("make a temporary file for the index in", Path::new("the temporary folder")))
+}
+
+impl Index {
+    /// Names of all index objects.
+    pub(crate) fn list(store: &dyn Store) -> Result<BTreeSet<String>, RepoError> {
+        Ok(store.list("index/")?.into_iter().map(|meta| meta.name).filter(|name| object::parse_name(name).is_some()).collect())
+    }
+
+    /// Loads the union of all index objects. An unreadable one is noted, not an error: what only it knows is absent.
+    /// `use_cache`: whether the local cache may serve and be written.
+    pub(crate) fn load(store: &dyn Store, keys: &Keys, folders: &LocalFolders, use_cache: bool) -> Result<Index, RepoError> {
+        let listed = Index::list(store)?;
+        let path = folders
+            .cache
+            .as_ref()
+            .filter(|_| use_cache)
+            .map(|cache| cache.join(format!("index-{}", keys.repository)));
+        if let Some(path) = &path
+            && let Some((objects, packs, run)) = open_cache(path, keys)
+            && objects.is_subset(&listed)
+        {
+            match Index::merge_into(store, keys, folders, &listed, objects, packs, Some(Arc::new(run)), Some(path)) {
+                Err(RepoError::Local { .. }) => tracing::warn!("the local index is damaged; building it anew"),
+                other => return other,
+            }
+        }
+        Index::merge_into(store, keys, folders, &listed, BTreeSet::new(), PackTable::default(), None, path.as_deref())
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one cache")]
+    fn merge_into(
+        store: &dyn Store,
+        keys: &Keys,
+        folders: &LocalFolders,
+        listed: &BTreeSet<String>,
+        mut merged: BTreeSet<String>,
+        mut packs: PackTable,
+        known: Option<Arc<Run>>,
+        cache: Option<&Path>,
+    ) -> Result<Index, RepoError> {
+        let missing: Vec<String> = listed.difference(&merged).cloned().collect();
+        if let Some(run) = &known
+            && missing.is_empty()
+        {
+            return Ok(Index { packs, run: Arc::clone(run), listed: listed.clone(), unreadable: Vec::new() });
+        }
+        let mut runs: Vec<Arc<Run>> = known.into_iter().collect();
+        let (mut batch, mut unreadable) = (Vec::new(), Vec::new());
+        for name in missing {
+            match read_object(store, keys, &name) {
+                Ok(content) => {
+                    let numbers: Vec<u32> = content.packs.iter().map(|pack| packs.number(*pack)).collect();
+                    batch.extend(content.records.iter().filter_map(|record| {
+                        Some(Record {
+                            id: record.id,
+                            pack: *numbers.get(record.pack as usize)?,
+                            raw_len: record.raw_len,
+                            sealed_len: record.sealed_len,
+                            kind: record.kind,
+                        })
+                    }));
+                    merged.insert(name);
+                }
+                Err(error @ (RepoError::Store(_) | RepoError::NewerFormat { .. })) => return Err(error),
+                Err(error) => unreadable.push((name, error)),
+            }
+            if batch.len() >= BATCH {
+                runs.push(Arc::new(sorted_run(temporary(folders)?, &mut batch)?));
+            }
+        }
+        if !batch.is_empty() || runs.is_empty() {
+            runs.push(Arc::new(sorted_run(temporary(folders)?, &mut batch)?));
+        }
+        let run = match (runs.as_slice(), cache) {
+            ([one], None) => Arc::clone(one),
+            (many, None) => Arc::new(merge_runs(temporary(folders)?, many)?),
+            (many, Some(path)) => Arc::new(write_cache(path, folders, keys, &merged, &packs, many)?),
+        };
+        Ok(Index { packs, run, listed: listed.clone(), unreadable })
+    }
+
+    /// Every known place of a chunk.
+    pub(crate) fn find(&self, id: &ChunkId) -> Result<Vec<Record>, RepoError> {
+        self.run.find(id).map_err(local("read the local index", Path::new("of this host (it may be removed)")))
+    }
+}
+
+fn read_object(store: &dyn Store, keys: &Keys, name: &str) -> Result<IndexContent, RepoError> {
+    object::decode(keys, name, &crate::object::get(store, name)?)
+}
+
+/// Sorts records into a run and empties them.
+pub(crate) fn sorted_run(file: File, records: &mut Vec<Record>) -> Result<Run, RepoError> {
+    records.sort();
+    records.dedup();
+    let run = Run::write(file, records.len() as u64, records.drain(..).map(Ok));
+    run.map_err(local("write the local index", Path::new("of this host")))
+}
+
+/// Merges runs into one.
+pub(crate) fn merge_runs(file: File, runs: &[Arc<Run>]) -> Result<Run, RepoError> {
+    let at_most = runs.iter().map(|run| run.records).sum();
+    Run::write(file, at_most, run::merge(runs)).map_err(local("write the local index", Path::new("of this host")))
+}
+
+/// Writes the merged runs as the cache; a cache that cannot be written becomes a temporary file.
+fn write_cache(
+    path: &Path,
+    folders: &LocalFolders,
+    keys: &Keys,
+    objects: &BTreeSet<String>,
+    packs: &PackTable,
+    runs: &[Arc<Run>],
+) -> Result<Run, RepoError> {
+    let folder = path.parent().unwrap_or(Path::new(".")).to_path_buf();
+    let named = std::fs::create_dir_all(&folder).and_then(|()| tempfile::NamedTempFile::new_in(&folder));
+    let (file, name) = match named {
+        Ok(named) => {
+            let (file, name) = named.into_parts();
+            (file, Some(name))
+        }
+        Err(error) => {
+            tracing::warn!("the local index cannot be kept in {}: {error}", folder.display());
+            (temporary(folders)?, None)
+        }
+    };
+    let run = merge_runs(file, runs)?;
+    if let Some(name) = name {
+        let meta = CacheMeta {
+            repository: keys.repository.0.to_vec(),
+            objects: objects.iter().cloned().collect(),
+            packs: packs.packs.clone(),
+            records: run.records,
+            fences: run.fences().to_vec(),
+            filter: run.filter().as_bytes().to_vec(),
+        };
+        let meta = codec::encode(&meta);
+        let mut tail = meta.clone();
+        tail.extend_from_slice(&(meta.len() as u64).to_le_bytes());
+        tail.extend_from_slice(blake3::hash(&meta).as_bytes());
+        tail.extend_from_slice(CACHE_MAGIC);
+        let kept = run
+            .file()
+            .write_all_at(&tail, run.page_bytes())
+            .and_then(|()| run.file().flush())
+            .and_then(|()| name.persist(path).map_err(|error| error.error));
+        if let Err(error) = kept {
+            tracing::warn!("the local index cannot be kept at {}: {error}", path.display());
+        }
+    }
+    Ok(run)
+}
+
+/// Opens the cache; None for anything that is not wholly right.
+fn open_cache(path: &PathBuf, keys: &Keys) -> Option<(BTreeSet<String>, PackTable, Run)> {
+    const TAIL: u64 = 8 + 32 + 8;
+    let file = File::open(path).ok()?;
+    let size = file.metadata().ok()?.len();
+    let mut tail = [0; TAIL as usize];
+    file.read_exact_at(&mut tail, size.checked_sub(TAIL)?).ok()?;
+    let (len, rest) = tail.split_first_chunk::<8>()?;
+    let (sum, magic) = rest.split_first_chunk::<32>()?;
+    let len = u64::from_le_bytes(*len);
+    let start = size.checked_sub(TAIL)?.checked_sub(len)?;
+    if magic != CACHE_MAGIC {
+        return None;
+    }
+    let mut bytes = vec![0; usize::try_from(len).ok()?];
+    file.read_exact_at(&mut bytes, start).ok()?;
+    if blake3::hash(&bytes).as_bytes() != sum {
+        return None;
+    }
+    // Its sum says that it is ours: no need to compare a second encoding of what may be large.
+    let meta: CacheMeta = minicbor::decode(&bytes).ok()?;
+    let mut packs = PackTable::default();
+    for (number, pack) in (0u32..).zip(&meta.packs) {
+        if packs.number(*pack) != number {
+            return None;
+        }
+    }
+    let run = Run::restore(file, meta.records, meta.fences, Filter::from_bytes(meta.filter))?;
+    (meta.repository == keys.repository.0 && run.page_bytes() == start)
+        .then(|| (meta.objects.into_iter().collect(), packs, run))
+}

@@ -1,0 +1,200 @@
+//! Sorted records of fixed size in a local file, looked up by one read of one page.
+//!
+//! A page is 4096 bytes: up to 85 records of 48 bytes, then 16 bytes of BLAKE3 over them, so that rot of a local disk is
+//! noticed and never becomes a false "already stored". In memory stand ten filter bits per record and the first eight
+//! bytes of each page's first id: 133 MB for 100 million chunks, whose file has 4.8 GB.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::filter::Filter;
+use crate::ids::{ChunkId, Hash};
+
+pub(crate) const PAGE: usize = 4096;
+const RECORD: usize = 48;
+const PER_PAGE: usize = 85;
+
+/// Where one copy of a chunk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Record {
+    pub id: ChunkId,
+    /// Position in the pack table.
+    pub pack: u32,
+    pub raw_len: u32,
+    pub sealed_len: u32,
+    pub kind: u8,
+}
+
+impl Record {
+    fn to_bytes(self) -> [u8; RECORD] {
+        let mut bytes = [0; RECORD];
+        bytes[..32].copy_from_slice(&self.id.0);
+        bytes[32..36].copy_from_slice(&self.pack.to_le_bytes());
+        bytes[36..40].copy_from_slice(&self.raw_len.to_le_bytes());
+        bytes[40..44].copy_from_slice(&self.sealed_len.to_le_bytes());
+        bytes[44] = self.kind;
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Record> {
+        let bytes: &[u8; RECORD] = bytes.try_into().ok()?;
+        let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let mut id = [0; 32];
+        id.copy_from_slice(&bytes[..32]);
+        Some(Record { id: Hash(id), pack: number(32), raw_len: number(36), sealed_len: number(40), kind: bytes[44] })
+    }
+}
+
+/// A sorted file of records with its filter and fences.
+pub(crate) struct Run {
+    file: File,
+    /// Where the records' pages begin is always 0.
+    pub records: u64,
+    fences: Vec<u64>,
+    filter: Filter,
+}
+
+fn rotten() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a page of the local index is damaged")
+}
+
+fn sum(bytes: &[u8]) -> [u8; 16] {
+    let mut sum = [0; 16];
+    sum.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
+    sum
+}
+
+impl Run {
+    /// Writes records that come sorted and without doubles.
+    pub(crate) fn write(
+        file: File,
+        at_most: u64,
+        records: impl Iterator<Item = io::Result<Record>>,
+    ) -> io::Result<Run> {
+        let mut out = BufWriter::with_capacity(256 << 10, file);
+        let mut filter = Filter::with_capacity(at_most);
+        let (mut fences, mut count, mut page) = (Vec::new(), 0u64, Vec::with_capacity(PAGE));
+        let flush = |page: &mut Vec<u8>, out: &mut BufWriter<File>| {
+            page.resize(PAGE - 16, 0);
+            let sum = sum(page);
+            page.extend_from_slice(&sum);
+            let written = out.write_all(page);
+            page.clear();
+            written
+        };
+        for record in records {
+            let record = record?;
+            if page.is_empty() {
+                fences.push(record.id.prefix());
+            }
+            filter.insert(&record.id);
+            page.extend_from_slice(&record.to_bytes());
+            count += 1;
+            if page.len() == PER_PAGE * RECORD {
+                flush(&mut page, &mut out)?;
+            }
+        }
+        if !page.is_empty() {
+            flush(&mut page, &mut out)?;
+        }
+        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok(Run { file, records: count, fences, filter })
+    }
+
+    /// A run whose parts were kept.
+    pub(crate) fn restore(file: File, records: u64, fences: Vec<u64>, filter: Filter) -> Option<Run> {
+        (fences.len() as u64 == records.div_ceil(PER_PAGE as u64)).then_some(Run { file, records, fences, filter })
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(crate) fn fences(&self) -> &[u64] {
+        &self.fences
+    }
+
+    pub(crate) fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// Bytes of the pages in the file.
+    pub(crate) fn page_bytes(&self) -> u64 {
+        (self.fences.len() * PAGE) as u64
+    }
+
+    fn page(&self, number: usize) -> io::Result<Vec<Record>> {
+        let mut page = [0; PAGE];
+        self.file.read_exact_at(&mut page, (number * PAGE) as u64)?;
+        let (body, stored) = page.split_at(PAGE - 16);
+        if sum(body) != stored {
+            return Err(rotten());
+        }
+        let count = self.records.saturating_sub((number * PER_PAGE) as u64).min(PER_PAGE as u64) as usize;
+        body.chunks_exact(RECORD).take(count).map(|bytes| Record::from_bytes(bytes).ok_or_else(rotten)).collect()
+    }
+
+    /// Every record of this id.
+    pub(crate) fn find(&self, id: &ChunkId) -> io::Result<Vec<Record>> {
+        let mut found = Vec::new();
+        if self.records == 0 || !self.filter.may_contain(id) {
+            return Ok(found);
+        }
+        let prefix = id.prefix();
+        // The last page that begins before the id may hold it already.
+        let first = self.fences.partition_point(|fence| *fence < prefix).saturating_sub(1);
+        for number in first..self.fences.len() {
+            if self.fences.get(number).is_none_or(|fence| *fence > prefix) {
+                break;
+            }
+            found.extend(self.page(number)?.into_iter().filter(|record| record.id == *id));
+        }
+        Ok(found)
+    }
+
+    /// All records in order.
+    pub(crate) fn iter(self: &Arc<Run>) -> impl Iterator<Item = io::Result<Record>> + use<> {
+        let run = Arc::clone(self);
+        (0..run.fences.len()).flat_map(move |number| match run.page(number) {
+            Ok(records) => records.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        })
+    }
+}
+
+/// The records of many runs as one sorted sequence without doubles.
+pub(crate) fn merge(runs: &[Arc<Run>]) -> impl Iterator<Item = io::Result<Record>> + use<> {
+    let mut sources: Vec<_> = runs.iter().map(|run| Box::new(run.iter()) as Box<dyn Iterator<Item = _>>).collect();
+    let mut heap = BinaryHeap::new();
+    let mut failed = None;
+    for (number, source) in sources.iter_mut().enumerate() {
+        match source.next() {
+            Some(Ok(record)) => heap.push(Reverse((record, number))),
+            Some(Err(error)) => failed = Some(error),
+            None => {}
+        }
+    }
+    let mut last = None;
+    std::iter::from_fn(move || {
+        loop {
+            if let Some(error) = failed.take() {
+                heap.clear();
+                return Some(Err(error));
+            }
+            let Reverse((record, number)) = heap.pop()?;
+            match sources.get_mut(number).and_then(Iterator::next) {
+                Some(Ok(next)) => heap.push(Reverse((next, number))),
+                Some(Err(error)) => failed = Some(error),
+                None => {}
+            }
+            if last != Some(record) {
+                last = Some(record);
+                return Some(Ok(record));
+            }
+        }
+    })
+}

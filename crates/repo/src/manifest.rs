@@ -1,0 +1,322 @@
+//! Manifests: one signed object per backup, chained per cluster (FORMAT.md, "Manifests").
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use minicbor::bytes::ByteArray;
+use minicbor::{Decode, Encode};
+
+use crate::ids::{BackupId, Hash, ObjectHash, unhex};
+use crate::object::{self, Kind, damaged};
+use crate::repository::Repository;
+use crate::stream::{Class, StreamRef};
+use crate::{RepoError, codec};
+
+const FOLDER: &str = "manifests/";
+/// Where the second copy of each manifest is, byte for byte.
+const COPIES: &str = "copies/manifests/";
+const LARGEST: u64 = 64 << 20;
+pub(crate) const MOST_ENTRIES: usize = 64 << 20;
+pub(crate) const LONGEST_PATH: usize = 4096;
+pub(crate) const LONGEST_ABOUT: usize = 16 << 20;
+
+/// One committed backup, without its entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupHead {
+    /// Its name.
+    pub id: BackupId,
+    /// When it was committed, by the writer's clock.
+    pub time: Timestamp,
+    /// Of which cluster, as the writer was told.
+    pub cluster: String,
+    /// What kind of backup, in its maker's terms.
+    pub kind: String,
+    /// Whether everything that was asked for is in it.
+    pub complete: bool,
+    /// Its number among the backups of its cluster.
+    pub sequence: u64,
+    /// All bytes that this backup put to the storage: packs, index, session, draft and both copies of the manifest.
+    pub bytes_added: u64,
+    /// How many entries it has.
+    pub entries: u64,
+    /// Its maker's own facts.
+    pub about: Vec<u8>,
+}
+
+/// One entry of a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Entry {
+    /// Its path, unique in the backup.
+    #[n(0)]
+    pub path: String,
+    /// Who may read it.
+    #[n(1)]
+    pub class: Class,
+    /// Its content: these streams, one after the other.
+    #[n(2)]
+    pub parts: Vec<StreamRef>,
+    /// Raw length of the content.
+    #[n(3)]
+    pub bytes_raw: u64,
+    /// Sealed bytes stored for it.
+    #[n(4)]
+    pub bytes_added: u64,
+    /// Its maker's own facts.
+    #[n(5)]
+    #[cbor(with = "minicbor::bytes")]
+    pub about: Vec<u8>,
+}
+
+/// An entry to be written.
+pub type NewEntry = Entry;
+
+/// The manifest before this one.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Previous {
+    #[n(0)]
+    pub sequence: u64,
+    #[n(1)]
+    pub id: ByteArray<8>,
+    /// BLAKE3 of that manifest's bytes.
+    #[n(2)]
+    pub hash: ObjectHash,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Body {
+    #[n(0)]
+    pub id: ByteArray<8>,
+    /// Microseconds since 1970.
+    #[n(1)]
+    pub time: i64,
+    #[n(2)]
+    pub cluster: String,
+    #[n(3)]
+    pub kind: String,
+    #[n(4)]
+    pub complete: bool,
+    #[n(5)]
+    pub sequence: u64,
+    #[n(6)]
+    pub previous: Option<Previous>,
+    /// The list of entries: a metadata stream of CBOR records, sorted by path.
+    #[n(7)]
+    pub entries: StreamRef,
+    #[n(8)]
+    pub entry_count: u64,
+    #[n(9)]
+    pub bytes_added: u64,
+    #[n(10)]
+    #[cbor(with = "minicbor::bytes")]
+    pub about: Vec<u8>,
+}
+
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct Signed {
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    body: Vec<u8>,
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    writer: Vec<u8>,
+    #[n(2)]
+    #[cbor(with = "minicbor::bytes")]
+    signature: Vec<u8>,
+}
+
+/// What a manifest's name says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ManifestName {
+    pub cluster: String,
+    pub sequence: u64,
+    pub id: BackupId,
+}
+
+impl ManifestName {
+    pub(crate) fn name(&self) -> String {
+        format!("{FOLDER}{}/{:016}-{}", self.cluster, self.sequence, self.id)
+    }
+
+    pub(crate) fn copy(&self) -> String {
+        format!("copies/{}", self.name())
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<ManifestName> {
+        let (cluster, file) = name.strip_prefix("copies/").unwrap_or(name).strip_prefix(FOLDER)?.split_once('/')?;
+        let (sequence, id) = file.split_once('-')?;
+        let sequence_digits = sequence.len() == 16 && sequence.bytes().all(|byte| byte.is_ascii_digit());
+        let sequence = sequence_digits.then(|| sequence.parse().ok()).flatten()?;
+        Some(ManifestName { cluster: cluster.to_string(), sequence, id: BackupId(unhex(id)?) })
+    }
+}
+
+/// A manifest that was verified.
+pub(crate) struct Manifest {
+    pub name: ManifestName,
+    pub hash: ObjectHash,
+    pub body: Body,
+}
+
+impl Manifest {
+    pub(crate) fn head(&self) -> BackupHead {
+        let body = &self.body;
+        BackupHead {
+            id: self.name.id,
+            time: Timestamp::from_microsecond(body.time).unwrap_or(Timestamp::UNIX_EPOCH),
+            cluster: body.cluster.clone(),
+            kind: body.kind.clone(),
+            complete: body.complete,
+            sequence: body.sequence,
+            bytes_added: body.bytes_added,
+            entries: body.entry_count,
+            about: body.about.clone(),
+        }
+    }
+}
+
+fn signed_bytes(repository: &Repository, name: &str, body: &[u8]) -> Vec<u8> {
+    let mut bytes = b"pgark manifest".to_vec();
+    bytes.extend_from_slice(&repository.keys.repository.0);
+    bytes.extend_from_slice(&(name.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(name.as_bytes());
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// The bytes of a manifest.
+pub(crate) fn encode(repository: &Repository, name: &ManifestName, body: &Body) -> Result<Vec<u8>, RepoError> {
+    let (keys, name) = (&repository.keys, name.name());
+    let body = codec::encode(body);
+    let signature = keys.sign(&signed_bytes(repository, &name, &body))?;
+    let signed = codec::encode(&Signed { body, writer: keys.writer_public(), signature });
+    object::seal(keys, Kind::Manifest, &name, &signed)
+}
+
+/// Opens and verifies the bytes that stood under `object` as the manifest `name`.
+pub(crate) fn decode(repository: &Repository, name: ManifestName, object: &str, bytes: &[u8]) -> Result<Manifest, RepoError> {
+    let wrong = |what: &str| damaged(object, what);
+    if bytes.len() as u64 > LARGEST {
+        return Err(wrong("it is too large"));
+    }
+    let full = name.name();
+    let opened = object::open(&repository.keys, Kind::Manifest, &full, bytes).map_err(|error| match error {
+        RepoError::Damaged { what, .. } => damaged(object, what),
+        other => other,
+    })?;
+    let signed: Signed = codec::decode(&opened).map_err(wrong)?;
+    repository
+        .keys
+        .verify(&signed.writer, &signed_bytes(repository, &full, &signed.body), &signed.signature)
+        .map_err(|error| object::inside(object, error))?;
+    let body: Body = codec::decode(&signed.body).map_err(wrong)?;
+    let id: [u8; 8] = body.id.into();
+    let same = id == name.id.0
+        && body.sequence == name.sequence
+        && repository.keys.cluster_hash(&body.cluster) == name.cluster;
+    if !same || Timestamp::from_microsecond(body.time).is_err() {
+        return Err(wrong("its name and its content differ"));
+    }
+    Ok(Manifest { name, hash: Hash::of(bytes), body })
+}
+
+/// Names of all manifests in a folder's part (`""`: all clusters), whether the first or the second copy is there.
+pub(crate) fn list(repository: &Repository, cluster: &str) -> Result<BTreeSet<ManifestName>, RepoError> {
+    let folder = |base: &str| if cluster.is_empty() { base.to_string() } else { format!("{base}{cluster}/") };
+    let mut names = BTreeSet::new();
+    // Second copies first: a manifest committed between the two lists is then in the first or in none.
+    for base in [COPIES, FOLDER] {
+        names.extend(repository.store.list(&folder(base))?.iter().filter_map(|meta| ManifestName::parse(&meta.name)));
+    }
+    Ok(names)
+}
+
+/// Reads a manifest; where its first copy is damaged or gone, the second. What was wrong with a copy goes to `wrong`.
+pub(crate) fn read(repository: &Repository, name: &ManifestName, mut wrong: impl FnMut(RepoError)) -> Result<Manifest, RepoError> {
+    let one = |object: &str| {
+        let bytes = object::get(&*repository.store, object)?;
+        decode(repository, name.clone(), object, &bytes)
+    };
+    let recoverable = |error: &RepoError| matches!(error, RepoError::Damaged { .. } | RepoError::Missing { .. });
+    match one(&name.name()) {
+        Err(first) if recoverable(&first) => match one(&name.copy()) {
+            Ok(manifest) => {
+                wrong(first);
+                Ok(manifest)
+            }
+            Err(_) => Err(first),
+        },
+        other => other,
+    }
+}
+
+/// All manifests, oldest first.
+pub(crate) fn read_all(repository: &Repository) -> Result<Vec<Manifest>, RepoError> {
+    let mut manifests = Vec::new();
+    for name in list(repository, "")? {
+        manifests.push(read(repository, &name, |error| tracing::warn!("{error}; the second copy is used"))?);
+    }
+    manifests.sort_by_key(|manifest| (manifest.body.time, manifest.body.sequence, manifest.name.id));
+    Ok(manifests)
+}
+
+/// What is wrong with the chain of these manifests: a predecessor that is gone or another.
+pub(crate) fn check_chain(manifests: &[Manifest]) -> Vec<(BackupId, String, String)> {
+    let known: BTreeMap<(&str, u64, BackupId), &Manifest> = manifests
+        .iter()
+        .map(|manifest| ((manifest.name.cluster.as_str(), manifest.name.sequence, manifest.name.id), manifest))
+        .collect();
+    let mut problems = Vec::new();
+    for manifest in manifests {
+        let Some(previous) = &manifest.body.previous else { continue };
+        let cluster = manifest.name.cluster.clone();
+        let name = ManifestName { cluster, sequence: previous.sequence, id: BackupId(previous.id.into()) };
+        match known.get(&(name.cluster.as_str(), name.sequence, name.id)) {
+            None => problems.push((
+                manifest.name.id,
+                name.name(),
+                format!("it is missing or damaged, and backup {} names it as the one before", manifest.name.id),
+            )),
+            Some(found) if found.hash != previous.hash => problems.push((
+                manifest.name.id,
+                name.name(),
+                format!("it is not the one that backup {} names as the one before", manifest.name.id),
+            )),
+            Some(_) => {}
+        }
+    }
+    problems
+}
+
+/// The list of entries as the stream's bytes.
+pub(crate) fn encode_entries(entries: &mut [Entry]) -> Result<Vec<u8>, RepoError> {
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    check_entries(entries).map_err(|what| RepoError::TooLarge { what: what.to_string() })?;
+    Ok(entries.iter().flat_map(|entry| codec::encode(entry)).collect())
+}
+
+/// The entries in a list's bytes.
+pub(crate) fn decode_entries(bytes: &[u8]) -> Result<Vec<Entry>, &'static str> {
+    let entries: Vec<Entry> = codec::decode_sequence(bytes)?;
+    check_entries(&entries)?;
+    Ok(entries)
+}
+
+fn check_entries(entries: &[Entry]) -> Result<(), &'static str> {
+    if entries.len() > MOST_ENTRIES {
+        return Err("the number of entries");
+    }
+    if entries.iter().any(|entry| entry.path.is_empty() || entry.path.len() > LONGEST_PATH) {
+        return Err("the length of an entry's path");
+    }
+    if entries.iter().any(|entry| entry.about.len() > LONGEST_ABOUT) {
+        return Err("the length of an entry's facts");
+    }
+    if entries.iter().zip(entries.iter().skip(1)).any(|(a, b)| a.path >= b.path) {
+        return Err("a path that occurs twice");
+    }
+    Ok(())
+}

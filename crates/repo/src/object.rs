@@ -1,0 +1,207 @@
+//! What every object begins with, and objects that are sealed as one piece under a metadata key of their own.
+
+use std::time::Duration;
+
+use minicbor::{Decode, Encode};
+use pgark_store::{Cancel, PutOutcome, Store, StoreError};
+
+use crate::secrets::{Keys, PackKey, WrappedKey};
+use crate::{RepoError, codec};
+
+/// First bytes of every object but `pgark.json` and key slots.
+pub(crate) const MAGIC: &[u8; 5] = b"pgark";
+/// The format's version: two bytes, little-endian.
+pub(crate) const VERSION: u16 = 0;
+/// Magic, kind, version.
+pub(crate) const HEAD: usize = 8;
+
+/// The kind of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    DataPack = 1,
+    MetadataPack = 2,
+    Index = 3,
+    Session = 4,
+    Draft = 5,
+    Manifest = 6,
+}
+
+/// The eight bytes at the start of an object.
+pub(crate) fn head(kind: Kind) -> [u8; HEAD] {
+    let [p, g, a, r, k] = *MAGIC;
+    let [low, high] = VERSION.to_le_bytes();
+    [p, g, a, r, k, kind as u8, low, high]
+}
+
+/// An error that names the object and what is wrong with it.
+pub(crate) fn damaged(object: impl Into<String>, what: impl Into<String>) -> RepoError {
+    RepoError::Damaged { object: object.into(), what: what.into() }
+}
+
+/// Checks the first bytes; the rest comes back.
+pub(crate) fn check_head<'a>(name: &str, kinds: &[Kind], bytes: &'a [u8]) -> Result<&'a [u8], RepoError> {
+    let (first, rest) = bytes.split_first_chunk::<HEAD>().ok_or_else(|| damaged(name, "it is too short"))?;
+    let [p, g, a, r, k, kind, low, high] = *first;
+    if [p, g, a, r, k] != *MAGIC {
+        return Err(damaged(name, "it does not begin with the magic bytes"));
+    }
+    let version = u16::from_le_bytes([low, high]);
+    if version > VERSION {
+        return Err(RepoError::NewerFormat { what: format!("{name} is of version {version}") });
+    }
+    if !kinds.iter().any(|known| *known as u8 == kind) {
+        return Err(damaged(name, "it is an object of another kind"));
+    }
+    Ok(rest)
+}
+
+/// A wrapped key as objects hold it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct StoredKey {
+    #[n(0)]
+    pub epoch: u32,
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    pub bytes: Vec<u8>,
+}
+
+impl From<WrappedKey> for StoredKey {
+    fn from(key: WrappedKey) -> StoredKey {
+        StoredKey { epoch: key.epoch, bytes: key.bytes }
+    }
+}
+
+impl From<StoredKey> for WrappedKey {
+    fn from(key: StoredKey) -> WrappedKey {
+        WrappedKey { epoch: key.epoch, bytes: key.bytes }
+    }
+}
+
+/// A counted nonce.
+pub(crate) fn nonce(number: u64) -> [u8; 12] {
+    let mut nonce = [0; 12];
+    nonce[..8].copy_from_slice(&number.to_le_bytes());
+    nonce
+}
+
+/// What a sealed object is bound to: repository, kind, version, and its full name (empty for objects that are named
+/// by the hash of their bytes, which binds them already).
+pub(crate) fn object_aad(keys: &Keys, kind: Kind, name: &str) -> Vec<u8> {
+    let mut aad = b"pgark object".to_vec();
+    aad.extend_from_slice(&keys.repository.0);
+    aad.push(kind as u8);
+    aad.extend_from_slice(&VERSION.to_le_bytes());
+    aad.extend_from_slice(name.as_bytes());
+    aad
+}
+
+/// Appends a length (u32, little-endian) and the bytes.
+pub(crate) fn push_counted(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), RepoError> {
+    let len = u32::try_from(bytes.len()).map_err(|_| RepoError::TooLarge { what: "an object".into() })?;
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(bytes);
+    Ok(())
+}
+
+/// Splits off a length and so many bytes.
+pub(crate) fn take_counted<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (len, rest) = bytes.split_first_chunk::<4>()?;
+    let (taken, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    *bytes = rest;
+    Some(taken)
+}
+
+/// Longest stored key: far above what HPKE needs.
+const LONGEST_KEY: usize = 1024;
+
+pub(crate) fn decode_key(name: &str, bytes: &[u8]) -> Result<WrappedKey, RepoError> {
+    if bytes.len() > LONGEST_KEY {
+        return Err(damaged(name, "its key is too long"));
+    }
+    let key: StoredKey = codec::decode(bytes).map_err(|what| damaged(name, format!("its key: {what}")))?;
+    Ok(key.into())
+}
+
+/// Says which object a key or seal that did not open stands in.
+pub(crate) fn inside(name: &str, error: RepoError) -> RepoError {
+    match error {
+        RepoError::Damaged { object, what } if object != name => damaged(name, format!("{object}: {what}")),
+        other => other,
+    }
+}
+
+/// Seals `body` as the object `name`: head, counted key, sealed body.
+pub(crate) fn seal(keys: &Keys, kind: Kind, name: &str, body: &[u8]) -> Result<Vec<u8>, RepoError> {
+    let (key, wrapped) = keys.new_metadata_key()?;
+    let mut bytes = head(kind).to_vec();
+    push_counted(&mut bytes, &codec::encode(&StoredKey::from(wrapped)))?;
+    let mut sealed = body.to_vec();
+    key.seal_in_place(&nonce(0), &object_aad(keys, kind, name), &mut sealed)?;
+    bytes.extend_from_slice(&sealed);
+    Ok(bytes)
+}
+
+/// Opens what [`seal`] made.
+pub(crate) fn open(keys: &Keys, kind: Kind, name: &str, bytes: &[u8]) -> Result<Vec<u8>, RepoError> {
+    let (key, sealed) = open_key(keys, &[kind], name, bytes)?;
+    key.open_in_place(&nonce(0), &object_aad(keys, kind, name), sealed.to_vec())
+        .ok_or_else(|| damaged(name, "its seal does not open: bytes were changed, or it stood under another name"))
+}
+
+/// The key at the start of a metadata object, and what follows it.
+pub(crate) fn open_key<'a>(
+    keys: &Keys,
+    kinds: &[Kind],
+    name: &str,
+    bytes: &'a [u8],
+) -> Result<(PackKey, &'a [u8]), RepoError> {
+    let mut rest = check_head(name, kinds, bytes)?;
+    let key = take_counted(&mut rest).ok_or_else(|| damaged(name, "it is too short"))?;
+    let key = keys.open_metadata_key(&decode_key(name, key)?).map_err(|error| inside(name, error))?;
+    Ok((key, rest))
+}
+
+/// Waits between tries of one operation on the storage.
+const WAITS: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+];
+
+/// Puts an object; failures that may pass are tried again. An object of that name with the very same bytes counts as
+/// put (an earlier try's answer was lost); other bytes under that name are an error.
+pub(crate) fn put(store: &dyn Store, cancel: &Cancel, name: &str, bytes: &[u8]) -> Result<(), RepoError> {
+    let outcome = retry(cancel, || store.put_if_absent(name, bytes))?;
+    if outcome == PutOutcome::AlreadyExists && retry(cancel, || store.get(name))? != bytes {
+        return Err(damaged(name, "an object of that name with other bytes is there already"));
+    }
+    Ok(())
+}
+
+/// Repeats what failed in a way that may pass.
+pub(crate) fn retry<T>(cancel: &Cancel, mut work: impl FnMut() -> Result<T, StoreError>) -> Result<T, RepoError> {
+    for wait in WAITS {
+        cancel.check()?;
+        match work() {
+            Err(error) if error.is_retryable() => {
+                tracing::warn!(%error, "the storage failed; trying again");
+                std::thread::sleep(wait);
+            }
+            other => return Ok(other?),
+        }
+    }
+    cancel.check()?;
+    Ok(work()?)
+}
+
+/// A get whose absence is [`RepoError::Missing`].
+pub(crate) fn get(store: &dyn Store, name: &str) -> Result<Vec<u8>, RepoError> {
+    match store.get(name) {
+        Err(StoreError::NotFound { .. }) => Err(RepoError::Missing { object: name.to_string() }),
+        other => Ok(other?),
+    }
+}

@@ -1,0 +1,317 @@
+//! Packs: sealed chunks in one object, with a directory of them at the end (FORMAT.md, "Packs").
+
+use minicbor::bytes::ByteArray;
+use minicbor::{Decode, Encode};
+use pgark_store::{Store, StoreError};
+
+use crate::cut::LARGEST;
+use crate::ids::{ChunkId, ObjectHash, hex, unhex};
+use crate::object::{self, HEAD, Kind, StoredKey, damaged};
+use crate::secrets::{Keys, PackKey};
+use crate::stream::ChunkKind;
+use crate::{RepoError, codec};
+
+/// A pack is closed when it holds so many bytes.
+pub(crate) const PACK_BYTES: usize = 16 << 20;
+/// No pack is larger: the limit plus one chunk, which at worst does not shrink, plus the directory.
+pub(crate) const LARGEST_PACK: u64 = 64 << 20;
+/// Sealing adds so many bytes.
+pub(crate) const TAG: usize = 16;
+const END: &[u8; 8] = b"pgarkend";
+/// Lengths of the counted key and of the sealed directory, then [`END`].
+const TRAILER: usize = 16;
+/// Chunks of a pack at most: a pack full of the smallest.
+const MOST_CHUNKS: usize = 1 << 20;
+const MOST_KEYS: usize = 4096;
+
+/// A key of the pack's key table.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct KeyRecord {
+    #[n(0)]
+    pub key_id: ByteArray<16>,
+    #[n(1)]
+    pub key: StoredKey,
+}
+
+/// One sealed chunk of a pack.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct ChunkRecord {
+    #[n(0)]
+    pub id: ChunkId,
+    #[n(1)]
+    pub kind: u8,
+    /// Of the pack's key table.
+    #[n(2)]
+    pub key_id: ByteArray<16>,
+    #[n(3)]
+    pub nonce: ByteArray<12>,
+    /// From the start of the pack.
+    #[n(4)]
+    pub offset: u32,
+    #[n(5)]
+    pub sealed_len: u32,
+    #[n(6)]
+    pub raw_len: u32,
+    #[n(7)]
+    pub compressed: bool,
+    /// BLAKE3 of the sealed bytes: prune moves them unopened.
+    #[n(8)]
+    pub digest: ByteArray<32>,
+}
+
+/// The directory at the end of a pack.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Directory {
+    #[n(0)]
+    pub keys: Vec<KeyRecord>,
+    #[n(1)]
+    pub chunks: Vec<ChunkRecord>,
+}
+
+/// The name of a pack.
+pub(crate) fn name(hash: &ObjectHash) -> String {
+    let text = hash.to_string();
+    format!("packs/{}/{text}", text.get(..2).unwrap_or("00"))
+}
+
+/// The hash in a pack's name.
+pub(crate) fn parse_name(name: &str) -> Option<ObjectHash> {
+    let (folder, text) = name.strip_prefix("packs/")?.split_once('/')?;
+    let hash = ObjectHash::from_array(unhex(text)?);
+    (folder == text.get(..2)?).then_some(hash)
+}
+
+impl ObjectHash {
+    pub(crate) fn from_array(bytes: [u8; 32]) -> ObjectHash {
+        crate::ids::Hash(bytes)
+    }
+}
+
+/// What a chunk's seal is bound to. Nothing in it names a pack or an offset: sealed chunks may move.
+pub(crate) fn chunk_aad(keys: &Keys, id: &ChunkId, kind: u8, raw_len: u32, compressed: bool) -> Vec<u8> {
+    let mut aad = Vec::with_capacity(80);
+    aad.extend_from_slice(b"pgark chunk");
+    aad.extend_from_slice(&keys.repository.0);
+    aad.extend_from_slice(&id.0);
+    aad.push(kind);
+    aad.extend_from_slice(&raw_len.to_le_bytes());
+    aad.push(u8::from(compressed));
+    aad
+}
+
+fn directory_aad(keys: &Keys, kind: Kind) -> Vec<u8> {
+    object::object_aad(keys, kind, "directory")
+}
+
+/// A pack that is being filled.
+pub(crate) struct Builder {
+    pub kind: Kind,
+    pub bytes: Vec<u8>,
+    directory: Directory,
+}
+
+impl Builder {
+    pub(crate) fn new(kind: Kind, mut buffer: Vec<u8>) -> Builder {
+        buffer.clear();
+        buffer.extend_from_slice(&object::head(kind));
+        Builder { kind, bytes: buffer, directory: Directory { keys: Vec::new(), chunks: Vec::new() } }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.directory.chunks.is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes.len() >= PACK_BYTES
+    }
+
+    /// Adds a sealed chunk; the record's offset is set here.
+    pub(crate) fn add(&mut self, mut record: ChunkRecord, key: &StoredKey, sealed: &[u8]) -> Result<(), RepoError> {
+        record.offset =
+            u32::try_from(self.bytes.len()).map_err(|_| RepoError::TooLarge { what: "a pack".to_string() })?;
+        if !self.directory.keys.iter().any(|known| known.key_id == record.key_id) {
+            self.directory.keys.push(KeyRecord { key_id: record.key_id, key: key.clone() });
+        }
+        self.bytes.extend_from_slice(sealed);
+        self.directory.chunks.push(record);
+        Ok(())
+    }
+
+    /// Closes the pack: its hash, its bytes, its chunks.
+    pub(crate) fn finish(mut self, keys: &Keys) -> Result<(ObjectHash, Vec<u8>, Vec<ChunkRecord>), RepoError> {
+        self.directory.keys.sort_by(|a, b| a.key_id.cmp(&b.key_id));
+        let (key, wrapped) = keys.new_metadata_key()?;
+        let wrapped = codec::encode(&StoredKey::from(wrapped));
+        let mut sealed = codec::encode(&self.directory);
+        key.seal_in_place(&object::nonce(0), &directory_aad(keys, self.kind), &mut sealed)?;
+        let len = |bytes: &[u8]| {
+            u32::try_from(bytes.len())
+                .map(u32::to_le_bytes)
+                .map_err(|_| RepoError::TooLarge { what: "a pack's directory".to_string() })
+        };
+        self.bytes.extend_from_slice(&wrapped);
+        self.bytes.extend_from_slice(&sealed);
+        self.bytes.extend_from_slice(&len(&wrapped)?);
+        self.bytes.extend_from_slice(&len(&sealed)?);
+        self.bytes.extend_from_slice(END);
+        Ok((ObjectHash::of(&self.bytes), self.bytes, self.directory.chunks))
+    }
+}
+
+/// Where key and sealed directory stand, from a pack's last 16 bytes: start of the key, start of the directory, its end.
+fn parse_trailer(name: &str, size: u64, trailer: &[u8]) -> Result<(u64, u64, u64), RepoError> {
+    let wrong = || damaged(name, "its trailer is not a pack's");
+    let (lengths, end) = trailer.split_first_chunk::<8>().ok_or_else(wrong)?;
+    let [a, b, c, d, e, f, g, h] = *lengths;
+    let wrapped = u64::from(u32::from_le_bytes([a, b, c, d]));
+    let sealed = u64::from(u32::from_le_bytes([e, f, g, h]));
+    let stop = size.checked_sub(TRAILER as u64).ok_or_else(wrong)?;
+    let middle = stop.checked_sub(sealed).ok_or_else(wrong)?;
+    let start = middle.checked_sub(wrapped).ok_or_else(wrong)?;
+    if end != END || start < HEAD as u64 || size > LARGEST_PACK {
+        return Err(wrong());
+    }
+    Ok((start, middle, stop))
+}
+
+/// Opens key and directory (`bytes` from the pack's offset `start` to its trailer) and checks every record.
+fn open_directory(
+    keys: &Keys,
+    name: &str,
+    kind: Kind,
+    start: u64,
+    wrapped: &[u8],
+    sealed: &[u8],
+) -> Result<Directory, RepoError> {
+    let key = object::decode_key(name, wrapped)?;
+    let key = keys.open_metadata_key(&key).map_err(|error| object::inside(name, error))?;
+    let plain = key
+        .open_in_place(&object::nonce(0), &directory_aad(keys, kind), sealed.to_vec())
+        .ok_or_else(|| damaged(name, "its directory's seal does not open"))?;
+    let directory: Directory = codec::decode(&plain).map_err(|what| damaged(name, format!("its directory: {what}")))?;
+    check_directory(&directory, kind, start).map_err(|what| damaged(name, what))?;
+    Ok(directory)
+}
+
+pub(crate) fn check_directory(directory: &Directory, kind: Kind, end: u64) -> Result<(), &'static str> {
+    if directory.chunks.len() > MOST_CHUNKS || directory.keys.len() > MOST_KEYS {
+        return Err("its directory is too long");
+    }
+    let mut at = HEAD as u64;
+    for chunk in &directory.chunks {
+        let data = ChunkKind::from_number(chunk.kind).ok_or("its directory names an unknown kind of chunk")?.is_data();
+        if data != (kind == Kind::DataPack) {
+            return Err("it holds a chunk that belongs into the other kind of pack");
+        }
+        if chunk.raw_len == 0 || chunk.raw_len as usize > LARGEST {
+            return Err("its directory names an impossible length");
+        }
+        let most = chunk.raw_len as u64 + TAG as u64;
+        if u64::from(chunk.sealed_len) > most || (chunk.sealed_len as usize) < TAG || u64::from(chunk.offset) != at {
+            return Err("its directory does not follow its chunks");
+        }
+        if !directory.keys.iter().any(|key| key.key_id == chunk.key_id) {
+            return Err("its directory names a key that is not in it");
+        }
+        at += u64::from(chunk.sealed_len);
+    }
+    if at == end { Ok(()) } else { Err("its directory does not follow its chunks") }
+}
+
+/// Reads a pack's directory, and nothing else of it, from the storage.
+pub(crate) fn read_directory(store: &dyn Store, keys: &Keys, hash: &ObjectHash, size: u64) -> Result<(Kind, Directory), RepoError> {
+    let name = name(hash);
+    let range = |offset: u64, len: u64| match store.get_range(&name, offset, len) {
+        Err(StoreError::NotFound { .. }) => Err(RepoError::Missing { object: name.clone() }),
+        Err(StoreError::TooShort { .. }) => Err(damaged(&name, "it is too short")),
+        other => Ok(other?),
+    };
+    if size < (HEAD + TRAILER) as u64 {
+        return Err(damaged(&name, "it is too short"));
+    }
+    // One get fetches the directory of almost every pack.
+    let tail_len = size.min(64 << 10);
+    let tail_start = size - tail_len;
+    let mut tail = range(tail_start, tail_len)?;
+    let trailer = tail.last_chunk::<TRAILER>().ok_or_else(|| damaged(&name, "it is too short"))?;
+    let (start, middle, stop) = parse_trailer(&name, size, trailer)?;
+    if start < tail_start {
+        let mut more = range(start, tail_start - start)?;
+        more.extend_from_slice(&tail);
+        tail = more;
+    }
+    let base = start.min(tail_start);
+    let part = |from: u64, to: u64| {
+        let (from, to) = (usize::try_from(from - base).ok()?, usize::try_from(to - base).ok()?);
+        tail.get(from..to)
+    };
+    let (Some(wrapped), Some(sealed)) = (part(start, middle), part(middle, stop)) else {
+        return Err(damaged(&name, "it is too short"));
+    };
+    // The kind stands in the head, which is not read here: the seal tells.
+    let data = open_directory(keys, &name, Kind::DataPack, start, wrapped, sealed);
+    match data {
+        Ok(directory) => Ok((Kind::DataPack, directory)),
+        Err(first) => open_directory(keys, &name, Kind::MetadataPack, start, wrapped, sealed)
+            .map(|directory| (Kind::MetadataPack, directory))
+            .map_err(|second| if matches!(second, RepoError::Damaged { .. }) { first } else { second }),
+    }
+}
+
+/// The directory of a whole pack in memory.
+pub(crate) fn parse(keys: &Keys, name: &str, bytes: &[u8]) -> Result<(Kind, Directory), RepoError> {
+    object::check_head(name, &[Kind::DataPack, Kind::MetadataPack], bytes)?;
+    let kind = if bytes.get(5) == Some(&(Kind::DataPack as u8)) { Kind::DataPack } else { Kind::MetadataPack };
+    let trailer = bytes.last_chunk::<TRAILER>().ok_or_else(|| damaged(name, "it is too short"))?;
+    let (start, middle, stop) = parse_trailer(name, bytes.len() as u64, trailer)?;
+    // In a slice in memory, each fits.
+    let part = |from: u64, to: u64| bytes.get(from as usize..to as usize).unwrap_or_default();
+    Ok((kind, open_directory(keys, name, kind, start, part(start, middle), part(middle, stop))?))
+}
+
+/// Opens the key that a chunk is sealed with.
+pub(crate) fn open_key(keys: &Keys, directory: &Directory, record: &ChunkRecord) -> Result<PackKey, RepoError> {
+    let key_id: [u8; 16] = record.key_id.into();
+    let found = directory.keys.iter().find(|key| key.key_id == record.key_id);
+    let wrapped = found.map(|key| key.key.clone().into()).ok_or_else(|| damaged(format!("key {}", hex(&key_id)), "it is not in the pack"))?;
+    match ChunkKind::from_number(record.kind) {
+        Some(ChunkKind::Data) => keys.open_data_pack_key(&key_id, &wrapped),
+        _ => keys.open_metadata_key(&wrapped),
+    }
+}
+
+/// Opens a sealed chunk and verifies everything about it: digest, seal, length, id.
+pub(crate) fn open_chunk(
+    keys: &Keys,
+    key: &PackKey,
+    record: &ChunkRecord,
+    id_key: &[u8; 32],
+    sealed: &[u8],
+) -> Result<Vec<u8>, &'static str> {
+    if blake3::hash(sealed).as_bytes().as_slice() != record.digest.as_slice() {
+        return Err("its sealed bytes are not those that were put");
+    }
+    let aad = chunk_aad(keys, &record.id, record.kind, record.raw_len, record.compressed);
+    let nonce: [u8; 12] = record.nonce.into();
+    let opened = key.open_in_place(&nonce, &aad, sealed.to_vec()).ok_or("its seal does not open")?;
+    let raw_len = record.raw_len as usize;
+    let raw = if record.compressed {
+        let mut raw = Vec::with_capacity(raw_len.min(LARGEST));
+        zstd::bulk::Decompressor::new()
+            .and_then(|mut decompressor| decompressor.decompress_to_buffer(&opened, &mut raw))
+            .map_err(|_| "it does not decompress")?;
+        raw
+    } else {
+        opened
+    };
+    if raw.len() != raw_len {
+        return Err("its length is not the recorded one");
+    }
+    if blake3::keyed_hash(id_key, &raw).as_bytes() != &record.id.0 {
+        return Err("its bytes are not those of its id");
+    }
+    Ok(raw)
+}

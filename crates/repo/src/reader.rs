@@ -1,0 +1,331 @@
+//! Reading streams back: every byte is verified before anybody sees it.
+//!
+//! A stream's tree is walked lazily; chunks that follow one another in a pack are fetched by one ranged get of at most
+//! 2 MiB. A chunk whose place is damaged or gone is read from its other places, if it has any; if none is good, the error
+//! names the pack and what is wrong.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use pgark_store::StoreError;
+
+use crate::RepoError;
+use crate::ids::{ChunkId, Hash};
+use crate::index::{Index, Record};
+use crate::object::damaged;
+use crate::pack::{self, ChunkRecord, Directory};
+use crate::repository::Repository;
+use crate::secrets::PackKey;
+use crate::stream::{Child, ChunkKind, Node, StreamRef};
+use crate::writer::lock;
+
+/// One get fetches at most so much, gaps included.
+const FETCH: u64 = 2 << 20;
+/// A gap between wanted chunks up to this is fetched, too.
+const GAP: u64 = 256 << 10;
+/// Chunks that are looked ahead.
+const AHEAD: usize = 64;
+/// Directories of packs that are kept in memory, about 50 KB each.
+const KEPT: usize = 64;
+
+/// A pack whose directory was read.
+struct OpenPack {
+    name: String,
+    directory: Directory,
+    places: HashMap<ChunkId, usize>,
+    keys: Vec<Option<PackKey>>,
+}
+
+impl OpenPack {
+    fn record(&self, id: &ChunkId) -> Option<&ChunkRecord> {
+        self.directory.chunks.get(*self.places.get(id)?)
+    }
+}
+
+/// Reads chunks of every kind that the keys at hand open.
+pub(crate) struct ChunkReader<'r> {
+    repository: &'r Repository,
+    index: Arc<Index>,
+    packs: Mutex<(u64, HashMap<u32, (u64, Arc<OpenPack>)>)>,
+    id_keys: [[u8; 32]; 3],
+}
+
+/// Reads streams of a repository whose data is open. Many threads may use one.
+pub struct DataReader<'r>(ChunkReader<'r>);
+
+impl<'r> DataReader<'r> {
+    pub(crate) fn new(reader: ChunkReader<'r>) -> DataReader<'r> {
+        DataReader(reader)
+    }
+
+    /// Begins to read a stream.
+    pub fn read(&self, stream: &StreamRef) -> Result<StreamReader<'_>, RepoError> {
+        self.0.read(stream)
+    }
+}
+
+impl<'r> ChunkReader<'r> {
+    pub(crate) fn new(repository: &'r Repository, index: Arc<Index>) -> ChunkReader<'r> {
+        let kinds = [ChunkKind::Data, ChunkKind::Metadata, ChunkKind::Tree];
+        let id_keys = kinds.map(|kind| repository.keys.chunk_id_key(kind as u8, b""));
+        ChunkReader { repository, index, packs: Mutex::default(), id_keys }
+    }
+
+    pub(crate) fn id_key(&self, kind: ChunkKind) -> &[u8; 32] {
+        let [data, metadata, tree] = &self.id_keys;
+        match kind {
+            ChunkKind::Data => data,
+            ChunkKind::Metadata => metadata,
+            ChunkKind::Tree => tree,
+        }
+    }
+
+    pub(crate) fn read(&self, stream: &StreamRef) -> Result<StreamReader<'_>, RepoError> {
+        let kind = stream.kind().ok_or_else(|| damaged("a stream's reference", "its class is unknown"))?;
+        let mut reader = StreamReader {
+            reader: self,
+            kind,
+            stack: Vec::new(),
+            pending: VecDeque::new(),
+            ready: VecDeque::new(),
+            left: stream.bytes,
+            current: Vec::new(),
+            at: 0,
+        };
+        if stream.bytes == 0 {
+            return Ok(reader);
+        }
+        let raw_len = if stream.level == 0 { u32::try_from(stream.bytes).unwrap_or(u32::MAX) } else { 0 };
+        let root = Child { id: stream.root, bytes: stream.bytes, raw_len };
+        reader.stack.push((stream.level, VecDeque::from([root])));
+        Ok(reader)
+    }
+
+    fn open_pack(&self, number: u32) -> Result<Arc<OpenPack>, RepoError> {
+        {
+            let mut packs = lock(&self.packs);
+            packs.0 += 1;
+            let tick = packs.0;
+            if let Some((used, pack)) = packs.1.get_mut(&number) {
+                *used = tick;
+                return Ok(Arc::clone(pack));
+            }
+        }
+        let entry = self.index.packs.get(number).ok_or_else(|| damaged("the local index", "it names no such pack"))?;
+        let keys = &self.repository.keys;
+        let (_, directory) = pack::read_directory(&*self.repository.store, keys, &entry.hash, entry.size)?;
+        let places = directory.chunks.iter().enumerate().map(|(at, chunk)| (chunk.id, at)).collect();
+        let open = |key_id| {
+            let record = directory.chunks.iter().find(|chunk| chunk.key_id == key_id)?;
+            pack::open_key(keys, &directory, record).ok()
+        };
+        let opened = directory.keys.iter().map(|key| open(key.key_id)).collect();
+        let pack = Arc::new(OpenPack { name: pack::name(&entry.hash), places, keys: opened, directory });
+        let mut packs = lock(&self.packs);
+        if packs.1.len() >= KEPT
+            && let Some(oldest) = packs.1.iter().min_by_key(|(_, (used, _))| *used).map(|(number, _)| *number)
+        {
+            packs.1.remove(&oldest);
+        }
+        let tick = packs.0;
+        packs.1.insert(number, (tick, Arc::clone(&pack)));
+        Ok(pack)
+    }
+
+    /// Opens one chunk from its sealed bytes.
+    fn open(&self, pack: &OpenPack, record: &ChunkRecord, child: &Child, kind: ChunkKind, sealed: &[u8]) -> Result<Vec<u8>, RepoError> {
+        let wrong = |what: &str| damaged(&pack.name, format!("chunk {}: {what}", record.id));
+        if record.kind != kind as u8 || (child.raw_len != 0 && child.raw_len != record.raw_len) {
+            return Err(wrong("it has another kind or length than the stream says"));
+        }
+        let key = pack.directory.keys.iter().zip(&pack.keys).find(|(key, _)| key.key_id == record.key_id);
+        let opened;
+        let key = match key {
+            Some((_, Some(key))) => key,
+            _ => {
+                opened = pack::open_key(&self.repository.keys, &pack.directory, record)
+                    .map_err(|error| crate::object::inside(&pack.name, error))?;
+                &opened
+            }
+        };
+        pack::open_chunk(&self.repository.keys, key, record, self.id_key(kind), sealed).map_err(wrong)
+    }
+
+    fn range(&self, pack: &OpenPack, from: u64, to: u64) -> Result<Vec<u8>, RepoError> {
+        match self.repository.store.get_range(&pack.name, from, to - from) {
+            Err(StoreError::NotFound { .. }) => Err(RepoError::Missing { object: pack.name.clone() }),
+            Err(StoreError::TooShort { .. }) => Err(damaged(&pack.name, "it is too short")),
+            other => Ok(other?),
+        }
+    }
+
+    /// One chunk from any of its places.
+    pub(crate) fn fetch(&self, child: &Child, kind: ChunkKind) -> Result<Vec<u8>, RepoError> {
+        let mut first = None;
+        for place in self.index.find(&child.id)? {
+            let result = self.open_pack(place.pack).and_then(|pack| {
+                let record = pack
+                    .record(&child.id)
+                    .ok_or_else(|| damaged(&pack.name, format!("chunk {} is not in its directory", child.id)))?;
+                let (from, len) = (u64::from(record.offset), u64::from(record.sealed_len));
+                let sealed = self.range(&pack, from, from + len)?;
+                self.open(&pack, record, child, kind, &sealed)
+            });
+            match result {
+                Ok(raw) => return Ok(raw),
+                Err(error) => {
+                    tracing::debug!("{error}");
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        Err(first.unwrap_or_else(|| self.unknown(&child.id)))
+    }
+
+    /// No index object names the chunk: perhaps because one could not be read.
+    fn unknown(&self, id: &ChunkId) -> RepoError {
+        match self.index.unreadable.first() {
+            Some((name, error)) => damaged(name, format!("chunk {id} may be listed there, but: {error}")),
+            None => RepoError::Missing { object: format!("chunk {id}") },
+        }
+    }
+
+    /// A node of a tree.
+    pub(crate) fn node(&self, child: &Child, level: u8) -> Result<Node, RepoError> {
+        let raw = self.fetch(child, ChunkKind::Tree)?;
+        let wrong = |what: &str| damaged(format!("tree node {}", child.id), what);
+        let node = Node::decode(&raw).map_err(wrong)?;
+        if node.level != level || node.bytes() != Some(child.bytes) {
+            return Err(wrong("it is not of the level and length that its parent names"));
+        }
+        Ok(node)
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+}
+
+/// Reads one stream. Memory: about 2 MiB of sealed bytes and what they decompress to.
+pub struct StreamReader<'r> {
+    reader: &'r ChunkReader<'r>,
+    kind: ChunkKind,
+    /// Children whose turn comes, by level; the last is worked on first.
+    stack: Vec<(u8, VecDeque<Child>)>,
+    pending: VecDeque<Child>,
+    ready: VecDeque<Vec<u8>>,
+    left: u64,
+    current: Vec<u8>,
+    at: usize,
+}
+
+impl StreamReader<'_> {
+    /// The raw bytes of the next chunk, verified; None at the end of the stream.
+    pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, RepoError> {
+        if self.ready.is_empty() {
+            self.expand()?;
+            self.fetch_some()?;
+        }
+        let Some(chunk) = self.ready.pop_front() else {
+            return if self.left == 0 { Ok(None) } else { Err(damaged("a stream", "its chunks end before its length")) };
+        };
+        let wrong = || damaged("a stream", "its chunks go beyond its length");
+        self.left = self.left.checked_sub(chunk.len() as u64).ok_or_else(wrong)?;
+        Ok(Some(chunk))
+    }
+
+    /// Reads nodes until enough chunks are known.
+    fn expand(&mut self) -> Result<(), RepoError> {
+        while self.pending.len() < AHEAD {
+            let Some((level, children)) = self.stack.last_mut() else { break };
+            let level = *level;
+            let Some(child) = children.pop_front() else {
+                self.stack.pop();
+                continue;
+            };
+            if level == 0 {
+                self.pending.push_back(child);
+                continue;
+            }
+            let node = self.reader.node(&child, level)?;
+            self.stack.push((level - 1, node.children.into()));
+        }
+        Ok(())
+    }
+
+    /// Fetches the next chunk, and with it those behind it that lie near it in the same pack.
+    fn fetch_some(&mut self) -> Result<(), RepoError> {
+        let Some(first) = self.pending.pop_front() else { return Ok(()) };
+        match self.fetch_run(&first) {
+            Some(chunks) => {
+                self.pending.drain(..(chunks.len() - 1).min(self.pending.len()));
+                self.ready.extend(chunks);
+            }
+            // Alone, from any place that is good, or with the error that says what is wrong.
+            None => self.ready.push_back(self.reader.fetch(&first, self.kind)?),
+        }
+        Ok(())
+    }
+
+    /// `first` and its followers from one range of one pack; None if anything about that does not work.
+    fn fetch_run(&self, first: &Child) -> Option<Vec<Vec<u8>>> {
+        let places: Vec<Record> = self.reader.index.find(&first.id).ok()?;
+        let number = places.first()?.pack;
+        let pack = self.reader.open_pack(number).ok()?;
+        let record = pack.record(&first.id)?;
+        let end_of = |record: &ChunkRecord| u64::from(record.offset) + u64::from(record.sealed_len);
+        let (mut from, mut to) = (u64::from(record.offset), end_of(record));
+        let mut run = vec![(first, record)];
+        for child in &self.pending {
+            let Some(record) = pack.record(&child.id) else { break };
+            let (start, end) = (u64::from(record.offset), end_of(record));
+            let near = start <= to + GAP && end + GAP >= from;
+            if !near || to.max(end) - from.min(start) > FETCH {
+                break;
+            }
+            (from, to) = (from.min(start), to.max(end));
+            run.push((child, record));
+        }
+        let bytes = self.reader.range(&pack, from, to).ok()?;
+        let mut chunks = Vec::with_capacity(run.len());
+        for (child, record) in run {
+            let start = usize::try_from(u64::from(record.offset) - from).ok()?;
+            let sealed = bytes.get(start..start + record.sealed_len as usize)?;
+            match self.reader.open(&pack, record, child, self.kind, sealed) {
+                Ok(raw) => chunks.push(raw),
+                Err(error) if chunks.is_empty() => {
+                    tracing::debug!("{error}");
+                    return None;
+                }
+                // Those before it are good; it is tried again by itself.
+                Err(_) => break,
+            }
+        }
+        Some(chunks)
+    }
+}
+
+impl io::Read for StreamReader<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.at >= self.current.len() {
+            match self.next_chunk().map_err(io::Error::other)? {
+                Some(chunk) => (self.current, self.at) = (chunk, 0),
+                None => return Ok(0),
+            }
+        }
+        let rest = self.current.get(self.at..).unwrap_or_default();
+        let len = rest.len().min(out.len());
+        if let (Some(to), Some(from)) = (out.get_mut(..len), rest.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        self.at += len;
+        Ok(len)
+    }
+}
+
+/// Tests and checks build children by hand.
+pub(crate) fn root_child(stream: &StreamRef) -> Option<Child> {
+    let raw_len = if stream.level == 0 { u32::try_from(stream.bytes).ok()? } else { 0 };
+    (stream.bytes != 0 && stream.root != Hash([0; 32])).then_some(Child { id: stream.root, bytes: stream.bytes, raw_len })
+}

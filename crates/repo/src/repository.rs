@@ -1,0 +1,149 @@
+//! An open repository.
+
+use std::sync::{Arc, Mutex};
+
+use pgark_store::Store;
+
+use crate::ids::BackupId;
+use crate::index::Index;
+use crate::manifest::{self, BackupHead, Entry, Manifest};
+use crate::object::damaged;
+use crate::reader::{ChunkReader, DataReader};
+use crate::secrets::{self, Heads, Initialised, Keys, LocalFolders, Protection, RepositoryId, Unlock};
+use crate::stream::{ChunkKind, StreamRef};
+use crate::writer::lock;
+use crate::RepoError;
+
+/// Longest list of entries that is read: it is held in memory whole.
+const LONGEST_LIST: u64 = 4 << 30;
+
+/// A repository on one storage, opened. Many threads may use it at once.
+pub struct Repository {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keys: Keys,
+    pub(crate) local: LocalFolders,
+    index: Mutex<Option<Arc<Index>>>,
+}
+
+/// One backup with its entries.
+#[derive(Clone, Debug)]
+pub struct Backup {
+    /// What its manifest says.
+    pub head: BackupHead,
+    /// Sorted by path.
+    pub entries: Vec<Entry>,
+}
+
+/// Makes a new repository on a storage.
+pub fn init(store: &dyn Store, protection: Protection) -> Result<Initialised, RepoError> {
+    secrets::create(store, protection)
+}
+
+impl Repository {
+    /// Opens a repository.
+    ///
+    /// # Errors
+    /// [`RepoError::NoRepository`], [`RepoError::WrongKey`], [`RepoError::NeedsKey`],
+    /// [`RepoError::SecretForPlainRepository`], [`RepoError::FingerprintChanged`], [`RepoError::NewerFormat`].
+    pub fn open(store: Arc<dyn Store>, unlock: Unlock, local: LocalFolders) -> Result<Repository, RepoError> {
+        let keys = secrets::open(&*store, unlock, &local)?;
+        Ok(Repository { store, keys, local, index: Mutex::default() })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> RepositoryId {
+        self.keys.repository
+    }
+
+    /// Its fingerprint, for people to compare.
+    pub fn fingerprint(&self) -> String {
+        self.keys.fingerprint()
+    }
+
+    /// Whether the secret at hand opens data.
+    pub fn can_read_data(&self) -> bool {
+        self.keys.can_read_data()
+    }
+
+    /// Whether it is encrypted.
+    pub fn encrypted(&self) -> bool {
+        self.keys.encrypted
+    }
+
+    /// Every backup, oldest first, each manifest verified. One that is damaged in both copies is an error that names it.
+    pub fn backups(&self) -> Result<Vec<BackupHead>, RepoError> {
+        let manifests = manifest::read_all(self)?;
+        self.remember(&manifests)?;
+        Ok(manifests.iter().map(Manifest::head).collect())
+    }
+
+    /// One backup with its entries.
+    pub fn open_backup(&self, id: BackupId) -> Result<Backup, RepoError> {
+        let name = manifest::list(self, "")?.into_iter().find(|name| name.id == id);
+        let name = name.ok_or(RepoError::UnknownBackup { id })?;
+        let manifest = manifest::read(self, &name, |error| tracing::warn!("{error}; the second copy is used"))?;
+        let reader = ChunkReader::new(self, self.index()?);
+        Ok(Backup { head: manifest.head(), entries: self.entries(&reader, &manifest)? })
+    }
+
+    /// The entries of a backup.
+    pub(crate) fn entries(&self, reader: &ChunkReader<'_>, manifest: &Manifest) -> Result<Vec<Entry>, RepoError> {
+        let list: &StreamRef = &manifest.body.entries;
+        let name = format!("the list of entries of backup {}", manifest.name.id);
+        if list.bytes > LONGEST_LIST || list.kind() != Some(ChunkKind::Metadata) {
+            return Err(damaged(name, "it has an impossible length or class"));
+        }
+        let mut bytes = Vec::new();
+        let mut stream = reader.read(list)?;
+        while let Some(chunk) = stream.next_chunk()? {
+            bytes.extend_from_slice(&chunk);
+        }
+        let entries = manifest::decode_entries(&bytes).map_err(|what| damaged(&name, what))?;
+        if entries.len() as u64 != manifest.body.entry_count {
+            return Err(damaged(name, "it has not as many entries as the manifest says"));
+        }
+        Ok(entries)
+    }
+
+    /// Opens data for reading.
+    ///
+    /// # Errors
+    /// [`RepoError::NeedsReaderSecret`] with a writer key.
+    pub fn reader(&self) -> Result<DataReader<'_>, RepoError> {
+        if !self.can_read_data() {
+            return Err(RepoError::NeedsReaderSecret);
+        }
+        Ok(DataReader::new(ChunkReader::new(self, self.index()?)))
+    }
+
+    /// The index as it is now: the loaded one if no index object came or went.
+    pub(crate) fn index(&self) -> Result<Arc<Index>, RepoError> {
+        let mut loaded = lock(&self.index);
+        if let Some(index) = &*loaded
+            && index.unreadable.is_empty()
+            && Index::list(&*self.store)? == index.listed
+        {
+            return Ok(Arc::clone(index));
+        }
+        let index = Arc::new(Index::load(&*self.store, &self.keys, &self.local, true)?);
+        *loaded = Some(Arc::clone(&index));
+        Ok(index)
+    }
+
+    pub(crate) fn forget_index(&self) {
+        *lock(&self.index) = None;
+    }
+
+    pub(crate) fn heads(&self) -> Result<Heads, RepoError> {
+        Heads::read(&self.local, self.keys.repository)
+    }
+
+    /// Remembers the newest manifests on this host.
+    pub(crate) fn remember<'m>(&self, manifests: impl IntoIterator<Item = &'m Manifest>) -> Result<(), RepoError> {
+        let mut heads = self.heads()?;
+        for manifest in manifests {
+            heads.remember(&manifest.name.cluster, manifest.name.sequence, &manifest.hash.to_string())?;
+        }
+        Ok(())
+    }
+}

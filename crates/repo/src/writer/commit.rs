@@ -1,0 +1,191 @@
+//! The end of a backup: entries, packs, index, draft, a last look at the trash, manifest.
+
+use std::sync::atomic::Ordering;
+
+use jiff::Timestamp;
+use minicbor::bytes::ByteArray;
+use minicbor::{Decode, Encode};
+
+use super::session::Session;
+use super::streams::StreamWriter;
+use super::NewBackup;
+use crate::cut::Cut;
+use crate::ids::{BackupId, Hash, ObjectHash, unhex};
+use crate::manifest::{self, BackupHead, Body, LONGEST_ABOUT, ManifestName, Previous};
+use crate::object::{self, Kind};
+use crate::repository::Repository;
+use crate::stream::{Class, StreamRef};
+use crate::{RepoError, codec};
+
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct SessionBody {
+    #[n(0)]
+    id: ByteArray<8>,
+    #[n(1)]
+    number: u64,
+    /// Microseconds since 1970, by the writer's clock.
+    #[n(2)]
+    time: i64,
+}
+
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct Draft {
+    #[n(0)]
+    id: ByteArray<8>,
+    #[n(1)]
+    time: i64,
+    /// Every pack that the backup leans on, sorted.
+    #[n(2)]
+    packs: Vec<ObjectHash>,
+}
+
+/// The next session object: name and bytes.
+pub(super) fn session_object(repository: &Repository, id: BackupId, number: u64) -> Result<(String, Vec<u8>), RepoError> {
+    let name = format!("sessions/{id}/{number:08}");
+    let body = SessionBody { id: ByteArray::from(id.0), number, time: Timestamp::now().as_microsecond() };
+    let bytes = object::seal(&repository.keys, Kind::Session, &name, &codec::encode(&body))?;
+    Ok((name, bytes))
+}
+
+/// What a pruner says of a pack: `trash/<pack>/<anything>.mark` or `….intent`.
+pub(super) struct Mark {
+    pub pack: ObjectHash,
+    /// It is about to delete the pack.
+    pub intent: bool,
+}
+
+/// All marks in `trash/`.
+pub(super) fn trash(repository: &Repository) -> Result<Vec<Mark>, RepoError> {
+    let parse = |name: &str| {
+        let (pack, file) = name.strip_prefix("trash/")?.split_once('/')?;
+        Some(Mark { pack: Hash(unhex(pack)?), intent: file.ends_with(".intent") })
+    };
+    Ok(repository.store.list("trash/")?.iter().filter_map(|meta| parse(&meta.name)).collect())
+}
+
+/// Commits a backup. Until the manifest's put nothing of it is visible; after that nothing of it can fail.
+pub(super) fn commit(session: &Session<'_>, new: NewBackup) -> Result<BackupHead, RepoError> {
+    session.check()?;
+    check_limits(session, &new)?;
+    let NewBackup { kind, complete, mut entries, about } = new;
+    let entry_count = entries.len() as u64;
+    let list = write_entries(session, &manifest::encode_entries(&mut entries)?)?;
+    drop(entries);
+    session.settle()?;
+    session.flush_packs()?;
+    session.end_keeping();
+    session.put_index(false)?;
+    put_draft(session)?;
+    look_at_trash(session)?;
+    put_manifest(session, kind, complete, list, entry_count, about)
+}
+
+fn check_limits(session: &Session<'_>, new: &NewBackup) -> Result<(), RepoError> {
+    let too_large = |what: &str| Err(RepoError::TooLarge { what: what.to_string() });
+    if new.about.len() > LONGEST_ABOUT {
+        return too_large("the length of a backup's facts");
+    }
+    if new.kind.len() > 256 || session.options.cluster.len() > 1024 || session.options.cluster.is_empty() {
+        return too_large("the length of the cluster's or the kind's name");
+    }
+    Ok(())
+}
+
+fn write_entries(session: &Session<'_>, bytes: &[u8]) -> Result<StreamRef, RepoError> {
+    let mut stream = StreamWriter::new(session, Class::Metadata, Cut::Content);
+    stream.write(bytes)?;
+    Ok(stream.finish()?.stream)
+}
+
+fn put_draft(session: &Session<'_>) -> Result<(), RepoError> {
+    let name = format!("drafts/{}", session.id);
+    let draft = Draft { id: ByteArray::from(session.id.0), time: Timestamp::now().as_microsecond(), packs: session.packs() };
+    let bytes = object::seal(&session.repository.keys, Kind::Draft, &name, &codec::encode(&draft))?;
+    session.goes_at_the_end(name.clone());
+    session.put_object(&name, &bytes)
+}
+
+/// A pruner that saw neither our session nor our draft may be about to delete a pack that we lean on.
+fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
+    let packs = session.packs();
+    let hit = trash(session.repository)?.into_iter().find(|mark| mark.intent && packs.binary_search(&mark.pack).is_ok());
+    match hit {
+        Some(mark) => Err(RepoError::Missing { object: format!("{} (a prune is deleting it)", crate::pack::name(&mark.pack)) }),
+        None => Ok(()),
+    }
+}
+
+fn put_manifest(
+    session: &Session<'_>,
+    kind: String,
+    complete: bool,
+    entries: StreamRef,
+    entry_count: u64,
+    about: Vec<u8>,
+) -> Result<BackupHead, RepoError> {
+    let repository = session.repository;
+    let cluster = session.options.cluster.clone();
+    let cluster_hash = repository.keys.cluster_hash(&cluster);
+    let previous = find_previous(repository, &cluster_hash)?;
+    let remembered = repository.heads()?.iter().filter(|(known, ..)| *known == cluster_hash).map(|(_, last, _)| last).max();
+    let sequence = previous.as_ref().map(|previous| previous.sequence).max(remembered).map_or(1, |last| last + 1);
+    let name = ManifestName { cluster: cluster_hash, sequence, id: session.id };
+    let mut body = Body {
+        id: ByteArray::from(session.id.0),
+        time: Timestamp::now().as_microsecond(),
+        cluster,
+        kind,
+        complete,
+        sequence,
+        previous,
+        entries,
+        entry_count,
+        bytes_added: session.put.load(Ordering::Relaxed),
+        about,
+    };
+    // The manifest names the bytes of its own two copies: their length depends on the number by a few bytes only.
+    let before = body.bytes_added;
+    let mut bytes = manifest::encode(repository, &name, &body)?;
+    for _ in 0..4 {
+        let all = before + 2 * bytes.len() as u64;
+        if body.bytes_added == all {
+            break;
+        }
+        body.bytes_added = all;
+        bytes = manifest::encode(repository, &name, &body)?;
+    }
+    session.check()?;
+    if let Err(error) = session.put_object(&name.name(), &bytes) {
+        // An answer that was lost: the manifest may be there for all that, and then the backup is.
+        if repository.store.get(&name.name()).ok().as_ref() != Some(&bytes) {
+            return Err(error);
+        }
+    }
+    // Committed. What follows is for safety and may fail without harm.
+    let copied = object::put(&*repository.store, &Default::default(), &name.copy(), &bytes);
+    if let Err(error) = copied {
+        tracing::warn!("the manifest has no second copy: {error}");
+    }
+    let manifest = manifest::Manifest { hash: Hash::of(&bytes), name, body };
+    if let Err(error) = repository.remember([&manifest]) {
+        tracing::warn!("the new backup cannot be remembered on this host: {error}");
+    }
+    Ok(manifest.head())
+}
+
+/// The newest manifest of the cluster. A damaged one is named all the same, by the hash of its bytes as they are.
+fn find_previous(repository: &Repository, cluster: &str) -> Result<Option<Previous>, RepoError> {
+    for name in manifest::list(repository, cluster)?.into_iter().rev() {
+        let hash = match manifest::read(repository, &name, |_| {}) {
+            Ok(manifest) => manifest.hash,
+            // Forgotten since the list was made.
+            Err(RepoError::Missing { .. }) => continue,
+            Err(RepoError::Damaged { .. }) => Hash::of(&object::get(&*repository.store, &name.name())?),
+            Err(error) => return Err(error),
+        };
+        return Ok(Some(Previous { sequence: name.sequence, id: ByteArray::from(name.id.0), hash }));
+    }
+    Ok(None)
+}

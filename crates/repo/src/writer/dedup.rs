@@ -1,0 +1,116 @@
+//! Which chunks need not be stored: those of the index whose pack is there and not marked, and those of this session.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::queue::lock;
+use crate::RepoError;
+use crate::ids::{ChunkId, ObjectHash};
+use crate::index::{self, Index, Run};
+use crate::secrets::LocalFolders;
+
+const SHARDS: usize = 16;
+/// So many runs of one size are merged into one of the next.
+const MERGE_AT: usize = 8;
+
+/// Ids are keyed hashes: eight of their bytes are as good as any hash.
+#[derive(Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk::<8>() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _: usize) {}
+}
+
+type Shard = HashSet<ChunkId, BuildHasherDefault<IdHasher>>;
+
+pub(crate) struct Dedup {
+    index: Arc<Index>,
+    /// Packs of the index that are there with their size and not marked for deletion.
+    usable: Vec<bool>,
+    referenced: Vec<AtomicBool>,
+    /// New chunks of this session that no run holds yet.
+    shards: [Mutex<Shard>; SHARDS],
+    /// New chunks of this session that were put into index objects: (generation, run), oldest first.
+    runs: RwLock<Vec<(u32, Arc<Run>)>>,
+}
+
+impl Dedup {
+    pub(crate) fn new(index: Arc<Index>, usable: Vec<bool>) -> Dedup {
+        let referenced = usable.iter().map(|_| AtomicBool::new(false)).collect();
+        Dedup { index, usable, referenced, shards: Default::default(), runs: RwLock::default() }
+    }
+
+    /// True if the caller must store this chunk: it is nowhere, and nobody else was told so before.
+    pub(crate) fn claim(&self, id: &ChunkId) -> Result<bool, RepoError> {
+        let [first, ..] = id.0;
+        let Some(shard) = self.shards.get(usize::from(first) % SHARDS) else { return Ok(true) };
+        let mut shard = lock(shard);
+        if shard.contains(id) || self.is_known(id)? {
+            return Ok(false);
+        }
+        shard.insert(*id);
+        Ok(true)
+    }
+
+    fn is_known(&self, id: &ChunkId) -> Result<bool, RepoError> {
+        for record in self.index.find(id)? {
+            if self.usable.get(record.pack as usize) == Some(&true) {
+                if let Some(referenced) = self.referenced.get(record.pack as usize) {
+                    referenced.store(true, Ordering::Relaxed);
+                }
+                return Ok(true);
+            }
+        }
+        for (_, run) in self.runs.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            let found = run.find(id).map_err(|source| RepoError::Local {
+                doing: "read the local index",
+                path: "of this backup".into(),
+                source,
+            })?;
+            if !found.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// These chunks were stored and indexed: a file remembers them from now on instead of memory.
+    pub(crate) fn settle(&self, ids: &[ChunkId], run: Run, local: &LocalFolders) -> Result<(), RepoError> {
+        let mut runs = self.runs.read().unwrap_or_else(PoisonError::into_inner).clone();
+        runs.push((0, Arc::new(run)));
+        while let Some(&(generation, _)) = runs.last() {
+            let same = runs.iter().rev().take_while(|(other, _)| *other == generation).count();
+            if same < MERGE_AT {
+                break;
+            }
+            let group: Vec<_> = runs.split_off(runs.len() - same).into_iter().map(|(_, run)| run).collect();
+            runs.push((generation + 1, Arc::new(index::merge_runs(index::temporary(local)?, &group)?)));
+        }
+        *self.runs.write().unwrap_or_else(PoisonError::into_inner) = runs;
+        for id in ids {
+            let [first, ..] = id.0;
+            if let Some(shard) = self.shards.get(usize::from(first) % SHARDS) {
+                lock(shard).remove(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Older packs that this backup leans on.
+    pub(crate) fn referenced(&self) -> Vec<ObjectHash> {
+        let flagged = self.index.packs.packs.iter().zip(&self.referenced);
+        flagged.filter(|(_, flag)| flag.load(Ordering::Relaxed)).map(|(pack, _)| pack.hash).collect()
+    }
+}

@@ -1,0 +1,133 @@
+//! Writing a backup.
+//!
+//! **Purpose.** Many streams become chunks, chunks packs, and one manifest makes a backup of them.
+//!
+//! **The way of a byte.** [`StreamWriter::write`] collects, cuts, hashes and looks up in the caller's thread; only a chunk
+//! that is nowhere goes on (one copy) through a queue that is bounded in bytes. Sealers (as many as jobs) compress it, seal
+//! it under a key of their own and append it to the one open data pack or metadata pack. Whoever fills a pack closes it and
+//! hands it to the uploaders (two, queue of one). The keeper puts an index object and renews the session every
+//! five minutes, and earlier when 256 Ki chunks wait, whose ids then move from memory into a file.
+//!
+//! **Order of writes.** Session object; packs; index objects that name only packs that were put; at the end the list of
+//! entries (as a stream like any other), the last packs, the last index object, the draft that names every pack leaned on,
+//! a look at `trash/`, and the manifest. The manifest's put is the commit: before it the backup does not exist, after it
+//! nothing can make it fail. Then its second copy; session object and draft are removed.
+//!
+//! **Leaning on what is there.** A chunk is known only if the index names a pack that the storage lists with that very
+//! size and that no pruner marked. What the index names and the storage lacks is stored again.
+//!
+//! **Retries.** A failure of the storage that may pass is tried again; a put that is then told "already exists" is read
+//! back and compared. Any other failure of any thread stops the session: every later call of its writers is told
+//! `Cancelled`, and the first failure is what [`Repository::write_backup`] returns.
+//!
+//! **Cancel.** The flag is looked at by every wait, every write and every put. Nothing is committed afterwards.
+//!
+//! **What a crash leaves.** Packs, index objects of packs that are whole, one session object, perhaps a draft: all are
+//! harmless. Packs in an index serve the next backup; the rest is for prune.
+//!
+//! **Memory.** 8 MiB of waiting chunks, a sealer's scratch, at worst a closed pack of 16 MiB per job; two open packs, two
+//! in upload, and about 25 MiB of ids for all; a stream that is being written holds 1 MiB, and up to 16 MiB while its row
+//! is longer than that.
+
+mod commit;
+mod dedup;
+mod queue;
+mod session;
+mod streams;
+
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use pgark_store::Cancel;
+
+use crate::RepoError;
+use crate::cut::Cut;
+use crate::manifest::{BackupHead, NewEntry};
+use crate::repository::Repository;
+use crate::stream::Class;
+use session::{MOST_JOBS, Session, StopOnDrop, UPLOADERS};
+pub(crate) use queue::lock;
+pub use streams::{StreamSummary, StreamWriter};
+
+/// How a backup is written.
+#[derive(Clone, Debug)]
+pub struct WriteOptions {
+    /// The cluster's name: its backups form one chain.
+    pub cluster: String,
+    /// Threads that compress and seal; at least one, at most 256.
+    pub jobs: usize,
+    /// zstd's level (negative ones too); 0 stores without compression.
+    pub compression_level: i32,
+}
+
+/// A backup that is ready to be committed.
+#[derive(Clone, Debug)]
+pub struct NewBackup {
+    /// What kind of backup, in its maker's terms.
+    pub kind: String,
+    /// Whether everything that was asked for is in it.
+    pub complete: bool,
+    /// Its entries in any order; no path twice.
+    pub entries: Vec<NewEntry>,
+    /// Its maker's own facts; sealed under the metadata key.
+    pub about: Vec<u8>,
+}
+
+/// Writes the streams of one backup, from many threads at once.
+pub struct BackupWriter<'a> {
+    session: &'a Session<'a>,
+}
+
+impl<'a> BackupWriter<'a> {
+    /// A new stream.
+    pub fn stream(&self, class: Class, cut: Cut) -> StreamWriter<'a> {
+        StreamWriter::new(self.session, class, cut)
+    }
+
+    /// Waits until the chunks of every finished stream are sealed: [`StreamSummary::bytes_added`] is exact then.
+    pub fn settle(&self) -> Result<(), RepoError> {
+        self.session.settle()
+    }
+
+    /// Sealed bytes stored so far, for progress.
+    pub fn bytes_added(&self) -> u64 {
+        self.session.sealed.load(Ordering::Relaxed)
+    }
+
+    /// The id that the backup will have.
+    pub fn id(&self) -> crate::BackupId {
+        self.session.id
+    }
+}
+
+impl Repository {
+    /// Writes one backup: runs `work`, which writes streams and returns what to commit, then commits it. If `work` fails
+    /// or panics, if the storage fails, or if `cancel` is set before the commit, no backup exists.
+    pub fn write_backup<T, E: From<RepoError>>(
+        &self,
+        options: &WriteOptions,
+        cancel: &Cancel,
+        work: impl FnOnce(&BackupWriter<'_>) -> Result<(NewBackup, T), E>,
+    ) -> Result<(BackupHead, T), E> {
+        let session = Session::begin(self, options, cancel)?;
+        let result = thread::scope(|scope| {
+            let _stop = StopOnDrop(&session);
+            for _ in 0..options.jobs.clamp(1, MOST_JOBS) {
+                scope.spawn(|| session.run_sealer());
+            }
+            for _ in 0..UPLOADERS {
+                scope.spawn(|| session.run_uploader());
+            }
+            scope.spawn(|| session.run_keeper());
+            let (new, answer) = work(&BackupWriter { session: &session })?;
+            Ok((commit::commit(&session, new)?, answer))
+        });
+        session.clean_up();
+        self.forget_index();
+        match result {
+            // What a writer was told is "cancelled"; here is why.
+            Err(told) => Err(session.failure().map_or(told, E::from)),
+            committed => committed,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! A queue between threads that is bounded in bytes.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long a waiting thread goes without looking whether it should stop.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Locks; a poisoned lock is taken as it is, because a panic already ends the whole backup.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until `done`, or until `stop` says so; false if stopped.
+pub(crate) fn wait_until<'a, T>(
+    condvar: &Condvar,
+    mut guard: MutexGuard<'a, T>,
+    stop: &dyn Fn() -> bool,
+    done: impl Fn(&T) -> bool,
+) -> (MutexGuard<'a, T>, bool) {
+    while !done(&guard) {
+        if stop() {
+            return (guard, false);
+        }
+        guard = condvar.wait_timeout(guard, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+    }
+    (guard, true)
+}
+
+struct State<T> {
+    items: VecDeque<(T, usize)>,
+    bytes: usize,
+    /// Pushed and not yet done with.
+    open: usize,
+    closed: bool,
+}
+
+pub(crate) struct Queue<T> {
+    state: Mutex<State<T>>,
+    changed: Condvar,
+    limit: usize,
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn new(limit: usize) -> Queue<T> {
+        let state = State { items: VecDeque::new(), bytes: 0, open: 0, closed: false };
+        Queue { state: Mutex::new(state), changed: Condvar::new(), limit }
+    }
+
+    /// Waits for room; false if stopped meanwhile.
+    pub(crate) fn push(&self, item: T, bytes: usize, stop: &dyn Fn() -> bool) -> bool {
+        let room = |state: &State<T>| state.items.is_empty() || state.bytes.saturating_add(bytes) <= self.limit;
+        let (mut state, ok) = wait_until(&self.changed, lock(&self.state), stop, room);
+        if ok {
+            state.items.push_back((item, bytes));
+            state.bytes += bytes;
+            state.open += 1;
+            drop(state);
+            self.changed.notify_all();
+        }
+        ok
+    }
+
+    /// The next item; None when the queue is closed and empty, or stopped.
+    pub(crate) fn pop(&self, stop: &dyn Fn() -> bool) -> Option<T> {
+        let ready = |state: &State<T>| !state.items.is_empty() || state.closed;
+        let (mut state, ok) = wait_until(&self.changed, lock(&self.state), stop, ready);
+        if !ok {
+            return None;
+        }
+        let (item, bytes) = state.items.pop_front()?;
+        state.bytes = state.bytes.saturating_sub(bytes);
+        drop(state);
+        self.changed.notify_all();
+        Some(item)
+    }
+
+    /// An item that was popped is done with.
+    pub(crate) fn done(&self) {
+        let mut state = lock(&self.state);
+        state.open = state.open.saturating_sub(1);
+        if state.open == 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until everything pushed is done with; false if stopped.
+    pub(crate) fn drain(&self, stop: &dyn Fn() -> bool) -> bool {
+        wait_until(&self.changed, lock(&self.state), stop, |state| state.open == 0).1
+    }
+
+    pub(crate) fn close(&self) {
+        lock(&self.state).closed = true;
+        self.changed.notify_all();
+    }
+}

@@ -1,0 +1,478 @@
+//! What the threads of one backup share, and the work of the sealers, the uploaders and the keeper.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use minicbor::bytes::ByteArray;
+use pgark_store::Cancel;
+
+use super::dedup::Dedup;
+use super::queue::{Queue, lock, wait_until};
+use super::{WriteOptions, commit};
+use crate::cut::Cutter;
+use crate::ids::{self, BackupId, ChunkId, Hash, ObjectHash};
+use crate::index::object::{IndexContent, IndexRecord, PackEntry};
+use crate::index;
+use crate::object::{self, Kind, StoredKey};
+use crate::pack::{self, Builder, ChunkRecord, PACK_BYTES};
+use crate::repository::Repository;
+use crate::secrets::PackKey;
+use crate::stream::ChunkKind;
+use crate::RepoError;
+
+/// Raw bytes that wait for sealers, per job.
+const WAITING: usize = 8 << 20;
+/// A sealer takes a new key after so many sealed bytes.
+const PER_KEY: usize = PACK_BYTES;
+/// Index and session objects of a long backup are put this often.
+const RENEW: Duration = Duration::from_secs(300);
+/// An index object is put early when so many chunks wait for it.
+const PER_INDEX: usize = 256 << 10;
+pub(super) const UPLOADERS: usize = 2;
+pub(super) const MOST_JOBS: usize = 256;
+
+/// A new chunk on its way to a sealer.
+pub(super) struct Job {
+    pub id: ChunkId,
+    pub kind: ChunkKind,
+    pub raw: Vec<u8>,
+    /// Sealed bytes are counted here.
+    pub added: Arc<AtomicU64>,
+}
+
+/// A closed pack on its way to the storage.
+struct Closed {
+    hash: ObjectHash,
+    bytes: Vec<u8>,
+    chunks: Vec<ChunkRecord>,
+}
+
+#[derive(Default)]
+struct Stored {
+    /// Put, and in no index object yet.
+    waiting: IndexContent,
+    /// All packs put by this session.
+    packs: Vec<ObjectHash>,
+}
+
+impl Default for IndexContent {
+    fn default() -> IndexContent {
+        IndexContent { packs: Vec::new(), records: Vec::new() }
+    }
+}
+
+pub(crate) struct Session<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) options: &'a WriteOptions,
+    pub(super) cancel: &'a Cancel,
+    pub(super) id: BackupId,
+    cutter: Cutter,
+    dedup: Dedup,
+    jobs: Queue<Job>,
+    uploads: Queue<Closed>,
+    builders: [Mutex<Builder>; 2],
+    /// Buffers of packs that were put, for the next ones.
+    buffers: Mutex<Vec<Vec<u8>>>,
+    stored: Mutex<Stored>,
+    indexing: Mutex<()>,
+    ended: Mutex<bool>,
+    end: Condvar,
+    stopped: AtomicBool,
+    failure: Mutex<Option<RepoError>>,
+    /// Sealed bytes of chunks so far.
+    pub(super) sealed: AtomicU64,
+    /// Bytes of all objects put so far.
+    pub(super) put: AtomicU64,
+    /// Names of session objects and drafts that are there.
+    temporary: Mutex<Vec<String>>,
+    renewals: AtomicU64,
+}
+
+/// Stops the session when dropped: at the end, by an error, or by a panic.
+pub(super) struct StopOnDrop<'s, 'a>(pub &'s Session<'a>);
+
+impl Drop for StopOnDrop<'_, '_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Stops the session if its thread panics, so that nobody waits for it.
+struct StopOnPanic<'s, 'a>(&'s Session<'a>);
+
+impl Drop for StopOnPanic<'_, '_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop();
+        }
+    }
+}
+
+impl<'a> Session<'a> {
+    /// Announces the session and finds out what is there to lean on.
+    pub(super) fn begin(
+        repository: &'a Repository,
+        options: &'a WriteOptions,
+        cancel: &'a Cancel,
+    ) -> Result<Session<'a>, RepoError> {
+        cancel.check()?;
+        let id = BackupId::new()?;
+        // The session object first: from then on a pruner waits for us, so the lists below stay true.
+        let (name, bytes) = commit::session_object(repository, id, 0)?;
+        object::put(&*repository.store, cancel, &name, &bytes)?;
+        let dedup = find_usable(repository).inspect_err(|_| remove(repository, vec![name.clone()]))?;
+        Ok(Session {
+            repository,
+            options,
+            cancel,
+            id,
+            cutter: Cutter::new(repository.keys.chunker_seed()),
+            dedup,
+            jobs: Queue::new(WAITING * options.jobs.clamp(1, MOST_JOBS)),
+            uploads: Queue::new(1),
+            builders: [Kind::DataPack, Kind::MetadataPack].map(|kind| Mutex::new(Builder::new(kind, Vec::new()))),
+            buffers: Mutex::default(),
+            stored: Mutex::default(),
+            indexing: Mutex::default(),
+            ended: Mutex::default(),
+            end: Condvar::new(),
+            stopped: AtomicBool::new(false),
+            failure: Mutex::default(),
+            sealed: AtomicU64::new(0),
+            put: AtomicU64::new(bytes.len() as u64),
+            temporary: Mutex::new(vec![name]),
+            renewals: AtomicU64::new(1),
+        })
+    }
+
+    pub(super) fn cutter(&self) -> &Cutter {
+        &self.cutter
+    }
+
+    pub(super) fn dedup(&self) -> &Dedup {
+        &self.dedup
+    }
+
+    pub(super) fn id_key(&self, kind: ChunkKind) -> [u8; 32] {
+        self.repository.keys.chunk_id_key(kind as u8, b"")
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire) || self.cancel.is_cancelled()
+    }
+
+    /// An error once the session is stopped. What stopped it is reported by [`Session::failure`].
+    pub(super) fn check(&self) -> Result<(), RepoError> {
+        if self.is_stopped() { Err(RepoError::Cancelled) } else { Ok(()) }
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.jobs.close();
+        self.uploads.close();
+        *lock(&self.ended) = true;
+        self.end.notify_all();
+    }
+
+    fn fail(&self, error: RepoError) {
+        lock(&self.failure).get_or_insert(error);
+        self.stop();
+    }
+
+    /// What a thread of the session failed with.
+    pub(super) fn failure(&self) -> Option<RepoError> {
+        lock(&self.failure).take()
+    }
+
+    /// Hands a new chunk to the sealers; waits while they are behind.
+    pub(super) fn submit(&self, job: Job) -> Result<(), RepoError> {
+        let bytes = job.raw.len();
+        if self.jobs.push(job, bytes, &|| self.is_stopped()) { Ok(()) } else { Err(RepoError::Cancelled) }
+    }
+
+    /// Puts one object and counts its bytes.
+    pub(super) fn put_object(&self, name: &str, bytes: &[u8]) -> Result<(), RepoError> {
+        object::put(&*self.repository.store, self.cancel, name, bytes)?;
+        self.put.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Waits until every submitted chunk lies in a pack.
+    pub(super) fn settle(&self) -> Result<(), RepoError> {
+        if self.jobs.drain(&|| self.is_stopped()) { self.check() } else { Err(RepoError::Cancelled) }
+    }
+
+    /// A thread that compresses, seals and packs.
+    pub(super) fn run_sealer(&self) {
+        let _guard = StopOnPanic(self);
+        if let Err(error) = self.seal_jobs() {
+            self.fail(error);
+        }
+    }
+
+    fn seal_jobs(&self) -> Result<(), RepoError> {
+        let mut sealer = Sealer::new(self)?;
+        while let Some(job) = self.jobs.pop(&|| self.is_stopped()) {
+            sealer.seal(&job)?;
+            self.jobs.done();
+        }
+        Ok(())
+    }
+
+    /// Adds a sealed chunk to the open pack; a pack that is full goes to the uploaders.
+    fn pack(&self, record: ChunkRecord, key: &StoredKey, sealed: &[u8]) -> Result<(), RepoError> {
+        let [data, metadata] = &self.builders;
+        let is_data = ChunkKind::from_number(record.kind).is_some_and(ChunkKind::is_data);
+        let mut builder = lock(if is_data { data } else { metadata });
+        builder.add(record, key, sealed)?;
+        if !builder.is_full() {
+            return Ok(());
+        }
+        let next = Builder::new(builder.kind, lock(&self.buffers).pop().unwrap_or_default());
+        let full = std::mem::replace(&mut *builder, next);
+        drop(builder);
+        self.close_pack(full)
+    }
+
+    fn close_pack(&self, builder: Builder) -> Result<(), RepoError> {
+        let (hash, bytes, chunks) = builder.finish(&self.repository.keys)?;
+        let pushed = self.uploads.push(Closed { hash, bytes, chunks }, 1, &|| self.is_stopped());
+        if pushed { Ok(()) } else { Err(RepoError::Cancelled) }
+    }
+
+    /// Closes the open packs and waits until all packs are put.
+    pub(super) fn flush_packs(&self) -> Result<(), RepoError> {
+        for builder in &self.builders {
+            let mut builder = lock(builder);
+            if !builder.is_empty() {
+                let next = Builder::new(builder.kind, Vec::new());
+                let last = std::mem::replace(&mut *builder, next);
+                drop(builder);
+                self.close_pack(last)?;
+            }
+        }
+        if self.uploads.drain(&|| self.is_stopped()) { self.check() } else { Err(RepoError::Cancelled) }
+    }
+
+    /// A thread that puts packs.
+    pub(super) fn run_uploader(&self) {
+        let _guard = StopOnPanic(self);
+        while let Some(closed) = self.uploads.pop(&|| self.is_stopped()) {
+            if let Err(error) = self.upload(closed) {
+                return self.fail(error);
+            }
+            self.uploads.done();
+        }
+    }
+
+    fn upload(&self, closed: Closed) -> Result<(), RepoError> {
+        self.put_object(&pack::name(&closed.hash), &closed.bytes)?;
+        let entry = PackEntry { hash: closed.hash, size: closed.bytes.len() as u64 };
+        lock(&self.buffers).push(closed.bytes);
+        let mut stored = lock(&self.stored);
+        let number = u32::try_from(stored.waiting.packs.len()).unwrap_or(u32::MAX);
+        stored.packs.push(closed.hash);
+        stored.waiting.packs.push(entry);
+        stored.waiting.records.extend(closed.chunks.iter().map(|chunk| IndexRecord {
+            id: chunk.id,
+            pack: number,
+            raw_len: chunk.raw_len,
+            sealed_len: chunk.sealed_len,
+            kind: chunk.kind,
+        }));
+        Ok(())
+    }
+
+    /// A thread that puts index and session objects now and then.
+    pub(super) fn run_keeper(&self) {
+        let _guard = StopOnPanic(self);
+        if let Err(error) = self.keep() {
+            self.fail(error);
+        }
+    }
+
+    fn keep(&self) -> Result<(), RepoError> {
+        let mut last = Instant::now();
+        loop {
+            let turn = Instant::now();
+            let over = || turn.elapsed() > Duration::from_secs(1);
+            let (_, ended) = wait_until(&self.end, lock(&self.ended), &over, |ended| *ended);
+            if ended || self.is_stopped() {
+                return Ok(());
+            }
+            let due = last.elapsed() >= RENEW;
+            if due || lock(&self.stored).waiting.records.len() >= PER_INDEX {
+                self.put_index(true)?;
+            }
+            if due {
+                self.renew()?;
+                last = Instant::now();
+            }
+        }
+    }
+
+    /// Ends the keeper: what follows is put in order by the committing thread alone.
+    pub(super) fn end_keeping(&self) {
+        *lock(&self.ended) = true;
+        self.end.notify_all();
+    }
+
+    /// Puts what was stored since the last time as an index object.
+    pub(super) fn put_index(&self, goes_on: bool) -> Result<(), RepoError> {
+        let _one_at_a_time = lock(&self.indexing);
+        let content = std::mem::take(&mut lock(&self.stored).waiting);
+        if content.records.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<ChunkId> = content.records.iter().map(|record| record.id).collect();
+        let bytes = index::object::encode(&self.repository.keys, content)?;
+        self.put_object(&index::object::name(&Hash::of(&bytes)), &bytes)?;
+        if goes_on {
+            let local = &self.repository.local;
+            let record = |id: &ChunkId| index::Record { id: *id, pack: 0, raw_len: 0, sealed_len: 0, kind: 0 };
+            let run = index::sorted_run(index::temporary(local)?, &mut ids.iter().map(record).collect())?;
+            self.dedup.settle(&ids, run, local)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the next session object and removes the one before.
+    fn renew(&self) -> Result<(), RepoError> {
+        let number = self.renewals.fetch_add(1, Ordering::Relaxed);
+        let (name, bytes) = commit::session_object(self.repository, self.id, number)?;
+        self.put_object(&name, &bytes)?;
+        let before: Vec<String> = std::mem::replace(&mut *lock(&self.temporary), vec![name]);
+        remove(self.repository, before);
+        Ok(())
+    }
+
+    /// Notes an object that is to go when the session ends.
+    pub(super) fn goes_at_the_end(&self, name: String) {
+        lock(&self.temporary).push(name);
+    }
+
+    /// Removes session object and draft: of a committed backup they are needed no more, of a failed one neither.
+    pub(super) fn clean_up(&self) {
+        let names = std::mem::take(&mut *lock(&self.temporary));
+        remove(self.repository, names);
+    }
+
+    /// All packs that this backup leans on, sorted.
+    pub(super) fn packs(&self) -> Vec<ObjectHash> {
+        let mut packs = self.dedup.referenced();
+        packs.extend_from_slice(&lock(&self.stored).packs);
+        packs.sort();
+        packs.dedup();
+        packs
+    }
+}
+
+/// Which packs there are to lean on: in the index, on the storage with that size, and not marked for deletion.
+fn find_usable(repository: &Repository) -> Result<Dedup, RepoError> {
+    let index = repository.index()?;
+    for (name, error) in &index.unreadable {
+        tracing::warn!("{name} cannot be used, its chunks are stored again: {error}");
+    }
+    let marked: HashSet<ObjectHash> = commit::trash(repository)?.into_iter().map(|mark| mark.pack).collect();
+    let mut usable = vec![false; index.packs.packs.len()];
+    for meta in repository.store.list("packs/")? {
+        if let Some(hash) = pack::parse_name(&meta.name)
+            && let Some(number) = index.packs.find(&hash)
+            && index.packs.get(number).is_some_and(|pack| pack.size == meta.size)
+            && !marked.contains(&hash)
+            && let Some(flag) = usable.get_mut(number as usize)
+        {
+            *flag = true;
+        }
+    }
+    Ok(Dedup::new(index, usable))
+}
+
+fn remove(repository: &Repository, names: Vec<String>) {
+    for name in names {
+        if let Err(error) = repository.store.delete(&name) {
+            tracing::warn!("{name} stays behind, which is harmless: {error}");
+        }
+    }
+}
+
+/// A key in use by one sealer, with its nonce counter.
+struct SealKey {
+    id: [u8; 16],
+    key: PackKey,
+    stored: StoredKey,
+    next_nonce: u64,
+    sealed: usize,
+}
+
+struct Sealer<'s, 'a> {
+    session: &'s Session<'a>,
+    compressor: Option<zstd::bulk::Compressor<'static>>,
+    keys: [Option<SealKey>; 2],
+    scratch: Vec<u8>,
+}
+
+impl<'s, 'a> Sealer<'s, 'a> {
+    fn new(session: &'s Session<'a>) -> Result<Sealer<'s, 'a>, RepoError> {
+        let level = session.options.compression_level;
+        let compressor = (level != 0)
+            .then(|| zstd::bulk::Compressor::new(level))
+            .transpose()
+            .map_err(|source| RepoError::Local { doing: "start compression", path: format!("at level {level}"), source })?;
+        Ok(Sealer { session, compressor, keys: [None, None], scratch: Vec::new() })
+    }
+
+    fn seal(&mut self, job: &Job) -> Result<(), RepoError> {
+        let keys = &self.session.repository.keys;
+        let compressed = self.compress(&job.raw);
+        if !compressed {
+            self.scratch.clear();
+            self.scratch.extend_from_slice(&job.raw);
+        }
+        let raw_len = u32::try_from(job.raw.len()).map_err(|_| RepoError::TooLarge { what: "a chunk".into() })?;
+        let [data, metadata] = &mut self.keys;
+        let slot = if job.kind.is_data() { data } else { metadata };
+        if slot.as_ref().is_none_or(|key| key.sealed >= PER_KEY) {
+            let id = ids::random()?;
+            let (key, wrapped) = if job.kind.is_data() { keys.new_data_pack_key(&id)? } else { keys.new_metadata_key()? };
+            *slot = Some(SealKey { id, key, stored: wrapped.into(), next_nonce: 0, sealed: 0 });
+        }
+        let Some(key) = slot else { return Err(RepoError::Crypto("making a key")) };
+        let nonce = object::nonce(key.next_nonce);
+        key.next_nonce += 1;
+        let aad = pack::chunk_aad(keys, &job.id, job.kind as u8, raw_len, compressed);
+        key.key.seal_in_place(&nonce, &aad, &mut self.scratch)?;
+        key.sealed += self.scratch.len();
+        let record = ChunkRecord {
+            id: job.id,
+            kind: job.kind as u8,
+            key_id: ByteArray::from(key.id),
+            nonce: ByteArray::from(nonce),
+            offset: 0,
+            sealed_len: u32::try_from(self.scratch.len()).map_err(|_| RepoError::TooLarge { what: "a chunk".into() })?,
+            raw_len,
+            compressed,
+            digest: ByteArray::from(*blake3::hash(&self.scratch).as_bytes()),
+        };
+        self.session.pack(record, &key.stored, &self.scratch)?;
+        let len = self.scratch.len() as u64;
+        job.added.fetch_add(len, Ordering::Relaxed);
+        self.session.sealed.fetch_add(len, Ordering::Relaxed);
+        // One giant row must not keep its memory for the rest of the backup.
+        if self.scratch.capacity() > 1 << 20 {
+            self.scratch = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Compresses into the scratch buffer; false if that does not make it smaller.
+    fn compress(&mut self, raw: &[u8]) -> bool {
+        let Some(compressor) = &mut self.compressor else { return false };
+        self.scratch.clear();
+        // Room for the tag, too; and no more than the raw bytes: what does not fit is not smaller.
+        self.scratch.reserve(raw.len() + pack::TAG);
+        compressor.compress_to_buffer(raw, &mut self.scratch).is_ok_and(|len| len < raw.len())
+    }
+}

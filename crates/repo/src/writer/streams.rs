@@ -1,0 +1,155 @@
+//! The writer of one stream: cuts, names and deduplicates in the caller's thread; only new chunks go on to the sealers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::session::{Job, Session};
+use crate::RepoError;
+use crate::cut::{Cut, WINDOW};
+use crate::ids::{ChunkId, Hash};
+use crate::stream::{Child, ChunkKind, Class, Node, StreamRef, node_ends};
+
+/// Bytes are collected up to this before they are cut: the rest that is moved to the front stays small beside it.
+const COLLECT: usize = 4 * WINDOW;
+
+/// Writes one stream. Dropping it unfinished leaves chunks that nothing uses, and is no error.
+pub struct StreamWriter<'a> {
+    session: &'a Session<'a>,
+    class: Class,
+    cut: Cut,
+    id_key: [u8; 32],
+    buffer: Vec<u8>,
+    /// Cutting is tried again when the buffer holds so much.
+    wanted: usize,
+    bytes: u64,
+    /// Children that no node holds yet, by level.
+    levels: Vec<Vec<Child>>,
+    added: Arc<AtomicU64>,
+}
+
+/// A stream that was written.
+#[derive(Clone, Debug)]
+pub struct StreamSummary {
+    /// Names it in an entry's parts.
+    pub stream: StreamRef,
+    /// Raw length.
+    pub bytes_raw: u64,
+    added: Arc<AtomicU64>,
+}
+
+impl StreamSummary {
+    /// Sealed bytes that were stored for this stream and were nowhere before. Exact after
+    /// [`crate::BackupWriter::settle`]; of streams with equal chunks, the first has them.
+    pub fn bytes_added(&self) -> u64 {
+        self.added.load(Ordering::Relaxed)
+    }
+}
+
+impl<'a> StreamWriter<'a> {
+    pub(super) fn new(session: &'a Session<'a>, class: Class, cut: Cut) -> StreamWriter<'a> {
+        StreamWriter {
+            session,
+            class,
+            cut,
+            id_key: session.id_key(class.into()),
+            buffer: Vec::new(),
+            wanted: COLLECT,
+            bytes: 0,
+            levels: vec![Vec::new()],
+            added: Arc::default(),
+        }
+    }
+
+    /// Appends bytes to the stream. Waits while the sealers are behind. After an error the backup fails.
+    pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), RepoError> {
+        self.session.check()?;
+        self.bytes += bytes.len() as u64;
+        while !bytes.is_empty() {
+            // A single large write is taken in pieces, so that memory stays bounded.
+            let room = self.wanted.saturating_sub(self.buffer.len()).max(1);
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.buffer.extend_from_slice(now);
+            bytes = later;
+            if self.buffer.len() >= self.wanted {
+                self.cut(false)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self, ended: bool) -> Result<(), RepoError> {
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut at = 0;
+        while let Some(rest) = buffer.get(at..).filter(|rest| !rest.is_empty())
+            && let Some(len) = self.session.cutter().next(self.cut, rest, ended)
+        {
+            let chunk = rest.get(..len).unwrap_or(rest);
+            self.add_chunk(chunk)?;
+            at += chunk.len();
+        }
+        self.buffer = buffer;
+        self.buffer.drain(..at);
+        // A row that is longer than the buffer needs more of it.
+        self.wanted = if at == 0 { self.buffer.len() * 2 } else { COLLECT }.max(COLLECT);
+        Ok(())
+    }
+
+    fn add_chunk(&mut self, raw: &[u8]) -> Result<(), RepoError> {
+        let id = self.store(self.class.into(), &self.id_key, raw)?;
+        let raw_len = u32::try_from(raw.len()).map_err(|_| RepoError::TooLarge { what: "a chunk".into() })?;
+        self.add_child(0, Child { id, bytes: u64::from(raw_len), raw_len })
+    }
+
+    fn store(&self, kind: ChunkKind, id_key: &[u8; 32], raw: &[u8]) -> Result<ChunkId, RepoError> {
+        let id = Hash(*blake3::keyed_hash(id_key, raw).as_bytes());
+        if self.session.dedup().claim(&id)? {
+            self.session.submit(Job { id, kind, raw: raw.to_vec(), added: Arc::clone(&self.added) })?;
+        }
+        Ok(id)
+    }
+
+    fn add_child(&mut self, level: usize, child: Child) -> Result<(), RepoError> {
+        if self.levels.len() <= level {
+            self.levels.push(Vec::new());
+        }
+        let id = child.id;
+        let Some(children) = self.levels.get_mut(level) else { return Ok(()) };
+        children.push(child);
+        if node_ends(children.len(), &id) { self.close_node(level) } else { Ok(()) }
+    }
+
+    /// Makes a node of the children that wait at a level.
+    fn close_node(&mut self, level: usize) -> Result<(), RepoError> {
+        let Some(children) = self.levels.get_mut(level).map(std::mem::take) else { return Ok(()) };
+        let bytes = children.iter().map(|child| child.bytes).sum();
+        let node = Node { level: u8::try_from(level + 1).unwrap_or(u8::MAX), children };
+        let raw = node.encode();
+        let id = self.store(ChunkKind::Tree, &self.session.id_key(ChunkKind::Tree), &raw)?;
+        let raw_len = u32::try_from(raw.len()).map_err(|_| RepoError::TooLarge { what: "a tree node".into() })?;
+        self.add_child(level + 1, Child { id, bytes, raw_len })
+    }
+
+    /// Ends the stream. Its chunks may still be on their way; [`crate::BackupWriter::settle`] waits for them.
+    pub fn finish(mut self) -> Result<StreamSummary, RepoError> {
+        self.session.check()?;
+        self.cut(true)?;
+        let mut level = 0;
+        let (root, height) = loop {
+            let above = self.levels.iter().skip(level + 1).any(|children| !children.is_empty());
+            match self.levels.get(level).map(Vec::as_slice) {
+                None => break (Hash([0; 32]), 0),
+                Some([only]) if !above => break (only.id, level),
+                Some([]) => {}
+                Some(_) => self.close_node(level)?,
+            }
+            level += 1;
+        };
+        let stream = StreamRef {
+            root,
+            level: u8::try_from(height).unwrap_or(u8::MAX),
+            class: ChunkKind::from(self.class) as u8,
+            bytes: self.bytes,
+        };
+        Ok(StreamSummary { stream, bytes_raw: self.bytes, added: Arc::clone(&self.added) })
+    }
+}
