@@ -39,8 +39,8 @@ pub fn run(repository: &Repository, level: CheckLevel, job: &Job) -> Result<Chec
     let told = std::sync::atomic::AtomicU64::new(0);
     let report = repository.check(level, &job.cancel, &|progress: CheckProgress| {
         job.progress.total_bytes(progress.bytes_total);
-        let before = told.fetch_max(progress.bytes_done, std::sync::atomic::Ordering::Relaxed);
-        job.progress.advance(progress.bytes_done.saturating_sub(before));
+        let before = told.fetch_max(progress.bytes, std::sync::atomic::Ordering::Relaxed);
+        job.progress.advance(progress.bytes.saturating_sub(before));
     })?;
     Ok(CheckReport {
         ok: report.problems.is_empty(),

@@ -30,3 +30,6 @@ pub use repository::{Backup, Repository, init};
 pub use secrets::{Initialised, LocalFolders, Protection, RepositoryId, Unlock};
 pub use stream::{Class, StreamRef};
 pub use writer::{BackupWriter, NewBackup, StreamSummary, StreamWriter, WriteOptions};
+/// Secrets as the doors of a repository take them.
+pub use age::secrecy::{ExposeSecret, SecretString};
+pub use secrets::peek_id;

@@ -1,6 +1,6 @@
 //! The keyring: the keys of every epoch, as a slot or a writer key holds them.
 
-use age::secrecy::zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use age::secrecy::zeroize::{Zeroize, Zeroizing};
 use minicbor::{Decode, Encode};
 
 use super::sealing::{new_pair, random};
@@ -12,7 +12,7 @@ const VERSION: u32 = 0;
 const MOST_EPOCHS: usize = 1000;
 
 /// Keys of one epoch. Without `data_private` and `owner` it is a writer's.
-#[derive(Clone, Encode, Decode, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Encode, Decode)]
 #[cbor(array)]
 pub(super) struct Epoch {
     #[n(0)]
@@ -30,6 +30,16 @@ pub(super) struct Epoch {
     pub signing_seed: [u8; 32],
     #[cbor(n(6), with = "minicbor::bytes")]
     pub data_private: Option<[u8; 32]>,
+}
+
+impl Drop for Epoch {
+    fn drop(&mut self) {
+        self.id_key.zeroize();
+        self.chunker_key.zeroize();
+        self.metadata_key.zeroize();
+        self.signing_seed.zeroize();
+        self.data_private.zeroize();
+    }
 }
 
 /// All epochs, oldest first.

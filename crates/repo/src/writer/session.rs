@@ -298,7 +298,8 @@ impl<'a> Session<'a> {
         loop {
             let turn = Instant::now();
             let over = || turn.elapsed() > Duration::from_secs(1);
-            let (_, ended) = wait_until(&self.end, lock(&self.ended), &over, |ended| *ended);
+            let (held, ended) = wait_until(&self.end, lock(&self.ended), &over, |ended| *ended);
+            drop(held);
             if ended || self.is_stopped() {
                 return Ok(());
             }

@@ -1,0 +1,155 @@
+//! What is written comes back; what is known is not stored again.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::*;
+use pgark_repo::*;
+
+#[test]
+fn a_backup_comes_back() {
+    for place in [Place::encrypted(), Place::plain()] {
+        let repository = place.open();
+        assert!(repository.backups().unwrap().is_empty());
+        let head = backup(&repository, 2, &content(1));
+        let heads = repository.backups().unwrap();
+        assert_eq!(heads, std::slice::from_ref(&head));
+        assert_eq!((head.sequence, head.cluster.as_str(), head.kind.as_str()), (1, "shop", "logical"));
+        compare(&repository, head.id, &content(1)).unwrap();
+        assert_clean(&repository);
+        let names: Vec<_> = place.objects().into_iter().map(|meta| meta.name).collect();
+        assert!(!names.iter().any(|name| name.starts_with("sessions/") || name.starts_with("drafts/")), "{names:?}");
+        // With another process's eyes, with and without a cache.
+        compare(&place.open(), head.id, &content(1)).unwrap();
+        let bare = place.open_on(std::sync::Arc::new(place.store()), LocalFolders::default());
+        compare(&bare, head.id, &content(1)).unwrap();
+        assert!(matches!(bare.open_backup("0123456789abcdef".parse().unwrap()), Err(RepoError::UnknownBackup { .. })));
+    }
+}
+
+#[test]
+fn bytes_added_are_all_the_bytes_that_were_put() {
+    let place = Place::encrypted();
+    let repository = place.open();
+    let before: u64 = place.objects().iter().map(|meta| meta.size).sum();
+    let head = backup(&repository, 2, &content(1));
+    let after: u64 = place.objects().iter().map(|meta| meta.size).sum();
+    // The session object and the draft were put, and are gone.
+    let gone = before + head.bytes_added - after;
+    assert!((100..2000).contains(&gone), "{gone}");
+}
+
+#[test]
+fn the_second_backup_adds_little() {
+    let place = Place::encrypted();
+    let repository = place.open();
+    let first = backup(&repository, 2, &content(1));
+    let second = backup(&repository, 2, &content(1));
+    assert_eq!(second.sequence, 2);
+    assert!(second.bytes_added < 6000, "{}", second.bytes_added);
+    assert!(first.bytes_added > 1_000_000);
+    for entry in repository.open_backup(second.id).unwrap().entries {
+        assert_eq!(entry.bytes_added, 0, "{}", entry.path);
+    }
+    // A change in the middle costs a chunk or two.
+    let mut changed = content(1);
+    changed[0].2[1_500_000] ^= 1;
+    let third = backup(&place.open(), 2, &changed);
+    assert!(third.bytes_added < 200_000, "{}", third.bytes_added);
+    compare(&repository, first.id, &content(1)).unwrap();
+    compare(&repository, third.id, &changed).unwrap();
+    assert_clean(&repository);
+}
+
+#[test]
+fn equal_streams_of_one_backup_are_stored_once() {
+    let place = Place::encrypted();
+    let repository = place.open();
+    let content: Content = (0..12).map(|number| (format!("/{number}"), Class::Data, rows(7, 2 << 20))).collect();
+    let head = backup(&repository, 3, &content);
+    assert!(head.bytes_added < 2 << 20, "{}", head.bytes_added);
+    compare(&repository, head.id, &content).unwrap();
+    assert_clean(&repository);
+}
+
+#[test]
+fn many_threads_and_many_packs() {
+    let place = Place::encrypted();
+    let repository = place.open();
+    let content: Content = (0..8).map(|number| (format!("/{number}"), Class::Data, rows(number, 12 << 20))).collect();
+    let head = backup(&repository, 4, &content);
+    assert!(place.objects().iter().filter(|meta| meta.name.starts_with("packs/")).count() > 2);
+    compare(&repository, head.id, &content).unwrap();
+    assert_clean(&repository);
+}
+
+#[test]
+fn a_long_row_is_cut_into_fragments() {
+    let place = Place::encrypted();
+    let repository = place.open();
+    let mut long = rows(1, 300_000);
+    long.extend(rows(2, 21 << 20).into_iter().map(|byte| if byte == b'\n' { b' ' } else { byte }));
+    long.push(b'\n');
+    long.extend(rows(3, 300_000));
+    let content = vec![("/long".to_string(), Class::Data, long)];
+    let head = backup(&repository, 2, &content);
+    compare(&repository, head.id, &content).unwrap();
+    assert_clean(&repository);
+}
+
+#[test]
+fn deep_trees_and_raw_chunks() {
+    let place = Place::encrypted();
+    let repository = place.open();
+    let bytes = rows(9, 40 << 20);
+    let plain = WriteOptions { compression_level: 0, ..options(2) };
+    let (head, ()) = repository
+        .write_backup(&plain, &Cancel::new(), |writer| {
+            let mut stream = writer.stream(Class::Data, Cut::Content);
+            stream.write(&bytes)?;
+            let summary = stream.finish()?;
+            let entry = NewEntry {
+                path: "/a".into(),
+                class: Class::Data,
+                bytes_raw: summary.bytes_raw,
+                bytes_added: 0,
+                parts: vec![summary.stream.clone(), summary.stream],
+                about: Vec::new(),
+            };
+            let entry = NewEntry { bytes_raw: entry.bytes_raw * 2, ..entry };
+            Ok::<_, RepoError>((NewBackup { kind: "x".into(), complete: false, entries: vec![entry], about: Vec::new() }, ()))
+        })
+        .unwrap();
+    assert!(!head.complete && head.bytes_added > 40 << 20);
+    let mut twice = bytes.clone();
+    twice.extend_from_slice(&bytes);
+    compare(&repository, head.id, &vec![("/a".into(), Class::Data, twice)]).unwrap();
+    assert_clean(&repository);
+}
+
+#[test]
+fn a_writer_key_backs_up_and_lists_and_reads_no_data() {
+    let place = Place::encrypted();
+    let writer = place.open_as_writer();
+    assert!(!writer.can_read_data() && writer.encrypted());
+    let head = backup(&writer, 2, &content(1));
+    assert_eq!(writer.backups().unwrap().len(), 1);
+    assert_eq!(writer.open_backup(head.id).unwrap().entries.len(), content(1).len());
+    assert!(matches!(writer.reader(), Err(RepoError::NeedsReaderSecret)));
+    let checked = writer.check(CheckLevel::Data, &Cancel::new(), &|_| {});
+    assert!(matches!(checked, Err(RepoError::NeedsReaderSecret)));
+    assert!(check(&writer, CheckLevel::Objects).problems.is_empty());
+    let second = backup(&writer, 2, &content(1));
+    assert!(second.bytes_added < 6000);
+    compare(&place.open(), head.id, &content(1)).unwrap();
+    assert_clean(&place.open());
+}
+
+#[test]
+fn paths_are_unique() {
+    let place = Place::plain();
+    let mut twice = content(1);
+    twice.push(twice[0].clone());
+    assert!(try_backup(&place.open(), 1, &twice, &Cancel::new()).is_err());
+    assert!(place.open().backups().unwrap().is_empty());
+}
