@@ -4,13 +4,15 @@
 //! at last every chunk that a backup refers to, against what was found before. So each problem carries the backups that it
 //! touches. What no index and no manifest names is garbage of a crash, and no problem.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use pgark_store::Cancel;
 
+use crate::RepoError;
 use crate::ids::{BackupId, ChunkId, Hash, ObjectHash};
 use crate::index::{Index, object as index_object};
 use crate::manifest::{self, Manifest};
@@ -20,7 +22,6 @@ use crate::reader::{ChunkReader, root_child};
 use crate::repository::Repository;
 use crate::stream::{Child, ChunkKind, StreamRef};
 use crate::writer::lock;
-use crate::RepoError;
 
 /// How deep a check looks. Each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,10 +162,10 @@ impl Check<'_> {
         self.references(index, &bad, &manifests)?;
         let progress = *lock(&self.progress);
         let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let problems = found.problems.into_iter().map(|(problem, backups)| Problem {
-            backups: backups.into_iter().collect(),
-            ..problem
-        });
+        let problems = found
+            .problems
+            .into_iter()
+            .map(|(problem, backups)| Problem { backups: backups.into_iter().collect(), ..problem });
         Ok(CheckReport {
             level: self.level,
             problems: problems.collect(),
@@ -188,8 +189,11 @@ impl Check<'_> {
     /// Sizes of all packs; and the totals of progress.
     fn list_objects(&self, index: &Index) -> Result<HashMap<ObjectHash, u64>, RepoError> {
         let store = &self.repository.store;
-        let packs: HashMap<ObjectHash, u64> =
-            store.list("packs/")?.iter().filter_map(|meta| Some((pack::parse_name(&meta.name)?, meta.size))).collect();
+        let packs: HashMap<ObjectHash, u64> = store
+            .list("packs/")?
+            .iter()
+            .filter_map(|meta| Some((pack::parse_name(&meta.name)?, meta.size)))
+            .collect();
         let mut progress = lock(&self.progress);
         for folder in ["index/", "manifests/", "copies/manifests/"] {
             for meta in store.list(folder)? {
@@ -297,7 +301,8 @@ impl Check<'_> {
             _ => Some(object::get(&*repository.store, &name)),
         };
         let read = match &bytes {
-            None => pack::read_directory(&*repository.store, &repository.keys, &entry.hash, size).map(|read| (read, None)),
+            None => pack::read_directory(&*repository.store, &repository.keys, &entry.hash, size)
+                .map(|read| (read, None)),
             Some(Ok(bytes)) => {
                 if Hash::of(bytes) != entry.hash {
                     whole("its bytes do not have the hash that is its name");
@@ -347,24 +352,26 @@ impl Check<'_> {
         bad: &Mutex<BadPlaces>,
     ) -> Result<(), RepoError> {
         let keys = &self.repository.keys;
-        let id_keys: HashMap<u8, [u8; 32]> = (1..=3).map(|kind| (kind, keys.chunk_id_key(kind, b""))).collect();
+        let id_keys: HashMap<u8, [u8; 32]> =
+            (1..=3).map(|kind| (kind, keys.chunk_id_key(kind, b""))).collect();
         let mut opened = HashMap::new();
         for chunk in &directory.chunks {
             self.cancel.check()?;
             let from = chunk.offset as usize;
             let sealed = bytes.get(from..from + chunk.sealed_len as usize).unwrap_or_default();
             let key_id: [u8; 16] = chunk.key_id.into();
-            if !opened.contains_key(&key_id) {
-                match pack::open_key(keys, directory, chunk) {
-                    Ok(key) => drop(opened.insert(key_id, key)),
+            let key = match opened.entry(key_id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => match pack::open_key(keys, directory, chunk) {
+                    Ok(key) => unknown.insert(key),
                     Err(error) => {
                         let problem = lock(&self.found).note(name, inside(name, error))?;
                         lock(bad).chunks.insert((number, chunk.id), problem);
                         continue;
                     }
-                }
-            }
-            let (Some(key), Some(id_key)) = (opened.get(&key_id), id_keys.get(&chunk.kind)) else { continue };
+                },
+            };
+            let Some(id_key) = id_keys.get(&chunk.kind) else { continue };
             if let Err(what) = pack::open_chunk(keys, key, chunk, id_key, sealed) {
                 let problem = lock(&self.found).add(name, format!("chunk {}: {what}", chunk.id));
                 lock(bad).chunks.insert((number, chunk.id), problem);
@@ -470,9 +477,13 @@ impl Walk<'_> {
         let kind = stream.kind();
         match (root_child(stream), kind) {
             (Some(root), Some(kind)) if stream.level == 0 => self.chunk(&root, kind),
-            (Some(root), Some(kind)) if stream.level <= crate::stream::DEEPEST => self.node(&root, stream.level, kind),
+            (Some(root), Some(kind)) if stream.level <= crate::stream::DEEPEST => {
+                self.node(&root, stream.level, kind)
+            }
             (None, Some(_)) if stream.bytes == 0 => Ok(BTreeSet::new()),
-            _ => Ok(BTreeSet::from([lock(&self.check.found).add("a stream's reference", "it has an impossible shape")])),
+            _ => Ok(BTreeSet::from([
+                lock(&self.check.found).add("a stream's reference", "it has an impossible shape")
+            ])),
         }
     }
 
@@ -485,7 +496,11 @@ impl Walk<'_> {
         match self.reader.node(child, level) {
             Ok(node) => {
                 for child in &node.children {
-                    problems.extend(if level == 1 { self.chunk(child, kind)? } else { self.node(child, level - 1, kind)? });
+                    problems.extend(if level == 1 {
+                        self.chunk(child, kind)?
+                    } else {
+                        self.node(child, level - 1, kind)?
+                    });
                 }
             }
             Err(error) => drop(problems.insert(lock(&self.check.found).note("a tree node", error)?)),
@@ -507,7 +522,9 @@ impl Walk<'_> {
             }
         }
         if places.is_empty() {
-            problems.insert(lock(&self.check.found).add(format!("chunk {}", child.id), "it is in no index object"));
+            problems.insert(
+                lock(&self.check.found).add(format!("chunk {}", child.id), "it is in no index object"),
+            );
         }
         Ok(problems)
     }

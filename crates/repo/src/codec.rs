@@ -24,7 +24,9 @@ pub(crate) fn decode<'b, T: Decode<'b, ()> + Encode<()>>(bytes: &'b [u8]) -> Res
 }
 
 /// Decodes a sequence of values that fills `bytes`.
-pub(crate) fn decode_sequence<'b, T: Decode<'b, ()> + Encode<()>>(bytes: &'b [u8]) -> Result<Vec<T>, &'static str> {
+pub(crate) fn decode_sequence<'b, T: Decode<'b, ()> + Encode<()>>(
+    bytes: &'b [u8],
+) -> Result<Vec<T>, &'static str> {
     let mut decoder = minicbor::Decoder::new(bytes);
     let mut values = Vec::new();
     while decoder.position() < bytes.len() {

@@ -36,7 +36,9 @@ pub enum RepoError {
     #[error("the writer key cannot read data")]
     NeedsReaderSecret,
     /// The clear header is not the one that this host remembers.
-    #[error("the repository at {location} is not the one that this host knows: its fingerprint is {found}, it was {known}")]
+    #[error(
+        "the repository at {location} is not the one that this host knows: its fingerprint is {found}, it was {known}"
+    )]
     FingerprintChanged {
         /// The storage.
         location: String,
@@ -123,7 +125,9 @@ impl RepoError {
             RepoError::NoRepository { .. } => "check --repo; `pgark init --repo DIR` makes a new repository",
             RepoError::AlreadyARepository { .. } => "nothing was changed; use it, or give another --repo",
             RepoError::NewerFormat { .. } => "use a newer pgark",
-            RepoError::WrongKey => "check that --identity, --passphrase-file or --writer-key is this repository's",
+            RepoError::WrongKey => {
+                "check that --identity, --passphrase-file or --writer-key is this repository's"
+            }
             RepoError::NeedsKey => "give --identity FILE, --passphrase-file FILE or --writer-key FILE",
             RepoError::NeedsReaderSecret => "give --identity FILE or --passphrase-file FILE",
             RepoError::FingerprintChanged { .. } => {
@@ -137,8 +141,12 @@ impl RepoError {
             RepoError::Damaged { .. } | RepoError::Missing { .. } => {
                 "run `pgark check --read-data` to see which backups are touched"
             }
-            RepoError::Store(StoreError::PermissionDenied { .. }) => "check the owner and mode of the repository's files",
-            RepoError::Store(StoreError::NoSpace { .. }) => "free space on the storage; no backup was committed",
+            RepoError::Store(StoreError::PermissionDenied { .. }) => {
+                "check the owner and mode of the repository's files"
+            }
+            RepoError::Store(StoreError::NoSpace { .. }) => {
+                "free space on the storage; no backup was committed"
+            }
             _ => return None,
         };
         Some(hint.to_string())

@@ -13,12 +13,16 @@ mod index;
 mod manifest;
 mod object;
 mod pack;
+#[cfg(test)]
+mod properties;
 mod reader;
 mod repository;
 pub mod secrets;
 mod stream;
 mod writer;
 
+/// Secrets as the doors of a repository take them.
+pub use age::secrecy::{ExposeSecret, SecretString};
 pub use check::{CheckLevel, CheckProgress, CheckReport, Problem};
 pub use cut::Cut;
 pub use error::RepoError;
@@ -27,9 +31,7 @@ pub use manifest::{BackupHead, Entry, NewEntry};
 pub use pgark_store::{Cancel, Store};
 pub use reader::{DataReader, StreamReader};
 pub use repository::{Backup, Repository, init};
+pub use secrets::peek_id;
 pub use secrets::{Initialised, LocalFolders, Protection, RepositoryId, Unlock};
 pub use stream::{Class, StreamRef};
 pub use writer::{BackupWriter, NewBackup, StreamSummary, StreamWriter, WriteOptions};
-/// Secrets as the doors of a repository take them.
-pub use age::secrecy::{ExposeSecret, SecretString};
-pub use secrets::peek_id;

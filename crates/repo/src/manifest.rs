@@ -146,7 +146,8 @@ impl ManifestName {
     }
 
     pub(crate) fn parse(name: &str) -> Option<ManifestName> {
-        let (cluster, file) = name.strip_prefix("copies/").unwrap_or(name).strip_prefix(FOLDER)?.split_once('/')?;
+        let (cluster, file) =
+            name.strip_prefix("copies/").unwrap_or(name).strip_prefix(FOLDER)?.split_once('/')?;
         let (sequence, id) = file.split_once('-')?;
         let sequence_digits = sequence.len() == 16 && sequence.bytes().all(|byte| byte.is_ascii_digit());
         let sequence = sequence_digits.then(|| sequence.parse().ok()).flatten()?;
@@ -188,7 +189,11 @@ fn signed_bytes(repository: &Repository, name: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// The bytes of a manifest.
-pub(crate) fn encode(repository: &Repository, name: &ManifestName, body: &Body) -> Result<Vec<u8>, RepoError> {
+pub(crate) fn encode(
+    repository: &Repository,
+    name: &ManifestName,
+    body: &Body,
+) -> Result<Vec<u8>, RepoError> {
     let (keys, name) = (&repository.keys, name.name());
     let body = codec::encode(body);
     let signature = keys.sign(&signed_bytes(repository, &name, &body))?;
@@ -197,16 +202,22 @@ pub(crate) fn encode(repository: &Repository, name: &ManifestName, body: &Body) 
 }
 
 /// Opens and verifies the bytes that stood under `object` as the manifest `name`.
-pub(crate) fn decode(repository: &Repository, name: ManifestName, object: &str, bytes: &[u8]) -> Result<Manifest, RepoError> {
+pub(crate) fn decode(
+    repository: &Repository,
+    name: ManifestName,
+    object: &str,
+    bytes: &[u8],
+) -> Result<Manifest, RepoError> {
     let wrong = |what: &str| damaged(object, what);
     if bytes.len() as u64 > LARGEST {
         return Err(wrong("it is too large"));
     }
     let full = name.name();
-    let opened = object::open(&repository.keys, Kind::Manifest, &full, bytes).map_err(|error| match error {
-        RepoError::Damaged { what, .. } => damaged(object, what),
-        other => other,
-    })?;
+    let opened =
+        object::open(&repository.keys, Kind::Manifest, &full, bytes).map_err(|error| match error {
+            RepoError::Damaged { what, .. } => damaged(object, what),
+            other => other,
+        })?;
     let signed: Signed = codec::decode(&opened).map_err(wrong)?;
     repository
         .keys
@@ -229,18 +240,27 @@ pub(crate) fn list(repository: &Repository, cluster: &str) -> Result<BTreeSet<Ma
     let mut names = BTreeSet::new();
     // Second copies first: a manifest committed between the two lists is then in the first or in none.
     for base in [COPIES, FOLDER] {
-        names.extend(repository.store.list(&folder(base))?.iter().filter_map(|meta| ManifestName::parse(&meta.name)));
+        names.extend(
+            repository.store.list(&folder(base))?.iter().filter_map(|meta| ManifestName::parse(&meta.name)),
+        );
     }
     Ok(names)
 }
 
 /// Reads a manifest; where its first copy is damaged or gone, the second. What was wrong with a copy goes to `wrong`.
-pub(crate) fn read(repository: &Repository, name: &ManifestName, mut wrong: impl FnMut(RepoError)) -> Result<Manifest, RepoError> {
+pub(crate) fn read(
+    repository: &Repository,
+    name: &ManifestName,
+    mut wrong: impl FnMut(RepoError),
+) -> Result<Manifest, RepoError> {
     let one = |object: &str| {
         let bytes = object::get(&*repository.store, object)?;
         decode(repository, name.clone(), object, &bytes)
     };
-    let recoverable = |error: &RepoError| matches!(error, RepoError::Damaged { .. } | RepoError::Missing { .. });
+    // A newer version, too: a single flipped bit looks like one, and then the other copy is as it was.
+    let recoverable = |error: &RepoError| {
+        matches!(error, RepoError::Damaged { .. } | RepoError::Missing { .. } | RepoError::NewerFormat { .. })
+    };
     match one(&name.name()) {
         Err(first) if recoverable(&first) => match one(&name.copy()) {
             Ok(manifest) => {
@@ -267,7 +287,9 @@ pub(crate) fn read_all(repository: &Repository) -> Result<Vec<Manifest>, RepoErr
 pub(crate) fn check_chain(manifests: &[Manifest]) -> Vec<(BackupId, String, String)> {
     let known: BTreeMap<(&str, u64, BackupId), &Manifest> = manifests
         .iter()
-        .map(|manifest| ((manifest.name.cluster.as_str(), manifest.name.sequence, manifest.name.id), manifest))
+        .map(|manifest| {
+            ((manifest.name.cluster.as_str(), manifest.name.sequence, manifest.name.id), manifest)
+        })
         .collect();
     let mut problems = Vec::new();
     for manifest in manifests {
@@ -278,7 +300,10 @@ pub(crate) fn check_chain(manifests: &[Manifest]) -> Vec<(BackupId, String, Stri
             None => problems.push((
                 manifest.name.id,
                 name.name(),
-                format!("it is missing or damaged, and backup {} names it as the one before", manifest.name.id),
+                format!(
+                    "it is missing or damaged, and backup {} names it as the one before",
+                    manifest.name.id
+                ),
             )),
             Some(found) if found.hash != previous.hash => problems.push((
                 manifest.name.id,
@@ -295,7 +320,7 @@ pub(crate) fn check_chain(manifests: &[Manifest]) -> Vec<(BackupId, String, Stri
 pub(crate) fn encode_entries(entries: &mut [Entry]) -> Result<Vec<u8>, RepoError> {
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     check_entries(entries).map_err(|what| RepoError::TooLarge { what: what.to_string() })?;
-    Ok(entries.iter().flat_map(|entry| codec::encode(entry)).collect())
+    Ok(entries.iter().flat_map(codec::encode).collect())
 }
 
 /// The entries in a list's bytes.

@@ -1,6 +1,6 @@
 //! What every object begins with, and objects that are sealed as one piece under a metadata key of their own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use minicbor::{Decode, Encode};
 use pgark_store::{Cancel, PutOutcome, Store, StoreError};
@@ -146,8 +146,9 @@ pub(crate) fn seal(keys: &Keys, kind: Kind, name: &str, body: &[u8]) -> Result<V
 /// Opens what [`seal`] made.
 pub(crate) fn open(keys: &Keys, kind: Kind, name: &str, bytes: &[u8]) -> Result<Vec<u8>, RepoError> {
     let (key, sealed) = open_key(keys, &[kind], name, bytes)?;
-    key.open_in_place(&nonce(0), &object_aad(keys, kind, name), sealed.to_vec())
-        .ok_or_else(|| damaged(name, "its seal does not open: bytes were changed, or it stood under another name"))
+    key.open_in_place(&nonce(0), &object_aad(keys, kind, name), sealed.to_vec()).ok_or_else(|| {
+        damaged(name, "its seal does not open: bytes were changed, or it stood under another name")
+    })
 }
 
 /// The key at the start of a metadata object, and what follows it.
@@ -162,6 +163,9 @@ pub(crate) fn open_key<'a>(
     let key = keys.open_metadata_key(&decode_key(name, key)?).map_err(|error| inside(name, error))?;
     Ok((key, rest))
 }
+
+/// A wait looks this often whether the job was cancelled.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Waits between tries of one operation on the storage.
 const WAITS: [Duration; 5] = [
@@ -183,13 +187,20 @@ pub(crate) fn put(store: &dyn Store, cancel: &Cancel, name: &str, bytes: &[u8]) 
 }
 
 /// Repeats what failed in a way that may pass.
-pub(crate) fn retry<T>(cancel: &Cancel, mut work: impl FnMut() -> Result<T, StoreError>) -> Result<T, RepoError> {
+pub(crate) fn retry<T>(
+    cancel: &Cancel,
+    mut work: impl FnMut() -> Result<T, StoreError>,
+) -> Result<T, RepoError> {
     for wait in WAITS {
         cancel.check()?;
         match work() {
             Err(error) if error.is_retryable() => {
                 tracing::warn!(%error, "the storage failed; trying again");
-                std::thread::sleep(wait);
+                let until = Instant::now() + wait;
+                while Instant::now() < until {
+                    cancel.check()?;
+                    std::thread::sleep(LOOK.min(wait));
+                }
             }
             other => return Ok(other?),
         }

@@ -129,9 +129,14 @@ impl Builder {
     }
 
     /// Adds a sealed chunk; the record's offset is set here.
-    pub(crate) fn add(&mut self, mut record: ChunkRecord, key: &StoredKey, sealed: &[u8]) -> Result<(), RepoError> {
-        record.offset =
-            u32::try_from(self.bytes.len()).map_err(|_| RepoError::TooLarge { what: "a pack".to_string() })?;
+    pub(crate) fn add(
+        &mut self,
+        mut record: ChunkRecord,
+        key: &StoredKey,
+        sealed: &[u8],
+    ) -> Result<(), RepoError> {
+        record.offset = u32::try_from(self.bytes.len())
+            .map_err(|_| RepoError::TooLarge { what: "a pack".to_string() })?;
         if !self.directory.keys.iter().any(|known| known.key_id == record.key_id) {
             self.directory.keys.push(KeyRecord { key_id: record.key_id, key: key.clone() });
         }
@@ -141,8 +146,11 @@ impl Builder {
     }
 
     /// Closes the pack: its hash, its bytes, its chunks.
-    pub(crate) fn finish(mut self, keys: &Keys) -> Result<(ObjectHash, Vec<u8>, Vec<ChunkRecord>), RepoError> {
-        self.directory.keys.sort_by(|a, b| a.key_id.cmp(&b.key_id));
+    pub(crate) fn finish(
+        mut self,
+        keys: &Keys,
+    ) -> Result<(ObjectHash, Vec<u8>, Vec<ChunkRecord>), RepoError> {
+        self.directory.keys.sort_by_key(|key| key.key_id);
         let (key, wrapped) = keys.new_metadata_key()?;
         let wrapped = codec::encode(&StoredKey::from(wrapped));
         let mut sealed = codec::encode(&self.directory);
@@ -191,7 +199,8 @@ fn open_directory(
     let plain = key
         .open_in_place(&object::nonce(0), &directory_aad(keys, kind), sealed.to_vec())
         .ok_or_else(|| damaged(name, "its directory's seal does not open"))?;
-    let directory: Directory = codec::decode(&plain).map_err(|what| damaged(name, format!("its directory: {what}")))?;
+    let directory: Directory =
+        codec::decode(&plain).map_err(|what| damaged(name, format!("its directory: {what}")))?;
     check_directory(&directory, kind, start).map_err(|what| damaged(name, what))?;
     Ok(directory)
 }
@@ -202,7 +211,9 @@ pub(crate) fn check_directory(directory: &Directory, kind: Kind, end: u64) -> Re
     }
     let mut at = HEAD as u64;
     for chunk in &directory.chunks {
-        let data = ChunkKind::from_number(chunk.kind).ok_or("its directory names an unknown kind of chunk")?.is_data();
+        let data = ChunkKind::from_number(chunk.kind)
+            .ok_or("its directory names an unknown kind of chunk")?
+            .is_data();
         if data != (kind == Kind::DataPack) {
             return Err("it holds a chunk that belongs into the other kind of pack");
         }
@@ -210,7 +221,10 @@ pub(crate) fn check_directory(directory: &Directory, kind: Kind, end: u64) -> Re
             return Err("its directory names an impossible length");
         }
         let most = chunk.raw_len as u64 + TAG as u64;
-        if u64::from(chunk.sealed_len) > most || (chunk.sealed_len as usize) < TAG || u64::from(chunk.offset) != at {
+        if u64::from(chunk.sealed_len) > most
+            || (chunk.sealed_len as usize) < TAG
+            || u64::from(chunk.offset) != at
+        {
             return Err("its directory does not follow its chunks");
         }
         if !directory.keys.iter().any(|key| key.key_id == chunk.key_id) {
@@ -222,7 +236,12 @@ pub(crate) fn check_directory(directory: &Directory, kind: Kind, end: u64) -> Re
 }
 
 /// Reads a pack's directory, and nothing else of it, from the storage.
-pub(crate) fn read_directory(store: &dyn Store, keys: &Keys, hash: &ObjectHash, size: u64) -> Result<(Kind, Directory), RepoError> {
+pub(crate) fn read_directory(
+    store: &dyn Store,
+    keys: &Keys,
+    hash: &ObjectHash,
+    size: u64,
+) -> Result<(Kind, Directory), RepoError> {
     let name = name(hash);
     let range = |offset: u64, len: u64| match store.get_range(&name, offset, len) {
         Err(StoreError::NotFound { .. }) => Err(RepoError::Missing { object: name.clone() }),
@@ -264,7 +283,8 @@ pub(crate) fn read_directory(store: &dyn Store, keys: &Keys, hash: &ObjectHash, 
 /// The directory of a whole pack in memory.
 pub(crate) fn parse(keys: &Keys, name: &str, bytes: &[u8]) -> Result<(Kind, Directory), RepoError> {
     object::check_head(name, &[Kind::DataPack, Kind::MetadataPack], bytes)?;
-    let kind = if bytes.get(5) == Some(&(Kind::DataPack as u8)) { Kind::DataPack } else { Kind::MetadataPack };
+    let kind =
+        if bytes.get(5) == Some(&(Kind::DataPack as u8)) { Kind::DataPack } else { Kind::MetadataPack };
     let trailer = bytes.last_chunk::<TRAILER>().ok_or_else(|| damaged(name, "it is too short"))?;
     let (start, middle, stop) = parse_trailer(name, bytes.len() as u64, trailer)?;
     // In a slice in memory, each fits.
@@ -273,10 +293,16 @@ pub(crate) fn parse(keys: &Keys, name: &str, bytes: &[u8]) -> Result<(Kind, Dire
 }
 
 /// Opens the key that a chunk is sealed with.
-pub(crate) fn open_key(keys: &Keys, directory: &Directory, record: &ChunkRecord) -> Result<PackKey, RepoError> {
+pub(crate) fn open_key(
+    keys: &Keys,
+    directory: &Directory,
+    record: &ChunkRecord,
+) -> Result<PackKey, RepoError> {
     let key_id: [u8; 16] = record.key_id.into();
     let found = directory.keys.iter().find(|key| key.key_id == record.key_id);
-    let wrapped = found.map(|key| key.key.clone().into()).ok_or_else(|| damaged(format!("key {}", hex(&key_id)), "it is not in the pack"))?;
+    let wrapped = found
+        .map(|key| key.key.clone().into())
+        .ok_or_else(|| damaged(format!("key {}", hex(&key_id)), "it is not in the pack"))?;
     match ChunkKind::from_number(record.kind) {
         Some(ChunkKind::Data) => keys.open_data_pack_key(&key_id, &wrapped),
         _ => keys.open_metadata_key(&wrapped),

@@ -43,11 +43,14 @@ impl OpenPack {
     }
 }
 
+/// Open packs by number, each with the tick of its last use; and the clock of these ticks.
+type Kept = (u64, HashMap<u32, (u64, Arc<OpenPack>)>);
+
 /// Reads chunks of every kind that the keys at hand open.
 pub(crate) struct ChunkReader<'r> {
     repository: &'r Repository,
     index: Arc<Index>,
-    packs: Mutex<(u64, HashMap<u32, (u64, Arc<OpenPack>)>)>,
+    packs: Mutex<Kept>,
     id_keys: [[u8; 32]; 3],
 }
 
@@ -112,7 +115,11 @@ impl<'r> ChunkReader<'r> {
                 return Ok(Arc::clone(pack));
             }
         }
-        let entry = self.index.packs.get(number).ok_or_else(|| damaged("the local index", "it names no such pack"))?;
+        let entry = self
+            .index
+            .packs
+            .get(number)
+            .ok_or_else(|| damaged("the local index", "it names no such pack"))?;
         let keys = &self.repository.keys;
         let (_, directory) = pack::read_directory(&*self.repository.store, keys, &entry.hash, entry.size)?;
         let places = directory.chunks.iter().enumerate().map(|(at, chunk)| (chunk.id, at)).collect();
@@ -134,7 +141,14 @@ impl<'r> ChunkReader<'r> {
     }
 
     /// Opens one chunk from its sealed bytes.
-    fn open(&self, pack: &OpenPack, record: &ChunkRecord, child: &Child, kind: ChunkKind, sealed: &[u8]) -> Result<Vec<u8>, RepoError> {
+    fn open(
+        &self,
+        pack: &OpenPack,
+        record: &ChunkRecord,
+        child: &Child,
+        kind: ChunkKind,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, RepoError> {
         let wrong = |what: &str| damaged(&pack.name, format!("chunk {}: {what}", record.id));
         if record.kind != kind as u8 || (child.raw_len != 0 && child.raw_len != record.raw_len) {
             return Err(wrong("it has another kind or length than the stream says"));
@@ -165,9 +179,9 @@ impl<'r> ChunkReader<'r> {
         let mut first = None;
         for place in self.index.find(&child.id)? {
             let result = self.open_pack(place.pack).and_then(|pack| {
-                let record = pack
-                    .record(&child.id)
-                    .ok_or_else(|| damaged(&pack.name, format!("chunk {} is not in its directory", child.id)))?;
+                let record = pack.record(&child.id).ok_or_else(|| {
+                    damaged(&pack.name, format!("chunk {} is not in its directory", child.id))
+                })?;
                 let (from, len) = (u64::from(record.offset), u64::from(record.sealed_len));
                 let sealed = self.range(&pack, from, from + len)?;
                 self.open(&pack, record, child, kind, &sealed)
@@ -228,7 +242,11 @@ impl StreamReader<'_> {
             self.fetch_some()?;
         }
         let Some(chunk) = self.ready.pop_front() else {
-            return if self.left == 0 { Ok(None) } else { Err(damaged("a stream", "its chunks end before its length")) };
+            return if self.left == 0 {
+                Ok(None)
+            } else {
+                Err(damaged("a stream", "its chunks end before its length"))
+            };
         };
         let wrong = || damaged("a stream", "its chunks go beyond its length");
         self.left = self.left.checked_sub(chunk.len() as u64).ok_or_else(wrong)?;
@@ -324,8 +342,12 @@ impl io::Read for StreamReader<'_> {
     }
 }
 
-/// Tests and checks build children by hand.
+/// The root of a stream as a child; None if the stream is empty.
 pub(crate) fn root_child(stream: &StreamRef) -> Option<Child> {
     let raw_len = if stream.level == 0 { u32::try_from(stream.bytes).ok()? } else { 0 };
-    (stream.bytes != 0 && stream.root != Hash([0; 32])).then_some(Child { id: stream.root, bytes: stream.bytes, raw_len })
+    (stream.bytes != 0 && stream.root != Hash([0; 32])).then_some(Child {
+        id: stream.root,
+        bytes: stream.bytes,
+        raw_len,
+    })
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use pgark_store::Store;
 
+use crate::RepoError;
 use crate::ids::BackupId;
 use crate::index::Index;
 use crate::manifest::{self, BackupHead, Entry, Manifest};
@@ -12,7 +13,6 @@ use crate::reader::{ChunkReader, DataReader};
 use crate::secrets::{self, Heads, Initialised, Keys, LocalFolders, Protection, RepositoryId, Unlock};
 use crate::stream::{ChunkKind, StreamRef};
 use crate::writer::lock;
-use crate::RepoError;
 
 /// Longest list of entries that is read: it is held in memory whole.
 const LONGEST_LIST: u64 = 4 << 30;
@@ -81,13 +81,18 @@ impl Repository {
     pub fn open_backup(&self, id: BackupId) -> Result<Backup, RepoError> {
         let name = manifest::list(self, "")?.into_iter().find(|name| name.id == id);
         let name = name.ok_or(RepoError::UnknownBackup { id })?;
-        let manifest = manifest::read(self, &name, |error| tracing::warn!("{error}; the second copy is used"))?;
+        let manifest =
+            manifest::read(self, &name, |error| tracing::warn!("{error}; the second copy is used"))?;
         let reader = ChunkReader::new(self, self.index()?);
         Ok(Backup { head: manifest.head(), entries: self.entries(&reader, &manifest)? })
     }
 
     /// The entries of a backup.
-    pub(crate) fn entries(&self, reader: &ChunkReader<'_>, manifest: &Manifest) -> Result<Vec<Entry>, RepoError> {
+    pub(crate) fn entries(
+        &self,
+        reader: &ChunkReader<'_>,
+        manifest: &Manifest,
+    ) -> Result<Vec<Entry>, RepoError> {
         let list: &StreamRef = &manifest.body.entries;
         let name = format!("the list of entries of backup {}", manifest.name.id);
         if list.bytes > LONGEST_LIST || list.kind() != Some(ChunkKind::Metadata) {
@@ -139,7 +144,10 @@ impl Repository {
     }
 
     /// Remembers the newest manifests on this host.
-    pub(crate) fn remember<'m>(&self, manifests: impl IntoIterator<Item = &'m Manifest>) -> Result<(), RepoError> {
+    pub(crate) fn remember<'m>(
+        &self,
+        manifests: impl IntoIterator<Item = &'m Manifest>,
+    ) -> Result<(), RepoError> {
         let mut heads = self.heads()?;
         for manifest in manifests {
             heads.remember(&manifest.name.cluster, manifest.name.sequence, &manifest.hash.to_string())?;

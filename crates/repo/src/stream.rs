@@ -124,7 +124,8 @@ impl Node {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Node, &'static str> {
         let node: Node = codec::decode(bytes)?;
-        if node.children.is_empty() || node.children.len() > FANOUT || node.level == 0 || node.level > DEEPEST {
+        if node.children.is_empty() || node.children.len() > FANOUT || node.level == 0 || node.level > DEEPEST
+        {
             return Err("a tree node has an impossible shape");
         }
         let wrong = |child: &Child| {

@@ -18,12 +18,18 @@ fn a_backup_comes_back() {
         compare(&repository, head.id, &content(1)).unwrap();
         assert_clean(&repository);
         let names: Vec<_> = place.objects().into_iter().map(|meta| meta.name).collect();
-        assert!(!names.iter().any(|name| name.starts_with("sessions/") || name.starts_with("drafts/")), "{names:?}");
+        assert!(
+            !names.iter().any(|name| name.starts_with("sessions/") || name.starts_with("drafts/")),
+            "{names:?}"
+        );
         // With another process's eyes, with and without a cache.
         compare(&place.open(), head.id, &content(1)).unwrap();
         let bare = place.open_on(std::sync::Arc::new(place.store()), LocalFolders::default());
         compare(&bare, head.id, &content(1)).unwrap();
-        assert!(matches!(bare.open_backup("0123456789abcdef".parse().unwrap()), Err(RepoError::UnknownBackup { .. })));
+        assert!(matches!(
+            bare.open_backup("0123456789abcdef".parse().unwrap()),
+            Err(RepoError::UnknownBackup { .. })
+        ));
     }
 }
 
@@ -65,7 +71,8 @@ fn the_second_backup_adds_little() {
 fn equal_streams_of_one_backup_are_stored_once() {
     let place = Place::encrypted();
     let repository = place.open();
-    let content: Content = (0..12).map(|number| (format!("/{number}"), Class::Data, rows(7, 2 << 20))).collect();
+    let content: Content =
+        (0..12).map(|number| (format!("/{number}"), Class::Data, rows(7, 2 << 20))).collect();
     let head = backup(&repository, 3, &content);
     assert!(head.bytes_added < 2 << 20, "{}", head.bytes_added);
     compare(&repository, head.id, &content).unwrap();
@@ -76,7 +83,8 @@ fn equal_streams_of_one_backup_are_stored_once() {
 fn many_threads_and_many_packs() {
     let place = Place::encrypted();
     let repository = place.open();
-    let content: Content = (0..8).map(|number| (format!("/{number}"), Class::Data, rows(number, 12 << 20))).collect();
+    let content: Content =
+        (0..8).map(|number| (format!("/{number}"), Class::Data, rows(number, 12 << 20))).collect();
     let head = backup(&repository, 4, &content);
     assert!(place.objects().iter().filter(|meta| meta.name.starts_with("packs/")).count() > 2);
     compare(&repository, head.id, &content).unwrap();
@@ -117,7 +125,10 @@ fn deep_trees_and_raw_chunks() {
                 about: Vec::new(),
             };
             let entry = NewEntry { bytes_raw: entry.bytes_raw * 2, ..entry };
-            Ok::<_, RepoError>((NewBackup { kind: "x".into(), complete: false, entries: vec![entry], about: Vec::new() }, ()))
+            Ok::<_, RepoError>((
+                NewBackup { kind: "x".into(), complete: false, entries: vec![entry], about: Vec::new() },
+                (),
+            ))
         })
         .unwrap();
     assert!(!head.complete && head.bytes_added > 40 << 20);

@@ -95,18 +95,29 @@ pub(crate) fn temporary(folders: &LocalFolders) -> Result<File, RepoError> {
     {
         return Ok(file);
     }
-    tempfile::tempfile().map_err(local("make a temporary file for the index in", Path::new("the temporary folder")))
+    tempfile::tempfile()
+        .map_err(local("make a temporary file for the index in", Path::new("the temporary folder")))
 }
 
 impl Index {
     /// Names of all index objects.
     pub(crate) fn list(store: &dyn Store) -> Result<BTreeSet<String>, RepoError> {
-        Ok(store.list("index/")?.into_iter().map(|meta| meta.name).filter(|name| object::parse_name(name).is_some()).collect())
+        Ok(store
+            .list("index/")?
+            .into_iter()
+            .map(|meta| meta.name)
+            .filter(|name| object::parse_name(name).is_some())
+            .collect())
     }
 
     /// Loads the union of all index objects. An unreadable one is noted, not an error: what only it knows is absent.
     /// `use_cache`: whether the local cache may serve and be written.
-    pub(crate) fn load(store: &dyn Store, keys: &Keys, folders: &LocalFolders, use_cache: bool) -> Result<Index, RepoError> {
+    pub(crate) fn load(
+        store: &dyn Store,
+        keys: &Keys,
+        folders: &LocalFolders,
+        use_cache: bool,
+    ) -> Result<Index, RepoError> {
         let listed = Index::list(store)?;
         let path = folders
             .cache
@@ -117,12 +128,32 @@ impl Index {
             && let Some((objects, packs, run)) = open_cache(path, keys)
             && objects.is_subset(&listed)
         {
-            match Index::merge_into(store, keys, folders, &listed, objects, packs, Some(Arc::new(run)), Some(path)) {
-                Err(RepoError::Local { .. }) => tracing::warn!("the local index is damaged; building it anew"),
+            match Index::merge_into(
+                store,
+                keys,
+                folders,
+                &listed,
+                objects,
+                packs,
+                Some(Arc::new(run)),
+                Some(path),
+            ) {
+                Err(RepoError::Local { .. }) => {
+                    tracing::warn!("the local index is damaged; building it anew")
+                }
                 other => return other,
             }
         }
-        Index::merge_into(store, keys, folders, &listed, BTreeSet::new(), PackTable::default(), None, path.as_deref())
+        Index::merge_into(
+            store,
+            keys,
+            folders,
+            &listed,
+            BTreeSet::new(),
+            PackTable::default(),
+            None,
+            path.as_deref(),
+        )
     }
 
     #[allow(clippy::too_many_arguments, reason = "the parts of one cache")]
@@ -179,12 +210,19 @@ impl Index {
 
     /// Every known place of a chunk.
     pub(crate) fn find(&self, id: &ChunkId) -> Result<Vec<Record>, RepoError> {
-        self.run.find(id).map_err(local("read the local index", Path::new("of this host (it may be removed)")))
+        self.run
+            .find(id)
+            .map_err(local("read the local index", Path::new("of this host (it may be removed)")))
     }
 }
 
 fn read_object(store: &dyn Store, keys: &Keys, name: &str) -> Result<IndexContent, RepoError> {
-    object::decode(keys, name, &crate::object::get(store, name)?)
+    let bytes = crate::object::get(store, name)?;
+    // First of all: a flipped bit in the version must not look like a newer format, which ends everything.
+    if object::parse_name(name) != Some(ObjectHash::of(&bytes)) {
+        return Err(crate::object::damaged(name, "its bytes do not have the hash that is its name"));
+    }
+    object::decode(keys, name, &bytes)
 }
 
 /// Sorts records into a run and empties them.
@@ -198,7 +236,8 @@ pub(crate) fn sorted_run(file: File, records: &mut Vec<Record>) -> Result<Run, R
 /// Merges runs into one.
 pub(crate) fn merge_runs(file: File, runs: &[Arc<Run>]) -> Result<Run, RepoError> {
     let at_most = runs.iter().map(|run| run.records).sum();
-    Run::write(file, at_most, run::merge(runs)).map_err(local("write the local index", Path::new("of this host")))
+    Run::write(file, at_most, run::merge(runs))
+        .map_err(local("write the local index", Path::new("of this host")))
 }
 
 /// Writes the merged runs as the cache; a cache that cannot be written becomes a temporary file.

@@ -67,7 +67,7 @@ struct Block {
 }
 
 /// The content of an index object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IndexContent {
     pub packs: Vec<PackEntry>,
     pub records: Vec<IndexRecord>,
@@ -98,7 +98,8 @@ pub(crate) fn encode(keys: &Keys, mut content: IndexContent) -> Result<Vec<u8>, 
         blocks.push(Block { first: first.id, sealed_len: u32::try_from(sealed.len()).unwrap_or(u32::MAX) });
         sealed_blocks.extend_from_slice(&sealed);
     }
-    let head = Head { packs: content.packs, supersedes: Vec::new(), blocks, filter: filter.as_bytes().to_vec() };
+    let head =
+        Head { packs: content.packs, supersedes: Vec::new(), blocks, filter: filter.as_bytes().to_vec() };
     let mut sealed_head = codec::encode(&head);
     key.seal_in_place(&object::nonce(0), &aad, &mut sealed_head)?;
     let mut bytes = object::head(Kind::Index).to_vec();

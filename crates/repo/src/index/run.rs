@@ -45,7 +45,13 @@ impl Record {
         let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let mut id = [0; 32];
         id.copy_from_slice(&bytes[..32]);
-        Some(Record { id: Hash(id), pack: number(32), raw_len: number(36), sealed_len: number(40), kind: bytes[44] })
+        Some(Record {
+            id: Hash(id),
+            pack: number(32),
+            raw_len: number(36),
+            sealed_len: number(40),
+            kind: bytes[44],
+        })
     }
 }
 
@@ -107,7 +113,12 @@ impl Run {
 
     /// A run whose parts were kept.
     pub(crate) fn restore(file: File, records: u64, fences: Vec<u64>, filter: Filter) -> Option<Run> {
-        (fences.len() as u64 == records.div_ceil(PER_PAGE as u64)).then_some(Run { file, records, fences, filter })
+        (fences.len() as u64 == records.div_ceil(PER_PAGE as u64)).then_some(Run {
+            file,
+            records,
+            fences,
+            filter,
+        })
     }
 
     pub(crate) fn file(&self) -> &File {
@@ -135,7 +146,10 @@ impl Run {
             return Err(rotten());
         }
         let count = self.records.saturating_sub((number * PER_PAGE) as u64).min(PER_PAGE as u64) as usize;
-        body.chunks_exact(RECORD).take(count).map(|bytes| Record::from_bytes(bytes).ok_or_else(rotten)).collect()
+        body.chunks_exact(RECORD)
+            .take(count)
+            .map(|bytes| Record::from_bytes(bytes).ok_or_else(rotten))
+            .collect()
     }
 
     /// Every record of this id.
@@ -168,7 +182,8 @@ impl Run {
 
 /// The records of many runs as one sorted sequence without doubles.
 pub(crate) fn merge(runs: &[Arc<Run>]) -> impl Iterator<Item = io::Result<Record>> + use<> {
-    let mut sources: Vec<_> = runs.iter().map(|run| Box::new(run.iter()) as Box<dyn Iterator<Item = _>>).collect();
+    let mut sources: Vec<_> =
+        runs.iter().map(|run| Box::new(run.iter()) as Box<dyn Iterator<Item = _>>).collect();
     let mut heap = BinaryHeap::new();
     let mut failed = None;
     for (number, source) in sources.iter_mut().enumerate() {

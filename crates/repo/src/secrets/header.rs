@@ -160,7 +160,10 @@ mod tests {
     fn a_header_comes_back_and_its_fingerprint_stays() {
         let header = Header::new(true, Some([7; 32])).unwrap();
         let again = Header::parse(header.bytes.clone()).unwrap();
-        assert_eq!((again.id, again.fingerprint(), again.data_public), (header.id, header.fingerprint(), Some([7; 32])));
+        assert_eq!(
+            (again.id, again.fingerprint(), again.data_public),
+            (header.id, header.fingerprint(), Some([7; 32]))
+        );
     }
 
     #[test]

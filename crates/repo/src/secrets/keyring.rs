@@ -99,7 +99,10 @@ impl Keyring {
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<(Keyring, [u8; 32]), RepoError> {
         let mut decoder = minicbor::Decoder::new(bytes);
         let keyring: Keyring = decoder.decode().map_err(|_| damaged("it cannot be read"))?;
-        if decoder.position() != bytes.len() || keyring.epochs.is_empty() || keyring.epochs.len() > MOST_EPOCHS {
+        if decoder.position() != bytes.len()
+            || keyring.epochs.is_empty()
+            || keyring.epochs.len() > MOST_EPOCHS
+        {
             return Err(damaged("it cannot be read"));
         }
         if keyring.version != VERSION {

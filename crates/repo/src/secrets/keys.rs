@@ -2,10 +2,10 @@
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
+use super::RepositoryId;
 use super::header::{Header, hex};
 use super::keyring::{Epoch, Keyring};
 use super::sealing::{PackKey, hpke_open, hpke_seal, random};
-use super::RepositoryId;
 use crate::RepoError;
 
 const SALT_BYTES: usize = 32;
@@ -50,7 +50,10 @@ impl Keys {
     pub(super) fn of(header: &Header, keyring: Keyring) -> Result<Keys, RepoError> {
         let first = keyring.epochs.first().ok_or(RepoError::WrongKey)?;
         let current = keyring.current()?;
-        if header.data_public.is_none_or(|public| !keyring.epochs.iter().any(|epoch| epoch.data_public == public)) {
+        if header
+            .data_public
+            .is_none_or(|public| !keyring.epochs.iter().any(|epoch| epoch.data_public == public))
+        {
             return Err(RepoError::Damaged {
                 object: super::header::NAME.into(),
                 what: "its public key is not the keyring's".into(),
@@ -173,7 +176,9 @@ impl Keys {
 
     /// Whether data can be opened.
     pub fn can_read_data(&self) -> bool {
-        self.keyring.as_ref().is_none_or(|keyring| keyring.epochs.iter().all(|epoch| epoch.data_private.is_some()))
+        self.keyring
+            .as_ref()
+            .is_none_or(|keyring| keyring.epochs.iter().all(|epoch| epoch.data_private.is_some()))
     }
 
     fn pair(&self) -> Result<Option<Ed25519KeyPair>, RepoError> {
@@ -203,11 +208,15 @@ impl Keys {
 }
 
 fn metadata_key(epoch: &Epoch, salt: &[u8]) -> Result<PackKey, RepoError> {
-    PackKey::sealed(&blake3::derive_key("pgark 2026 metadata object v0", &[&epoch.metadata_key, salt].concat()))
+    PackKey::sealed(&blake3::derive_key(
+        "pgark 2026 metadata object v0",
+        &[&epoch.metadata_key, salt].concat(),
+    ))
 }
 
 fn signing_pair(epoch: &Epoch) -> Result<Ed25519KeyPair, RepoError> {
-    Ed25519KeyPair::from_seed_unchecked(&epoch.signing_seed).map_err(|_| RepoError::Crypto("making the signing key"))
+    Ed25519KeyPair::from_seed_unchecked(&epoch.signing_seed)
+        .map_err(|_| RepoError::Crypto("making the signing key"))
 }
 
 fn public_of(epoch: &Epoch) -> Result<Vec<u8>, RepoError> {

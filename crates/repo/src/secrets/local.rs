@@ -25,7 +25,10 @@ pub(super) fn remember(local: &LocalFolders, location: &str, header: &Header) ->
     let Some(file) = fingerprint_file(local, location) else { return Ok(()) };
     if !file.exists() {
         if let Err(error) = write(&file, &format!("{}\n", header.fingerprint())) {
-            tracing::warn!("the repository's fingerprint cannot be remembered in {}: {error}", file.display());
+            tracing::warn!(
+                "the repository's fingerprint cannot be remembered in {}: {error}",
+                file.display()
+            );
         }
     }
     Ok(())
@@ -46,7 +49,8 @@ pub struct Heads {
 impl Heads {
     /// Reads what is remembered; nothing without a state folder.
     pub fn read(local: &LocalFolders, repository: RepositoryId) -> Result<Heads, RepoError> {
-        let Some(file) = local.state.as_ref().map(|state| state.join("heads").join(repository.to_string())) else {
+        let Some(file) = local.state.as_ref().map(|state| state.join("heads").join(repository.to_string()))
+        else {
             return Ok(Heads::default());
         };
         let mut heads = BTreeMap::new();
@@ -67,14 +71,22 @@ impl Heads {
     }
 
     /// Notes a manifest if it is newer than what is remembered, and writes the memory.
-    pub fn remember(&mut self, cluster_hash: &str, sequence: u64, manifest_hash: &str) -> Result<(), RepoError> {
+    pub fn remember(
+        &mut self,
+        cluster_hash: &str,
+        sequence: u64,
+        manifest_hash: &str,
+    ) -> Result<(), RepoError> {
         if self.heads.get(cluster_hash).is_some_and(|(known, _)| *known >= sequence) {
             return Ok(());
         }
         self.heads.insert(cluster_hash.to_string(), (sequence, manifest_hash.to_string()));
         let Some(file) = &self.file else { return Ok(()) };
-        let text: String =
-            self.heads.iter().map(|(cluster, (sequence, hash))| format!("{cluster} {sequence} {hash}\n")).collect();
+        let text: String = self
+            .heads
+            .iter()
+            .map(|(cluster, (sequence, hash))| format!("{cluster} {sequence} {hash}\n"))
+            .collect();
         if let Err(error) = write(file, &text) {
             tracing::warn!("the newest backup cannot be remembered in {}: {error}", file.display());
         }

@@ -90,7 +90,8 @@ pub fn create(store: &dyn Store, protection: Protection) -> Result<Initialised, 
         Protection::None => (None, false),
         _ => (Some(Keyring::generate()?), true),
     };
-    let data_public = keyring.as_ref().map(|keyring| keyring.current().map(|epoch| epoch.data_public)).transpose()?;
+    let data_public =
+        keyring.as_ref().map(|keyring| keyring.current().map(|epoch| epoch.data_public)).transpose()?;
     let header = Header::new(encrypted, data_public)?;
     if let Some(keyring) = &keyring {
         slots::put(store, &protection, &keyring.to_bytes(&header.hash()))?;

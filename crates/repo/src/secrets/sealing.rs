@@ -91,7 +91,8 @@ pub(super) fn new_pair() -> Result<(Zeroizing<[u8; 32]>, [u8; 32]), RepoError> {
 }
 
 fn public_of(private: &[u8; 32]) -> Result<[u8; 32], RepoError> {
-    let key = PrivateKey::from_private_key(&X25519, private).map_err(|_| RepoError::Crypto("making a key"))?;
+    let key =
+        PrivateKey::from_private_key(&X25519, private).map_err(|_| RepoError::Crypto("making a key"))?;
     let public = key.compute_public_key().map_err(|_| RepoError::Crypto("making a key"))?;
     public.as_ref().try_into().map_err(|_| RepoError::Crypto("making a key"))
 }
@@ -123,7 +124,8 @@ fn shared_secret(
     recipient_public: &[u8; 32],
 ) -> Result<Zeroizing<[u8; 32]>, RepoError> {
     const SUITE: &[u8] = b"KEM\x00\x20";
-    let private = PrivateKey::from_private_key(&X25519, own_private).map_err(|_| RepoError::Crypto("agreeing on a key"))?;
+    let private = PrivateKey::from_private_key(&X25519, own_private)
+        .map_err(|_| RepoError::Crypto("agreeing on a key"))?;
     let peer = UnparsedPublicKey::new(&X25519, other_public);
     agree(&private, peer, RepoError::Crypto("agreeing on a key"), |dh| {
         let extracted = labeled_extract(SUITE, b"", b"eae_prk", dh);

@@ -2,8 +2,8 @@
 
 use std::io::{Cursor, Read};
 
-use age::secrecy::{ExposeSecret, SecretString};
 use age::secrecy::zeroize::Zeroizing;
+use age::secrecy::{ExposeSecret, SecretString};
 use age::{Decryptor, Encryptor, Identity, Recipient};
 use pgark_store::{Store, StoreError};
 
@@ -23,7 +23,9 @@ const FEWEST_DIFFERENT: usize = 6;
 /// Seals the keyring into a slot and puts it, with a second copy.
 pub(super) fn put(store: &dyn Store, protection: &Protection, keyring: &[u8]) -> Result<(), RepoError> {
     let recipients: Vec<Box<dyn Recipient>> = match protection {
-        Protection::Recipients(texts) => texts.iter().map(|text| recipient(text)).collect::<Result<_, _>>()?,
+        Protection::Recipients(texts) => {
+            texts.iter().map(|text| recipient(text)).collect::<Result<_, _>>()?
+        }
         Protection::Passphrase(passphrase) => {
             refuse_weak(passphrase)?;
             let mut recipient = age::scrypt::Recipient::new(passphrase.clone());
@@ -49,8 +51,8 @@ fn recipient(text: &str) -> Result<Box<dyn Recipient>, RepoError> {
 
 fn seal(recipients: &[Box<dyn Recipient>], keyring: &[u8]) -> Result<Vec<u8>, RepoError> {
     const FAILED: RepoError = RepoError::Crypto("sealing the key slot");
-    let encryptor =
-        Encryptor::with_recipients(recipients.iter().map(|recipient| recipient.as_ref())).map_err(|_| FAILED)?;
+    let encryptor = Encryptor::with_recipients(recipients.iter().map(|recipient| recipient.as_ref()))
+        .map_err(|_| FAILED)?;
     let mut sealed = Vec::new();
     let mut writer = encryptor.wrap_output(&mut sealed).map_err(|_| FAILED)?;
     std::io::Write::write_all(&mut writer, keyring).map_err(|_| FAILED)?;
@@ -90,7 +92,11 @@ pub(super) fn open(store: &dyn Store, unlock: &Unlock) -> Result<Zeroizing<Vec<u
             }
         }
     }
-    if seen == 0 { Err(RepoError::Missing { object: "every key slot (keys/)".into() }) } else { Err(RepoError::WrongKey) }
+    if seen == 0 {
+        Err(RepoError::Missing { object: "every key slot (keys/)".into() })
+    } else {
+        Err(RepoError::WrongKey)
+    }
 }
 
 fn identities(unlock: &Unlock) -> Result<Vec<Box<dyn Identity>>, RepoError> {
@@ -107,14 +113,18 @@ fn identities(unlock: &Unlock) -> Result<Vec<Box<dyn Identity>>, RepoError> {
                 if line.is_empty() || line.starts_with('#') {
                     continue;
                 }
-                let identity: age::x25519::Identity = line.parse().map_err(|why: &str| RepoError::BadSecret {
-                    what: "identity file",
-                    why: format!("a line is no age identity ({why})"),
-                })?;
+                let identity: age::x25519::Identity =
+                    line.parse().map_err(|why: &str| RepoError::BadSecret {
+                        what: "identity file",
+                        why: format!("a line is no age identity ({why})"),
+                    })?;
                 found.push(Box::new(identity));
             }
             if found.is_empty() {
-                return Err(RepoError::BadSecret { what: "identity file", why: "it holds no identity".into() });
+                return Err(RepoError::BadSecret {
+                    what: "identity file",
+                    why: "it holds no identity".into(),
+                });
             }
             Ok(found)
         }

@@ -22,7 +22,8 @@ pub(super) fn to_text(header: &Header, keyring: &Keyring) -> Result<SecretString
 
 pub(super) fn from_text(header: &Header, text: &SecretString) -> Result<Keyring, RepoError> {
     let bad = |why: &str| RepoError::BadSecret { what: "writer key", why: why.into() };
-    let digits = text.expose_secret().trim().strip_prefix(PREFIX).ok_or_else(|| bad("it does not begin as one"))?;
+    let digits =
+        text.expose_secret().trim().strip_prefix(PREFIX).ok_or_else(|| bad("it does not begin as one"))?;
     let bytes = Zeroizing::new(decode(digits).ok_or_else(|| bad("it holds other signs than hex digits"))?);
     let split = bytes.len().checked_sub(CHECK_BYTES).ok_or_else(|| bad("it is too short"))?;
     let (body, check) = bytes.split_at(split);

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 
+use super::NewBackup;
 use super::session::Session;
 use super::streams::StreamWriter;
-use super::NewBackup;
 use crate::cut::Cut;
 use crate::ids::{BackupId, Hash, ObjectHash, unhex};
 use crate::manifest::{self, BackupHead, Body, LONGEST_ABOUT, ManifestName, Previous};
@@ -42,7 +42,11 @@ struct Draft {
 }
 
 /// The next session object: name and bytes.
-pub(super) fn session_object(repository: &Repository, id: BackupId, number: u64) -> Result<(String, Vec<u8>), RepoError> {
+pub(super) fn session_object(
+    repository: &Repository,
+    id: BackupId,
+    number: u64,
+) -> Result<(String, Vec<u8>), RepoError> {
     let name = format!("sessions/{id}/{number:08}");
     let body = SessionBody { id: ByteArray::from(id.0), number, time: Timestamp::now().as_microsecond() };
     let bytes = object::seal(&repository.keys, Kind::Session, &name, &codec::encode(&body))?;
@@ -101,7 +105,11 @@ fn write_entries(session: &Session<'_>, bytes: &[u8]) -> Result<StreamRef, RepoE
 
 fn put_draft(session: &Session<'_>) -> Result<(), RepoError> {
     let name = format!("drafts/{}", session.id);
-    let draft = Draft { id: ByteArray::from(session.id.0), time: Timestamp::now().as_microsecond(), packs: session.packs() };
+    let draft = Draft {
+        id: ByteArray::from(session.id.0),
+        time: Timestamp::now().as_microsecond(),
+        packs: session.packs(),
+    };
     let bytes = object::seal(&session.repository.keys, Kind::Draft, &name, &codec::encode(&draft))?;
     session.goes_at_the_end(name.clone());
     session.put_object(&name, &bytes)
@@ -110,9 +118,13 @@ fn put_draft(session: &Session<'_>) -> Result<(), RepoError> {
 /// A pruner that saw neither our session nor our draft may be about to delete a pack that we lean on.
 fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
     let packs = session.packs();
-    let hit = trash(session.repository)?.into_iter().find(|mark| mark.intent && packs.binary_search(&mark.pack).is_ok());
+    let hit = trash(session.repository)?
+        .into_iter()
+        .find(|mark| mark.intent && packs.binary_search(&mark.pack).is_ok());
     match hit {
-        Some(mark) => Err(RepoError::Missing { object: format!("{} (a prune is deleting it)", crate::pack::name(&mark.pack)) }),
+        Some(mark) => Err(RepoError::Missing {
+            object: format!("{} (a prune is deleting it)", crate::pack::name(&mark.pack)),
+        }),
         None => Ok(()),
     }
 }
@@ -129,8 +141,14 @@ fn put_manifest(
     let cluster = session.options.cluster.clone();
     let cluster_hash = repository.keys.cluster_hash(&cluster);
     let previous = find_previous(repository, &cluster_hash)?;
-    let remembered = repository.heads()?.iter().filter(|(known, ..)| *known == cluster_hash).map(|(_, last, _)| last).max();
-    let sequence = previous.as_ref().map(|previous| previous.sequence).max(remembered).map_or(1, |last| last + 1);
+    let remembered = repository
+        .heads()?
+        .iter()
+        .filter(|(known, ..)| *known == cluster_hash)
+        .map(|(_, last, _)| last)
+        .max();
+    let sequence =
+        previous.as_ref().map(|previous| previous.sequence).max(remembered).map_or(1, |last| last + 1);
     let name = ManifestName { cluster: cluster_hash, sequence, id: session.id };
     let mut body = Body {
         id: ByteArray::from(session.id.0),

@@ -45,8 +45,8 @@ use crate::cut::Cut;
 use crate::manifest::{BackupHead, NewEntry};
 use crate::repository::Repository;
 use crate::stream::Class;
-use session::{MOST_JOBS, Session, StopOnDrop, UPLOADERS};
 pub(crate) use queue::lock;
+use session::{MOST_JOBS, Session, StopOnDrop, UPLOADERS};
 pub use streams::{StreamSummary, StreamWriter};
 
 /// How a backup is written.

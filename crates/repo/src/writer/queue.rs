@@ -50,7 +50,8 @@ impl<T> Queue<T> {
 
     /// Waits for room; false if stopped meanwhile.
     pub(crate) fn push(&self, item: T, bytes: usize, stop: &dyn Fn() -> bool) -> bool {
-        let room = |state: &State<T>| state.items.is_empty() || state.bytes.saturating_add(bytes) <= self.limit;
+        let room =
+            |state: &State<T>| state.items.is_empty() || state.bytes.saturating_add(bytes) <= self.limit;
         let (mut state, ok) = wait_until(&self.changed, lock(&self.state), stop, room);
         if ok {
             state.items.push_back((item, bytes));

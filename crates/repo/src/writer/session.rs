@@ -11,16 +11,16 @@ use pgark_store::Cancel;
 use super::dedup::Dedup;
 use super::queue::{Queue, lock, wait_until};
 use super::{WriteOptions, commit};
+use crate::RepoError;
 use crate::cut::Cutter;
 use crate::ids::{self, BackupId, ChunkId, Hash, ObjectHash};
-use crate::index::object::{IndexContent, IndexRecord, PackEntry};
 use crate::index;
+use crate::index::object::{IndexContent, IndexRecord, PackEntry};
 use crate::object::{self, Kind, StoredKey};
 use crate::pack::{self, Builder, ChunkRecord, PACK_BYTES};
 use crate::repository::Repository;
 use crate::secrets::PackKey;
 use crate::stream::ChunkKind;
-use crate::RepoError;
 
 /// Raw bytes that wait for sealers, per job.
 const WAITING: usize = 8 << 20;
@@ -55,12 +55,6 @@ struct Stored {
     waiting: IndexContent,
     /// All packs put by this session.
     packs: Vec<ObjectHash>,
-}
-
-impl Default for IndexContent {
-    fn default() -> IndexContent {
-        IndexContent { packs: Vec::new(), records: Vec::new() }
-    }
 }
 
 pub(crate) struct Session<'a> {
@@ -132,7 +126,8 @@ impl<'a> Session<'a> {
             dedup,
             jobs: Queue::new(WAITING * options.jobs.clamp(1, MOST_JOBS)),
             uploads: Queue::new(1),
-            builders: [Kind::DataPack, Kind::MetadataPack].map(|kind| Mutex::new(Builder::new(kind, Vec::new()))),
+            builders: [Kind::DataPack, Kind::MetadataPack]
+                .map(|kind| Mutex::new(Builder::new(kind, Vec::new()))),
             buffers: Mutex::default(),
             stored: Mutex::default(),
             indexing: Mutex::default(),
@@ -332,7 +327,8 @@ impl<'a> Session<'a> {
         self.put_object(&index::object::name(&Hash::of(&bytes)), &bytes)?;
         if goes_on {
             let local = &self.repository.local;
-            let record = |id: &ChunkId| index::Record { id: *id, pack: 0, raw_len: 0, sealed_len: 0, kind: 0 };
+            let record =
+                |id: &ChunkId| index::Record { id: *id, pack: 0, raw_len: 0, sealed_len: 0, kind: 0 };
             let run = index::sorted_run(index::temporary(local)?, &mut ids.iter().map(record).collect())?;
             self.dedup.settle(&ids, run, local)?;
         }
@@ -418,10 +414,10 @@ struct Sealer<'s, 'a> {
 impl<'s, 'a> Sealer<'s, 'a> {
     fn new(session: &'s Session<'a>) -> Result<Sealer<'s, 'a>, RepoError> {
         let level = session.options.compression_level;
-        let compressor = (level != 0)
-            .then(|| zstd::bulk::Compressor::new(level))
-            .transpose()
-            .map_err(|source| RepoError::Local { doing: "start compression", path: format!("at level {level}"), source })?;
+        let compressor =
+            (level != 0).then(|| zstd::bulk::Compressor::new(level)).transpose().map_err(|source| {
+                RepoError::Local { doing: "start compression", path: format!("at level {level}"), source }
+            })?;
         Ok(Sealer { session, compressor, keys: [None, None], scratch: Vec::new() })
     }
 
@@ -432,12 +428,14 @@ impl<'s, 'a> Sealer<'s, 'a> {
             self.scratch.clear();
             self.scratch.extend_from_slice(&job.raw);
         }
-        let raw_len = u32::try_from(job.raw.len()).map_err(|_| RepoError::TooLarge { what: "a chunk".into() })?;
+        let raw_len =
+            u32::try_from(job.raw.len()).map_err(|_| RepoError::TooLarge { what: "a chunk".into() })?;
         let [data, metadata] = &mut self.keys;
         let slot = if job.kind.is_data() { data } else { metadata };
         if slot.as_ref().is_none_or(|key| key.sealed >= PER_KEY) {
             let id = ids::random()?;
-            let (key, wrapped) = if job.kind.is_data() { keys.new_data_pack_key(&id)? } else { keys.new_metadata_key()? };
+            let (key, wrapped) =
+                if job.kind.is_data() { keys.new_data_pack_key(&id)? } else { keys.new_metadata_key()? };
             *slot = Some(SealKey { id, key, stored: wrapped.into(), next_nonce: 0, sealed: 0 });
         }
         let Some(key) = slot else { return Err(RepoError::Crypto("making a key")) };
@@ -452,7 +450,8 @@ impl<'s, 'a> Sealer<'s, 'a> {
             key_id: ByteArray::from(key.id),
             nonce: ByteArray::from(nonce),
             offset: 0,
-            sealed_len: u32::try_from(self.scratch.len()).map_err(|_| RepoError::TooLarge { what: "a chunk".into() })?,
+            sealed_len: u32::try_from(self.scratch.len())
+                .map_err(|_| RepoError::TooLarge { what: "a chunk".into() })?,
             raw_len,
             compressed,
             digest: ByteArray::from(*blake3::hash(&self.scratch).as_bytes()),

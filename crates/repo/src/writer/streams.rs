@@ -125,7 +125,8 @@ impl<'a> StreamWriter<'a> {
         let node = Node { level: u8::try_from(level + 1).unwrap_or(u8::MAX), children };
         let raw = node.encode();
         let id = self.store(ChunkKind::Tree, &self.session.id_key(ChunkKind::Tree), &raw)?;
-        let raw_len = u32::try_from(raw.len()).map_err(|_| RepoError::TooLarge { what: "a tree node".into() })?;
+        let raw_len =
+            u32::try_from(raw.len()).map_err(|_| RepoError::TooLarge { what: "a tree node".into() })?;
         self.add_child(level + 1, Child { id, bytes, raw_len })
     }
 

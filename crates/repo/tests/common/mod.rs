@@ -42,7 +42,10 @@ impl Place {
     }
 
     pub fn local(&self) -> LocalFolders {
-        LocalFolders { cache: Some(self.dir.path().join("cache")), state: Some(self.dir.path().join("state")) }
+        LocalFolders {
+            cache: Some(self.dir.path().join("cache")),
+            state: Some(self.dir.path().join("state")),
+        }
     }
 
     pub fn open(&self) -> Repository {
@@ -55,7 +58,8 @@ impl Place {
 
     pub fn open_as_writer(&self) -> Repository {
         let key = self.writer.as_ref().unwrap().expose_secret().to_string();
-        Repository::open(Arc::new(self.store()), Unlock::WriterKey(key.into()), LocalFolders::default()).unwrap()
+        Repository::open(Arc::new(self.store()), Unlock::WriterKey(key.into()), LocalFolders::default())
+            .unwrap()
     }
 
     pub fn objects(&self) -> Vec<ObjectMeta> {
@@ -77,7 +81,9 @@ pub fn rows(seed: u64, bytes: usize) -> Vec<u8> {
         state ^= state >> 7;
         state ^= state << 17;
         id += 1;
-        out.extend_from_slice(format!("{id}\t{state:016x}\tactive\tcustomer {}\t{}\n", state % 1000, state % 97).as_bytes());
+        out.extend_from_slice(
+            format!("{id}\t{state:016x}\tactive\tcustomer {}\t{}\n", state % 1000, state % 97).as_bytes(),
+        );
     }
     out
 }
@@ -85,7 +91,12 @@ pub fn rows(seed: u64, bytes: usize) -> Vec<u8> {
 pub type Content = Vec<(String, Class, Vec<u8>)>;
 
 /// A backup with these entries, one thread each.
-pub fn try_backup(repository: &Repository, jobs: usize, content: &Content, cancel: &Cancel) -> Result<BackupHead, RepoError> {
+pub fn try_backup(
+    repository: &Repository,
+    jobs: usize,
+    content: &Content,
+    cancel: &Cancel,
+) -> Result<BackupHead, RepoError> {
     let (head, ()) = repository.write_backup(&options(jobs), cancel, |writer| {
         let written: Vec<_> = std::thread::scope(|scope| {
             let one = |(path, class, bytes): &(String, Class, Vec<u8>)| {
@@ -112,7 +123,12 @@ pub fn try_backup(repository: &Repository, jobs: usize, content: &Content, cance
             parts: vec![summary.stream],
             about: b"{}".to_vec(),
         });
-        let new = NewBackup { kind: "logical".into(), complete: true, entries: entries.collect(), about: b"{\"a\":1}".to_vec() };
+        let new = NewBackup {
+            kind: "logical".into(),
+            complete: true,
+            entries: entries.collect(),
+            about: b"{\"a\":1}".to_vec(),
+        };
         Ok::<_, RepoError>((new, ()))
     })?;
     Ok(head)
