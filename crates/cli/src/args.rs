@@ -386,7 +386,8 @@ impl Args {
 /// `500ms`, `30s`, `5min`; a bare number is seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.trim().parse().map_err(|_| format!("{text:?} is no time; write 500ms, 30s or 5min"))?;
+    let number: u64 =
+        digits.trim().parse().map_err(|_| format!("{text:?} is no time; write 500ms, 30s or 5min"))?;
     match text.get(digits.len()..).unwrap_or_default() {
         "ms" => Ok(Duration::from_millis(number)),
         "" | "s" => Ok(Duration::from_secs(number)),

@@ -64,7 +64,7 @@ pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(' ');
         }
         text.push(digit);
@@ -76,9 +76,14 @@ pub fn count(number: u64) -> String {
 mod tests {
     #[test]
     fn sizes_have_three_digits() {
-        for (count, text) in
-            [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (99_960, "100 kB"), (1_234_567, "1.2 MB"), (2_000_000_000, "2.0 GB")]
-        {
+        for (count, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (99_960, "100 kB"),
+            (1_234_567, "1.2 MB"),
+            (2_000_000_000, "2.0 GB"),
+        ] {
             assert_eq!(super::bytes(count), text);
         }
         assert_eq!(super::count(1_234_567), "1 234 567");

@@ -66,7 +66,10 @@ fn secret_file(what: &str, path: &Path) -> Result<SecretString, Failure> {
     let doing = || format!("read the {what} {}", path.display());
     let length = fs::metadata(path).map_err(|source| Failure::file(doing(), source))?.len();
     if length > LARGEST_SECRET {
-        return Err(Failure::usage(format!("the {what} {} has {length} bytes", path.display()), "name another file"));
+        return Err(Failure::usage(
+            format!("the {what} {} has {length} bytes", path.display()),
+            "name another file",
+        ));
     }
     let text = fs::read_to_string(path).map_err(|source| Failure::file(doing(), source))?;
     Ok(SecretString::from(text))

@@ -10,7 +10,8 @@ use crate::error::Failure;
 
 /// Sets `cancel` at the first signal.
 pub fn cancel_on_signal(cancel: &Cancel) -> Result<(), Failure> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|source| Failure::file("listen for signals", source))?;
+    let mut signals =
+        Signals::new([SIGINT, SIGTERM]).map_err(|source| Failure::file("listen for signals", source))?;
     let cancel = cancel.clone();
     // Lives as long as the program: signals may come until its end.
     thread::spawn(move || {

@@ -105,9 +105,9 @@ impl OpsError {
             OpsError::Table { source, .. } => source.hint(),
             OpsError::Server { source, .. } => source.hint(),
             OpsError::Repository(source) => source.hint(),
-            OpsError::Storage(StoreError::NotFound { .. }) => {
-                Some("check the path given with --repo; `pgark init --repo DIR` makes a new repository".into())
-            }
+            OpsError::Storage(StoreError::NotFound { .. }) => Some(
+                "check the path given with --repo; `pgark init --repo DIR` makes a new repository".into(),
+            ),
             _ => None,
         }
     }

@@ -146,7 +146,10 @@ impl Contents {
         }
         match (database, archive) {
             (Some(database), Some(archive)) => Ok(Contents { database, archive, tables, large_objects }),
-            _ => Err(OpsError::Record { backup: backup.head.id.to_string(), what: "the table of contents".into() }),
+            _ => Err(OpsError::Record {
+                backup: backup.head.id.to_string(),
+                what: "the table of contents".into(),
+            }),
         }
     }
 
@@ -160,7 +163,9 @@ impl Contents {
         self.archive
             .entries
             .iter()
-            .filter(|toc| toc.had_dumper && toc.kind() == "TABLE DATA" && !self.tables.contains_key(&toc.dump_id))
+            .filter(|toc| {
+                toc.had_dumper && toc.kind() == "TABLE DATA" && !self.tables.contains_key(&toc.dump_id)
+            })
             .map(|toc| format!("{}.{}", toc.namespace_str(), toc.tag_str()))
             .collect()
     }
@@ -197,7 +202,10 @@ fn make_partial(output: &Path) -> Result<PathBuf, OpsError> {
             ));
         }
     } else if output.exists() {
-        return Err(OpsError::refused(format!("{} is not a directory", output.display()), "give another --output"));
+        return Err(OpsError::refused(
+            format!("{} is not a directory", output.display()),
+            "give another --output",
+        ));
     }
     let Some(name) = output.file_name() else {
         return Err(OpsError::Usage(format!("{} cannot be made", output.display())));
@@ -211,7 +219,10 @@ fn make_partial(output: &Path) -> Result<PathBuf, OpsError> {
             "remove it if no export is running",
         ));
     }
-    fs::DirBuilder::new().mode(0o700).create(&partial).map_err(|source| file_error("make", &partial, source))?;
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&partial)
+        .map_err(|source| file_error("make", &partial, source))?;
     Ok(partial)
 }
 
@@ -223,7 +234,8 @@ fn write_tables(
     request: &Request,
     job: &Job,
 ) -> Result<(), OpsError> {
-    let mut tables: Vec<(&i32, &Entry)> = contents.tables.iter().map(|(id, (entry, _))| (id, entry)).collect();
+    let mut tables: Vec<(&i32, &Entry)> =
+        contents.tables.iter().map(|(id, (entry, _))| (id, entry)).collect();
     tables.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.bytes_raw));
     let next = AtomicUsize::new(0);
     let failed: Mutex<Option<OpsError>> = Mutex::new(None);
@@ -323,7 +335,10 @@ fn write_large_objects(
             })?;
         }
         if !buffer.is_empty() {
-            return Err(OpsError::refused(format!("{} ends within a frame", entry.path), "run `pgark check --read-data`"));
+            return Err(OpsError::refused(
+                format!("{} ends within a frame", entry.path),
+                "run `pgark check --read-data`",
+            ));
         }
     }
     oids.sort_unstable();
@@ -352,7 +367,10 @@ fn write_lists(contents: &Contents, oids: &[u32], folder: &Path) -> Result<(), O
                     .collect()
             })
             .unwrap_or_default();
-        write_file(&folder.join(blobs_toc(&contents.archive, toc)), listed.iter().map(line).collect::<String>().as_bytes())?;
+        write_file(
+            &folder.join(blobs_toc(&contents.archive, toc)),
+            listed.iter().map(line).collect::<String>().as_bytes(),
+        )?;
     }
     Ok(())
 }

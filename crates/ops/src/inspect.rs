@@ -68,7 +68,9 @@ pub fn ls(repository: &Repository, text: &str) -> Result<Vec<EntryLine>, OpsErro
 pub fn cat(repository: &Repository, text: &str, output: &mut dyn Write, job: &Job) -> Result<(), OpsError> {
     let (id, path) = split(text);
     if path.is_empty() {
-        return Err(OpsError::Usage(format!("{text:?} names no entry; write ID:/PATH as `pgark ls` shows it")));
+        return Err(OpsError::Usage(format!(
+            "{text:?} names no entry; write ID:/PATH as `pgark ls` shows it"
+        )));
     }
     let backup = open(repository, id)?;
     let entry = backup.entries.iter().find(|entry| entry.path == path).ok_or_else(|| no_entry(id, path))?;
@@ -102,7 +104,10 @@ fn is_below(path: &str, folder: &str) -> bool {
 }
 
 fn no_entry(id: &str, path: &str) -> OpsError {
-    OpsError::refused(format!("backup {id} holds no entry {path}"), format!("`pgark ls {id}` shows its entries"))
+    OpsError::refused(
+        format!("backup {id} holds no entry {path}"),
+        format!("`pgark ls {id}` shows its entries"),
+    )
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 pub use error::OpsError;
 pub use pgark_pg::{ConnInfo, Environment};
-pub use pgark_repo::{BackupId, Initialised, LocalFolders, Protection, Repository, SecretString, Unlock};
 pub use pgark_repo::ExposeSecret;
+pub use pgark_repo::{BackupId, Initialised, LocalFolders, Protection, Repository, SecretString, Unlock};
 pub use pgark_store::Cancel;
 pub use record::{BackupDetail, BackupRecord, TableDetail};
 pub use select::find_backup;

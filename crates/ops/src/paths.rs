@@ -5,8 +5,26 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 /// What may not stand bare in a component: separators of our own and everything that hurts in a shell or a URL.
 /// Bytes above ASCII are always encoded.
 const COMPONENT: &AsciiSet = &CONTROLS
-    .add(b' ').add(b'"').add(b'#').add(b'%').add(b'/').add(b'.').add(b':').add(b'?').add(b'\\').add(b'\'')
-    .add(b'<').add(b'>').add(b'`').add(b'{').add(b'}').add(b'*').add(b'|').add(b'&').add(b';').add(b'$');
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'/')
+    .add(b'.')
+    .add(b':')
+    .add(b'?')
+    .add(b'\\')
+    .add(b'\'')
+    .add(b'<')
+    .add(b'>')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'*')
+    .add(b'|')
+    .add(b'&')
+    .add(b';')
+    .add(b'$');
 
 fn component(name: &[u8]) -> String {
     percent_encode(name, COMPONENT).to_string()

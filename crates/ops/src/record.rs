@@ -80,13 +80,7 @@ pub(crate) struct About {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Note {
     /// COPY text of one table.
-    Table {
-        database: String,
-        schema: String,
-        name: String,
-        dump_id: i32,
-        rows: u64,
-    },
+    Table { database: String, schema: String, name: String, dump_id: i32, rows: u64 },
     /// Frames of large objects (see `backup::large_objects`).
     LargeObjects { database: String, objects: u64 },
     /// The archive's table of contents.

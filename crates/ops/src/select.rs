@@ -25,14 +25,17 @@ pub fn find_backup(repository: &Repository, text: &str) -> Result<BackupHead, Op
 fn latest(heads: Vec<BackupHead>, database: Option<&str>) -> Result<BackupHead, OpsError> {
     let mut found: Option<BackupHead> = None;
     for head in heads.into_iter().filter(|head| head.complete) {
-        if let Some(database) = database {
-            if !About::of(&head)?.databases.iter().any(|name| name == database) {
-                continue;
-            }
+        if let Some(database) = database
+            && !About::of(&head)?.databases.iter().any(|name| name == database)
+        {
+            continue;
         }
         if let Some(other) = found.as_ref().filter(|other| other.cluster != head.cluster) {
             return Err(OpsError::refused(
-                format!("`latest` is ambiguous: backups of the clusters {} and {} are here", other.cluster, head.cluster),
+                format!(
+                    "`latest` is ambiguous: backups of the clusters {} and {} are here",
+                    other.cluster, head.cluster
+                ),
                 "name the backup by its id; `pgark list` shows them",
             ));
         }

@@ -20,7 +20,8 @@ pub(crate) fn find_pg_dump(
     server_major: i32,
 ) -> Result<Tool, OpsError> {
     if let Some(path) = given {
-        let tool = ask_version(path).map_err(|what| OpsError::Tool { program: path.display().to_string(), what })?;
+        let tool =
+            ask_version(path).map_err(|what| OpsError::Tool { program: path.display().to_string(), what })?;
         if tool.major < server_major {
             return Err(too_old(&tool, server_major));
         }
@@ -45,14 +46,20 @@ pub(crate) fn find_pg_dump(
         (None, Some(tool)) => Err(too_old(&tool, server_major)),
         (None, None) => Err(OpsError::refused(
             "find pg_dump: none is installed on this host",
-            format!("install the client programs of PostgreSQL {server_major} or newer, or give --pg-dump PATH"),
+            format!(
+                "install the client programs of PostgreSQL {server_major} or newer, or give --pg-dump PATH"
+            ),
         )),
     }
 }
 
 fn too_old(tool: &Tool, server_major: i32) -> OpsError {
     OpsError::refused(
-        format!("{} is of version {}, too old for a server of version {server_major}", tool.path.display(), tool.version),
+        format!(
+            "{} is of version {}, too old for a server of version {server_major}",
+            tool.path.display(),
+            tool.version
+        ),
         format!("install the client programs of PostgreSQL {server_major} or newer, or give --pg-dump PATH"),
     )
 }

@@ -1,7 +1,9 @@
 //! Authentication: whatever the server asks for, as far as `require_auth` and `channel_binding` allow it.
 
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256};
+use postgres_protocol::authentication::sasl::{
+    ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256,
+};
 
 use crate::conninfo::{ConnInfo, Host};
 use crate::stream::Stream;
@@ -35,24 +37,34 @@ pub(crate) fn run(wire: &mut Wire<Stream>, info: &ConnInfo, host: &Host) -> Resu
                         let hash = md5_hash(info.user().as_bytes(), password(info, host)?.as_bytes(), salt);
                         answer(wire, &[hash.as_bytes(), b"\0"].concat())?;
                     }
-                    7..=9 => return Err(PgError::Auth("the server demands GSSAPI or SSPI, which pgark does not speak".into())),
+                    7..=9 => {
+                        return Err(PgError::Auth(
+                            "the server demands GSSAPI or SSPI, which pgark does not speak".into(),
+                        ));
+                    }
                     10 => {
                         used = allowed(info, "scram-sha-256")?;
                         bound = scram(wire, info, host, &data)?;
                     }
                     other => {
-                        return Err(PgError::Auth(format!("the server demands method {other}, which pgark does not speak")));
+                        return Err(PgError::Auth(format!(
+                            "the server demands method {other}, which pgark does not speak"
+                        )));
                     }
                 }
             }
-            (tag, _) => return Err(PgError::Protocol(format!("message {:?} during authentication", char::from(tag)))),
+            (tag, _) => {
+                return Err(PgError::Protocol(format!("message {:?} during authentication", char::from(tag))));
+            }
         }
     }
 }
 
 fn finished(info: &ConnInfo, used: &str, bound: bool) -> Result<(), PgError> {
     if info.get("channel_binding") == "require" && !bound {
-        return Err(PgError::Auth("channel binding required, but server authenticated client without channel binding".into()));
+        return Err(PgError::Auth(
+            "channel binding required, but server authenticated client without channel binding".into(),
+        ));
     }
     allowed(info, if used == "none" { "none" } else { "any of the above" }).map(|_| ())
 }
@@ -72,12 +84,16 @@ fn allowed(info: &ConnInfo, method: &'static str) -> Result<&'static str, PgErro
     if is_allowed {
         return Ok(method);
     }
-    Err(PgError::Auth(format!("auth method \"{list}\" requirement failed: the server asked for \"{method}\"")))
+    Err(PgError::Auth(format!(
+        "auth method \"{list}\" requirement failed: the server asked for \"{method}\""
+    )))
 }
 
 fn password(info: &ConnInfo, host: &Host) -> Result<String, PgError> {
     info.password_for(host).ok_or_else(|| {
-        PgError::Auth("the server asks for a password, and none is given (PGPASSWORD, .pgpass, service file)".into())
+        PgError::Auth(
+            "the server asks for a password, and none is given (PGPASSWORD, .pgpass, service file)".into(),
+        )
     })
 }
 
@@ -90,14 +106,18 @@ fn scram(wire: &mut Wire<Stream>, info: &ConnInfo, host: &Host, mechanisms: &[u8
         _ => None,
     };
     let (mechanism, binding, bound) = match end_point {
-        Some(hash) if has(SCRAM_SHA_256_PLUS) => (SCRAM_SHA_256_PLUS, ChannelBinding::tls_server_end_point(hash), true),
+        Some(hash) if has(SCRAM_SHA_256_PLUS) => {
+            (SCRAM_SHA_256_PLUS, ChannelBinding::tls_server_end_point(hash), true)
+        }
         // The server does not offer it: saying that we could lets it notice a man in the middle.
         Some(_) if has(SCRAM_SHA_256) => (SCRAM_SHA_256, ChannelBinding::unrequested(), false),
         None if has(SCRAM_SHA_256) => (SCRAM_SHA_256, ChannelBinding::unsupported(), false),
         _ => return Err(PgError::Auth("the server offers no SASL method that pgark speaks".into())),
     };
     if info.get("channel_binding") == "require" && !bound {
-        return Err(PgError::Auth("channel binding is required, but the server or the connection does not support it".into()));
+        return Err(PgError::Auth(
+            "channel binding is required, but the server or the connection does not support it".into(),
+        ));
     }
     let password = password(info, host)?;
     let mut exchange = ScramSha256::new(password.as_bytes(), binding);
@@ -109,7 +129,9 @@ fn scram(wire: &mut Wire<Stream>, info: &ConnInfo, host: &Host, mechanisms: &[u8
     let second = exchange.message().to_vec();
     answer(wire, &second)?;
     let last = sasl(wire, 12)?;
-    exchange.finish(&last).map_err(|_| PgError::Auth("the server does not know the password: it may be an impostor".into()))?;
+    exchange
+        .finish(&last)
+        .map_err(|_| PgError::Auth("the server does not know the password: it may be an impostor".into()))?;
     Ok(bound)
 }
 
@@ -134,7 +156,8 @@ fn answer(wire: &mut Wire<Stream>, body: &[u8]) -> Result<(), PgError> {
 }
 
 fn split(body: &[u8]) -> Result<(u32, &[u8]), PgError> {
-    let kind = body.get(..4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes).ok_or_else(garbled)?;
+    let kind =
+        body.get(..4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes).ok_or_else(garbled)?;
     Ok((kind, body.get(4..).unwrap_or_default()))
 }
 

@@ -65,7 +65,11 @@ impl Canceller {
 }
 
 /// Asks for TLS; `None` if the server does not have it.
-pub(crate) fn request_tls(mut stream: Stream, info: &ConnInfo, host: &Host) -> Result<Option<Stream>, PgError> {
+pub(crate) fn request_tls(
+    mut stream: Stream,
+    info: &ConnInfo,
+    host: &Host,
+) -> Result<Option<Stream>, PgError> {
     let closed = |error| PgError::Closed(Some(error));
     if info.get("sslnegotiation") != "direct" {
         let mut request = 8u32.to_be_bytes().to_vec();

@@ -91,7 +91,8 @@ impl Connection {
     /// Runs one statement with parameters (`$1`, …) by the extended protocol; values go and come as text.
     pub fn query(&mut self, sql: &str, parameters: &[Option<&str>]) -> Result<Vec<Row>, PgError> {
         self.check_usable()?;
-        let count = u16::try_from(parameters.len()).map_err(|_| PgError::Protocol("too many parameters".into()))?;
+        let count =
+            u16::try_from(parameters.len()).map_err(|_| PgError::Protocol("too many parameters".into()))?;
         self.wire.put(Some(b'P'), &[b"\0", sql_text(sql.as_bytes())?, b"\0\0\0"].concat())?;
         let mut bind = vec![0, 0, 0, 0];
         bind.extend_from_slice(&count.to_be_bytes());
@@ -99,7 +100,8 @@ impl Connection {
             match value {
                 None => bind.extend_from_slice(&(-1i32).to_be_bytes()),
                 Some(text) => {
-                    let length = i32::try_from(text.len()).map_err(|_| PgError::Protocol("a parameter is too large".into()))?;
+                    let length = i32::try_from(text.len())
+                        .map_err(|_| PgError::Protocol("a parameter is too large".into()))?;
                     bind.extend_from_slice(&length.to_be_bytes());
                     bind.extend_from_slice(text.as_bytes());
                 }
@@ -226,7 +228,9 @@ impl Connection {
                 }
                 // Parse, bind, no data, empty query, suspended portal.
                 b'1' | b'2' | b'n' | b'I' | b's' => {}
-                b'E' => failure = failure.or_else(|| Some(PgError::Db(Box::new(DbError::parse(message.body))))),
+                b'E' => {
+                    failure = failure.or_else(|| Some(PgError::Db(Box::new(DbError::parse(message.body)))))
+                }
                 b'Z' => return failure.map_or(Ok(results), Err),
                 b'G' | b'H' | b'W' => {
                     self.broken = true;

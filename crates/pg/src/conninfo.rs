@@ -134,7 +134,8 @@ impl ConnInfo {
     }
 
     fn fill_from_service(&mut self, environment: &Environment) -> Result<(), ConnInfoError> {
-        let name = self.parameters.get("service").cloned().or_else(|| environment.vars.get("PGSERVICE").cloned());
+        let name =
+            self.parameters.get("service").cloned().or_else(|| environment.vars.get("PGSERVICE").cloned());
         let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(()) };
         let explicit = self.parameters.get("servicefile").map(PathBuf::from);
         for (keyword, value) in service::read(&name, explicit, environment)? {
@@ -176,15 +177,22 @@ impl ConnInfo {
                 return Err(ConnInfoError::Value { keyword, value: value.to_string() });
             }
         }
-        for keyword in
-            ["connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"]
-        {
+        for keyword in [
+            "connect_timeout",
+            "keepalives",
+            "keepalives_idle",
+            "keepalives_interval",
+            "keepalives_count",
+            "tcp_user_timeout",
+        ] {
             let value = self.get(keyword).trim();
             if !value.is_empty() && value.parse::<i32>().is_err() {
                 return Err(ConnInfoError::Value { keyword, value: value.to_string() });
             }
         }
-        if self.get("sslnegotiation") == "direct" && matches!(self.get("sslmode"), "disable" | "allow" | "prefer") {
+        if self.get("sslnegotiation") == "direct"
+            && matches!(self.get("sslmode"), "disable" | "allow" | "prefer")
+        {
             return Err(ConnInfoError::Syntax(format!(
                 "weak sslmode \"{}\" may not be used with sslnegotiation=direct (use \"require\", \"verify-ca\", or \
                  \"verify-full\")",
@@ -233,7 +241,9 @@ impl ConnInfo {
 
     /// The places to try, in order.
     pub(crate) fn hosts(&self) -> Result<Vec<Host>, ConnInfoError> {
-        let list = |keyword| -> Vec<String> { self.get(keyword).split(',').map(|part| part.trim().to_string()).collect() };
+        let list = |keyword| -> Vec<String> {
+            self.get(keyword).split(',').map(|part| part.trim().to_string()).collect()
+        };
         let (names, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
         let has_addresses = !self.get("hostaddr").is_empty();
         let count = if has_addresses { addresses.len() } else { names.len() };
@@ -244,19 +254,23 @@ impl ConnInfo {
             )));
         }
         if ports.len() > 1 && ports.len() != count {
-            return Err(ConnInfoError::Syntax(format!("could not match {} port numbers to {count} hosts", ports.len())));
+            return Err(ConnInfoError::Syntax(format!(
+                "could not match {} port numbers to {count} hosts",
+                ports.len()
+            )));
         }
         (0..count)
             .map(|at| {
                 let port = ports.get(if ports.len() == 1 { 0 } else { at }).map_or("", String::as_str);
-                let port = match port {
-                    "" => 5432,
-                    text => text.parse().ok().filter(|port| *port > 0).ok_or_else(|| ConnInfoError::Value {
-                        keyword: "port",
-                        value: text.to_string(),
-                    })?,
-                };
-                let address = addresses.get(at).filter(|_| has_addresses).filter(|text| !text.is_empty()).cloned();
+                let port =
+                    match port {
+                        "" => 5432,
+                        text => text.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
+                            ConnInfoError::Value { keyword: "port", value: text.to_string() }
+                        })?,
+                    };
+                let address =
+                    addresses.get(at).filter(|_| has_addresses).filter(|text| !text.is_empty()).cloned();
                 let name = match names.get(at).map(String::as_str) {
                     None | Some("") if address.is_some() => String::new(),
                     None | Some("") => default_socket_directory(),
@@ -338,7 +352,9 @@ fn parse_string(text: &str) -> Result<Vec<(String, String)>, ConnInfoError> {
         let end = rest.find(|c: char| c == '=' || c.is_whitespace()).unwrap_or(rest.len());
         let (keyword, after) = rest.split_at(end);
         let Some(after) = after.trim_start().strip_prefix('=') else {
-            return Err(ConnInfoError::Syntax(format!("missing \"=\" after \"{keyword}\" in connection info string")));
+            return Err(ConnInfoError::Syntax(format!(
+                "missing \"=\" after \"{keyword}\" in connection info string"
+            )));
         };
         let (value, after) = parse_value(after.trim_start())?;
         pairs.push((keyword.to_string(), value));
@@ -370,7 +386,12 @@ mod tests {
     use super::*;
 
     fn environment() -> Environment {
-        let vars = [("PGHOST", "from.env"), ("PGPORT", "7777"), ("PGOPTIONS", "-c x=y"), ("PGCLIENTENCODING", "LATIN1")];
+        let vars = [
+            ("PGHOST", "from.env"),
+            ("PGPORT", "7777"),
+            ("PGOPTIONS", "-c x=y"),
+            ("PGCLIENTENCODING", "LATIN1"),
+        ];
         Environment {
             vars: vars.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
             home: None,
@@ -380,14 +401,20 @@ mod tests {
 
     #[test]
     fn precedence_and_defaults() {
-        let info = ConnInfo::resolve("host=a,b port=1,2 dbname='my db' password='it\\'s'", &environment()).unwrap();
+        let info =
+            ConnInfo::resolve("host=a,b port=1,2 dbname='my db' password='it\\'s'", &environment()).unwrap();
         assert_eq!((info.dbname(), info.user(), info.get("password")), ("my db", "me", "it's"));
         let hosts = info.hosts().unwrap();
         assert_eq!((hosts[1].name.as_str(), hosts[1].port), ("b", 2));
         assert_eq!(info.get("options"), "");
         let info = ConnInfo::resolve("shop", &environment()).unwrap();
-        assert_eq!((info.dbname(), info.get("host"), info.hosts().unwrap()[0].port), ("shop", "from.env", 7777));
-        assert!(!format!("{:?}", ConnInfo::resolve("password=secret x=1", &environment())).contains("secret"));
+        assert_eq!(
+            (info.dbname(), info.get("host"), info.hosts().unwrap()[0].port),
+            ("shop", "from.env", 7777)
+        );
+        assert!(
+            !format!("{:?}", ConnInfo::resolve("password=secret x=1", &environment())).contains("secret")
+        );
     }
 
     #[test]

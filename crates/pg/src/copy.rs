@@ -75,7 +75,9 @@ impl Connection {
                     let body = message.body.to_vec();
                     if !self.is_aside(tag, &body) {
                         self.broken = true;
-                        return Err(PgError::Protocol(format!("message {:?} in a COPY", char::from(tag))).into());
+                        return Err(
+                            PgError::Protocol(format!("message {:?} in a COPY", char::from(tag))).into()
+                        );
                     }
                     Ok(())
                 }
@@ -108,7 +110,13 @@ impl Connection {
         loop {
             let message = self.wire.message().inspect_err(|_| self.broken = true)?;
             match message.tag {
-                b'G' => return Ok(CopyIn { connection: self, frame: Vec::with_capacity(FRAME_BYTES), ended: false }),
+                b'G' => {
+                    return Ok(CopyIn {
+                        connection: self,
+                        frame: Vec::with_capacity(FRAME_BYTES),
+                        ended: false,
+                    });
+                }
                 b'E' => {
                     let error = DbError::parse(message.body);
                     // After a FATAL error nothing follows; the connection is then marked as broken.
@@ -121,7 +129,10 @@ impl Connection {
                     let body = message.body.to_vec();
                     if !self.is_aside(tag, &body) {
                         self.broken = true;
-                        return Err(PgError::Protocol(format!("message {:?} before a COPY", char::from(tag))));
+                        return Err(PgError::Protocol(format!(
+                            "message {:?} before a COPY",
+                            char::from(tag)
+                        )));
                     }
                 }
             }
@@ -245,7 +256,9 @@ impl CopyIn<'_> {
             };
             match message.tag {
                 b'C' => rows = rows_of(message.body),
-                b'E' => failure = failure.or_else(|| Some(PgError::Db(Box::new(DbError::parse(message.body))))),
+                b'E' => {
+                    failure = failure.or_else(|| Some(PgError::Db(Box::new(DbError::parse(message.body)))))
+                }
                 b'Z' => return failure.map_or(Ok(rows), Err),
                 tag => {
                     let body = message.body.to_vec();

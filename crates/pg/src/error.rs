@@ -49,7 +49,8 @@ impl DbError {
 
     fn more(&self) -> String {
         let detail = self.detail.as_ref().map(|text| format!(" ({text})")).unwrap_or_default();
-        let context = self.context.as_ref().map(|text| format!(" [{}]", first_line(text))).unwrap_or_default();
+        let context =
+            self.context.as_ref().map(|text| format!(" [{}]", first_line(text))).unwrap_or_default();
         format!("{detail}{context}")
     }
 }
@@ -122,8 +123,12 @@ impl PgError {
             (_, Some("28000")) => "check pg_hba.conf of the server, the user and sslmode",
             (_, Some("3D000")) => "check the database's name",
             (_, Some("53300")) => "the server has no free connection; use fewer --jobs",
-            (_, Some("55P03")) => "another session holds a lock; wait for it, or give a longer --lock-wait-timeout",
-            (_, Some("53200")) => "the server ran out of memory or lock slots; raise max_locks_per_transaction",
+            (_, Some("55P03")) => {
+                "another session holds a lock; wait for it, or give a longer --lock-wait-timeout"
+            }
+            (_, Some("53200")) => {
+                "the server ran out of memory or lock slots; raise max_locks_per_transaction"
+            }
             (PgError::Connect { .. }, None) => "check host, port and sslmode, and that the server runs",
             (PgError::Closed(_), _) => "look into the server's log; nothing was committed",
             _ => return None,

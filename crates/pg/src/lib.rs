@@ -6,8 +6,8 @@
 
 mod auth;
 mod cancel;
-mod conninfo;
 mod connection;
+mod conninfo;
 mod copy;
 mod error;
 mod keywords;
@@ -21,8 +21,8 @@ mod uri;
 mod wire;
 
 pub use cancel::Canceller;
-pub use conninfo::{ConnInfo, ConnInfoError, Environment};
 pub use connection::{Connection, QueryResult};
+pub use conninfo::{ConnInfo, ConnInfoError, Environment};
 pub use copy::{CopyEvent, CopyIn};
 pub use error::{DbError, PgError};
 pub use row::Row;

@@ -32,7 +32,9 @@ pub(crate) fn connect(info: &ConnInfo) -> Result<Connection, PgError> {
                 match open_wanted(info, host, &address, wanted) {
                     Ok(connection) => return Ok(connection),
                     // A wrong password or database is the same everywhere: libpq stops there too.
-                    Err(error) if is_final(&error) => return Err(failures.with(host, error).into_error(info)),
+                    Err(error) if is_final(&error) => {
+                        return Err(failures.with(host, error).into_error(info));
+                    }
                     Err(error) => failures = failures.with(host, error),
                 }
             }
@@ -52,7 +54,8 @@ impl Failures {
         let place = if host.is_socket() {
             format!("socket {}/.s.PGSQL.{}", host.name, host.port)
         } else {
-            let name = if host.name.is_empty() { host.address.as_deref().unwrap_or_default() } else { &host.name };
+            let name =
+                if host.name.is_empty() { host.address.as_deref().unwrap_or_default() } else { &host.name };
             format!("{name} port {}", host.port)
         };
         let why = match &error {
@@ -95,7 +98,9 @@ fn addresses(host: &Host, failures: &mut Failures) -> Vec<Address> {
     match (name, host.port).to_socket_addrs() {
         Ok(found) => found.map(Address::Tcp).collect(),
         Err(source) => {
-            failures.lines.push(format!("{name} port {}: could not translate host name: {source}", host.port));
+            failures
+                .lines
+                .push(format!("{name} port {}: could not translate host name: {source}", host.port));
             Vec::new()
         }
     }
@@ -148,7 +153,12 @@ fn is_worth_the_other_way(error: &PgError) -> bool {
     }
 }
 
-fn open_session(info: &ConnInfo, host: &Host, address: &Address, with_tls: bool) -> Result<Connection, PgError> {
+fn open_session(
+    info: &ConnInfo,
+    host: &Host,
+    address: &Address,
+    with_tls: bool,
+) -> Result<Connection, PgError> {
     let closed = |error| PgError::Closed(Some(error));
     let mut stream = Stream::open(address, info).map_err(closed)?;
     stream.set_read_timeout(timeout(info)).map_err(closed)?;

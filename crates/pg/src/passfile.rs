@@ -27,7 +27,10 @@ fn search(text: &str, wanted: [&str; 4]) -> Option<String> {
     text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
         let mut fields = fields(line);
         let password = (fields.len() >= 5).then(|| fields.swap_remove(4))?;
-        let matches = fields.iter().zip(wanted).all(|((field, bare), wanted)| (*bare && field == "*") || field == wanted);
+        let matches = fields
+            .iter()
+            .zip(wanted)
+            .all(|((field, bare), wanted)| (*bare && field == "*") || field == wanted);
         (matches && !password.0.is_empty()).then_some(password.0)
     })
 }

@@ -24,25 +24,35 @@ impl Row {
         match self.0.get(column) {
             None => Err(PgError::Value { column, what: "the row has no such column" }),
             Some(None) => Ok(None),
-            Some(Some(bytes)) => {
-                std::str::from_utf8(bytes).map(Some).map_err(|_| PgError::Value { column, what: "it is not UTF-8" })
-            }
+            Some(Some(bytes)) => std::str::from_utf8(bytes)
+                .map(Some)
+                .map_err(|_| PgError::Value { column, what: "it is not UTF-8" }),
         }
     }
 
     /// A column's value.
     pub fn parse<T: FromStr>(&self, column: usize) -> Result<T, PgError> {
-        self.str(column)?.parse().map_err(|_| PgError::Value { column, what: "it has another form than expected" })
+        self.str(column)?
+            .parse()
+            .map_err(|_| PgError::Value { column, what: "it has another form than expected" })
     }
 
     /// Of a DataRow message.
     pub(crate) fn of_message(body: &[u8]) -> Result<Row, PgError> {
         let short = || PgError::Protocol("a row is shorter than it says".into());
-        let count = body.get(..2).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes).ok_or_else(short)?;
+        let count = body
+            .get(..2)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(u16::from_be_bytes)
+            .ok_or_else(short)?;
         let mut rest = body.get(2..).unwrap_or_default();
         let mut values = Vec::with_capacity(usize::from(count));
         for _ in 0..count {
-            let length = rest.get(..4).and_then(|bytes| bytes.try_into().ok()).map(i32::from_be_bytes).ok_or_else(short)?;
+            let length = rest
+                .get(..4)
+                .and_then(|bytes| bytes.try_into().ok())
+                .map(i32::from_be_bytes)
+                .ok_or_else(short)?;
             rest = rest.get(4..).unwrap_or_default();
             match usize::try_from(length) {
                 Err(_) => values.push(None),

@@ -24,7 +24,10 @@ pub(crate) fn read(
             Ok(text) => text,
             Err(_) if !must_exist => continue,
             Err(source) => {
-                return Err(ConnInfoError::Service(format!("service file \"{}\" not found: {source}", file.display())));
+                return Err(ConnInfoError::Service(format!(
+                    "service file \"{}\" not found: {source}",
+                    file.display()
+                )));
             }
         };
         if let Some(pairs) = section(&text, name, &file.display().to_string())? {
@@ -54,7 +57,9 @@ fn section(text: &str, name: &str, file: &str) -> Result<Option<Vec<(String, Str
                 }
                 Some((keyword, value)) => pairs.push((keyword.trim().to_string(), value.trim().to_string())),
                 None => {
-                    return Err(ConnInfoError::Service(format!("syntax error in service file \"{file}\", line {number}")));
+                    return Err(ConnInfoError::Service(format!(
+                        "syntax error in service file \"{file}\", line {number}"
+                    )));
                 }
             }
         }

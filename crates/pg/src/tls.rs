@@ -22,7 +22,11 @@ enum Verify {
 }
 
 /// Turns a TCP stream into a TLS one.
-pub(crate) fn start(socket: TcpStream, info: &ConnInfo, host: &Host) -> Result<SslStream<TcpStream>, PgError> {
+pub(crate) fn start(
+    socket: TcpStream,
+    info: &ConnInfo,
+    host: &Host,
+) -> Result<SslStream<TcpStream>, PgError> {
     let (context, verify) = context(info)?;
     let mut ssl = Ssl::new(&context).map_err(|error| failed("make a session", &error))?;
     let name = if host.name.is_empty() { host.address.as_deref().unwrap_or_default() } else { &host.name };
@@ -51,22 +55,29 @@ pub(crate) fn start(socket: TcpStream, info: &ConnInfo, host: &Host) -> Result<S
             _ => None,
         };
         match verified.filter(|result| *result != openssl::x509::X509VerifyResult::OK) {
-            Some(result) => PgError::Tls(format!("the server's certificate for \"{name}\": {}", result.error_string())),
+            Some(result) => {
+                PgError::Tls(format!("the server's certificate for \"{name}\": {}", result.error_string()))
+            }
             None => PgError::Tls(error.to_string()),
         }
     })
 }
 
 fn context(info: &ConnInfo) -> Result<(SslContext, Verify), PgError> {
-    let mut builder = SslContext::builder(SslMethod::tls_client()).map_err(|error| failed("make a context", &error))?;
+    let mut builder =
+        SslContext::builder(SslMethod::tls_client()).map_err(|error| failed("make a context", &error))?;
     for (keyword, default) in [("ssl_min_protocol_version", "TLSv1.2"), ("ssl_max_protocol_version", "")] {
         let text = match info.get(keyword) {
             "" => default,
             text => text,
         };
         let version = version(text)?;
-        if keyword.contains("min") { builder.set_min_proto_version(version) } else { builder.set_max_proto_version(version) }
-            .map_err(|error| failed("set the protocol version", &error))?;
+        if keyword.contains("min") {
+            builder.set_min_proto_version(version)
+        } else {
+            builder.set_max_proto_version(version)
+        }
+        .map_err(|error| failed("set the protocol version", &error))?;
     }
     let (roots, required) = match info.get("sslrootcert") {
         "" => (info.home_file("root.crt"), false),
@@ -86,11 +97,13 @@ fn context(info: &ConnInfo) -> Result<(SslContext, Verify), PgError> {
         builder.set_verify(SslVerifyMode::PEER);
         match &roots {
             Some(path) if path.as_os_str() == "system" => {
-                builder.set_default_verify_paths().map_err(|error| failed("load the system's root certificates", &error))?;
+                builder
+                    .set_default_verify_paths()
+                    .map_err(|error| failed("load the system's root certificates", &error))?;
             }
-            Some(path) => builder
-                .set_ca_file(path)
-                .map_err(|error| failed(&format!("read the root certificate file \"{}\"", path.display()), &error))?,
+            Some(path) => builder.set_ca_file(path).map_err(|error| {
+                failed(&format!("read the root certificate file \"{}\"", path.display()), &error)
+            })?,
             None => {
                 return Err(PgError::Tls(format!(
                     "sslmode {} needs a root certificate: give sslrootcert, or ~/.postgresql/root.crt",
@@ -116,13 +129,17 @@ fn revocation_lists(builder: &mut openssl::ssl::SslContextBuilder, info: &ConnIn
     let store = builder.cert_store_mut();
     if let Some(path) = &file {
         let text = path.to_str().ok_or_else(|| PgError::Tls("the path of sslcrl is not UTF-8".into()))?;
-        let lookup = store.add_lookup(X509Lookup::<FileLookup>::file()).map_err(|error| failed("look up lists", &error))?;
+        let lookup = store
+            .add_lookup(X509Lookup::<FileLookup>::file())
+            .map_err(|error| failed("look up lists", &error))?;
         lookup
             .load_crl_file(text, SslFiletype::PEM)
             .map_err(|error| failed(&format!("read the revocation list \"{text}\""), &error))?;
     }
     if let Some(folder) = folder {
-        let lookup = store.add_lookup(X509Lookup::<HashDir>::hash_dir()).map_err(|error| failed("look up lists", &error))?;
+        let lookup = store
+            .add_lookup(X509Lookup::<HashDir>::hash_dir())
+            .map_err(|error| failed("look up lists", &error))?;
         lookup
             .add_dir(folder, SslFiletype::PEM)
             .map_err(|error| failed(&format!("use the folder of revocation lists \"{folder}\""), &error))?;
@@ -137,14 +154,18 @@ fn client_certificate(builder: &mut openssl::ssl::SslContextBuilder, info: &Conn
         path => Some(PathBuf::from(path)),
     };
     let Some(certificate) = file("sslcert", "postgresql.crt") else { return Ok(()) };
-    builder
-        .set_certificate_chain_file(&certificate)
-        .map_err(|error| failed(&format!("read the certificate file \"{}\"", certificate.display()), &error))?;
+    builder.set_certificate_chain_file(&certificate).map_err(|error| {
+        failed(&format!("read the certificate file \"{}\"", certificate.display()), &error)
+    })?;
     let Some(key) = file("sslkey", "postgresql.key") else {
-        return Err(PgError::Tls(format!("certificate \"{}\" present, but not a private key file", certificate.display())));
+        return Err(PgError::Tls(format!(
+            "certificate \"{}\" present, but not a private key file",
+            certificate.display()
+        )));
     };
     let shown = key.display();
-    let text = std::fs::read(&key).map_err(|error| PgError::Tls(format!("read the private key file \"{shown}\": {error}")))?;
+    let text = std::fs::read(&key)
+        .map_err(|error| PgError::Tls(format!("read the private key file \"{shown}\": {error}")))?;
     let parsed = PKey::private_key_from_pem_passphrase(&text, info.get("sslpassword").as_bytes())
         .map_err(|error| failed(&format!("open the private key file \"{shown}\""), &error))?;
     builder
@@ -176,6 +197,10 @@ pub(crate) fn server_end_point(stream: &SslStream<TcpStream>) -> Option<Vec<u8>>
 }
 
 fn failed(doing: &str, error: &openssl::error::ErrorStack) -> PgError {
-    let why = error.errors().first().and_then(|error| error.reason()).map_or_else(|| error.to_string(), str::to_string);
+    let why = error
+        .errors()
+        .first()
+        .and_then(|error| error.reason())
+        .map_or_else(|| error.to_string(), str::to_string);
     PgError::Tls(format!("{doing}: {why}"))
 }

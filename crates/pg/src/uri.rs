@@ -27,7 +27,9 @@ pub(crate) fn parse(text: &str) -> Result<Vec<(String, String)>, ConnInfoError> 
     push(&mut pairs, "dbname", dbname)?;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let Some((keyword, value)) = pair.split_once('=') else {
-            return Err(ConnInfoError::Syntax(format!("missing key/value separator \"=\" in URI query parameter: \"{pair}\"")));
+            return Err(ConnInfoError::Syntax(format!(
+                "missing key/value separator \"=\" in URI query parameter: \"{pair}\""
+            )));
         };
         match (decode(keyword)?.as_str(), decode(value)?) {
             ("ssl", value) if value == "true" => pairs.push(("sslmode".into(), "require".into())),
@@ -47,12 +49,18 @@ fn parse_hosts(hosts: &str, pairs: &mut Vec<(String, String)>) -> Result<(), Con
         let (name, port) = match host.strip_prefix('[') {
             Some(v6) => {
                 let (name, rest) = v6.split_once(']').ok_or_else(|| {
-                    ConnInfoError::Syntax("end of string reached when looking for matching \"]\" in IPv6 host address".into())
+                    ConnInfoError::Syntax(
+                        "end of string reached when looking for matching \"]\" in IPv6 host address".into(),
+                    )
                 })?;
                 match rest.strip_prefix(':') {
                     Some(port) => (name, port),
                     None if rest.is_empty() => (name, ""),
-                    None => return Err(ConnInfoError::Syntax(format!("unexpected \"{rest}\" after an IPv6 address in URI"))),
+                    None => {
+                        return Err(ConnInfoError::Syntax(format!(
+                            "unexpected \"{rest}\" after an IPv6 address in URI"
+                        )));
+                    }
                 }
             }
             None => host.split_once(':').unwrap_or((host, "")),
@@ -88,7 +96,11 @@ fn decode(text: &str) -> Result<String, ConnInfoError> {
         }
         let digits = after.get(..2).and_then(|pair| std::str::from_utf8(pair).ok()).ok_or_else(bad)?;
         match u8::from_str_radix(digits, 16) {
-            Ok(0) => return Err(ConnInfoError::Syntax(format!("forbidden value %00 in percent-encoded value: \"{text}\""))),
+            Ok(0) => {
+                return Err(ConnInfoError::Syntax(format!(
+                    "forbidden value %00 in percent-encoded value: \"{text}\""
+                )));
+            }
             Ok(byte) if !digits.starts_with('+') => bytes.push(byte),
             _ => return Err(bad()),
         }
@@ -116,11 +128,27 @@ mod tests {
         assert_eq!(pairs("postgresql://"), expected(&[]));
         assert_eq!(
             pairs("postgres://me:p%40ss@a:1,[::1]:2/my%20db?sslmode=require"),
-            expected(&[("dbname", "my db"), ("host", "a,::1"), ("password", "p@ss"), ("port", "1,2"), ("sslmode", "require"), ("user", "me")])
+            expected(&[
+                ("dbname", "my db"),
+                ("host", "a,::1"),
+                ("password", "p@ss"),
+                ("port", "1,2"),
+                ("sslmode", "require"),
+                ("user", "me")
+            ])
         );
         assert_eq!(pairs("postgresql://%2Ftmp/d"), expected(&[("dbname", "d"), ("host", "/tmp")]));
-        assert_eq!(pairs("postgresql:///d?host=/tmp&port=7"), expected(&[("dbname", "d"), ("host", "/tmp"), ("port", "7")]));
-        for bad in ["postgresql://[::1", "postgresql://a?b", "postgresql://%zz", "postgresql://a%00b", "postgresql://[::1]x"] {
+        assert_eq!(
+            pairs("postgresql:///d?host=/tmp&port=7"),
+            expected(&[("dbname", "d"), ("host", "/tmp"), ("port", "7")])
+        );
+        for bad in [
+            "postgresql://[::1",
+            "postgresql://a?b",
+            "postgresql://%zz",
+            "postgresql://a%00b",
+            "postgresql://[::1]x",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -49,7 +49,7 @@ impl<S: Read + Write> Wire<S> {
             _ => return Err(PgError::Closed(None)),
         };
         let total = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(1);
-        if total < HEAD || total > LARGEST {
+        if !(HEAD..=LARGEST).contains(&total) {
             return Err(PgError::Protocol(format!("a message of {length} bytes")));
         }
         self.need(total)?;
@@ -89,7 +89,9 @@ impl<S: Read + Write> Wire<S> {
         let length = u32::try_from(body.len() + 4)
             .ok()
             .filter(|length| usize::try_from(*length).is_ok_and(|length| length < LARGEST))
-            .ok_or_else(|| PgError::Protocol(format!("a message of {} bytes is too large to send", body.len())))?;
+            .ok_or_else(|| {
+                PgError::Protocol(format!("a message of {} bytes is too large to send", body.len()))
+            })?;
         self.output.extend(tag);
         self.output.extend_from_slice(&length.to_be_bytes());
         self.output.extend_from_slice(body);
@@ -131,7 +133,8 @@ mod tests {
 
     #[test]
     fn messages_come_whole_however_they_arrive() {
-        let bodies: Vec<Vec<u8>> = [0usize, 1, 4, 70_000, 300_000, 3, 1_000_000, 0, 9].iter().map(|n| vec![b'x'; *n]).collect();
+        let bodies: Vec<Vec<u8>> =
+            [0usize, 1, 4, 70_000, 300_000, 3, 1_000_000, 0, 9].iter().map(|n| vec![b'x'; *n]).collect();
         let mut bytes = Vec::new();
         for body in &bodies {
             bytes.push(b'd');
@@ -150,7 +153,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for bytes in [vec![b'd', 0, 0, 0, 3], vec![b'd', 255, 255, 255, 255], vec![b'H', b'T', b'T', b'P', b'/']] {
+        for bytes in
+            [vec![b'd', 0, 0, 0, 3], vec![b'd', 255, 255, 255, 255], vec![b'H', b'T', b'T', b'P', b'/']]
+        {
             let mut wire = Wire::new(Pieces(bytes, 0, 100));
             assert!(matches!(wire.message(), Err(PgError::Protocol(_))));
         }

@@ -1,7 +1,12 @@
 //! The contract of [`Store`] as tests: each storage calls [`all`] with an empty instance of itself.
 //!
 //! Everything here panics on a broken promise; it is called from tests only.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken contract fails the test by panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a broken contract fails the test by panic"
+)]
 
 use std::sync::Barrier;
 use std::thread;
@@ -22,7 +27,8 @@ pub fn all(store: &dyn Store) {
 }
 
 fn an_object_comes_back(store: &dyn Store) {
-    for (name, bytes) in [("a/empty", vec![]), ("a/small", b"x".to_vec()), ("a/b/large", vec![7u8; 3 << 20])] {
+    for (name, bytes) in [("a/empty", vec![]), ("a/small", b"x".to_vec()), ("a/b/large", vec![7u8; 3 << 20])]
+    {
         assert!(matches!(store.get(name), Err(StoreError::NotFound { .. })));
         assert_eq!(store.put_if_absent(name, &bytes).unwrap(), PutOutcome::Created);
         assert_eq!(store.get(name).unwrap(), bytes);
@@ -42,7 +48,10 @@ fn ranges_are_exact(store: &dyn Store) {
     assert_eq!(store.get_range("range", 0, 10).unwrap(), b"0123456789");
     assert_eq!(store.get_range("range", 10, 0).unwrap(), b"");
     for (offset, len) in [(0, 11), (9, 2), (11, 1), (u64::MAX, 1), (0, u64::MAX)] {
-        assert!(matches!(store.get_range("range", offset, len), Err(StoreError::TooShort { .. })), "{offset} {len}");
+        assert!(
+            matches!(store.get_range("range", offset, len), Err(StoreError::TooShort { .. })),
+            "{offset} {len}"
+        );
     }
     assert!(matches!(store.get_range("none", 0, 1), Err(StoreError::NotFound { .. })));
 }

@@ -43,7 +43,11 @@ impl DirStore {
         let shown = root.display().to_string();
         let meta = fs::metadata(&root).map_err(|source| StoreError::of(doing, &shown, source))?;
         if !meta.is_dir() {
-            return Err(StoreError::Io { operation: doing, object: shown, source: io::ErrorKind::NotADirectory.into() });
+            return Err(StoreError::Io {
+                operation: doing,
+                object: shown,
+                source: io::ErrorKind::NotADirectory.into(),
+            });
         }
         let store = DirStore { root, next: AtomicU64::new(0) };
         store.sweep();
@@ -76,10 +80,11 @@ impl DirStore {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos());
         let path = folder.join(format!("{}-{nanos}-{number}", std::process::id()));
-        let written = File::options().write(true).create_new(true).mode(0o600).open(&path).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        });
+        let written =
+            File::options().write(true).create_new(true).mode(0o600).open(&path).and_then(|mut file| {
+                file.write_all(bytes)?;
+                file.sync_all()
+            });
         match written {
             Ok(()) => Ok(path),
             Err(source) => {
@@ -122,7 +127,10 @@ impl Store for DirStore {
     fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<PutOutcome, StoreError> {
         let path = self.path(name)?;
         if !self.root.is_dir() {
-            return Err(StoreError::NotFound { operation: "write to the directory", object: self.location() });
+            return Err(StoreError::NotFound {
+                operation: "write to the directory",
+                object: self.location(),
+            });
         }
         if path.exists() {
             return Ok(PutOutcome::AlreadyExists);

@@ -102,7 +102,7 @@ impl<S: Store> Faulty<S> {
     }
 }
 
-fn flip_middle(bytes: &mut Vec<u8>) {
+fn flip_middle(bytes: &mut [u8]) {
     let middle = bytes.len() / 2;
     if let Some(byte) = bytes.get_mut(middle) {
         *byte ^= 1;
@@ -123,11 +123,16 @@ impl<S: Store> Store for Faulty<S> {
     }
 
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        self.around(Operation::Get, name, || self.inner.get(name), flip_middle)
+        self.around(Operation::Get, name, || self.inner.get(name), |bytes| flip_middle(bytes))
     }
 
     fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
-        self.around(Operation::Get, name, || self.inner.get_range(name, offset, len), flip_middle)
+        self.around(
+            Operation::Get,
+            name,
+            || self.inner.get_range(name, offset, len),
+            |bytes| flip_middle(bytes),
+        )
     }
 
     fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {

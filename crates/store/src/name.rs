@@ -22,7 +22,9 @@ pub(crate) fn check_prefix(prefix: &str) -> Result<(), StoreError> {
 fn is_component(part: &str) -> bool {
     !part.is_empty()
         && !part.starts_with('.')
-        && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'))
+        && part
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 #[cfg(test)]

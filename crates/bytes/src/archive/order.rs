@@ -126,6 +126,17 @@ pub struct Schedule {
     cyclic: Vec<usize>,
 }
 
+impl Item {
+    /// The place among those that are ready: largest first; privileges in the archive's order, because a role that
+    /// grants on may need what an earlier entry grants to it.
+    fn key(&self, index: usize) -> (Reverse<u64>, i32, usize) {
+        match self.pass {
+            Pass::Acl => (Reverse(0), i32::MIN, index),
+            Pass::Main | Pass::PostAcl => (Reverse(self.size), self.dump_id, index),
+        }
+    }
+}
+
 impl Schedule {
     /// A schedule for the selected entries. `size` gives, per dump id, how much work an entry is (bytes of
     /// a table's rows); post-data entries count at least as much as the data they wait for.
@@ -152,6 +163,7 @@ impl Schedule {
         for (index, entry) in entries.iter().enumerate() {
             repoint(index, entry, entries, &by_id, &data_of, &mut items);
         }
+        after_their_triggers(entries, &mut items);
         for index in 0..items.len() {
             let uses = items.get(index).map(|i| i.uses.clone()).unwrap_or_default();
             for id in uses {
@@ -292,7 +304,7 @@ impl Schedule {
         for (index, item) in self.items.iter_mut().enumerate() {
             if item.state == State::Pending && item.waits_for == 0 && item.pass <= current {
                 item.state = State::Ready;
-                self.ready.insert((Reverse(item.size), item.dump_id, index));
+                self.ready.insert(item.key(index));
             }
         }
     }
@@ -304,7 +316,8 @@ impl Schedule {
     /// The entry locks what a running one uses, or the other way round.
     fn conflicts(&self, index: usize) -> bool {
         self.items.get(index).is_some_and(|item| {
-            item.locks.iter().any(|id| self.used.contains_key(id))
+            (item.pass == Pass::Acl && self.running > 0)
+                || item.locks.iter().any(|id| self.used.contains_key(id))
                 || item.uses.iter().any(|id| self.locked.contains_key(id))
         })
     }
@@ -386,6 +399,20 @@ fn release(held: &mut HashMap<i32, usize>, ids: &[i32]) {
 }
 
 /// Fills in what an entry uses and locks, and its size.
+/// A trigger that a partition inherits and only sets another way (`ALTER TABLE … ENABLE|DISABLE TRIGGER`) names no
+/// dependency on the trigger that it inherits: it waits for every trigger that is created.
+fn after_their_triggers(entries: &[TocEntry], items: &mut [Item]) {
+    let is_setting =
+        |e: &TocEntry| e.kind() == "TRIGGER" && e.defn_bytes().trim_ascii_start().starts_with(b"ALTER TABLE");
+    let created: Vec<i32> =
+        entries.iter().filter(|e| e.kind() == "TRIGGER" && !is_setting(e)).map(|e| e.dump_id).collect();
+    for (entry, item) in entries.iter().zip(items) {
+        if is_setting(entry) {
+            item.uses.extend(created.iter().copied().filter(|id| !entry.dependencies.contains(id)));
+        }
+    }
+}
+
 fn repoint(
     index: usize,
     entry: &TocEntry,

@@ -26,7 +26,11 @@ pub fn run(common: &Common, args: Backup) -> Result<ExitCode, Failure> {
         let job = progress::watched_job(common)?;
         ops::run(&repository, &request, &job)?
     };
-    if args.json { output::json(&record)? } else { output::line(&record.id)? }
+    if args.json {
+        output::json(&record)?
+    } else {
+        output::line(&record.id)?
+    }
     summarise(&record);
     Ok(if record.status == "complete" { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }

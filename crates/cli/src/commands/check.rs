@@ -29,7 +29,8 @@ pub fn run(common: &Common, args: Check) -> Result<ExitCode, Failure> {
                 output::line(&format!("  needed by {}", problem.backups.join(", ")))?;
             }
         }
-        let verdict = if report.ok { "no problem".into() } else { format!("{} problems", report.problems.len()) };
+        let verdict =
+            if report.ok { "no problem".into() } else { format!("{} problems", report.problems.len()) };
         let (objects, read) = (output::count(report.objects), output::bytes(report.bytes));
         output::line(&format!("{verdict} at level {} ({objects} objects, {read} read)", report.level))?;
     }

@@ -25,7 +25,10 @@ pub fn run(_: &Common, args: Init) -> Result<ExitCode, Failure> {
     match repository::writer_key_file(&made.id.to_string()) {
         Some(path) => {
             repository::keep_writer_key(&path, &key)?;
-            tracing::info!("the writer key of this host is in {}: backups need no other secret", path.display());
+            tracing::info!(
+                "the writer key of this host is in {}: backups need no other secret",
+                path.display()
+            );
         }
         None => tracing::warn!("there is no configuration folder on this host: no writer key was left"),
     }

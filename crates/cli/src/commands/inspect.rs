@@ -80,7 +80,8 @@ pub fn show(_: &Common, args: Show) -> Result<ExitCode, Failure> {
             ]
         })
         .collect();
-    let columns = [("TABLE", Align::Left), ("ROWS", Align::Right), ("RAW", Align::Right), ("ADDED", Align::Right)];
+    let columns =
+        [("TABLE", Align::Left), ("ROWS", Align::Right), ("RAW", Align::Right), ("ADDED", Align::Right)];
     output::table(&columns, &rows)?;
     Ok(ExitCode::SUCCESS)
 }

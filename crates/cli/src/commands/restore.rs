@@ -12,7 +12,10 @@ use crate::{output, progress, repository};
 /// Restores one backup.
 pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
     if args.dbname.trim().is_empty() {
-        return Err(Failure::usage("the target database is empty", "name it: --dbname NAME or a connection string"));
+        return Err(Failure::usage(
+            "the target database is empty",
+            "name it: --dbname NAME or a connection string",
+        ));
     }
     let request = ops::Request {
         conninfo: connection(&args.dbname, &args.server)?,

@@ -10,7 +10,12 @@ use super::support::{Desk, text, wait_until};
 fn cluster_with_rows(rows: u32) -> Cluster {
     let cluster = Cluster::start();
     cluster.create_database("d");
-    cluster.sql("d", &format!("CREATE TABLE t AS SELECT g AS a, repeat(md5(g::text), 8) AS b FROM generate_series(1, {rows}) g"));
+    cluster.sql(
+        "d",
+        &format!(
+            "CREATE TABLE t AS SELECT g AS a, repeat(md5(g::text), 8) AS b FROM generate_series(1, {rows}) g"
+        ),
+    );
     cluster
 }
 
@@ -23,8 +28,8 @@ fn wrong_password_host_database_and_sslmode() {
     for (info, words) in [
         (format!("{base} dbname=postgres password=wrong"), "password authentication failed"),
         (format!("{base} dbname=nowhere password=right"), "nowhere"),
-        (format!("host=127.0.0.1 port=1 user=postgres dbname=postgres"), "127.0.0.1"),
-        (format!("host=no-such-host.invalid user=postgres dbname=postgres"), "no-such-host.invalid"),
+        ("host=127.0.0.1 port=1 user=postgres dbname=postgres".to_string(), "127.0.0.1"),
+        ("host=no-such-host.invalid user=postgres dbname=postgres".to_string(), "no-such-host.invalid"),
         (format!("{base} dbname=postgres password=right sslmode=require"), "SSL"),
     ] {
         let said = desk.fails(1, &["backup", "--dbname", &info]);
@@ -43,7 +48,11 @@ fn the_server_goes_away_in_the_middle() {
     let before = desk.backup(&cluster, "d");
     cluster.sql("d", "UPDATE t SET b = repeat(md5((a + 1)::text), 8)");
     let child = desk.spawn(&["backup", "--dbname", &cluster.conninfo("d")]);
-    wait_until(&cluster, "d", "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'COPY%' AND state = 'active'");
+    wait_until(
+        &cluster,
+        "d",
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'COPY%' AND state = 'active'",
+    );
     cluster.crash();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
@@ -63,12 +72,22 @@ fn interrupted_in_backup_and_restore() {
     let copying = "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'COPY%' AND state = 'active'";
     for (args, signal) in [
         (vec!["backup".to_string(), "--dbname".into(), cluster.conninfo("d")], "INT"),
-        (vec!["restore".into(), id.clone(), "--dbname".into(), cluster.conninfo("back"), "--create".into()], "TERM"),
+        (
+            vec![
+                "restore".into(),
+                id.clone(),
+                "--dbname".into(),
+                cluster.conninfo("back"),
+                "--create".into(),
+            ],
+            "TERM",
+        ),
     ] {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let child = desk.spawn(&args);
         wait_until(&cluster, "postgres", copying);
-        let kill = std::process::Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).status();
+        let kill =
+            std::process::Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).status();
         assert!(kill.unwrap().success());
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
@@ -119,7 +138,10 @@ fn a_target_that_is_not_empty_stays_as_it_is() {
     // Objects of others survive a clean restore.
     cluster.sql("d", "DROP VIEW mine; CREATE TABLE other AS SELECT 5 AS a");
     desk.ok(&["restore", &id, "--dbname", &cluster.conninfo("d"), "--clean"]);
-    assert_eq!(cluster.psql_text("d", "SELECT (SELECT count(*) FROM t) + (SELECT a FROM other)").trim(), "15");
+    assert_eq!(
+        cluster.psql_text("d", "SELECT (SELECT count(*) FROM t) + (SELECT a FROM other)").trim(),
+        "15"
+    );
 }
 
 #[test]
@@ -171,17 +193,22 @@ fn a_wrong_passphrase_and_a_newer_format() {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pgark"));
     command.env_clear().env("HOME", desk.path("elsewhere"));
     let output = command
-        .args(["list", "--repo", &desk.repo().display().to_string(), "--passphrase-file", &file.display().to_string()])
+        .args([
+            "list",
+            "--repo",
+            &desk.repo().display().to_string(),
+            "--passphrase-file",
+            &file.display().to_string(),
+        ])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
 
     let header = desk.repo().join("pgark.json");
-    let newer = std::fs::read_to_string(&header).unwrap().replacen("\"format\":0", "\"format\":99", 1).replacen(
-        "\"format\": 0",
-        "\"format\": 99",
-        1,
-    );
+    let newer = std::fs::read_to_string(&header)
+        .unwrap()
+        .replacen("\"format\":0", "\"format\":99", 1)
+        .replacen("\"format\": 0", "\"format\": 99", 1);
     std::fs::remove_file(&header).unwrap();
     std::fs::write(&header, newer).unwrap();
     let said = desk.fails(1, &["list"]);
@@ -212,7 +239,8 @@ fn a_repository_that_may_not_be_written() {
     desk.backup(&cluster, "d");
     // As another user of the system: root may write everywhere.
     std::fs::set_permissions(desk.path("."), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let status = std::process::Command::new("chmod").args(["-R", "a+rX,a-w"]).arg(desk.repo()).status().unwrap();
+    let status =
+        std::process::Command::new("chmod").args(["-R", "a+rX,a-w"]).arg(desk.repo()).status().unwrap();
     assert!(status.success());
     let mut command = std::process::Command::new("setpriv");
     command

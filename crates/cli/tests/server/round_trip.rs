@@ -74,7 +74,9 @@ fn two_backups_of_a_changing_shop_both_come_back() {
     // Everything that was put is counted: what lies in the storage is the sum, beside header and key slots.
     let stored: u64 = super::support::files(&desk.repo())
         .iter()
-        .filter(|path| !path.to_string_lossy().contains("/keys") && !path.to_string_lossy().contains("pgark.json"))
+        .filter(|path| {
+            !path.to_string_lossy().contains("/keys") && !path.to_string_lossy().contains("pgark.json")
+        })
         .map(|path| path.metadata().unwrap().len())
         .sum();
     let counted: u64 = [&first, &second, &third].into_iter().map(added).sum();
@@ -90,9 +92,19 @@ fn a_record_of_a_backup_keeps_the_contract() {
     let desk = Desk::plain();
     assert_eq!(desk.ok(&["list", "--json"]).trim(), "[]");
     let backup = desk.json(&["backup", "--dbname", &cluster.conninfo("d"), "--cluster", "main", "--json"]);
-    let keys: std::collections::BTreeSet<&str> = backup.as_object().unwrap().keys().map(String::as_str).collect();
+    let keys: std::collections::BTreeSet<&str> =
+        backup.as_object().unwrap().keys().map(String::as_str).collect();
     let contract = [
-        "id", "time", "cluster", "kind", "status", "databases", "bytes_raw", "bytes_added", "seconds", "warnings",
+        "id",
+        "time",
+        "cluster",
+        "kind",
+        "status",
+        "databases",
+        "bytes_raw",
+        "bytes_added",
+        "seconds",
+        "warnings",
     ];
     assert!(contract.iter().all(|key| keys.contains(key)), "{keys:?}");
     assert_eq!(backup["cluster"], "main");
@@ -110,7 +122,8 @@ fn a_record_of_a_backup_keeps_the_contract() {
     assert_eq!(copied.trim_end(), direct.trim_end());
     assert!(desk.ok(&["ls", id]).contains("/db/d/toc.dat"));
     assert!(desk.ok(&["cat", &format!("{id}:/globals.sql")]).contains("CREATE ROLE"));
-    let manifest: serde_json::Value = serde_json::from_str(&desk.ok(&["cat", &format!("{id}:/manifest.json")])).unwrap();
+    let manifest: serde_json::Value =
+        serde_json::from_str(&desk.ok(&["cat", &format!("{id}:/manifest.json")])).unwrap();
     assert_eq!(manifest["databases"][0]["rows"], 1000);
 }
 
@@ -139,8 +152,10 @@ fn a_backup_under_fire_is_one_moment() {
         writer.send(&script(number));
     }
     let mut ddl = Session::open(&cluster, "bank");
-    ddl.send("DO $$ BEGIN FOR i IN 1..300 LOOP EXECUTE 'CREATE TABLE IF NOT EXISTS side AS SELECT 1 AS a';
-              COMMIT; PERFORM pg_sleep(0.01); EXECUTE 'DROP TABLE IF EXISTS side'; COMMIT; END LOOP; END $$");
+    ddl.send(
+        "DO $$ BEGIN FOR i IN 1..300 LOOP EXECUTE 'CREATE TABLE IF NOT EXISTS side AS SELECT 1 AS a';
+              COMMIT; PERFORM pg_sleep(0.01); EXECUTE 'DROP TABLE IF EXISTS side'; COMMIT; END LOOP; END $$",
+    );
     let desk = Desk::plain();
     let ids: Vec<String> = (0..3).map(|_| desk.backup(&cluster, "bank")).collect();
     cluster.kill_backends_named("psql");
@@ -170,7 +185,11 @@ fn without_owners_and_privileges_into_a_server_without_the_roles() {
     let id = desk.backup(&source, "d");
     let said = desk.fails(1, &["restore", &id, "--dbname", &target.conninfo("d")]);
     assert!(said.contains("keeper") && said.contains("reader"), "{said}");
-    assert_eq!(target.psql_text("d", "SELECT to_regclass('t') IS NULL").trim(), "t", "the target was touched");
+    assert_eq!(
+        target.psql_text("d", "SELECT to_regclass('t') IS NULL").trim(),
+        "t",
+        "the target was touched"
+    );
     desk.ok(&["restore", &id, "--dbname", &target.conninfo("d"), "--no-owner", "--no-privileges"]);
     assert_eq!(target.psql_text("d", "SELECT a FROM t").trim(), "1");
 }
@@ -196,7 +215,9 @@ fn a_recipient_repository_opens_with_the_identity_and_backs_up_with_the_writer_k
     let said = desk.fails(1, &["cat", &path, "--repo", &repo]);
     assert!(said.contains("hint"), "{said}");
     assert_eq!(desk.ok(&["cat", &path, "--repo", &repo, "--identity", &identity]), "1\n");
-    let raw: Vec<u8> =
-        super::support::files(&desk.path("sealed")).iter().flat_map(|path| std::fs::read(path).unwrap()).collect();
+    let raw: Vec<u8> = super::support::files(&desk.path("sealed"))
+        .iter()
+        .flat_map(|path| std::fs::read(path).unwrap())
+        .collect();
     assert!(!text(&raw).contains("CREATE TABLE"), "definitions lie in the clear");
 }

@@ -169,7 +169,7 @@ fn a_table_copied_in_ranges_exports_as_one() {
     cluster.create_database("d");
     cluster.sql(
         "d",
-        "CREATE TABLE t (a int PRIMARY KEY, b text STORAGE PLAIN);
+        "CREATE TABLE t (a int PRIMARY KEY, b text); ALTER TABLE t ALTER b SET STORAGE PLAIN;
          INSERT INTO t SELECT g, repeat('p', 4000) FROM generate_series(1, 40000) g",
     );
     let desk = Desk::plain();
@@ -194,7 +194,8 @@ fn a_newer_major_round_trips() {
     let desk = Desk::plain();
     let before = Snapshot::take(&cluster, "zoo");
     let pg_dump = cluster.bin("pg_dump").display().to_string();
-    let id = desk.ok(&["backup", "--dbname", &cluster.conninfo("zoo"), "--pg-dump", &pg_dump]).trim().to_string();
+    let id =
+        desk.ok(&["backup", "--dbname", &cluster.conninfo("zoo"), "--pg-dump", &pg_dump]).trim().to_string();
     desk.ok(&["restore", &id, "--dbname", &cluster.conninfo("back"), "--create"]);
     assert_same(&before, &Snapshot::take(&cluster, "back"));
     let folder = desk.path("dump");

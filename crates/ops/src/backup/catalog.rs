@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use pgark_bytes::sql::quote_ident;
 use pgark_pg::Connection;
 
-use super::lead::Lead;
+use super::lead::{Lead, stale};
 use crate::OpsError;
 use crate::error::Doing;
 
@@ -87,6 +87,11 @@ impl Catalog {
         let mut tables = Vec::with_capacity(rows.len());
         for row in &rows {
             let oid: u32 = row.parse(0).doing(doing)?;
+            if row.get(7).is_none() {
+                // The privilege functions look at the present: the snapshot's table is gone.
+                let name = row.opt_str(2).doing(doing)?.unwrap_or_default();
+                return Err(stale(format!("{name} was dropped")));
+            }
             let heap: u64 = row.parse(5).doing(doing)?;
             let toast: u64 = row.parse(6).doing(doing)?;
             tables.push(Table {
@@ -198,7 +203,10 @@ impl Table {
 fn pairs(connection: &mut Connection, sql: &str, doing: &str) -> Result<BTreeMap<String, String>, OpsError> {
     let mut found = BTreeMap::new();
     for row in connection.query(sql, &[]).doing(doing)? {
-        found.insert(row.str(0).doing(doing)?.to_string(), row.opt_str(1).doing(doing)?.unwrap_or_default().to_string());
+        found.insert(
+            row.str(0).doing(doing)?.to_string(),
+            row.opt_str(1).doing(doing)?.unwrap_or_default().to_string(),
+        );
     }
     Ok(found)
 }

@@ -29,7 +29,9 @@ pub(crate) fn read(
     job.cancel.check().map_err(|_| OpsError::Cancelled)?;
     match dump(tool, &pinned, lead, &["--no-role-passwords"]) {
         Ok(text) => {
-            report.warnings.push("the role may not read pg_authid: /globals.sql holds no password hashes".into());
+            report
+                .warnings
+                .push("the role may not read pg_authid: /globals.sql holds no password hashes".into());
             Ok(text)
         }
         Err(_) => {

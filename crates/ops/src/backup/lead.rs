@@ -20,7 +20,9 @@ pub(crate) fn settings(server_version: i32) -> String {
          SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning;",
     );
     if server_version >= 170_000 {
-        sql.push_str(" SET transaction_timeout = 0; SET restrict_nonsystem_relation_kind = 'view,foreign-table';");
+        sql.push_str(
+            " SET transaction_timeout = 0; SET restrict_nonsystem_relation_kind = 'view,foreign-table';",
+        );
     }
     if server_version >= 140_000 {
         sql.push_str(" SET idle_session_timeout = 0;");
@@ -29,7 +31,11 @@ pub(crate) fn settings(server_version: i32) -> String {
 }
 
 /// Opens a connection whose rows are as `settings` says and whose text is in the database's own encoding.
-pub(crate) fn connect_reader(conninfo: &ConnInfo, encoding: &str, watch: &Watch) -> Result<Connection, OpsError> {
+pub(crate) fn connect_reader(
+    conninfo: &ConnInfo,
+    encoding: &str,
+    watch: &Watch,
+) -> Result<Connection, OpsError> {
     let mut connection = Connection::connect(conninfo).doing("connect to the server")?;
     watch.add(connection.canceller());
     let sql = settings(connection.server_version());
@@ -71,6 +77,9 @@ impl Lead {
         }
         connection.execute(&settings(server_version)).doing("prepare the lead connection")?;
         connection.execute("SET client_encoding = 'UTF8'").doing("prepare the lead connection")?;
+        // Reading a table's size already waits for whoever holds it alone.
+        let limit = format!("SET lock_timeout = {}", lock_wait.as_millis().max(1));
+        connection.execute(&limit).doing("limit the wait for locks")?;
         connection
             .execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             .doing("begin the backup's transaction")?;
@@ -134,7 +143,8 @@ impl Lead {
         self.connection.execute(&set).doing("limit the wait for locks")?;
         let tables: Vec<&Table> = catalog.lockable().collect();
         for batch in tables.chunks(500) {
-            let names: Vec<String> = batch.iter().map(|table| format!("ONLY {}", table.quoted_utf8())).collect();
+            let names: Vec<String> =
+                batch.iter().map(|table| format!("ONLY {}", table.quoted_utf8())).collect();
             let sql = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
             self.connection.execute(&sql).doing("lock the tables")?;
         }

@@ -37,7 +37,10 @@ use lead::Lead;
 pub(crate) use watch::Watch;
 
 /// How often a backup starts again because the schema changed before the locks were held.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 10;
+/// How long pg_dump may wait for a lock that the lead holds already: if it waits at all, DDL is queued between the two,
+/// and only a new snapshot gets past it.
+const BEHIND_THE_LEAD: Duration = Duration::from_secs(1);
 
 /// What to back up and how.
 pub struct Request {
@@ -86,9 +89,13 @@ fn back_up(
     };
     let (head, ()) = repository.write_backup(&options, &job.cancel, |writer| {
         let mut report = Report::new(&catalog, request);
-        let mut entries = vec![store(writer, paths::toc(&lead.database), Class::Data, &tapped.toc, &Note::Toc {
-            database: lead.database.clone(),
-        })?];
+        let mut entries = vec![store(
+            writer,
+            paths::toc(&lead.database),
+            Class::Data,
+            &tapped.toc,
+            &Note::Toc { database: lead.database.clone() },
+        )?];
         let copied = work::copy_all(writer, &mut lead, &catalog, &tapped, request, job, watch, &mut report)?;
         lead.finish();
         let globals = globals::read(&tapped.tool, &request.conninfo, &lead, job, &mut report)?;
@@ -111,7 +118,8 @@ fn freeze(request: &Request, job: &Job, watch: &Watch) -> Result<(Lead, Catalog,
         match freeze_once(&mut lead, request, job, watch) {
             Ok((catalog, tapped)) => return Ok((lead, catalog, tapped)),
             Err(error) if attempt < ATTEMPTS && lead::is_stale(&error) && !job.cancel.is_cancelled() => {
-                job.progress.info(&format!("the schema changed while it was read ({error}); taking a new snapshot"));
+                job.progress
+                    .info(&format!("the schema changed while it was read ({error}); taking a new snapshot"));
                 attempt += 1;
             }
             Err(error) => return Err(error),
@@ -137,7 +145,8 @@ fn freeze_once(
         lead.lock(&catalog)?;
         lead::refuse_stale(&catalog, &pinned, watch)?;
         job.progress.phase("read the definitions");
-        let tapped = tap::run(&tool, &pinned, lead, &catalog, request.lock_wait_timeout, watch)?;
+        let wait = request.lock_wait_timeout.min(BEHIND_THE_LEAD);
+        let tapped = tap::run(&tool, &pinned, lead, &catalog, wait, watch)?;
         Ok((catalog, tapped.end()))
     } else {
         // Two sets of locks do not fit: pg_dump, blocked on its pipe, keeps the only one (TRAPS 5).

@@ -125,7 +125,7 @@ struct Shared<'a> {
     queue: Mutex<VecDeque<Work>>,
     /// Per source and range.
     done: Mutex<Vec<Vec<Option<Copy>>>>,
-    objects: Mutex<Vec<Option<(Vec<StreamSummary>, u64)>>>,
+    objects: Mutex<ObjectParts>,
     lost: Mutex<Vec<(String, String)>>,
     /// Set by the first failure: the others stop at the next row.
     stop: AtomicBool,
@@ -168,6 +168,9 @@ pub(crate) fn copy_all(
     }
     collect(shared)
 }
+
+/// The large objects of each item: its streams and how many objects they hold.
+type ObjectParts = Vec<Option<(Vec<StreamSummary>, u64)>>;
 
 fn vacant(ranges: usize) -> Vec<Option<Copy>> {
     (0..ranges).map(|_| None).collect()
@@ -215,7 +218,9 @@ fn columns(toc: &TocEntry) -> Vec<u8> {
         match byte {
             b'"' => in_quotes = !in_quotes,
             b'(' if !in_quotes && start.is_none() => start = Some(at + 1),
-            b')' if !in_quotes => return start.map(|start| statement[start..at].to_vec()).unwrap_or_default(),
+            b')' if !in_quotes => {
+                return start.map(|start| statement[start..at].to_vec()).unwrap_or_default();
+            }
             _ => {}
         }
     }
@@ -225,7 +230,8 @@ fn columns(toc: &TocEntry) -> Vec<u8> {
 /// First pages of the ranges of a big heap. Tid range scans exist from PostgreSQL 14; a range holds about 64 MiB of heap
 /// and TOAST, in powers of two of pages, so that the ranges of a growing table stay where they are.
 fn ranges(table: &Table, server_version: i32) -> Vec<u64> {
-    if server_version < 140_000 || !table.is_heap || table.kind != 'r' || table.extension_condition.is_some() {
+    if server_version < 140_000 || !table.is_heap || table.kind != 'r' || table.extension_condition.is_some()
+    {
         return Vec::new();
     }
     let mut pages = PAGES_PER_RANGE;
@@ -245,7 +251,9 @@ fn queue(sources: &[Source], objects: &[u32]) -> VecDeque<Work> {
     for (at, source) in sources.iter().enumerate() {
         if !source.ranges.is_empty() {
             // Ranges weigh as their whole table: the table that bounds the run goes first.
-            big.extend((0..source.ranges.len()).map(|range| (source.bytes, Work::Range { source: at, range })));
+            big.extend(
+                (0..source.ranges.len()).map(|range| (source.bytes, Work::Range { source: at, range })),
+            );
         } else if source.bytes >= TINY_BYTES || source.condition.is_some() {
             big.push((source.bytes, Work::Whole { source: at }));
         } else {
@@ -264,7 +272,12 @@ fn queue(sources: &[Source], objects: &[u32]) -> VecDeque<Work> {
 }
 
 /// Starts the workers; the lead copies what they could not lock, until the last of them ended.
-fn run_workers(shared: &Shared<'_>, lead: &mut Lead, request: &Request, watch: &Watch) -> Result<(), OpsError> {
+fn run_workers(
+    shared: &Shared<'_>,
+    lead: &mut Lead,
+    request: &Request,
+    watch: &Watch,
+) -> Result<(), OpsError> {
     let pinned = request.conninfo.for_host_of(&lead.connection);
     let (contended, to_lead) = mpsc::channel::<Work>();
     let (snapshot, encoding) = (lead.snapshot.clone(), lead.encoding.clone());
@@ -332,7 +345,11 @@ fn work_off(
 }
 
 /// The lead holds the locks already, so its COPY waits for nobody. Where pg_dump holds them instead, the wait is bounded.
-fn copy_contended(shared: &Shared<'_>, lead: &mut Lead, to_lead: &mpsc::Receiver<Work>) -> Result<(), OpsError> {
+fn copy_contended(
+    shared: &Shared<'_>,
+    lead: &mut Lead,
+    to_lead: &mpsc::Receiver<Work>,
+) -> Result<(), OpsError> {
     let mut prepared = false;
     for work in to_lead {
         if shared.stop.load(Ordering::Acquire) {
@@ -364,7 +381,12 @@ fn lock_nowait(shared: &Shared<'_>, connection: &mut Connection, work: &Work) ->
 }
 
 /// Copies one item. A worker may retry: a failed batch is split so that the failing table is named; the lead may not.
-fn copy(shared: &Shared<'_>, connection: &mut Connection, work: Work, may_retry: bool) -> Result<(), OpsError> {
+fn copy(
+    shared: &Shared<'_>,
+    connection: &mut Connection,
+    work: Work,
+    may_retry: bool,
+) -> Result<(), OpsError> {
     let result = match &work {
         Work::Range { source, range } => copy_one(shared, connection, *source, *range),
         Work::Whole { source } => copy_one(shared, connection, *source, 0),
@@ -470,7 +492,13 @@ struct Parts<'w> {
 
 impl<'w> Parts<'w> {
     fn new(writer: &'w BackupWriter<'w>) -> Parts<'w> {
-        Parts { writer, open: writer.stream(Class::Data, Cut::Rows), rows_in_open: 0, rows: 0, finished: Vec::new() }
+        Parts {
+            writer,
+            open: writer.stream(Class::Data, Cut::Rows),
+            rows_in_open: 0,
+            rows: 0,
+            finished: Vec::new(),
+        }
     }
 
     /// `data` holds whole rows.
@@ -628,7 +656,10 @@ fn collect(shared: Shared<'_>) -> Result<Copied, OpsError> {
     }
     let lost = shared.lost.into_inner().unwrap_or_else(|poison| poison.into_inner());
     if tables.len() < shared.sources.len() && lost.is_empty() && !shared.keep_going {
-        return Err(OpsError::refused("a table was not copied", "this is a defect of pgark; please report it"));
+        return Err(OpsError::refused(
+            "a table was not copied",
+            "this is a defect of pgark; please report it",
+        ));
     }
     let mut large_objects = 0;
     let mut object_parts = Vec::new();

@@ -127,7 +127,8 @@ fn restore(
     prepare::make_ready(&contents, &selection, &options, request, job, watch)?;
 
     let sizes = sizes(&contents);
-    let plan = run::Plan { contents: &contents, reader: &reader, options, selection, sizes, request, job, watch };
+    let plan =
+        run::Plan { contents: &contents, reader: &reader, options, selection, sizes, request, job, watch };
     let mut outcome = plan.carry_out()?;
     if request.analyze {
         plan.analyze(&mut outcome)?;

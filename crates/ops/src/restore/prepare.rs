@@ -40,7 +40,11 @@ pub(super) fn refuse_impossible(
         Target::Clean => Ok(()),
         Target::Existing => {
             let objects = target::user_objects(&mut connection)?;
-            refuse_objects(&objects, request.conninfo.dbname(), "or add --clean to drop what the backup holds")
+            refuse_objects(
+                &objects,
+                request.conninfo.dbname(),
+                "or add --clean to drop what the backup holds",
+            )
         }
         Target::Create if exists(&mut connection, request.conninfo.dbname())? => {
             let mut inside = target::connect_to_look(&request.conninfo, watch)?;
@@ -89,9 +93,13 @@ fn create(contents: &Contents, request: &Request, job: &Job, watch: &Watch) -> R
         return Ok(());
     }
     job.progress.phase("create the database");
-    let entry = contents.archive.entries.iter().find(|entry| entry.kind() == "DATABASE").ok_or_else(|| {
-        OpsError::refused("the backup does not hold the database's properties", "create it, and restore without --create")
-    })?;
+    let entry =
+        contents.archive.entries.iter().find(|entry| entry.kind() == "DATABASE").ok_or_else(|| {
+            OpsError::refused(
+                "the backup does not hold the database's properties",
+                "create it, and restore without --create",
+            )
+        })?;
     let from = entry.tag_bytes();
     let sql = statements::rename_database(entry.defn_bytes(), from, name.as_bytes());
     connection.simple_bytes(&sql).map(|_| ()).doing(format!("create database {name}"))

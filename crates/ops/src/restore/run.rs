@@ -59,8 +59,9 @@ impl Plan<'_> {
     /// Restores every selected entry. Objects that fail are in the outcome; only what ends the restore is an error.
     pub(super) fn carry_out(&self) -> Result<Outcome, OpsError> {
         let archive = &self.contents.archive;
-        let schedule =
-            Schedule::new(archive, &self.selection, &|dump_id| self.sizes.get(&dump_id).copied().unwrap_or(0));
+        let schedule = Schedule::new(archive, &self.selection, &|dump_id| {
+            self.sizes.get(&dump_id).copied().unwrap_or(0)
+        });
         let board = Mutex::new(Board { schedule, outcome: Outcome::default(), busy: 0, fatal: None });
         self.job.progress.phase("restore definitions");
         self.definitions(&board)?;
@@ -222,7 +223,9 @@ impl Plan<'_> {
         match toc.kind() {
             "TABLE DATA" => {
                 // What an incomplete backup lacks is reported at the end.
-                let Some((entry, rows)) = self.contents.tables.get(&toc.dump_id) else { return Ok(Done::default()) };
+                let Some((entry, rows)) = self.contents.tables.get(&toc.dump_id) else {
+                    return Ok(Done::default());
+                };
                 let fresh = created_here && !toc.loads_via_partition_root();
                 let loaded = loader.table(&mut hand.connection, toc, entry, fresh)?;
                 if loaded != *rows {
@@ -255,7 +258,9 @@ impl Plan<'_> {
         let tables: Vec<&TocEntry> = serial_order(archive, &self.selection)
             .into_iter()
             .filter_map(|index| archive.entries.get(index))
-            .filter(|toc| toc.section == Section::PreData && matches!(toc.kind(), "TABLE" | "MATERIALIZED VIEW"))
+            .filter(|toc| {
+                toc.section == Section::PreData && matches!(toc.kind(), "TABLE" | "MATERIALIZED VIEW")
+            })
             .collect();
         let next = Mutex::new(tables.into_iter());
         let errors: Mutex<Vec<ObjectError>> = Mutex::new(Vec::new());

@@ -12,8 +12,7 @@ use crate::error::Doing;
 
 /// Beside pg_restore's own settings: those that rows and definitions were written under, and one that the database's
 /// own settings may have turned on.
-const SETTINGS: &str =
-    "SET DateStyle = ISO; SET IntervalStyle = postgres; SET default_transaction_read_only = off; SET row_security = off";
+const SETTINGS: &str = "SET DateStyle = ISO; SET IntervalStyle = postgres; SET default_transaction_read_only = off; SET row_security = off";
 
 /// Opens a connection that restores.
 pub(super) fn connect(conninfo: &ConnInfo, archive: &Archive, watch: &Watch) -> Result<Connection, OpsError> {

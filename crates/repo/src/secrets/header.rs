@@ -43,10 +43,7 @@ impl Header {
 
     /// Reads the header, or its copy where the first is missing or damaged.
     pub(super) fn get(store: &dyn Store) -> Result<Header, RepoError> {
-        let first = match read(store, NAME)? {
-            Some(bytes) => Some(Header::parse(bytes)),
-            None => None,
-        };
+        let first = read(store, NAME)?.map(Header::parse);
         match first {
             Some(Ok(header)) => Ok(header),
             Some(Err(error @ RepoError::NewerFormat { .. })) => Err(error),
@@ -58,7 +55,7 @@ impl Header {
         }
     }
 
-    /// Puts the copy, then the header; its outcome is the repository's.
+    /// Puts the header, whose outcome is the repository's, then its copy.
     pub(super) fn put(&self, store: &dyn Store) -> Result<PutOutcome, RepoError> {
         let outcome = store.put_if_absent(NAME, &self.bytes)?;
         if outcome == PutOutcome::Created {

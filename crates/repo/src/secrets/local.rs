@@ -23,13 +23,10 @@ pub(super) fn compare(local: &LocalFolders, location: &str, header: &Header) -> 
 /// Remembers the header. A state folder that cannot be written is no reason to refuse work.
 pub(super) fn remember(local: &LocalFolders, location: &str, header: &Header) -> Result<(), RepoError> {
     let Some(file) = fingerprint_file(local, location) else { return Ok(()) };
-    if !file.exists() {
-        if let Err(error) = write(&file, &format!("{}\n", header.fingerprint())) {
-            tracing::warn!(
-                "the repository's fingerprint cannot be remembered in {}: {error}",
-                file.display()
-            );
-        }
+    if !file.exists()
+        && let Err(error) = write(&file, &format!("{}\n", header.fingerprint()))
+    {
+        tracing::warn!("the repository's fingerprint cannot be remembered in {}: {error}", file.display());
     }
     Ok(())
 }
