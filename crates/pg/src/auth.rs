@@ -54,7 +54,10 @@ pub(crate) fn run(wire: &mut Wire<Stream>, info: &ConnInfo, host: &Host) -> Resu
                 }
             }
             (tag, _) => {
-                return Err(PgError::Protocol(format!("message {:?} during authentication", char::from(tag))));
+                return Err(PgError::Protocol(format!(
+                    "message {:?} during authentication",
+                    char::from(tag)
+                )));
             }
         }
     }

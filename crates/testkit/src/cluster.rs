@@ -349,7 +349,7 @@ impl Cluster {
     pub fn kill_backends_named(&self, name: &str) -> usize {
         let quoted = name.replace('\'', "''");
         let query = format!(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = '{quoted}'"
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = '{quoted}' AND pid <> pg_backend_pid()"
         );
         self.psql_text("postgres", &query).parse().expect("a number")
     }

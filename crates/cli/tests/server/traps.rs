@@ -201,7 +201,7 @@ fn a_newer_major_round_trips() {
     let folder = desk.path("dump");
     desk.ok(&["export", &id, "--format", "directory", "--output", &folder.display().to_string()]);
     cluster.create_database("stock");
-    stock(cluster.client("pg_restore").args(["-j2", "-d", &cluster.conninfo("stock")]).arg(&folder));
+    stock(cluster.client("pg_restore").args(["-d", &cluster.conninfo("stock")]).arg(&folder));
     let mut exported = Snapshot::take(&cluster, "stock");
     exported.database.clone_from(&before.database);
     assert_same(&before, &exported);

@@ -115,7 +115,9 @@ fn explain(tool: &Tool, words: &str) -> OpsError {
     let is_stale = words.contains("does not exist")
         || words.contains("could not open relation with OID")
         || words.contains("cache lookup failed")
-        || words.contains("due to lock timeout");
+        // --lock-wait-timeout is a statement timeout.
+        || words.contains("due to lock timeout")
+        || words.contains("due to statement timeout");
     if is_stale && !words.contains("connection to server") {
         return stale(format!("pg_dump found a change of the schema: {words}"));
     }

@@ -135,9 +135,43 @@ fn clean(
     job.progress.phase("drop what the backup holds");
     let mut connection = target::connect(&request.conninfo, &contents.archive, watch)?;
     connection.execute("BEGIN").doing("begin to drop objects")?;
-    for (_, statement) in statements::drop_statements(&contents.archive, selection, options) {
-        let text = String::from_utf8_lossy(&statement.sql).trim().to_string();
-        connection.simple_bytes(&statement.sql).doing(format!("run `{text}`; nothing was dropped"))?;
+    let mut left: Vec<Vec<u8>> = statements::drop_statements(&contents.archive, selection, options)
+        .into_iter()
+        .map(|(_, drop)| drop.sql)
+        .collect();
+    // What cannot be dropped yet (a partition's share of a constraint, something that a later drop frees) is tried again
+    // after the rest, for as long as a round drops anything.
+    loop {
+        let (failed, first_error) = drop_round(&mut connection, &left)?;
+        match first_error {
+            None => break,
+            Some(error) if failed.len() == left.len() => return Err(error),
+            Some(_) => left = failed,
+        }
     }
     connection.execute("COMMIT").doing("commit the drops")
+}
+
+/// Tries every drop under a savepoint. Returns those that failed, and the first one's error.
+fn drop_round(
+    connection: &mut Connection,
+    drops: &[Vec<u8>],
+) -> Result<(Vec<Vec<u8>>, Option<OpsError>), OpsError> {
+    let mut failed = Vec::new();
+    let mut first_error = None;
+    for drop in drops {
+        connection.execute("SAVEPOINT one_drop").doing("begin to drop an object")?;
+        let text = String::from_utf8_lossy(drop).trim().to_string();
+        let result = connection.simple_bytes(drop).doing(format!("run `{text}`; nothing was dropped"));
+        match result {
+            Ok(_) => connection.execute("RELEASE SAVEPOINT one_drop").doing("drop an object")?,
+            Err(error) if error.sqlstate().is_some() => {
+                connection.execute("ROLLBACK TO SAVEPOINT one_drop").doing("leave a failed drop")?;
+                failed.push(drop.clone());
+                first_error.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((failed, first_error))
 }
