@@ -359,7 +359,7 @@ impl Schedule {
                 && self.running_phase
             {
                 other.state = State::Ready;
-                self.ready.insert((Reverse(other.size), other.dump_id, dependent));
+                self.ready.insert(other.key(dependent));
             }
         }
     }
