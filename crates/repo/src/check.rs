@@ -20,6 +20,7 @@ use crate::object::{self, inside};
 use crate::pack;
 use crate::reader::{ChunkReader, root_child};
 use crate::repository::Repository;
+use crate::secrets;
 use crate::stream::{Child, ChunkKind, StreamRef};
 use crate::writer::lock;
 
@@ -156,6 +157,7 @@ impl Check<'_> {
         let names = manifest::list(repository, "")?;
         let index = Index::load(&*repository.store, &repository.keys, &repository.local, false)?;
         let sizes = self.list_objects(&index)?;
+        self.header_and_slots()?;
         self.index_objects(&index)?;
         let bad = self.packs(&index, &sizes)?;
         let manifests = self.manifests(names)?;
@@ -195,7 +197,7 @@ impl Check<'_> {
             .filter_map(|meta| Some((pack::parse_name(&meta.name)?, meta.size)))
             .collect();
         let mut progress = lock(&self.progress);
-        for folder in ["index/", "manifests/", "copies/manifests/"] {
+        for folder in ["keys/", "keys-copy/", "index/", "manifests/", "copies/manifests/"] {
             for meta in store.list(folder)? {
                 progress.objects_total += 1;
                 progress.bytes_total += meta.size;
@@ -208,6 +210,15 @@ impl Check<'_> {
             }
         }
         Ok(packs)
+    }
+
+    fn header_and_slots(&self) -> Result<(), RepoError> {
+        let repository = self.repository;
+        let wrong = secrets::check_copies(&*repository.store, &repository.keys, &mut |bytes| self.step(bytes))?;
+        for (object, what) in wrong {
+            lock(&self.found).add(object, what);
+        }
+        Ok(())
     }
 
     /// Index objects were read whole when the index was loaded; here each is read again for its hash.

@@ -46,7 +46,7 @@ impl Repository {
     /// [`RepoError::NoRepository`], [`RepoError::WrongKey`], [`RepoError::NeedsKey`],
     /// [`RepoError::SecretForPlainRepository`], [`RepoError::FingerprintChanged`], [`RepoError::NewerFormat`].
     pub fn open(store: Arc<dyn Store>, unlock: Unlock, local: LocalFolders) -> Result<Repository, RepoError> {
-        let keys = secrets::open(&*store, unlock, &local)?;
+        let keys = secrets::open(&*store, &unlock, &local)?;
         Ok(Repository { store, keys, local, index: Mutex::default() })
     }
 

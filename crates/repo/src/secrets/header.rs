@@ -9,7 +9,7 @@ use super::sealing::random;
 use crate::RepoError;
 
 pub(super) const NAME: &str = "pgark.json";
-const COPY: &str = "pgark.json.copy";
+pub(super) const COPY: &str = "pgark.json.copy";
 /// The format version that this program writes and the only one that it reads.
 const FORMAT: u64 = 0;
 /// A header is a few hundred bytes.
@@ -53,6 +53,11 @@ impl Header {
                 _ => Err(RepoError::NoRepository { location: store.location() }),
             },
         }
+    }
+
+    /// The second copy, if it is there and can be read.
+    pub(super) fn copy(store: &dyn Store) -> Result<Option<Header>, RepoError> {
+        Ok(read(store, COPY)?.and_then(|bytes| Header::parse(bytes).ok()))
     }
 
     /// Puts the header, whose outcome is the repository's, then its copy.

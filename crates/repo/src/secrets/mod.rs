@@ -3,6 +3,7 @@
 //! [`create`] and [`open`] are the doors; [`Keys`] is what the rest of the repository works with. Nothing outside this
 //! module sees key bytes.
 
+mod copies;
 mod header;
 mod keyring;
 mod keys;
@@ -18,11 +19,13 @@ use age::secrecy::SecretString;
 use pgark_store::{PutOutcome, Store};
 
 use crate::RepoError;
+pub(crate) use copies::check as check_copies;
 use header::Header;
 use keyring::Keyring;
 pub use keys::{Keys, WrappedKey};
 pub use local::Heads;
 pub use sealing::PackKey;
+pub use slots::generate_passphrase;
 
 /// 16 random bytes, shown as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,27 +106,48 @@ pub fn create(store: &dyn Store, protection: Protection) -> Result<Initialised, 
     Ok(Initialised { id: header.id, fingerprint: header.fingerprint(), writer_key })
 }
 
-/// Opens a repository with what is given, and compares it with what this host remembers.
-pub fn open(store: &dyn Store, unlock: Unlock, local: &LocalFolders) -> Result<Keys, RepoError> {
-    let header = Header::get(store)?;
-    local::compare(local, &store.location(), &header)?;
+/// Opens a repository with what is given, and compares it with what this host remembers. Where the header does not pass,
+/// its copy is tried.
+pub fn open(store: &dyn Store, unlock: &Unlock, local: &LocalFolders) -> Result<Keys, RepoError> {
+    let first = Header::get(store)?;
+    let error = match open_by(store, unlock, local, &first) {
+        Err(error @ (RepoError::FingerprintChanged { .. } | RepoError::Damaged { .. })) => error,
+        other => return other,
+    };
+    match Header::copy(store)? {
+        Some(copy) if copy.hash() != first.hash() => {
+            let keys = open_by(store, unlock, local, &copy).map_err(|_| error)?;
+            tracing::warn!("{} is damaged or was replaced; its copy is used", header::NAME);
+            Ok(keys)
+        }
+        _ => Err(error),
+    }
+}
+
+fn open_by(
+    store: &dyn Store,
+    unlock: &Unlock,
+    local: &LocalFolders,
+    header: &Header,
+) -> Result<Keys, RepoError> {
+    local::compare(local, &store.location(), header)?;
     let keys = match (header.encrypted, unlock) {
-        (false, Unlock::Nothing) => Keys::plain(&header),
+        (false, Unlock::Nothing) => Keys::plain(header),
         (false, _) => return Err(RepoError::SecretForPlainRepository),
         (true, Unlock::Nothing) => return Err(RepoError::NeedsKey),
-        (true, Unlock::WriterKey(text)) => Keys::of(&header, writer_key::from_text(&header, &text)?)?,
+        (true, Unlock::WriterKey(text)) => Keys::of(header, writer_key::from_text(header, text)?)?,
         (true, unlock) => {
-            let (keyring, bound_to) = Keyring::from_bytes(&slots::open(store, &unlock)?)?;
+            let (keyring, bound_to) = Keyring::from_bytes(&slots::open(store, unlock)?)?;
             if bound_to != header.hash() {
                 return Err(RepoError::Damaged {
                     object: header::NAME.into(),
                     what: "it is not the header that the key slot was made for".into(),
                 });
             }
-            Keys::of(&header, keyring)?
+            Keys::of(header, keyring)?
         }
     };
-    local::remember(local, &store.location(), &header)?;
+    local::remember(local, &store.location(), header)?;
     Ok(keys)
 }
 

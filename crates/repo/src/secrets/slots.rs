@@ -11,8 +11,8 @@ use super::header::hex;
 use super::{Protection, Unlock};
 use crate::RepoError;
 
-const FOLDER: &str = "keys/";
-const COPIES: &str = "keys-copy/";
+pub(super) const FOLDER: &str = "keys/";
+pub(super) const COPIES: &str = "keys-copy/";
 /// scrypt's work factor: opening stays under a second and 128 MiB.
 const WORK_FACTOR: u8 = 17;
 /// A slot with hundreds of recipients is still smaller.
@@ -58,6 +58,22 @@ fn seal(recipients: &[Box<dyn Recipient>], keyring: &[u8]) -> Result<Vec<u8>, Re
     std::io::Write::write_all(&mut writer, keyring).map_err(|_| FAILED)?;
     writer.finish().map_err(|_| FAILED)?;
     Ok(sealed)
+}
+
+/// A passphrase of 30 random characters in groups of five: 150 bits. Digits and letters that are not mistaken for each
+/// other (Crockford's base 32, in lower case).
+pub fn generate_passphrase() -> Result<SecretString, RepoError> {
+    const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let mut random = Zeroizing::new([0u8; 30]);
+    super::sealing::random(random.as_mut())?;
+    let mut text = String::with_capacity(36);
+    for (at, byte) in random.iter().enumerate() {
+        if at > 0 && at.is_multiple_of(5) {
+            text.push('-');
+        }
+        text.push(char::from(LETTERS[usize::from(byte % 32)]));
+    }
+    Ok(SecretString::from(text))
 }
 
 fn refuse_weak(passphrase: &SecretString) -> Result<(), RepoError> {
