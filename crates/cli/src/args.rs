@@ -102,6 +102,7 @@ pub struct Server {
     after_help = "Examples:
   pgark init --repo /backup/main --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq
   pgark init --repo /backup/main --passphrase-file /etc/pgark/passphrase
+  pgark init --repo /backup/main --new-passphrase-file /root/pgark-passphrase
   pgark init --repo /backup/scratch --no-encryption
 
 With recipients or a passphrase, the writer key is left in this host's configuration folder: backups then need no
@@ -119,6 +120,9 @@ pub struct Init {
     /// File whose first line is the passphrase that opens the repository
     #[arg(long, value_name = "FILE", group = "protection")]
     pub passphrase_file: Option<PathBuf>,
+    /// Draw a passphrase of 150 random bits, write it to this new file, and use it
+    #[arg(long, value_name = "FILE", group = "protection")]
+    pub new_passphrase_file: Option<PathBuf>,
     /// Do not encrypt: whoever reads the storage reads the backups
     #[arg(long, group = "protection")]
     pub no_encryption: bool,

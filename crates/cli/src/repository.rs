@@ -80,11 +80,11 @@ pub fn writer_key_file(repository: &str) -> Option<PathBuf> {
     Some(configuration()?.join(repository).join("writer.key"))
 }
 
-/// Leaves the writer key on this host, readable by its owner alone.
-pub fn keep_writer_key(path: &Path, key: &SecretString) -> Result<(), Failure> {
+/// Writes a secret to a new file, readable by its owner alone.
+pub fn write_secret(path: &Path, what: &str, secret: &SecretString) -> Result<(), Failure> {
     use pgark_ops::ExposeSecret;
-    let doing = || format!("write the writer key {}", path.display());
-    if let Some(folder) = path.parent() {
+    let doing = || format!("write the {what} to {}", path.display());
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder).map_err(|source| Failure::file(doing(), source))?;
     }
     let mut file = fs::File::options()
@@ -93,7 +93,7 @@ pub fn keep_writer_key(path: &Path, key: &SecretString) -> Result<(), Failure> {
         .mode(0o600)
         .open(path)
         .map_err(|source| Failure::file(doing(), source))?;
-    writeln!(file, "{}", key.expose_secret())
+    writeln!(file, "{}", secret.expose_secret())
         .and_then(|()| file.sync_all())
         .map_err(|source| Failure::file(doing(), source))
 }

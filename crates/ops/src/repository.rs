@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pgark_repo::{Initialised, LocalFolders, Protection, Repository, Unlock};
+use pgark_repo::{Initialised, LocalFolders, Protection, Repository, SecretString, Unlock};
 use pgark_store::{DirStore, Store};
 
 use crate::OpsError;
@@ -22,6 +22,11 @@ pub struct Location {
 pub fn init(url: &str, protection: Protection) -> Result<Initialised, OpsError> {
     let store = DirStore::create(folder(url)?).map_err(OpsError::Storage)?;
     Ok(pgark_repo::init(&store, protection)?)
+}
+
+/// A passphrase of 150 random bits.
+pub fn generate_passphrase() -> Result<SecretString, OpsError> {
+    Ok(pgark_repo::generate_passphrase()?)
 }
 
 /// Opens a repository.

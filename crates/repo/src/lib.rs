@@ -31,7 +31,7 @@ pub use manifest::{BackupHead, Entry, NewEntry};
 pub use pgark_store::{Cancel, Store};
 pub use reader::{DataReader, StreamReader};
 pub use repository::{Backup, Repository, init};
-pub use secrets::{generate_passphrase, peek_id};
 pub use secrets::{Initialised, LocalFolders, Protection, RepositoryId, Unlock};
+pub use secrets::{generate_passphrase, peek_id};
 pub use stream::{Class, StreamRef};
 pub use writer::{BackupWriter, NewBackup, StreamSummary, StreamWriter, WriteOptions};

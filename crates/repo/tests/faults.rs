@@ -140,7 +140,9 @@ fn damage_is_found() {
             .into_iter()
             .map(|meta| meta.name)
             .filter(|name| {
-                ["packs/", "index/", "manifests/", "copies/", "keys", "pgark.json"].iter().any(|folder| name.starts_with(folder))
+                ["packs/", "index/", "manifests/", "copies/", "keys", "pgark.json"]
+                    .iter()
+                    .any(|folder| name.starts_with(folder))
             })
             .map(|name| root.join(name))
             .collect();
@@ -175,7 +177,10 @@ fn damage_is_found() {
                 let is_copy = path.starts_with(root.join("copies"));
                 assert!(!report.problems.is_empty() || (gone && is_copy), "{what}: not found");
                 if path.components().any(|part| part.as_os_str().to_string_lossy().starts_with("keys")) {
-                    assert!(report.problems.iter().any(|problem| problem.object.starts_with("keys")), "{report:#?}");
+                    assert!(
+                        report.problems.iter().any(|problem| problem.object.starts_with("keys")),
+                        "{report:#?}"
+                    );
                 }
                 if path.starts_with(root.join("packs")) {
                     assert!(

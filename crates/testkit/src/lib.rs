@@ -15,6 +15,7 @@
 
 mod certificates;
 mod cluster;
+mod disk;
 mod majors;
 pub mod oracle;
 mod server_user;
@@ -25,5 +26,6 @@ pub mod zoo;
 
 pub use certificates::TlsFiles;
 pub use cluster::{Builder, Cluster};
+pub use disk::SmallDisk;
 pub use majors::{Installation, available_majors, default_major, require};
 pub use session::Session;

@@ -10,12 +10,29 @@ use crate::{output, repository};
 
 /// Creates a repository, prints its id and fingerprint, and leaves the writer key on this host.
 pub fn run(_: &Common, args: Init) -> Result<ExitCode, Failure> {
-    let protection = match (&args.passphrase_file, args.no_encryption) {
-        (Some(file), _) => Protection::Passphrase(repository::passphrase_file(file)?),
-        (None, true) => Protection::None,
-        (None, false) => Protection::Recipients(args.recipient),
+    let protection = if let Some(file) = &args.passphrase_file {
+        Protection::Passphrase(repository::passphrase_file(file)?)
+    } else if let Some(file) = &args.new_passphrase_file {
+        // On disk before it protects anything: a repository whose passphrase was lost on the way would be lost too.
+        let passphrase = ops::generate_passphrase()?;
+        repository::write_secret(file, "passphrase", &passphrase)?;
+        Protection::Passphrase(passphrase)
+    } else if args.no_encryption {
+        Protection::None
+    } else {
+        Protection::Recipients(args.recipient)
     };
-    let made = ops::init(&args.repo, protection)?;
+    let made = ops::init(&args.repo, protection).inspect_err(|_| {
+        // It opens nothing, and would only be mistaken for one that does.
+        if let Some(file) = &args.new_passphrase_file
+            && let Err(error) = std::fs::remove_file(file)
+        {
+            tracing::warn!(
+                "the passphrase in {} was not used, and cannot be removed: {error}",
+                file.display()
+            );
+        }
+    })?;
     output::line(&format!("repository {}", made.id))?;
     output::line(&format!("fingerprint {}", made.fingerprint))?;
     let Some(key) = made.writer_key else {
@@ -24,7 +41,7 @@ pub fn run(_: &Common, args: Init) -> Result<ExitCode, Failure> {
     };
     match repository::writer_key_file(&made.id.to_string()) {
         Some(path) => {
-            repository::keep_writer_key(&path, &key)?;
+            repository::write_secret(&path, "writer key", &key)?;
             tracing::info!(
                 "the writer key of this host is in {}: backups need no other secret",
                 path.display()

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod database_kinds;
+mod full_disk;
 mod locks;
+mod restore_traps;
 mod round_trip;
 mod support;
 mod traps;

@@ -41,7 +41,11 @@ impl Desk {
 
     /// The program with this desk's repository and folders, and none of the caller's environment for PostgreSQL.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pgark"));
+        self.prepared(Command::new(env!("CARGO_BIN_EXE_pgark")), args)
+    }
+
+    /// The same, through a command that runs the program in some other surrounding.
+    pub fn prepared(&self, mut command: Command, args: &[&str]) -> Command {
         command.env_clear();
         for name in ["PATH", "LD_LIBRARY_PATH"] {
             if let Some(value) = std::env::var_os(name) {

@@ -2,20 +2,47 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use pgark_bytes::sql::quote_ident;
+use pgark_bytes::sql::quote_ident_bytes;
 use pgark_pg::Connection;
 
 use super::lead::{Lead, stale};
 use crate::OpsError;
 use crate::error::Doing;
 
+/// A table's qualified name: UTF-8, or in a SQL_ASCII database the bytes as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TableName {
+    pub schema: Vec<u8>,
+    pub name: Vec<u8>,
+}
+
+impl TableName {
+    /// `"schema"."table"`, for the lead.
+    pub(crate) fn quoted(&self) -> Vec<u8> {
+        [quote_ident_bytes(&self.schema), quote_ident_bytes(&self.name)].join(b".".as_slice())
+    }
+}
+
+/// For people.
+impl std::fmt::Display for TableName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", String::from_utf8_lossy(&self.schema), String::from_utf8_lossy(&self.name))
+    }
+}
+
+/// The encoding in which catalogs are read on a connection: UTF-8, but nothing is converted where bytes have no encoding.
+pub(crate) fn reading_encoding(connection: &Connection) -> &'static str {
+    match connection.parameter("server_encoding") {
+        Some("SQL_ASCII") => "SET client_encoding = 'SQL_ASCII'",
+        _ => "SET client_encoding = 'UTF8'",
+    }
+}
+
 /// One table that holds data or is locked for its definition.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     pub oid: u32,
-    /// Names in UTF-8, as the lead reads them.
-    pub schema: String,
-    pub name: String,
+    pub name: TableName,
     /// `r` or `p` (partitioned: locked, holds no rows).
     pub kind: char,
     /// Uses the heap access method, so that ctid ranges mean pages.
@@ -30,18 +57,6 @@ pub(crate) struct Table {
     pub extension_condition: Option<String>,
     readable: bool,
     in_extension: bool,
-}
-
-impl Table {
-    /// `"schema"."table"` in UTF-8, for the lead.
-    pub(crate) fn quoted_utf8(&self) -> String {
-        format!("{}.{}", quote_ident(&self.schema), quote_ident(&self.name))
-    }
-
-    /// For people.
-    pub(crate) fn display(&self) -> String {
-        format!("{}.{}", self.schema, self.name)
-    }
 }
 
 /// What the lead read.
@@ -89,15 +104,17 @@ impl Catalog {
             let oid: u32 = row.parse(0).doing(doing)?;
             if row.get(7).is_none() {
                 // The privilege functions look at the present: the snapshot's table is gone.
-                let name = row.opt_str(2).doing(doing)?.unwrap_or_default();
+                let name = String::from_utf8_lossy(row.get(2).unwrap_or_default());
                 return Err(stale(format!("{name} was dropped")));
             }
             let heap: u64 = row.parse(5).doing(doing)?;
             let toast: u64 = row.parse(6).doing(doing)?;
             tables.push(Table {
                 oid,
-                schema: row.str(1).doing(doing)?.to_string(),
-                name: row.str(2).doing(doing)?.to_string(),
+                name: TableName {
+                    schema: row.get(1).unwrap_or_default().to_vec(),
+                    name: row.get(2).unwrap_or_default().to_vec(),
+                },
                 kind: row.str(3).doing(doing)?.chars().next().unwrap_or('r'),
                 is_heap: row.str(4).doing(doing)? == "t",
                 heap_pages: heap / page_bytes,
@@ -131,7 +148,7 @@ impl Catalog {
     pub(crate) fn fingerprints(connection: &mut Connection) -> Result<HashMap<u32, String>, OpsError> {
         let doing = "read the tables' columns";
         let sql = format!(
-            "SELECT c.oid, c.relfilenode || ' ' || c.relname || ' ' || n.nspname || ' ' || coalesce(a.columns, '') \
+            "SELECT c.oid, pg_catalog.md5(c.relfilenode || ' ' || c.relname || ' ' || n.nspname || ' ' || coalesce(a.columns, '')) \
              FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              LEFT JOIN (SELECT attrelid, pg_catalog.md5(pg_catalog.string_agg(attnum::text || ' ' || attname || ' ' \
@@ -164,7 +181,7 @@ impl Catalog {
 
     /// Names every table without the right to read it, before anything is locked (TRAPS 6).
     pub(crate) fn refuse_unreadable(&self, keep_going: bool) -> Result<(), OpsError> {
-        let names: Vec<String> = self.unreadable().map(Table::display).collect();
+        let names: Vec<String> = self.unreadable().map(|table| table.name.to_string()).collect();
         if names.is_empty() || keep_going {
             return Ok(());
         }
@@ -180,8 +197,7 @@ impl Table {
     pub(crate) fn for_tests(heap_pages: u64, bytes: u64) -> Table {
         Table {
             oid: 1,
-            schema: "s".into(),
-            name: "t".into(),
+            name: TableName { schema: b"s".to_vec(), name: b"t".to_vec() },
             kind: 'r',
             is_heap: true,
             heap_pages,

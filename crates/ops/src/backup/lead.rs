@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pgark_pg::{ConnInfo, Connection};
 
-use super::catalog::{Catalog, Table};
+use super::catalog::{Catalog, Table, reading_encoding};
 use super::watch::Watch;
 use crate::OpsError;
 use crate::error::Doing;
@@ -76,7 +76,7 @@ impl Lead {
             ));
         }
         connection.execute(&settings(server_version)).doing("prepare the lead connection")?;
-        connection.execute("SET client_encoding = 'UTF8'").doing("prepare the lead connection")?;
+        connection.execute(reading_encoding(&connection)).doing("prepare the lead connection")?;
         // Reading a table's size already waits for whoever holds it alone.
         let limit = format!("SET lock_timeout = {}", lock_wait.as_millis().max(1));
         connection.execute(&limit).doing("limit the wait for locks")?;
@@ -143,10 +143,11 @@ impl Lead {
         self.connection.execute(&set).doing("limit the wait for locks")?;
         let tables: Vec<&Table> = catalog.lockable().collect();
         for batch in tables.chunks(500) {
-            let names: Vec<String> =
-                batch.iter().map(|table| format!("ONLY {}", table.quoted_utf8())).collect();
-            let sql = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
-            self.connection.execute(&sql).doing("lock the tables")?;
+            let names: Vec<Vec<u8>> =
+                batch.iter().map(|table| [b"ONLY ".as_slice(), &table.name.quoted()].concat()).collect();
+            let sql =
+                [b"LOCK TABLE ".as_slice(), &names.join(b", ".as_slice()), b" IN ACCESS SHARE MODE"].concat();
+            self.connection.simple_bytes(&sql).doing("lock the tables")?;
         }
         self.connection.execute("SET lock_timeout = 0").doing("lock the tables")
     }
@@ -159,6 +160,26 @@ impl Lead {
             .query("SELECT pg_catalog.set_config('client_encoding', $1, false)", &[Some(&self.encoding)])
             .doing("choose the database's own encoding")?;
         Ok(())
+    }
+
+    /// A name that the lead read, as bytes of the database's encoding.
+    pub(crate) fn in_own_encoding(&mut self, name: &[u8]) -> Result<Vec<u8>, OpsError> {
+        let doing = "write a name in the database's own encoding";
+        let Ok(text) = std::str::from_utf8(name) else { return Ok(name.to_vec()) };
+        if text.is_ascii() || matches!(self.encoding.as_str(), "UTF8" | "SQL_ASCII") {
+            return Ok(name.to_vec());
+        }
+        let parameters = [Some(text), Some(self.encoding.as_str())];
+        let sql = "SELECT pg_catalog.encode(pg_catalog.convert_to($1, $2), 'hex')";
+        let rows = self.connection.query(sql, &parameters).doing(doing)?;
+        let hex = rows.first().map(|row| row.str(0)).transpose().doing(doing)?.unwrap_or_default();
+        let digits = hex
+            .as_bytes()
+            .chunks_exact(2)
+            .map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()));
+        digits
+            .collect::<Option<Vec<u8>>>()
+            .ok_or_else(|| OpsError::refused(doing, "this is a defect of pgark"))
     }
 
     /// Ends the transaction; the locks go with it. An error here cannot spoil what was read.
@@ -174,13 +195,13 @@ pub(crate) fn refuse_stale(catalog: &Catalog, conninfo: &ConnInfo, watch: &Watch
     watch.add(connection.canceller());
     let version = connection.server_version();
     connection.execute(&settings(version)).doing("prepare a connection")?;
-    connection.execute("SET client_encoding = 'UTF8'").doing("prepare a connection")?;
+    connection.execute(reading_encoding(&connection)).doing("prepare a connection")?;
     let now = Catalog::fingerprints(&mut connection)?;
     for table in catalog.lockable() {
         match now.get(&table.oid) {
             Some(fingerprint) if *fingerprint == table.fingerprint => {}
-            Some(_) => return Err(stale(format!("{} was rewritten or altered", table.display()))),
-            None => return Err(stale(format!("{} was dropped", table.display()))),
+            Some(_) => return Err(stale(format!("{} was rewritten or altered", table.name))),
+            None => return Err(stale(format!("{} was dropped", table.name))),
         }
     }
     Ok(())

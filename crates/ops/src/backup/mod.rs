@@ -33,6 +33,7 @@ use pgark_repo::{BackupWriter, Class, Cut, NewBackup, NewEntry, Repository, Writ
 use crate::record::{About, ClusterManifest, DatabaseManifest, Note};
 use crate::{BackupRecord, Job, OpsError, paths};
 use catalog::Catalog;
+pub(crate) use catalog::reading_encoding;
 use lead::Lead;
 pub(crate) use watch::Watch;
 
@@ -227,7 +228,8 @@ impl Report {
         let mut report = Report { warnings: Vec::new(), missing: Vec::new() };
         if request.keep_going {
             for table in catalog.unreadable() {
-                report.lost(&table.display(), "no right to read it; its definition is missing as well");
+                report
+                    .lost(&table.name.to_string(), "no right to read it; its definition is missing as well");
             }
         }
         report

@@ -4,7 +4,9 @@
 //! object kind, COPY statement and dependency keeps pg_dump's own meaning, whatever its version. A pg_dump that ends
 //! before its TOC does has failed, and its own words say why.
 
+use std::ffi::OsString;
 use std::io::{BufReader, Read};
+use std::os::unix::ffi::OsStringExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use pgark_bytes::archive::{self, Archive};
 use pgark_pg::ConnInfo;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, TableName};
 use super::lead::{Lead, stale};
 use super::watch::Watch;
 use crate::OpsError;
@@ -63,7 +65,7 @@ impl Tapped {
 pub(crate) fn run(
     tool: &Tool,
     pinned: &ConnInfo,
-    lead: &Lead,
+    lead: &mut Lead,
     catalog: &Catalog,
     lock_wait: Duration,
     watch: &Watch,
@@ -75,7 +77,9 @@ pub(crate) fn run(
         .arg(format!("--encoding={}", lead.encoding))
         .arg(format!("--lock-wait-timeout={}", lock_wait.as_millis().max(1)));
     for table in catalog.unreadable() {
-        command.arg(format!("--exclude-table={}", pattern(&table.schema, &table.name)));
+        let mut argument = b"--exclude-table=".to_vec();
+        argument.extend(lead.in_own_encoding(&pattern(&table.name))?);
+        command.arg(OsString::from_vec(argument));
     }
     only_connection_environment(&mut command, pinned);
     let (mut child, mut stdout, stderr) = start(&mut command, tool)?;
@@ -124,9 +128,14 @@ fn explain(tool: &Tool, words: &str) -> OpsError {
     OpsError::Tool { program: tool.path.display().to_string(), what: words.to_string() }
 }
 
+fn double_quotes(name: &[u8]) -> Vec<u8> {
+    name.iter().flat_map(|byte| std::iter::repeat_n(*byte, if *byte == b'"' { 2 } else { 1 })).collect()
+}
+
 /// A pattern that matches this one table (pg_dump's patterns are psql's: quoted parts are literal).
-fn pattern(schema: &str, name: &str) -> String {
-    format!("\"{}\".\"{}\"", schema.replace('"', "\"\""), name.replace('"', "\"\""))
+fn pattern(table: &TableName) -> Vec<u8> {
+    let quoted = |name: &[u8]| [b"\"".as_slice(), &double_quotes(name), b"\""].concat();
+    [quoted(&table.schema), quoted(&table.name)].join(b".".as_slice())
 }
 
 /// Every variable that libpq reads (PostgreSQL 18 documentation, section 32.15).

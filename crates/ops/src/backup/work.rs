@@ -13,7 +13,7 @@ use pgark_bytes::sql::quote_ident_bytes;
 use pgark_pg::{Connection, CopyEvent};
 use pgark_repo::{BackupWriter, Class, Cut, NewEntry, StreamRef, StreamSummary, StreamWriter};
 
-use super::catalog::{Catalog, Table};
+use super::catalog::{Catalog, Table, TableName};
 use super::lead::{self, Lead};
 use super::tap::Tapped;
 use super::watch::Watch;
@@ -38,9 +38,8 @@ const OBJECTS_PER_ITEM: usize = 1000;
 /// A table whose rows the archive promises.
 struct Source {
     dump_id: i32,
-    /// Names in UTF-8, for people and paths.
-    schema: String,
-    name: String,
+    /// For people and paths.
+    name: TableName,
     /// `"s"."t"` in the database's encoding.
     relation: Vec<u8>,
     /// `a, b` in the database's encoding; empty for a table without columns.
@@ -76,8 +75,7 @@ pub(crate) struct Copied {
 pub(crate) struct CopiedTable {
     pub rows: u64,
     dump_id: i32,
-    schema: String,
-    name: String,
+    name: TableName,
     parts: Vec<StreamSummary>,
 }
 
@@ -92,10 +90,10 @@ impl Copied {
                     database: database.to_string(),
                     dump_id: table.dump_id,
                     rows: table.rows,
-                    schema: table.schema.clone(),
-                    name: table.name.clone(),
+                    schema: String::from_utf8_lossy(&table.name.schema).into_owned(),
+                    name: String::from_utf8_lossy(&table.name.name).into_owned(),
                 };
-                let path = paths::table(database, table.schema.as_bytes(), table.name.as_bytes());
+                let path = paths::table(database, &table.name.schema, &table.name.name);
                 entry(path, table.parts, &note)
             })
             .collect();
@@ -189,7 +187,6 @@ fn sources(catalog: &Catalog, tapped: &Tapped, lead: &Lead) -> Result<Vec<Source
         })?;
         found.push(Source {
             dump_id: toc.dump_id,
-            schema: table.schema.clone(),
             name: table.name.clone(),
             relation: relation(toc),
             columns: columns(toc),
@@ -436,7 +433,7 @@ fn copy_one(
 ) -> Result<(), OpsError> {
     let Some(source) = shared.sources.get(at) else { return Ok(()) };
     let sql = source.copy_statement(range);
-    shared.job.progress.object_started(&source.display());
+    shared.job.progress.object_started(&source.name.to_string());
     let mut parts = Parts::new(shared.writer);
     let result = connection.copy_out::<OpsError>(&sql, &mut |data| {
         shared.check_stop()?;
@@ -444,7 +441,7 @@ fn copy_one(
         shared.told(data.len());
         Ok(())
     });
-    shared.job.progress.object_done(&source.display());
+    shared.job.progress.object_done(&source.name.to_string());
     let rows = result?;
     shared.keep(at, range, parts.finish(rows)?);
     Ok(())
@@ -540,10 +537,6 @@ impl Work {
 }
 
 impl Source {
-    fn display(&self) -> String {
-        format!("{}.{}", self.schema, self.name)
-    }
-
     /// Plain `COPY t` for whole tables: it locks the table alone, a query locks its indexes too.
     fn copy_statement(&self, range: usize) -> Vec<u8> {
         let mut sql = b"COPY ".to_vec();
@@ -611,9 +604,9 @@ impl Shared<'_> {
         }
         let name = match (work, work.sources().first().and_then(|at| self.sources.get(*at))) {
             (Work::Batch(batch), Some(first)) if batch.len() > 1 => {
-                format!("{} or one of the {} small tables copied with it", first.display(), batch.len() - 1)
+                format!("{} or one of the {} small tables copied with it", first.name, batch.len() - 1)
             }
-            (_, Some(source)) => source.display(),
+            (_, Some(source)) => source.name.to_string(),
             (_, None) => "of large objects".to_string(),
         };
         OpsError::Table { table: name, source: Box::new(error) }
@@ -641,13 +634,8 @@ fn collect(shared: Shared<'_>) -> Result<Copied, OpsError> {
         if copies.iter().any(Option::is_none) {
             continue;
         }
-        let mut table = CopiedTable {
-            rows: 0,
-            dump_id: source.dump_id,
-            schema: source.schema.clone(),
-            name: source.name.clone(),
-            parts: Vec::new(),
-        };
+        let mut table =
+            CopiedTable { rows: 0, dump_id: source.dump_id, name: source.name.clone(), parts: Vec::new() };
         for copy in copies.into_iter().flatten() {
             table.rows += copy.rows;
             table.parts.extend(copy.summaries);
@@ -675,13 +663,12 @@ fn collect(shared: Shared<'_>) -> Result<Copied, OpsError> {
 #[cfg(test)]
 mod tests {
     use super::{Source, ranges};
-    use crate::backup::catalog::Table;
+    use crate::backup::catalog::{Table, TableName};
 
     fn source(ranges: Vec<u64>, condition: Option<&str>, columns: &str) -> Source {
         Source {
             dump_id: 1,
-            schema: "s".into(),
-            name: "t".into(),
+            name: TableName { schema: b"s".to_vec(), name: b"t".to_vec() },
             relation: b"\"s\".\"t\"".to_vec(),
             columns: columns.as_bytes().to_vec(),
             condition: condition.map(str::to_string),

@@ -7,7 +7,7 @@ use pgark_bytes::archive::statements::session_setup;
 use pgark_pg::{ConnInfo, Connection};
 
 use crate::OpsError;
-use crate::backup::Watch;
+use crate::backup::{Watch, reading_encoding};
 use crate::error::Doing;
 
 /// Beside pg_restore's own settings: those that rows and definitions were written under, and one that the database's
@@ -31,7 +31,10 @@ pub(super) fn connect_to_look(conninfo: &ConnInfo, watch: &Watch) -> Result<Conn
     let mut connection = Connection::connect(conninfo).doing("connect to the target")?;
     watch.add(connection.canceller());
     connection
-        .execute("SET client_encoding = 'UTF8'; SET search_path = ''; SET statement_timeout = 0")
+        .execute(&format!(
+            "{}; SET search_path = ''; SET statement_timeout = 0",
+            reading_encoding(&connection)
+        ))
         .doing("prepare a connection to the target")?;
     Ok(connection)
 }
@@ -87,7 +90,10 @@ pub(super) fn user_objects(connection: &mut Connection) -> Result<Vec<String>, O
     let sql = format!("SELECT * FROM ({}) objects LIMIT 6", selects.join(" UNION ALL "));
     let doing = "look for objects in the target";
     let rows = connection.query(&sql, &[]).doing(doing)?;
-    rows.iter().map(|row| Ok(row.opt_str(0).doing(doing)?.unwrap_or("an object").to_string())).collect()
+    Ok(rows
+        .iter()
+        .map(|row| String::from_utf8_lossy(row.get(0).unwrap_or(b"an object")).into_owned())
+        .collect())
 }
 
 /// What the archive needs that the server lacks: roles, tablespaces, extensions. All of it is listed at once.
@@ -121,7 +127,7 @@ pub(super) fn refuse_missing(
         let doing = "look at the target's roles, tablespaces and extensions";
         let mut present = BTreeSet::new();
         for row in connection.query(sql, &[]).doing(doing)? {
-            present.insert(row.str(0).doing(doing)?.to_string());
+            present.insert(String::from_utf8_lossy(row.get(0).unwrap_or_default()).into_owned());
         }
         let lacking: Vec<&str> = needed.difference(&present).map(String::as_str).collect();
         if !lacking.is_empty() {

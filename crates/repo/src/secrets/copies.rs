@@ -57,7 +57,10 @@ pub(crate) fn check(
         }
     }
     if keys.encrypted && present.is_empty() {
-        problems.push((slots::FOLDER.into(), "there is no key slot: only a writer key opens this repository".into()));
+        problems.push((
+            slots::FOLDER.into(),
+            "there is no key slot: only a writer key opens this repository".into(),
+        ));
     }
     Ok(problems)
 }
