@@ -2,8 +2,8 @@
 //!
 //! **Order.** The lead connection takes a snapshot, reads the catalog and locks every table (`lead`). A throw-away
 //! `pg_dump` on the same snapshot yields the archive's table of contents and is then ended (`tap`). Workers import the
-//! snapshot and copy tables, largest first, each straight into the repository (`work`). Globals come last, since they
-//! take no part in the snapshot. The repository then commits in its own order; its manifest's put is the commit.
+//! snapshot and copy tables, largest first, each straight into the repository (`work`). Globals, which take no part in the
+//! snapshot, are read meanwhile. The repository then commits in its own order; its manifest's put is the commit.
 //!
 //! **What changes under us.** A table that is dropped, truncated or altered between snapshot and lock makes the whole
 //! attempt start again on a new snapshot (at most [`ATTEMPTS`] times), before any byte is stored. After the locks nothing
@@ -25,6 +25,7 @@ mod watch;
 mod work;
 
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use pgark_pg::ConnInfo;
@@ -97,9 +98,15 @@ fn back_up(
             &tapped.toc,
             &Note::Toc { database: lead.database.clone() },
         )?];
-        let copied = work::copy_all(writer, &mut lead, &catalog, &tapped, request, job, watch, &mut report)?;
+        let (pinned, database) = (request.conninfo.for_host_of(&lead.connection), lead.database.clone());
+        let (copied, globals) = thread::scope(|scope| {
+            let globals = scope.spawn(|| globals::read(&tapped.tool, &pinned, &database, job));
+            let copied =
+                work::copy_all(writer, &mut lead, &catalog, &tapped, request, job, watch, &mut report);
+            (copied, globals.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let (copied, globals) = (copied?, globals?.into_sql(&mut report));
         lead.finish();
-        let globals = globals::read(&tapped.tool, &request.conninfo, &lead, job, &mut report)?;
         entries.push(store(writer, paths::GLOBALS.into(), Class::Data, &globals, &Note::Globals)?);
         let manifest = describe(&options.cluster, &lead, &catalog, &tapped, &copied);
         entries.push(store(writer, paths::MANIFEST.into(), Class::Metadata, &manifest, &Note::Manifest)?);

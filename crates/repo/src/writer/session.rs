@@ -404,6 +404,16 @@ struct SealKey {
     sealed: usize,
 }
 
+/// Level 1 with a hash table of 2^11 entries instead of 2^13: it fits the nearest cache beside the chunk. Measured on COPY
+/// text of four tables in pieces of 80 KB: a quarter faster, the same size (numeric rows 2 % smaller, long text the same).
+fn compressor(level: i32) -> std::io::Result<zstd::bulk::Compressor<'static>> {
+    let mut compressor = zstd::bulk::Compressor::new(level)?;
+    if level == 1 {
+        compressor.set_parameter(zstd::zstd_safe::CParameter::HashLog(11))?;
+    }
+    Ok(compressor)
+}
+
 struct Sealer<'s, 'a> {
     session: &'s Session<'a>,
     compressor: Option<zstd::bulk::Compressor<'static>>,
@@ -414,10 +424,9 @@ struct Sealer<'s, 'a> {
 impl<'s, 'a> Sealer<'s, 'a> {
     fn new(session: &'s Session<'a>) -> Result<Sealer<'s, 'a>, RepoError> {
         let level = session.options.compression_level;
-        let compressor =
-            (level != 0).then(|| zstd::bulk::Compressor::new(level)).transpose().map_err(|source| {
-                RepoError::Local { doing: "start compression", path: format!("at level {level}"), source }
-            })?;
+        let compressor = (level != 0).then(|| compressor(level)).transpose().map_err(|source| {
+            RepoError::Local { doing: "start compression", path: format!("at level {level}"), source }
+        })?;
         Ok(Sealer { session, compressor, keys: [None, None], scratch: Vec::new() })
     }
 

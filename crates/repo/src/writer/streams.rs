@@ -61,7 +61,18 @@ impl<'a> StreamWriter<'a> {
     }
 
     /// Appends bytes to the stream. Waits while the sealers are behind. After an error the backup fails.
-    pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), RepoError> {
+    #[inline]
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), RepoError> {
+        // Rows come one by one, and most of them only lengthen the buffer.
+        if self.buffer.len() + bytes.len() < self.wanted {
+            self.bytes += bytes.len() as u64;
+            self.buffer.extend_from_slice(bytes);
+            return Ok(());
+        }
+        self.write_and_cut(bytes)
+    }
+
+    fn write_and_cut(&mut self, mut bytes: &[u8]) -> Result<(), RepoError> {
         self.session.check()?;
         self.bytes += bytes.len() as u64;
         while !bytes.is_empty() {
