@@ -333,9 +333,9 @@ fn foreign_keys_in_opposite_directions_never_run_together() {
     s.done(0);
     assert_eq!(s.failed(1), Some(3), "the data of a table that could not be created is skipped");
     assert!(s.created_here(2) && !s.created_here(3));
-    // The second table's data is skipped, so what waited for it may go: the largest first.
-    assert_eq!(s.next_ready(), Some(8));
+    // The second table's data is skipped, so what waited for it may go, but first what more work waits for.
     assert_eq!(s.next_ready(), Some(2));
+    assert_eq!(s.next_ready(), Some(8));
     assert_eq!(s.next_ready(), None);
     s.done(2);
     assert_eq!(s.next_ready(), Some(4));
@@ -351,6 +351,38 @@ fn foreign_keys_in_opposite_directions_never_run_together() {
     assert_eq!(s.next_ready(), Some(7));
     s.done(7);
     assert_eq!((s.next_ready(), s.remaining()), (None, 0));
+}
+
+/// A small table on whose key the checks of a large one wait is loaded before a larger one that nothing waits for.
+#[test]
+fn what_much_work_waits_for_goes_first() {
+    let post = Section::PostData;
+    let a = archive(
+        14,
+        vec![
+            entry(1, "TABLE", "small", Section::PreData, &[]),
+            entry(2, "TABLE", "large", Section::PreData, &[]),
+            entry(3, "TABLE DATA", "small", Section::Data, &[1]),
+            entry(4, "TABLE DATA", "large", Section::Data, &[2]),
+            entry(5, "CONSTRAINT", "small_pkey", post, &[1]),
+            entry(6, "FK CONSTRAINT", "small_checked", post, &[1, 5]),
+            entry(7, "FK CONSTRAINT", "small_checked_too", post, &[1, 5]),
+        ],
+    );
+    let sizes = |id: i32| [0, 0, 0, 20, 50, 10, 20, 15][id as usize];
+    let mut s = Schedule::new(&a, &(1..=7).collect(), &sizes);
+    s.done(0);
+    s.done(1);
+    // 20 + the constraints one after the other (10 + 20 + 15) are more than 50.
+    assert_eq!((s.next_ready(), s.next_ready()), (Some(2), Some(3)));
+    s.done(2);
+    assert_eq!(s.next_ready(), Some(4));
+    s.done(4);
+    assert_eq!((s.next_ready(), s.next_ready()), (Some(5), None));
+    // Circles end too, and keep what they can.
+    let circle = archive(14, vec![entry(1, "INDEX", "a", post, &[2]), entry(2, "INDEX", "b", post, &[1])]);
+    let mut s = Schedule::new(&circle, &(1..=2).collect(), &|_| 1);
+    assert!(s.next_ready().is_some());
 }
 
 #[test]

@@ -86,6 +86,8 @@ struct Item {
     dump_id: i32,
     pass: Pass,
     size: u64,
+    /// Size of the longest way from here to the end, itself included.
+    rank: u64,
     state: State,
     selected: bool,
     /// Unfinished dependencies.
@@ -112,7 +114,7 @@ struct Item {
 pub struct Schedule {
     items: Vec<Item>,
     pre_data: Vec<usize>,
-    /// Entries that could run now: largest first, then in the order of dump ids.
+    /// Entries that could run now: highest rank first, then in the order of dump ids.
     ready: BTreeSet<(Reverse<u64>, i32, usize)>,
     current: Pass,
     /// Pre-data has been taken out; from now on entries become ready.
@@ -127,19 +129,20 @@ pub struct Schedule {
 }
 
 impl Item {
-    /// The place among those that are ready: largest first; privileges in the archive's order, because a role that
+    /// The place among those that are ready: first what most work hangs on; privileges in the archive's order, because a role that
     /// grants on may need what an earlier entry grants to it.
     fn key(&self, index: usize) -> (Reverse<u64>, i32, usize) {
         match self.pass {
             Pass::Acl => (Reverse(0), i32::MIN, index),
-            Pass::Main | Pass::PostAcl => (Reverse(self.size), self.dump_id, index),
+            Pass::Main | Pass::PostAcl => (Reverse(self.rank), self.dump_id, index),
         }
     }
 }
 
 impl Schedule {
-    /// A schedule for the selected entries. `size` gives, per dump id, how much work an entry is (bytes of
-    /// a table's rows); post-data entries count at least as much as the data they wait for.
+    /// A schedule for the selected entries. `size` gives, per dump id, how much work an entry is, in any unit. Of what may
+    /// run, that goes first on which the longest way to the end hangs (its own work, then the work that waits for it):
+    /// a small table whose key many wait for does not come last.
     pub fn new(archive: &Archive, selection: &Selection, size: &dyn Fn(i32) -> u64) -> Schedule {
         let entries = &archive.entries;
         let data_of = table_data(archive);
@@ -150,6 +153,7 @@ impl Schedule {
                 dump_id: e.dump_id,
                 pass: pass(e),
                 size: size(e.dump_id),
+                rank: 0,
                 state: State::Pending,
                 selected: !e.is_setting() && selection.contains(e.dump_id),
                 waits_for: 0,
@@ -176,6 +180,7 @@ impl Schedule {
                 }
             }
         }
+        rank(&mut items);
         let mut schedule = Schedule {
             items,
             pre_data: Vec::new(),
@@ -199,7 +204,7 @@ impl Schedule {
         &self.pre_data
     }
 
-    /// The index of an entry that may run now beside those that are running, the largest first. It counts as
+    /// The index of an entry that may run now beside those that are running, the most urgent first. It counts as
     /// running until [`Self::done`] or [`Self::failed`].
     ///
     /// `None` while entries are running means: nothing yet. `None` while nothing is running means: finished.
@@ -398,7 +403,43 @@ fn release(held: &mut HashMap<i32, usize>, ids: &[i32]) {
     }
 }
 
-/// Fills in what an entry uses and locks, and its size.
+/// Fills in every entry's rank, from the end to the beginning. What lies in a circle keeps its own size.
+fn rank(items: &mut [Item]) {
+    let mut needed_by: Vec<usize> = items.iter().map(|item| item.needed_by.len()).collect();
+    let by_id: HashMap<i32, usize> =
+        items.iter().enumerate().map(|(index, item)| (item.dump_id, index)).collect();
+    let mut ready: Vec<usize> = (0..items.len()).filter(|index| needed_by.get(*index) == Some(&0)).collect();
+    for item in items.iter_mut() {
+        item.rank = item.size;
+    }
+    while let Some(index) = ready.pop() {
+        let Some(item) = items.get(index) else { continue };
+        let (mut longest, mut one_by_one, mut beside) = (0, 0u64, 0);
+        for other in item.needed_by.iter().filter_map(|dependent| items.get(*dependent)) {
+            longest = longest.max(other.rank);
+            // Those that lock it run one after the other, whatever the number of workers.
+            if other.locks.contains(&item.dump_id) {
+                one_by_one = one_by_one.saturating_add(other.size);
+            } else {
+                beside = beside.max(other.size);
+            }
+        }
+        let after = longest.max(one_by_one.saturating_add(beside));
+        let uses = item.uses.clone();
+        if let Some(item) = items.get_mut(index) {
+            item.rank = item.size.saturating_add(after);
+        }
+        for needed in uses.iter().filter_map(|id| by_id.get(id)) {
+            if let Some(count) = needed_by.get_mut(*needed) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    ready.push(*needed);
+                }
+            }
+        }
+    }
+}
+
 /// A trigger that a partition inherits and only sets another way (`ALTER TABLE … ENABLE|DISABLE TRIGGER`) names no
 /// dependency on the trigger that it inherits: it waits for every trigger that is created.
 fn after_their_triggers(entries: &[TocEntry], items: &mut [Item]) {
@@ -413,6 +454,7 @@ fn after_their_triggers(entries: &[TocEntry], items: &mut [Item]) {
     }
 }
 
+/// Fills in what an entry uses and locks.
 fn repoint(
     index: usize,
     entry: &TocEntry,
@@ -424,14 +466,10 @@ fn repoint(
     let post_data = entry.section == Section::PostData;
     let mut uses = Vec::with_capacity(entry.dependencies.len());
     let mut seen = HashSet::new();
-    let mut largest = 0;
     for &dependency in &entry.dependencies {
         let data = if post_data { data_of.get(&dependency) } else { None };
         let id = match data.and_then(|&d| items.get(d)) {
-            Some(item) => {
-                largest = largest.max(item.size);
-                item.dump_id
-            }
+            Some(item) => item.dump_id,
             None => dependency,
         };
         if id != entry.dump_id && by_id.contains_key(&id) && seen.insert(id) {
@@ -450,7 +488,6 @@ fn repoint(
         Vec::new()
     };
     if let Some(item) = items.get_mut(index) {
-        item.size = item.size.max(largest);
         item.uses = uses;
         item.locks = locks;
     }

@@ -141,7 +141,7 @@ fn foreign_keys_in_opposite_directions() {
 fn restored_tables_are_frozen_and_found_ones_are_kept() {
     let cluster = Cluster::start();
     cluster.create_database("d");
-    cluster.sql("d", "CREATE TABLE t AS SELECT g AS a FROM generate_series(1, 1000) g");
+    cluster.sql("d", "CREATE TABLE t AS SELECT g AS a, 'some text' AS b FROM generate_series(1, 20000) g");
     let desk = Desk::plain();
     let id = desk.backup(&cluster, "d");
     desk.ok(&["restore", &id, "--dbname", &cluster.conninfo("back"), "--create"]);

@@ -37,12 +37,7 @@ impl Globals {
 
 /// The globals as SQL. Where the role may not read password hashes, the globals come without them and the report says
 /// so; where even that fails, they are missing and the report says that.
-pub(crate) fn read(
-    tool: &Tool,
-    pinned: &ConnInfo,
-    database: &str,
-    job: &Job,
-) -> Result<Globals, OpsError> {
+pub(crate) fn read(tool: &Tool, pinned: &ConnInfo, database: &str, job: &Job) -> Result<Globals, OpsError> {
     let error = match dump(tool, pinned, database, &[]) {
         Ok(sql) => return Ok(Globals::Whole(sql)),
         Err(error) => error,

@@ -182,9 +182,10 @@ impl Lead {
             .ok_or_else(|| OpsError::refused(doing, "this is a defect of pgark"))
     }
 
-    /// Ends the transaction; the locks go with it. An error here cannot spoil what was read.
-    pub(crate) fn finish(&mut self) {
-        let _ = self.connection.execute("COMMIT");
+    /// Ends the transaction; the locks go with it. An error means that they may have gone before: a table that was
+    /// truncated then would have given no rows.
+    pub(crate) fn finish(&mut self) -> Result<(), OpsError> {
+        self.connection.execute("COMMIT").doing("keep the locks to the end of the copy")
     }
 }
 

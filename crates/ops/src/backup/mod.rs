@@ -83,7 +83,7 @@ fn back_up(
     watch: &Watch,
     started: Instant,
 ) -> Result<BackupRecord, OpsError> {
-    let (mut lead, catalog, tapped) = freeze(request, job, watch)?;
+    let (mut lead, catalog, mut tapped) = freeze(request, job, watch)?;
     let options = WriteOptions {
         cluster: request.cluster.clone().unwrap_or_else(|| lead.system_identifier.clone()),
         jobs: request.jobs,
@@ -106,7 +106,8 @@ fn back_up(
             (copied, globals.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         let (copied, globals) = (copied?, globals?.into_sql(&mut report));
-        lead.finish();
+        tapped.still_holds()?;
+        lead.finish()?;
         entries.push(store(writer, paths::GLOBALS.into(), Class::Data, &globals, &Note::Globals)?);
         let manifest = describe(&options.cluster, &lead, &catalog, &tapped, &copied);
         entries.push(store(writer, paths::MANIFEST.into(), Class::Metadata, &manifest, &Note::Manifest)?);
@@ -162,6 +163,7 @@ fn freeze_once(
         let mut tapped = tap::run(&tool, &pinned, lead, &catalog, request.lock_wait_timeout, watch)?;
         if tapped.has_ended() {
             lead.lock(&catalog)?;
+            tapped = tapped.end();
         }
         lead::refuse_stale(&catalog, &pinned, watch)?;
         Ok((catalog, tapped))

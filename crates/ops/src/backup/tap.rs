@@ -52,6 +52,14 @@ impl Tapped {
         self
     }
 
+    /// Where pg_dump keeps the locks for us, it must have kept them until now.
+    pub(crate) fn still_holds(&mut self) -> Result<(), OpsError> {
+        if self.holding.is_some() && self.has_ended() {
+            return Err(stale("pg_dump, which held the locks, ended before the tables were copied".into()));
+        }
+        Ok(())
+    }
+
     /// Whether pg_dump has ended by itself, and with it its locks.
     pub(crate) fn has_ended(&mut self) -> bool {
         match self.holding.as_mut() {

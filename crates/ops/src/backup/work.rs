@@ -720,7 +720,7 @@ mod tests {
     #[test]
     fn ranges_need_a_heap_and_version_14() {
         let table = Table::for_tests(100_000, 100_000 * 8192);
-        assert_eq!(ranges(&table, 150_000).len(), 13);
+        assert_eq!(ranges(&table, 150_000).len(), 25);
         assert!(ranges(&table, 130_000).is_empty());
         let toasted = Table::for_tests(1_000, 10 << 30);
         assert!(ranges(&toasted, 150_000).len() > 5, "TOAST counts: {:?}", ranges(&toasted, 150_000));

@@ -11,6 +11,9 @@ use crate::backup::large_objects::take_frames;
 use crate::error::Doing;
 use crate::{Job, OpsError};
 
+/// Bytes of COPY text from which a table of this restore is emptied and loaded frozen.
+const WORTH_FREEZING: u64 = 128 << 10;
+
 /// What every load needs.
 pub(super) struct Loader<'a> {
     pub reader: &'a DataReader<'a>,
@@ -19,7 +22,8 @@ pub(super) struct Loader<'a> {
 
 impl Loader<'_> {
     /// Loads one table. `fresh`: this run created the table, so it may be emptied and filled in one transaction, which
-    /// lets the server skip WAL under `wal_level=minimal` and freeze the rows at once (TRAPS 13).
+    /// lets the server skip WAL under `wal_level=minimal` and freeze the rows at once (TRAPS 13). A small table is filled
+    /// as it is: new files for table, TOAST and indexes and the flush at their commit cost more than its rows.
     pub(super) fn table(
         &self,
         connection: &mut Connection,
@@ -27,7 +31,8 @@ impl Loader<'_> {
         entry: &Entry,
         fresh: bool,
     ) -> Result<u64, OpsError> {
-        if fresh {
+        let freeze = fresh && entry.bytes_raw >= WORTH_FREEZING;
+        if freeze {
             connection.execute("BEGIN").doing("begin the table's transaction")?;
             let mut truncate = b"TRUNCATE TABLE ONLY ".to_vec();
             truncate.extend(quote_ident_bytes(toc.namespace.as_deref().unwrap_or_default()));
@@ -35,8 +40,8 @@ impl Loader<'_> {
             truncate.extend(quote_ident_bytes(toc.tag_bytes()));
             connection.simple_bytes(&truncate).doing("empty the new table")?;
         }
-        let rows = self.copy(connection, &copy_statement(toc, fresh), entry)?;
-        if fresh {
+        let rows = self.copy(connection, &copy_statement(toc, freeze), entry)?;
+        if freeze {
             connection.execute("COMMIT").doing("commit the table")?;
         }
         Ok(rows)

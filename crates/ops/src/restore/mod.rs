@@ -126,13 +126,14 @@ fn restore(
     prepare::refuse_impossible(&contents, &selection, &options, &about, request, watch)?;
     prepare::make_ready(&contents, &selection, &options, request, job, watch)?;
 
-    let sizes = sizes(&contents);
+    let costs = costs(&contents);
     let plan =
-        run::Plan { contents: &contents, reader: &reader, options, selection, sizes, request, job, watch };
+        run::Plan { contents: &contents, reader: &reader, options, selection, costs, request, job, watch };
     let mut outcome = plan.carry_out()?;
     if request.analyze {
         plan.analyze(&mut outcome)?;
     }
+    plan.make_durable()?;
     for name in contents.missing() {
         let message = "its rows are not in this backup, which is incomplete".to_string();
         outcome.errors.push(ObjectError { object: format!("TABLE DATA {name}"), message });
@@ -149,24 +150,38 @@ fn restore(
     })
 }
 
-/// Bytes behind each entry, by dump id: its own rows, or those of the table that an index or a constraint is built on.
-fn sizes(contents: &Contents) -> HashMap<i32, u64> {
-    let mut sizes: HashMap<i32, u64> =
-        contents.tables.iter().map(|(dump_id, (entry, _))| (*dump_id, entry.bytes_raw)).collect();
-    let mut by_table: HashMap<i32, u64> = HashMap::new();
+/// How long each entry will take about, in nanoseconds, by dump id. Only the order of work hangs on it.
+fn costs(contents: &Contents) -> HashMap<i32, u64> {
+    // Measured on PostgreSQL 15: COPY of narrow and of wide rows, B-trees, foreign keys.
+    const LOAD_A_ROW: u64 = 450;
+    const LOAD_A_BYTE: u64 = 8;
+    const INDEX_A_ROW: u64 = 400;
+    const CHECK_A_ROW: u64 = 300;
+    // Even an empty table or a comment takes its round trips.
+    const ANY: u64 = 300_000;
+    let mut costs = HashMap::new();
+    let mut rows_of: HashMap<i32, u64> = HashMap::new();
     for toc in contents.archive.entries.iter().filter(|toc| toc.kind() == "TABLE DATA") {
-        if let (Some(table), Some(bytes)) = (toc.dependencies.first(), sizes.get(&toc.dump_id)) {
-            by_table.insert(*table, *bytes);
+        if let Some((entry, rows)) = contents.tables.get(&toc.dump_id) {
+            costs.insert(toc.dump_id, ANY + rows * LOAD_A_ROW + entry.bytes_raw * LOAD_A_BYTE);
+            rows_of.extend(toc.dependencies.first().map(|table| (*table, *rows)));
         }
     }
     for toc in &contents.archive.entries {
-        if let Some(bytes) = toc.dependencies.iter().filter_map(|dependency| by_table.get(dependency)).max() {
-            sizes.entry(toc.dump_id).or_insert(*bytes);
-        }
-        if toc.kind() == "BLOBS" {
-            let bytes = contents.large_objects.as_ref().map_or(0, |entry| entry.bytes_raw);
-            sizes.insert(toc.dump_id, bytes);
-        }
+        let per_row = match toc.kind() {
+            "TABLE DATA" => continue,
+            "BLOBS" => {
+                let bytes = contents.large_objects.as_ref().map_or(0, |entry| entry.bytes_raw);
+                costs.insert(toc.dump_id, ANY + bytes * LOAD_A_BYTE);
+                continue;
+            }
+            "INDEX" | "CONSTRAINT" | "MATERIALIZED VIEW DATA" => INDEX_A_ROW,
+            "FK CONSTRAINT" | "CHECK CONSTRAINT" => CHECK_A_ROW,
+            _ => 0,
+        };
+        // The referenced table of a foreign key comes among the dependencies too; the first is the one that is read.
+        let rows = toc.dependencies.iter().find_map(|id| rows_of.get(id)).copied().unwrap_or(0);
+        costs.insert(toc.dump_id, ANY + rows * per_row);
     }
-    sizes
+    costs
 }

@@ -18,14 +18,17 @@ use crate::error::Doing;
 use crate::export::Contents;
 use crate::{Job, OpsError};
 
+/// Definitions restored in one transaction: what they create is locked until its end, and locks are few.
+const GROUP: usize = 100;
+
 /// Everything that the restore of one database needs.
 pub(super) struct Plan<'a> {
     pub contents: &'a Contents,
     pub reader: &'a DataReader<'a>,
     pub options: Options,
     pub selection: Selection,
-    /// Bytes behind each entry, by dump id.
-    pub sizes: HashMap<i32, u64>,
+    /// How long each entry takes about, by dump id.
+    pub costs: HashMap<i32, u64>,
     pub request: &'a Request,
     pub job: &'a Job,
     pub watch: &'a Watch,
@@ -60,7 +63,7 @@ impl Plan<'_> {
     pub(super) fn carry_out(&self) -> Result<Outcome, OpsError> {
         let archive = &self.contents.archive;
         let schedule = Schedule::new(archive, &self.selection, &|dump_id| {
-            self.sizes.get(&dump_id).copied().unwrap_or(0)
+            self.costs.get(&dump_id).copied().unwrap_or(0)
         });
         let board = Mutex::new(Board { schedule, outcome: Outcome::default(), busy: 0, fatal: None });
         self.job.progress.phase("restore definitions");
@@ -80,6 +83,18 @@ impl Plan<'_> {
         }
     }
 
+    /// The restore's transactions did not wait for the disk (`target::SETTINGS`); this last one does, by the server's own
+    /// setting, and what was written before it is then safe too.
+    pub(super) fn make_durable(&self) -> Result<(), OpsError> {
+        let mut hand = self.connect()?;
+        let sql = "SET synchronous_commit = DEFAULT; \
+                   SELECT pg_catalog.pg_logical_emit_message(true, 'pgark', 'restored')";
+        for statement in pgark_bytes::sql::split(sql.as_bytes()) {
+            hand.connection.simple_bytes(statement).doing("wait until everything is on disk")?;
+        }
+        Ok(())
+    }
+
     fn connect(&self) -> Result<Hand, OpsError> {
         let connection = target::connect(&self.request.conninfo, &self.contents.archive, self.watch)?;
         Ok(Hand { connection, state: SessionState::default() })
@@ -89,17 +104,48 @@ impl Plan<'_> {
     fn definitions(&self, board: &Mutex<Board>) -> Result<(), OpsError> {
         let mut hand = self.connect()?;
         let order: Vec<usize> = lock(board).schedule.pre_data().to_vec();
-        for index in order {
+        let entries = &self.contents.archive.entries;
+        let alone = |index: &usize| entries.get(*index).is_some_and(TocEntry::is_about_database);
+        for group in order.chunk_by(|a, b| !alone(a) && !alone(b)).flat_map(|group| group.chunks(GROUP)) {
             self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
-            let Some(toc) = self.contents.archive.entries.get(index) else { continue };
-            let result = self.restore_one(&mut hand, toc, false);
-            self.note(&mut lock(board), index, toc, result)?;
-            if matches!(toc.kind(), "DATABASE" | "DATABASE PROPERTIES") {
+            if group.len() > 1 && self.restore_group(&mut hand, group)? {
+                let mut board = lock(board);
+                group.iter().for_each(|index| board.schedule.done(*index));
+                continue;
+            }
+            for index in group {
+                let Some(toc) = entries.get(*index) else { continue };
+                let result = self.restore_one(&mut hand, toc, false);
+                self.note(&mut lock(board), *index, toc, result)?;
+            }
+            if group.iter().any(alone) {
                 // The database's own settings hold from the next connection on.
                 hand = self.connect()?;
             }
         }
         Ok(())
+    }
+
+    /// Restores several definitions in one round trip and one transaction. False: one of them failed, so none is there; who
+    /// calls goes through them one by one and learns which.
+    fn restore_group(&self, hand: &mut Hand, group: &[usize]) -> Result<bool, OpsError> {
+        let mut state = hand.state.clone();
+        let mut sql = Vec::new();
+        for toc in group.iter().filter_map(|index| self.contents.archive.entries.get(*index)) {
+            for statement in statements::statements(&self.contents.archive, toc, &self.options, &mut state) {
+                sql.extend_from_slice(&statement.sql);
+                // A statement may end with a comment.
+                sql.extend_from_slice(b"\n;\n");
+            }
+        }
+        match hand.connection.simple_bytes(&sql).doing("restore definitions") {
+            Ok(_) => {
+                hand.state = state;
+                Ok(true)
+            }
+            Err(error) if error.sqlstate().is_some() && !self.job.cancel.is_cancelled() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn work(&self, board: &Mutex<Board>, changed: &Condvar) {
