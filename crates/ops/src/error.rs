@@ -29,10 +29,17 @@ pub enum OpsError {
         #[source]
         source: PgError,
     },
+    /// The server ended a connection; what it said last.
+    #[error("the connection to the target was lost")]
+    Lost {
+        /// The server's words.
+        #[source]
+        source: Box<OpsError>,
+    },
     /// A table's rows could not be read or written.
-    #[error("copy table {table}")]
+    #[error("copy {table}")]
     Table {
-        /// The table, schema-qualified.
+        /// `table` and its name, schema-qualified, or `the large objects`.
         table: String,
         /// Why.
         #[source]

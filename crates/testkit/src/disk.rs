@@ -38,10 +38,16 @@ impl SmallDisk {
         assert!(status.success(), "the small disk cannot be resized");
     }
 
+    /// What a program has to be run through to see the disk.
+    pub fn prefix(&self) -> Vec<String> {
+        ["nsenter", "--mount", "--target", &self.holder.id().to_string(), "--"].map(String::from).to_vec()
+    }
+
     /// A command that sees the disk.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
-        command.args(["--mount", "--target", &self.holder.id().to_string(), "--"]).arg(program);
+        let prefix = self.prefix();
+        let mut command = Command::new(&prefix[0]);
+        command.args(&prefix[1..]).arg(program);
         command
     }
 }

@@ -11,23 +11,36 @@ use tempfile::TempDir;
 pub struct Desk {
     folder: TempDir,
     secret: Vec<String>,
+    /// Runs the program in some other surrounding.
+    prefix: Vec<String>,
 }
 
 impl Desk {
     /// A new repository that anybody may read.
     pub fn plain() -> Desk {
-        let desk = Desk { folder: TempDir::new().unwrap(), secret: Vec::new() };
+        let desk = Desk { folder: TempDir::new().unwrap(), secret: Vec::new(), prefix: Vec::new() };
         desk.ok(&["init", "--no-encryption"]);
         desk
     }
 
     /// A new repository under a passphrase.
     pub fn with_passphrase() -> Desk {
-        let mut desk = Desk { folder: TempDir::new().unwrap(), secret: Vec::new() };
+        let mut desk = Desk { folder: TempDir::new().unwrap(), secret: Vec::new(), prefix: Vec::new() };
         let file = desk.path("passphrase");
         std::fs::write(&file, "correct horse battery staple 42\n").unwrap();
         desk.secret = vec!["--passphrase-file".into(), file.display().to_string()];
         desk.ok(&["init", "--passphrase-file", &file.display().to_string()]);
+        desk
+    }
+
+    /// A new repository that one age identity opens: faster to open than one under a passphrase.
+    pub fn with_identity() -> Desk {
+        let mut desk = Desk { folder: TempDir::new().unwrap(), secret: Vec::new(), prefix: Vec::new() };
+        let file = desk.path("identity.txt").display().to_string();
+        stock(Command::new("age-keygen").args(["-o", &file]));
+        let recipient = stock(Command::new("age-keygen").args(["-y", &file]));
+        desk.secret = vec!["--identity".into(), file];
+        desk.ok(&["init", "--recipient", recipient.trim()]);
         desk
     }
 
@@ -41,7 +54,21 @@ impl Desk {
 
     /// The program with this desk's repository and folders, and none of the caller's environment for PostgreSQL.
     pub fn command(&self, args: &[&str]) -> Command {
-        self.prepared(Command::new(env!("CARGO_BIN_EXE_pgark")), args)
+        let program = env!("CARGO_BIN_EXE_pgark");
+        let command = match self.prefix.split_first() {
+            None => Command::new(program),
+            Some((first, more)) => {
+                let mut command = Command::new(first);
+                command.args(more).arg(program);
+                command
+            }
+        };
+        self.prepared(command, args)
+    }
+
+    /// From now on the program runs behind this command.
+    pub fn run_through(&mut self, prefix: Vec<String>) {
+        self.prefix = prefix;
     }
 
     /// The same, through a command that runs the program in some other surrounding.

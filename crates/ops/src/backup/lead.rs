@@ -162,6 +162,15 @@ impl Lead {
         Ok(())
     }
 
+    /// The error of a worker, or, where the lead's connection is gone and with it the snapshot that all work on, that.
+    pub(crate) fn cause_of(&mut self, error: OpsError) -> OpsError {
+        if error.is_cancelled() {
+            return error;
+        }
+        let alive = self.connection.execute("SELECT 1").doing("hold the backup's snapshot");
+        alive.err().filter(|lost| lost.sqlstate() != Some("25P02")).unwrap_or(error)
+    }
+
     /// A name that the lead read, as bytes of the database's encoding.
     pub(crate) fn in_own_encoding(&mut self, name: &[u8]) -> Result<Vec<u8>, OpsError> {
         let doing = "write a name in the database's own encoding";

@@ -198,7 +198,7 @@ pub(crate) fn only_connection_environment(command: &mut Command, conninfo: &Conn
         command.env_remove(name);
     }
     command.envs(conninfo.child_environment());
-    command.env("LC_MESSAGES", "C").env("LANGUAGE", "C").env("PGAPPNAME", "pgark");
+    command.env("LC_MESSAGES", "C").env("LANGUAGE", "C");
 }
 
 fn start(command: &mut Command, tool: &Tool) -> Result<(Child, ChildStdout, ChildStderr), OpsError> {

@@ -160,7 +160,7 @@ pub(crate) fn copy_all(
         keep_going: request.keep_going,
         bytes: AtomicU64::new(0),
     };
-    run_workers(&shared, lead, request, watch)?;
+    run_workers(&shared, lead, request, watch).map_err(|error| lead.cause_of(error))?;
     for (object, why) in take(&shared.lost).drain(..) {
         report.lost(&object, &why);
     }
@@ -617,10 +617,10 @@ impl Shared<'_> {
         }
         let name = match (work, work.sources().first().and_then(|at| self.sources.get(*at))) {
             (Work::Batch(batch), Some(first)) if batch.len() > 1 => {
-                format!("{} or one of the {} small tables copied with it", first.name, batch.len() - 1)
+                format!("table {} or one of the {} small ones copied with it", first.name, batch.len() - 1)
             }
-            (_, Some(source)) => source.name.to_string(),
-            (_, None) => "of large objects".to_string(),
+            (_, Some(source)) => format!("table {}", source.name),
+            (_, None) => "the large objects".to_string(),
         };
         OpsError::Table { table: name, source: Box::new(error) }
     }

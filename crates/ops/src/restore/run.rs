@@ -233,10 +233,13 @@ impl Plan<'_> {
     /// Restores one entry: its statements, then its data. After an error the connection is out of its transaction.
     fn restore_one(&self, hand: &mut Hand, toc: &TocEntry, created_here: bool) -> Result<Done, OpsError> {
         let result = self.statements(hand, toc).and_then(|()| self.data(hand, toc, created_here));
-        if matches!(&result, Err(error) if error.sqlstate().is_some()) {
-            hand.connection.execute("ROLLBACK").doing("leave a failed transaction")?;
+        match result {
+            Err(error) if error.sqlstate().is_some() => match hand.connection.execute("ROLLBACK") {
+                Ok(()) => Err(error),
+                Err(_) => Err(OpsError::Lost { source: Box::new(error) }),
+            },
+            other => other,
         }
-        result
     }
 
     fn statements(&self, hand: &mut Hand, toc: &TocEntry) -> Result<(), OpsError> {

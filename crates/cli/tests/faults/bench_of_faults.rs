@@ -1,0 +1,207 @@
+//! One database, one repository, and the memory of what each committed backup must give back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hasher};
+use std::path::Path;
+use std::process::Output;
+
+use pgark_testkit::Cluster;
+use pgark_testkit::oracle::{Snapshot, assert_same};
+
+use super::support::{Desk, text};
+
+/// How often: the short count in every run, the long one with `PGARK_TEST_FULL=1`.
+pub fn times(short: usize, long: usize) -> usize {
+    if std::env::var_os("PGARK_TEST_FULL").is_some_and(|value| value == "1") { long } else { short }
+}
+
+/// Small, seeded, good enough for moments in time.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % limit.max(1)
+    }
+}
+
+/// A row of the table that `./test` prints.
+pub fn tell(test: &str, faults: usize, result: &str) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(format!("{test}.md")), format!("| {test} | {faults} | {result} |\n")).unwrap();
+}
+
+/// The database `d` of a cluster of its own, with a repository for one age identity.
+pub struct Site {
+    pub cluster: Cluster,
+    pub desk: Desk,
+    round: u64,
+    /// Hash of the rows of every committed backup.
+    committed: BTreeMap<String, u64>,
+    of_others: BTreeSet<String>,
+}
+
+/// Every table of the site's database, with what gives its rows in the order of a backup.
+const TABLES: [&str; 3] = ["big", "wide", "small"];
+
+impl Site {
+    pub fn new() -> Site {
+        Site::with(Cluster::start(), 60_000)
+    }
+
+    pub fn with(cluster: Cluster, rows: u32) -> Site {
+        cluster.create_database("d");
+        cluster.sql(
+            "d",
+            &format!(
+                "CREATE TABLE big AS SELECT g AS id, 0 AS round, sha256(g::text::bytea)::text AS text FROM generate_series(1, {rows}) g;
+                 ALTER TABLE big ADD PRIMARY KEY (id);
+                 CREATE TABLE wide AS SELECT g AS id, 0 AS round, repeat(md5(g::text), 3000) AS text FROM generate_series(1, 60) g;
+                 CREATE TABLE small (id serial PRIMARY KEY, round int, text text); INSERT INTO small (round, text) VALUES (0, E'a\\tb\\n');
+                 SELECT lo_from_bytea(77, sha512('x'));"
+            ),
+        );
+        Site {
+            cluster,
+            desk: Desk::with_identity(),
+            round: 0,
+            committed: BTreeMap::new(),
+            of_others: BTreeSet::new(),
+        }
+    }
+
+    /// Changes a fifth of the rows, all in one place.
+    pub fn change(&mut self) {
+        self.round += 1;
+        let round = self.round;
+        self.cluster.sql(
+            "d",
+            &format!(
+                "UPDATE big SET round = {round}, text = sha256((id + {round} * 1000000)::text::bytea)::text
+                   WHERE id % 5 = 0 AND id < 50000;
+                 UPDATE wide SET round = {round}, text = repeat(md5((id + {round})::text), 3000) WHERE id % 7 = 0;
+                 INSERT INTO small (round, text) VALUES ({round}, 'round');"
+            ),
+        );
+    }
+
+    pub fn info(&self) -> String {
+        self.cluster.conninfo("d")
+    }
+
+    /// What a backup of the database as it is now must hold.
+    pub fn state(&self) -> u64 {
+        hash(TABLES.iter().map(|table| {
+            let mut copy = self.cluster.client("psql");
+            copy.args(["-X", "-q", "-d", &self.info(), "-c", &format!("COPY {table} TO STDOUT")]);
+            copy.env("PGOPTIONS", "-c statement_timeout=0");
+            let output = copy.output().unwrap();
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            output.stdout
+        }))
+    }
+
+    fn stored(&self, id: &str) -> u64 {
+        hash(TABLES.iter().map(|table| {
+            let output = self.desk.run(&["cat", &format!("{id}:/db/d/data/public.{table}")]);
+            assert!(output.status.success(), "backup {id}: {}", text(&output.stderr));
+            output.stdout
+        }))
+    }
+
+    fn listed(&self) -> BTreeSet<String> {
+        let list = self.desk.json(&["list", "--json"]);
+        list.as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_string()).collect()
+    }
+
+    /// A backup that must work, and is remembered.
+    #[track_caller]
+    pub fn backup(&mut self) -> serde_json::Value {
+        let state = self.state();
+        let made = self.desk.json(&["backup", "--dbname", &self.info(), "--json"]);
+        assert_eq!(made["status"], "complete");
+        self.committed.insert(made["id"].as_str().unwrap().to_string(), state);
+        made
+    }
+
+    /// A backup that somebody else made of the state as it is.
+    pub fn remember(&mut self, id: &str) {
+        let state = self.state();
+        self.committed.insert(id.to_string(), state);
+    }
+
+    /// A backup of another database: not ours to compare.
+    pub fn leave_out(&mut self, id: &str) {
+        self.of_others.insert(id.to_string());
+    }
+
+    /// After a fault: the repository is clean, and no backup was lost or made up. A backup that was committed just before the
+    /// fault counts, and must be whole.
+    #[track_caller]
+    pub fn verify(&mut self) {
+        let report = self.desk.json(&["check", "--read-data", "--json"]);
+        assert_eq!(report["ok"], true, "{report}");
+        let listed = self.listed();
+        for known in self.committed.keys() {
+            assert!(listed.contains(known), "backup {known} is gone");
+        }
+        let new: Vec<&String> = listed
+            .iter()
+            .filter(|id| !self.committed.contains_key(*id) && !self.of_others.contains(*id))
+            .collect();
+        assert!(new.len() <= 1, "{new:?}");
+        if let Some(id) = new.first() {
+            let state = self.state();
+            assert_eq!(self.stored(id), state, "the backup {id}, committed before the fault, is not whole");
+            self.committed.insert((*id).clone(), state);
+        }
+    }
+
+    /// Every committed backup gives the rows that it was made of, and the newest restores equal to the database.
+    #[track_caller]
+    pub fn verify_all(&mut self) {
+        self.verify();
+        let newest = self.backup();
+        assert!(
+            newest["bytes_added"].as_u64().unwrap() * 2 < newest["bytes_raw"].as_u64().unwrap(),
+            "nothing of what is stored was used again: {newest}"
+        );
+        for (id, state) in &self.committed {
+            assert_eq!(self.stored(id), *state, "backup {id}");
+        }
+        let target = self.cluster.conninfo("whole");
+        self.desk.ok(&["restore", newest["id"].as_str().unwrap(), "--dbname", &target, "--create"]);
+        assert_same(&Snapshot::take(&self.cluster, "d"), &Snapshot::take(&self.cluster, "whole"));
+        self.cluster.drop_database("whole");
+    }
+
+    pub fn committed(&self) -> usize {
+        self.committed.len()
+    }
+}
+
+/// It failed, with 1, and said why and what to do.
+#[track_caller]
+pub fn failed(output: &Output, cause: &[&str]) {
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(cause.iter().any(|words| said.contains(words)), "none of {cause:?} in: {said}");
+}
+
+fn hash(streams: impl Iterator<Item = Vec<u8>>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for stream in streams {
+        hasher.write_usize(stream.len());
+        hasher.write(&stream);
+    }
+    hasher.finish()
+}
