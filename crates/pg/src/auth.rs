@@ -158,7 +158,7 @@ fn answer(wire: &mut Wire<Stream>, body: &[u8]) -> Result<(), PgError> {
     wire.flush()
 }
 
-fn split(body: &[u8]) -> Result<(u32, &[u8]), PgError> {
+pub(crate) fn split(body: &[u8]) -> Result<(u32, &[u8]), PgError> {
     let kind =
         body.get(..4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes).ok_or_else(garbled)?;
     Ok((kind, body.get(4..).unwrap_or_default()))

@@ -10,6 +10,8 @@ mod connection;
 mod conninfo;
 mod copy;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod keywords;
 mod open;
 mod passfile;

@@ -9,6 +9,10 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// PostgreSQL's own limit of a message is 1 GiB.
 const LARGEST: usize = (1 << 30) + 64;
 const HEAD: usize = 5;
+/// Messages that may be long (libpq, fe-protocol3.c, VALID_LONG_MESSAGE_TYPE); of any other, more than 30,000 bytes mean
+/// that the conversation is out of step, or that this is no PostgreSQL server.
+const LONG: &[u8] = b"TDdVENA";
+const LARGEST_SHORT: usize = 30_000;
 
 /// The two directions of a conversation over any stream.
 pub(crate) struct Wire<S> {
@@ -49,8 +53,9 @@ impl<S: Read + Write> Wire<S> {
             _ => return Err(PgError::Closed(None)),
         };
         let total = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(1);
-        if !(HEAD..=LARGEST).contains(&total) {
-            return Err(PgError::Protocol(format!("a message of {length} bytes")));
+        let largest = if LONG.contains(&tag) { LARGEST } else { LARGEST_SHORT };
+        if !(HEAD..=largest).contains(&total) {
+            return Err(PgError::Protocol(format!("a message {:?} of {length} bytes", char::from(tag))));
         }
         self.need(total)?;
         let body = self.start + HEAD..self.start + total;
@@ -66,13 +71,15 @@ impl<S: Read + Write> Wire<S> {
         self.input.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        if count > self.input.len() {
-            self.input.resize(count, 0);
-        } else if self.input.len() > BUFFER_BYTES && count <= BUFFER_BYTES && self.end <= BUFFER_BYTES {
+        if self.input.len() > BUFFER_BYTES && count <= BUFFER_BYTES && self.end <= BUFFER_BYTES {
             self.input.truncate(BUFFER_BYTES);
             self.input.shrink_to_fit();
         }
         while self.end < count {
+            if self.end == self.input.len() {
+                // Only as bytes arrive: a length alone, which may be a lie, takes no memory.
+                self.input.resize(count.min(self.input.len() * 2), 0);
+            }
             let free = self.input.get_mut(self.end..).unwrap_or_default();
             match self.stream.read(free) {
                 Ok(0) => return Err(PgError::Closed(None)),

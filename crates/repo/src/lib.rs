@@ -8,6 +8,8 @@ mod check;
 mod codec;
 mod cut;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod ids;
 mod index;
 mod manifest;

@@ -35,6 +35,15 @@ pub struct Keys {
 
 impl Keys {
     /// Of an unencrypted repository: derived from its id, so that anybody can derive them.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn for_fuzzing() -> Keys {
+        let text = r#"{"format":0,"repository":"00112233445566778899aabbccddeeff","encrypted":false,"data_public_key":null,"needed_to_read":[],"needed_to_write":[]}"#;
+        match Header::parse(text.into()) {
+            Ok(header) => Keys::plain(&header),
+            Err(error) => unreachable!("{error}"),
+        }
+    }
+
     pub(super) fn plain(header: &Header) -> Keys {
         Keys {
             repository: header.id,

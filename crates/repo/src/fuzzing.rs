@@ -1,0 +1,36 @@
+//! Doors for the fuzz targets: parsers of stored objects, in an unencrypted repository without a storage.
+
+use crate::codec;
+use crate::index::object as index_object;
+use crate::manifest::{self, Body};
+use crate::object::{self, Kind};
+use crate::pack::{self, Directory};
+pub use crate::secrets::Keys;
+use crate::stream::Node;
+
+/// Keys of an unencrypted repository.
+pub fn keys() -> Keys {
+    Keys::for_fuzzing()
+}
+
+/// A pack's directory, as found and as sealed by a writer who lies.
+pub fn pack_directory(keys: &Keys, bytes: &[u8]) {
+    let _ = pack::parse(keys, "packs/x", bytes);
+    if let Ok(directory) = codec::decode::<Directory>(bytes) {
+        let _ = pack::check_directory(&directory, Kind::DataPack, bytes.len() as u64);
+        let _ = pack::check_directory(&directory, Kind::MetadataPack, u64::MAX);
+    }
+}
+
+/// An index object.
+pub fn index(keys: &Keys, bytes: &[u8]) {
+    let _ = index_object::decode(keys, "index/x", bytes);
+}
+
+/// A manifest's body, its entries and its lists.
+pub fn manifest(keys: &Keys, bytes: &[u8]) {
+    let _ = object::open(keys, Kind::Manifest, "manifests/x", bytes);
+    let _ = codec::decode::<Body>(bytes);
+    let _ = manifest::decode_entries(bytes);
+    let _ = Node::decode(bytes);
+}
