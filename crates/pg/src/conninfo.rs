@@ -88,19 +88,17 @@ const CHOICES: &[(&str, &[&str])] = &[
     ("target_session_attrs", &["any", "read-write", "read-only", "primary", "standby", "prefer-standby"]),
     ("load_balance_hosts", &["disable", "random"]),
     ("sslsni", &["0", "1"]),
+    ("sslcertmode", &["disable", "allow", "require"]),
 ];
 
 impl ConnInfo {
     /// Resolves a database name, a `keyword = value` string or a URI over service file, environment and defaults.
     pub fn resolve(text: &str, environment: &Environment) -> Result<ConnInfo, ConnInfoError> {
-        let explicit = if uri::is_uri(text) {
-            uri::parse(text)?
-        } else if text.contains('=') {
-            parse_string(text)?
-        } else if text.is_empty() {
-            Vec::new()
-        } else {
+        // As psql takes its `--dbname`: what is neither URI nor pairs is a name.
+        let explicit = if !text.is_empty() && !uri::is_uri(text) && !text.contains('=') {
             vec![("dbname".to_string(), text.to_string())]
+        } else {
+            parse_text(text)?
         };
         let mut info = ConnInfo { parameters: BTreeMap::new(), home: environment.home.clone() };
         for (keyword, value) in explicit {
@@ -165,6 +163,7 @@ impl ConnInfo {
             ("target_session_attrs", "any"),
             ("load_balance_hosts", "disable"),
             ("sslsni", "1"),
+            ("sslcertmode", "allow"),
         ] {
             fill(&mut self.parameters, keyword, value);
         }
@@ -189,6 +188,12 @@ impl ConnInfo {
             if !value.is_empty() && value.parse::<i32>().is_err() {
                 return Err(ConnInfoError::Value { keyword, value: value.to_string() });
             }
+        }
+        if self.get("sslcertmode") == "require" {
+            return Err(ConnInfoError::Unsupported {
+                keyword: "sslcertmode".to_string(),
+                why: "whether the server asked for the certificate cannot be proved here; \"allow\" sends it when asked",
+            });
         }
         if self.get("sslnegotiation") == "direct"
             && matches!(self.get("sslmode"), "disable" | "allow" | "prefer")
@@ -344,21 +349,39 @@ fn default_socket_directory() -> String {
     if Path::new(debian).is_dir() { debian.to_string() } else { "/tmp".to_string() }
 }
 
+/// A URI or `keyword = value` pairs; the last of equal keywords wins.
+pub(crate) fn parse_text(text: &str) -> Result<Vec<(String, String)>, ConnInfoError> {
+    let mut pairs = if uri::is_uri(text) { uri::parse(text)? } else { parse_string(text)? };
+    for pair in &mut pairs {
+        // An old name of two of sslmode's values.
+        if pair.0 == "requiressl" {
+            let mode = if pair.1.starts_with('1') { "require" } else { "prefer" };
+            *pair = ("sslmode".to_string(), mode.to_string());
+        }
+    }
+    Ok(pairs)
+}
+
+/// What C calls space: a no-break space belongs to a value.
+fn is_space(sign: char) -> bool {
+    matches!(sign, ' ' | '\t' | '\n' | '\u{b}' | '\u{c}' | '\r')
+}
+
 /// `keyword = value` pairs: values may stand in single quotes; `\` takes the next sign as it is.
 fn parse_string(text: &str) -> Result<Vec<(String, String)>, ConnInfoError> {
     let mut pairs = Vec::new();
-    let mut rest = text.trim_start();
+    let mut rest = text.trim_start_matches(is_space);
     while !rest.is_empty() {
-        let end = rest.find(|c: char| c == '=' || c.is_whitespace()).unwrap_or(rest.len());
+        let end = rest.find(|c: char| c == '=' || is_space(c)).unwrap_or(rest.len());
         let (keyword, after) = rest.split_at(end);
-        let Some(after) = after.trim_start().strip_prefix('=') else {
+        let Some(after) = after.trim_start_matches(is_space).strip_prefix('=') else {
             return Err(ConnInfoError::Syntax(format!(
                 "missing \"=\" after \"{keyword}\" in connection info string"
             )));
         };
-        let (value, after) = parse_value(after.trim_start())?;
+        let (value, after) = parse_value(after.trim_start_matches(is_space))?;
         pairs.push((keyword.to_string(), value));
-        rest = after.trim_start();
+        rest = after.trim_start_matches(is_space);
     }
     Ok(pairs)
 }
@@ -371,7 +394,7 @@ fn parse_value(text: &str) -> Result<(String, &str), ConnInfoError> {
         match sign {
             '\\' => value.extend(signs.next().map(|(_, next)| next)),
             '\'' if quoted => return Ok((value, text.get(at + 1..).unwrap_or_default())),
-            _ if sign.is_whitespace() && !quoted => return Ok((value, text.get(at..).unwrap_or_default())),
+            _ if is_space(sign) && !quoted => return Ok((value, text.get(at..).unwrap_or_default())),
             _ => value.push(sign),
         }
     }

@@ -39,11 +39,7 @@ pub(crate) const KEYWORDS: &[(&str, &str, Support)] = &[
     ("sslcompression", "PGSSLCOMPRESSION", Support::Moot),
     ("sslcert", "PGSSLCERT", Support::Yes),
     ("sslkey", "PGSSLKEY", Support::Yes),
-    (
-        "sslcertmode",
-        "PGSSLCERTMODE",
-        Support::No("client certificates are sent when the server asks for them"),
-    ),
+    ("sslcertmode", "PGSSLCERTMODE", Support::Yes),
     ("sslpassword", "", Support::Yes),
     ("sslrootcert", "PGSSLROOTCERT", Support::Yes),
     ("sslcrl", "PGSSLCRL", Support::Yes),

@@ -14,6 +14,9 @@ mod error;
 pub mod fuzzing;
 mod keywords;
 mod open;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod parity;
 mod passfile;
 mod row;
 mod service;

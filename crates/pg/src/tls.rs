@@ -1,7 +1,8 @@
 //! TLS with libpq's meaning of `sslmode` and its files (PostgreSQL documentation, section 32.19).
 
 use std::net::{IpAddr, TcpStream};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
@@ -113,7 +114,9 @@ fn context(info: &ConnInfo) -> Result<(SslContext, Verify), PgError> {
         }
         revocation_lists(&mut builder, info)?;
     }
-    client_certificate(&mut builder, info)?;
+    if info.get("sslcertmode") != "disable" {
+        client_certificate(&mut builder, info)?;
+    }
     Ok((builder.build(), verify))
 }
 
@@ -164,6 +167,7 @@ fn client_certificate(builder: &mut openssl::ssl::SslContextBuilder, info: &Conn
         )));
     };
     let shown = key.display();
+    refuse_open_key(&key)?;
     let text = std::fs::read(&key)
         .map_err(|error| PgError::Tls(format!("read the private key file \"{shown}\": {error}")))?;
     let parsed = PKey::private_key_from_pem_passphrase(&text, info.get("sslpassword").as_bytes())
@@ -172,6 +176,21 @@ fn client_certificate(builder: &mut openssl::ssl::SslContextBuilder, info: &Conn
         .set_private_key(&parsed)
         .and_then(|()| builder.check_private_key())
         .map_err(|error| failed(&format!("use the private key file \"{shown}\""), &error))
+}
+
+/// As libpq: a key of the user's own is for nobody else; one of root's may be for a group.
+fn refuse_open_key(key: &Path) -> Result<(), PgError> {
+    let shown = key.display();
+    let facts = std::fs::metadata(key)
+        .map_err(|error| PgError::Tls(format!("read the private key file \"{shown}\": {error}")))?;
+    let too_much = if facts.uid() == 0 { 0o037 } else { 0o077 };
+    if facts.mode() & too_much == 0 {
+        return Ok(());
+    }
+    Err(PgError::Tls(format!(
+        "private key file \"{shown}\" has group or world access; file must have permissions u=rw (0600) or less if owned \
+         by the current user, or permissions u=rw,g=r (0640) or less if owned by root"
+    )))
 }
 
 fn version(text: &str) -> Result<Option<SslVersion>, PgError> {

@@ -9,72 +9,88 @@ pub(crate) fn is_uri(text: &str) -> bool {
 }
 
 pub(crate) fn parse(text: &str) -> Result<Vec<(String, String)>, ConnInfoError> {
-    let rest = SCHEMES.iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text);
+    let mut rest = SCHEMES.iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text);
     let mut pairs = Vec::new();
-    let (before_query, query) = rest.split_once('?').unwrap_or((rest, ""));
-    // A slash in a user's name or password is percent-encoded; the first bare one begins the database.
-    let (authority, dbname) = before_query.split_once('/').unwrap_or((before_query, ""));
-    let hosts = match authority.rsplit_once('@') {
-        Some((user_info, hosts)) => {
-            let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
-            push(&mut pairs, "user", user)?;
-            push(&mut pairs, "password", password)?;
-            hosts
-        }
-        None => authority,
-    };
-    parse_hosts(hosts, &mut pairs)?;
-    push(&mut pairs, "dbname", dbname)?;
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let Some((keyword, value)) = pair.split_once('=') else {
-            return Err(ConnInfoError::Syntax(format!(
-                "missing key/value separator \"=\" in URI query parameter: \"{pair}\""
-            )));
-        };
-        match (decode(keyword)?.as_str(), decode(value)?) {
-            ("ssl", value) if value == "true" => pairs.push(("sslmode".into(), "require".into())),
-            (keyword, value) => {
-                // A parameter of the query wins over its place in the URI.
-                pairs.retain(|(known, _)| known != keyword);
-                pairs.push((keyword.to_string(), value));
-            }
-        }
+    // The first `@` before any slash ends user and password; whatever else they hold is theirs.
+    if let Some(end) = rest.find(['@', '/']).filter(|at| rest.as_bytes().get(*at) == Some(&b'@')) {
+        let (user_info, after) = rest.split_at(end);
+        let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+        push(&mut pairs, "user", user)?;
+        push(&mut pairs, "password", password)?;
+        rest = after.get(1..).unwrap_or_default();
     }
+    rest = parse_hosts(rest, &mut pairs)?;
+    if let Some(path) = rest.strip_prefix('/') {
+        let (dbname, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+        push(&mut pairs, "dbname", dbname)?;
+        rest = query;
+    }
+    parse_query(rest.strip_prefix('?').unwrap_or_default(), &mut pairs)?;
     Ok(pairs)
 }
 
-fn parse_hosts(hosts: &str, pairs: &mut Vec<(String, String)>) -> Result<(), ConnInfoError> {
-    let (mut names, mut ports) = (Vec::new(), Vec::new());
-    for host in hosts.split(',') {
-        let (name, port) = match host.strip_prefix('[') {
-            Some(v6) => {
-                let (name, rest) = v6.split_once(']').ok_or_else(|| {
-                    ConnInfoError::Syntax(
-                        "end of string reached when looking for matching \"]\" in IPv6 host address".into(),
-                    )
-                })?;
-                match rest.strip_prefix(':') {
-                    Some(port) => (name, port),
-                    None if rest.is_empty() => (name, ""),
-                    None => {
-                        return Err(ConnInfoError::Syntax(format!(
-                            "unexpected \"{rest}\" after an IPv6 address in URI"
-                        )));
-                    }
-                }
+/// `keyword=value&keyword=value`; one `&` at the end is nothing.
+fn parse_query(query: &str, pairs: &mut Vec<(String, String)>) -> Result<(), ConnInfoError> {
+    let wrong = |what: &str, pair: &str| {
+        Err(ConnInfoError::Syntax(format!(
+            "{what} key/value separator \"=\" in URI query parameter: \"{pair}\""
+        )))
+    };
+    let query = query.strip_suffix('&').unwrap_or(query);
+    for pair in query.split('&').filter(|_| !query.is_empty()) {
+        let Some((keyword, value)) = pair.split_once('=') else { return wrong("missing", pair) };
+        if value.contains('=') {
+            return wrong("extra", pair);
+        }
+        match (decode(keyword)?, decode(value)?) {
+            // As JDBC writes it.
+            (keyword, value) if keyword == "ssl" && value == "true" => {
+                pairs.push(("sslmode".into(), "require".into()));
             }
-            None => host.split_once(':').unwrap_or((host, "")),
-        };
-        names.push(decode(name)?);
-        ports.push(decode(port)?);
-    }
-    if names.iter().any(|name| !name.is_empty()) {
-        pairs.push(("host".into(), names.join(",")));
-    }
-    if ports.iter().any(|port| !port.is_empty()) {
-        pairs.push(("port".into(), ports.join(",")));
+            pair => pairs.push(pair),
+        }
     }
     Ok(())
+}
+
+/// `host:port,host:port`, up to the database or the query; gives what follows.
+fn parse_hosts<'t>(text: &'t str, pairs: &mut Vec<(String, String)>) -> Result<&'t str, ConnInfoError> {
+    let (mut hosts, mut ports) = (String::new(), String::new());
+    let mut rest = text;
+    loop {
+        let host;
+        if let Some(v6) = rest.strip_prefix('[') {
+            let Some((inside, after)) = v6.split_once(']') else {
+                return Err(ConnInfoError::Syntax(format!(
+                    "end of string reached when looking for matching \"]\" in IPv6 host address in URI: \"{rest}\""
+                )));
+            };
+            if inside.is_empty() {
+                return Err(ConnInfoError::Syntax("IPv6 host address may not be empty in URI".into()));
+            }
+            if !after.is_empty() && !after.starts_with([':', '/', '?', ',']) {
+                return Err(ConnInfoError::Syntax(format!(
+                    "unexpected \"{after}\" after an IPv6 address in URI (expected \":\" or \"/\")"
+                )));
+            }
+            (host, rest) = (inside, after);
+        } else {
+            (host, rest) = rest.split_at(rest.find([':', '/', '?', ',']).unwrap_or(rest.len()));
+        }
+        hosts.push_str(host);
+        if let Some(after) = rest.strip_prefix(':') {
+            let (port, after) = after.split_at(after.find(['/', '?', ',']).unwrap_or(after.len()));
+            ports.push_str(port);
+            rest = after;
+        }
+        let Some(next) = rest.strip_prefix(',') else { break };
+        hosts.push(',');
+        ports.push(',');
+        rest = next;
+    }
+    push(pairs, "host", &hosts)?;
+    push(pairs, "port", &ports)?;
+    Ok(rest)
 }
 
 fn push(pairs: &mut Vec<(String, String)>, keyword: &str, value: &str) -> Result<(), ConnInfoError> {

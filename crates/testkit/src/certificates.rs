@@ -124,3 +124,33 @@ fn openssl(folder: &Path, arguments: &[&str]) {
         .expect("run the openssl program");
     assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
+
+impl TlsFiles {
+    /// Two revocation lists of the authority: an empty one, and one that names the server's certificate.
+    pub fn revocation_lists(&self) -> (PathBuf, PathBuf) {
+        let folder = self.ca.parent().expect("a folder");
+        let config = "[ca]\ndefault_ca = x\n[x]\ndatabase = index.txt\ncrlnumber = crlnumber\ndefault_md = sha256\n\
+                      default_crl_days = 2\n";
+        for (name, text) in [("ca.cnf", config), ("index.txt", ""), ("crlnumber", "01\n")] {
+            std::fs::write(folder.join(name), text).expect("write the authority's files");
+        }
+        let ca = ["ca", "-config", "ca.cnf", "-keyfile", "ca.key", "-cert", "ca.crt"];
+        openssl(folder, &[&ca[..], &["-gencrl", "-out", "empty.crl"]].concat());
+        openssl(folder, &[&ca[..], &["-revoke", "server.crt"]].concat());
+        openssl(folder, &[&ca[..], &["-gencrl", "-out", "revoked.crl"]].concat());
+        (folder.join("empty.crl"), folder.join("revoked.crl"))
+    }
+
+    /// The client's key again, behind a password.
+    pub fn encrypted_client_key(&self, password: &str) -> PathBuf {
+        let folder = self.ca.parent().expect("a folder");
+        let pass = format!("pass:{password}");
+        openssl(
+            folder,
+            &["pkey", "-in", "client.key", "-aes256", "-passout", &pass, "-out", "client.enc.key"],
+        );
+        let file = folder.join("client.enc.key");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("close the key file");
+        file
+    }
+}

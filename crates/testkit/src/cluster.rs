@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::certificates::TlsFiles;
-use crate::majors::{Installation, default_major, installation};
+use crate::majors::{Installation, client_program, default_major, installation};
 use crate::server_user::{ServerUser, clean_environment};
 use crate::spawner;
 
@@ -386,7 +386,7 @@ impl Cluster {
 
     /// The full path of one of this major's programs, for example `pg_restore`.
     pub fn bin(&self, program: &str) -> PathBuf {
-        self.installation.bin.join(program)
+        client_program(&self.installation, program)
     }
 
     /// The folder of this major's programs.

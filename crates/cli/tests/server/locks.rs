@@ -111,7 +111,11 @@ fn the_first_locks_wait_only_as_long_as_asked() {
         "SELECT count(*) > 0 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = (SELECT oid FROM pg_class WHERE relname = 'held')",
     );
     let desk = Desk::plain();
-    let said = desk.fails(1, &["backup", "--dbname", &cluster.conninfo("d"), "--lock-wait-timeout", "1s"]);
+    let said = desk.example(
+        "A table that somebody else has locked",
+        1,
+        &["backup", "--dbname", &cluster.conninfo("d"), "--lock-wait-timeout", "1s"],
+    );
     assert!(said.contains("lock"), "{said}");
     cluster.kill_backends_named("psql");
     holder.end();

@@ -5,6 +5,7 @@ mod bad_input;
 mod database_kinds;
 mod full_disk;
 mod locks;
+mod matrix;
 mod restore_traps;
 mod round_trip;
 mod support;

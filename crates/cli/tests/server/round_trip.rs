@@ -184,7 +184,8 @@ fn without_owners_and_privileges_into_a_server_without_the_roles() {
     target.create_database("d");
     let desk = Desk::plain();
     let id = desk.backup(&source, "d");
-    let said = desk.fails(1, &["restore", &id, "--dbname", &target.conninfo("d")]);
+    let said =
+        desk.example("Roles that the target lacks", 1, &["restore", &id, "--dbname", &target.conninfo("d")]);
     assert!(said.contains("keeper") && said.contains("reader"), "{said}");
     assert_eq!(
         target.psql_text("d", "SELECT to_regclass('t') IS NULL").trim(),
@@ -213,7 +214,7 @@ fn a_recipient_repository_opens_with_the_identity_and_backs_up_with_the_writer_k
     // No secret given: the writer key that init left on this host.
     let id = desk.ok(&["backup", "--repo", &repo, "--dbname", &cluster.conninfo("d")]).trim().to_string();
     let path = format!("{id}:/db/d/data/public.t");
-    let said = desk.fails(1, &["cat", &path, "--repo", &repo]);
+    let said = desk.example("Data asked for with a writer key", 1, &["cat", &path, "--repo", &repo]);
     assert!(said.contains("hint"), "{said}");
     assert_eq!(desk.ok(&["cat", &path, "--repo", &repo, "--identity", &identity]), "1\n");
     let raw: Vec<u8> = super::support::files(&desk.path("sealed"))

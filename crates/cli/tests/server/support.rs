@@ -113,6 +113,14 @@ impl Desk {
         said
     }
 
+    /// Like [`Desk::fails`]; what was said goes into the handbook's page of errors.
+    #[track_caller]
+    pub fn example(&self, title: &str, code: i32, args: &[&str]) -> String {
+        let said = self.fails(code, args);
+        example(title, code, &said);
+        said
+    }
+
     #[track_caller]
     pub fn backup(&self, cluster: &Cluster, db: &str) -> String {
         self.ok(&["backup", "--dbname", &cluster.conninfo(db)]).trim().to_string()
@@ -126,6 +134,49 @@ impl Desk {
     pub fn spawn(&self, args: &[&str]) -> Child {
         self.command(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
+}
+
+/// Leaves an example of an error for `docs/errors.md` (put together by `scripts/errors.sh`): the error and the hint, with
+/// the test's own paths, ports and ids replaced by such as a reader would have.
+pub fn example(title: &str, code: i32, said: &str) {
+    let shown: Vec<&str> =
+        said.lines().filter(|line| !line.contains("Z  INFO ") && !line.contains("Z  WARN ")).collect();
+    let text = plain(&shown.join("\n"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("errors");
+    std::fs::create_dir_all(&folder).unwrap();
+    let name: String = title.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
+    let page = format!("## {title}\n\nExit code {code}.\n\n```\n{}\n```\n", text.trim());
+    std::fs::write(folder.join(format!("{name}.md")), page).unwrap();
+}
+
+fn plain(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c == '/' || c.is_ascii_hexdigit()) {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let fresh =
+            !before.chars().next_back().or(out.chars().next_back()).is_some_and(char::is_alphanumeric);
+        let digits = from.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(from.len());
+        let decimal = from.find(|c: char| !c.is_ascii_digit()).unwrap_or(from.len());
+        let (replacement, length) = if from.starts_with("/tmp/.tmp") {
+            ("/backup", "/tmp/.tmp".len() + 6)
+        } else if from.starts_with("/tmp/pgark-t-") {
+            let tail = from["/tmp/pgark-t-".len()..].find(|c: char| !c.is_ascii_digit() && c != '-');
+            ("/run/postgresql", "/tmp/pgark-t-".len() + tail.unwrap_or(from.len() - "/tmp/pgark-t-".len()))
+        } else if fresh && digits == 16 {
+            ("4f0c9d2e11aa03b7", 16)
+        } else if fresh && decimal == 5 && digits == 5 {
+            ("5432", 5)
+        } else {
+            let one = from.chars().next().map_or(1, char::len_utf8);
+            (&from[..one], one)
+        };
+        out.push_str(replacement);
+        rest = &from[length..];
+    }
+    out.push_str(rest);
+    out
 }
 
 pub fn text(bytes: &[u8]) -> String {

@@ -63,7 +63,7 @@ fn a_table_without_the_right_to_read_it() {
     );
     let desk = Desk::plain();
     let info = cluster.conninfo_as("d", "clerk", None);
-    let said = desk.fails(1, &["backup", "--dbname", &info]);
+    let said = desk.example("A table without the right to read it", 1, &["backup", "--dbname", &info]);
     assert!(said.contains("public.secret_one") && said.contains("--keep-going"), "{said}");
     assert_eq!(desk.ok(&["list", "--json"]).trim(), "[]");
 
@@ -86,12 +86,20 @@ fn a_pg_dump_that_is_missing_or_too_old() {
     cluster.create_database("d");
     let desk = Desk::plain();
     let info = cluster.conninfo("d");
-    let said = desk.fails(1, &["backup", "--dbname", &info, "--pg-dump", "/nowhere/pg_dump"]);
+    let said = desk.example(
+        "A pg_dump that is missing",
+        1,
+        &["backup", "--dbname", &info, "--pg-dump", "/nowhere/pg_dump"],
+    );
     assert!(said.contains("/nowhere/pg_dump"), "{said}");
     let old = desk.path("pg_dump");
     std::fs::write(&old, "#!/bin/sh\necho 'pg_dump (PostgreSQL) 12.9'\n").unwrap();
     std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let said = desk.fails(1, &["backup", "--dbname", &info, "--pg-dump", &old.display().to_string()]);
+    let said = desk.example(
+        "A pg_dump that is too old",
+        1,
+        &["backup", "--dbname", &info, "--pg-dump", &old.display().to_string()],
+    );
     assert!(said.contains("12.9") && said.contains("too old"), "{said}");
 }
 
@@ -209,5 +217,6 @@ fn a_newer_major_round_trips() {
     // Not into an older server.
     let old = Cluster::start();
     let said = desk.fails(1, &["restore", &id, "--dbname", &old.conninfo("back"), "--create"]);
+    super::support::example("A target of an older major", 1, &said);
     assert!(said.contains("older"), "{said}");
 }

@@ -1,0 +1,84 @@
+//! Every major that this machine has, into itself and every newer one (`./test --full` prepares 13 to 18).
+
+use std::path::Path;
+
+use pgark_testkit::oracle::{Snapshot, assert_same};
+use pgark_testkit::{Cluster, available_majors, shop, zoo};
+
+use super::support::{Desk, stock};
+
+#[test]
+fn every_major_into_itself_and_every_newer_one() {
+    if std::env::var_os("PGARK_TEST_FULL").is_none_or(|value| value != "1") {
+        eprintln!("skipped: the matrix of majors is part of ./test --full");
+        return;
+    }
+    let majors: Vec<u32> = available_majors().iter().map(|found| found.major).collect();
+    assert!(
+        (13..=18).all(|major| majors.contains(&major)),
+        "./test --full prepares 13 to 18; here are {majors:?}"
+    );
+    let clusters: Vec<Cluster> = (13..=18).map(|major| Cluster::builder().major(major).start()).collect();
+    let mut table = String::new();
+    for (number, source) in clusters.iter().enumerate() {
+        zoo::load(source, "zoo");
+        shop::load(source, "shop", 10, 3);
+        let desk = Desk::plain();
+        let pg_dump = source.bin("pg_dump").display().to_string();
+        for db in ["zoo", "shop"] {
+            let info = source.conninfo(db);
+            let id = desk.ok(&["backup", "--dbname", &info, "--pg-dump", &pg_dump]).trim().to_string();
+            let folder = desk.path(&format!("{db}.stock"));
+            stock(source.client("pg_dump").args(["-Fd", "-f", &folder.display().to_string(), db]));
+            for target in clusters.iter().skip(number) {
+                let (ours, theirs) =
+                    (format!("{db}_{}_ours", source.major()), format!("{db}_{}_stock", source.major()));
+                // Roles are of the cluster: the restore names those that are missing.
+                let globals = desk.ok(&["cat", &format!("{id}:/globals.sql")]);
+                if target.major() != source.major() {
+                    create_roles(target, &globals);
+                }
+                if db == "zoo" {
+                    zoo::install_extension(target);
+                }
+                desk.ok(&["restore", &id, "--dbname", &target.conninfo(&ours), "--create"]);
+                target.sql("postgres", &format!("CREATE DATABASE {theirs} TEMPLATE template0"));
+                let mut restore = target.client("pg_restore");
+                let done = restore.args(["-d", &target.conninfo(&theirs)]).arg(&folder).output().unwrap();
+                let said = super::support::text(&done.stderr);
+                let mut expected = Snapshot::take(target, &theirs);
+                let restored = Snapshot::take(target, &ours);
+                // The stock restore without --create leaves the database's own properties.
+                expected.database.clone_from(&restored.database);
+                assert_same(&expected, &restored);
+                if target.major() == source.major() {
+                    assert_same(&Snapshot::take(source, db), &restored);
+                }
+                assert!(done.status.success(), "{} to {}: {said}", source.major(), target.major());
+                target.drop_database(&ours);
+                target.drop_database(&theirs);
+                table.push_str(&format!(
+                    "| {db}: PostgreSQL {} into {} (pg_dump of {}) | 1 | equal to stock pg_restore |\n",
+                    source.major(),
+                    target.major(),
+                    version(&source.bin("pg_dump"))
+                ));
+            }
+        }
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("zz matrix.md"), table).unwrap();
+}
+
+fn create_roles(target: &Cluster, globals: &str) {
+    for line in globals.lines().filter_map(|line| line.strip_prefix("CREATE ROLE ")) {
+        // Those that are there already stay.
+        let _ = target.try_sql("postgres", &format!("CREATE ROLE {line}"));
+    }
+}
+
+fn version(program: &Path) -> String {
+    let words = stock(std::process::Command::new(program).arg("--version"));
+    words.split_whitespace().nth(2).unwrap_or("?").to_string()
+}
