@@ -111,6 +111,10 @@ impl OpsError {
             OpsError::Refused { hint, .. } if !hint.is_empty() => Some(hint.clone()),
             OpsError::Table { source, .. } => source.hint(),
             OpsError::Server { source, .. } => source.hint(),
+            OpsError::Tool { what, .. } if what.starts_with("cannot be started") => Some(
+                "install PostgreSQL's client programs (package postgresql-client), or give --pg-dump PATH"
+                    .into(),
+            ),
             OpsError::Repository(source) => source.hint(),
             OpsError::Storage(StoreError::NotFound { .. }) => Some(
                 "check the path given with --repo; `pgark init --repo DIR` makes a new repository".into(),

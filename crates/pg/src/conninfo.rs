@@ -45,6 +45,16 @@ pub enum ConnInfoError {
         /// Its value.
         value: String,
     },
+    /// A value that is none of those that there are.
+    #[error("invalid {keyword} value: \"{value}\" (it may be {choices})")]
+    Choice {
+        /// The parameter.
+        keyword: &'static str,
+        /// Its value.
+        value: String,
+        /// Those that it may have.
+        choices: String,
+    },
     /// The service file.
     #[error("{0}")]
     Service(String),
@@ -173,7 +183,8 @@ impl ConnInfo {
         for (keyword, choices) in CHOICES {
             let value = self.get(keyword);
             if !choices.contains(&value) {
-                return Err(ConnInfoError::Value { keyword, value: value.to_string() });
+                let (keyword, value) = (*keyword, value.to_string());
+                return Err(ConnInfoError::Choice { keyword, value, choices: choices.join(", ") });
             }
         }
         for keyword in [

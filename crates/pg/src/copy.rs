@@ -11,7 +11,9 @@ const FRAME_BYTES: usize = 128 << 10;
 pub enum CopyEvent<'a> {
     /// The COPY of this number (from 0) begins.
     Begin(usize),
-    /// A CopyData payload: one whole row in text format.
+    /// A part of a row that is too long for the read buffer; the next ones follow, the last as `Data`.
+    Piece(&'a [u8]),
+    /// A CopyData payload: one whole row in text format, or the end of one that came in pieces.
     Data(&'a [u8]),
     /// It ended.
     End {
@@ -30,8 +32,8 @@ impl Connection {
         on_data: &mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<u64, E> {
         let mut total = 0;
-        self.copy_out_many(sql, &mut |event| match event {
-            CopyEvent::Data(data) => on_data(data),
+        self.run_copy_out(sql, true, &mut |event| match event {
+            CopyEvent::Data(data) | CopyEvent::Piece(data) => on_data(data),
             CopyEvent::Begin(_) => Ok(()),
             CopyEvent::End { rows } => {
                 total += rows;
@@ -41,24 +43,39 @@ impl Connection {
         Ok(total)
     }
 
-    /// Runs several `COPY … TO STDOUT` statements in one query. An error in one ends all.
+    /// Runs several `COPY … TO STDOUT` statements in one query. An error in one ends all. Long rows come in pieces.
     pub fn copy_out_many<E: From<PgError>>(
         &mut self,
         sql: &[u8],
+        on_event: &mut dyn FnMut(CopyEvent<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.run_copy_out(sql, false, on_event)
+    }
+
+    fn run_copy_out<E: From<PgError>>(
+        &mut self,
+        sql: &[u8],
+        whole_rows: bool,
         on_event: &mut dyn FnMut(CopyEvent<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.send_query(sql)?;
         let mut number = 0;
         let mut failure: Option<PgError> = None;
         loop {
-            let message = match self.wire.message() {
-                Ok(message) => message,
+            let next = if whole_rows {
+                self.wire.message().map(|message| (message, false))
+            } else {
+                self.wire.piece()
+            };
+            let (message, more) = match next {
+                Ok(next) => next,
                 Err(error) => {
                     self.broken = true;
                     return Err(failure.unwrap_or(error).into());
                 }
             };
             let handed_on = match message.tag {
+                b'd' if failure.is_none() && more => on_event(CopyEvent::Piece(message.body)),
                 b'd' if failure.is_none() => on_event(CopyEvent::Data(message.body)),
                 b'd' | b'c' => Ok(()),
                 b'H' => {

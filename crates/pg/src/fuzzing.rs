@@ -40,4 +40,6 @@ pub fn messages(bytes: &[u8], piece: usize) {
         let _ = DbError::parse(message.body);
         let _ = auth::split(message.body);
     }
+    let mut wire = Wire::new(Says { bytes, piece: piece.max(1) });
+    while wire.piece().is_ok() {}
 }

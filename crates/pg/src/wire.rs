@@ -21,6 +21,8 @@ pub(crate) struct Wire<S> {
     /// Unread bytes are `input[start..end]`.
     start: usize,
     end: usize,
+    /// Bytes of a message begun by [`Wire::piece`] that nobody has taken yet.
+    rest: usize,
     output: Vec<u8>,
 }
 
@@ -32,7 +34,7 @@ pub(crate) struct Message<'a> {
 
 impl<S: Read + Write> Wire<S> {
     pub(crate) fn new(stream: S) -> Wire<S> {
-        Wire { stream, input: vec![0; BUFFER_BYTES], start: 0, end: 0, output: Vec::new() }
+        Wire { stream, input: vec![0; BUFFER_BYTES], start: 0, end: 0, rest: 0, output: Vec::new() }
     }
 
     pub(crate) fn stream(&self) -> &S {
@@ -44,8 +46,45 @@ impl<S: Read + Write> Wire<S> {
         self.end > self.start
     }
 
-    /// The next message, whole; waits for it.
+    /// The next message, whole; waits for it. What is left of one that came in pieces is passed over.
     pub(crate) fn message(&mut self) -> Result<Message<'_>, PgError> {
+        while self.rest > 0 {
+            self.take_rest()?;
+        }
+        let (tag, total) = self.head()?;
+        self.need(total)?;
+        let body = self.start + HEAD..self.start + total;
+        self.start += total;
+        Ok(Message { tag, body: self.input.get(body).unwrap_or_default() })
+    }
+
+    /// The next message, or a piece of it if it is CopyData too long for the buffer: then more pieces follow. So a row of
+    /// a gigabyte takes no more memory than one of a kilobyte.
+    pub(crate) fn piece(&mut self) -> Result<(Message<'_>, bool), PgError> {
+        if self.rest == 0 {
+            let (tag, total) = self.head()?;
+            if tag != b'd' || total <= BUFFER_BYTES {
+                return Ok((self.message()?, false));
+            }
+            self.start += HEAD;
+            self.rest = total - HEAD;
+        }
+        let body = self.take_rest()?;
+        let more = self.rest > 0;
+        Ok((Message { tag: b'd', body: self.input.get(body).unwrap_or_default() }, more))
+    }
+
+    /// Some of what is left of a long message.
+    fn take_rest(&mut self) -> Result<std::ops::Range<usize>, PgError> {
+        self.need(1)?;
+        let from = self.start;
+        self.start = self.end.min(from + self.rest);
+        self.rest -= self.start - from;
+        Ok(from..self.start)
+    }
+
+    /// Tag and length, head included, of the message that comes.
+    fn head(&mut self) -> Result<(u8, usize), PgError> {
         self.need(HEAD)?;
         let head = self.input.get(self.start..self.start + HEAD).unwrap_or_default();
         let (tag, length) = match head {
@@ -57,10 +96,7 @@ impl<S: Read + Write> Wire<S> {
         if !(HEAD..=largest).contains(&total) {
             return Err(PgError::Protocol(format!("a message {:?} of {length} bytes", char::from(tag))));
         }
-        self.need(total)?;
-        let body = self.start + HEAD..self.start + total;
-        self.start += total;
-        Ok(Message { tag, body: self.input.get(body).unwrap_or_default() })
+        Ok((tag, total))
     }
 
     /// Makes `count` unread bytes be in the buffer.
@@ -155,6 +191,40 @@ mod tests {
                 assert_eq!((message.tag, message.body.len()), (b'd', body.len()));
             }
             assert!(matches!(wire.message(), Err(PgError::Closed(None))));
+        }
+    }
+
+    #[test]
+    fn long_rows_come_in_pieces() {
+        let bodies: Vec<Vec<u8>> =
+            [5usize, 3_000_000, 262_139, 262_140, 262_144, 7].iter().map(|n| vec![b'x'; *n]).collect();
+        let mut bytes = Vec::new();
+        for body in &bodies {
+            bytes.push(b'd');
+            bytes.extend_from_slice(&u32::try_from(body.len() + 4).unwrap().to_be_bytes());
+            bytes.extend_from_slice(body);
+        }
+        bytes.extend_from_slice(b"Z\0\0\0\x05I");
+        for step in [1000, 4096, 262_144, usize::MAX] {
+            let mut wire = Wire::new(Pieces(bytes.clone(), 0, step));
+            for body in &bodies {
+                let mut length = 0;
+                loop {
+                    let (message, more) = wire.piece().unwrap();
+                    assert_eq!(message.tag, b'd');
+                    assert!(message.body.len() <= BUFFER_BYTES);
+                    length += message.body.len();
+                    if !more {
+                        break;
+                    }
+                }
+                assert_eq!(length, body.len());
+                assert!(wire.input.len() <= BUFFER_BYTES);
+            }
+            // One that is left in the middle.
+            let mut wire = Wire::new(Pieces(bytes[10..].to_vec(), 0, step));
+            assert!(wire.piece().unwrap().1);
+            assert_eq!(wire.message().unwrap().body.len(), 262_139);
         }
     }
 

@@ -22,6 +22,8 @@ use crate::writer::lock;
 
 /// One get fetches at most so much, gaps included.
 const FETCH: u64 = 2 << 20;
+/// What the chunks of one request open to at most, if it is more than one.
+const RAW_AHEAD: u64 = 8 << 20;
 /// A gap between wanted chunks up to this is fetched, too.
 const GAP: u64 = 256 << 10;
 /// Chunks that are looked ahead.
@@ -295,8 +297,14 @@ impl StreamReader<'_> {
         let end_of = |record: &ChunkRecord| u64::from(record.offset) + u64::from(record.sealed_len);
         let (mut from, mut to) = (u64::from(record.offset), end_of(record));
         let mut run = vec![(first, record)];
+        let mut raw = u64::from(record.raw_len);
         for child in &self.pending {
             let Some(record) = pack.record(&child.id) else { break };
+            // Few sealed bytes may open to very many.
+            raw += u64::from(record.raw_len);
+            if raw > RAW_AHEAD {
+                break;
+            }
             let (start, end) = (u64::from(record.offset), end_of(record));
             let near = start <= to + GAP && end + GAP >= from;
             if !near || to.max(end) - from.min(start) > FETCH {

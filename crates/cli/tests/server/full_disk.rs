@@ -71,7 +71,7 @@ fn first_words(said: &str) -> String {
     said.lines()
         .map(|line| {
             line.split(' ')
-                .map(|word| if word.contains("packs/") { "packs/0f/0f3a…" } else { word })
+                .map(|word| if word.contains("/.tmp/") { "/backup/repo/.tmp/4711-1:" } else { word })
                 .collect::<Vec<_>>()
                 .join(" ")
         })

@@ -116,7 +116,7 @@ fn the_first_locks_wait_only_as_long_as_asked() {
         1,
         &["backup", "--dbname", &cluster.conninfo("d"), "--lock-wait-timeout", "1s"],
     );
-    assert!(said.contains("lock"), "{said}");
+    assert!(said.contains("public.held is locked by process"), "{said}");
     cluster.kill_backends_named("psql");
     holder.end();
 }

@@ -8,5 +8,6 @@ mod locks;
 mod matrix;
 mod restore_traps;
 mod round_trip;
+#[allow(dead_code, reason = "shared with the tests of faults")]
 mod support;
 mod traps;

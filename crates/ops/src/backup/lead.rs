@@ -217,6 +217,46 @@ pub(crate) fn refuse_stale(catalog: &Catalog, conninfo: &ConnInfo, watch: &Watch
     Ok(())
 }
 
+/// A lock was not to be had in time: says whose it is, as far as the role may see that.
+pub(crate) fn name_the_holders(error: OpsError, conninfo: &ConnInfo, watch: &Watch) -> OpsError {
+    if error.sqlstate() != Some("55P03") {
+        return error;
+    }
+    match holders(conninfo, watch) {
+        Ok(holders) if !holders.is_empty() => {
+            let hint = error.hint().unwrap_or_default();
+            OpsError::refused(format!("the tables could not be locked in time: {}", holders.join("; ")), hint)
+        }
+        _ => error,
+    }
+}
+
+fn holders(conninfo: &ConnInfo, watch: &Watch) -> Result<Vec<String>, OpsError> {
+    let doing = "ask who holds the locks";
+    let mut connection = Connection::connect(conninfo).doing(doing)?;
+    watch.add(connection.canceller());
+    connection.execute(reading_encoding(&connection)).doing(doing)?;
+    let rows = connection
+        .query(
+            "SELECT pg_catalog.format('%s.%s is locked by process %s', n.nspname, c.relname, l.pid), a.application_name \
+             FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = pg_catalog.current_database() \
+             LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+             WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p', 'm') ORDER BY 1 LIMIT 5",
+            &[],
+        )
+        .doing(doing)?;
+    let text = |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
+    Ok(rows
+        .iter()
+        .map(|row| match text(row.get(1)) {
+            name if name.is_empty() => text(row.get(0)),
+            name => format!("{} ({name})", text(row.get(0))),
+        })
+        .collect())
+}
+
 const STALE_HINT: &str = "the schema changes all the time; run the backup again when it is quieter";
 
 pub(crate) fn stale(what: String) -> OpsError {

@@ -106,7 +106,10 @@ fn back_up(
             (copied, globals.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         let (copied, globals) = (copied?, globals?.into_sql(&mut report));
-        tapped.still_holds()?;
+        if tapped.lost_the_locks() {
+            // No lock kept the tables as they were; that each still is what the snapshot saw proves that none was emptied.
+            lead::refuse_stale(&catalog, &pinned, watch)?;
+        }
         lead.finish()?;
         entries.push(store(writer, paths::GLOBALS.into(), Class::Data, &globals, &Note::Globals)?);
         let manifest = describe(&options.cluster, &lead, &catalog, &tapped, &copied);
@@ -131,7 +134,7 @@ fn freeze(request: &Request, job: &Job, watch: &Watch) -> Result<(Lead, Catalog,
                     .info(&format!("the schema changed while it was read ({error}); taking a new snapshot"));
                 attempt += 1;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(lead::name_the_holders(error, &request.conninfo, watch)),
         }
     }
 }

@@ -52,12 +52,9 @@ impl Tapped {
         self
     }
 
-    /// Where pg_dump keeps the locks for us, it must have kept them until now.
-    pub(crate) fn still_holds(&mut self) -> Result<(), OpsError> {
-        if self.holding.is_some() && self.has_ended() {
-            return Err(stale("pg_dump, which held the locks, ended before the tables were copied".into()));
-        }
-        Ok(())
+    /// Whether pg_dump, which was to keep the locks for us, has ended meanwhile: its pipe took all that it had.
+    pub(crate) fn lost_the_locks(&mut self) -> bool {
+        self.holding.is_some() && self.has_ended()
     }
 
     /// Whether pg_dump has ended by itself, and with it its locks.

@@ -435,9 +435,18 @@ fn copy_one(
     let sql = source.copy_statement(range);
     shared.job.progress.object_started(&source.name.to_string());
     let mut parts = Parts::new(shared);
-    let result = connection.copy_out::<OpsError>(&sql, &mut |row| parts.write(row));
+    let mut rows = 0;
+    let result = connection.copy_out_many::<OpsError>(&sql, &mut |event| match event {
+        CopyEvent::Data(row) => parts.write(row, true),
+        CopyEvent::Piece(piece) => parts.write(piece, false),
+        CopyEvent::End { rows: counted } => {
+            rows = counted;
+            Ok(())
+        }
+        CopyEvent::Begin(_) => Ok(()),
+    });
     shared.job.progress.object_done(&source.name.to_string());
-    let rows = result?;
+    result?;
     shared.keep(at, range, parts.finish(rows)?);
     Ok(())
 }
@@ -456,9 +465,14 @@ fn copy_batch(shared: &Shared<'_>, connection: &mut Connection, batch: &[usize])
                 number = at;
                 open = Some(Parts::new(shared));
             }
-            CopyEvent::Data(data) => {
+            CopyEvent::Data(row) => {
                 if let Some(parts) = open.as_mut() {
-                    parts.write(data)?;
+                    parts.write(row, true)?;
+                }
+            }
+            CopyEvent::Piece(piece) => {
+                if let Some(parts) = open.as_mut() {
+                    parts.write(piece, false)?;
                 }
             }
             CopyEvent::End { rows } => {
@@ -499,12 +513,16 @@ impl<'s> Parts<'s> {
 
     /// One row: "messages sent from the backend will always correspond to single data rows" (PostgreSQL documentation,
     /// Message Formats, CopyData).
+    /// `ends`: it is a row's last piece.
     #[inline]
-    fn write(&mut self, row: &[u8]) -> Result<(), OpsError> {
+    fn write(&mut self, row: &[u8], ends: bool) -> Result<(), OpsError> {
         self.open.write(row)?;
         self.untold += row.len();
         if self.untold >= Self::STEP {
             self.tell()?;
+        }
+        if !ends {
+            return Ok(());
         }
         self.rows_in_open += 1;
         self.rows += 1;
