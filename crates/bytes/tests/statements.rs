@@ -291,3 +291,13 @@ fn renaming_is_exact() {
     );
     assert_eq!(rename("ALTER DATABASE other SET a = b;"), "ALTER DATABASE other SET a = b;");
 }
+
+#[test]
+fn old_servers_are_not_told_of_locale_providers() {
+    use pgark_bytes::archive::statements::for_server;
+    let sql = b"CREATE DATABASE \"LOCALE_PROVIDER = libc\" WITH TEMPLATE = template0 ENCODING = 'UTF8' LOCALE_PROVIDER = libc LOCALE = 'C';";
+    let old = b"CREATE DATABASE \"LOCALE_PROVIDER = libc\" WITH TEMPLATE = template0 ENCODING = 'UTF8' LOCALE = 'C';";
+    assert_eq!(for_server(sql, 14), old);
+    assert_eq!(for_server(sql, 15), sql);
+    assert_eq!(for_server(old, 13), old);
+}

@@ -31,7 +31,7 @@ CREATE DOMAIN email AS text CHECK (VALUE LIKE '%_@_%');
 
 -- Deterministic pseudo-random numbers: a hash of (row, column, seed) as a non-negative integer.
 CREATE FUNCTION h(id bigint, salt int) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
-  RETURN pg_catalog.hashint8extended(id, salt) & 9223372036854775807;
+  AS $$ SELECT pg_catalog.hashint8extended(id, salt) & 9223372036854775807 $$;
 COMMENT ON FUNCTION h IS 'Pseudo-random, from the row''s number and a salt';
 
 CREATE TABLE customers (

@@ -1,5 +1,6 @@
 -- One of every kind of object that pg_dump knows, with hostile names and values. Run by psql as superuser, in an
--- empty UTF-8 database. psql variable: extension (1 if the extension pgark_zoo can be created).
+-- empty UTF-8 database. psql variables: extension (1 if the extension pgark_zoo can be created), contrib (true if contrib's
+-- extensions may be used where they are there).
 \set ON_ERROR_STOP on
 \encoding UTF8
 SET client_min_messages = error;
@@ -7,10 +8,10 @@ SET log_min_messages = fatal;
 SET TimeZone = 'UTC';
 SELECT current_setting('server_version_num')::int >= 140000 AS v14, current_setting('server_version_num')::int >= 150000 AS v15,
        current_setting('server_version_num')::int >= 180000 AS v18, current_database() AS db,
-       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'hstore') AS hstore,
-       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'btree_gist') AS btree_gist,
-       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'postgres_fdw') AS postgres_fdw,
-       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'file_fdw') AS file_fdw \gset
+       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'hstore' AND :contrib) AS hstore,
+       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'btree_gist' AND :contrib) AS btree_gist,
+       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'postgres_fdw' AND :contrib) AS postgres_fdw,
+       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'file_fdw' AND :contrib) AS file_fdw \gset
 
 -- Roles belong to the cluster: several zoos share them. In the order of their names, as pg_dumpall recreates them:
 -- pg_dump prints the roles of a policy in the order of their object ids.

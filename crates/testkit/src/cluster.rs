@@ -178,7 +178,10 @@ impl Cluster {
     fn initdb(&self, builder: &Builder) {
         let mut command = self.user.command(&self.bin("initdb"), false);
         command.arg("-D").arg(self.data_directory());
-        command.args(["-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]);
+        command.args(["-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]);
+        if self.major() >= 14 {
+            command.arg("--no-instructions");
+        }
         command.arg(format!("--auth={}", builder.auth));
         if let Some(password) = &self.password {
             let file = self.folder.join("pwfile");

@@ -41,9 +41,19 @@ pub struct Zoo {
 /// with a hostile name; large objects are 700001 to 700005; roles start with `zoo`. The session settings of the
 /// database itself (`ALTER DATABASE SET`) are hostile too.
 pub fn load(cluster: &Cluster, db: &str) -> Zoo {
+    load_with(cluster, db, "true")
+}
+
+/// The same without contrib's extensions: for restores into servers whose packages lack some of them.
+pub fn load_portable(cluster: &Cluster, db: &str) -> Zoo {
+    load_with(cluster, db, "false")
+}
+
+fn load_with(cluster: &Cluster, db: &str, contrib: &str) -> Zoo {
     create_if_missing(cluster, db, "");
     let extension = install_extension(cluster);
-    cluster.sql_with(db, ZOO.as_bytes(), &[("extension", if extension { "1" } else { "0" })]);
+    let variables = [("extension", if extension { "1" } else { "0" }), ("contrib", contrib)];
+    cluster.sql_with(db, ZOO.as_bytes(), &variables);
     Zoo { extension }
 }
 

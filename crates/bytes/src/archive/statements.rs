@@ -203,6 +203,31 @@ pub fn rename_database(definition: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     out
 }
 
+/// `CREATE DATABASE` without what a server of this major does not know: a newer pg_dump writes `LOCALE_PROVIDER = libc` for
+/// every database, which servers before 15 refuse. They have no other provider.
+pub fn for_server(definition: &[u8], server_major: i32) -> Vec<u8> {
+    if server_major >= 15 {
+        return definition.to_vec();
+    }
+    let tokens: Vec<Token<'_>> = sql::tokenize(definition).filter(|t| !t.is_blank()).collect();
+    let clause = tokens.windows(3).find_map(|three| match three {
+        [name, sign, value]
+            if name.is_word("locale_provider") && sign.is_symbol(b'=') && value.is_word("libc") =>
+        {
+            Some(name.start..value.end())
+        }
+        _ => None,
+    });
+    match clause {
+        Some(clause) => [
+            definition.get(..clause.start).unwrap_or_default().trim_ascii_end(),
+            definition.get(clause.end..).unwrap_or_default(),
+        ]
+        .concat(),
+        None => definition.to_vec(),
+    }
+}
+
 fn join(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }

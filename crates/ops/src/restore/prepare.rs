@@ -101,7 +101,8 @@ fn create(contents: &Contents, request: &Request, job: &Job, watch: &Watch) -> R
             )
         })?;
     let from = entry.tag_bytes();
-    let sql = statements::rename_database(entry.defn_bytes(), from, name.as_bytes());
+    let definition = statements::for_server(entry.defn_bytes(), connection.server_version() / 10_000);
+    let sql = statements::rename_database(&definition, from, name.as_bytes());
     connection.simple_bytes(&sql).map(|_| ()).doing(format!("create database {name}"))
 }
 
