@@ -202,7 +202,7 @@ pub struct Restore {
     /// Restore no GRANT and REVOKE
     #[arg(long)]
     pub no_privileges: bool,
-    /// Parallel connections (default: the number of cores, at most 8)
+    /// Parallel connections, helpers of index builds included (default: the number of cores, at most 8)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
     /// Stop at the first object that fails

@@ -52,6 +52,11 @@ impl<S: Read + Write> Wire<S> {
             self.take_rest()?;
         }
         let (tag, total) = self.head()?;
+        self.body(tag, total)
+    }
+
+    #[inline]
+    fn body(&mut self, tag: u8, total: usize) -> Result<Message<'_>, PgError> {
         self.need(total)?;
         let body = self.start + HEAD..self.start + total;
         self.start += total;
@@ -60,11 +65,12 @@ impl<S: Read + Write> Wire<S> {
 
     /// The next message, or a piece of it if it is CopyData too long for the buffer: then more pieces follow. So a row of
     /// a gigabyte takes no more memory than one of a kilobyte.
+    #[inline]
     pub(crate) fn piece(&mut self) -> Result<(Message<'_>, bool), PgError> {
         if self.rest == 0 {
             let (tag, total) = self.head()?;
             if tag != b'd' || total <= BUFFER_BYTES {
-                return Ok((self.message()?, false));
+                return Ok((self.body(tag, total)?, false));
             }
             self.start += HEAD;
             self.rest = total - HEAD;
@@ -84,6 +90,7 @@ impl<S: Read + Write> Wire<S> {
     }
 
     /// Tag and length, head included, of the message that comes.
+    #[inline]
     fn head(&mut self) -> Result<(u8, usize), PgError> {
         self.need(HEAD)?;
         let head = self.input.get(self.start..self.start + HEAD).unwrap_or_default();
@@ -100,10 +107,12 @@ impl<S: Read + Write> Wire<S> {
     }
 
     /// Makes `count` unread bytes be in the buffer.
+    #[inline]
     fn need(&mut self, count: usize) -> Result<(), PgError> {
-        if self.end - self.start >= count {
-            return Ok(());
-        }
+        if self.end - self.start >= count { Ok(()) } else { self.read_until(count) }
+    }
+
+    fn read_until(&mut self, count: usize) -> Result<(), PgError> {
         self.input.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;

@@ -6,7 +6,7 @@
 //! snapshot, are read meanwhile. The repository then commits in its own order; its manifest's put is the commit.
 //!
 //! **What changes under us.** A table that is dropped, truncated or altered between snapshot and lock makes the whole
-//! attempt start again on a new snapshot (at most [`ATTEMPTS`] times), before any byte is stored. After the locks nothing
+//! attempt start again on a new snapshot (at most `ATTEMPTS` times), before any byte is stored. After the locks nothing
 //! of the kind can happen.
 //!
 //! **Locks.** Workers lock NOWAIT. Where that fails, DDL is queueing behind the lead's lock: the lead, which holds the

@@ -56,6 +56,23 @@ struct Board {
 struct Hand {
     connection: Connection,
     state: SessionState,
+    /// Helpers that the server grants an index build, and what this connection asks for now.
+    helpers: usize,
+    helpers_now: usize,
+}
+
+impl Hand {
+    /// Index builds may take helper processes only in place of workers that have nothing to do: all together are then about
+    /// as many as the jobs that were asked for. With more of them than cores, every build costs more and none is faster.
+    fn ask_for_helpers(&mut self, free_jobs: usize) -> Result<(), OpsError> {
+        let wanted = self.helpers.min(free_jobs);
+        if wanted != self.helpers_now {
+            let sql = format!("SET max_parallel_maintenance_workers = {wanted}");
+            self.connection.execute(&sql).doing("prepare an index build")?;
+            self.helpers_now = wanted;
+        }
+        Ok(())
+    }
 }
 
 impl Plan<'_> {
@@ -96,8 +113,11 @@ impl Plan<'_> {
     }
 
     fn connect(&self) -> Result<Hand, OpsError> {
-        let connection = target::connect(&self.request.conninfo, &self.contents.archive, self.watch)?;
-        Ok(Hand { connection, state: SessionState::default() })
+        let mut connection = target::connect(&self.request.conninfo, &self.contents.archive, self.watch)?;
+        let doing = "prepare a connection to the target";
+        let rows = connection.query("SHOW max_parallel_maintenance_workers", &[]).doing(doing)?;
+        let helpers = rows.first().map(|row| row.parse(0)).transpose().doing(doing)?.unwrap_or(0);
+        Ok(Hand { connection, state: SessionState::default(), helpers, helpers_now: helpers })
     }
 
     /// What must stand before the first row, in pg_dump's order, on one connection.
@@ -189,7 +209,13 @@ impl Plan<'_> {
             Some(hand) => hand,
             None => hand.insert(self.connect()?),
         };
-        let created_here = lock(board).schedule.created_here(index);
+        let (created_here, busy) = {
+            let held = lock(board);
+            (held.schedule.created_here(index), held.busy)
+        };
+        if matches!(toc.kind(), "INDEX" | "CONSTRAINT") {
+            hand.ask_for_helpers(self.request.jobs.saturating_sub(busy))?;
+        }
         let name = toc.describe();
         self.job.progress.object_started(&name);
         let result = self.restore_one(hand, toc, created_here);
