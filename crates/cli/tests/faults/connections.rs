@@ -133,11 +133,11 @@ fn the_server_may_crash_or_restart() {
     site.backup();
     let info = site.info();
     let mut random = Random::new(5);
-    let (mut met, rounds) = (0, times(6, 30));
+    let (mut met, rounds) = (0, times(12, 60));
     for round in 0..rounds {
         site.change();
         let child = site.desk.spawn(&["backup", "--dbname", &info]);
-        std::thread::sleep(Duration::from_millis(30 + random.below(500)));
+        std::thread::sleep(Duration::from_millis(30 + random.below(260)));
         if round % 2 == 0 {
             site.cluster.crash();
             site.cluster.start_again();
