@@ -174,6 +174,7 @@ pub struct Backup {
   pgark restore latest --repo /backup/main --dbname shop_restored --create
   pgark restore 4f0c --repo /backup/main --dbname 'host=db2 dbname=shop'
   pgark restore latest:shop --repo /backup/main --dbname shop --clean --exit-on-error
+  pgark restore latest --repo /backup/main --dbname shop_empty --schema-only --dry-run
 
 Without --create or --clean the target database exists and holds no user objects. Whatever makes the restore
 impossible (missing roles, an older server, a database that is not empty) is said before the target is touched.
@@ -211,9 +212,41 @@ pub struct Restore {
     /// Do not gather planner statistics at the end
     #[arg(long)]
     pub no_analyze: bool,
+    /// Restore only this part; may be given several times. Data and post-data go into what an earlier step made
+    #[arg(long, value_enum, value_name = "PART", conflicts_with_all = ["create", "clean"])]
+    pub section: Vec<Section>,
+    /// Restore definitions only: no rows, no large objects, no sequence values
+    #[arg(long, conflicts_with = "section")]
+    pub schema_only: bool,
+    /// Everything goes to the default tablespace
+    #[arg(long)]
+    pub no_tablespaces: bool,
+    /// Restore no comments
+    #[arg(long)]
+    pub no_comments: bool,
+    /// Restore no publications
+    #[arg(long)]
+    pub no_publications: bool,
+    /// Restore no subscriptions
+    #[arg(long)]
+    pub no_subscriptions: bool,
+    /// Check that the restore is possible and print what would be restored, in order; touch nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Parts of a dump.
+#[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
+pub enum Section {
+    /// Definitions up to the rows
+    PreData,
+    /// Rows, large objects, sequence values
+    Data,
+    /// Indexes, constraints, triggers, rules
+    PostData,
 }
 
 /// Formats of an export.

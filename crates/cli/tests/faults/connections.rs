@@ -9,7 +9,8 @@ use super::bench_of_faults::{Random, Site, failed, tell, times};
 use super::support::{Session, text};
 
 /// Words of a connection that ended.
-const GONE: [&str; 6] = [
+const GONE: [&str; 7] = [
+    "connection was lost",
     "terminating connection",
     "closed the connection",
     "Connection refused",

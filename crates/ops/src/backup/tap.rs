@@ -130,7 +130,12 @@ fn explain(tool: &Tool, words: &str) -> OpsError {
     if is_stale && !words.contains("connection to server") {
         return stale(format!("pg_dump found a change of the schema: {words}"));
     }
-    OpsError::Tool { program: tool.path.display().to_string(), what: words.to_string() }
+    let mut what = words.to_string();
+    if words.contains("invalid client encoding") {
+        // The encoding is the server's own; pg_dump says this of any failure to set it.
+        what.push_str(" (the encoding is the server's own: pg_dump's connection was lost just then)");
+    }
+    OpsError::Tool { program: tool.path.display().to_string(), what }
 }
 
 fn double_quotes(name: &[u8]) -> Vec<u8> {

@@ -13,6 +13,7 @@
 //! `exit_on_error` the first one ends the restore. A cancel stops every connection; what was restored stays, and the
 //! database is not whole: the error says so.
 
+mod choose;
 mod data;
 mod prepare;
 mod run;
@@ -21,7 +22,6 @@ mod target;
 use std::collections::HashMap;
 use std::time::Instant;
 
-use pgark_bytes::archive::order::Selection;
 use pgark_bytes::archive::statements::Options;
 use pgark_pg::ConnInfo;
 use pgark_repo::Repository;
@@ -31,6 +31,8 @@ use crate::backup::Watch;
 use crate::export::Contents;
 use crate::record::About;
 use crate::{Job, OpsError, inspect};
+
+pub use choose::{Choice, Part, PlannedObject};
 
 /// What the target is to the restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,10 @@ pub struct Request {
     pub exit_on_error: bool,
     /// Gather the planner's statistics at the end.
     pub analyze: bool,
+    /// What of the backup.
+    pub choice: Choice,
+    /// Look at the target and say what would be done; touch nothing.
+    pub dry_run: bool,
 }
 
 /// What was restored.
@@ -70,7 +76,7 @@ pub struct RestoreReport {
     pub id: String,
     /// The database that was restored into.
     pub database: String,
-    /// `complete`, or `incomplete` when an object failed or the backup lacked it.
+    /// `complete`, `incomplete` when an object failed or the backup lacked it, or `planned` by a dry run.
     pub status: &'static str,
     /// Tables whose rows were loaded.
     pub tables: u64,
@@ -82,6 +88,9 @@ pub struct RestoreReport {
     pub seconds: f64,
     /// What failed.
     pub errors: Vec<ObjectError>,
+    /// What would be restored: of a dry run only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Vec<PlannedObject>>,
 }
 
 /// One object that could not be restored.
@@ -118,23 +127,38 @@ fn restore(
         create_database: request.target == Target::Create,
         no_owner: request.no_owner,
         no_privileges: request.no_privileges,
+        no_tablespaces: request.choice.no_tablespaces,
         ..Options::default()
     };
-    let selection = Selection::of(&contents.archive, &options);
+    let selection = choose::select(&contents, request, &options);
 
     job.progress.phase("look at the target");
     prepare::refuse_impossible(&contents, &selection, &options, &about, request, watch)?;
+    if request.dry_run {
+        return Ok(RestoreReport {
+            id: backup.head.id.to_string(),
+            database: request.conninfo.dbname().to_string(),
+            status: "planned",
+            tables: 0,
+            rows: 0,
+            bytes: 0,
+            seconds: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+            errors: Vec::new(),
+            plan: Some(choose::plan(&contents, &selection)),
+        });
+    }
     prepare::make_ready(&contents, &selection, &options, request, job, watch)?;
 
     let costs = costs(&contents);
     let plan =
         run::Plan { contents: &contents, reader: &reader, options, selection, costs, request, job, watch };
     let mut outcome = plan.carry_out()?;
-    if request.analyze {
+    if request.analyze && request.choice.loads_data() {
         plan.analyze(&mut outcome)?;
     }
     plan.make_durable()?;
-    for name in contents.missing() {
+    let missing = if request.choice.loads_data() { contents.missing() } else { Vec::new() };
+    for name in missing {
         let message = "its rows are not in this backup, which is incomplete".to_string();
         outcome.errors.push(ObjectError { object: format!("TABLE DATA {name}"), message });
     }
@@ -147,6 +171,7 @@ fn restore(
         bytes: outcome.bytes,
         seconds: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
         errors: outcome.errors,
+        plan: None,
     })
 }
 

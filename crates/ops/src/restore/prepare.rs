@@ -1,8 +1,6 @@
 //! Before the first object: refuse what is not possible, then make the target ready (create it, or drop what the backup
 //! holds).
 
-use std::collections::BTreeSet;
-
 use pgark_bytes::archive::order::Selection;
 use pgark_bytes::archive::statements::{self, Options};
 use pgark_pg::Connection;
@@ -31,13 +29,11 @@ pub(super) fn refuse_impossible(
         Target::Existing | Target::Clean => target::connect_to_look(&request.conninfo, watch)?,
     };
     target::refuse_unfit_server(&mut connection, about.server_version)?;
-    let roles: BTreeSet<String> = statements::required_roles(&contents.archive, selection, options)
-        .into_iter()
-        .map(|role| String::from_utf8_lossy(&role).into_owned())
-        .collect();
-    target::refuse_missing(&mut connection, &contents.archive, &roles)?;
+    target::refuse_missing(&mut connection, &contents.archive, selection, options)?;
     match request.target {
         Target::Clean => Ok(()),
+        // Rows, or what comes after them, go into what an earlier step made.
+        Target::Existing if !request.choice.makes_definitions() => Ok(()),
         Target::Existing => {
             let objects = target::user_objects(&mut connection)?;
             refuse_objects(

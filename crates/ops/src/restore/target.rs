@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use pgark_bytes::archive::Archive;
-use pgark_bytes::archive::statements::session_setup;
+use pgark_bytes::archive::order::Selection;
+use pgark_bytes::archive::statements::{self, Options, session_setup};
 use pgark_pg::{ConnInfo, Connection};
 
 use crate::OpsError;
@@ -101,24 +102,27 @@ pub(super) fn user_objects(connection: &mut Connection) -> Result<Vec<String>, O
 pub(super) fn refuse_missing(
     connection: &mut Connection,
     archive: &Archive,
-    roles: &BTreeSet<String>,
+    selection: &Selection,
+    options: &Options,
 ) -> Result<(), OpsError> {
-    let tablespaces: BTreeSet<String> = archive
-        .entries
-        .iter()
+    let wanted = || archive.entries.iter().filter(|entry| selection.contains(entry.dump_id));
+    let roles: BTreeSet<String> = statements::required_roles(archive, selection, options)
+        .into_iter()
+        .map(|role| String::from_utf8_lossy(&role).into_owned())
+        .collect();
+    let tablespaces: BTreeSet<String> = wanted()
+        .filter(|_| !options.no_tablespaces)
         .filter_map(|entry| entry.tablespace.as_deref())
         .filter(|name| !name.is_empty())
         .map(|name| String::from_utf8_lossy(name).into_owned())
         .collect();
-    let extensions: BTreeSet<String> = archive
-        .entries
-        .iter()
+    let extensions: BTreeSet<String> = wanted()
         .filter(|entry| entry.kind() == "EXTENSION")
         .map(|entry| entry.tag_str().into_owned())
         .collect();
     let mut missing = Vec::new();
     for (what, needed, sql) in [
-        ("role", roles, "SELECT rolname FROM pg_catalog.pg_roles"),
+        ("role", &roles, "SELECT rolname FROM pg_catalog.pg_roles"),
         ("tablespace", &tablespaces, "SELECT spcname FROM pg_catalog.pg_tablespace"),
         ("extension", &extensions, "SELECT name FROM pg_catalog.pg_available_extensions"),
     ] {
