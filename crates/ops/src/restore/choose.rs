@@ -62,12 +62,19 @@ impl Choice {
 
     fn wants(&self, entry: &TocEntry) -> bool {
         let left_out = match entry.kind() {
-            "COMMENT" => self.no_comments,
+            "COMMENT" if self.no_comments => true,
             "PUBLICATION" | "PUBLICATION TABLE" | "PUBLICATION TABLES IN SCHEMA" => self.no_publications,
             "SUBSCRIPTION" | "SUBSCRIPTION TABLE" => self.no_subscriptions,
             _ => false,
         };
-        !left_out && !(self.schema_only && is_data(entry)) && self.wants_part(entry)
+        // A comment or a label on what is left out.
+        let is_on = |kind: &[u8]| {
+            matches!(entry.kind(), "COMMENT" | "SECURITY LABEL") && entry.tag_bytes().starts_with(kind)
+        };
+        let hangs_on_it = (self.no_publications && is_on(b"PUBLICATION "))
+            || (self.no_subscriptions && is_on(b"SUBSCRIPTION "));
+        let is_unwanted_data = self.schema_only && is_data(entry);
+        !(left_out || hangs_on_it || is_unwanted_data) && self.wants_part(entry)
     }
 
     fn wants_part(&self, entry: &TocEntry) -> bool {

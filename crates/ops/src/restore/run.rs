@@ -21,6 +21,9 @@ use crate::{Job, OpsError};
 /// Definitions restored in one transaction: what they create is locked until its end, and locks are few.
 const GROUP: usize = 100;
 
+/// How often a statement is tried that the server ended to resolve a deadlock.
+const DEADLOCKS: u32 = 10;
+
 /// Everything that the restore of one database needs.
 pub(super) struct Plan<'a> {
     pub contents: &'a Contents,
@@ -287,10 +290,27 @@ impl Plan<'_> {
                 vec![sql]
             };
             for piece in pieces {
-                hand.connection.simple_bytes(&piece).doing(format!("restore {}", toc.describe()))?;
+                self.run_piece(hand, toc, &piece)?;
             }
         }
         Ok(())
+    }
+
+    /// One query, again if the server ended it to resolve a deadlock: the archive's dependencies do not tell which entries
+    /// lock parts of the same partition tree (`ALTER INDEX … ATTACH PARTITION` beside an index build). Nothing of it is left then.
+    fn run_piece(&self, hand: &mut Hand, toc: &TocEntry, piece: &[u8]) -> Result<(), OpsError> {
+        const DEADLOCK: &str = "40P01";
+        let mut attempt = 1;
+        loop {
+            let result = hand.connection.simple_bytes(piece).doing(format!("restore {}", toc.describe()));
+            match result {
+                Err(error) if error.sqlstate() == Some(DEADLOCK) && attempt < DEADLOCKS => {
+                    self.job.progress.info(&format!("{}: deadlock; trying again", toc.describe()));
+                    attempt += 1;
+                }
+                other => return other.map(|_| ()),
+            }
+        }
     }
 
     fn data(&self, hand: &mut Hand, toc: &TocEntry, created_here: bool) -> Result<Done, OpsError> {
