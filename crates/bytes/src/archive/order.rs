@@ -454,6 +454,10 @@ fn after_their_triggers(entries: &[TocEntry], items: &mut [Item]) {
     }
 }
 
+/// No entry has this dump id. Attaching an index makes its parent valid if it is the last, and so on up the tree; two at once
+/// in different branches do not see each other, and the root's index stays invalid for ever.
+const ONE_ATTACH_AT_A_TIME: i32 = i32::MIN;
+
 /// Fills in what an entry uses and locks.
 fn repoint(
     index: usize,
@@ -487,6 +491,11 @@ fn repoint(
     } else {
         Vec::new()
     };
+    let (mut uses, mut locks): (Vec<i32>, Vec<i32>) = (uses, locks);
+    if entry.kind() == "INDEX ATTACH" {
+        uses.push(ONE_ATTACH_AT_A_TIME);
+        locks.push(ONE_ATTACH_AT_A_TIME);
+    }
     if let Some(item) = items.get_mut(index) {
         item.uses = uses;
         item.locks = locks;
