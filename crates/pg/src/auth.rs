@@ -78,8 +78,8 @@ fn allowed(info: &ConnInfo, method: &'static str) -> Result<&'static str, PgErro
     if list.is_empty() || method == "any of the above" {
         return Ok(method);
     }
-    let mut entries = list.split(',').map(str::trim);
-    let is_allowed = if list.trim_start().starts_with('!') {
+    let mut entries = list.split(',');
+    let is_allowed = if list.starts_with('!') {
         !entries.any(|entry| entry.strip_prefix('!') == Some(method))
     } else {
         entries.any(|entry| entry == method)
@@ -87,9 +87,11 @@ fn allowed(info: &ConnInfo, method: &'static str) -> Result<&'static str, PgErro
     if is_allowed {
         return Ok(method);
     }
-    Err(PgError::Auth(format!(
-        "auth method \"{list}\" requirement failed: the server asked for \"{method}\""
-    )))
+    let said = match method {
+        "none" => "the server did not ask for any".to_string(),
+        method => format!("the server asked for \"{method}\""),
+    };
+    Err(PgError::Auth(format!("auth method \"{list}\" requirement failed: {said}")))
 }
 
 fn password(info: &ConnInfo, host: &Host) -> Result<String, PgError> {
@@ -108,6 +110,12 @@ fn scram(wire: &mut Wire<Stream>, info: &ConnInfo, host: &Host, mechanisms: &[u8
         Stream::Tls(stream) if info.get("channel_binding") != "disable" => tls::server_end_point(stream),
         _ => None,
     };
+    if has(SCRAM_SHA_256_PLUS) && !matches!(wire.stream(), Stream::Tls(_)) {
+        // A real server offers it only under TLS: somebody between us has taken the TLS off.
+        return Err(PgError::Auth(
+            "server offered SCRAM-SHA-256-PLUS authentication over a non-SSL connection".into(),
+        ));
+    }
     let (mechanism, binding, bound) = match end_point {
         Some(hash) if has(SCRAM_SHA_256_PLUS) => {
             (SCRAM_SHA_256_PLUS, ChannelBinding::tls_server_end_point(hash), true)

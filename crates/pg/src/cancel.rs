@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::conninfo::{ConnInfo, Host};
 use crate::stream::{Address, Raw, Stream};
-use crate::{PgError, tls};
+use crate::{PgError, peer, tls};
 
 const CANCEL_CODE: u32 = 80_877_102;
 pub(crate) const SSL_CODE: u32 = 80_877_103;
@@ -43,9 +43,10 @@ impl Canceller {
         let target = &self.0;
         let closed = |error| PgError::Closed(Some(error));
         let mut stream = Stream::open(&target.address, &target.info).map_err(closed)?;
+        peer::check(&stream, &target.info)?;
         if target.uses_tls {
             stream = request_tls(stream, &target.info, &target.host)?
-                .ok_or_else(|| PgError::Tls("the server refused TLS for the cancel request".into()))?;
+                .map_err(|_| PgError::Tls("the server refused TLS for the cancel request".into()))?;
         }
         let length = u32::try_from(12 + target.secret.len()).unwrap_or(16);
         let mut request = length.to_be_bytes().to_vec();
@@ -64,12 +65,12 @@ impl Canceller {
     }
 }
 
-/// Asks for TLS; `None` if the server does not have it.
+/// Asks for TLS; gives the stream back as it is if the server does not have it.
 pub(crate) fn request_tls(
     mut stream: Stream,
     info: &ConnInfo,
     host: &Host,
-) -> Result<Option<Stream>, PgError> {
+) -> Result<Result<Stream, Stream>, PgError> {
     let closed = |error| PgError::Closed(Some(error));
     if info.get("sslnegotiation") != "direct" {
         let mut request = 8u32.to_be_bytes().to_vec();
@@ -79,12 +80,18 @@ pub(crate) fn request_tls(
         stream.read_exact(&mut answer).map_err(closed)?;
         match answer {
             [b'S'] => {}
-            [b'N'] => return Ok(None),
+            [b'N'] => return Ok(Err(stream)),
+            // Its text was said before anybody proved who speaks: libpq does not show it either.
+            [b'E'] => {
+                return Err(PgError::Tls(
+                    "the server answered the request for TLS with an error (it may be starting up; see its log)".into(),
+                ));
+            }
             _ => return Err(PgError::Protocol("received invalid response to SSL negotiation".into())),
         }
     }
     match stream {
-        Stream::Tcp(socket) => Ok(Some(Stream::Tls(Box::new(tls::start(socket, info, host)?)))),
+        Stream::Tcp(socket) => Ok(Ok(Stream::Tls(Box::new(tls::start(socket, info, host)?)))),
         _ => Err(PgError::Protocol("TLS over a unix socket".into())),
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::connection::Connection;
 use crate::keywords::{KEYWORDS, Support};
-use crate::{passfile, service, uri};
+use crate::{check, passfile, service, uri};
 
 /// What libpq would read from the process: handed in, so that this crate reads nothing itself.
 #[derive(Clone, Debug, Default)]
@@ -90,17 +90,6 @@ impl std::fmt::Debug for ConnInfo {
     }
 }
 
-const CHOICES: &[(&str, &[&str])] = &[
-    ("sslmode", &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]),
-    ("sslnegotiation", &["postgres", "direct"]),
-    ("channel_binding", &["disable", "prefer", "require"]),
-    ("gssencmode", &["disable", "prefer", "require"]),
-    ("target_session_attrs", &["any", "read-write", "read-only", "primary", "standby", "prefer-standby"]),
-    ("load_balance_hosts", &["disable", "random"]),
-    ("sslsni", &["0", "1"]),
-    ("sslcertmode", &["disable", "allow", "require"]),
-];
-
 impl ConnInfo {
     /// Resolves a database name, a `keyword = value` string or a URI over service file, environment and defaults.
     pub fn resolve(text: &str, environment: &Environment) -> Result<ConnInfo, ConnInfoError> {
@@ -122,8 +111,14 @@ impl ConnInfo {
                 info.set(keyword, value)?;
             }
         }
+        // An old variable, which libpq still heeds: values that begin with 1 mean TLS, all others nothing.
+        if !info.parameters.contains_key("sslmode")
+            && environment.vars.get("PGREQUIRESSL").is_some_and(|value| value.starts_with('1'))
+        {
+            info.set("sslmode", "require")?;
+        }
         info.fill_defaults(environment);
-        info.check()?;
+        check::values(&info)?;
         Ok(info)
     }
 
@@ -144,7 +139,7 @@ impl ConnInfo {
     fn fill_from_service(&mut self, environment: &Environment) -> Result<(), ConnInfoError> {
         let name =
             self.parameters.get("service").cloned().or_else(|| environment.vars.get("PGSERVICE").cloned());
-        let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(()) };
+        let Some(name) = name else { return Ok(()) };
         let explicit = self.parameters.get("servicefile").map(PathBuf::from);
         for (keyword, value) in service::read(&name, explicit, environment)? {
             if !self.parameters.contains_key(keyword.as_str()) {
@@ -154,19 +149,21 @@ impl ConnInfo {
         Ok(())
     }
 
+    /// What is not set. An empty value is one: of most parameters with choices, libpq refuses it.
     fn fill_defaults(&mut self, environment: &Environment) {
-        let fill = |parameters: &mut BTreeMap<&'static str, String>, keyword, value: &str| {
-            let held: &mut String = parameters.entry(keyword).or_default();
+        for (keyword, value) in [("user", environment.user.clone()), ("dbname", String::new())] {
+            let held = self.parameters.entry(keyword).or_default();
             if held.is_empty() {
-                value.clone_into(held);
+                *held = value;
             }
-        };
-        fill(&mut self.parameters, "user", &environment.user);
-        let user = self.user().to_string();
-        fill(&mut self.parameters, "dbname", &user);
+        }
+        if self.dbname().is_empty() {
+            let user = self.user().to_string();
+            self.parameters.insert("dbname", user);
+        }
         let by_root_store = self.get("sslrootcert") == "system";
-        fill(&mut self.parameters, "sslmode", if by_root_store { "verify-full" } else { "prefer" });
         for (keyword, value) in [
+            ("sslmode", if by_root_store { "verify-full" } else { "prefer" }),
             ("sslnegotiation", "postgres"),
             ("channel_binding", "prefer"),
             ("gssencmode", "prefer"),
@@ -175,47 +172,13 @@ impl ConnInfo {
             ("sslsni", "1"),
             ("sslcertmode", "allow"),
         ] {
-            fill(&mut self.parameters, keyword, value);
+            self.parameters.entry(keyword).or_insert_with(|| value.to_string());
         }
     }
 
-    fn check(&self) -> Result<(), ConnInfoError> {
-        for (keyword, choices) in CHOICES {
-            let value = self.get(keyword);
-            if !choices.contains(&value) {
-                let (keyword, value) = (*keyword, value.to_string());
-                return Err(ConnInfoError::Choice { keyword, value, choices: choices.join(", ") });
-            }
-        }
-        for keyword in [
-            "connect_timeout",
-            "keepalives",
-            "keepalives_idle",
-            "keepalives_interval",
-            "keepalives_count",
-            "tcp_user_timeout",
-        ] {
-            let value = self.get(keyword).trim();
-            if !value.is_empty() && value.parse::<i32>().is_err() {
-                return Err(ConnInfoError::Value { keyword, value: value.to_string() });
-            }
-        }
-        if self.get("sslcertmode") == "require" {
-            return Err(ConnInfoError::Unsupported {
-                keyword: "sslcertmode".to_string(),
-                why: "whether the server asked for the certificate cannot be proved here; \"allow\" sends it when asked",
-            });
-        }
-        if self.get("sslnegotiation") == "direct"
-            && matches!(self.get("sslmode"), "disable" | "allow" | "prefer")
-        {
-            return Err(ConnInfoError::Syntax(format!(
-                "weak sslmode \"{}\" may not be used with sslnegotiation=direct (use \"require\", \"verify-ca\", or \
-                 \"verify-full\")",
-                self.get("sslmode")
-            )));
-        }
-        self.hosts().map(|_| ())
+    /// Whether a parameter has a value, be it empty.
+    pub(crate) fn has(&self, keyword: &str) -> bool {
+        self.parameters.contains_key(keyword)
     }
 
     /// A parameter; empty if not set.
@@ -225,7 +188,7 @@ impl ConnInfo {
 
     /// A number, where one is set.
     pub(crate) fn number(&self, keyword: &str) -> Option<i32> {
-        self.get(keyword).trim().parse().ok()
+        self.get(keyword).trim_matches(is_space).parse().ok()
     }
 
     /// The database.
@@ -258,7 +221,8 @@ impl ConnInfo {
     /// The places to try, in order.
     pub(crate) fn hosts(&self) -> Result<Vec<Host>, ConnInfoError> {
         let list = |keyword| -> Vec<String> {
-            self.get(keyword).split(',').map(|part| part.trim().to_string()).collect()
+            // As they stand: libpq does not take blanks off a name.
+            self.get(keyword).split(',').map(str::to_string).collect()
         };
         let (names, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
         let has_addresses = !self.get("hostaddr").is_empty();
@@ -278,13 +242,14 @@ impl ConnInfo {
         (0..count)
             .map(|at| {
                 let port = ports.get(if ports.len() == 1 { 0 } else { at }).map_or("", String::as_str);
-                let port =
-                    match port {
-                        "" => 5432,
-                        text => text.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
-                            ConnInfoError::Value { keyword: "port", value: text.to_string() }
-                        })?,
-                    };
+                let port = match port {
+                    "" => 5432,
+                    text => {
+                        text.trim_matches(is_space).parse().ok().filter(|port| *port > 0).ok_or_else(
+                            || ConnInfoError::Value { keyword: "port", value: text.to_string() },
+                        )?
+                    }
+                };
                 let address =
                     addresses.get(at).filter(|_| has_addresses).filter(|text| !text.is_empty()).cloned();
                 let name = match names.get(at).map(String::as_str) {
@@ -307,8 +272,7 @@ impl ConnInfo {
             "" => self.home.as_ref()?.join(".pgpass"),
             file => PathBuf::from(file),
         };
-        let is_default = host.is_socket() && host.name == default_socket_directory();
-        let name = if is_default {
+        let name = if host.name == default_socket_directory() {
             "localhost"
         } else if host.name.is_empty() {
             host.address.as_deref().unwrap_or("localhost")
@@ -374,7 +338,7 @@ pub(crate) fn parse_text(text: &str) -> Result<Vec<(String, String)>, ConnInfoEr
 }
 
 /// What C calls space: a no-break space belongs to a value.
-fn is_space(sign: char) -> bool {
+pub(crate) fn is_space(sign: char) -> bool {
     matches!(sign, ' ' | '\t' | '\n' | '\u{b}' | '\u{c}' | '\r')
 }
 

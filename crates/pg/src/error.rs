@@ -75,6 +75,8 @@ pub enum PgError {
         why: String,
         /// The server's own refusal, if one answered.
         refusal: Option<Box<DbError>>,
+        /// What a person can do about it.
+        advice: &'static str,
     },
     /// TLS could not be set up.
     #[error("set up TLS: {0}")]
@@ -120,7 +122,9 @@ impl PgError {
         }
         let hint = match (self, self.sqlstate()) {
             (_, Some("28P01")) => "check the password (PGPASSWORD, .pgpass, service file) and the user",
-            (_, Some("28000")) => "check pg_hba.conf of the server, the user and sslmode",
+            (_, Some("28000")) => {
+                "check pg_hba.conf of the server, the user, sslmode, and sslcert if it asks for a certificate"
+            }
             (_, Some("3D000")) => "check the database's name",
             (_, Some("53300")) => "the server has no free connection; use fewer --jobs",
             (_, Some("55P03")) => {
@@ -129,7 +133,7 @@ impl PgError {
             (_, Some("53200")) => {
                 "the server ran out of memory or lock slots; raise max_locks_per_transaction"
             }
-            (PgError::Connect { .. }, None) => "check host, port and sslmode, and that the server runs",
+            (PgError::Connect { advice, .. }, _) => advice,
             (PgError::Closed(_), _) => "look into the server's log; nothing was committed",
             _ => return None,
         };

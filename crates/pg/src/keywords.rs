@@ -25,7 +25,11 @@ pub(crate) const KEYWORDS: &[(&str, &str, Support)] = &[
     ("hostaddr", "PGHOSTADDR", Support::Yes),
     ("port", "PGPORT", Support::Yes),
     // Neither PGCLIENTENCODING nor PGOPTIONS of the caller may change what is backed up.
-    ("client_encoding", "", Support::No("pgark chooses the encoding itself")),
+    (
+        "client_encoding",
+        "",
+        Support::No("pgark asks for text in UTF-8 and for rows in the database's own encoding; leave it out"),
+    ),
     ("options", "", Support::Yes),
     ("application_name", "PGAPPNAME", Support::Yes),
     ("fallback_application_name", "", Support::Yes),
@@ -45,7 +49,7 @@ pub(crate) const KEYWORDS: &[(&str, &str, Support)] = &[
     ("sslcrl", "PGSSLCRL", Support::Yes),
     ("sslcrldir", "PGSSLCRLDIR", Support::Yes),
     ("sslsni", "PGSSLSNI", Support::Yes),
-    ("requirepeer", "PGREQUIREPEER", Support::No("the owner of the server's process is not looked at")),
+    ("requirepeer", "PGREQUIREPEER", Support::Yes),
     ("require_auth", "PGREQUIREAUTH", Support::Yes),
     ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION", Support::Yes),
     ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION", Support::Yes),

@@ -6,6 +6,7 @@
 
 mod auth;
 mod cancel;
+mod check;
 mod connection;
 mod conninfo;
 mod copy;
@@ -13,11 +14,13 @@ mod error;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod keywords;
+mod names;
 mod open;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod parity;
 mod passfile;
+mod peer;
 mod row;
 mod service;
 mod stream;

@@ -2,7 +2,8 @@
 //! one that was asked for (`target_session_attrs`).
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::SystemTime;
 
 use crate::cancel::{Canceller, request_tls};
@@ -10,9 +11,44 @@ use crate::connection::{Connection, Session};
 use crate::conninfo::{ConnInfo, Host};
 use crate::stream::{Address, Stream, timeout};
 use crate::wire::Wire;
-use crate::{DbError, PgError, auth};
+use crate::{DbError, PgError, auth, peer};
 
 const PROTOCOL_3_0: u32 = 196_608;
+
+/// Why one attempt failed, and what libpq tries next (fe-connect.c, PQconnectPoll).
+struct Failure {
+    error: PgError,
+    next: Next,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Nobody answered: another address of the host may.
+    Address,
+    /// The server answers and is not one that was asked for: another host may be.
+    Host,
+    /// What `sslmode` prefers failed: the same address with TLS where it was without, or without.
+    OtherWay,
+    /// Another host would say the same, or must not be asked: a wrong password, a certificate that does not verify.
+    Nothing,
+}
+
+impl Failure {
+    /// Of a conversation that has begun.
+    fn of(error: PgError, otherwise: Next) -> Failure {
+        let next = match &error {
+            PgError::Closed(Some(source)) if is_timeout(source) => Next::Address,
+            // Starting up or shutting down.
+            PgError::Db(refusal) if refusal.sqlstate == "57P03" => Next::Host,
+            _ => otherwise,
+        };
+        Failure { error, next }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
 
 /// Tries every host and address in order until one is as asked.
 pub(crate) fn connect(info: &ConnInfo) -> Result<Connection, PgError> {
@@ -25,48 +61,68 @@ pub(crate) fn connect(info: &ConnInfo) -> Result<Connection, PgError> {
     }
     let wanted = info.get("target_session_attrs");
     let passes: &[&str] = if wanted == "prefer-standby" { &["standby", "any"] } else { &[wanted] };
-    let mut failures = Failures::default();
+    let mut report = Report::default();
     for wanted in passes {
         for host in &hosts {
-            for address in addresses(host, &mut failures) {
-                match open_wanted(info, host, &address, wanted) {
+            for address in addresses(host, &mut report) {
+                match open_wanted(info, host, &address, wanted, &mut report) {
                     Ok(connection) => return Ok(connection),
-                    // A wrong password or database is the same everywhere: libpq stops there too.
-                    Err(error) if is_final(&error) => {
-                        return Err(failures.with(host, error).into_error(info));
-                    }
-                    Err(error) => failures = failures.with(host, error),
+                    Err(Next::Address) => {}
+                    Err(Next::Host) => break,
+                    Err(Next::OtherWay | Next::Nothing) => return Err(report.into_error(info)),
                 }
             }
         }
     }
-    Err(failures.into_error(info))
+    Err(report.into_error(info))
 }
 
+/// What every attempt ended with.
 #[derive(Default)]
-struct Failures {
+struct Report {
     lines: Vec<String>,
     refusal: Option<Box<DbError>>,
+    advice: Option<&'static str>,
 }
 
-impl Failures {
-    fn with(mut self, host: &Host, error: PgError) -> Failures {
-        let place = if host.is_socket() {
-            format!("socket {}/.s.PGSQL.{}", host.name, host.port)
-        } else {
-            let name =
-                if host.name.is_empty() { host.address.as_deref().unwrap_or_default() } else { &host.name };
-            format!("{name} port {}", host.port)
+impl Report {
+    fn add(&mut self, info: &ConnInfo, host: &Host, address: &Address, failure: Failure) -> Next {
+        let place = match address {
+            Address::Unix(path) => format!("socket {path}"),
+            Address::Tcp(address) => {
+                let ip = address.ip().to_string();
+                let name = if host.name.is_empty() { &ip } else { &host.name };
+                let shown = if *name == ip { String::new() } else { format!(" ({ip})") };
+                format!("{name}{shown} port {}", host.port)
+            }
         };
-        let why = match &error {
-            PgError::Closed(Some(source)) => format!("{source}"),
+        let why = match &failure.error {
+            PgError::Closed(Some(source)) if is_timeout(source) => match info.get("connect_timeout") {
+                "" => "timeout expired".to_string(),
+                seconds => format!("timeout expired (connect_timeout={seconds})"),
+            },
+            PgError::Closed(Some(source)) => source.to_string(),
             other => other.to_string(),
         };
-        self.lines.push(format!("{place}: {why}"));
-        if let PgError::Db(refusal) = error {
-            self.refusal = Some(refusal);
+        let line = format!("{place}: {why}");
+        if !self.lines.contains(&line) {
+            self.lines.push(line);
         }
-        self
+        self.advice = match &failure.error {
+            PgError::Auth(_) => {
+                Some("check user and password, requirepeer, require_auth, and pg_hba.conf of the server")
+            }
+            PgError::Protocol(_) => Some("check host, port and target_session_attrs"),
+            _ => self.advice,
+        };
+        if let PgError::Db(refusal) = failure.error {
+            // With TLS the password was wrong, and without it pg_hba.conf has no line: the first is what counts.
+            let says_more = |held: &DbError| held.sqlstate != "28000" && refusal.sqlstate == "28000";
+            if !self.refusal.as_deref().is_some_and(says_more) {
+                self.refusal = Some(refusal);
+            }
+        }
+        failure.next
     }
 
     fn into_error(self, info: &ConnInfo) -> PgError {
@@ -74,20 +130,12 @@ impl Failures {
             target: format!("database \"{}\" as user \"{}\"", info.dbname(), info.user()),
             why: self.lines.join("; "),
             refusal: self.refusal,
+            advice: self.advice.unwrap_or("check host, port and sslmode, and that the server runs"),
         }
     }
 }
 
-/// Errors that another host would answer with as well.
-fn is_final(error: &PgError) -> bool {
-    match error {
-        PgError::Db(refusal) => refusal.sqlstate.starts_with("28"),
-        PgError::Auth(_) => true,
-        _ => false,
-    }
-}
-
-fn addresses(host: &Host, failures: &mut Failures) -> Vec<Address> {
+fn addresses(host: &Host, report: &mut Report) -> Vec<Address> {
     if host.is_socket() {
         return vec![Address::Unix(format!("{}/.s.PGSQL.{}", host.name, host.port))];
     }
@@ -95,23 +143,51 @@ fn addresses(host: &Host, failures: &mut Failures) -> Vec<Address> {
     if let Ok(ip) = name.parse::<IpAddr>() {
         return vec![Address::Tcp(SocketAddr::new(ip, host.port))];
     }
+    let is_scoped = name.split_once('%').is_some_and(|(ip, _)| ip.parse::<Ipv6Addr>().is_ok());
+    if host.address.is_some() && !is_scoped {
+        report.lines.push(format!("could not parse network address \"{name}\" (a name belongs in host)"));
+        return Vec::new();
+    }
     match (name, host.port).to_socket_addrs() {
         Ok(found) => found.map(Address::Tcp).collect(),
         Err(source) => {
-            failures
-                .lines
-                .push(format!("{name} port {}: could not translate host name: {source}", host.port));
+            report.lines.push(format!("{name} port {}: could not translate host name: {source}", host.port));
             Vec::new()
         }
     }
 }
 
-fn open_wanted(info: &ConnInfo, host: &Host, address: &Address, wanted: &str) -> Result<Connection, PgError> {
-    let mut connection = open_one(info, host, address)?;
-    let refuse = |what: &str| Err(PgError::Protocol(format!("the server is {what}; {wanted} was asked for")));
-    if wanted == "any" {
-        return Ok(connection);
+fn open_wanted(
+    info: &ConnInfo,
+    host: &Host,
+    address: &Address,
+    wanted: &str,
+    report: &mut Report,
+) -> Result<Connection, Next> {
+    let mut connection = open_one(info, host, address, report)?;
+    let checked = session_is_wanted(&mut connection, wanted)
+        .map_err(|error| Failure::of(error, Next::Host))
+        .and_then(|()| {
+            certificate_was_seen(&mut connection, info).map_err(|error| Failure::of(error, Next::Nothing))
+        })
+        .and_then(|()| {
+            connection
+                .wire
+                .stream()
+                .set_read_timeout(None)
+                .map_err(|error| Failure { error: PgError::Closed(Some(error)), next: Next::Nothing })
+        });
+    match checked {
+        Ok(()) => Ok(connection),
+        Err(failure) => Err(report.add(info, host, address, failure)),
     }
+}
+
+fn session_is_wanted(connection: &mut Connection, wanted: &str) -> Result<(), PgError> {
+    if wanted == "any" {
+        return Ok(());
+    }
+    let refuse = |what: &str| Err(PgError::Protocol(format!("the server is {what}; {wanted} was asked for")));
     let sql = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')";
     let rows = connection.query(sql, &[])?;
     let row = rows.first().ok_or_else(|| PgError::Protocol("no answer about recovery".into()))?;
@@ -121,36 +197,52 @@ fn open_wanted(info: &ConnInfo, host: &Host, address: &Address, wanted: &str) ->
         "standby" if !standby => refuse("a primary"),
         "read-write" if standby || read_only => refuse("read-only"),
         "read-only" if !standby && !read_only => refuse("writable"),
-        _ => Ok(connection),
+        _ => Ok(()),
+    }
+}
+
+/// `sslcertmode=require`: libpq has its TLS library tell whether the server asked for the certificate. Ours cannot, so the
+/// server is asked whether it has it, which says no less.
+fn certificate_was_seen(connection: &mut Connection, info: &ConnInfo) -> Result<(), PgError> {
+    if info.get("sslcertmode") != "require" {
+        return Ok(());
+    }
+    let sql =
+        "SELECT client_dn IS NOT NULL FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()";
+    let rows = connection.query(sql, &[])?;
+    match rows.first().map(|row| row.str(0)).transpose()? {
+        Some("t") => Ok(()),
+        _ => Err(PgError::Auth(
+            "sslcertmode=require: the server accepted the connection without this client's certificate \
+             (sslcert, and ssl_ca_file of the server)"
+                .into(),
+        )),
     }
 }
 
 /// One address, in the way `sslmode` says: with TLS, without, or first the one and then the other.
-fn open_one(info: &ConnInfo, host: &Host, address: &Address) -> Result<Connection, PgError> {
+fn open_one(
+    info: &ConnInfo,
+    host: &Host,
+    address: &Address,
+    report: &mut Report,
+) -> Result<Connection, Next> {
     let attempts: &[bool] = match (info.get("sslmode"), address) {
         (_, Address::Unix(_)) | ("disable", _) => &[false],
         ("allow", _) => &[false, true],
         ("prefer", _) => &[true, false],
         _ => &[true],
     };
-    let mut last = None;
-    for (at, with_tls) in attempts.iter().enumerate() {
+    for with_tls in attempts {
         match open_session(info, host, address, *with_tls) {
             Ok(connection) => return Ok(connection),
-            // Only what the other way could cure is tried again: a refusal by pg_hba.conf, or TLS that fails.
-            Err(error) if at + 1 < attempts.len() && is_worth_the_other_way(&error) => last = Some(error),
-            Err(error) => return Err(last.filter(|_| matches!(error, PgError::Tls(_))).unwrap_or(error)),
+            Err(failure) => match report.add(info, host, address, failure) {
+                Next::OtherWay => {}
+                next => return Err(next),
+            },
         }
     }
-    Err(last.unwrap_or(PgError::Closed(None)))
-}
-
-fn is_worth_the_other_way(error: &PgError) -> bool {
-    match error {
-        PgError::Db(refusal) => refusal.sqlstate == "28000",
-        PgError::Tls(_) => true,
-        _ => false,
-    }
+    Err(Next::Nothing)
 }
 
 fn open_session(
@@ -158,27 +250,39 @@ fn open_session(
     host: &Host,
     address: &Address,
     with_tls: bool,
-) -> Result<Connection, PgError> {
-    let closed = |error| PgError::Closed(Some(error));
-    let mut stream = Stream::open(address, info).map_err(closed)?;
+) -> Result<Connection, Failure> {
+    let unreached = |error| Failure { error: PgError::Closed(Some(error)), next: Next::Address };
+    let closed = |error| Failure::of(PgError::Closed(Some(error)), Next::Nothing);
+    let mut stream = Stream::open(address, info).map_err(unreached)?;
     stream.set_read_timeout(timeout(info)).map_err(closed)?;
+    peer::check(&stream, info).map_err(|error| Failure::of(error, Next::Nothing))?;
     if with_tls {
-        stream = match request_tls(stream, info, host)? {
-            Some(stream) => stream,
-            None if info.get("sslmode") == "prefer" => {
-                return Err(PgError::Tls("server does not support SSL".into()));
+        let secured = request_tls(stream, info, host).map_err(|error| {
+            let next = if matches!(error, PgError::Tls(_)) { Next::OtherWay } else { Next::Nothing };
+            Failure::of(error, next)
+        })?;
+        stream = match (secured, info.get("sslmode")) {
+            (Ok(secured), _) => secured,
+            // Then it is as good as not having asked.
+            (Err(plain), "allow" | "prefer") => plain,
+            (Err(_), _) => {
+                let what = "server does not support SSL, but SSL was required";
+                return Err(Failure { error: PgError::Tls(what.into()), next: Next::Nothing });
             }
-            None => return Err(PgError::Tls("server does not support SSL, but SSL was required".into())),
         };
     }
     let raw = stream.raw().map_err(closed)?;
     let uses_tls = matches!(stream, Stream::Tls(_));
     let mut wire = Wire::new(stream);
-    wire.put(None, &startup(info))?;
-    wire.flush()?;
-    auth::run(&mut wire, info, host)?;
-    let (parameters, pid, secret, notices) = until_ready(&mut wire)?;
-    wire.stream().set_read_timeout(None).map_err(closed)?;
+    wire.put(None, &startup(info))
+        .and_then(|()| wire.flush())
+        .map_err(|error| Failure::of(error, Next::Nothing))?;
+    auth::run(&mut wire, info, host).map_err(|error| {
+        let next = if matches!(error, PgError::Db(_)) { Next::OtherWay } else { Next::Nothing };
+        Failure::of(error, next)
+    })?;
+    let (parameters, pid, secret, notices) =
+        until_ready(&mut wire).map_err(|error| Failure::of(error, Next::Nothing))?;
     let canceller = Canceller::new(raw, address.clone(), host.clone(), info.clone(), uses_tls, pid, secret);
     let numeric = match address {
         Address::Tcp(address) => Some(address.ip().to_string()),

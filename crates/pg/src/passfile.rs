@@ -19,38 +19,55 @@ pub(crate) fn find(file: &Path, host: &str, port: u16, database: &str, user: &st
         );
         return None;
     }
-    let text = fs::read_to_string(file).ok()?;
-    search(&text, [host, &port.to_string(), database, user])
+    let text = fs::read(file).ok()?;
+    let password = search(&text, [host, &port.to_string(), database, user])?;
+    let text = String::from_utf8(password);
+    if text.is_err() {
+        tracing::warn!("the password of password file {} is not UTF-8: it is not used", file.display());
+    }
+    text.ok().filter(|password| !password.is_empty())
 }
 
-fn search(text: &str, wanted: [&str; 4]) -> Option<String> {
-    text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
-        let mut fields = fields(line);
-        let password = (fields.len() >= 5).then(|| fields.swap_remove(4))?;
-        let matches = fields
-            .iter()
-            .zip(wanted)
-            .all(|((field, bare), wanted)| (*bare && field == "*") || field == wanted);
-        (matches && !password.0.is_empty()).then_some(password.0)
-    })
+/// The first matching line decides, even where its password is empty.
+fn search(text: &[u8], wanted: [&str; 4]) -> Option<Vec<u8>> {
+    text.split(|byte| *byte == b'\n')
+        // libpq takes off any number of carriage returns at the end.
+        .map(|line| line.get(..line.iter().rposition(|byte| *byte != b'\r').map_or(0, |at| at + 1)))
+        .map(Option::unwrap_or_default)
+        .filter(|line| !line.starts_with(b"#"))
+        .find_map(|line| {
+            let fields = fields(line);
+            let (password, key) = fields.split_last().filter(|_| fields.len() == 5)?;
+            let matches = key
+                .iter()
+                .zip(wanted)
+                .all(|((field, bare), wanted)| (*bare && field == b"*") || field == wanted.as_bytes());
+            matches.then(|| password.0.clone())
+        })
 }
 
-/// Fields with their escapes resolved, and whether each stood without any. The fifth reaches to the end of the line.
-fn fields(line: &str) -> Vec<(String, bool)> {
-    let mut fields = vec![(String::new(), true)];
-    let mut signs = line.chars();
-    while let Some(sign) = signs.next() {
-        let last = fields.len();
-        let Some((field, bare)) = fields.last_mut() else { break };
-        match sign {
-            '\\' => {
-                *bare = false;
-                field.extend(signs.next());
+/// The first five fields with their escapes resolved, and whether each stood without any. A bare `:` ends the fifth too.
+fn fields(line: &[u8]) -> Vec<(Vec<u8>, bool)> {
+    let mut fields = Vec::new();
+    let mut field = (Vec::new(), true);
+    let mut bytes = line.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => {
+                field.1 = false;
+                // As the last byte of a line it is a sign of the password like any other.
+                field.0.push(*bytes.next().unwrap_or(byte));
             }
-            ':' if last < 5 => fields.push((String::new(), true)),
-            _ => field.push(sign),
+            b':' => {
+                fields.push(std::mem::replace(&mut field, (Vec::new(), true)));
+                if fields.len() == 5 {
+                    return fields;
+                }
+            }
+            _ => field.0.push(*byte),
         }
     }
+    fields.push(field);
     fields
 }
 
@@ -58,13 +75,26 @@ fn fields(line: &str) -> Vec<(String, bool)> {
 mod tests {
     use super::search;
 
+    fn found(text: &str, wanted: [&str; 4]) -> Option<String> {
+        search(text.as_bytes(), wanted).map(|password| String::from_utf8(password).unwrap())
+    }
+
     #[test]
     fn the_first_matching_line_wins() {
         let file = "# a comment\nh:1:d:u:first\n*:*:d:u:wild\\:card\n\\*:1:x:u:literal\n*:*:*:*:a:b\n";
-        assert_eq!(search(file, ["h", "1", "d", "u"]).as_deref(), Some("first"));
-        assert_eq!(search(file, ["z", "2", "d", "u"]).as_deref(), Some("wild:card"));
-        assert_eq!(search(file, ["z", "2", "e", "u"]).as_deref(), Some("a:b"));
-        assert_eq!(search("h:1:d:u\n", ["h", "1", "d", "u"]), None);
-        assert_eq!(search("\\*:1:x:u:literal\n", ["y", "1", "x", "u"]), None);
+        assert_eq!(found(file, ["h", "1", "d", "u"]).as_deref(), Some("first"));
+        assert_eq!(found(file, ["z", "2", "d", "u"]).as_deref(), Some("wild:card"));
+        assert_eq!(found(file, ["z", "2", "e", "u"]).as_deref(), Some("a"));
+        assert_eq!(found("h:1:d:u\n", ["h", "1", "d", "u"]), None);
+        assert_eq!(found("\\*:1:x:u:literal\n", ["y", "1", "x", "u"]), None);
+        assert_eq!(found("h:1:d:u:\n*:*:*:*:p\n", ["h", "1", "d", "u"]).as_deref(), Some(""));
+        assert_eq!(found("h:1:d:u:p\\", ["h", "1", "d", "u"]).as_deref(), Some("p\\"));
+        assert_eq!(found("h:1:d:u:p\r\n", ["h", "1", "d", "u"]).as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn bytes_of_another_encoding_spoil_no_other_line() {
+        let file = b"# caf\xe9\nx:1:d:u:\xe9\nh:1:d:u:right\n";
+        assert_eq!(search(file, ["h", "1", "d", "u"]).as_deref(), Some(b"right".as_slice()));
     }
 }

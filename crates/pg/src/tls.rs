@@ -4,15 +4,23 @@ use std::net::{IpAddr, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
-use openssl::pkey::PKey;
-use openssl::ssl::{Ssl, SslContext, SslFiletype, SslMethod, SslStream, SslVerifyMode, SslVersion};
+use openssl::pkey::{PKey, Private};
+use openssl::ssl::{
+    HandshakeError, Ssl, SslContext, SslFiletype, SslMethod, SslStream, SslVerifyMode, SslVersion,
+};
+use openssl::x509::X509VerifyResult;
 use openssl::x509::store::{File as FileLookup, HashDir, X509Lookup};
-use openssl::x509::verify::{X509CheckFlags, X509VerifyFlags};
+use openssl::x509::verify::X509VerifyFlags;
 
-use crate::PgError;
 use crate::conninfo::{ConnInfo, Host};
+use crate::{PgError, check, names};
+
+/// In the order of [`check::protocol_version`].
+const VERSIONS: [SslVersion; 4] =
+    [SslVersion::TLS1, SslVersion::TLS1_1, SslVersion::TLS1_2, SslVersion::TLS1_3];
 
 /// What the server's certificate is held against.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,66 +38,72 @@ pub(crate) fn start(
 ) -> Result<SslStream<TcpStream>, PgError> {
     let (context, verify) = context(info)?;
     let mut ssl = Ssl::new(&context).map_err(|error| failed("make a session", &error))?;
-    let name = if host.name.is_empty() { host.address.as_deref().unwrap_or_default() } else { &host.name };
-    let ip: Option<IpAddr> = name.parse().ok();
-    if info.get("sslsni") == "1" && ip.is_none() && !name.is_empty() {
+    let name = &host.name;
+    if info.get("sslsni") == "1" && !name.is_empty() && name.parse::<IpAddr>().is_err() {
         ssl.set_hostname(name).map_err(|error| failed("set the server's name", &error))?;
     }
-    if verify == Verify::Host {
-        if name.is_empty() {
-            return Err(PgError::Tls("host name must be specified for a verified SSL connection".into()));
-        }
-        let parameters = ssl.param_mut();
-        parameters.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS);
-        match ip {
-            Some(ip) => parameters.set_ip(ip),
-            None => parameters.set_host(name),
-        }
-        .map_err(|error| failed("set the server's name", &error))?;
+    // As libpq: an address alone (hostaddr) is no name to hold a certificate against.
+    if verify == Verify::Host && name.is_empty() {
+        return Err(PgError::Tls(
+            "host name must be specified for a verified SSL connection (give host)".into(),
+        ));
     }
     if info.get("sslnegotiation") == "direct" {
         ssl.set_alpn_protos(b"\x0apostgresql").map_err(|error| failed("name the protocol", &error))?;
     }
-    ssl.connect(socket).map_err(|error| {
-        let verified = match &error {
-            openssl::ssl::HandshakeError::Failure(stream) => Some(stream.ssl().verify_result()),
-            _ => None,
-        };
-        match verified.filter(|result| *result != openssl::x509::X509VerifyResult::OK) {
-            Some(result) => {
-                PgError::Tls(format!("the server's certificate for \"{name}\": {}", result.error_string()))
+    let stream = ssl.connect(socket).map_err(|error| {
+        let (verified, broken) = match error {
+            HandshakeError::Failure(middle) | HandshakeError::WouldBlock(middle) => {
+                (middle.ssl().verify_result(), middle.into_error())
             }
-            None => PgError::Tls(error.to_string()),
+            HandshakeError::SetupFailure(error) => return failed("begin", &error),
+        };
+        if verify != Verify::Nothing && verified != X509VerifyResult::OK {
+            let why = verified.error_string();
+            return PgError::Tls(format!("the server's certificate for \"{name}\": {why}"));
         }
-    })
+        match broken.into_io_error() {
+            Ok(error) => PgError::Closed(Some(error)),
+            Err(error) => match error.ssl_error() {
+                Some(stack) => failed("agree with the server", stack),
+                None => PgError::Tls("the server ended the handshake".into()),
+            },
+        }
+    })?;
+    if verify == Verify::Host {
+        let certificate = stream.ssl().peer_certificate();
+        let certificate = certificate.ok_or_else(|| PgError::Tls("the server has no certificate".into()))?;
+        names::check(&certificate, name).map_err(PgError::Tls)?;
+    }
+    Ok(stream)
 }
 
 fn context(info: &ConnInfo) -> Result<(SslContext, Verify), PgError> {
     let mut builder =
         SslContext::builder(SslMethod::tls_client()).map_err(|error| failed("make a context", &error))?;
-    for (keyword, default) in [("ssl_min_protocol_version", "TLSv1.2"), ("ssl_max_protocol_version", "")] {
-        let text = match info.get(keyword) {
-            "" => default,
-            text => text,
-        };
-        let version = version(text)?;
-        if keyword.contains("min") {
-            builder.set_min_proto_version(version)
-        } else {
-            builder.set_max_proto_version(version)
-        }
-        .map_err(|error| failed("set the protocol version", &error))?;
-    }
-    let (roots, required) = match info.get("sslrootcert") {
-        "" => (info.home_file("root.crt"), false),
-        path => (Some(PathBuf::from(path)), true),
+    let version = |keyword, default| {
+        let place =
+            check::protocol_version(info, keyword).map_err(|error| PgError::Tls(error.to_string()))?;
+        Ok::<_, PgError>(place.map_or(default, |place| VERSIONS.get(place).copied()))
     };
-    let roots = roots.filter(|path| required || path.exists());
-    let verify = match (info.get("sslmode"), &roots) {
+    let least = version("ssl_min_protocol_version", Some(SslVersion::TLS1_2))?;
+    let most = version("ssl_max_protocol_version", None)?;
+    builder
+        .set_min_proto_version(least)
+        .and_then(|()| builder.set_max_proto_version(most))
+        .map_err(|error| failed("set the protocol version", &error))?;
+    let mode = info.get("sslmode");
+    let roots = match info.get("sslrootcert") {
+        "" => info.home_file("root.crt").filter(|path| path.exists()),
+        "system" => Some(PathBuf::from("system")),
+        // libpq lets `require` go on without a file that was named: then nothing is verified that somebody wanted verified.
+        path => Some(PathBuf::from(path)).filter(|path| path.exists() || !matches!(mode, "allow" | "prefer")),
+    };
+    let verify = match (mode, &roots) {
         ("verify-full", _) => Verify::Host,
         ("verify-ca", _) => Verify::Authority,
-        // libpq: a root certificate makes `require` verify the chain.
-        ("require", Some(_)) => Verify::Authority,
+        // libpq: a root certificate makes all other modes verify the chain.
+        (_, Some(_)) => Verify::Authority,
         _ => Verify::Nothing,
     };
     if verify == Verify::Nothing {
@@ -121,11 +135,12 @@ fn context(info: &ConnInfo) -> Result<(SslContext, Verify), PgError> {
 }
 
 fn revocation_lists(builder: &mut openssl::ssl::SslContextBuilder, info: &ConnInfo) -> Result<(), PgError> {
+    let folder = Some(info.get("sslcrldir")).filter(|folder| !folder.is_empty());
     let file = match info.get("sslcrl") {
-        "" => info.home_file("root.crl").filter(|path| path.exists()),
+        // The user's own list counts only where none is named.
+        "" => info.home_file("root.crl").filter(|path| folder.is_none() && path.exists()),
         path => Some(PathBuf::from(path)),
     };
-    let folder = Some(info.get("sslcrldir")).filter(|folder| !folder.is_empty());
     if file.is_none() && folder.is_none() {
         return Ok(());
     }
@@ -170,12 +185,29 @@ fn client_certificate(builder: &mut openssl::ssl::SslContextBuilder, info: &Conn
     refuse_open_key(&key)?;
     let text = std::fs::read(&key)
         .map_err(|error| PgError::Tls(format!("read the private key file \"{shown}\": {error}")))?;
-    let parsed = PKey::private_key_from_pem_passphrase(&text, info.get("sslpassword").as_bytes())
-        .map_err(|error| failed(&format!("open the private key file \"{shown}\""), &error))?;
+    let parsed = private_key(&text, info.get("sslpassword").as_bytes())
+        .map_err(|why| PgError::Tls(format!("open the private key file \"{shown}\": {why}")))?;
     builder
         .set_private_key(&parsed)
         .and_then(|()| builder.check_private_key())
         .map_err(|error| failed(&format!("use the private key file \"{shown}\""), &error))
+}
+
+/// PEM, or as libpq tries after it: DER, which then must not be behind a password.
+fn private_key(text: &[u8], password: &[u8]) -> Result<PKey<Private>, String> {
+    let error = match PKey::private_key_from_pem_passphrase(text, password) {
+        Ok(key) => return Ok(key),
+        Err(error) => error,
+    };
+    if let Ok(key) = PKey::private_key_from_der(text) {
+        return Ok(key);
+    }
+    let is_sealed = memchr::memmem::find(text, b"ENCRYPTED").is_some();
+    Err(match (is_sealed, password.is_empty()) {
+        (true, true) => "it is encrypted: give sslpassword".to_string(),
+        (true, false) => format!("sslpassword does not open it ({})", reason(&error)),
+        (false, _) => reason(&error),
+    })
 }
 
 /// As libpq: a key of the user's own is for nobody else; one of root's may be for a group.
@@ -183,6 +215,9 @@ fn refuse_open_key(key: &Path) -> Result<(), PgError> {
     let shown = key.display();
     let facts = std::fs::metadata(key)
         .map_err(|error| PgError::Tls(format!("read the private key file \"{shown}\": {error}")))?;
+    if !facts.is_file() {
+        return Err(PgError::Tls(format!("private key file \"{shown}\" is not a regular file")));
+    }
     let too_much = if facts.uid() == 0 { 0o037 } else { 0o077 };
     if facts.mode() & too_much == 0 {
         return Ok(());
@@ -191,17 +226,6 @@ fn refuse_open_key(key: &Path) -> Result<(), PgError> {
         "private key file \"{shown}\" has group or world access; file must have permissions u=rw (0600) or less if owned \
          by the current user, or permissions u=rw,g=r (0640) or less if owned by root"
     )))
-}
-
-fn version(text: &str) -> Result<Option<SslVersion>, PgError> {
-    Ok(Some(match text {
-        "" => return Ok(None),
-        "TLSv1" => SslVersion::TLS1,
-        "TLSv1.1" => SslVersion::TLS1_1,
-        "TLSv1.2" => SslVersion::TLS1_2,
-        "TLSv1.3" => SslVersion::TLS1_3,
-        other => return Err(PgError::Tls(format!("invalid protocol version \"{other}\""))),
-    }))
 }
 
 /// RFC 5929, tls-server-end-point: the certificate's digest by its signature's hash, SHA-256 in place of MD5 and SHA-1.
@@ -215,11 +239,11 @@ pub(crate) fn server_end_point(stream: &SslStream<TcpStream>) -> Option<Vec<u8>>
     certificate.digest(digest).ok().map(|bytes| bytes.to_vec())
 }
 
-fn failed(doing: &str, error: &openssl::error::ErrorStack) -> PgError {
-    let why = error
-        .errors()
-        .first()
-        .and_then(|error| error.reason())
-        .map_or_else(|| error.to_string(), str::to_string);
-    PgError::Tls(format!("{doing}: {why}"))
+fn failed(doing: &str, error: &ErrorStack) -> PgError {
+    PgError::Tls(format!("{doing}: {}", reason(error)))
+}
+
+fn reason(error: &ErrorStack) -> String {
+    let first = error.errors().first().and_then(|error| error.reason());
+    first.map_or_else(|| error.to_string(), str::to_string)
 }

@@ -29,15 +29,17 @@ pub(crate) fn parse(text: &str) -> Result<Vec<(String, String)>, ConnInfoError> 
     Ok(pairs)
 }
 
-/// `keyword=value&keyword=value`; one `&` at the end is nothing.
+/// `keyword=value&keyword=value`; one `&` after the last pair is nothing.
 fn parse_query(query: &str, pairs: &mut Vec<(String, String)>) -> Result<(), ConnInfoError> {
     let wrong = |what: &str, pair: &str| {
         Err(ConnInfoError::Syntax(format!(
             "{what} key/value separator \"=\" in URI query parameter: \"{pair}\""
         )))
     };
-    let query = query.strip_suffix('&').unwrap_or(query);
-    for pair in query.split('&').filter(|_| !query.is_empty()) {
+    let mut rest = query;
+    while !rest.is_empty() {
+        let pair;
+        (pair, rest) = rest.split_once('&').unwrap_or((rest, ""));
         let Some((keyword, value)) = pair.split_once('=') else { return wrong("missing", pair) };
         if value.contains('=') {
             return wrong("extra", pair);

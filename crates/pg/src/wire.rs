@@ -101,7 +101,10 @@ impl<S: Read + Write> Wire<S> {
         let total = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(1);
         let largest = if LONG.contains(&tag) { LARGEST } else { LARGEST_SHORT };
         if !(HEAD..=largest).contains(&total) {
-            return Err(PgError::Protocol(format!("a message {:?} of {length} bytes", char::from(tag))));
+            return Err(PgError::Protocol(format!(
+                "a message {:?} of {length} bytes, which the protocol does not have: this may be no PostgreSQL server",
+                char::from(tag)
+            )));
         }
         Ok((tag, total))
     }

@@ -1,6 +1,6 @@
 //! Certificates for servers with TLS, made by the `openssl` program.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -38,6 +38,16 @@ impl TlsFiles {
         signed(folder, "server", "localhost", "subjectAltName=DNS:localhost,IP:127.0.0.1");
         signed(folder, "client", "postgres", "extendedKeyUsage=clientAuth");
         files
+    }
+
+    /// Another certificate in place of the server's, of the same authority, with this common name and this line of
+    /// extensions (`subjectAltName=DNS:a,IP:127.0.0.1`; may be empty). It counts from the server's next start.
+    pub fn replace_server(&self, common_name: &str, extension: &str) {
+        let folder = self.ca.parent().expect("the certificates lie in a folder");
+        let owner = std::fs::metadata(&self.server_key).expect("look at the server's key");
+        signed(folder, "server", common_name, extension);
+        std::os::unix::fs::chown(&self.server_key, Some(owner.uid()), Some(owner.gid()))
+            .expect("give the key to the server");
     }
 }
 

@@ -144,12 +144,7 @@ impl Cluster {
         let found = installation(builder.major)
             .unwrap_or_else(|| panic!("PostgreSQL {} is not installed: ./test does that", builder.major));
         let user = ServerUser::get();
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        // Short, because a socket's path is limited to 107 bytes.
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = Path::new("/tmp").join(format!("{FOLDER_PREFIX}{}-{number}", std::process::id()));
-        fs::create_dir(&folder).expect("create the cluster's folder");
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("open the cluster's folder");
+        let folder = new_folder();
         let password = match (&builder.password, builder.auth.as_str()) {
             (Some(password), _) => Some(password.clone()),
             (None, "trust") => None,
@@ -325,6 +320,38 @@ impl Cluster {
     /// Stops the server without a checkpoint and without a word to its clients: the next start recovers.
     pub fn stop_immediate(&self) {
         self.signal_and_wait(Signal::QUIT);
+    }
+
+    /// A hot standby of this cluster, which follows it by streaming replication. The kit's own role must be let in to
+    /// replicate over the unix socket, as it is unless [`Builder::hba`] says otherwise.
+    ///
+    /// # Panics
+    /// If pg_basebackup or the server fail.
+    pub fn standby(&self) -> Cluster {
+        let folder = new_folder();
+        self.user.own(&folder);
+        let standby = Cluster {
+            installation: self.installation.clone(),
+            user: self.user,
+            folder,
+            password: self.password.clone(),
+            tcp: self.tcp,
+            tls: self.tls.clone(),
+            server: Mutex::new(Running { child: None, port: 0 }),
+        };
+        let mut copy = self.user.command(&self.bin("pg_basebackup"), false);
+        copy.args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-U", "postgres", "-h"])
+            .arg(&self.folder);
+        copy.arg("-p").arg(self.port().to_string()).arg("-D").arg(standby.data_directory());
+        copy.envs(self.password.iter().map(|password| ("PGPASSWORD", password)));
+        let output = copy.output().expect("run pg_basebackup");
+        assert!(output.status.success(), "pg_basebackup failed: {}", said(&output));
+        let conf_file = standby.data_directory().join("postgresql.conf");
+        let mut conf = fs::read_to_string(&conf_file).expect("read postgresql.conf");
+        conf.push_str(&format!("unix_socket_directories = '{}'\n", standby.folder.display()));
+        fs::write(&conf_file, conf).expect("write postgresql.conf");
+        standby.start_again();
+        standby
     }
 
     /// Kills the postmaster (SIGKILL), as the kernel's out-of-memory killer would.
@@ -533,6 +560,16 @@ fn remove_leftovers() {
             }
         }
     });
+}
+
+/// Short, because a socket's path is limited to 107 bytes.
+fn new_folder() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = Path::new("/tmp").join(format!("{FOLDER_PREFIX}{}-{number}", std::process::id()));
+    fs::create_dir(&folder).expect("create the cluster's folder");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("open the cluster's folder");
+    folder
 }
 
 fn free_port() -> u16 {
