@@ -6,10 +6,12 @@
 //!
 //! * [`archive`]: `pg_dump`'s archive (header and table of contents), and what `pg_restore` makes of it;
 //! * [`copy_text`]: rows and fields of `COPY` in text format;
+//! * [`pattern`]: name patterns as psql and pg_dump have them;
 //! * [`sql`]: quoting, and a tokenizer just deep enough to find statements and role names;
 //! * [`version`]: server version numbers.
 
 pub mod archive;
 pub mod copy_text;
+pub mod pattern;
 pub mod sql;
 pub mod version;

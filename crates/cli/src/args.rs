@@ -39,7 +39,7 @@ pub struct Common {
 pub enum Action {
     /// Create a repository
     Init(Init),
-    /// Back up one database
+    /// Back up databases
     Backup(Backup),
     /// Restore a backup into a database
     Restore(Restore),
@@ -96,6 +96,54 @@ pub struct Server {
     pub username: Option<String>,
 }
 
+/// When the snapshots of several databases are taken.
+#[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
+pub enum Snapshots {
+    /// Each when its database's turn comes, released when it is copied
+    Staggered,
+    /// All before the first byte: needs a connection for each database
+    Together,
+}
+
+/// What of a database is backed up, by pg_dump's options.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "What of each database")]
+pub struct Filters {
+    /// Only schemas that match
+    #[arg(short = 'n', long, value_name = "PATTERN")]
+    pub schema: Vec<String>,
+    /// Not the schemas that match
+    #[arg(short = 'N', long, value_name = "PATTERN")]
+    pub exclude_schema: Vec<String>,
+    /// Only tables, views, sequences that match
+    #[arg(short = 't', long, value_name = "PATTERN")]
+    pub table: Vec<String>,
+    /// Not the tables, views, sequences that match
+    #[arg(short = 'T', long, value_name = "PATTERN")]
+    pub exclude_table: Vec<String>,
+    /// Only extensions that match (pg_dump 14 or newer)
+    #[arg(short = 'e', long, value_name = "PATTERN")]
+    pub extension: Vec<String>,
+    /// No rows of tables that match
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude_table_data: Vec<String>,
+    /// Also the rows of foreign tables of servers that match
+    #[arg(long, value_name = "PATTERN")]
+    pub include_foreign_data: Vec<String>,
+    /// Definitions only
+    #[arg(long, conflicts_with = "data_only")]
+    pub schema_only: bool,
+    /// Rows, large objects and sequence values only
+    #[arg(long)]
+    pub data_only: bool,
+    /// No large objects
+    #[arg(long)]
+    pub no_large_objects: bool,
+    /// Fail if a pattern matches nothing
+    #[arg(long)]
+    pub strict_names: bool,
+}
+
 #[derive(Debug, ClapArgs)]
 #[command(
     group = ArgGroup::new("protection").required(true).multiple(false),
@@ -133,8 +181,11 @@ pub struct Init {
   pgark backup --repo /backup/main --dbname shop
   pgark backup --repo /backup/main --dbname 'host=db1 user=backup dbname=shop sslmode=verify-full' --jobs 4
   pgark backup --repo /backup/main --dbname postgresql://backup@db1,db2/shop?target_session_attrs=standby --json
+  pgark backup --repo /backup/main --all --exclude-database 'test_*'
+  pgark backup --repo /backup/main --dbname shop --exclude-table-data 'log.*' --table 'public.*' --table 'log.*'
 
-Standard output is the new backup's id. Connection parameters not given come from the environment (PGHOST, …), the
+Patterns are psql's: * and ?, names folded to lower case unless in double quotes, SCHEMA.NAME. A standby's replay is paused
+meanwhile. Standard output is the new backup's id. Connection parameters not given come from the environment (PGHOST, …), the
 service file and .pgpass, as with psql.
 
 Exit codes: 0 complete; 1 failed; 2 wrong usage; 3 incomplete (--keep-going), the id is printed; 130 interrupted.")]
@@ -146,6 +197,23 @@ pub struct Backup {
     pub dbname: Option<String>,
     #[command(flatten)]
     pub server: Server,
+    /// Back up every database that allows connections, in one backup; --dbname is then only where to connect first
+    #[arg(short, long)]
+    pub all: bool,
+    /// Back up the databases that match; may be given several times
+    #[arg(long, value_name = "PATTERN", conflicts_with = "all")]
+    pub database: Vec<String>,
+    /// Leave out the databases that match; may be given several times. Implies --all without --database
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude_database: Vec<String>,
+    /// Template databases too
+    #[arg(long)]
+    pub with_templates: bool,
+    /// When snapshots of several databases are taken
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Snapshots::Staggered)]
+    pub snapshots: Snapshots,
+    #[command(flatten)]
+    pub filters: Filters,
     /// Parallel connections (default: the number of cores, at most 8)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
@@ -161,6 +229,9 @@ pub struct Backup {
     /// How long the first table locks may wait: 500ms, 30s, 5min
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub lock_wait_timeout: Duration,
+    /// On a standby: how long to wait for a moment at which replay can be paused; 0 does not pause it
+    #[arg(long, value_name = "TIME", default_value = "60min", value_parser = duration)]
+    pub pause_timeout: Duration,
     /// Go on without what cannot be read; the backup is then incomplete (exit code 3)
     #[arg(long)]
     pub keep_going: bool,

@@ -137,6 +137,15 @@ impl OpsError {
         }
     }
 
+    /// Whether it concerns one database, so that others may still be backed up: not the repository, not a cancel.
+    pub(crate) fn is_of_one_database(&self) -> bool {
+        match self {
+            OpsError::Repository(_) | OpsError::Storage(_) | OpsError::Cancelled | OpsError::Usage(_) => false,
+            OpsError::Table { source, .. } | OpsError::Lost { source } => source.is_of_one_database(),
+            _ => true,
+        }
+    }
+
     pub(crate) fn sqlstate(&self) -> Option<&str> {
         match self {
             OpsError::Server { source, .. } => source.sqlstate(),
@@ -161,4 +170,15 @@ impl From<PgError> for OpsError {
     fn from(source: PgError) -> OpsError {
         OpsError::Server { doing: "talk to the server".into(), source }
     }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }

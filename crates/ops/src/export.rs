@@ -4,7 +4,6 @@
 //! (TRAPS 17). Everything is written into `DIR.partial`, synced, and renamed at the end: a directory under its final
 //! name is whole.
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -16,11 +15,11 @@ use std::time::Instant;
 
 use flate2::write::GzEncoder;
 use pgark_bytes::archive::{self, Archive, DirectoryCompression, TocEntry};
-use pgark_repo::{Backup, DataReader, Entry, Repository};
+use pgark_repo::{DataReader, Entry, Repository};
 use serde::Serialize;
 
 use crate::backup::large_objects::take_frames;
-use crate::record::Note;
+use crate::contents::{Contents, read_whole};
 use crate::{Job, OpsError, inspect, paths};
 
 /// What to export and where to.
@@ -82,7 +81,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Expo
     let started = Instant::now();
     let backup = inspect::open(repository, &request.backup)?;
     let reader = repository.reader()?;
-    let contents = Contents::of(&backup, &reader)?;
+    let contents = Contents::of(&backup, &reader, None)?;
     contents.refuse_incomplete(&backup)?;
     let partial = make_partial(&request.output)?;
     job.progress.phase("export");
@@ -111,86 +110,6 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Expo
         bytes_raw: contents.bytes_raw(),
         seconds: started.elapsed().as_secs_f64(),
     })
-}
-
-/// A logical backup's entries by what they are.
-pub(crate) struct Contents {
-    pub database: String,
-    pub archive: Archive,
-    /// By dump id of the TABLE DATA entry.
-    pub tables: HashMap<i32, (Entry, u64)>,
-    pub large_objects: Option<Entry>,
-}
-
-impl Contents {
-    pub(crate) fn of(backup: &Backup, reader: &DataReader<'_>) -> Result<Contents, OpsError> {
-        let mut database = None;
-        let mut archive = None;
-        let mut tables = HashMap::new();
-        let mut large_objects = None;
-        for entry in &backup.entries {
-            match Note::of(backup, entry)? {
-                Note::Toc { database: name } => {
-                    let bytes = read_whole(reader, entry)?;
-                    let read = archive::read_toc(&mut bytes.as_slice())
-                        .map_err(|source| OpsError::Archive { of: entry.path.clone(), source })?;
-                    database = Some(name);
-                    archive = Some(read);
-                }
-                Note::Table { dump_id, rows, .. } => {
-                    tables.insert(dump_id, (entry.clone(), rows));
-                }
-                Note::LargeObjects { .. } => large_objects = Some(entry.clone()),
-                Note::Globals | Note::Manifest => {}
-            }
-        }
-        match (database, archive) {
-            (Some(database), Some(archive)) => Ok(Contents { database, archive, tables, large_objects }),
-            _ => Err(OpsError::Record {
-                backup: backup.head.id.to_string(),
-                what: "the table of contents".into(),
-            }),
-        }
-    }
-
-    pub(crate) fn bytes_raw(&self) -> u64 {
-        self.tables.values().map(|(entry, _)| entry.bytes_raw).sum::<u64>()
-            + self.large_objects.as_ref().map_or(0, |entry| entry.bytes_raw)
-    }
-
-    /// TABLE DATA entries of the archive that the backup holds no rows for.
-    pub(crate) fn missing(&self) -> Vec<String> {
-        self.archive
-            .entries
-            .iter()
-            .filter(|toc| {
-                toc.had_dumper && toc.kind() == "TABLE DATA" && !self.tables.contains_key(&toc.dump_id)
-            })
-            .map(|toc| format!("{}.{}", toc.namespace_str(), toc.tag_str()))
-            .collect()
-    }
-
-    fn refuse_incomplete(&self, backup: &Backup) -> Result<(), OpsError> {
-        let missing = self.missing();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        Err(OpsError::refused(
-            format!("backup {} is incomplete: it holds no rows of {}", backup.head.id, missing.join(", ")),
-            "export a complete backup; `pgark restore` brings back the rest of this one",
-        ))
-    }
-}
-
-pub(crate) fn read_whole(reader: &DataReader<'_>, entry: &Entry) -> Result<Vec<u8>, OpsError> {
-    let mut bytes = Vec::new();
-    for part in &entry.parts {
-        let mut stream = reader.read(part)?;
-        while let Some(chunk) = stream.next_chunk()? {
-            bytes.extend_from_slice(&chunk);
-        }
-    }
-    Ok(bytes)
 }
 
 fn make_partial(output: &Path) -> Result<PathBuf, OpsError> {

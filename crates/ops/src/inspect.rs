@@ -37,7 +37,7 @@ pub fn show(repository: &Repository, text: &str) -> Result<BackupDetail, OpsErro
 pub struct EntryLine {
     /// The entry's path.
     pub path: String,
-    /// `table`, `large objects`, `toc`, `globals`, `manifest`.
+    /// `table`, `large objects`, `toc`, `definition`, `globals`, `manifest`, `settings`, `server file`.
     pub kind: &'static str,
     /// Bytes of its content.
     pub bytes_raw: u64,
@@ -55,6 +55,9 @@ pub fn ls(repository: &Repository, text: &str) -> Result<Vec<EntryLine>, OpsErro
             Note::Toc { .. } => "toc",
             Note::Globals => "globals",
             Note::Manifest => "manifest",
+            Note::Definition { .. } => "definition",
+            Note::Settings => "settings",
+            Note::ServerFile { .. } => "server file",
         };
         lines.push(EntryLine { path: entry.path.clone(), kind, bytes_raw: entry.bytes_raw });
     }

@@ -6,6 +6,7 @@
 
 pub mod backup;
 pub mod check;
+mod contents;
 mod error;
 pub mod export;
 pub mod inspect;

@@ -32,6 +32,17 @@ fn component(name: &[u8]) -> String {
 
 pub(crate) const GLOBALS: &str = "/globals.sql";
 pub(crate) const MANIFEST: &str = "/manifest.json";
+pub(crate) const SETTINGS: &str = "/settings.json";
+
+/// A file that `/pg_hba.conf` or `/pg_ident.conf` includes, by its path on the server.
+pub(crate) fn included(by: &str, path: &str) -> String {
+    format!("{by}.included/{}", component(path.as_bytes()))
+}
+
+/// The SQL that makes the database itself.
+pub(crate) fn definition(database: &str) -> String {
+    format!("/db/{}/database.sql", component(database.as_bytes()))
+}
 
 pub(crate) fn toc(database: &str) -> String {
     format!("/db/{}/toc.dat", component(database.as_bytes()))

@@ -6,6 +6,7 @@ use pgark_repo::{Backup, BackupHead, Entry};
 use serde::{Deserialize, Serialize};
 
 use crate::OpsError;
+use crate::backup::Filters;
 
 /// One backup as `list --json` and `backup --json` print it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -69,6 +70,9 @@ pub(crate) struct About {
     /// What is missing from an incomplete backup, by name.
     #[serde(default)]
     pub missing: Vec<String>,
+    /// What of a database was asked for, where that was not all of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub filters: BTreeMap<String, Filters>,
     /// Major version and full number of the source server.
     pub server_version: i32,
     /// The source's system identifier, in decimal.
@@ -85,40 +89,16 @@ pub(crate) enum Note {
     LargeObjects { database: String, objects: u64 },
     /// The archive's table of contents.
     Toc { database: String },
+    /// The SQL that makes the database itself: creation, owner, settings, privileges.
+    Definition { database: String },
     /// Roles, memberships, tablespaces and their settings, as SQL.
     Globals,
     /// The manifest of the cluster.
     Manifest,
-}
-
-/// Facts of the cluster at the time of the backup: `/manifest.json`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct ClusterManifest {
-    pub format: u32,
-    pub program: String,
-    pub cluster: String,
-    pub system_identifier: String,
-    pub server_version: String,
-    pub server_version_num: i32,
-    pub in_recovery: bool,
-    pub pg_dump_version: String,
-    pub snapshot_time: String,
-    pub databases: Vec<DatabaseManifest>,
-    pub settings: BTreeMap<String, String>,
-}
-
-/// One database in the cluster's manifest.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct DatabaseManifest {
-    pub name: String,
-    pub encoding: String,
-    pub collate: String,
-    pub ctype: String,
-    pub owner: String,
-    pub tables: u64,
-    pub rows: u64,
-    pub large_objects: u64,
-    pub extensions: BTreeMap<String, String>,
+    /// The server's settings.
+    Settings,
+    /// A file of the server's configuration, by its path there.
+    ServerFile { path: String },
 }
 
 impl BackupRecord {

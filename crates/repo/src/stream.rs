@@ -77,6 +77,11 @@ impl StreamRef {
         self.bytes
     }
 
+    /// The content's keyed hash in hex: within one repository and class, equal content has equal digests.
+    pub fn digest(&self) -> String {
+        self.root.to_string()
+    }
+
     pub(crate) fn kind(&self) -> Option<ChunkKind> {
         match self.class {
             1 => Some(ChunkKind::Data),

@@ -1,24 +1,64 @@
 //! `pgark backup`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use pgark_ops::{BackupRecord, backup as ops};
 
-use crate::args::{Backup, Common};
+use crate::args::{Backup, Common, Filters, Snapshots};
 use crate::environment::{connection, default_jobs, search_path};
 use crate::error::{Failure, INCOMPLETE};
 use crate::{output, progress, repository};
 
-/// Backs up one database and prints the new id.
+fn databases(args: &Backup) -> ops::Databases {
+    if !args.all && args.database.is_empty() && args.exclude_database.is_empty() {
+        return ops::Databases::Connected;
+    }
+    ops::Databases::Matching {
+        include: args.database.clone(),
+        exclude: args.exclude_database.clone(),
+        templates: args.with_templates,
+    }
+}
+
+fn filters(args: Filters) -> ops::Filters {
+    ops::Filters {
+        schema: args.schema,
+        exclude_schema: args.exclude_schema,
+        table: args.table,
+        exclude_table: args.exclude_table,
+        extension: args.extension,
+        exclude_table_data: args.exclude_table_data,
+        include_foreign_data: args.include_foreign_data,
+        schema_only: args.schema_only,
+        data_only: args.data_only,
+        no_large_objects: args.no_large_objects,
+        strict_names: args.strict_names,
+    }
+}
+
+/// Backs up the databases and prints the new id.
 pub fn run(common: &Common, args: Backup) -> Result<ExitCode, Failure> {
+    let databases = databases(&args);
+    if args.with_templates && databases == ops::Databases::Connected {
+        return Err(Failure::usage("--with-templates has nothing to add to", "give it with --all"));
+    }
     let request = ops::Request {
         conninfo: connection(args.dbname.as_deref().unwrap_or_default(), &args.server)?,
+        databases,
+        filters: filters(args.filters),
+        filters_of: BTreeMap::new(),
+        snapshots: match args.snapshots {
+            Snapshots::Staggered => ops::Snapshots::Staggered,
+            Snapshots::Together => ops::Snapshots::Together,
+        },
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
         cluster: args.cluster,
         compression_level: args.compression_level,
         pg_dump: args.pg_dump,
         search_path: search_path(),
         lock_wait_timeout: args.lock_wait_timeout,
+        pause_timeout: Some(args.pause_timeout).filter(|timeout| !timeout.is_zero()),
         keep_going: args.keep_going,
     };
     let repository = repository::open(&args.repository)?;

@@ -1,6 +1,6 @@
 //! The catalog as the snapshot sees it, in a few set-based queries.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use pgark_bytes::sql::quote_ident_bytes;
 use pgark_pg::Connection;
@@ -43,7 +43,7 @@ pub(crate) fn reading_encoding(connection: &Connection) -> &'static str {
 pub(crate) struct Table {
     pub oid: u32,
     pub name: TableName,
-    /// `r` or `p` (partitioned: locked, holds no rows).
+    /// `r`, `p` (partitioned: locked, holds no rows) or `f` (foreign: cannot be locked; its rows are elsewhere).
     pub kind: char,
     /// Uses the heap access method, so that ctid ranges mean pages.
     pub is_heap: bool,
@@ -62,14 +62,13 @@ pub(crate) struct Table {
 /// What the lead read.
 pub(crate) struct Catalog {
     pub tables: Vec<Table>,
-    pub extensions: BTreeMap<String, String>,
-    /// Settings that differ from the defaults, where the role may see them.
-    pub settings: BTreeMap<String, String>,
     by_oid: HashMap<u32, usize>,
+    /// The tables that filters leave, where there are filters.
+    chosen: Option<HashSet<u32>>,
 }
 
 /// Tables of users: no system schemas, no TOAST, no other session's temporary tables.
-const USER_TABLES: &str = "c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
+const USER_TABLES: &str = "c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' \
      AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'";
 
 impl Catalog {
@@ -128,18 +127,8 @@ impl Catalog {
         let by_oid = tables.iter().enumerate().map(|(at, table)| (table.oid, at)).collect();
         Ok(Catalog {
             tables,
-            extensions: pairs(
-                &mut lead.connection,
-                "SELECT extname, extversion FROM pg_catalog.pg_extension",
-                "read the extensions",
-            )?,
-            settings: pairs(
-                &mut lead.connection,
-                "SELECT name, setting FROM pg_catalog.pg_settings \
-                 WHERE source IN ('configuration file', 'command line', 'environment variable')",
-                "read the server's settings",
-            )?,
             by_oid,
+            chosen: None,
         })
     }
 
@@ -171,12 +160,26 @@ impl Catalog {
     /// What pg_dump will read or describe and what we hold still for it: everything but an extension's own tables
     /// (save its configuration tables) and what we may not read.
     pub(crate) fn lockable(&self) -> impl Iterator<Item = &Table> {
-        self.tables.iter().filter(|table| table.readable && table.is_ours())
+        self.wanted().filter(|table| table.readable)
+    }
+
+    /// What belongs into the backup and can be locked.
+    fn wanted(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().filter(|table| {
+            table.kind != 'f'
+                && table.is_ours()
+                && self.chosen.as_ref().is_none_or(|chosen| chosen.contains(&table.oid))
+        })
+    }
+
+    /// From now on only these tables belong into the backup.
+    pub(crate) fn choose(&mut self, is_chosen: impl Fn(&Table) -> bool) {
+        self.chosen = Some(self.tables.iter().filter(|table| is_chosen(table)).map(|table| table.oid).collect());
     }
 
     /// Tables that belong into the backup and may not be read.
     pub(crate) fn unreadable(&self) -> impl Iterator<Item = &Table> {
-        self.tables.iter().filter(|table| !table.readable && table.is_ours())
+        self.wanted().filter(|table| !table.readable)
     }
 
     /// Names every table without the right to read it, before anything is locked (TRAPS 6).
@@ -214,15 +217,4 @@ impl Table {
     fn is_ours(&self) -> bool {
         !self.in_extension || self.extension_condition.is_some()
     }
-}
-
-fn pairs(connection: &mut Connection, sql: &str, doing: &str) -> Result<BTreeMap<String, String>, OpsError> {
-    let mut found = BTreeMap::new();
-    for row in connection.query(sql, &[]).doing(doing)? {
-        found.insert(
-            row.str(0).doing(doing)?.to_string(),
-            row.opt_str(1).doing(doing)?.unwrap_or_default().to_string(),
-        );
-    }
-    Ok(found)
 }

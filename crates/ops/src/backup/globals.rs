@@ -5,12 +5,13 @@ use std::process::{Command, Stdio};
 use pgark_pg::ConnInfo;
 
 use super::Report;
+use super::cluster::Survey;
 use super::tap::only_connection_environment;
 use crate::tools::{Tool, sister};
 use crate::{Job, OpsError};
 
 /// What pg_dumpall gave.
-pub(crate) enum Globals {
+pub(super) enum Globals {
     Whole(Vec<u8>),
     /// The role may not read `pg_authid`.
     WithoutPasswords(Vec<u8>),
@@ -18,35 +19,34 @@ pub(crate) enum Globals {
 }
 
 impl Globals {
-    /// The SQL, empty if there is none; the report hears what is missing.
-    pub(crate) fn into_sql(self, report: &mut Report) -> Vec<u8> {
+    /// The SQL, if there is any; the report hears what is missing.
+    pub(super) fn into_sql(self, report: &mut Report) -> Option<Vec<u8>> {
         match self {
-            Globals::Whole(sql) => sql,
+            Globals::Whole(sql) => Some(sql),
             Globals::WithoutPasswords(sql) => {
-                let warning = "the role may not read pg_authid: /globals.sql holds no password hashes";
-                report.warnings.push(warning.into());
-                sql
+                report.warn(
+                    "/globals.sql holds no password hashes: the role may not read pg_authid (GRANT SELECT ON pg_authid to the role)",
+                );
+                Some(sql)
             }
             Globals::Missing(error) => {
                 report.lost("/globals.sql", &error.to_string());
-                Vec::new()
+                None
             }
         }
     }
 }
 
-/// The globals as SQL. Where the role may not read password hashes, the globals come without them and the report says
-/// so; where even that fails, they are missing and the report says that.
-pub(crate) fn read(tool: &Tool, pinned: &ConnInfo, database: &str, job: &Job) -> Result<Globals, OpsError> {
-    let error = match dump(tool, pinned, database, &[]) {
-        Ok(sql) => return Ok(Globals::Whole(sql)),
-        Err(error) => error,
-    };
-    job.cancel.check().map_err(|_| OpsError::Cancelled)?;
-    Ok(match dump(tool, pinned, database, &["--no-role-passwords"]) {
-        Ok(sql) => Globals::WithoutPasswords(sql),
-        Err(_) => Globals::Missing(error),
-    })
+/// The globals as SQL. Where the role may not read password hashes, they come without them and the report says so; where
+/// pg_dumpall fails, they are missing and the report says that.
+pub(super) fn read(survey: &Survey, job: &Job) -> Result<Globals, OpsError> {
+    let more: &[&str] = if survey.sees_passwords { &[] } else { &["--no-role-passwords"] };
+    match dump(&survey.tool, &survey.pinned, survey.pinned.dbname(), more) {
+        Ok(sql) if survey.sees_passwords => Ok(Globals::Whole(sql)),
+        Ok(sql) => Ok(Globals::WithoutPasswords(sql)),
+        Err(_) if job.cancel.is_cancelled() => Err(OpsError::Cancelled),
+        Err(error) => Ok(Globals::Missing(error)),
+    }
 }
 
 fn dump(tool: &Tool, pinned: &ConnInfo, database: &str, more: &[&str]) -> Result<Vec<u8>, OpsError> {

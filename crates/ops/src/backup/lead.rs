@@ -53,13 +53,9 @@ pub(crate) struct Lead {
     pub snapshot_time: String,
     pub database: String,
     pub encoding: String,
-    pub collate: String,
-    pub ctype: String,
-    pub owner: String,
-    pub system_identifier: String,
+    /// Where the WAL was when the snapshot was taken (on a standby: replayed up to).
+    pub lsn: String,
     pub server_version: i32,
-    pub server_version_text: String,
-    pub in_recovery: bool,
     lock_wait: Duration,
 }
 
@@ -69,12 +65,6 @@ impl Lead {
         let mut connection = Connection::connect(conninfo).doing("connect to the server")?;
         watch.add(connection.canceller());
         let server_version = connection.server_version();
-        if server_version < 130_000 {
-            return Err(OpsError::refused(
-                format!("the server is of version {}, older than 13", server_version / 10_000),
-                "pgark backs up PostgreSQL 13 and newer",
-            ));
-        }
         connection.execute(&settings(server_version)).doing("prepare the lead connection")?;
         connection.execute(reading_encoding(&connection)).doing("prepare the lead connection")?;
         // Reading a table's size already waits for whoever holds it alone.
@@ -87,9 +77,8 @@ impl Lead {
             .query(
                 "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.to_char(pg_catalog.now() AT TIME ZONE 'UTC', \
                  'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), d.datname, pg_catalog.pg_encoding_to_char(d.encoding), \
-                 d.datcollate, d.datctype, pg_catalog.pg_get_userbyid(d.datdba), \
-                 (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
-                 pg_catalog.current_setting('server_version'), pg_catalog.pg_is_in_recovery() \
+                 CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
+                      ELSE pg_catalog.pg_current_wal_lsn() END \
                  FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()",
                 &[],
             )
@@ -103,12 +92,7 @@ impl Lead {
             snapshot_time: text(1)?,
             database: text(2)?,
             encoding: text(3)?,
-            collate: text(4)?,
-            ctype: text(5)?,
-            owner: text(6)?,
-            system_identifier: text(7)?,
-            server_version_text: text(8)?,
-            in_recovery: text(9)? == "t",
+            lsn: row.opt_str(4).doing("read the database's properties")?.unwrap_or_default().to_string(),
             server_version,
             lock_wait,
             connection,

@@ -1,72 +1,63 @@
-//! `backup`: one live database, whole, into the repository.
+//! `backup`: live databases of one cluster, whole, into the repository, in one backup.
 //!
-//! **Order.** The lead connection takes a snapshot, reads the catalog and locks every table (`lead`). A throw-away
-//! `pg_dump` on the same snapshot yields the archive's table of contents and is then ended (`tap`). Workers import the
-//! snapshot and copy tables, largest first, each straight into the repository (`work`). Globals, which take no part in the
-//! snapshot, are read meanwhile. The repository then commits in its own order; its manifest's put is the commit.
+//! **Order.** The first connection finds out what there is (`cluster`). For each database a lead connection takes a snapshot,
+//! reads the catalog and locks every table (`lead`, `catalog`); a throw-away `pg_dump` on the same snapshot yields the
+//! archive's table of contents and is then ended (`tap`). Workers import the snapshot and copy tables, largest first, each
+//! straight into the repository (`crew`, `copy`, `work`): one queue for all databases. Roles and tablespaces, settings and access
+//! files, which take no part in a snapshot, are read meanwhile (`globals`, `cluster`). The repository then commits in its own
+//! order; its manifest's put is the commit.
 //!
-//! **What changes under us.** A table that is dropped, truncated or altered between snapshot and lock makes the whole
-//! attempt start again on a new snapshot (at most `ATTEMPTS` times), before any byte is stored. After the locks nothing
-//! of the kind can happen.
+//! **Several databases.** Each has a snapshot of its own (PostgreSQL has none across databases). Staggered, the default: taken
+//! when the workers will soon need it, released when the database is copied. Together: all are taken before the first byte.
+//!
+//! **What changes under us.** A table that is dropped, truncated or altered between snapshot and lock makes that
+//! database start again on a new snapshot, before any of its bytes is stored. After the locks nothing of the kind can happen.
 //!
 //! **Locks.** Workers lock NOWAIT. Where that fails, DDL is queueing behind the lead's lock: the lead, which holds the
 //! lock, copies that table itself; waiting would be a deadlock that the server cannot see (TRAPS 1).
 //!
-//! **Cancel and failure.** One failed table ends the job (or, with `keep_going`, is named and the backup is incomplete).
+//! **Cancel and failure.** One failed table ends its database (or, with `keep_going`, is named and the backup is incomplete). A
+//! database that fails leaves the others good, and the backup incomplete; if it is the only one, there is no backup.
 //! On cancel every connection is told to stop and then shut; pg_dump is killed; nothing was committed, so nothing is
 //! left but unreferenced packs, which the next backup reuses.
 
 mod catalog;
+mod cluster;
+mod copy;
+mod crew;
+mod database;
+mod describe;
 mod globals;
 pub(crate) mod large_objects;
 mod lead;
+mod request;
+mod standby;
 mod tap;
 mod watch;
 mod work;
 
-use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use pgark_pg::ConnInfo;
-use pgark_repo::{BackupWriter, Class, Cut, NewBackup, NewEntry, Repository, WriteOptions};
+use pgark_repo::{BackupWriter, Class, Cut, NewBackup, NewEntry, Repository, StreamSummary, WriteOptions};
 
-use crate::record::{About, ClusterManifest, DatabaseManifest, Note};
+use crate::record::{About, Note};
 use crate::{BackupRecord, Job, OpsError, paths};
-use catalog::Catalog;
 pub(crate) use catalog::reading_encoding;
-use lead::Lead;
+use cluster::Survey;
+use crew::Crew;
+use database::{Common, Finished, Frozen};
+use describe::ClusterFacts;
+pub use request::{Databases, Filters, Request, Snapshots};
+use standby::Pause;
 pub(crate) use watch::Watch;
 
-/// How often a backup starts again because the schema changed before the locks were held.
-const ATTEMPTS: u32 = 10;
-/// How long pg_dump may wait for a lock that the lead holds already: if it waits at all, DDL is queued between the two,
-/// and only a new snapshot gets past it.
-const BEHIND_THE_LEAD: Duration = Duration::from_secs(1);
-
-/// What to back up and how.
-pub struct Request {
-    /// The database.
-    pub conninfo: ConnInfo,
-    /// Parallel connections.
-    pub jobs: usize,
-    /// The cluster's name; by default its system identifier.
-    pub cluster: Option<String>,
-    /// zstd level.
-    pub compression_level: i32,
-    /// This pg_dump and no other.
-    pub pg_dump: Option<PathBuf>,
-    /// Folders in which programs are looked for.
-    pub search_path: Vec<PathBuf>,
-    /// How long the first locks may wait.
-    pub lock_wait_timeout: Duration,
-    /// Go on without what cannot be read; the backup is then incomplete.
-    pub keep_going: bool,
-}
-
-/// Backs up one database. The returned record's `status` is `incomplete` if something asked for is missing.
+/// Backs up what was asked for. The returned record's `status` is `incomplete` if some of it is missing.
 pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<BackupRecord, OpsError> {
     let started = Instant::now();
+    request.refuse_nonsense()?;
     let watch = Watch::new(&job.cancel);
     let result = watch.during(|| back_up(repository, request, job, &watch, started));
     // A connection that was shut by a cancel reports a broken socket; the cause is the cancel.
@@ -83,93 +74,213 @@ fn back_up(
     watch: &Watch,
     started: Instant,
 ) -> Result<BackupRecord, OpsError> {
-    let (mut lead, catalog, mut tapped) = freeze(request, job, watch)?;
+    job.progress.phase("look at the cluster");
+    let mut survey = Survey::of(request, job, watch)?;
+    let pause = Pause::begin(&mut survey, request, job, watch)?;
     let options = WriteOptions {
-        cluster: request.cluster.clone().unwrap_or_else(|| lead.system_identifier.clone()),
+        cluster: request.cluster.clone().unwrap_or_else(|| survey.system_identifier.clone()),
         jobs: request.jobs,
         compression_level: request.compression_level,
     };
-    let (head, ()) = repository.write_backup(&options, &job.cancel, |writer| {
-        let mut report = Report::new(&catalog, request);
-        let mut entries = vec![store(
-            writer,
-            paths::toc(&lead.database),
-            Class::Data,
-            &tapped.toc,
-            &Note::Toc { database: lead.database.clone() },
-        )?];
-        let (pinned, database) = (request.conninfo.for_host_of(&lead.connection), lead.database.clone());
-        let (copied, globals) = thread::scope(|scope| {
-            let globals = scope.spawn(|| globals::read(&tapped.tool, &pinned, &database, job));
-            let copied =
-                work::copy_all(writer, &mut lead, &catalog, &tapped, request, job, watch, &mut report);
-            (copied, globals.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        });
-        let (copied, globals) = (copied?, globals?.into_sql(&mut report));
-        if tapped.lost_the_locks() {
-            // No lock kept the tables as they were; that each still is what the snapshot saw proves that none was emptied.
-            lead::refuse_stale(&catalog, &pinned, watch)?;
-        }
-        lead.finish()?;
-        entries.push(store(writer, paths::GLOBALS.into(), Class::Data, &globals, &Note::Globals)?);
-        let manifest = describe(&options.cluster, &lead, &catalog, &tapped, &copied);
-        entries.push(store(writer, paths::MANIFEST.into(), Class::Metadata, &manifest, &Note::Manifest)?);
+    let mut report = Report::default();
+    let result = repository.write_backup(&options, &job.cancel, |writer| {
+        let mut small = server_entries(writer, &mut survey, &mut report)?;
+        let facts = ClusterFacts::read(&mut survey.connection)?;
+        let mut finished = databases(writer, &survey, request, job, watch, &mut report, &mut small)?;
+        let manifest = describe::manifest(&options.cluster, &survey, facts, &mut finished);
+        small.push(store(writer, paths::MANIFEST.into(), Class::Metadata, &manifest, &Note::Manifest)?);
         writer.settle()?;
-        entries.extend(copied.into_entries(&lead.database));
-        Ok::<_, OpsError>((report.into_new_backup(entries, &lead, started), ()))
-    })?;
-    BackupRecord::of(&head)
-}
-
-/// Snapshot, catalog, locks and table of contents that belong together; starts again when the schema moved meanwhile.
-fn freeze(request: &Request, job: &Job, watch: &Watch) -> Result<(Lead, Catalog, tap::Tapped), OpsError> {
-    let mut attempt = 1;
-    loop {
-        job.progress.phase("read the catalog");
-        let mut lead = Lead::connect(&request.conninfo, request.lock_wait_timeout, watch)?;
-        match freeze_once(&mut lead, request, job, watch) {
-            Ok((catalog, tapped)) => return Ok((lead, catalog, tapped)),
-            Err(error) if attempt < ATTEMPTS && lead::is_stale(&error) && !job.cancel.is_cancelled() => {
-                job.progress
-                    .info(&format!("the schema changed while it was read ({error}); taking a new snapshot"));
-                attempt += 1;
-            }
-            Err(error) => return Err(lead::name_the_holders(error, &request.conninfo, watch)),
+        let mut entries: Vec<NewEntry> = small.into_iter().map(Stored::into_entry).collect();
+        let mut names = Vec::new();
+        for database in finished {
+            entries.extend(database.small.into_iter().map(Stored::into_entry));
+            entries.extend(database.copied.into_entries(&database.report.name));
+            names.push(database.report.name);
         }
-    }
+        Ok::<_, OpsError>((new_backup(report, entries, names, request, &survey, started), ()))
+    });
+    // On every way out: whatever happened to the backup, the standby goes on.
+    pause.end(job)?;
+    BackupRecord::of(&result?.0)
 }
 
-fn freeze_once(
-    lead: &mut Lead,
+/// Settings and access files.
+fn server_entries(
+    writer: &BackupWriter<'_>,
+    survey: &mut Survey,
+    report: &mut Report,
+) -> Result<Vec<Stored>, OpsError> {
+    let settings = cluster::settings(&mut survey.connection, report)?;
+    let mut entries = vec![store(writer, paths::SETTINGS.into(), Class::Data, &settings, &Note::Settings)?];
+    for file in cluster::access_files(&mut survey.connection, report)? {
+        let note = Note::ServerFile { path: file.path };
+        entries.push(store(writer, file.entry, Class::Data, &file.content, &note)?);
+    }
+    Ok(entries)
+}
+
+/// All databases, and beside them the globals.
+fn databases(
+    writer: &BackupWriter<'_>,
+    survey: &Survey,
     request: &Request,
     job: &Job,
     watch: &Watch,
-) -> Result<(Catalog, tap::Tapped), OpsError> {
-    let tool = crate::tools::find_pg_dump(
-        request.pg_dump.as_deref(),
-        &request.search_path,
-        lead.server_version / 10_000,
-    )?;
-    let catalog = Catalog::read(lead)?;
-    catalog.refuse_unreadable(request.keep_going)?;
-    let pinned = request.conninfo.for_host_of(&lead.connection);
-    if lead.can_lock_twice(catalog.lockable().count())? {
-        lead.lock(&catalog)?;
-        lead::refuse_stale(&catalog, &pinned, watch)?;
-        job.progress.phase("read the definitions");
-        let wait = request.lock_wait_timeout.min(BEHIND_THE_LEAD);
-        let tapped = tap::run(&tool, &pinned, lead, &catalog, wait, watch)?;
-        Ok((catalog, tapped.end()))
-    } else {
-        // Two sets of locks do not fit: pg_dump, blocked on its pipe, keeps the only one (TRAPS 5).
-        job.progress.phase("read the definitions");
-        let mut tapped = tap::run(&tool, &pinned, lead, &catalog, request.lock_wait_timeout, watch)?;
-        if tapped.has_ended() {
-            lead.lock(&catalog)?;
-            tapped = tapped.end();
+    report: &mut Report,
+    small: &mut Vec<Stored>,
+) -> Result<Vec<Finished>, OpsError> {
+    let crew = Crew::new(writer, job, watch, request.keep_going);
+    let several = survey.databases.len() > 1;
+    let common = Common { request, survey, job, watch, several };
+    if several {
+        job.progress.phase(&format!("copy {} databases", survey.databases.len()));
+    }
+    let jobs = request.jobs.max(1);
+    let (finished, globals) = thread::scope(|scope| {
+        let globals = scope.spawn(|| globals::read(survey, job));
+        for _ in 0..jobs {
+            scope.spawn(|| crew.work_off());
         }
-        lead::refuse_stale(&catalog, &pinned, watch)?;
-        Ok((catalog, tapped))
+        let finished = match request.snapshots {
+            Snapshots::Staggered => staggered(&common, &crew, jobs, report),
+            Snapshots::Together => together(&common, &crew, jobs, report),
+        };
+        match &finished {
+            Ok(_) => crew.close(),
+            Err(_) => crew.stop_all(),
+        }
+        (finished, globals.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let finished = finished?;
+    if let Some(globals) = globals?.into_sql(report) {
+        small.push(store(writer, paths::GLOBALS.into(), Class::Data, &globals, &Note::Globals)?);
+    }
+    Ok(finished)
+}
+
+/// One database after the other, a few at once: each is frozen when the workers will soon need it.
+fn staggered(
+    common: &Common<'_>,
+    crew: &Crew<'_>,
+    jobs: usize,
+    report: &mut Report,
+) -> Result<Vec<Finished>, OpsError> {
+    in_parallel(common, crew, jobs.max(2), report, |name, report| {
+        crew.wait_for_need(jobs)?;
+        let frozen = common.freeze(name)?;
+        common.copy(frozen, crew, report)
+    })
+}
+
+/// All snapshots first, then all rows.
+fn together(
+    common: &Common<'_>,
+    crew: &Crew<'_>,
+    jobs: usize,
+    report: &mut Report,
+) -> Result<Vec<Finished>, OpsError> {
+    let frozen: Vec<Mutex<Option<Frozen>>> = common.survey.databases.iter().map(|_| Mutex::new(None)).collect();
+    let place = |name: &str| {
+        let at = common.survey.databases.iter().position(|other| other == name).unwrap_or(usize::MAX);
+        frozen.get(at)
+    };
+    in_parallel(common, crew, jobs, report, |name, _| {
+        let one = common.freeze(name)?;
+        if let Some(place) = place(name) {
+            *work::take(place) = Some(one);
+        }
+        Ok(())
+    })?;
+    let ready = common.survey.databases.len();
+    in_parallel(common, crew, ready, report, |name, report| {
+        match place(name).and_then(|place| work::take(place).take()) {
+            Some(frozen) => common.copy(frozen, crew, report).map(Some),
+            // It failed before, and the report says so.
+            None => Ok(None),
+        }
+    })
+    .map(|finished| finished.into_iter().flatten().collect())
+}
+
+/// Does something with every database, at most `width` at once. A database that fails is reported, and the others go on; if
+/// it is the only one, or if it is not the database that failed, that is the error.
+fn in_parallel<T: Send>(
+    common: &Common<'_>,
+    crew: &Crew<'_>,
+    width: usize,
+    report: &mut Report,
+    work: impl Fn(&str, &mut Report) -> Result<T, OpsError> + Sync,
+) -> Result<Vec<T>, OpsError> {
+    let names = &common.survey.databases;
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<(usize, Result<T, OpsError>, Report)>> = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..width.clamp(1, names.len().max(1)) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(name) = names.get(at) else { return };
+                    let mut own = Report::default();
+                    let result = work(name, &mut own);
+                    let ends_all = result.as_ref().is_err_and(|error| !common.several || !error.is_of_one_database());
+                    work::take(&results).push((at, result, own));
+                    if ends_all {
+                        next.store(names.len(), Ordering::Relaxed);
+                        crew.stop_all();
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap_or_else(|poison| poison.into_inner());
+    results.sort_by_key(|(at, _, _)| *at);
+    let mut done = Vec::new();
+    let mut failed = Vec::new();
+    for (at, result, own) in results {
+        report.warnings.extend(own.warnings);
+        report.missing.extend(own.missing);
+        match result {
+            Ok(value) => done.push(value),
+            Err(error) => failed.push((names.get(at), error)),
+        }
+    }
+    let is_the_end = |error: &OpsError| !common.several || !error.is_of_one_database();
+    // A real cause before the `Cancelled` of those that were stopped because of it.
+    failed.sort_by_key(|(_, error)| (error.is_cancelled(), !is_the_end(error)));
+    if failed.first().is_some_and(|(_, error)| is_the_end(error)) || done.is_empty() {
+        if let Some((_, error)) = failed.into_iter().next() {
+            return Err(error);
+        }
+        return Ok(done);
+    }
+    for (name, error) in failed {
+        let name = name.map(String::as_str).unwrap_or_default();
+        report.lost(&format!("database {name}"), &crate::error::with_causes(&error));
+        common.job.progress.warn(&format!("database {name} is not in this backup: {}", crate::error::with_causes(&error)));
+    }
+    Ok(done)
+}
+
+/// A small entry whose content is written.
+pub(super) struct Stored {
+    path: String,
+    class: Class,
+    about: Vec<u8>,
+    stream: StreamSummary,
+}
+
+impl Stored {
+    /// Call after `settle`: only then are the added bytes known.
+    fn into_entry(self) -> NewEntry {
+        NewEntry {
+            path: self.path,
+            class: self.class,
+            bytes_raw: self.stream.bytes_raw,
+            bytes_added: self.stream.bytes_added(),
+            parts: vec![self.stream.stream],
+            about: self.about,
+        }
     }
 }
 
@@ -180,95 +291,61 @@ fn store(
     class: Class,
     content: &[u8],
     note: &Note,
-) -> Result<NewEntry, OpsError> {
+) -> Result<Stored, OpsError> {
     let mut stream = writer.stream(class, Cut::Content);
     stream.write(content)?;
-    let summary = stream.finish()?;
-    writer.settle()?;
-    Ok(NewEntry {
-        path,
-        class,
-        bytes_raw: summary.bytes_raw,
-        bytes_added: summary.bytes_added(),
-        parts: vec![summary.stream],
-        about: note.to_bytes(),
-    })
-}
-
-fn describe(
-    cluster: &str,
-    lead: &Lead,
-    catalog: &Catalog,
-    tapped: &tap::Tapped,
-    copied: &work::Copied,
-) -> Vec<u8> {
-    let manifest = ClusterManifest {
-        format: 1,
-        program: format!("pgark {}", env!("CARGO_PKG_VERSION")),
-        cluster: cluster.to_string(),
-        system_identifier: lead.system_identifier.clone(),
-        server_version: lead.server_version_text.clone(),
-        server_version_num: lead.server_version,
-        in_recovery: lead.in_recovery,
-        pg_dump_version: tapped.tool.version.clone(),
-        snapshot_time: lead.snapshot_time.clone(),
-        databases: vec![DatabaseManifest {
-            name: lead.database.clone(),
-            encoding: lead.encoding.clone(),
-            collate: lead.collate.clone(),
-            ctype: lead.ctype.clone(),
-            owner: lead.owner.clone(),
-            tables: copied.tables.len() as u64,
-            rows: copied.tables.iter().map(|table| table.rows).sum(),
-            large_objects: copied.large_objects,
-            extensions: catalog.extensions.clone(),
-        }],
-        settings: catalog.settings.clone(),
-    };
-    // Strings and numbers only; cannot fail in memory.
-    serde_json::to_vec_pretty(&manifest).unwrap_or_default()
+    Ok(Stored { path, class, about: note.to_bytes(), stream: stream.finish()? })
 }
 
 /// What the operator will be told: warnings, and what is missing.
+#[derive(Default)]
 pub(crate) struct Report {
-    pub warnings: Vec<String>,
-    pub missing: Vec<String>,
+    warnings: Vec<String>,
+    missing: Vec<String>,
 }
 
 impl Report {
-    fn new(catalog: &Catalog, request: &Request) -> Report {
-        let mut report = Report { warnings: Vec::new(), missing: Vec::new() };
-        if request.keep_going {
-            for table in catalog.unreadable() {
-                report
-                    .lost(&table.name.to_string(), "no right to read it; its definition is missing as well");
-            }
-        }
-        report
-    }
-
     /// Something asked for is not in the backup.
     pub(crate) fn lost(&mut self, object: &str, why: &str) {
         self.missing.push(object.to_string());
         self.warnings.push(format!("{object} is missing: {why}"));
     }
 
-    fn into_new_backup(self, mut entries: Vec<NewEntry>, lead: &Lead, started: Instant) -> NewBackup {
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
-        let about = About {
-            databases: vec![lead.database.clone()],
-            bytes_raw: entries.iter().map(|entry| entry.bytes_raw).sum(),
-            seconds: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
-            warnings: self.warnings,
-            missing: self.missing,
-            server_version: lead.server_version,
-            system_identifier: lead.system_identifier.clone(),
-        };
-        NewBackup {
-            kind: "logical".into(),
-            complete: about.missing.is_empty(),
-            about: serde_json::to_vec(&about).unwrap_or_default(),
-            entries,
-        }
+    /// Something the operator should know.
+    pub(crate) fn warn(&mut self, text: &str) {
+        self.warnings.push(text.to_string());
+    }
+}
+
+fn new_backup(
+    report: Report,
+    mut entries: Vec<NewEntry>,
+    mut databases: Vec<String>,
+    request: &Request,
+    survey: &Survey,
+    started: Instant,
+) -> NewBackup {
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    databases.sort();
+    let filters = databases
+        .iter()
+        .map(|name| (name.clone(), request.filters_for(name).clone()))
+        .filter(|(_, filters)| !filters.is_default())
+        .collect();
+    let about = About {
+        databases,
+        bytes_raw: entries.iter().map(|entry| entry.bytes_raw).sum(),
+        seconds: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+        warnings: report.warnings,
+        missing: report.missing,
+        filters,
+        server_version: survey.server_version,
+        system_identifier: survey.system_identifier.clone(),
+    };
+    NewBackup {
+        kind: "logical".into(),
+        complete: about.missing.is_empty(),
+        about: serde_json::to_vec(&about).unwrap_or_default(),
+        entries,
     }
 }

@@ -17,6 +17,7 @@ use pgark_pg::ConnInfo;
 
 use super::catalog::{Catalog, TableName};
 use super::lead::{Lead, stale};
+use super::request::Filters;
 use super::watch::Watch;
 use crate::OpsError;
 use crate::tools::Tool;
@@ -26,7 +27,6 @@ pub(crate) struct Tapped {
     pub archive: Archive,
     /// The TOC in the directory format, as `cat` and export give it.
     pub toc: Vec<u8>,
-    pub tool: Tool,
     holding: Option<Dump>,
 }
 
@@ -72,6 +72,7 @@ pub(crate) fn run(
     pinned: &ConnInfo,
     lead: &mut Lead,
     catalog: &Catalog,
+    filters: &Filters,
     lock_wait: Duration,
     watch: &Watch,
 ) -> Result<Tapped, OpsError> {
@@ -80,7 +81,8 @@ pub(crate) fn run(
         .args(["--format=custom", "--compress=0", "--no-password"])
         .arg(format!("--snapshot={}", lead.snapshot))
         .arg(format!("--encoding={}", lead.encoding))
-        .arg(format!("--lock-wait-timeout={}", lock_wait.as_millis().max(1)));
+        .arg(format!("--lock-wait-timeout={}", lock_wait.as_millis().max(1)))
+        .args(filters.arguments());
     for table in catalog.unreadable() {
         let mut argument = b"--exclude-table=".to_vec();
         argument.extend(lead.in_own_encoding(&pattern(&table.name))?);
@@ -101,7 +103,7 @@ pub(crate) fn run(
     match read {
         Ok(archive) => {
             let toc = crate::export::directory_toc(&archive, 0);
-            Ok(Tapped { archive, toc, tool: tool.clone(), holding: Some(Dump { child, _stdout: stdout }) })
+            Ok(Tapped { archive, toc, holding: Some(Dump { child, _stdout: stdout }) })
         }
         Err(source) => {
             drop(stdout);

@@ -6,7 +6,7 @@ use pgark_bytes::archive::{Section, TocEntry};
 use serde::Serialize;
 
 use super::Request;
-use crate::export::Contents;
+use crate::contents::Contents;
 
 /// The three parts of a dump, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

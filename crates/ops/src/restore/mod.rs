@@ -28,7 +28,7 @@ use pgark_repo::Repository;
 use serde::Serialize;
 
 use crate::backup::Watch;
-use crate::export::Contents;
+use crate::contents::Contents;
 use crate::record::About;
 use crate::{Job, OpsError, inspect};
 
@@ -121,7 +121,7 @@ fn restore(
     job.progress.phase("read the backup");
     let backup = inspect::open(repository, &request.backup)?;
     let reader = repository.reader()?;
-    let contents = Contents::of(&backup, &reader)?;
+    let contents = Contents::of(&backup, &reader, None)?;
     let about = About::of(&backup.head)?;
     let options = Options {
         create_database: request.target == Target::Create,

@@ -8,7 +8,7 @@ use pgark_pg::Connection;
 use super::{Request, Target, target};
 use crate::backup::Watch;
 use crate::error::Doing;
-use crate::export::Contents;
+use crate::contents::Contents;
 use crate::record::About;
 use crate::{Job, OpsError};
 

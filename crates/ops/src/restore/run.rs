@@ -14,8 +14,8 @@ use pgark_repo::DataReader;
 use super::data::Loader;
 use super::{ObjectError, Request, target};
 use crate::backup::Watch;
-use crate::error::Doing;
-use crate::export::Contents;
+use crate::error::{Doing, with_causes};
+use crate::contents::Contents;
 use crate::{Job, OpsError};
 
 /// Definitions restored in one transaction: what they create is locked until its end, and locks are few.
@@ -409,15 +409,4 @@ struct Done {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poison| poison.into_inner())
-}
-
-/// An error and its causes in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

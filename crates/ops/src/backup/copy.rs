@@ -1,0 +1,273 @@
+//! Copies one piece of work over one connection, straight into the repository.
+
+use pgark_pg::{Connection, CopyEvent};
+use pgark_repo::{Class, Cut, StreamSummary, StreamWriter};
+
+use super::crew::Crew;
+use super::large_objects;
+use super::work::{Copy, Copying, Work, take};
+use crate::OpsError;
+use crate::error::Doing;
+
+/// A part's rows at most (TRAPS 9): one stream is cut into successive parts.
+const ROWS_PER_PART: u64 = 500_000;
+
+/// How a piece of work ended that did not fail.
+pub(super) enum Fate {
+    /// Copied, or named as missing.
+    Done,
+    /// Not copied; to be done as these smaller pieces.
+    Again(Vec<Work>),
+    /// Not copied: only the lead, which holds the lock, gets past the DDL that queues behind it.
+    ForLead(Work),
+}
+
+/// Copies in a worker's transaction. Locks come first, NOWAIT: waiting behind DDL that waits for the lead's lock would be a
+/// deadlock that the server cannot see (TRAPS 1).
+pub(super) fn by_worker(
+    crew: &Crew<'_>,
+    of: &Copying,
+    connection: &mut Connection,
+    work: Work,
+) -> Result<Fate, OpsError> {
+    match lock_nowait(of, connection, &work) {
+        Ok(()) => {}
+        Err(error) if error.sqlstate() == Some("55P03") => {
+            return Ok(match work {
+                // One of the batch is contended: find out which.
+                Work::Batch(batch) if batch.len() > 1 => Fate::Again(one_by_one(batch)),
+                work => Fate::ForLead(work),
+            });
+        }
+        Err(error) => return failed(crew, of, &work, error),
+    }
+    let Err(error) = copy(crew, of, connection, &work, true) else { return Ok(Fate::Done) };
+    if crew.job.cancel.is_cancelled() || error.sqlstate().is_none() {
+        return Err(of.named(&work, error));
+    }
+    let fate = match work {
+        Work::Batch(batch) if batch.len() > 1 => Fate::Again(one_by_one(batch)),
+        work => failed(crew, of, &work, error)?,
+    };
+    connection.execute("ROLLBACK; BEGIN").doing("leave a failed copy")?;
+    Ok(fate)
+}
+
+/// Copies over the lead connection: its transaction holds the locks and the snapshot, and cannot be rolled back and gone
+/// on with. Where pg_dump holds the locks instead, the wait is bounded.
+pub(super) fn by_lead(
+    crew: &Crew<'_>,
+    of: &Copying,
+    connection: &mut Connection,
+    work: Work,
+) -> Result<Fate, OpsError> {
+    crew.check_stop(of)?;
+    match copy(crew, of, connection, &work, false) {
+        Ok(()) => Ok(Fate::Done),
+        Err(error) => Err(of.named(&work, error)),
+    }
+}
+
+fn one_by_one(batch: Vec<usize>) -> Vec<Work> {
+    batch.into_iter().map(|source| Work::Whole { source }).collect()
+}
+
+/// A table that cannot be read ends its database, or is named as missing if that was asked for.
+fn failed(crew: &Crew<'_>, of: &Copying, work: &Work, error: OpsError) -> Result<Fate, OpsError> {
+    let error = of.named(work, error);
+    if !crew.keep_going {
+        return Err(error);
+    }
+    if let OpsError::Table { table, source } = &error {
+        let cause = std::error::Error::source(source.as_ref())
+            .map_or_else(|| source.to_string(), |cause| format!("{source}: {cause}"));
+        take(&of.lost).push((table.clone(), cause));
+    }
+    Ok(Fate::Done)
+}
+
+fn lock_nowait(of: &Copying, connection: &mut Connection, work: &Work) -> Result<(), OpsError> {
+    let mut sql = b"LOCK TABLE ".to_vec();
+    let names: Vec<Vec<u8>> = work
+        .sources()
+        .iter()
+        .filter_map(|at| of.sources.get(*at))
+        // A foreign table takes no lock.
+        .filter(|source| !source.is_foreign)
+        .map(|source| [b"ONLY ".as_slice(), &source.relation].concat())
+        .collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    sql.extend(names.join(b", ".as_slice()));
+    sql.extend_from_slice(b" IN ACCESS SHARE MODE NOWAIT");
+    connection.simple_bytes(&sql).map(|_| ()).doing("lock a table")
+}
+
+/// `may_batch`: several tables may go in one round trip; their errors then do not tell which of them it was.
+fn copy(
+    crew: &Crew<'_>,
+    of: &Copying,
+    connection: &mut Connection,
+    work: &Work,
+    may_batch: bool,
+) -> Result<(), OpsError> {
+    match work {
+        Work::Range { source, range } => copy_one(crew, of, connection, *source, *range),
+        Work::Whole { source } => copy_one(crew, of, connection, *source, 0),
+        Work::Batch(batch) if batch.len() == 1 || !may_batch => {
+            batch.iter().try_for_each(|source| copy_one(crew, of, connection, *source, 0))
+        }
+        Work::Batch(batch) => copy_batch(crew, of, connection, batch),
+        Work::LargeObjects { first, last, number } => {
+            let mut stream = crew.writer.stream(Class::Data, Cut::Content);
+            let objects = large_objects::copy(connection, *first, *last, &mut |frame| {
+                crew.check_stop(of)?;
+                crew.told(frame.len());
+                Ok(stream.write(frame)?)
+            })?;
+            of.keep_objects(*number, stream.finish()?, objects);
+            Ok(())
+        }
+    }
+}
+
+fn copy_one(
+    crew: &Crew<'_>,
+    of: &Copying,
+    connection: &mut Connection,
+    at: usize,
+    range: usize,
+) -> Result<(), OpsError> {
+    let Some(source) = of.sources.get(at) else { return Ok(()) };
+    let sql = source.copy_statement(range);
+    crew.job.progress.object_started(&of.shown(source));
+    let mut parts = Parts::new(crew, of);
+    let mut rows = 0;
+    let result = connection.copy_out_many::<OpsError>(&sql, &mut |event| match event {
+        CopyEvent::Data(row) => parts.write(row, true),
+        CopyEvent::Piece(piece) => parts.write(piece, false),
+        CopyEvent::End { rows: counted } => {
+            rows = counted;
+            Ok(())
+        }
+        CopyEvent::Begin(_) => Ok(()),
+    });
+    crew.job.progress.object_done(&of.shown(source));
+    result?;
+    of.keep(at, range, parts.finish(rows)?);
+    Ok(())
+}
+
+fn copy_batch(
+    crew: &Crew<'_>,
+    of: &Copying,
+    connection: &mut Connection,
+    batch: &[usize],
+) -> Result<(), OpsError> {
+    let mut sql = Vec::new();
+    for source in batch.iter().filter_map(|at| of.sources.get(*at)) {
+        sql.extend(source.copy_statement(0));
+        sql.push(b';');
+    }
+    let mut open: Option<Parts<'_>> = None;
+    let mut number = 0;
+    connection.copy_out_many::<OpsError>(&sql, &mut |event| {
+        match event {
+            CopyEvent::Begin(at) => {
+                number = at;
+                open = Some(Parts::new(crew, of));
+            }
+            CopyEvent::Data(row) => {
+                if let Some(parts) = open.as_mut() {
+                    parts.write(row, true)?;
+                }
+            }
+            CopyEvent::Piece(piece) => {
+                if let Some(parts) = open.as_mut() {
+                    parts.write(piece, false)?;
+                }
+            }
+            CopyEvent::End { rows } => {
+                if let (Some(parts), Some(at)) = (open.take(), batch.get(number)) {
+                    of.keep(*at, 0, parts.finish(rows)?);
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// One COPY's bytes, cut into successive streams of at most [`ROWS_PER_PART`] rows.
+struct Parts<'s> {
+    crew: &'s Crew<'s>,
+    of: &'s Copying,
+    open: StreamWriter<'s>,
+    /// Bytes that progress has not heard of.
+    untold: usize,
+    rows_in_open: u64,
+    rows: u64,
+    finished: Vec<StreamSummary>,
+}
+
+impl<'s> Parts<'s> {
+    /// Rows are few bytes: what costs more than a row is done once for this many of them.
+    const STEP: usize = 64 << 10;
+
+    fn new(crew: &'s Crew<'s>, of: &'s Copying) -> Parts<'s> {
+        Parts {
+            crew,
+            of,
+            open: crew.writer.stream(Class::Data, Cut::Rows),
+            untold: 0,
+            rows_in_open: 0,
+            rows: 0,
+            finished: Vec::new(),
+        }
+    }
+
+    /// One row: "messages sent from the backend will always correspond to single data rows" (PostgreSQL documentation,
+    /// Message Formats, CopyData).
+    /// `ends`: it is a row's last piece.
+    #[inline]
+    fn write(&mut self, row: &[u8], ends: bool) -> Result<(), OpsError> {
+        self.open.write(row)?;
+        self.untold += row.len();
+        if self.untold >= Self::STEP {
+            self.tell()?;
+        }
+        if !ends {
+            return Ok(());
+        }
+        self.rows_in_open += 1;
+        self.rows += 1;
+        if self.rows_in_open == ROWS_PER_PART {
+            let full = std::mem::replace(&mut self.open, self.crew.writer.stream(Class::Data, Cut::Rows));
+            self.finished.push(full.finish()?);
+            self.rows_in_open = 0;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self) -> Result<(), OpsError> {
+        self.crew.check_stop(self.of)?;
+        self.crew.told(self.untold);
+        self.untold = 0;
+        Ok(())
+    }
+
+    /// `rows` is the server's own count: a difference means that bytes were lost on the way.
+    fn finish(mut self, rows: u64) -> Result<Copy, OpsError> {
+        if rows != self.rows {
+            return Err(OpsError::refused(
+                format!("the server counts {rows} rows, {} arrived", self.rows),
+                "this is a defect of pgark; please report it",
+            ));
+        }
+        self.tell()?;
+        if self.rows_in_open > 0 || self.finished.is_empty() {
+            self.finished.push(self.open.finish()?);
+        }
+        Ok(Copy { summaries: self.finished, rows })
+    }
+}

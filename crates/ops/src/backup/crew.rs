@@ -1,0 +1,304 @@
+//! The workers of a backup and what they take: one queue over all databases that are open for copying.
+//!
+//! A database's *turn* begins when its snapshot, locks and table of contents are there, and ends when all its rows are
+//! stored or one of them could not be. Workers take the work of the database that they are connected to, else that of
+//! the one whose turn began first, so that snapshots are held for as short as possible. What a worker cannot lock goes to
+//! the turn's keeper, whose connection holds the locks already (TRAPS 1).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use pgark_pg::Connection;
+use pgark_repo::BackupWriter;
+
+use super::copy::{self, Fate};
+use super::lead;
+use super::watch::Watch;
+use super::work::{Copying, Work};
+use crate::error::Doing;
+use crate::{Job, OpsError};
+
+/// What the workers of one backup share.
+pub(super) struct Crew<'a> {
+    pub writer: &'a BackupWriter<'a>,
+    pub job: &'a Job,
+    pub watch: &'a Watch,
+    pub keep_going: bool,
+    board: Mutex<Board>,
+    changed: Condvar,
+    /// Everything ends.
+    stop: AtomicBool,
+    bytes: AtomicU64,
+    bytes_expected: AtomicU64,
+}
+
+#[derive(Default)]
+struct Board {
+    turns: BTreeMap<usize, Turn>,
+    begun: usize,
+    /// No turn will begin any more.
+    closed: bool,
+}
+
+struct Turn {
+    of: Arc<Copying>,
+    queue: VecDeque<Work>,
+    for_lead: VecDeque<Work>,
+    running: usize,
+    failed: Option<OpsError>,
+}
+
+impl Turn {
+    fn is_over(&self) -> bool {
+        self.running == 0 && self.queue.is_empty() && self.for_lead.is_empty()
+    }
+}
+
+/// What the keeper of a turn has to do next.
+pub(super) enum Duty {
+    /// Copy this over the lead connection.
+    Copy(Work),
+    /// All is copied.
+    Done,
+    /// The turn failed; nobody works on it any more.
+    Failed(OpsError),
+}
+
+impl<'a> Crew<'a> {
+    pub(super) fn new(writer: &'a BackupWriter<'a>, job: &'a Job, watch: &'a Watch, keep_going: bool) -> Crew<'a> {
+        Crew {
+            writer,
+            job,
+            watch,
+            keep_going,
+            board: Mutex::new(Board::default()),
+            changed: Condvar::new(),
+            stop: AtomicBool::new(false),
+            bytes: AtomicU64::new(0),
+            bytes_expected: AtomicU64::new(0),
+        }
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    /// Waits until the workers will soon have nothing to do: only then is the next snapshot worth taking.
+    pub(super) fn wait_for_need(&self, workers: usize) -> Result<(), OpsError> {
+        let mut board = self.board();
+        loop {
+            self.check()?;
+            let queued: usize = board.turns.values().map(|turn| turn.queue.len()).sum();
+            if queued <= 2 * workers {
+                return Ok(());
+            }
+            board = self.changed.wait(board).unwrap_or_else(|poison| poison.into_inner());
+        }
+    }
+
+    /// Begins a turn. Returns its number.
+    pub(super) fn begin(&self, of: Arc<Copying>, queue: VecDeque<Work>) -> usize {
+        let expected = self.bytes_expected.fetch_add(of.bytes, Ordering::Relaxed) + of.bytes;
+        self.job.progress.total_bytes(expected);
+        let mut board = self.board();
+        board.begun += 1;
+        let number = board.begun;
+        let turn = Turn { of, queue, for_lead: VecDeque::new(), running: 0, failed: None };
+        board.turns.insert(number, turn);
+        self.changed.notify_all();
+        number
+    }
+
+    /// No turn will begin any more: workers end when the last one is over.
+    pub(super) fn close(&self) {
+        self.board().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Ends everything: what is running is told to stop, what is queued is dropped.
+    pub(super) fn stop_all(&self) {
+        self.stop.store(true, Ordering::Release);
+        let mut board = self.board();
+        for turn in board.turns.values_mut() {
+            turn.of.stop.store(true, Ordering::Release);
+            turn.queue.clear();
+            turn.for_lead.clear();
+            turn.failed.get_or_insert(OpsError::Cancelled);
+        }
+        board.closed = true;
+        self.changed.notify_all();
+    }
+
+    fn check(&self) -> Result<(), OpsError> {
+        if self.stop.load(Ordering::Relaxed) || self.job.cancel.is_cancelled() {
+            return Err(OpsError::Cancelled);
+        }
+        Ok(())
+    }
+
+    /// Whether work on this database is to go on.
+    pub(super) fn check_stop(&self, of: &Copying) -> Result<(), OpsError> {
+        if of.stop.load(Ordering::Relaxed) {
+            return Err(OpsError::Cancelled);
+        }
+        self.check()
+    }
+
+    /// Progress in steps of at least 1 MiB: one call per row would cost more than the row.
+    pub(super) fn told(&self, bytes: usize) {
+        const STEP: u64 = 1 << 20;
+        let bytes = bytes as u64;
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let steps = (before + bytes) / STEP - before / STEP;
+        if steps > 0 {
+            self.job.progress.advance(steps * STEP);
+        }
+    }
+
+    /// The next work, of turn `mine` if it has any. Waits while there may be more; none when there will not.
+    fn take(&self, mine: Option<usize>) -> Option<(usize, Arc<Copying>, Work)> {
+        let mut board = self.board();
+        loop {
+            if self.check().is_err() {
+                return None;
+            }
+            let first = mine
+                .filter(|mine| board.turns.get(mine).is_some_and(|turn| !turn.queue.is_empty()))
+                .or_else(|| board.turns.iter().find(|(_, turn)| !turn.queue.is_empty()).map(|(number, _)| *number));
+            if let Some(number) = first
+                && let Some(turn) = board.turns.get_mut(&number)
+                && let Some(work) = turn.queue.pop_front()
+            {
+                turn.running += 1;
+                let of = turn.of.clone();
+                // A keeper may wait for the queue to shrink.
+                self.changed.notify_all();
+                return Some((number, of, work));
+            }
+            if board.closed && board.turns.values().all(Turn::is_over) {
+                return None;
+            }
+            board = self.changed.wait(board).unwrap_or_else(|poison| poison.into_inner());
+        }
+    }
+
+    /// Books the end of one work.
+    fn ended(&self, number: usize, fate: Result<Fate, OpsError>) {
+        let mut board = self.board();
+        let Some(turn) = board.turns.get_mut(&number) else { return };
+        turn.running -= 1;
+        match fate {
+            Ok(Fate::Done) => {}
+            Ok(Fate::Again(more)) if turn.failed.is_none() => turn.queue.extend(more),
+            Ok(Fate::ForLead(work)) if turn.failed.is_none() => turn.for_lead.push_back(work),
+            Ok(_) => {}
+            Err(error) => {
+                turn.of.stop.store(true, Ordering::Release);
+                turn.queue.clear();
+                turn.for_lead.clear();
+                // The first real cause wins over the `Cancelled` of those that were stopped because of it.
+                if turn.failed.as_ref().is_none_or(|known| known.is_cancelled() && !error.is_cancelled()) {
+                    turn.failed = Some(error);
+                }
+            }
+        }
+        self.changed.notify_all();
+    }
+
+    /// What the keeper of a turn has to do next; waits for it. After `Done` and `Failed` the turn is over.
+    fn duty(&self, number: usize) -> Duty {
+        let mut board = self.board();
+        loop {
+            let Some(turn) = board.turns.get_mut(&number) else { return Duty::Done };
+            if let Some(work) = turn.for_lead.pop_front() {
+                turn.running += 1;
+                return Duty::Copy(work);
+            }
+            let is_over = turn.is_over() || (turn.running == 0 && self.check().is_err());
+            if is_over {
+                let failed = turn.failed.take();
+                let cut_short = !turn.is_over();
+                board.turns.remove(&number);
+                self.changed.notify_all();
+                return match failed {
+                    Some(error) => Duty::Failed(error),
+                    None if cut_short => Duty::Failed(OpsError::Cancelled),
+                    None => Duty::Done,
+                };
+            }
+            board = self.changed.wait(board).unwrap_or_else(|poison| poison.into_inner());
+        }
+    }
+
+    /// Ends one turn early: what is running stops at the next row.
+    pub(super) fn give_up(&self, number: usize, of: &Copying) {
+        of.stop.store(true, Ordering::Release);
+        let mut board = self.board();
+        if let Some(turn) = board.turns.get_mut(&number) {
+            turn.queue.clear();
+            turn.for_lead.clear();
+            turn.failed.get_or_insert(OpsError::Cancelled);
+        }
+        self.changed.notify_all();
+    }
+
+    /// The keeper's part of a turn: copies what the workers could not lock, until everything is copied.
+    pub(super) fn keep(&self, number: usize, lead: &mut lead::Lead, of: &Copying) -> Result<(), OpsError> {
+        let mut prepared = false;
+        loop {
+            match self.duty(number) {
+                Duty::Done => return Ok(()),
+                Duty::Failed(error) => return Err(error),
+                Duty::Copy(work) => {
+                    let result = (|| {
+                        if !prepared {
+                            lead.use_own_encoding()?;
+                            prepared = true;
+                        }
+                        copy::by_lead(self, of, &mut lead.connection, work)
+                    })();
+                    self.ended(number, result);
+                }
+            }
+        }
+    }
+
+    /// One worker: takes work until there is none, holding one connection at a time.
+    pub(super) fn work_off(&self) {
+        let mut hand: Option<(usize, Connection)> = None;
+        while let Some((number, of, work)) = self.take(hand.as_ref().map(|(number, _)| *number)) {
+            let result = self.work_one(&mut hand, number, &of, work);
+            if result.is_err() {
+                // Whatever state the connection is in, nobody else shall find it there.
+                hand = None;
+            }
+            self.ended(number, result);
+        }
+    }
+
+    fn work_one(
+        &self,
+        hand: &mut Option<(usize, Connection)>,
+        number: usize,
+        of: &Copying,
+        work: Work,
+    ) -> Result<Fate, OpsError> {
+        self.check_stop(of)?;
+        if hand.as_ref().is_some_and(|(held, _)| *held != number) {
+            *hand = None;
+        }
+        let (_, connection) = match hand {
+            Some(held) => held,
+            None => hand.insert((number, lead::connect_reader(&of.pinned, &of.encoding, self.watch)?)),
+        };
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}'",
+            of.snapshot
+        );
+        connection.execute(&begin).doing("import the backup's snapshot")?;
+        let fate = copy::by_worker(self, of, connection, work)?;
+        connection.execute("COMMIT").doing("end a worker's transaction")?;
+        Ok(fate)
+    }
+}

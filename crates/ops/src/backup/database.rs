@@ -1,0 +1,204 @@
+//! One database: its snapshot, locks and table of contents, and the connection that keeps them until its rows are stored.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pgark_bytes::archive::statements::{Options, SessionState, statements};
+use pgark_bytes::archive::Archive;
+use pgark_pg::ConnInfo;
+use pgark_repo::Class;
+
+use super::catalog::Catalog;
+use super::crew::Crew;
+use super::describe::{DatabaseFacts, DatabaseReport};
+use super::lead::{self, Lead};
+use super::request::{Filters, Request};
+use super::work::{Copied, Copying};
+use super::{Report, Stored, cluster::Survey, store, tap, watch::Watch};
+use crate::record::Note;
+use crate::{Job, OpsError, paths};
+
+/// How often a database starts again because its schema changed before the locks were held.
+const ATTEMPTS: u32 = 10;
+/// How long pg_dump may wait for a lock that the lead holds already: if it waits at all, DDL is queued between the two,
+/// and only a new snapshot gets past it.
+const BEHIND_THE_LEAD: Duration = Duration::from_secs(1);
+
+/// A database that stands still for us: snapshot, locks, catalog and table of contents that belong together.
+pub(super) struct Frozen {
+    lead: Lead,
+    catalog: Catalog,
+    tapped: tap::Tapped,
+    pinned: ConnInfo,
+    since: Instant,
+}
+
+/// What came of one database.
+pub(super) struct Finished {
+    pub report: DatabaseReport,
+    pub facts: DatabaseFacts,
+    pub copied: Copied,
+    /// Its entries beside tables and large objects.
+    pub small: Vec<Stored>,
+}
+
+/// What all databases of a backup share.
+pub(super) struct Common<'a> {
+    pub request: &'a Request,
+    pub survey: &'a Survey,
+    pub job: &'a Job,
+    pub watch: &'a Watch,
+    /// More than one database is backed up.
+    pub several: bool,
+}
+
+impl Common<'_> {
+    fn phase(&self, name: &str) {
+        if !self.several {
+            self.job.progress.phase(name);
+        }
+    }
+
+    /// Freezes a database; starts again when its schema moved meanwhile.
+    pub(super) fn freeze(&self, database: &str) -> Result<Frozen, OpsError> {
+        let since = Instant::now();
+        let pinned = self.survey.pinned.with_dbname(database);
+        let mut attempt = 1;
+        loop {
+            self.phase("read the catalog");
+            let mut lead = Lead::connect(&pinned, self.request.lock_wait_timeout, self.watch)?;
+            match self.freeze_once(&mut lead, &pinned) {
+                Ok((catalog, tapped)) => return Ok(Frozen { lead, catalog, tapped, pinned, since }),
+                Err(error)
+                    if attempt < ATTEMPTS && lead::is_stale(&error) && !self.job.cancel.is_cancelled() =>
+                {
+                    self.job.progress.info(&format!(
+                        "the schema changed while it was read ({error}); taking a new snapshot"
+                    ));
+                    attempt += 1;
+                }
+                Err(error) => return Err(lead::name_the_holders(error, &pinned, self.watch)),
+            }
+        }
+    }
+
+    fn freeze_once(&self, lead: &mut Lead, pinned: &ConnInfo) -> Result<(Catalog, tap::Tapped), OpsError> {
+        let (request, watch) = (self.request, self.watch);
+        let filters = request.filters_for(&lead.database);
+        let mut catalog = Catalog::read(lead)?;
+        let run_pg_dump = |lead: &mut Lead, catalog: &Catalog, wait: Duration| {
+            self.phase("read the definitions");
+            tap::run(&self.survey.tool, pinned, lead, catalog, filters, wait, watch)
+        };
+        if !filters.take_all_objects() {
+            let selector = filters.selector()?;
+            catalog.choose(|table| selector.takes(&table.name));
+            catalog.refuse_unreadable(request.keep_going)?;
+            // Only pg_dump knows what its patterns choose: it goes first, and what it found is locked after it.
+            let tapped = run_pg_dump(lead, &catalog, request.lock_wait_timeout)?.end();
+            let found: std::collections::HashSet<u32> =
+                tapped.archive.entries.iter().map(|entry| entry.oid).collect();
+            catalog.choose(|table| found.contains(&table.oid));
+            lead.lock(&catalog)?;
+            lead::refuse_stale(&catalog, pinned, watch)?;
+            return Ok((catalog, tapped));
+        }
+        catalog.refuse_unreadable(request.keep_going)?;
+        if lead.can_lock_twice(catalog.lockable().count())? {
+            lead.lock(&catalog)?;
+            lead::refuse_stale(&catalog, pinned, watch)?;
+            let tapped = run_pg_dump(lead, &catalog, request.lock_wait_timeout.min(BEHIND_THE_LEAD))?;
+            Ok((catalog, tapped.end()))
+        } else {
+            // Two sets of locks do not fit: pg_dump, blocked on its pipe, keeps the only one (TRAPS 5).
+            let mut tapped = run_pg_dump(lead, &catalog, request.lock_wait_timeout)?;
+            if tapped.has_ended() {
+                lead.lock(&catalog)?;
+                tapped = tapped.end();
+            }
+            lead::refuse_stale(&catalog, pinned, watch)?;
+            Ok((catalog, tapped))
+        }
+    }
+
+    /// Lets the crew copy the database, and keeps its snapshot and locks until that is done.
+    pub(super) fn copy(&self, frozen: Frozen, crew: &Crew<'_>, report: &mut Report) -> Result<Finished, OpsError> {
+        let Frozen { mut lead, catalog, mut tapped, pinned, since } = frozen;
+        self.phase("copy tables");
+        let (copying, queue) = Copying::new(&catalog, &tapped, &mut lead, &pinned, self.several)?;
+        let copying = Arc::new(copying);
+        let turn = crew.begin(copying.clone(), queue);
+        // Meanwhile, on the connection that has nothing to do.
+        let described = DatabaseFacts::read(&mut lead);
+        if described.is_err() {
+            crew.give_up(turn, &copying);
+        }
+        let kept = crew.keep(turn, &mut lead, &copying);
+        let facts = described?;
+        kept.map_err(|error| lead.cause_of(error))?;
+        let copied = copying.collect(self.request.keep_going, report)?;
+        for table in catalog.unreadable() {
+            let name = if self.several {
+                format!("{} of database {}", table.name, lead.database)
+            } else {
+                table.name.to_string()
+            };
+            report.lost(&name, "no right to read it; its definition is missing as well");
+        }
+        if tapped.lost_the_locks() {
+            // No lock kept the tables as they were; that each still is what the snapshot saw proves that none was emptied.
+            lead::refuse_stale(&catalog, &pinned, self.watch)?;
+        }
+        lead.finish()?;
+        self.finished(lead, &tapped, copied, facts, since, crew)
+    }
+
+    fn finished(
+        &self,
+        lead: Lead,
+        tapped: &tap::Tapped,
+        copied: Copied,
+        facts: DatabaseFacts,
+        since: Instant,
+        crew: &Crew<'_>,
+    ) -> Result<Finished, OpsError> {
+        let database = lead.database.clone();
+        let toc = store(
+            crew.writer,
+            paths::toc(&database),
+            Class::Data,
+            &tapped.toc,
+            &Note::Toc { database: database.clone() },
+        )?;
+        let definition = store(
+            crew.writer,
+            paths::definition(&database),
+            Class::Data,
+            &definition(&tapped.archive),
+            &Note::Definition { database: database.clone() },
+        )?;
+        let filters: &Filters = self.request.filters_for(&database);
+        let report = DatabaseReport {
+            name: database,
+            snapshot_time: lead.snapshot_time.clone(),
+            lsn: lead.lsn.clone(),
+            took: since.elapsed(),
+            toc_digest: toc.stream.stream.digest(),
+            filters: (!filters.is_default()).then(|| serde_json::to_value(filters).ok()).flatten(),
+        };
+        Ok(Finished { report, facts, copied, small: vec![toc, definition] })
+    }
+}
+
+/// The statements that make the database itself: creation, owner, settings, comment, privileges.
+fn definition(archive: &Archive) -> Vec<u8> {
+    let options = Options { create_database: true, ..Options::default() };
+    let mut sql = Vec::new();
+    for entry in archive.entries.iter().filter(|entry| entry.is_about_database()) {
+        for statement in statements(archive, entry, &options, &mut SessionState::default()) {
+            sql.extend_from_slice(statement.sql.trim_ascii());
+            sql.push(b'\n');
+        }
+    }
+    sql
+}

@@ -1,0 +1,296 @@
+//! `/manifest.json`: facts of the cluster and of every database, with what this backup knows of its own content.
+//!
+//! The keys of the first levels are those of the manifest, version 2, that Plakar's PostgreSQL integration writes, so that
+//! its readers find what they look for; beside them stand the LSN, the timeline, the snapshots' times, exact counts of rows,
+//! digests and durations. The server builds the JSON of its catalogs itself; each database's part is read in the backup's
+//! own snapshot.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use pgark_pg::{Connection, Row};
+use serde_json::{Map, Value, json};
+
+use super::cluster::Survey;
+use super::database::Finished;
+use super::lead::Lead;
+use crate::OpsError;
+use crate::error::Doing;
+
+/// What the manifest says of the cluster beside its databases.
+pub(super) struct ClusterFacts {
+    config: Value,
+    roles: Vec<Value>,
+    tablespaces: Vec<Value>,
+    databases: Vec<Value>,
+}
+
+/// What a database's snapshot holds: extensions, schemas, relations.
+#[derive(Default)]
+pub(super) struct DatabaseFacts {
+    extensions: Vec<Value>,
+    schemas: Vec<Value>,
+    /// With the relation's oid.
+    relations: Vec<(u32, Value)>,
+}
+
+/// One database in the backup: how and when it was copied.
+pub(super) struct DatabaseReport {
+    pub name: String,
+    pub snapshot_time: String,
+    pub lsn: String,
+    pub took: Duration,
+    pub toc_digest: String,
+    /// What was left out, as `Filters` writes it.
+    pub filters: Option<Value>,
+}
+
+/// Rows of a query whose last column is JSON.
+fn json_rows(connection: &mut Connection, sql: &str, doing: &str) -> Result<Vec<(Row, Value)>, OpsError> {
+    let rows = connection.query(sql, &[]).doing(doing)?;
+    rows.into_iter()
+        .map(|row| {
+            // A SQL_ASCII database may hold bytes that are no text.
+            let text = String::from_utf8_lossy(row.get(0).unwrap_or(b"null")).into_owned();
+            let value = serde_json::from_str(&text)
+                .map_err(|_| OpsError::refused(format!("{doing}: the server's JSON cannot be read"), ""))?;
+            Ok((row, value))
+        })
+        .collect()
+}
+
+fn values(connection: &mut Connection, sql: &str, doing: &str) -> Result<Vec<Value>, OpsError> {
+    Ok(json_rows(connection, sql, doing)?.into_iter().map(|(_, value)| value).collect())
+}
+
+impl ClusterFacts {
+    /// Reads what needs no database.
+    pub(super) fn read(connection: &mut Connection) -> Result<ClusterFacts, OpsError> {
+        let rows = connection
+            .query("SELECT name, setting FROM pg_catalog.pg_settings", &[])
+            .doing("read the server's settings")?;
+        let settings: HashMap<&str, &str> =
+            rows.iter().filter_map(|row| Some((row.str(0).ok()?, row.opt_str(1).ok()??))).collect();
+        Ok(ClusterFacts {
+            config: config(&settings),
+            roles: values(
+                connection,
+                "SELECT pg_catalog.json_build_object('name', r.rolname, 'superuser', r.rolsuper, 'replication', r.rolreplication, \
+                   'can_login', r.rolcanlogin, 'create_db', r.rolcreatedb, 'create_role', r.rolcreaterole, 'inherit', r.rolinherit, \
+                   'bypass_rls', r.rolbypassrls, 'connection_limit', r.rolconnlimit, \
+                   'valid_until', CASE WHEN r.rolvaliduntil <> 'infinity' THEN r.rolvaliduntil END, \
+                   'member_of', (SELECT coalesce(pg_catalog.json_agg(g.rolname ORDER BY g.rolname), '[]') \
+                                 FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid), \
+                   'settings', r.rolconfig) \
+                 FROM pg_catalog.pg_roles r ORDER BY r.rolname",
+                "read the roles",
+            )?,
+            tablespaces: values(
+                connection,
+                "SELECT pg_catalog.json_build_object('name', t.spcname, 'owner', pg_catalog.pg_get_userbyid(t.spcowner), \
+                   'location', pg_catalog.pg_tablespace_location(t.oid), 'options', coalesce(t.spcoptions, '{}'), 'acl', t.spcacl::pg_catalog.text[]) \
+                 FROM pg_catalog.pg_tablespace t ORDER BY t.spcname",
+                "read the tablespaces",
+            )?,
+            databases: values(
+                connection,
+                // What only some majors have is taken from the row as JSON.
+                "SELECT pg_catalog.json_build_object('name', d.datname, 'owner', pg_catalog.pg_get_userbyid(d.datdba), \
+                   'encoding', pg_catalog.pg_encoding_to_char(d.encoding), 'collate', d.datcollate, 'ctype', d.datctype, \
+                   'allow_conn', d.datallowconn, 'is_template', d.datistemplate, 'default_tablespace', t.spcname, \
+                   'connection_limit', d.datconnlimit, 'acl', d.datacl::pg_catalog.text[], \
+                   'locale_provider', CASE coalesce(j.row->>'datlocprovider', 'c') WHEN 'c' THEN 'libc' WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' END, \
+                   'locale', coalesce(j.row->>'datlocale', j.row->>'daticulocale'), 'icu_rules', j.row->>'daticurules', \
+                   'collation_version', j.row->>'datcollversion', \
+                   'settings', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('role', u.rolname, 'settings', s.setconfig) ORDER BY u.rolname NULLS FIRST) \
+                                FROM pg_catalog.pg_db_role_setting s LEFT JOIN pg_catalog.pg_roles u ON u.oid = s.setrole WHERE s.setdatabase = d.oid)) \
+                 FROM pg_catalog.pg_database d LEFT JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace \
+                 CROSS JOIN LATERAL (SELECT pg_catalog.to_jsonb(d) AS row) j ORDER BY d.datname",
+                "read the databases' properties",
+            )?,
+        })
+    }
+}
+
+/// The settings that tell most of a cluster.
+fn config(settings: &HashMap<&str, &str>) -> Value {
+    let mut config = Map::new();
+    for name in ["data_directory", "wal_level", "server_encoding", "shared_preload_libraries", "lc_collate", "lc_ctype", "archive_mode"] {
+        if let Some(value) = settings.get(name) {
+            config.insert(name.into(), json!(value));
+        }
+    }
+    if let Some(zone) = settings.get("TimeZone") {
+        config.insert("timezone".into(), json!(zone));
+    }
+    for name in ["max_connections", "block_size", "wal_block_size"] {
+        if let Some(number) = settings.get(name).and_then(|value| value.parse::<i64>().ok()) {
+            config.insert(name.into(), json!(number));
+        }
+    }
+    let is_on = |name: &str| settings.get(name) == Some(&"on");
+    config.insert("data_checksums".into(), json!(is_on("data_checksums")));
+    let command = settings.get("archive_command").copied().unwrap_or_default();
+    config.insert("archive_command_set".into(), json!(!command.is_empty() && command != "(disabled)"));
+    Value::Object(config)
+}
+
+impl DatabaseFacts {
+    /// Reads the database in the lead's snapshot.
+    pub(super) fn read(lead: &mut Lead) -> Result<DatabaseFacts, OpsError> {
+        let connection = &mut lead.connection;
+        let doing = "describe the relations";
+        let relations = json_rows(connection, RELATIONS, doing)?
+            .into_iter()
+            .map(|(row, value)| Ok((row.parse(1).doing(doing)?, value)))
+            .collect::<Result<_, OpsError>>()?;
+        Ok(DatabaseFacts {
+            extensions: values(
+                connection,
+                "SELECT pg_catalog.json_build_object('name', e.extname, 'version', e.extversion, 'schema', n.nspname) \
+                 FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace ORDER BY e.extname",
+                "read the extensions",
+            )?,
+            schemas: values(
+                connection,
+                "SELECT pg_catalog.json_build_object('name', nspname, 'owner', pg_catalog.pg_get_userbyid(nspowner)) \
+                 FROM pg_catalog.pg_namespace WHERE nspname NOT IN ('pg_catalog', 'information_schema') \
+                 AND nspname !~ '^pg_(toast|temp)' ORDER BY nspname",
+                "read the schemas",
+            )?,
+            relations,
+        })
+    }
+}
+
+/// JSON and oid of every table, partitioned table, foreign table, view, materialised view and sequence.
+const RELATIONS: &str = "\
+WITH r AS ( \
+  SELECT c.* FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+  WHERE c.relkind IN ('r', 'p', 'f', 'm', 'v', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+  AND n.nspname !~ '^pg_(toast|temp)'), \
+cols AS ( \
+  SELECT a.attrelid, pg_catalog.count(*) AS n, pg_catalog.json_agg(pg_catalog.json_strip_nulls(pg_catalog.json_build_object( \
+    'position', a.attnum, 'name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'nullable', NOT a.attnotnull, \
+    'default', pg_catalog.pg_get_expr(d.adbin, d.adrelid), 'identity', nullif(a.attidentity, ''), 'generated', nullif(a.attgenerated, ''))) \
+    ORDER BY a.attnum) AS j \
+  FROM pg_catalog.pg_attribute a JOIN r ON r.oid = a.attrelid AND r.relkind <> 'S' \
+  LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+  WHERE a.attnum > 0 AND NOT a.attisdropped GROUP BY a.attrelid), \
+cons AS ( \
+  SELECT k.conrelid, pg_catalog.bool_or(k.contype = 'p') AS has_pk, pg_catalog.json_agg(pg_catalog.json_build_object( \
+    'name', k.conname, 'type', k.contype, 'columns', coalesce((SELECT pg_catalog.json_agg(a.attname ORDER BY u.at) \
+       FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY u(num, at) \
+       JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num), '[]'), \
+    'definition', pg_catalog.pg_get_constraintdef(k.oid)) ORDER BY k.conname) AS j \
+  FROM pg_catalog.pg_constraint k JOIN r ON r.oid = k.conrelid WHERE k.contype IN ('p', 'u', 'f', 'c', 'x') GROUP BY k.conrelid), \
+inds AS ( \
+  SELECT i.indrelid, pg_catalog.json_agg(pg_catalog.json_strip_nulls(pg_catalog.json_build_object( \
+    'name', c.relname, 'method', am.amname, 'definition', pg_catalog.pg_get_indexdef(i.indexrelid), 'is_unique', i.indisunique, \
+    'is_primary', i.indisprimary, 'is_valid', i.indisvalid, 'is_partial', i.indpred IS NOT NULL, \
+    'constraint_name', (SELECT k.conname FROM pg_catalog.pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x') LIMIT 1))) \
+    ORDER BY c.relname) AS j \
+  FROM pg_catalog.pg_index i JOIN r ON r.oid = i.indrelid JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+  JOIN pg_catalog.pg_am am ON am.oid = c.relam GROUP BY i.indrelid) \
+SELECT pg_catalog.json_build_object('schema', n.nspname, 'name', r.relname, 'owner', pg_catalog.pg_get_userbyid(r.relowner), \
+  'persistence', r.relpersistence, 'kind', r.relkind, 'tablespace', t.spcname, 'row_estimate', greatest(r.reltuples, 0)::pg_catalog.int8, \
+  'live_row_estimate', coalesce(s.n_live_tup, 0), 'column_count', coalesce(cols.n, 0), 'has_primary_key', coalesce(cons.has_pk, false), \
+  'has_triggers', r.relhastriggers, 'rls_enabled', r.relrowsecurity, 'rls_forced', r.relforcerowsecurity, 'is_partition', r.relispartition, \
+  'partition_parent', (SELECT pn.nspname || '.' || pc.relname FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class pc ON pc.oid = h.inhparent \
+     JOIN pg_catalog.pg_namespace pn ON pn.oid = pc.relnamespace WHERE h.inhrelid = r.oid ORDER BY h.inhseqno LIMIT 1), \
+  'partition_strategy', (SELECT CASE p.partstrat WHEN 'r' THEN 'range' WHEN 'l' THEN 'list' WHEN 'h' THEN 'hash' END \
+     FROM pg_catalog.pg_partitioned_table p WHERE p.partrelid = r.oid), \
+  'storage_options', coalesce(r.reloptions, '{}'), 'last_vacuum', s.last_vacuum, 'last_analyze', s.last_analyze, \
+  'columns', coalesce(cols.j, '[]'), 'constraints', coalesce(cons.j, '[]'), 'indexes', coalesce(inds.j, '[]')), r.oid \
+FROM r JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace LEFT JOIN pg_catalog.pg_tablespace t ON t.oid = r.reltablespace \
+LEFT JOIN pg_catalog.pg_stat_user_tables s ON s.relid = r.oid LEFT JOIN cols ON cols.attrelid = r.oid \
+LEFT JOIN cons ON cons.conrelid = r.oid LEFT JOIN inds ON inds.indrelid = r.oid ORDER BY n.nspname, r.relname";
+
+/// The whole manifest; takes the facts out of the finished databases.
+pub(super) fn manifest(
+    cluster: &str,
+    survey: &Survey,
+    facts: ClusterFacts,
+    finished: &mut [Finished],
+) -> Vec<u8> {
+    let single = match &*finished {
+        [one] => Some(one.report.name.clone()),
+        _ => None,
+    };
+    let mut backed_up: HashMap<String, &mut Finished> =
+        finished.iter_mut().map(|database| (database.report.name.clone(), database)).collect();
+    let listed: Vec<Value> = facts
+        .databases
+        .into_iter()
+        .map(|mut value| {
+            let name = value.get("name").and_then(Value::as_str).unwrap_or_default().to_string();
+            if let (Some(database), Some(object)) = (backed_up.remove(&name), value.as_object_mut()) {
+                add_content(object, database);
+            }
+            value
+        })
+        .collect();
+    let manifest = json!({
+        "version": 2,
+        "created_at": now(),
+        "connector": "postgresql",
+        "host": survey.connection.host(),
+        "port": survey.connection.port().to_string(),
+        "server_version": survey.server_version_text,
+        "server_version_num": survey.server_version,
+        "pg_dump_version": survey.tool.version,
+        "cluster_system_identifier": survey.system_identifier,
+        "in_recovery": survey.in_recovery,
+        "database": single,
+        "dump_format": "pgark",
+        "program": format!("pgark {}", env!("CARGO_PKG_VERSION")),
+        "cluster": cluster,
+        "timeline": survey.timeline,
+        "cluster_config": facts.config,
+        "roles": facts.roles,
+        "tablespaces": facts.tablespaces,
+        "databases": listed,
+    });
+    // Values in memory: this cannot fail.
+    serde_json::to_vec(&manifest).unwrap_or_default()
+}
+
+fn now() -> String {
+    jiff::Timestamp::now().round(jiff::Unit::Second).map_or_else(|_| String::new(), |time| time.to_string())
+}
+
+/// What is inside of a database, and what this backup holds of it.
+fn add_content(object: &mut Map<String, Value>, database: &mut Finished) {
+    let (report, copied) = (&database.report, &database.copied);
+    let facts = std::mem::take(&mut database.facts);
+    let by_oid: HashMap<u32, _> = copied.tables.iter().map(|table| (table.oid, table)).collect();
+    let relations: Vec<Value> = facts
+        .relations
+        .into_iter()
+        .map(|(oid, mut value)| {
+            if let (Some(table), Some(relation)) = (by_oid.get(&oid), value.as_object_mut()) {
+                relation.insert("rows".into(), json!(table.rows));
+                relation.insert("bytes".into(), json!(table.parts.iter().map(|part| part.bytes_raw).sum::<u64>()));
+                let digests: Vec<String> = table.parts.iter().map(|part| part.stream.digest()).collect();
+                relation.insert("digests".into(), json!(digests));
+            }
+            value
+        })
+        .collect();
+    object.insert("extensions".into(), Value::Array(facts.extensions));
+    object.insert("schemas".into(), Value::Array(facts.schemas));
+    object.insert("relations".into(), Value::Array(relations));
+    object.insert(
+        "backup".into(),
+        json!({
+            "snapshot_time": report.snapshot_time,
+            "lsn": report.lsn,
+            "seconds": (report.took.as_secs_f64() * 1000.0).round() / 1000.0,
+            "tables": copied.tables.len(),
+            "rows": copied.tables.iter().map(|table| table.rows).sum::<u64>(),
+            "large_objects": copied.large_objects,
+            "toc_digest": report.toc_digest,
+            "filters": report.filters,
+        }),
+    );
+}

@@ -1,0 +1,236 @@
+//! What a backup is asked for: which databases, what of each, and how.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pgark_bytes::pattern::{Pattern, PatternError};
+use pgark_pg::ConnInfo;
+use serde::{Deserialize, Serialize};
+
+use super::catalog::TableName;
+use crate::OpsError;
+
+/// What to back up and how.
+pub struct Request {
+    /// Where to connect first; with [`Databases::Connected`] also what to back up.
+    pub conninfo: ConnInfo,
+    /// Which databases.
+    pub databases: Databases,
+    /// What of every database that has no filters of its own.
+    pub filters: Filters,
+    /// Databases with filters of their own.
+    pub filters_of: BTreeMap<String, Filters>,
+    /// When the databases' snapshots are taken.
+    pub snapshots: Snapshots,
+    /// Parallel connections that copy.
+    pub jobs: usize,
+    /// The cluster's name; by default its system identifier.
+    pub cluster: Option<String>,
+    /// zstd level.
+    pub compression_level: i32,
+    /// This pg_dump and no other.
+    pub pg_dump: Option<PathBuf>,
+    /// Folders in which programs are looked for.
+    pub search_path: Vec<PathBuf>,
+    /// How long the first locks may wait.
+    pub lock_wait_timeout: Duration,
+    /// On a standby: pause replay for the time of the copy, waiting at most this long for a moment without exclusive locks.
+    pub pause_timeout: Option<Duration>,
+    /// Go on without what cannot be read; the backup is then incomplete.
+    pub keep_going: bool,
+}
+
+/// Which databases of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Databases {
+    /// The one that the connection string names.
+    Connected,
+    /// Those that match, of those that allow connections.
+    Matching {
+        /// Patterns; empty: every database.
+        include: Vec<String>,
+        /// Patterns of what is left out.
+        exclude: Vec<String>,
+        /// Template databases too (without it only where a pattern names one literally).
+        templates: bool,
+    },
+}
+
+/// When the snapshots of several databases are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Snapshots {
+    /// Each when its database's turn comes; released when that database is copied.
+    Staggered,
+    /// All before the first byte is copied: nearly one moment, held to the end by a connection for each database.
+    Together,
+}
+
+/// What of a database, by pg_dump's options of the same names and with their meaning. By default: all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Filters {
+    /// Only these schemas.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schema: Vec<String>,
+    /// Without these schemas.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude_schema: Vec<String>,
+    /// Only these tables, views, sequences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub table: Vec<String>,
+    /// Without these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude_table: Vec<String>,
+    /// Only these extensions (pg_dump 14 and newer).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extension: Vec<String>,
+    /// Without the rows of these tables.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude_table_data: Vec<String>,
+    /// With the rows of the foreign tables on these servers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub include_foreign_data: Vec<String>,
+    /// No rows.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub schema_only: bool,
+    /// No definitions.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub data_only: bool,
+    /// No large objects.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_large_objects: bool,
+    /// Every pattern must match something.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub strict_names: bool,
+}
+
+impl Filters {
+    /// Whether all objects are taken (their rows may still be left out).
+    pub(super) fn take_all_objects(&self) -> bool {
+        [&self.schema, &self.exclude_schema, &self.table, &self.exclude_table]
+            .iter()
+            .all(|patterns| patterns.is_empty())
+    }
+
+    /// Whether anything is left out or added.
+    pub(crate) fn is_default(&self) -> bool {
+        Filters { strict_names: false, ..self.clone() } == Filters::default()
+    }
+
+    /// pg_dump's own options.
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let mut arguments = Vec::new();
+        for (option, patterns) in [
+            ("--schema", &self.schema),
+            ("--exclude-schema", &self.exclude_schema),
+            ("--table", &self.table),
+            ("--exclude-table", &self.exclude_table),
+            ("--extension", &self.extension),
+            ("--exclude-table-data", &self.exclude_table_data),
+            ("--include-foreign-data", &self.include_foreign_data),
+        ] {
+            arguments.extend(patterns.iter().map(|pattern| format!("{option}={pattern}")));
+        }
+        for (wanted, option) in [
+            (self.schema_only, "--schema-only"),
+            (self.data_only, "--data-only"),
+            // The name that every major knows.
+            (self.no_large_objects, "--no-blobs"),
+            (self.strict_names, "--strict-names"),
+        ] {
+            if wanted {
+                arguments.push(option.to_string());
+            }
+        }
+        arguments
+    }
+
+    /// Which tables pg_dump will take under these filters.
+    pub(super) fn selector(&self) -> Result<Selector, OpsError> {
+        type Compiled = Result<Vec<Pattern>, PatternError>;
+        let relations = |texts: &[String]| texts.iter().map(|text| Pattern::relation(text)).collect::<Compiled>();
+        let names = |texts: &[String]| texts.iter().map(|text| Pattern::plain(text)).collect::<Compiled>();
+        let compiled = (|| {
+            // Compiled to be refused early; pg_dump alone applies them.
+            relations(&self.exclude_table_data)?;
+            names(&self.include_foreign_data)?;
+            names(&self.extension)?;
+            Ok::<_, PatternError>(Selector {
+                schema: names(&self.schema)?,
+                exclude_schema: names(&self.exclude_schema)?,
+                table: relations(&self.table)?,
+                exclude_table: relations(&self.exclude_table)?,
+            })
+        })();
+        compiled.map_err(|error| OpsError::Usage(error.to_string()))
+    }
+}
+
+/// pg_dump's choice of tables (pg_dump.c, `selectDumpableNamespace`, `selectDumpableTable`).
+pub(super) struct Selector {
+    schema: Vec<Pattern>,
+    exclude_schema: Vec<Pattern>,
+    table: Vec<Pattern>,
+    exclude_table: Vec<Pattern>,
+}
+
+impl Selector {
+    pub(super) fn takes(&self, table: &TableName) -> bool {
+        let in_any = |patterns: &[Pattern]| {
+            patterns.iter().any(|pattern| pattern.matches_in(&table.schema, &table.name))
+        };
+        let schema_in = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(&table.schema));
+        let included = if self.table.is_empty() {
+            (self.schema.is_empty() || schema_in(&self.schema)) && !schema_in(&self.exclude_schema)
+        } else {
+            in_any(&self.table)
+        };
+        included && !in_any(&self.exclude_table)
+    }
+}
+
+impl Request {
+    /// What of this database.
+    pub(super) fn filters_for(&self, database: &str) -> &Filters {
+        self.filters_of.get(database).unwrap_or(&self.filters)
+    }
+
+    /// Refuses patterns that are none, and what contradicts itself.
+    pub(super) fn refuse_nonsense(&self) -> Result<(), OpsError> {
+        for filters in std::iter::once(&self.filters).chain(self.filters_of.values()) {
+            filters.selector()?;
+            if filters.schema_only && filters.data_only {
+                return Err(OpsError::Usage("--schema-only and --data-only leave nothing".into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Filters, TableName};
+
+    fn takes(filters: &Filters, schema: &str, name: &str) -> bool {
+        let name = TableName { schema: schema.into(), name: name.into() };
+        filters.selector().unwrap().takes(&name)
+    }
+
+    #[test]
+    fn tables_are_chosen_as_pg_dump_does() {
+        let filters = Filters { table: vec!["shop.o*".into()], schema: vec!["x".into()], ..Filters::default() };
+        assert!(takes(&filters, "shop", "orders") && !takes(&filters, "x", "orders"), "-n has no effect beside -t");
+        let filters =
+            Filters { schema: vec!["s*".into()], exclude_schema: vec!["sh*".into()], ..Filters::default() };
+        assert!(takes(&filters, "sales", "t") && !takes(&filters, "shop", "t") && !takes(&filters, "a", "t"));
+        let filters = Filters { exclude_table: vec!["log_*".into()], ..Filters::default() };
+        assert!(!takes(&filters, "any", "log_1") && takes(&filters, "any", "t"));
+    }
+
+    #[test]
+    fn the_default_takes_everything() {
+        assert!(Filters::default().is_default() && Filters::default().arguments().is_empty());
+        assert!(takes(&Filters::default(), "any", "t"));
+    }
+}

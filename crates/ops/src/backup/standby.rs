@@ -1,0 +1,199 @@
+//! A hot standby stands still while it is backed up: replay is paused, so that it neither cancels our queries nor waits
+//! behind our locks.
+//!
+//! Replay is paused only at a moment at which the startup process holds no AccessExclusiveLock: paused with one, it would
+//! keep it, and the backup would wait for that table for ever. It is resumed on every way out, unless somebody else had
+//! paused it before us. Only `kill -9` of pgark leaves it paused: `SELECT pg_wal_replay_resume()` ends that.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pgark_pg::{ConnInfo, Connection};
+
+use super::cluster::{Survey, may};
+use super::request::Request;
+use super::watch::Watch;
+use crate::error::{Doing, with_causes};
+use crate::{Job, OpsError};
+
+/// Between two looks at the server.
+const TICK: Duration = Duration::from_millis(200);
+/// How often resuming is tried over a new connection.
+const TRIES: u32 = 5;
+
+/// Replay that was paused, or not; [`Pause::end`] resumes it.
+pub(super) struct Pause {
+    paused: Option<Paused>,
+}
+
+struct Paused {
+    connection: Connection,
+    /// To connect again, should the connection be lost.
+    conninfo: ConnInfo,
+}
+
+impl Pause {
+    /// On a standby: waits for a good moment and pauses replay.
+    pub(super) fn begin(
+        survey: &mut Survey,
+        request: &Request,
+        job: &Job,
+        watch: &Watch,
+    ) -> Result<Pause, OpsError> {
+        let none = Pause { paused: None };
+        let Some(timeout) = request.pause_timeout.filter(|_| survey.in_recovery) else { return Ok(none) };
+        if !may(
+            &mut survey.connection,
+            "pg_catalog.has_function_privilege('pg_catalog.pg_wal_replay_pause()', 'EXECUTE') \
+             AND pg_catalog.has_function_privilege('pg_catalog.pg_wal_replay_resume()', 'EXECUTE')",
+        )? {
+            job.progress.warn(
+                "replay goes on while this standby is backed up, and may cancel the backup's queries: \
+                 GRANT EXECUTE ON FUNCTION pg_wal_replay_pause(), pg_wal_replay_resume() to the role",
+            );
+            return Ok(none);
+        }
+        if may(&mut survey.connection, "pg_catalog.pg_is_wal_replay_paused()")? {
+            job.progress.info("replay is paused already, and stays so");
+            return Ok(none);
+        }
+        job.progress.phase("pause replay");
+        // Not under watch: it must outlive a cancel.
+        let connection = Connection::connect(&survey.pinned).doing("connect to the standby")?;
+        let mut pause = Pause { paused: Some(Paused { connection, conninfo: survey.pinned.clone() }) };
+        let server_version = survey.server_version;
+        let result = match pause.paused.as_mut() {
+            Some(paused) => paused.wait(server_version, timeout, watch),
+            None => Ok(()),
+        };
+        match result {
+            Ok(()) => Ok(pause),
+            Err(error) => {
+                pause.end(job)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Resumes replay, if this backup paused it. An error means that it is still paused.
+    pub(super) fn end(mut self, job: &Job) -> Result<(), OpsError> {
+        let Some(mut paused) = self.paused.take() else { return Ok(()) };
+        paused.resume(job)
+    }
+}
+
+/// A panic on the way is no reason to leave a standby paused.
+impl Drop for Pause {
+    fn drop(&mut self) {
+        if let Some(mut paused) = self.paused.take() {
+            // Nobody is left to be told.
+            let _ = paused.resume(&Job::quiet());
+        }
+    }
+}
+
+impl Paused {
+    /// Pauses, and takes the pause back for as long as the startup process holds an exclusive lock.
+    fn wait(&mut self, server_version: i32, timeout: Duration, watch: &Watch) -> Result<(), OpsError> {
+        let begun = Instant::now();
+        let doing = "pause replay";
+        loop {
+            self.connection.execute("SELECT pg_catalog.pg_wal_replay_pause()").doing(doing)?;
+            self.until_paused(server_version, begun, timeout, watch)?;
+            let held = exclusive_lock(&mut self.connection)?;
+            let Some(held) = held else { return Ok(()) };
+            self.connection.execute("SELECT pg_catalog.pg_wal_replay_resume()").doing("resume replay")?;
+            if begun.elapsed() >= timeout {
+                return Err(OpsError::refused(
+                    format!("replay could not be paused within {timeout:?}: it holds an exclusive lock on {held}"),
+                    "wait until that transaction ended on the primary, or give a longer --pause-timeout; \
+                     --pause-timeout 0 backs up without a pause",
+                ));
+            }
+            rest(watch)?;
+        }
+    }
+
+    /// A request to pause is granted when replay next looks at it (TRAPS 27).
+    fn until_paused(
+        &mut self,
+        server_version: i32,
+        begun: Instant,
+        timeout: Duration,
+        watch: &Watch,
+    ) -> Result<(), OpsError> {
+        // 13 does not tell: there replay stands when its position does not move between two looks.
+        let sql = if server_version >= 140_000 {
+            "SELECT pg_catalog.pg_get_wal_replay_pause_state() = 'paused', ''"
+        } else {
+            "SELECT pg_catalog.pg_is_wal_replay_paused(), pg_catalog.pg_last_wal_replay_lsn()"
+        };
+        let mut last = None;
+        loop {
+            let doing = "wait for replay to pause";
+            let rows = self.connection.query(sql, &[]).doing(doing)?;
+            let row = rows.first();
+            let is_paused = row.map(|row| row.str(0)).transpose().doing(doing)? == Some("t");
+            let position = row.and_then(|row| row.get(1)).map(<[u8]>::to_vec);
+            if is_paused && (server_version >= 140_000 || last == Some(position.clone())) {
+                return Ok(());
+            }
+            if begun.elapsed() >= timeout {
+                return Err(OpsError::refused(
+                    format!("replay did not pause within {timeout:?}"),
+                    "give a longer --pause-timeout; --pause-timeout 0 backs up without a pause",
+                ));
+            }
+            last = Some(position);
+            rest(watch)?;
+        }
+    }
+
+    fn resume(&mut self, job: &Job) -> Result<(), OpsError> {
+        let mut attempt = 1;
+        loop {
+            let result = self
+                .connection
+                .execute("SELECT pg_catalog.pg_wal_replay_resume() WHERE pg_catalog.pg_is_in_recovery()")
+                .doing("resume replay");
+            match result {
+                Ok(()) => return Ok(()),
+                Err(error) if attempt >= TRIES => {
+                    let what = format!("replay of the standby is still paused: {}", with_causes(&error));
+                    return Err(OpsError::refused(what, "run SELECT pg_wal_replay_resume() there"));
+                }
+                Err(error) => {
+                    job.progress.warn(&format!("{}; connecting again", with_causes(&error)));
+                    thread::sleep(TICK * attempt);
+                    // Where that fails too, the next attempt says so.
+                    if let Ok(connection) = Connection::connect(&self.conninfo) {
+                        self.connection = connection;
+                    }
+                    attempt += 1;
+                }
+            }
+        }
+    }
+}
+
+/// A relation that a process without a session holds exclusively: that process is the one that replays.
+fn exclusive_lock(connection: &mut Connection) -> Result<Option<String>, OpsError> {
+    let doing = "look for exclusive locks";
+    let rows = connection
+        .query(
+            "SELECT coalesce(d.datname, '') || ' (relation ' || l.relation::pg_catalog.text || ')' \
+             FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_database d ON d.oid = l.database \
+             WHERE l.mode = 'AccessExclusiveLock' AND l.granted AND l.locktype = 'relation' LIMIT 1",
+            &[],
+        )
+        .doing(doing)?;
+    Ok(rows.first().map(|row| row.str(0)).transpose().doing(doing)?.map(str::to_string))
+}
+
+fn rest(watch: &Watch) -> Result<(), OpsError> {
+    if watch.is_cancelled() {
+        return Err(OpsError::Cancelled);
+    }
+    thread::sleep(TICK);
+    Ok(())
+}

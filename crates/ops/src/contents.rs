@@ -1,0 +1,114 @@
+//! One database of a logical backup: its table of contents and where its rows are.
+
+use std::collections::HashMap;
+
+use pgark_bytes::archive::{self, Archive};
+use pgark_repo::{Backup, DataReader, Entry};
+
+use crate::OpsError;
+use crate::record::{About, Note};
+
+/// The entries of one database by what they are.
+pub(crate) struct Contents {
+    pub database: String,
+    pub archive: Archive,
+    /// By dump id of the TABLE DATA entry.
+    pub tables: HashMap<i32, (Entry, u64)>,
+    pub large_objects: Option<Entry>,
+}
+
+impl Contents {
+    /// The contents of `database`, which may be left out where the backup holds only one.
+    pub(crate) fn of(
+        backup: &Backup,
+        reader: &DataReader<'_>,
+        database: Option<&str>,
+    ) -> Result<Contents, OpsError> {
+        let database = which(backup, database)?;
+        let mut archive = None;
+        let mut tables = HashMap::new();
+        let mut large_objects = None;
+        for entry in &backup.entries {
+            match Note::of(backup, entry)? {
+                Note::Toc { database: of } if of == database => {
+                    let bytes = read_whole(reader, entry)?;
+                    let read = archive::read_toc(&mut bytes.as_slice())
+                        .map_err(|source| OpsError::Archive { of: entry.path.clone(), source })?;
+                    archive = Some(read);
+                }
+                Note::Table { database: of, dump_id, rows, .. } if of == database => {
+                    tables.insert(dump_id, (entry.clone(), rows));
+                }
+                Note::LargeObjects { database: of, .. } if of == database => {
+                    large_objects = Some(entry.clone());
+                }
+                _ => {}
+            }
+        }
+        let Some(archive) = archive else {
+            return Err(OpsError::Record {
+                backup: backup.head.id.to_string(),
+                what: format!("the table of contents of database {database}"),
+            });
+        };
+        Ok(Contents { database, archive, tables, large_objects })
+    }
+
+    pub(crate) fn bytes_raw(&self) -> u64 {
+        self.tables.values().map(|(entry, _)| entry.bytes_raw).sum::<u64>()
+            + self.large_objects.as_ref().map_or(0, |entry| entry.bytes_raw)
+    }
+
+    /// TABLE DATA entries of the archive that the backup holds no rows for.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        self.archive
+            .entries
+            .iter()
+            .filter(|toc| {
+                toc.had_dumper && toc.kind() == "TABLE DATA" && !self.tables.contains_key(&toc.dump_id)
+            })
+            .map(|toc| format!("{}.{}", toc.namespace_str(), toc.tag_str()))
+            .collect()
+    }
+
+    pub(crate) fn refuse_incomplete(&self, backup: &Backup) -> Result<(), OpsError> {
+        let missing = self.missing();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(OpsError::refused(
+            format!("backup {} is incomplete: it holds no rows of {}", backup.head.id, missing.join(", ")),
+            "export a complete backup; `pgark restore` brings back the rest of this one",
+        ))
+    }
+}
+
+pub(crate) fn read_whole(reader: &DataReader<'_>, entry: &Entry) -> Result<Vec<u8>, OpsError> {
+    let mut bytes = Vec::new();
+    for part in &entry.parts {
+        let mut stream = reader.read(part)?;
+        while let Some(chunk) = stream.next_chunk()? {
+            bytes.extend_from_slice(&chunk);
+        }
+    }
+    Ok(bytes)
+}
+
+
+/// The database that is meant: the one that is named, else the only one.
+fn which(backup: &Backup, database: Option<&str>) -> Result<String, OpsError> {
+    let there = About::of(&backup.head)?.databases;
+    let id = &backup.head.id;
+    match (database, there.as_slice()) {
+        (Some(name), _) if there.iter().any(|other| other == name) => Ok(name.to_string()),
+        (Some(name), _) => Err(OpsError::refused(
+            format!("backup {id} holds no database {name:?}"),
+            format!("it holds {}", there.join(", ")),
+        )),
+        (None, [one]) => Ok(one.clone()),
+        (None, _) => Err(OpsError::refused(
+            format!("backup {id} holds {} databases: {}", there.len(), there.join(", ")),
+            "choose one with --database NAME",
+        )),
+    }
+}
