@@ -29,6 +29,11 @@ pub fn connection(dbname: &str, server: &Server) -> Result<ConnInfo, OpsError> {
     Ok(ConnInfo::resolve(dbname, &environment)?)
 }
 
+/// Whether a connection string says which database.
+pub fn names_database(dbname: &str) -> Result<bool, OpsError> {
+    Ok(ConnInfo::names_database(dbname, &for_postgres())?)
+}
+
 /// Folders of programs.
 pub fn search_path() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

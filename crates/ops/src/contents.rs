@@ -60,19 +60,19 @@ impl Contents {
     }
 
     /// TABLE DATA entries of the archive that the backup holds no rows for.
-    pub(crate) fn missing(&self) -> Vec<String> {
+    pub(crate) fn missing(&self) -> Vec<(i32, String)> {
         self.archive
             .entries
             .iter()
             .filter(|toc| {
                 toc.had_dumper && toc.kind() == "TABLE DATA" && !self.tables.contains_key(&toc.dump_id)
             })
-            .map(|toc| format!("{}.{}", toc.namespace_str(), toc.tag_str()))
+            .map(|toc| (toc.dump_id, format!("{}.{}", toc.namespace_str(), toc.tag_str())))
             .collect()
     }
 
     pub(crate) fn refuse_incomplete(&self, backup: &Backup) -> Result<(), OpsError> {
-        let missing = self.missing();
+        let missing: Vec<String> = self.missing().into_iter().map(|(_, name)| name).collect();
         if missing.is_empty() {
             return Ok(());
         }

@@ -29,6 +29,17 @@ pub enum OpsError {
         #[source]
         source: PgError,
     },
+    /// The server refused a statement of the archive.
+    #[error("{doing}")]
+    Statement {
+        /// What was being done, as a verb phrase.
+        doing: String,
+        /// The SQL.
+        statement: String,
+        /// The driver's error.
+        #[source]
+        source: PgError,
+    },
     /// The server ended a connection; what it said last.
     #[error("the connection to the target was lost")]
     Lost {
@@ -110,7 +121,7 @@ impl OpsError {
         match self {
             OpsError::Refused { hint, .. } if !hint.is_empty() => Some(hint.clone()),
             OpsError::Table { source, .. } => source.hint(),
-            OpsError::Server { source, .. } => source.hint(),
+            OpsError::Server { source, .. } | OpsError::Statement { source, .. } => source.hint(),
             OpsError::Tool { what, .. } if what.starts_with("cannot be started") => Some(
                 "install PostgreSQL's client programs (package postgresql-client), or give --pg-dump PATH"
                     .into(),
@@ -148,7 +159,7 @@ impl OpsError {
 
     pub(crate) fn sqlstate(&self) -> Option<&str> {
         match self {
-            OpsError::Server { source, .. } => source.sqlstate(),
+            OpsError::Server { source, .. } | OpsError::Statement { source, .. } => source.sqlstate(),
             OpsError::Table { source, .. } => source.sqlstate(),
             _ => None,
         }

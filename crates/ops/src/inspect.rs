@@ -5,31 +5,58 @@ use std::io::Write;
 use pgark_repo::{Backup, Repository};
 use serde::Serialize;
 
-use crate::record::Note;
-use crate::{BackupDetail, BackupRecord, Job, OpsError, TableDetail, find_backup};
+use crate::record::{About, Note};
+use crate::{BackupDetail, BackupRecord, DatabaseDetail, Job, OpsError, TableDetail, find_backup};
 
 /// Every backup, oldest first.
 pub fn list(repository: &Repository) -> Result<Vec<BackupRecord>, OpsError> {
     repository.backups()?.iter().map(BackupRecord::of).collect()
 }
 
-/// One backup with its tables.
+/// One backup with its databases and tables.
 pub fn show(repository: &Repository, text: &str) -> Result<BackupDetail, OpsError> {
     let backup = open(repository, text)?;
+    let about = About::of(&backup.head)?;
+    let mut contents: Vec<DatabaseDetail> = about
+        .databases
+        .iter()
+        .map(|name| DatabaseDetail {
+            database: name.clone(),
+            tables: 0,
+            rows: 0,
+            large_objects: 0,
+            bytes_raw: 0,
+            bytes_added: 0,
+            read: about.reads.get(name).cloned().unwrap_or_default(),
+        })
+        .collect();
     let mut tables = Vec::new();
     for entry in &backup.entries {
-        if let Note::Table { database, schema, name, rows, .. } = Note::of(&backup, entry)? {
-            tables.push(TableDetail {
-                database,
-                schema,
-                name,
-                rows,
-                bytes_raw: entry.bytes_raw,
-                bytes_added: entry.bytes_added,
-            });
+        let (database, rows, objects) = match Note::of(&backup, entry)? {
+            Note::Table { database, schema, name, rows, .. } => {
+                tables.push(TableDetail {
+                    database: database.clone(),
+                    schema,
+                    name,
+                    rows,
+                    bytes_raw: entry.bytes_raw,
+                    bytes_added: entry.bytes_added,
+                });
+                (database, Some(rows), 0)
+            }
+            Note::LargeObjects { database, objects } => (database, None, objects),
+            Note::Toc { database } | Note::Definition { database } => (database, None, 0),
+            Note::Globals | Note::Manifest | Note::Settings | Note::ServerFile { .. } => continue,
+        };
+        if let Some(detail) = contents.iter_mut().find(|detail| detail.database == database) {
+            detail.tables += u64::from(rows.is_some());
+            detail.rows += rows.unwrap_or(0);
+            detail.large_objects += objects;
+            detail.bytes_raw += entry.bytes_raw;
+            detail.bytes_added += entry.bytes_added;
         }
     }
-    Ok(BackupDetail { record: BackupRecord::of(&backup.head)?, tables })
+    Ok(BackupDetail { record: BackupRecord::of(&backup.head)?, missing: about.missing, contents, tables })
 }
 
 /// One line of `ls`.

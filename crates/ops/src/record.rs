@@ -39,8 +39,32 @@ pub struct BackupDetail {
     /// The record of `list`.
     #[serde(flatten)]
     pub record: BackupRecord,
+    /// What was asked for and is not in it.
+    pub missing: Vec<String>,
+    /// Every database.
+    pub contents: Vec<DatabaseDetail>,
     /// Every table of every database.
     pub tables: Vec<TableDetail>,
+}
+
+/// One database of a backup.
+#[derive(Clone, Debug, Serialize)]
+pub struct DatabaseDetail {
+    /// Its name.
+    pub database: String,
+    /// Tables with rows of their own.
+    pub tables: u64,
+    /// Rows of all of them.
+    pub rows: u64,
+    /// Large objects.
+    pub large_objects: u64,
+    /// Bytes of all its entries.
+    pub bytes_raw: u64,
+    /// Sealed bytes that this backup added for it.
+    pub bytes_added: u64,
+    /// When and how it was read.
+    #[serde(flatten)]
+    pub read: DatabaseRead,
 }
 
 /// One table of a backup.
@@ -70,13 +94,27 @@ pub(crate) struct About {
     /// What is missing from an incomplete backup, by name.
     #[serde(default)]
     pub missing: Vec<String>,
-    /// What of a database was asked for, where that was not all of it.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub filters: BTreeMap<String, Filters>,
+    /// By name: when and how each database was read.
+    #[serde(default)]
+    pub reads: BTreeMap<String, DatabaseRead>,
     /// Major version and full number of the source server.
     pub server_version: i32,
     /// The source's system identifier, in decimal.
     pub system_identifier: String,
+}
+
+/// When and how one database was read.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct DatabaseRead {
+    /// RFC 3339, UTC.
+    pub snapshot_time: String,
+    /// Where the WAL was then; on a standby, up to where it was replayed.
+    pub lsn: String,
+    /// From the snapshot to the last row.
+    pub seconds: f64,
+    /// What of it was asked for, where that was not all.
+    #[serde(default, skip_serializing_if = "Filters::is_default")]
+    pub filters: Filters,
 }
 
 /// What an entry is, as far as restore and export care; kept in the entry's notes.

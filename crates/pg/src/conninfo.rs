@@ -122,6 +122,15 @@ impl ConnInfo {
         Ok(info)
     }
 
+    /// Whether a connection string itself, or the service that it names, says which database; not the environment, not a
+    /// default.
+    pub fn names_database(text: &str, environment: &Environment) -> Result<bool, ConnInfoError> {
+        let mut without = environment.clone();
+        // No name of a database holds a NUL: what comes out was not in the text.
+        without.vars.insert("PGDATABASE".into(), "\0".into());
+        Ok(ConnInfo::resolve(text, &without)?.dbname() != "\0")
+    }
+
     /// Sets one parameter.
     pub fn set(&mut self, keyword: &str, value: &str) -> Result<(), ConnInfoError> {
         let Some((known, _, support)) = KEYWORDS.iter().find(|(known, _, _)| *known == keyword) else {

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pgark_store::StoreError;
@@ -53,6 +54,7 @@ pub(crate) struct ChunkReader<'r> {
     repository: &'r Repository,
     index: Arc<Index>,
     packs: Mutex<Kept>,
+    fetched: AtomicU64,
     id_keys: [[u8; 32]; 3],
 }
 
@@ -68,13 +70,18 @@ impl<'r> DataReader<'r> {
     pub fn read(&self, stream: &StreamRef) -> Result<StreamReader<'_>, RepoError> {
         self.0.read(stream)
     }
+
+    /// Bytes of chunks that were fetched from the storage so far.
+    pub fn bytes_fetched(&self) -> u64 {
+        self.0.fetched.load(Ordering::Relaxed)
+    }
 }
 
 impl<'r> ChunkReader<'r> {
     pub(crate) fn new(repository: &'r Repository, index: Arc<Index>) -> ChunkReader<'r> {
         let kinds = [ChunkKind::Data, ChunkKind::Metadata, ChunkKind::Tree];
         let id_keys = kinds.map(|kind| repository.keys.chunk_id_key(kind as u8, b""));
-        ChunkReader { repository, index, packs: Mutex::default(), id_keys }
+        ChunkReader { repository, index, packs: Mutex::default(), fetched: AtomicU64::new(0), id_keys }
     }
 
     pub(crate) fn id_key(&self, kind: ChunkKind) -> &[u8; 32] {
@@ -169,6 +176,7 @@ impl<'r> ChunkReader<'r> {
     }
 
     fn range(&self, pack: &OpenPack, from: u64, to: u64) -> Result<Vec<u8>, RepoError> {
+        self.fetched.fetch_add(to - from, Ordering::Relaxed);
         match self.repository.store.get_range(&pack.name, from, to - from) {
             Err(StoreError::NotFound { .. }) => Err(RepoError::Missing { object: pack.name.clone() }),
             Err(StoreError::TooShort { .. }) => Err(damaged(&pack.name, "it is too short")),

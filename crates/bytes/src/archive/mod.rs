@@ -12,10 +12,12 @@
 //! | 1.16 | 17, 18 | relation kind, BLOB METADATA, several BLOBS entries |
 //!
 //! * [`read_toc`] reads exactly the header and the TOC, [`write_directory_toc`] writes a `toc.dat`;
+//! * [`filter`] chooses tables and schemas with what belongs to them;
 //! * [`order`] is the order in which entries may be restored, also by many workers;
 //! * [`statements`] is the SQL that restoring one entry means.
 
 mod error;
+pub mod filter;
 mod model;
 pub mod order;
 mod read;

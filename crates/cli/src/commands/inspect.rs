@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use pgark_ops::backup::Filters;
 use pgark_ops::inspect as ops;
 
 use crate::args::{Cat, Common, List, Ls, Show};
@@ -64,25 +65,64 @@ pub fn show(_: &Common, args: Show) -> Result<ExitCode, Failure> {
     ] {
         output::line(&format!("{name:<10} {value}"))?;
     }
+    for missing in &detail.missing {
+        output::line(&format!("{:<10} {missing}", "missing"))?;
+    }
     for warning in &record.warnings {
         output::line(&format!("{:<10} {warning}", "warning"))?;
     }
+    for database in detail.contents.iter().filter(|database| database.read.filters != Filters::default()) {
+        let filters = serde_json::to_string(&database.read.filters).unwrap_or_default();
+        output::line(&format!("{:<10} {}: {filters}", "filters", database.database))?;
+    }
     output::line("")?;
+    let left = |name: &'static str| (name, Align::Left);
+    let right = |name: &'static str| (name, Align::Right);
+    let rows: Vec<Vec<String>> = detail
+        .contents
+        .iter()
+        .map(|database| {
+            vec![
+                database.database.clone(),
+                output::count(database.tables),
+                output::count(database.rows),
+                output::count(database.large_objects),
+                output::bytes(database.bytes_raw),
+                output::bytes(database.bytes_added),
+                format!("{:.1} s", database.read.seconds),
+                database.read.snapshot_time.clone(),
+                database.read.lsn.clone(),
+            ]
+        })
+        .collect();
+    let columns = [
+        left("DATABASE"),
+        right("TABLES"),
+        right("ROWS"),
+        right("OBJECTS"),
+        right("RAW"),
+        right("ADDED"),
+        right("TOOK"),
+        left("SNAPSHOT"),
+        left("LSN"),
+    ];
+    output::table(&columns, &rows)?;
+    output::line("")?;
+    let several = detail.contents.len() > 1;
     let rows: Vec<Vec<String>> = detail
         .tables
         .iter()
         .map(|table| {
+            let name = format!("{}.{}", table.schema, table.name);
             vec![
-                format!("{}.{}", table.schema, table.name),
+                if several { format!("{}: {name}", table.database) } else { name },
                 output::count(table.rows),
                 output::bytes(table.bytes_raw),
                 output::bytes(table.bytes_added),
             ]
         })
         .collect();
-    let columns =
-        [("TABLE", Align::Left), ("ROWS", Align::Right), ("RAW", Align::Right), ("ADDED", Align::Right)];
-    output::table(&columns, &rows)?;
+    output::table(&[left("TABLE"), right("ROWS"), right("RAW"), right("ADDED")], &rows)?;
     Ok(ExitCode::SUCCESS)
 }
 

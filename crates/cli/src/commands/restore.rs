@@ -1,11 +1,12 @@
 //! `pgark restore`.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use pgark_ops::restore as ops;
 
-use crate::args::{Common, Restore, Section};
-use crate::environment::{connection, default_jobs};
+use crate::args::{Choice, Common, OnConflict, Restore, Section, Server};
+use crate::environment::{connection, default_jobs, names_database};
 use crate::error::{Failure, INCOMPLETE};
 use crate::{output, progress, repository};
 
@@ -32,35 +33,120 @@ fn show_plan(plan: &[ops::PlannedObject], database: &str) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
-/// Restores one backup.
-pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
-    if args.dbname.trim().is_empty() {
+/// Which databases, and where they go.
+fn databases(choice: &Choice, dbname: Option<&str>) -> Result<ops::Databases, Failure> {
+    if choice.globals_only {
+        return Ok(ops::Databases::None);
+    }
+    if choice.all {
+        return Ok(ops::Databases::All);
+    }
+    if choice.database.len() > 1 {
+        if choice.target.is_some() {
+            return Err(Failure::usage("--as names one database, --database several", "restore them one by one"));
+        }
+        return Ok(ops::Databases::Named(choice.database.clone()));
+    }
+    let from = choice.database.first().cloned();
+    let named = match (&choice.target, dbname.map(str::trim).filter(|text| !text.is_empty())) {
+        (Some(name), _) => Some(name.clone()),
+        (None, Some(text)) if names_database(text)? => {
+            Some(connection(text, &Server { host: None, port: None, username: None })?.dbname().to_string())
+        }
+        (None, _) => None,
+    };
+    if named.is_none() && from.is_none() {
         return Err(Failure::usage(
-            "the target database is empty",
-            "name it: --dbname NAME or a connection string",
+            "the target database is not named",
+            "name it: --dbname NAME, a connection string with dbname, or --as NAME; --all restores every database",
         ));
     }
+    Ok(ops::Databases::One { from, to: named })
+}
+
+fn chosen(choice: Choice) -> Result<ops::Choice, Failure> {
+    let list = match &choice.use_list {
+        None => None,
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| Failure::file(format!("read the list {}", path.display()), source))?;
+            let list = ops::parse_list(&text).map_err(|what| {
+                Failure::usage(format!("{}, {what}", path.display()), "`pgark restore ID --list` writes such a list")
+            })?;
+            Some(list)
+        }
+    };
+    Ok(ops::Choice {
+        parts: if choice.data_only {
+            vec![ops::Part::Data]
+        } else {
+            choice.section.iter().map(part).collect()
+        },
+        schema_only: choice.schema_only,
+        no_tablespaces: choice.no_tablespaces,
+        no_comments: choice.no_comments,
+        no_publications: choice.no_publications,
+        no_subscriptions: choice.no_subscriptions,
+        schema: choice.schema,
+        exclude_schema: choice.exclude_schema,
+        table: choice.table,
+        exclude_table: choice.exclude_table,
+        list,
+        strict_names: choice.strict_names,
+    })
+}
+
+/// `before-data=sql:…`.
+fn hook(text: &str) -> Result<ops::Hook, Failure> {
+    const HOW: &str = "write MOMENT=sql:SQL, MOMENT=file:FILE.sql or MOMENT=command:COMMAND";
+    let (moment, action) = text.split_once('=').ok_or_else(|| Failure::usage(format!("{text:?} is no hook"), HOW))?;
+    let moment = ops::Moment::ALL.into_iter().find(|known| known.name() == moment).ok_or_else(|| {
+        let known: Vec<&str> = ops::Moment::ALL.iter().map(|moment| moment.name()).collect();
+        Failure::usage(format!("{moment:?} is no moment of a restore"), &format!("one of {}", known.join(", ")))
+    })?;
+    let action = match action.split_once(':') {
+        Some(("sql", sql)) => ops::Action::Sql(sql.to_string()),
+        Some(("command", command)) => ops::Action::Command(command.to_string()),
+        Some(("file", path)) => ops::Action::Sql(
+            std::fs::read_to_string(path).map_err(|source| Failure::file(format!("read the hook's SQL {path}"), source))?,
+        ),
+        _ => return Err(Failure::usage(format!("{action:?} is no action of a hook"), HOW)),
+    };
+    Ok(ops::Hook { moment, action })
+}
+
+/// Restores one backup.
+pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
+    if args.list {
+        return list(args);
+    }
+    let dbname = args.dbname.as_deref();
     let request = ops::Request {
-        conninfo: connection(&args.dbname, &args.server)?,
+        conninfo: connection(dbname.unwrap_or_default(), &args.server)?,
+        databases: databases(&args.choice, dbname)?,
         backup: args.backup,
         target: match (args.create, args.clean) {
             (true, _) => ops::Target::Create,
             (false, true) => ops::Target::Clean,
             (false, false) => ops::Target::Existing,
         },
+        globals: args.choice.globals || args.choice.globals_only,
         no_owner: args.no_owner,
         no_privileges: args.no_privileges,
+        role: args.role,
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
         exit_on_error: args.exit_on_error,
+        single_transaction: args.single_transaction,
+        if_exists: args.if_exists,
         analyze: !args.no_analyze,
-        choice: ops::Choice {
-            parts: args.section.iter().map(part).collect(),
-            schema_only: args.schema_only,
-            no_tablespaces: args.no_tablespaces,
-            no_comments: args.no_comments,
-            no_publications: args.no_publications,
-            no_subscriptions: args.no_subscriptions,
+        choice: chosen(args.choice)?,
+        load: ops::Load {
+            disable_triggers: args.disable_triggers,
+            replica_role: args.replica_role,
+            skip_conflicts: args.on_conflict == OnConflict::Skip,
+            overriding_system_value: args.overriding_system_value,
         },
+        hooks: args.hook.iter().map(|text| hook(text)).collect::<Result<_, _>>()?,
         dry_run: args.dry_run,
     };
     let repository = repository::open(&args.repository)?;
@@ -71,24 +157,49 @@ pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
     if args.json {
         output::json(&report)?;
     }
+    for note in &report.notes {
+        tracing::warn!("{note}");
+    }
     if let Some(plan) = &report.plan {
         return if args.json { Ok(ExitCode::SUCCESS) } else { show_plan(plan, &report.database) };
     }
-    for error in &report.errors {
-        tracing::error!("{}: {}", error.object, error.message);
-    }
-    tracing::info!(
-        "backup {} is in database {}: {} tables, {} rows, {} in {:.1} s",
-        report.id,
-        report.database,
-        output::count(report.tables),
-        output::count(report.rows),
-        output::bytes(report.bytes),
-        report.seconds,
-    );
+    summarise(&report);
     if report.errors.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     tracing::error!("{} objects could not be restored; they are named above", report.errors.len());
     Ok(ExitCode::from(INCOMPLETE))
+}
+
+fn list(args: Restore) -> Result<ExitCode, Failure> {
+    let repository = repository::open(&args.repository)?;
+    let database = args.choice.database.first().cloned();
+    let text = ops::list(&repository, &args.backup, database.as_deref(), &chosen(args.choice)?)?;
+    std::io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summarise(report: &ops::RestoreReport) {
+    for skipped in &report.skipped {
+        tracing::warn!("{}: {} rows were left out", skipped.table, output::count(skipped.rows));
+        for row in &skipped.examples {
+            tracing::warn!("  {}: {}", row.object, row.message);
+        }
+    }
+    for error in &report.errors {
+        match &error.statement {
+            Some(statement) => tracing::error!("{}: {}\n  {statement}", error.object, error.message),
+            None => tracing::error!("{}: {}", error.object, error.message),
+        }
+    }
+    tracing::info!(
+        "backup {} is in {}: {} tables, {} rows, {} ({} fetched) in {:.1} s",
+        report.id,
+        if report.database.is_empty() { "the cluster: roles and tablespaces" } else { &report.database },
+        output::count(report.tables),
+        output::count(report.rows),
+        output::bytes(report.bytes),
+        output::bytes(report.bytes_fetched),
+        report.seconds,
+    );
 }

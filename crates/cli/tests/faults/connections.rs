@@ -30,7 +30,8 @@ fn site_with_many_tables() -> Site {
 const KINDS: [(&str, &str); 4] = [
     (
         "the lead",
-        "application_name = 'pgark' AND backend_start = (SELECT min(backend_start) FROM pg_stat_activity WHERE application_name = 'pgark') \
+        "application_name = 'pgark' AND backend_start = (SELECT min(backend_start) FROM pg_stat_activity \
+           WHERE application_name = 'pgark' AND xact_start IS NOT NULL) \
          AND EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'COPY%' AND state = 'active' AND application_name = 'pgark')",
     ),
     ("a worker", "application_name = 'pgark' AND query LIKE 'COPY%' AND state = 'active'"),

@@ -3,8 +3,10 @@
 
 mod bad_input;
 mod choices;
+mod cluster;
 mod database_kinds;
 mod full_disk;
+mod in_part;
 mod locks;
 mod matrix;
 mod restore_traps;

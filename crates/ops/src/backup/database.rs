@@ -12,10 +12,10 @@ use super::catalog::Catalog;
 use super::crew::Crew;
 use super::describe::{DatabaseFacts, DatabaseReport};
 use super::lead::{self, Lead};
-use super::request::{Filters, Request};
+use super::request::Request;
 use super::work::{Copied, Copying};
 use super::{Report, Stored, cluster::Survey, store, tap, watch::Watch};
-use crate::record::Note;
+use crate::record::{DatabaseRead, Note};
 use crate::{Job, OpsError, paths};
 
 /// How often a database starts again because its schema changed before the locks were held.
@@ -177,15 +177,13 @@ impl Common<'_> {
             &definition(&tapped.archive),
             &Note::Definition { database: database.clone() },
         )?;
-        let filters: &Filters = self.request.filters_for(&database);
-        let report = DatabaseReport {
-            name: database,
+        let read = DatabaseRead {
             snapshot_time: lead.snapshot_time.clone(),
             lsn: lead.lsn.clone(),
-            took: since.elapsed(),
-            toc_digest: toc.stream.stream.digest(),
-            filters: (!filters.is_default()).then(|| serde_json::to_value(filters).ok()).flatten(),
+            seconds: super::milliseconds(since.elapsed()),
+            filters: self.request.filters_for(&database).clone(),
         };
+        let report = DatabaseReport { name: database, read, toc_digest: toc.stream.stream.digest() };
         Ok(Finished { report, facts, copied, small: vec![toc, definition] })
     }
 }

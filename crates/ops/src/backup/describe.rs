@@ -6,7 +6,6 @@
 //! own snapshot.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use pgark_pg::{Connection, Row};
 use serde_json::{Map, Value, json};
@@ -16,6 +15,7 @@ use super::database::Finished;
 use super::lead::Lead;
 use crate::OpsError;
 use crate::error::Doing;
+use crate::record::DatabaseRead;
 
 /// What the manifest says of the cluster beside its databases.
 pub(super) struct ClusterFacts {
@@ -37,12 +37,8 @@ pub(super) struct DatabaseFacts {
 /// One database in the backup: how and when it was copied.
 pub(super) struct DatabaseReport {
     pub name: String,
-    pub snapshot_time: String,
-    pub lsn: String,
-    pub took: Duration,
+    pub read: DatabaseRead,
     pub toc_digest: String,
-    /// What was left out, as `Filters` writes it.
-    pub filters: Option<Value>,
 }
 
 /// Rows of a query whose last column is JSON.
@@ -283,14 +279,14 @@ fn add_content(object: &mut Map<String, Value>, database: &mut Finished) {
     object.insert(
         "backup".into(),
         json!({
-            "snapshot_time": report.snapshot_time,
-            "lsn": report.lsn,
-            "seconds": (report.took.as_secs_f64() * 1000.0).round() / 1000.0,
+            "snapshot_time": report.read.snapshot_time,
+            "lsn": report.read.lsn,
+            "seconds": report.read.seconds,
             "tables": copied.tables.len(),
             "rows": copied.tables.iter().map(|table| table.rows).sum::<u64>(),
             "large_objects": copied.large_objects,
             "toc_digest": report.toc_digest,
-            "filters": report.filters,
+            "filters": (!report.read.filters.is_default()).then_some(&report.read.filters),
         }),
     );
 }

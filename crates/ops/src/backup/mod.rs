@@ -36,14 +36,15 @@ mod tap;
 mod watch;
 mod work;
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pgark_repo::{BackupWriter, Class, Cut, NewBackup, NewEntry, Repository, StreamSummary, WriteOptions};
 
-use crate::record::{About, Note};
+use crate::record::{About, DatabaseRead, Note};
 use crate::{BackupRecord, Job, OpsError, paths};
 pub(crate) use catalog::reading_encoding;
 use cluster::Survey;
@@ -52,6 +53,7 @@ use database::{Common, Finished, Frozen};
 use describe::ClusterFacts;
 pub use request::{Databases, Filters, Request, Snapshots};
 use standby::Pause;
+pub(crate) use tap::only_connection_environment;
 pub(crate) use watch::Watch;
 
 /// Backs up what was asked for. The returned record's `status` is `incomplete` if some of it is missing.
@@ -91,13 +93,13 @@ fn back_up(
         small.push(store(writer, paths::MANIFEST.into(), Class::Metadata, &manifest, &Note::Manifest)?);
         writer.settle()?;
         let mut entries: Vec<NewEntry> = small.into_iter().map(Stored::into_entry).collect();
-        let mut names = Vec::new();
+        let mut reads = BTreeMap::new();
         for database in finished {
             entries.extend(database.small.into_iter().map(Stored::into_entry));
             entries.extend(database.copied.into_entries(&database.report.name));
-            names.push(database.report.name);
+            reads.insert(database.report.name, database.report.read);
         }
-        Ok::<_, OpsError>((new_backup(report, entries, names, request, &survey, started), ()))
+        Ok::<_, OpsError>((new_backup(report, entries, reads, &survey, started), ()))
     });
     // On every way out: whatever happened to the backup, the standby goes on.
     pause.end(job)?;
@@ -320,25 +322,18 @@ impl Report {
 fn new_backup(
     report: Report,
     mut entries: Vec<NewEntry>,
-    mut databases: Vec<String>,
-    request: &Request,
+    reads: BTreeMap<String, DatabaseRead>,
     survey: &Survey,
     started: Instant,
 ) -> NewBackup {
     entries.sort_by(|a, b| a.path.cmp(&b.path));
-    databases.sort();
-    let filters = databases
-        .iter()
-        .map(|name| (name.clone(), request.filters_for(name).clone()))
-        .filter(|(_, filters)| !filters.is_default())
-        .collect();
     let about = About {
-        databases,
+        databases: reads.keys().cloned().collect(),
         bytes_raw: entries.iter().map(|entry| entry.bytes_raw).sum(),
-        seconds: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+        seconds: milliseconds(started.elapsed()),
         warnings: report.warnings,
         missing: report.missing,
-        filters,
+        reads,
         server_version: survey.server_version,
         system_identifier: survey.system_identifier.clone(),
     };
@@ -348,4 +343,9 @@ fn new_backup(
         about: serde_json::to_vec(&about).unwrap_or_default(),
         entries,
     }
+}
+
+/// Seconds with three digits.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
 }

@@ -114,7 +114,7 @@ impl Filters {
     }
 
     /// Whether anything is left out or added.
-    pub(crate) fn is_default(&self) -> bool {
+    pub fn is_default(&self) -> bool {
         Filters { strict_names: false, ..self.clone() } == Filters::default()
     }
 

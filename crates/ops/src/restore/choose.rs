@@ -1,11 +1,15 @@
 //! Which of the backup's objects a restore is asked for.
 
+use std::collections::HashSet;
+
+use pgark_bytes::archive::filter::{Chosen, ForeignKey, Names, foreign_keys};
 use pgark_bytes::archive::order::Selection;
 use pgark_bytes::archive::statements::Options;
 use pgark_bytes::archive::{Section, TocEntry};
+use pgark_bytes::pattern::{Pattern, PatternError};
 use serde::Serialize;
 
-use super::Request;
+use crate::OpsError;
 use crate::contents::Contents;
 
 /// The three parts of a dump, in their order.
@@ -34,11 +38,25 @@ pub struct Choice {
     pub no_publications: bool,
     /// No subscriptions.
     pub no_subscriptions: bool,
+    /// Only schemas that match.
+    pub schema: Vec<String>,
+    /// Not the schemas that match.
+    pub exclude_schema: Vec<String>,
+    /// Only relations that match, with what belongs to them and what they need.
+    pub table: Vec<String>,
+    /// Not the relations that match.
+    pub exclude_table: Vec<String>,
+    /// Only the entries of this list: the numbers that lines of `--list` begin with.
+    pub list: Option<HashSet<i32>>,
+    /// A pattern that matches nothing is an error.
+    pub strict_names: bool,
 }
 
 /// One object of a plan, in the order of a restore by one worker.
 #[derive(Clone, Debug, Serialize)]
 pub struct PlannedObject {
+    /// Number of the entry, as `--use-list` takes it.
+    pub entry: i32,
     /// Kind and name.
     pub object: String,
     /// Rows to load, of a table's data.
@@ -47,6 +65,27 @@ pub struct PlannedObject {
     /// Bytes of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+}
+
+/// The chosen entries of one database.
+pub(super) struct Picked {
+    pub selection: Selection,
+    names: Option<Chosen>,
+    is_listed: bool,
+    /// Foreign keys among them whose parent table is not.
+    pub cut_keys: Vec<ForeignKey>,
+}
+
+impl Picked {
+    /// Whether the entry is there only for others: one that the target has already will do.
+    pub(super) fn is_helper(&self, dump_id: i32) -> bool {
+        self.names.as_ref().is_some_and(|names| names.is_helper(dump_id))
+    }
+
+    /// Whether only some schemas or tables are restored: then the target need not be empty.
+    pub(super) fn is_some_of_it(&self) -> bool {
+        self.names.is_some() || self.is_listed
+    }
 }
 
 impl Choice {
@@ -58,6 +97,21 @@ impl Choice {
     /// Whether rows are loaded.
     pub(super) fn loads_data(&self) -> bool {
         !self.schema_only && (self.parts.is_empty() || self.parts.contains(&Part::Data))
+    }
+
+    fn names(&self) -> Result<Names, OpsError> {
+        type Compiled = Result<Vec<Pattern>, PatternError>;
+        let relations = |texts: &[String]| texts.iter().map(|text| Pattern::relation(text)).collect::<Compiled>();
+        let plain = |texts: &[String]| texts.iter().map(|text| Pattern::plain(text)).collect::<Compiled>();
+        let names = (|| {
+            Ok::<_, PatternError>(Names {
+                schemas: plain(&self.schema)?,
+                exclude_schemas: plain(&self.exclude_schema)?,
+                tables: relations(&self.table)?,
+                exclude_tables: relations(&self.exclude_table)?,
+            })
+        })();
+        names.map_err(|error| OpsError::Usage(error.to_string()))
     }
 
     fn wants(&self, entry: &TocEntry) -> bool {
@@ -74,7 +128,8 @@ impl Choice {
         let hangs_on_it = (self.no_publications && is_on(b"PUBLICATION "))
             || (self.no_subscriptions && is_on(b"SUBSCRIPTION "));
         let is_unwanted_data = self.schema_only && is_data(entry);
-        !(left_out || hangs_on_it || is_unwanted_data) && self.wants_part(entry)
+        let is_unlisted = self.list.as_ref().is_some_and(|list| !list.contains(&entry.dump_id));
+        !(left_out || hangs_on_it || is_unwanted_data || is_unlisted) && self.wants_part(entry)
     }
 
     fn wants_part(&self, entry: &TocEntry) -> bool {
@@ -100,14 +155,67 @@ fn is_data(entry: &TocEntry) -> bool {
     }
 }
 
-/// The entries that the request asks for.
-pub(super) fn select(contents: &Contents, request: &Request, options: &Options) -> Selection {
-    let mut selection = Selection::of(&contents.archive, options);
-    selection.retain(&contents.archive, |entry| request.choice.wants(entry));
-    if !request.choice.parts.is_empty() {
-        selection.remove_orphans(&contents.archive);
+/// The entries that the choice asks for.
+pub(super) fn select(contents: &Contents, choice: &Choice, options: &Options) -> Result<Picked, OpsError> {
+    let archive = &contents.archive;
+    let mut selection = Selection::of(archive, options);
+    selection.retain(archive, |entry| choice.wants(entry));
+    if !choice.parts.is_empty() {
+        selection.remove_orphans(archive);
     }
-    selection
+    refuse_unknown_numbers(contents, choice)?;
+    let is_listed = choice.list.is_some();
+    let names = choice.names()?;
+    if names.is_empty() {
+        return Ok(Picked { selection, names: None, is_listed, cut_keys: Vec::new() });
+    }
+    let unmatched = names.unmatched(archive);
+    if choice.strict_names && !unmatched.is_empty() {
+        return Err(OpsError::refused(
+            format!("nothing in database {} matches {}", contents.database, unmatched.join(", ")),
+            "`pgark restore ID --list` shows what is there; names are folded to lower case unless in double quotes",
+        ));
+    }
+    let chosen = names.choose(archive);
+    selection.retain(archive, |entry| chosen.contains(entry.dump_id));
+    let is_named = |entry: &TocEntry| selection.contains(entry.dump_id) && !entry.is_about_database();
+    if !archive.entries.iter().any(is_named) {
+        return Err(OpsError::refused(
+            format!("nothing of database {} is left to restore by these names", contents.database),
+            "`pgark restore ID --list` shows what is there; names are folded to lower case unless in double quotes",
+        ));
+    }
+    let cut_keys = cut_keys(contents, &selection, &chosen);
+    Ok(Picked { selection, names: Some(chosen), is_listed, cut_keys })
+}
+
+/// A list that was written for another backup would silently restore less.
+fn refuse_unknown_numbers(contents: &Contents, choice: &Choice) -> Result<(), OpsError> {
+    let Some(list) = &choice.list else { return Ok(()) };
+    let known: HashSet<i32> = contents.archive.entries.iter().map(|entry| entry.dump_id).collect();
+    let mut unknown: Vec<i32> = list.difference(&known).copied().collect();
+    unknown.sort_unstable();
+    match unknown.first() {
+        None => Ok(()),
+        Some(first) => Err(OpsError::refused(
+            format!("the list names entry {first}, which database {} of this backup does not have", contents.database),
+            "make the list anew: `pgark restore ID --list`",
+        )),
+    }
+}
+
+/// Selected foreign keys whose parent table is not selected.
+fn cut_keys(contents: &Contents, selection: &Selection, chosen: &Chosen) -> Vec<ForeignKey> {
+    let tables: HashSet<(&[u8], &[u8])> = contents
+        .archive
+        .entries
+        .iter()
+        .filter(|entry| entry.kind() == "TABLE" && selection.contains(entry.dump_id) && !chosen.is_helper(entry.dump_id))
+        .map(|entry| (entry.namespace.as_deref().unwrap_or_default(), entry.tag_bytes()))
+        .collect();
+    let mut cut = foreign_keys(&contents.archive);
+    cut.retain(|key| selection.contains(key.dump_id) && !tables.contains(&(&*key.parent.0, &*key.parent.1)));
+    cut
 }
 
 /// The selected objects, in the order of a restore by one worker.
@@ -122,7 +230,64 @@ pub(super) fn plan(contents: &Contents, selection: &Selection) -> Vec<PlannedObj
                 ("BLOBS", _) => (None, contents.large_objects.as_ref().map(|entry| entry.bytes_raw)),
                 _ => (None, None),
             };
-            PlannedObject { object: toc.describe(), rows, bytes }
+            PlannedObject { entry: toc.dump_id, object: toc.describe(), rows, bytes }
         })
         .collect()
+}
+
+/// The selected entries as `pg_restore --list` writes them, in the archive's order.
+pub(super) fn listing(contents: &Contents, selection: &Selection) -> String {
+    let mut text = format!(
+        ";\n; Database {}, {} entries\n; A list for --use-list: take lines out, or begin them with a semicolon\n;\n",
+        contents.database,
+        contents.archive.entries.len()
+    );
+    for entry in &contents.archive.entries {
+        if !selection.contains(entry.dump_id) {
+            continue;
+        }
+        // A line is a line, whatever a name holds.
+        let plain = |name: &str| name.replace(['\n', '\r'], " ");
+        let schema = entry.namespace_str();
+        text.push_str(&format!(
+            "{}; {} {} {} {} {} {}\n",
+            entry.dump_id,
+            entry.table_oid,
+            entry.oid,
+            entry.kind(),
+            if schema.is_empty() { "-".to_string() } else { plain(&schema) },
+            plain(&entry.tag_str()),
+            plain(&entry.owner_str()),
+        ));
+    }
+    text
+}
+
+/// Reads a list: the number at the beginning of each line that is no comment.
+pub fn parse_list(text: &str) -> Result<HashSet<i32>, String> {
+    let mut list = HashSet::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.split(';').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        match line.parse::<i32>() {
+            Ok(entry) if entry > 0 => list.insert(entry),
+            _ => return Err(format!("line {}: {line:?} is not the number of an entry", number + 1)),
+        };
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_list;
+
+    #[test]
+    fn a_list_is_numbers_before_semicolons() {
+        let list = parse_list(";\n; a comment\n217; 1259 16385 TABLE public t postgres\n\n;218; 0 0 X - y z\n 3;\n").unwrap();
+        assert_eq!(list, [217, 3].into());
+        assert!(parse_list("x; 1\n").unwrap_err().contains("line 1"));
+        assert!(parse_list("-4; 1\n").is_err());
+    }
 }

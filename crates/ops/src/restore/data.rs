@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use pgark_bytes::archive::TocEntry;
-use pgark_bytes::sql::quote_ident_bytes;
+use pgark_bytes::archive::statements::qualified_name;
+use pgark_bytes::sql::{quote_ident_bytes, quote_literal_bytes};
 use pgark_pg::Connection;
 use pgark_repo::{DataReader, Entry};
 
+use super::{Load, SkippedRows, conflicts};
 use crate::backup::large_objects::take_frames;
 use crate::error::Doing;
 use crate::{Job, OpsError};
@@ -18,6 +20,9 @@ const WORTH_FREEZING: u64 = 128 << 10;
 pub(super) struct Loader<'a> {
     pub reader: &'a DataReader<'a>,
     pub job: &'a Job,
+    pub load: &'a Load,
+    /// The connection is in a transaction that is not the loader's.
+    pub in_transaction: bool,
 }
 
 impl Loader<'_> {
@@ -30,21 +35,38 @@ impl Loader<'_> {
         toc: &TocEntry,
         entry: &Entry,
         fresh: bool,
-    ) -> Result<u64, OpsError> {
+    ) -> Result<(u64, Option<SkippedRows>), OpsError> {
         let freeze = fresh && entry.bytes_raw >= WORTH_FREEZING;
+        let guarded = !fresh && (self.load.skip_conflicts || self.load.disable_triggers);
+        if freeze || guarded {
+            self.begin(connection)?;
+        }
         if freeze {
-            connection.execute("BEGIN").doing("begin the table's transaction")?;
             let mut truncate = b"TRUNCATE TABLE ONLY ".to_vec();
-            truncate.extend(quote_ident_bytes(toc.namespace.as_deref().unwrap_or_default()));
-            truncate.push(b'.');
-            truncate.extend(quote_ident_bytes(toc.tag_bytes()));
+            truncate.extend(qualified_name(toc));
             connection.simple_bytes(&truncate).doing("empty the new table")?;
         }
-        let rows = self.copy(connection, &copy_statement(toc, freeze), entry)?;
-        if freeze {
-            connection.execute("COMMIT").doing("commit the table")?;
+        let triggers = if !fresh && self.load.disable_triggers { disable_triggers(connection, toc)? } else { Vec::new() };
+        let loaded = if !fresh && self.load.skip_conflicts {
+            conflicts::load(self, connection, toc, entry)?
+        } else {
+            (self.copy(connection, &copy_statement(toc, freeze), entry)?, None)
+        };
+        for statement in triggers {
+            connection.simple_bytes(&statement).doing("enable the table's triggers")?;
         }
-        Ok(rows)
+        if freeze || guarded {
+            self.commit(connection)?;
+        }
+        Ok(loaded)
+    }
+
+    fn begin(&self, connection: &mut Connection) -> Result<(), OpsError> {
+        if self.in_transaction { Ok(()) } else { connection.execute("BEGIN").doing("begin the table's transaction") }
+    }
+
+    fn commit(&self, connection: &mut Connection) -> Result<(), OpsError> {
+        if self.in_transaction { Ok(()) } else { connection.execute("COMMIT").doing("commit the table") }
     }
 
     fn copy(&self, connection: &mut Connection, sql: &[u8], entry: &Entry) -> Result<u64, OpsError> {
@@ -64,7 +86,7 @@ impl Loader<'_> {
     pub(super) fn large_objects(&self, connection: &mut Connection, entry: &Entry) -> Result<u64, OpsError> {
         let mut objects = 0;
         let mut hex = String::new();
-        connection.execute("BEGIN").doing("begin the large objects' transaction")?;
+        self.begin(connection)?;
         for part in &entry.parts {
             let mut stream = self.reader.read(part)?;
             let mut buffer = Vec::new();
@@ -97,9 +119,35 @@ impl Loader<'_> {
                 ));
             }
         }
-        connection.execute("COMMIT").doing("commit the large objects")?;
+        self.commit(connection)?;
         Ok(objects)
     }
+}
+
+/// Disables the table's triggers, foreign keys' included. Returns the statements that make each what it was.
+fn disable_triggers(connection: &mut Connection, toc: &TocEntry) -> Result<Vec<Vec<u8>>, OpsError> {
+    let doing = "disable the table's triggers";
+    let table = [b"ALTER TABLE ONLY ".as_slice(), &qualified_name(toc)].concat();
+    let name = quote_literal_bytes(&qualified_name(toc));
+    // In the session's encoding: a parameter's text would be taken for UTF-8.
+    let sql = [
+        b"SELECT tgname, tgenabled FROM pg_catalog.pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'O' AND tgrelid = "
+            .as_slice(),
+        &name,
+        b"::pg_catalog.regclass",
+    ]
+    .concat();
+    let mut again = vec![[&table, b" ENABLE TRIGGER ALL".as_slice()].concat()];
+    for row in connection.simple_bytes(&sql).doing(doing)?.iter().flat_map(|result| &result.rows) {
+        let word: &[u8] = match row.get(1) {
+            Some(b"D") => b" DISABLE TRIGGER ",
+            Some(b"R") => b" ENABLE REPLICA TRIGGER ",
+            _ => b" ENABLE ALWAYS TRIGGER ",
+        };
+        again.push([&table, word, &quote_ident_bytes(row.get(0).unwrap_or_default())].concat());
+    }
+    connection.simple_bytes(&[&table, b" DISABLE TRIGGER ALL".as_slice()].concat()).doing(doing)?;
+    Ok(again)
 }
 
 /// The archive's own COPY statement, with FREEZE where the table is this transaction's own.

@@ -1,20 +1,24 @@
-//! `restore`: a backup back into a database, whole.
+//! `restore`: a backup back into databases, whole or in part.
 //!
-//! **Order.** Everything that can be known is looked at first (`target`): a plan that is not possible touches nothing.
-//! Then the definitions up to the data, one after the other, in pg_dump's order; then rows, indexes, constraints and the
-//! rest by many workers, each as soon as what it depends on is there, largest first; access rights and what must see
-//! them (materialised views, event triggers) come last. The rules are pg_restore's
-//! (`pgark_bytes::archive::order`); two entries whose locks could deadlock never run at once (TRAPS 12).
+//! **Order.** Everything that can be known is looked at first, for all databases (`target`, `prepare`): a plan that is not
+//! possible touches nothing. Then the globals, if asked for (`globals`). Then each database: the definitions up to the
+//! data, one after the other, in pg_dump's order; then rows, indexes, constraints and the rest by many workers, each as
+//! soon as what it depends on is there, largest first; access rights and what must see them (materialised views, event
+//! triggers) come last. The rules are pg_restore's (`pgark_bytes::archive::order`); two entries whose locks could
+//! deadlock never run at once (TRAPS 12).
 //!
 //! **Rows.** A table that this very run created is emptied and filled in one transaction with FREEZE; any other is only
 //! added to: a restore never empties a table that it found (TRAPS 13).
 //!
 //! **Failure.** An object that fails is named and the rest goes on; the report lists all of them (exit code 3). With
-//! `exit_on_error` the first one ends the restore. A cancel stops every connection; what was restored stays, and the
-//! database is not whole: the error says so.
+//! `exit_on_error` the first one ends the restore; with `single_transaction` it undoes it. A cancel stops every connection;
+//! what was restored stays, and the database is not whole: the error says so.
 
 mod choose;
+mod conflicts;
 mod data;
+mod globals;
+mod hooks;
 mod prepare;
 mod run;
 mod target;
@@ -22,9 +26,10 @@ mod target;
 use std::collections::HashMap;
 use std::time::Instant;
 
+use pgark_bytes::archive::filter::load_parents_first;
 use pgark_bytes::archive::statements::Options;
 use pgark_pg::ConnInfo;
-use pgark_repo::Repository;
+use pgark_repo::{Backup, DataReader, Repository};
 use serde::Serialize;
 
 use crate::backup::Watch;
@@ -32,7 +37,8 @@ use crate::contents::Contents;
 use crate::record::About;
 use crate::{Job, OpsError, inspect};
 
-pub use choose::{Choice, Part, PlannedObject};
+pub use choose::{Choice, Part, PlannedObject, parse_list};
+pub use hooks::{Action, Hook, Moment};
 
 /// What the target is to the restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,26 +51,71 @@ pub enum Target {
     Clean,
 }
 
+/// Which of the backup's databases, and under which names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Databases {
+    /// One of them.
+    One {
+        /// Its name in the backup; may be left out where the backup holds only one.
+        from: Option<String>,
+        /// The target's name; its own by default.
+        to: Option<String>,
+    },
+    /// Several, under their own names.
+    Named(Vec<String>),
+    /// All, under their own names.
+    All,
+    /// None: only the globals.
+    None,
+}
+
+/// How rows are loaded.
+#[derive(Clone, Debug, Default)]
+pub struct Load {
+    /// Triggers of tables that were there before do not fire.
+    pub disable_triggers: bool,
+    /// Rows are loaded under `session_replication_role = replica`.
+    pub replica_role: bool,
+    /// Rows that violate a constraint are left out and listed.
+    pub skip_conflicts: bool,
+    /// With `skip_conflicts`: values for columns that are always generated as identity are taken as they are.
+    pub overriding_system_value: bool,
+}
+
 /// What to restore and where to.
 pub struct Request {
     /// Id, prefix, `latest` or `latest:DB`.
     pub backup: String,
-    /// The target database.
+    /// The target's server.
     pub conninfo: ConnInfo,
-    /// What it is.
+    /// Which databases.
+    pub databases: Databases,
+    /// What the targets are.
     pub target: Target,
+    /// Roles, memberships and tablespaces first.
+    pub globals: bool,
     /// Objects belong to the connecting role.
     pub no_owner: bool,
     /// Leave out GRANT and REVOKE.
     pub no_privileges: bool,
+    /// SET ROLE to this after connecting.
+    pub role: Option<String>,
     /// Parallel connections.
     pub jobs: usize,
     /// Stop at the first object that fails.
     pub exit_on_error: bool,
+    /// All or nothing, over one connection.
+    pub single_transaction: bool,
+    /// With [`Target::Clean`]: objects that are not there are no news.
+    pub if_exists: bool,
     /// Gather the planner's statistics at the end.
     pub analyze: bool,
-    /// What of the backup.
+    /// What of each database.
     pub choice: Choice,
+    /// How rows are loaded.
+    pub load: Load,
+    /// What is run before and after the parts.
+    pub hooks: Vec<Hook>,
     /// Look at the target and say what would be done; touch nothing.
     pub dry_run: bool,
 }
@@ -74,7 +125,7 @@ pub struct Request {
 pub struct RestoreReport {
     /// The backup's id.
     pub id: String,
-    /// The database that was restored into.
+    /// The database that was restored into; several are joined by commas.
     pub database: String,
     /// `complete`, `incomplete` when an object failed or the backup lacked it, or `planned` by a dry run.
     pub status: &'static str,
@@ -84,10 +135,16 @@ pub struct RestoreReport {
     pub rows: u64,
     /// Bytes of rows and large objects.
     pub bytes: u64,
+    /// Bytes that were fetched from the repository for them.
+    pub bytes_fetched: u64,
     /// How long it took.
     pub seconds: f64,
     /// What failed.
     pub errors: Vec<ObjectError>,
+    /// What is other in the target than in the backup and was left as it is; what was left out on purpose.
+    pub notes: Vec<String>,
+    /// Rows that were left out because they violate a constraint: how many, and the first of each table.
+    pub skipped: Vec<SkippedRows>,
     /// What would be restored: of a dry run only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Vec<PlannedObject>>,
@@ -100,15 +157,62 @@ pub struct ObjectError {
     pub object: String,
     /// The server's words.
     pub message: String,
+    /// The statement that failed, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
 }
 
-/// Restores one database.
+impl ObjectError {
+    pub(crate) fn new(object: impl Into<String>, message: impl Into<String>) -> ObjectError {
+        ObjectError { object: object.into(), message: message.into(), statement: None }
+    }
+}
+
+/// Rows of one table that were left out.
+#[derive(Clone, Debug, Serialize)]
+pub struct SkippedRows {
+    /// Schema and name.
+    pub table: String,
+    /// How many.
+    pub rows: u64,
+    /// The first of them: COPY text, and the reason.
+    pub examples: Vec<ObjectError>,
+}
+
+/// One database on its way: what it takes, and where it goes.
+struct Place<'a> {
+    pub contents: Contents,
+    pub picked: choose::Picked,
+    pub options: Options,
+    /// The target database.
+    pub conninfo: ConnInfo,
+    pub target: Target,
+    pub request: &'a Request,
+    /// Several databases are restored.
+    pub several: bool,
+}
+
+/// Restores what was asked for.
 pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<RestoreReport, OpsError> {
     let watch = Watch::new(&job.cancel);
     match watch.during(|| restore(repository, request, job, &watch)) {
         Err(_) if job.cancel.is_cancelled() => Err(OpsError::Cancelled),
         other => other,
     }
+}
+
+/// The entries that would be restored, as `pg_restore --list` writes them; no server is asked.
+pub fn list(
+    repository: &Repository,
+    backup: &str,
+    database: Option<&str>,
+    choice: &Choice,
+) -> Result<String, OpsError> {
+    let backup = inspect::open(repository, backup)?;
+    let contents = Contents::of(&backup, &repository.reader()?, database)?;
+    let options = Options { create_database: false, ..Options::default() };
+    let picked = choose::select(&contents, choice, &options)?;
+    Ok(choose::listing(&contents, &picked.selection))
 }
 
 fn restore(
@@ -118,61 +222,181 @@ fn restore(
     watch: &Watch,
 ) -> Result<RestoreReport, OpsError> {
     let started = Instant::now();
+    request.refuse_nonsense()?;
     job.progress.phase("read the backup");
     let backup = inspect::open(repository, &request.backup)?;
     let reader = repository.reader()?;
-    let contents = Contents::of(&backup, &reader, None)?;
     let about = About::of(&backup.head)?;
-    let options = Options {
-        create_database: request.target == Target::Create,
-        no_owner: request.no_owner,
-        no_privileges: request.no_privileges,
-        no_tablespaces: request.choice.no_tablespaces,
-        ..Options::default()
-    };
-    let selection = choose::select(&contents, request, &options);
+    for (database, read) in about.reads.iter().filter(|(_, read)| !read.filters.is_default()) {
+        job.progress.info(&format!(
+            "the backup does not hold all of database {database}; it was made with {}",
+            serde_json::to_string(&read.filters).unwrap_or_default()
+        ));
+    }
+    let mut places = request.places(&backup, &reader, &about)?;
 
     job.progress.phase("look at the target");
-    prepare::refuse_impossible(&contents, &selection, &options, &about, request, watch)?;
-    if request.dry_run {
-        return Ok(RestoreReport {
-            id: backup.head.id.to_string(),
-            database: request.conninfo.dbname().to_string(),
-            status: "planned",
-            tables: 0,
-            rows: 0,
-            bytes: 0,
-            seconds: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
-            errors: Vec::new(),
-            plan: Some(choose::plan(&contents, &selection)),
-        });
+    let mut report = RestoreReport::new(&backup, &places);
+    let globals = globals::Plan::make(&backup, &reader, request, watch)?;
+    for place in &mut places {
+        prepare::refuse_impossible(place, &about, &globals, watch, &mut report.notes)?;
     }
-    prepare::make_ready(&contents, &selection, &options, request, job, watch)?;
+    report.notes.extend(globals.differences());
+    if request.dry_run {
+        report.status = "planned";
+        let plans = places.iter().map(|place| choose::plan(&place.contents, &place.picked.selection));
+        report.plan = Some(plans.flatten().collect());
+        return Ok(report.timed(started, &reader));
+    }
+    globals.carry_out(request, watch, job, &mut report)?;
+    for place in &places {
+        one_database(place, &reader, job, watch, &mut report)?;
+    }
+    if !report.errors.is_empty() || !about.missing.is_empty() && request.databases == Databases::All {
+        report.status = "incomplete";
+    }
+    report.lacking(&about, request);
+    Ok(report.timed(started, &reader))
+}
 
-    let costs = costs(&contents);
-    let plan =
-        run::Plan { contents: &contents, reader: &reader, options, selection, costs, request, job, watch };
-    let mut outcome = plan.carry_out()?;
+/// From the empty target to the last commit.
+fn one_database(
+    place: &Place<'_>,
+    reader: &DataReader<'_>,
+    job: &Job,
+    watch: &Watch,
+    report: &mut RestoreReport,
+) -> Result<(), OpsError> {
+    let request = place.request;
+    if place.several {
+        job.progress.info(&format!("restoring database {}", place.conninfo.dbname()));
+    }
+    prepare::make_ready(place, job, watch, &mut report.notes)?;
+    let costs = costs(&place.contents);
+    let plan = run::Plan { place, reader, costs, job, watch, backup: report.id.clone() };
+    let mut outcome =
+        if request.single_transaction { plan.in_one_transaction(&mut report.notes)? } else { plan.carry_out()? };
     if request.analyze && request.choice.loads_data() {
         plan.analyze(&mut outcome)?;
     }
     plan.make_durable()?;
-    let missing = if request.choice.loads_data() { contents.missing() } else { Vec::new() };
-    for name in missing {
-        let message = "its rows are not in this backup, which is incomplete".to_string();
-        outcome.errors.push(ObjectError { object: format!("TABLE DATA {name}"), message });
+    let missing = if request.choice.loads_data() { place.contents.missing() } else { Vec::new() };
+    for (dump_id, name) in missing {
+        if place.picked.selection.contains(dump_id) {
+            let message = "its rows are not in this backup, which is incomplete".to_string();
+            outcome.errors.push(ObjectError::new(format!("TABLE DATA {name}"), message));
+        }
     }
-    Ok(RestoreReport {
-        id: backup.head.id.to_string(),
-        database: request.conninfo.dbname().to_string(),
-        status: if outcome.errors.is_empty() { "complete" } else { "incomplete" },
-        tables: outcome.tables,
-        rows: outcome.rows,
-        bytes: outcome.bytes,
-        seconds: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
-        errors: outcome.errors,
-        plan: None,
-    })
+    report.add(outcome, place);
+    Ok(())
+}
+
+impl Request {
+    /// Refuses what contradicts itself.
+    fn refuse_nonsense(&self) -> Result<(), OpsError> {
+        let wrong = |what: &str| Err(OpsError::Usage(what.to_string()));
+        if self.single_transaction && self.target == Target::Create {
+            return wrong("a database cannot be created within a transaction: --single-transaction goes without --create");
+        }
+        if self.single_transaction && !matches!(self.databases, Databases::One { .. }) {
+            return wrong("--single-transaction restores one database");
+        }
+        if self.load.overriding_system_value && !self.load.skip_conflicts {
+            return wrong("--overriding-system-value concerns inserts; COPY always does so: give it with --on-conflict skip");
+        }
+        if self.databases == Databases::None && !self.globals {
+            return wrong("nothing is left to restore");
+        }
+        Ok(())
+    }
+
+    /// Every database to restore, with what is chosen of it.
+    fn places(
+        &self,
+        backup: &Backup,
+        reader: &DataReader<'_>,
+        about: &About,
+    ) -> Result<Vec<Place<'_>>, OpsError> {
+        let wanted: Vec<(Option<String>, Option<String>)> = match &self.databases {
+            Databases::One { from, to } => vec![(from.clone(), to.clone())],
+            Databases::Named(names) => names.iter().map(|name| (Some(name.clone()), None)).collect(),
+            Databases::All => about.databases.iter().map(|name| (Some(name.clone()), None)).collect(),
+            Databases::None => Vec::new(),
+        };
+        let several = !matches!(self.databases, Databases::One { .. });
+        let mut places = Vec::new();
+        for (from, to) in wanted {
+            let mut contents = Contents::of(backup, reader, from.as_deref())?;
+            if !self.choice.makes_definitions() {
+                load_parents_first(&mut contents.archive);
+            }
+            let target = if several && self.target == Target::Existing { Target::Create } else { self.target };
+            let options = Options {
+                create_database: target == Target::Create,
+                no_owner: self.no_owner,
+                no_privileges: self.no_privileges,
+                no_tablespaces: self.choice.no_tablespaces,
+                ..Options::default()
+            };
+            let picked = choose::select(&contents, &self.choice, &options)?;
+            let conninfo = self.conninfo.with_dbname(to.as_deref().unwrap_or(&contents.database));
+            places.push(Place { contents, picked, options, conninfo, target, request: self, several });
+        }
+        Ok(places)
+    }
+}
+
+impl RestoreReport {
+    fn new(backup: &Backup, places: &[Place<'_>]) -> RestoreReport {
+        let names: Vec<&str> = places.iter().map(|place| place.conninfo.dbname()).collect();
+        RestoreReport {
+            id: backup.head.id.to_string(),
+            database: names.join(", "),
+            status: "complete",
+            tables: 0,
+            rows: 0,
+            bytes: 0,
+            bytes_fetched: 0,
+            seconds: 0.0,
+            errors: Vec::new(),
+            notes: Vec::new(),
+            skipped: Vec::new(),
+            plan: None,
+        }
+    }
+
+    fn timed(mut self, started: Instant, reader: &DataReader<'_>) -> RestoreReport {
+        self.seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        self.bytes_fetched = reader.bytes_fetched();
+        self
+    }
+
+    fn add(&mut self, outcome: run::Outcome, place: &Place<'_>) {
+        self.tables += outcome.tables;
+        self.rows += outcome.rows;
+        self.bytes += outcome.bytes;
+        self.skipped.extend(outcome.skipped);
+        let database = place.conninfo.dbname();
+        self.errors.extend(outcome.errors.into_iter().map(|error| match place.several {
+            true => ObjectError { object: format!("database {database}: {}", error.object), ..error },
+            false => error,
+        }));
+        if !self.errors.is_empty() {
+            self.status = "incomplete";
+        }
+    }
+
+    /// All was asked for, and the backup itself lacks some of it.
+    fn lacking(&mut self, about: &About, request: &Request) {
+        if request.databases != Databases::All {
+            return;
+        }
+        for name in about.missing.iter().filter(|name| name.starts_with("database ")) {
+            let message = "it is not in this backup, which is incomplete".to_string();
+            self.errors.push(ObjectError::new(name.clone(), message));
+            self.status = "incomplete";
+        }
+    }
 }
 
 /// How long each entry will take about, in nanoseconds, by dump id. Only the order of work hangs on it.

@@ -5,17 +5,17 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread;
 
 use pgark_bytes::archive::order::{Schedule, Selection, serial_order};
-use pgark_bytes::archive::statements::{self, Options, Purpose, SessionState};
-use pgark_bytes::archive::{Section, TocEntry};
+use pgark_bytes::archive::statements::{self, Purpose, SessionState};
+use pgark_bytes::archive::{Archive, Section, TocEntry};
 use pgark_bytes::sql::quote_ident_bytes;
 use pgark_pg::Connection;
 use pgark_repo::DataReader;
 
 use super::data::Loader;
-use super::{ObjectError, Request, target};
+use super::hooks::{self, Moment, Surroundings};
+use super::{ObjectError, Place, Request, SkippedRows, Target, prepare, target};
 use crate::backup::Watch;
 use crate::error::{Doing, with_causes};
-use crate::contents::Contents;
 use crate::{Job, OpsError};
 
 /// Definitions restored in one transaction: what they create is locked until its end, and locks are few.
@@ -26,15 +26,14 @@ const DEADLOCKS: u32 = 10;
 
 /// Everything that the restore of one database needs.
 pub(super) struct Plan<'a> {
-    pub contents: &'a Contents,
+    pub place: &'a Place<'a>,
     pub reader: &'a DataReader<'a>,
-    pub options: Options,
-    pub selection: Selection,
     /// How long each entry takes about, by dump id.
     pub costs: HashMap<i32, u64>,
-    pub request: &'a Request,
     pub job: &'a Job,
     pub watch: &'a Watch,
+    /// Its id, for hooks.
+    pub backup: String,
 }
 
 /// What has happened so far.
@@ -44,6 +43,7 @@ pub(super) struct Outcome {
     pub rows: u64,
     pub bytes: u64,
     pub errors: Vec<ObjectError>,
+    pub skipped: Vec<SkippedRows>,
 }
 
 /// What the workers share.
@@ -81,18 +81,52 @@ impl Hand {
 impl Plan<'_> {
     /// Restores every selected entry. Objects that fail are in the outcome; only what ends the restore is an error.
     pub(super) fn carry_out(&self) -> Result<Outcome, OpsError> {
-        let archive = &self.contents.archive;
-        let schedule = Schedule::new(archive, &self.selection, &|dump_id| {
+        self.hooks(Moment::BeforePreData)?;
+        let between = |moment: Moment| matches!(moment, Moment::AfterData | Moment::BeforePostData);
+        let mut outcome = if self.request().hooks.iter().any(|hook| between(hook.moment)) {
+            // Indexes otherwise begin as soon as their table is loaded; what runs between needs the two apart.
+            let is_early = |entry: &TocEntry| matches!(entry.section, Section::PreData | Section::Data);
+            let (mut early, mut late) = (self.place.picked.selection.clone(), self.place.picked.selection.clone());
+            early.retain(self.archive(), |entry| is_early(entry) && !entry.is_acl());
+            late.retain(self.archive(), |entry| !is_early(entry) || entry.is_acl());
+            let mut outcome = self.schedule(&early, Outcome::default(), true)?;
+            self.hooks(Moment::AfterData)?;
+            self.hooks(Moment::BeforePostData)?;
+            outcome = self.schedule(&late, outcome, false)?;
+            outcome
+        } else {
+            self.schedule(&self.place.picked.selection, Outcome::default(), true)?
+        };
+        // Everything is there by now: what fails here is reported, not undone.
+        if let Err(error) = self.hooks(Moment::AfterPostData) {
+            if self.job.cancel.is_cancelled() {
+                return Err(error);
+            }
+            outcome.errors.push(ObjectError::new("HOOK after-post-data", with_causes(&error)));
+        }
+        Ok(outcome)
+    }
+
+    fn schedule(&self, selection: &Selection, outcome: Outcome, is_first: bool) -> Result<Outcome, OpsError> {
+        let schedule = Schedule::new(self.archive(), selection, &|dump_id| {
             self.costs.get(&dump_id).copied().unwrap_or(0)
         });
-        let board = Mutex::new(Board { schedule, outcome: Outcome::default(), busy: 0, fatal: None });
-        self.job.progress.phase("restore definitions");
+        let board = Mutex::new(Board { schedule, outcome, busy: 0, fatal: None });
+        if !self.place.several {
+            self.job.progress.phase("restore definitions");
+        }
         self.definitions(&board)?;
-        self.job.progress.phase("restore rows, indexes and constraints");
-        self.job.progress.total_bytes(self.contents.bytes_raw());
+        if is_first {
+            self.hooks(Moment::AfterPreData)?;
+            self.hooks(Moment::BeforeData)?;
+        }
+        if !self.place.several {
+            self.job.progress.phase("restore rows, indexes and constraints");
+        }
+        self.job.progress.total_bytes(self.bytes_selected());
         let changed = Condvar::new();
         thread::scope(|scope| {
-            for _ in 0..self.request.jobs.max(1) {
+            for _ in 0..self.request().jobs.max(1) {
                 scope.spawn(|| self.work(&board, &changed));
             }
         });
@@ -101,6 +135,61 @@ impl Plan<'_> {
             Some(error) => Err(error),
             None => Ok(board.outcome),
         }
+    }
+
+    /// Everything over one connection, in one transaction: what fails undoes it all.
+    pub(super) fn in_one_transaction(&self, notes: &mut Vec<String>) -> Result<Outcome, OpsError> {
+        self.hooks(Moment::BeforePreData)?;
+        self.job.progress.phase("restore in one transaction");
+        self.job.progress.total_bytes(self.bytes_selected());
+        let mut hand = self.connect()?;
+        hand.connection.execute("BEGIN").doing("begin the restore's transaction")?;
+        if self.place.target == Target::Clean {
+            prepare::drop_all(self.place, &mut hand.connection, notes)?;
+        }
+        let schedule = Schedule::new(self.archive(), &self.place.picked.selection, &|_| 0);
+        let mut board = Board { schedule, outcome: Outcome::default(), busy: 0, fatal: None };
+        for index in serial_order(self.archive(), &self.place.picked.selection) {
+            self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
+            let Some(toc) = self.archive().entries.get(index) else { continue };
+            let name = toc.describe();
+            self.job.progress.object_started(&name);
+            let fresh = board.schedule.created_here(index);
+            let result = self.statements(&mut hand, toc).and_then(|()| self.data(&mut hand, toc, fresh));
+            self.job.progress.object_done(&name);
+            board.book(index, result?);
+        }
+        hand.connection.execute("COMMIT").doing("commit the restore")?;
+        self.hooks(Moment::AfterPostData)?;
+        Ok(board.outcome)
+    }
+
+    fn request(&self) -> &Request {
+        self.place.request
+    }
+
+    fn archive(&self) -> &Archive {
+        &self.place.contents.archive
+    }
+
+    fn hooks(&self, moment: Moment) -> Result<(), OpsError> {
+        let around = Surroundings {
+            conninfo: &self.place.conninfo,
+            backup: &self.backup,
+            job: self.job,
+            watch: self.watch,
+        };
+        hooks::run(&self.request().hooks, moment, &around)
+    }
+
+    /// Bytes of the rows and large objects that are restored.
+    fn bytes_selected(&self) -> u64 {
+        let contents = &self.place.contents;
+        let is_selected = |id: i32| self.place.picked.selection.contains(id);
+        let tables = contents.tables.iter().filter(|(id, _)| is_selected(**id)).map(|(_, (entry, _))| entry.bytes_raw);
+        let blobs = self.archive().entries.iter().any(|toc| toc.kind() == "BLOBS" && is_selected(toc.dump_id));
+        let objects = contents.large_objects.as_ref().filter(|_| blobs).map_or(0, |entry| entry.bytes_raw);
+        tables.sum::<u64>() + objects
     }
 
     /// The restore's transactions did not wait for the disk (`target::SETTINGS`); this last one does, by the server's own
@@ -116,7 +205,7 @@ impl Plan<'_> {
     }
 
     fn connect(&self) -> Result<Hand, OpsError> {
-        let mut connection = target::connect(&self.request.conninfo, &self.contents.archive, self.watch)?;
+        let mut connection = target::connect(self.place, self.watch)?;
         let doing = "prepare a connection to the target";
         let rows = connection.query("SHOW max_parallel_maintenance_workers", &[]).doing(doing)?;
         let helpers = rows.first().map(|row| row.parse(0)).transpose().doing(doing)?.unwrap_or(0);
@@ -127,7 +216,7 @@ impl Plan<'_> {
     fn definitions(&self, board: &Mutex<Board>) -> Result<(), OpsError> {
         let mut hand = self.connect()?;
         let order: Vec<usize> = lock(board).schedule.pre_data().to_vec();
-        let entries = &self.contents.archive.entries;
+        let entries = &self.place.contents.archive.entries;
         let alone = |index: &usize| entries.get(*index).is_some_and(TocEntry::is_about_database);
         for group in order.chunk_by(|a, b| !alone(a) && !alone(b)).flat_map(|group| group.chunks(GROUP)) {
             self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
@@ -154,8 +243,8 @@ impl Plan<'_> {
     fn restore_group(&self, hand: &mut Hand, group: &[usize]) -> Result<bool, OpsError> {
         let mut state = hand.state.clone();
         let mut sql = Vec::new();
-        for toc in group.iter().filter_map(|index| self.contents.archive.entries.get(*index)) {
-            for statement in statements::statements(&self.contents.archive, toc, &self.options, &mut state) {
+        for toc in group.iter().filter_map(|index| self.place.contents.archive.entries.get(*index)) {
+            for statement in statements::statements(&self.place.contents.archive, toc, &self.place.options, &mut state) {
                 sql.extend_from_slice(&statement.sql);
                 // A statement may end with a comment.
                 sql.extend_from_slice(b"\n;\n");
@@ -207,7 +296,7 @@ impl Plan<'_> {
     }
 
     fn work_one(&self, hand: &mut Option<Hand>, board: &Mutex<Board>, index: usize) -> Result<(), OpsError> {
-        let Some(toc) = self.contents.archive.entries.get(index) else { return Ok(()) };
+        let Some(toc) = self.place.contents.archive.entries.get(index) else { return Ok(()) };
         let hand = match hand {
             Some(hand) => hand,
             None => hand.insert(self.connect()?),
@@ -217,7 +306,7 @@ impl Plan<'_> {
             (held.schedule.created_here(index), held.busy)
         };
         if matches!(toc.kind(), "INDEX" | "CONSTRAINT") {
-            hand.ask_for_helpers(self.request.jobs.saturating_sub(busy))?;
+            hand.ask_for_helpers(self.request().jobs.saturating_sub(busy))?;
         }
         let name = toc.describe();
         self.job.progress.object_started(&name);
@@ -237,10 +326,13 @@ impl Plan<'_> {
     ) -> Result<(), OpsError> {
         let error = match result {
             Ok(done) => {
-                board.outcome.tables += done.tables;
-                board.outcome.rows += done.rows;
-                board.outcome.bytes += done.bytes;
-                board.schedule.done(index);
+                board.book(index, done);
+                return Ok(());
+            }
+            // What is there only because a chosen object needs it may have been there before.
+            Err(error) if self.place.picked.is_helper(toc.dump_id) && is_duplicate(&error) => {
+                self.job.progress.info(&format!("{} is there already, and kept", toc.describe()));
+                board.book(index, Done::default());
                 return Ok(());
             }
             Err(error) => error,
@@ -251,12 +343,13 @@ impl Plan<'_> {
         }
         let message = with_causes(&error);
         self.job.progress.warn(&format!("{}: {message}", toc.describe()));
-        board.outcome.errors.push(ObjectError { object: toc.describe(), message });
-        if let Some(data) = skipped.and_then(|data| self.contents.archive.entries.get(data)) {
+        let statement = statement_of(&error);
+        board.outcome.errors.push(ObjectError { statement, ..ObjectError::new(toc.describe(), message) });
+        if let Some(data) = skipped.and_then(|data| self.place.contents.archive.entries.get(data)) {
             let message = "not loaded, because its table could not be made".to_string();
-            board.outcome.errors.push(ObjectError { object: data.describe(), message });
+            board.outcome.errors.push(ObjectError::new(data.describe(), message));
         }
-        if self.request.exit_on_error { Err(error) } else { Ok(()) }
+        if self.request().exit_on_error { Err(error) } else { Ok(()) }
     }
 
     /// Restores one entry: its statements, then its data. After an error the connection is out of its transaction.
@@ -272,14 +365,14 @@ impl Plan<'_> {
     }
 
     fn statements(&self, hand: &mut Hand, toc: &TocEntry) -> Result<(), OpsError> {
-        for statement in statements::statements(&self.contents.archive, toc, &self.options, &mut hand.state) {
+        for statement in statements::statements(&self.place.contents.archive, toc, &self.place.options, &mut hand.state) {
             // The database itself was made before anything else.
             if toc.kind() == "DATABASE" && statement.purpose == Purpose::Definition {
                 continue;
             }
             let sql = if toc.is_about_database() {
-                let to = self.request.conninfo.dbname().as_bytes();
-                statements::rename_database(&statement.sql, self.contents.database.as_bytes(), to)
+                let to = self.place.conninfo.dbname().as_bytes();
+                statements::rename_database(&statement.sql, self.place.contents.database.as_bytes(), to)
             } else {
                 statement.sql
             };
@@ -302,9 +395,14 @@ impl Plan<'_> {
         const DEADLOCK: &str = "40P01";
         let mut attempt = 1;
         loop {
-            let result = hand.connection.simple_bytes(piece).doing(format!("restore {}", toc.describe()));
+            let result = hand.connection.simple_bytes(piece).map_err(|source| OpsError::Statement {
+                doing: format!("restore {}", toc.describe()),
+                statement: String::from_utf8_lossy(piece).trim().to_string(),
+                source,
+            });
+            let may_retry = !self.request().single_transaction && attempt < DEADLOCKS;
             match result {
-                Err(error) if error.sqlstate() == Some(DEADLOCK) && attempt < DEADLOCKS => {
+                Err(error) if error.sqlstate() == Some(DEADLOCK) && may_retry => {
                     self.job.progress.info(&format!("{}: deadlock; trying again", toc.describe()));
                     attempt += 1;
                 }
@@ -314,26 +412,35 @@ impl Plan<'_> {
     }
 
     fn data(&self, hand: &mut Hand, toc: &TocEntry, created_here: bool) -> Result<Done, OpsError> {
-        let loader = Loader { reader: self.reader, job: self.job };
+        let loader = Loader {
+            reader: self.reader,
+            job: self.job,
+            load: &self.request().load,
+            in_transaction: self.request().single_transaction,
+        };
         match toc.kind() {
             "TABLE DATA" => {
                 // What an incomplete backup lacks is reported at the end.
-                let Some((entry, rows)) = self.contents.tables.get(&toc.dump_id) else {
+                let Some((entry, rows)) = self.place.contents.tables.get(&toc.dump_id) else {
                     return Ok(Done::default());
                 };
                 let fresh = created_here && !toc.loads_via_partition_root();
-                let loaded = loader.table(&mut hand.connection, toc, entry, fresh)?;
-                if loaded != *rows {
+                let (loaded, skipped) = loader.table(&mut hand.connection, toc, entry, fresh)?;
+                let left_out = skipped.as_ref().map_or(0, |skipped| skipped.rows);
+                if loaded + left_out != *rows {
                     return Err(OpsError::refused(
-                        format!("{}: the backup holds {rows} rows, the target took {loaded}", toc.describe()),
+                        format!(
+                            "{}: the backup holds {rows} rows, the target took {loaded} and {left_out} were left out",
+                            toc.describe()
+                        ),
                         "this is a defect of pgark; please report it",
                     ));
                 }
-                Ok(Done { tables: 1, rows: loaded, bytes: entry.bytes_raw })
+                Ok(Done { tables: 1, rows: loaded, bytes: entry.bytes_raw, skipped })
             }
             // All objects are in one entry of the backup; the first BLOBS entry of the archive brings them all.
             "BLOBS" if self.is_first_of_its_kind(toc) => {
-                let Some(entry) = &self.contents.large_objects else { return Ok(Done::default()) };
+                let Some(entry) = &self.place.contents.large_objects else { return Ok(Done::default()) };
                 loader.large_objects(&mut hand.connection, entry)?;
                 Ok(Done { bytes: entry.bytes_raw, ..Done::default() })
             }
@@ -342,25 +449,28 @@ impl Plan<'_> {
     }
 
     fn is_first_of_its_kind(&self, toc: &TocEntry) -> bool {
-        let first = self.contents.archive.entries.iter().find(|other| other.kind() == toc.kind());
+        let first = self.place.contents.archive.entries.iter().find(|other| other.kind() == toc.kind());
         first.is_some_and(|first| first.dump_id == toc.dump_id)
     }
 
     /// Planner statistics of every table that holds rows, and of partitioned tables, by many connections.
     pub(super) fn analyze(&self, outcome: &mut Outcome) -> Result<(), OpsError> {
         self.job.progress.phase("analyze");
-        let archive = &self.contents.archive;
-        let tables: Vec<&TocEntry> = serial_order(archive, &self.selection)
+        let archive = &self.place.contents.archive;
+        let tables: Vec<&TocEntry> = serial_order(archive, &self.place.picked.selection)
             .into_iter()
             .filter_map(|index| archive.entries.get(index))
-            .filter(|toc| {
-                toc.section == Section::PreData && matches!(toc.kind(), "TABLE" | "MATERIALIZED VIEW")
+            .filter(|toc| match toc.kind() {
+                "TABLE" | "MATERIALIZED VIEW" => toc.section == Section::PreData,
+                // Rows into a table that was there.
+                "TABLE DATA" => !toc.dependencies.iter().any(|id| self.place.picked.selection.contains(*id)),
+                _ => false,
             })
             .collect();
         let next = Mutex::new(tables.into_iter());
         let errors: Mutex<Vec<ObjectError>> = Mutex::new(Vec::new());
         let results: Vec<Result<(), OpsError>> = thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.request.jobs.max(1))
+            let workers: Vec<_> = (0..self.request().jobs.max(1))
                 .map(|_| scope.spawn(|| self.analyze_some(&next, &errors)))
                 .collect();
             workers
@@ -377,7 +487,7 @@ impl Plan<'_> {
         next: &Mutex<impl Iterator<Item = &'t TocEntry>>,
         errors: &Mutex<Vec<ObjectError>>,
     ) -> Result<(), OpsError> {
-        let mut connection = target::connect(&self.request.conninfo, &self.contents.archive, self.watch)?;
+        let mut connection = target::connect(self.place, self.watch)?;
         loop {
             self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
             let Some(toc) = lock(next).next() else { return Ok(()) };
@@ -391,7 +501,7 @@ impl Plan<'_> {
                 Err(error) if error.sqlstate() == Some("42P01") => {}
                 Err(error) if error.sqlstate().is_some() && !self.job.cancel.is_cancelled() => {
                     let message = with_causes(&error);
-                    lock(errors).push(ObjectError { object: toc.describe(), message });
+                    lock(errors).push(ObjectError::new(toc.describe(), message));
                 }
                 Err(error) => return Err(error),
             }
@@ -405,6 +515,34 @@ struct Done {
     tables: u64,
     rows: u64,
     bytes: u64,
+    skipped: Option<SkippedRows>,
+}
+
+impl Board {
+    fn book(&mut self, index: usize, done: Done) {
+        self.outcome.tables += done.tables;
+        self.outcome.rows += done.rows;
+        self.outcome.bytes += done.bytes;
+        self.outcome.skipped.extend(done.skipped);
+        self.schedule.done(index);
+    }
+}
+
+/// Duplicate schema, table or type, function, object.
+fn is_duplicate(error: &OpsError) -> bool {
+    matches!(error.sqlstate(), Some("42P06" | "42P07" | "42723" | "42710"))
+}
+
+/// The statement that the server refused, at most so much of it.
+fn statement_of(error: &OpsError) -> Option<String> {
+    const MOST: usize = 2000;
+    match error {
+        OpsError::Statement { statement, .. } if statement.chars().count() > MOST => {
+            Some(format!("{} …", statement.chars().take(MOST).collect::<String>()))
+        }
+        OpsError::Statement { statement, .. } => Some(statement.clone()),
+        _ => None,
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use pgark_bytes::archive::Archive;
-use pgark_bytes::archive::order::Selection;
-use pgark_bytes::archive::statements::{self, Options, session_setup};
+use pgark_bytes::archive::statements::{self, session_setup};
+use pgark_bytes::sql::quote_ident;
 use pgark_pg::{ConnInfo, Connection};
 
+use super::{Place, globals};
 use crate::OpsError;
 use crate::backup::{Watch, reading_encoding};
 use crate::error::Doing;
@@ -17,14 +17,21 @@ use crate::error::Doing;
 const SETTINGS: &str = "SET synchronous_commit = off; SET DateStyle = ISO; SET IntervalStyle = postgres; SET default_transaction_read_only = off; SET row_security = off";
 
 /// Opens a connection that restores.
-pub(super) fn connect(conninfo: &ConnInfo, archive: &Archive, watch: &Watch) -> Result<Connection, OpsError> {
-    let mut connection = Connection::connect(conninfo).doing("connect to the target")?;
+pub(super) fn connect(place: &Place<'_>, watch: &Watch) -> Result<Connection, OpsError> {
+    let archive = &place.contents.archive;
+    let mut connection = Connection::connect(&place.conninfo).doing("connect to the target")?;
     watch.add(connection.canceller());
     let doing = "prepare a connection to the target";
     for statement in session_setup(archive, connection.server_version() / 10_000) {
         connection.simple_bytes(&statement).doing(doing)?;
     }
     connection.execute(SETTINGS).doing(doing)?;
+    if place.request.load.replica_role {
+        connection.execute("SET session_replication_role = replica").doing(doing)?;
+    }
+    if let Some(role) = &place.request.role {
+        connection.execute(&format!("SET ROLE {}", quote_ident(role))).doing(format!("become role {role}"))?;
+    }
     Ok(connection)
 }
 
@@ -101,10 +108,10 @@ pub(super) fn user_objects(connection: &mut Connection) -> Result<Vec<String>, O
 /// What the archive needs that the server lacks: roles, tablespaces, extensions. All of it is listed at once.
 pub(super) fn refuse_missing(
     connection: &mut Connection,
-    archive: &Archive,
-    selection: &Selection,
-    options: &Options,
+    place: &Place<'_>,
+    globals: &globals::Plan,
 ) -> Result<(), OpsError> {
+    let (archive, selection, options) = (&place.contents.archive, &place.picked.selection, &place.options);
     let wanted = || archive.entries.iter().filter(|entry| selection.contains(entry.dump_id));
     let roles: BTreeSet<String> = statements::required_roles(archive, selection, options)
         .into_iter()
@@ -134,6 +141,12 @@ pub(super) fn refuse_missing(
         for row in connection.query(sql, &[]).doing(doing)? {
             present.insert(String::from_utf8_lossy(row.get(0).unwrap_or_default()).into_owned());
         }
+        // What the globals of this very restore will make.
+        match what {
+            "role" => present.extend(globals.roles.iter().cloned()),
+            "tablespace" => present.extend(globals.tablespaces.iter().cloned()),
+            _ => {}
+        }
         let lacking: Vec<&str> = needed.difference(&present).map(String::as_str).collect();
         if !lacking.is_empty() {
             let plural = if lacking.len() == 1 { "" } else { "s" };
@@ -145,7 +158,37 @@ pub(super) fn refuse_missing(
     }
     Err(OpsError::refused(
         format!("the target lacks {}", missing.join("; ")),
-        "create them first (`pgark cat ID:/globals.sql` holds roles and tablespaces), or restore with --no-owner \
-         --no-privileges to go without roles; nothing was touched",
+        "restore them with --globals (`pgark cat ID:/globals.sql` shows roles and tablespaces), or go without roles: \
+         --no-owner --no-privileges; nothing was touched",
     ))
+}
+
+/// Which of these relations the connected database has.
+pub(super) fn present(
+    connection: &mut Connection,
+    relations: &[(Vec<u8>, Vec<u8>)],
+) -> Result<Vec<bool>, OpsError> {
+    let doing = "look for tables in the target";
+    let mut found = Vec::with_capacity(relations.len());
+    for (schema, name) in relations {
+        let (schema, name) = (String::from_utf8_lossy(schema), String::from_utf8_lossy(name));
+        let rows = connection
+            .query(
+                "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE n.nspname = $1 AND c.relname = $2",
+                &[Some(&schema), Some(&name)],
+            )
+            .doing(doing)?;
+        found.push(!rows.is_empty());
+    }
+    Ok(found)
+}
+
+/// Whether this is the very database that the backup was made of.
+pub(super) fn is_the_source(connection: &mut Connection, system_identifier: &str) -> Result<bool, OpsError> {
+    let sql = "SELECT CASE WHEN pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE') \
+               THEN (SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()) END";
+    let doing = "look at the target";
+    let rows = connection.query(sql, &[]).doing(doing)?;
+    Ok(rows.first().map(|row| row.opt_str(0)).transpose().doing(doing)?.flatten() == Some(system_identifier))
 }

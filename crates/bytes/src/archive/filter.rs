@@ -1,0 +1,319 @@
+//! Some tables or schemas out of an archive, with all that belongs to them and all that they need.
+//!
+//! `pg_restore -t` restores a bare table: without its indexes, constraints and defaults, without the types that its columns
+//! have, and only where its schema exists. That is seldom what somebody means who wants a table back. Here a chosen relation
+//! brings **what belongs to it** (rows, defaults, owned sequences, indexes, constraints, triggers, rules, policies,
+//! statistics, comments, privileges) and **what it needs** (its schema, types, functions, extensions, as the archive's
+//! dependencies name them). What it needs may be in the target already: see [`Chosen::is_helper`].
+
+use std::collections::{HashMap, HashSet};
+
+use super::model::{Archive, Section, TocEntry};
+use crate::pattern::Pattern;
+use crate::sql::{self, Token};
+
+/// Patterns of schemas and relations, with pg_dump's rules: where tables are named, schemas say nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// Only these schemas.
+    pub schemas: Vec<Pattern>,
+    /// Without these schemas.
+    pub exclude_schemas: Vec<Pattern>,
+    /// Only these tables, views, materialised views, sequences, foreign tables.
+    pub tables: Vec<Pattern>,
+    /// Without these.
+    pub exclude_tables: Vec<Pattern>,
+}
+
+/// The entries that names choose.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Chosen {
+    wanted: HashSet<i32>,
+    helpers: HashSet<i32>,
+}
+
+impl Chosen {
+    /// Whether the entry is to be restored.
+    pub fn contains(&self, dump_id: i32) -> bool {
+        self.wanted.contains(&dump_id) || self.helpers.contains(&dump_id)
+    }
+
+    /// Whether the entry is there only because a chosen one needs it: one that the target has already will do.
+    pub fn is_helper(&self, dump_id: i32) -> bool {
+        self.helpers.contains(&dump_id) && !self.wanted.contains(&dump_id)
+    }
+}
+
+impl Names {
+    /// Whether nothing is filtered.
+    pub fn is_empty(&self) -> bool {
+        [&self.schemas, &self.exclude_schemas, &self.tables, &self.exclude_tables].iter().all(|list| list.is_empty())
+    }
+
+    fn takes_schema(&self, schema: &[u8]) -> bool {
+        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(schema));
+        (self.schemas.is_empty() || any(&self.schemas)) && !any(&self.exclude_schemas)
+    }
+
+    fn takes_relation(&self, schema: &[u8], name: &[u8]) -> bool {
+        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches_in(schema, name));
+        let included = if self.tables.is_empty() { self.takes_schema(schema) } else { any(&self.tables) };
+        included && !any(&self.exclude_tables)
+    }
+
+    /// The patterns that match nothing in the archive, as they were written.
+    pub fn unmatched(&self, archive: &Archive) -> Vec<String> {
+        let relations: Vec<(&[u8], &[u8])> = archive.entries.iter().filter(|e| is_relation(e)).map(name_of).collect();
+        let schemas: HashSet<&[u8]> = archive
+            .entries
+            .iter()
+            .flat_map(|entry| [entry.namespace.as_deref(), schema_made(entry)])
+            .flatten()
+            .collect();
+        let no_schema = |pattern: &&Pattern| !schemas.iter().any(|schema| pattern.matches(schema));
+        let no_relation =
+            |pattern: &&Pattern| !relations.iter().any(|(schema, name)| pattern.matches_in(schema, name));
+        self.schemas
+            .iter()
+            .chain(&self.exclude_schemas)
+            .filter(no_schema)
+            .chain(self.tables.iter().chain(&self.exclude_tables).filter(no_relation))
+            .map(|pattern| pattern.text().to_string())
+            .collect()
+    }
+
+    /// The entries that these names choose. Entries about the database itself are not the filter's business and stay.
+    pub fn choose(&self, archive: &Archive) -> Chosen {
+        let entries = &archive.entries;
+        let by_id = by_id(archive);
+        let mut wanted: HashSet<i32> = HashSet::new();
+        let mut relations: HashMap<i32, bool> = HashMap::new();
+        for entry in entries.iter().filter(|entry| is_relation(entry)) {
+            let (schema, name) = name_of(entry);
+            relations.insert(entry.dump_id, self.takes_relation(schema, name));
+        }
+        self.take_owned_sequences(archive, &by_id, &mut relations);
+        for entry in entries {
+            if entry.is_about_database() || entry.is_setting() {
+                wanted.insert(entry.dump_id);
+                continue;
+            }
+            let is_wanted = match relations.get(&entry.dump_id) {
+                Some(is_taken) => *is_taken,
+                None => match owner_relation(&by_id, entry, &relations) {
+                    Some(is_taken) => is_taken,
+                    None => self.takes_other(entry, &wanted),
+                },
+            };
+            if is_wanted {
+                wanted.insert(entry.dump_id);
+            }
+        }
+        let helpers = if self.tables.is_empty() && self.schemas.is_empty() {
+            HashSet::new()
+        } else {
+            needed(archive, &wanted)
+        };
+        Chosen { wanted, helpers }
+    }
+
+    /// A sequence that a column owns goes with the column's table.
+    fn take_owned_sequences(
+        &self,
+        archive: &Archive,
+        by_id: &HashMap<i32, &TocEntry>,
+        relations: &mut HashMap<i32, bool>,
+    ) {
+        for entry in archive.entries.iter().filter(|entry| entry.kind() == "SEQUENCE OWNED BY") {
+            let tables: Vec<bool> = entry.dependencies.iter().filter_map(|id| relations.get(id).copied()).collect();
+            let sequences: Vec<i32> = entry
+                .dependencies
+                .iter()
+                .copied()
+                .filter(|id| by_id.get(id).is_some_and(|other| other.kind() == "SEQUENCE"))
+                .collect();
+            if tables.contains(&true) {
+                relations.extend(sequences.into_iter().map(|id| (id, true)));
+            }
+        }
+        // The sequence of an identity column depends on its table.
+        for entry in archive.entries.iter().filter(|entry| entry.kind() == "SEQUENCE") {
+            if entry.dependencies.iter().any(|id| relations.get(id) == Some(&true)) {
+                relations.insert(entry.dump_id, true);
+            }
+        }
+    }
+
+    /// Entries that belong to no relation: a schema's other objects, and what is in no schema.
+    fn takes_other(&self, entry: &TocEntry, wanted: &HashSet<i32>) -> bool {
+        if matches!(entry.kind(), "ACL" | "COMMENT" | "SECURITY LABEL") && !entry.dependencies.is_empty() {
+            return entry.dependencies.iter().any(|id| wanted.contains(id));
+        }
+        if !self.tables.is_empty() {
+            return false;
+        }
+        match (schema_made(entry), entry.namespace.as_deref().filter(|schema| !schema.is_empty())) {
+            (Some(schema), _) | (None, Some(schema)) => self.takes_schema(schema),
+            // In no schema: extensions, large objects, publications, … go where no schema was named.
+            (None, None) => self.schemas.is_empty(),
+        }
+    }
+}
+
+/// The name that a SCHEMA entry makes.
+fn schema_made(entry: &TocEntry) -> Option<&[u8]> {
+    (entry.kind() == "SCHEMA").then(|| entry.tag_bytes())
+}
+
+fn by_id(archive: &Archive) -> HashMap<i32, &TocEntry> {
+    archive.entries.iter().map(|entry| (entry.dump_id, entry)).collect()
+}
+
+fn is_relation(entry: &TocEntry) -> bool {
+    matches!(entry.kind(), "TABLE" | "VIEW" | "MATERIALIZED VIEW" | "SEQUENCE" | "FOREIGN TABLE")
+        // An archive of rows only has no entry that they hang on.
+        || (matches!(entry.kind(), "TABLE DATA" | "SEQUENCE SET") && entry.dependencies.is_empty())
+}
+
+fn name_of(entry: &TocEntry) -> (&[u8], &[u8]) {
+    (entry.namespace.as_deref().unwrap_or_default(), entry.tag_bytes())
+}
+
+/// For what belongs to a relation: whether that is taken. Of the relations that it depends on (a foreign key on two, a rule
+/// or policy on many) it belongs to the one that its tag begins with; partitions' links name both sides, and need both.
+fn owner_relation(
+    by_id: &HashMap<i32, &TocEntry>,
+    entry: &TocEntry,
+    relations: &HashMap<i32, bool>,
+) -> Option<bool> {
+    let names_it = |id: &&i32| {
+        by_id.get(*id).is_some_and(|relation| {
+            let rest = entry.tag_bytes().strip_prefix(relation.tag_bytes());
+            relation.namespace == entry.namespace && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b" "))
+        })
+    };
+    let of = || entry.dependencies.iter().filter(|id| relations.contains_key(id));
+    let first = || of().find(names_it).or_else(|| of().next()).and_then(|id| relations.get(id).copied());
+    let all = || {
+        let mut of = entry.dependencies.iter().filter_map(|id| relations.get(id).copied()).peekable();
+        of.peek().is_some().then(|| of.all(|is_taken| is_taken))
+    };
+    match entry.kind() {
+        "TABLE DATA" | "SEQUENCE SET" | "MATERIALIZED VIEW DATA" | "DEFAULT" | "INDEX" | "CONSTRAINT" | "FK CONSTRAINT"
+        | "CHECK CONSTRAINT" | "TRIGGER" | "RULE" | "POLICY" | "ROW SECURITY" | "STATISTICS" | "STATISTICS DATA"
+        | "COMMENT" | "ACL" | "SECURITY LABEL" => first(),
+        "TABLE ATTACH" | "SEQUENCE OWNED BY" | "PUBLICATION TABLE" => all(),
+        _ => None,
+    }
+}
+
+/// What the wanted entries need and are not: dependencies of dependencies, among the definitions before the data, and the
+/// schemas of all of these.
+fn needed(archive: &Archive, wanted: &HashSet<i32>) -> HashSet<i32> {
+    let by_id = by_id(archive);
+    let schemas: HashMap<&[u8], i32> = archive
+        .entries
+        .iter()
+        .filter_map(|entry| Some((schema_made(entry)?, entry.dump_id)))
+        .collect();
+    let mut found = HashSet::new();
+    let mut open: Vec<i32> = wanted.iter().copied().collect();
+    while let Some(id) = open.pop() {
+        let Some(entry) = by_id.get(&id) else { continue };
+        // A foreign key without its parent table is left out rather than given an empty one.
+        if entry.is_about_database() || entry.is_setting() || entry.kind() == "FK CONSTRAINT" {
+            continue;
+        }
+        let schema = entry.namespace.as_deref().and_then(|schema| schemas.get(schema)).copied();
+        // An index that is attached needs its parent index: those come with their own tables or not at all.
+        let of_definition = |id: &&i32| by_id.get(id).is_some_and(|other| other.section == Section::PreData);
+        for needed in entry.dependencies.iter().filter(of_definition).copied().chain(schema) {
+            if !wanted.contains(&needed) && found.insert(needed) {
+                open.push(needed);
+            }
+        }
+    }
+    found
+}
+
+/// A foreign key of the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignKey {
+    /// Of its FK CONSTRAINT entry.
+    pub dump_id: i32,
+    /// The constraint's tag: table and name.
+    pub tag: String,
+    /// Schema and name of the table that refers.
+    pub child: (Vec<u8>, Vec<u8>),
+    /// Schema and name of the table that is referred to.
+    pub parent: (Vec<u8>, Vec<u8>),
+}
+
+/// Every foreign key, by its definition: `ALTER TABLE ONLY s.c ADD CONSTRAINT k FOREIGN KEY (…) REFERENCES s.p(…)`.
+pub fn foreign_keys(archive: &Archive) -> Vec<ForeignKey> {
+    archive
+        .entries
+        .iter()
+        .filter(|entry| entry.kind() == "FK CONSTRAINT")
+        .filter_map(|entry| {
+            let tokens: Vec<Token<'_>> = sql::tokenize(entry.defn_bytes()).filter(|t| !t.is_blank()).collect();
+            let table = tokens.iter().position(|token| token.is_word("table"))? + 1;
+            let only = usize::from(tokens.get(table)?.is_word("only"));
+            let references = tokens.iter().position(|token| token.is_word("references"))? + 1;
+            Some(ForeignKey {
+                dump_id: entry.dump_id,
+                tag: entry.tag_str().into_owned(),
+                child: qualified(&tokens, table + only, entry)?,
+                parent: qualified(&tokens, references, entry)?,
+            })
+        })
+        .collect()
+}
+
+/// `schema.name` at a place; a bare name is in the entry's schema.
+fn qualified(tokens: &[Token<'_>], at: usize, entry: &TocEntry) -> Option<(Vec<u8>, Vec<u8>)> {
+    let first = tokens.get(at)?.ident()?;
+    match (tokens.get(at + 1), tokens.get(at + 2)) {
+        (Some(dot), Some(name)) if dot.is_symbol(b'.') => Some((first, name.ident()?)),
+        _ => Some((entry.namespace.clone().unwrap_or_default(), first)),
+    }
+}
+
+/// Makes the rows of each table wait for those of the tables that its foreign keys refer to: for rows that go into tables
+/// whose keys are there already. Keys that refer in a circle cannot all be heeded.
+pub fn load_parents_first(archive: &mut Archive) {
+    let data: HashMap<(Vec<u8>, Vec<u8>), i32> = archive
+        .entries
+        .iter()
+        .filter(|entry| entry.kind() == "TABLE DATA")
+        .map(|entry| {
+            let (schema, name) = name_of(entry);
+            ((schema.to_vec(), name.to_vec()), entry.dump_id)
+        })
+        .collect();
+    let mut waits: HashMap<i32, Vec<i32>> = HashMap::new();
+    for key in foreign_keys(archive) {
+        let (Some(&child), Some(&parent)) = (data.get(&key.child), data.get(&key.parent)) else { continue };
+        if child != parent && !reaches(&waits, parent, child) {
+            waits.entry(child).or_default().push(parent);
+        }
+    }
+    for entry in &mut archive.entries {
+        entry.dependencies.extend(waits.remove(&entry.dump_id).unwrap_or_default());
+    }
+}
+
+/// Whether `from` waits for `to`, directly or through others.
+fn reaches(waits: &HashMap<i32, Vec<i32>>, from: i32, to: i32) -> bool {
+    let mut seen = HashSet::new();
+    let mut open = vec![from];
+    while let Some(id) = open.pop() {
+        if id == to {
+            return true;
+        }
+        if seen.insert(id) {
+            open.extend(waits.get(&id).into_iter().flatten());
+        }
+    }
+    false
+}

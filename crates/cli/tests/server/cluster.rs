@@ -1,0 +1,371 @@
+//! Backups of a whole cluster: every database in one backup, what belongs to the cluster, and what a role may not see.
+
+use pgark_testkit::oracle::{self, Snapshot, assert_same};
+use pgark_testkit::{Cluster, shop, zoo};
+use serde_json::Value;
+
+use super::support::{Desk, stock};
+
+/// A cluster of `count` databases beside `postgres`: the zoo, the shop, and small ones that differ in everything that a
+/// database can differ in.
+fn fill(cluster: &Cluster, count: usize) -> Vec<String> {
+    cluster.sql(
+        "postgres",
+        "CREATE ROLE app LOGIN PASSWORD 'x' CONNECTION LIMIT 7 VALID UNTIL '2040-01-01';
+         CREATE ROLE readers; CREATE ROLE \"Odd \"\"Name\" CREATEDB; GRANT readers TO app;
+         ALTER ROLE app SET work_mem = '5MB'; COMMENT ON ROLE app IS 'the application';",
+    );
+    zoo::load_portable(cluster, "zoo");
+    cluster.create_database("shop");
+    shop::load(cluster, "shop", 4, 1);
+    let mut names = vec!["postgres".to_string(), "shop".to_string(), "zoo".to_string()];
+    for number in 0..count.saturating_sub(2) {
+        let name = match number {
+            0 => "we\"ird / näme".to_string(),
+            1 => "Upper".to_string(),
+            _ => format!("small_{number:02}"),
+        };
+        let quoted = format!("\"{}\"", name.replace('"', "\"\""));
+        let encoding = if number % 5 == 3 { "LATIN1" } else { "UTF8" };
+        cluster.sql(
+            "postgres",
+            &format!("CREATE DATABASE {quoted} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' CONNECTION LIMIT {}", number + 5),
+        );
+        cluster.sql(
+            "postgres",
+            &format!(
+                "ALTER DATABASE {quoted} OWNER TO app; ALTER DATABASE {quoted} SET statement_timeout = '{number}min';
+                 ALTER ROLE app IN DATABASE {quoted} SET work_mem = '{}kB'; COMMENT ON DATABASE {quoted} IS 'number {number}';
+                 REVOKE ALL ON DATABASE {quoted} FROM PUBLIC; GRANT CONNECT ON DATABASE {quoted} TO readers;
+                 GRANT TEMPORARY ON DATABASE {quoted} TO PUBLIC;",
+                number * 64 + 1024
+            ),
+        );
+        cluster.sql(
+            &name,
+            &format!(
+                "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT g, 'row ' || g FROM generate_series(1, {}) g;
+                 CREATE TABLE child (id int REFERENCES t); INSERT INTO child VALUES (1); GRANT SELECT ON t TO readers;
+                 CREATE SEQUENCE s START {}; SELECT nextval('s'), lo_from_bytea(0, 'object {number}');",
+                number * 10 + 1,
+                number + 1
+            ),
+        );
+        names.push(name);
+    }
+    names
+}
+
+fn assert_cluster_same(source: &Cluster, target: &Cluster, names: &[String]) {
+    for name in names {
+        assert_same(&Snapshot::take(source, name), &Snapshot::take(target, name));
+    }
+    assert_eq!(oracle::globals(source), oracle::globals(target));
+}
+
+#[test]
+fn forty_databases_come_back_as_they_were() {
+    let cluster = Cluster::builder().conf("max_connections = 60").start();
+    let names = fill(&cluster, 40);
+    let desk = Desk::with_identity();
+    let record = desk.json(&["backup", "--all", "--dbname", &cluster.conninfo("postgres"), "--jobs", "3", "--json"]);
+    assert_eq!(record["status"], "complete", "{record}");
+    assert_eq!(record["databases"].as_array().unwrap().len(), names.len());
+    assert_eq!(record["warnings"], serde_json::json!([]));
+
+    let target = Cluster::start();
+    let id = record["id"].as_str().unwrap();
+    let report =
+        desk.json(&["restore", id, "--all", "--globals", "--dbname", &target.conninfo("postgres"), "--json"]);
+    assert_eq!(report["status"], "complete", "{report}");
+    assert_cluster_same(&cluster, &target, &names);
+    // Again: now everything is there, and nothing is touched.
+    let said = desk.fails(1, &["restore", id, "--all", "--globals", "--dbname", &target.conninfo("postgres")]);
+    assert!(said.contains("not empty") && said.contains("nothing was touched"), "{said}");
+    assert_cluster_same(&cluster, &target, &names);
+}
+
+#[test]
+fn snapshots_together_are_taken_before_the_first_byte() {
+    let cluster = Cluster::builder().conf("max_connections = 30").start();
+    let names = fill(&cluster, 8);
+    let desk = Desk::plain();
+    let dbname = cluster.conninfo("postgres");
+    let id = desk.ok(&["backup", "--all", "--dbname", &dbname, "--snapshots", "together", "--jobs", "2"]);
+    let manifest = manifest(&desk, id.trim());
+    let copied: Vec<&Value> = databases(&manifest).into_iter().filter(|db| db["backup"].is_object()).collect();
+    assert_eq!(copied.len(), names.len());
+    for database in &copied {
+        let backup = &database["backup"];
+        assert!(backup["lsn"].as_str().unwrap().contains('/'), "{backup}");
+        assert!(backup["snapshot_time"].as_str().unwrap().ends_with('Z') && backup["seconds"].is_number());
+    }
+    let target = Cluster::start();
+    desk.ok(&["restore", id.trim(), "--all", "--globals", "--dbname", &target.conninfo("postgres")]);
+    assert_cluster_same(&cluster, &target, &names);
+    // Not enough connections for all snapshots at once; staggered does with three.
+    let said = desk.example(
+        "All snapshots at once need more connections than the server has",
+        1,
+        &["backup", "--all", "--dbname", &dbname, "--snapshots", "together", "--jobs", "12"],
+    );
+    assert!(said.contains("connections") && said.contains("staggered"), "{said}");
+    desk.ok(&["backup", "--all", "--dbname", &dbname, "--jobs", "1"]);
+}
+
+fn manifest(desk: &Desk, id: &str) -> Value {
+    serde_json::from_str(&desk.ok(&["cat", &format!("{id}:/manifest.json")])).unwrap()
+}
+
+fn databases(manifest: &Value) -> Vec<&Value> {
+    manifest["databases"].as_array().unwrap().iter().collect()
+}
+
+#[test]
+fn databases_are_chosen_by_patterns() {
+    let cluster = Cluster::start();
+    for name in ["shop_eu", "shop_us", "\"Shop_X\"", "log"] {
+        cluster.sql("postgres", &format!("CREATE DATABASE {name}"));
+    }
+    cluster.sql("postgres", "CREATE DATABASE tpl TEMPLATE template0 IS_TEMPLATE true");
+    cluster.sql("postgres", "CREATE DATABASE closed ALLOW_CONNECTIONS false");
+    let desk = Desk::plain();
+    // The database to connect to first need not be there.
+    let dbname = cluster.conninfo("not_there");
+    let taken = |args: &[&str]| {
+        let record = desk.json(&[&["backup", "--dbname", &dbname, "--json"][..], args].concat());
+        let names: Vec<String> =
+            record["databases"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_string()).collect();
+        names.join(" ")
+    };
+    assert_eq!(taken(&["--all"]), "Shop_X log postgres shop_eu shop_us");
+    assert_eq!(taken(&["--all", "--with-templates"]), "Shop_X log postgres shop_eu shop_us template1 tpl");
+    assert_eq!(taken(&["--database", "shop_*", "--database", "l?g"]), "log shop_eu shop_us");
+    assert_eq!(taken(&["--database", "\"Shop_X\"", "--database", "tpl"]), "Shop_X tpl");
+    assert_eq!(taken(&["--exclude-database", "shop*", "--exclude-database", "\"Shop\"*"]), "log postgres");
+    let said = desk.example("No database matches the pattern", 1, &["backup", "--dbname", &dbname, "--database", "shpo*"]);
+    assert!(said.contains("shpo*") && said.contains("shop_eu"), "{said}");
+    desk.fails(2, &["backup", "--dbname", &dbname, "--database", "a.b"]);
+    desk.fails(2, &["backup", "--dbname", &dbname, "--with-templates"]);
+    // A name that is there no more is said.
+    let output = desk.run(&["backup", "--dbname", &dbname, "--database", "log", "--database", "gone"]);
+    assert!(output.status.success());
+    assert!(super::support::text(&output.stderr).contains("no database matches gone"));
+}
+
+#[test]
+fn a_database_that_fails_leaves_the_others_good() {
+    let cluster = Cluster::start();
+    for name in ["a", "b", "locked"] {
+        cluster.create_database(name);
+        cluster.sql(name, "CREATE TABLE t AS SELECT g FROM generate_series(1, 1000) g");
+    }
+    cluster.sql("postgres", "CREATE ROLE keeper LOGIN; GRANT pg_read_all_data TO keeper; REVOKE CONNECT ON DATABASE locked FROM PUBLIC");
+    let desk = Desk::plain();
+    let good = desk.ok(&["backup", "--all", "--dbname", &cluster.conninfo("postgres")]);
+    let as_keeper = cluster.conninfo_as("postgres", "keeper", None);
+    let said = desk.example(
+        "One database of many cannot be backed up",
+        3,
+        &["backup", "--dbname", &as_keeper, "--database", "a", "--database", "b", "--database", "locked"],
+    );
+    assert!(said.contains("database locked") && said.contains("CONNECT"), "{said}");
+    let list = desk.json(&["list", "--json"]);
+    let newest = list.as_array().unwrap().last().unwrap();
+    assert_eq!((&newest["status"], &newest["databases"]), (&"incomplete".into(), &serde_json::json!(["a", "b"])));
+    // `latest` is the complete one before; the incomplete one restores what it holds.
+    assert_eq!(desk.json(&["show", "latest", "--json"])["id"], good.trim());
+    let id = newest["id"].as_str().unwrap();
+    desk.ok(&["restore", id, "--database", "a", "--as", "a2", "--create", "--dbname", &cluster.conninfo("postgres")]);
+    assert_eq!(cluster.psql_text("a2", "SELECT count(*) FROM t"), "1000");
+    let said = desk.fails(1, &["restore", id, "--database", "locked", "--dbname", &cluster.conninfo("x")]);
+    assert!(said.contains("holds no database \"locked\""), "{said}");
+    let target = Cluster::start();
+    let said = desk.fails(3, &["restore", id, "--all", "--no-owner", "--dbname", &target.conninfo("postgres")]);
+    assert!(said.contains("database locked"), "{said}");
+    // Alone, it is no backup at all.
+    desk.fails(1, &["backup", "--dbname", &as_keeper, "--database", "locked"]);
+}
+
+#[test]
+fn what_a_role_may_not_read_is_left_out_and_named() {
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    cluster.sql("d", "CREATE TABLE t AS SELECT 1 AS a; CREATE ROLE plain LOGIN; GRANT SELECT ON t TO plain");
+    let desk = Desk::plain();
+    let record = desk.json(&["backup", "--dbname", &cluster.conninfo_as("d", "plain", None), "--json"]);
+    assert_eq!(record["status"], "complete", "{record}");
+    let warnings = record["warnings"].to_string();
+    for privilege in ["pg_authid", "pg_read_all_settings", "/pg_hba.conf"] {
+        assert!(warnings.contains(privilege), "{privilege}: {warnings}");
+    }
+    let listed = desk.ok(&["ls", "latest"]);
+    assert!(!listed.contains("/pg_hba.conf") && listed.contains("/settings.json") && listed.contains("/globals.sql"));
+    let id = desk.backup(&cluster, "d");
+    let files = cluster.data_directory();
+    for name in ["pg_hba.conf", "pg_ident.conf"] {
+        let stored = desk.ok(&["cat", &format!("{id}:/{name}")]);
+        assert_eq!(stored, std::fs::read_to_string(files.join(name)).unwrap());
+    }
+    let settings: Value = serde_json::from_str(&desk.ok(&["cat", &format!("{id}:/settings.json")])).unwrap();
+    assert_eq!(settings["port"]["setting"], cluster.port().to_string());
+    let definition = desk.ok(&["cat", &format!("{id}:/db/d/database.sql")]);
+    assert!(definition.contains("CREATE DATABASE d") && definition.contains("OWNER TO"), "{definition}");
+}
+
+#[test]
+fn the_manifest_holds_what_other_readers_look_for() {
+    let cluster = Cluster::start();
+    zoo::load_portable(&cluster, "zoo");
+    let desk = Desk::plain();
+    let id = desk.backup(&cluster, "zoo");
+    let manifest = manifest(&desk, &id);
+    assert_eq!(manifest["version"], 2);
+    for key in [
+        "created_at",
+        "connector",
+        "host",
+        "port",
+        "server_version",
+        "server_version_num",
+        "pg_dump_version",
+        "cluster_system_identifier",
+        "in_recovery",
+        "database",
+        "dump_format",
+        "cluster_config",
+        "roles",
+        "tablespaces",
+        "databases",
+        "timeline",
+    ] {
+        assert!(!manifest[key].is_null(), "{key}");
+    }
+    assert_eq!(manifest["cluster_config"]["wal_level"], cluster.psql_text("zoo", "SHOW wal_level"));
+    let zoo = databases(&manifest).into_iter().find(|db| db["name"] == "zoo").unwrap();
+    let relations = zoo["relations"].as_array().unwrap();
+    let counted: u64 = relations.iter().filter_map(|relation| relation["rows"].as_u64()).sum();
+    assert_eq!(Some(counted), zoo["backup"]["rows"].as_u64());
+    let filled = relations.iter().find(|relation| relation["rows"].as_u64() > Some(10)).unwrap();
+    let name = format!("{}.{}", filled["schema"].as_str().unwrap(), filled["name"].as_str().unwrap());
+    assert_eq!(cluster.psql_text("zoo", &format!("SELECT count(*) FROM ONLY {name}")), filled["rows"].to_string());
+    assert!(!filled["digests"].as_array().unwrap().is_empty() && !filled["columns"].as_array().unwrap().is_empty());
+    for kind in ["r", "p", "v", "m", "S"] {
+        assert!(relations.iter().any(|relation| relation["kind"] == kind), "{kind}");
+    }
+    assert!(relations.iter().any(|relation| !relation["partition_strategy"].is_null()));
+    let key = |name: &str| relations.iter().flat_map(|r| r["constraints"].as_array().unwrap()).any(|c| c["type"] == name);
+    assert!(key("p") && key("f") && key("c") && key("u"));
+}
+
+/// Each filter against pg_dump's own archive under the same options.
+#[test]
+fn filters_choose_what_pg_dump_chooses() {
+    let cluster = Cluster::start();
+    zoo::load_portable(&cluster, "zoo");
+    cluster.sql("zoo", "CREATE SCHEMA other; CREATE TABLE other.t (a int PRIMARY KEY); CREATE TABLE other.u (a int REFERENCES other.t); INSERT INTO other.t VALUES (1); INSERT INTO other.u VALUES (1)");
+    let desk = Desk::plain();
+    for (number, filters) in [
+        vec!["--schema=other"],
+        vec!["--exclude-schema=zoo"],
+        vec!["--table=other.t", "--table=zoo.p*"],
+        vec!["--exclude-table=*.t*"],
+        vec!["--exclude-table-data=zoo.*"],
+        vec!["--schema-only"],
+        vec!["--data-only"],
+        vec!["--no-large-objects"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let dbname = cluster.conninfo("zoo");
+        let id = desk.ok(&[&["backup", "--dbname", &dbname][..], filters].concat());
+        let (ours, theirs) = (desk.path(&format!("ours{number}")), desk.path(&format!("theirs{number}")));
+        desk.ok(&["export", id.trim(), "--output", &ours.display().to_string()]);
+        let filters: Vec<&str> =
+            filters.iter().map(|filter| if *filter == "--no-large-objects" { "--no-blobs" } else { filter }).collect();
+        stock(cluster.client("pg_dump").args(["-Fd", "-d", &dbname, "-f"]).arg(&theirs).args(&filters));
+        let list = |folder: &std::path::Path| {
+            let text = stock(cluster.client("pg_restore").arg("-l").arg(folder));
+            let mut lines: Vec<String> = text
+                .lines()
+                .filter(|line| !line.starts_with(';'))
+                .map(|line| line.split_once(';').unwrap().1.to_string())
+                .collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(list(&ours), list(&theirs), "{filters:?}");
+        let shown = desk.json(&["show", id.trim(), "--json"]);
+        assert!(!shown["contents"][0]["filters"].is_null(), "{shown}");
+    }
+    // A table that may not be read is no obstacle where it is not asked for.
+    cluster.sql("zoo", "CREATE ROLE half LOGIN; GRANT USAGE ON SCHEMA other TO half; GRANT SELECT ON other.t TO half");
+    let as_half = cluster.conninfo_as("zoo", "half", None);
+    desk.ok(&["backup", "--dbname", &as_half, "--table", "other.t"]);
+    let said = desk.fails(1, &["backup", "--dbname", &as_half, "--schema", "other"]);
+    assert!(said.contains("other.u"), "{said}");
+    let said = desk.example("A pattern matches nothing", 1, &["backup", "--dbname", &as_half, "--table", "other.nope", "--strict-names"]);
+    assert!(said.contains("nope"), "{said}");
+}
+
+#[test]
+fn a_standby_stands_still_for_its_backup() {
+    let primary = Cluster::builder().conf("wal_level = replica").conf("max_wal_senders = 5").start();
+    primary.create_database("d");
+    primary.sql("d", "CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 200000); CREATE TABLE busy (a int)");
+    let standby = primary.standby();
+    let caught_up = || {
+        let lsn = primary.psql_text("d", "SELECT pg_current_wal_insert_lsn()");
+        super::support::wait_until(&standby, "postgres", &format!("SELECT pg_last_wal_replay_lsn() >= '{lsn}'"));
+    };
+    caught_up();
+    let paused = || standby.psql_text("postgres", "SELECT pg_is_wal_replay_paused()") == "t";
+    let desk = Desk::plain();
+    let before = Snapshot::take(&primary, "d");
+    let id = desk.backup(&standby, "d");
+    assert!(!paused(), "replay goes on after the backup");
+    assert_eq!(manifest(&desk, &id)["in_recovery"], true);
+    let target = Cluster::start();
+    desk.ok(&["restore", &id, "--dbname", &target.conninfo("copy"), "--create"]);
+    let mut after = Snapshot::take(&target, "copy");
+    after.database.clone_from(&before.database);
+    assert_same(&before, &after);
+
+    // While replay holds an exclusive lock it is not paused; when that ends, the backup goes on.
+    let mut session = primary.session("d");
+    session.run("BEGIN; LOCK TABLE busy IN ACCESS EXCLUSIVE MODE");
+    primary.sql("d", "INSERT INTO t VALUES (0)");
+    caught_up();
+    let said = desk.example(
+        "Replay of a standby cannot be paused in time",
+        1,
+        &["backup", "--dbname", &standby.conninfo("d"), "--pause-timeout", "1s"],
+    );
+    assert!(said.contains("exclusive lock") && said.contains("--pause-timeout"), "{said}");
+    assert!(!paused());
+    session.run("COMMIT");
+    primary.sql("d", "INSERT INTO t VALUES (0)");
+    caught_up();
+    desk.backup(&standby, "d");
+    // A pause that is not ours stays.
+    standby.sql("postgres", "SELECT pg_wal_replay_pause()");
+    desk.backup(&standby, "d");
+    assert!(paused());
+    standby.sql("postgres", "SELECT pg_wal_replay_resume()");
+    // An interrupted backup resumes, too: it waits behind a lock of this very session's.
+    let child = desk.spawn(&["backup", "--dbname", &standby.conninfo("d"), "--jobs", "1"]);
+    while !paused() && standby.psql_text("postgres", "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%'") == "0" {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    stock(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]));
+    let output = child.wait_with_output().unwrap();
+    assert!(matches!(output.status.code(), Some(130 | 0)), "{}", super::support::text(&output.stderr));
+    assert!(!paused(), "replay goes on after an interrupt");
+    // Without the right to pause, the backup goes on and says so.
+    primary.sql("d", "CREATE ROLE plain LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO plain");
+    caught_up();
+    let output = desk.run(&["backup", "--dbname", &standby.conninfo_as("d", "plain", None)]);
+    let said = super::support::text(&output.stderr);
+    assert!(output.status.success() && said.contains("pg_wal_replay_pause()"), "{said}");
+}
