@@ -410,16 +410,27 @@ pub enum Section {
 /// Formats of an export.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Format {
-    /// pg_dump's directory format
+    /// A directory of files: written and restored in parallel
     Directory,
+    /// One file, restored in parallel
+    Custom,
+    /// A tar file, not compressed
+    Tar,
+    /// SQL for psql, with the database's creation, settings and privileges
+    Plain,
 }
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   pgark export latest --repo /backup/main --format directory --output /tmp/shop.dump
   pg_restore -j4 -d shop /tmp/shop.dump
+  pgark export latest:shop --repo /backup/main --format custom --compress zstd:5 --output shop.pgdump
+  pgark export latest --repo /backup/main --database shop --format plain --output - | psql -d postgres
+  pgark export latest --repo /backup/main --format custom --for-version 15 --output shop.pgdump
 
-The directory also holds globals.sql (roles and tablespaces). It appears under its name only when it is whole.
+A directory also holds globals.sql (roles and tablespaces); for the other formats `pgark cat ID:/globals.sql` gives it. A
+directory or file appears under its name only when it is whole. An archive is readable by the pg_restore of the server's major
+version and newer; --for-version makes it readable by an older one.
 
 Exit codes: 0 written; 1 failed; 2 wrong usage; 130 interrupted.")]
 pub struct Export {
@@ -428,16 +439,26 @@ pub struct Export {
     pub backup: String,
     #[command(flatten)]
     pub repository: Repository,
+    /// The backup's database, where it holds several
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
     /// Format of the files
-    #[arg(long, value_enum, default_value_t = Format::Directory)]
+    #[arg(short = 'F', long, value_enum, default_value_t = Format::Directory)]
     pub format: Format,
-    /// Directory to make
-    #[arg(short, long, value_name = "DIR")]
+    /// Directory or file to make; `-` is standard output
+    #[arg(short, long, value_name = "PATH")]
     pub output: PathBuf,
-    /// gzip level of the data files; 0 writes them plain
-    #[arg(short = 'Z', long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=9))]
-    pub compress: u32,
-    /// Files written at once (default: the number of cores, at most 8)
+    /// Compression: none, gzip, lz4 or zstd, with :LEVEL (lz4 has none). lz4 and zstd archives need pg_restore 16. Default:
+    /// gzip:1 for directory and custom, none for plain
+    #[arg(short = 'Z', long, value_name = "METHOD[:LEVEL]", value_parser = pgark_ops::export::Method::parse)]
+    pub compress: Option<pgark_ops::export::Method>,
+    /// Major version of the pg_restore (plain: of the server) that is to read it
+    #[arg(long, value_name = "MAJOR", value_parser = clap::value_parser!(i32).range(13..=18))]
+    pub for_version: Option<i32>,
+    /// Plain: only what is in the database, not its creation, settings and privileges
+    #[arg(long)]
+    pub no_create: bool,
+    /// Files of a directory written at once (default: the number of cores, at most 8)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
     /// Print the report as JSON

@@ -11,11 +11,13 @@
 //! | 1.15 | 16 | compression is one byte naming an algorithm |
 //! | 1.16 | 17, 18 | relation kind, BLOB METADATA, several BLOBS entries |
 //!
-//! * [`read_toc`] reads exactly the header and the TOC, [`write_directory_toc`] writes a `toc.dat`;
+//! * [`read_toc`] reads exactly the header and the TOC, [`write_toc`] writes them;
+//! * [`convert`] makes an archive that older programs read;
 //! * [`filter`] chooses tables and schemas with what belongs to them;
 //! * [`order`] is the order in which entries may be restored, also by many workers;
 //! * [`statements`] is the SQL that restoring one entry means.
 
+pub mod convert;
 mod error;
 pub mod filter;
 mod model;
@@ -29,4 +31,4 @@ mod write;
 pub use error::ArchiveError;
 pub use model::{Archive, ArchiveVersion, Compression, CreatedAt, Format, Header, Offset, Section, TocEntry};
 pub use read::{Limits, read_toc, read_toc_with_limits};
-pub use write::{DirectoryCompression, write_directory_toc};
+pub use write::{DirectoryCompression, write_directory_toc, write_toc};

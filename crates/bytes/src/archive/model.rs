@@ -23,9 +23,23 @@ pub struct ArchiveVersion {
 }
 
 impl ArchiveVersion {
-    pub(super) const V1_14: ArchiveVersion = ArchiveVersion { major: 1, minor: 14, rev: 0 };
-    pub(super) const V1_15: ArchiveVersion = ArchiveVersion { major: 1, minor: 15, rev: 0 };
-    pub(super) const V1_16: ArchiveVersion = ArchiveVersion { major: 1, minor: 16, rev: 0 };
+    /// PostgreSQL 12 to 15.
+    pub const V1_14: ArchiveVersion = ArchiveVersion { major: 1, minor: 14, rev: 0 };
+    /// PostgreSQL 16.
+    pub const V1_15: ArchiveVersion = ArchiveVersion { major: 1, minor: 15, rev: 0 };
+    /// PostgreSQL 17 and 18.
+    pub const V1_16: ArchiveVersion = ArchiveVersion { major: 1, minor: 16, rev: 0 };
+}
+
+impl ArchiveVersion {
+    /// The newest version that the `pg_restore` of a major release reads.
+    pub fn read_by(major: i32) -> ArchiveVersion {
+        match major {
+            ..=15 => Self::V1_14,
+            16 => Self::V1_15,
+            _ => Self::V1_16,
+        }
+    }
 }
 
 impl std::fmt::Display for ArchiveVersion {

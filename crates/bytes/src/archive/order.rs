@@ -441,16 +441,49 @@ fn rank(items: &mut [Item]) {
 }
 
 /// A trigger that a partition inherits and only sets another way (`ALTER TABLE … ENABLE|DISABLE TRIGGER`) names no
-/// dependency on the trigger that it inherits: it waits for every trigger that is created.
-fn after_their_triggers(entries: &[TocEntry], items: &mut [Item]) {
+/// dependency on the trigger that it inherits: it waits for every trigger that is created. The indexes of entries that wait,
+/// each with what it waits for.
+fn unnamed_triggers(entries: &[TocEntry]) -> Vec<(usize, Vec<i32>)> {
     let is_setting =
         |e: &TocEntry| e.kind() == "TRIGGER" && e.defn_bytes().trim_ascii_start().starts_with(b"ALTER TABLE");
     let created: Vec<i32> =
         entries.iter().filter(|e| e.kind() == "TRIGGER" && !is_setting(e)).map(|e| e.dump_id).collect();
-    for (entry, item) in entries.iter().zip(items) {
-        if is_setting(entry) {
-            item.uses.extend(created.iter().copied().filter(|id| !entry.dependencies.contains(id)));
+    let lacks = |e: &TocEntry| created.iter().copied().filter(|id| !e.dependencies.contains(id)).collect();
+    entries.iter().enumerate().filter(|(_, e)| is_setting(e)).map(|(index, e)| (index, lacks(e))).collect()
+}
+
+fn after_their_triggers(entries: &[TocEntry], items: &mut [Item]) {
+    for (index, triggers) in unnamed_triggers(entries) {
+        if let Some(item) = items.get_mut(index) {
+            item.uses.extend(triggers);
         }
+    }
+}
+
+/// Writes into the archive what its dependencies leave out and a [`Schedule`] knows, for a parallel pg_restore of it: an
+/// inherited trigger is set after it was made; rights in a schema come after those on it; indexes of partitions are attached
+/// one after the other.
+pub fn name_all_dependencies(archive: &mut Archive) {
+    for (index, triggers) in unnamed_triggers(&archive.entries) {
+        if let Some(entry) = archive.entries.get_mut(index) {
+            entry.dependencies.extend(triggers);
+        }
+    }
+    // Who grants on by what he was granted must be let into the schema first.
+    let schemas: HashMap<Vec<u8>, i32> = archive
+        .entries
+        .iter()
+        .filter(|entry| entry.kind() == "ACL")
+        .filter_map(|entry| Some((entry.tag_bytes().strip_prefix(b"SCHEMA ")?.to_vec(), entry.dump_id)))
+        .collect();
+    for entry in archive.entries.iter_mut().filter(|entry| entry.kind() == "ACL") {
+        let schema = entry.namespace.as_ref().and_then(|schema| schemas.get(schema)).copied();
+        entry.dependencies.extend(schema.filter(|id| *id != entry.dump_id && !entry.dependencies.contains(id)));
+    }
+    let mut last = None;
+    for entry in archive.entries.iter_mut().filter(|entry| entry.kind() == "INDEX ATTACH") {
+        entry.dependencies.extend(last.filter(|id| !entry.dependencies.contains(id)));
+        last = Some(entry.dump_id);
     }
 }
 

@@ -1,6 +1,6 @@
-//! Writing a directory's `toc.dat`.
+//! Writing header and table of contents.
 
-use super::model::{Archive, ArchiveVersion, Compression, TocEntry};
+use super::model::{Archive, ArchiveVersion, Compression, Format, Offset, TocEntry};
 
 /// How the data files beside `toc.dat` are compressed. Readers look at each file's suffix; this only fills
 /// the header's field, in the form that the archive's version has.
@@ -28,22 +28,43 @@ pub fn write_directory_toc(
     file_name: &dyn Fn(&TocEntry) -> Option<String>,
     compression: DirectoryCompression,
 ) -> Vec<u8> {
+    let mut directory = archive.clone();
+    let header = &mut directory.header;
+    header.compression = if header.version >= ArchiveVersion::V1_15 {
+        Compression::Algorithm(algorithm(compression, header.compression))
+    } else {
+        Compression::Level(level(compression, header.compression))
+    };
+    header.format = Format::Tar; // a directory's toc.dat calls itself tar
+    for (entry, original) in directory.entries.iter_mut().zip(&archive.entries) {
+        entry.file_name = Some(file_name(original).unwrap_or_default().into_bytes());
+    }
+    write_toc(&directory)
+}
+
+/// The bytes of header and TOC exactly as the archive says: its version, its format (custom: with each entry's offset; tar
+/// and directory: with its file name), its compression in the form that the version has.
+pub fn write_toc(archive: &Archive) -> Vec<u8> {
     let header = &archive.header;
     let version = header.version;
     let mut w = Writer { out: Vec::new(), int_size: usize::from(header.int_size.clamp(1, 8)) };
     w.out.extend_from_slice(b"PGDMP");
+    let format = match header.format {
+        Format::Custom => 1,
+        Format::Tar => 3,
+    };
     w.out.extend_from_slice(&[
         version.major,
         version.minor,
         version.rev,
         header.int_size,
         header.off_size,
-        3, // a directory's toc.dat calls itself tar
+        format,
     ]);
     if version >= ArchiveVersion::V1_15 {
-        w.out.push(algorithm(compression, header.compression));
+        w.out.push(algorithm(DirectoryCompression::AsInHeader, header.compression));
     } else {
-        w.int(level(compression, header.compression));
+        w.int(level(DirectoryCompression::AsInHeader, header.compression));
     }
     let t = header.created;
     for part in [t.second, t.minute, t.hour, t.day, t.month, t.year, t.is_dst] {
@@ -54,7 +75,11 @@ pub fn write_directory_toc(
     w.string(header.dump_version.as_deref());
     w.int(i32::try_from(archive.entries.len()).unwrap_or(i32::MAX));
     for entry in &archive.entries {
-        w.entry(entry, version, file_name(entry));
+        w.entry(entry, version);
+        match header.format {
+            Format::Custom => w.offset(entry.offset, usize::from(header.off_size.clamp(1, 8))),
+            Format::Tar => w.string(Some(entry.file_name.as_deref().unwrap_or_default())),
+        }
     }
     w.out
 }
@@ -102,7 +127,14 @@ impl Writer {
         }
     }
 
-    fn entry(&mut self, e: &TocEntry, version: ArchiveVersion, file_name: Option<String>) {
+    /// The state, and the position where it is known: one without data has none.
+    fn offset(&mut self, offset: Option<Offset>, size: usize) {
+        let offset = offset.unwrap_or(Offset { state: 3, position: 0 });
+        self.out.push(offset.state);
+        self.out.extend(offset.position.to_le_bytes().iter().take(size));
+    }
+
+    fn entry(&mut self, e: &TocEntry, version: ArchiveVersion) {
         self.int(e.dump_id);
         self.int(i32::from(e.had_dumper));
         self.string(Some(e.table_oid.to_string().as_bytes()));
@@ -125,6 +157,5 @@ impl Writer {
             self.string(Some(dependency.to_string().as_bytes()));
         }
         self.string(None);
-        self.string(Some(file_name.unwrap_or_default().as_bytes()));
     }
 }

@@ -41,7 +41,11 @@ impl Globals {
 /// pg_dumpall fails, they are missing and the report says that.
 pub(super) fn read(survey: &Survey, job: &Job) -> Result<Globals, OpsError> {
     let more: &[&str] = if survey.sees_passwords { &[] } else { &["--no-role-passwords"] };
-    match dump(&survey.tool, &survey.pinned, survey.pinned.dbname(), more) {
+    let mut more = more.to_vec();
+    if survey.connection.parameter("server_encoding") != Some("SQL_ASCII") {
+        more.push("--encoding=UTF8");
+    }
+    match dump(&survey.tool, &survey.pinned, survey.pinned.dbname(), &more) {
         Ok(sql) if survey.sees_passwords => Ok(Globals::Whole(sql)),
         Ok(sql) => Ok(Globals::WithoutPasswords(sql)),
         Err(_) if job.cancel.is_cancelled() => Err(OpsError::Cancelled),
@@ -54,6 +58,8 @@ fn dump(tool: &Tool, pinned: &ConnInfo, database: &str, more: &[&str]) -> Result
     let mut command = Command::new(&program);
     command.args(["--globals-only", "--no-password"]).args(more).arg("--database").arg(database);
     only_connection_environment(&mut command, pinned);
+    // Unlike pg_dump it lets the settings of database and role decide how it writes a time: `VALID UNTIL '31.12.2099'`.
+    command.env("PGOPTIONS", "-c DateStyle=ISO,YMD -c TimeZone=UTC -c IntervalStyle=postgres");
     let output = command.stdin(Stdio::null()).output().map_err(|source| OpsError::Tool {
         program: program.display().to_string(),
         what: format!("cannot be started: {source}"),

@@ -102,7 +102,7 @@ pub(crate) fn run(
     });
     match read {
         Ok(archive) => {
-            let toc = crate::export::directory_toc(&archive, 0);
+            let toc = crate::export::directory_toc(&archive);
             Ok(Tapped { archive, toc, holding: Some(Dump { child, _stdout: stdout }) })
         }
         Err(source) => {

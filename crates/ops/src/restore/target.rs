@@ -41,7 +41,7 @@ pub(super) fn connect_to_look(conninfo: &ConnInfo, watch: &Watch) -> Result<Conn
     watch.add(connection.canceller());
     connection
         .execute(&format!(
-            "{}; SET search_path = ''; SET statement_timeout = 0",
+            "{}; SET search_path = ''; SET statement_timeout = 0; SET DateStyle = ISO; SET default_transaction_read_only = off",
             reading_encoding(&connection)
         ))
         .doing("prepare a connection to the target")?;
