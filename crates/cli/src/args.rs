@@ -45,6 +45,8 @@ pub enum Action {
     Restore(Restore),
     /// Write a backup as files for stock pg_restore
     Export(Export),
+    /// Take a dump of another program into the repository
+    Import(Import),
     /// List the backups of a repository
     List(List),
     /// Show one backup and its tables
@@ -468,6 +470,36 @@ pub struct Export {
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
+  pgark import /var/backups/shop.dump --repo /backup/main --cluster shop-2024
+  pgark import /var/backups/greenmask/1717000000000 --repo /backup/main
+
+Taken are archives of pg_dump (directory, custom, tar; of PostgreSQL 9 to 18), dump directories of Greenmask, and what Plakar's
+PostgreSQL integration lays out (a directory with manifest.json, globals.sql and *.dump). A dump that is not whole is refused.
+Standard output is the new backup's id.
+
+Exit codes: 0 imported; 1 failed; 2 wrong usage; 130 interrupted.")]
+pub struct Import {
+    /// The dump: a file or a directory
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    #[command(flatten)]
+    pub repository: Repository,
+    /// Name of the cluster (default: the system identifier that a manifest beside the dump names, else `imported`)
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// zstd level
+    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
+    pub compression_level: i32,
+    /// Threads that compress (default: the number of cores, at most 8)
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+    /// Print the backup as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
   pgark list --repo /backup/main
   pgark list --repo /backup/main --json
 
@@ -594,6 +626,7 @@ impl Args {
             Action::Show(args) => args.json,
             Action::Ls(args) => args.json,
             Action::Check(args) => args.json,
+            Action::Import(args) => args.json,
             Action::Init(_) | Action::Cat(_) | Action::Completions(_) | Action::Man(_) => false,
         }
     }

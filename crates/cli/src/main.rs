@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Action, Args};
-use commands::{backup, check, export, init, inspect, restore, shell};
+use commands::{backup, check, export, import, init, inspect, restore, shell};
 use error::Failure;
 
 fn main() -> ExitCode {
@@ -38,6 +38,7 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
         Action::Backup(args) => backup::run(common, args),
         Action::Restore(args) => restore::run(common, args),
         Action::Export(args) => export::run(common, args),
+        Action::Import(args) => import::run(common, args),
         Action::List(args) => inspect::list(common, args),
         Action::Show(args) => inspect::show(common, args),
         Action::Ls(args) => inspect::ls(common, args),

@@ -9,6 +9,7 @@ pub mod check;
 mod contents;
 mod error;
 pub mod export;
+pub mod import;
 pub mod inspect;
 mod paths;
 mod record;

@@ -75,7 +75,8 @@ pub fn run(common: &Common, args: Backup) -> Result<ExitCode, Failure> {
     Ok(if record.status == "complete" { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
 
-fn summarise(record: &BackupRecord) {
+/// Says what came of it.
+pub fn summarise(record: &BackupRecord) {
     for warning in &record.warnings {
         tracing::warn!("{warning}");
     }

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod check;
 pub mod export;
+pub mod import;
 pub mod init;
 pub mod inspect;
 pub mod restore;

@@ -7,6 +7,7 @@ mod cluster;
 mod database_kinds;
 mod exports;
 mod full_disk;
+mod imports;
 mod in_part;
 mod locks;
 mod matrix;

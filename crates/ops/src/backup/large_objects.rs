@@ -123,6 +123,15 @@ fn unreadable(what: &str) -> OpsError {
     OpsError::refused(format!("the server's answer for {what} cannot be read"), "")
 }
 
+/// Builds the frame of these bytes; at most 4 GiB fit one, and callers hand in a step at a time.
+pub(crate) fn write_frame(frame: &mut Vec<u8>, oid: u32, offset: u64, bytes: &[u8]) {
+    frame.clear();
+    frame.extend_from_slice(&oid.to_le_bytes());
+    frame.extend_from_slice(&offset.to_le_bytes());
+    frame.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+    frame.extend_from_slice(bytes);
+}
+
 /// One frame read back.
 pub(crate) struct Frame<'a> {
     pub oid: u32,

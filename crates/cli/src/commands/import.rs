@@ -1,0 +1,33 @@
+//! `pgark import`.
+
+use std::process::ExitCode;
+
+use pgark_ops::import as ops;
+
+use crate::args::{Common, Import};
+use crate::commands::backup::summarise;
+use crate::environment::default_jobs;
+use crate::error::Failure;
+use crate::{output, progress, repository};
+
+/// Takes a dump of another program into the repository and prints the new id.
+pub fn run(common: &Common, args: Import) -> Result<ExitCode, Failure> {
+    let repository = repository::open(&args.repository)?;
+    let request = ops::Request {
+        path: args.path,
+        cluster: args.cluster,
+        jobs: args.jobs.map_or_else(default_jobs, usize::from),
+        compression_level: args.compression_level,
+    };
+    let record = {
+        let job = progress::watched_job(common)?;
+        ops::run(&repository, &request, &job)?
+    };
+    if args.json {
+        output::json(&record)?
+    } else {
+        output::line(&record.id)?
+    }
+    summarise(&record);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,157 @@
+//! The entrance: dumps of other programs become backups that restore like any other.
+
+use std::path::Path;
+
+use pgark_testkit::oracle::{Snapshot, assert_same};
+use pgark_testkit::{Cluster, dumps, require, shop, zoo};
+
+use super::support::Desk;
+
+/// Imports a dump, restores it and compares.
+fn comes_back(desk: &Desk, path: &Path, before: &Snapshot, target: &Cluster, db: &str) -> String {
+    let id = desk.ok(&["import", &path.display().to_string()]).trim().to_string();
+    desk.ok(&["restore", &id, "--dbname", &target.conninfo(db), "--create"]);
+    let mut after = Snapshot::take(target, db);
+    after.database.clone_from(&before.database);
+    assert_same(before, &after);
+    id
+}
+
+fn every_archive(cluster: &Cluster) {
+    zoo::load_portable(cluster, "zoo");
+    cluster.sql("zoo", "SELECT lo_from_bytea(990, convert_to(repeat('large ', 500000), 'UTF8')); SELECT lo_create(991)");
+    let before = Snapshot::take(cluster, "zoo");
+    let desk = Desk::with_identity();
+    for (number, options) in
+        [vec!["-Fd", "-Z0"], vec!["-Fd", "-Z1", "-j2"], vec!["-Fc", "-Z0"], vec!["-Fc"], vec!["-Ft"]].iter().enumerate()
+    {
+        let path = desk.path(&format!("dump{number}"));
+        dumps::pg_dump(cluster, "zoo", &path, options);
+        let id = comes_back(&desk, &path, &before, cluster, &format!("back{number}"));
+        let shown = desk.json(&["show", &id, "--json"]);
+        assert_eq!((&shown["cluster"], &shown["status"]), (&"imported".into(), &"complete".into()));
+        // Out by the exit again, into another format: what our own exports write is read here, too.
+        let again = desk.path(&format!("again{number}"));
+        let method = if cluster.major() >= 16 { "zstd" } else { "gzip" };
+        desk.ok(&["export", &id, "--format", "custom", "--compress", method, "--output", &again.display().to_string()]);
+        comes_back(&desk, &again, &before, cluster, &format!("again{number}"));
+    }
+    if cluster.major() >= 16 {
+        let path = desk.path("lz4");
+        let output = path.display().to_string();
+        desk.ok(&["export", "latest", "--format", "custom", "--compress", "lz4", "--output", &output]);
+        comes_back(&desk, &path, &before, cluster, "lz4");
+        let path = desk.path("lz4d");
+        desk.ok(&["export", "latest", "--compress", "lz4", "--output", &path.display().to_string()]);
+        comes_back(&desk, &path, &before, cluster, "lz4d");
+    }
+}
+
+#[test]
+fn archives_of_pg_dump() {
+    every_archive(&Cluster::start());
+}
+
+#[test]
+fn archives_of_pg_dump_18() {
+    let Some(builder) = require(18) else { return };
+    every_archive(&builder.start());
+}
+
+#[test]
+fn dumps_of_greenmask_and_plakar() {
+    let cluster = Cluster::start();
+    zoo::load_portable(&cluster, "zoo");
+    cluster.create_database("shop");
+    shop::load(&cluster, "shop", 3, 1);
+    let (zoo_before, shop_before) = (Snapshot::take(&cluster, "zoo"), Snapshot::take(&cluster, "shop"));
+    let desk = Desk::plain();
+    let greenmask = dumps::greenmask(&cluster, "zoo", &desk.path("storage"));
+    comes_back(&desk, &greenmask, &zoo_before, &cluster, "from_greenmask");
+    let old = desk.path("plakar_old");
+    dumps::plakar_old(&cluster, "zoo", &old);
+    let id = comes_back(&desk, &old, &zoo_before, &cluster, "from_plakar");
+    let identifier = cluster.psql_text("postgres", "SELECT system_identifier FROM pg_control_system()");
+    assert_eq!(desk.json(&["show", &id, "--json"])["cluster"], identifier);
+    // Several databases and the globals, into an empty cluster.
+    let new = desk.path("plakar_new");
+    dumps::plakar_new(&cluster, &["zoo", "shop"], &new);
+    let id = desk.ok(&["import", &new.display().to_string(), "--cluster", "plakar"]);
+    let target = Cluster::start();
+    desk.ok(&["restore", id.trim(), "--all", "--globals", "--dbname", &target.conninfo("postgres")]);
+    assert_same(&zoo_before, &Snapshot::take(&target, "zoo"));
+    assert_same(&shop_before, &Snapshot::take(&target, "shop"));
+
+    // What was not finished, and what is not an archive.
+    std::fs::write(greenmask.join("heartbeat"), "in-progress").unwrap();
+    let said = desk.example("A dump that was not finished", 1, &["import", &greenmask.display().to_string()]);
+    assert!(said.contains("not finished"), "{said}");
+    let script = desk.path("all.sql");
+    std::fs::write(&script, "--\n-- PostgreSQL database cluster dump\n--\n").unwrap();
+    let said = desk.fails(1, &["import", &script.display().to_string()]);
+    assert!(said.contains("psql"), "{said}");
+    let folder = desk.path("plakar_all");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::rename(&script, folder.join("all.sql")).unwrap();
+    assert!(desk.fails(1, &["import", &folder.display().to_string()]).contains("pg_dumpall"));
+    assert!(desk.fails(1, &["import", "/nowhere"]).contains("/nowhere"));
+}
+
+#[test]
+fn what_is_damaged_is_refused_and_leaves_nothing() {
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    cluster.sql("d", "CREATE TABLE t (a int, b text); INSERT INTO t SELECT g, repeat('x', 50) FROM generate_series(1, 5000) g; CREATE TABLE u (a int); INSERT INTO u VALUES (1); SELECT lo_from_bytea(7, 'object')");
+    let desk = Desk::plain();
+    let (custom, tar, folder) = (desk.path("d.custom"), desk.path("d.tar"), desk.path("d.dir"));
+    dumps::pg_dump(&cluster, "d", &custom, &["-Fc", "-Z0"]);
+    dumps::pg_dump(&cluster, "d", &tar, &["-Ft"]);
+    dumps::pg_dump(&cluster, "d", &folder, &["-Fd", "-Z0"]);
+    let broken = desk.path("broken");
+    let refused = |bytes: &[u8], what: &str| {
+        std::fs::write(&broken, bytes).unwrap();
+        let output = desk.run(&["import", &broken.display().to_string()]);
+        assert_eq!(output.status.code(), Some(1), "{what}: {}", super::support::text(&output.stderr));
+    };
+    for whole in [std::fs::read(&custom).unwrap(), std::fs::read(&tar).unwrap()] {
+        // Cut anywhere, the last byte included (tar: before its end mark).
+        for part in [3, 40, 600, whole.len() / 3, whole.len() / 2, whole.len() - 1500] {
+            refused(&whole[..part], &format!("cut at {part} of {}", whole.len()));
+        }
+    }
+    let whole = std::fs::read(&custom).unwrap();
+    refused(&whole[..whole.len() - 1], "cut by one byte");
+    let mut newer = whole.clone();
+    newer[6] = 99;
+    std::fs::write(&broken, &newer).unwrap();
+    let said = desk.example("An archive of a newer version", 1, &["import", &broken.display().to_string()]);
+    assert!(said.contains("1.99"), "{said}");
+    // A length that lies: of the first string of the header, and of a piece of data.
+    let mut lies = whole.clone();
+    let first_row = whole.windows(8).position(|window| window == b"1\txxxxxx").unwrap();
+    lies[first_row - 1] = 0x7f;
+    refused(&lies, "a piece of 2 GB");
+    let mut lies = whole.clone();
+    lies[first_row - 5] = 1;
+    refused(&lies, "a piece of negative length");
+    // A directory that lacks a file, and one that points outside.
+    let data: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "dat")).collect();
+    let hidden = desk.path("hidden");
+    std::fs::rename(&data[0], &hidden).unwrap();
+    let said = desk.example("A dump lacks a file", 1, &["import", &folder.display().to_string()]);
+    assert!(said.contains("lacks the file"), "{said}");
+    std::fs::rename(&hidden, &data[0]).unwrap();
+    let toc = std::fs::read(folder.join("toc.dat")).unwrap();
+    let name = data.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).find(|name| name.len() == 8 && !name.starts_with("blob")).unwrap();
+    let at = toc.windows(8).position(|window| window == name.as_bytes()).unwrap();
+    let mut outside = toc.clone();
+    outside[at..at + 8].copy_from_slice(b"../x.dat");
+    std::fs::write(folder.join("toc.dat"), outside).unwrap();
+    let said = desk.fails(1, &["import", &folder.display().to_string()]);
+    assert!(said.contains("outside of itself"), "{said}");
+    let inserts = desk.path("inserts");
+    dumps::pg_dump(&cluster, "d", &inserts, &["-Fc", "--inserts"]);
+    assert!(desk.fails(1, &["import", &inserts.display().to_string()]).contains("INSERT"));
+    assert_eq!(desk.ok(&["list", "--json"]).trim(), "[]");
+    assert!(desk.ok(&["check"]).contains("no problem"));
+}

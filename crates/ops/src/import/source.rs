@@ -1,0 +1,277 @@
+//! What lies at a path: which dumps, in which format, and what stands beside them.
+
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use pgark_bytes::archive::{self, Archive, Format, TocEntry};
+use serde_json::Value;
+
+use super::{blocks, members};
+use super::rows::{damaged, unreadable};
+use crate::OpsError;
+
+/// One dump of one database.
+pub(super) enum Dump {
+    /// pg_dump's directory format.
+    Directory(PathBuf),
+    /// pg_dump's custom format.
+    Custom(PathBuf),
+    /// pg_dump's tar format.
+    Tar(PathBuf),
+}
+
+/// Everything at a path.
+pub(super) struct Found {
+    pub path: PathBuf,
+    pub dumps: Vec<Dump>,
+    pub globals: Option<PathBuf>,
+    pub manifest: Option<Value>,
+}
+
+/// One thing of a dump.
+pub(super) enum Item<'r> {
+    Rows { toc: &'r TocEntry, content: &'r mut dyn Read },
+    LargeObject { oid: u32, content: &'r mut dyn Read },
+}
+
+/// Takes things in the order in which the dump has them.
+pub(super) type Take<'t> = dyn FnMut(Item<'_>) -> Result<(), OpsError> + 't;
+
+/// The data of an open dump.
+pub(super) enum Data {
+    Directory(PathBuf),
+    Custom(blocks::Blocks),
+    Tar(members::Members),
+}
+
+/// What pg_dump writes first.
+const MAGIC: &[u8] = b"PGDMP";
+/// A manifest or a list larger than this is none.
+const LARGEST_TEXT: u64 = 1 << 30;
+
+/// Finds out what lies there.
+pub(super) fn find(path: &Path) -> Result<Found, OpsError> {
+    let metadata = fs::metadata(path).map_err(|source| file_error(path, source))?;
+    if !metadata.is_dir() {
+        return Ok(Found { path: path.to_path_buf(), dumps: vec![file(path)?], globals: None, manifest: None });
+    }
+    if path.join("toc.dat").is_file() {
+        refuse_unfinished(path)?;
+        let globals = Some(path.join("globals.sql")).filter(|globals| globals.is_file());
+        let dumps = vec![Dump::Directory(path.to_path_buf())];
+        return Ok(Found { path: path.to_path_buf(), dumps, globals, manifest: None });
+    }
+    plakar(path)
+}
+
+/// A custom archive or a tar file.
+fn file(path: &Path) -> Result<Dump, OpsError> {
+    let mut head = [0u8; 512];
+    let mut filled = 0;
+    let mut opened = File::open(path).map_err(|source| file_error(path, source))?;
+    while let Some(rest) = head.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match opened.read(rest).map_err(|source| file_error(path, source))? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    if head.starts_with(MAGIC) {
+        return Ok(Dump::Custom(path.to_path_buf()));
+    }
+    if filled == head.len() && head.starts_with(b"toc.dat\0") && head.get(257..262) == Some(b"ustar".as_slice()) {
+        return Ok(Dump::Tar(path.to_path_buf()));
+    }
+    let what = if head.starts_with(b"--") || head.starts_with(b"\n--") {
+        "it looks like a script: run it with psql, and back up the database"
+    } else {
+        "taken are pg_dump's directory, custom and tar formats, Greenmask's dumps and Plakar's layouts"
+    };
+    Err(OpsError::refused(format!("{} is no archive of pg_dump", path.display()), what))
+}
+
+/// Greenmask writes `done` into its heartbeat when all is written.
+fn refuse_unfinished(path: &Path) -> Result<(), OpsError> {
+    let heartbeat = path.join("heartbeat");
+    if !heartbeat.is_file() {
+        return Ok(());
+    }
+    let said = read_file(&heartbeat)?;
+    if said.trim_ascii() == b"done" && path.join("metadata.json").is_file() {
+        return Ok(());
+    }
+    Err(OpsError::refused(
+        format!("the dump in {} was not finished", path.display()),
+        "its heartbeat is not done, or it has no metadata.json; import another one",
+    ))
+}
+
+/// `manifest.json`, `[00000-]globals.sql`, `[00001-]NAME.dump`; also below `data`-less roots as a restore to a directory writes
+/// them.
+fn plakar(path: &Path) -> Result<Found, OpsError> {
+    let mut names: Vec<PathBuf> = fs::read_dir(path)
+        .map_err(|source| file_error(path, source))?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(|source| file_error(path, source))?;
+    names.sort();
+    let called = |path: &Path, name: &str| path.file_name().is_some_and(|own| own == name);
+    let manifest = match names.iter().find(|path| called(path, "manifest.json")) {
+        None => None,
+        Some(path) => {
+            let text = read_file(path)?;
+            let value: Value = serde_json::from_slice(&text).map_err(|error| {
+                OpsError::refused(format!("{} is no JSON: {error}", path.display()), "the dump is damaged")
+            })?;
+            Some(value)
+        }
+    };
+    if manifest.as_ref().and_then(|manifest| manifest.get("connector")) == Some(&Value::from("postgresql+bin")) {
+        return Err(OpsError::refused(
+            format!("{} is a physical backup", path.display()),
+            "logical dumps can be imported",
+        ));
+    }
+    let globals =
+        names.iter().find(|path| called(path, "00000-globals.sql") || called(path, "globals.sql")).cloned();
+    let mut dumps = Vec::new();
+    for path in names.iter().filter(|path| path.extension().is_some_and(|extension| extension == "dump")) {
+        dumps.push(file(path)?);
+    }
+    if dumps.is_empty() {
+        let script = names.iter().find(|path| called(path, "all.sql"));
+        return Err(match script {
+            Some(script) => OpsError::refused(
+                format!("{} is a script of pg_dumpall, not an archive", script.display()),
+                "run it with psql in an empty cluster, and back that up with --all",
+            ),
+            None => OpsError::refused(
+                format!("{} holds no dump", path.display()),
+                "taken are pg_dump's directory, custom and tar formats, Greenmask's dumps and Plakar's layouts",
+            ),
+        });
+    }
+    Ok(Found { path: path.to_path_buf(), dumps, globals, manifest })
+}
+
+impl Found {
+    /// The cluster's system identifier, where a manifest names it.
+    pub(super) fn system_identifier(&self) -> Option<String> {
+        let named = self.manifest.as_ref()?.get("cluster_system_identifier")?;
+        named.as_str().map(str::to_string).filter(|name| !name.is_empty())
+    }
+}
+
+impl Dump {
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Dump::Directory(path) | Dump::Custom(path) | Dump::Tar(path) => path,
+        }
+    }
+
+    /// The table of contents, and the data behind it.
+    pub(super) fn open(&self) -> Result<(Archive, Data), OpsError> {
+        let bad = |path: &Path| {
+            let of = path.display().to_string();
+            move |source| OpsError::Archive { of, source }
+        };
+        match self {
+            Dump::Directory(path) => {
+                let toc = path.join("toc.dat");
+                let mut input = BufReader::new(File::open(&toc).map_err(|source| file_error(&toc, source))?);
+                let archive = archive::read_toc(&mut input).map_err(bad(&toc))?;
+                Ok((archive, Data::Directory(path.clone())))
+            }
+            Dump::Custom(path) => {
+                let opened = File::open(path).map_err(|source| file_error(path, source))?;
+                let mut input = BufReader::with_capacity(1 << 18, opened);
+                let archive = archive::read_toc(&mut input).map_err(bad(path))?;
+                if archive.header.format != Format::Custom {
+                    return Err(damaged(&path.display().to_string(), "says that it is no custom archive"));
+                }
+                let blocks = blocks::Blocks::new(input, archive.header.compression, archive.header.int_size);
+                Ok((archive, Data::Custom(blocks)))
+            }
+            Dump::Tar(path) => {
+                let opened = File::open(path).map_err(|source| file_error(path, source))?;
+                let mut members = members::Members::new(BufReader::with_capacity(1 << 18, opened));
+                let archive = members.table_of_contents().map_err(|error| match error {
+                    members::TocError::Archive(source) => bad(path)(source),
+                    members::TocError::Other(error) => error,
+                })?;
+                Ok((archive, Data::Tar(members)))
+            }
+        }
+    }
+}
+
+impl Data {
+    /// Hands on everything.
+    pub(super) fn read(&mut self, archive: &Archive, take: &mut Take<'_>) -> Result<(), OpsError> {
+        match self {
+            Data::Directory(folder) => directory(folder, archive, take),
+            Data::Custom(blocks) => blocks.read(archive, take),
+            Data::Tar(members) => members.read(archive, take),
+        }
+    }
+}
+
+fn directory(folder: &Path, archive: &Archive, take: &mut Take<'_>) -> Result<(), OpsError> {
+    for toc in archive.entries.iter().filter(|toc| toc.had_dumper) {
+        let named = toc.file_name.as_deref().map(|name| String::from_utf8_lossy(name).into_owned());
+        let Some(name) = named.filter(|name| !name.is_empty()) else { continue };
+        if toc.kind() != "BLOBS" {
+            let mut content = open_data(folder, &name)?;
+            take(Item::Rows { toc, content: &mut content })?;
+            continue;
+        }
+        let mut list = Vec::new();
+        let mut listed = open_data(folder, &name)?.take(LARGEST_TEXT);
+        listed.read_to_end(&mut list).map_err(|source| unreadable(&name, source))?;
+        for line in list.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let line = String::from_utf8_lossy(line).into_owned();
+            let parsed = line.split_once(' ').and_then(|(oid, file)| Some((oid.parse().ok()?, file)));
+            let Some((oid, file)) = parsed else {
+                return Err(damaged(&name, &format!("holds the line {line:?}, which is no large object")));
+            };
+            let mut content = open_data(folder, file)?;
+            take(Item::LargeObject { oid, content: &mut content })?;
+        }
+    }
+    Ok(())
+}
+
+/// A data file, plain or with the suffix of its compression; it must lie in the dump's own directory.
+fn open_data(folder: &Path, name: &str) -> Result<Box<dyn Read>, OpsError> {
+    if name.contains('/') || name.starts_with('.') {
+        return Err(damaged(&folder.display().to_string(), &format!("names the file {name:?}, outside of itself")));
+    }
+    for suffix in ["", ".gz", ".lz4", ".zst"] {
+        let path = folder.join(format!("{name}{suffix}"));
+        let file = match File::open(&path) {
+            Ok(file) => BufReader::with_capacity(1 << 18, file),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(file_error(&path, source)),
+        };
+        return Ok(match suffix {
+            ".gz" => Box::new(MultiGzDecoder::new(file)),
+            ".lz4" => Box::new(lz4_flex::frame::FrameDecoder::new(file)),
+            ".zst" => Box::new(zstd::Decoder::with_buffer(file).map_err(|source| file_error(&path, source))?),
+            _ => Box::new(file),
+        });
+    }
+    Err(damaged(&folder.display().to_string(), &format!("lacks the file {name}")))
+}
+
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, OpsError> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(LARGEST_TEXT).read_to_end(&mut bytes))
+        .map_err(|source| file_error(path, source))?;
+    Ok(bytes)
+}
+
+fn file_error(path: &Path, source: std::io::Error) -> OpsError {
+    OpsError::File { doing: "read", path: path.to_path_buf(), source }
+}
