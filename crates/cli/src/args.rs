@@ -51,6 +51,8 @@ pub enum Action {
     List(List),
     /// Show one backup and its tables
     Show(Show),
+    /// Show what changed from one backup to another
+    Diff(Diff),
     /// List the entries of a backup
     Ls(Ls),
     /// Write one entry of a backup to standard output
@@ -533,6 +535,32 @@ pub struct Show {
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
+  pgark diff 4f0c latest --repo /backup/main
+  pgark diff 4f0c latest --repo /backup/main --database shop --json
+
+Compared are definitions, rows and bytes of tables, and for whole backups settings, roles and tablespaces. Passwords are compared
+and not shown.
+
+Exit codes: 0 compared, whatever was found; 1 failed; 2 wrong usage.")]
+pub struct Diff {
+    /// The older backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// The newer backup
+    #[arg(value_name = "B")]
+    pub b: String,
+    #[command(flatten)]
+    pub repository: Repository,
+    /// Only this database
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
   pgark ls latest --repo /backup/main
   pgark ls latest:/db/shop/data --repo /backup/main
 
@@ -627,6 +655,7 @@ impl Args {
             Action::Ls(args) => args.json,
             Action::Check(args) => args.json,
             Action::Import(args) => args.json,
+            Action::Diff(args) => args.json,
             Action::Init(_) | Action::Cat(_) | Action::Completions(_) | Action::Man(_) => false,
         }
     }

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Action, Args};
-use commands::{backup, check, export, import, init, inspect, restore, shell};
+use commands::{backup, check, diff, export, import, init, inspect, restore, shell};
 use error::Failure;
 
 fn main() -> ExitCode {
@@ -41,6 +41,7 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
         Action::Import(args) => import::run(common, args),
         Action::List(args) => inspect::list(common, args),
         Action::Show(args) => inspect::show(common, args),
+        Action::Diff(args) => diff::run(common, args),
         Action::Ls(args) => inspect::ls(common, args),
         Action::Cat(args) => inspect::cat(common, args),
         Action::Check(args) => check::run(common, args),

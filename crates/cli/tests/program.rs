@@ -18,7 +18,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 const COMMANDS: [&str; 11] =
-    ["init", "backup", "restore", "export", "import", "list", "show", "ls", "cat", "check", "completions", "man"];
+    ["init", "backup", "restore", "export", "import", "list", "show", "diff", "ls", "cat", "check", "completions", "man"];
 
 #[test]
 fn every_command_helps_with_examples_and_exit_codes() {

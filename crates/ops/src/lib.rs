@@ -6,6 +6,7 @@
 
 pub mod backup;
 pub mod check;
+pub mod diff;
 mod contents;
 mod error;
 pub mod export;

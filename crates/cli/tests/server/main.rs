@@ -5,6 +5,7 @@ mod bad_input;
 mod choices;
 mod cluster;
 mod database_kinds;
+mod differences;
 mod exports;
 mod full_disk;
 mod imports;

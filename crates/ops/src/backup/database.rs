@@ -1,10 +1,12 @@
 //! One database: its snapshot, locks and table of contents, and the connection that keeps them until its rows are stored.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pgark_bytes::archive::statements::{Options, SessionState, statements};
 use pgark_bytes::archive::Archive;
+use pgark_bytes::archive::filter::foreign_keys;
 use pgark_pg::ConnInfo;
 use pgark_repo::Class;
 
@@ -96,7 +98,7 @@ impl Common<'_> {
             catalog.refuse_unreadable(request.keep_going)?;
             // Only pg_dump knows what its patterns choose: it goes first, and what it found is locked after it.
             let tapped = run_pg_dump(lead, &catalog, request.lock_wait_timeout)?.end();
-            let found: std::collections::HashSet<u32> =
+            let found: HashSet<u32> =
                 tapped.archive.entries.iter().map(|entry| entry.oid).collect();
             catalog.choose(|table| found.contains(&table.oid));
             lead.lock(&catalog)?;
@@ -145,12 +147,40 @@ impl Common<'_> {
             };
             report.lost(&name, "no right to read it; its definition is missing as well");
         }
+        if !self.request.filters_for(&lead.database).is_default() {
+            self.warn_of_cut_keys(&tapped.archive, &lead.database, report);
+        }
         if tapped.lost_the_locks() {
             // No lock kept the tables as they were; that each still is what the snapshot saw proves that none was emptied.
             lead::refuse_stale(&catalog, &pinned, self.watch)?;
         }
         lead.finish()?;
         self.finished(lead, &tapped, copied, facts, since, crew)
+    }
+
+    /// Filters may leave out what a foreign key refers to: said now, not when it is needed.
+    fn warn_of_cut_keys(&self, archive: &Archive, database: &str, report: &mut Report) {
+        let of = |kind: &str| -> HashSet<(&[u8], &[u8])> {
+            let entries = archive.entries.iter().filter(|entry| entry.kind() == kind);
+            entries.map(|entry| (entry.namespace.as_deref().unwrap_or_default(), entry.tag_bytes())).collect()
+        };
+        let (tables, rows) = (of("TABLE"), of("TABLE DATA"));
+        for key in foreign_keys(archive) {
+            let (child, parent) = ((&*key.child.0, &*key.child.1), (&*key.parent.0, &*key.parent.1));
+            let name = format!("{}.{}", String::from_utf8_lossy(parent.0), String::from_utf8_lossy(parent.1));
+            let in_database = if self.several { format!(" of database {database}") } else { String::new() };
+            if !tables.contains(&parent) {
+                report.warn(&format!(
+                    "foreign key {}{in_database} refers to {name}, which the filters leave out",
+                    key.tag
+                ));
+            } else if rows.contains(&child) && !rows.contains(&parent) && !archive_is_partitioned(archive, parent) {
+                report.warn(&format!(
+                    "foreign key {}{in_database} refers to rows of {name}, which the filters leave out",
+                    key.tag
+                ));
+            }
+        }
     }
 
     fn finished(
@@ -186,6 +216,16 @@ impl Common<'_> {
         let report = DatabaseReport { name: database, read, toc_digest: toc.stream.stream.digest() };
         Ok(Finished { report, facts, copied, small: vec![toc, definition] })
     }
+}
+
+/// A partitioned table has no rows of its own.
+fn archive_is_partitioned(archive: &Archive, (schema, name): (&[u8], &[u8])) -> bool {
+    archive.entries.iter().any(|entry| {
+        entry.kind() == "TABLE"
+            && entry.namespace.as_deref() == Some(schema)
+            && entry.tag_bytes() == name
+            && memchr::memmem::find(entry.defn_bytes(), b"PARTITION BY").is_some()
+    })
 }
 
 /// The statements that make the database itself: creation, owner, settings, comment, privileges.

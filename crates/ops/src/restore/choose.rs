@@ -167,7 +167,9 @@ pub(super) fn select(contents: &Contents, choice: &Choice, options: &Options) ->
     let is_listed = choice.list.is_some();
     let names = choice.names()?;
     if names.is_empty() {
-        return Ok(Picked { selection, names: None, is_listed, cut_keys: Vec::new() });
+        // A backup made with filters may lack a parent, too.
+        let cut_keys = cut_keys(contents, &selection, &Chosen::default());
+        return Ok(Picked { selection, names: None, is_listed, cut_keys });
     }
     let unmatched = names.unmatched(archive);
     if choice.strict_names && !unmatched.is_empty() {
