@@ -1,5 +1,6 @@
 //! What the user typed, exactly: parsing touches nothing. Help, man pages and completions come from here.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ pub struct Common {
     /// Say more; twice for even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Configuration file (default: pgark.toml in this user's configuration folder, else /etc/pgark/pgark.toml)
+    #[arg(long, global = true, value_name = "FILE", env = "PGARK_CONFIG")]
+    pub config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,6 +63,8 @@ pub enum Action {
     Cat(Cat),
     /// Check that everything stored is still what was put there
     Check(Check),
+    /// Show, check, print or convert configuration files
+    Config(Config),
     /// Print completions for a shell
     Completions(Completions),
     /// Write man pages
@@ -69,10 +75,10 @@ pub enum Action {
 #[derive(Debug, ClapArgs)]
 #[command(group = ArgGroup::new("secret").multiple(false))]
 pub struct Repository {
-    /// The repository: a directory
+    /// The repository: a directory, or the name of one in pgark.toml (default: what pgark.toml says)
     #[arg(long, value_name = "DIR", env = "PGARK_REPO")]
-    pub repo: String,
-    /// age identity file that opens it
+    pub repo: Option<String>,
+    /// age identity file that opens it (default: what PGARK_IDENTITY names)
     #[arg(long, value_name = "FILE", group = "secret")]
     pub identity: Option<PathBuf>,
     /// File whose first line is the passphrase (PGARK_PASSPHRASE holds the passphrase itself)
@@ -110,7 +116,7 @@ pub enum Snapshots {
 }
 
 /// What of a database is backed up, by pg_dump's options.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, Default, ClapArgs)]
 #[command(next_help_heading = "What of each database")]
 pub struct Filters {
     /// Only schemas that match
@@ -218,10 +224,13 @@ pub struct Backup {
     pub snapshots: Snapshots,
     #[command(flatten)]
     pub filters: Filters,
+    /// Of databases that pgark.toml has sections for.
+    #[arg(skip)]
+    pub filters_of: BTreeMap<String, Filters>,
     /// Parallel connections (default: the number of cores, at most 8)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
-    /// Name of the cluster (default: its system identifier)
+    /// Name of the cluster (default: its system identifier). What pgark.toml says in [clusters.NAME] then holds, too
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,
     /// zstd level
@@ -592,6 +601,74 @@ pub struct Cat {
     pub repository: Repository,
 }
 
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark config default > /etc/pgark/pgark.toml
+  pgark config check --config /etc/pgark/pgark.toml
+  pgark config show --cluster prod
+  pgark config convert /etc/pg_back/pg_back.conf > pgark.toml
+
+Flags win over the environment, the environment over the file, the file over the defaults.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage, or the file is not right.")]
+pub struct Config {
+    #[command(subcommand)]
+    pub action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigAction {
+    /// Print what a backup with these options would run with, and where each value came from
+    #[command(after_help = "Examples:
+  pgark config show --cluster prod
+  pgark config show --cluster prod --jobs 8 --json
+
+Takes the options of `pgark backup`; nothing is run.")]
+    Show(Box<Backup>),
+    /// Check the file: unknown keys, wrong types, with line and nearest right key
+    #[command(after_help = "Examples:
+  pgark config check
+  pgark config check --config ./pgark.toml")]
+    Check,
+    /// Print a file with every key, its default and what it is for
+    #[command(after_help = "Examples:
+  pgark config default > /etc/pgark/pgark.toml")]
+    Default,
+    /// Turn another program's configuration into pgark.toml: pg_back.conf, a pg_back 1 file, Greenmask's YAML
+    #[command(after_help = "Examples:
+  pgark config convert /etc/pg_back/pg_back.conf > pgark.toml
+  pgark config convert greenmask.yml --cluster staging
+
+Whatever cannot be carried over is named on standard error and in comments at the end.")]
+    Convert(Convert),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Convert {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Whose file it is (default: by its content)
+    #[arg(long, value_enum, value_name = "PROGRAM")]
+    pub from: Option<Foreign>,
+    /// Name of the cluster's section
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub cluster: String,
+}
+
+/// Whose configuration is converted.
+#[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
+pub enum Foreign {
+    /// pg_back 2: pg_back.conf
+    #[value(name = "pg_back")]
+    PgBack,
+    /// pg_back 1: a file of shell variables
+    #[value(name = "pg_back1")]
+    PgBack1,
+    /// Greenmask: YAML or JSON
+    Greenmask,
+}
+
 /// How deep a check goes.
 #[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
 pub enum Level {
@@ -655,14 +732,46 @@ impl Args {
             Action::Ls(args) => args.json,
             Action::Check(args) => args.json,
             Action::Import(args) => args.json,
+            Action::Config(Config { action: ConfigAction::Show(args) }) => args.json,
+            Action::Config(_) => false,
             Action::Diff(args) => args.json,
             Action::Init(_) | Action::Cat(_) | Action::Completions(_) | Action::Man(_) => false,
         }
     }
 }
 
+impl Action {
+    /// The repository's options, of commands that open one.
+    pub fn repository_mut(&mut self) -> Option<&mut Repository> {
+        match self {
+            Action::Backup(args) => Some(&mut args.repository),
+            Action::Restore(args) => Some(&mut args.repository),
+            Action::Export(args) => Some(&mut args.repository),
+            Action::Import(args) => Some(&mut args.repository),
+            Action::List(args) => Some(&mut args.repository),
+            Action::Show(args) => Some(&mut args.repository),
+            Action::Diff(args) => Some(&mut args.repository),
+            Action::Ls(args) => Some(&mut args.repository),
+            Action::Cat(args) => Some(&mut args.repository),
+            Action::Check(args) => Some(&mut args.repository),
+            Action::Config(args) => args.backup_mut().map(|backup| &mut backup.repository),
+            Action::Init(_) | Action::Completions(_) | Action::Man(_) => None,
+        }
+    }
+}
+
+impl Config {
+    /// The options that `config show` explains.
+    pub fn backup_mut(&mut self) -> Option<&mut Backup> {
+        match &mut self.action {
+            ConfigAction::Show(backup) => Some(backup),
+            _ => None,
+        }
+    }
+}
+
 /// `500ms`, `30s`, `5min`; a bare number is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 =
         digits.trim().parse().map_err(|_| format!("{text:?} is no time; write 500ms, 30s or 5min"))?;

@@ -5,6 +5,8 @@
 
 mod args;
 mod commands;
+mod config;
+mod convert;
 mod environment;
 mod error;
 mod output;
@@ -14,24 +16,36 @@ mod signals;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use args::{Action, Args};
-use commands::{backup, check, diff, export, import, init, inspect, restore, shell};
+use args::{Action, Args, ConfigAction};
+use commands::{backup, check, configuration, diff, export, import, init, inspect, restore, shell};
 use error::Failure;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let matches = Args::command().get_matches();
+    let args = match Args::from_arg_matches(&matches) {
+        Ok(args) => args,
+        Err(error) => error.exit(),
+    };
     let json = args.wants_json();
     progress::start_log(&args.common);
-    match run(args) {
+    match run(args, &matches) {
         Ok(code) => code,
         Err(failure) => error::report(&failure, json),
     }
 }
 
 /// The whole program.
-fn run(args: Args) -> Result<ExitCode, Failure> {
+fn run(mut args: Args, matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let config = match &args.action {
+        // They look at files of their own, or at none.
+        Action::Config(args::Config { action: ConfigAction::Check | ConfigAction::Convert(_) | ConfigAction::Default })
+        | Action::Completions(_)
+        | Action::Man(_) => config::Config::default(),
+        _ => config::load(args.common.config.as_deref())?,
+    };
+    config::apply(&config, &mut args.action, matches)?;
     let common = &args.common;
     match args.action {
         Action::Init(args) => init::run(common, args),
@@ -45,6 +59,7 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
         Action::Ls(args) => inspect::ls(common, args),
         Action::Cat(args) => inspect::cat(common, args),
         Action::Check(args) => check::run(common, args),
+        Action::Config(args) => configuration::run(common, args, &config, matches),
         Action::Completions(args) => shell::completions(args),
         Action::Man(args) => shell::man(args),
     }

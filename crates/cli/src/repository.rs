@@ -17,12 +17,18 @@ const LARGEST_SECRET: u64 = 1 << 20;
 
 /// Opens it.
 pub fn open(options: &Options) -> Result<Repository, Failure> {
-    let unlock = unlock(options)?;
-    Ok(open_location(Location { url: options.repo.clone(), unlock, local: local_folders(options.no_cache) })?)
+    let url = options.repo.clone().ok_or_else(|| {
+        Failure::usage(
+            "no repository is named",
+            "give --repo DIR, set PGARK_REPO, or write `repository = \"DIR\"` into pgark.toml",
+        )
+    })?;
+    let unlock = unlock(options, &url)?;
+    Ok(open_location(Location { url, unlock, local: local_folders(options.no_cache) })?)
 }
 
 /// Options before environment; then the writer key that `init` left on this host; else nothing.
-fn unlock(options: &Options) -> Result<Unlock, Failure> {
+fn unlock(options: &Options, url: &str) -> Result<Unlock, Failure> {
     if let Some(path) = &options.identity {
         return Ok(Unlock::Identity(secret_file("identity file", path)?));
     }
@@ -41,7 +47,7 @@ fn unlock(options: &Options) -> Result<Unlock, Failure> {
             .map_err(|_| Failure::usage("PGARK_PASSPHRASE is not UTF-8", "use --passphrase-file"))?;
         return Ok(Unlock::Passphrase(SecretString::from(text)));
     }
-    let left = writer_key_file(&peek_id(&options.repo)?).filter(|path| path.exists());
+    let left = writer_key_file(&peek_id(url)?).filter(|path| path.exists());
     match left {
         Some(path) => Ok(Unlock::WriterKey(secret_file("writer key", &path)?)),
         None => Ok(Unlock::Nothing),

@@ -1,6 +1,5 @@
 //! `pgark backup`.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use pgark_ops::{BackupRecord, backup as ops};
@@ -47,7 +46,7 @@ pub fn run(common: &Common, args: Backup) -> Result<ExitCode, Failure> {
         conninfo: connection(args.dbname.as_deref().unwrap_or_default(), &args.server)?,
         databases,
         filters: filters(args.filters),
-        filters_of: BTreeMap::new(),
+        filters_of: args.filters_of.into_iter().map(|(name, own)| (name, filters(own))).collect(),
         snapshots: match args.snapshots {
             Snapshots::Staggered => ops::Snapshots::Staggered,
             Snapshots::Together => ops::Snapshots::Together,

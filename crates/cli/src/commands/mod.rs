@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod check;
+pub mod configuration;
 pub mod diff;
 pub mod export;
 pub mod import;

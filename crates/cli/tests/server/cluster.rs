@@ -369,3 +369,39 @@ fn a_standby_stands_still_for_its_backup() {
     let said = super::support::text(&output.stderr);
     assert!(output.status.success() && said.contains("pg_wal_replay_pause()"), "{said}");
 }
+
+#[test]
+fn a_cluster_of_the_configuration_file() {
+    let cluster = Cluster::start();
+    for name in ["shop", "log", "scratch"] {
+        cluster.create_database(name);
+        cluster.sql(name, "CREATE TABLE t AS SELECT 1 AS a; CREATE TABLE events AS SELECT g FROM generate_series(1, 50) g");
+    }
+    let desk = Desk::plain();
+    let file = desk.path("config/pgark/pgark.toml");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(
+        &file,
+        format!(
+            "[repositories.main]\nurl = \"{}\"\n[clusters.prod]\nrepository = \"main\"\ndbname = \"{}\"\nall = true\nexclude_database = [\"scratch\", \"postgres\"]\n\
+             [clusters.prod.databases.log]\nexclude_table_data = [\"events\"]\n",
+            desk.repo().display(),
+            cluster.conninfo("postgres")
+        ),
+    )
+    .unwrap();
+    let mut command = desk.command(&["backup", "--cluster", "prod", "--json"]);
+    let output = command.env_remove("PGARK_REPO").output().unwrap();
+    assert!(output.status.success(), "{}", super::support::text(&output.stderr));
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&record["cluster"], &record["databases"]), (&"prod".into(), &serde_json::json!(["log", "shop"])));
+    let rows = |db: &str| {
+        let shown = desk.json(&["show", "latest", "--json"]);
+        let found = shown["contents"].as_array().unwrap().iter().find(|found| found["database"] == db).cloned().unwrap();
+        found["rows"].as_u64().unwrap()
+    };
+    assert_eq!((rows("shop"), rows("log")), (51, 1));
+    // What is typed wins: another database, and filters for all.
+    desk.ok(&["backup", "--cluster", "prod", "--database", "scratch", "--schema-only"]);
+    assert_eq!(rows("scratch"), 0);
+}

@@ -1,0 +1,43 @@
+//! `pgark.toml`: options that need not be typed. Flags win over the environment, the environment over the file, the file over
+//! the defaults.
+//!
+//! The file is found by `--config`, `PGARK_CONFIG`, in this user's configuration folder, or in `/etc/pgark`. It is read whole
+//! and checked against `schema` before anything is done: an unknown key is an error, not a surprise at 3 a.m.
+
+mod file;
+mod layers;
+pub mod schema;
+
+use std::path::{Path, PathBuf};
+
+use crate::environment;
+use crate::error::Failure;
+
+pub use file::{Config, Problem};
+pub use layers::{apply, effective};
+
+/// Where the file of the whole host lies.
+const OF_HOST: &str = "/etc/pgark/pgark.toml";
+
+/// Reads the file that applies; an empty configuration if there is none. One that was named must be there.
+pub fn load(named: Option<&Path>) -> Result<Config, Failure> {
+    let path = match named {
+        Some(path) => path.to_path_buf(),
+        None => match usual_places().into_iter().find(|path| path.is_file()) {
+            Some(path) => path,
+            None => return Ok(Config::default()),
+        },
+    };
+    let text = std::fs::read_to_string(&path)
+        .map_err(|source| Failure::file(format!("read the configuration {}", path.display()), source))?;
+    Config::parse(&path, &text).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
+        Failure::usage(lines.join("\n"), "`pgark config default` prints every key with its default")
+    })
+}
+
+/// This user's file, then the host's.
+pub fn usual_places() -> Vec<PathBuf> {
+    let own = environment::configuration().map(|folder| folder.join("pgark.toml"));
+    own.into_iter().chain([PathBuf::from(OF_HOST)]).collect()
+}

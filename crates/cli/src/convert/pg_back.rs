@@ -1,0 +1,289 @@
+//! pg_back: the INI file of version 2, the shell variables of version 1.
+
+use ini::Ini;
+
+use super::options::{take, words};
+use super::{Converted, conninfo, literal, toml_list};
+
+/// Every key of version 2 that has no counterpart, with the reason.
+const LEFT: [(&str, &str); 44] = [
+    ("bin_directory", "pgark finds pg_dump by the server's version; --pg-dump names another"),
+    ("backup_directory", "backups lie in a repository: `pgark init`, then `repository` in pgark.toml"),
+    ("backup_file_mode", "a repository's files are the owner's alone"),
+    ("timestamp_format", "backups are named by ids, their times are always UTC"),
+    ("uniform_timestamp", "one backup holds all databases and has one time"),
+    ("format", "a repository has its own format; `pgark export` writes pg_dump's"),
+    ("compress_level", "its levels are gzip's; pgark compresses by zstd, see compression_level"),
+    ("checksum_algorithm", "a repository verifies every byte; `pgark check` does so on demand"),
+    ("dump_role_passwords", "role passwords are in the backup where the role may read them"),
+    ("dump_only", "globals and settings are always in the backup"),
+    ("purge_older_than", "there is no retention yet"),
+    ("purge_min_keep", "there is no retention yet"),
+    ("purge_remote", "there is no retention yet"),
+    ("pre_backup_hook", "run it before `pgark backup`"),
+    ("post_backup_hook", "run it after `pgark backup`"),
+    ("encrypt", "a repository is encrypted from `pgark init` on"),
+    ("encrypt_keep_source", "nothing unencrypted is ever written"),
+    ("cipher_pass", "a repository has its own secrets: `pgark init --passphrase-file`"),
+    ("cipher_public_key", "a repository has its own secrets: `pgark init --recipient`"),
+    ("cipher_private_key", "a repository has its own secrets: `pgark init --recipient`, --identity"),
+    ("upload", "a repository lives in a directory for now"),
+    ("upload_prefix", "a repository lives in a directory for now"),
+    ("delete_uploaded", "a repository lives in a directory for now"),
+    ("s3_region", "a repository lives in a directory for now"),
+    ("s3_bucket", "a repository lives in a directory for now"),
+    ("s3_profile", "a repository lives in a directory for now"),
+    ("s3_key_id", "a repository lives in a directory for now"),
+    ("s3_secret", "a repository lives in a directory for now"),
+    ("s3_endpoint", "a repository lives in a directory for now"),
+    ("s3_force_path", "a repository lives in a directory for now"),
+    ("s3_tls", "a repository lives in a directory for now"),
+    ("sftp_host", "a repository lives in a directory for now"),
+    ("sftp_port", "a repository lives in a directory for now"),
+    ("sftp_user", "a repository lives in a directory for now"),
+    ("sftp_password", "a repository lives in a directory for now"),
+    ("sftp_directory", "a repository lives in a directory for now"),
+    ("sftp_identity", "a repository lives in a directory for now"),
+    ("sftp_ignore_hostkey", "a repository lives in a directory for now"),
+    ("gcs_bucket", "a repository lives in a directory for now"),
+    ("gcs_endpoint", "a repository lives in a directory for now"),
+    ("gcs_keyfile", "a repository lives in a directory for now"),
+    ("azure_container", "a repository lives in a directory for now"),
+    ("azure_account", "a repository lives in a directory for now"),
+    ("azure_key", "a repository lives in a directory for now"),
+];
+
+/// Keys whose values are secrets: they are named, their values are not.
+fn is_secret(key: &str) -> bool {
+    ["pass", "secret", "key"].iter().any(|word| key.contains(word))
+}
+
+fn list(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_string).collect()
+}
+
+/// Go's spellings of yes.
+fn yes(text: &str) -> bool {
+    matches!(text.trim().to_lowercase().as_str(), "true" | "t" | "1" | "y" | "yes" | "on")
+}
+
+/// `pg_back.conf` of version 2.
+pub(super) fn version_2(text: &str) -> Result<Converted, String> {
+    let options = ini::ParseOption { enabled_escape: false, ..ini::ParseOption::default() };
+    let file = Ini::load_from_str_opt(text, options).map_err(|error| error.to_string())?;
+    let mut converted = Converted::default();
+    let mut connection = Connection::default();
+    for (name, section) in &file {
+        for (key, value) in section.iter() {
+            match name {
+                None => global(&mut converted, &mut connection, key, value),
+                Some(database) => of_database(&mut converted, database, key, value),
+            }
+        }
+    }
+    connection.finish(&mut converted);
+    Ok(converted)
+}
+
+#[derive(Default)]
+struct Connection {
+    host: String,
+    port: String,
+    user: String,
+    dbname: String,
+    databases: Vec<String>,
+    jobs: i64,
+}
+
+impl Connection {
+    fn finish(self, converted: &mut Converted) {
+        let is_string = self.dbname.starts_with("postgresql://") || self.dbname.starts_with("postgres://") || self.dbname.contains('=');
+        let dbname = if is_string {
+            self.dbname
+        } else {
+            conninfo(&[("host", &self.host), ("port", &self.port), ("user", &self.user), ("dbname", &self.dbname)])
+        };
+        if !dbname.is_empty() {
+            converted.text("dbname", &dbname);
+        }
+        if self.databases.is_empty() {
+            converted.flag("all", true);
+        } else {
+            converted.list("database", &self.databases);
+        }
+        if self.jobs > 0 {
+            converted.cluster.insert("jobs".into(), self.jobs.min(256).to_string());
+        }
+    }
+}
+
+fn global(converted: &mut Converted, connection: &mut Connection, key: &str, value: &str) {
+    let value = value.trim();
+    match key {
+        // Present and empty is as good as absent.
+        _ if value.is_empty() => {}
+        "host" => connection.host = value.into(),
+        "port" => connection.port = value.into(),
+        "user" => connection.user = value.into(),
+        "dbname" => connection.dbname = value.into(),
+        "include_dbs" => connection.databases = list(value).iter().map(|name| literal(name)).collect(),
+        "exclude_dbs" => {
+            let names: Vec<String> = list(value).iter().map(|name| literal(name)).collect();
+            converted.list("exclude_database", &names);
+        }
+        "with_templates" => converted.flag("with_templates", yes(value)),
+        "pause_timeout" => converted.text("pause_timeout", &format!("{value}s")),
+        // Both together are connections: as many dumps at once, each with as many.
+        "jobs" | "parallel_backup_jobs" => {
+            connection.jobs = connection.jobs.max(1) * value.parse::<i64>().unwrap_or(1).max(1);
+        }
+        "with_blobs" => {
+            if !yes(value) {
+                converted.flag("no_large_objects", true);
+            }
+        }
+        "schemas" | "exclude_schemas" | "tables" | "exclude_tables" => {
+            let key = key.trim_end_matches('s');
+            converted.list(key, &list(value));
+        }
+        "pg_dump_options" => take(converted, None, "pg_dump_options", &words(value)),
+        _ => left(converted, key, key, value),
+    }
+}
+
+fn of_database(converted: &mut Converted, database: &str, key: &str, value: &str) {
+    let value = value.trim();
+    let shown = format!("[{database}] {key}");
+    match key {
+        "schemas" | "exclude_schemas" | "tables" | "exclude_tables" => {
+            let section = converted.databases.entry(database.to_string()).or_default();
+            section.insert(key.trim_end_matches('s').into(), toml_list(&list(value)));
+        }
+        "with_blobs" => {
+            let section = converted.databases.entry(database.to_string()).or_default();
+            section.insert("no_large_objects".into(), (!yes(value)).to_string());
+        }
+        "pg_dump_options" => take(converted, Some(database), &shown, &words(value)),
+        "user" => converted.leave(shown, "all databases are backed up by one role"),
+        "parallel_backup_jobs" => converted.leave(shown, "one queue serves all databases; see jobs"),
+        _ => left(converted, key, &shown, value),
+    }
+}
+
+fn left(converted: &mut Converted, key: &str, shown: &str, value: &str) {
+    let why = LEFT.iter().find(|(known, _)| *known == key).map(|(_, why)| *why).or_else(|| {
+        (key.starts_with("b2_")).then_some("a repository lives in a directory for now")
+    });
+    let shown = if is_secret(key) { shown.to_string() } else { format!("{shown} = {value}") };
+    converted.leave(shown, why.unwrap_or("pg_back has no such key"));
+}
+
+/// The shell variables of version 1.
+pub(super) fn version_1(text: &str) -> Converted {
+    let mut converted = Converted::default();
+    let mut connection = Connection::default();
+    for line in text.lines() {
+        let line = line.trim();
+        let Some((name, value)) = line.split_once('=').filter(|_| !line.starts_with('#')) else { continue };
+        let name = name.trim_start_matches("export ").trim();
+        let value = unquoted(value);
+        // The name that version 2 gave it.
+        let known = match name {
+            "PGBK_BIN" => "bin_directory",
+            "PGBK_BACKUP_DIR" => "backup_directory",
+            "PGBK_PURGE" => "purge_older_than",
+            "PGBK_PURGE_MIN_KEEP" => "purge_min_keep",
+            "PGBK_DBLIST" => "include_dbs",
+            "PGBK_EXCLUDE" => "exclude_dbs",
+            "PGBK_STANDBY_PAUSE_TIMEOUT" => "pause_timeout",
+            "PGBK_HOSTNAME" => "host",
+            "PGBK_PORT" => "port",
+            "PGBK_USERNAME" => "user",
+            "PGBK_CONNDB" => "dbname",
+            "PGBK_PRE_BACKUP_COMMAND" => "pre_backup_hook",
+            "PGBK_POST_BACKUP_COMMAND" => "post_backup_hook",
+            "SIGNATURE_ALGO" => "checksum_algorithm",
+            "PGBK_TIMESTAMP" => "timestamp_format",
+            "PGBK_WITH_TEMPLATES" => "with_templates",
+            "PGBK_OPTS" => {
+                let inner = value.trim().trim_start_matches('(').trim_end_matches(')').to_string();
+                // The format was among them.
+                let mut options = words(&inner);
+                let is_format = |option: &String| option.starts_with("-F") || option.starts_with("--format");
+                for option in options.iter().filter(|option| is_format(option)) {
+                    converted.leave(format!("PGBK_OPTS: {option}"), "a repository has its own format; `pgark export` writes pg_dump's");
+                }
+                options.retain(|option| !is_format(option));
+                take(&mut converted, None, "PGBK_OPTS", &options);
+                continue;
+            }
+            other if other.starts_with("PGBK_") => {
+                converted.leave(other, "pg_back 1 has no such variable");
+                continue;
+            }
+            _ => continue,
+        };
+        // Lists are of blanks here.
+        let value = match known {
+            "include_dbs" | "exclude_dbs" => words(&value).join(","),
+            _ => value,
+        };
+        global(&mut converted, &mut connection, known, &value);
+    }
+    connection.finish(&mut converted);
+    converted
+}
+
+/// A value without its quotes and the comment behind it.
+fn unquoted(text: &str) -> String {
+    let text = text.trim();
+    if text.starts_with('(') {
+        return text.split(')').next().map(|inside| format!("{inside})")).unwrap_or_default();
+    }
+    let mut signs = text.chars();
+    match signs.next() {
+        Some(quote @ ('"' | '\'')) => signs.take_while(|sign| *sign != quote).collect(),
+        _ => text.split(" #").next().unwrap_or_default().trim().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{version_1, version_2};
+
+    #[test]
+    fn a_pg_back_2_file() {
+        let text = "# comment\nbin_directory = /usr/bin\nbackup_directory = /var/backups/{dbname}\nhost = db1\nport = 5433\nuser =\n\
+                    dbname = postgres\nexclude_dbs = test, Old One\nwith_templates = false\njobs = 2\nparallel_backup_jobs = 3\n\
+                    pause_timeout = 600\npurge_older_than = 7\npg_dump_options = -O --exclude-table-data='log.*'\ncipher_pass = s3cret\nnonsense = 1\n\
+                    [shop]\nschemas = public, sales\nwith_blobs = false\nuser = other\nformat = directory\n";
+        let converted = version_2(text).unwrap();
+        let toml = converted.to_toml("main");
+        let config = crate::config::Config::parse(std::path::Path::new("p"), &toml).unwrap();
+        let main = &config.clusters["main"];
+        let value = |key: &str| main.own[key].value.to_string();
+        assert_eq!(value("dbname"), "host=db1 port=5433 dbname=postgres");
+        assert_eq!(value("exclude_database"), "test, \"Old One\"");
+        assert_eq!((value("all"), value("jobs"), value("pause_timeout")), ("true".into(), "6".into(), "600s".into()));
+        assert_eq!(value("exclude_table_data"), "log.*");
+        assert_eq!(main.databases["shop"]["schema"].value.to_string(), "public, sales");
+        assert_eq!(main.databases["shop"]["no_large_objects"].value.to_string(), "true");
+        for left in ["bin_directory", "purge_older_than = 7", "pg_dump_options: -O", "nonsense = 1", "[shop] user", "[shop] format", "cipher_pass"] {
+            assert!(toml.contains(left), "{left}: {toml}");
+        }
+        assert!(!toml.contains("s3cret"));
+        assert!(version_2("host\n[x\n").is_err());
+    }
+
+    #[test]
+    fn a_pg_back_1_file() {
+        let text = "#!/bin/sh\nPGBK_HOSTNAME=db1 # the host\nPGBK_DBLIST=\"a b\"\nPGBK_OPTS=(\"-Fc\" \"-T\" \"x*\")\nPGBK_PURGE=30\nSIGNATURE_ALGO=\"sha256\"\nPGBK_WHAT=1\nPATH=/bin\n";
+        let toml = version_1(text).to_toml("main");
+        let config = crate::config::Config::parse(std::path::Path::new("p"), &toml).unwrap();
+        let value = |key: &str| config.clusters["main"].own[key].value.to_string();
+        assert_eq!((value("dbname"), value("database"), value("exclude_table")), ("host=db1".into(), "a, b".into(), "x*".into()));
+        for left in ["-Fc", "purge_older_than = 30", "checksum_algorithm = sha256", "PGBK_WHAT"] {
+            assert!(toml.contains(left), "{left}: {toml}");
+        }
+    }
+}
