@@ -42,7 +42,9 @@ impl Pattern {
                 schema: schema.map(|schema| compile(text, &schema)).transpose()?,
                 name: compile(text, &name)?,
             }),
-            _ => Err(error(text, "has too many dots; write SCHEMA.NAME, with names that hold dots in quotes")),
+            _ => {
+                Err(error(text, "has too many dots; write SCHEMA.NAME, with names that hold dots in quotes"))
+            }
         }
     }
 
@@ -137,10 +139,14 @@ mod tests {
     fn patterns_mean_what_psql_says() {
         assert!(hits("orders", "public", "orders") && hits("ORDERS", "public", "orders"));
         assert!(!hits("\"ORDERS\"", "public", "orders") && hits("\"Orders\"", "s", "Orders"));
-        assert!(hits("ord*", "public", "orders") && hits("*", "public", "a\nb") && !hits("ord", "p", "orders"));
+        assert!(
+            hits("ord*", "public", "orders") && hits("*", "public", "a\nb") && !hits("ord", "p", "orders")
+        );
         assert!(hits("?rders", "public", "orders") && hits("?", "p", "é") && !hits("?", "p", "ab"));
         assert!(hits("shop.ord*", "shop", "orders") && !hits("shop.ord*", "public", "orders"));
-        assert!(hits("*.*", "x", "y") && hits("\"a.b\".\"c*d\"", "a.b", "c*d") && !hits("\"c*d\"", "a", "cxd"));
+        assert!(
+            hits("*.*", "x", "y") && hits("\"a.b\".\"c*d\"", "a.b", "c*d") && !hits("\"c*d\"", "a", "cxd")
+        );
         assert!(hits("t[0-9]+", "p", "t12") && hits("a|b", "p", "b") && !hits("a|b", "p", "ab"));
         assert!(hits("a$b", "p", "a$b") && hits("\"a\"\"b\"", "p", "a\"b") && hits("x[]", "p", "x[]"));
     }

@@ -40,7 +40,9 @@ fn main() -> ExitCode {
 fn run(mut args: Args, matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let config = match &args.action {
         // They look at files of their own, or at none.
-        Action::Config(args::Config { action: ConfigAction::Check | ConfigAction::Convert(_) | ConfigAction::Default })
+        Action::Config(args::Config {
+            action: ConfigAction::Check | ConfigAction::Convert(_) | ConfigAction::Default,
+        })
         | Action::Completions(_)
         | Action::Man(_) => config::Config::default(),
         _ => config::load(args.common.config.as_deref())?,

@@ -17,8 +17,22 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-const COMMANDS: [&str; 14] =
-    ["init", "backup", "restore", "export", "import", "list", "show", "diff", "ls", "cat", "check", "config", "completions", "man"];
+const COMMANDS: [&str; 14] = [
+    "init",
+    "backup",
+    "restore",
+    "export",
+    "import",
+    "list",
+    "show",
+    "diff",
+    "ls",
+    "cat",
+    "check",
+    "config",
+    "completions",
+    "man",
+];
 
 #[test]
 fn every_command_helps_with_examples_and_exit_codes() {
@@ -132,14 +146,25 @@ fn weak_and_wrong_secrets_are_refused() {
 fn a_configuration_file_is_checked_before_anything_is_done() {
     let home = TempDir::new().unwrap();
     let file = home.path().join("pgark.toml");
-    std::fs::write(&file, "repository = \"/nowhere\"\n\n[clusters.prod]\njbos = 4\nexclude_database = \"a\"\n").unwrap();
+    std::fs::write(
+        &file,
+        "repository = \"/nowhere\"\n\n[clusters.prod]\njbos = 4\nexclude_database = \"a\"\n",
+    )
+    .unwrap();
     let path = file.to_str().unwrap();
-    for args in [vec!["config", "check", "--config", path], vec!["list", "--config", path], vec!["--config", path, "backup"]] {
+    for args in [
+        vec!["config", "check", "--config", path],
+        vec!["list", "--config", path],
+        vec!["--config", path, "backup"],
+    ] {
         let output = pgark(home.path(), &args);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
         assert!(said.contains("pgark.toml:4: there is no key \"jbos\" here; did you mean jobs?"), "{said}");
-        assert!(said.contains("pgark.toml:5: exclude_database is a list of strings, not this string"), "{said}");
+        assert!(
+            said.contains("pgark.toml:5: exclude_database is a list of strings, not this string"),
+            "{said}"
+        );
     }
     let output = pgark(home.path(), &["list", "--config", "/nowhere/pgark.toml"]);
     assert!(text(&output.stderr).contains("/nowhere/pgark.toml"), "a file that was named must be there");
@@ -147,7 +172,11 @@ fn a_configuration_file_is_checked_before_anything_is_done() {
     let defaults = pgark(home.path(), &["config", "default"]).stdout;
     std::fs::write(&file, defaults).unwrap();
     let output = pgark(home.path(), &["config", "check", "--config", path]);
-    assert!(output.status.success() && text(&output.stdout).contains("no problem"), "{}", text(&output.stderr));
+    assert!(
+        output.status.success() && text(&output.stdout).contains("no problem"),
+        "{}",
+        text(&output.stderr)
+    );
     assert!(text(&pgark(home.path(), &["config", "check"]).stdout).contains("there is no file"));
 }
 
@@ -163,15 +192,16 @@ fn every_value_tells_its_layer() {
          [clusters.prod]\nall = true\njobs = 4\nexclude_table = [\"tmp_*\"]\n[clusters.prod.databases.shop]\nexclude_table_data = [\"log.*\"]\n",
     )
     .unwrap();
-    let rows = |args: &[&str], variables: &[(&str, &str)]| -> std::collections::BTreeMap<String, (String, String)> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pgark"));
-        command.env_clear().env("HOME", home.path()).args(["config", "show", "--json"]).args(args);
-        let output = command.envs(variables.iter().copied()).output().unwrap();
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
-        let field = |row: &serde_json::Value, name: &str| row[name].as_str().unwrap().to_string();
-        rows.iter().map(|row| (field(row, "key"), (field(row, "value"), field(row, "layer")))).collect()
-    };
+    let rows =
+        |args: &[&str], variables: &[(&str, &str)]| -> std::collections::BTreeMap<String, (String, String)> {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_pgark"));
+            command.env_clear().env("HOME", home.path()).args(["config", "show", "--json"]).args(args);
+            let output = command.envs(variables.iter().copied()).output().unwrap();
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+            let field = |row: &serde_json::Value, name: &str| row[name].as_str().unwrap().to_string();
+            rows.iter().map(|row| (field(row, "key"), (field(row, "value"), field(row, "layer")))).collect()
+        };
     let path = file.display().to_string();
     let pair = |value: &str, layer: String| (value.to_string(), layer);
     let shown = rows(&["--cluster", "prod", "--jobs", "9"], &[]);
@@ -195,15 +225,28 @@ fn every_value_tells_its_layer() {
 fn foreign_files_are_converted_and_what_is_left_is_named() {
     let home = TempDir::new().unwrap();
     let file = home.path().join("pg_back.conf");
-    std::fs::write(&file, "host = db1\nexclude_dbs = test\nencrypt = true\ncipher_pass = s3cret\n[shop]\ntables = a, b\n").unwrap();
+    std::fs::write(
+        &file,
+        "host = db1\nexclude_dbs = test\nencrypt = true\ncipher_pass = s3cret\n[shop]\ntables = a, b\n",
+    )
+    .unwrap();
     let output = pgark(home.path(), &["config", "convert", file.to_str().unwrap(), "--cluster", "prod"]);
     let (toml, said) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{said}");
-    assert!(toml.contains("[clusters.prod]\ndbname = \"host=db1\"") && toml.contains("[clusters.prod.databases.shop]"), "{toml}");
-    assert!(said.contains("encrypt = true") && said.contains("cipher_pass") && !said.contains("s3cret"), "{said}");
+    assert!(
+        toml.contains("[clusters.prod]\ndbname = \"host=db1\"")
+            && toml.contains("[clusters.prod.databases.shop]"),
+        "{toml}"
+    );
+    assert!(
+        said.contains("encrypt = true") && said.contains("cipher_pass") && !said.contains("s3cret"),
+        "{said}"
+    );
     let converted = home.path().join("pgark.toml");
     std::fs::write(&converted, toml).unwrap();
-    assert!(pgark(home.path(), &["config", "check", "--config", converted.to_str().unwrap()]).status.success());
+    assert!(
+        pgark(home.path(), &["config", "check", "--config", converted.to_str().unwrap()]).status.success()
+    );
     std::fs::write(home.path().join("x.yml"), "a: [").unwrap();
     let output = pgark(home.path(), &["config", "convert", home.path().join("x.yml").to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));

@@ -94,7 +94,6 @@ pub(crate) fn read_whole(reader: &DataReader<'_>, entry: &Entry) -> Result<Vec<u
     Ok(bytes)
 }
 
-
 /// The database that is meant: the one that is named, else the only one.
 fn which(backup: &Backup, database: Option<&str>) -> Result<String, OpsError> {
     let there = About::of(&backup.head)?.databases;

@@ -128,7 +128,8 @@ pub fn run(
 ) -> Result<DiffReport, OpsError> {
     job.progress.phase("compare");
     let reader = repository.reader()?;
-    let (a, b) = (Side::open(repository, &reader, a, database)?, Side::open(repository, &reader, b, database)?);
+    let (a, b) =
+        (Side::open(repository, &reader, a, database)?, Side::open(repository, &reader, b, database)?);
     if let Some(database) = database.filter(|_| a.databases.is_empty() && b.databases.is_empty()) {
         return Err(OpsError::refused(
             format!("neither backup holds a database {database:?}"),

@@ -151,7 +151,9 @@ impl OpsError {
     /// Whether it concerns one database, so that others may still be backed up: not the repository, not a cancel.
     pub(crate) fn is_of_one_database(&self) -> bool {
         match self {
-            OpsError::Repository(_) | OpsError::Storage(_) | OpsError::Cancelled | OpsError::Usage(_) => false,
+            OpsError::Repository(_) | OpsError::Storage(_) | OpsError::Cancelled | OpsError::Usage(_) => {
+                false
+            }
             OpsError::Table { source, .. } | OpsError::Lost { source } => source.is_of_one_database(),
             _ => true,
         }

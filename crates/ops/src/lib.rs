@@ -6,8 +6,8 @@
 
 pub mod backup;
 pub mod check;
-pub mod diff;
 mod contents;
+pub mod diff;
 mod error;
 pub mod export;
 pub mod import;

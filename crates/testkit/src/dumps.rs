@@ -22,8 +22,11 @@ pub fn greenmask(cluster: &Cluster, db: &str, storage: &Path) -> PathBuf {
     fs::create_dir_all(storage).expect("a folder can be made");
     pg_dump(cluster, db, &folder, &["-Fd", "-Z6"]);
     let header = format!("{{\"dbName\": \"{db}\", \"dumpVersion\": \"1.14.0\", \"format\": \"TAR\"}}");
-    fs::write(folder.join("metadata.json"), format!("{{\"originalSize\": 1, \"header\": {header}, \"entries\": []}}"))
-        .expect("a file can be written");
+    fs::write(
+        folder.join("metadata.json"),
+        format!("{{\"originalSize\": 1, \"header\": {header}, \"entries\": []}}"),
+    )
+    .expect("a file can be written");
     fs::write(folder.join("heartbeat"), "done").expect("a file can be written");
     // Its data files end with two line feeds, not three.
     for entry in fs::read_dir(&folder).expect("a folder can be listed") {

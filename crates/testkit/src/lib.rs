@@ -13,10 +13,10 @@
 //! Everything here panics on failure, with the server's log: a fixture that does not stand is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "fixtures fail the test by panic")]
 
-pub mod dumps;
 mod certificates;
 mod cluster;
 mod disk;
+pub mod dumps;
 mod majors;
 pub mod oracle;
 mod server_user;

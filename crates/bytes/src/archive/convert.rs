@@ -52,7 +52,11 @@ fn single_objects(archive: &Archive) -> Vec<TocEntry> {
                 if contents.is_none() {
                     contents = Some(entry.dump_id);
                     let objects = groups.values().flatten().map(|(_, id)| *id).collect();
-                    out.push(TocEntry { dependencies: objects, tag: Some(b"BLOBS".to_vec()), ..entry.clone() });
+                    out.push(TocEntry {
+                        dependencies: objects,
+                        tag: Some(b"BLOBS".to_vec()),
+                        ..entry.clone()
+                    });
                 }
             }
             ("ACL", Some(group)) if entry.tag_bytes().starts_with(b"LARGE OBJECTS") => {
@@ -68,8 +72,10 @@ fn single_objects(archive: &Archive) -> Vec<TocEntry> {
                 let oid: Option<u32> = tag.strip_prefix("LARGE OBJECT ").and_then(|oid| oid.parse().ok());
                 let members = groups.get(&group).map_or(&[][..], Vec::as_slice);
                 let id = members.iter().find(|(other, _)| Some(*other) == oid).map(|(_, id)| *id);
-                let dependencies =
-                    entry.dependencies.iter().map(|other| if *other == group { id.unwrap_or(*other) } else { *other });
+                let dependencies = entry
+                    .dependencies
+                    .iter()
+                    .map(|other| if *other == group { id.unwrap_or(*other) } else { *other });
                 out.push(TocEntry { dependencies: dependencies.collect(), ..entry.clone() });
             }
             _ => out.push(entry.clone()),

@@ -47,7 +47,9 @@ impl Chosen {
 impl Names {
     /// Whether nothing is filtered.
     pub fn is_empty(&self) -> bool {
-        [&self.schemas, &self.exclude_schemas, &self.tables, &self.exclude_tables].iter().all(|list| list.is_empty())
+        [&self.schemas, &self.exclude_schemas, &self.tables, &self.exclude_tables]
+            .iter()
+            .all(|list| list.is_empty())
     }
 
     fn takes_schema(&self, schema: &[u8]) -> bool {
@@ -63,7 +65,8 @@ impl Names {
 
     /// The patterns that match nothing in the archive, as they were written.
     pub fn unmatched(&self, archive: &Archive) -> Vec<String> {
-        let relations: Vec<(&[u8], &[u8])> = archive.entries.iter().filter(|e| is_relation(e)).map(name_of).collect();
+        let relations: Vec<(&[u8], &[u8])> =
+            archive.entries.iter().filter(|e| is_relation(e)).map(name_of).collect();
         let schemas: HashSet<&[u8]> = archive
             .entries
             .iter()
@@ -125,7 +128,8 @@ impl Names {
         relations: &mut HashMap<i32, bool>,
     ) {
         for entry in archive.entries.iter().filter(|entry| entry.kind() == "SEQUENCE OWNED BY") {
-            let tables: Vec<bool> = entry.dependencies.iter().filter_map(|id| relations.get(id).copied()).collect();
+            let tables: Vec<bool> =
+                entry.dependencies.iter().filter_map(|id| relations.get(id).copied()).collect();
             let sequences: Vec<i32> = entry
                 .dependencies
                 .iter()
@@ -189,7 +193,8 @@ fn owner_relation(
     let names_it = |id: &&i32| {
         by_id.get(*id).is_some_and(|relation| {
             let rest = entry.tag_bytes().strip_prefix(relation.tag_bytes());
-            relation.namespace == entry.namespace && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b" "))
+            relation.namespace == entry.namespace
+                && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b" "))
         })
     };
     let of = || entry.dependencies.iter().filter(|id| relations.contains_key(id));
@@ -199,9 +204,23 @@ fn owner_relation(
         of.peek().is_some().then(|| of.all(|is_taken| is_taken))
     };
     match entry.kind() {
-        "TABLE DATA" | "SEQUENCE SET" | "MATERIALIZED VIEW DATA" | "DEFAULT" | "INDEX" | "CONSTRAINT" | "FK CONSTRAINT"
-        | "CHECK CONSTRAINT" | "TRIGGER" | "RULE" | "POLICY" | "ROW SECURITY" | "STATISTICS" | "STATISTICS DATA"
-        | "COMMENT" | "ACL" | "SECURITY LABEL" => first(),
+        "TABLE DATA"
+        | "SEQUENCE SET"
+        | "MATERIALIZED VIEW DATA"
+        | "DEFAULT"
+        | "INDEX"
+        | "CONSTRAINT"
+        | "FK CONSTRAINT"
+        | "CHECK CONSTRAINT"
+        | "TRIGGER"
+        | "RULE"
+        | "POLICY"
+        | "ROW SECURITY"
+        | "STATISTICS"
+        | "STATISTICS DATA"
+        | "COMMENT"
+        | "ACL"
+        | "SECURITY LABEL" => first(),
         "TABLE ATTACH" | "SEQUENCE OWNED BY" | "PUBLICATION TABLE" => all(),
         _ => None,
     }
@@ -211,11 +230,8 @@ fn owner_relation(
 /// schemas of all of these.
 fn needed(archive: &Archive, wanted: &HashSet<i32>) -> HashSet<i32> {
     let by_id = by_id(archive);
-    let schemas: HashMap<&[u8], i32> = archive
-        .entries
-        .iter()
-        .filter_map(|entry| Some((schema_made(entry)?, entry.dump_id)))
-        .collect();
+    let schemas: HashMap<&[u8], i32> =
+        archive.entries.iter().filter_map(|entry| Some((schema_made(entry)?, entry.dump_id))).collect();
     let mut found = HashSet::new();
     let mut open: Vec<i32> = wanted.iter().copied().collect();
     while let Some(id) = open.pop() {
@@ -256,7 +272,8 @@ pub fn foreign_keys(archive: &Archive) -> Vec<ForeignKey> {
         .iter()
         .filter(|entry| entry.kind() == "FK CONSTRAINT")
         .filter_map(|entry| {
-            let tokens: Vec<Token<'_>> = sql::tokenize(entry.defn_bytes()).filter(|t| !t.is_blank()).collect();
+            let tokens: Vec<Token<'_>> =
+                sql::tokenize(entry.defn_bytes()).filter(|t| !t.is_blank()).collect();
             let table = tokens.iter().position(|token| token.is_word("table"))? + 1;
             let only = usize::from(tokens.get(table)?.is_word("only"));
             let references = tokens.iter().position(|token| token.is_word("references"))? + 1;

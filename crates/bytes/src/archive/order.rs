@@ -478,7 +478,9 @@ pub fn name_all_dependencies(archive: &mut Archive) {
         .collect();
     for entry in archive.entries.iter_mut().filter(|entry| entry.kind() == "ACL") {
         let schema = entry.namespace.as_ref().and_then(|schema| schemas.get(schema)).copied();
-        entry.dependencies.extend(schema.filter(|id| *id != entry.dump_id && !entry.dependencies.contains(id)));
+        entry
+            .dependencies
+            .extend(schema.filter(|id| *id != entry.dump_id && !entry.dependencies.contains(id)));
     }
     let mut last = None;
     for entry in archive.entries.iter_mut().filter(|entry| entry.kind() == "INDEX ATTACH") {

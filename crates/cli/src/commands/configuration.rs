@@ -7,9 +7,9 @@ use clap::ArgMatches;
 
 use crate::args::{Common, Config as Args, ConfigAction};
 use crate::config::{self, Config, schema};
+use crate::convert;
 use crate::error::Failure;
 use crate::output::{self, Align};
-use crate::convert;
 
 /// Shows, checks, prints or converts configuration files.
 pub fn run(common: &Common, args: Args, config: &Config, matches: &ArgMatches) -> Result<ExitCode, Failure> {

@@ -43,7 +43,10 @@ fn databases(choice: &Choice, dbname: Option<&str>) -> Result<ops::Databases, Fa
     }
     if choice.database.len() > 1 {
         if choice.target.is_some() {
-            return Err(Failure::usage("--as names one database, --database several", "restore them one by one"));
+            return Err(Failure::usage(
+                "--as names one database, --database several",
+                "restore them one by one",
+            ));
         }
         return Ok(ops::Databases::Named(choice.database.clone()));
     }
@@ -71,7 +74,10 @@ fn chosen(choice: Choice) -> Result<ops::Choice, Failure> {
             let text = std::fs::read_to_string(path)
                 .map_err(|source| Failure::file(format!("read the list {}", path.display()), source))?;
             let list = ops::parse_list(&text).map_err(|what| {
-                Failure::usage(format!("{}, {what}", path.display()), "`pgark restore ID --list` writes such a list")
+                Failure::usage(
+                    format!("{}, {what}", path.display()),
+                    "`pgark restore ID --list` writes such a list",
+                )
             })?;
             Some(list)
         }
@@ -99,16 +105,21 @@ fn chosen(choice: Choice) -> Result<ops::Choice, Failure> {
 /// `before-data=sql:…`.
 fn hook(text: &str) -> Result<ops::Hook, Failure> {
     const HOW: &str = "write MOMENT=sql:SQL, MOMENT=file:FILE.sql or MOMENT=command:COMMAND";
-    let (moment, action) = text.split_once('=').ok_or_else(|| Failure::usage(format!("{text:?} is no hook"), HOW))?;
+    let (moment, action) =
+        text.split_once('=').ok_or_else(|| Failure::usage(format!("{text:?} is no hook"), HOW))?;
     let moment = ops::Moment::ALL.into_iter().find(|known| known.name() == moment).ok_or_else(|| {
         let known: Vec<&str> = ops::Moment::ALL.iter().map(|moment| moment.name()).collect();
-        Failure::usage(format!("{moment:?} is no moment of a restore"), &format!("one of {}", known.join(", ")))
+        Failure::usage(
+            format!("{moment:?} is no moment of a restore"),
+            &format!("one of {}", known.join(", ")),
+        )
     })?;
     let action = match action.split_once(':') {
         Some(("sql", sql)) => ops::Action::Sql(sql.to_string()),
         Some(("command", command)) => ops::Action::Command(command.to_string()),
         Some(("file", path)) => ops::Action::Sql(
-            std::fs::read_to_string(path).map_err(|source| Failure::file(format!("read the hook's SQL {path}"), source))?,
+            std::fs::read_to_string(path)
+                .map_err(|source| Failure::file(format!("read the hook's SQL {path}"), source))?,
         ),
         _ => return Err(Failure::usage(format!("{action:?} is no action of a hook"), HOW)),
     };

@@ -130,7 +130,8 @@ impl Reader<'_> {
                 key => match schema::TOP.iter().find(|known| known.name == key) {
                     Some(known) => self.setting(&mut config.top, known, value, at),
                     None => {
-                        let known = schema::TOP.iter().map(|key| key.name).chain(["repositories", "clusters"]);
+                        let known =
+                            schema::TOP.iter().map(|key| key.name).chain(["repositories", "clusters"]);
                         self.unknown(key, at, known);
                     }
                 },
@@ -172,11 +173,11 @@ impl Reader<'_> {
         found
     }
 
-    fn section<'k>(
+    fn section(
         &mut self,
         table: &DeTable<'_>,
         keys: impl Iterator<Item = &'static Key>,
-        tables: &[&'k str],
+        tables: &[&str],
     ) -> Section {
         let keys: Vec<&'static Key> = keys.collect();
         let mut section = Section::new();
@@ -225,10 +226,12 @@ fn read_value(kind: Kind, value: &DeValue<'_>) -> Option<Value> {
             words.contains(&text.as_ref()).then(|| Value::Text(text.to_string()))
         }
         (Kind::Flag, DeValue::Boolean(flag)) => Some(Value::Flag(*flag)),
-        (Kind::Number(from, to), DeValue::Integer(number)) => i64::from_str_radix(number.as_str(), number.radix())
-            .ok()
-            .filter(|number| (from..=to).contains(number))
-            .map(Value::Number),
+        (Kind::Number(from, to), DeValue::Integer(number)) => {
+            i64::from_str_radix(number.as_str(), number.radix())
+                .ok()
+                .filter(|number| (from..=to).contains(number))
+                .map(Value::Number)
+        }
         (Kind::List, DeValue::Array(items)) => items
             .iter()
             .map(|item| item.get_ref().as_str().map(str::to_string))
@@ -281,7 +284,9 @@ mod tests {
     #[test]
     fn problems_have_lines_and_hints() {
         assert_eq!(
-            problems("[clusters.prod]\njbos = 4\nlock-wait-timeout = \"3s\"\njobs = \"x\"\npause_timeout = \"3 moons\"\nzzz = 1\n"),
+            problems(
+                "[clusters.prod]\njbos = 4\nlock-wait-timeout = \"3s\"\njobs = \"x\"\npause_timeout = \"3 moons\"\nzzz = 1\n"
+            ),
             [
                 "p:2: there is no key \"jbos\" here; did you mean jobs?",
                 "p:3: there is no key \"lock-wait-timeout\" here; did you mean lock_wait_timeout?",
@@ -291,7 +296,10 @@ mod tests {
             ]
         );
         assert_eq!(problems("[repositories.x]\n")[0], "p:1: repository \"x\" has no url");
-        assert_eq!(problems("cluster = 1\n")[0], "p:1: there is no key \"cluster\" here; did you mean clusters?");
+        assert_eq!(
+            problems("cluster = 1\n")[0],
+            "p:1: there is no key \"cluster\" here; did you mean clusters?"
+        );
         assert!(problems("a = \n")[0].starts_with("p:1: "));
         assert!(problems("clusters = 3\n")[0].contains("[clusters.NAME]"));
     }

@@ -65,7 +65,8 @@ fn apply_cluster(config: &Config, backup: &mut Backup, matches: &ArgMatches) -> 
     let typed: Vec<&Key> = schema::FILTERS.iter().filter(|key| given(matches, key.name).is_some()).collect();
     for (database, section) in &cluster.databases {
         let mut filters = backup.filters.clone();
-        for (key, setting) in section.iter().filter(|(key, _)| !typed.iter().any(|typed| typed.name == **key)) {
+        for (key, setting) in section.iter().filter(|(key, _)| !typed.iter().any(|typed| typed.name == **key))
+        {
             set_filter(&mut filters, key, &setting.value);
         }
         backup.filters_of.insert(database.clone(), filters);
@@ -246,14 +247,24 @@ pub fn effective(config: &Config, backup: &Backup, matches: &ArgMatches) -> Vec<
         .or_else(|| text_of(config.top.get("repository")));
     let section = named.as_deref().and_then(section_of).unwrap_or(&empty);
     let repo_layer = match (typed("repo", "PGARK_REPO"), section.get("url")) {
-        (layer, Some(url)) => format!("{}, {path}:{}", layer.unwrap_or_else(|| format!("repository {}", named.clone().unwrap_or_default())), url.line),
+        (layer, Some(url)) => format!(
+            "{}, {path}:{}",
+            layer.unwrap_or_else(|| format!("repository {}", named.clone().unwrap_or_default())),
+            url.line
+        ),
         (Some(layer), None) => layer,
-        (None, None) => in_file(own.get("repository").or_else(|| config.top.get("repository"))).unwrap_or_else(default),
+        (None, None) => {
+            in_file(own.get("repository").or_else(|| config.top.get("repository"))).unwrap_or_else(default)
+        }
     };
-    let shown = |path: &Option<std::path::PathBuf>| path.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
-    let mut found = vec![
-        Effective { key: "repository".into(), value: repository.repo.clone().unwrap_or_default(), layer: repo_layer },
-    ];
+    let shown = |path: &Option<std::path::PathBuf>| {
+        path.as_deref().map(|path| path.display().to_string()).unwrap_or_default()
+    };
+    let mut found = vec![Effective {
+        key: "repository".into(),
+        value: repository.repo.clone().unwrap_or_default(),
+        layer: repo_layer,
+    }];
     for (key, value) in [
         ("identity", shown(&repository.identity)),
         ("passphrase_file", shown(&repository.passphrase_file)),
@@ -261,8 +272,10 @@ pub fn effective(config: &Config, backup: &Backup, matches: &ArgMatches) -> Vec<
         ("no_cache", repository.no_cache.to_string()),
     ] {
         let by_variable = match key {
-            "identity" => variable("PGARK_IDENTITY").map(|value| (value.to_string_lossy().into_owned(), "environment PGARK_IDENTITY")),
-            "passphrase_file" => variable("PGARK_PASSPHRASE").map(|_| ("(a passphrase)".into(), "environment PGARK_PASSPHRASE")),
+            "identity" => variable("PGARK_IDENTITY")
+                .map(|value| (value.to_string_lossy().into_owned(), "environment PGARK_IDENTITY")),
+            "passphrase_file" => variable("PGARK_PASSPHRASE")
+                .map(|_| ("(a passphrase)".into(), "environment PGARK_PASSPHRASE")),
             _ => None,
         };
         let (value, layer) = match (typed(key, ""), by_variable) {
@@ -285,7 +298,8 @@ pub fn effective(config: &Config, backup: &Backup, matches: &ArgMatches) -> Vec<
     for (database, section) in cluster.iter().flat_map(|cluster| &cluster.databases) {
         for (key, setting) in section {
             let layer = typed(key, "").unwrap_or_else(|| format!("{path}:{}", setting.line));
-            let value = if given(matches, key).is_some() { get(backup, key) } else { setting.value.to_string() };
+            let value =
+                if given(matches, key).is_some() { get(backup, key) } else { setting.value.to_string() };
             found.push(Effective { key: format!("databases.{database}.{key}"), value, layer });
         }
     }

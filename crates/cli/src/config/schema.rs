@@ -77,8 +77,18 @@ pub const CLUSTER: &[Key] = &[
     key("compression_level", Kind::Number(1, 19), "1", "zstd level"),
     key("pg_dump", Kind::Text, "", "Use this pg_dump"),
     key("lock_wait_timeout", Kind::Time, "\"30s\"", "How long the first table locks may wait"),
-    key("pause_timeout", Kind::Time, "\"60min\"", "On a standby: how long to wait until replay can be paused; \"0\": no pause"),
-    key("keep_going", Kind::Flag, "false", "Go on without what cannot be read; the backup is then incomplete"),
+    key(
+        "pause_timeout",
+        Kind::Time,
+        "\"60min\"",
+        "On a standby: how long to wait until replay can be paused; \"0\": no pause",
+    ),
+    key(
+        "keep_going",
+        Kind::Flag,
+        "false",
+        "Go on without what cannot be read; the backup is then incomplete",
+    ),
 ];
 
 /// Also in `[clusters.NAME]`, and for one database in `[clusters.NAME.databases.DB]`.
@@ -121,7 +131,9 @@ fn section<'k>(text: &mut String, name: Option<&str>, keys: impl Iterator<Item =
     }
     for key in keys {
         let value = match (key.kind, key.default) {
-            (Kind::Number(from, _), default) if default.parse::<i64>().is_err() => format!("{from}  # default: {default}"),
+            (Kind::Number(from, _), default) if default.parse::<i64>().is_err() => {
+                format!("{from}  # default: {default}")
+            }
             (_, "") => "\"\"".to_string(),
             (_, default) => default.to_string(),
         };

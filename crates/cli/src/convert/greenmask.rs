@@ -13,14 +13,24 @@ pub(super) fn convert(text: &str) -> Result<Converted, String> {
     for (key, value) in root {
         match key.as_str().unwrap_or_default() {
             "dump" => dump(&mut converted, value),
-            "restore" => leave_all(&mut converted, "restore", value, "options of a restore are typed: `pgark restore --help`"),
+            "restore" => leave_all(
+                &mut converted,
+                "restore",
+                value,
+                "options of a restore are typed: `pgark restore --help`",
+            ),
             "storage" => leave_all(
                 &mut converted,
                 "storage",
                 value,
                 "backups lie in a repository: `pgark init`, then `repository` in pgark.toml",
             ),
-            "common" => leave_all(&mut converted, "common", value, "pgark needs no temporary folder, and finds pg_dump itself"),
+            "common" => leave_all(
+                &mut converted,
+                "common",
+                value,
+                "pgark needs no temporary folder, and finds pg_dump itself",
+            ),
             "log" => leave_all(&mut converted, "log", value, "see --quiet and --verbose"),
             "validate" => leave_all(&mut converted, "validate", value, "there is no masking yet"),
             "custom_transformers" => converted.leave("custom_transformers", "there is no masking yet"),
@@ -79,7 +89,9 @@ fn options(converted: &mut Converted, options: &Yaml) {
             }
             "lock-wait-timeout" => converted.text("lock_wait_timeout", &format!("{}ms", text(value))),
             _ => match value {
-                Yaml::Array(items) => others.extend(items.iter().map(|item| format!("--{key}={}", text(item)))),
+                Yaml::Array(items) => {
+                    others.extend(items.iter().map(|item| format!("--{key}={}", text(item))))
+                }
                 Yaml::Boolean(true) => others.push(format!("--{key}")),
                 Yaml::Boolean(false) => {}
                 _ => others.push(format!("--{key}={}", text(value))),
@@ -122,8 +134,16 @@ mod tests {
         let config = crate::config::Config::parse(std::path::Path::new("p"), &toml).unwrap();
         let value = |key: &str| config.clusters["main"].own[key].value.to_string();
         assert_eq!(value("dbname"), "host=db1 port=5433 dbname=shop");
-        assert_eq!((value("jobs"), value("schema"), value("exclude_table_data")), ("4".into(), "public".into(), "log.*".into()));
-        for left in ["storage.s3.secret_access_key", "public.users: there is no masking yet (RandomEmail, Hash)", "--no-owner", "what: "] {
+        assert_eq!(
+            (value("jobs"), value("schema"), value("exclude_table_data")),
+            ("4".into(), "public".into(), "log.*".into())
+        );
+        for left in [
+            "storage.s3.secret_access_key",
+            "public.users: there is no masking yet (RandomEmail, Hash)",
+            "--no-owner",
+            "what: ",
+        ] {
             assert!(toml.contains(left), "{left}: {toml}");
         }
         assert!(!toml.contains("hidden"));

@@ -60,7 +60,11 @@ impl Converted {
         if !self.left.is_empty() {
             text.push_str("\n# Not carried over:\n");
             for (key, why) in &self.left {
-                text.push_str(&format!("#   {}: {}\n", key.replace(['\n', '\r'], " "), why.replace(['\n', '\r'], " ")));
+                text.push_str(&format!(
+                    "#   {}: {}\n",
+                    key.replace(['\n', '\r'], " "),
+                    why.replace(['\n', '\r'], " ")
+                ));
             }
         }
         text
@@ -76,21 +80,28 @@ fn toml_list(values: &[String]) -> String {
 }
 
 fn toml_key(name: &str) -> String {
-    let is_bare = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    let is_bare = !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
     if is_bare { name.to_string() } else { toml_string(name) }
 }
 
 /// A pattern that matches this database alone.
 fn literal(name: &str) -> String {
-    let is_plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    let is_plain = !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     if is_plain { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 /// A connection string of its parts.
 fn conninfo(parts: &[(&str, &str)]) -> String {
     let quoted = |value: &str| {
-        let is_plain = !value.is_empty() && !value.contains(|sign: char| sign.is_whitespace() || matches!(sign, '\'' | '\\'));
-        if is_plain { value.to_string() } else { format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'")) }
+        let is_plain = !value.is_empty()
+            && !value.contains(|sign: char| sign.is_whitespace() || matches!(sign, '\'' | '\\'));
+        if is_plain {
+            value.to_string()
+        } else {
+            format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+        }
     };
     parts
         .iter()
@@ -112,9 +123,15 @@ pub fn run(args: &Convert) -> Result<(), Failure> {
         Foreign::Greenmask => greenmask::convert(&text),
     };
     let converted = converted.map_err(|what| {
-        Failure::usage(format!("{path}: {what}"), "--from names the program whose file it is: pg_back, pg_back1, greenmask")
+        Failure::usage(
+            format!("{path}: {what}"),
+            "--from names the program whose file it is: pg_back, pg_back1, greenmask",
+        )
     })?;
-    std::io::stdout().lock().write_all(converted.to_toml(&args.cluster).as_bytes()).map_err(Failure::output)?;
+    std::io::stdout()
+        .lock()
+        .write_all(converted.to_toml(&args.cluster).as_bytes())
+        .map_err(Failure::output)?;
     for (key, why) in &converted.left {
         tracing::warn!("{key} is not carried over: {why}");
     }
@@ -126,7 +143,11 @@ fn guess(path: &std::path::Path, text: &str) -> Foreign {
     if matches!(extension.as_deref(), Some("yml" | "yaml" | "json")) {
         return Foreign::Greenmask;
     }
-    if text.lines().any(|line| line.trim_start().starts_with("PGBK_")) { Foreign::PgBack1 } else { Foreign::PgBack }
+    if text.lines().any(|line| line.trim_start().starts_with("PGBK_")) {
+        Foreign::PgBack1
+    } else {
+        Foreign::PgBack
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +156,10 @@ mod tests {
 
     #[test]
     fn values_are_quoted_where_they_must_be() {
-        assert_eq!(conninfo(&[("host", "db 1"), ("port", ""), ("user", "o'neil")]), "host='db 1' user='o\\'neil'");
+        assert_eq!(
+            conninfo(&[("host", "db 1"), ("port", ""), ("user", "o'neil")]),
+            "host='db 1' user='o\\'neil'"
+        );
         assert_eq!((literal("shop"), literal("Shop x")), ("shop".into(), "\"Shop x\"".into()));
         assert_eq!((toml_key("a-b"), toml_key("a.b")), ("a-b".into(), "\"a.b\"".into()));
     }

@@ -88,7 +88,9 @@ pub(super) fn take(converted: &mut Converted, database: Option<&str>, origin: &s
                 },
                 None => converted.leave(format!("{origin}: {option}"), "its value is missing"),
             }
-        } else if let Some((_, _, key)) = FLAGS.iter().find(|(short, long, _)| is(short, long) && inline.is_none()) {
+        } else if let Some((_, _, key)) =
+            FLAGS.iter().find(|(short, long, _)| is(short, long) && inline.is_none())
+        {
             flags.push(*key);
         } else {
             converted.leave(format!("{origin}: {option}"), "pg_dump's option has no counterpart");

@@ -97,11 +97,18 @@ struct Connection {
 
 impl Connection {
     fn finish(self, converted: &mut Converted) {
-        let is_string = self.dbname.starts_with("postgresql://") || self.dbname.starts_with("postgres://") || self.dbname.contains('=');
+        let is_string = self.dbname.starts_with("postgresql://")
+            || self.dbname.starts_with("postgres://")
+            || self.dbname.contains('=');
         let dbname = if is_string {
             self.dbname
         } else {
-            conninfo(&[("host", &self.host), ("port", &self.port), ("user", &self.user), ("dbname", &self.dbname)])
+            conninfo(&[
+                ("host", &self.host),
+                ("port", &self.port),
+                ("user", &self.user),
+                ("dbname", &self.dbname),
+            ])
         };
         if !dbname.is_empty() {
             converted.text("dbname", &dbname);
@@ -171,9 +178,11 @@ fn of_database(converted: &mut Converted, database: &str, key: &str, value: &str
 }
 
 fn left(converted: &mut Converted, key: &str, shown: &str, value: &str) {
-    let why = LEFT.iter().find(|(known, _)| *known == key).map(|(_, why)| *why).or_else(|| {
-        (key.starts_with("b2_")).then_some("a repository lives in a directory for now")
-    });
+    let why = LEFT
+        .iter()
+        .find(|(known, _)| *known == key)
+        .map(|(_, why)| *why)
+        .or_else(|| (key.starts_with("b2_")).then_some("a repository lives in a directory for now"));
     let shown = if is_secret(key) { shown.to_string() } else { format!("{shown} = {value}") };
     converted.leave(shown, why.unwrap_or("pg_back has no such key"));
 }
@@ -211,7 +220,10 @@ pub(super) fn version_1(text: &str) -> Converted {
                 let mut options = words(&inner);
                 let is_format = |option: &String| option.starts_with("-F") || option.starts_with("--format");
                 for option in options.iter().filter(|option| is_format(option)) {
-                    converted.leave(format!("PGBK_OPTS: {option}"), "a repository has its own format; `pgark export` writes pg_dump's");
+                    converted.leave(
+                        format!("PGBK_OPTS: {option}"),
+                        "a repository has its own format; `pgark export` writes pg_dump's",
+                    );
                 }
                 options.retain(|option| !is_format(option));
                 take(&mut converted, None, "PGBK_OPTS", &options);
@@ -264,11 +276,22 @@ mod tests {
         let value = |key: &str| main.own[key].value.to_string();
         assert_eq!(value("dbname"), "host=db1 port=5433 dbname=postgres");
         assert_eq!(value("exclude_database"), "test, \"Old One\"");
-        assert_eq!((value("all"), value("jobs"), value("pause_timeout")), ("true".into(), "6".into(), "600s".into()));
+        assert_eq!(
+            (value("all"), value("jobs"), value("pause_timeout")),
+            ("true".into(), "6".into(), "600s".into())
+        );
         assert_eq!(value("exclude_table_data"), "log.*");
         assert_eq!(main.databases["shop"]["schema"].value.to_string(), "public, sales");
         assert_eq!(main.databases["shop"]["no_large_objects"].value.to_string(), "true");
-        for left in ["bin_directory", "purge_older_than = 7", "pg_dump_options: -O", "nonsense = 1", "[shop] user", "[shop] format", "cipher_pass"] {
+        for left in [
+            "bin_directory",
+            "purge_older_than = 7",
+            "pg_dump_options: -O",
+            "nonsense = 1",
+            "[shop] user",
+            "[shop] format",
+            "cipher_pass",
+        ] {
             assert!(toml.contains(left), "{left}: {toml}");
         }
         assert!(!toml.contains("s3cret"));
@@ -281,7 +304,10 @@ mod tests {
         let toml = version_1(text).to_toml("main");
         let config = crate::config::Config::parse(std::path::Path::new("p"), &toml).unwrap();
         let value = |key: &str| config.clusters["main"].own[key].value.to_string();
-        assert_eq!((value("dbname"), value("database"), value("exclude_table")), ("host=db1".into(), "a, b".into(), "x*".into()));
+        assert_eq!(
+            (value("dbname"), value("database"), value("exclude_table")),
+            ("host=db1".into(), "a, b".into(), "x*".into())
+        );
         for left in ["-Fc", "purge_older_than = 30", "checksum_algorithm = sha256", "PGBK_WHAT"] {
             assert!(toml.contains(left), "{left}: {toml}");
         }

@@ -68,7 +68,8 @@ fn forty_databases_come_back_as_they_were() {
     let cluster = Cluster::builder().conf("max_connections = 60").start();
     let names = fill(&cluster, 40);
     let desk = Desk::with_identity();
-    let record = desk.json(&["backup", "--all", "--dbname", &cluster.conninfo("postgres"), "--jobs", "3", "--json"]);
+    let record =
+        desk.json(&["backup", "--all", "--dbname", &cluster.conninfo("postgres"), "--jobs", "3", "--json"]);
     assert_eq!(record["status"], "complete", "{record}");
     assert_eq!(record["databases"].as_array().unwrap().len(), names.len());
     assert_eq!(record["warnings"], serde_json::json!([]));
@@ -80,7 +81,8 @@ fn forty_databases_come_back_as_they_were() {
     assert_eq!(report["status"], "complete", "{report}");
     assert_cluster_same(&cluster, &target, &names);
     // Again: now everything is there, and nothing is touched.
-    let said = desk.fails(1, &["restore", id, "--all", "--globals", "--dbname", &target.conninfo("postgres")]);
+    let said =
+        desk.fails(1, &["restore", id, "--all", "--globals", "--dbname", &target.conninfo("postgres")]);
     assert!(said.contains("not empty") && said.contains("nothing was touched"), "{said}");
     assert_cluster_same(&cluster, &target, &names);
 }
@@ -93,7 +95,8 @@ fn snapshots_together_are_taken_before_the_first_byte() {
     let dbname = cluster.conninfo("postgres");
     let id = desk.ok(&["backup", "--all", "--dbname", &dbname, "--snapshots", "together", "--jobs", "2"]);
     let manifest = manifest(&desk, id.trim());
-    let copied: Vec<&Value> = databases(&manifest).into_iter().filter(|db| db["backup"].is_object()).collect();
+    let copied: Vec<&Value> =
+        databases(&manifest).into_iter().filter(|db| db["backup"].is_object()).collect();
     assert_eq!(copied.len(), names.len());
     for database in &copied {
         let backup = &database["backup"];
@@ -134,8 +137,12 @@ fn databases_are_chosen_by_patterns() {
     let dbname = cluster.conninfo("not_there");
     let taken = |args: &[&str]| {
         let record = desk.json(&[&["backup", "--dbname", &dbname, "--json"][..], args].concat());
-        let names: Vec<String> =
-            record["databases"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_string()).collect();
+        let names: Vec<String> = record["databases"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|name| name.as_str().unwrap().to_string())
+            .collect();
         names.join(" ")
     };
     assert_eq!(taken(&["--all"]), "Shop_X log postgres shop_eu shop_us");
@@ -143,7 +150,11 @@ fn databases_are_chosen_by_patterns() {
     assert_eq!(taken(&["--database", "shop_*", "--database", "l?g"]), "log shop_eu shop_us");
     assert_eq!(taken(&["--database", "\"Shop_X\"", "--database", "tpl"]), "Shop_X tpl");
     assert_eq!(taken(&["--exclude-database", "shop*", "--exclude-database", "\"Shop\"*"]), "log postgres");
-    let said = desk.example("No database matches the pattern", 1, &["backup", "--dbname", &dbname, "--database", "shpo*"]);
+    let said = desk.example(
+        "No database matches the pattern",
+        1,
+        &["backup", "--dbname", &dbname, "--database", "shpo*"],
+    );
     assert!(said.contains("shpo*") && said.contains("shop_eu"), "{said}");
     desk.fails(2, &["backup", "--dbname", &dbname, "--database", "a.b"]);
     desk.fails(2, &["backup", "--dbname", &dbname, "--with-templates"]);
@@ -172,16 +183,30 @@ fn a_database_that_fails_leaves_the_others_good() {
     assert!(said.contains("database locked") && said.contains("CONNECT"), "{said}");
     let list = desk.json(&["list", "--json"]);
     let newest = list.as_array().unwrap().last().unwrap();
-    assert_eq!((&newest["status"], &newest["databases"]), (&"incomplete".into(), &serde_json::json!(["a", "b"])));
+    assert_eq!(
+        (&newest["status"], &newest["databases"]),
+        (&"incomplete".into(), &serde_json::json!(["a", "b"]))
+    );
     // `latest` is the complete one before; the incomplete one restores what it holds.
     assert_eq!(desk.json(&["show", "latest", "--json"])["id"], good.trim());
     let id = newest["id"].as_str().unwrap();
-    desk.ok(&["restore", id, "--database", "a", "--as", "a2", "--create", "--dbname", &cluster.conninfo("postgres")]);
+    desk.ok(&[
+        "restore",
+        id,
+        "--database",
+        "a",
+        "--as",
+        "a2",
+        "--create",
+        "--dbname",
+        &cluster.conninfo("postgres"),
+    ]);
     assert_eq!(cluster.psql_text("a2", "SELECT count(*) FROM t"), "1000");
     let said = desk.fails(1, &["restore", id, "--database", "locked", "--dbname", &cluster.conninfo("x")]);
     assert!(said.contains("holds no database \"locked\""), "{said}");
     let target = Cluster::start();
-    let said = desk.fails(3, &["restore", id, "--all", "--no-owner", "--dbname", &target.conninfo("postgres")]);
+    let said =
+        desk.fails(3, &["restore", id, "--all", "--no-owner", "--dbname", &target.conninfo("postgres")]);
     assert!(said.contains("database locked"), "{said}");
     // Alone, it is no backup at all.
     desk.fails(1, &["backup", "--dbname", &as_keeper, "--database", "locked"]);
@@ -200,7 +225,11 @@ fn what_a_role_may_not_read_is_left_out_and_named() {
         assert!(warnings.contains(privilege), "{privilege}: {warnings}");
     }
     let listed = desk.ok(&["ls", "latest"]);
-    assert!(!listed.contains("/pg_hba.conf") && listed.contains("/settings.json") && listed.contains("/globals.sql"));
+    assert!(
+        !listed.contains("/pg_hba.conf")
+            && listed.contains("/settings.json")
+            && listed.contains("/globals.sql")
+    );
     let id = desk.backup(&cluster, "d");
     let files = cluster.data_directory();
     for name in ["pg_hba.conf", "pg_ident.conf"] {
@@ -248,13 +277,21 @@ fn the_manifest_holds_what_other_readers_look_for() {
     assert_eq!(Some(counted), zoo["backup"]["rows"].as_u64());
     let filled = relations.iter().find(|relation| relation["rows"].as_u64() > Some(10)).unwrap();
     let name = format!("{}.{}", filled["schema"].as_str().unwrap(), filled["name"].as_str().unwrap());
-    assert_eq!(cluster.psql_text("zoo", &format!("SELECT count(*) FROM ONLY {name}")), filled["rows"].to_string());
-    assert!(!filled["digests"].as_array().unwrap().is_empty() && !filled["columns"].as_array().unwrap().is_empty());
+    assert_eq!(
+        cluster.psql_text("zoo", &format!("SELECT count(*) FROM ONLY {name}")),
+        filled["rows"].to_string()
+    );
+    assert!(
+        !filled["digests"].as_array().unwrap().is_empty()
+            && !filled["columns"].as_array().unwrap().is_empty()
+    );
     for kind in ["r", "p", "v", "m", "S"] {
         assert!(relations.iter().any(|relation| relation["kind"] == kind), "{kind}");
     }
     assert!(relations.iter().any(|relation| !relation["partition_strategy"].is_null()));
-    let key = |name: &str| relations.iter().flat_map(|r| r["constraints"].as_array().unwrap()).any(|c| c["type"] == name);
+    let key = |name: &str| {
+        relations.iter().flat_map(|r| r["constraints"].as_array().unwrap()).any(|c| c["type"] == name)
+    };
     assert!(key("p") && key("f") && key("c") && key("u"));
 }
 
@@ -282,8 +319,10 @@ fn filters_choose_what_pg_dump_chooses() {
         let id = desk.ok(&[&["backup", "--dbname", &dbname][..], filters].concat());
         let (ours, theirs) = (desk.path(&format!("ours{number}")), desk.path(&format!("theirs{number}")));
         desk.ok(&["export", id.trim(), "--output", &ours.display().to_string()]);
-        let filters: Vec<&str> =
-            filters.iter().map(|filter| if *filter == "--no-large-objects" { "--no-blobs" } else { filter }).collect();
+        let filters: Vec<&str> = filters
+            .iter()
+            .map(|filter| if *filter == "--no-large-objects" { "--no-blobs" } else { filter })
+            .collect();
         stock(cluster.client("pg_dump").args(["-Fd", "-d", &dbname, "-f"]).arg(&theirs).args(&filters));
         let list = |folder: &std::path::Path| {
             let text = stock(cluster.client("pg_restore").arg("-l").arg(folder));
@@ -300,12 +339,19 @@ fn filters_choose_what_pg_dump_chooses() {
         assert!(!shown["contents"][0]["filters"].is_null(), "{shown}");
     }
     // A table that may not be read is no obstacle where it is not asked for.
-    cluster.sql("zoo", "CREATE ROLE half LOGIN; GRANT USAGE ON SCHEMA other TO half; GRANT SELECT ON other.t TO half");
+    cluster.sql(
+        "zoo",
+        "CREATE ROLE half LOGIN; GRANT USAGE ON SCHEMA other TO half; GRANT SELECT ON other.t TO half",
+    );
     let as_half = cluster.conninfo_as("zoo", "half", None);
     desk.ok(&["backup", "--dbname", &as_half, "--table", "other.t"]);
     let said = desk.fails(1, &["backup", "--dbname", &as_half, "--schema", "other"]);
     assert!(said.contains("other.u"), "{said}");
-    let said = desk.example("A pattern matches nothing", 1, &["backup", "--dbname", &as_half, "--table", "other.nope", "--strict-names"]);
+    let said = desk.example(
+        "A pattern matches nothing",
+        1,
+        &["backup", "--dbname", &as_half, "--table", "other.nope", "--strict-names"],
+    );
     assert!(said.contains("nope"), "{said}");
 }
 
@@ -313,11 +359,18 @@ fn filters_choose_what_pg_dump_chooses() {
 fn a_standby_stands_still_for_its_backup() {
     let primary = Cluster::builder().conf("wal_level = replica").conf("max_wal_senders = 5").start();
     primary.create_database("d");
-    primary.sql("d", "CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 200000); CREATE TABLE busy (a int)");
+    primary.sql(
+        "d",
+        "CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 200000); CREATE TABLE busy (a int)",
+    );
     let standby = primary.standby();
     let caught_up = || {
         let lsn = primary.psql_text("d", "SELECT pg_current_wal_insert_lsn()");
-        super::support::wait_until(&standby, "postgres", &format!("SELECT pg_last_wal_replay_lsn() >= '{lsn}'"));
+        super::support::wait_until(
+            &standby,
+            "postgres",
+            &format!("SELECT pg_last_wal_replay_lsn() >= '{lsn}'"),
+        );
     };
     caught_up();
     let paused = || standby.psql_text("postgres", "SELECT pg_is_wal_replay_paused()") == "t";
@@ -355,7 +408,10 @@ fn a_standby_stands_still_for_its_backup() {
     standby.sql("postgres", "SELECT pg_wal_replay_resume()");
     // An interrupted backup resumes, too: it waits behind a lock of this very session's.
     let child = desk.spawn(&["backup", "--dbname", &standby.conninfo("d"), "--jobs", "1"]);
-    while !paused() && standby.psql_text("postgres", "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%'") == "0" {
+    while !paused()
+        && standby.psql_text("postgres", "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%'")
+            == "0"
+    {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     stock(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]));
@@ -375,7 +431,10 @@ fn a_cluster_of_the_configuration_file() {
     let cluster = Cluster::start();
     for name in ["shop", "log", "scratch"] {
         cluster.create_database(name);
-        cluster.sql(name, "CREATE TABLE t AS SELECT 1 AS a; CREATE TABLE events AS SELECT g FROM generate_series(1, 50) g");
+        cluster.sql(
+            name,
+            "CREATE TABLE t AS SELECT 1 AS a; CREATE TABLE events AS SELECT g FROM generate_series(1, 50) g",
+        );
     }
     let desk = Desk::plain();
     let file = desk.path("config/pgark/pgark.toml");
@@ -394,10 +453,19 @@ fn a_cluster_of_the_configuration_file() {
     let output = command.env_remove("PGARK_REPO").output().unwrap();
     assert!(output.status.success(), "{}", super::support::text(&output.stderr));
     let record: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&record["cluster"], &record["databases"]), (&"prod".into(), &serde_json::json!(["log", "shop"])));
+    assert_eq!(
+        (&record["cluster"], &record["databases"]),
+        (&"prod".into(), &serde_json::json!(["log", "shop"]))
+    );
     let rows = |db: &str| {
         let shown = desk.json(&["show", "latest", "--json"]);
-        let found = shown["contents"].as_array().unwrap().iter().find(|found| found["database"] == db).cloned().unwrap();
+        let found = shown["contents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|found| found["database"] == db)
+            .cloned()
+            .unwrap();
         found["rows"].as_u64().unwrap()
     };
     assert_eq!((rows("shop"), rows("log")), (51, 1));

@@ -49,7 +49,10 @@ fn what_changed_is_shown() {
     }
     assert!(!shown.contains("SCRAM") && !shown.contains("md5"), "{shown}");
     let json = desk.json(&["diff", &a, &b, "--database", "shop", "--json"]);
-    assert_eq!(json["tables"].as_array().unwrap().iter().find(|t| t["table"] == "public.t").unwrap()["rows"], serde_json::json!([100, 105]));
+    assert_eq!(
+        json["tables"].as_array().unwrap().iter().find(|t| t["table"] == "public.t").unwrap()["rows"],
+        serde_json::json!([100, 105])
+    );
     assert_eq!(json["settings"], serde_json::json!([]));
     desk.fails(1, &["diff", &a, &b, "--database", "nowhere"]);
 }
@@ -69,11 +72,18 @@ fn a_filter_that_cuts_a_parent_is_said() {
     assert!(record["warnings"].to_string().contains("to_parent refers to public.parent"), "{record}");
     // The restore leaves it out and says so; where the parent is, it is made.
     let output = desk.run(&["restore", "latest", "--dbname", &cluster.conninfo("alone"), "--create"]);
-    assert!(output.status.success() && text(&output.stderr).contains("to_parent is left out"), "{}", text(&output.stderr));
+    assert!(
+        output.status.success() && text(&output.stderr).contains("to_parent is left out"),
+        "{}",
+        text(&output.stderr)
+    );
     cluster.create_database("with_parent");
     cluster.sql("with_parent", "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1)");
     desk.ok(&["restore", "latest", "--dbname", &cluster.conninfo("with_parent"), "--table", "child"]);
-    assert_eq!(cluster.psql_text("with_parent", "SELECT count(*) FROM pg_constraint WHERE conname = 'to_parent'"), "1");
+    assert_eq!(
+        cluster.psql_text("with_parent", "SELECT count(*) FROM pg_constraint WHERE conname = 'to_parent'"),
+        "1"
+    );
     let record = desk.json(&["backup", "--dbname", &dbname, "--exclude-table-data", "parent", "--json"]);
     assert!(record["warnings"].to_string().contains("rows of public.parent"), "{record}");
     assert_eq!(desk.json(&["backup", "--dbname", &dbname, "--json"])["warnings"], serde_json::json!([]));

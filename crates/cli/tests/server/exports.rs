@@ -76,7 +76,16 @@ fn every_format(cluster: &Cluster) {
         for method in &methods {
             number += 1;
             let path = desk.path(&format!("export{number}"));
-            desk.ok(&["export", id, "--format", format, "--compress", method, "--output", &path.display().to_string()]);
+            desk.ok(&[
+                "export",
+                id,
+                "--format",
+                format,
+                "--compress",
+                method,
+                "--output",
+                &path.display().to_string(),
+            ]);
             if !reads(cluster, &path) {
                 eprintln!("gap: pg_restore of this package of {} reads no {method}", cluster.major());
                 if format == "custom" {
@@ -149,14 +158,26 @@ fn plain_sql_carries_settings_and_public_grants() {
     let id = desk.backup(&cluster, "zoo");
     let target = Cluster::start();
     zoo::install_extension(&target);
-    psql(&target, desk.ok(&["cat", &format!("{id}:/globals.sql")]).replace("CREATE ROLE postgres;", "").as_bytes());
+    psql(
+        &target,
+        desk.ok(&["cat", &format!("{id}:/globals.sql")]).replace("CREATE ROLE postgres;", "").as_bytes(),
+    );
     let file = desk.path("zoo.sql");
     desk.ok(&["export", &id, "--format", "plain", "--output", &file.display().to_string()]);
     psql(&target, &std::fs::read(&file).unwrap());
     assert_same(&before, &Snapshot::take(&target, "zoo"));
     // Compressed it is the same; without the database's own properties it goes into any database.
     let packed = desk.path("zoo.sql.gz");
-    desk.ok(&["export", &id, "--format", "plain", "--compress", "gzip", "--output", &packed.display().to_string()]);
+    desk.ok(&[
+        "export",
+        &id,
+        "--format",
+        "plain",
+        "--compress",
+        "gzip",
+        "--output",
+        &packed.display().to_string(),
+    ]);
     let unpacked = Command::new("gzip").args(["-dc"]).stdin(File::open(&packed).unwrap()).output().unwrap();
     let without_keys = |bytes: &[u8]| {
         let lines = text(bytes);
@@ -177,7 +198,13 @@ fn plain_sql_of_hostile_names() {
     cluster.sql("postgres", &format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\"")));
     cluster.sql(name, "CREATE TABLE \"a\n\\! echo hacked\" (\"b\nDROP TABLE x;\" text); INSERT INTO \"a\n\\! echo hacked\" VALUES (E'\\\\.\\n\\\\! echo'); SELECT lo_from_bytea(0, 'x')");
     let desk = Desk::plain();
-    let id = desk.ok(&["backup", "--dbname", &cluster.conninfo("postgres"), "--database", &format!("\"{}\"", name.replace('"', "\"\""))]);
+    let id = desk.ok(&[
+        "backup",
+        "--dbname",
+        &cluster.conninfo("postgres"),
+        "--database",
+        &format!("\"{}\"", name.replace('"', "\"\"")),
+    ]);
     let before = Snapshot::take(&cluster, name);
     let script = desk.run(&["export", id.trim(), "--format", "plain", "--output", "-"]);
     assert!(script.status.success(), "{}", text(&script.stderr));
@@ -226,7 +253,8 @@ fn an_older_pg_restore_reads_what_was_made_for_it() {
     let path = desk.path("new").display().to_string();
     desk.ok(&["export", id, "--format", "custom", "--output", &path]);
     assert!(!target.client("pg_restore").args(["-l", &path]).output().unwrap().status.success());
-    let said = desk.fails(2, &["export", id, "--for-version", "15", "--compress", "zstd", "--output", "/nowhere"]);
+    let said =
+        desk.fails(2, &["export", id, "--for-version", "15", "--compress", "zstd", "--output", "/nowhere"]);
     assert!(said.contains("gzip"), "{said}");
 }
 
@@ -243,11 +271,16 @@ fn an_export_never_replaces_anything() {
     std::fs::write(&file, "precious").unwrap();
     let there = file.display().to_string();
     for format in ["custom", "tar", "plain", "directory"] {
-        let said = desk.fails(1, &["export", id, "--database", "shop", "--format", format, "--output", &there]);
+        let said =
+            desk.fails(1, &["export", id, "--database", "shop", "--format", format, "--output", &there]);
         assert!(said.contains("there"), "{said}");
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
-    desk.example("An export onto an existing file", 1, &["export", id, "--database", "shop", "--format", "custom", "--output", &there]);
+    desk.example(
+        "An export onto an existing file",
+        1,
+        &["export", id, "--database", "shop", "--format", "custom", "--output", &there],
+    );
     let said = desk.fails(1, &["export", id, "--output", &desk.path("x").display().to_string()]);
     assert!(said.contains("--database"), "{said}");
     for (args, hint) in [
@@ -262,7 +295,8 @@ fn an_export_never_replaces_anything() {
     // A full disk: no file under its name.
     let full = Path::new("/dev/full");
     if full.exists() {
-        let mut child = desk.command(&["export", id, "--database", "shop", "--format", "plain", "--output", "-"]);
+        let mut child =
+            desk.command(&["export", id, "--database", "shop", "--format", "plain", "--output", "-"]);
         let output = child.stdout(File::options().write(true).open(full).unwrap()).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
         assert!(text(&output.stderr).contains("No space left"), "{}", text(&output.stderr));

@@ -19,11 +19,16 @@ fn comes_back(desk: &Desk, path: &Path, before: &Snapshot, target: &Cluster, db:
 
 fn every_archive(cluster: &Cluster) {
     zoo::load_portable(cluster, "zoo");
-    cluster.sql("zoo", "SELECT lo_from_bytea(990, convert_to(repeat('large ', 500000), 'UTF8')); SELECT lo_create(991)");
+    cluster.sql(
+        "zoo",
+        "SELECT lo_from_bytea(990, convert_to(repeat('large ', 500000), 'UTF8')); SELECT lo_create(991)",
+    );
     let before = Snapshot::take(cluster, "zoo");
     let desk = Desk::with_identity();
     for (number, options) in
-        [vec!["-Fd", "-Z0"], vec!["-Fd", "-Z1", "-j2"], vec!["-Fc", "-Z0"], vec!["-Fc"], vec!["-Ft"]].iter().enumerate()
+        [vec!["-Fd", "-Z0"], vec!["-Fd", "-Z1", "-j2"], vec!["-Fc", "-Z0"], vec!["-Fc"], vec!["-Ft"]]
+            .iter()
+            .enumerate()
     {
         let path = desk.path(&format!("dump{number}"));
         dumps::pg_dump(cluster, "zoo", &path, options);
@@ -33,7 +38,16 @@ fn every_archive(cluster: &Cluster) {
         // Out by the exit again, into another format: what our own exports write is read here, too.
         let again = desk.path(&format!("again{number}"));
         let method = if cluster.major() >= 16 { "zstd" } else { "gzip" };
-        desk.ok(&["export", &id, "--format", "custom", "--compress", method, "--output", &again.display().to_string()]);
+        desk.ok(&[
+            "export",
+            &id,
+            "--format",
+            "custom",
+            "--compress",
+            method,
+            "--output",
+            &again.display().to_string(),
+        ]);
         comes_back(&desk, &again, &before, cluster, &format!("again{number}"));
     }
     if cluster.major() >= 16 {
@@ -135,14 +149,22 @@ fn what_is_damaged_is_refused_and_leaves_nothing() {
     lies[first_row - 5] = 1;
     refused(&lies, "a piece of negative length");
     // A directory that lacks a file, and one that points outside.
-    let data: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "dat")).collect();
+    let data: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "dat"))
+        .collect();
     let hidden = desk.path("hidden");
     std::fs::rename(&data[0], &hidden).unwrap();
     let said = desk.example("A dump lacks a file", 1, &["import", &folder.display().to_string()]);
     assert!(said.contains("lacks the file"), "{said}");
     std::fs::rename(&hidden, &data[0]).unwrap();
     let toc = std::fs::read(folder.join("toc.dat")).unwrap();
-    let name = data.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).find(|name| name.len() == 8 && !name.starts_with("blob")).unwrap();
+    let name = data
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .find(|name| name.len() == 8 && !name.starts_with("blob"))
+        .unwrap();
     let at = toc.windows(8).position(|window| window == name.as_bytes()).unwrap();
     let mut outside = toc.clone();
     outside[at..at + 8].copy_from_slice(b"../x.dat");

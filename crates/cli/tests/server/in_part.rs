@@ -102,7 +102,18 @@ fn schemas_and_exclusions() {
     let refused = desk.example(
         "A pattern of a restore matches nothing",
         1,
-        &["restore", &id, "--dbname", &cluster.conninfo("part_x"), "--create", "-t", "sales.ordres", "-t", "sales.lines", "--strict-names"],
+        &[
+            "restore",
+            &id,
+            "--dbname",
+            &cluster.conninfo("part_x"),
+            "--create",
+            "-t",
+            "sales.ordres",
+            "-t",
+            "sales.lines",
+            "--strict-names",
+        ],
     );
     assert!(refused.contains("sales.ordres"), "{refused}");
     assert!(cluster.try_sql("part_x", "SELECT 1").is_err(), "nothing was touched");
@@ -118,7 +129,18 @@ fn rows_into_tables_that_have_some() {
     let said = desk.fails(3, &["restore", &id, "--dbname", &dbname, "--data-only", "-t", "sales.customers"]);
     assert!(said.contains("duplicate key"), "{said}");
     cluster.sql("model", "DELETE FROM sales.lines WHERE id > 10; DELETE FROM sales.orders WHERE id > 20; DELETE FROM sales.customers WHERE id > 30; INSERT INTO sales.customers VALUES (99, 'name 50')");
-    let args = ["restore", &id, "--dbname", &dbname, "--data-only", "-n", "sales", "--on-conflict", "skip", "--json"];
+    let args = [
+        "restore",
+        &id,
+        "--dbname",
+        &dbname,
+        "--data-only",
+        "-n",
+        "sales",
+        "--on-conflict",
+        "skip",
+        "--json",
+    ];
     let report = desk.json(&[&args[..], &["--overriding-system-value"]].concat());
     assert_eq!(report["status"], "complete", "{report}");
     let skipped = |table: &str| {
@@ -160,13 +182,19 @@ fn all_or_nothing() {
     cluster.create_database("whole");
     let whole = cluster.conninfo("whole");
     // An object in the way that the emptiness check does not know: a lock on none, a failing hook instead.
-    let said = desk.fails(3, &["restore", &id, "--dbname", &whole, "--hook", "after-post-data=command:echo sad >&2; exit 7"]);
+    let said = desk.fails(
+        3,
+        &["restore", &id, "--dbname", &whole, "--hook", "after-post-data=command:echo sad >&2; exit 7"],
+    );
     assert!(said.contains("sad"), "{said}");
     let mut after = Snapshot::take(&cluster, "whole");
     after.database.clone_from(&before.database);
     assert_same(&before, &after);
     // Replaced in one transaction: a restore that fails leaves what was there.
-    cluster.sql("whole", "DELETE FROM sales.lines WHERE id > 5; CREATE VIEW public.leans AS SELECT * FROM sales.customers");
+    cluster.sql(
+        "whole",
+        "DELETE FROM sales.lines WHERE id > 5; CREATE VIEW public.leans AS SELECT * FROM sales.customers",
+    );
     let kept = Snapshot::take(&cluster, "whole");
     desk.fails(1, &["restore", &id, "--dbname", &whole, "--clean", "--single-transaction"]);
     assert_same(&kept, &Snapshot::take(&cluster, "whole"));
@@ -187,11 +215,20 @@ fn hooks_run_at_their_moments() {
         let sql = "(SELECT count(*) FROM pg_class WHERE relnamespace::regnamespace::text = 'sales' AND relkind = 'r'), \
                    (SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = indrelid WHERE relnamespace::regnamespace::text = 'sales')";
         let rows = "SELECT CASE WHEN to_regclass('sales.lines') IS NULL THEN 0 ELSE (xpath('/row/n/text()', query_to_xml('SELECT count(*) AS n FROM sales.lines', false, true, '')))[1]::text::int END";
-        format!("{moment}=command:echo $PGARK_HOOK $PGARK_DATABASE $(psql -XAtc \"SELECT {sql}\") $(psql -XAtc \"{rows}\") >> {log}")
+        format!(
+            "{moment}=command:echo $PGARK_HOOK $PGARK_DATABASE $(psql -XAtc \"SELECT {sql}\") $(psql -XAtc \"{rows}\") >> {log}"
+        )
     };
     let psql = cluster.bin_directory().display().to_string();
     let mut args = vec!["restore".to_string(), id.clone(), "--dbname".into(), cluster.conninfo("hooked")];
-    for moment in ["before-pre-data", "after-pre-data", "before-data", "after-data", "before-post-data", "after-post-data"] {
+    for moment in [
+        "before-pre-data",
+        "after-pre-data",
+        "before-data",
+        "after-data",
+        "before-post-data",
+        "after-post-data",
+    ] {
         args.extend(["--hook".to_string(), told(moment)]);
     }
     args.extend(["--hook".to_string(), "after-data=sql:UPDATE sales.lines SET n = n + 1000".to_string()]);
@@ -215,7 +252,11 @@ fn hooks_run_at_their_moments() {
     // A hook before the data that fails ends the restore; what cannot be understood is refused at once.
     cluster.create_database("unhooked");
     let dbname = cluster.conninfo("unhooked");
-    let said = desk.example("A hook fails", 1, &["restore", &id, "--dbname", &dbname, "--hook", "before-data=sql:SELECT 1/0"]);
+    let said = desk.example(
+        "A hook fails",
+        1,
+        &["restore", &id, "--dbname", &dbname, "--hook", "before-data=sql:SELECT 1/0"],
+    );
     assert!(said.contains("before-data") && said.contains("division by zero"), "{said}");
     desk.fails(2, &["restore", &id, "--dbname", &dbname, "--hook", "before-lunch=sql:SELECT 1"]);
     desk.fails(2, &["restore", &id, "--dbname", &dbname, "--hook", "before-data=SELECT 1"]);
@@ -230,12 +271,17 @@ fn a_list_chooses_and_a_role_owns() {
     desk.ok(&["export", &id, "--output", &folder]);
     let stock_list = stock(cluster.client("pg_restore").args(["-l", &folder]));
     let lines = |text: &str| {
-        let mut lines: Vec<String> = text.lines().filter(|line| !line.starts_with(';')).map(str::to_string).collect();
+        let mut lines: Vec<String> =
+            text.lines().filter(|line| !line.starts_with(';')).map(str::to_string).collect();
         lines.sort();
         lines
     };
     assert_eq!(lines(&list), lines(&stock_list));
-    let chosen: String = list.lines().filter(|line| line.contains(" hr ") || line.contains(" hr\n") || line.contains("SCHEMA - hr")).map(|line| format!("{line}\n")).collect();
+    let chosen: String = list
+        .lines()
+        .filter(|line| line.contains(" hr ") || line.contains(" hr\n") || line.contains("SCHEMA - hr"))
+        .map(|line| format!("{line}\n"))
+        .collect();
     let file = desk.path("list");
     std::fs::write(&file, format!("; chosen\n{chosen}")).unwrap();
     let file = file.display().to_string();
@@ -243,14 +289,22 @@ fn a_list_chooses_and_a_role_owns() {
     let dbname = cluster.conninfo("listed");
     desk.ok(&["restore", &id, "--dbname", &dbname, "--use-list", &file, "--role", "owner", "--no-owner"]);
     assert_eq!(tables(&cluster, "listed"), "hr.people");
-    assert_eq!(cluster.psql_text("listed", "SELECT relowner::regrole FROM pg_class WHERE relname = 'people'"), "owner");
+    assert_eq!(
+        cluster.psql_text("listed", "SELECT relowner::regrole FROM pg_class WHERE relname = 'people'"),
+        "owner"
+    );
     std::fs::write(desk.path("list"), "99999; 0 0 TABLE x y z\n").unwrap();
-    let said = desk.fails(1, &["restore", &id, "--dbname", &cluster.conninfo("x"), "--create", "--use-list", &file]);
+    let said =
+        desk.fails(1, &["restore", &id, "--dbname", &cluster.conninfo("x"), "--create", "--use-list", &file]);
     assert!(said.contains("99999"), "{said}");
     std::fs::write(desk.path("list"), "what\n").unwrap();
-    let said = desk.fails(2, &["restore", &id, "--dbname", &cluster.conninfo("x"), "--create", "--use-list", &file]);
+    let said =
+        desk.fails(2, &["restore", &id, "--dbname", &cluster.conninfo("x"), "--create", "--use-list", &file]);
     assert!(said.contains("line 1"), "{said}");
-    desk.fails(1, &["restore", &id, "--dbname", &cluster.conninfo("x"), "--create", "--role", "nobody_has_this"]);
+    desk.fails(
+        1,
+        &["restore", &id, "--dbname", &cluster.conninfo("x"), "--create", "--role", "nobody_has_this"],
+    );
 }
 
 #[test]
@@ -272,10 +326,19 @@ fn globals_leave_what_is_there_and_list_what_is_other() {
     let report = desk.json(&["restore", &id, "--dbname", &dbname, "--create", "--globals", "--json"]);
     assert_eq!(report["status"], "complete", "{report}");
     let notes = report["notes"].to_string();
-    for difference in ["shared: createdb is no here", "shared: login is no here", "work_mem is not set here, 7MB", "shared is not a member of grp"] {
+    for difference in [
+        "shared: createdb is no here",
+        "shared: login is no here",
+        "work_mem is not set here, 7MB",
+        "shared is not a member of grp",
+    ] {
         assert!(notes.contains(difference), "{difference}: {notes}");
     }
-    assert_eq!(target.psql_text("postgres", "SELECT rolcreatedb, rolcanlogin FROM pg_roles WHERE rolname = 'shared'"), "f|f");
+    assert_eq!(
+        target
+            .psql_text("postgres", "SELECT rolcreatedb, rolcanlogin FROM pg_roles WHERE rolname = 'shared'"),
+        "f|f"
+    );
     assert_eq!(target.psql_text("d", "SELECT relowner::regrole, pg_has_role('fresh', 'grp', 'MEMBER') FROM pg_class WHERE relname = 't'"), "fresh|t");
     let password = "SELECT rolpassword FROM pg_authid WHERE rolname = 'fresh'";
     assert_eq!(target.psql_text("postgres", password), source.psql_text("postgres", password));
@@ -295,10 +358,27 @@ fn only_what_is_needed_is_fetched() {
     let desk = Desk::plain();
     let id = desk.backup(&cluster, "shop");
     let whole = desk.json(&["restore", &id, "--dbname", &cluster.conninfo("w"), "--create", "--json"]);
-    let part = desk.json(&["restore", &id, "--dbname", &cluster.conninfo("p"), "--create", "-t", "shop.customers", "--json"]);
+    let part = desk.json(&[
+        "restore",
+        &id,
+        "--dbname",
+        &cluster.conninfo("p"),
+        "--create",
+        "-t",
+        "shop.customers",
+        "--json",
+    ]);
     let fetched = |report: &serde_json::Value| report["bytes_fetched"].as_u64().unwrap();
     assert!(fetched(&whole) > 1_000_000 && fetched(&part) * 2 < fetched(&whole), "{whole} {part}");
-    let schema = desk.json(&["restore", &id, "--dbname", &cluster.conninfo("s"), "--create", "--schema-only", "--json"]);
+    let schema = desk.json(&[
+        "restore",
+        &id,
+        "--dbname",
+        &cluster.conninfo("s"),
+        "--create",
+        "--schema-only",
+        "--json",
+    ]);
     assert!(fetched(&schema) * 10 < fetched(&whole), "{schema}");
 }
 
@@ -318,7 +398,10 @@ fn a_target_is_never_guessed() {
     desk.fails(2, &["restore", &id]);
     let mut command = desk.command(&["restore", &id, "--dbname", &server]);
     assert_eq!(command.env("PGDATABASE", "second").output().unwrap().status.code(), Some(2));
-    desk.fails(2, &["restore", &id, "--dbname", &server, "--database", "zoo", "--database", "second", "--as", "y"]);
+    desk.fails(
+        2,
+        &["restore", &id, "--dbname", &server, "--database", "zoo", "--database", "second", "--as", "y"],
+    );
     // Its own name is a name: and there it is not empty.
     let said = desk.example(
         "A restore would overwrite the database that it came from",

@@ -125,11 +125,7 @@ impl Catalog {
             });
         }
         let by_oid = tables.iter().enumerate().map(|(at, table)| (table.oid, at)).collect();
-        Ok(Catalog {
-            tables,
-            by_oid,
-            chosen: None,
-        })
+        Ok(Catalog { tables, by_oid, chosen: None })
     }
 
     /// Per table: file node and columns, as the connection's snapshot sees them. Two views that agree mean that the
@@ -174,7 +170,8 @@ impl Catalog {
 
     /// From now on only these tables belong into the backup.
     pub(crate) fn choose(&mut self, is_chosen: impl Fn(&Table) -> bool) {
-        self.chosen = Some(self.tables.iter().filter(|table| is_chosen(table)).map(|table| table.oid).collect());
+        self.chosen =
+            Some(self.tables.iter().filter(|table| is_chosen(table)).map(|table| table.oid).collect());
     }
 
     /// Tables that belong into the backup and may not be read.

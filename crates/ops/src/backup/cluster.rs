@@ -100,7 +100,8 @@ fn connect(request: &Request, watch: &Watch) -> Result<Connection, OpsError> {
     if request.databases != Databases::Connected {
         for always_there in ["postgres", "template1"] {
             if result.as_ref().is_err_and(|error| error.sqlstate() == Some("3D000")) {
-                result = Connection::connect(&request.conninfo.with_dbname(always_there)).doing("connect to the server");
+                result = Connection::connect(&request.conninfo.with_dbname(always_there))
+                    .doing("connect to the server");
             }
         }
     }
@@ -188,7 +189,10 @@ fn refuse_too_many(connection: &mut Connection, databases: usize, jobs: usize) -
     let needed = i64::try_from(databases + 2 * jobs + 1).unwrap_or(i64::MAX);
     if needed > free {
         return Err(OpsError::refused(
-            format!("{databases} snapshots at once need {needed} connections; the server has {} free", free.max(0)),
+            format!(
+                "{databases} snapshots at once need {needed} connections; the server has {} free",
+                free.max(0)
+            ),
             "use --snapshots staggered, fewer --jobs, or raise max_connections",
         ));
     }
@@ -248,7 +252,8 @@ pub(super) fn access_files(
         report.warn("/pg_hba.conf and /pg_ident.conf are left out: GRANT pg_read_all_settings to the role");
         return Ok(Vec::new());
     }
-    let readable = "pg_catalog.has_function_privilege('pg_catalog.pg_read_binary_file(pg_catalog.text)', 'EXECUTE')";
+    let readable =
+        "pg_catalog.has_function_privilege('pg_catalog.pg_read_binary_file(pg_catalog.text)', 'EXECUTE')";
     if !may(connection, readable)? {
         report.warn(
             "/pg_hba.conf and /pg_ident.conf are left out: GRANT EXECUTE ON FUNCTION pg_read_binary_file(text) and \
@@ -262,7 +267,8 @@ pub(super) fn access_files(
         let rows = connection
             .query("SELECT pg_catalog.current_setting($1)", &[Some(setting)])
             .doing(doing.as_str())?;
-        let path = rows.first().map(|row| row.str(0)).transpose().doing(doing)?.unwrap_or_default().to_string();
+        let path =
+            rows.first().map(|row| row.str(0)).transpose().doing(doing)?.unwrap_or_default().to_string();
         read_with_included(connection, entry, entry, &path, 0, &mut files, report)?;
     }
     Ok(files)
@@ -307,9 +313,16 @@ fn read_with_included(
         if directive == Include::Folder {
             let list = "SELECT name FROM pg_catalog.pg_ls_dir($1) name WHERE name LIKE '%.conf' AND name NOT LIKE '.%' ORDER BY name COLLATE \"C\"";
             names = match connection.query(list, &[Some(&full)]).doing(format!("list {full} on the server")) {
-                Ok(rows) => rows.iter().filter_map(|row| row.str(0).ok()).map(|name| format!("{full}/{name}")).collect(),
+                Ok(rows) => rows
+                    .iter()
+                    .filter_map(|row| row.str(0).ok())
+                    .map(|name| format!("{full}/{name}"))
+                    .collect(),
                 Err(error) if error.sqlstate().is_some() => {
-                    report.warn(&format!("files in {full}, included by {path}, are left out: {}", crate::error::with_causes(&error)));
+                    report.warn(&format!(
+                        "files in {full}, included by {path}, are left out: {}",
+                        crate::error::with_causes(&error)
+                    ));
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -378,10 +391,7 @@ fn beside(path: &str, name: &str) -> String {
 /// A bytea in hex form.
 fn unhex(text: &[u8]) -> Option<Vec<u8>> {
     let digits = text.strip_prefix(b"\\x")?;
-    digits
-        .chunks_exact(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
+    digits.chunks_exact(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// Asks the server about one privilege.

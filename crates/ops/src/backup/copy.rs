@@ -45,12 +45,14 @@ pub(super) fn by_worker(
     if crew.job.cancel.is_cancelled() || error.sqlstate().is_none() {
         return Err(of.named(&work, error));
     }
-    let fate = match work {
-        Work::Batch(batch) if batch.len() > 1 => Fate::Again(one_by_one(batch)),
-        work => failed(crew, of, &work, error)?,
-    };
-    connection.execute("ROLLBACK; BEGIN").doing("leave a failed copy")?;
-    Ok(fate)
+    if connection.execute("ROLLBACK; BEGIN").is_err() {
+        // The connection is gone, and the error says why.
+        return Err(of.named(&work, error));
+    }
+    match work {
+        Work::Batch(batch) if batch.len() > 1 => Ok(Fate::Again(one_by_one(batch))),
+        work => failed(crew, of, &work, error),
+    }
 }
 
 /// Copies over the lead connection: its transaction holds the locks and the snapshot, and cannot be rolled back and gone

@@ -66,7 +66,12 @@ pub(super) enum Duty {
 }
 
 impl<'a> Crew<'a> {
-    pub(super) fn new(writer: &'a BackupWriter<'a>, job: &'a Job, watch: &'a Watch, keep_going: bool) -> Crew<'a> {
+    pub(super) fn new(
+        writer: &'a BackupWriter<'a>,
+        job: &'a Job,
+        watch: &'a Watch,
+        keep_going: bool,
+    ) -> Crew<'a> {
         Crew {
             writer,
             job,
@@ -163,9 +168,10 @@ impl<'a> Crew<'a> {
             if self.check().is_err() {
                 return None;
             }
-            let first = mine
-                .filter(|mine| board.turns.get(mine).is_some_and(|turn| !turn.queue.is_empty()))
-                .or_else(|| board.turns.iter().find(|(_, turn)| !turn.queue.is_empty()).map(|(number, _)| *number));
+            let first =
+                mine.filter(|mine| board.turns.get(mine).is_some_and(|turn| !turn.queue.is_empty())).or_else(
+                    || board.turns.iter().find(|(_, turn)| !turn.queue.is_empty()).map(|(number, _)| *number),
+                );
             if let Some(number) = first
                 && let Some(turn) = board.turns.get_mut(&number)
                 && let Some(work) = turn.queue.pop_front()

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pgark_bytes::archive::statements::{Options, SessionState, statements};
 use pgark_bytes::archive::Archive;
 use pgark_bytes::archive::filter::foreign_keys;
+use pgark_bytes::archive::statements::{Options, SessionState, statements};
 use pgark_pg::ConnInfo;
 use pgark_repo::Class;
 
@@ -98,8 +98,7 @@ impl Common<'_> {
             catalog.refuse_unreadable(request.keep_going)?;
             // Only pg_dump knows what its patterns choose: it goes first, and what it found is locked after it.
             let tapped = run_pg_dump(lead, &catalog, request.lock_wait_timeout)?.end();
-            let found: HashSet<u32> =
-                tapped.archive.entries.iter().map(|entry| entry.oid).collect();
+            let found: HashSet<u32> = tapped.archive.entries.iter().map(|entry| entry.oid).collect();
             catalog.choose(|table| found.contains(&table.oid));
             lead.lock(&catalog)?;
             lead::refuse_stale(&catalog, pinned, watch)?;
@@ -124,7 +123,12 @@ impl Common<'_> {
     }
 
     /// Lets the crew copy the database, and keeps its snapshot and locks until that is done.
-    pub(super) fn copy(&self, frozen: Frozen, crew: &Crew<'_>, report: &mut Report) -> Result<Finished, OpsError> {
+    pub(super) fn copy(
+        &self,
+        frozen: Frozen,
+        crew: &Crew<'_>,
+        report: &mut Report,
+    ) -> Result<Finished, OpsError> {
         let Frozen { mut lead, catalog, mut tapped, pinned, since } = frozen;
         self.phase("copy tables");
         let (copying, queue) = Copying::new(&catalog, &tapped, &mut lead, &pinned, self.several)?;
@@ -174,7 +178,10 @@ impl Common<'_> {
                     "foreign key {}{in_database} refers to {name}, which the filters leave out",
                     key.tag
                 ));
-            } else if rows.contains(&child) && !rows.contains(&parent) && !archive_is_partitioned(archive, parent) {
+            } else if rows.contains(&child)
+                && !rows.contains(&parent)
+                && !archive_is_partitioned(archive, parent)
+            {
                 report.warn(&format!(
                     "foreign key {}{in_database} refers to rows of {name}, which the filters leave out",
                     key.tag

@@ -111,7 +111,15 @@ impl ClusterFacts {
 /// The settings that tell most of a cluster.
 fn config(settings: &HashMap<&str, &str>) -> Value {
     let mut config = Map::new();
-    for name in ["data_directory", "wal_level", "server_encoding", "shared_preload_libraries", "lc_collate", "lc_ctype", "archive_mode"] {
+    for name in [
+        "data_directory",
+        "wal_level",
+        "server_encoding",
+        "shared_preload_libraries",
+        "lc_collate",
+        "lc_ctype",
+        "archive_mode",
+    ] {
         if let Some(value) = settings.get(name) {
             config.insert(name.into(), json!(value));
         }
@@ -266,7 +274,10 @@ fn add_content(object: &mut Map<String, Value>, database: &mut Finished) {
         .map(|(oid, mut value)| {
             if let (Some(table), Some(relation)) = (by_oid.get(&oid), value.as_object_mut()) {
                 relation.insert("rows".into(), json!(table.rows));
-                relation.insert("bytes".into(), json!(table.parts.iter().map(|part| part.bytes_raw).sum::<u64>()));
+                relation.insert(
+                    "bytes".into(),
+                    json!(table.parts.iter().map(|part| part.bytes_raw).sum::<u64>()),
+                );
                 let digests: Vec<String> = table.parts.iter().map(|part| part.stream.digest()).collect();
                 relation.insert("digests".into(), json!(digests));
             }

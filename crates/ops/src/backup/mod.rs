@@ -181,7 +181,8 @@ fn together(
     jobs: usize,
     report: &mut Report,
 ) -> Result<Vec<Finished>, OpsError> {
-    let frozen: Vec<Mutex<Option<Frozen>>> = common.survey.databases.iter().map(|_| Mutex::new(None)).collect();
+    let frozen: Vec<Mutex<Option<Frozen>>> =
+        common.survey.databases.iter().map(|_| Mutex::new(None)).collect();
     let place = |name: &str| {
         let at = common.survey.databases.iter().position(|other| other == name).unwrap_or(usize::MAX);
         frozen.get(at)
@@ -204,6 +205,9 @@ fn together(
     .map(|finished| finished.into_iter().flatten().collect())
 }
 
+/// A database's number, what came of it, and what its operator will be told.
+type Ended<T> = (usize, Result<T, OpsError>, Report);
+
 /// Does something with every database, at most `width` at once. A database that fails is reported, and the others go on; if
 /// it is the only one, or if it is not the database that failed, that is the error.
 fn in_parallel<T: Send>(
@@ -215,7 +219,7 @@ fn in_parallel<T: Send>(
 ) -> Result<Vec<T>, OpsError> {
     let names = &common.survey.databases;
     let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<(usize, Result<T, OpsError>, Report)>> = Mutex::new(Vec::new());
+    let results: Mutex<Vec<Ended<T>>> = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..width.clamp(1, names.len().max(1)) {
             scope.spawn(|| {
@@ -224,7 +228,8 @@ fn in_parallel<T: Send>(
                     let Some(name) = names.get(at) else { return };
                     let mut own = Report::default();
                     let result = work(name, &mut own);
-                    let ends_all = result.as_ref().is_err_and(|error| !common.several || !error.is_of_one_database());
+                    let ends_all =
+                        result.as_ref().is_err_and(|error| !common.several || !error.is_of_one_database());
                     work::take(&results).push((at, result, own));
                     if ends_all {
                         next.store(names.len(), Ordering::Relaxed);
@@ -259,7 +264,10 @@ fn in_parallel<T: Send>(
     for (name, error) in failed {
         let name = name.map(String::as_str).unwrap_or_default();
         report.lost(&format!("database {name}"), &crate::error::with_causes(&error));
-        common.job.progress.warn(&format!("database {name} is not in this backup: {}", crate::error::with_causes(&error)));
+        common
+            .job
+            .progress
+            .warn(&format!("database {name} is not in this backup: {}", crate::error::with_causes(&error)));
     }
     Ok(done)
 }

@@ -149,7 +149,8 @@ impl Filters {
     /// Which tables pg_dump will take under these filters.
     pub(super) fn selector(&self) -> Result<Selector, OpsError> {
         type Compiled = Result<Vec<Pattern>, PatternError>;
-        let relations = |texts: &[String]| texts.iter().map(|text| Pattern::relation(text)).collect::<Compiled>();
+        let relations =
+            |texts: &[String]| texts.iter().map(|text| Pattern::relation(text)).collect::<Compiled>();
         let names = |texts: &[String]| texts.iter().map(|text| Pattern::plain(text)).collect::<Compiled>();
         let compiled = (|| {
             // Compiled to be refused early; pg_dump alone applies them.
@@ -219,8 +220,12 @@ mod tests {
 
     #[test]
     fn tables_are_chosen_as_pg_dump_does() {
-        let filters = Filters { table: vec!["shop.o*".into()], schema: vec!["x".into()], ..Filters::default() };
-        assert!(takes(&filters, "shop", "orders") && !takes(&filters, "x", "orders"), "-n has no effect beside -t");
+        let filters =
+            Filters { table: vec!["shop.o*".into()], schema: vec!["x".into()], ..Filters::default() };
+        assert!(
+            takes(&filters, "shop", "orders") && !takes(&filters, "x", "orders"),
+            "-n has no effect beside -t"
+        );
         let filters =
             Filters { schema: vec!["s*".into()], exclude_schema: vec!["sh*".into()], ..Filters::default() };
         assert!(takes(&filters, "sales", "t") && !takes(&filters, "shop", "t") && !takes(&filters, "a", "t"));

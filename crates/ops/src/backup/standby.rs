@@ -105,7 +105,9 @@ impl Paused {
             self.connection.execute("SELECT pg_catalog.pg_wal_replay_resume()").doing("resume replay")?;
             if begun.elapsed() >= timeout {
                 return Err(OpsError::refused(
-                    format!("replay could not be paused within {timeout:?}: it holds an exclusive lock on {held}"),
+                    format!(
+                        "replay could not be paused within {timeout:?}: it holds an exclusive lock on {held}"
+                    ),
                     "wait until that transaction ended on the primary, or give a longer --pause-timeout; \
                      --pause-timeout 0 backs up without a pause",
                 ));

@@ -222,7 +222,8 @@ impl Copying {
             ));
         }
         for (object, why) in lost {
-            let object = if self.several { format!("{object} of database {}", self.database) } else { object };
+            let object =
+                if self.several { format!("{object} of database {}", self.database) } else { object };
             report.lost(&object, &why);
         }
         let mut copied = Copied { tables, large_objects: 0, object_parts: Vec::new() };

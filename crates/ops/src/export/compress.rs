@@ -26,16 +26,16 @@ impl Method {
     pub fn parse(text: &str) -> Result<Method, String> {
         let (name, level) = match text.split_once(':') {
             Some((name, level)) => (name, Some(level)),
-            None if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => ("gzip", Some(text)),
+            None if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => {
+                ("gzip", Some(text))
+            }
             None => (text, None),
         };
         let within = |range: std::ops::RangeInclusive<u32>, default: u32| match level {
             None => Ok(default),
-            Some(level) => level
-                .parse::<u32>()
-                .ok()
-                .filter(|level| range.contains(level))
-                .ok_or_else(|| format!("level {level:?} of {name} is not one of {} to {}", range.start(), range.end())),
+            Some(level) => level.parse::<u32>().ok().filter(|level| range.contains(level)).ok_or_else(|| {
+                format!("level {level:?} of {name} is not one of {} to {}", range.start(), range.end())
+            }),
         };
         match name {
             "none" if level.is_none() => Ok(Method::None),
@@ -44,7 +44,9 @@ impl Method {
             "lz4" if level.is_none() => Ok(Method::Lz4),
             "lz4" => Err("lz4 has one level only; write lz4".into()),
             "zstd" => Ok(Method::Zstd(i32::try_from(within(1..=19, 3)?).unwrap_or(3))),
-            _ => Err(format!("{text:?} is no method of compression; write none, gzip, lz4 or zstd, with :LEVEL")),
+            _ => Err(format!(
+                "{text:?} is no method of compression; write none, gzip, lz4 or zstd, with :LEVEL"
+            )),
         }
     }
 

@@ -48,7 +48,8 @@ pub(super) fn write(source: &Source<'_>, to: &mut Target<'_>) -> Result<u64, Ops
             out.block(BLOCK_LARGE_OBJECTS, entry.dump_id)?;
             for oid in source.members(entry, &objects) {
                 out.put(&integer(oid.cast_signed()))?;
-                let file = std::fs::File::open(folder.path().join(large_objects::file_name(oid))).map_err(OpsError::Output)?;
+                let file = std::fs::File::open(folder.path().join(large_objects::file_name(oid)))
+                    .map_err(OpsError::Output)?;
                 out.file(source, file)?;
             }
             out.put(&integer(0))?;
@@ -72,7 +73,10 @@ pub(super) fn write(source: &Source<'_>, to: &mut Target<'_>) -> Result<u64, Ops
 fn rewrite(archive: &Archive, length: usize, to: &mut Target<'_>) -> Result<(), OpsError> {
     let toc = write_toc(archive);
     if toc.len() != length {
-        return Err(OpsError::refused("the table of contents changed its length", "this is a defect of pgark"));
+        return Err(OpsError::refused(
+            "the table of contents changed its length",
+            "this is a defect of pgark",
+        ));
     }
     to.put_first(&toc)
 }

@@ -65,7 +65,9 @@ fn fill(source: &Source<'_>, folder: &Path, jobs: usize, globals: Option<&Entry>
     let objects = large_objects::spill(source, folder)?;
     for oid in &objects {
         let path = folder.join(large_objects::file_name(*oid));
-        File::open(&path).and_then(|file| file.sync_all()).map_err(|source| file_error("sync", &path, source))?;
+        File::open(&path)
+            .and_then(|file| file.sync_all())
+            .map_err(|source| file_error("sync", &path, source))?;
     }
     for toc in source.archive.entries.iter().filter(|toc| toc.kind() == "BLOBS") {
         let members = source.members(toc, &objects);
@@ -111,7 +113,8 @@ fn make_partial(output: &Path) -> Result<PathBuf, OpsError> {
 
 /// Every table's file, a few at once, the largest first.
 fn write_tables(source: &Source<'_>, folder: &Path, jobs: usize) -> Result<(), OpsError> {
-    let size = |toc: &&TocEntry| source.contents.tables.get(&toc.dump_id).map_or(0, |(entry, _)| entry.bytes_raw);
+    let size =
+        |toc: &&TocEntry| source.contents.tables.get(&toc.dump_id).map_or(0, |(entry, _)| entry.bytes_raw);
     let mut tables: Vec<&TocEntry> =
         source.archive.entries.iter().filter(|toc| toc.had_dumper && toc.kind() == "TABLE DATA").collect();
     tables.sort_by_key(|toc| std::cmp::Reverse(size(toc)));

@@ -26,7 +26,9 @@ impl<'a> Target<'a> {
 
     pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), OpsError> {
         match self {
-            Target::File { file, path } => file.write_all(bytes).map_err(|source| file_error("write", path, source)),
+            Target::File { file, path } => {
+                file.write_all(bytes).map_err(|source| file_error("write", path, source))
+            }
             Target::Stream(to) => to.write_all(bytes).map_err(OpsError::Output),
         }
     }
@@ -62,15 +64,13 @@ pub(super) fn write(
         ));
     }
     let partial = partial(path)?;
-    let file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&partial)
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => in_the_way(&partial),
-            _ => file_error("create", &partial, source),
-        })?;
+    let file =
+        File::options().write(true).create_new(true).mode(0o600).open(&partial).map_err(
+            |source| match source.kind() {
+                io::ErrorKind::AlreadyExists => in_the_way(&partial),
+                _ => file_error("create", &partial, source),
+            },
+        )?;
     let mut target = Target::File { file: BufWriter::with_capacity(1 << 18, file), path: partial.clone() };
     let result = work(&mut target).and_then(|objects| target.finish().map(|()| objects));
     drop(target);

@@ -37,12 +37,17 @@ pub(super) fn spill(source: &Source<'_>, folder: &Path) -> Result<Vec<u32>, OpsE
                         let path = folder.join(file_name(frame.oid));
                         let mut options = File::options();
                         options.write(true).mode(0o600);
-                        let file = if frame.offset == 0 { options.create_new(true).open(&path) } else { options.open(&path) };
+                        let file = if frame.offset == 0 {
+                            options.create_new(true).open(&path)
+                        } else {
+                            options.open(&path)
+                        };
                         let file = file.map_err(|source| file_error("create", &path, source))?;
                         open.insert((frame.oid, path, file))
                     }
                 };
-                file.write_all_at(frame.bytes, frame.offset).map_err(|source| file_error("write", path, source))
+                file.write_all_at(frame.bytes, frame.offset)
+                    .map_err(|source| file_error("write", path, source))
             })?;
         }
         if !buffer.is_empty() {

@@ -147,9 +147,9 @@ impl Request {
         match (self.format, self.compress) {
             (Format::Directory | Format::Custom, None) => Ok(Method::Gzip(1)),
             (Format::Tar | Format::Plain, None) => Ok(Method::None),
-            (Format::Tar, Some(method)) if method != Method::None => {
-                Err(OpsError::Usage("a tar archive is not compressed; write --compress none, or another format".into()))
-            }
+            (Format::Tar, Some(method)) if method != Method::None => Err(OpsError::Usage(
+                "a tar archive is not compressed; write --compress none, or another format".into(),
+            )),
             (_, Some(method)) => Ok(method),
         }
     }
@@ -197,7 +197,11 @@ impl<'a> Source<'a> {
     }
 
     /// A table's rows as COPY text; nothing for a table that is not in the backup.
-    fn rows(&self, toc: &TocEntry, take: &mut dyn FnMut(&[u8]) -> Result<(), OpsError>) -> Result<(), OpsError> {
+    fn rows(
+        &self,
+        toc: &TocEntry,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), OpsError>,
+    ) -> Result<(), OpsError> {
         let Some((entry, _)) = self.contents.tables.get(&toc.dump_id) else { return Ok(()) };
         let name = toc.describe();
         self.job.progress.object_started(&name);
@@ -206,7 +210,11 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    fn stream(&self, entry: &Entry, take: &mut dyn FnMut(&[u8]) -> Result<(), OpsError>) -> Result<(), OpsError> {
+    fn stream(
+        &self,
+        entry: &Entry,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), OpsError>,
+    ) -> Result<(), OpsError> {
         for part in &entry.parts {
             let mut stream = self.reader.read(part)?;
             while let Some(chunk) = stream.next_chunk()? {

@@ -28,7 +28,9 @@ pub(super) fn write(source: &Source<'_>, to: &mut Target<'_>) -> Result<u64, Ops
     let options = Options { create_database: source.with_database, ..Options::default() };
     let selection = Selection::of(&source.archive, &options);
     let mut state = SessionState::default();
-    for entry in serial_order(&source.archive, &selection).into_iter().filter_map(|at| source.archive.entries.get(at)) {
+    for entry in
+        serial_order(&source.archive, &selection).into_iter().filter_map(|at| source.archive.entries.get(at))
+    {
         script.entry(entry, &options, source.major, &mut state)?;
         match entry.kind() {
             "TABLE DATA" => {
@@ -201,7 +203,8 @@ impl Script<'_, '_, '_> {
     }
 
     fn end(mut self) -> Result<(), OpsError> {
-        let tail = format!("--\n-- PostgreSQL database dump complete\n--\n\n{}", self.restrict("\\unrestrict"));
+        let tail =
+            format!("--\n-- PostgreSQL database dump complete\n--\n\n{}", self.restrict("\\unrestrict"));
         self.put(tail.as_bytes())?;
         let bytes = self.stream.finish().map_err(OpsError::Output)?;
         bytes.failed.map_or(Ok(()), Err)
@@ -215,7 +218,8 @@ fn one_line(name: &[u8]) -> String {
 
 /// A key for `\restrict`, if the pg_dump that made the archive writes one: 13.22, 14.19, 15.14, 16.10, 17.6 and newer.
 fn restrict_key(archive: &Archive) -> Result<Option<String>, OpsError> {
-    let text = String::from_utf8_lossy(archive.header.dump_version.as_deref().unwrap_or_default()).into_owned();
+    let text =
+        String::from_utf8_lossy(archive.header.dump_version.as_deref().unwrap_or_default()).into_owned();
     let mut numbers =
         text.split(|sign: char| !sign.is_ascii_digit()).filter_map(|number| number.parse::<u32>().ok());
     let (major, minor) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));

@@ -37,9 +37,9 @@ impl Blocks {
     fn block(&mut self, kind: u8, archive: &Archive, take: &mut Take<'_>) -> Result<(), OpsError> {
         let name = "the archive";
         let dump_id = self.integer().map_err(|source| unreadable(name, source))?;
-        let toc = archive
-            .entry(dump_id)
-            .ok_or_else(|| damaged(name, &format!("has a block of entry {dump_id}, which it does not list")))?;
+        let toc = archive.entry(dump_id).ok_or_else(|| {
+            damaged(name, &format!("has a block of entry {dump_id}, which it does not list"))
+        })?;
         match kind {
             BLOCK_DATA => self.stream(&toc.describe(), &mut |content| take(Item::Rows { toc, content })),
             BLOCK_LARGE_OBJECTS => loop {
@@ -47,7 +47,9 @@ impl Blocks {
                 if oid == 0 {
                     return Ok(());
                 }
-                self.stream(&format!("large object {oid}"), &mut |content| take(Item::LargeObject { oid, content }))?;
+                self.stream(&format!("large object {oid}"), &mut |content| {
+                    take(Item::LargeObject { oid, content })
+                })?;
             },
             other => Err(damaged(name, &format!("has a block of the unknown kind {other}"))),
         }
@@ -68,7 +70,8 @@ impl Blocks {
             }
             Compression::Algorithm(2) => read(&mut lz4_flex::frame::FrameDecoder::new(&mut pieces))?,
             Compression::Algorithm(3) => {
-                let mut decoder = zstd::Decoder::new(&mut pieces).map_err(|source| unreadable(name, source))?;
+                let mut decoder =
+                    zstd::Decoder::new(&mut pieces).map_err(|source| unreadable(name, source))?;
                 read(&mut decoder)?;
             }
             Compression::Algorithm(other) => {

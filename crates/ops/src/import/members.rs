@@ -39,7 +39,8 @@ impl Members {
         let header = header
             .filter(|header| header.name == "toc.dat")
             .ok_or_else(|| other(damaged("the tar file", "does not begin with toc.dat")))?;
-        let archive = archive::read_toc(&mut (&mut self.input).take(header.length)).map_err(TocError::Archive)?;
+        let archive =
+            archive::read_toc(&mut (&mut self.input).take(header.length)).map_err(TocError::Archive)?;
         // The table of contents is all of its member; what is left is not known here, so it is read again by size.
         let written = archive::write_toc(&archive).len() as u64;
         if written != header.length {
@@ -52,7 +53,9 @@ impl Members {
     pub(super) fn read(&mut self, archive: &Archive, take: &mut Take<'_>) -> Result<(), OpsError> {
         while let Some(header) = self.header()? {
             let toc = archive.entries.iter().find(|toc| {
-                toc.had_dumper && toc.kind() != "BLOBS" && toc.file_name.as_deref() == Some(header.name.as_bytes())
+                toc.had_dumper
+                    && toc.kind() != "BLOBS"
+                    && toc.file_name.as_deref() == Some(header.name.as_bytes())
             });
             let oid = header.name.strip_prefix("blob_").and_then(|rest| rest.strip_suffix(".dat"));
             let mut content = Member { input: &mut self.input, left: header.length };
@@ -85,10 +88,9 @@ impl Members {
             return Err(damaged("the tar file", "has a header whose checksum is wrong"));
         }
         let length = match field(124, 136) {
-            [0x80, rest @ ..] => rest
-                .get(3..11)
-                .and_then(|bytes| bytes.try_into().ok())
-                .map(u64::from_be_bytes),
+            [0x80, rest @ ..] => {
+                rest.get(3..11).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes)
+            }
             digits => octal(digits),
         };
         let name = field(0, 100).split(|byte| *byte == 0).next().unwrap_or_default();

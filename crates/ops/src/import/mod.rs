@@ -117,9 +117,13 @@ impl Taken {
         let begun = Instant::now();
         let (archive, mut data) = dump.open()?;
         refuse_unfit(&archive, dump)?;
-        let database = archive.header.dbname.as_deref().map(|name| String::from_utf8_lossy(name).into_owned());
+        let database =
+            archive.header.dbname.as_deref().map(|name| String::from_utf8_lossy(name).into_owned());
         let database = database.filter(|name| !name.is_empty()).ok_or_else(|| {
-            OpsError::refused(format!("{} does not name its database", dump.path().display()), "it is damaged")
+            OpsError::refused(
+                format!("{} does not name its database", dump.path().display()),
+                "it is damaged",
+            )
         })?;
         if self.reads.contains_key(&database) {
             return Err(OpsError::refused(
@@ -187,7 +191,8 @@ impl Taken {
         };
         self.reads.insert(database.clone(), read);
         self.rows.insert(database, rows_of_all);
-        let text = String::from_utf8_lossy(archive.header.server_version.as_deref().unwrap_or_default()).into_owned();
+        let text = String::from_utf8_lossy(archive.header.server_version.as_deref().unwrap_or_default())
+            .into_owned();
         self.server_version = self.server_version.max(version_number(&text));
         self.server_version_text = text;
         Ok(())
@@ -230,11 +235,7 @@ impl Taken {
         let expected = (single + grouped) as u64;
         if promised && objects.count() < expected {
             return Err(OpsError::refused(
-                format!(
-                    "{} holds {} of {expected} large objects",
-                    dump.path().display(),
-                    objects.count()
-                ),
+                format!("{} holds {} of {expected} large objects", dump.path().display(), objects.count()),
                 "the dump is not whole; nothing was imported",
             ));
         }
@@ -276,10 +277,9 @@ fn version_number(text: &str) -> i32 {
 
 /// Rows as statements instead of COPY cannot be read as rows.
 fn refuse_unfit(archive: &Archive, dump: &Dump) -> Result<(), OpsError> {
-    let inserts = archive
-        .entries
-        .iter()
-        .find(|toc| toc.kind() == "TABLE DATA" && toc.had_dumper && toc.copy_stmt.as_deref().is_none_or(<[u8]>::is_empty));
+    let inserts = archive.entries.iter().find(|toc| {
+        toc.kind() == "TABLE DATA" && toc.had_dumper && toc.copy_stmt.as_deref().is_none_or(<[u8]>::is_empty)
+    });
     match inserts {
         None => Ok(()),
         Some(toc) => Err(OpsError::refused(
@@ -295,11 +295,8 @@ fn manifest(found: &Found, taken: &Taken, cluster: &str) -> Vec<u8> {
         Some(Value::Object(manifest)) => manifest.clone(),
         _ => serde_json::Map::new(),
     };
-    let databases: Vec<Value> = taken
-        .rows
-        .iter()
-        .map(|(name, rows)| json!({ "name": name, "rows": rows }))
-        .collect();
+    let databases: Vec<Value> =
+        taken.rows.iter().map(|(name, rows)| json!({ "name": name, "rows": rows })).collect();
     let mut set = |key: &str, value: Value| {
         manifest.entry(key.to_string()).or_insert(value);
     };

@@ -8,8 +8,8 @@ use flate2::read::MultiGzDecoder;
 use pgark_bytes::archive::{self, Archive, Format, TocEntry};
 use serde_json::Value;
 
-use super::{blocks, members};
 use super::rows::{damaged, unreadable};
+use super::{blocks, members};
 use crate::OpsError;
 
 /// One dump of one database.
@@ -55,7 +55,12 @@ const LARGEST_TEXT: u64 = 1 << 30;
 pub(super) fn find(path: &Path) -> Result<Found, OpsError> {
     let metadata = fs::metadata(path).map_err(|source| file_error(path, source))?;
     if !metadata.is_dir() {
-        return Ok(Found { path: path.to_path_buf(), dumps: vec![file(path)?], globals: None, manifest: None });
+        return Ok(Found {
+            path: path.to_path_buf(),
+            dumps: vec![file(path)?],
+            globals: None,
+            manifest: None,
+        });
     }
     if path.join("toc.dat").is_file() {
         refuse_unfinished(path)?;
@@ -80,7 +85,10 @@ fn file(path: &Path) -> Result<Dump, OpsError> {
     if head.starts_with(MAGIC) {
         return Ok(Dump::Custom(path.to_path_buf()));
     }
-    if filled == head.len() && head.starts_with(b"toc.dat\0") && head.get(257..262) == Some(b"ustar".as_slice()) {
+    if filled == head.len()
+        && head.starts_with(b"toc.dat\0")
+        && head.get(257..262) == Some(b"ustar".as_slice())
+    {
         return Ok(Dump::Tar(path.to_path_buf()));
     }
     let what = if head.starts_with(b"--") || head.starts_with(b"\n--") {
@@ -127,7 +135,9 @@ fn plakar(path: &Path) -> Result<Found, OpsError> {
             Some(value)
         }
     };
-    if manifest.as_ref().and_then(|manifest| manifest.get("connector")) == Some(&Value::from("postgresql+bin")) {
+    if manifest.as_ref().and_then(|manifest| manifest.get("connector"))
+        == Some(&Value::from("postgresql+bin"))
+    {
         return Err(OpsError::refused(
             format!("{} is a physical backup", path.display()),
             "logical dumps can be imported",
@@ -245,7 +255,10 @@ fn directory(folder: &Path, archive: &Archive, take: &mut Take<'_>) -> Result<()
 /// A data file, plain or with the suffix of its compression; it must lie in the dump's own directory.
 fn open_data(folder: &Path, name: &str) -> Result<Box<dyn Read>, OpsError> {
     if name.contains('/') || name.starts_with('.') {
-        return Err(damaged(&folder.display().to_string(), &format!("names the file {name:?}, outside of itself")));
+        return Err(damaged(
+            &folder.display().to_string(),
+            &format!("names the file {name:?}, outside of itself"),
+        ));
     }
     for suffix in ["", ".gz", ".lz4", ".zst"] {
         let path = folder.join(format!("{name}{suffix}"));

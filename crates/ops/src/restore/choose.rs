@@ -101,7 +101,8 @@ impl Choice {
 
     fn names(&self) -> Result<Names, OpsError> {
         type Compiled = Result<Vec<Pattern>, PatternError>;
-        let relations = |texts: &[String]| texts.iter().map(|text| Pattern::relation(text)).collect::<Compiled>();
+        let relations =
+            |texts: &[String]| texts.iter().map(|text| Pattern::relation(text)).collect::<Compiled>();
         let plain = |texts: &[String]| texts.iter().map(|text| Pattern::plain(text)).collect::<Compiled>();
         let names = (|| {
             Ok::<_, PatternError>(Names {
@@ -200,7 +201,10 @@ fn refuse_unknown_numbers(contents: &Contents, choice: &Choice) -> Result<(), Op
     match unknown.first() {
         None => Ok(()),
         Some(first) => Err(OpsError::refused(
-            format!("the list names entry {first}, which database {} of this backup does not have", contents.database),
+            format!(
+                "the list names entry {first}, which database {} of this backup does not have",
+                contents.database
+            ),
             "make the list anew: `pgark restore ID --list`",
         )),
     }
@@ -212,7 +216,9 @@ fn cut_keys(contents: &Contents, selection: &Selection, chosen: &Chosen) -> Vec<
         .archive
         .entries
         .iter()
-        .filter(|entry| entry.kind() == "TABLE" && selection.contains(entry.dump_id) && !chosen.is_helper(entry.dump_id))
+        .filter(|entry| {
+            entry.kind() == "TABLE" && selection.contains(entry.dump_id) && !chosen.is_helper(entry.dump_id)
+        })
         .map(|entry| (entry.namespace.as_deref().unwrap_or_default(), entry.tag_bytes()))
         .collect();
     let mut cut = foreign_keys(&contents.archive);
@@ -287,7 +293,9 @@ mod tests {
 
     #[test]
     fn a_list_is_numbers_before_semicolons() {
-        let list = parse_list(";\n; a comment\n217; 1259 16385 TABLE public t postgres\n\n;218; 0 0 X - y z\n 3;\n").unwrap();
+        let list =
+            parse_list(";\n; a comment\n217; 1259 16385 TABLE public t postgres\n\n;218; 0 0 X - y z\n 3;\n")
+                .unwrap();
         assert_eq!(list, [217, 3].into());
         assert!(parse_list("x; 1\n").unwrap_err().contains("line 1"));
         assert!(parse_list("-4; 1\n").is_err());

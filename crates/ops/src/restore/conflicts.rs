@@ -11,8 +11,8 @@ use pgark_repo::Entry;
 
 use super::data::Loader;
 use super::{ObjectError, SkippedRows};
-use crate::error::{Doing, with_causes};
 use crate::OpsError;
+use crate::error::{Doing, with_causes};
 
 /// Rows of one statement at most, and bytes.
 const BATCH_ROWS: usize = 200;

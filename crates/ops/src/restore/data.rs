@@ -46,7 +46,11 @@ impl Loader<'_> {
             truncate.extend(qualified_name(toc));
             connection.simple_bytes(&truncate).doing("empty the new table")?;
         }
-        let triggers = if !fresh && self.load.disable_triggers { disable_triggers(connection, toc)? } else { Vec::new() };
+        let triggers = if !fresh && self.load.disable_triggers {
+            disable_triggers(connection, toc)?
+        } else {
+            Vec::new()
+        };
         let loaded = if !fresh && self.load.skip_conflicts {
             conflicts::load(self, connection, toc, entry)?
         } else {
@@ -62,7 +66,11 @@ impl Loader<'_> {
     }
 
     fn begin(&self, connection: &mut Connection) -> Result<(), OpsError> {
-        if self.in_transaction { Ok(()) } else { connection.execute("BEGIN").doing("begin the table's transaction") }
+        if self.in_transaction {
+            Ok(())
+        } else {
+            connection.execute("BEGIN").doing("begin the table's transaction")
+        }
     }
 
     fn commit(&self, connection: &mut Connection) -> Result<(), OpsError> {

@@ -69,7 +69,9 @@ impl Plan {
     fn add(&mut self, statement: &[u8], present: &Present) {
         let tokens: Vec<Token<'_>> = sql::tokenize(statement).filter(|token| !token.is_blank()).collect();
         let word = |at: usize, word: &str| tokens.get(at).is_some_and(|token| token.is_word(word));
-        let name = |at: usize| tokens.get(at).and_then(Token::ident).map(|name| String::from_utf8_lossy(&name).into_owned());
+        let name = |at: usize| {
+            tokens.get(at).and_then(Token::ident).map(|name| String::from_utf8_lossy(&name).into_owned())
+        };
         let mut run = |what: String| self.steps.push((what, statement.to_vec()));
         if tokens.is_empty() {
             return;
@@ -117,7 +119,8 @@ impl Plan {
             return;
         }
         // What stands on a role or a tablespace that was there is its own business.
-        let tablespace = tokens.iter().position(|token| token.is_word("tablespace")).and_then(|at| name(at + 1));
+        let tablespace =
+            tokens.iter().position(|token| token.is_word("tablespace")).and_then(|at| name(at + 1));
         if let Some(tablespace) = tablespace.filter(|_| !word(0, "grant") || !word(2, "to")) {
             if !present.tablespaces.contains_key(&tablespace) {
                 run(format!("a property of tablespace {tablespace}"));
@@ -137,7 +140,8 @@ impl Plan {
             if !both_there {
                 run(format!("GRANT {group} TO {member}"));
             } else if !present.memberships.contains(&(group.clone(), member.clone())) {
-                self.differences.push(format!("role {member} is not a member of {group} here, but in the backup"));
+                self.differences
+                    .push(format!("role {member} is not a member of {group} here, but in the backup"));
             }
             return;
         }
@@ -193,12 +197,18 @@ fn literal(token: &Token<'_>) -> String {
     let text = String::from_utf8_lossy(token.text);
     match text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')) {
         Some(inside) => inside.replace("''", "'"),
-        None => token.ident().map_or_else(|| text.to_string(), |name| String::from_utf8_lossy(&name).into_owned()),
+        None => {
+            token.ident().map_or_else(|| text.to_string(), |name| String::from_utf8_lossy(&name).into_owned())
+        }
     }
 }
 
 /// Attributes after `WITH` that are other in the target. Passwords are compared, never shown.
-fn attribute_differences(role: &str, tokens: &[Token<'_>], present: &BTreeMap<String, String>) -> Vec<String> {
+fn attribute_differences(
+    role: &str,
+    tokens: &[Token<'_>],
+    present: &BTreeMap<String, String>,
+) -> Vec<String> {
     let mut found = Vec::new();
     let mut at = 4;
     while let Some(token) = tokens.get(at) {
@@ -223,7 +233,9 @@ fn attribute_differences(role: &str, tokens: &[Token<'_>], present: &BTreeMap<St
         // A minus sign is a token of its own.
         at += used + usize::from(value.starts_with('-'));
         match (attribute, present.get(attribute)) {
-            ("password", Some(there)) if *there != value => found.push(format!("role {role} has another password here")),
+            ("password", Some(there)) if *there != value => {
+                found.push(format!("role {role} has another password here"))
+            }
             ("password" | "valid until", _) => {}
             (_, Some(there)) if *there != value => {
                 found.push(format!("role {role}: {attribute} is {there} here, {value} in the backup"));
@@ -235,7 +247,9 @@ fn attribute_differences(role: &str, tokens: &[Token<'_>], present: &BTreeMap<St
 }
 
 fn number(tokens: &[Token<'_>]) -> String {
-    let text = |at: usize| tokens.get(at).map(|token| String::from_utf8_lossy(token.text).into_owned()).unwrap_or_default();
+    let text = |at: usize| {
+        tokens.get(at).map(|token| String::from_utf8_lossy(token.text).into_owned()).unwrap_or_default()
+    };
     if text(0) == "-" { format!("-{}", text(1)) } else { text(0) }
 }
 
@@ -300,7 +314,10 @@ impl Present {
             .doing(doing)?;
         if sees.first().map(|row| row.str(0)).transpose().doing(doing)? == Some("t") {
             for row in connection
-                .query("SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolpassword IS NOT NULL", &[])
+                .query(
+                    "SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolpassword IS NOT NULL",
+                    &[],
+                )
                 .doing(doing)?
             {
                 if let Some(attributes) = roles.get_mut(row.str(0).doing(doing)?) {
@@ -321,7 +338,10 @@ impl Present {
         }
         let mut tablespaces = BTreeMap::new();
         for row in connection
-            .query("SELECT spcname, pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace", &[])
+            .query(
+                "SELECT spcname, pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace",
+                &[],
+            )
             .doing(doing)?
         {
             tablespaces.insert(row.str(0).doing(doing)?.to_string(), row.str(1).doing(doing)?.to_string());
@@ -335,7 +355,8 @@ mod tests {
     use super::*;
 
     fn present() -> Present {
-        let attributes = [("superuser", "no"), ("login", "yes"), ("password", "md5x"), ("connection limit", "5")];
+        let attributes =
+            [("superuser", "no"), ("login", "yes"), ("password", "md5x"), ("connection limit", "5")];
         Present {
             roles: [
                 ("app".to_string(), attributes.map(|(k, v)| (k.to_string(), v.to_string())).into()),
@@ -387,6 +408,8 @@ mod tests {
         );
         assert_eq!(plan.steps.len(), 7);
         assert!(plan.steps.iter().all(|(what, _)| !what.contains("secret")));
-        assert!(plan.roles.contains("new") && plan.tablespaces.contains("slow") && plan.differences.is_empty());
+        assert!(
+            plan.roles.contains("new") && plan.tablespaces.contains("slow") && plan.differences.is_empty()
+        );
     }
 }

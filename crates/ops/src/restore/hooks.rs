@@ -144,5 +144,9 @@ fn run_command(command: &str, moment: Moment, around: &Surroundings<'_>) -> Resu
         }
         return Ok(());
     }
-    Err(failed(if said.is_empty() { format!("it ended with {status}") } else { format!("it ended with {status}: {said}") }))
+    Err(failed(if said.is_empty() {
+        format!("it ended with {status}")
+    } else {
+        format!("it ended with {status}: {said}")
+    }))
 }

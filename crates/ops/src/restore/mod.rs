@@ -274,8 +274,11 @@ fn one_database(
     prepare::make_ready(place, job, watch, &mut report.notes)?;
     let costs = costs(&place.contents);
     let plan = run::Plan { place, reader, costs, job, watch, backup: report.id.clone() };
-    let mut outcome =
-        if request.single_transaction { plan.in_one_transaction(&mut report.notes)? } else { plan.carry_out()? };
+    let mut outcome = if request.single_transaction {
+        plan.in_one_transaction(&mut report.notes)?
+    } else {
+        plan.carry_out()?
+    };
     if request.analyze && request.choice.loads_data() {
         plan.analyze(&mut outcome)?;
     }
@@ -296,13 +299,17 @@ impl Request {
     fn refuse_nonsense(&self) -> Result<(), OpsError> {
         let wrong = |what: &str| Err(OpsError::Usage(what.to_string()));
         if self.single_transaction && self.target == Target::Create {
-            return wrong("a database cannot be created within a transaction: --single-transaction goes without --create");
+            return wrong(
+                "a database cannot be created within a transaction: --single-transaction goes without --create",
+            );
         }
         if self.single_transaction && !matches!(self.databases, Databases::One { .. }) {
             return wrong("--single-transaction restores one database");
         }
         if self.load.overriding_system_value && !self.load.skip_conflicts {
-            return wrong("--overriding-system-value concerns inserts; COPY always does so: give it with --on-conflict skip");
+            return wrong(
+                "--overriding-system-value concerns inserts; COPY always does so: give it with --on-conflict skip",
+            );
         }
         if self.databases == Databases::None && !self.globals {
             return wrong("nothing is left to restore");
@@ -330,7 +337,8 @@ impl Request {
             if !self.choice.makes_definitions() {
                 load_parents_first(&mut contents.archive);
             }
-            let target = if several && self.target == Target::Existing { Target::Create } else { self.target };
+            let target =
+                if several && self.target == Target::Existing { Target::Create } else { self.target };
             let options = Options {
                 create_database: target == Target::Create,
                 no_owner: self.no_owner,

@@ -37,10 +37,11 @@ pub(super) fn refuse_impossible(
         Target::Create => None,
         Target::Existing | Target::Clean => Some(connection),
     };
-    if place.target != Target::Clean && request.choice.makes_definitions() {
-        if let Some(inside) = inside.as_mut() {
-            refuse_what_is_there(place, about, inside)?;
-        }
+    if place.target != Target::Clean
+        && request.choice.makes_definitions()
+        && let Some(inside) = inside.as_mut()
+    {
+        refuse_what_is_there(place, about, inside)?;
     }
     leave_out_cut_keys(place, inside.as_mut(), notes)
 }
@@ -55,7 +56,9 @@ fn refuse_what_is_there(place: &Place<'_>, about: &About, inside: &mut Connectio
             .entries
             .iter()
             .filter(|entry| matches!(entry.kind(), "TABLE" | "VIEW" | "MATERIALIZED VIEW" | "FOREIGN TABLE"))
-            .filter(|entry| place.picked.selection.contains(entry.dump_id) && !place.picked.is_helper(entry.dump_id))
+            .filter(|entry| {
+                place.picked.selection.contains(entry.dump_id) && !place.picked.is_helper(entry.dump_id)
+            })
             .map(|entry| (entry.namespace.clone().unwrap_or_default(), entry.tag_bytes().to_vec()))
             .collect();
         let present = target::present(inside, &relations)?;
@@ -84,10 +87,15 @@ fn refuse_what_is_there(place: &Place<'_>, about: &About, inside: &mut Connectio
         Target::Create => "or restore under another name",
         _ => "or add --clean to drop what the backup holds",
     };
-    let itself = database == place.contents.database && target::is_the_source(inside, &about.system_identifier)?;
+    let itself =
+        database == place.contents.database && target::is_the_source(inside, &about.system_identifier)?;
     let whose = if itself { "the database that this backup was made of, and it " } else { "" };
     Err(OpsError::refused(
-        format!("the target database {database:?} is {whose}{}not empty: it holds {}", if itself { "is " } else { "" }, some(&objects)),
+        format!(
+            "the target database {database:?} is {whose}{}not empty: it holds {}",
+            if itself { "is " } else { "" },
+            some(&objects)
+        ),
         format!("restore into an empty database, {or}; nothing was touched"),
     ))
 }
@@ -104,7 +112,8 @@ fn leave_out_cut_keys(
     inside: Option<&mut Connection>,
     notes: &mut Vec<String>,
 ) -> Result<(), OpsError> {
-    let parents: Vec<(Vec<u8>, Vec<u8>)> = place.picked.cut_keys.iter().map(|key| key.parent.clone()).collect();
+    let parents: Vec<(Vec<u8>, Vec<u8>)> =
+        place.picked.cut_keys.iter().map(|key| key.parent.clone()).collect();
     let present = match inside {
         Some(inside) => target::present(inside, &parents)?,
         None => vec![false; parents.len()],

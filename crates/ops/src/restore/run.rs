@@ -86,7 +86,8 @@ impl Plan<'_> {
         let mut outcome = if self.request().hooks.iter().any(|hook| between(hook.moment)) {
             // Indexes otherwise begin as soon as their table is loaded; what runs between needs the two apart.
             let is_early = |entry: &TocEntry| matches!(entry.section, Section::PreData | Section::Data);
-            let (mut early, mut late) = (self.place.picked.selection.clone(), self.place.picked.selection.clone());
+            let (mut early, mut late) =
+                (self.place.picked.selection.clone(), self.place.picked.selection.clone());
             early.retain(self.archive(), |entry| is_early(entry) && !entry.is_acl());
             late.retain(self.archive(), |entry| !is_early(entry) || entry.is_acl());
             let mut outcome = self.schedule(&early, Outcome::default(), true)?;
@@ -186,8 +187,10 @@ impl Plan<'_> {
     fn bytes_selected(&self) -> u64 {
         let contents = &self.place.contents;
         let is_selected = |id: i32| self.place.picked.selection.contains(id);
-        let tables = contents.tables.iter().filter(|(id, _)| is_selected(**id)).map(|(_, (entry, _))| entry.bytes_raw);
-        let blobs = self.archive().entries.iter().any(|toc| toc.kind() == "BLOBS" && is_selected(toc.dump_id));
+        let tables =
+            contents.tables.iter().filter(|(id, _)| is_selected(**id)).map(|(_, (entry, _))| entry.bytes_raw);
+        let blobs =
+            self.archive().entries.iter().any(|toc| toc.kind() == "BLOBS" && is_selected(toc.dump_id));
         let objects = contents.large_objects.as_ref().filter(|_| blobs).map_or(0, |entry| entry.bytes_raw);
         tables.sum::<u64>() + objects
     }
@@ -244,7 +247,9 @@ impl Plan<'_> {
         let mut state = hand.state.clone();
         let mut sql = Vec::new();
         for toc in group.iter().filter_map(|index| self.place.contents.archive.entries.get(*index)) {
-            for statement in statements::statements(&self.place.contents.archive, toc, &self.place.options, &mut state) {
+            for statement in
+                statements::statements(&self.place.contents.archive, toc, &self.place.options, &mut state)
+            {
                 sql.extend_from_slice(&statement.sql);
                 // A statement may end with a comment.
                 sql.extend_from_slice(b"\n;\n");
@@ -365,7 +370,9 @@ impl Plan<'_> {
     }
 
     fn statements(&self, hand: &mut Hand, toc: &TocEntry) -> Result<(), OpsError> {
-        for statement in statements::statements(&self.place.contents.archive, toc, &self.place.options, &mut hand.state) {
+        for statement in
+            statements::statements(&self.place.contents.archive, toc, &self.place.options, &mut hand.state)
+        {
             // The database itself was made before anything else.
             if toc.kind() == "DATABASE" && statement.purpose == Purpose::Definition {
                 continue;

@@ -30,7 +30,9 @@ pub(super) fn connect(place: &Place<'_>, watch: &Watch) -> Result<Connection, Op
         connection.execute("SET session_replication_role = replica").doing(doing)?;
     }
     if let Some(role) = &place.request.role {
-        connection.execute(&format!("SET ROLE {}", quote_ident(role))).doing(format!("become role {role}"))?;
+        connection
+            .execute(&format!("SET ROLE {}", quote_ident(role)))
+            .doing(format!("become role {role}"))?;
     }
     Ok(connection)
 }
