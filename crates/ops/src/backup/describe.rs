@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use pgark_pg::{Connection, Row};
+use pgark_pg::Connection;
 use serde_json::{Map, Value, json};
 
 use super::cluster::Survey;
@@ -25,13 +25,14 @@ pub(super) struct ClusterFacts {
     databases: Vec<Value>,
 }
 
-/// What a database's snapshot holds: extensions, schemas, relations.
+/// What a database's snapshot holds: extensions, schemas, relations; each as the server's JSON text (a tree of values would
+/// take ten times the memory).
 #[derive(Default)]
 pub(super) struct DatabaseFacts {
-    extensions: Vec<Value>,
-    schemas: Vec<Value>,
+    extensions: Vec<String>,
+    schemas: Vec<String>,
     /// With the relation's oid.
-    relations: Vec<(u32, Value)>,
+    relations: Vec<(u32, String)>,
 }
 
 /// One database in the backup: how and when it was copied.
@@ -41,22 +42,25 @@ pub(super) struct DatabaseReport {
     pub toc_digest: String,
 }
 
-/// Rows of a query whose last column is JSON.
-fn json_rows(connection: &mut Connection, sql: &str, doing: &str) -> Result<Vec<(Row, Value)>, OpsError> {
+/// The first column of a query's rows, which is JSON.
+fn texts(connection: &mut Connection, sql: &str, doing: &str) -> Result<Vec<String>, OpsError> {
     let rows = connection.query(sql, &[]).doing(doing)?;
-    rows.into_iter()
-        .map(|row| {
-            // A SQL_ASCII database may hold bytes that are no text.
-            let text = String::from_utf8_lossy(row.get(0).unwrap_or(b"null")).into_owned();
-            let value = serde_json::from_str(&text)
-                .map_err(|_| OpsError::refused(format!("{doing}: the server's JSON cannot be read"), ""))?;
-            Ok((row, value))
-        })
-        .collect()
+    Ok(rows.iter().map(|row| json_text(row.get(0))).collect())
+}
+
+/// A SQL_ASCII database may hold bytes that are no text.
+fn json_text(bytes: Option<&[u8]>) -> String {
+    String::from_utf8_lossy(bytes.unwrap_or(b"null")).into_owned()
 }
 
 fn values(connection: &mut Connection, sql: &str, doing: &str) -> Result<Vec<Value>, OpsError> {
-    Ok(json_rows(connection, sql, doing)?.into_iter().map(|(_, value)| value).collect())
+    texts(connection, sql, doing)?
+        .iter()
+        .map(|text| {
+            serde_json::from_str(text)
+                .map_err(|_| OpsError::refused(format!("{doing}: the server's JSON cannot be read"), ""))
+        })
+        .collect()
 }
 
 impl ClusterFacts {
@@ -144,18 +148,20 @@ impl DatabaseFacts {
     pub(super) fn read(lead: &mut Lead) -> Result<DatabaseFacts, OpsError> {
         let connection = &mut lead.connection;
         let doing = "describe the relations";
-        let relations = json_rows(connection, RELATIONS, doing)?
-            .into_iter()
-            .map(|(row, value)| Ok((row.parse(1).doing(doing)?, value)))
+        let relations = connection
+            .query(RELATIONS, &[])
+            .doing(doing)?
+            .iter()
+            .map(|row| Ok((row.parse(1).doing(doing)?, json_text(row.get(0)))))
             .collect::<Result<_, OpsError>>()?;
         Ok(DatabaseFacts {
-            extensions: values(
+            extensions: texts(
                 connection,
                 "SELECT pg_catalog.json_build_object('name', e.extname, 'version', e.extversion, 'schema', n.nspname) \
                  FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace ORDER BY e.extname",
                 "read the extensions",
             )?,
-            schemas: values(
+            schemas: texts(
                 connection,
                 "SELECT pg_catalog.json_build_object('name', nspname, 'owner', pg_catalog.pg_get_userbyid(nspowner)) \
                  FROM pg_catalog.pg_namespace WHERE nspname NOT IN ('pg_catalog', 'information_schema') \
@@ -185,17 +191,17 @@ cons AS ( \
   SELECT k.conrelid, pg_catalog.bool_or(k.contype = 'p') AS has_pk, pg_catalog.json_agg(pg_catalog.json_build_object( \
     'name', k.conname, 'type', k.contype, 'columns', coalesce((SELECT pg_catalog.json_agg(a.attname ORDER BY u.at) \
        FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY u(num, at) \
-       JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num), '[]'), \
-    'definition', pg_catalog.pg_get_constraintdef(k.oid)) ORDER BY k.conname) AS j \
+       JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num), '[]')) ORDER BY k.conname) AS j \
   FROM pg_catalog.pg_constraint k JOIN r ON r.oid = k.conrelid WHERE k.contype IN ('p', 'u', 'f', 'c', 'x') GROUP BY k.conrelid), \
 inds AS ( \
   SELECT i.indrelid, pg_catalog.json_agg(pg_catalog.json_strip_nulls(pg_catalog.json_build_object( \
     'name', c.relname, 'method', am.amname, 'definition', pg_catalog.pg_get_indexdef(i.indexrelid), 'is_unique', i.indisunique, \
-    'is_primary', i.indisprimary, 'is_valid', i.indisvalid, 'is_partial', i.indpred IS NOT NULL, \
-    'constraint_name', (SELECT k.conname FROM pg_catalog.pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x') LIMIT 1))) \
+    'is_primary', i.indisprimary, 'is_valid', i.indisvalid, 'is_partial', i.indpred IS NOT NULL, 'constraint_name', k.conname)) \
     ORDER BY c.relname) AS j \
   FROM pg_catalog.pg_index i JOIN r ON r.oid = i.indrelid JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
-  JOIN pg_catalog.pg_am am ON am.oid = c.relam GROUP BY i.indrelid) \
+  JOIN pg_catalog.pg_am am ON am.oid = c.relam \
+  LEFT JOIN pg_catalog.pg_constraint k ON k.conrelid = i.indrelid AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x') \
+  GROUP BY i.indrelid) \
 SELECT pg_catalog.json_build_object('schema', n.nspname, 'name', r.relname, 'owner', pg_catalog.pg_get_userbyid(r.relowner), \
   'persistence', r.relpersistence, 'kind', r.relkind, 'tablespace', t.spcname, 'row_estimate', greatest(r.reltuples, 0)::pg_catalog.int8, \
   'live_row_estimate', coalesce(s.n_live_tup, 0), 'column_count', coalesce(cols.n, 0), 'has_primary_key', coalesce(cons.has_pk, false), \
@@ -223,18 +229,7 @@ pub(super) fn manifest(
     };
     let mut backed_up: HashMap<String, &mut Finished> =
         finished.iter_mut().map(|database| (database.report.name.clone(), database)).collect();
-    let listed: Vec<Value> = facts
-        .databases
-        .into_iter()
-        .map(|mut value| {
-            let name = value.get("name").and_then(Value::as_str).unwrap_or_default().to_string();
-            if let (Some(database), Some(object)) = (backed_up.remove(&name), value.as_object_mut()) {
-                add_content(object, database);
-            }
-            value
-        })
-        .collect();
-    let manifest = json!({
+    let mut manifest = json!({
         "version": 2,
         "created_at": now(),
         "connector": "postgresql",
@@ -253,51 +248,80 @@ pub(super) fn manifest(
         "cluster_config": facts.config,
         "roles": facts.roles,
         "tablespaces": facts.tablespaces,
-        "databases": listed,
-    });
-    // Values in memory: this cannot fail.
-    serde_json::to_vec(&manifest).unwrap_or_default()
+    })
+    .to_string();
+    let listed: Vec<String> = facts
+        .databases
+        .iter()
+        .map(|value| {
+            let name = value.get("name").and_then(Value::as_str).unwrap_or_default();
+            match backed_up.remove(name) {
+                Some(database) => with_members(&value.to_string(), &content(database)),
+                None => value.to_string(),
+            }
+        })
+        .collect();
+    manifest = with_members(&manifest, &format!("\"databases\":[{}]", listed.join(",")));
+    manifest.into_bytes()
+}
+
+/// A JSON object's text with more members.
+fn with_members(object: &str, members: &str) -> String {
+    match object.strip_suffix('}') {
+        Some("{") => format!("{{{members}}}"),
+        Some(open) => format!("{open},{members}}}"),
+        None => object.to_string(),
+    }
 }
 
 fn now() -> String {
     jiff::Timestamp::now().round(jiff::Unit::Second).map_or_else(|_| String::new(), |time| time.to_string())
 }
 
-/// What is inside of a database, and what this backup holds of it.
-fn add_content(object: &mut Map<String, Value>, database: &mut Finished) {
+/// What is inside of a database, and what this backup holds of it: members of the database's object.
+fn content(database: &mut Finished) -> String {
     let (report, copied) = (&database.report, &database.copied);
     let facts = std::mem::take(&mut database.facts);
     let by_oid: HashMap<u32, _> = copied.tables.iter().map(|table| (table.oid, table)).collect();
-    let relations: Vec<Value> = facts
+    let relations: Vec<String> = facts
         .relations
         .into_iter()
-        .map(|(oid, mut value)| {
-            if let (Some(table), Some(relation)) = (by_oid.get(&oid), value.as_object_mut()) {
-                relation.insert("rows".into(), json!(table.rows));
-                relation.insert(
-                    "bytes".into(),
-                    json!(table.parts.iter().map(|part| part.bytes_raw).sum::<u64>()),
-                );
+        .map(|(oid, text)| match by_oid.get(&oid) {
+            None => text,
+            Some(table) => {
+                let bytes: u64 = table.parts.iter().map(|part| part.bytes_raw).sum();
                 let digests: Vec<String> = table.parts.iter().map(|part| part.stream.digest()).collect();
-                relation.insert("digests".into(), json!(digests));
+                let members =
+                    format!("\"rows\":{},\"bytes\":{bytes},\"digests\":{}", table.rows, Value::from(digests));
+                with_members(&text, &members)
             }
-            value
         })
         .collect();
-    object.insert("extensions".into(), Value::Array(facts.extensions));
-    object.insert("schemas".into(), Value::Array(facts.schemas));
-    object.insert("relations".into(), Value::Array(relations));
-    object.insert(
-        "backup".into(),
-        json!({
-            "snapshot_time": report.read.snapshot_time,
-            "lsn": report.read.lsn,
-            "seconds": report.read.seconds,
-            "tables": copied.tables.len(),
-            "rows": copied.tables.iter().map(|table| table.rows).sum::<u64>(),
-            "large_objects": copied.large_objects,
-            "toc_digest": report.toc_digest,
-            "filters": (!report.read.filters.is_default()).then_some(&report.read.filters),
-        }),
-    );
+    let backup = json!({
+        "snapshot_time": report.read.snapshot_time,
+        "lsn": report.read.lsn,
+        "seconds": report.read.seconds,
+        "tables": copied.tables.len(),
+        "rows": copied.tables.iter().map(|table| table.rows).sum::<u64>(),
+        "large_objects": copied.large_objects,
+        "toc_digest": report.toc_digest,
+        "filters": (!report.read.filters.is_default()).then_some(&report.read.filters),
+    });
+    format!(
+        "\"extensions\":[{}],\"schemas\":[{}],\"relations\":[{}],\"backup\":{backup}",
+        facts.extensions.join(","),
+        facts.schemas.join(","),
+        relations.join(",")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_members;
+
+    #[test]
+    fn members_are_added_to_an_object() {
+        assert_eq!(with_members("{\"a\":1}", "\"b\":2"), "{\"a\":1,\"b\":2}");
+        assert_eq!(with_members("{}", "\"b\":2"), "{\"b\":2}");
+    }
 }

@@ -9,14 +9,15 @@ use super::watch::Watch;
 use crate::OpsError;
 use crate::error::Doing;
 
-/// Settings of every connection that reads data, so that the text of a row depends on the row alone
+/// Settings of every connection that reads data, so that the text of a row depends on the row alone, and that queries of
+/// catalogs are not compiled for longer than they run
 /// (pg_dump makes the same ones; facts: PostgreSQL's pg_dump, `setup_connection`). Those that a major does not know
 /// are left out by version.
 pub(crate) fn settings(server_version: i32) -> String {
     let mut sql = String::from(
         "SET search_path = ''; SET DateStyle = ISO; SET IntervalStyle = postgres; SET extra_float_digits = 3; \
          SET TimeZone = 'UTC'; SET bytea_output = hex; SET xmloption = content; \
-         SET synchronize_seqscans = off; SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0; \
+         SET synchronize_seqscans = off; SET jit = off; SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0; \
          SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning;",
     );
     if server_version >= 170_000 {
