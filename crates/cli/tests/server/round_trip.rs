@@ -125,7 +125,9 @@ fn a_record_of_a_backup_keeps_the_contract() {
     assert!(desk.ok(&["cat", &format!("{id}:/globals.sql")]).contains("CREATE ROLE"));
     let manifest: serde_json::Value =
         serde_json::from_str(&desk.ok(&["cat", &format!("{id}:/manifest.json")])).unwrap();
-    assert_eq!(manifest["databases"][0]["rows"], 1000);
+    let described = manifest["databases"].as_array().unwrap().iter().find(|db| db["name"] == "d").unwrap();
+    assert_eq!(described["backup"]["rows"], 1000);
+    assert_eq!(shown["contents"][0]["rows"], 1000);
 }
 
 #[test]
