@@ -156,7 +156,7 @@ fn what_is_damaged_is_refused_and_leaves_nothing() {
         .collect();
     let hidden = desk.path("hidden");
     std::fs::rename(&data[0], &hidden).unwrap();
-    let said = desk.example("A dump lacks a file", 1, &["import", &folder.display().to_string()]);
+    let said = desk.fails(1, &["import", &folder.display().to_string()]);
     assert!(said.contains("lacks the file"), "{said}");
     std::fs::rename(&hidden, &data[0]).unwrap();
     let toc = std::fs::read(folder.join("toc.dat")).unwrap();
