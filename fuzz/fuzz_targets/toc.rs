@@ -2,11 +2,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pgark_bytes::archive::order::{Schedule, Selection, serial_order};
+use pgark_bytes::archive::order::{Schedule, Selection, name_all_dependencies, serial_order};
 use pgark_bytes::archive::statements::{
     Options, SessionState, drop_statements, required_roles, session_setup, statements,
 };
-use pgark_bytes::archive::{DirectoryCompression, read_toc, write_directory_toc};
+use pgark_bytes::archive::{ArchiveVersion, DirectoryCompression, convert, filter, read_toc, write_directory_toc, write_toc};
+use pgark_bytes::pattern::Pattern;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(archive) = read_toc(&mut &data[..]) else { return };
@@ -18,6 +19,19 @@ fuzz_target!(|data: &[u8]| {
         let again = read_toc(&mut &written[..]).expect("what we write we read");
         assert_eq!(again.entries.len(), archive.entries.len());
     }
+    let older = convert::at_most(archive.clone(), ArchiveVersion::V1_14);
+    let _ = write_toc(&older);
+    let mut named = archive.clone();
+    name_all_dependencies(&mut named);
+    filter::load_parents_first(&mut named);
+    let names = filter::Names {
+        tables: Pattern::relation("*.t*").into_iter().collect(),
+        exclude_tables: Pattern::relation("x").into_iter().collect(),
+        ..filter::Names::default()
+    };
+    let chosen = names.choose(&archive);
+    assert!(archive.entries.iter().all(|e| !chosen.is_helper(e.dump_id) || chosen.contains(e.dump_id)));
+    let _ = names.unmatched(&archive);
     let options = Options { create_database: true, ..Options::default() };
     let selection = Selection::of(&archive, &options);
     let _ = session_setup(&archive, 18);

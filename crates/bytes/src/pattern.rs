@@ -69,6 +69,15 @@ impl Pattern {
         &self.text
     }
 
+    /// Whether it is a name, as far as signs tell: nothing outside of quotes stands for anything else.
+    pub fn names_one(&self) -> bool {
+        let mut quoted = false;
+        self.text.chars().all(|sign| {
+            quoted ^= sign == '"';
+            quoted || !"*?[](){}|+^\\".contains(sign)
+        })
+    }
+
     /// Whether a name without a schema matches.
     pub fn matches(&self, name: &[u8]) -> bool {
         self.name.is_match(name)
@@ -149,6 +158,12 @@ mod tests {
         );
         assert!(hits("t[0-9]+", "p", "t12") && hits("a|b", "p", "b") && !hits("a|b", "p", "ab"));
         assert!(hits("a$b", "p", "a$b") && hits("\"a\"\"b\"", "p", "a\"b") && hits("x[]", "p", "x[]"));
+    }
+
+    #[test]
+    fn names_are_told_from_patterns() {
+        let names = |text: &str| Pattern::plain(text).unwrap().names_one();
+        assert!(names("shop") && names("\"a*b\"") && !names("shop*") && !names("a|b") && !names("\"x\"?"));
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn single_objects(archive: &Archive) -> Vec<TocEntry> {
         match (entry.kind(), group) {
             ("BLOB METADATA", _) => {
                 let members = group_members(entry).into_iter().map(|oid| {
-                    next_id += 1;
+                    next_id = next_id.saturating_add(1);
                     out.push(one_object(entry, oid, next_id));
                     (oid, next_id)
                 });
@@ -62,7 +62,7 @@ fn single_objects(archive: &Archive) -> Vec<TocEntry> {
             ("ACL", Some(group)) if entry.tag_bytes().starts_with(b"LARGE OBJECTS") => {
                 let sql = statements(archive, entry, &Options::default(), &mut SessionState::default());
                 for (oid, id) in groups.get(&group).into_iter().flatten() {
-                    next_id += 1;
+                    next_id = next_id.saturating_add(1);
                     out.push(privileges(entry, &sql, *oid, *id, next_id));
                 }
             }

@@ -155,10 +155,16 @@ fn databases_are_chosen_by_patterns() {
     assert!(said.contains("shpo*") && said.contains("shop_eu"), "{said}");
     desk.fails(2, &["backup", "--dbname", &dbname, "--database", "a.b"]);
     desk.fails(2, &["backup", "--dbname", &dbname, "--with-templates"]);
-    // A name that is there no more is said.
-    let output = desk.run(&["backup", "--dbname", &dbname, "--database", "log", "--database", "gone"]);
+    // A name that is there no more is missing; a pattern may match nothing, unless it must.
+    let said = desk.fails(3, &["backup", "--dbname", &dbname, "--database", "log", "--database", "gone"]);
+    assert!(said.contains("database gone is missing"), "{said}");
+    let output = desk.run(&["backup", "--dbname", &dbname, "--database", "log", "--database", "gone*"]);
     assert!(output.status.success());
-    assert!(super::support::text(&output.stderr).contains("no database matches gone"));
+    assert!(super::support::text(&output.stderr).contains("no database matches gone*"));
+    desk.fails(
+        1,
+        &["backup", "--dbname", &dbname, "--database", "log", "--database", "gone*", "--strict-names"],
+    );
 }
 
 #[test]
@@ -510,4 +516,80 @@ fn a_cluster_moves_to_a_newer_major() {
         desk.ok(&["backup", "--all", "--exclude-database", "zoo", "--dbname", &source.conninfo("postgres")]);
     desk.ok(&["restore", id.trim(), "--all", "--globals", "--dbname", &target.conninfo("postgres")]);
     assert_same_content(&source, &target, &names);
+}
+
+#[test]
+fn a_database_that_is_dropped_meanwhile_is_missing() {
+    let cluster = Cluster::start();
+    for name in ["a", "b", "z"] {
+        cluster.create_database(name);
+        cluster.sql(name, "CREATE TABLE t AS SELECT 1 AS a");
+    }
+    // The first two wait for a lock; meanwhile the third goes.
+    let mut sessions = [cluster.session("a"), cluster.session("b")];
+    for session in &mut sessions {
+        session.run("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE");
+    }
+    let desk = Desk::plain();
+    let child = desk.spawn(&["backup", "--all", "--dbname", &cluster.conninfo("postgres"), "--jobs", "1"]);
+    super::support::wait_until(
+        &cluster,
+        "postgres",
+        "SELECT count(*) = 2 FROM pg_stat_activity WHERE application_name = 'pgark' AND wait_event_type = 'Lock'",
+    );
+    cluster.drop_database("z");
+    for session in &mut sessions {
+        session.run("COMMIT");
+    }
+    let output = child.wait_with_output().unwrap();
+    let said = super::support::text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("database z") && said.contains("does not exist"), "{said}");
+    let id = super::support::text(&output.stdout);
+    assert_eq!(
+        desk.json(&["show", id.trim(), "--json"])["databases"],
+        serde_json::json!(["a", "b", "postgres"])
+    );
+    desk.ok(&[
+        "restore",
+        id.trim(),
+        "--database",
+        "b",
+        "--as",
+        "b2",
+        "--create",
+        "--dbname",
+        &cluster.conninfo("postgres"),
+    ]);
+}
+
+#[test]
+fn access_files_come_with_what_they_include() {
+    let Some(builder) = pgark_testkit::require(18) else { return };
+    let cluster = builder.start();
+    let folder = cluster.data_directory();
+    let hba = std::fs::read_to_string(folder.join("pg_hba.conf")).unwrap();
+    std::fs::create_dir(folder.join("more")).unwrap();
+    std::fs::write(folder.join("more/a.conf"), "# a\n").unwrap();
+    std::fs::write(folder.join("more/ignored.txt"), "x").unwrap();
+    std::fs::write(folder.join("one.conf"), "include_dir more\n").unwrap();
+    std::fs::write(
+        folder.join("pg_hba.conf"),
+        format!("{hba}include one.conf\ninclude_if_exists \"gone.conf\"\n"),
+    )
+    .unwrap();
+    stock(std::process::Command::new("chown").args(["-R", "postgres:"]).arg(&folder));
+    cluster.reload();
+    cluster.create_database("d");
+    let desk = Desk::plain();
+    let pg_dump = cluster.bin("pg_dump").display().to_string();
+    let record = desk.json(&["backup", "--dbname", &cluster.conninfo("d"), "--pg-dump", &pg_dump, "--json"]);
+    assert_eq!(record["warnings"], serde_json::json!([]));
+    let listed = desk.ok(&["ls", "latest"]);
+    let included: Vec<&str> = listed.lines().filter(|line| line.contains("/pg_hba.conf.included/")).collect();
+    assert_eq!(included.len(), 2, "{listed}");
+    assert!(
+        included.iter().any(|line| line.contains("more%2Fa%2Econf"))
+            && included.iter().any(|line| line.contains("one%2Econf"))
+    );
 }

@@ -28,6 +28,8 @@ pub(super) struct Survey {
     pub sees_passwords: bool,
     /// The databases to back up, in the order of their names.
     pub databases: Vec<String>,
+    /// What was asked for and matched none.
+    unmatched: Vec<Pattern>,
 }
 
 impl Survey {
@@ -44,7 +46,13 @@ impl Survey {
         connection.execute(&lead::settings(server_version)).doing("prepare the first connection")?;
         connection.execute(reading_encoding(&connection)).doing("prepare the first connection")?;
         let tool = find_pg_dump(request.pg_dump.as_deref(), &request.search_path, server_version / 10_000)?;
-        let databases = databases(&mut connection, &request.databases, job)?;
+        let (databases, unmatched) = databases(&mut connection, &request.databases)?;
+        if request.filters.strict_names && !unmatched.is_empty() {
+            return Err(OpsError::refused(
+                format!("no database matches {}", texts(&unmatched).join(", ")),
+                format!("there are {}", databases.join(", ")),
+            ));
+        }
         for named in request.filters_of.keys().filter(|name| !databases.contains(name)) {
             job.progress.info(&format!("filters are given for database {named}, which is not backed up"));
         }
@@ -88,8 +96,25 @@ impl Survey {
             system_identifier,
             tool,
             databases,
+            unmatched,
             connection,
         })
+    }
+}
+
+impl Survey {
+    /// A database that was named and is not there is missing; a pattern may match nothing.
+    pub(super) fn tell_unmatched(&self, report: &mut Report) {
+        for pattern in &self.unmatched {
+            if pattern.names_one() {
+                report.lost(
+                    &format!("database {}", pattern.text()),
+                    "there is none of this name that allows connections",
+                );
+            } else {
+                report.warn(&format!("no database matches {}", pattern.text()));
+            }
+        }
     }
 }
 
@@ -111,12 +136,16 @@ fn connect(request: &Request, watch: &Watch) -> Result<Connection, OpsError> {
 }
 
 /// The names of the databases to back up.
-fn databases(connection: &mut Connection, asked: &Databases, job: &Job) -> Result<Vec<String>, OpsError> {
+fn databases(
+    connection: &mut Connection,
+    asked: &Databases,
+) -> Result<(Vec<String>, Vec<Pattern>), OpsError> {
     let doing = "list the databases";
     let (include, exclude, templates) = match asked {
         Databases::Connected => {
             let rows = connection.query("SELECT pg_catalog.current_database()", &[]).doing(doing)?;
-            return rows.iter().map(|row| Ok(row.str(0).doing(doing)?.to_string())).collect();
+            let name = rows.iter().map(|row| Ok(row.str(0).doing(doing)?.to_string()));
+            return Ok((name.collect::<Result<_, OpsError>>()?, Vec::new()));
         }
         Databases::Matching { include, exclude, templates } => (include, exclude, *templates),
     };
@@ -148,12 +177,6 @@ fn databases(connection: &mut Connection, asked: &Databases, job: &Job) -> Resul
             found.push(name.to_string());
         }
     }
-    let unmatched: Vec<&str> = wanted
-        .iter()
-        .zip(&matched)
-        .filter(|(_, matched)| !**matched)
-        .map(|(pattern, _)| pattern.text())
-        .collect();
     if found.is_empty() {
         let there: Vec<&str> = rows.iter().filter_map(|row| row.str(0).ok()).collect();
         return Err(OpsError::refused(
@@ -165,11 +188,13 @@ fn databases(connection: &mut Connection, asked: &Databases, job: &Job) -> Resul
             format!("there are {}", there.join(", ")),
         ));
     }
-    // A name that is there no more is not in the backup although it was asked for.
-    for pattern in unmatched {
-        job.progress.warn(&format!("no database matches {pattern}"));
-    }
-    Ok(found)
+    let unmatched =
+        wanted.into_iter().zip(matched).filter(|(_, matched)| !matched).map(|(pattern, _)| pattern);
+    Ok((found, unmatched.collect()))
+}
+
+fn texts(patterns: &[Pattern]) -> Vec<&str> {
+    patterns.iter().map(Pattern::text).collect()
 }
 
 /// All snapshots at once need a connection for each database.

@@ -85,6 +85,7 @@ fn back_up(
         compression_level: request.compression_level,
     };
     let mut report = Report::default();
+    survey.tell_unmatched(&mut report);
     let result = repository.write_backup(&options, &job.cancel, |writer| {
         let mut small = server_entries(writer, &mut survey, &mut report)?;
         let facts = ClusterFacts::read(&mut survey.connection)?;
