@@ -350,6 +350,17 @@ impl Cluster {
         let mut conf = fs::read_to_string(&conf_file).expect("read postgresql.conf");
         conf.push_str(&format!("unix_socket_directories = '{}'\n", standby.folder.display()));
         fs::write(&conf_file, conf).expect("write postgresql.conf");
+        // What pg_basebackup wrote names every option that its libpq knows; the server's may be older.
+        let auto_file = standby.data_directory().join("postgresql.auto.conf");
+        let mut auto = fs::read_to_string(&auto_file).expect("read postgresql.auto.conf");
+        let password =
+            self.password.as_ref().map(|password| format!(" password={password}")).unwrap_or_default();
+        auto.push_str(&format!(
+            "primary_conninfo = 'host={} port={} user=postgres{password}'\n",
+            self.folder.display(),
+            self.port()
+        ));
+        fs::write(&auto_file, auto).expect("write postgresql.auto.conf");
         standby.start_again();
         standby
     }
