@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use pgark_bytes::copy_text;
 use pgark_pg::Connection;
 use serde_json::{Map, Value, json};
 
@@ -148,12 +149,21 @@ impl DatabaseFacts {
     pub(super) fn read(lead: &mut Lead) -> Result<DatabaseFacts, OpsError> {
         let connection = &mut lead.connection;
         let doing = "describe the relations";
-        let relations = connection
-            .query(RELATIONS, &[])
-            .doing(doing)?
-            .iter()
-            .map(|row| Ok((row.parse(1).doing(doing)?, json_text(row.get(0)))))
-            .collect::<Result<_, OpsError>>()?;
+        // By COPY: of the rows of a query, all would be in memory twice.
+        let mut relations = Vec::new();
+        let sql = format!("COPY ({RELATIONS}) TO STDOUT");
+        let read = connection.copy_out::<OpsError>(sql.as_bytes(), &mut |row| {
+            let mut fields = copy_text::fields(row.strip_suffix(b"\n").unwrap_or(row)).map(copy_text::value);
+            let (text, oid) = (fields.next().flatten(), fields.next().flatten());
+            let oid = oid.and_then(|oid| std::str::from_utf8(&oid).ok()?.parse().ok());
+            let oid = oid.ok_or_else(|| OpsError::refused(doing, "this is a defect of pgark"))?;
+            relations.push((oid, json_text(text.as_deref())));
+            Ok(())
+        });
+        read.map_err(|error| match error {
+            OpsError::Server { source, .. } => OpsError::Server { doing: doing.into(), source },
+            other => other,
+        })?;
         Ok(DatabaseFacts {
             extensions: texts(
                 connection,
@@ -216,20 +226,21 @@ FROM r JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace LEFT JOIN pg_cat
 LEFT JOIN pg_catalog.pg_stat_user_tables s ON s.relid = r.oid LEFT JOIN cols ON cols.attrelid = r.oid \
 LEFT JOIN cons ON cons.conrelid = r.oid LEFT JOIN inds ON inds.indrelid = r.oid ORDER BY n.nspname, r.relname";
 
-/// The whole manifest; takes the facts out of the finished databases.
+/// Writes the manifest, piece by piece; takes the facts out of the finished databases.
 pub(super) fn manifest(
     cluster: &str,
     survey: &Survey,
-    facts: ClusterFacts,
+    facts: &ClusterFacts,
     finished: &mut [Finished],
-) -> Vec<u8> {
+    out: &mut dyn FnMut(&str) -> Result<(), OpsError>,
+) -> Result<(), OpsError> {
     let single = match &*finished {
         [one] => Some(one.report.name.clone()),
         _ => None,
     };
     let mut backed_up: HashMap<String, &mut Finished> =
         finished.iter_mut().map(|database| (database.report.name.clone(), database)).collect();
-    let mut manifest = json!({
+    let head = json!({
         "version": 2,
         "created_at": now(),
         "connector": "postgresql",
@@ -250,53 +261,61 @@ pub(super) fn manifest(
         "tablespaces": facts.tablespaces,
     })
     .to_string();
-    let listed: Vec<String> = facts
-        .databases
-        .iter()
-        .map(|value| {
-            let name = value.get("name").and_then(Value::as_str).unwrap_or_default();
-            match backed_up.remove(name) {
-                Some(database) => with_members(&value.to_string(), &content(database)),
-                None => value.to_string(),
+    out(open(&head))?;
+    out(",\"databases\":[")?;
+    for (number, value) in facts.databases.iter().enumerate() {
+        if number > 0 {
+            out(",")?;
+        }
+        let name = value.get("name").and_then(Value::as_str).unwrap_or_default();
+        let text = value.to_string();
+        match backed_up.remove(name) {
+            Some(database) => {
+                out(open(&text))?;
+                content(database, out)?;
+                out("}")?;
             }
-        })
-        .collect();
-    manifest = with_members(&manifest, &format!("\"databases\":[{}]", listed.join(",")));
-    manifest.into_bytes()
+            None => out(&text)?,
+        }
+    }
+    out("]}")
 }
 
-/// A JSON object's text with more members.
-fn with_members(object: &str, members: &str) -> String {
-    match object.strip_suffix('}') {
-        Some("{") => format!("{{{members}}}"),
-        Some(open) => format!("{open},{members}}}"),
-        None => object.to_string(),
-    }
+/// A JSON object that goes on.
+fn open(object: &str) -> &str {
+    object.strip_suffix('}').unwrap_or(object)
 }
 
 fn now() -> String {
     jiff::Timestamp::now().round(jiff::Unit::Second).map_or_else(|_| String::new(), |time| time.to_string())
 }
 
-/// What is inside of a database, and what this backup holds of it: members of the database's object.
-fn content(database: &mut Finished) -> String {
+/// What is inside of a database, and what this backup holds of it: more members of the database's object.
+fn content(
+    database: &mut Finished,
+    out: &mut dyn FnMut(&str) -> Result<(), OpsError>,
+) -> Result<(), OpsError> {
     let (report, copied) = (&database.report, &database.copied);
     let facts = std::mem::take(&mut database.facts);
     let by_oid: HashMap<u32, _> = copied.tables.iter().map(|table| (table.oid, table)).collect();
-    let relations: Vec<String> = facts
-        .relations
-        .into_iter()
-        .map(|(oid, text)| match by_oid.get(&oid) {
-            None => text,
-            Some(table) => {
-                let bytes: u64 = table.parts.iter().map(|part| part.bytes_raw).sum();
-                let digests: Vec<String> = table.parts.iter().map(|part| part.stream.digest()).collect();
-                let members =
-                    format!("\"rows\":{},\"bytes\":{bytes},\"digests\":{}", table.rows, Value::from(digests));
-                with_members(&text, &members)
-            }
-        })
-        .collect();
+    out(&format!(
+        ",\"extensions\":[{}],\"schemas\":[{}],\"relations\":[",
+        facts.extensions.join(","),
+        facts.schemas.join(",")
+    ))?;
+    for (number, (oid, text)) in facts.relations.into_iter().enumerate() {
+        if number > 0 {
+            out(",")?;
+        }
+        let Some(table) = by_oid.get(&oid) else {
+            out(&text)?;
+            continue;
+        };
+        let bytes: u64 = table.parts.iter().map(|part| part.bytes_raw).sum();
+        let digests: Vec<String> = table.parts.iter().map(|part| part.stream.digest()).collect();
+        out(open(&text))?;
+        out(&format!(",\"rows\":{},\"bytes\":{bytes},\"digests\":{}}}", table.rows, Value::from(digests)))?;
+    }
     let backup = json!({
         "snapshot_time": report.read.snapshot_time,
         "lsn": report.read.lsn,
@@ -307,21 +326,5 @@ fn content(database: &mut Finished) -> String {
         "toc_digest": report.toc_digest,
         "filters": (!report.read.filters.is_default()).then_some(&report.read.filters),
     });
-    format!(
-        "\"extensions\":[{}],\"schemas\":[{}],\"relations\":[{}],\"backup\":{backup}",
-        facts.extensions.join(","),
-        facts.schemas.join(","),
-        relations.join(",")
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::with_members;
-
-    #[test]
-    fn members_are_added_to_an_object() {
-        assert_eq!(with_members("{\"a\":1}", "\"b\":2"), "{\"a\":1,\"b\":2}");
-        assert_eq!(with_members("{}", "\"b\":2"), "{\"b\":2}");
-    }
+    out(&format!("],\"backup\":{backup}"))
 }

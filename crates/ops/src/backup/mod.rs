@@ -42,7 +42,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pgark_repo::{BackupWriter, Class, Cut, NewBackup, NewEntry, Repository, StreamSummary, WriteOptions};
+use pgark_repo::{
+    BackupWriter, Class, Cut, NewBackup, NewEntry, Repository, StreamSummary, StreamWriter, WriteOptions,
+};
 
 use crate::record::{About, DatabaseRead, Note};
 use crate::{BackupRecord, Job, OpsError, paths};
@@ -90,8 +92,11 @@ fn back_up(
         let mut small = server_entries(writer, &mut survey, &mut report)?;
         let facts = ClusterFacts::read(&mut survey.connection)?;
         let mut finished = databases(writer, &survey, request, job, watch, &mut report, &mut small)?;
-        let manifest = describe::manifest(&options.cluster, &survey, facts, &mut finished);
-        small.push(store(writer, paths::MANIFEST.into(), Class::Metadata, &manifest, &Note::Manifest)?);
+        let mut stream = writer.stream(Class::Metadata, Cut::Content);
+        describe::manifest(&options.cluster, &survey, &facts, &mut finished, &mut |text| {
+            Ok(stream.write(text.as_bytes())?)
+        })?;
+        small.push(Stored::new(paths::MANIFEST.into(), Class::Metadata, &Note::Manifest, stream)?);
         writer.settle()?;
         let mut entries: Vec<NewEntry> = small.into_iter().map(Stored::into_entry).collect();
         let mut reads = BTreeMap::new();
@@ -282,6 +287,10 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    fn new(path: String, class: Class, note: &Note, stream: StreamWriter<'_>) -> Result<Stored, OpsError> {
+        Ok(Stored { path, class, about: note.to_bytes(), stream: stream.finish()? })
+    }
+
     /// Call after `settle`: only then are the added bytes known.
     fn into_entry(self) -> NewEntry {
         NewEntry {
@@ -305,7 +314,7 @@ fn store(
 ) -> Result<Stored, OpsError> {
     let mut stream = writer.stream(class, Cut::Content);
     stream.write(content)?;
-    Ok(Stored { path, class, about: note.to_bytes(), stream: stream.finish()? })
+    Stored::new(path, class, note, stream)
 }
 
 /// What the operator will be told: warnings, and what is missing.

@@ -1,10 +1,16 @@
 //! What the user typed, exactly: parsing touches nothing. Help, man pages and completions come from here.
 
+mod configuration;
+mod restore;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+pub use configuration::{Config, ConfigAction, Convert, Foreign};
+pub use restore::{Choice, OnConflict, Restore, Section};
 
 const EXIT_CODES: &str = "Exit codes:
   0    all done
@@ -253,173 +259,6 @@ pub struct Backup {
     pub json: bool,
 }
 
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:
-  pgark restore latest --repo /backup/main --dbname shop_restored --create
-  pgark restore 4f0c --repo /backup/main --dbname 'host=db2 dbname=shop'
-  pgark restore latest:shop --repo /backup/main --dbname shop --clean --exit-on-error
-  pgark restore latest --repo /backup/main --all --globals --dbname 'host=db2'
-  pgark restore latest --repo /backup/main --database shop --as shop_copy --create --dbname 'host=db2'
-  pgark restore latest --repo /backup/main --database shop --dbname shop --table public.orders
-  pgark restore latest --repo /backup/main --database shop --list > list; pgark restore latest … --use-list list
-  pgark restore latest --repo /backup/main --dbname shop_empty --schema-only --dry-run
-
-Without --create or --clean the target database exists and holds no user objects; of some tables (--table, --schema,
---use-list) it only must not have these. With --all, databases are created where they are not there. Whatever makes the
-restore impossible (missing roles, an older server, a database that is not empty) is said before the target is touched.
-
-Exit codes: 0 all restored; 1 failed; 2 wrong usage; 3 some objects failed (they are named); 130 interrupted.")]
-pub struct Restore {
-    /// Backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
-    #[arg(value_name = "ID")]
-    pub backup: String,
-    #[command(flatten)]
-    pub repository: Repository,
-    /// Target database: name, connection string or URI; never taken from the environment. With --all, --as or several
-    /// --database only where to connect
-    #[arg(short, long, value_name = "CONNINFO")]
-    pub dbname: Option<String>,
-    #[command(flatten)]
-    pub server: Server,
-    #[command(flatten)]
-    pub choice: Choice,
-    /// Create the database with its properties
-    #[arg(long, conflicts_with = "clean")]
-    pub create: bool,
-    /// Drop the objects that the backup holds, and only those, first
-    #[arg(long)]
-    pub clean: bool,
-    /// With --clean: do not tell of objects that are not there
-    #[arg(long, requires = "clean")]
-    pub if_exists: bool,
-    /// Everything belongs to the connecting role
-    #[arg(long)]
-    pub no_owner: bool,
-    /// Restore no GRANT and REVOKE
-    #[arg(long)]
-    pub no_privileges: bool,
-    /// SET ROLE to this role after connecting
-    #[arg(long, value_name = "NAME")]
-    pub role: Option<String>,
-    /// Parallel connections, helpers of index builds included (default: the number of cores, at most 8)
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub jobs: Option<u16>,
-    /// Stop at the first object that fails
-    #[arg(long)]
-    pub exit_on_error: bool,
-    /// All or nothing: one transaction over one connection
-    #[arg(short = '1', long, conflicts_with_all = ["create", "all", "jobs"])]
-    pub single_transaction: bool,
-    /// Do not gather planner statistics at the end
-    #[arg(long)]
-    pub no_analyze: bool,
-    /// Disable the triggers of tables that were there before while their rows are loaded (superuser)
-    #[arg(long)]
-    pub disable_triggers: bool,
-    /// Load rows under session_replication_role = replica: no triggers, no foreign keys (superuser)
-    #[arg(long)]
-    pub replica_role: bool,
-    /// What to do with rows that violate a constraint of a table that was there before
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnConflict::Fail)]
-    pub on_conflict: OnConflict,
-    /// With --on-conflict skip: insert into columns GENERATED ALWAYS AS IDENTITY
-    #[arg(long)]
-    pub overriding_system_value: bool,
-    /// Run something at a moment of the restore: MOMENT=sql:SQL, MOMENT=file:FILE.sql or MOMENT=command:COMMAND, with MOMENT
-    /// one of before-pre-data, after-pre-data, before-data, after-data, before-post-data, after-post-data
-    #[arg(long, value_name = "MOMENT=ACTION")]
-    pub hook: Vec<String>,
-    /// Check that the restore is possible and print what would be restored, in order; touch nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Print the entries that would be restored, as a list for --use-list; no server is asked
-    #[arg(long, conflicts_with_all = ["dry_run", "json", "all"])]
-    pub list: bool,
-    /// Print the report as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// What happens to rows that are in the way.
-#[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
-pub enum OnConflict {
-    /// The table's rows fail
-    Fail,
-    /// They are left out, counted and listed
-    Skip,
-}
-
-/// What of the backup is restored.
-#[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "What of the backup")]
-pub struct Choice {
-    /// The backup's database; may be given several times. Several keep their names
-    #[arg(long, value_name = "NAME", conflicts_with = "all")]
-    pub database: Vec<String>,
-    /// The target database's name
-    #[arg(long = "as", value_name = "NAME", conflicts_with = "all")]
-    pub target: Option<String>,
-    /// Every database of the backup, under its own name
-    #[arg(short, long)]
-    pub all: bool,
-    /// Roles, memberships and tablespaces first; what is there stays as it is, and differences are listed
-    #[arg(long)]
-    pub globals: bool,
-    /// Only roles, memberships and tablespaces
-    #[arg(long, conflicts_with_all = ["all", "database", "target"])]
-    pub globals_only: bool,
-    /// Restore only this part; may be given several times. Data and post-data go into what an earlier step made
-    #[arg(long, value_enum, value_name = "PART", conflicts_with_all = ["create", "clean", "all"])]
-    pub section: Vec<Section>,
-    /// Restore definitions only: no rows, no large objects, no sequence values
-    #[arg(long, conflicts_with = "section")]
-    pub schema_only: bool,
-    /// Restore rows, large objects and sequence values only, into tables that are there
-    #[arg(long, conflicts_with_all = ["section", "schema_only", "create", "clean", "all"])]
-    pub data_only: bool,
-    /// Only schemas that match
-    #[arg(short = 'n', long, value_name = "PATTERN")]
-    pub schema: Vec<String>,
-    /// Not the schemas that match
-    #[arg(short = 'N', long, value_name = "PATTERN")]
-    pub exclude_schema: Vec<String>,
-    /// Only tables, views, sequences that match, with their indexes, constraints, triggers, and the types that they need
-    #[arg(short = 't', long, value_name = "PATTERN")]
-    pub table: Vec<String>,
-    /// Not the tables, views, sequences that match
-    #[arg(short = 'T', long, value_name = "PATTERN")]
-    pub exclude_table: Vec<String>,
-    /// Only the entries that this file lists (see --list)
-    #[arg(short = 'L', long, value_name = "FILE", conflicts_with = "all")]
-    pub use_list: Option<PathBuf>,
-    /// Fail if a pattern matches nothing
-    #[arg(long)]
-    pub strict_names: bool,
-    /// Everything goes to the default tablespace
-    #[arg(long)]
-    pub no_tablespaces: bool,
-    /// Restore no comments
-    #[arg(long)]
-    pub no_comments: bool,
-    /// Restore no publications
-    #[arg(long)]
-    pub no_publications: bool,
-    /// Restore no subscriptions
-    #[arg(long)]
-    pub no_subscriptions: bool,
-}
-
-/// Parts of a dump.
-#[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
-pub enum Section {
-    /// Definitions up to the rows
-    PreData,
-    /// Rows, large objects, sequence values
-    Data,
-    /// Indexes, constraints, triggers, rules
-    PostData,
-}
-
 /// Formats of an export.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Format {
@@ -601,74 +440,6 @@ pub struct Cat {
     pub repository: Repository,
 }
 
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:
-  pgark config default > /etc/pgark/pgark.toml
-  pgark config check --config /etc/pgark/pgark.toml
-  pgark config show --cluster prod
-  pgark config convert /etc/pg_back/pg_back.conf > pgark.toml
-
-Flags win over the environment, the environment over the file, the file over the defaults.
-
-Exit codes: 0 done; 1 failed; 2 wrong usage, or the file is not right.")]
-pub struct Config {
-    #[command(subcommand)]
-    pub action: ConfigAction,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum ConfigAction {
-    /// Print what a backup with these options would run with, and where each value came from
-    #[command(after_help = "Examples:
-  pgark config show --cluster prod
-  pgark config show --cluster prod --jobs 8 --json
-
-Takes the options of `pgark backup`; nothing is run.")]
-    Show(Box<Backup>),
-    /// Check the file: unknown keys, wrong types, with line and nearest right key
-    #[command(after_help = "Examples:
-  pgark config check
-  pgark config check --config ./pgark.toml")]
-    Check,
-    /// Print a file with every key, its default and what it is for
-    #[command(after_help = "Examples:
-  pgark config default > /etc/pgark/pgark.toml")]
-    Default,
-    /// Turn another program's configuration into pgark.toml: pg_back.conf, a pg_back 1 file, Greenmask's YAML
-    #[command(after_help = "Examples:
-  pgark config convert /etc/pg_back/pg_back.conf > pgark.toml
-  pgark config convert greenmask.yml --cluster staging
-
-Whatever cannot be carried over is named on standard error and in comments at the end.")]
-    Convert(Convert),
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct Convert {
-    /// The file
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// Whose file it is (default: by its content)
-    #[arg(long, value_enum, value_name = "PROGRAM")]
-    pub from: Option<Foreign>,
-    /// Name of the cluster's section
-    #[arg(long, value_name = "NAME", default_value = "main")]
-    pub cluster: String,
-}
-
-/// Whose configuration is converted.
-#[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
-pub enum Foreign {
-    /// pg_back 2: pg_back.conf
-    #[value(name = "pg_back")]
-    PgBack,
-    /// pg_back 1: a file of shell variables
-    #[value(name = "pg_back1")]
-    PgBack1,
-    /// Greenmask: YAML or JSON
-    Greenmask,
-}
-
 /// How deep a check goes.
 #[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
 pub enum Level {
@@ -756,16 +527,6 @@ impl Action {
             Action::Check(args) => Some(&mut args.repository),
             Action::Config(args) => args.backup_mut().map(|backup| &mut backup.repository),
             Action::Init(_) | Action::Completions(_) | Action::Man(_) => None,
-        }
-    }
-}
-
-impl Config {
-    /// The options that `config show` explains.
-    pub fn backup_mut(&mut self) -> Option<&mut Backup> {
-        match &mut self.action {
-            ConfigAction::Show(backup) => Some(backup),
-            _ => None,
         }
     }
 }

@@ -1,0 +1,85 @@
+//! Arguments of `pgark config`.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+
+use super::Backup;
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark config default > /etc/pgark/pgark.toml
+  pgark config check --config /etc/pgark/pgark.toml
+  pgark config show --cluster prod
+  pgark config convert /etc/pg_back/pg_back.conf > pgark.toml
+
+Flags win over the environment, the environment over the file, the file over the defaults.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage, or the file is not right.")]
+pub struct Config {
+    #[command(subcommand)]
+    pub action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigAction {
+    /// Print what a backup with these options would run with, and where each value came from
+    #[command(after_help = "Examples:
+  pgark config show --cluster prod
+  pgark config show --cluster prod --jobs 8 --json
+
+Takes the options of `pgark backup`; nothing is run.")]
+    Show(Box<Backup>),
+    /// Check the file: unknown keys, wrong types, with line and nearest right key
+    #[command(after_help = "Examples:
+  pgark config check
+  pgark config check --config ./pgark.toml")]
+    Check,
+    /// Print a file with every key, its default and what it is for
+    #[command(after_help = "Examples:
+  pgark config default > /etc/pgark/pgark.toml")]
+    Default,
+    /// Turn another program's configuration into pgark.toml: pg_back.conf, a pg_back 1 file, Greenmask's YAML
+    #[command(after_help = "Examples:
+  pgark config convert /etc/pg_back/pg_back.conf > pgark.toml
+  pgark config convert greenmask.yml --cluster staging
+
+Whatever cannot be carried over is named on standard error and in comments at the end.")]
+    Convert(Convert),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Convert {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Whose file it is (default: by its content)
+    #[arg(long, value_enum, value_name = "PROGRAM")]
+    pub from: Option<Foreign>,
+    /// Name of the cluster's section
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub cluster: String,
+}
+
+/// Whose configuration is converted.
+#[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
+pub enum Foreign {
+    /// pg_back 2: pg_back.conf
+    #[value(name = "pg_back")]
+    PgBack,
+    /// pg_back 1: a file of shell variables
+    #[value(name = "pg_back1")]
+    PgBack1,
+    /// Greenmask: YAML or JSON
+    Greenmask,
+}
+
+impl Config {
+    /// The options that `config show` explains.
+    pub fn backup_mut(&mut self) -> Option<&mut Backup> {
+        match &mut self.action {
+            ConfigAction::Show(backup) => Some(backup),
+            _ => None,
+        }
+    }
+}
