@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use pgark_bytes::archive::convert;
 use pgark_bytes::archive::statements::{Options, SessionState, statements};
 use pgark_bytes::sql::{self, Token};
 use pgark_repo::{Backup, DataReader, Repository};
@@ -55,7 +56,7 @@ pub struct ObjectChange {
 pub struct TableChange {
     /// Database.
     pub database: String,
-    /// Schema and name.
+    /// Schema and name; `large objects` of all of these.
     pub table: String,
     /// Rows in the first and in the second backup; none where it is not.
     pub rows: (Option<u64>, Option<u64>),
@@ -169,7 +170,11 @@ fn definitions(contents: &Contents) -> BTreeMap<String, String> {
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     for entry in archive.entries.iter().filter(|entry| !entry.is_setting()) {
         // Rows and sequences' values are not definitions.
-        if matches!(entry.kind(), "TABLE DATA" | "SEQUENCE SET" | "BLOBS" | "STATISTICS DATA") {
+        let is_data = matches!(
+            entry.kind(),
+            "TABLE DATA" | "SEQUENCE SET" | "BLOB" | "BLOB METADATA" | "BLOBS" | "STATISTICS DATA"
+        );
+        if is_data {
             continue;
         }
         let mut text = String::new();
@@ -210,8 +215,14 @@ fn objects(database: &str, before: &Contents, after: &Contents) -> Vec<ObjectCha
     changes
 }
 
-/// Rows and bytes of every table, by its name.
+/// Rows and bytes of every table, by its name; number and bytes of all large objects.
 fn amounts(contents: &Contents) -> BTreeMap<String, (u64, u64)> {
+    let entries = &contents.archive.entries;
+    let single = entries.iter().filter(|toc| toc.kind() == "BLOB").count();
+    let grouped = entries.iter().filter(|toc| toc.kind() == "BLOB METADATA");
+    let objects = single + grouped.map(|toc| convert::group_members(toc).len()).sum::<usize>();
+    let bytes = contents.large_objects.as_ref().map_or(0, |entry| entry.bytes_raw);
+    let all = (objects > 0).then(|| ("large objects".to_string(), (objects as u64, bytes)));
     contents
         .archive
         .entries
@@ -220,6 +231,7 @@ fn amounts(contents: &Contents) -> BTreeMap<String, (u64, u64)> {
             let (entry, rows) = contents.tables.get(&toc.dump_id)?;
             Some((format!("{}.{}", toc.namespace_str(), toc.tag_str()), (*rows, entry.bytes_raw)))
         })
+        .chain(all)
         .collect()
 }
 

@@ -142,6 +142,11 @@ fn copy_one(
     range: usize,
 ) -> Result<(), OpsError> {
     let Some(source) = of.sources.get(at) else { return Ok(()) };
+    if source.is_foreign && connection.server_version() >= 170_000 {
+        // Closed by `lead::settings`, as pg_dump does; what was asked for is opened, as pg_dump does.
+        let open = "SET LOCAL restrict_nonsystem_relation_kind = 'view'";
+        connection.execute(open).doing("open foreign tables")?;
+    }
     let sql = source.copy_statement(range);
     crew.job.progress.object_started(&of.shown(source));
     let mut parts = Parts::new(crew, of);
