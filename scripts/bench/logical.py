@@ -259,6 +259,37 @@ def many_tables(bench):
         bench.sql("postgres", "DROP DATABASE many")
 
 
+def cluster(bench):
+    """Forty databases of 100,000 rows, each other rows, and what several dumps of a loop make of them."""
+    names = [f"bench_{number:02}" for number in range(40)]
+    for name in names:
+        print(f"  creating {name}", file=sys.stderr, flush=True)
+        bench.empty_database(name)
+        bench.sql(name, "CREATE TABLE t (id int PRIMARY KEY, note text, at timestamptz); "
+                        f"INSERT INTO t SELECT g, md5(g::text || '{name}'), now() - g * interval '1 second' "
+                        "FROM generate_series(1, 100000) g; CREATE INDEX ON t (at); VACUUM ANALYZE;")
+
+    def loop():
+        folder = bench.new_folder("dump")
+        folder.mkdir()
+        one = f"'{bench.bin}/pg_dump' -Fc -Z1 -d {{}} -f '{folder}/{{}}'"
+        two_at_once = f"printf '%s\\n' {' '.join(names)} | xargs -P 2 -I {{}} {one}; '{bench.bin}/pg_dumpall' -g -f '{folder}/globals.sql'"
+        return bench.run(["sh", "-c", two_at_once], folder)
+
+    def ours(*more):
+        repository = bench.new_repository()
+        return bench.run(bench.backup("postgres", repository, 2, ["--database", "bench_*", *more]), repository)
+
+    found = bench.rounds([
+        ("pg_dump -Fc -Z1 of each, two at once, and pg_dumpall -g", loop),
+        ("pgark backup of all, first", ours),
+        ("pgark backup --snapshots together", lambda: ours("--snapshots", "together")),
+    ])
+    table("Backup of 40 databases of 100,000 rows", found, "pgark backup of all, first")
+    for name in names:
+        bench.sql("postgres", f'DROP DATABASE "{name}"')
+
+
 def memory(bench):
     """Peak resident memory at 2 and 8 jobs: narrow rows, rows of 200 MB, and the bound of 64 MiB + 48 MiB a job."""
     rows = []
@@ -287,7 +318,7 @@ def memory(bench):
     sys.stdout.flush()
 
 
-PARTS = {"shop": shop, "many-tables": many_tables, "memory": memory, "one-table": one_table}
+PARTS = {"shop": shop, "many-tables": many_tables, "memory": memory, "one-table": one_table, "cluster": cluster}
 
 
 def main():
@@ -309,6 +340,7 @@ def main():
         return
     shop(bench)
     many_tables(bench)
+    cluster(bench)
     memory(bench)
     if options.big:
         one_table(bench)
