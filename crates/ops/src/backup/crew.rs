@@ -272,9 +272,12 @@ impl<'a> Crew<'a> {
 
     /// One worker: takes work until there is none, holding one connection at a time.
     pub(super) fn work_off(&self) {
+        let _end = StopOnPanic(self);
         let mut hand: Option<(usize, Connection)> = None;
         while let Some((number, of, work)) = self.take(hand.as_ref().map(|(number, _)| *number)) {
+            let booking = Booking { crew: self, number };
             let result = self.work_one(&mut hand, number, &of, work);
+            std::mem::forget(booking);
             if result.is_err() {
                 // Whatever state the connection is in, nobody else shall find it there.
                 hand = None;
@@ -306,5 +309,29 @@ impl<'a> Crew<'a> {
         let fate = copy::by_worker(self, of, connection, work)?;
         connection.execute("COMMIT").doing("end a worker's transaction")?;
         Ok(fate)
+    }
+}
+
+/// A thread that breaks down (which is a defect) must not leave the others waiting for it.
+pub(super) struct StopOnPanic<'c, 'a>(pub(super) &'c Crew<'a>);
+
+impl Drop for StopOnPanic<'_, '_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop_all();
+        }
+    }
+}
+
+/// Work that was taken and is not booked yet; dropped only when its worker breaks down.
+struct Booking<'c, 'a> {
+    crew: &'c Crew<'a>,
+    number: usize,
+}
+
+impl Drop for Booking<'_, '_> {
+    fn drop(&mut self) {
+        let error = OpsError::refused("a worker broke down", "this is a defect of pgark; please report it");
+        self.crew.ended(self.number, Err(error));
     }
 }

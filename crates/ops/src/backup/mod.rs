@@ -50,7 +50,7 @@ use crate::record::{About, DatabaseRead, Note};
 use crate::{BackupRecord, Job, OpsError, paths};
 pub(crate) use catalog::reading_encoding;
 use cluster::Survey;
-use crew::Crew;
+use crew::{Crew, StopOnPanic};
 use database::{Common, Finished, Frozen};
 use describe::ClusterFacts;
 pub use request::{Databases, Filters, Request, Snapshots};
@@ -149,6 +149,7 @@ fn databases(
         for _ in 0..jobs {
             scope.spawn(|| crew.work_off());
         }
+        let _end = StopOnPanic(&crew);
         let finished = match request.snapshots {
             Snapshots::Staggered => staggered(&common, &crew, jobs, report),
             Snapshots::Together => together(&common, &crew, jobs, report),
@@ -229,6 +230,7 @@ fn in_parallel<T: Send>(
     thread::scope(|scope| {
         for _ in 0..width.clamp(1, names.len().max(1)) {
             scope.spawn(|| {
+                let _end = StopOnPanic(crew);
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(name) = names.get(at) else { return };
