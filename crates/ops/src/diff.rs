@@ -15,7 +15,7 @@ use similar::TextDiff;
 
 use crate::contents::{Contents, read_whole};
 use crate::record::About;
-use crate::{Job, OpsError, inspect, paths};
+use crate::{BackupName, Job, OpsError, inspect, paths};
 
 /// What changed from `a` to `b`.
 #[derive(Debug, Serialize)]
@@ -98,7 +98,7 @@ impl<'r> Side<'r> {
     fn open(
         repository: &Repository,
         reader: &'r DataReader<'r>,
-        id: &str,
+        id: &BackupName,
         only: Option<&str>,
     ) -> Result<Side<'r>, OpsError> {
         let backup = inspect::open(repository, id)?;
@@ -122,8 +122,8 @@ impl<'r> Side<'r> {
 /// Compares two backups, or one database of each.
 pub fn run(
     repository: &Repository,
-    a: &str,
-    b: &str,
+    a: &BackupName,
+    b: &BackupName,
     database: Option<&str>,
     job: &Job,
 ) -> Result<DiffReport, OpsError> {

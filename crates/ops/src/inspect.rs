@@ -6,7 +6,9 @@ use pgark_repo::{Backup, Repository};
 use serde::Serialize;
 
 use crate::record::{About, Note};
-use crate::{BackupDetail, BackupRecord, DatabaseDetail, Job, OpsError, TableDetail, find_backup};
+use crate::{
+    BackupDetail, BackupName, BackupRecord, DatabaseDetail, Job, OpsError, TableDetail, find_backup,
+};
 
 /// Every backup, oldest first.
 pub fn list(repository: &Repository) -> Result<Vec<BackupRecord>, OpsError> {
@@ -14,8 +16,8 @@ pub fn list(repository: &Repository) -> Result<Vec<BackupRecord>, OpsError> {
 }
 
 /// One backup with its databases and tables.
-pub fn show(repository: &Repository, text: &str) -> Result<BackupDetail, OpsError> {
-    let backup = open(repository, text)?;
+pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, OpsError> {
+    let backup = open(repository, name)?;
     let about = About::of(&backup.head)?;
     let mut contents: Vec<DatabaseDetail> = about
         .databases
@@ -71,9 +73,9 @@ pub struct EntryLine {
 }
 
 /// The entries of a backup, all or below a path (`ID` or `ID:/PATH`).
-pub fn ls(repository: &Repository, text: &str) -> Result<Vec<EntryLine>, OpsError> {
-    let (id, path) = split(text);
-    let backup = open(repository, id)?;
+pub fn ls(repository: &Repository, place: &BackupName) -> Result<Vec<EntryLine>, OpsError> {
+    let (id, path) = split(&place.text);
+    let backup = open(repository, &BackupName { text: id.into(), cluster: place.cluster.clone() })?;
     let mut lines = Vec::new();
     for entry in backup.entries.iter().filter(|entry| is_below(&entry.path, path)) {
         let kind = match Note::of(&backup, entry)? {
@@ -95,14 +97,20 @@ pub fn ls(repository: &Repository, text: &str) -> Result<Vec<EntryLine>, OpsErro
 }
 
 /// Writes the content of one entry (`ID:/PATH`).
-pub fn cat(repository: &Repository, text: &str, output: &mut dyn Write, job: &Job) -> Result<(), OpsError> {
+pub fn cat(
+    repository: &Repository,
+    place: &BackupName,
+    output: &mut dyn Write,
+    job: &Job,
+) -> Result<(), OpsError> {
+    let text = &place.text;
     let (id, path) = split(text);
     if path.is_empty() {
         return Err(OpsError::Usage(format!(
             "{text:?} names no entry; write ID:/PATH as `pgark ls` shows it"
         )));
     }
-    let backup = open(repository, id)?;
+    let backup = open(repository, &BackupName { text: id.into(), cluster: place.cluster.clone() })?;
     let entry = backup.entries.iter().find(|entry| entry.path == path).ok_or_else(|| no_entry(id, path))?;
     let reader = repository.reader()?;
     for part in &entry.parts {
@@ -115,8 +123,8 @@ pub fn cat(repository: &Repository, text: &str, output: &mut dyn Write, job: &Jo
     output.flush().map_err(OpsError::Output)
 }
 
-pub(crate) fn open(repository: &Repository, text: &str) -> Result<Backup, OpsError> {
-    let head = find_backup(repository, text)?;
+pub(crate) fn open(repository: &Repository, name: &BackupName) -> Result<Backup, OpsError> {
+    let head = find_backup(repository, name)?;
     Ok(repository.open_backup(head.id)?)
 }
 

@@ -27,7 +27,7 @@ pub use pgark_repo::ExposeSecret;
 pub use pgark_repo::{BackupId, Initialised, LocalFolders, Protection, Repository, SecretString, Unlock};
 pub use pgark_store::Cancel;
 pub use record::{BackupDetail, BackupRecord, DatabaseDetail, DatabaseRead, TableDetail};
-pub use select::find_backup;
+pub use select::{BackupName, find_backup};
 
 /// What one run of an operation is given beside its request: how to stop it and whom to tell how far it is.
 #[derive(Clone)]

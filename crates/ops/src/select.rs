@@ -5,12 +5,34 @@ use pgark_repo::{BackupHead, Repository};
 use crate::OpsError;
 use crate::record::About;
 
-/// Finds the backup that `text` names.
+/// What a person calls a backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupName {
+    /// An id, a unique prefix of one, `latest` or `latest:DB`.
+    pub text: String,
+    /// Only of this cluster.
+    pub cluster: Option<String>,
+}
+
+/// Finds the backup that a name means.
 ///
 /// `latest` is the newest complete backup; `latest:DB` the newest complete one that holds database DB. Where backups of
 /// several clusters could be meant, that is an error: a restore of the wrong cluster is worse than a question.
-pub fn find_backup(repository: &Repository, text: &str) -> Result<BackupHead, OpsError> {
-    let heads = repository.backups()?;
+pub fn find_backup(repository: &Repository, name: &BackupName) -> Result<BackupHead, OpsError> {
+    let text = name.text.as_str();
+    let mut heads = repository.backups()?;
+    if let Some(cluster) = &name.cluster {
+        let there: std::collections::BTreeSet<String> =
+            heads.iter().map(|head| head.cluster.clone()).collect();
+        heads.retain(|head| head.cluster == *cluster);
+        if heads.is_empty() {
+            let there: Vec<String> = there.into_iter().collect();
+            return Err(OpsError::refused(
+                format!("no backup of cluster {cluster:?} is in this repository"),
+                format!("there are backups of {}", there.join(", ")),
+            ));
+        }
+    }
     if let Some(database) = text.strip_prefix("latest") {
         let database = match database.strip_prefix(':') {
             Some(name) => Some(name),
@@ -36,7 +58,7 @@ fn latest(heads: Vec<BackupHead>, database: Option<&str>) -> Result<BackupHead, 
                     "`latest` is ambiguous: backups of the clusters {} and {} are here",
                     other.cluster, head.cluster
                 ),
-                "name the backup by its id; `pgark list` shows them",
+                "choose with --cluster NAME, or name the backup by its id; `pgark list` shows them",
             ));
         }
         found = Some(head);

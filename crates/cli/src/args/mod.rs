@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use pgark_ops::BackupName;
 
 pub use configuration::{Config, ConfigAction, Convert, Foreign};
 pub use restore::{Choice, OnConflict, Restore, Section};
@@ -96,6 +97,21 @@ pub struct Repository {
     /// Keep no index on this host's disk: slower
     #[arg(long)]
     pub no_cache: bool,
+}
+
+/// Whose backups.
+#[derive(Debug, ClapArgs)]
+pub struct OfCluster {
+    /// Only backups of this cluster: what `latest` means where a repository holds several
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+}
+
+impl OfCluster {
+    /// The backup that this text means.
+    pub fn backup(&self, text: &str) -> BackupName {
+        BackupName { text: text.to_string(), cluster: self.cluster.clone() }
+    }
 }
 
 /// How to reach the server.
@@ -291,6 +307,8 @@ pub struct Export {
     pub backup: String,
     #[command(flatten)]
     pub repository: Repository,
+    #[command(flatten)]
+    pub of: OfCluster,
     /// The backup's database, where it holds several
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
@@ -359,6 +377,8 @@ Exit codes: 0 listed; 1 failed; 2 wrong usage.")]
 pub struct List {
     #[command(flatten)]
     pub repository: Repository,
+    #[command(flatten)]
+    pub of: OfCluster,
     /// Print a JSON array
     #[arg(long)]
     pub json: bool,
@@ -376,6 +396,8 @@ pub struct Show {
     pub backup: String,
     #[command(flatten)]
     pub repository: Repository,
+    #[command(flatten)]
+    pub of: OfCluster,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -399,6 +421,8 @@ pub struct Diff {
     pub b: String,
     #[command(flatten)]
     pub repository: Repository,
+    #[command(flatten)]
+    pub of: OfCluster,
     /// Only this database
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
@@ -419,6 +443,8 @@ pub struct Ls {
     pub place: String,
     #[command(flatten)]
     pub repository: Repository,
+    #[command(flatten)]
+    pub of: OfCluster,
     /// Print a JSON array
     #[arg(long)]
     pub json: bool,
@@ -438,6 +464,8 @@ pub struct Cat {
     pub place: String,
     #[command(flatten)]
     pub repository: Repository,
+    #[command(flatten)]
+    pub of: OfCluster,
 }
 
 /// How deep a check goes.

@@ -14,7 +14,13 @@ pub fn run(common: &Common, args: Diff) -> Result<ExitCode, Failure> {
     let repository = repository::open(&args.repository)?;
     let report = {
         let job = progress::watched_job(common)?;
-        ops::run(&repository, &args.a, &args.b, args.database.as_deref(), &job)?
+        ops::run(
+            &repository,
+            &args.of.backup(&args.a),
+            &args.of.backup(&args.b),
+            args.database.as_deref(),
+            &job,
+        )?
     };
     if args.json {
         output::json(&report)?;

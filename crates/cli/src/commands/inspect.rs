@@ -12,7 +12,10 @@ use crate::{progress, repository};
 
 /// Every backup, oldest first.
 pub fn list(_: &Common, args: List) -> Result<ExitCode, Failure> {
-    let records = ops::list(&repository::open(&args.repository)?)?;
+    let mut records = ops::list(&repository::open(&args.repository)?)?;
+    if let Some(cluster) = &args.of.cluster {
+        records.retain(|record| record.cluster == *cluster);
+    }
     if args.json {
         output::json(&records)?;
         return Ok(ExitCode::SUCCESS);
@@ -46,7 +49,7 @@ pub fn list(_: &Common, args: List) -> Result<ExitCode, Failure> {
 
 /// One backup and its tables.
 pub fn show(_: &Common, args: Show) -> Result<ExitCode, Failure> {
-    let detail = ops::show(&repository::open(&args.repository)?, &args.backup)?;
+    let detail = ops::show(&repository::open(&args.repository)?, &args.of.backup(&args.backup))?;
     if args.json {
         output::json(&detail)?;
         return Ok(ExitCode::SUCCESS);
@@ -128,7 +131,7 @@ pub fn show(_: &Common, args: Show) -> Result<ExitCode, Failure> {
 
 /// The entries of a backup.
 pub fn ls(_: &Common, args: Ls) -> Result<ExitCode, Failure> {
-    let entries = ops::ls(&repository::open(&args.repository)?, &args.place)?;
+    let entries = ops::ls(&repository::open(&args.repository)?, &args.of.backup(&args.place))?;
     if args.json {
         output::json(&entries)?;
         return Ok(ExitCode::SUCCESS);
@@ -145,6 +148,6 @@ pub fn ls(_: &Common, args: Ls) -> Result<ExitCode, Failure> {
 pub fn cat(common: &Common, args: Cat) -> Result<ExitCode, Failure> {
     let repository = repository::open(&args.repository)?;
     let job = progress::watched_job(common)?;
-    ops::cat(&repository, &args.place, &mut std::io::stdout().lock(), &job)?;
+    ops::cat(&repository, &args.of.backup(&args.place), &mut std::io::stdout().lock(), &job)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -135,7 +135,7 @@ pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
     let request = ops::Request {
         conninfo: connection(dbname.unwrap_or_default(), &args.server)?,
         databases: databases(&args.choice, dbname)?,
-        backup: args.backup,
+        backup: args.of.backup(&args.backup),
         target: match (args.create, args.clean) {
             (true, _) => ops::Target::Create,
             (false, true) => ops::Target::Clean,
@@ -185,7 +185,8 @@ pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
 fn list(args: Restore) -> Result<ExitCode, Failure> {
     let repository = repository::open(&args.repository)?;
     let database = args.choice.database.first().cloned();
-    let text = ops::list(&repository, &args.backup, database.as_deref(), &chosen(args.choice)?)?;
+    let text =
+        ops::list(&repository, &args.of.backup(&args.backup), database.as_deref(), &chosen(args.choice)?)?;
     std::io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::output)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -256,7 +256,12 @@ fn ids_that_name_nothing_or_too_much() {
     desk.ok(&["show", "latest:d"]);
     desk.ok(&["backup", "--dbname", &cluster.conninfo("d"), "--cluster", "another"]);
     let said = desk.example("`latest` of several clusters", 1, &["show", "latest"]);
-    assert!(said.contains("ambiguous"), "{said}");
+    assert!(said.contains("ambiguous") && said.contains("--cluster"), "{said}");
+    assert_eq!(desk.json(&["show", "latest", "--cluster", "another", "--json"])["cluster"], "another");
+    assert!(desk.ok(&["ls", "latest:/db", "--cluster", "another"]).contains("/db/d/toc.dat"));
+    assert_eq!(desk.json(&["list", "--cluster", "another", "--json"]).as_array().unwrap().len(), 1);
+    let said = desk.fails(1, &["show", "latest", "--cluster", "elsewhere"]);
+    assert!(said.contains("elsewhere") && said.contains("another"), "{said}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(crate) use directory::directory_toc;
 
 use crate::contents::{Contents, read_whole};
 use crate::record::About;
-use crate::{Job, OpsError, inspect, paths};
+use crate::{BackupName, Job, OpsError, inspect, paths};
 
 /// pg_dump's formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +52,8 @@ pub enum Output {
 
 /// What to export and where to.
 pub struct Request {
-    /// Id, prefix, `latest` or `latest:DB`.
-    pub backup: String,
+    /// Which backup.
+    pub backup: BackupName,
     /// Its name in the backup; may be left out where the backup holds only one.
     pub database: Option<String>,
     /// In which format.

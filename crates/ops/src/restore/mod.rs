@@ -35,7 +35,7 @@ use serde::Serialize;
 use crate::backup::Watch;
 use crate::contents::Contents;
 use crate::record::About;
-use crate::{Job, OpsError, inspect};
+use crate::{BackupName, Job, OpsError, inspect};
 
 pub use choose::{Choice, Part, PlannedObject, parse_list};
 pub use hooks::{Action, Hook, Moment};
@@ -84,8 +84,8 @@ pub struct Load {
 
 /// What to restore and where to.
 pub struct Request {
-    /// Id, prefix, `latest` or `latest:DB`.
-    pub backup: String,
+    /// Which backup.
+    pub backup: BackupName,
     /// The target's server.
     pub conninfo: ConnInfo,
     /// Which databases.
@@ -204,7 +204,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Rest
 /// The entries that would be restored, as `pg_restore --list` writes them; no server is asked.
 pub fn list(
     repository: &Repository,
-    backup: &str,
+    backup: &BackupName,
     database: Option<&str>,
     choice: &Choice,
 ) -> Result<String, OpsError> {
