@@ -94,6 +94,9 @@ pub(crate) struct About {
     /// What is missing from an incomplete backup, by name.
     #[serde(default)]
     pub missing: Vec<String>,
+    /// Made of a dump of another program: its content may be much older than the backup.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
     /// By name: when and how each database was read.
     #[serde(default)]
     pub reads: BTreeMap<String, DatabaseRead>,

@@ -16,7 +16,7 @@ pub struct BackupName {
 
 /// Finds the backup that a name means.
 ///
-/// `latest` is the newest complete backup; `latest:DB` the newest complete one that holds database DB. Where backups of
+/// `latest` is the newest complete backup that was not imported (unless all were); `latest:DB` the newest complete one that holds database DB. Where backups of
 /// several clusters could be meant, that is an error: a restore of the wrong cluster is worse than a question.
 pub fn find_backup(repository: &Repository, name: &BackupName) -> Result<BackupHead, OpsError> {
     let text = name.text.as_str();
@@ -45,13 +45,19 @@ pub fn find_backup(repository: &Repository, name: &BackupName) -> Result<BackupH
 }
 
 fn latest(heads: Vec<BackupHead>, database: Option<&str>) -> Result<BackupHead, OpsError> {
-    let mut found: Option<BackupHead> = None;
+    let mut candidates = Vec::new();
     for head in heads.into_iter().filter(|head| head.complete) {
-        if let Some(database) = database
-            && !About::of(&head)?.databases.iter().any(|name| name == database)
-        {
-            continue;
+        let about = About::of(&head)?;
+        if database.is_none_or(|database| about.databases.iter().any(|name| name == database)) {
+            candidates.push((about.imported, head));
         }
+    }
+    // What an import brought is as old as the dump was: it is the latest only where there is nothing else.
+    if candidates.iter().any(|(imported, _)| !imported) {
+        candidates.retain(|(imported, _)| !imported);
+    }
+    let mut found: Option<BackupHead> = None;
+    for (_, head) in candidates {
         if let Some(other) = found.as_ref().filter(|other| other.cluster != head.cluster) {
             return Err(OpsError::refused(
                 format!(

@@ -341,8 +341,9 @@ pub struct Export {
   pgark import /var/backups/shop.dump --repo /backup/main --cluster shop-2024
   pgark import /var/backups/greenmask/1717000000000 --repo /backup/main
 
-Taken are archives of pg_dump (directory, custom, tar; of PostgreSQL 9 to 18), dump directories of Greenmask, and what Plakar's
+Taken are archives of pg_dump (directory, custom, tar; versions 1.12 to 1.16), dump directories of Greenmask, and what Plakar's
 PostgreSQL integration lays out (a directory with manifest.json, globals.sql and *.dump). A dump that is not whole is refused.
+`latest` never means an imported backup where there are others.
 Standard output is the new backup's id.
 
 Exit codes: 0 imported; 1 failed; 2 wrong usage; 130 interrupted.")]

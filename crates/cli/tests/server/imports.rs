@@ -96,6 +96,11 @@ fn dumps_of_greenmask_and_plakar() {
     assert_same(&zoo_before, &Snapshot::take(&target, "zoo"));
     assert_same(&shop_before, &Snapshot::take(&target, "shop"));
 
+    // An old dump is not the latest backup, whatever its import's time.
+    let newest = desk.backup(&cluster, "shop");
+    desk.ok(&["import", &old.display().to_string()]);
+    assert_eq!(desk.json(&["show", "latest", "--json"])["id"], newest);
+
     // What was not finished, and what is not an archive.
     std::fs::write(greenmask.join("heartbeat"), "in-progress").unwrap();
     let said = desk.example("A dump that was not finished", 1, &["import", &greenmask.display().to_string()]);

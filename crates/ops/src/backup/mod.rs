@@ -353,6 +353,7 @@ fn new_backup(
         seconds: milliseconds(started.elapsed()),
         warnings: report.warnings,
         missing: report.missing,
+        imported: false,
         reads,
         server_version: survey.server_version,
         system_identifier: survey.system_identifier.clone(),

@@ -255,6 +255,7 @@ impl Taken {
             seconds: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
             warnings,
             missing: Vec::new(),
+            imported: true,
             reads: self.reads,
             server_version: self.server_version,
             system_identifier: identifier.to_string(),
