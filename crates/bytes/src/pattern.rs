@@ -59,6 +59,22 @@ impl Pattern {
         }
     }
 
+    /// Several of [`Pattern::relation`].
+    ///
+    /// # Errors
+    /// The first that cannot be used.
+    pub fn relations(texts: &[String]) -> Result<Vec<Pattern>, PatternError> {
+        texts.iter().map(|text| Pattern::relation(text)).collect()
+    }
+
+    /// Several of [`Pattern::plain`].
+    ///
+    /// # Errors
+    /// The first that cannot be used.
+    pub fn plains(texts: &[String]) -> Result<Vec<Pattern>, PatternError> {
+        texts.iter().map(|text| Pattern::plain(text)).collect()
+    }
+
     /// A pattern that matches this name alone.
     pub fn literal(name: &str) -> String {
         format!("\"{}\"", name.replace('"', "\"\""))

@@ -6,7 +6,7 @@ use super::options::{take, words};
 use super::{Converted, conninfo, literal, toml_list};
 
 /// Every key of version 2 that has no counterpart, with the reason.
-const LEFT: [(&str, &str); 44] = [
+const LEFT: [(&str, &str); 20] = [
     ("bin_directory", "pgark finds pg_dump by the server's version; --pg-dump names another"),
     ("backup_directory", "backups lie in a repository: `pgark init`, then `repository` in pgark.toml"),
     ("backup_file_mode", "a repository's files are the owner's alone"),
@@ -27,31 +27,9 @@ const LEFT: [(&str, &str); 44] = [
     ("cipher_pass", "a repository has its own secrets: `pgark init --passphrase-file`"),
     ("cipher_public_key", "a repository has its own secrets: `pgark init --recipient`"),
     ("cipher_private_key", "a repository has its own secrets: `pgark init --recipient`, --identity"),
-    ("upload", "a repository lives in a directory for now"),
-    ("upload_prefix", "a repository lives in a directory for now"),
-    ("delete_uploaded", "a repository lives in a directory for now"),
-    ("s3_region", "a repository lives in a directory for now"),
-    ("s3_bucket", "a repository lives in a directory for now"),
-    ("s3_profile", "a repository lives in a directory for now"),
-    ("s3_key_id", "a repository lives in a directory for now"),
-    ("s3_secret", "a repository lives in a directory for now"),
-    ("s3_endpoint", "a repository lives in a directory for now"),
-    ("s3_force_path", "a repository lives in a directory for now"),
-    ("s3_tls", "a repository lives in a directory for now"),
-    ("sftp_host", "a repository lives in a directory for now"),
-    ("sftp_port", "a repository lives in a directory for now"),
-    ("sftp_user", "a repository lives in a directory for now"),
-    ("sftp_password", "a repository lives in a directory for now"),
-    ("sftp_directory", "a repository lives in a directory for now"),
-    ("sftp_identity", "a repository lives in a directory for now"),
-    ("sftp_ignore_hostkey", "a repository lives in a directory for now"),
-    ("gcs_bucket", "a repository lives in a directory for now"),
-    ("gcs_endpoint", "a repository lives in a directory for now"),
-    ("gcs_keyfile", "a repository lives in a directory for now"),
-    ("azure_container", "a repository lives in a directory for now"),
-    ("azure_account", "a repository lives in a directory for now"),
-    ("azure_key", "a repository lives in a directory for now"),
 ];
+/// What the keys of other storages, and of sending files there, begin with.
+const STORAGES: [&str; 7] = ["upload", "delete_uploaded", "s3_", "sftp_", "gcs_", "azure_", "b2_"];
 
 /// Keys whose values are secrets: they are named, their values are not.
 fn is_secret(key: &str) -> bool {
@@ -178,11 +156,12 @@ fn of_database(converted: &mut Converted, database: &str, key: &str, value: &str
 }
 
 fn left(converted: &mut Converted, key: &str, shown: &str, value: &str) {
+    let is_storage = STORAGES.iter().any(|prefix| key.starts_with(prefix));
     let why = LEFT
         .iter()
         .find(|(known, _)| *known == key)
         .map(|(_, why)| *why)
-        .or_else(|| (key.starts_with("b2_")).then_some("a repository lives in a directory for now"));
+        .or(is_storage.then_some("a repository lives in a directory for now"));
     let shown = if is_secret(key) { shown.to_string() } else { format!("{shown} = {value}") };
     converted.leave(shown, why.unwrap_or("pg_back has no such key"));
 }

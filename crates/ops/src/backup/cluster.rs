@@ -155,10 +155,8 @@ fn databases(
             &[],
         )
         .doing(doing)?;
-    let patterns = |texts: &[String]| {
-        let compiled: Result<Vec<Pattern>, _> = texts.iter().map(|text| Pattern::plain(text)).collect();
-        compiled.map_err(|error| OpsError::Usage(error.to_string()))
-    };
+    let patterns =
+        |texts: &[String]| Pattern::plains(texts).map_err(|error| OpsError::Usage(error.to_string()));
     let (wanted, unwanted) = (patterns(include)?, patterns(exclude)?);
     let mut found = Vec::new();
     let mut matched = vec![false; wanted.len()];

@@ -148,20 +148,16 @@ impl Filters {
 
     /// Which tables pg_dump will take under these filters.
     pub(super) fn selector(&self) -> Result<Selector, OpsError> {
-        type Compiled = Result<Vec<Pattern>, PatternError>;
-        let relations =
-            |texts: &[String]| texts.iter().map(|text| Pattern::relation(text)).collect::<Compiled>();
-        let names = |texts: &[String]| texts.iter().map(|text| Pattern::plain(text)).collect::<Compiled>();
         let compiled = (|| {
             // Compiled to be refused early; pg_dump alone applies them.
-            relations(&self.exclude_table_data)?;
-            names(&self.include_foreign_data)?;
-            names(&self.extension)?;
+            Pattern::relations(&self.exclude_table_data)?;
+            Pattern::plains(&self.include_foreign_data)?;
+            Pattern::plains(&self.extension)?;
             Ok::<_, PatternError>(Selector {
-                schema: names(&self.schema)?,
-                exclude_schema: names(&self.exclude_schema)?,
-                table: relations(&self.table)?,
-                exclude_table: relations(&self.exclude_table)?,
+                schema: Pattern::plains(&self.schema)?,
+                exclude_schema: Pattern::plains(&self.exclude_schema)?,
+                table: Pattern::relations(&self.table)?,
+                exclude_table: Pattern::relations(&self.exclude_table)?,
             })
         })();
         compiled.map_err(|error| OpsError::Usage(error.to_string()))

@@ -100,16 +100,12 @@ impl Choice {
     }
 
     fn names(&self) -> Result<Names, OpsError> {
-        type Compiled = Result<Vec<Pattern>, PatternError>;
-        let relations =
-            |texts: &[String]| texts.iter().map(|text| Pattern::relation(text)).collect::<Compiled>();
-        let plain = |texts: &[String]| texts.iter().map(|text| Pattern::plain(text)).collect::<Compiled>();
         let names = (|| {
             Ok::<_, PatternError>(Names {
-                schemas: plain(&self.schema)?,
-                exclude_schemas: plain(&self.exclude_schema)?,
-                tables: relations(&self.table)?,
-                exclude_tables: relations(&self.exclude_table)?,
+                schemas: Pattern::plains(&self.schema)?,
+                exclude_schemas: Pattern::plains(&self.exclude_schema)?,
+                tables: Pattern::relations(&self.table)?,
+                exclude_tables: Pattern::relations(&self.exclude_table)?,
             })
         })();
         names.map_err(|error| OpsError::Usage(error.to_string()))
