@@ -1,8 +1,9 @@
 //! What a backup says of itself: the record that `list` shows, and the notes beside each entry.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use pgark_repo::{Backup, BackupHead, Entry};
+use pgark_repo::{Backup, BackupHead, BackupWriter, Class, Cut, Entry, NewEntry, StreamSummary};
 use serde::{Deserialize, Serialize};
 
 use crate::OpsError;
@@ -140,6 +141,46 @@ pub(crate) enum Note {
     Settings,
     /// A file of the server's configuration, by its path there.
     ServerFile { path: String },
+}
+
+/// An entry whose content is written, before what it added is known.
+pub(crate) struct Written {
+    pub path: String,
+    pub class: Class,
+    pub note: Note,
+    pub parts: Vec<StreamSummary>,
+}
+
+impl Written {
+    /// Stores a small content as one stream.
+    pub(crate) fn whole(
+        writer: &BackupWriter<'_>,
+        path: String,
+        class: Class,
+        content: &[u8],
+        note: Note,
+    ) -> Result<Written, OpsError> {
+        let mut stream = writer.stream(class, Cut::Content);
+        stream.write(content)?;
+        Ok(Written { path, class, note, parts: vec![stream.finish()?] })
+    }
+
+    /// Call after `settle`: only then are the added bytes known.
+    pub(crate) fn into_entry(self) -> NewEntry {
+        NewEntry {
+            path: self.path,
+            class: self.class,
+            bytes_raw: self.parts.iter().map(|part| part.bytes_raw).sum(),
+            bytes_added: self.parts.iter().map(StreamSummary::bytes_added).sum(),
+            parts: self.parts.into_iter().map(|part| part.stream).collect(),
+            about: self.note.to_bytes(),
+        }
+    }
+}
+
+/// A time in seconds, with three digits.
+pub(crate) fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 impl BackupRecord {

@@ -65,17 +65,17 @@ pub fn run(common: &Common, args: Backup) -> Result<ExitCode, Failure> {
         let job = progress::watched_job(common)?;
         ops::run(&repository, &request, &job)?
     };
-    if args.json {
-        output::json(&record)?
-    } else {
-        output::line(&record.id)?
-    }
-    summarise(&record);
+    show(&record, args.json)?;
     Ok(if record.status == "complete" { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
 
-/// Says what came of it.
-pub fn summarise(record: &BackupRecord) {
+/// The new backup's id, or all of its record, on standard output; what came of it in the log.
+pub fn show(record: &BackupRecord, json: bool) -> Result<(), Failure> {
+    if json {
+        output::json(record)?
+    } else {
+        output::line(&record.id)?
+    }
     for warning in &record.warnings {
         tracing::warn!("{warning}");
     }
@@ -90,4 +90,5 @@ pub fn summarise(record: &BackupRecord) {
         output::bytes(rate as u64),
         output::bytes(record.bytes_added),
     );
+    Ok(())
 }

@@ -204,6 +204,9 @@ fn all_or_nothing() {
     after.database.clone_from(&before.database);
     assert_same(&before, &after);
     desk.fails(2, &["restore", &id, "--dbname", &whole, "--create", "--single-transaction"]);
+    let between =
+        ["restore", &id, "--dbname", &whole, "--single-transaction", "--hook", "after-data=sql:SELECT 1"];
+    assert!(desk.fails(2, &between).contains("moments between"));
 }
 
 #[test]

@@ -16,8 +16,8 @@ use super::describe::{DatabaseFacts, DatabaseReport};
 use super::lead::{self, Lead};
 use super::request::Request;
 use super::work::{Copied, Copying};
-use super::{Report, Stored, cluster::Survey, store, tap, watch::Watch};
-use crate::record::{DatabaseRead, Note};
+use super::{Report, cluster::Survey, tap, watch::Watch};
+use crate::record::{DatabaseRead, Note, Written, seconds};
 use crate::{Job, OpsError, paths};
 
 /// How often a database starts again because its schema changed before the locks were held.
@@ -41,7 +41,7 @@ pub(super) struct Finished {
     pub facts: DatabaseFacts,
     pub copied: Copied,
     /// Its entries beside tables and large objects.
-    pub small: Vec<Stored>,
+    pub small: Vec<Written>,
 }
 
 /// What all databases of a backup share.
@@ -200,27 +200,31 @@ impl Common<'_> {
         crew: &Crew<'_>,
     ) -> Result<Finished, OpsError> {
         let database = lead.database.clone();
-        let toc = store(
+        let toc = Written::whole(
             crew.writer,
             paths::toc(&database),
             Class::Data,
             &tapped.toc,
-            &Note::Toc { database: database.clone() },
+            Note::Toc { database: database.clone() },
         )?;
-        let definition = store(
+        let definition = Written::whole(
             crew.writer,
             paths::definition(&database),
             Class::Data,
             &definition(&tapped.archive),
-            &Note::Definition { database: database.clone() },
+            Note::Definition { database: database.clone() },
         )?;
         let read = DatabaseRead {
             snapshot_time: lead.snapshot_time.clone(),
             lsn: lead.lsn.clone(),
-            seconds: super::milliseconds(since.elapsed()),
+            seconds: seconds(since.elapsed()),
             filters: self.request.filters_for(&database).clone(),
         };
-        let report = DatabaseReport { name: database, read, toc_digest: toc.stream.stream.digest() };
+        let report = DatabaseReport {
+            name: database,
+            read,
+            toc_digest: toc.parts.iter().map(|part| part.stream.digest()).collect(),
+        };
         Ok(Finished { report, facts, copied, small: vec![toc, definition] })
     }
 }

@@ -96,12 +96,16 @@ fn parse_row(row: &[u8]) -> Result<(u32, &[u8]), OpsError> {
     parsed.ok_or_else(|| unreadable("a large object"))
 }
 
-fn build_frame(frame: &mut Vec<u8>, oid: u32, offset: u64, hex: &[u8]) -> Result<(), OpsError> {
-    let length = u32::try_from(hex.len() / 2).map_err(|_| unreadable("a large object"))?;
+fn begin_frame(frame: &mut Vec<u8>, oid: u32, offset: u64, length: u32) {
     frame.clear();
     frame.extend_from_slice(&oid.to_le_bytes());
     frame.extend_from_slice(&offset.to_le_bytes());
     frame.extend_from_slice(&length.to_le_bytes());
+}
+
+fn build_frame(frame: &mut Vec<u8>, oid: u32, offset: u64, hex: &[u8]) -> Result<(), OpsError> {
+    let length = u32::try_from(hex.len() / 2).map_err(|_| unreadable("a large object"))?;
+    begin_frame(frame, oid, offset, length);
     for pair in hex.chunks_exact(2) {
         match (digit(pair[0]), digit(pair[1])) {
             (Some(high), Some(low)) => frame.push(high << 4 | low),
@@ -125,10 +129,7 @@ fn unreadable(what: &str) -> OpsError {
 
 /// Builds the frame of these bytes; at most 4 GiB fit one, and callers hand in a step at a time.
 pub(crate) fn write_frame(frame: &mut Vec<u8>, oid: u32, offset: u64, bytes: &[u8]) {
-    frame.clear();
-    frame.extend_from_slice(&oid.to_le_bytes());
-    frame.extend_from_slice(&offset.to_le_bytes());
-    frame.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+    begin_frame(frame, oid, offset, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
     frame.extend_from_slice(bytes);
 }
 

@@ -40,13 +40,11 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use pgark_repo::{
-    BackupWriter, Class, Cut, NewBackup, NewEntry, Repository, StreamSummary, StreamWriter, WriteOptions,
-};
+use pgark_repo::{BackupWriter, Class, Cut, NewBackup, NewEntry, Repository, WriteOptions};
 
-use crate::record::{About, DatabaseRead, Note};
+use crate::record::{About, DatabaseRead, Note, Written, seconds};
 use crate::{BackupRecord, Job, OpsError, paths};
 pub(crate) use catalog::reading_encoding;
 use cluster::Survey;
@@ -96,12 +94,17 @@ fn back_up(
         describe::manifest(&options.cluster, &survey, &facts, &mut finished, &mut |text| {
             Ok(stream.write(text.as_bytes())?)
         })?;
-        small.push(Stored::new(paths::MANIFEST.into(), Class::Metadata, &Note::Manifest, stream)?);
+        small.push(Written {
+            path: paths::MANIFEST.into(),
+            class: Class::Metadata,
+            note: Note::Manifest,
+            parts: vec![stream.finish()?],
+        });
         writer.settle()?;
-        let mut entries: Vec<NewEntry> = small.into_iter().map(Stored::into_entry).collect();
+        let mut entries: Vec<NewEntry> = small.into_iter().map(Written::into_entry).collect();
         let mut reads = BTreeMap::new();
         for database in finished {
-            entries.extend(database.small.into_iter().map(Stored::into_entry));
+            entries.extend(database.small.into_iter().map(Written::into_entry));
             entries.extend(database.copied.into_entries(&database.report.name));
             reads.insert(database.report.name, database.report.read);
         }
@@ -117,12 +120,13 @@ fn server_entries(
     writer: &BackupWriter<'_>,
     survey: &mut Survey,
     report: &mut Report,
-) -> Result<Vec<Stored>, OpsError> {
+) -> Result<Vec<Written>, OpsError> {
     let settings = cluster::settings(&mut survey.connection, report)?;
-    let mut entries = vec![store(writer, paths::SETTINGS.into(), Class::Data, &settings, &Note::Settings)?];
+    let mut entries =
+        vec![Written::whole(writer, paths::SETTINGS.into(), Class::Data, &settings, Note::Settings)?];
     for file in cluster::access_files(&mut survey.connection, report)? {
         let note = Note::ServerFile { path: file.path };
-        entries.push(store(writer, file.entry, Class::Data, &file.content, &note)?);
+        entries.push(Written::whole(writer, file.entry, Class::Data, &file.content, note)?);
     }
     Ok(entries)
 }
@@ -135,7 +139,7 @@ fn databases(
     job: &Job,
     watch: &Watch,
     report: &mut Report,
-    small: &mut Vec<Stored>,
+    small: &mut Vec<Written>,
 ) -> Result<Vec<Finished>, OpsError> {
     let crew = Crew::new(writer, job, watch, request.keep_going);
     let several = survey.databases.len() > 1;
@@ -162,7 +166,7 @@ fn databases(
     });
     let finished = finished?;
     if let Some(globals) = globals?.into_sql(report) {
-        small.push(store(writer, paths::GLOBALS.into(), Class::Data, &globals, &Note::Globals)?);
+        small.push(Written::whole(writer, paths::GLOBALS.into(), Class::Data, &globals, Note::Globals)?);
     }
     Ok(finished)
 }
@@ -280,45 +284,6 @@ fn in_parallel<T: Send>(
     Ok(done)
 }
 
-/// A small entry whose content is written.
-pub(super) struct Stored {
-    path: String,
-    class: Class,
-    about: Vec<u8>,
-    stream: StreamSummary,
-}
-
-impl Stored {
-    fn new(path: String, class: Class, note: &Note, stream: StreamWriter<'_>) -> Result<Stored, OpsError> {
-        Ok(Stored { path, class, about: note.to_bytes(), stream: stream.finish()? })
-    }
-
-    /// Call after `settle`: only then are the added bytes known.
-    fn into_entry(self) -> NewEntry {
-        NewEntry {
-            path: self.path,
-            class: self.class,
-            bytes_raw: self.stream.bytes_raw,
-            bytes_added: self.stream.bytes_added(),
-            parts: vec![self.stream.stream],
-            about: self.about,
-        }
-    }
-}
-
-/// Stores one small entry.
-fn store(
-    writer: &BackupWriter<'_>,
-    path: String,
-    class: Class,
-    content: &[u8],
-    note: &Note,
-) -> Result<Stored, OpsError> {
-    let mut stream = writer.stream(class, Cut::Content);
-    stream.write(content)?;
-    Stored::new(path, class, note, stream)
-}
-
 /// What the operator will be told: warnings, and what is missing.
 #[derive(Default)]
 pub(crate) struct Report {
@@ -350,7 +315,7 @@ fn new_backup(
     let about = About {
         databases: reads.keys().cloned().collect(),
         bytes_raw: entries.iter().map(|entry| entry.bytes_raw).sum(),
-        seconds: milliseconds(started.elapsed()),
+        seconds: seconds(started.elapsed()),
         warnings: report.warnings,
         missing: report.missing,
         imported: false,
@@ -364,9 +329,4 @@ fn new_backup(
         about: serde_json::to_vec(&about).unwrap_or_default(),
         entries,
     }
-}
-
-/// Seconds with three digits.
-fn milliseconds(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1000.0).round() / 1000.0
 }

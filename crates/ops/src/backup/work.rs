@@ -7,13 +7,13 @@ use std::sync::atomic::AtomicBool;
 use pgark_bytes::archive::TocEntry;
 use pgark_bytes::sql::quote_ident_bytes;
 use pgark_pg::ConnInfo;
-use pgark_repo::{Class, NewEntry, StreamRef, StreamSummary};
+use pgark_repo::{Class, NewEntry, StreamSummary};
 
 use super::catalog::{Catalog, Table, TableName};
 use super::lead::{self, Lead};
 use super::tap::Tapped;
 use super::{Report, large_objects};
-use crate::record::Note;
+use crate::record::{Note, Written};
 use crate::{OpsError, paths};
 
 /// Heap pages of one ctid range at most: 32 MiB. With 64 MiB the last ranges left connections idle for longer.
@@ -90,26 +90,19 @@ impl Copied {
                     name: String::from_utf8_lossy(&table.name.name).into_owned(),
                 };
                 let path = paths::table(database, &table.name.schema, &table.name.name);
-                entry(path, table.parts, &note)
+                entry(path, table.parts, note)
             })
             .collect();
         if self.large_objects > 0 {
             let note = Note::LargeObjects { database: database.to_string(), objects: self.large_objects };
-            entries.push(entry(paths::large_objects(database), self.object_parts, &note));
+            entries.push(entry(paths::large_objects(database), self.object_parts, note));
         }
         entries
     }
 }
 
-fn entry(path: String, parts: Vec<StreamSummary>, note: &Note) -> NewEntry {
-    NewEntry {
-        path,
-        class: Class::Data,
-        bytes_raw: parts.iter().map(|part| part.bytes_raw).sum(),
-        bytes_added: parts.iter().map(StreamSummary::bytes_added).sum(),
-        parts: parts.into_iter().map(|part| part.stream).collect::<Vec<StreamRef>>(),
-        about: note.to_bytes(),
-    }
+fn entry(path: String, parts: Vec<StreamSummary>, note: Note) -> NewEntry {
+    Written { path, class: Class::Data, note, parts }.into_entry()
 }
 
 /// One database while its rows are copied: what its workers share.

@@ -24,7 +24,7 @@ use serde::Serialize;
 pub use compress::Method;
 pub(crate) use directory::directory_toc;
 
-use crate::contents::{Contents, read_whole};
+use crate::contents::Contents;
 use crate::record::About;
 use crate::{BackupName, Job, OpsError, inspect, paths};
 
@@ -243,8 +243,3 @@ impl<'a> Source<'a> {
 
 /// The line that ends a table's rows in a data file, as script output (`pg_restore -f -`) needs it.
 const END_OF_ROWS: &[u8] = b"\\.\n\n\n";
-
-/// Roles and tablespaces, as pg_dumpall wrote them.
-fn globals_sql(reader: &DataReader<'_>, entry: &Entry) -> Result<Vec<u8>, OpsError> {
-    read_whole(reader, entry)
-}

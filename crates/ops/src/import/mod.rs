@@ -15,10 +15,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use pgark_bytes::archive::{Archive, convert};
-use pgark_repo::{BackupWriter, Class, Cut, NewBackup, NewEntry, Repository, StreamSummary, WriteOptions};
+use pgark_repo::{BackupWriter, Class, NewBackup, NewEntry, Repository, WriteOptions};
 use serde_json::{Value, json};
 
-use crate::record::{About, DatabaseRead, Note};
+use crate::record::{About, DatabaseRead, Note, Written, seconds};
 use crate::{BackupRecord, Job, OpsError, paths};
 use rows::{ObjectSink, RowSink};
 use source::{Dump, Found};
@@ -58,10 +58,22 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
         }
         if let Some(globals) = &found.globals {
             let content = source::read_file(globals)?;
-            taken.small.push(store(writer, paths::GLOBALS.into(), Class::Data, &content, Note::Globals)?);
+            taken.small.push(Written::whole(
+                writer,
+                paths::GLOBALS.into(),
+                Class::Data,
+                &content,
+                Note::Globals,
+            )?);
         }
         let manifest = manifest(&found, &taken, &options.cluster);
-        taken.small.push(store(writer, paths::MANIFEST.into(), Class::Metadata, &manifest, Note::Manifest)?);
+        taken.small.push(Written::whole(
+            writer,
+            paths::MANIFEST.into(),
+            Class::Metadata,
+            &manifest,
+            Note::Manifest,
+        )?);
         writer.settle()?;
         Ok::<_, OpsError>((taken.into_backup(&found, &identifier, started), ()))
     })?;
@@ -76,40 +88,6 @@ struct Taken {
     server_version: i32,
     server_version_text: String,
     rows: BTreeMap<String, u64>,
-}
-
-/// An entry whose content is written.
-struct Written {
-    path: String,
-    class: Class,
-    note: Note,
-    parts: Vec<StreamSummary>,
-}
-
-impl Written {
-    /// Call after `settle`.
-    fn into_entry(self) -> NewEntry {
-        NewEntry {
-            path: self.path,
-            class: self.class,
-            bytes_raw: self.parts.iter().map(|part| part.bytes_raw).sum(),
-            bytes_added: self.parts.iter().map(StreamSummary::bytes_added).sum(),
-            parts: self.parts.into_iter().map(|part| part.stream).collect(),
-            about: self.note.to_bytes(),
-        }
-    }
-}
-
-fn store(
-    writer: &BackupWriter<'_>,
-    path: String,
-    class: Class,
-    content: &[u8],
-    note: Note,
-) -> Result<Written, OpsError> {
-    let mut stream = writer.stream(class, Cut::Content);
-    stream.write(content)?;
-    Ok(Written { path, class, note, parts: vec![stream.finish()?] })
 }
 
 impl Taken {
@@ -172,7 +150,7 @@ impl Taken {
         }
         let toc = crate::export::directory_toc(&archive);
         let note = Note::Toc { database: database.clone() };
-        self.small.push(store(writer, paths::toc(&database), Class::Data, &toc, note)?);
+        self.small.push(Written::whole(writer, paths::toc(&database), Class::Data, &toc, note)?);
         let created = archive.header.created;
         let read = DatabaseRead {
             // The archive says the local time only, of no known zone.
@@ -186,7 +164,7 @@ impl Taken {
                 created.second
             ),
             lsn: String::new(),
-            seconds: (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+            seconds: seconds(begun.elapsed()),
             filters: crate::backup::Filters::default(),
         };
         self.reads.insert(database.clone(), read);
@@ -252,7 +230,7 @@ impl Taken {
         let about = About {
             databases: self.reads.keys().cloned().collect(),
             bytes_raw: entries.iter().map(|entry| entry.bytes_raw).sum(),
-            seconds: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+            seconds: seconds(started.elapsed()),
             warnings,
             missing: Vec::new(),
             imported: true,

@@ -34,7 +34,7 @@ use serde::Serialize;
 
 use crate::backup::Watch;
 use crate::contents::Contents;
-use crate::record::About;
+use crate::record::{About, seconds};
 use crate::{BackupName, Job, OpsError, inspect};
 
 pub use choose::{Choice, Part, PlannedObject, parse_list};
@@ -306,6 +306,15 @@ impl Request {
         if self.single_transaction && !matches!(self.databases, Databases::One { .. }) {
             return wrong("--single-transaction restores one database");
         }
+        let between = |hook: &Hook| !matches!(hook.moment, Moment::BeforePreData | Moment::AfterPostData);
+        if self.single_transaction && self.hooks.iter().any(between) {
+            return wrong(
+                "--single-transaction has no moments between: a hook is before-pre-data or after-post-data",
+            );
+        }
+        if self.databases == Databases::None && !self.hooks.is_empty() {
+            return wrong("hooks belong to databases: --globals-only has none");
+        }
         if self.load.overriding_system_value && !self.load.skip_conflicts {
             return wrong(
                 "--overriding-system-value concerns inserts; COPY always does so: give it with --on-conflict skip",
@@ -374,7 +383,7 @@ impl RestoreReport {
     }
 
     fn timed(mut self, started: Instant, reader: &DataReader<'_>) -> RestoreReport {
-        self.seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        self.seconds = seconds(started.elapsed());
         self.bytes_fetched = reader.bytes_fetched();
         self
     }
