@@ -6,7 +6,9 @@ use pgark_bytes::archive::order::{Schedule, Selection, name_all_dependencies, se
 use pgark_bytes::archive::statements::{
     Options, SessionState, drop_statements, required_roles, session_setup, statements,
 };
-use pgark_bytes::archive::{ArchiveVersion, DirectoryCompression, convert, filter, read_toc, write_directory_toc, write_toc};
+use pgark_bytes::archive::{
+    ArchiveVersion, DirectoryCompression, convert, filter, read_toc, write_directory_toc, write_toc,
+};
 use pgark_bytes::pattern::Pattern;
 
 fuzz_target!(|data: &[u8]| {

@@ -10,6 +10,7 @@ mod contents;
 pub mod diff;
 mod error;
 pub mod export;
+mod hex;
 pub mod import;
 pub mod inspect;
 mod paths;

@@ -60,6 +60,13 @@ pub fn plakar_old(cluster: &Cluster, db: &str, folder: &Path) {
     manifest(cluster, folder);
 }
 
+/// What it laid out before for a whole cluster: pg_dumpall's script as `all.sql`.
+pub fn plakar_all(cluster: &Cluster, folder: &Path) {
+    fs::create_dir_all(folder).expect("a folder can be made");
+    run(cluster.client("pg_dumpall").arg("-f").arg(folder.join("all.sql")));
+    manifest(cluster, folder);
+}
+
 fn manifest(cluster: &Cluster, folder: &Path) {
     let identifier = cluster.psql_text("postgres", "SELECT system_identifier FROM pg_control_system()");
     let text = format!(

@@ -15,6 +15,7 @@
 //! * [`convert`] makes an archive that older programs read;
 //! * [`filter`] chooses tables and schemas with what belongs to them;
 //! * [`order`] is the order in which entries may be restored, also by many workers;
+//! * [`script`] reads a plain dump as if it were an archive;
 //! * [`statements`] is the SQL that restoring one entry means.
 
 pub mod convert;
@@ -24,6 +25,7 @@ mod model;
 pub mod order;
 mod read;
 mod roles;
+pub mod script;
 mod selection;
 pub mod statements;
 mod write;

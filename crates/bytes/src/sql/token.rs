@@ -253,16 +253,16 @@ pub fn split(sql: &[u8]) -> Vec<&[u8]> {
 }
 
 /// Nesting of `BEGIN ATOMIC … END` and, inside it, of `CASE … END`.
-#[derive(Default)]
-struct Blocks {
-    depth: usize,
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    pub(super) depth: usize,
     after_begin: bool,
     creates: bool,
     seen: usize,
 }
 
 impl Blocks {
-    fn see(&mut self, token: &Token<'_>) {
+    pub(super) fn see(&mut self, token: &Token<'_>) {
         self.seen += 1;
         if self.seen == 1 {
             self.creates = token.is_word("create");

@@ -340,9 +340,11 @@ pub struct Export {
 #[command(after_help = "Examples:
   pgark import /var/backups/shop.dump --repo /backup/main --cluster shop-2024
   pgark import /var/backups/greenmask/1717000000000 --repo /backup/main
+  pgark import /var/backups/all.sql --repo /backup/main --cluster old-server
 
-Taken are archives of pg_dump (directory, custom, tar; versions 1.12 to 1.16), dump directories of Greenmask, and what Plakar's
-PostgreSQL integration lays out (a directory with manifest.json, globals.sql and *.dump). A dump that is not whole is refused.
+Taken are archives of pg_dump (directory, custom, tar; versions 1.12 to 1.16), scripts of pg_dumpall and of pg_dump --create
+(with COPY, not INSERT), dump directories of Greenmask, and what Plakar's PostgreSQL integration lays out (a directory with
+manifest.json, globals.sql and *.dump, or all.sql). A dump that is not whole is refused.
 `latest` never means an imported backup where there are others.
 Standard output is the new backup's id.
 

@@ -105,15 +105,96 @@ fn dumps_of_greenmask_and_plakar() {
     std::fs::write(greenmask.join("heartbeat"), "in-progress").unwrap();
     let said = desk.example("A dump that was not finished", 1, &["import", &greenmask.display().to_string()]);
     assert!(said.contains("not finished"), "{said}");
-    let script = desk.path("all.sql");
-    std::fs::write(&script, "--\n-- PostgreSQL database cluster dump\n--\n").unwrap();
-    let said = desk.fails(1, &["import", &script.display().to_string()]);
-    assert!(said.contains("psql"), "{said}");
-    let folder = desk.path("plakar_all");
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::rename(&script, folder.join("all.sql")).unwrap();
-    assert!(desk.fails(1, &["import", &folder.display().to_string()]).contains("pg_dumpall"));
     assert!(desk.fails(1, &["import", "/nowhere"]).contains("/nowhere"));
+}
+
+/// A script of pg_dumpall, alone and as Plakar laid it out, into an empty cluster; and parts of it.
+fn every_script(cluster: &Cluster, target: &Cluster) {
+    zoo::load_portable(cluster, "zoo");
+    cluster.sql(
+        "zoo",
+        "SELECT lo_from_bytea(990, convert_to(repeat('large ', 50000), 'UTF8')); SELECT lo_create(991)",
+    );
+    cluster.create_database("shop");
+    shop::load(cluster, "shop", 3, 1);
+    let (zoo_before, shop_before) = (Snapshot::take(cluster, "zoo"), Snapshot::take(cluster, "shop"));
+    let desk = Desk::plain();
+    let folder = desk.path("plakar_all");
+    dumps::plakar_all(cluster, &folder);
+    let id = desk.ok(&["import", &folder.display().to_string()]);
+    let id = id.trim();
+    let identifier = cluster.psql_text("postgres", "SELECT system_identifier FROM pg_control_system()");
+    assert_eq!(desk.json(&["show", id, "--json"])["cluster"], identifier);
+    let conninfo = target.conninfo("postgres");
+    desk.ok(&["restore", id, "--all", "--globals", "--jobs", "4", "--dbname", &conninfo]);
+    assert_same(&zoo_before, &Snapshot::take(target, "zoo"));
+    assert_same(&shop_before, &Snapshot::take(target, "shop"));
+    // Again over what is there: everything with an owner can be dropped.
+    desk.ok(&["restore", id, "--database", "shop", "--clean", "--dbname", &target.conninfo("shop")]);
+    assert_same(&shop_before, &Snapshot::take(target, "shop"));
+    // One table with what belongs to it, without its owner.
+    target.create_database("part");
+    let part = target.conninfo("part");
+    desk.ok(&[
+        "restore",
+        id,
+        "--database",
+        "shop",
+        "-t",
+        "shop.order_items",
+        "--no-owner",
+        "--dbname",
+        &part,
+    ]);
+    let count = |cluster: &Cluster, db: &str| cluster.psql_text(db, "SELECT count(*) FROM shop.order_items");
+    assert_eq!(count(target, "part"), count(cluster, "shop"));
+    let indexes = "SELECT count(*) FROM pg_index WHERE indrelid = 'shop.order_items'::regclass";
+    assert_eq!(target.psql_text("part", indexes), cluster.psql_text("shop", indexes));
+    // Out again as an archive, which stock pg_restore takes with several workers.
+    let archive = desk.path("archive");
+    desk.ok(&["export", id, "--database", "shop", "--output", &archive.display().to_string()]);
+    target.create_database("stock");
+    let restored = target
+        .client("pg_restore")
+        .args(["-j4", "--exit-on-error", "-d", &target.conninfo("stock")])
+        .arg(&archive)
+        .output()
+        .unwrap();
+    assert!(restored.status.success(), "{}", super::support::text(&restored.stderr));
+    let mut stock = Snapshot::take(target, "stock");
+    stock.database.clone_from(&shop_before.database);
+    assert_same(&shop_before, &stock);
+
+    // A script of one database says its name only with --create.
+    let (named, nameless) = (desk.path("named.sql"), desk.path("nameless.sql"));
+    dumps::pg_dump(cluster, "shop", &named, &["--create"]);
+    dumps::pg_dump(cluster, "shop", &nameless, &[]);
+    comes_back(&desk, &named, &shop_before, cluster, "named");
+    let said = desk.example(
+        "A script that does not name its database",
+        1,
+        &["import", &nameless.display().to_string()],
+    );
+    assert!(said.contains("--create"), "{said}");
+    let whole = std::fs::read(folder.join("all.sql")).unwrap();
+    let stored = desk.ok(&["list", "--json"]);
+    for length in [whole.len() - 3, whole.len() / 2, whole.len() / 3, 3000, 100] {
+        std::fs::write(&named, &whole[..length]).unwrap();
+        let output = desk.run(&["import", &named.display().to_string()]);
+        assert_eq!(output.status.code(), Some(1), "cut at {length}");
+    }
+    assert_eq!(desk.ok(&["list", "--json"]), stored);
+}
+
+#[test]
+fn scripts_of_pg_dumpall() {
+    every_script(&Cluster::start(), &Cluster::start());
+}
+
+#[test]
+fn scripts_of_pg_dumpall_18() {
+    let (Some(source), Some(target)) = (require(18), require(18)) else { return };
+    every_script(&source.start(), &target.start());
 }
 
 #[test]

@@ -106,21 +106,7 @@ fn begin_frame(frame: &mut Vec<u8>, oid: u32, offset: u64, length: u32) {
 fn build_frame(frame: &mut Vec<u8>, oid: u32, offset: u64, hex: &[u8]) -> Result<(), OpsError> {
     let length = u32::try_from(hex.len() / 2).map_err(|_| unreadable("a large object"))?;
     begin_frame(frame, oid, offset, length);
-    for pair in hex.chunks_exact(2) {
-        match (digit(pair[0]), digit(pair[1])) {
-            (Some(high), Some(low)) => frame.push(high << 4 | low),
-            _ => return Err(unreadable("a large object's bytes")),
-        }
-    }
-    Ok(())
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    }
+    if crate::hex::decode_onto(frame, hex) { Ok(()) } else { Err(unreadable("a large object's bytes")) }
 }
 
 fn unreadable(what: &str) -> OpsError {

@@ -167,12 +167,7 @@ impl Lead {
         let sql = "SELECT pg_catalog.encode(pg_catalog.convert_to($1, $2), 'hex')";
         let rows = self.connection.query(sql, &parameters).doing(doing)?;
         let hex = rows.first().map(|row| row.str(0)).transpose().doing(doing)?.unwrap_or_default();
-        let digits = hex
-            .as_bytes()
-            .chunks_exact(2)
-            .map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()));
-        digits
-            .collect::<Option<Vec<u8>>>()
+        crate::hex::decode(hex.as_bytes())
             .ok_or_else(|| OpsError::refused(doing, "this is a defect of pgark"))
     }
 

@@ -1,13 +1,14 @@
 //! `import`: dumps that other programs made, into the repository as a backup that restores like any other.
 //!
 //! Taken are pg_dump's archives (directory, custom, tar, of versions 1.12 to 1.16), a Greenmask dump directory (which is pg_dump's
-//! directory format with files of its own beside it), and what Plakar's PostgreSQL integration lays out: `manifest.json`,
-//! `globals.sql` or `00000-globals.sql`, `NAME.dump` or `00001-NAME.dump`. Rows are counted and their end marks checked; a
+//! directory format with files of its own beside it), scripts of pg_dumpall and of `pg_dump --create`, and what Plakar's PostgreSQL integration lays out: `manifest.json`,
+//! `globals.sql` or `00000-globals.sql`, `NAME.dump` or `00001-NAME.dump`, or `all.sql` alone. Rows are counted and their end marks checked; a
 //! dump that ends too early, or whose table of contents promises rows that are not there, gives no backup.
 
 mod blocks;
 mod members;
 mod rows;
+mod script;
 mod source;
 
 use std::collections::BTreeMap;
@@ -57,12 +58,11 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
             taken.dump(writer, dump, job)?;
         }
         if let Some(globals) = &found.globals {
-            let content = source::read_file(globals)?;
             taken.small.push(Written::whole(
                 writer,
                 paths::GLOBALS.into(),
                 Class::Data,
-                &content,
+                globals,
                 Note::Globals,
             )?);
         }
@@ -226,6 +226,12 @@ impl Taken {
         let mut warnings = vec![format!("imported from {}", found.path.display())];
         if found.globals.is_none() {
             warnings.push("the dump holds no roles and tablespaces".into());
+        }
+        if found.dumps.iter().any(|dump| matches!(dump, source::Dump::Script(_))) {
+            warnings.push(
+                "a script does not say how to drop objects without owner: restore into a new database, rather than with --clean"
+                    .into(),
+            );
         }
         let about = About {
             databases: self.reads.keys().cloned().collect(),

@@ -9,7 +9,7 @@ use pgark_bytes::archive::{self, Archive, Format, TocEntry};
 use serde_json::Value;
 
 use super::rows::{damaged, unreadable};
-use super::{blocks, members};
+use super::{blocks, members, script};
 use crate::OpsError;
 
 /// One dump of one database.
@@ -20,13 +20,16 @@ pub(super) enum Dump {
     Custom(PathBuf),
     /// pg_dump's tar format.
     Tar(PathBuf),
+    /// One database of a script.
+    Script(script::Part),
 }
 
 /// Everything at a path.
 pub(super) struct Found {
     pub path: PathBuf,
     pub dumps: Vec<Dump>,
-    pub globals: Option<PathBuf>,
+    /// Roles and tablespaces, as SQL.
+    pub globals: Option<Vec<u8>>,
     pub manifest: Option<Value>,
 }
 
@@ -44,10 +47,14 @@ pub(super) enum Data {
     Directory(PathBuf),
     Custom(blocks::Blocks),
     Tar(members::Members),
+    Script(script::Part),
 }
 
 /// What pg_dump writes first.
 const MAGIC: &[u8] = b"PGDMP";
+/// What can be imported.
+const TAKEN: &str = "taken are pg_dump's directory, custom and tar formats, scripts of pg_dumpall and of pg_dump --create, \
+                     Greenmask's dumps and Plakar's layouts";
 /// A manifest or a list larger than this is none.
 const LARGEST_TEXT: u64 = 1 << 30;
 
@@ -55,24 +62,21 @@ const LARGEST_TEXT: u64 = 1 << 30;
 pub(super) fn find(path: &Path) -> Result<Found, OpsError> {
     let metadata = fs::metadata(path).map_err(|source| file_error(path, source))?;
     if !metadata.is_dir() {
-        return Ok(Found {
-            path: path.to_path_buf(),
-            dumps: vec![file(path)?],
-            globals: None,
-            manifest: None,
-        });
+        let (dumps, globals) = file(path)?;
+        return Ok(Found { path: path.to_path_buf(), dumps, globals, manifest: None });
     }
     if path.join("toc.dat").is_file() {
         refuse_unfinished(path)?;
         let globals = Some(path.join("globals.sql")).filter(|globals| globals.is_file());
+        let globals = globals.as_deref().map(read_file).transpose()?;
         let dumps = vec![Dump::Directory(path.to_path_buf())];
         return Ok(Found { path: path.to_path_buf(), dumps, globals, manifest: None });
     }
     plakar(path)
 }
 
-/// A custom archive or a tar file.
-fn file(path: &Path) -> Result<Dump, OpsError> {
+/// A custom archive, a tar file or a script; a script may bring globals.
+fn file(path: &Path) -> Result<(Vec<Dump>, Option<Vec<u8>>), OpsError> {
     let mut head = [0u8; 512];
     let mut filled = 0;
     let mut opened = File::open(path).map_err(|source| file_error(path, source))?;
@@ -83,20 +87,19 @@ fn file(path: &Path) -> Result<Dump, OpsError> {
         }
     }
     if head.starts_with(MAGIC) {
-        return Ok(Dump::Custom(path.to_path_buf()));
+        return Ok((vec![Dump::Custom(path.to_path_buf())], None));
     }
     if filled == head.len()
         && head.starts_with(b"toc.dat\0")
         && head.get(257..262) == Some(b"ustar".as_slice())
     {
-        return Ok(Dump::Tar(path.to_path_buf()));
+        return Ok((vec![Dump::Tar(path.to_path_buf())], None));
     }
-    let what = if head.starts_with(b"--") || head.starts_with(b"\n--") {
-        "it looks like a script: run it with psql, and back up the database"
-    } else {
-        "taken are pg_dump's directory, custom and tar formats, Greenmask's dumps and Plakar's layouts"
-    };
-    Err(OpsError::refused(format!("{} is no archive of pg_dump", path.display()), what))
+    if head.starts_with(b"--") {
+        let (parts, globals) = script::open(path)?;
+        return Ok((parts.into_iter().map(Dump::Script).collect(), globals));
+    }
+    Err(OpsError::refused(format!("{} is no dump of pg_dump or pg_dumpall", path.display()), TAKEN))
 }
 
 /// Greenmask writes `done` into its heartbeat when all is written.
@@ -115,7 +118,7 @@ fn refuse_unfinished(path: &Path) -> Result<(), OpsError> {
     ))
 }
 
-/// `manifest.json`, `[00000-]globals.sql`, `[00001-]NAME.dump`; also below `data`-less roots as a restore to a directory writes
+/// `manifest.json`, `[00000-]globals.sql`, `[00001-]NAME.dump`, or `all.sql`; also below `data`-less roots as a restore to a directory writes
 /// them.
 fn plakar(path: &Path) -> Result<Found, OpsError> {
     let mut names: Vec<PathBuf> = fs::read_dir(path)
@@ -143,24 +146,17 @@ fn plakar(path: &Path) -> Result<Found, OpsError> {
             "logical dumps can be imported",
         ));
     }
-    let globals =
-        names.iter().find(|path| called(path, "00000-globals.sql") || called(path, "globals.sql")).cloned();
+    let globals = names.iter().find(|path| called(path, "00000-globals.sql") || called(path, "globals.sql"));
+    let mut globals = globals.map(|path| read_file(path)).transpose()?;
     let mut dumps = Vec::new();
-    for path in names.iter().filter(|path| path.extension().is_some_and(|extension| extension == "dump")) {
-        dumps.push(file(path)?);
+    let is_dump = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "dump");
+    for path in names.iter().filter(|path| is_dump(path) || called(path, "all.sql")) {
+        let (mut more, of_script) = file(path)?;
+        dumps.append(&mut more);
+        globals = globals.or(of_script);
     }
     if dumps.is_empty() {
-        let script = names.iter().find(|path| called(path, "all.sql"));
-        return Err(match script {
-            Some(script) => OpsError::refused(
-                format!("{} is a script of pg_dumpall, not an archive", script.display()),
-                "run it with psql in an empty cluster, and back that up with --all",
-            ),
-            None => OpsError::refused(
-                format!("{} holds no dump", path.display()),
-                "taken are pg_dump's directory, custom and tar formats, Greenmask's dumps and Plakar's layouts",
-            ),
-        });
+        return Err(OpsError::refused(format!("{} holds no dump", path.display()), TAKEN));
     }
     Ok(Found { path: path.to_path_buf(), dumps, globals, manifest })
 }
@@ -177,6 +173,7 @@ impl Dump {
     pub(super) fn path(&self) -> &Path {
         match self {
             Dump::Directory(path) | Dump::Custom(path) | Dump::Tar(path) => path,
+            Dump::Script(part) => part.path(),
         }
     }
 
@@ -212,6 +209,7 @@ impl Dump {
                 })?;
                 Ok((archive, Data::Tar(members)))
             }
+            Dump::Script(part) => Ok((part.archive().clone(), Data::Script(part.clone()))),
         }
     }
 }
@@ -223,6 +221,7 @@ impl Data {
             Data::Directory(folder) => directory(folder, archive, take),
             Data::Custom(blocks) => blocks.read(archive, take),
             Data::Tar(members) => members.read(archive, take),
+            Data::Script(part) => part.read(archive, take),
         }
     }
 }
@@ -285,6 +284,6 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, OpsError> {
     Ok(bytes)
 }
 
-fn file_error(path: &Path, source: std::io::Error) -> OpsError {
+pub(super) fn file_error(path: &Path, source: std::io::Error) -> OpsError {
     OpsError::File { doing: "read", path: path.to_path_buf(), source }
 }

@@ -108,7 +108,9 @@ impl Loader<'_> {
                     if frame.bytes.is_empty() {
                         return Ok(());
                     }
-                    encode(&mut hex, frame.bytes);
+                    hex.clear();
+                    hex.push_str("\\x");
+                    crate::hex::encode_onto(&mut hex, frame.bytes);
                     let (oid, offset) = (frame.oid.to_string(), frame.offset.to_string());
                     connection
                         .query(
@@ -166,27 +168,4 @@ fn copy_statement(toc: &TocEntry, freeze: bool) -> Vec<u8> {
         sql.extend_from_slice(b" WITH (FREEZE)");
     }
     sql
-}
-
-/// A bytea's hex form.
-fn encode(hex: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    hex.clear();
-    hex.push_str("\\x");
-    for byte in bytes {
-        hex.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        hex.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::encode;
-
-    #[test]
-    fn bytes_become_hex() {
-        let mut hex = String::new();
-        encode(&mut hex, &[0, 255, 0x5c]);
-        assert_eq!(hex, "\\x00ff5c");
-    }
 }
