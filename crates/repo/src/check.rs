@@ -13,6 +13,7 @@ use std::thread;
 use pgark_store::Cancel;
 
 use crate::RepoError;
+use crate::forget;
 use crate::ids::{BackupId, ChunkId, Hash, ObjectHash};
 use crate::index::{Index, object as index_object};
 use crate::manifest::{self, Manifest};
@@ -77,6 +78,8 @@ const THREADS: usize = 4;
 #[derive(Default)]
 struct Found {
     problems: Vec<(Problem, BTreeSet<BackupId>)>,
+    /// Problems that are none unless a backup needs the object.
+    harmless: HashSet<usize>,
     numbers: HashMap<(String, String), usize>,
 }
 
@@ -164,9 +167,13 @@ impl Check<'_> {
         self.references(index, &bad, &manifests)?;
         let progress = *lock(&self.progress);
         let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let harmless = found.harmless;
         let problems = found
             .problems
             .into_iter()
+            .enumerate()
+            .filter(|(number, (_, backups))| !backups.is_empty() || !harmless.contains(number))
+            .map(|(_, problem)| problem)
             .map(|(problem, backups)| Problem { backups: backups.into_iter().collect(), ..problem });
         Ok(CheckReport {
             level: self.level,
@@ -299,7 +306,11 @@ impl Check<'_> {
             lock(bad).packs.entry(number).or_insert(problem);
         };
         let Some(size) = size else {
-            whole("it is missing");
+            // A prune deletes packs before it writes the index anew.
+            let mut found = lock(&self.found);
+            let problem = found.add(&name, "it is missing");
+            found.harmless.insert(problem);
+            lock(bad).packs.entry(number).or_insert(problem);
             return Ok(());
         };
         self.step(size)?;
@@ -424,7 +435,19 @@ impl Check<'_> {
             }
         }
         let mut found = lock(&self.found);
-        for (backup, object, what) in manifest::check_chain(&manifests) {
+        let mut unreadable = Vec::new();
+        let forgotten = |name: &manifest::ManifestName| match forget::read(repository, name) {
+            Ok(tombstone) => tombstone,
+            Err(error) => {
+                unreadable.push((name.below(forget::FOLDER), error));
+                None
+            }
+        };
+        let broken = manifest::check_chain(&manifests, forgotten);
+        for (name, error) in unreadable {
+            found.note(&name, error)?;
+        }
+        for (backup, object, what) in broken {
             let problem = found.add(object, what);
             found.touch(problem, backup);
         }
@@ -434,7 +457,7 @@ impl Check<'_> {
                     && manifest.name.sequence >= sequence
                     && (manifest.name.sequence > sequence || manifest.hash.to_string() == hash)
             });
-            if !there {
+            if !there && !forgotten_since(repository, cluster, sequence, hash)? {
                 found.add(
                     format!("manifests/{cluster}/{sequence:016}"),
                     "this host has seen a backup here that is gone: the newest of its cluster was removed",
@@ -446,8 +469,9 @@ impl Check<'_> {
 
     /// Follows every reference of every backup.
     fn references(&self, index: Index, bad: &BadPlaces, manifests: &[Manifest]) -> Result<(), RepoError> {
-        let reader = ChunkReader::new(self.repository, std::sync::Arc::new(index));
-        let mut walk = Walk { check: self, reader: &reader, bad, known: HashMap::new() };
+        let index = std::sync::Arc::new(index);
+        let reader = ChunkReader::new(self.repository, std::sync::Arc::clone(&index));
+        let mut walk = Walk { check: self, reader: &reader, index: &index, bad, known: HashMap::new() };
         for manifest in manifests {
             self.cancel.check()?;
             let id = manifest.name.id;
@@ -476,9 +500,29 @@ impl Check<'_> {
     }
 }
 
+/// Whether a tombstone accounts for the newest backup that this host remembers of a cluster.
+fn forgotten_since(
+    repository: &Repository,
+    cluster: &str,
+    sequence: u64,
+    hash: &str,
+) -> Result<bool, RepoError> {
+    for name in forget::list(repository, cluster)?.into_iter().filter(|name| name.sequence >= sequence) {
+        let tombstone = forget::read(repository, &name).unwrap_or_default();
+        if tombstone.is_some_and(|tombstone| {
+            name.sequence > sequence || tombstone.manifest.is_none_or(|own| own.to_string() == hash)
+        }) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 struct Walk<'w> {
     check: &'w Check<'w>,
     reader: &'w ChunkReader<'w>,
+    /// Whose numbers of packs `bad` speaks of.
+    index: &'w Index,
     bad: &'w BadPlaces,
     /// Problems below each tree node that was walked: most have none.
     known: HashMap<ChunkId, BTreeSet<usize>>,
@@ -523,16 +567,23 @@ impl Walk<'_> {
 
     /// What is wrong with every place of a chunk, and with its having none.
     fn chunk(&self, child: &Child, kind: ChunkKind) -> Result<BTreeSet<usize>, RepoError> {
-        let mut problems = BTreeSet::new();
-        let places = self.reader.index().find(&child.id)?;
+        let (mut problems, mut mismatches) = (BTreeSet::new(), BTreeSet::new());
+        let places = self.index.find(&child.id)?;
+        let mut one_is_good = false;
         for place in &places {
-            problems.extend(self.bad.packs.get(&place.pack));
-            problems.extend(self.bad.chunks.get(&(place.pack, child.id)));
+            let bad = [self.bad.packs.get(&place.pack), self.bad.chunks.get(&(place.pack, child.id))];
+            one_is_good |= bad == [None, None];
+            problems.extend(bad.into_iter().flatten());
             if place.kind != kind as u8 || (child.raw_len != 0 && place.raw_len != child.raw_len) {
                 let what = "the index names another kind or length than the stream";
-                problems.insert(lock(&self.check.found).add(format!("chunk {}", child.id), what));
+                mismatches.insert(lock(&self.check.found).add(format!("chunk {}", child.id), what));
             }
         }
+        // Readers take the good place.
+        if one_is_good {
+            problems.clear();
+        }
+        problems.extend(mismatches);
         if places.is_empty() {
             problems.insert(
                 lock(&self.check.found).add(format!("chunk {}", child.id), "it is in no index object"),

@@ -8,6 +8,7 @@ mod check;
 mod codec;
 mod cut;
 mod error;
+mod forget;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod ids;
@@ -17,10 +18,13 @@ mod object;
 mod pack;
 #[cfg(test)]
 mod properties;
+mod prune;
 mod reader;
 mod repository;
 pub mod secrets;
+mod signed;
 mod stream;
+mod tags;
 mod writer;
 
 /// Secrets as the doors of a repository take them.
@@ -31,6 +35,7 @@ pub use error::RepoError;
 pub use ids::{BackupId, NoBackupId};
 pub use manifest::{BackupHead, Entry, NewEntry};
 pub use pgark_store::{Cancel, Store};
+pub use prune::{PruneOptions, PruneReport};
 pub use reader::{DataReader, StreamReader};
 pub use repository::{Backup, Repository, init};
 pub use secrets::{Initialised, LocalFolders, Protection, RepositoryId, Unlock};

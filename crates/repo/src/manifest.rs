@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 
+use crate::forget::{self, Forgotten};
 use crate::ids::{BackupId, Hash, ObjectHash, unhex};
 use crate::object::{self, Kind, damaged};
 use crate::repository::Repository;
 use crate::stream::{Class, StreamRef};
-use crate::{RepoError, codec};
+use crate::{RepoError, codec, signed};
 
 const FOLDER: &str = "manifests/";
 /// Where the second copy of each manifest is, byte for byte.
@@ -114,20 +115,6 @@ pub(crate) struct Body {
     pub about: Vec<u8>,
 }
 
-#[derive(Encode, Decode)]
-#[cbor(array)]
-struct Signed {
-    #[n(0)]
-    #[cbor(with = "minicbor::bytes")]
-    body: Vec<u8>,
-    #[n(1)]
-    #[cbor(with = "minicbor::bytes")]
-    writer: Vec<u8>,
-    #[n(2)]
-    #[cbor(with = "minicbor::bytes")]
-    signature: Vec<u8>,
-}
-
 /// What a manifest's name says.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ManifestName {
@@ -138,16 +125,24 @@ pub(crate) struct ManifestName {
 
 impl ManifestName {
     pub(crate) fn name(&self) -> String {
-        format!("{FOLDER}{}/{:016}-{}", self.cluster, self.sequence, self.id)
+        self.below(FOLDER)
     }
 
     pub(crate) fn copy(&self) -> String {
         format!("copies/{}", self.name())
     }
 
+    /// The same cluster, sequence and id below another folder.
+    pub(crate) fn below(&self, folder: &str) -> String {
+        format!("{folder}{}/{:016}-{}", self.cluster, self.sequence, self.id)
+    }
+
     pub(crate) fn parse(name: &str) -> Option<ManifestName> {
-        let (cluster, file) =
-            name.strip_prefix("copies/").unwrap_or(name).strip_prefix(FOLDER)?.split_once('/')?;
+        ManifestName::parse_below(FOLDER, name.strip_prefix("copies/").unwrap_or(name))
+    }
+
+    pub(crate) fn parse_below(folder: &str, name: &str) -> Option<ManifestName> {
+        let (cluster, file) = name.strip_prefix(folder)?.split_once('/')?;
         let (sequence, id) = file.split_once('-')?;
         let sequence_digits = sequence.len() == 16 && sequence.bytes().all(|byte| byte.is_ascii_digit());
         let sequence = sequence_digits.then(|| sequence.parse().ok()).flatten()?;
@@ -179,26 +174,13 @@ impl Manifest {
     }
 }
 
-fn signed_bytes(repository: &Repository, name: &str, body: &[u8]) -> Vec<u8> {
-    let mut bytes = b"pgark manifest".to_vec();
-    bytes.extend_from_slice(&repository.keys.repository.0);
-    bytes.extend_from_slice(&(name.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(name.as_bytes());
-    bytes.extend_from_slice(body);
-    bytes
-}
-
 /// The bytes of a manifest.
 pub(crate) fn encode(
     repository: &Repository,
     name: &ManifestName,
     body: &Body,
 ) -> Result<Vec<u8>, RepoError> {
-    let (keys, name) = (&repository.keys, name.name());
-    let body = codec::encode(body);
-    let signature = keys.sign(&signed_bytes(repository, &name, &body))?;
-    let signed = codec::encode(&Signed { body, writer: keys.writer_public(), signature });
-    object::seal(keys, Kind::Manifest, &name, &signed)
+    signed::seal(repository, Kind::Manifest, &name.name(), codec::encode(body))
 }
 
 /// Opens and verifies the bytes that stood under `object` as the manifest `name`.
@@ -212,18 +194,8 @@ pub(crate) fn decode(
     if bytes.len() as u64 > LARGEST {
         return Err(wrong("it is too large"));
     }
-    let full = name.name();
-    let opened =
-        object::open(&repository.keys, Kind::Manifest, &full, bytes).map_err(|error| match error {
-            RepoError::Damaged { what, .. } => damaged(object, what),
-            other => other,
-        })?;
-    let signed: Signed = codec::decode(&opened).map_err(wrong)?;
-    repository
-        .keys
-        .verify(&signed.writer, &signed_bytes(repository, &full, &signed.body), &signed.signature)
-        .map_err(|error| object::inside(object, error))?;
-    let body: Body = codec::decode(&signed.body).map_err(wrong)?;
+    let opened = signed::open(repository, Kind::Manifest, &name.name(), object, bytes)?;
+    let body: Body = codec::decode(&opened).map_err(wrong)?;
     let id: [u8; 8] = body.id.into();
     let same = id == name.id.0
         && body.sequence == name.sequence
@@ -234,8 +206,25 @@ pub(crate) fn decode(
     Ok(Manifest { name, hash: Hash::of(bytes), body })
 }
 
-/// Names of all manifests in a folder's part (`""`: all clusters), whether the first or the second copy is there.
+/// Names of the manifests of a cluster (`""`: of all), whether the first or the second copy is there, without those that were
+/// forgotten.
 pub(crate) fn list(repository: &Repository, cluster: &str) -> Result<BTreeSet<ManifestName>, RepoError> {
+    let mut names = list_all(repository, cluster)?;
+    for name in forget::list(repository, cluster)? {
+        // A tombstone with its manifest is what a crash left, or a replayed manifest; only a true one counts.
+        if names.contains(&name) {
+            match forget::read(repository, &name) {
+                Ok(None) => {}
+                Ok(Some(_)) => drop(names.remove(&name)),
+                Err(error) => tracing::warn!("a tombstone is passed over: {error}"),
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// [`list`], and those that were forgotten and are still there.
+pub(crate) fn list_all(repository: &Repository, cluster: &str) -> Result<BTreeSet<ManifestName>, RepoError> {
     let folder = |base: &str| if cluster.is_empty() { base.to_string() } else { format!("{base}{cluster}/") };
     let mut names = BTreeSet::new();
     // Second copies first: a manifest committed between the two lists is then in the first or in none.
@@ -277,14 +266,24 @@ pub(crate) fn read(
 pub(crate) fn read_all(repository: &Repository) -> Result<Vec<Manifest>, RepoError> {
     let mut manifests = Vec::new();
     for name in list(repository, "")? {
-        manifests.push(read(repository, &name, |error| tracing::warn!("{error}; the second copy is used"))?);
+        match read(repository, &name, |error| tracing::warn!("{error}; the second copy is used")) {
+            Ok(manifest) => manifests.push(manifest),
+            // Forgotten since the list was made.
+            Err(RepoError::Missing { .. }) if matches!(forget::read(repository, &name), Ok(Some(_))) => {}
+            Err(error) => return Err(error),
+        }
     }
     manifests.sort_by_key(|manifest| (manifest.body.time, manifest.body.sequence, manifest.name.id));
     Ok(manifests)
 }
 
 /// What is wrong with the chain of these manifests: a predecessor that is gone or another.
-pub(crate) fn check_chain(manifests: &[Manifest]) -> Vec<(BackupId, String, String)> {
+///
+/// One that was forgotten is not missing: `forgotten` says what hash its tombstone gives, if it has one.
+pub(crate) fn check_chain(
+    manifests: &[Manifest],
+    mut forgotten: impl FnMut(&ManifestName) -> Option<Forgotten>,
+) -> Vec<(BackupId, String, String)> {
     let known: BTreeMap<(&str, u64, BackupId), &Manifest> = manifests
         .iter()
         .map(|manifest| {
@@ -297,6 +296,8 @@ pub(crate) fn check_chain(manifests: &[Manifest]) -> Vec<(BackupId, String, Stri
         let cluster = manifest.name.cluster.clone();
         let name = ManifestName { cluster, sequence: previous.sequence, id: BackupId(previous.id.into()) };
         match known.get(&(name.cluster.as_str(), name.sequence, name.id)) {
+            None if forgotten(&name)
+                .is_some_and(|tombstone| tombstone.manifest.is_none_or(|hash| hash == previous.hash)) => {}
             None => problems.push((
                 manifest.name.id,
                 name.name(),

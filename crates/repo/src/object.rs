@@ -25,6 +25,12 @@ pub(crate) enum Kind {
     Session = 4,
     Draft = 5,
     Manifest = 6,
+    /// A pruner's mark on a pack.
+    Mark = 7,
+    /// A pruner's announcement that it deletes a pack now.
+    Intent = 8,
+    Tombstone = 9,
+    Tags = 11,
 }
 
 /// The eight bytes at the start of an object.

@@ -135,6 +135,7 @@ proptest! {
         let (_dir, repository) = repository();
         let record = |n: u32| IndexRecord { id: Hash::of(&n.to_le_bytes()), pack: n % packs, raw_len: n + 1, sealed_len: n + 17, kind: 1 };
         let mut content = IndexContent {
+            supersedes: Vec::new(),
             packs: (0..packs).map(|n| PackEntry { hash: Hash::of(&[n as u8]), size: u64::from(n) }).collect(),
             records: (0..count).map(record).collect(),
         };

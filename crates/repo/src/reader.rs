@@ -27,6 +27,8 @@ const FETCH: u64 = 2 << 20;
 const RAW_AHEAD: u64 = 8 << 20;
 /// A gap between wanted chunks up to this is fetched, too.
 const GAP: u64 = 256 << 10;
+/// How often a chunk is looked for in a newer index, while prunes move it.
+const MOST_INDEXES: usize = 10;
 /// Chunks that are looked ahead.
 const AHEAD: usize = 64;
 /// Directories of packs that are kept in memory, about 50 KB each.
@@ -46,13 +48,14 @@ impl OpenPack {
     }
 }
 
-/// Open packs by number, each with the tick of its last use; and the clock of these ticks.
-type Kept = (u64, HashMap<u32, (u64, Arc<OpenPack>)>);
+/// Open packs by hash, each with the tick of its last use; and the clock of these ticks.
+type Kept = (u64, HashMap<Hash, (u64, Arc<OpenPack>)>);
 
 /// Reads chunks of every kind that the keys at hand open.
 pub(crate) struct ChunkReader<'r> {
     repository: &'r Repository,
-    index: Arc<Index>,
+    /// Replaced by a newer one when a pack is gone: a prune may have moved its chunks.
+    index: Mutex<Arc<Index>>,
     packs: Mutex<Kept>,
     fetched: AtomicU64,
     id_keys: [[u8; 32]; 3],
@@ -81,6 +84,7 @@ impl<'r> ChunkReader<'r> {
     pub(crate) fn new(repository: &'r Repository, index: Arc<Index>) -> ChunkReader<'r> {
         let kinds = [ChunkKind::Data, ChunkKind::Metadata, ChunkKind::Tree];
         let id_keys = kinds.map(|kind| repository.keys.chunk_id_key(kind as u8, b""));
+        let index = Mutex::new(index);
         ChunkReader { repository, index, packs: Mutex::default(), fetched: AtomicU64::new(0), id_keys }
     }
 
@@ -114,21 +118,18 @@ impl<'r> ChunkReader<'r> {
         Ok(reader)
     }
 
-    fn open_pack(&self, number: u32) -> Result<Arc<OpenPack>, RepoError> {
+    fn open_pack(&self, index: &Index, number: u32) -> Result<Arc<OpenPack>, RepoError> {
+        let entry =
+            index.packs.get(number).ok_or_else(|| damaged("the local index", "it names no such pack"))?;
         {
             let mut packs = lock(&self.packs);
             packs.0 += 1;
             let tick = packs.0;
-            if let Some((used, pack)) = packs.1.get_mut(&number) {
+            if let Some((used, pack)) = packs.1.get_mut(&entry.hash) {
                 *used = tick;
                 return Ok(Arc::clone(pack));
             }
         }
-        let entry = self
-            .index
-            .packs
-            .get(number)
-            .ok_or_else(|| damaged("the local index", "it names no such pack"))?;
         let keys = &self.repository.keys;
         let (_, directory) = pack::read_directory(&*self.repository.store, keys, &entry.hash, entry.size)?;
         let places = directory.chunks.iter().enumerate().map(|(at, chunk)| (chunk.id, at)).collect();
@@ -140,12 +141,12 @@ impl<'r> ChunkReader<'r> {
         let pack = Arc::new(OpenPack { name: pack::name(&entry.hash), places, keys: opened, directory });
         let mut packs = lock(&self.packs);
         if packs.1.len() >= KEPT
-            && let Some(oldest) = packs.1.iter().min_by_key(|(_, (used, _))| *used).map(|(number, _)| *number)
+            && let Some(oldest) = packs.1.iter().min_by_key(|(_, (used, _))| *used).map(|(hash, _)| *hash)
         {
             packs.1.remove(&oldest);
         }
         let tick = packs.0;
-        packs.1.insert(number, (tick, Arc::clone(&pack)));
+        packs.1.insert(entry.hash, (tick, Arc::clone(&pack)));
         Ok(pack)
     }
 
@@ -184,11 +185,25 @@ impl<'r> ChunkReader<'r> {
         }
     }
 
-    /// One chunk from any of its places.
+    /// One chunk from any of its places; where none is good, from those of a newer index.
     pub(crate) fn fetch(&self, child: &Child, kind: ChunkKind) -> Result<Vec<u8>, RepoError> {
+        let mut index = self.index();
+        for _ in 0..MOST_INDEXES {
+            match self.fetch_by(&index, child, kind) {
+                Err(RepoError::Missing { object }) => match self.newer(&index)? {
+                    Some(newer) => index = newer,
+                    None => return Err(RepoError::Missing { object }),
+                },
+                other => return other,
+            }
+        }
+        self.fetch_by(&index, child, kind)
+    }
+
+    fn fetch_by(&self, index: &Index, child: &Child, kind: ChunkKind) -> Result<Vec<u8>, RepoError> {
         let mut first = None;
-        for place in self.index.find(&child.id)? {
-            let result = self.open_pack(place.pack).and_then(|pack| {
+        for place in index.find(&child.id)? {
+            let result = self.open_pack(index, place.pack).and_then(|pack| {
                 let record = pack.record(&child.id).ok_or_else(|| {
                     damaged(&pack.name, format!("chunk {} is not in its directory", child.id))
                 })?;
@@ -204,15 +219,17 @@ impl<'r> ChunkReader<'r> {
                 }
             }
         }
-        Err(first.unwrap_or_else(|| self.unknown(&child.id)))
+        Err(first.unwrap_or_else(|| unknown(index, &child.id)))
     }
 
-    /// No index object names the chunk: perhaps because one could not be read.
-    fn unknown(&self, id: &ChunkId) -> RepoError {
-        match self.index.unreadable.first() {
-            Some((name, error)) => damaged(name, format!("chunk {id} may be listed there, but: {error}")),
-            None => RepoError::Missing { object: format!("chunk {id}") },
+    /// The index, if it has changed since `known` was read.
+    fn newer(&self, known: &Arc<Index>) -> Result<Option<Arc<Index>>, RepoError> {
+        let newer = self.repository.index()?;
+        if Arc::ptr_eq(&newer, known) || newer.listed == known.listed {
+            return Ok(None);
         }
+        *lock(&self.index) = Arc::clone(&newer);
+        Ok(Some(newer))
     }
 
     /// A node of a tree.
@@ -226,8 +243,16 @@ impl<'r> ChunkReader<'r> {
         Ok(node)
     }
 
-    pub(crate) fn index(&self) -> &Index {
-        &self.index
+    fn index(&self) -> Arc<Index> {
+        Arc::clone(&lock(&self.index))
+    }
+}
+
+/// No index object names the chunk: perhaps because one could not be read.
+fn unknown(index: &Index, id: &ChunkId) -> RepoError {
+    match index.unreadable.first() {
+        Some((name, error)) => damaged(name, format!("chunk {id} may be listed there, but: {error}")),
+        None => RepoError::Missing { object: format!("chunk {id}") },
     }
 }
 
@@ -298,9 +323,9 @@ impl StreamReader<'_> {
 
     /// `first` and its followers from one range of one pack; None if anything about that does not work.
     fn fetch_run(&self, first: &Child) -> Option<Vec<Vec<u8>>> {
-        let places: Vec<Record> = self.reader.index.find(&first.id).ok()?;
-        let number = places.first()?.pack;
-        let pack = self.reader.open_pack(number).ok()?;
+        let index = self.reader.index();
+        let places: Vec<Record> = index.find(&first.id).ok()?;
+        let pack = self.reader.open_pack(&index, places.first()?.pack).ok()?;
         let record = pack.record(&first.id)?;
         let end_of = |record: &ChunkRecord| u64::from(record.offset) + u64::from(record.sealed_len);
         let (mut from, mut to) = (u64::from(record.offset), end_of(record));

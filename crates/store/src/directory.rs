@@ -121,7 +121,7 @@ impl Store for DirStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_put_if_absent: true }
+        Capabilities { atomic_put_if_absent: true, list_lateness: Duration::ZERO }
     }
 
     fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<PutOutcome, StoreError> {

@@ -11,7 +11,7 @@ mod error;
 mod faulty;
 mod name;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use cancel::{Cancel, Cancelled};
 pub use directory::DirStore;
@@ -43,6 +43,8 @@ pub struct ObjectMeta {
 pub struct Capabilities {
     /// Of several puts of one name at the same moment exactly one is told `Created`.
     pub atomic_put_if_absent: bool,
+    /// A list shows everything that was put or deleted so long before it. Zero: everything at once.
+    pub list_lateness: Duration,
 }
 
 /// A place that keeps named immutable objects.

@@ -61,6 +61,8 @@ pub(crate) struct Index {
 
 /// Records are collected in memory up to this number, then sorted into a run.
 const BATCH: usize = 512 << 10;
+/// How often the list of index objects is made anew while prunes replace them.
+const TRIES: u32 = 10;
 const CACHE_MAGIC: &[u8; 8] = b"pgarkix0";
 
 #[derive(Encode, Decode)]
@@ -110,15 +112,46 @@ impl Index {
             .collect())
     }
 
-    /// Loads the union of all index objects. An unreadable one is noted, not an error: what only it knows is absent.
-    /// `use_cache`: whether the local cache may serve and be written.
+    /// The names at one moment: a list that is made while a prune puts a new object and then deletes an old one may lack both,
+    /// but then the next list differs.
+    pub(crate) fn list_whole(store: &dyn Store) -> Result<BTreeSet<String>, RepoError> {
+        let mut listed = Index::list(store)?;
+        for _ in 0..TRIES {
+            let again = Index::list(store)?;
+            if again == listed {
+                break;
+            }
+            listed = again;
+        }
+        Ok(listed)
+    }
+
+    /// [`Index::load_listed`], again where a prune replaced an index object between the list and the reading.
     pub(crate) fn load(
         store: &dyn Store,
         keys: &Keys,
         folders: &LocalFolders,
         use_cache: bool,
     ) -> Result<Index, RepoError> {
-        let listed = Index::list(store)?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match Index::load_listed(store, keys, folders, use_cache) {
+                Err(RepoError::Missing { .. }) if tries < TRIES => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Loads the union of all index objects. An unreadable one is noted, not an error: what only it knows is absent.
+    /// `use_cache`: whether the local cache may serve and be written.
+    fn load_listed(
+        store: &dyn Store,
+        keys: &Keys,
+        folders: &LocalFolders,
+        use_cache: bool,
+    ) -> Result<Index, RepoError> {
+        let listed = Index::list_whole(store)?;
         let path = folders
             .cache
             .as_ref()
@@ -190,6 +223,8 @@ impl Index {
                     }));
                     merged.insert(name);
                 }
+                // A prune replaced it since the list was made.
+                Err(RepoError::Missing { .. }) => return Err(RepoError::Missing { object: name }),
                 Err(error @ (RepoError::Store(_) | RepoError::NewerFormat { .. })) => return Err(error),
                 Err(error) => unreadable.push((name, error)),
             }
@@ -216,7 +251,7 @@ impl Index {
     }
 }
 
-fn read_object(store: &dyn Store, keys: &Keys, name: &str) -> Result<IndexContent, RepoError> {
+pub(crate) fn read_object(store: &dyn Store, keys: &Keys, name: &str) -> Result<IndexContent, RepoError> {
     let bytes = crate::object::get(store, name)?;
     // First of all: a flipped bit in the version must not look like a newer format, which ends everything.
     if object::parse_name(name) != Some(ObjectHash::of(&bytes)) {

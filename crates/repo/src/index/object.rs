@@ -71,6 +71,8 @@ struct Block {
 pub(crate) struct IndexContent {
     pub packs: Vec<PackEntry>,
     pub records: Vec<IndexRecord>,
+    /// Index objects whose content this one holds, as far as it is still good.
+    pub supersedes: Vec<ObjectHash>,
 }
 
 /// The name of an index object with these bytes.
@@ -98,8 +100,12 @@ pub(crate) fn encode(keys: &Keys, mut content: IndexContent) -> Result<Vec<u8>, 
         blocks.push(Block { first: first.id, sealed_len: u32::try_from(sealed.len()).unwrap_or(u32::MAX) });
         sealed_blocks.extend_from_slice(&sealed);
     }
-    let head =
-        Head { packs: content.packs, supersedes: Vec::new(), blocks, filter: filter.as_bytes().to_vec() };
+    let head = Head {
+        packs: content.packs,
+        supersedes: content.supersedes,
+        blocks,
+        filter: filter.as_bytes().to_vec(),
+    };
     let mut sealed_head = codec::encode(&head);
     key.seal_in_place(&object::nonce(0), &aad, &mut sealed_head)?;
     let mut bytes = object::head(Kind::Index).to_vec();
@@ -120,7 +126,10 @@ pub(crate) fn decode(keys: &Keys, name: &str, bytes: &[u8]) -> Result<IndexConte
     let wrong = |what: &str| damaged(name, what);
     let sealed_head = object::take_counted(&mut rest).ok_or_else(|| wrong("it is too short"))?;
     let head: Head = codec::decode(&open(0, sealed_head)?).map_err(wrong)?;
-    if head.packs.len() > MOST_PACKS || head.blocks.len() > MOST_CHUNKS / PER_BLOCK + 1 {
+    if head.packs.len() > MOST_PACKS
+        || head.supersedes.len() > MOST_PACKS
+        || head.blocks.len() > MOST_CHUNKS / PER_BLOCK + 1
+    {
         return Err(wrong("it is too large"));
     }
     if head.packs.iter().any(|pack| pack.size > LARGEST_PACK) {
@@ -146,5 +155,5 @@ pub(crate) fn decode(keys: &Keys, name: &str, bytes: &[u8]) -> Result<IndexConte
     if records.iter().any(bad) {
         return Err(wrong("it names a pack or a kind that is none"));
     }
-    Ok(IndexContent { packs: head.packs, records })
+    Ok(IndexContent { packs: head.packs, records, supersedes: head.supersedes })
 }

@@ -1,5 +1,6 @@
 //! The end of a backup: entries, packs, index, draft, a last look at the trash, manifest.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
@@ -10,16 +11,17 @@ use super::NewBackup;
 use super::session::Session;
 use super::streams::StreamWriter;
 use crate::cut::Cut;
-use crate::ids::{BackupId, Hash, ObjectHash, unhex};
+use crate::ids::{BackupId, Hash, ObjectHash};
 use crate::manifest::{self, BackupHead, Body, LONGEST_ABOUT, ManifestName, Previous};
 use crate::object::{self, Kind};
+use crate::prune::trash;
 use crate::repository::Repository;
 use crate::stream::{Class, StreamRef};
-use crate::{RepoError, codec};
+use crate::{RepoError, codec, forget, pack};
 
 #[derive(Encode, Decode)]
 #[cbor(array)]
-struct SessionBody {
+pub(crate) struct SessionBody {
     #[n(0)]
     id: ByteArray<8>,
     #[n(1)]
@@ -31,18 +33,18 @@ struct SessionBody {
 
 #[derive(Encode, Decode)]
 #[cbor(array)]
-struct Draft {
+pub(crate) struct Draft {
     #[n(0)]
     id: ByteArray<8>,
     #[n(1)]
     time: i64,
     /// Every pack that the backup leans on, sorted.
     #[n(2)]
-    packs: Vec<ObjectHash>,
+    pub packs: Vec<ObjectHash>,
 }
 
 /// The next session object: name and bytes.
-pub(super) fn session_object(
+pub(crate) fn session_object(
     repository: &Repository,
     id: BackupId,
     number: u64,
@@ -51,22 +53,6 @@ pub(super) fn session_object(
     let body = SessionBody { id: ByteArray::from(id.0), number, time: Timestamp::now().as_microsecond() };
     let bytes = object::seal(&repository.keys, Kind::Session, &name, &codec::encode(&body))?;
     Ok((name, bytes))
-}
-
-/// What a pruner says of a pack: `trash/<pack>/<anything>.mark` or `….intent`.
-pub(super) struct Mark {
-    pub pack: ObjectHash,
-    /// It is about to delete the pack.
-    pub intent: bool,
-}
-
-/// All marks in `trash/`.
-pub(super) fn trash(repository: &Repository) -> Result<Vec<Mark>, RepoError> {
-    let parse = |name: &str| {
-        let (pack, file) = name.strip_prefix("trash/")?.split_once('/')?;
-        Some(Mark { pack: Hash(unhex(pack)?), intent: file.ends_with(".intent") })
-    };
-    Ok(repository.store.list("trash/")?.iter().filter_map(|meta| parse(&meta.name)).collect())
 }
 
 /// Commits a backup. Until the manifest's put nothing of it is visible; after that nothing of it can fail.
@@ -111,19 +97,38 @@ fn put_draft(session: &Session<'_>) -> Result<(), RepoError> {
         packs: session.packs(),
     };
     let bytes = object::seal(&session.repository.keys, Kind::Draft, &name, &codec::encode(&draft))?;
-    session.goes_at_the_end(name.clone());
+    // Where lists are late, a pruner might see the draft gone and the manifest not yet: it stays, and prune removes it.
+    if session.repository.store.capabilities().list_lateness.is_zero() {
+        session.goes_at_the_end(name.clone());
+    }
     session.put_object(&name, &bytes)
 }
 
-/// A pruner that saw neither our session nor our draft may be about to delete a pack that we lean on.
+/// A pruner that saw neither our session nor our draft may be about to delete a pack that we lean on, or have done so. It puts
+/// its intent before it lists drafts, and removes it after the pack: so first the trash, then the packs.
 fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
     let packs = session.packs();
-    let hit = trash(session.repository)?
+    let hit = trash::list(&*session.repository.store)?
         .into_iter()
         .find(|mark| mark.intent && packs.binary_search(&mark.pack).is_ok());
-    match hit {
-        Some(mark) => Err(RepoError::Missing {
+    if let Some(mark) = hit {
+        return Err(RepoError::Missing {
             object: format!("{} (a prune is deleting it)", crate::pack::name(&mark.pack)),
+        });
+    }
+    let there: HashSet<ObjectHash> = session
+        .repository
+        .store
+        .list("packs/")?
+        .iter()
+        .filter_map(|meta| pack::parse_name(&meta.name))
+        .collect();
+    match packs.iter().find(|pack| !there.contains(*pack)) {
+        Some(gone) => Err(RepoError::Missing {
+            object: format!(
+                "{} (a prune deleted it while this backup ran, which was suspended)",
+                pack::name(gone)
+            ),
         }),
         None => Ok(()),
     }
@@ -147,8 +152,10 @@ fn put_manifest(
         .filter(|(known, ..)| *known == cluster_hash)
         .map(|(_, last, _)| last)
         .max();
-    let sequence =
-        previous.as_ref().map(|previous| previous.sequence).max(remembered).map_or(1, |last| last + 1);
+    // A forgotten one keeps its number.
+    let forgotten = forget::list(repository, &cluster_hash)?.last().map(|name| name.sequence);
+    let last = previous.as_ref().map(|previous| previous.sequence).max(remembered).max(forgotten);
+    let sequence = last.map_or(1, |last| last + 1);
     let name = ManifestName { cluster: cluster_hash, sequence, id: session.id };
     let mut body = Body {
         id: ByteArray::from(session.id.0),

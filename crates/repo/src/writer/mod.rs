@@ -29,7 +29,7 @@
 //! in upload, and about 25 MiB of ids for all; a stream that is being written holds 1 MiB, and up to 16 MiB while its row
 //! is longer than that.
 
-mod commit;
+pub(crate) mod commit;
 mod dedup;
 mod queue;
 mod session;

@@ -18,6 +18,7 @@ use crate::index;
 use crate::index::object::{IndexContent, IndexRecord, PackEntry};
 use crate::object::{self, Kind, StoredKey};
 use crate::pack::{self, Builder, ChunkRecord, PACK_BYTES};
+use crate::prune::trash;
 use crate::repository::Repository;
 use crate::secrets::PackKey;
 use crate::stream::ChunkKind;
@@ -335,13 +336,17 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Puts the next session object and removes the one before.
+    /// Puts the next session object and removes the one before, except the first, whose age is the session's.
     fn renew(&self) -> Result<(), RepoError> {
         let number = self.renewals.fetch_add(1, Ordering::Relaxed);
         let (name, bytes) = commit::session_object(self.repository, self.id, number)?;
         self.put_object(&name, &bytes)?;
-        let before: Vec<String> = std::mem::replace(&mut *lock(&self.temporary), vec![name]);
-        remove(self.repository, before);
+        let before = {
+            let mut temporary = lock(&self.temporary);
+            temporary.push(name);
+            if temporary.len() > 2 { Some(temporary.remove(1)) } else { None }
+        };
+        remove(self.repository, before.into_iter().collect());
         Ok(())
     }
 
@@ -372,7 +377,8 @@ fn find_usable(repository: &Repository) -> Result<Dedup, RepoError> {
     for (name, error) in &index.unreadable {
         tracing::warn!("{name} cannot be used, its chunks are stored again: {error}");
     }
-    let marked: HashSet<ObjectHash> = commit::trash(repository)?.into_iter().map(|mark| mark.pack).collect();
+    let marked: HashSet<ObjectHash> =
+        trash::list(&*repository.store)?.into_iter().map(|mark| mark.pack).collect();
     let mut usable = vec![false; index.packs.packs.len()];
     for meta in repository.store.list("packs/")? {
         if let Some(hash) = pack::parse_name(&meta.name)

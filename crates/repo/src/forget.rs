@@ -1,0 +1,105 @@
+//! Forgetting a backup: a signed tombstone first, then its manifest goes (FORMAT.md, "Forget").
+//!
+//! The tombstone's put is the commit: from then on the backup is not listed, even if its manifest still stands or is put
+//! back by somebody who kept a copy. Its chunks stay until `prune` finds that nobody else needs them.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use minicbor::bytes::ByteArray;
+use minicbor::{Decode, Encode};
+use pgark_store::{Cancel, StoreError};
+
+use crate::ids::{BackupId, ObjectHash};
+use crate::manifest::{self, ManifestName};
+use crate::object::{self, Kind, damaged};
+use crate::repository::Repository;
+use crate::{RepoError, codec, signed, tags};
+
+pub(crate) const FOLDER: &str = "forgotten/";
+
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct Tombstone {
+    #[n(0)]
+    id: ByteArray<8>,
+    /// Microseconds since 1970.
+    #[n(1)]
+    time: i64,
+    /// BLAKE3 of the manifest's bytes; none if it could not be read.
+    #[n(2)]
+    manifest: Option<ObjectHash>,
+}
+
+/// What a tombstone says.
+pub(crate) struct Forgotten {
+    pub manifest: Option<ObjectHash>,
+}
+
+/// Names of all tombstones of a cluster (`""`: of all), as the manifests that they stand for.
+pub(crate) fn list(repository: &Repository, cluster: &str) -> Result<BTreeSet<ManifestName>, RepoError> {
+    let folder = if cluster.is_empty() { FOLDER.to_string() } else { format!("{FOLDER}{cluster}/") };
+    let metas = repository.store.list(&folder)?;
+    Ok(metas.iter().filter_map(|meta| ManifestName::parse_below(FOLDER, &meta.name)).collect())
+}
+
+/// The verified tombstone of a manifest, if there is one.
+pub(crate) fn read(repository: &Repository, name: &ManifestName) -> Result<Option<Forgotten>, RepoError> {
+    let object = name.below(FOLDER);
+    let bytes = match repository.store.get(&object) {
+        Ok(bytes) => bytes,
+        Err(StoreError::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let body = signed::open(repository, Kind::Tombstone, &object, &object, &bytes)?;
+    let tombstone: Tombstone = codec::decode(&body).map_err(|what| damaged(&object, what))?;
+    if tombstone.id != ByteArray::from(name.id.0) {
+        return Err(damaged(&object, "its name and its content differ"));
+    }
+    Ok(Some(Forgotten { manifest: tombstone.manifest }))
+}
+
+impl Repository {
+    /// Forgets a backup, damaged ones too. What only it needed is freed by [`Repository::prune`].
+    ///
+    /// # Errors
+    /// [`RepoError::UnknownBackup`]; failures of the storage. After an error the backup may be forgotten already.
+    pub fn forget(&self, id: BackupId) -> Result<(), RepoError> {
+        let name = manifest::list(self, "")?.into_iter().find(|name| name.id == id);
+        let name = name.ok_or(RepoError::UnknownBackup { id })?;
+        let hash = match manifest::read(self, &name, |_| {}) {
+            Ok(manifest) => Some(manifest.hash),
+            Err(RepoError::Damaged { .. } | RepoError::Missing { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let object = name.below(FOLDER);
+        let tombstone =
+            Tombstone { id: ByteArray::from(id.0), time: Timestamp::now().as_microsecond(), manifest: hash };
+        let bytes = signed::seal(self, Kind::Tombstone, &object, codec::encode(&tombstone))?;
+        match object::put(&*self.store, &Cancel::default(), &object, &bytes) {
+            // Somebody else forgot it at the same moment.
+            Err(RepoError::Damaged { .. }) if read(self, &name)?.is_some() => {}
+            other => other?,
+        }
+        remove(self, &name)
+    }
+
+    /// Removes manifests that have a tombstone: what a crash in [`Repository::forget`] left, or somebody put back.
+    pub(crate) fn finish_forgetting(&self) -> Result<(), RepoError> {
+        let forgotten = list(self, "")?;
+        for name in manifest::list_all(self, "")?.intersection(&forgotten) {
+            // A tombstone that does not verify removes nothing.
+            if matches!(read(self, name), Ok(Some(_))) {
+                remove(self, name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The copy first: a manifest without copy is seen to be one, a copy without manifest would still be listed.
+fn remove(repository: &Repository, name: &ManifestName) -> Result<(), RepoError> {
+    repository.store.delete(&name.copy())?;
+    repository.store.delete(&name.name())?;
+    tags::remove_all(repository, name.id)
+}

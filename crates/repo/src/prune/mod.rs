@@ -1,0 +1,470 @@
+//! Prune: frees what no backup needs, beside writers on other hosts, without locks (FORMAT.md, "Prune").
+//!
+//! **Order.** A *survey* lists drafts, manifests, index, trash and packs, in this order, and counts how much of each pack
+//! lives. Packs of which nothing lives get a mark; packs of which little lives are packed anew (sealed chunks move unopened)
+//! and then get a mark. A pack whose mark is older than the grace time, and than every session that is alive, is doomed: an
+//! intent is put, **then a second survey is made**, and only what is dead in that one, too, is deleted. At last index objects
+//! that name packs which are gone are written anew.
+//!
+//! **Why nothing is lost.** A writer puts its draft, then looks at the trash, then at the packs, then puts the manifest. If
+//! its draft is there when we list drafts, the pack stays. If not, our intent was there before its look, and it stops; or the
+//! intent is gone again, and so is the pack, which it sees. A draft is removed only behind its manifest, so drafts are listed
+//! before manifests. An intent is taken back by its own pruner only, and stays if the delete's answer was lost; nobody leans
+//! on a pack with another's intent: what lives there only is moved away. Marks and sessions are for the writers' comfort:
+//! safety does not hang on clocks. `model.rs` tries this order, and orders that are wrong, against random schedules.
+//!
+//! **Crashes** leave marks, intents and packs that no index names; the next prune, of whoever, goes on from there.
+//!
+//! **Memory.** The ids that live and the index stay in files; in memory are two filters, the packs' table and one pack.
+
+pub(crate) mod live;
+#[cfg(test)]
+mod model;
+mod reindex;
+mod repack;
+pub(crate) mod trash;
+pub(crate) mod usage;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use pgark_store::{Cancel, StoreError};
+
+use crate::ids::{BackupId, ObjectHash};
+use crate::index::Index;
+use crate::manifest;
+use crate::object::{self, Kind};
+use crate::pack;
+use crate::reader::ChunkReader;
+use crate::repository::Repository;
+use crate::writer::commit::Draft;
+use crate::{RepoError, codec};
+use live::Live;
+use trash::Mark;
+use usage::{Standing, Usage};
+
+/// A session that was not renewed for so long (renewals come every five minutes) is not waited for.
+const SESSION_IS_DEAD: Duration = Duration::from_secs(3600);
+/// A draft pins its packs so long.
+const DRAFTS_PIN: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Small backups leave small packs; so many of them become few.
+const SMALL_PACK: u64 = 4 << 20;
+const MANY_SMALL: usize = 64;
+/// What a dead session left is removed after so long.
+const SWEEP: Duration = Duration::from_secs(24 * 3600);
+
+/// What to prune and how.
+#[derive(Clone, Copy, Debug)]
+pub struct PruneOptions {
+    /// How old a mark must be before its pack may be deleted.
+    pub grace: Duration,
+    /// Packs of which less than this share (per cent) lives are packed anew.
+    pub repack_below: u8,
+    /// Every pack that holds a dead chunk is packed anew.
+    pub erase: bool,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// What a prune did, or would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PruneReport {
+    /// Packs that were there, and their bytes.
+    pub packs: u64,
+    /// Bytes of these packs.
+    pub bytes: u64,
+    /// Sealed bytes that backups need.
+    pub bytes_live: u64,
+    /// Packs deleted.
+    pub packs_deleted: u64,
+    /// Their bytes.
+    pub bytes_deleted: u64,
+    /// Packs that are marked and wait for their grace time.
+    pub packs_waiting: u64,
+    /// Their bytes.
+    pub bytes_waiting: u64,
+    /// Packs whose living chunks were moved.
+    pub packs_repacked: u64,
+    /// Bytes moved.
+    pub bytes_moved: u64,
+    /// Backups that are being written: what they began before stays until they end.
+    pub sessions: u64,
+    /// When the first waiting pack may go, by the storage's clock.
+    pub next: Option<Timestamp>,
+    /// A backup needs a chunk that is nowhere: nothing was deleted that might hold it. `check` says more.
+    pub missing: bool,
+}
+
+/// A writer that is at work.
+struct Session {
+    began: SystemTime,
+}
+
+/// The repository at one moment.
+struct Survey {
+    /// By drafts.
+    pinned: HashSet<ObjectHash>,
+    index: Arc<Index>,
+    sizes: HashMap<ObjectHash, u64>,
+    marks: Vec<Mark>,
+    standing: Vec<Standing>,
+    usage: Usage,
+}
+
+impl Survey {
+    /// Sealed bytes of a pack that live; none for one that the index does not know.
+    fn live(&self, pack: &ObjectHash) -> u64 {
+        let number = self.index.packs.find(pack);
+        number.and_then(|number| self.usage.packs.get(number as usize)).map_or(0, |own| own.live)
+    }
+
+    /// Nothing of it is needed, as far as this survey knows.
+    fn is_dead(&self, pack: &ObjectHash) -> bool {
+        let orphan_may_hold = self.usage.missing && self.index.packs.find(pack).is_none();
+        self.live(pack) == 0 && !self.pinned.contains(pack) && !orphan_may_hold
+    }
+}
+
+/// One run.
+struct Prune<'r> {
+    repository: &'r Repository,
+    options: &'r PruneOptions,
+    cancel: &'r Cancel,
+    on_phase: &'r dyn Fn(&str),
+    pruner: String,
+    now: SystemTime,
+    live: Live<'r>,
+    report: PruneReport,
+}
+
+impl Repository {
+    /// Frees what no backup needs. The writer secret suffices. A first prune marks, a later one (after the grace time)
+    /// deletes; any number may run at once, on any hosts.
+    ///
+    /// # Errors
+    /// A manifest, draft, index object, list or tree node that cannot be read: what it needs is then not known, and nothing is
+    /// deleted. Failures of the storage; cancelled.
+    pub fn prune(
+        &self,
+        options: &PruneOptions,
+        cancel: &Cancel,
+        on_phase: &dyn Fn(&str),
+    ) -> Result<PruneReport, RepoError> {
+        let pruner = BackupId::new()?.to_string();
+        let now = if options.dry_run { SystemTime::now() } else { storage_clock(self, &pruner)? };
+        let live = Live::new(self);
+        let report = PruneReport::default();
+        let mut prune = Prune { repository: self, options, cancel, on_phase, pruner, now, live, report };
+        let result = prune.run();
+        self.forget_index();
+        result.map(|()| prune.report)
+    }
+}
+
+/// The storage's own clock: the time of an object that is put for it.
+fn storage_clock(repository: &Repository, pruner: &str) -> Result<SystemTime, RepoError> {
+    let name = trash::clock_name(pruner);
+    object::put(&*repository.store, &Cancel::default(), &name, b"pgark clock")?;
+    let meta = repository.store.stat(&name)?;
+    repository.store.delete(&name)?;
+    Ok(meta.modified)
+}
+
+fn age(now: SystemTime, then: SystemTime) -> Duration {
+    now.duration_since(then).unwrap_or_default()
+}
+
+impl Prune<'_> {
+    fn run(&mut self) -> Result<(), RepoError> {
+        let dry = self.options.dry_run;
+        if !dry {
+            self.repository.finish_forgetting()?;
+        }
+        (self.on_phase)("look at what backups need");
+        let survey = self.survey(&HashSet::new())?;
+        let sessions = self.sessions()?;
+        self.report.packs = survey.sizes.len() as u64;
+        self.report.bytes = survey.sizes.values().sum();
+        self.report.bytes_live = survey.usage.packs.iter().map(|own| own.live).sum();
+        self.report.sessions = sessions.len() as u64;
+        self.report.missing = survey.usage.missing;
+        let mut dead: Vec<ObjectHash> =
+            survey.sizes.keys().filter(|pack| survey.is_dead(pack)).copied().collect();
+        dead.sort();
+        let sparse = self.sparse(&survey);
+        if !dry {
+            self.sweep(&survey)?;
+        }
+        let moved = self.repack(&survey, &sparse)?;
+        dead.extend(moved);
+        let doomed = self.mark(&survey, &dead, &sessions)?;
+        if !dry && !doomed.is_empty() {
+            self.delete(&doomed)?;
+        }
+        if !dry {
+            (self.on_phase)("write the index anew");
+            reindex::run(self.repository, self.cancel)?;
+        }
+        Ok(())
+    }
+
+    /// Drafts before manifests, manifests before the index, the trash before packs: see the top of this file.
+    fn survey(&mut self, doomed: &HashSet<ObjectHash>) -> Result<Survey, RepoError> {
+        let repository = self.repository;
+        let pinned = self.drafts()?;
+        let manifests = manifest::read_all(repository)?;
+        let index = repository.index()?;
+        if let Some((name, error)) = index.unreadable.first() {
+            return Err(object::damaged(name, format!("{error}; `pgark repair index` makes a new one")));
+        }
+        // An intent that is not there was either put after this, and its pruner sees ours; or it is gone with its pack.
+        let marks = trash::list(&*repository.store)?;
+        let listed = repository.store.list("packs/")?;
+        let sizes: HashMap<ObjectHash, u64> =
+            listed.iter().filter_map(|meta| Some((pack::parse_name(&meta.name)?, meta.size))).collect();
+        let reader = ChunkReader::new(repository, Arc::clone(&index));
+        for manifest in &manifests {
+            self.cancel.check()?;
+            self.live.add(&reader, manifest, self.cancel)?;
+        }
+        let live = self.live.sorted()?;
+        let foreign = |mark: &&Mark| mark.intent && mark.pruner != self.pruner;
+        let others: HashSet<ObjectHash> = marks.iter().filter(foreign).map(|mark| mark.pack).collect();
+        let marked: HashSet<ObjectHash> = marks.iter().map(|mark| mark.pack).collect();
+        let standing = usage::standings(&index, &sizes, &others, doomed, &marked);
+        let usage = usage::count(&index, &live, &standing)?;
+        Ok(Survey { pinned, index, sizes, marks, standing, usage })
+    }
+
+    /// The packs that drafts name. A draft that cannot be read stops the prune until it is too old to count.
+    fn drafts(&self) -> Result<HashSet<ObjectHash>, RepoError> {
+        let mut pinned = HashSet::new();
+        for meta in self.repository.store.list("drafts/")? {
+            if age(self.now, meta.modified) > DRAFTS_PIN {
+                continue;
+            }
+            let bytes = match self.repository.store.get(&meta.name) {
+                Ok(bytes) => bytes,
+                // Its writer is done, or gave up: the manifest, if there is one, is listed after this.
+                Err(StoreError::NotFound { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let body = object::open(&self.repository.keys, Kind::Draft, &meta.name, &bytes)?;
+            let draft: Draft = codec::decode(&body).map_err(|what| object::damaged(&meta.name, what))?;
+            pinned.extend(draft.packs);
+        }
+        Ok(pinned)
+    }
+
+    /// Sessions that are alive.
+    fn sessions(&self) -> Result<Vec<Session>, RepoError> {
+        let mut found: BTreeMap<String, (SystemTime, SystemTime)> = BTreeMap::new();
+        for meta in self.repository.store.list("sessions/")? {
+            let Some((id, _)) = meta.name.trim_start_matches("sessions/").split_once('/') else { continue };
+            let times = found.entry(id.to_string()).or_insert((meta.modified, meta.modified));
+            *times = (times.0.min(meta.modified), times.1.max(meta.modified));
+        }
+        let alive = found.into_values().filter(|(_, last)| age(self.now, *last) <= SESSION_IS_DEAD);
+        Ok(alive.map(|(began, _)| Session { began }).collect())
+    }
+
+    /// Removes what nobody needs: drafts that pin nothing any more, sessions long dead, trash of packs that are gone.
+    fn sweep(&self, survey: &Survey) -> Result<(), RepoError> {
+        let store = &self.repository.store;
+        for (folder, keep) in [("drafts/", DRAFTS_PIN), ("sessions/", SWEEP), ("trash/clock/", SWEEP)] {
+            for meta in store.list(folder)? {
+                if age(self.now, meta.modified) > keep.max(SESSION_IS_DEAD)
+                    && !self.is_first_of_living(&meta.name)?
+                {
+                    store.delete(&meta.name)?;
+                }
+            }
+        }
+        for mark in survey.marks.iter().filter(|mark| !survey.sizes.contains_key(&mark.pack)) {
+            if matches!(store.stat(&pack::name(&mark.pack)), Err(StoreError::NotFound { .. })) {
+                store.delete(&mark.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A long session's first object is old, and says when it began.
+    fn is_first_of_living(&self, name: &str) -> Result<bool, RepoError> {
+        let Some(folder) = name.strip_suffix("00000000").filter(|folder| folder.starts_with("sessions/"))
+        else {
+            return Ok(false);
+        };
+        let others = self.repository.store.list(folder)?;
+        Ok(others.iter().any(|meta| age(self.now, meta.modified) <= SESSION_IS_DEAD))
+    }
+
+    /// Packs that are worth packing anew; and those that live though a pruner that may be gone wants to delete them.
+    fn sparse(&self, survey: &Survey) -> Vec<ObjectHash> {
+        let mut found = Vec::new();
+        let is_small = |entry: &crate::index::object::PackEntry| entry.size < SMALL_PACK;
+        let many_small =
+            survey.index.packs.packs.iter().filter(|entry| is_small(entry)).count() >= MANY_SMALL;
+        for ((entry, own), standing) in
+            survey.index.packs.packs.iter().zip(&survey.usage.packs).zip(&survey.standing)
+        {
+            let little = own.live * 100 < own.all * u64::from(self.options.repack_below);
+            let wanted = match standing {
+                Standing::Absent | Standing::Doomed => false,
+                Standing::Foreign => true,
+                Standing::Marked | Standing::Good => {
+                    little || (self.options.erase && own.live < own.all) || (many_small && is_small(entry))
+                }
+            };
+            if wanted && own.live > 0 {
+                found.push(entry.hash);
+            }
+        }
+        found
+    }
+
+    fn repack(&mut self, survey: &Survey, sparse: &[ObjectHash]) -> Result<Vec<ObjectHash>, RepoError> {
+        if sparse.is_empty() {
+            return Ok(Vec::new());
+        }
+        (self.on_phase)("pack anew what little lives");
+        if self.options.dry_run {
+            self.report.packs_repacked = sparse.len() as u64;
+            self.report.bytes_moved = sparse.iter().map(|pack| survey.live(pack)).sum();
+            return Ok(sparse.to_vec());
+        }
+        let live = self.live.sorted()?;
+        let outcome = repack::run(
+            self.repository,
+            &survey.index,
+            (&survey.standing, &survey.usage),
+            &live,
+            sparse,
+            self.cancel,
+        )?;
+        self.report.packs_repacked = outcome.packs.len() as u64;
+        self.report.bytes_moved = outcome.bytes;
+        Ok(outcome.packs)
+    }
+
+    /// Marks what is dead, takes marks off what lives again, and says what may be deleted now.
+    fn mark(
+        &mut self,
+        survey: &Survey,
+        dead: &[ObjectHash],
+        sessions: &[Session],
+    ) -> Result<Vec<ObjectHash>, RepoError> {
+        (self.on_phase)("mark what nobody needs");
+        let store = &self.repository.store;
+        let mut oldest: HashMap<ObjectHash, SystemTime> = HashMap::new();
+        for mark in survey.marks.iter() {
+            let known = oldest.entry(mark.pack).or_insert(mark.put);
+            *known = mark.put.min(*known);
+        }
+        let mut doomed = Vec::new();
+        let dead_set: HashSet<&ObjectHash> = dead.iter().collect();
+        for pack in dead {
+            self.cancel.check()?;
+            let size = survey.sizes.get(pack).copied().unwrap_or(0);
+            let marked = oldest.get(pack).copied();
+            if marked.is_none() && !self.options.dry_run {
+                let name = trash::name(pack, &self.pruner, false);
+                let bytes = object::seal(&self.repository.keys, Kind::Mark, &name, &codec::encode(pack))?;
+                object::put(&**store, self.cancel, &name, &bytes)?;
+            }
+            let marked = marked.unwrap_or(self.now);
+            let waits_for_writer = sessions.iter().any(|session| session.began <= marked);
+            if age(self.now, marked) >= self.options.grace && !waits_for_writer {
+                doomed.push(*pack);
+                continue;
+            }
+            self.wait(size, marked);
+        }
+        for mark in survey.marks.iter().filter(|mark| !mark.intent && !self.options.dry_run) {
+            if survey.sizes.contains_key(&mark.pack)
+                && !dead_set.contains(&mark.pack)
+                && survey.live(&mark.pack) > 0
+            {
+                store.delete(&mark.name)?;
+            }
+        }
+        if self.options.dry_run {
+            self.report.packs_deleted = doomed.len() as u64;
+            self.report.bytes_deleted = doomed.iter().filter_map(|pack| survey.sizes.get(pack)).sum();
+        }
+        Ok(doomed)
+    }
+
+    fn wait(&mut self, size: u64, marked: SystemTime) {
+        self.report.packs_waiting += 1;
+        self.report.bytes_waiting += size;
+        let ready = Timestamp::try_from(marked + self.options.grace).ok();
+        self.report.next = match (self.report.next, ready) {
+            (Some(known), Some(ready)) => Some(known.min(ready)),
+            (known, ready) => known.or(ready),
+        };
+    }
+
+    /// Announces, looks again, and deletes what is dead then, too.
+    fn delete(&mut self, doomed: &[ObjectHash]) -> Result<(), RepoError> {
+        (self.on_phase)("delete what was marked before");
+        let mut announced = Announced { repository: self.repository, names: BTreeMap::new() };
+        for pack in doomed {
+            self.cancel.check()?;
+            let name = trash::name(pack, &self.pruner, true);
+            let bytes = object::seal(&self.repository.keys, Kind::Intent, &name, &codec::encode(pack))?;
+            announced.names.insert(*pack, name.clone());
+            object::put(&*self.repository.store, self.cancel, &name, &bytes)?;
+        }
+        reindex::settle(&*self.repository.store, self.cancel)?;
+        let set: HashSet<ObjectHash> = doomed.iter().copied().collect();
+        let survey = self.survey(&set)?;
+        for pack in doomed {
+            self.cancel.check()?;
+            let size = survey.sizes.get(pack).copied().unwrap_or(0);
+            if !survey.is_dead(pack) {
+                announced.withdraw(pack)?;
+                self.wait(size, self.now);
+                continue;
+            }
+            // From here on the intent stays whatever happens: an answer may be lost and the pack deleted all the same.
+            let own = announced.names.remove(pack);
+            self.repository.store.delete(&pack::name(pack))?;
+            self.report.packs_deleted += 1;
+            self.report.bytes_deleted += size;
+            let marks = survey.marks.iter().filter(|mark| mark.pack == *pack).map(|mark| &mark.name);
+            for name in marks.chain(&own) {
+                self.repository.store.delete(name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Intents of this run: those that came to nothing are taken back, on every way out.
+struct Announced<'r> {
+    repository: &'r Repository,
+    names: BTreeMap<ObjectHash, String>,
+}
+
+impl Announced<'_> {
+    fn withdraw(&mut self, pack: &ObjectHash) -> Result<(), RepoError> {
+        if let Some(name) = self.names.remove(pack) {
+            self.repository.store.delete(&name)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        for name in self.names.values() {
+            if let Err(error) = self.repository.store.delete(name) {
+                tracing::warn!(
+                    "{name} stays behind: what lives in its pack is moved by the next prune: {error}"
+                );
+            }
+        }
+    }
+}

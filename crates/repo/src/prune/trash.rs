@@ -1,0 +1,51 @@
+//! What stands in `trash/`: marks and intents of pruners. Writers go by the names alone.
+
+use std::time::SystemTime;
+
+use pgark_store::{Store, StoreError};
+
+use crate::ids::{Hash, ObjectHash, unhex};
+
+pub(crate) const FOLDER: &str = "trash/";
+
+/// What a pruner says of a pack: `trash/<pack>/<pruner>.mark` or `….intent`.
+pub(crate) struct Mark {
+    pub name: String,
+    pub pack: ObjectHash,
+    /// Who says so.
+    pub pruner: String,
+    /// It is about to delete the pack.
+    pub intent: bool,
+    /// By the storage's clock.
+    pub put: SystemTime,
+}
+
+/// All marks.
+pub(crate) fn list(store: &dyn Store) -> Result<Vec<Mark>, StoreError> {
+    let parse = |name: &str, put: SystemTime| {
+        let (pack, file) = name.strip_prefix(FOLDER)?.split_once('/')?;
+        let (pruner, kind) = file.rsplit_once('.')?;
+        let intent = match kind {
+            "mark" => false,
+            "intent" => true,
+            _ => return None,
+        };
+        Some(Mark {
+            name: name.to_string(),
+            pack: Hash(unhex(pack)?),
+            pruner: pruner.to_string(),
+            intent,
+            put,
+        })
+    };
+    Ok(store.list(FOLDER)?.iter().filter_map(|meta| parse(&meta.name, meta.modified)).collect())
+}
+
+pub(super) fn name(pack: &ObjectHash, pruner: &str, intent: bool) -> String {
+    format!("{FOLDER}{pack}/{pruner}.{}", if intent { "intent" } else { "mark" })
+}
+
+/// An object whose time tells the storage's own clock.
+pub(super) fn clock_name(pruner: &str) -> String {
+    format!("{FOLDER}clock/{pruner}")
+}

@@ -1,0 +1,72 @@
+//! Sealed metadata objects that carry a signature: manifests, tombstones, tags (FORMAT.md, sections 7 and 9).
+
+use minicbor::{Decode, Encode};
+
+use crate::object::{self, Kind, damaged};
+use crate::repository::Repository;
+use crate::{RepoError, codec};
+
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct Signed {
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    body: Vec<u8>,
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    writer: Vec<u8>,
+    #[n(2)]
+    #[cbor(with = "minicbor::bytes")]
+    signature: Vec<u8>,
+}
+
+/// What the signature says the body is for: no signed object can pass for one of another kind.
+fn purpose(kind: Kind) -> &'static [u8] {
+    match kind {
+        Kind::Tombstone => b"pgark tombstone",
+        Kind::Tags => b"pgark tags",
+        _ => b"pgark manifest",
+    }
+}
+
+fn signed_bytes(repository: &Repository, kind: Kind, name: &str, body: &[u8]) -> Vec<u8> {
+    let mut bytes = purpose(kind).to_vec();
+    bytes.extend_from_slice(&repository.keys.repository.0);
+    bytes.extend_from_slice(&(name.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(name.as_bytes());
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// Signs and seals a body for the object `name`.
+pub(crate) fn seal(
+    repository: &Repository,
+    kind: Kind,
+    name: &str,
+    body: Vec<u8>,
+) -> Result<Vec<u8>, RepoError> {
+    let keys = &repository.keys;
+    let signature = keys.sign(&signed_bytes(repository, kind, name, &body))?;
+    let signed = codec::encode(&Signed { body, writer: keys.writer_public(), signature });
+    object::seal(keys, kind, name, &signed)
+}
+
+/// Opens and verifies what [`seal`] made for `name`; errors speak of `stood_as`, the object that the bytes were read from.
+pub(crate) fn open(
+    repository: &Repository,
+    kind: Kind,
+    name: &str,
+    stood_as: &str,
+    bytes: &[u8],
+) -> Result<Vec<u8>, RepoError> {
+    let opened = object::open(&repository.keys, kind, name, bytes).map_err(|error| match error {
+        RepoError::Damaged { what, .. } => damaged(stood_as, what),
+        other => other,
+    })?;
+    let signed: Signed = codec::decode(&opened).map_err(|what| damaged(stood_as, what))?;
+    repository
+        .keys
+        .verify(&signed.writer, &signed_bytes(repository, kind, name, &signed.body), &signed.signature)
+        .map_err(|error| object::inside(stood_as, error))?;
+    Ok(signed.body)
+}

@@ -1,0 +1,435 @@
+//! Forget and prune: what nobody needs goes, what anybody needs stays, whatever happens beside it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use common::*;
+use pgark_repo::*;
+use pgark_store::{Capabilities, Fault, Faulty, ObjectMeta, Operation, PutOutcome, StoreError};
+
+fn now() -> PruneOptions {
+    PruneOptions { grace: Duration::ZERO, repack_below: 80, erase: false, dry_run: false }
+}
+
+fn prune(repository: &Repository, options: PruneOptions) -> PruneReport {
+    repository.prune(&options, &Cancel::new(), &|_| {}).unwrap()
+}
+
+fn pack_bytes(place: &Place) -> u64 {
+    place.store().list("packs/").unwrap().iter().map(|meta| meta.size).sum()
+}
+
+/// One table's rows, and a part of another backup's.
+fn halves(seed: u64) -> Content {
+    vec![
+        ("/own".into(), Class::Data, rows(seed, 1_500_000)),
+        ("/shared".into(), Class::Data, rows(7, 300_000)),
+        ("/list".into(), Class::Metadata, format!("list {seed}").into_bytes()),
+    ]
+}
+
+#[test]
+fn what_only_a_forgotten_backup_needed_is_freed() {
+    for place in [Place::encrypted(), Place::plain()] {
+        let repository = place.open();
+        let (first, second) = (backup(&repository, 2, &halves(1)), backup(&repository, 2, &halves(2)));
+        let full = pack_bytes(&place);
+        // Without anything forgotten nothing is to do.
+        let nothing = prune(&repository, now());
+        assert_eq!(
+            (nothing.packs_deleted, nothing.packs_repacked, nothing.packs_waiting),
+            (0, 0, 0),
+            "{nothing:?}"
+        );
+        repository.forget(first.id).unwrap();
+        assert!(matches!(repository.forget(first.id), Err(RepoError::UnknownBackup { .. })));
+        assert_eq!(repository.backups().unwrap().len(), 1);
+        assert_clean(&repository);
+        let planned = prune(&repository, PruneOptions { dry_run: true, ..now() });
+        assert_eq!(pack_bytes(&place), full);
+        let report = prune(&repository, now());
+        assert!(report.packs_deleted > 0 && report.packs_repacked > 0, "{report:?}");
+        assert_eq!(
+            (planned.packs_repacked, planned.bytes_moved),
+            (report.packs_repacked, report.bytes_moved)
+        );
+        assert!(pack_bytes(&place) < full * 2 / 3, "{} of {full}", pack_bytes(&place));
+        assert!(place.store().list("trash/").unwrap().is_empty());
+        compare(&repository, second.id, &halves(2)).unwrap();
+        compare(&place.open(), second.id, &halves(2)).unwrap();
+        assert_clean(&place.open());
+        // The next backup goes on with the chain, and the last one frees everything.
+        let third = backup(&place.open(), 1, &halves(3));
+        assert_eq!(third.sequence, 3);
+        assert_clean(&place.open());
+        for head in [second, third] {
+            repository.forget(head.id).unwrap();
+        }
+        prune(&repository, now());
+        assert_eq!(pack_bytes(&place), 0);
+        assert!(place.store().list("index/").unwrap().is_empty());
+        assert_clean(&place.open());
+        assert_eq!(backup(&place.open(), 1, &halves(4)).sequence, 4);
+    }
+}
+
+#[test]
+fn a_writer_key_prunes_and_moves_what_it_cannot_read() {
+    let place = Place::encrypted();
+    let (first, second) = (backup(&place.open(), 2, &halves(1)), backup(&place.open(), 2, &halves(2)));
+    let writer = place.open_as_writer();
+    writer.forget(first.id).unwrap();
+    let report = prune(&writer, now());
+    assert!(report.bytes_moved > 50_000, "{report:?}");
+    compare(&place.open(), second.id, &halves(2)).unwrap();
+    assert_clean(&place.open());
+}
+
+#[test]
+fn the_grace_time_is_waited_for_and_marked_packs_serve_nobody() {
+    let place = Place::encrypted();
+    let repository = place.open();
+    let first = backup(&repository, 1, &halves(1));
+    repository.forget(first.id).unwrap();
+    let day = PruneOptions { grace: Duration::from_secs(86_400), ..now() };
+    for _ in 0..2 {
+        let report = prune(&repository, day);
+        assert_eq!((report.packs_deleted, report.packs_waiting), (0, report.packs), "{report:?}");
+        assert!(report.next.is_some() && report.bytes_waiting > 100_000);
+    }
+    // The same rows are stored anew; what was marked goes for all that.
+    let again = backup(&place.open(), 1, &halves(1));
+    assert!(again.bytes_added > 500_000, "{}", again.bytes_added);
+    let report = prune(&repository, now());
+    assert!(report.packs_deleted >= 2, "{report:?}");
+    compare(&place.open(), again.id, &halves(1)).unwrap();
+    assert_clean(&place.open());
+}
+
+/// A backup that is being written keeps what it began before; a reader finds what was moved.
+#[test]
+fn writers_and_readers_go_on() {
+    let place = Place::encrypted();
+    let repository = place.open();
+    let (first, second) = (backup(&repository, 1, &halves(1)), backup(&repository, 1, &halves(2)));
+    let reader_of = place.open();
+    let reader = reader_of.reader().unwrap();
+    let entries = reader_of.open_backup(second.id).unwrap().entries;
+    let (third, ()) = place
+        .open()
+        .write_backup::<(), RepoError>(&options(1), &Cancel::new(), |writer| {
+            // It leans on the packs of a backup that is forgotten while it runs.
+            let mut stream = writer.stream(Class::Data, Cut::Rows);
+            stream.write(&rows(1, 1_500_000))?;
+            let summary = stream.finish()?;
+            writer.settle()?;
+            assert_eq!(summary.bytes_added(), 0);
+            repository.forget(first.id)?;
+            let report = prune(&repository, now());
+            assert_eq!(report.sessions, 1, "{report:?}");
+            assert_eq!(report.packs_deleted, 0, "{report:?}");
+            let entry = NewEntry {
+                path: "/own".into(),
+                class: Class::Data,
+                bytes_raw: summary.bytes_raw,
+                bytes_added: 0,
+                parts: vec![summary.stream],
+                about: Vec::new(),
+            };
+            Ok((NewBackup { kind: "x".into(), complete: true, entries: vec![entry], about: Vec::new() }, ()))
+        })
+        .unwrap();
+    compare(&place.open(), third.id, &vec![("/own".into(), Class::Data, rows(1, 1_500_000))]).unwrap();
+    repository.forget(third.id).unwrap();
+    assert!(prune(&repository, now()).packs_deleted > 0);
+    // The reader's index is from before.
+    for (path, _, bytes) in halves(2) {
+        let entry = entries.iter().find(|entry| entry.path == path).unwrap();
+        assert!(read_stream(&reader, &entry.parts[0]).unwrap() == bytes, "{path}");
+    }
+    assert_clean(&place.open());
+}
+
+/// Every put and every delete of a prune fails once in every way: nothing that a backup needs is lost, and the next prune ends.
+#[test]
+fn a_prune_may_crash_anywhere() {
+    let template = Place::encrypted();
+    let repository = template.open();
+    let first = backup(&repository, 1, &halves(1));
+    let second = backup(&repository, 1, &halves(2));
+    repository.forget(first.id).unwrap();
+    // Somebody else's intent on a pack that lives, as a pruner that is gone leaves it.
+    let pack = template.store().list("packs/").unwrap().remove(0);
+    let hash = pack.name.rsplit('/').next().unwrap().to_string();
+    template.store().put_if_absent(&format!("trash/{hash}/0123456789abcdef.intent"), b"").unwrap();
+    let copy = |to: &std::path::Path| {
+        for meta in template.objects() {
+            let file = to.join(&meta.name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, template.store().get(&meta.name).unwrap()).unwrap();
+        }
+    };
+    let mut tried = 0;
+    for operation in [Operation::Put, Operation::Delete, Operation::Get, Operation::List] {
+        for fault in [Fault::GoneFrom as fn(usize) -> Fault, Fault::FailsAt, Fault::LosesAnswerAt] {
+            for at in 0.. {
+                let mut place = Place::plain();
+                std::fs::remove_dir_all(place.dir.path().join("repo")).unwrap();
+                copy(&place.dir.path().join("repo"));
+                place.identity.clone_from(&template.identity);
+                let faulty = Arc::new(Faulty::new(place.store(), operation, fault(at)));
+                let result = Repository::open(
+                    Arc::clone(&faulty) as Arc<dyn Store>,
+                    place.unlock(),
+                    LocalFolders::default(),
+                )
+                .and_then(|repository| repository.prune(&now(), &Cancel::new(), &|_| {}));
+                let what = format!("{operation:?} {at}: {result:?}");
+                compare(&place.open(), second.id, &halves(2))
+                    .unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert_clean(&place.open());
+                prune(&place.open(), now());
+                prune(&place.open(), now());
+                compare(&place.open(), second.id, &halves(2))
+                    .unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert_clean(&place.open());
+                let mut left = place.store().list("trash/").unwrap();
+                // Of a lost answer: it tells the time, and goes a day later.
+                left.retain(|meta| !meta.name.starts_with("trash/clock/"));
+                assert!(left.is_empty(), "{what}: {left:?}");
+                assert!(pack_bytes(&place) < pack_bytes(&template) * 2 / 3, "{what}");
+                tried += 1;
+                if faulty.calls() <= at {
+                    assert!(result.is_ok(), "{what}");
+                    break;
+                }
+            }
+        }
+    }
+    assert!(tried > 100, "{tried}");
+}
+
+/// Two writers and two pruners without any grace, side by side: every committed backup is whole.
+#[test]
+fn writers_and_pruners_side_by_side() {
+    let seconds = if std::env::var_os("PGARK_TEST_FULL").is_some() { 600 } else { 6 };
+    let place = Place::encrypted();
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let over = AtomicBool::new(false);
+    let (mut written, mut pruned) = (0, 0);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..2u64)
+            .map(|number| {
+                let (place, over) = (&place, &over);
+                scope.spawn(move || {
+                    let mut count = 0u64;
+                    let mut kept: Vec<(BackupId, Content)> = Vec::new();
+                    while Instant::now() < until {
+                        count += 1;
+                        let content: Content = vec![
+                            ("/a".into(), Class::Data, rows(count % 3, 200_000)),
+                            ("/b".into(), Class::Data, rows(number * 1000 + count, 60_000)),
+                        ];
+                        let repository = place.open();
+                        match try_backup(&repository, 1, &content, &Cancel::new()) {
+                            Ok(head) => kept.push((head.id, content)),
+                            // A prune without grace may take what it began to lean on: it says so.
+                            Err(RepoError::Missing { .. }) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                        if kept.len() > 2 {
+                            let (id, _) = kept.remove(0);
+                            repository.forget(id).unwrap();
+                        }
+                        for (id, content) in &kept {
+                            compare(&repository, *id, content).unwrap();
+                        }
+                    }
+                    over.store(true, Ordering::Relaxed);
+                    (count, kept)
+                })
+            })
+            .collect();
+        let pruners: Vec<_> = (0..2)
+            .map(|_| {
+                let (place, over) = (&place, &over);
+                scope.spawn(move || {
+                    let mut freed = 0;
+                    while !over.load(Ordering::Relaxed) {
+                        freed += prune(&place.open(), now()).packs_deleted;
+                    }
+                    freed
+                })
+            })
+            .collect();
+        for writer in writers {
+            let (count, kept) = writer.join().unwrap();
+            written += count;
+            for (id, content) in kept {
+                compare(&place.open(), id, &content).unwrap();
+            }
+        }
+        pruned += pruners.into_iter().map(|pruner| pruner.join().unwrap()).sum::<u64>();
+    });
+    assert!(written > 10 && pruned > 10, "{written} backups, {pruned} packs freed");
+    assert_clean(&place.open());
+}
+
+#[test]
+fn what_cannot_be_read_stops_a_prune() {
+    for folder in ["manifests/", "index/", "drafts/"] {
+        let place = Place::encrypted();
+        let repository = place.open();
+        let first = backup(&repository, 1, &halves(1));
+        backup(&repository, 1, &halves(2));
+        repository.forget(first.id).unwrap();
+        let full = pack_bytes(&place);
+        let root = place.dir.path().join("repo");
+        let mut victims: Vec<String> =
+            place.objects().into_iter().map(|meta| meta.name).filter(|name| name.contains(folder)).collect();
+        if folder == "drafts/" {
+            std::fs::create_dir_all(root.join("drafts")).unwrap();
+            victims = vec!["drafts/0123456789abcdef".into()];
+        }
+        for name in victims {
+            std::fs::write(root.join(name), b"not what it was").unwrap();
+        }
+        let error = place.open().prune(&now(), &Cancel::new(), &|_| {}).unwrap_err();
+        assert!(matches!(error, RepoError::Damaged { .. }), "{folder}: {error}");
+        assert_eq!(pack_bytes(&place), full);
+    }
+}
+
+#[test]
+fn tags_come_and_go() {
+    let place = Place::encrypted();
+    let repository = place.open();
+    let head = backup(&repository, 1, &halves(1));
+    assert!(repository.tags().unwrap().is_empty());
+    let tags =
+        |texts: &[&str]| -> BTreeSet<String> { texts.iter().map(|text| (*text).to_string()).collect() };
+    repository.change_tags(head.id, |all| all.extend(tags(&["release", "pinned"]))).unwrap();
+    repository.change_tags(head.id, |all| drop(all.remove("release"))).unwrap();
+    assert_eq!(place.open().tags().unwrap().get(&head.id), Some(&tags(&["pinned"])));
+    assert_eq!(place.store().list("tags/").unwrap().len(), 1);
+    repository.change_tags(head.id, BTreeSet::clear).unwrap();
+    assert!(repository.tags().unwrap().is_empty());
+    repository.forget(head.id).unwrap();
+    assert!(place.store().list("tags/").unwrap().is_empty());
+    assert!(matches!(repository.change_tags(head.id, |_| {}), Err(RepoError::UnknownBackup { .. })));
+}
+
+/// A manifest that somebody kept and put back stays forgotten; a tombstone of a stranger hides nothing.
+#[test]
+fn replayed_manifests_stay_forgotten() {
+    let place = Place::encrypted();
+    let repository = place.open();
+    let (first, second) = (backup(&repository, 1, &halves(1)), backup(&repository, 1, &halves(2)));
+    let manifests: Vec<ObjectMeta> =
+        place.objects().into_iter().filter(|meta| meta.name.contains("manifests/")).collect();
+    let kept: Vec<(String, Vec<u8>)> =
+        manifests.iter().map(|meta| (meta.name.clone(), place.store().get(&meta.name).unwrap())).collect();
+    repository.forget(first.id).unwrap();
+    for (name, bytes) in &kept {
+        place.store().put_if_absent(name, bytes).unwrap();
+    }
+    assert_eq!(repository.backups().unwrap(), std::slice::from_ref(&second));
+    prune(&repository, now());
+    assert_eq!(place.objects().iter().filter(|meta| meta.name.contains("manifests/")).count(), 2);
+    let name = kept.iter().find(|(name, _)| name.contains(&second.id.to_string())).unwrap().0.clone();
+    let stranger = name.replace("copies/", "").replace("manifests/", "forgotten/");
+    let true_one = place.store().list("forgotten/").unwrap().remove(0).name;
+    place.store().put_if_absent(&stranger, &place.store().get(&true_one).unwrap()).unwrap();
+    assert_eq!(repository.backups().unwrap(), std::slice::from_ref(&second));
+    prune(&repository, now());
+    compare(&place.open(), second.id, &halves(2)).unwrap();
+}
+
+/// A storage whose clock is off.
+struct Shifted<S>(S, i64);
+
+impl<S: Store> Shifted<S> {
+    fn shift(&self, mut meta: ObjectMeta) -> ObjectMeta {
+        let by = Duration::from_secs(self.1.unsigned_abs());
+        meta.modified = if self.1 < 0 { meta.modified - by } else { meta.modified + by };
+        meta
+    }
+}
+
+impl<S: Store> Store for Shifted<S> {
+    fn location(&self) -> String {
+        self.0.location()
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+    fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<PutOutcome, StoreError> {
+        self.0.put_if_absent(name, bytes)
+    }
+    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        self.0.get(name)
+    }
+    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        self.0.get_range(name, offset, len)
+    }
+    fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
+        self.0.stat(name).map(|meta| self.shift(meta))
+    }
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+        Ok(self.0.list(prefix)?.into_iter().map(|meta| self.shift(meta)).collect())
+    }
+    fn delete(&self, name: &str) -> Result<(), StoreError> {
+        self.0.delete(name)
+    }
+}
+
+/// Ages come from the storage's clock: a host whose own is an hour off deletes nothing early, and nothing late.
+#[test]
+fn a_clock_that_is_off_changes_nothing() {
+    for hours in [-1, 1] {
+        let place = Place::encrypted();
+        let repository = place.open_on(Arc::new(Shifted(place.store(), hours * 3600)), place.local());
+        let head = backup(&repository, 1, &halves(1));
+        repository.forget(head.id).unwrap();
+        let half_an_hour = PruneOptions { grace: Duration::from_secs(1800), ..now() };
+        assert_eq!(prune(&repository, half_an_hour).packs_deleted, 0);
+        assert_eq!(prune(&repository, half_an_hour).packs_deleted, 0);
+        // The marks grow old.
+        for meta in place.store().list("trash/").unwrap() {
+            let file = std::fs::File::options()
+                .write(true)
+                .open(place.dir.path().join("repo").join(meta.name))
+                .unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(1801)).unwrap();
+        }
+        assert!(prune(&repository, half_an_hour).packs_deleted > 0);
+    }
+}
+
+#[test]
+fn erase_leaves_no_dead_chunk() {
+    let place = Place::encrypted();
+    let repository = place.open();
+    let small: Content = vec![("/a".into(), Class::Data, rows(1, 40_000))];
+    let large: Content =
+        vec![("/a".into(), Class::Data, rows(1, 40_000)), ("/b".into(), Class::Data, rows(2, 4_000_000))];
+    // Both in one pack: little of it dies.
+    let all = backup(&repository, 1, &large);
+    let rest: Content = vec![("/b".into(), Class::Data, rows(2, 4_000_000))];
+    let kept = backup(&repository, 1, &rest);
+    drop(small);
+    repository.forget(all.id).unwrap();
+    let report = prune(&repository, now());
+    assert!(report.bytes_live < report.bytes, "{report:?}");
+    let erased = prune(&repository, PruneOptions { erase: true, ..now() });
+    assert!(erased.packs_repacked > 0, "{erased:?}");
+    let after = prune(&repository, PruneOptions { erase: true, ..now() });
+    assert_eq!((after.packs_repacked, after.packs_deleted), (0, 0), "{after:?}");
+    compare(&place.open(), kept.id, &rest).unwrap();
+    assert_clean(&place.open());
+}
