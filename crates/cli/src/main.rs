@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use args::{Action, Args, ConfigAction};
-use commands::{backup, check, configuration, diff, export, import, init, inspect, restore, shell};
+use commands::{backup, check, configuration, diff, export, import, init, inspect, restore, shell, upkeep};
 use error::Failure;
 
 fn main() -> ExitCode {
@@ -61,6 +61,10 @@ fn run(mut args: Args, matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Action::Ls(args) => inspect::ls(common, args),
         Action::Cat(args) => inspect::cat(common, args),
         Action::Check(args) => check::run(common, args),
+        Action::Forget(args) => upkeep::forget(common, args),
+        Action::Prune(args) => upkeep::prune(common, args),
+        Action::Tag(args) => upkeep::tag(common, args),
+        Action::Stats(args) => upkeep::stats(common, args),
         Action::Config(args) => configuration::run(common, args, &config, matches),
         Action::Completions(args) => shell::completions(args),
         Action::Man(args) => shell::man(args),

@@ -14,9 +14,11 @@ mod hex;
 pub mod import;
 pub mod inspect;
 mod paths;
+pub mod prune;
 mod record;
 pub mod repository;
 pub mod restore;
+pub mod retention;
 mod select;
 mod tools;
 
@@ -25,7 +27,9 @@ use std::sync::Arc;
 pub use error::OpsError;
 pub use pgark_pg::{ConnInfo, Environment};
 pub use pgark_repo::ExposeSecret;
-pub use pgark_repo::{BackupId, Initialised, LocalFolders, Protection, Repository, SecretString, Unlock};
+pub use pgark_repo::{
+    BackupId, Initialised, LocalFolders, Protection, PruneReport, Repository, SecretString, Unlock,
+};
 pub use pgark_store::Cancel;
 pub use record::{BackupDetail, BackupRecord, DatabaseDetail, DatabaseRead, TableDetail};
 pub use select::{BackupName, find_backup};

@@ -6,6 +6,7 @@
 
 mod check;
 mod codec;
+mod contents;
 mod cut;
 mod error;
 mod forget;
@@ -30,6 +31,7 @@ mod writer;
 /// Secrets as the doors of a repository take them.
 pub use age::secrecy::{ExposeSecret, SecretString};
 pub use check::{CheckLevel, CheckProgress, CheckReport, Problem};
+pub use contents::Contents;
 pub use cut::Cut;
 pub use error::RepoError;
 pub use ids::{BackupId, NoBackupId};

@@ -314,7 +314,7 @@ fn tags_come_and_go() {
     let tags =
         |texts: &[&str]| -> BTreeSet<String> { texts.iter().map(|text| (*text).to_string()).collect() };
     repository.change_tags(head.id, |all| all.extend(tags(&["release", "pinned"]))).unwrap();
-    repository.change_tags(head.id, |all| drop(all.remove("release"))).unwrap();
+    repository.change_tags(head.id, |all| all.retain(|tag| tag != "release")).unwrap();
     assert_eq!(place.open().tags().unwrap().get(&head.id), Some(&tags(&["pinned"])));
     assert_eq!(place.store().list("tags/").unwrap().len(), 1);
     repository.change_tags(head.id, BTreeSet::clear).unwrap();

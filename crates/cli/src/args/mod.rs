@@ -2,6 +2,7 @@
 
 mod configuration;
 mod restore;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use pgark_ops::BackupName;
 
 pub use configuration::{Config, ConfigAction, Convert, Foreign};
 pub use restore::{Choice, OnConflict, Restore, Section};
+pub use upkeep::{Forget, Keep, Prune, Stats, Tag};
 
 const EXIT_CODES: &str = "Exit codes:
   0    all done
@@ -70,6 +72,14 @@ pub enum Action {
     Cat(Cat),
     /// Check that everything stored is still what was put there
     Check(Check),
+    /// Forget backups: those that are named, or that a policy does not keep
+    Forget(Forget),
+    /// Free what no backup needs
+    Prune(Prune),
+    /// Add and remove tags of backups
+    Tag(Tag),
+    /// Show what the repository holds, and how it grows
+    Stats(Stats),
     /// Show, check, print or convert configuration files
     Config(Config),
     /// Print completions for a shell
@@ -249,6 +259,12 @@ pub struct Backup {
     /// Of databases that pgark.toml has sections for.
     #[arg(skip)]
     pub filters_of: BTreeMap<String, Filters>,
+    /// The cluster's policy in pgark.toml.
+    #[arg(skip)]
+    pub keep: Keep,
+    /// Whether it is applied behind the backup.
+    #[arg(skip)]
+    pub forget_after_backup: bool,
     /// Parallel connections (default: the number of cores, at most 8)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
@@ -537,6 +553,10 @@ impl Args {
             Action::Config(Config { action: ConfigAction::Show(args) }) => args.json,
             Action::Config(_) => false,
             Action::Diff(args) => args.json,
+            Action::Forget(args) => args.json,
+            Action::Prune(args) => args.json,
+            Action::Stats(args) => args.json,
+            Action::Tag(_) => false,
             Action::Init(_) | Action::Cat(_) | Action::Completions(_) | Action::Man(_) => false,
         }
     }
@@ -556,13 +576,17 @@ impl Action {
             Action::Ls(args) => Some(&mut args.repository),
             Action::Cat(args) => Some(&mut args.repository),
             Action::Check(args) => Some(&mut args.repository),
+            Action::Forget(args) => Some(&mut args.repository),
+            Action::Prune(args) => Some(&mut args.repository),
+            Action::Tag(args) => Some(&mut args.repository),
+            Action::Stats(args) => Some(&mut args.repository),
             Action::Config(args) => args.backup_mut().map(|backup| &mut backup.repository),
             Action::Init(_) | Action::Completions(_) | Action::Man(_) => None,
         }
     }
 }
 
-/// `500ms`, `30s`, `5min`; a bare number is seconds.
+/// `500ms`, `30s`, `5min`, `24h`, `30d`, `8w`; a bare number is seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 =
@@ -570,9 +594,19 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     match text.get(digits.len()..).unwrap_or_default() {
         "ms" => Ok(Duration::from_millis(number)),
         "" | "s" => Ok(Duration::from_secs(number)),
-        "min" | "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(|| "too long".to_string()),
-        unit => Err(format!("{unit:?} is no unit of time; write ms, s or min")),
+        "min" | "m" => times(number, 60),
+        "h" => times(number, 3600),
+        "d" => times(number, 24 * 3600),
+        "w" => times(number, 7 * 24 * 3600),
+        unit => Err(format!("{unit:?} is no unit of time; write ms, s, min, h, d or w")),
     }
+}
+
+fn times(number: u64, seconds: u64) -> Result<Duration, String> {
+    // A hundred years are for ever, and still a time that clocks can be asked about.
+    let most = 100 * 366 * 24 * 3600;
+    let all = number.checked_mul(seconds).filter(|all| *all <= most);
+    all.map(Duration::from_secs).ok_or_else(|| "too long: a hundred years at most".to_string())
 }
 
 #[cfg(test)]

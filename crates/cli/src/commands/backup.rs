@@ -60,12 +60,25 @@ pub fn run(common: &Common, args: Backup) -> Result<ExitCode, Failure> {
         pause_timeout: Some(args.pause_timeout).filter(|timeout| !timeout.is_zero()),
         keep_going: args.keep_going,
     };
+    if args.forget_after_backup && super::upkeep::policy(&args.keep).is_empty() {
+        return Err(Failure::usage(
+            "forget_after_backup is set, and no keep_… rule says what stays",
+            "set keep_last, keep_daily, … in the same section of pgark.toml",
+        ));
+    }
     let repository = repository::open(&args.repository)?;
-    let record = {
+    let (record, forgot) = {
         let job = progress::watched_job(common)?;
-        ops::run(&repository, &request, &job)?
+        let record = ops::run(&repository, &request, &job)?;
+        // Only behind a good one; and what goes wrong here takes nothing from the backup.
+        let forgot = match args.forget_after_backup && record.status == "complete" {
+            true => super::upkeep::forget_after_backup(&repository, &args.keep, &record.cluster, &job),
+            false => Ok(()),
+        };
+        (record, forgot)
     };
     show(&record, args.json)?;
+    forgot?;
     Ok(if record.status == "complete" { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
 

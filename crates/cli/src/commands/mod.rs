@@ -10,3 +10,4 @@ pub mod init;
 pub mod inspect;
 pub mod restore;
 pub mod shell;
+pub mod upkeep;

@@ -291,7 +291,7 @@ mod tests {
                 "p:2: there is no key \"jbos\" here; did you mean jobs?",
                 "p:3: there is no key \"lock-wait-timeout\" here; did you mean lock_wait_timeout?",
                 "p:4: jobs is a number from 1 to 256, not this string",
-                "p:5: pause_timeout is a time like \"30s\" or \"5min\", not this string",
+                "p:5: pause_timeout is a time like \"30s\", \"5min\" or \"30d\", not this string",
                 "p:6: there is no key \"zzz\" here",
             ]
         );

@@ -5,7 +5,7 @@ use clap::parser::ValueSource;
 
 use super::file::{Config, Section, Setting, Value};
 use super::schema::{self, Key};
-use crate::args::{Action, Backup, Filters, Repository, Snapshots, duration};
+use crate::args::{Action, Backup, Filters, Keep, Repository, Snapshots, duration};
 use crate::environment::variable;
 use crate::error::Failure;
 
@@ -33,6 +33,19 @@ pub fn apply(config: &Config, action: &mut Action, matches: &ArgMatches) -> Resu
     let mut cluster_repository = None;
     if let Action::Backup(backup) = action {
         cluster_repository = apply_cluster(config, backup, matches);
+    }
+    if let Action::Forget(forget) = action
+        && let Some(cluster) = forget.of.cluster.as_ref().and_then(|name| config.clusters.get(name))
+    {
+        cluster_repository = text_of(cluster.own.get("repository"));
+        // A policy is one whole: what is typed takes the place of the file's.
+        if schema::KEEP.iter().all(|key| given(matches, key.name).is_none()) {
+            for key in schema::KEEP {
+                if let Some(setting) = cluster.own.get(key.name) {
+                    set_keep(&mut forget.keep, key.name, &setting.value);
+                }
+            }
+        }
     }
     if let Action::Config(config_action) = action
         && let Some(backup) = config_action.backup_mut()
@@ -151,7 +164,28 @@ fn set(backup: &mut Backup, key: &str, value: &Value) {
             backup.pause_timeout = duration(text).unwrap_or(backup.pause_timeout);
         }
         ("keep_going", Value::Flag(flag)) => backup.keep_going = *flag,
+        ("forget_after_backup", Value::Flag(flag)) => backup.forget_after_backup = *flag,
+        (key, value) if key.starts_with("keep_") => set_keep(&mut backup.keep, key, value),
         _ => set_filter(&mut backup.filters, key, value),
+    }
+}
+
+fn set_keep(keep: &mut Keep, key: &str, value: &Value) {
+    let number = match key {
+        "keep_last" => Some(&mut keep.keep_last),
+        "keep_hourly" => Some(&mut keep.keep_hourly),
+        "keep_daily" => Some(&mut keep.keep_daily),
+        "keep_weekly" => Some(&mut keep.keep_weekly),
+        "keep_monthly" => Some(&mut keep.keep_monthly),
+        "keep_yearly" => Some(&mut keep.keep_yearly),
+        "keep_min" => Some(&mut keep.keep_min),
+        _ => None,
+    };
+    match (number, value) {
+        (Some(number), Value::Number(value)) => *number = u32::try_from(*value).unwrap_or(u32::MAX),
+        (None, Value::Text(text)) if key == "keep_within" => keep.keep_within = duration(text).ok(),
+        (None, Value::List(list)) if key == "keep_tag" => keep.keep_tag.clone_from(list),
+        _ => {}
     }
 }
 
@@ -214,6 +248,16 @@ fn get(backup: &Backup, key: &str) -> String {
         "extension" => backup.filters.extension.join(", "),
         "exclude_table_data" => backup.filters.exclude_table_data.join(", "),
         "include_foreign_data" => backup.filters.include_foreign_data.join(", "),
+        "keep_last" => backup.keep.keep_last.to_string(),
+        "keep_hourly" => backup.keep.keep_hourly.to_string(),
+        "keep_daily" => backup.keep.keep_daily.to_string(),
+        "keep_weekly" => backup.keep.keep_weekly.to_string(),
+        "keep_monthly" => backup.keep.keep_monthly.to_string(),
+        "keep_yearly" => backup.keep.keep_yearly.to_string(),
+        "keep_within" => backup.keep.keep_within.map(seconds).unwrap_or_default(),
+        "keep_min" => backup.keep.keep_min.to_string(),
+        "keep_tag" => backup.keep.keep_tag.join(", "),
+        "forget_after_backup" => backup.forget_after_backup.to_string(),
         "schema_only" => backup.filters.schema_only.to_string(),
         "data_only" => backup.filters.data_only.to_string(),
         "no_large_objects" => backup.filters.no_large_objects.to_string(),

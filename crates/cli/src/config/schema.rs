@@ -25,7 +25,7 @@ impl Kind {
             Kind::List => "a list of strings".into(),
             Kind::Flag => "true or false".into(),
             Kind::Number(from, to) => format!("a number from {from} to {to}"),
-            Kind::Time => "a time like \"30s\" or \"5min\"".into(),
+            Kind::Time => "a time like \"30s\", \"5min\" or \"30d\"".into(),
             Kind::OneOf(words) => format!("one of {}", words.join(", ")),
         }
     }
@@ -91,6 +91,25 @@ pub const CLUSTER: &[Key] = &[
     ),
 ];
 
+/// Also in `[clusters.NAME]`: what `pgark forget --cluster NAME` keeps.
+pub const KEEP: &[Key] = &[
+    key("keep_last", Kind::Number(0, 1_000_000), "0", "Backups that stay: the newest so many"),
+    key("keep_hourly", Kind::Number(0, 1_000_000), "0", "The newest of each of so many hours"),
+    key("keep_daily", Kind::Number(0, 1_000_000), "0", "Of so many days"),
+    key("keep_weekly", Kind::Number(0, 1_000_000), "0", "Of so many weeks"),
+    key("keep_monthly", Kind::Number(0, 1_000_000), "0", "Of so many months"),
+    key("keep_yearly", Kind::Number(0, 1_000_000), "0", "Of so many years"),
+    key("keep_within", Kind::Time, "", "All of so long before the newest: \"30d\""),
+    key("keep_min", Kind::Number(0, 1_000_000), "0", "Never fewer than so many"),
+    key("keep_tag", Kind::List, "[]", "Those with these tags"),
+    key(
+        "forget_after_backup",
+        Kind::Flag,
+        "false",
+        "Forget what these rules do not keep, behind each good backup",
+    ),
+];
+
 /// Also in `[clusters.NAME]`, and for one database in `[clusters.NAME.databases.DB]`.
 pub const FILTERS: &[Key] = &[
     key("schema", Kind::List, "[]", "Only schemas that match"),
@@ -108,7 +127,7 @@ pub const FILTERS: &[Key] = &[
 
 /// Every key of a cluster's section.
 pub fn of_cluster() -> impl Iterator<Item = &'static Key> {
-    CLUSTER.iter().chain(FILTERS)
+    CLUSTER.iter().chain(KEEP).chain(FILTERS)
 }
 
 /// A file with every key, its default and what it is for; nothing in it is in force.
@@ -134,6 +153,7 @@ fn section<'k>(text: &mut String, name: Option<&str>, keys: impl Iterator<Item =
             (Kind::Number(from, _), default) if default.parse::<i64>().is_err() => {
                 format!("{from}  # default: {default}")
             }
+            (Kind::Time, "") => "\"30d\"  # default: none".to_string(),
             (_, "") => "\"\"".to_string(),
             (_, default) => default.to_string(),
         };

@@ -17,9 +17,12 @@ const LEFT: [(&str, &str); 20] = [
     ("checksum_algorithm", "a repository verifies every byte; `pgark check` does so on demand"),
     ("dump_role_passwords", "role passwords are in the backup where the role may read them"),
     ("dump_only", "globals and settings are always in the backup"),
-    ("purge_older_than", "there is no retention yet"),
-    ("purge_min_keep", "there is no retention yet"),
-    ("purge_remote", "there is no retention yet"),
+    (
+        "purge_older_than",
+        "write keep_within: its one unit is s, min, h, d or w, and no time lies in the future",
+    ),
+    ("purge_min_keep", "nothing would ever go: leave forget_after_backup out"),
+    ("purge_remote", "a repository is one place: what is forgotten is gone everywhere"),
     ("pre_backup_hook", "run it before `pgark backup`"),
     ("post_backup_hook", "run it after `pgark backup`"),
     ("encrypt", "a repository is encrypted from `pgark init` on"),
@@ -132,8 +135,32 @@ fn global(converted: &mut Converted, connection: &mut Connection, key: &str, val
             converted.list(key, &list(value));
         }
         "pg_dump_options" => take(converted, None, "pg_dump_options", &words(value)),
+        "purge_older_than" => match kept_for(value) {
+            Some(time) => {
+                converted.text("keep_within", &time);
+                converted.flag("forget_after_backup", true);
+            }
+            None => left(converted, key, key, value),
+        },
+        "purge_min_keep" => match value.parse::<u32>() {
+            Ok(count) => drop(converted.cluster.insert("keep_min".into(), count.to_string())),
+            Err(_) => left(converted, key, key, value),
+        },
         _ => left(converted, key, key, value),
     }
+}
+
+/// Whole days, or a time of Go's with one unit.
+fn kept_for(value: &str) -> Option<String> {
+    let unit = value.trim_start_matches(|sign: char| sign.is_ascii_digit());
+    let number: u64 = value.strip_suffix(unit)?.parse().ok()?;
+    let unit = match unit {
+        "" => "d",
+        "m" => "min",
+        "h" | "s" => unit,
+        _ => return None,
+    };
+    Some(format!("{number}{unit}"))
 }
 
 fn of_database(converted: &mut Converted, database: &str, key: &str, value: &str) {
@@ -259,12 +286,14 @@ mod tests {
             (value("all"), value("jobs"), value("pause_timeout")),
             ("true".into(), "6".into(), "600s".into())
         );
+        assert_eq!((value("keep_within"), value("forget_after_backup")), ("7d".into(), "true".into()));
+        assert_eq!(super::kept_for("36h").as_deref(), Some("36h"));
+        assert_eq!((super::kept_for("-1h"), super::kept_for("1h30m")), (None, None));
         assert_eq!(value("exclude_table_data"), "log.*");
         assert_eq!(main.databases["shop"]["schema"].value.to_string(), "public, sales");
         assert_eq!(main.databases["shop"]["no_large_objects"].value.to_string(), "true");
         for left in [
             "bin_directory",
-            "purge_older_than = 7",
             "pg_dump_options: -O",
             "nonsense = 1",
             "[shop] user",
@@ -287,7 +316,8 @@ mod tests {
             (value("dbname"), value("database"), value("exclude_table")),
             ("host=db1".into(), "a, b".into(), "x*".into())
         );
-        for left in ["-Fc", "purge_older_than = 30", "checksum_algorithm = sha256", "PGBK_WHAT"] {
+        assert_eq!(value("keep_within"), "30d");
+        for left in ["-Fc", "checksum_algorithm = sha256", "PGBK_WHAT"] {
             assert!(toml.contains(left), "{left}: {toml}");
         }
     }

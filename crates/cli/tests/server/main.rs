@@ -17,3 +17,4 @@ mod round_trip;
 #[allow(dead_code, reason = "shared with the tests of faults")]
 mod support;
 mod traps;
+mod upkeep;

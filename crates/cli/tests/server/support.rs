@@ -44,6 +44,11 @@ impl Desk {
         desk
     }
 
+    /// From now on no secret is given: the writer key that `init` left on this host serves. Returns what opened it before.
+    pub fn without_secret(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.secret)
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -100,7 +100,11 @@ fn add(packs: &mut [Use], place: &Record) {
 }
 
 /// Every chunk of the index with its places, and whether it lives; live ids that the index does not know come with no place.
-fn each_chunk(index: &Index, live: &Arc<Run>, mut see: impl FnMut(&[Record], bool)) -> Result<(), RepoError> {
+pub(crate) fn each_chunk(
+    index: &Index,
+    live: &Arc<Run>,
+    mut see: impl FnMut(&[Record], bool),
+) -> Result<(), RepoError> {
     let mut wanted = live.iter().peekable();
     let mut places: Vec<Record> = Vec::new();
     let mut records = index.run.iter();

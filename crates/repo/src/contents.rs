@@ -1,0 +1,55 @@
+//! How much a repository holds: needed chunks once each, and objects on the storage.
+
+use std::sync::Arc;
+
+use pgark_store::Cancel;
+
+use crate::RepoError;
+use crate::manifest;
+use crate::prune::live::Live;
+use crate::prune::usage;
+use crate::reader::ChunkReader;
+use crate::repository::Repository;
+
+/// Sums over a repository.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Raw bytes of the chunks that backups need, each once.
+    pub bytes_unique: u64,
+    /// The same chunks, compressed and sealed.
+    pub bytes_sealed: u64,
+    /// Bytes of all objects.
+    pub bytes_stored: u64,
+    /// Bytes of packs.
+    pub bytes_packs: u64,
+    /// Chunks that the index knows.
+    pub chunks: u64,
+}
+
+impl Repository {
+    /// Counts what is there and what of it is needed. The writer secret suffices.
+    pub fn contents(&self, cancel: &Cancel) -> Result<Contents, RepoError> {
+        let manifests = manifest::read_all(self)?;
+        let index = self.index()?;
+        let reader = ChunkReader::new(self, Arc::clone(&index));
+        let mut live = Live::new(self);
+        for manifest in &manifests {
+            live.add(&reader, manifest, cancel)?;
+        }
+        let mut contents = Contents::default();
+        usage::each_chunk(&index, &live.sorted()?, |places, lives| {
+            contents.chunks += u64::from(!places.is_empty());
+            if let Some(place) = places.first().filter(|_| lives) {
+                contents.bytes_unique += u64::from(place.raw_len);
+                contents.bytes_sealed += u64::from(place.sealed_len);
+            }
+        })?;
+        for meta in self.store.list("")? {
+            contents.bytes_stored += meta.size;
+            if meta.name.starts_with("packs/") {
+                contents.bytes_packs += meta.size;
+            }
+        }
+        Ok(contents)
+    }
+}
