@@ -19,7 +19,9 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use args::{Action, Args, ConfigAction};
-use commands::{backup, check, configuration, diff, export, import, init, inspect, restore, shell, upkeep};
+use commands::{
+    backup, check, configuration, copy, diff, export, import, init, inspect, repair, restore, shell, upkeep,
+};
 use error::Failure;
 
 fn main() -> ExitCode {
@@ -64,6 +66,8 @@ fn run(mut args: Args, matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Action::Forget(args) => upkeep::forget(common, args),
         Action::Prune(args) => upkeep::prune(common, args),
         Action::Tag(args) => upkeep::tag(common, args),
+        Action::Repair(args) => repair::run(common, args),
+        Action::Copy(args) => copy::run(common, args, &config),
         Action::Stats(args) => upkeep::stats(common, args),
         Action::Config(args) => configuration::run(common, args, &config, matches),
         Action::Completions(args) => shell::completions(args),

@@ -17,6 +17,21 @@ const LARGEST_SECRET: u64 = 1 << 20;
 
 /// Opens it.
 pub fn open(options: &Options) -> Result<Repository, Failure> {
+    open_with(options, unlock)
+}
+
+/// Opens the second repository of a command: what the environment says is of the first.
+pub fn open_second(options: &Options) -> Result<Repository, Failure> {
+    open_with(options, |options, url| match typed(options)? {
+        Some(unlock) => Ok(unlock),
+        None => left_on_this_host(url),
+    })
+}
+
+fn open_with(
+    options: &Options,
+    unlock: impl FnOnce(&Options, &str) -> Result<Unlock, Failure>,
+) -> Result<Repository, Failure> {
     let url = options.repo.clone().ok_or_else(|| {
         Failure::usage(
             "no repository is named",
@@ -29,14 +44,8 @@ pub fn open(options: &Options) -> Result<Repository, Failure> {
 
 /// Options before environment; then the writer key that `init` left on this host; else nothing.
 fn unlock(options: &Options, url: &str) -> Result<Unlock, Failure> {
-    if let Some(path) = &options.identity {
-        return Ok(Unlock::Identity(secret_file("identity file", path)?));
-    }
-    if let Some(path) = &options.passphrase_file {
-        return Ok(Unlock::Passphrase(passphrase_file(path)?));
-    }
-    if let Some(path) = &options.writer_key {
-        return Ok(Unlock::WriterKey(secret_file("writer key", path)?));
+    if let Some(unlock) = typed(options)? {
+        return Ok(unlock);
     }
     if let Some(path) = variable("PGARK_IDENTITY") {
         return Ok(Unlock::Identity(secret_file("identity file", Path::new(&path))?));
@@ -47,6 +56,25 @@ fn unlock(options: &Options, url: &str) -> Result<Unlock, Failure> {
             .map_err(|_| Failure::usage("PGARK_PASSPHRASE is not UTF-8", "use --passphrase-file"))?;
         return Ok(Unlock::Passphrase(SecretString::from(text)));
     }
+    left_on_this_host(url)
+}
+
+/// What the options name.
+fn typed(options: &Options) -> Result<Option<Unlock>, Failure> {
+    if let Some(path) = &options.identity {
+        return Ok(Some(Unlock::Identity(secret_file("identity file", path)?)));
+    }
+    if let Some(path) = &options.passphrase_file {
+        return Ok(Some(Unlock::Passphrase(passphrase_file(path)?)));
+    }
+    if let Some(path) = &options.writer_key {
+        return Ok(Some(Unlock::WriterKey(secret_file("writer key", path)?)));
+    }
+    Ok(None)
+}
+
+/// The writer key that `init` left here; nothing for an unencrypted repository.
+fn left_on_this_host(url: &str) -> Result<Unlock, Failure> {
     let left = writer_key_file(&peek_id(url)?).filter(|path| path.exists());
     match left {
         Some(path) => Ok(Unlock::WriterKey(secret_file("writer key", &path)?)),

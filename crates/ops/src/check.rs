@@ -1,11 +1,11 @@
 //! `check`: is what the repository holds still what was put there?
 
-use pgark_repo::{CheckLevel, CheckProgress, Repository};
+use pgark_repo::{CheckLevel, CheckOptions, CheckProgress, Repository};
 use serde::Serialize;
 
 use crate::{Job, OpsError};
 
-pub use pgark_repo::CheckLevel as Level;
+pub use pgark_repo::{CheckLevel as Level, CheckOptions as Options};
 
 /// The result of a check, as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -16,10 +16,36 @@ pub struct CheckReport {
     pub level: &'static str,
     /// What is wrong.
     pub problems: Vec<Problem>,
+    /// Backups that lack something.
+    pub hurt: Vec<Hurt>,
     /// Objects looked at.
     pub objects: u64,
     /// Bytes read.
     pub bytes: u64,
+}
+
+/// A backup that lacks something, and what can still be restored from it.
+#[derive(Debug, Serialize)]
+pub struct Hurt {
+    /// Its id.
+    pub backup: String,
+    /// Paths of what cannot be read whole.
+    pub lost: Vec<String>,
+    /// Nothing of it can be read: its manifest or its list of entries is lost.
+    pub whole: bool,
+}
+
+/// What is lost of a backup, and what is not.
+pub fn in_words(hurt: &Hurt) -> String {
+    if hurt.whole {
+        return "nothing of it can be restored: its manifest or its list of entries is lost".into();
+    }
+    let shown: Vec<&str> = hurt.lost.iter().take(10).map(String::as_str).collect();
+    let more = match hurt.lost.len() {
+        0..=10 => String::new(),
+        all => format!(" and {} more", all - 10),
+    };
+    format!("lost are {}{more}; everything else of it can be restored", shown.join(", "))
 }
 
 /// One thing that is wrong.
@@ -34,17 +60,17 @@ pub struct Problem {
 }
 
 /// Checks the repository to the given depth.
-pub fn run(repository: &Repository, level: CheckLevel, job: &Job) -> Result<CheckReport, OpsError> {
+pub fn run(repository: &Repository, options: &CheckOptions, job: &Job) -> Result<CheckReport, OpsError> {
     job.progress.phase("check");
     let told = std::sync::atomic::AtomicU64::new(0);
-    let report = repository.check(level, &job.cancel, &|progress: CheckProgress| {
+    let report = repository.check(options, &job.cancel, &|progress: CheckProgress| {
         job.progress.total_bytes(progress.bytes_total);
         let before = told.fetch_max(progress.bytes, std::sync::atomic::Ordering::Relaxed);
         job.progress.advance(progress.bytes.saturating_sub(before));
     })?;
     Ok(CheckReport {
         ok: report.problems.is_empty(),
-        level: match level {
+        level: match options.level {
             CheckLevel::Structure => "structure",
             CheckLevel::Objects => "objects",
             CheckLevel::Data => "data",
@@ -57,6 +83,11 @@ pub fn run(repository: &Repository, level: CheckLevel, job: &Job) -> Result<Chec
                 what: problem.what,
                 backups: problem.backups.iter().map(ToString::to_string).collect(),
             })
+            .collect(),
+        hurt: report
+            .hurt
+            .into_iter()
+            .map(|hurt| Hurt { backup: hurt.backup.to_string(), lost: hurt.entries, whole: hurt.whole })
             .collect(),
         objects: report.objects,
         bytes: report.bytes,

@@ -7,6 +7,7 @@
 pub mod backup;
 pub mod check;
 mod contents;
+pub mod copy;
 pub mod diff;
 mod error;
 pub mod export;
@@ -16,6 +17,7 @@ pub mod inspect;
 mod paths;
 pub mod prune;
 mod record;
+pub mod repair;
 pub mod repository;
 pub mod restore;
 pub mod retention;

@@ -98,6 +98,9 @@ pub(crate) struct About {
     /// Made of a dump of another program: its content may be much older than the backup.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub imported: bool,
+    /// Of which backup of another repository this is a copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Copied>,
     /// By name: when and how each database was read.
     #[serde(default)]
     pub reads: BTreeMap<String, DatabaseRead>,
@@ -105,6 +108,17 @@ pub(crate) struct About {
     pub server_version: i32,
     /// The source's system identifier, in decimal.
     pub system_identifier: String,
+}
+
+/// The original of a copy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Copied {
+    /// Id of the repository.
+    pub repository: String,
+    /// Id of the backup.
+    pub backup: String,
+    /// How long the copy took.
+    pub seconds: f64,
 }
 
 /// When and how one database was read.

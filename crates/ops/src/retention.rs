@@ -337,6 +337,7 @@ mod tests {
                 warnings: Vec::new(),
                 missing: Vec::new(),
                 imported: false,
+                copied: None,
                 reads: BTreeMap::new(),
                 server_version: 0,
                 system_identifier: String::new(),

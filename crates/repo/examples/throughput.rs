@@ -17,7 +17,7 @@ fn main() {
     let repository = Repository::open(store, Unlock::Nothing, LocalFolders::default()).unwrap();
     for round in 0..2 {
         let start = Instant::now();
-        let options = WriteOptions { cluster: "c".into(), jobs, compression_level: 1 };
+        let options = WriteOptions { cluster: "c".into(), jobs, compression_level: 1, full: false };
         let (head, ()) = repository
             .write_backup(&options, &Cancel::new(), |writer| {
                 let parts = std::thread::scope(|scope| {
@@ -43,8 +43,13 @@ fn main() {
                     bytes_added: 0,
                     about: Vec::new(),
                 };
-                let new =
-                    NewBackup { kind: "x".into(), complete: true, entries: vec![entry], about: Vec::new() };
+                let new = NewBackup {
+                    kind: "x".into(),
+                    complete: true,
+                    entries: vec![entry],
+                    about: Vec::new(),
+                    time: None,
+                };
                 Ok::<_, RepoError>((new, ()))
             })
             .unwrap();

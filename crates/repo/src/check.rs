@@ -5,11 +5,12 @@
 //! touches. What no index and no manifest names is garbage of a crash, and no problem.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
+use jiff::Timestamp;
 use pgark_store::Cancel;
 
 use crate::RepoError;
@@ -19,6 +20,9 @@ use crate::index::{Index, object as index_object};
 use crate::manifest::{self, Manifest};
 use crate::object::{self, inside};
 use crate::pack;
+use crate::prune::live::Live;
+use crate::prune::usage;
+use crate::quarantine;
 use crate::reader::{ChunkReader, root_child};
 use crate::repository::Repository;
 use crate::secrets;
@@ -34,6 +38,24 @@ pub enum CheckLevel {
     Objects,
     /// Every chunk is opened and its id verified. Needs the reader secret.
     Data,
+}
+
+/// What to check, and how deep.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckOptions {
+    /// How deep.
+    pub level: CheckLevel,
+    /// Only backups made since, and the packs that they need.
+    pub since: Option<Timestamp>,
+    /// Of the packs this share (per cent), drawn anew each time, is looked at so deep; of the others the structure.
+    pub percent: u8,
+}
+
+impl CheckOptions {
+    /// Everything, so deep.
+    pub fn all(level: CheckLevel) -> CheckOptions {
+        CheckOptions { level, since: None, percent: 100 }
+    }
 }
 
 /// How far a check is.
@@ -60,6 +82,17 @@ pub struct Problem {
     pub backups: Vec<BackupId>,
 }
 
+/// A backup that lacks something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hurt {
+    /// The backup.
+    pub backup: BackupId,
+    /// Paths of entries that cannot be read whole; everything else of it can be restored.
+    pub entries: Vec<String>,
+    /// Its manifest or its list of entries cannot be read: nothing of it can be restored.
+    pub whole: bool,
+}
+
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckReport {
@@ -67,6 +100,8 @@ pub struct CheckReport {
     pub level: CheckLevel,
     /// Everything that is wrong; empty if all is well.
     pub problems: Vec<Problem>,
+    /// Backups that lack something, and what.
+    pub hurt: Vec<Hurt>,
     /// Objects looked at.
     pub objects: u64,
     /// Bytes of these objects (on the storage; a check of the structure reads only a part of them).
@@ -77,6 +112,7 @@ const THREADS: usize = 4;
 
 #[derive(Default)]
 struct Found {
+    hurt: Vec<Hurt>,
     problems: Vec<(Problem, BTreeSet<BackupId>)>,
     /// Problems that are none unless a backup needs the object.
     harmless: HashSet<usize>,
@@ -113,6 +149,9 @@ impl Found {
 struct Check<'a> {
     repository: &'a Repository,
     level: CheckLevel,
+    options: &'a CheckOptions,
+    /// Which packs are drawn.
+    drawn_by: [u8; 8],
     cancel: &'a Cancel,
     on_progress: &'a (dyn Fn(CheckProgress) + Sync),
     progress: Mutex<CheckProgress>,
@@ -124,6 +163,8 @@ struct Check<'a> {
 struct BadPlaces {
     packs: HashMap<u32, usize>,
     chunks: HashMap<(u32, ChunkId), usize>,
+    /// Packs that are there and not what was put.
+    rotten: HashSet<u32>,
 }
 
 impl Repository {
@@ -133,10 +174,11 @@ impl Repository {
     /// [`RepoError::NeedsReaderSecret`] for [`CheckLevel::Data`] with a writer key; failures of the storage; cancelled.
     pub fn check(
         &self,
-        level: CheckLevel,
+        options: &CheckOptions,
         cancel: &Cancel,
         on_progress: &(dyn Fn(CheckProgress) + Sync),
     ) -> Result<CheckReport, RepoError> {
+        let level = options.level;
         if level == CheckLevel::Data && !self.can_read_data() {
             return Err(RepoError::NeedsReaderSecret);
         }
@@ -144,6 +186,8 @@ impl Repository {
         let check = Check {
             repository: self,
             level,
+            options,
+            drawn_by: crate::ids::random()?,
             cancel,
             on_progress,
             progress: Mutex::new(progress),
@@ -159,15 +203,24 @@ impl Check<'_> {
         // Manifests first: whatever they name was there before them, so a backup that is committed meanwhile is no problem.
         let names = manifest::list(repository, "")?;
         let index = Index::load(&*repository.store, &repository.keys, &repository.local, false)?;
-        let sizes = self.list_objects(&index)?;
         self.header_and_slots()?;
         self.index_objects(&index)?;
-        let bad = self.packs(&index, &sizes)?;
-        let manifests = self.manifests(names)?;
-        self.references(index, &bad, &manifests)?;
+        let mut manifests = self.manifests(names)?;
+        let index = Arc::new(index);
+        let wanted = match self.options.since {
+            None => None,
+            Some(since) => {
+                manifests.retain(|manifest| manifest.head().time >= since);
+                self.needed_packs(&index, &manifests)?
+            }
+        };
+        let sizes = self.list_objects(&index, wanted.as_ref())?;
+        let bad = self.packs(&index, &sizes, wanted.as_ref())?;
+        self.quarantine(&index, &bad);
+        self.references(&index, &bad, &manifests)?;
         let progress = *lock(&self.progress);
         let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let harmless = found.harmless;
+        let (harmless, hurt) = (found.harmless, found.hurt);
         let problems = found
             .problems
             .into_iter()
@@ -178,6 +231,7 @@ impl Check<'_> {
         Ok(CheckReport {
             level: self.level,
             problems: problems.collect(),
+            hurt,
             objects: progress.objects,
             bytes: progress.bytes,
         })
@@ -195,8 +249,66 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// The packs that these backups need; none (all, that is) if their lists cannot be walked.
+    fn needed_packs(
+        &self,
+        index: &Arc<Index>,
+        manifests: &[Manifest],
+    ) -> Result<Option<HashSet<u32>>, RepoError> {
+        let reader = ChunkReader::new(self.repository, Arc::clone(index));
+        let mut live = Live::new(self.repository);
+        for manifest in manifests {
+            match live.add(&reader, manifest, self.cancel) {
+                Ok(()) => {}
+                Err(RepoError::Damaged { .. } | RepoError::Missing { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        let mut wanted = HashSet::new();
+        usage::each_chunk(index, &live.sorted()?, |places, lives| {
+            if lives {
+                wanted.extend(places.iter().map(|place| place.pack));
+            }
+        })?;
+        Ok(Some(wanted))
+    }
+
+    /// Whether a pack is among those that are looked at as deep as was asked.
+    fn is_drawn(&self, pack: &ObjectHash) -> bool {
+        let mut bytes = self.drawn_by.to_vec();
+        bytes.extend_from_slice(&pack.0);
+        self.options.percent >= 100 || Hash::of(&bytes).prefix() % 100 < u64::from(self.options.percent)
+    }
+
+    /// Notes what is rotten, so that no later backup leans on it. That it cannot be noted changes no verdict.
+    fn quarantine(&self, index: &Index, bad: &BadPlaces) {
+        let mut rotten: BTreeMap<ObjectHash, Option<Vec<ChunkId>>> = BTreeMap::new();
+        for number in bad.rotten.iter() {
+            if let Some(pack) = index.packs.get(*number) {
+                rotten.insert(pack.hash, None);
+            }
+        }
+        for (number, chunk) in bad.chunks.keys() {
+            if let Some(pack) = index.packs.get(*number)
+                && let Some(chunks) = rotten.entry(pack.hash).or_insert_with(|| Some(Vec::new()))
+            {
+                chunks.push(*chunk);
+            }
+        }
+        if rotten.is_empty() {
+            return;
+        }
+        if let Err(error) = quarantine::add(self.repository, &rotten) {
+            tracing::warn!("what is damaged cannot be noted, and later backups may lean on it: {error}");
+        }
+    }
+
     /// Sizes of all packs; and the totals of progress.
-    fn list_objects(&self, index: &Index) -> Result<HashMap<ObjectHash, u64>, RepoError> {
+    fn list_objects(
+        &self,
+        index: &Index,
+        wanted: Option<&HashSet<u32>>,
+    ) -> Result<HashMap<ObjectHash, u64>, RepoError> {
         let store = &self.repository.store;
         let packs: HashMap<ObjectHash, u64> = store
             .list("packs/")?
@@ -210,8 +322,10 @@ impl Check<'_> {
                 progress.bytes_total += meta.size;
             }
         }
-        for pack in &index.packs.packs {
-            if let Some(size) = packs.get(&pack.hash) {
+        for (number, pack) in (0u32..).zip(&index.packs.packs) {
+            if let Some(size) =
+                packs.get(&pack.hash).filter(|_| wanted.is_none_or(|own| own.contains(&number)))
+            {
                 progress.objects_total += 1;
                 progress.bytes_total += size;
             }
@@ -255,7 +369,12 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn packs(&self, index: &Index, sizes: &HashMap<ObjectHash, u64>) -> Result<BadPlaces, RepoError> {
+    fn packs(
+        &self,
+        index: &Index,
+        sizes: &HashMap<ObjectHash, u64>,
+        wanted: Option<&HashSet<u32>>,
+    ) -> Result<BadPlaces, RepoError> {
         let mut counts = vec![0u64; index.packs.packs.len()];
         for record in index.run.iter() {
             let record = record.map_err(|source| RepoError::Local {
@@ -276,6 +395,9 @@ impl Check<'_> {
                         let number = next.fetch_add(1, Ordering::Relaxed);
                         let Some(entry) = index.packs.packs.get(number) else { return };
                         let Ok(number) = u32::try_from(number) else { return };
+                        if wanted.is_some_and(|wanted| !wanted.contains(&number)) {
+                            continue;
+                        }
                         let count = counts.get(number as usize).copied().unwrap_or(0);
                         let size = sizes.get(&entry.hash).copied();
                         if let Err(error) = self.pack(index, number, count, size, &bad) {
@@ -301,9 +423,12 @@ impl Check<'_> {
     ) -> Result<(), RepoError> {
         let Some(entry) = index.packs.get(number) else { return Ok(()) };
         let name = pack::name(&entry.hash);
+        let level = if self.is_drawn(&entry.hash) { self.level } else { CheckLevel::Structure };
         let whole = |what: &str| {
             let problem = lock(&self.found).add(&name, what);
-            lock(bad).packs.entry(number).or_insert(problem);
+            let mut bad = lock(bad);
+            bad.packs.entry(number).or_insert(problem);
+            bad.rotten.insert(number);
         };
         let Some(size) = size else {
             // A prune deletes packs before it writes the index anew.
@@ -319,7 +444,7 @@ impl Check<'_> {
             return Ok(());
         }
         let repository = self.repository;
-        let bytes = match self.level {
+        let bytes = match level {
             CheckLevel::Structure => None,
             _ => Some(object::get(&*repository.store, &name)),
         };
@@ -328,7 +453,13 @@ impl Check<'_> {
                 .map(|read| (read, None)),
             Some(Ok(bytes)) => {
                 if Hash::of(bytes) != entry.hash {
-                    whole("its bytes do not have the hash that is its name");
+                    let what = "its bytes do not have the hash that is its name";
+                    // Which chunks are hurt is seen when each is opened.
+                    if level == CheckLevel::Data {
+                        lock(&self.found).add(&name, what);
+                    } else {
+                        whole(what);
+                    }
                 }
                 pack::parse(&repository.keys, &name, bytes).map(|read| (read, Some(bytes)))
             }
@@ -343,7 +474,9 @@ impl Check<'_> {
             Ok(read) => read,
             Err(error) => {
                 let problem = lock(&self.found).note(&name, error)?;
-                lock(bad).packs.insert(number, problem);
+                let mut bad = lock(bad);
+                bad.packs.insert(number, problem);
+                bad.rotten.insert(number);
                 return Ok(());
             }
         };
@@ -359,7 +492,7 @@ impl Check<'_> {
         if seen.len() as u64 != count {
             whole("its directory and the index differ");
         }
-        if let (CheckLevel::Data, Some(bytes)) = (self.level, bytes) {
+        if let (CheckLevel::Data, Some(bytes)) = (level, bytes) {
             self.chunks(number, &name, &directory, bytes, bad)?;
         }
         Ok(())
@@ -431,6 +564,7 @@ impl Check<'_> {
                 Err(error) => {
                     let problem = found.note(&full, error)?;
                     found.touch(problem, name.id);
+                    found.hurt.push(Hurt { backup: name.id, entries: Vec::new(), whole: true });
                 }
             }
         }
@@ -468,28 +602,44 @@ impl Check<'_> {
     }
 
     /// Follows every reference of every backup.
-    fn references(&self, index: Index, bad: &BadPlaces, manifests: &[Manifest]) -> Result<(), RepoError> {
-        let index = std::sync::Arc::new(index);
-        let reader = ChunkReader::new(self.repository, std::sync::Arc::clone(&index));
-        let mut walk = Walk { check: self, reader: &reader, index: &index, bad, known: HashMap::new() };
+    fn references(
+        &self,
+        index: &Arc<Index>,
+        bad: &BadPlaces,
+        manifests: &[Manifest],
+    ) -> Result<(), RepoError> {
+        let reader = ChunkReader::new(self.repository, Arc::clone(index));
+        let mut walk = Walk { check: self, reader: &reader, index, bad, known: HashMap::new() };
         for manifest in manifests {
             self.cancel.check()?;
             let id = manifest.name.id;
             let mut problems = walk.stream(&manifest.body.entries)?;
+            let mut hurt = Hurt { backup: id, entries: Vec::new(), whole: false };
             match self.repository.entries(&reader, manifest) {
                 Ok(entries) => {
-                    for part in entries.iter().flat_map(|entry| &entry.parts) {
-                        problems.extend(walk.stream(part)?);
-                    }
                     for entry in entries {
+                        let mut of_entry = BTreeSet::new();
+                        for part in &entry.parts {
+                            of_entry.extend(walk.stream(part)?);
+                        }
                         let sum = entry.parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.bytes));
                         if sum != Some(entry.bytes_raw) {
                             let what = format!("entry {} is not as long as its parts", entry.path);
-                            problems.insert(lock(&self.found).add(manifest.name.name(), what));
+                            of_entry.insert(lock(&self.found).add(manifest.name.name(), what));
+                        }
+                        if !of_entry.is_empty() {
+                            hurt.entries.push(entry.path);
+                            problems.extend(of_entry);
                         }
                     }
                 }
-                Err(error) => drop(problems.insert(lock(&self.found).note(&manifest.name.name(), error)?)),
+                Err(error) => {
+                    hurt.whole = true;
+                    problems.insert(lock(&self.found).note(&manifest.name.name(), error)?);
+                }
+            }
+            if hurt.whole || !hurt.entries.is_empty() {
+                lock(&self.found).hurt.push(hurt);
             }
             let mut found = lock(&self.found);
             for problem in problems {

@@ -20,7 +20,9 @@ mod pack;
 #[cfg(test)]
 mod properties;
 mod prune;
+mod quarantine;
 mod reader;
+mod repair;
 mod repository;
 pub mod secrets;
 mod signed;
@@ -30,7 +32,7 @@ mod writer;
 
 /// Secrets as the doors of a repository take them.
 pub use age::secrecy::{ExposeSecret, SecretString};
-pub use check::{CheckLevel, CheckProgress, CheckReport, Problem};
+pub use check::{CheckLevel, CheckOptions, CheckProgress, CheckReport, Hurt, Problem};
 pub use contents::Contents;
 pub use cut::Cut;
 pub use error::RepoError;
@@ -39,6 +41,7 @@ pub use manifest::{BackupHead, Entry, NewEntry};
 pub use pgark_store::{Cancel, Store};
 pub use prune::{PruneOptions, PruneReport};
 pub use reader::{DataReader, StreamReader};
+pub use repair::RepairedIndex;
 pub use repository::{Backup, Repository, init};
 pub use secrets::{Initialised, LocalFolders, Protection, RepositoryId, Unlock};
 pub use secrets::{generate_passphrase, peek_id};

@@ -30,6 +30,7 @@ pub(crate) enum Kind {
     /// A pruner's announcement that it deletes a pack now.
     Intent = 8,
     Tombstone = 9,
+    Quarantine = 10,
     Tags = 11,
 }
 

@@ -24,6 +24,7 @@ struct Signed {
 fn purpose(kind: Kind) -> &'static [u8] {
     match kind {
         Kind::Tombstone => b"pgark tombstone",
+        Kind::Quarantine => b"pgark quarantine",
         Kind::Tags => b"pgark tags",
         _ => b"pgark manifest",
     }

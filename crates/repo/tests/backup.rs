@@ -126,7 +126,13 @@ fn deep_trees_and_raw_chunks() {
             };
             let entry = NewEntry { bytes_raw: entry.bytes_raw * 2, ..entry };
             Ok::<_, RepoError>((
-                NewBackup { kind: "x".into(), complete: false, entries: vec![entry], about: Vec::new() },
+                NewBackup {
+                    kind: "x".into(),
+                    complete: false,
+                    entries: vec![entry],
+                    about: Vec::new(),
+                    time: None,
+                },
                 (),
             ))
         })
@@ -147,7 +153,7 @@ fn a_writer_key_backs_up_and_lists_and_reads_no_data() {
     assert_eq!(writer.backups().unwrap().len(), 1);
     assert_eq!(writer.open_backup(head.id).unwrap().entries.len(), content(1).len());
     assert!(matches!(writer.reader(), Err(RepoError::NeedsReaderSecret)));
-    let checked = writer.check(CheckLevel::Data, &Cancel::new(), &|_| {});
+    let checked = writer.check(&CheckOptions::all(CheckLevel::Data), &Cancel::new(), &|_| {});
     assert!(matches!(checked, Err(RepoError::NeedsReaderSecret)));
     assert!(check(&writer, CheckLevel::Objects).problems.is_empty());
     let second = backup(&writer, 2, &content(1));

@@ -101,7 +101,13 @@ fn work_that_fails_panics_or_is_cancelled_leaves_no_backup() {
     let cancel = Cancel::new();
     let late = repository.write_backup(&options(2), &cancel, |_| {
         cancel.cancel();
-        let new = NewBackup { kind: "x".into(), complete: true, entries: Vec::new(), about: Vec::new() };
+        let new = NewBackup {
+            kind: "x".into(),
+            complete: true,
+            entries: Vec::new(),
+            about: Vec::new(),
+            time: None,
+        };
         Ok::<_, RepoError>((new, ()))
     });
     assert!(matches!(late, Err(RepoError::Cancelled)));
@@ -109,7 +115,10 @@ fn work_that_fails_panics_or_is_cancelled_leaves_no_backup() {
     assert_clean(&repository);
     let head = backup(&repository, 2, &content(1));
     compare(&repository, head.id, &content(1)).unwrap();
-    assert!(matches!(repository.check(CheckLevel::Data, &cancel, &|_| {}), Err(RepoError::Cancelled)));
+    assert!(matches!(
+        repository.check(&CheckOptions::all(CheckLevel::Data), &cancel, &|_| {}),
+        Err(RepoError::Cancelled)
+    ));
 }
 
 /// A failing storage is reported as what it is, not as "cancelled".
@@ -241,7 +250,16 @@ fn marked_packs_are_absent() {
             let hash = meta.name.rsplit('/').next().unwrap();
             place.store().put_if_absent(&format!("trash/{hash}/a.intent"), b"").unwrap();
         }
-        Ok((NewBackup { kind: "x".into(), complete: true, entries: Vec::new(), about: Vec::new() }, ()))
+        Ok((
+            NewBackup {
+                kind: "x".into(),
+                complete: true,
+                entries: Vec::new(),
+                about: Vec::new(),
+                time: None,
+            },
+            (),
+        ))
     });
     assert!(matches!(stopped, Err(RepoError::Missing { .. })), "{stopped:?}");
     assert_eq!(place.open().backups().unwrap().len(), 2);

@@ -141,7 +141,16 @@ fn writers_and_readers_go_on() {
                 parts: vec![summary.stream],
                 about: Vec::new(),
             };
-            Ok((NewBackup { kind: "x".into(), complete: true, entries: vec![entry], about: Vec::new() }, ()))
+            Ok((
+                NewBackup {
+                    kind: "x".into(),
+                    complete: true,
+                    entries: vec![entry],
+                    about: Vec::new(),
+                    time: None,
+                },
+                (),
+            ))
         })
         .unwrap();
     compare(&place.open(), third.id, &vec![("/own".into(), Class::Data, rows(1, 1_500_000))]).unwrap();
@@ -432,4 +441,114 @@ fn erase_leaves_no_dead_chunk() {
     assert_eq!((after.packs_repacked, after.packs_deleted), (0, 0), "{after:?}");
     compare(&place.open(), kept.id, &rest).unwrap();
     assert_clean(&place.open());
+}
+
+fn break_pack(place: &Place, largest: bool) -> String {
+    let mut packs = place.store().list("packs/").unwrap();
+    packs.sort_by_key(|meta| meta.size);
+    let name = if largest { packs.pop().unwrap().name } else { packs.remove(0).name };
+    let file = place.dir.path().join("repo").join(&name);
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[2000] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    name
+}
+
+/// Rot is noted; the next backup that meets the same rows stores them anew, and the older backup is whole again.
+#[test]
+fn what_is_rotten_is_not_leaned_on_and_heals() {
+    let place = Place::encrypted();
+    let first = backup(&place.open(), 1, &halves(1));
+    break_pack(&place, true);
+    let report = check(&place.open(), CheckLevel::Data);
+    assert_eq!((report.problems.len(), report.hurt.len()), (2, 1), "{report:#?}");
+    assert_eq!(report.hurt[0].backup, first.id);
+    assert_eq!(report.hurt[0].entries.len(), 1, "{report:#?}");
+    assert_eq!(place.store().list("quarantine/").unwrap().len(), 1);
+    // Noted once.
+    check(&place.open(), CheckLevel::Data);
+    assert_eq!(place.store().list("quarantine/").unwrap().len(), 1);
+    let second = backup(&place.open(), 1, &halves(1));
+    assert!((10_000..400_000).contains(&second.bytes_added), "{}", second.bytes_added);
+    for id in [first.id, second.id] {
+        compare(&place.open(), id, &halves(1)).unwrap();
+    }
+    assert!(check(&place.open(), CheckLevel::Data).hurt.is_empty());
+    // Prune keeps the good place; the note goes with the pack.
+    place.open().forget(first.id).unwrap();
+    prune(&place.open(), now());
+    compare(&place.open(), second.id, &halves(1)).unwrap();
+}
+
+#[test]
+fn a_full_backup_leans_on_nothing() {
+    let place = Place::encrypted();
+    let first = backup(&place.open(), 1, &halves(1));
+    let full = WriteOptions { full: true, ..options(1) };
+    let (second, ()) = place
+        .open()
+        .write_backup::<(), RepoError>(&full, &Cancel::new(), |writer| {
+            let mut stream = writer.stream(Class::Data, Cut::Rows);
+            stream.write(&rows(1, 1_500_000))?;
+            let summary = stream.finish()?;
+            writer.settle()?;
+            assert!(summary.bytes_added() > 100_000);
+            Ok((
+                NewBackup {
+                    kind: "x".into(),
+                    complete: true,
+                    entries: Vec::new(),
+                    about: Vec::new(),
+                    time: None,
+                },
+                (),
+            ))
+        })
+        .unwrap();
+    assert!(second.bytes_added > first.bytes_added / 3);
+}
+
+#[test]
+fn an_index_is_made_anew_from_packs_alone() {
+    let place = Place::encrypted();
+    let (first, second) = (backup(&place.open(), 2, &halves(1)), backup(&place.open(), 2, &halves(2)));
+    let root = place.dir.path().join("repo");
+    let index = place.store().list("index/").unwrap();
+    std::fs::write(root.join(&index[0].name), b"not what it was").unwrap();
+    std::fs::remove_file(root.join(&index[1].name)).unwrap();
+    assert!(compare(&place.open(), second.id, &halves(2)).is_err());
+    let writer = place.open_as_writer();
+    let report = writer.repair_index(&Cancel::new(), &|_, _| {}).unwrap();
+    assert_eq!((report.replaced, report.unreadable, report.lost.len()), (1, 1, 0), "{report:?}");
+    assert_eq!(report.packs, place.store().list("packs/").unwrap().len() as u64);
+    compare(&place.open(), first.id, &halves(1)).unwrap();
+    compare(&place.open(), second.id, &halves(2)).unwrap();
+    assert_clean(&place.open());
+    // Again: nothing changes.
+    let again = writer.repair_index(&Cancel::new(), &|_, _| {}).unwrap();
+    assert_eq!((again.packs, again.chunks, again.unreadable), (report.packs, report.chunks, 0));
+    assert_clean(&place.open());
+}
+
+#[test]
+fn a_check_in_part() {
+    let place = Place::encrypted();
+    backup(&place.open(), 1, &halves(1));
+    let old = break_pack(&place, true);
+    std::thread::sleep(Duration::from_millis(10));
+    let since = jiff::Timestamp::now();
+    let second = backup(&place.open(), 1, &vec![("/new".into(), Class::Data, rows(99, 500_000))]);
+    let run = |options: CheckOptions| place.open().check(&options, &Cancel::new(), &|_| {}).unwrap();
+    let recent = run(CheckOptions { since: Some(since), ..CheckOptions::all(CheckLevel::Data) });
+    assert!(recent.problems.is_empty(), "{:#?}", recent.problems);
+    let all = run(CheckOptions::all(CheckLevel::Data));
+    assert!(all.problems.iter().any(|problem| problem.object == old) && all.bytes > recent.bytes);
+    // A third of the packs each time finds it sooner or later, and not always.
+    let found = (0..60)
+        .filter(|_| {
+            !run(CheckOptions { percent: 33, ..CheckOptions::all(CheckLevel::Data) }).problems.is_empty()
+        })
+        .count();
+    assert!((3..50).contains(&found), "{found} of 60");
+    compare(&place.open(), second.id, &vec![("/new".into(), Class::Data, rows(99, 500_000))]).unwrap();
 }

@@ -13,7 +13,7 @@ use pgark_ops::BackupName;
 
 pub use configuration::{Config, ConfigAction, Convert, Foreign};
 pub use restore::{Choice, OnConflict, Restore, Section};
-pub use upkeep::{Forget, Keep, Prune, Stats, Tag};
+pub use upkeep::{Copy, Forget, Keep, Prune, Repair, RepairAction, RepairBackups, RepairIndex, Stats, Tag};
 
 const EXIT_CODES: &str = "Exit codes:
   0    all done
@@ -76,6 +76,10 @@ pub enum Action {
     Forget(Forget),
     /// Free what no backup needs
     Prune(Prune),
+    /// Copy backups into another repository, under its keys
+    Copy(Copy),
+    /// Make the index anew, or backups without what is lost of them
+    Repair(Repair),
     /// Add and remove tags of backups
     Tag(Tag),
     /// Show what the repository holds, and how it grows
@@ -286,6 +290,9 @@ pub struct Backup {
     /// Go on without what cannot be read; the backup is then incomplete (exit code 3)
     #[arg(long)]
     pub keep_going: bool,
+    /// Store everything anew, leaning on nothing that the repository holds already
+    #[arg(long)]
+    pub full: bool,
     /// Print the backup as JSON
     #[arg(long)]
     pub json: bool,
@@ -502,8 +509,10 @@ pub enum Level {
 #[command(after_help = "Examples:
   pgark check --repo /backup/main
   pgark check --repo /backup/main --read-data --json
+  pgark check --repo /backup/main --since 1d --read-data=10
 
-What a crash left behind is no problem. Reading data needs the identity or the passphrase.
+What is found damaged is noted in the repository: no later backup leans on it, and one that meets the same rows stores them anew,
+which heals older backups, too. What a crash left behind is no problem. Reading data needs the identity or the passphrase.
 
 Exit codes: 0 no problem; 1 problems, or the check failed; 2 wrong usage; 130 interrupted.")]
 pub struct Check {
@@ -512,9 +521,12 @@ pub struct Check {
     /// How deep
     #[arg(long, value_enum, default_value_t = Level::Structure, conflicts_with = "read_data")]
     pub level: Level,
-    /// The same as --level data
-    #[arg(long)]
-    pub read_data: bool,
+    /// The same as --level data; with a number, for that share of the packs, drawn anew each time
+    #[arg(long, value_name = "PERCENT", num_args = 0..=1, require_equals = true, default_missing_value = "100", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub read_data: Option<u8>,
+    /// Only backups since then, and what they need: a time like 2026-11-01T00:00:00Z, or how long ago: 7d, 36h
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Option<jiff::Timestamp>,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
@@ -557,6 +569,9 @@ impl Args {
             Action::Prune(args) => args.json,
             Action::Stats(args) => args.json,
             Action::Tag(_) => false,
+            Action::Copy(args) => args.json,
+            Action::Repair(Repair { action: RepairAction::Index(args) }) => args.json,
+            Action::Repair(Repair { action: RepairAction::Backups(args) }) => args.json,
             Action::Init(_) | Action::Cat(_) | Action::Completions(_) | Action::Man(_) => false,
         }
     }
@@ -579,11 +594,22 @@ impl Action {
             Action::Forget(args) => Some(&mut args.repository),
             Action::Prune(args) => Some(&mut args.repository),
             Action::Tag(args) => Some(&mut args.repository),
+            Action::Repair(Repair { action: RepairAction::Index(args) }) => Some(&mut args.repository),
+            Action::Repair(Repair { action: RepairAction::Backups(args) }) => Some(&mut args.repository),
             Action::Stats(args) => Some(&mut args.repository),
             Action::Config(args) => args.backup_mut().map(|backup| &mut backup.repository),
-            Action::Init(_) | Action::Completions(_) | Action::Man(_) => None,
+            Action::Copy(_) | Action::Init(_) | Action::Completions(_) | Action::Man(_) => None,
         }
     }
+}
+
+/// A time in RFC 3339, or how long ago.
+fn moment(text: &str) -> Result<jiff::Timestamp, String> {
+    if let Ok(ago) = duration(text) {
+        return jiff::Timestamp::now().checked_sub(ago).map_err(|error| error.to_string());
+    }
+    text.parse()
+        .map_err(|_| format!("{text:?} is no time; write 2026-11-01T00:00:00Z, or how long ago: 7d, 36h"))
 }
 
 /// `500ms`, `30s`, `5min`, `24h`, `30d`, `8w`; a bare number is seconds.

@@ -1,8 +1,9 @@
 //! Arguments of what a repository needs over the years: `forget`, `prune`, `tag`, `stats`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args as ClapArgs};
+use clap::{ArgGroup, Args as ClapArgs, Subcommand};
 
 use super::{OfCluster, Repository, duration};
 
@@ -141,6 +142,112 @@ pub struct Stats {
     #[command(flatten)]
     pub repository: Repository,
     /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark repair index --repo /backup/main
+  pgark repair backups --repo /backup/main --read-data
+
+First look: `pgark check --read-data`. A damaged chunk is stored anew by the next backup that meets it; `pgark backup --full` meets all.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 something is lost (it is named); 130 interrupted.")]
+pub struct Repair {
+    #[command(subcommand)]
+    pub action: RepairAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RepairAction {
+    /// Make the index anew from the packs alone
+    #[command(after_help = "Examples:
+  pgark repair index --repo /backup/main
+
+The writer key suffices; other hosts may be at work meanwhile.")]
+    Index(RepairIndex),
+    /// Replace backups of which something is lost by ones without it, incomplete and of the same time
+    #[command(after_help = "Examples:
+  pgark repair backups --repo /backup/main --dry-run
+  pgark repair backups --repo /backup/main --read-data
+
+Nothing that can still be read is dropped. A backup whose manifest is lost is named and left: `pgark forget ID` removes it.")]
+    Backups(RepairBackups),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct RepairIndex {
+    #[command(flatten)]
+    pub repository: Repository,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct RepairBackups {
+    #[command(flatten)]
+    pub repository: Repository,
+    /// Open every chunk first; else what is missing or of a wrong size counts as lost
+    #[arg(long)]
+    pub read_data: bool,
+    /// Show what is lost of which backup
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(group = ArgGroup::new("secret_there").multiple(false), after_help = "Examples:
+  pgark copy /backup/main /mnt/second/main --identity identity.txt --to-writer-key second.key
+  pgark copy main second --cluster prod --since 30d         # names of pgark.toml
+  pgark copy main second --backup 4f0c9a11
+
+Chunks are read, verified and stored under the keys of the second repository, which deduplicates them anew. A backup that is there
+already is passed over, so a copy that was broken off goes on where it was. Times and tags are kept. Reading needs the identity or
+the passphrase of the first; writing, the writer key of the second (default: the one that `init` left on this host).
+
+Exit codes: 0 all copied; 1 failed; 2 wrong usage; 3 some could not be read and are named; 130 interrupted.")]
+pub struct Copy {
+    /// Repository to read: a directory, or a name in pgark.toml
+    #[arg(value_name = "SRC")]
+    pub source: String,
+    /// Repository to write
+    #[arg(value_name = "DST")]
+    pub target: String,
+    /// age identity file that opens SRC (default: what PGARK_IDENTITY names)
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
+    pub identity: Option<PathBuf>,
+    /// File whose first line is the passphrase of SRC
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Writer key file of DST
+    #[arg(long, value_name = "FILE", group = "secret_there")]
+    pub to_writer_key: Option<PathBuf>,
+    /// age identity file that opens DST
+    #[arg(long, value_name = "FILE", group = "secret_there")]
+    pub to_identity: Option<PathBuf>,
+    /// File whose first line is the passphrase of DST
+    #[arg(long, value_name = "FILE", group = "secret_there")]
+    pub to_passphrase_file: Option<PathBuf>,
+    /// Only this backup: its id, or a unique prefix of at least 4 digits; may be given several times
+    #[arg(long, value_name = "ID")]
+    pub backup: Vec<String>,
+    #[command(flatten)]
+    pub of: OfCluster,
+    /// Only backups since then: a time, or how long ago
+    #[arg(long, value_name = "TIME", value_parser = super::moment)]
+    pub since: Option<jiff::Timestamp>,
+    /// Entries read and stored at once (default: the number of cores, at most 8)
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+    /// zstd level
+    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
+    pub compression_level: i32,
+    /// Print the new backups as JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -59,6 +59,7 @@ pub fn run(common: &Common, args: Backup) -> Result<ExitCode, Failure> {
         lock_wait_timeout: args.lock_wait_timeout,
         pause_timeout: Some(args.pause_timeout).filter(|timeout| !timeout.is_zero()),
         keep_going: args.keep_going,
+        full: args.full,
     };
     if args.forget_after_backup && super::upkeep::policy(&args.keep).is_empty() {
         return Err(Failure::usage(

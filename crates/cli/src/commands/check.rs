@@ -11,14 +11,15 @@ use crate::{output, progress, repository};
 /// Checks the repository; problems end with exit code 1.
 pub fn run(common: &Common, args: Check) -> Result<ExitCode, Failure> {
     let level = match (args.read_data, args.level) {
-        (true, _) | (false, Level::Data) => ops::Level::Data,
-        (false, Level::Objects) => ops::Level::Objects,
-        (false, Level::Structure) => ops::Level::Structure,
+        (Some(_), _) | (None, Level::Data) => ops::Level::Data,
+        (None, Level::Objects) => ops::Level::Objects,
+        (None, Level::Structure) => ops::Level::Structure,
     };
+    let options = ops::Options { level, since: args.since, percent: args.read_data.unwrap_or(100) };
     let repository = repository::open(&args.repository)?;
     let report = {
         let job = progress::watched_job(common)?;
-        ops::run(&repository, level, &job)?
+        ops::run(&repository, &options, &job)?
     };
     if args.json {
         output::json(&report)?;
@@ -28,6 +29,9 @@ pub fn run(common: &Common, args: Check) -> Result<ExitCode, Failure> {
             if !problem.backups.is_empty() {
                 output::line(&format!("  needed by {}", problem.backups.join(", ")))?;
             }
+        }
+        for hurt in &report.hurt {
+            output::line(&format!("backup {}: {}", hurt.backup, ops::in_words(hurt)))?;
         }
         let verdict =
             if report.ok { "no problem".into() } else { format!("{} problems", report.problems.len()) };

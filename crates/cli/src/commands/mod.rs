@@ -3,11 +3,13 @@
 pub mod backup;
 pub mod check;
 pub mod configuration;
+pub mod copy;
 pub mod diff;
 pub mod export;
 pub mod import;
 pub mod init;
 pub mod inspect;
+pub mod repair;
 pub mod restore;
 pub mod shell;
 pub mod upkeep;

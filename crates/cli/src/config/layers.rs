@@ -138,6 +138,24 @@ fn apply_repository(
     Ok(())
 }
 
+impl Config {
+    /// A repository that is named on the command line by its section, with the secret that the file gives it.
+    pub fn resolve(&self, mut repository: Repository) -> Repository {
+        let Some(section) = repository.repo.as_ref().and_then(|name| self.repositories.get(name)) else {
+            return repository;
+        };
+        repository.repo = text_of(section.get("url"));
+        let typed = [&repository.identity, &repository.passphrase_file, &repository.writer_key];
+        if typed.iter().all(|path| path.is_none()) {
+            let path = |key: &str| text_of(section.get(key)).map(std::path::PathBuf::from);
+            repository.identity = path("identity");
+            repository.passphrase_file = path("passphrase_file");
+            repository.writer_key = path("writer_key");
+        }
+        repository
+    }
+}
+
 fn set(backup: &mut Backup, key: &str, value: &Value) {
     match (key, value) {
         ("dbname", Value::Text(text)) => backup.dbname = Some(text.clone()),

@@ -12,6 +12,7 @@ mod imports;
 mod in_part;
 mod locks;
 mod matrix;
+mod repairs;
 mod restore_traps;
 mod round_trip;
 #[allow(dead_code, reason = "shared with the tests of faults")]

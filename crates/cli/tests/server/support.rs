@@ -49,6 +49,11 @@ impl Desk {
         std::mem::take(&mut self.secret)
     }
 
+    /// From now on these options open the repository.
+    pub fn secret_is(&mut self, secret: Vec<String>) {
+        self.secret = secret;
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -83,6 +83,7 @@ fn back_up(
         cluster: request.cluster.clone().unwrap_or_else(|| survey.system_identifier.clone()),
         jobs: request.jobs,
         compression_level: request.compression_level,
+        full: request.full,
     };
     let mut report = Report::default();
     survey.tell_unmatched(&mut report);
@@ -319,6 +320,7 @@ fn new_backup(
         warnings: report.warnings,
         missing: report.missing,
         imported: false,
+        copied: None,
         reads,
         server_version: survey.server_version,
         system_identifier: survey.system_identifier.clone(),
@@ -327,6 +329,7 @@ fn new_backup(
         kind: "logical".into(),
         complete: about.missing.is_empty(),
         about: serde_json::to_vec(&about).unwrap_or_default(),
+        time: None,
         entries,
     }
 }

@@ -39,6 +39,8 @@ pub struct Request {
     pub pause_timeout: Option<Duration>,
     /// Go on without what cannot be read; the backup is then incomplete.
     pub keep_going: bool,
+    /// Store everything anew, whatever the repository holds already.
+    pub full: bool,
 }
 
 /// Which databases of the cluster.

@@ -50,6 +50,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
         },
         jobs: request.jobs,
         compression_level: request.compression_level,
+        full: false,
     };
     let (head, ()) = repository.write_backup(&options, &job.cancel, |writer| {
         let mut taken = Taken::default();
@@ -240,6 +241,7 @@ impl Taken {
             warnings,
             missing: Vec::new(),
             imported: true,
+            copied: None,
             reads: self.reads,
             server_version: self.server_version,
             system_identifier: identifier.to_string(),
@@ -249,6 +251,7 @@ impl Taken {
             complete: true,
             about: serde_json::to_vec(&about).unwrap_or_default(),
             entries,
+            time: None,
         }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) mod live;
 mod model;
 mod reindex;
 mod repack;
+pub(crate) use reindex::settle;
 pub(crate) mod trash;
 pub(crate) mod usage;
 
@@ -37,6 +38,7 @@ use crate::index::Index;
 use crate::manifest;
 use crate::object::{self, Kind};
 use crate::pack;
+use crate::quarantine::{self, Quarantine};
 use crate::reader::ChunkReader;
 use crate::repository::Repository;
 use crate::writer::commit::Draft;
@@ -234,7 +236,8 @@ impl Prune<'_> {
         let others: HashSet<ObjectHash> = marks.iter().filter(foreign).map(|mark| mark.pack).collect();
         let marked: HashSet<ObjectHash> = marks.iter().map(|mark| mark.pack).collect();
         let standing = usage::standings(&index, &sizes, &others, doomed, &marked);
-        let usage = usage::count(&index, &live, &standing)?;
+        let rotten = Quarantine::read(repository)?;
+        let usage = usage::count(&index, &live, &standing, &rotten)?;
         Ok(Survey { pinned, index, sizes, marks, standing, usage })
     }
 
@@ -287,7 +290,7 @@ impl Prune<'_> {
                 store.delete(&mark.name)?;
             }
         }
-        Ok(())
+        quarantine::sweep(&**store)
     }
 
     /// A long session's first object is old, and says when it began.
@@ -417,7 +420,7 @@ impl Prune<'_> {
             announced.names.insert(*pack, name.clone());
             object::put(&*self.repository.store, self.cancel, &name, &bytes)?;
         }
-        reindex::settle(&*self.repository.store, self.cancel)?;
+        settle(&*self.repository.store, self.cancel)?;
         let set: HashSet<ObjectHash> = doomed.iter().copied().collect();
         let survey = self.survey(&set)?;
         for pack in doomed {

@@ -103,7 +103,7 @@ pub(super) fn run(repository: &Repository, cancel: &Cancel) -> Result<(), RepoEr
 }
 
 /// On a storage whose lists are late: until they show what was put.
-pub(super) fn settle(store: &dyn Store, cancel: &Cancel) -> Result<(), RepoError> {
+pub(crate) fn settle(store: &dyn Store, cancel: &Cancel) -> Result<(), RepoError> {
     let lateness = store.capabilities().list_lateness;
     let until = Instant::now() + lateness * 2;
     while Instant::now() < until {

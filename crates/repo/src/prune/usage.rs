@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::RepoError;
 use crate::ids::ObjectHash;
 use crate::index::{Index, Record, Run};
+use crate::quarantine::Quarantine;
 
 /// What may be said of a pack before anything is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,9 +52,20 @@ impl Standing {
 
 /// Counts, giving each live chunk one place: of several the one in better standing, then in the fuller pack. A chunk without
 /// a place that nobody is deleting keeps all its places: of two pruners each would else lean on what the other deletes.
-pub(crate) fn count(index: &Index, live: &Arc<Run>, standing: &[Standing]) -> Result<Usage, RepoError> {
+pub(crate) fn count(
+    index: &Index,
+    live: &Arc<Run>,
+    standing: &[Standing],
+    rotten: &Quarantine,
+) -> Result<Usage, RepoError> {
     let mut usage = Usage { packs: vec![Use::default(); index.packs.packs.len()], missing: false };
-    let of = |number: u32| standing.get(number as usize).copied().unwrap_or(Standing::Absent);
+    let of = |place: &Record| {
+        let own = standing.get(place.pack as usize).copied().unwrap_or(Standing::Absent);
+        let is_rotten = !rotten.is_empty()
+            && index.packs.get(place.pack).is_some_and(|pack| rotten.holds(&pack.hash, &place.id));
+        // Perhaps it can be read after all: it stays unless the chunk is elsewhere.
+        if is_rotten { own.min(Standing::Foreign) } else { own }
+    };
     let mut several = false;
     each_chunk(index, live, |places, lives| {
         for place in places {
@@ -64,26 +76,23 @@ pub(crate) fn count(index: &Index, live: &Arc<Run>, standing: &[Standing]) -> Re
         if !lives {
             return;
         }
-        let secure = places.iter().filter(|place| of(place.pack).is_secure()).count();
-        let there = places.iter().filter(|place| of(place.pack) > Standing::Absent);
+        let secure = places.iter().filter(|place| of(place).is_secure()).count();
+        let there = places.iter().filter(|place| of(place) > Standing::Absent);
         match secure {
             0 => {
                 usage.missing |= there.clone().next().is_none();
                 there.for_each(|place| add(&mut usage.packs, place));
             }
-            1 => there
-                .filter(|place| of(place.pack).is_secure())
-                .for_each(|place| add(&mut usage.packs, place)),
+            1 => there.filter(|place| of(place).is_secure()).for_each(|place| add(&mut usage.packs, place)),
             _ => several = true,
         }
     })?;
     if several {
         let alone: Vec<u64> = usage.packs.iter().map(|own| own.live).collect();
         each_chunk(index, live, |places, lives| {
-            let there: Vec<&Record> =
-                places.iter().filter(|place| lives && of(place.pack).is_secure()).collect();
+            let there: Vec<&Record> = places.iter().filter(|place| lives && of(place).is_secure()).collect();
             let best = there.iter().max_by_key(|place| {
-                (of(place.pack), alone.get(place.pack as usize).copied().unwrap_or(0), place.pack)
+                (of(place), alone.get(place.pack as usize).copied().unwrap_or(0), place.pack)
             });
             if let Some(best) = best.filter(|_| there.len() > 1) {
                 add(&mut usage.packs, best);

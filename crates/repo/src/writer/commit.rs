@@ -59,7 +59,7 @@ pub(crate) fn session_object(
 pub(super) fn commit(session: &Session<'_>, new: NewBackup) -> Result<BackupHead, RepoError> {
     session.check()?;
     check_limits(session, &new)?;
-    let NewBackup { kind, complete, mut entries, about } = new;
+    let NewBackup { kind, complete, mut entries, about, time } = new;
     let entry_count = entries.len() as u64;
     let list = write_entries(session, &manifest::encode_entries(&mut entries)?)?;
     drop(entries);
@@ -69,7 +69,7 @@ pub(super) fn commit(session: &Session<'_>, new: NewBackup) -> Result<BackupHead
     session.put_index(false)?;
     put_draft(session)?;
     look_at_trash(session)?;
-    put_manifest(session, kind, complete, list, entry_count, about)
+    put_manifest(session, kind, complete, list, entry_count, about, time)
 }
 
 fn check_limits(session: &Session<'_>, new: &NewBackup) -> Result<(), RepoError> {
@@ -141,6 +141,7 @@ fn put_manifest(
     entries: StreamRef,
     entry_count: u64,
     about: Vec<u8>,
+    time: Option<Timestamp>,
 ) -> Result<BackupHead, RepoError> {
     let repository = session.repository;
     let cluster = session.options.cluster.clone();
@@ -159,7 +160,7 @@ fn put_manifest(
     let name = ManifestName { cluster: cluster_hash, sequence, id: session.id };
     let mut body = Body {
         id: ByteArray::from(session.id.0),
-        time: Timestamp::now().as_microsecond(),
+        time: time.unwrap_or_else(Timestamp::now).as_microsecond(),
         cluster,
         kind,
         complete,

@@ -9,6 +9,7 @@ use super::queue::lock;
 use crate::RepoError;
 use crate::ids::{ChunkId, ObjectHash};
 use crate::index::{self, Index, Run};
+use crate::quarantine::Quarantine;
 use crate::secrets::LocalFolders;
 
 const SHARDS: usize = 16;
@@ -39,6 +40,8 @@ pub(crate) struct Dedup {
     index: Arc<Index>,
     /// Packs of the index that are there with their size and not marked for deletion.
     usable: Vec<bool>,
+    /// Places that a check found rotten.
+    rotten: Quarantine,
     referenced: Vec<AtomicBool>,
     /// New chunks of this session that no run holds yet.
     shards: [Mutex<Shard>; SHARDS],
@@ -47,9 +50,9 @@ pub(crate) struct Dedup {
 }
 
 impl Dedup {
-    pub(crate) fn new(index: Arc<Index>, usable: Vec<bool>) -> Dedup {
+    pub(crate) fn new(index: Arc<Index>, usable: Vec<bool>, rotten: Quarantine) -> Dedup {
         let referenced = usable.iter().map(|_| AtomicBool::new(false)).collect();
-        Dedup { index, usable, referenced, shards: Default::default(), runs: RwLock::default() }
+        Dedup { index, usable, rotten, referenced, shards: Default::default(), runs: RwLock::default() }
     }
 
     /// True if the caller must store this chunk: it is nowhere, and nobody else was told so before.
@@ -66,7 +69,10 @@ impl Dedup {
 
     fn is_known(&self, id: &ChunkId) -> Result<bool, RepoError> {
         for record in self.index.find(id)? {
-            if self.usable.get(record.pack as usize) == Some(&true) {
+            let pack = self.index.packs.get(record.pack);
+            let is_rotten =
+                !self.rotten.is_empty() && pack.is_some_and(|pack| self.rotten.holds(&pack.hash, id));
+            if self.usable.get(record.pack as usize) == Some(&true) && !is_rotten {
                 if let Some(referenced) = self.referenced.get(record.pack as usize) {
                     referenced.store(true, Ordering::Relaxed);
                 }

@@ -43,8 +43,9 @@ use pgark_store::Cancel;
 use crate::RepoError;
 use crate::cut::Cut;
 use crate::manifest::{BackupHead, NewEntry};
+use crate::reader::{ChunkReader, root_child};
 use crate::repository::Repository;
-use crate::stream::Class;
+use crate::stream::{Class, StreamRef};
 pub(crate) use queue::lock;
 use session::{MOST_JOBS, Session, StopOnDrop, UPLOADERS};
 pub use streams::{StreamSummary, StreamWriter};
@@ -58,6 +59,8 @@ pub struct WriteOptions {
     pub jobs: usize,
     /// zstd's level (negative ones too); 0 stores without compression.
     pub compression_level: i32,
+    /// Leans on nothing that is there: every chunk is stored anew.
+    pub full: bool,
 }
 
 /// A backup that is ready to be committed.
@@ -71,6 +74,8 @@ pub struct NewBackup {
     pub entries: Vec<NewEntry>,
     /// Its maker's own facts; sealed under the metadata key.
     pub about: Vec<u8>,
+    /// When it was made, if that was not now (a copy, a repaired one).
+    pub time: Option<jiff::Timestamp>,
 }
 
 /// Writes the streams of one backup, from many threads at once.
@@ -82,6 +87,27 @@ impl<'a> BackupWriter<'a> {
     /// A new stream.
     pub fn stream(&self, class: Class, cut: Cut) -> StreamWriter<'a> {
         StreamWriter::new(self.session, class, cut)
+    }
+
+    /// Leans on a stream that is stored already: it may stand in an entry of this backup, and a prune spares its packs.
+    ///
+    /// # Errors
+    /// [`RepoError::Missing`] if a chunk of it has no place that can be leaned on; damage of its tree.
+    pub fn lean_on(&self, stream: &StreamRef) -> Result<(), RepoError> {
+        let repository = self.session.repository;
+        let reader = ChunkReader::new(repository, repository.index()?);
+        let Some(root) = root_child(stream) else { return Ok(()) };
+        let mut open = vec![(root, stream.level)];
+        while let Some((child, level)) = open.pop() {
+            self.session.check()?;
+            if self.session.dedup().claim(&child.id)? {
+                return Err(RepoError::Missing { object: format!("chunk {}", child.id) });
+            }
+            if level > 0 {
+                open.extend(reader.node(&child, level)?.children.into_iter().map(|child| (child, level - 1)));
+            }
+        }
+        Ok(())
     }
 
     /// Waits until the chunks of every finished stream are sealed: [`StreamSummary::bytes_added`] is exact then.

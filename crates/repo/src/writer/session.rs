@@ -19,6 +19,7 @@ use crate::index::object::{IndexContent, IndexRecord, PackEntry};
 use crate::object::{self, Kind, StoredKey};
 use crate::pack::{self, Builder, ChunkRecord, PACK_BYTES};
 use crate::prune::trash;
+use crate::quarantine::Quarantine;
 use crate::repository::Repository;
 use crate::secrets::PackKey;
 use crate::stream::ChunkKind;
@@ -117,7 +118,8 @@ impl<'a> Session<'a> {
         // The session object first: from then on a pruner waits for us, so the lists below stay true.
         let (name, bytes) = commit::session_object(repository, id, 0)?;
         object::put(&*repository.store, cancel, &name, &bytes)?;
-        let dedup = find_usable(repository).inspect_err(|_| remove(repository, vec![name.clone()]))?;
+        let dedup =
+            find_usable(repository, options.full).inspect_err(|_| remove(repository, vec![name.clone()]))?;
         Ok(Session {
             repository,
             options,
@@ -372,8 +374,13 @@ impl<'a> Session<'a> {
 }
 
 /// Which packs there are to lean on: in the index, on the storage with that size, and not marked for deletion.
-fn find_usable(repository: &Repository) -> Result<Dedup, RepoError> {
+fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> {
     let index = repository.index()?;
+    if full {
+        let usable = vec![false; index.packs.packs.len()];
+        return Ok(Dedup::new(index, usable, Quarantine::default()));
+    }
+    let rotten = Quarantine::read(repository)?;
     for (name, error) in &index.unreadable {
         tracing::warn!("{name} cannot be used, its chunks are stored again: {error}");
     }
@@ -385,12 +392,13 @@ fn find_usable(repository: &Repository) -> Result<Dedup, RepoError> {
             && let Some(number) = index.packs.find(&hash)
             && index.packs.get(number).is_some_and(|pack| pack.size == meta.size)
             && !marked.contains(&hash)
+            && !rotten.packs.contains(&hash)
             && let Some(flag) = usable.get_mut(number as usize)
         {
             *flag = true;
         }
     }
-    Ok(Dedup::new(index, usable))
+    Ok(Dedup::new(index, usable, rotten))
 }
 
 fn remove(repository: &Repository, names: Vec<String>) {

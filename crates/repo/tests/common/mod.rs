@@ -68,7 +68,7 @@ impl Place {
 }
 
 pub fn options(jobs: usize) -> WriteOptions {
-    WriteOptions { cluster: "shop".into(), jobs, compression_level: 1 }
+    WriteOptions { cluster: "shop".into(), jobs, compression_level: 1, full: false }
 }
 
 /// Rows that look like a table's, different for each seed.
@@ -128,6 +128,7 @@ pub fn try_backup(
             complete: true,
             entries: entries.collect(),
             about: b"{\"a\":1}".to_vec(),
+            time: None,
         };
         Ok::<_, RepoError>((new, ()))
     })?;
@@ -174,7 +175,7 @@ pub fn compare(repository: &Repository, id: BackupId, content: &Content) -> Resu
 }
 
 pub fn check(repository: &Repository, level: CheckLevel) -> CheckReport {
-    repository.check(level, &Cancel::new(), &|_| {}).unwrap()
+    repository.check(&CheckOptions::all(level), &Cancel::new(), &|_| {}).unwrap()
 }
 
 pub fn assert_clean(repository: &Repository) {

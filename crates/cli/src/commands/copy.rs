@@ -1,0 +1,57 @@
+//! `pgark copy`.
+
+use std::process::ExitCode;
+
+use pgark_ops::copy as ops;
+
+use crate::args::{Common, Copy, Repository as Options};
+use crate::config::Config;
+use crate::environment::default_jobs;
+use crate::error::{Failure, INCOMPLETE};
+use crate::{output, progress, repository};
+
+/// Copies backups from one repository into another.
+pub fn run(common: &Common, args: Copy, config: &Config) -> Result<ExitCode, Failure> {
+    let source = Options {
+        repo: Some(args.source),
+        identity: args.identity,
+        passphrase_file: args.passphrase_file,
+        writer_key: None,
+        no_cache: false,
+    };
+    let target = Options {
+        repo: Some(args.target),
+        identity: args.to_identity,
+        passphrase_file: args.to_passphrase_file,
+        writer_key: args.to_writer_key,
+        no_cache: false,
+    };
+    let source = repository::open(&config.resolve(source))?;
+    let target = repository::open_second(&config.resolve(target))?;
+    let request = ops::Request {
+        backups: args.backup.iter().map(|text| args.of.backup(text)).collect(),
+        cluster: args.of.cluster,
+        since: args.since,
+        jobs: args.jobs.map_or_else(default_jobs, usize::from),
+        compression_level: args.compression_level,
+    };
+    let report = {
+        let job = progress::watched_job(common)?;
+        ops::run(&source, &target, &request, &job)?
+    };
+    if args.json {
+        output::json(&report)?;
+    } else {
+        for pair in &report.copied {
+            output::line(&format!("{} is there as {}", pair.from, pair.to))?;
+        }
+        output::line(&format!(
+            "{} copied, {} were there, {} could not be read; {} added",
+            report.copied.len(),
+            report.there,
+            report.failed.len(),
+            output::bytes(report.bytes_added),
+        ))?;
+    }
+    Ok(if report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
+}

@@ -1,0 +1,80 @@
+//! `pgark repair index`, `pgark repair backups`.
+
+use std::process::ExitCode;
+
+use pgark_ops::check::Level;
+use pgark_ops::repair as ops;
+
+use crate::args::{Common, Repair, RepairAction, RepairBackups, RepairIndex};
+use crate::error::{Failure, INCOMPLETE};
+use crate::{output, progress, repository};
+
+/// Repairs; what is lost ends with exit code 3.
+pub fn run(common: &Common, args: Repair) -> Result<ExitCode, Failure> {
+    match args.action {
+        RepairAction::Index(args) => index(common, args),
+        RepairAction::Backups(args) => backups(common, args),
+    }
+}
+
+fn verdict(is_lost: bool) -> ExitCode {
+    if is_lost { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS }
+}
+
+fn index(common: &Common, args: RepairIndex) -> Result<ExitCode, Failure> {
+    let repository = repository::open(&args.repository)?;
+    let report = {
+        let job = progress::watched_job(common)?;
+        ops::index(&repository, &job)?
+    };
+    if args.json {
+        output::json(&serde_json::json!({
+            "packs": report.packs,
+            "chunks": report.chunks,
+            "replaced": report.replaced,
+            "unreadable": report.unreadable,
+            "lost": report.lost.iter().map(|(object, what)| serde_json::json!({"object": object, "what": what})).collect::<Vec<_>>(),
+        }))?;
+    } else {
+        for (object, what) in &report.lost {
+            output::line(&format!("{object}: {what}"))?;
+        }
+        output::line(&format!(
+            "{} chunks in {} packs; {} index objects were replaced, {} of which could not be read",
+            output::count(report.chunks),
+            output::count(report.packs),
+            output::count(report.replaced),
+            output::count(report.unreadable),
+        ))?;
+    }
+    Ok(verdict(!report.lost.is_empty()))
+}
+
+fn backups(common: &Common, args: RepairBackups) -> Result<ExitCode, Failure> {
+    let level = if args.read_data { Level::Data } else { Level::Structure };
+    let repository = repository::open(&args.repository)?;
+    let repaired = {
+        let job = progress::watched_job(common)?;
+        ops::backups(&repository, level, args.dry_run, &job)?
+    };
+    if args.json {
+        output::json(&repaired)?;
+    } else {
+        for backup in &repaired {
+            match &backup.now {
+                Some(now) => output::line(&format!("{} is now {now}, without:", backup.backup))?,
+                None if args.dry_run && !backup.lost.is_empty() => {
+                    output::line(&format!("{} lacks:", backup.backup))?;
+                }
+                None => output::line(&format!("{}: nothing of it can be read", backup.backup))?,
+            }
+            for path in &backup.lost {
+                output::line(&format!("  {path}"))?;
+            }
+        }
+        if repaired.is_empty() {
+            output::line("every backup is whole")?;
+        }
+    }
+    Ok(verdict(!repaired.is_empty()))
+}

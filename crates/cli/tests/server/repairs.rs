@@ -1,0 +1,145 @@
+//! Damage: what a check says, what heals, what `repair` keeps; and copies in another repository.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use pgark_testkit::Cluster;
+use pgark_testkit::oracle::{Snapshot, assert_same};
+
+use super::support::{Desk, files, stock};
+
+fn source() -> Cluster {
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    cluster.sql(
+        "d",
+        "CREATE TABLE good (n int PRIMARY KEY, text text); CREATE TABLE bad (n int PRIMARY KEY, text text);
+         INSERT INTO good SELECT g, md5(g::text) FROM generate_series(1, 30000) g;
+         INSERT INTO bad SELECT g, md5((-g)::text) FROM generate_series(1, 30000) g",
+    );
+    cluster
+}
+
+fn packs(desk: &Desk) -> Vec<PathBuf> {
+    files(&desk.repo().join("packs"))
+}
+
+/// Flips bits of the pack that the second backup added: the rows of one table.
+fn damage(desk: &Desk, before: &[PathBuf]) {
+    let new = packs(desk).into_iter().filter(|pack| !before.contains(pack));
+    let pack = new.max_by_key(|pack| std::fs::metadata(pack).unwrap().len()).unwrap();
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x55;
+    std::fs::write(&pack, bytes).unwrap();
+}
+
+#[test]
+fn what_is_lost_is_named_and_the_rest_restores() {
+    let cluster = source();
+    let desk = Desk::with_identity();
+    desk.backup(&cluster, "d");
+    let before = packs(&desk);
+    cluster.sql("d", "UPDATE bad SET text = md5(text)");
+    let hurt = desk.backup(&cluster, "d");
+    damage(&desk, &before);
+    desk.ok(&["tag", &hurt, "--add", "monday"]);
+    let said = String::from_utf8(desk.run(&["check", "--read-data"]).stdout).unwrap();
+    assert!(said.contains(&format!("backup {hurt}: lost are /db/d/data/public.bad")), "{said}");
+    assert!(said.contains("everything else of it can be restored"), "{said}");
+    let planned = desk.run(&["repair", "backups", "--read-data", "--dry-run"]);
+    assert_eq!(planned.status.code(), Some(3));
+    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 2);
+    let output = desk.run(&["repair", "backups", "--read-data", "--json"]);
+    assert_eq!(output.status.code(), Some(3), "{}", super::support::text(&output.stderr));
+    let repaired: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let now = repaired[0]["now"].as_str().unwrap();
+    assert_eq!(repaired[0]["backup"], hurt.as_str());
+    let shown = desk.json(&["show", now, "--json"]);
+    assert_eq!(shown["status"], "incomplete");
+    assert!(shown["missing"][0].as_str().unwrap().contains("public.bad"), "{shown}");
+    assert!(desk.ok(&["tag", now]).contains("monday"));
+    assert!(desk.ok(&["repair", "backups", "--read-data"]).contains("whole"));
+    // What is left of it restores; the table that is lost comes without rows.
+    desk.run(&["restore", now, "--create", "--dbname", &cluster.conninfo("rest")]);
+    assert_eq!(cluster.psql_text("rest", "SELECT count(*) FROM good"), "30000");
+    assert_eq!(cluster.psql_text("rest", "SELECT count(*) FROM bad"), "0");
+    // The rows are still in the database: the next backup stores them, and is whole.
+    let next = desk.backup(&cluster, "d");
+    desk.ok(&["restore", &next, "--create", "--dbname", &cluster.conninfo("whole")]);
+    assert_eq!(cluster.psql_text("whole", "SELECT count(*) FROM bad"), "30000");
+    // A full backup leans on nothing.
+    let full = desk.ok(&["backup", "--full", "--json", "--dbname", &cluster.conninfo("d")]);
+    let full: serde_json::Value = serde_json::from_str(&full).unwrap();
+    assert!(full["bytes_added"].as_u64().unwrap() > 1_000_000, "{full}");
+}
+
+#[test]
+fn an_index_that_is_lost_is_made_anew() {
+    let cluster = source();
+    let desk = Desk::with_identity();
+    let id = desk.backup(&cluster, "d");
+    let before = Snapshot::take(&cluster, "d");
+    for file in files(&desk.repo().join("index")) {
+        std::fs::write(file, b"not what it was").unwrap();
+    }
+    let said = desk.fails(1, &["prune", "--grace", "0"]);
+    assert!(said.contains("repair index"), "{said}");
+    assert!(desk.ok(&["repair", "index"]).contains("could not be read"));
+    assert!(desk.ok(&["check", "--read-data"]).contains("no problem"));
+    desk.ok(&["restore", &id, "--create", "--dbname", &cluster.conninfo("back")]);
+    let mut after = Snapshot::take(&cluster, "back");
+    after.database.clone_from(&before.database);
+    assert_same(&before, &after);
+}
+
+#[test]
+fn copies_live_under_other_keys() {
+    let cluster = source();
+    let desk = Desk::with_identity();
+    let first = desk.backup(&cluster, "d");
+    cluster.sql("d", "INSERT INTO good SELECT g, 'x' FROM generate_series(40000, 41000) g");
+    let second = desk.backup(&cluster, "d");
+    desk.ok(&["tag", &second, "--add", "pinned"]);
+    let before = Snapshot::take(&cluster, "d");
+    // The second home has an identity of its own.
+    let there = desk.path("there").display().to_string();
+    let key = desk.path("there.txt").display().to_string();
+    stock(Command::new("age-keygen").args(["-o", &key]));
+    let recipient = stock(Command::new("age-keygen").args(["-y", &key]));
+    desk.ok(&["init", "--repo", &there, "--recipient", recipient.trim()]);
+    let here = desk.repo().display().to_string();
+    let copied = desk.ok(&["copy", &here, &there, "--backup", &second]);
+    assert!(copied.contains("1 copied"), "{copied}");
+    let copied = desk.json(&["copy", &here, &there, "--json"]);
+    assert_eq!((&copied["there"], &copied["copied"][0]["from"]), (&1.into(), &first.as_str().into()));
+    assert!(desk.ok(&["copy", &here, &there]).contains("0 copied, 2 were there"));
+    // Time, tag and content are those of the original; only the other identity reads it.
+    let mut other = Desk::plain();
+    other.secret_is(vec!["--identity".into(), key]);
+    let listed = other.json(&["list", "--repo", &there, "--json"]);
+    let original = desk.json(&["list", "--json"]);
+    let times = |list: &serde_json::Value| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|backup| backup["time"].to_string()).collect()
+    };
+    assert_eq!(times(&listed), times(&original));
+    assert!(other.ok(&["tag", "latest", "--repo", &there]).contains("pinned"));
+    assert!(other.ok(&["check", "--repo", &there, "--read-data"]).contains("no problem"));
+    other.ok(&["restore", "latest", "--repo", &there, "--create", "--dbname", &cluster.conninfo("back")]);
+    let mut after = Snapshot::take(&cluster, "back");
+    after.database.clone_from(&before.database);
+    assert_same(&before, &after);
+    assert!(desk.fails(1, &["list", "--repo", &there]).contains("does not open"));
+    assert!(desk.fails(1, &["copy", &here, &here]).contains("one repository"));
+    // A copy of what is damaged names it, and takes the rest.
+    let packs_before = packs(&desk);
+    cluster.sql("d", "UPDATE bad SET text = md5(text || 'y')");
+    let hurt = desk.backup(&cluster, "d");
+    damage(&desk, &packs_before);
+    let output = desk.run(&["copy", &here, &there]);
+    let said = super::support::text(&output.stdout);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("1 could not be read"), "{said}");
+    assert!(super::support::text(&output.stderr).contains(&hurt));
+    assert_eq!(other.json(&["list", "--repo", &there, "--json"]).as_array().unwrap().len(), 2);
+}

@@ -1,0 +1,117 @@
+//! Quarantine: places that a check found rotten, which no later backup may lean on (FORMAT.md, "Quarantine").
+//!
+//! A backup that meets such a chunk again stores it anew, and older backups find it there. A record goes with its pack.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use jiff::Timestamp;
+use minicbor::{Decode, Encode};
+use pgark_store::{Cancel, Store, StoreError};
+
+use crate::ids::{BackupId, ChunkId, Hash, ObjectHash, unhex};
+use crate::object::{self, Kind, damaged};
+use crate::repository::Repository;
+use crate::{RepoError, codec, pack, signed};
+
+const FOLDER: &str = "quarantine/";
+
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct Body {
+    #[n(0)]
+    pack: ObjectHash,
+    /// Which chunks; none: all.
+    #[n(1)]
+    chunks: Option<Vec<ChunkId>>,
+    #[n(2)]
+    time: i64,
+}
+
+/// What may not be leaned on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Quarantine {
+    pub packs: HashSet<ObjectHash>,
+    pub chunks: HashMap<ObjectHash, HashSet<ChunkId>>,
+}
+
+impl Quarantine {
+    /// All records. One that cannot be read counts for its whole pack: it may be damaged for a reason.
+    pub(crate) fn read(repository: &Repository) -> Result<Quarantine, RepoError> {
+        let mut found = Quarantine::default();
+        for meta in repository.store.list(FOLDER)? {
+            let Some(hash) = parse(&meta.name) else { continue };
+            match read_one(repository, &meta.name, &hash) {
+                Ok(Some(Body { chunks: Some(chunks), .. })) => {
+                    found.chunks.entry(hash).or_default().extend(chunks);
+                }
+                Ok(Some(_)) => drop(found.packs.insert(hash)),
+                Ok(None) => {}
+                Err(RepoError::Damaged { object, what }) => {
+                    tracing::warn!("{object} is damaged, its whole pack is not leaned on: {what}");
+                    found.packs.insert(hash);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn holds(&self, pack: &ObjectHash, chunk: &ChunkId) -> bool {
+        self.packs.contains(pack) || self.chunks.get(pack).is_some_and(|chunks| chunks.contains(chunk))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.packs.is_empty() && self.chunks.is_empty()
+    }
+}
+
+fn parse(name: &str) -> Option<ObjectHash> {
+    Some(Hash(unhex(name.strip_prefix(FOLDER)?.split_once('/')?.0)?))
+}
+
+fn read_one(repository: &Repository, name: &str, hash: &ObjectHash) -> Result<Option<Body>, RepoError> {
+    let bytes = match repository.store.get(name) {
+        Ok(bytes) => bytes,
+        Err(StoreError::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let body = signed::open(repository, Kind::Quarantine, name, name, &bytes)?;
+    let body: Body = codec::decode(&body).map_err(|what| damaged(name, what))?;
+    if body.pack != *hash {
+        return Err(damaged(name, "its name and its content differ"));
+    }
+    Ok(Some(body))
+}
+
+/// Notes rotten places: per pack the chunks, or none for the whole pack. What is noted already is not noted again.
+pub(crate) fn add(
+    repository: &Repository,
+    rotten: &BTreeMap<ObjectHash, Option<Vec<ChunkId>>>,
+) -> Result<(), RepoError> {
+    let known = Quarantine::read(repository)?;
+    for (hash, chunks) in rotten {
+        let is_known = match chunks {
+            None => known.packs.contains(hash),
+            Some(chunks) => chunks.iter().all(|chunk| known.holds(hash, chunk)),
+        };
+        if is_known {
+            continue;
+        }
+        let name = format!("{FOLDER}{hash}/{}", BackupId::new()?);
+        let body = Body { pack: *hash, chunks: chunks.clone(), time: Timestamp::now().as_microsecond() };
+        let bytes = signed::seal(repository, Kind::Quarantine, &name, codec::encode(&body))?;
+        object::put(&*repository.store, &Cancel::default(), &name, &bytes)?;
+    }
+    Ok(())
+}
+
+/// Removes the records of packs that are gone.
+pub(crate) fn sweep(store: &dyn Store) -> Result<(), RepoError> {
+    for meta in store.list(FOLDER)? {
+        let Some(hash) = parse(&meta.name) else { continue };
+        if matches!(store.stat(&pack::name(&hash)), Err(StoreError::NotFound { .. })) {
+            store.delete(&meta.name)?;
+        }
+    }
+    Ok(())
+}
