@@ -20,7 +20,8 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use args::{Action, Args, ConfigAction};
 use commands::{
-    backup, check, configuration, copy, diff, export, import, init, inspect, repair, restore, shell, upkeep,
+    backup, check, configuration, copy, diff, export, import, init, inspect, keys, repair, restore, shell,
+    upkeep,
 };
 use error::Failure;
 
@@ -66,6 +67,7 @@ fn run(mut args: Args, matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Action::Forget(args) => upkeep::forget(common, args),
         Action::Prune(args) => upkeep::prune(common, args),
         Action::Tag(args) => upkeep::tag(common, args),
+        Action::Key(args) => keys::run(common, args),
         Action::Repair(args) => repair::run(common, args),
         Action::Copy(args) => copy::run(common, args, &config),
         Action::Stats(args) => upkeep::stats(common, args),

@@ -59,6 +59,15 @@ fn unlock(options: &Options, url: &str) -> Result<Unlock, Failure> {
     left_on_this_host(url)
 }
 
+/// The passphrase, if that is what opens the repository.
+pub fn passphrase(options: &Options) -> Result<Option<SecretString>, Failure> {
+    let url = options.repo.clone().unwrap_or_default();
+    match unlock(options, &url)? {
+        Unlock::Passphrase(passphrase) => Ok(Some(passphrase)),
+        _ => Ok(None),
+    }
+}
+
 /// What the options name.
 fn typed(options: &Options) -> Result<Option<Unlock>, Failure> {
     if let Some(path) = &options.identity {

@@ -14,6 +14,7 @@ pub mod export;
 mod hex;
 pub mod import;
 pub mod inspect;
+pub mod keys;
 mod paths;
 pub mod prune;
 mod record;

@@ -28,6 +28,7 @@ use crate::repository::Repository;
 use crate::secrets;
 use crate::stream::{Child, ChunkKind, StreamRef};
 use crate::writer::lock;
+use crate::writers::Writers;
 
 /// How deep a check looks. Each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -316,7 +317,15 @@ impl Check<'_> {
             .filter_map(|meta| Some((pack::parse_name(&meta.name)?, meta.size)))
             .collect();
         let mut progress = lock(&self.progress);
-        for folder in ["keys/", "keys-copy/", "index/", "manifests/", "copies/manifests/"] {
+        for folder in [
+            "keys/",
+            "keys-copy/",
+            "index/",
+            "manifests/",
+            "copies/manifests/",
+            "writers/",
+            "copies/writers/",
+        ] {
             for meta in store.list(folder)? {
                 progress.objects_total += 1;
                 progress.bytes_total += meta.size;
@@ -339,6 +348,13 @@ impl Check<'_> {
             secrets::check_copies(&*repository.store, &repository.keys, &mut |bytes| self.step(bytes))?;
         for (object, what) in wrong {
             lock(&self.found).add(object, what);
+        }
+        let wrong = Writers::check(&*repository.store, &repository.keys, &mut |bytes| self.step(bytes))?;
+        for (object, error) in wrong {
+            lock(&self.found).note(&object, error)?;
+        }
+        for (object, error) in repository.check_tags()? {
+            lock(&self.found).note(&object, error)?;
         }
         Ok(())
     }
@@ -560,7 +576,13 @@ impl Check<'_> {
                 found.touch(problem, name.id);
             }
             match read {
-                Ok(manifest) => manifests.push(manifest),
+                Ok(manifest) => {
+                    if let Some(why) = &manifest.distrust {
+                        let problem = found.add(&full, format!("the signature: {why}"));
+                        found.touch(problem, name.id);
+                    }
+                    manifests.push(manifest);
+                }
                 Err(error) => {
                     let problem = found.note(&full, error)?;
                     found.touch(problem, name.id);

@@ -35,6 +35,18 @@ pub enum RepoError {
     /// The writer secret opens no data.
     #[error("the writer key cannot read data")]
     NeedsReaderSecret,
+    /// The keys were rotated since this key was made.
+    #[error("the repository's keys were rotated: epoch {epoch} is newer than this key")]
+    KeyOfOlderEpoch {
+        /// The epoch that is needed.
+        epoch: u32,
+    },
+    /// A change of keys that cannot be made.
+    #[error("{what}")]
+    Keys {
+        /// What is in the way.
+        what: String,
+    },
     /// The clear header is not the one that this host remembers.
     #[error(
         "the repository at {location} is not the one that this host knows: its fingerprint is {found}, it was {known}"
@@ -129,6 +141,9 @@ impl RepoError {
                 "check that --identity, --passphrase-file or --writer-key is this repository's"
             }
             RepoError::NeedsKey => "give --identity FILE, --passphrase-file FILE or --writer-key FILE",
+            RepoError::KeyOfOlderEpoch { .. } => {
+                "get a new writer key from the owner: `pgark key writer NAME --out FILE`"
+            }
             RepoError::NeedsReaderSecret => "give --identity FILE or --passphrase-file FILE",
             RepoError::FingerprintChanged { .. } => {
                 "somebody put another repository there; if it was you, remove the remembered fingerprint from this \

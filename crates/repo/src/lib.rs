@@ -29,6 +29,7 @@ mod signed;
 mod stream;
 mod tags;
 mod writer;
+mod writers;
 
 /// Secrets as the doors of a repository take them.
 pub use age::secrecy::{ExposeSecret, SecretString};
@@ -47,3 +48,4 @@ pub use secrets::{Initialised, LocalFolders, Protection, RepositoryId, Unlock};
 pub use secrets::{generate_passphrase, peek_id};
 pub use stream::{Class, StreamRef};
 pub use writer::{BackupWriter, NewBackup, StreamSummary, StreamWriter, WriteOptions};
+pub use writers::{KeyList, SlotInfo, WriterInfo};

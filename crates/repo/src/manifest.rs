@@ -152,6 +152,10 @@ impl ManifestName {
 
 /// A manifest that was verified.
 pub(crate) struct Manifest {
+    /// Why its writer's word does not count; then it is not listed, and prune keeps what it needs.
+    pub distrust: Option<String>,
+    /// Public key of who signed it.
+    pub signer: Vec<u8>,
     pub name: ManifestName,
     pub hash: ObjectHash,
     pub body: Body,
@@ -194,8 +198,10 @@ pub(crate) fn decode(
     if bytes.len() as u64 > LARGEST {
         return Err(wrong("it is too large"));
     }
-    let opened = signed::open(repository, Kind::Manifest, &name.name(), object, bytes)?;
-    let body: Body = codec::decode(&opened).map_err(wrong)?;
+    let opened = signed::open_any(&repository.keys, Kind::Manifest, &name.name(), object, bytes)?;
+    let body: Body = codec::decode(&opened.body).map_err(wrong)?;
+    let hash = Hash::of(bytes);
+    let distrust = repository.judge(&opened.signer, Some((&body.cluster, &hash))).err();
     let id: [u8; 8] = body.id.into();
     let same = id == name.id.0
         && body.sequence == name.sequence
@@ -203,7 +209,7 @@ pub(crate) fn decode(
     if !same || Timestamp::from_microsecond(body.time).is_err() {
         return Err(wrong("its name and its content differ"));
     }
-    Ok(Manifest { name, hash: Hash::of(bytes), body })
+    Ok(Manifest { distrust, signer: opened.signer, name, hash, body })
 }
 
 /// Names of the manifests of a cluster (`""`: of all), whether the first or the second copy is there, without those that were
@@ -215,7 +221,8 @@ pub(crate) fn list(repository: &Repository, cluster: &str) -> Result<BTreeSet<Ma
         if names.contains(&name) {
             match forget::read(repository, &name) {
                 Ok(None) => {}
-                Ok(Some(_)) => drop(names.remove(&name)),
+                Ok(Some(tombstone)) if tombstone.trusted => drop(names.remove(&name)),
+                Ok(Some(_)) => tracing::warn!("a tombstone of a writer that was revoked is passed over"),
                 Err(error) => tracing::warn!("a tombstone is passed over: {error}"),
             }
         }

@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Tombstone = 9,
     Quarantine = 10,
     Tags = 11,
+    /// The owner's list of writers and slots.
+    Writers = 12,
 }
 
 /// The eight bytes at the start of an object.

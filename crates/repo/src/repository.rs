@@ -13,6 +13,7 @@ use crate::reader::{ChunkReader, DataReader};
 use crate::secrets::{self, Heads, Initialised, Keys, LocalFolders, Protection, RepositoryId, Unlock};
 use crate::stream::{ChunkKind, StreamRef};
 use crate::writer::lock;
+use crate::writers::Writers;
 
 /// Longest list of entries that is read: it is held in memory whole.
 const LONGEST_LIST: u64 = 4 << 30;
@@ -23,6 +24,7 @@ pub struct Repository {
     pub(crate) keys: Keys,
     pub(crate) local: LocalFolders,
     index: Mutex<Option<Arc<Index>>>,
+    pub(crate) writers: Mutex<Arc<Writers>>,
 }
 
 /// One backup with its entries.
@@ -47,7 +49,8 @@ impl Repository {
     /// [`RepoError::SecretForPlainRepository`], [`RepoError::FingerprintChanged`], [`RepoError::NewerFormat`].
     pub fn open(store: Arc<dyn Store>, unlock: Unlock, local: LocalFolders) -> Result<Repository, RepoError> {
         let keys = secrets::open(&*store, &unlock, &local)?;
-        Ok(Repository { store, keys, local, index: Mutex::default() })
+        let writers = Mutex::new(Arc::new(Writers::read(&*store, &keys)?));
+        Ok(Repository { store, keys, local, index: Mutex::default(), writers })
     }
 
     /// Its id.
@@ -70,9 +73,17 @@ impl Repository {
         self.keys.encrypted
     }
 
-    /// Every backup, oldest first, each manifest verified. One that is damaged in both copies is an error that names it.
+    /// Every backup, oldest first, each manifest verified. One that is damaged in both copies is an error that names it; one of a
+    /// writer who may not write it is passed over.
     pub fn backups(&self) -> Result<Vec<BackupHead>, RepoError> {
-        let manifests = manifest::read_all(self)?;
+        let mut manifests = manifest::read_all(self)?;
+        manifests.retain(|manifest| match &manifest.distrust {
+            None => true,
+            Some(why) => {
+                tracing::warn!("backup {} is passed over: its signature: {why}", manifest.name.id);
+                false
+            }
+        });
         self.remember(&manifests)?;
         Ok(manifests.iter().map(Manifest::head).collect())
     }
@@ -83,6 +94,9 @@ impl Repository {
         let name = name.ok_or(RepoError::UnknownBackup { id })?;
         let manifest =
             manifest::read(self, &name, |error| tracing::warn!("{error}; the second copy is used"))?;
+        if let Some(why) = &manifest.distrust {
+            return Err(damaged(name.name(), format!("the signature: {why}")));
+        }
         let reader = ChunkReader::new(self, self.index()?);
         Ok(Backup { head: manifest.head(), entries: self.entries(&reader, &manifest)? })
     }

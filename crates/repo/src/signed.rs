@@ -4,6 +4,7 @@ use minicbor::{Decode, Encode};
 
 use crate::object::{self, Kind, damaged};
 use crate::repository::Repository;
+use crate::secrets::Keys;
 use crate::{RepoError, codec};
 
 #[derive(Encode, Decode)]
@@ -26,13 +27,14 @@ fn purpose(kind: Kind) -> &'static [u8] {
         Kind::Tombstone => b"pgark tombstone",
         Kind::Quarantine => b"pgark quarantine",
         Kind::Tags => b"pgark tags",
+        Kind::Writers => b"pgark writers",
         _ => b"pgark manifest",
     }
 }
 
-fn signed_bytes(repository: &Repository, kind: Kind, name: &str, body: &[u8]) -> Vec<u8> {
+fn signed_bytes(keys: &Keys, kind: Kind, name: &str, body: &[u8]) -> Vec<u8> {
     let mut bytes = purpose(kind).to_vec();
-    bytes.extend_from_slice(&repository.keys.repository.0);
+    bytes.extend_from_slice(&keys.repository.0);
     bytes.extend_from_slice(&(name.len() as u32).to_le_bytes());
     bytes.extend_from_slice(name.as_bytes());
     bytes.extend_from_slice(body);
@@ -46,13 +48,42 @@ pub(crate) fn seal(
     name: &str,
     body: Vec<u8>,
 ) -> Result<Vec<u8>, RepoError> {
-    let keys = &repository.keys;
-    let signature = keys.sign(&signed_bytes(repository, kind, name, &body))?;
+    seal_with(&repository.keys, kind, name, body)
+}
+
+/// [`seal`], before there is a repository.
+pub(crate) fn seal_with(keys: &Keys, kind: Kind, name: &str, body: Vec<u8>) -> Result<Vec<u8>, RepoError> {
+    let signature = keys.sign(&signed_bytes(keys, kind, name, &body))?;
     let signed = codec::encode(&Signed { body, writer: keys.writer_public(), signature });
     object::seal(keys, kind, name, &signed)
 }
 
-/// Opens and verifies what [`seal`] made for `name`; errors speak of `stood_as`, the object that the bytes were read from.
+/// What a signed object holds, and whose signature it carries.
+pub(crate) struct Opened {
+    pub body: Vec<u8>,
+    pub signer: Vec<u8>,
+}
+
+/// Opens what [`seal`] made for `name` and verifies the signature; errors speak of `stood_as`, the object that the bytes were
+/// read from. Whether the signer may sign such a thing is for `writers` to say.
+pub(crate) fn open_any(
+    keys: &Keys,
+    kind: Kind,
+    name: &str,
+    stood_as: &str,
+    bytes: &[u8],
+) -> Result<Opened, RepoError> {
+    let opened = object::open(keys, kind, name, bytes).map_err(|error| match error {
+        RepoError::Damaged { what, .. } => damaged(stood_as, what),
+        other => other,
+    })?;
+    let signed: Signed = codec::decode(&opened).map_err(|what| damaged(stood_as, what))?;
+    keys.verify(&signed.writer, &signed_bytes(keys, kind, name, &signed.body), &signed.signature)
+        .map_err(|error| object::inside(stood_as, error))?;
+    Ok(Opened { body: signed.body, signer: signed.writer })
+}
+
+/// [`open_any`] of somebody who may write to this repository today.
 pub(crate) fn open(
     repository: &Repository,
     kind: Kind,
@@ -60,14 +91,9 @@ pub(crate) fn open(
     stood_as: &str,
     bytes: &[u8],
 ) -> Result<Vec<u8>, RepoError> {
-    let opened = object::open(&repository.keys, kind, name, bytes).map_err(|error| match error {
-        RepoError::Damaged { what, .. } => damaged(stood_as, what),
-        other => other,
-    })?;
-    let signed: Signed = codec::decode(&opened).map_err(|what| damaged(stood_as, what))?;
+    let opened = open_any(&repository.keys, kind, name, stood_as, bytes)?;
     repository
-        .keys
-        .verify(&signed.writer, &signed_bytes(repository, kind, name, &signed.body), &signed.signature)
-        .map_err(|error| object::inside(stood_as, error))?;
-    Ok(signed.body)
+        .judge(&opened.signer, None)
+        .map_err(|what| damaged(stood_as, format!("the signature: {what}")))?;
+    Ok(opened.body)
 }

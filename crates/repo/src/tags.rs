@@ -56,6 +56,20 @@ impl Repository {
         Ok(found)
     }
 
+    /// Objects of tags that cannot be read, and why.
+    pub(crate) fn check_tags(&self) -> Result<Vec<(String, RepoError)>, RepoError> {
+        let mut wrong = Vec::new();
+        for meta in self.store.list(FOLDER)? {
+            let Some((id, number)) = parse(&meta.name) else { continue };
+            match read(self, id, number) {
+                Ok(_) => {}
+                Err(error @ RepoError::Store(_)) => return Err(error),
+                Err(error) => wrong.push((meta.name, error)),
+            }
+        }
+        Ok(wrong)
+    }
+
     /// Changes the tags of a backup; `change` may be called again if somebody else changes them at the same moment.
     pub fn change_tags(
         &self,

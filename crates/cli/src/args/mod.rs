@@ -1,6 +1,7 @@
 //! What the user typed, exactly: parsing touches nothing. Help, man pages and completions come from here.
 
 mod configuration;
+mod keys;
 mod restore;
 mod upkeep;
 
@@ -12,6 +13,7 @@ use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use pgark_ops::BackupName;
 
 pub use configuration::{Config, ConfigAction, Convert, Foreign};
+pub use keys::{Key, KeyAction, KeyAdd, KeyList, KeyRotate, KeyWriter};
 pub use restore::{Choice, OnConflict, Restore, Section};
 pub use upkeep::{Copy, Forget, Keep, Prune, Repair, RepairAction, RepairBackups, RepairIndex, Stats, Tag};
 
@@ -80,6 +82,8 @@ pub enum Action {
     Copy(Copy),
     /// Make the index anew, or backups without what is lost of them
     Repair(Repair),
+    /// List, add, remove and rotate keys; make keys for hosts that back up
+    Key(Key),
     /// Add and remove tags of backups
     Tag(Tag),
     /// Show what the repository holds, and how it grows
@@ -569,6 +573,8 @@ impl Args {
             Action::Prune(args) => args.json,
             Action::Stats(args) => args.json,
             Action::Tag(_) => false,
+            Action::Key(Key { action: KeyAction::List(args) }) => args.json,
+            Action::Key(_) => false,
             Action::Copy(args) => args.json,
             Action::Repair(Repair { action: RepairAction::Index(args) }) => args.json,
             Action::Repair(Repair { action: RepairAction::Backups(args) }) => args.json,
@@ -594,6 +600,7 @@ impl Action {
             Action::Forget(args) => Some(&mut args.repository),
             Action::Prune(args) => Some(&mut args.repository),
             Action::Tag(args) => Some(&mut args.repository),
+            Action::Key(args) => Some(args.action.repository_mut()),
             Action::Repair(Repair { action: RepairAction::Index(args) }) => Some(&mut args.repository),
             Action::Repair(Repair { action: RepairAction::Backups(args) }) => Some(&mut args.repository),
             Action::Stats(args) => Some(&mut args.repository),

@@ -10,6 +10,7 @@ mod exports;
 mod full_disk;
 mod imports;
 mod in_part;
+mod keys;
 mod locks;
 mod matrix;
 mod repairs;

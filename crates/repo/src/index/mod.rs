@@ -225,7 +225,11 @@ impl Index {
                 }
                 // A prune replaced it since the list was made.
                 Err(RepoError::Missing { .. }) => return Err(RepoError::Missing { object: name }),
-                Err(error @ (RepoError::Store(_) | RepoError::NewerFormat { .. })) => return Err(error),
+                Err(
+                    error @ (RepoError::Store(_)
+                    | RepoError::NewerFormat { .. }
+                    | RepoError::KeyOfOlderEpoch { .. }),
+                ) => return Err(error),
                 Err(error) => unreadable.push((name, error)),
             }
             if batch.len() >= BATCH {

@@ -11,7 +11,7 @@ const VERSION: u32 = 0;
 /// A keyring with a thousand epochs is not one.
 const MOST_EPOCHS: usize = 1000;
 
-/// Keys of one epoch. Without `data_private` and `owner` it is a writer's.
+/// Keys of one epoch. Without `data_private` it is a writer's.
 #[derive(Clone, Encode, Decode)]
 #[cbor(array)]
 pub(super) struct Epoch {
@@ -25,10 +25,7 @@ pub(super) struct Epoch {
     pub metadata_key: [u8; 32],
     #[cbor(n(4), with = "minicbor::bytes")]
     pub data_public: [u8; 32],
-    /// The seed of the Ed25519 key that signs manifests.
     #[cbor(n(5), with = "minicbor::bytes")]
-    pub signing_seed: [u8; 32],
-    #[cbor(n(6), with = "minicbor::bytes")]
     pub data_private: Option<[u8; 32]>,
 }
 
@@ -37,12 +34,11 @@ impl Drop for Epoch {
         self.id_key.zeroize();
         self.chunker_key.zeroize();
         self.metadata_key.zeroize();
-        self.signing_seed.zeroize();
         self.data_private.zeroize();
     }
 }
 
-/// All epochs, oldest first.
+/// What a slot or a writer key holds: epochs, oldest first, and the holder's own signing key.
 #[derive(Clone, Encode, Decode)]
 #[cbor(array)]
 pub(super) struct Keyring {
@@ -50,12 +46,24 @@ pub(super) struct Keyring {
     version: u32,
     #[cbor(n(1), with = "minicbor::bytes")]
     header_hash: [u8; 32],
-    #[n(2)]
+    /// The seed of the Ed25519 key by which the holder signs; of a slot it is the owner's.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub signing_seed: [u8; 32],
+    /// By this key the owner's signatures are verified.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub owner_public: [u8; 32],
+    #[n(4)]
     pub epochs: Vec<Epoch>,
 }
 
+impl Drop for Keyring {
+    fn drop(&mut self) {
+        self.signing_seed.zeroize();
+    }
+}
+
 impl Keyring {
-    /// A new keyring with its first epoch.
+    /// A new keyring with its first epoch: the owner's.
     pub(super) fn generate() -> Result<Keyring, RepoError> {
         let (private, data_public) = new_pair()?;
         let mut epoch = Epoch {
@@ -64,14 +72,34 @@ impl Keyring {
             chunker_key: [0; 32],
             metadata_key: [0; 32],
             data_public,
-            signing_seed: [0; 32],
             data_private: Some(*private),
         };
         random(&mut epoch.id_key)?;
         random(&mut epoch.chunker_key)?;
         random(&mut epoch.metadata_key)?;
-        random(&mut epoch.signing_seed)?;
-        Ok(Keyring { version: VERSION, header_hash: [0; 32], epochs: vec![epoch] })
+        let mut signing_seed = [0; 32];
+        random(&mut signing_seed)?;
+        let owner_public = super::keys::public_of(&signing_seed)?;
+        Ok(Keyring {
+            version: VERSION,
+            header_hash: [0; 32],
+            signing_seed,
+            owner_public,
+            epochs: vec![epoch],
+        })
+    }
+
+    /// With one epoch more. Ids and cuts stay those of the first, or a rotation would store everything anew.
+    pub(super) fn rotated(&self) -> Result<Keyring, RepoError> {
+        let mut keyring = self.clone();
+        let mut epoch = self.current()?.clone();
+        let (private, data_public) = new_pair()?;
+        epoch.number += 1;
+        epoch.data_public = data_public;
+        epoch.data_private = Some(*private);
+        random(&mut epoch.metadata_key)?;
+        keyring.epochs.push(epoch);
+        Ok(keyring)
     }
 
     /// The newest epoch: what new objects are written under.
@@ -79,9 +107,10 @@ impl Keyring {
         self.epochs.last().ok_or_else(|| damaged("it holds no epoch"))
     }
 
-    /// Without what opens data.
-    pub(super) fn for_writer(&self) -> Keyring {
+    /// Without what opens data, and with a signing key of the writer's own.
+    pub(super) fn for_writer(&self, signing_seed: &[u8; 32]) -> Keyring {
         let mut keyring = self.clone();
+        keyring.signing_seed = *signing_seed;
         for epoch in &mut keyring.epochs {
             epoch.data_private = None;
         }
@@ -90,7 +119,8 @@ impl Keyring {
 
     /// Canonical CBOR, bound to the clear header.
     pub(super) fn to_bytes(&self, header_hash: &[u8; 32]) -> Zeroizing<Vec<u8>> {
-        let bound = Keyring { header_hash: *header_hash, ..self.clone() };
+        let mut bound = self.clone();
+        bound.header_hash = *header_hash;
         // Encoding to memory cannot fail.
         Zeroizing::new(minicbor::to_vec(&bound).unwrap_or_default())
     }

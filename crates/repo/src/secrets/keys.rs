@@ -2,12 +2,17 @@
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
-use super::RepositoryId;
+use age::secrecy::SecretString;
+use age::secrecy::zeroize::Zeroizing;
+
 use super::header::{Header, hex};
 use super::keyring::{Epoch, Keyring};
 use super::sealing::{PackKey, hpke_open, hpke_seal, random};
+use super::{RepositoryId, writer_key};
 use crate::RepoError;
 
+/// An epoch that is further ahead than this is rot.
+const MOST_ROTATIONS: u32 = 1000;
 const SALT_BYTES: usize = 32;
 
 /// A pack's key as the pack's key table holds it.
@@ -28,6 +33,7 @@ pub struct Keys {
     /// The epoch that new objects are written under.
     pub epoch: u32,
     fingerprint: String,
+    header_hash: [u8; 32],
     keyring: Option<Keyring>,
     id_key: [u8; 32],
     chunker_key: [u8; 32],
@@ -50,6 +56,7 @@ impl Keys {
             encrypted: false,
             epoch: 0,
             fingerprint: header.fingerprint(),
+            header_hash: header.hash(),
             keyring: None,
             id_key: blake3::derive_key("pgark 2026 plain id key v0", &header.id.0),
             chunker_key: blake3::derive_key("pgark 2026 plain chunker key v0", &header.id.0),
@@ -73,6 +80,7 @@ impl Keys {
             encrypted: true,
             epoch: current.number,
             fingerprint: header.fingerprint(),
+            header_hash: header.hash(),
             // Ids and cuts stay those of the first epoch: a rotation must not store everything anew.
             id_key: first.id_key,
             chunker_key: first.chunker_key,
@@ -150,23 +158,57 @@ impl Keys {
         }
     }
 
-    /// Whether `signature` over `bytes` is of a writer that this keyring knows.
-    pub fn verify(&self, writer_public: &[u8], bytes: &[u8], signature: &[u8]) -> Result<(), RepoError> {
-        let wrong = |what: &str| RepoError::Damaged { object: "the signature".into(), what: what.into() };
-        let Some(keyring) = &self.keyring else {
+    /// Whether `signature` over `bytes` is by this public key. Whose key that is, and what it may sign, is another question.
+    pub fn verify(&self, public: &[u8], bytes: &[u8], signature: &[u8]) -> Result<(), RepoError> {
+        let wrong =
+            || RepoError::Damaged { object: "the signature".into(), what: "it is not of these bytes".into() };
+        if self.keyring.is_none() {
             let expected = blake3::derive_key("pgark 2026 plain signature v0", bytes);
-            return if signature == expected { Ok(()) } else { Err(wrong("it is not of these bytes")) };
-        };
-        let mut known = false;
-        for epoch in &keyring.epochs {
-            known |= public_of(epoch)? == writer_public;
+            return if signature == expected { Ok(()) } else { Err(wrong()) };
         }
-        if !known {
-            return Err(wrong("it is of a writer that this repository does not know"));
+        UnparsedPublicKey::new(&ED25519, public).verify(bytes, signature).map_err(|_| wrong())
+    }
+
+    /// The public key of the owner: who holds the reader secret. Empty in an unencrypted repository.
+    pub fn owner_public(&self) -> Vec<u8> {
+        self.keyring.as_ref().map(|keyring| keyring.owner_public.to_vec()).unwrap_or_default()
+    }
+
+    /// Whether this is the owner's keyring, by which keys are managed.
+    pub fn is_owner(&self) -> bool {
+        self.encrypted && self.can_read_data()
+    }
+
+    /// A new writer's key as text, and its public key.
+    pub(crate) fn new_writer(&self) -> Result<(SecretString, Vec<u8>), RepoError> {
+        let Some(keyring) = &self.keyring else { return Err(RepoError::NeedsReaderSecret) };
+        let mut seed = Zeroizing::new([0; 32]);
+        random(seed.as_mut())?;
+        let public = public_of(&seed)?.to_vec();
+        Ok((writer_key::to_text(&self.header_hash, keyring, &seed), public))
+    }
+
+    /// The keyring as slots hold it; the owner's only.
+    pub(crate) fn for_slot(&self) -> Result<Zeroizing<Vec<u8>>, RepoError> {
+        match &self.keyring {
+            Some(keyring) if self.is_owner() => Ok(keyring.to_bytes(&self.header_hash)),
+            _ => Err(RepoError::NeedsReaderSecret),
         }
-        UnparsedPublicKey::new(&ED25519, writer_public)
-            .verify(bytes, signature)
-            .map_err(|_| wrong("it is not of these bytes"))
+    }
+
+    /// These keys with one epoch more.
+    pub(crate) fn rotated(&self) -> Result<Keys, RepoError> {
+        let keyring = self.keyring.as_ref().ok_or(RepoError::NeedsReaderSecret)?.rotated()?;
+        Ok(Keys {
+            repository: self.repository,
+            encrypted: true,
+            epoch: keyring.current()?.number,
+            fingerprint: self.fingerprint.clone(),
+            header_hash: self.header_hash,
+            keyring: Some(keyring),
+            id_key: self.id_key,
+            chunker_key: self.chunker_key,
+        })
     }
 
     /// This writer's public key; empty in an unencrypted repository.
@@ -192,14 +234,18 @@ impl Keys {
 
     fn pair(&self) -> Result<Option<Ed25519KeyPair>, RepoError> {
         match &self.keyring {
-            Some(keyring) => signing_pair(keyring.current()?).map(Some),
+            Some(keyring) => signing_pair(&keyring.signing_seed).map(Some),
             None => Ok(None),
         }
     }
 
     fn epoch_of(&self, wrapped: &WrappedKey) -> Result<&Epoch, RepoError> {
-        let epochs = self.keyring.iter().flat_map(|keyring| &keyring.epochs);
-        epochs.into_iter().find(|epoch| epoch.number == wrapped.epoch).ok_or_else(bad_key)
+        let epochs = || self.keyring.iter().flat_map(|keyring| &keyring.epochs);
+        let newest = epochs().map(|epoch| epoch.number).max().unwrap_or(0);
+        if wrapped.epoch > newest && wrapped.epoch - newest < MOST_ROTATIONS {
+            return Err(RepoError::KeyOfOlderEpoch { epoch: wrapped.epoch });
+        }
+        epochs().find(|epoch| epoch.number == wrapped.epoch).ok_or_else(bad_key)
     }
 
     /// What binds a wrapped key to its place: repository, epoch, key id.
@@ -223,13 +269,14 @@ fn metadata_key(epoch: &Epoch, salt: &[u8]) -> Result<PackKey, RepoError> {
     ))
 }
 
-fn signing_pair(epoch: &Epoch) -> Result<Ed25519KeyPair, RepoError> {
-    Ed25519KeyPair::from_seed_unchecked(&epoch.signing_seed)
-        .map_err(|_| RepoError::Crypto("making the signing key"))
+fn signing_pair(seed: &[u8; 32]) -> Result<Ed25519KeyPair, RepoError> {
+    Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| RepoError::Crypto("making the signing key"))
 }
 
-fn public_of(epoch: &Epoch) -> Result<Vec<u8>, RepoError> {
-    Ok(signing_pair(epoch)?.public_key().as_ref().to_vec())
+/// The public key that belongs to a signing key.
+pub(super) fn public_of(seed: &[u8; 32]) -> Result<[u8; 32], RepoError> {
+    let public = signing_pair(seed)?;
+    public.public_key().as_ref().try_into().map_err(|_| RepoError::Crypto("making the signing key"))
 }
 
 fn bad_key() -> RepoError {

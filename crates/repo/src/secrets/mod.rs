@@ -9,7 +9,7 @@ mod keyring;
 mod keys;
 mod local;
 mod sealing;
-mod slots;
+pub(crate) mod slots;
 mod writer_key;
 
 use std::fmt;
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use age::secrecy::SecretString;
 use pgark_store::{PutOutcome, Store};
 
-use crate::RepoError;
+use crate::{RepoError, writers};
 pub(crate) use copies::check as check_copies;
 use header::Header;
 use keyring::Keyring;
@@ -89,20 +89,21 @@ pub fn create(store: &dyn Store, protection: Protection) -> Result<Initialised, 
     if header::exists(store)? {
         return Err(RepoError::AlreadyARepository { location: store.location() });
     }
-    let (keyring, encrypted) = match &protection {
-        Protection::None => (None, false),
-        _ => (Some(Keyring::generate()?), true),
+    let keyring = match &protection {
+        Protection::None => None,
+        _ => Some(Keyring::generate()?),
     };
     let data_public =
         keyring.as_ref().map(|keyring| keyring.current().map(|epoch| epoch.data_public)).transpose()?;
-    let header = Header::new(encrypted, data_public)?;
-    if let Some(keyring) = &keyring {
-        slots::put(store, &protection, &keyring.to_bytes(&header.hash()))?;
-    }
+    let header = Header::new(keyring.is_some(), data_public)?;
+    let keys = match keyring {
+        None => Keys::plain(&header),
+        Some(keyring) => Keys::of(&header, keyring)?,
+    };
+    let writer_key = if keys.encrypted { Some(writers::begin(store, &keys, &protection)?) } else { None };
     if header.put(store)? == PutOutcome::AlreadyExists {
         return Err(RepoError::AlreadyARepository { location: store.location() });
     }
-    let writer_key = keyring.map(|keyring| writer_key::to_text(&header, &keyring)).transpose()?;
     Ok(Initialised { id: header.id, fingerprint: header.fingerprint(), writer_key })
 }
 

@@ -11,8 +11,8 @@ use super::header::hex;
 use super::{Protection, Unlock};
 use crate::RepoError;
 
-pub(super) const FOLDER: &str = "keys/";
-pub(super) const COPIES: &str = "keys-copy/";
+pub(crate) const FOLDER: &str = "keys/";
+pub(crate) const COPIES: &str = "keys-copy/";
 /// scrypt's work factor: opening stays under a second and 128 MiB.
 const WORK_FACTOR: u8 = 17;
 /// A slot with hundreds of recipients is still smaller.
@@ -20,8 +20,13 @@ const LARGEST: u64 = 1 << 20;
 const SHORTEST_PASSPHRASE: usize = 12;
 const FEWEST_DIFFERENT: usize = 6;
 
-/// Seals the keyring into a slot and puts it, with a second copy.
-pub(super) fn put(store: &dyn Store, protection: &Protection, keyring: &[u8]) -> Result<(), RepoError> {
+/// Seals the keyring into a slot and puts it, with a second copy. Returns its name below the folder of slots; none without
+/// protection.
+pub(crate) fn put(
+    store: &dyn Store,
+    protection: &Protection,
+    keyring: &[u8],
+) -> Result<Option<String>, RepoError> {
     let recipients: Vec<Box<dyn Recipient>> = match protection {
         Protection::Recipients(texts) => {
             texts.iter().map(|text| recipient(text)).collect::<Result<_, _>>()?
@@ -32,13 +37,13 @@ pub(super) fn put(store: &dyn Store, protection: &Protection, keyring: &[u8]) ->
             recipient.set_work_factor(WORK_FACTOR);
             vec![Box::new(recipient)]
         }
-        Protection::None => return Ok(()),
+        Protection::None => return Ok(None),
     };
     let sealed = seal(&recipients, keyring)?;
     let name = format!("1-{}.age", hex(&blake3::hash(&sealed).as_bytes()[..8]));
     store.put_if_absent(&format!("{FOLDER}{name}"), &sealed)?;
     store.put_if_absent(&format!("{COPIES}{name}"), &sealed)?;
-    Ok(())
+    Ok(Some(name))
 }
 
 fn recipient(text: &str) -> Result<Box<dyn Recipient>, RepoError> {

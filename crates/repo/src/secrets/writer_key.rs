@@ -13,11 +13,10 @@ use crate::RepoError;
 const PREFIX: &str = "PGARK-WRITER-KEY-1-";
 const CHECK_BYTES: usize = 8;
 
-pub(super) fn to_text(header: &Header, keyring: &Keyring) -> Result<SecretString, RepoError> {
-    let bytes = keyring.for_writer().to_bytes(&header.hash());
+pub(super) fn to_text(header_hash: &[u8; 32], keyring: &Keyring, signing_seed: &[u8; 32]) -> SecretString {
+    let bytes = keyring.for_writer(signing_seed).to_bytes(header_hash);
     let check = blake3::hash(&bytes);
-    let text = format!("{PREFIX}{}{}", hex(&bytes), hex(&check.as_bytes()[..CHECK_BYTES]));
-    Ok(SecretString::from(text))
+    SecretString::from(format!("{PREFIX}{}{}", hex(&bytes), hex(&check.as_bytes()[..CHECK_BYTES])))
 }
 
 pub(super) fn from_text(header: &Header, text: &SecretString) -> Result<Keyring, RepoError> {

@@ -194,7 +194,8 @@ fn put_manifest(
     if let Err(error) = copied {
         tracing::warn!("the manifest has no second copy: {error}");
     }
-    let manifest = manifest::Manifest { hash: Hash::of(&bytes), name, body };
+    let manifest =
+        manifest::Manifest { distrust: None, signer: Vec::new(), hash: Hash::of(&bytes), name, body };
     if let Err(error) = repository.remember([&manifest]) {
         tracing::warn!("the new backup cannot be remembered on this host: {error}");
     }

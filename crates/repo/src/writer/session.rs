@@ -114,6 +114,7 @@ impl<'a> Session<'a> {
         cancel: &'a Cancel,
     ) -> Result<Session<'a>, RepoError> {
         cancel.check()?;
+        repository.refuse_stranger(&options.cluster)?;
         let id = BackupId::new()?;
         // The session object first: from then on a pruner waits for us, so the lists below stay true.
         let (name, bytes) = commit::session_object(repository, id, 0)?;

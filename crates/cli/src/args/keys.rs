@@ -1,0 +1,142 @@
+//! Arguments of `pgark key`.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args as ClapArgs, Subcommand};
+
+use super::Repository;
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark key list --repo /backup/main
+  pgark key writer db7 --cluster prod --out db7.key --repo /backup/main --identity identity.txt
+  pgark key revoke db7 --repo /backup/main --identity identity.txt
+  pgark key rotate --repo /backup/main --identity identity.txt
+
+Whoever holds an identity or the passphrase (the owner) reads everything and manages keys. A writer key backs up, lists, forgets and
+prunes, and reads no data. Slots are age files: stock age opens them.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage.")]
+pub struct Key {
+    #[command(subcommand)]
+    pub action: KeyAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyAction {
+    /// List key slots and writers
+    #[command(after_help = "Examples:
+  pgark key list --repo /backup/main --json
+
+The writer key suffices.")]
+    List(KeyList),
+    /// Add a key slot: an age recipient, or a passphrase
+    #[command(after_help = "Examples:
+  pgark key add --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq --identity identity.txt
+  pgark key add --add-passphrase-file second-passphrase --identity identity.txt")]
+    Add(KeyAdd),
+    /// Remove a key slot
+    #[command(after_help = "Examples:
+  pgark key remove 4f0c9d2e --identity identity.txt
+  pgark key remove age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq --identity identity.txt
+
+Its holder may have kept what it opened: rotate the keys then. What was written before can only be withheld by `pgark copy` into a new
+repository and removing this one.")]
+    Remove(KeyRemove),
+    /// New keys for all that is written from now on; nothing is stored anew
+    #[command(after_help = "Examples:
+  pgark key rotate --identity identity.txt
+  pgark key rotate --passphrase-file passphrase
+
+Slots are sealed anew. Every host needs a new writer key: `pgark key writer NAME --out FILE`.")]
+    Rotate(KeyRotate),
+    /// Write a key for a host that backs up, and enter it in the owner's list
+    #[command(after_help = "Examples:
+  pgark key writer db7 --cluster prod --out db7.key --identity identity.txt
+
+On that host: `pgark backup --writer-key db7.key`, or put it where `pgark init` leaves its own. A writer that had the name is revoked;
+its backups stay good.")]
+    Writer(KeyWriter),
+    /// From now on nothing that this writer writes counts; its backups stay good
+    #[command(after_help = "Examples:
+  pgark key revoke db7 --identity identity.txt")]
+    Revoke(KeyRevoke),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct KeyList {
+    #[command(flatten)]
+    pub repository: Repository,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(group = ArgGroup::new("slot").required(true).multiple(false))]
+pub struct KeyAdd {
+    #[command(flatten)]
+    pub repository: Repository,
+    /// age public key whose identity is to open the repository; may be given several times
+    #[arg(long, value_name = "AGE_PUBLIC_KEY", group = "slot")]
+    pub recipient: Vec<String>,
+    /// File whose first line is a passphrase that is to open it
+    #[arg(long, value_name = "FILE", group = "slot")]
+    pub add_passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct KeyRemove {
+    /// Id of the slot, or the beginning of it, or its recipient
+    #[arg(value_name = "SLOT")]
+    pub slot: String,
+    #[command(flatten)]
+    pub repository: Repository,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct KeyRotate {
+    #[command(flatten)]
+    pub repository: Repository,
+    /// Slots of passphrases other than the one that is given go
+    #[arg(long)]
+    pub drop_passphrases: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct KeyWriter {
+    /// Name of the writer: the host's, for one
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The only cluster that it may write (default: any)
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// New file for the key, readable by its owner alone
+    #[arg(short, long, value_name = "FILE")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub repository: Repository,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct KeyRevoke {
+    /// Name of the writer
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub repository: Repository,
+}
+
+impl KeyAction {
+    /// The repository's options.
+    pub fn repository_mut(&mut self) -> &mut Repository {
+        match self {
+            KeyAction::List(args) => &mut args.repository,
+            KeyAction::Add(args) => &mut args.repository,
+            KeyAction::Remove(args) => &mut args.repository,
+            KeyAction::Rotate(args) => &mut args.repository,
+            KeyAction::Writer(args) => &mut args.repository,
+            KeyAction::Revoke(args) => &mut args.repository,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `pgark key`.
+
+use std::process::ExitCode;
+
+use pgark_ops::{Protection, keys as ops};
+
+use crate::args::{Common, Key, KeyAction, KeyAdd, KeyList, KeyRotate, KeyWriter};
+use crate::error::Failure;
+use crate::output::{self, Align};
+use crate::repository::{self, passphrase_file, write_secret};
+
+/// Manages key slots and writers.
+pub fn run(_: &Common, args: Key) -> Result<ExitCode, Failure> {
+    match args.action {
+        KeyAction::List(args) => list(args)?,
+        KeyAction::Add(args) => add(args)?,
+        KeyAction::Remove(args) => {
+            let gone = ops::remove(&repository::open(&args.repository)?, &args.slot)?;
+            output::line(&format!("slot {gone} is removed"))?;
+        }
+        KeyAction::Rotate(args) => rotate(args)?,
+        KeyAction::Writer(args) => writer(args)?,
+        KeyAction::Revoke(args) => {
+            ops::revoke(&repository::open(&args.repository)?, &args.name)?;
+            output::line(&format!("writer {} is revoked", args.name))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(args: KeyList) -> Result<(), Failure> {
+    let list = ops::list(&repository::open(&args.repository)?)?;
+    if args.json {
+        return output::json(&serde_json::json!({
+            "epoch": list.epoch,
+            "slots": list.slots.iter().map(|slot| serde_json::json!({"id": slot.id, "recipient": slot.recipient})).collect::<Vec<_>>(),
+            "writers": list.writers.iter().map(|writer| serde_json::json!({
+                "name": writer.name,
+                "key": writer.key,
+                "cluster": writer.cluster,
+                "revoked": writer.revoked.map(|time| time.to_string()),
+            })).collect::<Vec<_>>(),
+        }));
+    }
+    output::line(&format!("epoch {}", list.epoch))?;
+    output::line("")?;
+    let rows: Vec<Vec<String>> = list
+        .slots
+        .into_iter()
+        .map(|slot| vec![slot.id, slot.recipient.unwrap_or_else(|| "a passphrase".into())])
+        .collect();
+    output::table(&[("SLOT", Align::Left), ("OPENED BY", Align::Left)], &rows)?;
+    output::line("")?;
+    let rows: Vec<Vec<String>> = list
+        .writers
+        .into_iter()
+        .map(|writer| {
+            let revoked = writer.revoked.map(|time| format!("revoked {time}"));
+            vec![
+                writer.name,
+                writer.key,
+                writer.cluster.unwrap_or_else(|| "any".into()),
+                revoked.unwrap_or_default(),
+            ]
+        })
+        .collect();
+    output::table(&["WRITER", "KEY", "CLUSTER", ""].map(|name| (name, Align::Left)), &rows)
+}
+
+fn add(args: KeyAdd) -> Result<(), Failure> {
+    let protection = match &args.add_passphrase_file {
+        Some(file) => Protection::Passphrase(passphrase_file(file)?),
+        None => Protection::Recipients(args.recipient),
+    };
+    for slot in ops::add(&repository::open(&args.repository)?, &protection)? {
+        output::line(&format!("slot {slot} is added"))?;
+    }
+    Ok(())
+}
+
+fn rotate(args: KeyRotate) -> Result<(), Failure> {
+    let passphrase = repository::passphrase(&args.repository)?;
+    let epoch = ops::rotate(&repository::open(&args.repository)?, passphrase, args.drop_passphrases)?;
+    output::line(&format!("epoch {epoch}"))?;
+    tracing::warn!(
+        "every host needs a new writer key now, this one too: `pgark key list` shows the writers, `pgark key writer NAME --out \
+         FILE` makes a key"
+    );
+    Ok(())
+}
+
+fn writer(args: KeyWriter) -> Result<(), Failure> {
+    if args.out.exists() {
+        return Err(Failure::usage(
+            format!("{} is there already", args.out.display()),
+            "name a new file; nothing was changed",
+        ));
+    }
+    let key = ops::writer(&repository::open(&args.repository)?, &args.name, args.cluster.as_deref())?;
+    write_secret(&args.out, "writer key", &key)?;
+    output::line(&format!("the key of writer {} is in {}", args.name, args.out.display()))
+}
