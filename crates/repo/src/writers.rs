@@ -434,6 +434,11 @@ impl Repository {
             });
         }
         let keys = self.keys.rotated()?;
+        // All that are there: one that a broken-off rotation left is in no list.
+        let mut there: Vec<String> = Vec::new();
+        for folder in [slots::FOLDER, slots::COPIES] {
+            there.extend(self.store.list(folder)?.into_iter().map(|meta| meta.name));
+        }
         let recipients: Vec<String> = old.iter().filter_map(|slot| slot.recipient.clone()).collect();
         let mut new = Vec::new();
         if !recipients.is_empty() {
@@ -451,10 +456,8 @@ impl Repository {
             body.slots.extend(new.iter().cloned());
             Ok(())
         })?;
-        for slot in &old {
-            for folder in [slots::FOLDER, slots::COPIES] {
-                self.store.delete(&format!("{folder}{}", slot.name))?;
-            }
+        for name in &there {
+            self.store.delete(name)?;
         }
         Ok(keys.epoch)
     }

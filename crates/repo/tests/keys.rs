@@ -112,9 +112,12 @@ fn what_a_writer_may_not_write_does_not_count() {
     let revoked = place.store().list("writers/").unwrap().last().unwrap().name.clone();
     assert!(revoked > newest);
     let kept = place.store().get(&revoked).unwrap();
+    let copy = format!("copies/{revoked}");
     place.store().delete(&revoked).unwrap();
+    place.store().delete(&copy).unwrap();
     let bad = backup(&late, 1, &small(2));
     place.store().put_if_absent(&revoked, &kept).unwrap();
+    place.store().put_if_absent(&copy, &kept).unwrap();
     let fresh = place.open();
     assert_eq!(fresh.backups().unwrap(), std::slice::from_ref(&good));
     let said = fresh.open_backup(bad.id).unwrap_err().to_string();
@@ -124,9 +127,41 @@ fn what_a_writer_may_not_write_does_not_count() {
     // The owner forgets it; a prune may take what only it needed.
     fresh.forget(bad.id).unwrap();
     assert_clean(&place.open());
-    // A list that is not the owner's is none.
+    // A list that is not what its name says is none: the one before holds, and the check tells.
     place.store().put_if_absent("writers/00000099", &kept).unwrap();
-    assert!(matches!(open_with(&place, place.unlock()), Err(RepoError::Damaged { .. })));
+    assert_eq!(place.open().backups().unwrap(), std::slice::from_ref(&good));
+    assert!(
+        check(&place.open(), CheckLevel::Structure)
+            .problems
+            .iter()
+            .any(|problem| problem.object.contains("99"))
+    );
+}
+
+/// A slot of another repository for the same identity, put beside ours, opens nothing and is in nobody's way.
+#[test]
+fn a_slot_that_opens_other_keys() {
+    let identity = age::x25519::Identity::generate();
+    let recipient = || Protection::Recipients(vec![identity.to_public().to_string()]);
+    let place = Place::encrypted();
+    let head = backup(&place.open(), 1, &small(1));
+    place.open().add_slots(&recipient()).unwrap();
+    let other = Place::encrypted();
+    other.open().add_slots(&recipient()).unwrap();
+    let foreign: Vec<_> = other.store().list("keys/").unwrap();
+    for meta in foreign {
+        place.store().put_if_absent(&meta.name, &other.store().get(&meta.name).unwrap()).unwrap();
+    }
+    let unlock = || Unlock::Identity(identity.to_string().expose_secret().to_string().into());
+    compare(&open_with(&place, unlock()).unwrap(), head.id, &small(1)).unwrap();
+    // Alone it is no key at all.
+    let own: Vec<String> = place.open().key_list().unwrap().slots.into_iter().map(|slot| slot.id).collect();
+    for folder in ["keys", "keys-copy"] {
+        for id in &own {
+            place.store().delete(&format!("{folder}/1-{id}.age")).unwrap();
+        }
+    }
+    assert!(matches!(open_with(&place, unlock()), Err(RepoError::Damaged { .. })));
 }
 
 #[test]

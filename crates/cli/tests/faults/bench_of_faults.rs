@@ -184,6 +184,19 @@ impl Site {
         self.cluster.drop_database("whole");
     }
 
+    /// A backup that is perhaps forgotten: if it is, it need not be there any more.
+    pub fn may_be_gone(&mut self, id: &str) {
+        if !self.listed().contains(id) {
+            self.committed.remove(id);
+        }
+    }
+
+    /// The oldest backup that is remembered, by what `list` shows.
+    pub fn oldest(&self) -> String {
+        let list = self.desk.json(&["list", "--json"]);
+        list[0]["id"].as_str().unwrap().to_string()
+    }
+
     pub fn committed(&self) -> usize {
         self.committed.len()
     }

@@ -43,6 +43,73 @@ fn killed_at_random_moments_of_a_backup() {
     tell("kill -9 of a backup", stopped, &format!("clean; {} committed backups equal", site.committed()));
 }
 
+/// Forget, prune, copy and rotation, each killed at any moment, in any order, while backups come and go.
+#[test]
+fn killed_at_random_moments_of_upkeep() {
+    let mut site = Site::with(pgark_testkit::Cluster::start(), 20_000);
+    let there = site.desk.path("there").display().to_string();
+    site.desk.ok(&["init", "--repo", &there, "--no-encryption"]);
+    let here = site.desk.repo().display().to_string();
+    for _ in 0..3 {
+        site.change();
+        site.backup();
+    }
+    let (rounds, mut stopped) = (times(24, 300), 0);
+    let mut random = Random::new(4);
+    let mut longest = std::collections::BTreeMap::new();
+    for round in 0..rounds {
+        if round % 4 == 0 {
+            site.change();
+            site.backup();
+        }
+        let oldest = site.oldest();
+        let verb = ["prune", "forget", "copy", "rotate"][round % 4];
+        let args: Vec<&str> = match verb {
+            "prune" => vec!["prune", "--grace", "0", "--erase"],
+            "forget" => vec!["forget", &oldest, "--even-last"],
+            "copy" => vec!["copy", &here, &there],
+            _ => vec!["key", "rotate"],
+        };
+        // At first a guess; then what it took the last time that it came to its end.
+        let whole = *longest.get(verb).unwrap_or(&Duration::from_millis(80));
+        let begun = Instant::now();
+        let mut child = site.desk.spawn(&args);
+        let until = whole.mul_f64(random.below(1100) as f64 / 1000.0);
+        while begun.elapsed() < until && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if child.try_wait().unwrap().is_none() {
+            stopped += 1;
+        } else {
+            longest.insert(verb, begun.elapsed());
+        }
+        let _ = child.kill();
+        child.wait().unwrap();
+        site.may_be_gone(&oldest);
+        site.verify();
+        // Again, undisturbed: whoever comes next ends what was begun.
+        if verb == "forget" && site.oldest() == oldest {
+            continue;
+        }
+        let begun = Instant::now();
+        if verb != "forget" {
+            site.desk.ok(&args);
+            longest.insert(verb, begun.elapsed());
+            site.verify();
+        }
+    }
+    assert!(stopped * 3 > rounds, "only {stopped} of {rounds} kills met a running command");
+    site.verify_all();
+    let mut second = super::support::Desk::plain();
+    second.secret_is(Vec::new());
+    second.ok(&["check", "--repo", &there, "--read-data"]);
+    tell(
+        "kill -9 of forget, prune, copy, rotate",
+        stopped,
+        &format!("clean; {} committed backups equal", site.committed()),
+    );
+}
+
 #[test]
 fn killed_at_random_moments_of_a_restore() {
     let mut site = Site::new();

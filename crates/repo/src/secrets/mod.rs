@@ -16,6 +16,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use age::secrecy::SecretString;
+use age::secrecy::zeroize::Zeroizing;
 use pgark_store::{PutOutcome, Store};
 
 use crate::{RepoError, writers};
@@ -137,19 +138,48 @@ fn open_by(
         (false, _) => return Err(RepoError::SecretForPlainRepository),
         (true, Unlock::Nothing) => return Err(RepoError::NeedsKey),
         (true, Unlock::WriterKey(text)) => Keys::of(header, writer_key::from_text(header, text)?)?,
-        (true, unlock) => {
-            let (keyring, bound_to) = Keyring::from_bytes(&slots::open(store, unlock)?)?;
-            if bound_to != header.hash() {
-                return Err(RepoError::Damaged {
-                    object: header::NAME.into(),
-                    what: "it is not the header that the key slot was made for".into(),
-                });
-            }
-            Keys::of(header, keyring)?
-        }
+        (true, unlock) => Keys::of(header, newest(header, &slots::open(store, unlock)?)?)?,
     };
     local::remember(local, &store.location(), header)?;
     Ok(keys)
+}
+
+/// Of the keyrings that a secret opens, the one with the most epochs: a rotation that broke off leaves two. One that is not of
+/// this header, or whose keys do not belong together, was put there by somebody else.
+fn newest(header: &Header, opened: &[Zeroizing<Vec<u8>>]) -> Result<Keyring, RepoError> {
+    let mut found: Option<Keyring> = None;
+    let mut wrong = None;
+    for bytes in opened {
+        let keyring = match Keyring::from_bytes(bytes) {
+            Ok((keyring, bound_to))
+                if bound_to == header.hash() && keyring.is_sound(header.data_public)? =>
+            {
+                keyring
+            }
+            Ok(_) => {
+                wrong.get_or_insert(RepoError::Damaged {
+                    object: header::NAME.into(),
+                    what: "it is not the header that the key slot was made for".into(),
+                });
+                continue;
+            }
+            Err(error) => {
+                wrong.get_or_insert(error);
+                continue;
+            }
+        };
+        if found.as_ref().is_none_or(|known| known.epochs.len() < keyring.epochs.len()) {
+            found = Some(keyring);
+        }
+    }
+    match (found, wrong) {
+        (Some(keyring), None) => Ok(keyring),
+        (Some(keyring), Some(error)) => {
+            tracing::warn!("a key slot is passed over, it is not this repository's: {error}");
+            Ok(keyring)
+        }
+        (None, error) => Err(error.unwrap_or(RepoError::WrongKey)),
+    }
 }
 
 /// The id in the clear header, before anything is opened.

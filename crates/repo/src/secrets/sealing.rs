@@ -90,7 +90,7 @@ pub(super) fn new_pair() -> Result<(Zeroizing<[u8; 32]>, [u8; 32]), RepoError> {
     Ok((private, public))
 }
 
-fn public_of(private: &[u8; 32]) -> Result<[u8; 32], RepoError> {
+pub(super) fn public_of(private: &[u8; 32]) -> Result<[u8; 32], RepoError> {
     let key =
         PrivateKey::from_private_key(&X25519, private).map_err(|_| RepoError::Crypto("making a key"))?;
     let public = key.compute_public_key().map_err(|_| RepoError::Crypto("making a key"))?;

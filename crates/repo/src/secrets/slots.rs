@@ -93,11 +93,12 @@ fn refuse_weak(passphrase: &SecretString) -> Result<(), RepoError> {
     Ok(())
 }
 
-/// The keyring from the first slot that opens.
-pub(super) fn open(store: &dyn Store, unlock: &Unlock) -> Result<Zeroizing<Vec<u8>>, RepoError> {
+/// The keyrings of all slots that open; of their copies only where none of them does.
+pub(super) fn open(store: &dyn Store, unlock: &Unlock) -> Result<Vec<Zeroizing<Vec<u8>>>, RepoError> {
     let identities = identities(unlock)?;
     let mut seen = 0;
     for folder in [FOLDER, COPIES] {
+        let mut found = Vec::new();
         for meta in store.list(folder)? {
             if meta.size > LARGEST {
                 continue;
@@ -108,9 +109,10 @@ pub(super) fn open(store: &dyn Store, unlock: &Unlock) -> Result<Zeroizing<Vec<u
                 Err(error) => return Err(error.into()),
             };
             seen += 1;
-            if let Some(keyring) = open_one(&sealed, &identities) {
-                return Ok(keyring);
-            }
+            found.extend(open_one(&sealed, &identities));
+        }
+        if !found.is_empty() {
+            return Ok(found);
         }
     }
     if seen == 0 {
