@@ -14,7 +14,10 @@ mod forget;
 pub mod fuzzing;
 mod ids;
 mod index;
+#[cfg(feature = "measure")]
+pub use index::measure;
 mod manifest;
+mod manifest_cache;
 mod object;
 mod pack;
 #[cfg(test)]

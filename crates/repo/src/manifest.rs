@@ -8,6 +8,7 @@ use minicbor::{Decode, Encode};
 
 use crate::forget::{self, Forgotten};
 use crate::ids::{BackupId, Hash, ObjectHash, unhex};
+use crate::manifest_cache::ManifestCache;
 use crate::object::{self, Kind, damaged};
 use crate::repository::Repository;
 use crate::stream::{Class, StreamRef};
@@ -272,14 +273,24 @@ pub(crate) fn read(
 /// All manifests, oldest first.
 pub(crate) fn read_all(repository: &Repository) -> Result<Vec<Manifest>, RepoError> {
     let mut manifests = Vec::new();
-    for name in list(repository, "")? {
-        match read(repository, &name, |error| tracing::warn!("{error}; the second copy is used")) {
-            Ok(manifest) => manifests.push(manifest),
+    let names = list(repository, "")?;
+    let mut cache = ManifestCache::open(repository);
+    for name in &names {
+        if let Some(known) = cache.get(repository, name) {
+            manifests.push(known);
+            continue;
+        }
+        match read(repository, name, |error| tracing::warn!("{error}; the second copy is used")) {
+            Ok(manifest) => {
+                cache.put(&manifest);
+                manifests.push(manifest);
+            }
             // Forgotten since the list was made.
-            Err(RepoError::Missing { .. }) if matches!(forget::read(repository, &name), Ok(Some(_))) => {}
+            Err(RepoError::Missing { .. }) if matches!(forget::read(repository, name), Ok(Some(_))) => {}
             Err(error) => return Err(error),
         }
     }
+    cache.keep(&names);
     manifests.sort_by_key(|manifest| (manifest.body.time, manifest.body.sequence, manifest.name.id));
     Ok(manifests)
 }

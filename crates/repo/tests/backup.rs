@@ -170,3 +170,37 @@ fn paths_are_unique() {
     assert!(try_backup(&place.open(), 1, &twice, &Cancel::new()).is_err());
     assert!(place.open().backups().unwrap().is_empty());
 }
+
+/// Manifests that were read before are not read again; a damaged cache is as good as none.
+#[test]
+fn manifests_are_remembered() {
+    let place = Place::encrypted();
+    let heads: Vec<BackupHead> = (0..3)
+        .map(|seed| backup(&place.open(), 1, &vec![("/a".into(), Class::Data, rows(seed, 50_000))]))
+        .collect();
+    assert_eq!(place.open().backups().unwrap(), heads);
+    // Without their objects they are not listed at all; with other bytes the cache knows better, and the check tells.
+    let root = place.dir.path().join("repo");
+    let manifest = place.store().list("manifests/").unwrap().remove(1).name;
+    let good = std::fs::read(root.join(&manifest)).unwrap();
+    for name in [manifest.clone(), format!("copies/{manifest}")] {
+        std::fs::write(root.join(name), b"rot").unwrap();
+    }
+    assert_eq!(place.open().backups().unwrap(), heads);
+    let bare = place.open_on(std::sync::Arc::new(place.store()), LocalFolders::default());
+    assert!(matches!(bare.backups(), Err(RepoError::Damaged { .. })));
+    assert!(!check(&place.open(), CheckLevel::Structure).problems.is_empty());
+    let cache = std::fs::read_dir(place.dir.path().join("cache")).unwrap();
+    let file = cache
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.display().to_string().contains("manifests-"))
+        .unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    assert!(matches!(place.open().backups(), Err(RepoError::Damaged { .. })));
+    for name in [manifest.clone(), format!("copies/{manifest}")] {
+        std::fs::write(root.join(name), &good).unwrap();
+    }
+    assert_eq!(place.open().backups().unwrap(), heads);
+}

@@ -70,7 +70,11 @@ impl<S: Store> Store for Chaos<S> {
                     if self.inner.put_if_absent(name, bytes)? == PutOutcome::Created {
                         self.changed(name, None);
                     }
-                    return if self.draw(2) == 0 { Err(self.failure(name)) } else { Ok(PutOutcome::AlreadyExists) };
+                    return if self.draw(2) == 0 {
+                        Err(self.failure(name))
+                    } else {
+                        Ok(PutOutcome::AlreadyExists)
+                    };
                 }
                 _ => {}
             }
@@ -118,7 +122,9 @@ impl<S: Store> Store for Chaos<S> {
         let changes = self.changes.lock().unwrap();
         let recent = |name: &str| changes.get(name).filter(|(at, _)| at.elapsed() < LATE * 2 / 3);
         // What was put just now is missing, what was deleted just now is still there: by chance.
-        listed.retain(|meta| !(recent(&meta.name).is_some_and(|(_, before)| before.is_none()) && self.draw(2) == 0));
+        listed.retain(|meta| {
+            !(recent(&meta.name).is_some_and(|(_, before)| before.is_none()) && self.draw(2) == 0)
+        });
         for (name, (at, before)) in changes.iter().filter(|(name, _)| name.starts_with(prefix)) {
             if let Some(meta) = before
                 && at.elapsed() < LATE * 2 / 3
@@ -195,7 +201,12 @@ fn writers_and_pruners_on_a_storage_without_mercy() {
                 let mut round = 0;
                 while Instant::now() < until {
                     round += 1;
-                    let options = PruneOptions { grace: Duration::ZERO, repack_below: 90, erase: false, dry_run: false };
+                    let options = PruneOptions {
+                        grace: Duration::ZERO,
+                        repack_below: 90,
+                        erase: false,
+                        dry_run: false,
+                    };
                     let pruned = open(chaos(900_000 + number * 10_000 + round, 300))
                         .and_then(|repository| repository.prune(&options, &Cancel::new(), &|_| {}));
                     match pruned {

@@ -5,6 +5,8 @@
 //! serves. Memory: see [`run`]; while merging, 128 Ki records of each index object and one page of each run come on top.
 
 mod filter;
+#[cfg(feature = "measure")]
+pub mod measure;
 pub(crate) mod object;
 pub(crate) mod run;
 

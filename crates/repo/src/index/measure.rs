@@ -1,0 +1,108 @@
+//! What an index of very many chunks costs: for `./bench scale`, on made-up ids.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::object::PackEntry;
+use super::{Index, PackTable, Record, Run, open_cache, sorted_run, write_cache};
+use crate::RepoError;
+use crate::ids::Hash;
+use crate::prune::usage::{self, Standing};
+use crate::quarantine::Quarantine;
+use crate::secrets::{Keys, LocalFolders};
+
+/// Chunks of a pack of 16 MiB at 25 KB sealed.
+const PER_PACK: u64 = 640;
+/// As [`super::BATCH`].
+const BATCH: u64 = super::BATCH as u64;
+
+/// One point of the curve. Times in seconds.
+#[derive(Debug)]
+pub struct Figures {
+    /// Chunks.
+    pub chunks: u64,
+    /// Sorting all ids into the local file, from nothing.
+    pub build: f64,
+    /// Bytes of the local file.
+    pub file: u64,
+    /// Opening it in a later run.
+    pub open: f64,
+    /// Looking up an id that is not there, per second.
+    pub misses: f64,
+    /// One that is, anywhere in the file.
+    pub hits: f64,
+    /// Counting what of each pack lives, when nine of ten chunks do: what a prune does twice.
+    pub count: f64,
+}
+
+fn id(number: u64) -> Hash {
+    Hash::of(&number.to_le_bytes())
+}
+
+fn local(source: io::Error) -> RepoError {
+    RepoError::Local { doing: "write", path: "the folder of the measurement".into(), source }
+}
+
+/// Measures an index of so many chunks, in a folder.
+pub fn figures(chunks: u64, folder: &Path) -> Result<Figures, RepoError> {
+    let keys = Keys::for_fuzzing();
+    let folders = LocalFolders { cache: Some(folder.to_path_buf()), state: None };
+    let path = folder.join("index");
+    let mut packs = PackTable::default();
+    for number in 0..chunks.div_ceil(PER_PACK) {
+        packs.number(PackEntry { hash: id(u64::MAX - number), size: 16 << 20 });
+    }
+    let record = |number: u64| Record {
+        id: id(number),
+        pack: (number / PER_PACK) as u32,
+        raw_len: 65_536,
+        sealed_len: 25_000,
+        kind: 1,
+    };
+    let begun = Instant::now();
+    let mut runs = Vec::new();
+    for first in (0..chunks).step_by(BATCH as usize) {
+        let mut batch: Vec<Record> = (first..chunks.min(first + BATCH)).map(record).collect();
+        runs.push(Arc::new(sorted_run(super::temporary(&folders)?, &mut batch)?));
+    }
+    drop(write_cache(&path, &folders, &keys, &BTreeSet::new(), &packs, &runs)?);
+    drop(runs);
+    let build = begun.elapsed().as_secs_f64();
+    let file = File::open(&path).and_then(|file| file.metadata()).map_err(local)?.len();
+
+    let begun = Instant::now();
+    let Some((_, packs, run)) = open_cache(&path, &keys) else {
+        return Err(crate::object::damaged("the local index", "it does not open"));
+    };
+    let open = begun.elapsed().as_secs_f64();
+    let index = Index { packs, run: Arc::new(run), listed: BTreeSet::new(), unreadable: Vec::new() };
+
+    let rate = |count: u64, from: &dyn Fn(u64) -> u64, there: bool| -> Result<f64, RepoError> {
+        let begun = Instant::now();
+        for number in 0..count {
+            let found = !index.find(&id(from(number)))?.is_empty();
+            if found != there {
+                return Err(crate::object::damaged("the local index", "it gives a wrong answer"));
+            }
+        }
+        Ok(count as f64 / begun.elapsed().as_secs_f64())
+    };
+    let misses = rate(1_000_000, &|number| chunks + number, false)?;
+    let hits = rate(200_000, &|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % chunks, true)?;
+
+    let lives = index.run.iter().enumerate().filter(|(number, _)| number % 10 != 0).map(|(_, record)| record);
+    let live = Arc::new(Run::write(super::temporary(&folders)?, chunks, lives).map_err(local)?);
+    let standing = vec![Standing::Good; index.packs.packs.len()];
+    let begun = Instant::now();
+    let usage = usage::count(&index, &live, &standing, &Quarantine::default())?;
+    let count = begun.elapsed().as_secs_f64();
+    let (living, all) = usage.packs.iter().fold((0, 0), |sum, own| (sum.0 + own.live, sum.1 + own.all));
+    if usage.missing || all != chunks * 25_000 || living != (chunks - chunks.div_ceil(10)) * 25_000 {
+        return Err(crate::object::damaged("the count", "it is wrong"));
+    }
+    Ok(Figures { chunks, build, file, open, misses, hits, count })
+}

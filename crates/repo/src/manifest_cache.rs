@@ -1,0 +1,113 @@
+//! Manifests that this host has read and verified before, in one local file: they never change under their names.
+//!
+//! The file is safe to lose; anything wrong with it makes it count as empty. Whether a signer may still sign is judged
+//! anew each time; `check` reads the objects themselves.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use minicbor::{Decode, Encode};
+
+use crate::codec;
+use crate::ids::ObjectHash;
+use crate::manifest::{Body, Manifest, ManifestName};
+use crate::repository::Repository;
+
+const MAGIC: &[u8; 8] = b"pgarkmc0";
+
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct Cached {
+    #[n(0)]
+    name: String,
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    signer: Vec<u8>,
+    #[n(2)]
+    hash: ObjectHash,
+    #[n(3)]
+    body: Body,
+}
+
+/// What is known of manifests, by name.
+pub(crate) struct ManifestCache {
+    path: Option<PathBuf>,
+    known: HashMap<String, Cached>,
+    changed: bool,
+}
+
+impl ManifestCache {
+    pub(crate) fn open(repository: &Repository) -> ManifestCache {
+        let path = repository
+            .local
+            .cache
+            .as_ref()
+            .map(|cache| cache.join(format!("manifests-{}", repository.keys.repository)));
+        let known = path.as_deref().and_then(read).unwrap_or_default();
+        ManifestCache { path, known, changed: false }
+    }
+
+    pub(crate) fn get(&self, repository: &Repository, name: &ManifestName) -> Option<Manifest> {
+        let cached = self.known.get(&name.name())?;
+        let body = cached.body.clone();
+        let distrust = repository.judge(&cached.signer, Some((&body.cluster, &cached.hash))).err();
+        Some(Manifest {
+            distrust,
+            signer: cached.signer.clone(),
+            name: name.clone(),
+            hash: cached.hash,
+            body,
+        })
+    }
+
+    pub(crate) fn put(&mut self, manifest: &Manifest) {
+        if self.path.is_some() {
+            let name = manifest.name.name();
+            let cached = Cached {
+                name: name.clone(),
+                signer: manifest.signer.clone(),
+                hash: manifest.hash,
+                body: manifest.body.clone(),
+            };
+            self.known.insert(name, cached);
+            self.changed = true;
+        }
+    }
+
+    /// Writes the file if something is new, without what is gone. That it cannot be written costs time only.
+    pub(crate) fn keep(mut self, listed: &BTreeSet<ManifestName>) {
+        let Some(path) = self.path.take().filter(|_| self.changed) else { return };
+        let mut body = MAGIC.to_vec();
+        for name in listed {
+            if let Some(cached) = self.known.get(&name.name()) {
+                body.extend_from_slice(&codec::encode(cached));
+            }
+        }
+        let sum = blake3::hash(&body);
+        body.extend_from_slice(sum.as_bytes());
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let written = std::fs::create_dir_all(folder)
+            .and_then(|()| tempfile::NamedTempFile::new_in(folder))
+            .and_then(|mut file| file.write_all(&body).map(|()| file))
+            .and_then(|file| file.persist(&path).map_err(|error| error.error));
+        if let Err(error) = written {
+            tracing::debug!("manifests cannot be kept at {}: {error}", path.display());
+        }
+    }
+}
+
+fn read(path: &Path) -> Option<HashMap<String, Cached>> {
+    let bytes = std::fs::read(path).ok()?;
+    let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
+    if blake3::hash(body).as_bytes() != sum {
+        return None;
+    }
+    let mut decoder = minicbor::Decoder::new(body.strip_prefix(MAGIC)?);
+    let mut known = HashMap::new();
+    while decoder.position() < decoder.input().len() {
+        let cached: Cached = decoder.decode().ok()?;
+        known.insert(cached.name.clone(), cached);
+    }
+    Some(known)
+}
