@@ -1,7 +1,7 @@
 //! Retention: which backups a policy keeps, and why.
 //!
 //! Backups are judged in groups of one cluster, one set of databases and one kind; dumps that were imported are a group of
-//! their own. Only good backups (complete ones) count towards what is kept; an incomplete one goes as soon as a newer good one
+//! their own. Only good backups (complete, and not found damaged by a check) count towards what is kept; an incomplete one goes as soon as a newer good one
 //! is there. The newest good one of a group always stays, and so does what is tagged `pinned`. Hours, days, weeks (ISO 8601, from
 //! Monday), months and years are those of UTC, so that every host decides alike; in each the newest is kept.
 
@@ -93,6 +93,8 @@ struct Candidate {
     head: BackupHead,
     about: About,
     tags: BTreeSet<String>,
+    /// A check found that something of it cannot be read.
+    damaged: bool,
 }
 
 /// Backups are compared within these only.
@@ -105,27 +107,38 @@ impl Candidate {
         (self.head.cluster.clone(), self.head.kind.clone(), databases, self.about.imported)
     }
 
+    /// Everything that was asked for is in it, as far as is known.
+    fn is_good(&self) -> bool {
+        self.head.complete && !self.damaged
+    }
+
     fn decision(&self, keep: bool, reasons: Vec<String>) -> Decision {
         Decision {
             id: self.head.id.to_string(),
             time: self.head.time.to_string(),
             cluster: self.head.cluster.clone(),
             databases: self.about.databases.clone(),
-            status: if self.head.complete { "complete" } else { "incomplete" }.into(),
+            status: match (self.damaged, self.head.complete) {
+                (true, _) => "damaged",
+                (false, true) => "complete",
+                (false, false) => "incomplete",
+            }
+            .into(),
             keep,
             reasons,
         }
     }
 }
 
-fn candidates(repository: &Repository) -> Result<Vec<Candidate>, OpsError> {
+fn candidates(repository: &Repository, job: &Job) -> Result<Vec<Candidate>, OpsError> {
     let mut tags = repository.tags()?;
+    let damaged = repository.quarantined_backups(&job.cancel)?;
     repository
         .backups()?
         .into_iter()
         .map(|head| {
             let tags = tags.remove(&head.id).unwrap_or_default();
-            Ok(Candidate { about: About::of(&head)?, head, tags })
+            Ok(Candidate { about: About::of(&head)?, damaged: damaged.contains(&head.id), head, tags })
         })
         .collect()
 }
@@ -139,9 +152,9 @@ pub fn forget(
     job: &Job,
 ) -> Result<Vec<Decision>, OpsError> {
     let decisions = match choice {
-        Choice::These { names, even_last } => these(repository, names, *even_last)?,
+        Choice::These { names, even_last } => these(repository, names, *even_last, job)?,
         Choice::Policy { policy, cluster } => {
-            let mut all = candidates(repository)?;
+            let mut all = candidates(repository, job)?;
             if let Some(cluster) = cluster {
                 all.retain(|candidate| candidate.head.cluster == *cluster);
             }
@@ -163,8 +176,13 @@ pub fn forget(
     Ok(decisions)
 }
 
-fn these(repository: &Repository, names: &[BackupName], even_last: bool) -> Result<Vec<Decision>, OpsError> {
-    let all = candidates(repository)?;
+fn these(
+    repository: &Repository,
+    names: &[BackupName],
+    even_last: bool,
+    job: &Job,
+) -> Result<Vec<Decision>, OpsError> {
+    let all = candidates(repository, job)?;
     let mut chosen = BTreeSet::new();
     for name in names {
         chosen.insert(find_backup(repository, name)?.id);
@@ -179,9 +197,9 @@ fn these(repository: &Repository, names: &[BackupName], even_last: bool) -> Resu
             ));
         }
         let another = all.iter().any(|other| {
-            other.head.complete && !chosen.contains(&other.head.id) && other.group() == candidate.group()
+            other.is_good() && !chosen.contains(&other.head.id) && other.group() == candidate.group()
         });
-        if candidate.head.complete && !another && !even_last {
+        if candidate.is_good() && !another && !even_last {
             return Err(OpsError::refused(
                 format!("backup {id} is the last good one of {}", candidate.about.databases.join(", ")),
                 "give --even-last if it is to go all the same; nothing was forgotten",
@@ -208,10 +226,12 @@ fn decide(all: &[Candidate], policy: &Policy) -> Vec<Decision> {
             let keep = !reasons.is_empty();
             if !keep {
                 reasons.push(
-                    if candidate.head.complete {
-                        "no rule keeps it"
-                    } else {
-                        "incomplete, and a newer good one is there"
+                    match candidate.is_good() {
+                        true => "no rule keeps it".to_string(),
+                        false => format!(
+                            "{}, and a newer good one is there",
+                            candidate.decision(false, Vec::new()).status
+                        ),
                     }
                     .into(),
                 );
@@ -231,7 +251,7 @@ fn keep_of_group(all: &[Candidate], members: &[usize], policy: &Policy, reasons:
     };
     let get = |at: &usize| all.get(*at);
     let good: Vec<usize> =
-        members.iter().rev().filter(|at| get(at).is_some_and(|own| own.head.complete)).copied().collect();
+        members.iter().rev().filter(|at| get(at).is_some_and(Candidate::is_good)).copied().collect();
     let time = |at: usize| all.get(at).map_or(Timestamp::UNIX_EPOCH, |own| own.head.time);
     if let Some(newest) = good.first() {
         note(*newest, "the newest good one".into());
@@ -285,8 +305,8 @@ fn keep_of_group(all: &[Candidate], members: &[usize], policy: &Policy, reasons:
         }
         // Half a backup is better than none.
         let newer_good = good.first().is_some_and(|newest| time(*newest) >= candidate.head.time);
-        if !candidate.head.complete && !newer_good {
-            note(*at, "incomplete, but nothing good is newer".into());
+        if !candidate.is_good() && !newer_good {
+            note(*at, "not whole, but nothing good is newer".into());
         }
     }
 }
@@ -343,6 +363,7 @@ mod tests {
                 system_identifier: String::new(),
             },
             tags: tags.iter().map(|tag| (*tag).to_string()).collect(),
+            damaged: false,
         }
     }
 
@@ -386,6 +407,10 @@ mod tests {
         let decisions = decide(&all, &policy());
         assert_eq!(decisions[4].reasons, ["incomplete, and a newer good one is there"]);
         assert!(kept(&[], &policy()).is_empty());
+        // What a check found damaged counts for nothing either.
+        let mut damaged = all;
+        damaged[6].damaged = true;
+        assert_eq!(kept(&damaged, &policy()), [4, 6, 7, 8]);
     }
 
     #[test]

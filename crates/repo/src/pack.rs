@@ -1,5 +1,7 @@
 //! Packs: sealed chunks in one object, with a directory of them at the end (FORMAT.md, "Packs").
 
+use std::cell::RefCell;
+
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use pgark_store::{Store, StoreError};
@@ -309,6 +311,22 @@ pub(crate) fn open_key(
     }
 }
 
+thread_local! {
+    /// A decompressor's tables are larger than most chunks: each thread makes them once.
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// Fills `raw`, never beyond its capacity.
+fn decompress(sealed: &[u8], raw: &mut Vec<u8>) -> std::io::Result<()> {
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(decompressor) => decompressor,
+            None => kept.insert(zstd::bulk::Decompressor::new()?),
+        };
+        decompressor.decompress_to_buffer(sealed, raw).map(|_| ())
+    })
+}
+
 /// Opens a sealed chunk and verifies everything about it: digest, seal, length, id.
 pub(crate) fn open_chunk(
     keys: &Keys,
@@ -326,9 +344,7 @@ pub(crate) fn open_chunk(
     let raw_len = record.raw_len as usize;
     let raw = if record.compressed {
         let mut raw = Vec::with_capacity(raw_len.min(LARGEST));
-        zstd::bulk::Decompressor::new()
-            .and_then(|mut decompressor| decompressor.decompress_to_buffer(&opened, &mut raw))
-            .map_err(|_| "it does not decompress")?;
+        decompress(&opened, &mut raw).map_err(|_| "it does not decompress")?;
         raw
     } else {
         opened

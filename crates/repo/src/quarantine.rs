@@ -2,16 +2,20 @@
 //!
 //! A backup that meets such a chunk again stores it anew, and older backups find it there. A record goes with its pack.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use minicbor::{Decode, Encode};
 use pgark_store::{Cancel, Store, StoreError};
 
 use crate::ids::{BackupId, ChunkId, Hash, ObjectHash, unhex};
+use crate::index::{Index, Record};
 use crate::object::{self, Kind, damaged};
+use crate::reader::{ChunkReader, root_child};
 use crate::repository::Repository;
-use crate::{RepoError, codec, pack, signed};
+use crate::stream::{Child, StreamRef};
+use crate::{RepoError, codec, manifest, pack, signed};
 
 const FOLDER: &str = "quarantine/";
 
@@ -114,4 +118,74 @@ pub(crate) fn sweep(store: &dyn Store) -> Result<(), RepoError> {
         }
     }
     Ok(())
+}
+
+impl Repository {
+    /// Backups that need a chunk of which every place is in quarantine. Empty, and cheap, while nothing is.
+    pub fn quarantined_backups(&self, cancel: &Cancel) -> Result<BTreeSet<BackupId>, RepoError> {
+        let quarantine = Quarantine::read(self)?;
+        let mut hurt = BTreeSet::new();
+        if quarantine.is_empty() {
+            return Ok(hurt);
+        }
+        let index = self.index()?;
+        let reader = ChunkReader::new(self, Arc::clone(&index));
+        let mut walk =
+            Walk { index: &index, reader: &reader, quarantine: &quarantine, nodes: HashMap::new() };
+        for manifest in manifest::read_all(self)? {
+            cancel.check()?;
+            let is_hurt = match walk.stream(&manifest.body.entries)? {
+                true => true,
+                false => {
+                    let mut any = false;
+                    for part in self.entries(&reader, &manifest)?.iter().flat_map(|entry| &entry.parts) {
+                        any = any || walk.stream(part)?;
+                    }
+                    any
+                }
+            };
+            if is_hurt {
+                hurt.insert(manifest.name.id);
+            }
+        }
+        Ok(hurt)
+    }
+}
+
+/// Looks below trees for chunks without a good place; each node once.
+struct Walk<'w> {
+    index: &'w Index,
+    reader: &'w ChunkReader<'w>,
+    quarantine: &'w Quarantine,
+    nodes: HashMap<ChunkId, bool>,
+}
+
+impl Walk<'_> {
+    fn stream(&mut self, stream: &StreamRef) -> Result<bool, RepoError> {
+        match root_child(stream) {
+            Some(root) => self.chunk(&root, stream.level),
+            None => Ok(false),
+        }
+    }
+
+    fn chunk(&mut self, child: &Child, level: u8) -> Result<bool, RepoError> {
+        let is_rotten = |place: &Record| {
+            self.index.packs.get(place.pack).is_some_and(|pack| self.quarantine.holds(&pack.hash, &child.id))
+        };
+        if self.index.find(&child.id)?.iter().all(is_rotten) {
+            return Ok(true);
+        }
+        if level == 0 {
+            return Ok(false);
+        }
+        if let Some(known) = self.nodes.get(&child.id) {
+            return Ok(*known);
+        }
+        let mut hurt = false;
+        for below in self.reader.node(child, level)?.children {
+            hurt = hurt || self.chunk(&below, level - 1)?;
+        }
+        self.nodes.insert(child.id, hurt);
+        Ok(hurt)
+    }
 }

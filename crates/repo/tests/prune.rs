@@ -465,6 +465,7 @@ fn what_is_rotten_is_not_leaned_on_and_heals() {
     assert_eq!(report.hurt[0].backup, first.id);
     assert_eq!(report.hurt[0].entries.len(), 1, "{report:#?}");
     assert_eq!(place.store().list("quarantine/").unwrap().len(), 1);
+    assert_eq!(place.open().quarantined_backups(&Cancel::new()).unwrap(), BTreeSet::from([first.id]));
     // Noted once.
     check(&place.open(), CheckLevel::Data);
     assert_eq!(place.store().list("quarantine/").unwrap().len(), 1);
@@ -474,6 +475,7 @@ fn what_is_rotten_is_not_leaned_on_and_heals() {
         compare(&place.open(), id, &halves(1)).unwrap();
     }
     assert!(check(&place.open(), CheckLevel::Data).hurt.is_empty());
+    assert!(place.open().quarantined_backups(&Cancel::new()).unwrap().is_empty());
     // Prune keeps the good place; the note goes with the pack.
     place.open().forget(first.id).unwrap();
     prune(&place.open(), now());
