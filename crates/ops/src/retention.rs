@@ -225,16 +225,13 @@ fn decide(all: &[Candidate], policy: &Policy) -> Vec<Decision> {
         .map(|(candidate, mut reasons)| {
             let keep = !reasons.is_empty();
             if !keep {
-                reasons.push(
-                    match candidate.is_good() {
-                        true => "no rule keeps it".to_string(),
-                        false => format!(
-                            "{}, and a newer good one is there",
-                            candidate.decision(false, Vec::new()).status
-                        ),
-                    }
-                    .into(),
-                );
+                reasons.push(match candidate.is_good() {
+                    true => "no rule keeps it".to_string(),
+                    false => format!(
+                        "{}, and a newer good one is there",
+                        candidate.decision(false, Vec::new()).status
+                    ),
+                });
             }
             candidate.decision(keep, reasons)
         })

@@ -15,11 +15,13 @@ use pgark_store::{Capabilities, ObjectMeta, PutOutcome, StoreError};
 /// So late are lists at most.
 const LATE: Duration = Duration::from_millis(30);
 
+/// When each object was put or deleted by anybody of this test, and what it was: for lists that are late.
+type Changes = Arc<Mutex<BTreeMap<String, (Instant, Option<ObjectMeta>)>>>;
+
 struct Chaos<S> {
     inner: S,
     random: Mutex<u64>,
-    /// When each object was put or deleted by anybody of this test, and what it was: for lists that are late.
-    changes: Arc<Mutex<BTreeMap<String, (Instant, Option<ObjectMeta>)>>>,
+    changes: Changes,
     /// One of so many calls misbehaves; 0: none does, but lists stay late.
     one_of: u64,
 }
@@ -156,7 +158,7 @@ impl<S: Store> Store for Chaos<S> {
 fn writers_and_pruners_on_a_storage_without_mercy() {
     let seconds = if std::env::var_os("PGARK_TEST_FULL").is_some() { 300 } else { 8 };
     let place = Place::encrypted();
-    let changes = Arc::new(Mutex::new(BTreeMap::new()));
+    let changes = Changes::default();
     let chaos = |seed: u64, one_of: u64| -> Arc<dyn Store> {
         let random = Mutex::new(seed * 7919 + 1);
         Arc::new(Chaos { inner: place.store(), random, changes: Arc::clone(&changes), one_of })
