@@ -344,8 +344,10 @@ impl Check<'_> {
 
     fn header_and_slots(&self) -> Result<(), RepoError> {
         let repository = self.repository;
-        let wrong =
-            secrets::check_copies(&*repository.store, &repository.keys, &mut |bytes| self.step(bytes))?;
+        let slots = repository.listed_slots();
+        let wrong = secrets::check_copies(&*repository.store, &repository.keys, &slots, &mut |bytes| {
+            self.step(bytes)
+        })?;
         for (object, what) in wrong {
             lock(&self.found).add(object, what);
         }

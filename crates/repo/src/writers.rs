@@ -186,6 +186,8 @@ impl Writers {
                 on_object(store.stat(&object).map_or(0, |meta| meta.size))?;
                 match read_one(store, keys, number, &object) {
                     Ok(_) => {}
+                    // A crash right behind the first leaves none.
+                    Err(RepoError::Missing { .. }) if object == copy_name(number) => {}
                     Err(error @ RepoError::Store(_)) => return Err(error),
                     Err(error) => wrong.push((object, error)),
                 }
@@ -296,6 +298,25 @@ impl Repository {
         })
     }
 
+    /// Names of the slots that the list names, below their folder.
+    pub(crate) fn listed_slots(&self) -> Vec<String> {
+        lock(&self.writers).body.slots.iter().map(|slot| slot.name.clone()).collect()
+    }
+
+    /// Deletes slots that the list does not name: those that were removed just now, and what a change that broke off left.
+    fn remove_unlisted(&self) -> Result<(), RepoError> {
+        let listed = self.listed_slots();
+        for folder in [slots::FOLDER, slots::COPIES] {
+            for meta in self.store.list(folder)? {
+                let name = meta.name.trim_start_matches(folder);
+                if !listed.iter().any(|own| own == name) {
+                    self.store.delete(&meta.name)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn refuse_not_owner(&self) -> Result<(), RepoError> {
         if !self.keys.encrypted {
             return Err(RepoError::Keys { what: "the repository is not encrypted: it has no keys".into() });
@@ -358,9 +379,7 @@ impl Repository {
                 _ => Err(RepoError::Keys { what: format!("{which:?} is several slots") }),
             }
         })?;
-        for folder in [slots::FOLDER, slots::COPIES] {
-            self.store.delete(&format!("{folder}{}", gone.name))?;
-        }
+        self.remove_unlisted()?;
         Ok(id_of(&gone.name))
     }
 
@@ -434,11 +453,6 @@ impl Repository {
             });
         }
         let keys = self.keys.rotated()?;
-        // All that are there: one that a broken-off rotation left is in no list.
-        let mut there: Vec<String> = Vec::new();
-        for folder in [slots::FOLDER, slots::COPIES] {
-            there.extend(self.store.list(folder)?.into_iter().map(|meta| meta.name));
-        }
         let recipients: Vec<String> = old.iter().filter_map(|slot| slot.recipient.clone()).collect();
         let mut new = Vec::new();
         if !recipients.is_empty() {
@@ -456,9 +470,7 @@ impl Repository {
             body.slots.extend(new.iter().cloned());
             Ok(())
         })?;
-        for name in &there {
-            self.store.delete(name)?;
-        }
+        self.remove_unlisted()?;
         Ok(keys.epoch)
     }
 }

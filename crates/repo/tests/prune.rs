@@ -554,3 +554,23 @@ fn a_check_in_part() {
     assert!((3..50).contains(&found), "{found} of 60");
     compare(&place.open(), second.id, &vec![("/new".into(), Class::Data, rows(99, 500_000))]).unwrap();
 }
+
+/// What is damaged may be all that is left of a backup: a prune leaves it, and says what it can.
+#[test]
+fn a_damaged_pack_that_is_needed_stays() {
+    let place = Place::encrypted();
+    let (first, second) = (backup(&place.open(), 1, &halves(1)), backup(&place.open(), 1, &halves(2)));
+    let root = place.dir.path().join("repo");
+    let packs = place.store().list("packs/").unwrap();
+    let largest = packs.iter().max_by_key(|meta| meta.size).unwrap();
+    let bytes = std::fs::read(root.join(&largest.name)).unwrap();
+    std::fs::write(root.join(&largest.name), &bytes[..bytes.len() - 100]).unwrap();
+    for options in [now(), PruneOptions { erase: true, ..now() }] {
+        prune(&place.open(), options);
+        assert_eq!(place.store().list("packs/").unwrap().len(), packs.len());
+    }
+    // Whole again, as from a copy of the storage, everything is back.
+    std::fs::write(root.join(&largest.name), bytes).unwrap();
+    compare(&place.open(), first.id, &halves(1)).unwrap();
+    compare(&place.open(), second.id, &halves(2)).unwrap();
+}

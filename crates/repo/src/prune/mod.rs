@@ -54,6 +54,8 @@ const DRAFTS_PIN: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Small backups leave small packs; so many of them become few.
 const SMALL_PACK: u64 = 4 << 20;
 const MANY_SMALL: usize = 64;
+/// From so many index objects on it is worth reading them all to see whether they can be fewer.
+const MANY_INDEXES: usize = 16;
 /// What a dead session left is removed after so long.
 const SWEEP: Duration = Duration::from_secs(24 * 3600);
 
@@ -205,7 +207,9 @@ impl Prune<'_> {
         if !dry && !doomed.is_empty() {
             self.delete(&doomed)?;
         }
-        if !dry {
+        let names_gone = survey.index.packs.packs.iter().any(|entry| !survey.sizes.contains_key(&entry.hash));
+        let many = survey.index.listed.len() >= MANY_INDEXES;
+        if !dry && (self.report.packs_deleted > 0 || names_gone || many) {
             (self.on_phase)("write the index anew");
             reindex::run(self.repository, self.cancel)?;
         }

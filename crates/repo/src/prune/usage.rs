@@ -12,9 +12,10 @@ use crate::quarantine::Quarantine;
 /// What may be said of a pack before anything is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
-    /// It is not there, or has another size than the index says.
+    /// It is not there.
     Absent,
-    /// Another pruner, perhaps one that is gone, is deleting it: nothing may lean on it.
+    /// Another pruner, perhaps one that is gone, is deleting it; or it has another size than the index says, and perhaps something
+    /// of it can be read: nothing may lean on it, and what is nowhere else keeps it.
     Foreign,
     /// We are deleting it.
     Doomed,
@@ -180,7 +181,8 @@ pub(crate) fn standings(
                 Standing::Good
             }
         }
-        _ => Standing::Absent,
+        Some(_) => Standing::Foreign,
+        None => Standing::Absent,
     };
     index.packs.packs.iter().map(|pack| of(&pack.hash, pack.size)).collect()
 }
