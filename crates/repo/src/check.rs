@@ -136,6 +136,10 @@ impl Found {
             RepoError::Damaged { object, what } => Ok(self.add(object, what)),
             RepoError::Missing { object } => Ok(self.add(object, "it is missing")),
             RepoError::NewerFormat { what } => Ok(self.add(name, format!("it is of a newer format: {what}"))),
+            // Or a flipped bit that looks like one.
+            RepoError::KeyOfOlderEpoch { epoch } => {
+                Ok(self.add(name, format!("it needs a key of epoch {epoch}, which this one is not")))
+            }
             other => Err(other),
         }
     }

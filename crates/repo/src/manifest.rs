@@ -254,9 +254,15 @@ pub(crate) fn read(
         let bytes = object::get(&*repository.store, object)?;
         decode(repository, name.clone(), object, &bytes)
     };
-    // A newer version, too: a single flipped bit looks like one, and then the other copy is as it was.
+    // A newer version or epoch, too: a single flipped bit looks like one, and then the other copy is as it was.
     let recoverable = |error: &RepoError| {
-        matches!(error, RepoError::Damaged { .. } | RepoError::Missing { .. } | RepoError::NewerFormat { .. })
+        matches!(
+            error,
+            RepoError::Damaged { .. }
+                | RepoError::Missing { .. }
+                | RepoError::NewerFormat { .. }
+                | RepoError::KeyOfOlderEpoch { .. }
+        )
     };
     match one(&name.name()) {
         Err(first) if recoverable(&first) => match one(&name.copy()) {

@@ -149,6 +149,7 @@ impl Writers {
         }
         let mut first = None;
         for number in numbers(store)?.into_iter().rev() {
+            let mut too_new = 0;
             for object in [name(number), copy_name(number)] {
                 match read_one(store, keys, number, &object) {
                     Ok(body) => {
@@ -157,8 +158,14 @@ impl Writers {
                         }
                         return Ok(Writers { body });
                     }
-                    Err(error @ (RepoError::Store(_) | RepoError::KeyOfOlderEpoch { .. })) => {
-                        return Err(error);
+                    Err(error @ RepoError::Store(_)) => return Err(error),
+                    // In both copies it is no flipped bit.
+                    Err(error @ RepoError::KeyOfOlderEpoch { .. }) => {
+                        too_new += 1;
+                        if too_new == 2 {
+                            return Err(error);
+                        }
+                        first.get_or_insert(error);
                     }
                     Err(error) => drop(first.get_or_insert(error)),
                 }
