@@ -159,6 +159,15 @@ impl OpsError {
         }
     }
 
+    /// Whether the server refused one statement and its session goes on ([`PgError::is_refusal`]).
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            OpsError::Server { source, .. } | OpsError::Statement { source, .. } => source.is_refusal(),
+            OpsError::Table { source, .. } => source.is_refusal(),
+            _ => false,
+        }
+    }
+
     pub(crate) fn sqlstate(&self) -> Option<&str> {
         match self {
             OpsError::Server { source, .. } | OpsError::Statement { source, .. } => source.sqlstate(),

@@ -113,6 +113,12 @@ impl PgError {
         }
     }
 
+    /// Whether the server refused a statement and the session goes on: FATAL and PANIC end the session, and are then the
+    /// cause of whatever fails next.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, PgError::Db(error) if error.severity == "ERROR")
+    }
+
     /// What a person can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         if let PgError::Db(error) = self

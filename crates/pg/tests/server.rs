@@ -145,7 +145,7 @@ fn queries_and_errors() {
     let rows = connection.query("SELECT $1::int + 1, $2::text", &[Some("41"), None]).unwrap();
     assert_eq!((rows[0].parse::<i32>(0).unwrap(), rows[0].opt_str(1).unwrap()), (42, None));
     let error = connection.query("SELECT 1/0", &[]).unwrap_err();
-    assert_eq!(error.sqlstate(), Some("22012"));
+    assert!(error.is_refusal() && error.sqlstate() == Some("22012"), "{error}");
     let error = connection.simple("SELECT 1; SELECT nonsense").unwrap_err();
     assert_eq!(error.sqlstate(), Some("42703"));
     assert_eq!(one(&mut connection, "SELECT 'still usable'"), "still usable");
@@ -153,6 +153,11 @@ fn queries_and_errors() {
     connection.execute("DO $$ BEGIN RAISE NOTICE 'hello'; END $$").unwrap();
     assert_eq!(connection.take_notices()[0].message, "hello");
     assert_eq!(connection.server_version() / 10_000, i32::try_from(cluster.major()).unwrap());
+    // A refusal that ends the session is no refusal of one statement: nobody may go on behind it.
+    for sql in ["SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(5)", "SELECT 'too late'"] {
+        let error = connection.query(sql, &[]).unwrap_err();
+        assert!(!error.is_refusal(), "{error}");
+    }
 }
 
 #[test]

@@ -318,7 +318,7 @@ fn read_with_included(
             report.warn(&format!("{entry} is left out: GRANT pg_read_server_files to the role"));
             return Ok(());
         }
-        Err(error) if error.sqlstate().is_some() => {
+        Err(error) if error.is_refusal() => {
             report.warn(&format!("{entry} is left out: {}", crate::error::with_causes(&error)));
             return Ok(());
         }
@@ -341,7 +341,7 @@ fn read_with_included(
                     .filter_map(|row| row.str(0).ok())
                     .map(|name| format!("{full}/{name}"))
                     .collect(),
-                Err(error) if error.sqlstate().is_some() => {
+                Err(error) if error.is_refusal() => {
                     report.warn(&format!(
                         "files in {full}, included by {path}, are left out: {}",
                         crate::error::with_causes(&error)
@@ -370,7 +370,7 @@ fn exists(connection: &mut Connection, path: &str) -> Result<bool, OpsError> {
     match connection.query(sql, &[Some(path)]).doing(format!("look for {path} on the server")) {
         Ok(rows) => Ok(!rows.is_empty()),
         // Whether it is there is then told by reading it.
-        Err(error) if error.sqlstate().is_some() => Ok(true),
+        Err(error) if error.is_refusal() => Ok(true),
         Err(error) => Err(error),
     }
 }

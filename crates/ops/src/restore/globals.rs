@@ -167,7 +167,7 @@ impl Plan {
             job.cancel.check().map_err(|_| OpsError::Cancelled)?;
             match connection.simple_bytes(statement).doing(what.as_str()) {
                 Ok(_) => {}
-                Err(error) if error.sqlstate().is_some() && !job.cancel.is_cancelled() => {
+                Err(error) if error.is_refusal() && !job.cancel.is_cancelled() => {
                     let message = with_causes(&error);
                     job.progress.warn(&message);
                     report.errors.push(ObjectError::new(what.clone(), message));

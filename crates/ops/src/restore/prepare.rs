@@ -248,7 +248,7 @@ fn drop_round(
         let result = connection.simple_bytes(drop).doing(format!("run `{text}`; nothing was dropped"));
         match result {
             Ok(_) => connection.execute("RELEASE SAVEPOINT one_drop").doing("drop an object")?,
-            Err(error) if error.sqlstate().is_some() => {
+            Err(error) if error.is_refusal() => {
                 connection.execute("ROLLBACK TO SAVEPOINT one_drop").doing("leave a failed drop")?;
                 failed.push(drop.clone());
                 first_error.get_or_insert(error);

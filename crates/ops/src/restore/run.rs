@@ -260,7 +260,7 @@ impl Plan<'_> {
                 hand.state = state;
                 Ok(true)
             }
-            Err(error) if error.sqlstate().is_some() && !self.job.cancel.is_cancelled() => Ok(false),
+            Err(error) if error.is_refusal() && !self.job.cancel.is_cancelled() => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -506,7 +506,7 @@ impl Plan<'_> {
                 Ok(_) => {}
                 // A table that could not be made is in the report already.
                 Err(error) if error.sqlstate() == Some("42P01") => {}
-                Err(error) if error.sqlstate().is_some() && !self.job.cancel.is_cancelled() => {
+                Err(error) if error.is_refusal() && !self.job.cancel.is_cancelled() => {
                     let message = with_causes(&error);
                     lock(errors).push(ObjectError::new(toc.describe(), message));
                 }
