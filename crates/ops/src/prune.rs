@@ -1,35 +1,17 @@
 //! Freeing what no backup needs, and what a repository holds.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use pgark_repo::{PruneOptions, PruneReport, Repository};
+pub use pgark_repo::PruneOptions as Options;
+use pgark_repo::{PruneReport, Repository};
 use serde::Serialize;
 
 use crate::record::About;
 use crate::{Job, OpsError};
 
-/// How to prune.
-pub struct Request {
-    /// How long what nobody needs waits, for writers and readers that are at work.
-    pub grace: Duration,
-    /// Packs of which less than this share (per cent) is needed are packed anew.
-    pub repack_below: u8,
-    /// Leave no chunk that nobody needs.
-    pub erase: bool,
-    /// Change nothing.
-    pub dry_run: bool,
-}
-
 /// Marks what no backup needs, and deletes what was marked before the grace time.
-pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<PruneReport, OpsError> {
-    let options = PruneOptions {
-        grace: request.grace,
-        repack_below: request.repack_below,
-        erase: request.erase,
-        dry_run: request.dry_run,
-    };
-    Ok(repository.prune(&options, &job.cancel, &|phase| job.progress.phase(phase))?)
+pub fn run(repository: &Repository, options: &Options, job: &Job) -> Result<PruneReport, OpsError> {
+    Ok(repository.prune(options, &job.cancel, &|phase| job.progress.phase(phase))?)
 }
 
 /// What a repository holds.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
-use pgark_store::{Cancel, StoreError};
+use pgark_store::Cancel;
 
 use crate::ids::{BackupId, ObjectHash};
 use crate::manifest::{self, ManifestName};
@@ -48,11 +48,7 @@ pub(crate) fn list(repository: &Repository, cluster: &str) -> Result<BTreeSet<Ma
 /// The verified tombstone of a manifest, if there is one.
 pub(crate) fn read(repository: &Repository, name: &ManifestName) -> Result<Option<Forgotten>, RepoError> {
     let object = name.below(FOLDER);
-    let bytes = match repository.store.get(&object) {
-        Ok(bytes) => bytes,
-        Err(StoreError::NotFound { .. }) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(bytes) = object::get_if_there(&*repository.store, &object)? else { return Ok(None) };
     let opened = signed::open_any(&repository.keys, Kind::Tombstone, &object, &object, &bytes)?;
     let trusted = repository.judge(&opened.signer, None).is_ok();
     let tombstone: Tombstone = codec::decode(&opened.body).map_err(|what| damaged(&object, what))?;

@@ -218,6 +218,15 @@ pub(crate) fn retry<T>(
     Ok(work()?)
 }
 
+/// A get; None if there is no such object.
+pub(crate) fn get_if_there(store: &dyn Store, name: &str) -> Result<Option<Vec<u8>>, RepoError> {
+    match store.get(name) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A get whose absence is [`RepoError::Missing`].
 pub(crate) fn get(store: &dyn Store, name: &str) -> Result<Vec<u8>, RepoError> {
     match store.get(name) {

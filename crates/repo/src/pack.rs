@@ -86,6 +86,15 @@ pub(crate) fn parse_name(name: &str) -> Option<ObjectHash> {
     (folder == text.get(..2)?).then_some(hash)
 }
 
+/// Asks for one pack whether it is gone; a list may be older than the pack.
+pub(crate) fn is_gone(store: &dyn Store, hash: &ObjectHash) -> Result<bool, RepoError> {
+    match store.stat(&name(hash)) {
+        Ok(_) => Ok(false),
+        Err(StoreError::NotFound { .. }) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl ObjectHash {
     pub(crate) fn from_array(bytes: [u8; 32]) -> ObjectHash {
         crate::ids::Hash(bytes)

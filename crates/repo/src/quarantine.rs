@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use minicbor::{Decode, Encode};
-use pgark_store::{Cancel, Store, StoreError};
+use pgark_store::{Cancel, Store};
 
 use crate::ids::{BackupId, ChunkId, Hash, ObjectHash, unhex};
 use crate::index::{Index, Record};
@@ -74,11 +74,7 @@ fn parse(name: &str) -> Option<ObjectHash> {
 }
 
 fn read_one(repository: &Repository, name: &str, hash: &ObjectHash) -> Result<Option<Body>, RepoError> {
-    let bytes = match repository.store.get(name) {
-        Ok(bytes) => bytes,
-        Err(StoreError::NotFound { .. }) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(bytes) = object::get_if_there(&*repository.store, name)? else { return Ok(None) };
     let body = signed::open(repository, Kind::Quarantine, name, name, &bytes)?;
     let body: Body = codec::decode(&body).map_err(|what| damaged(name, what))?;
     if body.pack != *hash {
@@ -113,7 +109,7 @@ pub(crate) fn add(
 pub(crate) fn sweep(store: &dyn Store) -> Result<(), RepoError> {
     for meta in store.list(FOLDER)? {
         let Some(hash) = parse(&meta.name) else { continue };
-        if matches!(store.stat(&pack::name(&hash)), Err(StoreError::NotFound { .. })) {
+        if matches!(pack::is_gone(store, &hash), Ok(true)) {
             store.delete(&meta.name)?;
         }
     }

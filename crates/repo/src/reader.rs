@@ -243,6 +243,23 @@ impl<'r> ChunkReader<'r> {
         Ok(node)
     }
 
+    /// Every chunk below a stream, nodes before what they name: `visit` gets the chunk and its level (0: of the stream itself) and
+    /// says whether to go below it.
+    pub(crate) fn walk(
+        &self,
+        stream: &StreamRef,
+        visit: &mut dyn FnMut(&Child, u8) -> Result<bool, RepoError>,
+    ) -> Result<(), RepoError> {
+        let mut open: Vec<(Child, u8)> =
+            root_child(stream).map(|root| (root, stream.level)).into_iter().collect();
+        while let Some((child, level)) = open.pop() {
+            if visit(&child, level)? && level > 0 {
+                open.extend(self.node(&child, level)?.children.into_iter().map(|child| (child, level - 1)));
+            }
+        }
+        Ok(())
+    }
+
     fn index(&self) -> Arc<Index> {
         Arc::clone(&lock(&self.index))
     }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
-use pgark_store::{Cancel, PutOutcome, StoreError};
+use pgark_store::{Cancel, PutOutcome};
 
 use crate::ids::{BackupId, unhex};
-use crate::object::{Kind, damaged, retry};
+use crate::object::{self, Kind, damaged, retry};
 use crate::repository::Repository;
 use crate::{RepoError, codec, manifest, signed};
 
@@ -116,11 +116,7 @@ impl Repository {
 
 fn read(repository: &Repository, id: BackupId, number: u64) -> Result<Option<BTreeSet<String>>, RepoError> {
     let object = name(id, number);
-    let bytes = match repository.store.get(&object) {
-        Ok(bytes) => bytes,
-        Err(StoreError::NotFound { .. }) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(bytes) = object::get_if_there(&*repository.store, &object)? else { return Ok(None) };
     let body = signed::open(repository, Kind::Tags, &object, &object, &bytes)?;
     let body: Body = codec::decode(&body).map_err(|what| damaged(&object, what))?;
     if body.id != ByteArray::from(id.0) {

@@ -11,9 +11,6 @@ use crate::error::Failure;
 use crate::output::{self, Align};
 use crate::{progress, repository};
 
-/// The grace time where nothing was said.
-const GRACE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
-
 /// The policy that options or the file describe.
 pub fn policy(keep: &Keep) -> Policy {
     Policy {
@@ -65,7 +62,7 @@ pub fn forget(common: &Common, args: Forget) -> Result<ExitCode, Failure> {
 }
 
 fn run_prune(repository: &Repository, dry_run: bool, job: &Job) -> Result<PruneReport, OpsError> {
-    ops::run(repository, &ops::Request { grace: GRACE, repack_below: 80, erase: false, dry_run }, job)
+    ops::run(repository, &ops::Options { dry_run, ..ops::Options::default() }, job)
 }
 
 /// The policy of `pgark.toml`, behind a backup: what was forgotten goes to the log.
@@ -112,7 +109,7 @@ fn show_decisions(decisions: &[Decision], dry_run: bool) -> Result<(), Failure> 
 /// Frees what no backup needs.
 pub fn prune(common: &Common, args: Prune) -> Result<ExitCode, Failure> {
     let repository = repository::open(&args.repository)?;
-    let request = ops::Request {
+    let options = ops::Options {
         grace: args.grace,
         repack_below: args.repack_below,
         erase: args.erase,
@@ -120,7 +117,7 @@ pub fn prune(common: &Common, args: Prune) -> Result<ExitCode, Failure> {
     };
     let report = {
         let job = progress::watched_job(common)?;
-        ops::run(&repository, &request, &job)?
+        ops::run(&repository, &options, &job)?
     };
     if args.json {
         output::json(&serde_json::json!({

@@ -9,9 +9,9 @@ use crate::RepoError;
 use crate::ids::ChunkId;
 use crate::index::{self, Record, Run};
 use crate::manifest::Manifest;
-use crate::reader::{ChunkReader, root_child};
+use crate::reader::ChunkReader;
 use crate::repository::Repository;
-use crate::stream::{Child, StreamRef};
+use crate::stream::StreamRef;
 
 /// Ids in memory before they become a file.
 const BATCH: usize = 512 << 10;
@@ -61,24 +61,16 @@ impl<'r> Live<'r> {
         stream: &StreamRef,
         cancel: &Cancel,
     ) -> Result<(), RepoError> {
-        let Some(root) = root_child(stream) else { return Ok(()) };
-        let mut open: Vec<(Child, u8)> = vec![(root, stream.level)];
-        while let Some((child, level)) = open.pop() {
-            if level == 0 {
-                self.id(child.id)?;
-                continue;
+        reader.walk(stream, &mut |child, level| {
+            if level > 0 {
+                cancel.check()?;
+                if !self.seen_nodes.insert(child.id) {
+                    return Ok(false);
+                }
             }
-            if !self.seen_nodes.insert(child.id) {
-                continue;
-            }
-            cancel.check()?;
             self.id(child.id)?;
-            let node = reader.node(&child, level)?;
-            for child in node.children {
-                open.push((child, level - 1));
-            }
-        }
-        Ok(())
+            Ok(true)
+        })
     }
 
     fn id(&mut self, id: ChunkId) -> Result<(), RepoError> {

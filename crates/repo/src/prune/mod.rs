@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use pgark_store::{Cancel, StoreError};
+use pgark_store::Cancel;
 
 use crate::ids::{BackupId, ObjectHash};
 use crate::index::Index;
@@ -70,6 +70,13 @@ pub struct PruneOptions {
     pub erase: bool,
     /// Change nothing.
     pub dry_run: bool,
+}
+
+impl Default for PruneOptions {
+    /// A day of grace; packs of which less than four fifths lives are packed anew.
+    fn default() -> PruneOptions {
+        PruneOptions { grace: Duration::from_secs(24 * 3600), repack_below: 80, erase: false, dry_run: false }
+    }
 }
 
 /// What a prune did, or would do.
@@ -252,12 +259,8 @@ impl Prune<'_> {
             if age(self.now, meta.modified) > DRAFTS_PIN {
                 continue;
             }
-            let bytes = match self.repository.store.get(&meta.name) {
-                Ok(bytes) => bytes,
-                // Its writer is done, or gave up: the manifest, if there is one, is listed after this.
-                Err(StoreError::NotFound { .. }) => continue,
-                Err(error) => return Err(error.into()),
-            };
+            // Else its writer is done, or gave up: the manifest, if there is one, is listed after this.
+            let Some(bytes) = object::get_if_there(&*self.repository.store, &meta.name)? else { continue };
             let body = object::open(&self.repository.keys, Kind::Draft, &meta.name, &bytes)?;
             let draft: Draft = codec::decode(&body).map_err(|what| object::damaged(&meta.name, what))?;
             pinned.extend(draft.packs);
@@ -282,15 +285,13 @@ impl Prune<'_> {
         let store = &self.repository.store;
         for (folder, keep) in [("drafts/", DRAFTS_PIN), ("sessions/", SWEEP), ("trash/clock/", SWEEP)] {
             for meta in store.list(folder)? {
-                if age(self.now, meta.modified) > keep.max(SESSION_IS_DEAD)
-                    && !self.is_first_of_living(&meta.name)?
-                {
+                if age(self.now, meta.modified) > keep && !self.is_first_of_living(&meta.name)? {
                     store.delete(&meta.name)?;
                 }
             }
         }
         for mark in survey.marks.iter().filter(|mark| !survey.sizes.contains_key(&mark.pack)) {
-            if matches!(store.stat(&pack::name(&mark.pack)), Err(StoreError::NotFound { .. })) {
+            if matches!(pack::is_gone(&**store, &mark.pack), Ok(true)) {
                 store.delete(&mark.name)?;
             }
         }

@@ -251,7 +251,6 @@ struct Pruner {
     second: bool,
     pinned: Packs,
     needed: Chunks,
-    manifests: u8,
     listed: u64,
     again: u64,
     there: Packs,
@@ -280,7 +279,6 @@ impl Pruner {
             0 => self.pinned = world.drafts.iter().flatten().fold(0, |a, b| a | b),
             1 => {
                 self.needed = 0;
-                self.manifests = 0;
                 self.list_manifests(world, 0);
             }
             2 => self.list_manifests(world, 1),

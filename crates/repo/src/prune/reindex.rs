@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use pgark_store::{Cancel, Store, StoreError};
+use pgark_store::{Cancel, Store};
 
 use crate::RepoError;
 use crate::ids::{Hash, ObjectHash};
@@ -50,11 +50,7 @@ pub(super) fn run(repository: &Repository, cancel: &Cancel) -> Result<(), RepoEr
         if let Some(gone) = known.get(hash) {
             return Ok(*gone);
         }
-        let gone = match store.stat(&pack::name(hash)) {
-            Ok(_) => false,
-            Err(StoreError::NotFound { .. }) => true,
-            Err(error) => return Err(error.into()),
-        };
+        let gone = pack::is_gone(store, hash)?;
         known.insert(*hash, gone);
         Ok(gone)
     };

@@ -1,10 +1,11 @@
 //! Are the header and the key slots, and the second copy of each, still what was put there?
 
-use pgark_store::{Store, StoreError};
+use pgark_store::Store;
 
 use super::header::{self, Header, hex};
 use super::{Keys, slots};
 use crate::RepoError;
+use crate::object::get_if_there;
 
 /// What is wrong with header and slots: object and words. `on_object` is told the size of each one that was read.
 ///
@@ -18,7 +19,7 @@ pub(crate) fn check(
 ) -> Result<Vec<(String, String)>, RepoError> {
     let mut problems = Vec::new();
     for name in [header::NAME, header::COPY] {
-        let wrong = match get(store, name)? {
+        let wrong = match get_if_there(store, name)? {
             None => Some("it is missing".to_string()),
             Some(bytes) => {
                 on_object(bytes.len() as u64)?;
@@ -36,7 +37,7 @@ pub(crate) fn check(
     for slot in listed {
         for folder in [slots::FOLDER, slots::COPIES] {
             let name = format!("{folder}{slot}");
-            let wrong = match get(store, &name)? {
+            let wrong = match get_if_there(store, &name)? {
                 None => Some("it is missing"),
                 Some(bytes) => {
                     on_object(bytes.len() as u64)?;
@@ -55,12 +56,4 @@ pub(crate) fn check(
         ));
     }
     Ok(problems)
-}
-
-fn get(store: &dyn Store, name: &str) -> Result<Option<Vec<u8>>, RepoError> {
-    match store.get(name) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(StoreError::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }

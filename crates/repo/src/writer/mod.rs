@@ -10,11 +10,11 @@
 //!
 //! **Order of writes.** Session object; packs; index objects that name only packs that were put; at the end the list of
 //! entries (as a stream like any other), the last packs, the last index object, the draft that names every pack leaned on,
-//! a look at `trash/`, and the manifest. The manifest's put is the commit: before it the backup does not exist, after it
-//! nothing can make it fail. Then its second copy; session object and draft are removed.
+//! a look at `trash/`, then at `packs/`, and the manifest. The manifest's put is the commit: before it the backup does not
+//! exist, after it nothing can make it fail. Then its second copy; session object and draft are removed.
 //!
 //! **Leaning on what is there.** A chunk is known only if the index names a pack that the storage lists with that very
-//! size and that no pruner marked. What the index names and the storage lacks is stored again.
+//! size, that no pruner marked and no check found rotten. What the index names and the storage lacks is stored again.
 //!
 //! **Retries.** A failure of the storage that may pass is tried again; a put that is then told "already exists" is read
 //! back and compared. Any other failure of any thread stops the session: every later call of its writers is told
@@ -43,7 +43,7 @@ use pgark_store::Cancel;
 use crate::RepoError;
 use crate::cut::Cut;
 use crate::manifest::{BackupHead, NewEntry};
-use crate::reader::{ChunkReader, root_child};
+use crate::reader::ChunkReader;
 use crate::repository::Repository;
 use crate::stream::{Class, StreamRef};
 pub(crate) use queue::lock;
@@ -96,18 +96,13 @@ impl<'a> BackupWriter<'a> {
     pub fn lean_on(&self, stream: &StreamRef) -> Result<(), RepoError> {
         let repository = self.session.repository;
         let reader = ChunkReader::new(repository, repository.index()?);
-        let Some(root) = root_child(stream) else { return Ok(()) };
-        let mut open = vec![(root, stream.level)];
-        while let Some((child, level)) = open.pop() {
+        reader.walk(stream, &mut |child, _| {
             self.session.check()?;
-            if self.session.dedup().claim(&child.id)? {
-                return Err(RepoError::Missing { object: format!("chunk {}", child.id) });
+            match self.session.dedup().claim(&child.id)? {
+                true => Err(RepoError::Missing { object: format!("chunk {}", child.id) }),
+                false => Ok(true),
             }
-            if level > 0 {
-                open.extend(reader.node(&child, level)?.children.into_iter().map(|child| (child, level - 1)));
-            }
-        }
-        Ok(())
+        })
     }
 
     /// Waits until the chunks of every finished stream are sealed: [`StreamSummary::bytes_added`] is exact then.

@@ -135,13 +135,6 @@ pub(super) fn database(id: i32, name: &[u8]) -> TocEntry {
     bare(id, Section::PreData, b"DATABASE".to_vec(), name.to_vec(), defn)
 }
 
-/// The name that a DATABASE entry makes.
-pub(super) fn created_database(entry: &TocEntry) -> Option<Vec<u8>> {
-    let mut tokens = tokenize(entry.defn_bytes()).filter(|token| !token.is_blank());
-    tokens.find(|token| token.is_word("database"))?;
-    tokens.next()?.ident()
-}
-
 fn section(kind: &str) -> Section {
     match kind {
         "ACL" | "COMMENT" | "SECURITY LABEL" => Section::None,
@@ -228,10 +221,10 @@ fn owner_of(statement: &[u8]) -> Option<(&[u8], Vec<u8>)> {
 
 /// Takes the owners' statements out of the definitions into the field, with a drop statement beside it, wherever a restore
 /// of the entry then says the very same.
-pub(super) fn owners(archive: &mut Archive, options: &Options) {
+pub(super) fn owners(archive: &mut Archive) {
     for at in 0..archive.entries.len() {
         let Some(entry) = archive.entries.get(at) else { continue };
-        if let Some(changed) = with_owner(archive, entry, options).or_else(|| droppable_key(entry))
+        if let Some(changed) = with_owner(archive, entry).or_else(|| droppable_key(entry))
             && let Some(entry) = archive.entries.get_mut(at)
         {
             *entry = changed;
@@ -239,7 +232,7 @@ pub(super) fn owners(archive: &mut Archive, options: &Options) {
     }
 }
 
-fn with_owner(archive: &Archive, entry: &TocEntry, options: &Options) -> Option<TocEntry> {
+fn with_owner(archive: &Archive, entry: &TocEntry) -> Option<TocEntry> {
     let statements = sql::split(entry.defn_bytes());
     let (place, (object, owner)) =
         statements.iter().enumerate().find_map(|(place, statement)| Some((place, owner_of(statement)?)))?;
@@ -255,7 +248,7 @@ fn with_owner(archive: &Archive, entry: &TocEntry, options: &Options) -> Option<
     let mut defn = comments.chain(kept).collect::<Vec<_>>().join(&b"\n"[..]);
     defn.push(b'\n');
     let changed = TocEntry { defn: Some(defn), drop_stmt: Some(drop), owner: Some(owner), ..entry.clone() };
-    let said = statements::statements(archive, &changed, options, &mut SessionState::default());
+    let said = statements::statements(archive, &changed, &Options::default(), &mut SessionState::default());
     let same = said.iter().any(|said| {
         said.purpose == Purpose::Owner && statements.get(place).is_some_and(|own| said.sql == **own)
     });

@@ -60,7 +60,7 @@ impl Known {
         if let Some((_, kind)) = PLAIN.iter().find(|(_, own)| *own == kind) {
             self.plain.insert((kind, entry.tag_bytes().to_vec()), entry.dump_id);
             if *kind == "EXTENSION"
-                && let Some(schema) = word_before(entry.defn_bytes(), "schema")
+                && let Some(schema) = name_behind(entry.defn_bytes(), "schema")
             {
                 self.extensions.entry(schema).or_default().push(entry.dump_id);
             }
@@ -156,7 +156,7 @@ fn once_for_all(entry: &mut TocEntry) {
 }
 
 /// The name behind the first place of a word.
-fn word_before(sql: &[u8], word: &str) -> Option<Vec<u8>> {
+pub(super) fn name_behind(sql: &[u8], word: &str) -> Option<Vec<u8>> {
     let mut tokens = tokenize(sql).filter(|token| !token.is_blank());
     tokens.find(|token| token.is_word(word))?;
     tokens.next()?.ident()

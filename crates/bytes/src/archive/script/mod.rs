@@ -23,7 +23,6 @@ use std::io::BufRead;
 use std::ops::Range;
 
 use super::model::{Archive, ArchiveVersion, Compression, CreatedAt, Format, Header, TocEntry};
-use super::statements::Options;
 use crate::sql::{Gather, Kind, Token, tokenize};
 use entry::Heading;
 
@@ -396,8 +395,11 @@ impl Open {
         };
         let mut entries: Vec<TocEntry> =
             self.settings.iter().map(|(kind, sql)| entry::setting(fresh(), kind, sql)).collect();
-        let made =
-            self.entries.iter().find(|entry| entry.kind() == "DATABASE").and_then(entry::created_database);
+        let made = self
+            .entries
+            .iter()
+            .find(|entry| entry.kind() == "DATABASE")
+            .and_then(|entry| links::name_behind(entry.defn_bytes(), "database"));
         match made {
             Some(name) => self.name = name,
             None if self.name.is_empty() => {
@@ -425,7 +427,7 @@ impl Open {
             },
             entries,
         };
-        entry::owners(&mut archive, &Options::default());
+        entry::owners(&mut archive);
         links::find(&mut archive.entries);
         Ok(Database { archive, data: self.data })
     }
