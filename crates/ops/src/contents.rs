@@ -85,11 +85,9 @@ impl Contents {
 
 pub(crate) fn read_whole(reader: &DataReader<'_>, entry: &Entry) -> Result<Vec<u8>, OpsError> {
     let mut bytes = Vec::new();
-    for part in &entry.parts {
-        let mut stream = reader.read(part)?;
-        while let Some(chunk) = stream.next_chunk()? {
-            bytes.extend_from_slice(&chunk);
-        }
+    let mut content = reader.read(entry);
+    while let Some(chunk) = content.next_chunk()? {
+        bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 use pgark_repo::{
-    Backup, BackupHead, BackupWriter, Cut, DataReader, Entry, NewBackup, NewEntry, Repository, StreamSummary,
+    Backup, BackupHead, BackupWriter, Cut, DataReader, Entry, NewBackup, NewEntry, PartSummary, Repository,
     WriteOptions,
 };
 use serde::Serialize;
@@ -157,8 +157,8 @@ fn one(
                 path: entry.path.clone(),
                 class: entry.class,
                 bytes_raw: parts.iter().map(|part| part.bytes_raw).sum(),
-                bytes_added: parts.iter().map(StreamSummary::bytes_added).sum(),
-                parts: parts.into_iter().map(|part| part.stream).collect(),
+                bytes_added: parts.iter().map(PartSummary::bytes_added).sum(),
+                parts: parts.into_iter().map(|part| part.part).collect(),
                 about: entry.about.clone(),
             });
         }
@@ -184,9 +184,9 @@ fn copy_entries(
     backup: &Backup,
     jobs: usize,
     job: &Job,
-) -> Result<Vec<Vec<StreamSummary>>, OpsError> {
+) -> Result<Vec<Vec<PartSummary>>, OpsError> {
     let next = AtomicUsize::new(0);
-    let done: Mutex<HashMap<usize, Vec<StreamSummary>>> = Mutex::default();
+    let done: Mutex<HashMap<usize, Vec<PartSummary>>> = Mutex::default();
     let failure: Mutex<Option<OpsError>> = Mutex::default();
     fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -218,21 +218,14 @@ fn copy_entry(
     backup: &Backup,
     entry: &Entry,
     job: &Job,
-) -> Result<Vec<StreamSummary>, OpsError> {
+) -> Result<Vec<PartSummary>, OpsError> {
     let cut = match Note::of(backup, entry)? {
         Note::Table { .. } => Cut::Rows,
         _ => Cut::Content,
     };
     let mut parts = Vec::with_capacity(entry.parts.len());
-    for part in &entry.parts {
-        let mut from = reader.read(part)?;
-        let mut to = writer.stream(entry.class, cut);
-        while let Some(chunk) = from.next_chunk()? {
-            job.cancel.check().map_err(|_| OpsError::Cancelled)?;
-            job.progress.advance(chunk.len() as u64);
-            to.write(&chunk)?;
-        }
-        parts.push(to.finish()?);
+    for number in 0..entry.parts.len() {
+        parts.push(writer.copy_part(reader, entry, number, cut, &mut |bytes| job.progress.advance(bytes))?);
     }
     Ok(parts)
 }

@@ -35,17 +35,14 @@ pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, 
     let mut tables = Vec::new();
     for entry in &backup.entries {
         let (database, rows, objects) = match Note::of(&backup, entry)? {
-            Note::Table { database, schema, name, rows, .. } => {
-                tables.push(TableDetail {
-                    database: database.clone(),
-                    schema,
-                    name,
-                    rows,
-                    bytes_raw: entry.bytes_raw,
-                    bytes_added: entry.bytes_added,
-                });
-                (database, Some(rows), 0)
-            }
+            note @ Note::Table { .. } => match TableDetail::of(note, entry) {
+                Some(table) => {
+                    let (database, rows) = (table.database.clone(), table.rows);
+                    tables.push(table);
+                    (database, Some(rows), 0)
+                }
+                None => continue,
+            },
             Note::LargeObjects { database, objects } => (database, None, objects),
             Note::Toc { database } | Note::Definition { database } => (database, None, 0),
             Note::Globals | Note::Manifest | Note::Settings | Note::ServerFile { .. } => continue,
@@ -113,12 +110,10 @@ pub fn cat(
     let backup = open(repository, &BackupName { text: id.into(), cluster: place.cluster.clone() })?;
     let entry = backup.entries.iter().find(|entry| entry.path == path).ok_or_else(|| no_entry(id, path))?;
     let reader = repository.reader()?;
-    for part in &entry.parts {
-        let mut stream = reader.read(part)?;
-        while let Some(chunk) = stream.next_chunk()? {
-            job.cancel.check().map_err(|_| OpsError::Cancelled)?;
-            output.write_all(&chunk).map_err(OpsError::Output)?;
-        }
+    let mut content = reader.read(entry);
+    while let Some(chunk) = content.next_chunk()? {
+        job.cancel.check().map_err(|_| OpsError::Cancelled)?;
+        output.write_all(&chunk).map_err(OpsError::Output)?;
     }
     output.flush().map_err(OpsError::Output)
 }

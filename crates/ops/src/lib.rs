@@ -22,6 +22,7 @@ pub mod repair;
 pub mod repository;
 pub mod restore;
 pub mod retention;
+pub mod rowmap;
 mod select;
 mod tools;
 
@@ -34,7 +35,7 @@ pub use pgark_repo::{
     BackupId, Initialised, LocalFolders, Protection, PruneReport, Repository, SecretString, Unlock,
 };
 pub use pgark_store::Cancel;
-pub use record::{BackupDetail, BackupRecord, DatabaseDetail, DatabaseRead, TableDetail};
+pub use record::{BackupDetail, BackupOutcome, BackupRecord, DatabaseDetail, DatabaseRead, TableDetail};
 pub use select::{BackupName, find_backup};
 
 /// What one run of an operation is given beside its request: how to stop it and whom to tell how far it is.

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pgark_repo::{Backup, BackupHead, BackupWriter, Class, Cut, Entry, NewEntry, StreamSummary};
+use pgark_repo::{Backup, BackupHead, BackupWriter, Class, Cut, Entry, NewEntry, PartSummary};
 use serde::{Deserialize, Serialize};
 
 use crate::OpsError;
 use crate::backup::Filters;
+use crate::rowmap::MapNote;
 
 /// One backup as `list --json` and `backup --json` print it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -83,6 +84,28 @@ pub struct TableDetail {
     pub bytes_raw: u64,
     /// Sealed bytes that this backup added for it.
     pub bytes_added: u64,
+    /// What row maps did for it; none if it is stored without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub row_map: Option<MapNote>,
+}
+
+/// A backup that was just made: its record, and what it did for each table.
+#[derive(Clone, Debug, Serialize)]
+pub struct BackupOutcome {
+    /// The record of `list`.
+    #[serde(flatten)]
+    pub record: BackupRecord,
+    /// Every table of every database.
+    pub tables: Vec<TableDetail>,
+}
+
+impl TableDetail {
+    /// The table that an entry holds the rows of, if it is one.
+    pub(crate) fn of(note: Note, entry: &Entry) -> Option<TableDetail> {
+        let Note::Table { database, schema, name, rows, maps, .. } = note else { return None };
+        let (bytes_raw, bytes_added) = (entry.bytes_raw, entry.bytes_added);
+        Some(TableDetail { database, schema, name, rows, bytes_raw, bytes_added, row_map: maps })
+    }
 }
 
 /// The part of the record that the manifest carries (the repository knows id, time and bytes added).
@@ -140,7 +163,16 @@ pub struct DatabaseRead {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Note {
     /// COPY text of one table.
-    Table { database: String, schema: String, name: String, dump_id: i32, rows: u64 },
+    Table {
+        database: String,
+        schema: String,
+        name: String,
+        dump_id: i32,
+        rows: u64,
+        /// What row maps did; none if no part is under one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        maps: Option<MapNote>,
+    },
     /// Frames of large objects (see `backup::large_objects`).
     LargeObjects { database: String, objects: u64 },
     /// The archive's table of contents.
@@ -162,7 +194,7 @@ pub(crate) struct Written {
     pub path: String,
     pub class: Class,
     pub note: Note,
-    pub parts: Vec<StreamSummary>,
+    pub parts: Vec<PartSummary>,
 }
 
 impl Written {
@@ -185,8 +217,8 @@ impl Written {
             path: self.path,
             class: self.class,
             bytes_raw: self.parts.iter().map(|part| part.bytes_raw).sum(),
-            bytes_added: self.parts.iter().map(StreamSummary::bytes_added).sum(),
-            parts: self.parts.into_iter().map(|part| part.stream).collect(),
+            bytes_added: self.parts.iter().map(PartSummary::bytes_added).sum(),
+            parts: self.parts.into_iter().map(|part| part.part).collect(),
             about: self.note.to_bytes(),
         }
     }
@@ -228,8 +260,13 @@ impl Note {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
+    /// The note beside an entry, if it can be understood.
+    pub(crate) fn read(entry: &Entry) -> Option<Note> {
+        serde_json::from_slice(&entry.about).ok()
+    }
+
     pub(crate) fn of(backup: &Backup, entry: &Entry) -> Result<Note, OpsError> {
-        serde_json::from_slice(&entry.about).map_err(|_| OpsError::Record {
+        Self::read(entry).ok_or_else(|| OpsError::Record {
             backup: backup.head.id.to_string(),
             what: format!("the note beside {}", entry.path),
         })

@@ -50,7 +50,7 @@ fn write(repository: &Repository, jobs: usize, cut: Cut, files: &[String]) {
                             class: Class::Data,
                             bytes_raw: summary.bytes_raw,
                             bytes_added: 0,
-                            parts: vec![summary.stream],
+                            parts: vec![summary.part],
                             about: Vec::new(),
                         });
                     }
@@ -78,10 +78,8 @@ fn read(repository: &Repository, jobs: usize) {
         for _ in 0..jobs {
             scope.spawn(|| {
                 while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    for part in &entry.parts {
-                        let mut stream = reader.read(part).unwrap();
-                        while stream.next_chunk().unwrap().is_some() {}
-                    }
+                    let mut content = reader.read(entry);
+                    while content.next_chunk().unwrap().is_some() {}
                 }
             });
         }

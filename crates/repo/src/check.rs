@@ -18,6 +18,7 @@ use crate::forget;
 use crate::ids::{BackupId, ChunkId, Hash, ObjectHash};
 use crate::index::{Index, object as index_object};
 use crate::manifest::{self, Manifest};
+use crate::map::{self, Group, MapRef, Part};
 use crate::object::{self, inside};
 use crate::pack;
 use crate::prune::live::Live;
@@ -262,15 +263,15 @@ impl Check<'_> {
     ) -> Result<Option<HashSet<u32>>, RepoError> {
         let reader = ChunkReader::new(self.repository, Arc::clone(index));
         let mut live = Live::new(self.repository);
-        for manifest in manifests {
-            match live.add(&reader, manifest, self.cancel) {
-                Ok(()) => {}
-                Err(RepoError::Damaged { .. } | RepoError::Missing { .. }) => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
+        let gathered =
+            live.add(&reader, manifests, self.cancel).and_then(|()| live.sorted(&reader, self.cancel));
+        let gathered = match gathered {
+            Ok(gathered) => gathered,
+            Err(RepoError::Damaged { .. } | RepoError::Missing { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
         let mut wanted = HashSet::new();
-        usage::each_chunk(index, &live.sorted()?, |places, lives| {
+        usage::each_chunk(index, &gathered, |places, lives| {
             if lives {
                 wanted.extend(places.iter().map(|place| place.pack));
             }
@@ -530,8 +531,7 @@ impl Check<'_> {
         bad: &Mutex<BadPlaces>,
     ) -> Result<(), RepoError> {
         let keys = &self.repository.keys;
-        let id_keys: HashMap<u8, [u8; 32]> =
-            (1..=3).map(|kind| (kind, keys.chunk_id_key(kind, b""))).collect();
+        let mut id_keys: HashMap<(u8, Vec<u8>), [u8; 32]> = HashMap::new();
         let mut opened = HashMap::new();
         for chunk in &directory.chunks {
             self.cancel.check()?;
@@ -549,7 +549,9 @@ impl Check<'_> {
                     }
                 },
             };
-            let Some(id_key) = id_keys.get(&chunk.kind) else { continue };
+            let id_key = id_keys
+                .entry((chunk.kind, chunk.domain.to_vec()))
+                .or_insert_with(|| keys.chunk_id_key(chunk.kind, &chunk.domain));
             if let Err(what) = pack::open_chunk(keys, key, chunk, id_key, sealed) {
                 let problem = lock(&self.found).add(name, format!("chunk {}: {what}", chunk.id));
                 lock(bad).chunks.insert((number, chunk.id), problem);
@@ -637,7 +639,13 @@ impl Check<'_> {
         manifests: &[Manifest],
     ) -> Result<(), RepoError> {
         let reader = ChunkReader::new(self.repository, Arc::clone(index));
-        let mut walk = Walk { check: self, reader: &reader, index, bad, known: HashMap::new() };
+        let wrong_maps = match self.level {
+            CheckLevel::Data => self.maps(&reader, manifests)?,
+            _ => HashMap::new(),
+        };
+        let groups = HashMap::new();
+        let mut walk =
+            Walk { check: self, reader: &reader, index, bad, known: HashMap::new(), groups, wrong_maps };
         for manifest in manifests {
             self.cancel.check()?;
             let id = manifest.name.id;
@@ -648,9 +656,10 @@ impl Check<'_> {
                     for entry in entries {
                         let mut of_entry = BTreeSet::new();
                         for part in &entry.parts {
-                            of_entry.extend(walk.stream(part)?);
+                            of_entry.extend(walk.part(part)?);
                         }
-                        let sum = entry.parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.bytes));
+                        let sum =
+                            entry.parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.bytes_raw()));
                         if sum != Some(entry.bytes_raw) {
                             let what = format!("entry {} is not as long as its parts", entry.path);
                             of_entry.insert(lock(&self.found).add(manifest.name.name(), what));
@@ -675,6 +684,43 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Check<'_> {
+    /// What the items of maps come to, against what the maps say: the maps of one part in all its backups share chunks, and are looked
+    /// at together. Of a check of some packs only, the same share of parts. Returns problems by the root of the map's stream.
+    fn maps(
+        &self,
+        reader: &ChunkReader<'_>,
+        manifests: &[Manifest],
+    ) -> Result<HashMap<ChunkId, usize>, RepoError> {
+        let mut families: BTreeMap<Hash, BTreeMap<ChunkId, (MapRef, String)>> = BTreeMap::new();
+        for manifest in manifests {
+            // A list that cannot be read is told of by those who follow references.
+            let Ok(entries) = self.repository.entries(reader, manifest) else { continue };
+            for entry in entries {
+                for (number, part) in entry.parts.iter().enumerate() {
+                    let Part::Map(map) = part else { continue };
+                    let family = (&manifest.name.cluster, &entry.path, map.from(), map.domain().to_vec());
+                    let family = Hash::of(format!("{family:?}").as_bytes());
+                    if self.is_drawn(&family) {
+                        let label = format!("part {} of {}", number + 1, entry.path);
+                        families.entry(family).or_default().insert(map.units.root, (map.clone(), label));
+                    }
+                }
+            }
+        }
+        let mut wrong = HashMap::new();
+        for maps in families.into_values() {
+            let refs: Vec<&MapRef> = maps.values().map(|(map, _)| map).collect();
+            for (number, what) in map::verify(reader, &refs, &mut |_| Ok(self.cancel.check()?))? {
+                if let Some((root, (_, label))) = maps.iter().nth(number) {
+                    wrong.insert(*root, lock(&self.found).add(label, what));
+                }
+            }
+        }
+        Ok(wrong)
     }
 }
 
@@ -704,9 +750,67 @@ struct Walk<'w> {
     bad: &'w BadPlaces,
     /// Problems below each tree node that was walked: most have none.
     known: HashMap<ChunkId, BTreeSet<usize>>,
+    /// Groups of units that were read lately.
+    groups: HashMap<ChunkId, Group>,
+    /// Maps whose items are not those that were backed up.
+    wrong_maps: HashMap<ChunkId, usize>,
 }
 
+/// Groups that are kept in memory, about 6 KB each.
+const GROUPS: usize = 4096;
+
 impl Walk<'_> {
+    fn part(&mut self, part: &Part) -> Result<BTreeSet<usize>, RepoError> {
+        let Part::Map(map) = part else { return self.stream(part.stream()) };
+        // Kept beside the tree nodes: under the hash of the map's own name.
+        let name = Hash::of(&map.units.root.0);
+        if let Some(known) = self.known.get(&name) {
+            return Ok(known.clone());
+        }
+        let mut problems = self.stream(&map.units)?;
+        problems.extend(self.wrong_maps.get(&map.units.root));
+        match map::records(self.reader, map) {
+            Ok(records) => {
+                for record in records {
+                    self.check.cancel.check()?;
+                    problems.extend(self.record(&record)?);
+                }
+            }
+            Err(error) => drop(problems.insert(lock(&self.check.found).note("a map", error)?)),
+        }
+        self.known.insert(name, problems.clone());
+        Ok(problems)
+    }
+
+    /// A group and the units of it that are kept. Its item list may be gone.
+    fn record(&mut self, record: &map::Record) -> Result<BTreeSet<usize>, RepoError> {
+        let mut problems = self.chunk(&record.child(), ChunkKind::Group)?;
+        if !self.groups.contains_key(&record.group) {
+            match map::group(self.reader, record) {
+                Ok(group) => {
+                    if self.groups.len() >= GROUPS {
+                        self.groups.clear();
+                    }
+                    self.groups.insert(record.group, group);
+                }
+                Err(error) => {
+                    problems.insert(lock(&self.check.found).note("a group of units", error)?);
+                    return Ok(problems);
+                }
+            }
+        }
+        let Some(group) = self.groups.get(&record.group) else { return Ok(problems) };
+        match map::kept_chunks(record, group) {
+            Ok(chunks) => {
+                for chunk in chunks {
+                    problems.extend(self.chunk(&chunk.child(), ChunkKind::Data)?);
+                }
+            }
+            Err(error) => drop(problems.insert(lock(&self.check.found).note("a map", error)?)),
+        }
+        Ok(problems)
+    }
+
     fn stream(&mut self, stream: &StreamRef) -> Result<BTreeSet<usize>, RepoError> {
         let kind = stream.kind();
         match (root_child(stream), kind) {

@@ -33,11 +33,9 @@ impl Repository {
         let index = self.index()?;
         let reader = ChunkReader::new(self, Arc::clone(&index));
         let mut live = Live::new(self);
-        for manifest in &manifests {
-            live.add(&reader, manifest, cancel)?;
-        }
+        live.add(&reader, &manifests, cancel)?;
         let mut contents = Contents::default();
-        usage::each_chunk(&index, &live.sorted()?, |places, lives| {
+        usage::each_chunk(&index, &live.sorted(&reader, cancel)?, |places, lives| {
             contents.chunks += u64::from(!places.is_empty());
             if let Some(place) = places.first().filter(|_| lives) {
                 contents.bytes_unique += u64::from(place.raw_len);

@@ -18,6 +18,7 @@ mod index;
 pub use index::measure;
 mod manifest;
 mod manifest_cache;
+mod map;
 mod object;
 mod pack;
 #[cfg(test)]
@@ -42,13 +43,17 @@ pub use cut::Cut;
 pub use error::RepoError;
 pub use ids::{BackupId, NoBackupId};
 pub use manifest::{BackupHead, Entry, NewEntry};
+pub use map::{
+    EarlierMap, EarlierUnit, EntryReader, ItemHash, ItemHasher, MapRef, MapTarget, MapWriter, Part,
+    PartReader, UnitName, UsedItems,
+};
 pub use pgark_store::{Cancel, Store};
 pub use prune::{PruneOptions, PruneReport};
-pub use reader::{DataReader, StreamReader};
+pub use reader::DataReader;
 pub use repair::RepairedIndex;
 pub use repository::{Backup, Repository, init};
 pub use secrets::{Initialised, LocalFolders, Protection, RepositoryId, Unlock};
 pub use secrets::{generate_passphrase, peek_id};
-pub use stream::{Class, StreamRef};
-pub use writer::{BackupWriter, NewBackup, StreamSummary, StreamWriter, WriteOptions};
+pub use stream::Class;
+pub use writer::{BackupWriter, NewBackup, PartSummary, StreamWriter, WriteOptions};
 pub use writers::{KeyList, SlotInfo, WriterInfo};

@@ -9,6 +9,7 @@ use minicbor::{Decode, Encode};
 use crate::forget::{self, Forgotten};
 use crate::ids::{BackupId, Hash, ObjectHash, unhex};
 use crate::manifest_cache::ManifestCache;
+use crate::map::Part;
 use crate::object::{self, Kind, damaged};
 use crate::repository::Repository;
 use crate::stream::{Class, StreamRef};
@@ -55,9 +56,9 @@ pub struct Entry {
     /// Who may read it.
     #[n(1)]
     pub class: Class,
-    /// Its content: these streams, one after the other.
+    /// Its content: these parts, one after the other.
     #[n(2)]
-    pub parts: Vec<StreamRef>,
+    pub parts: Vec<Part>,
     /// Raw length of the content.
     #[n(3)]
     pub bytes_raw: u64,

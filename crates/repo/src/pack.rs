@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use minicbor::bytes::ByteArray;
+use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
 use pgark_store::{Store, StoreError};
 
@@ -61,6 +61,9 @@ pub(crate) struct ChunkRecord {
     /// BLAKE3 of the sealed bytes: prune moves them unopened.
     #[n(8)]
     pub digest: ByteArray<32>,
+    /// The mask domain that the id is made with: empty for plain content, else 16 bytes.
+    #[n(9)]
+    pub domain: ByteVec,
 }
 
 /// The directory at the end of a pack.
@@ -237,6 +240,9 @@ pub(crate) fn check_directory(directory: &Directory, kind: Kind, end: u64) -> Re
             || u64::from(chunk.offset) != at
         {
             return Err("its directory does not follow its chunks");
+        }
+        if ![0, 16].contains(&chunk.domain.len()) {
+            return Err("its directory names an impossible mask domain");
         }
         if !directory.keys.iter().any(|key| key.key_id == chunk.key_id) {
             return Err("its directory names a key that is not in it");

@@ -11,6 +11,7 @@ use pgark_store::{Cancel, Store};
 
 use crate::ids::{BackupId, ChunkId, Hash, ObjectHash, unhex};
 use crate::index::{Index, Record};
+use crate::map::{self, Part};
 use crate::object::{self, Kind, damaged};
 use crate::reader::{ChunkReader, root_child};
 use crate::repository::Repository;
@@ -135,7 +136,7 @@ impl Repository {
                 false => {
                     let mut any = false;
                     for part in self.entries(&reader, &manifest)?.iter().flat_map(|entry| &entry.parts) {
-                        any = any || walk.stream(part)?;
+                        any = any || walk.part(part)?;
                     }
                     any
                 }
@@ -157,6 +158,36 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
+    fn part(&mut self, part: &Part) -> Result<bool, RepoError> {
+        let Part::Map(map) = part else { return self.stream(part.stream()) };
+        if let Some(known) = self.nodes.get(&map.units.root) {
+            return Ok(*known);
+        }
+        let mut hurt = self.stream(&map.units)?;
+        if !hurt {
+            for record in map::records(self.reader, map)? {
+                hurt = hurt || self.is_rotten(&record.group)?;
+                if hurt {
+                    break;
+                }
+                let group = map::group(self.reader, &record)?;
+                for chunk in map::kept_chunks(&record, &group)? {
+                    hurt = hurt || self.is_rotten(&chunk.id)?;
+                }
+            }
+        }
+        self.nodes.insert(map.units.root, hurt);
+        Ok(hurt)
+    }
+
+    /// Whether every place of a chunk is in quarantine.
+    fn is_rotten(&self, id: &ChunkId) -> Result<bool, RepoError> {
+        let is_rotten = |place: &Record| {
+            self.index.packs.get(place.pack).is_some_and(|pack| self.quarantine.holds(&pack.hash, id))
+        };
+        Ok(self.index.find(id)?.iter().all(is_rotten))
+    }
+
     fn stream(&mut self, stream: &StreamRef) -> Result<bool, RepoError> {
         match root_child(stream) {
             Some(root) => self.chunk(&root, stream.level),
@@ -165,10 +196,7 @@ impl Walk<'_> {
     }
 
     fn chunk(&mut self, child: &Child, level: u8) -> Result<bool, RepoError> {
-        let is_rotten = |place: &Record| {
-            self.index.packs.get(place.pack).is_some_and(|pack| self.quarantine.holds(&pack.hash, &child.id))
-        };
-        if self.index.find(&child.id)?.iter().all(is_rotten) {
+        if self.is_rotten(&child.id)? {
             return Ok(true);
         }
         if level == 0 {

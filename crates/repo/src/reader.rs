@@ -5,7 +5,7 @@
 //! names the pack and what is wrong.
 
 use std::collections::{HashMap, VecDeque};
-use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +14,9 @@ use pgark_store::StoreError;
 use crate::RepoError;
 use crate::ids::{ChunkId, Hash};
 use crate::index::{Index, Record};
+use crate::manifest::Entry;
+use crate::map::cache::ItemCache;
+use crate::map::{EntryReader, ItemHasher, PartReader};
 use crate::object::damaged;
 use crate::pack::{self, ChunkRecord, Directory};
 use crate::repository::Repository;
@@ -58,7 +61,9 @@ pub(crate) struct ChunkReader<'r> {
     index: Mutex<Arc<Index>>,
     packs: Mutex<Kept>,
     fetched: AtomicU64,
-    id_keys: [[u8; 32]; 3],
+    /// Where chunks that describe maps are kept on this host; for writers.
+    cache: Option<Arc<ItemCache>>,
+    id_keys: [[u8; 32]; 5],
 }
 
 /// Reads streams of a repository whose data is open. Many threads may use one.
@@ -69,9 +74,25 @@ impl<'r> DataReader<'r> {
         DataReader(reader)
     }
 
-    /// Begins to read a stream.
-    pub fn read(&self, stream: &StreamRef) -> Result<StreamReader<'_>, RepoError> {
-        self.0.read(stream)
+    pub(crate) fn chunks(&self) -> &ChunkReader<'r> {
+        &self.0
+    }
+
+    /// Begins to read a part of this entry.
+    pub fn read_part(&self, entry: &Entry, number: usize) -> Result<PartReader<'_>, RepoError> {
+        let label = format!("part {} of {}", number + 1, entry.path);
+        let part = entry.parts.get(number).ok_or_else(|| damaged(&label, "there is no such part"))?;
+        PartReader::new(&self.0, part, label)
+    }
+
+    /// Begins to read an entry: all its parts, one after the other.
+    pub fn read(&self, entry: &Entry) -> EntryReader<'_> {
+        EntryReader::new(&self.0, entry, 0..entry.parts.len())
+    }
+
+    /// Begins to read some parts of an entry.
+    pub fn read_parts(&self, entry: &Entry, parts: Range<usize>) -> EntryReader<'_> {
+        EntryReader::new(&self.0, entry, parts)
     }
 
     /// Bytes of chunks that were fetched from the storage so far.
@@ -82,33 +103,52 @@ impl<'r> DataReader<'r> {
 
 impl<'r> ChunkReader<'r> {
     pub(crate) fn new(repository: &'r Repository, index: Arc<Index>) -> ChunkReader<'r> {
-        let kinds = [ChunkKind::Data, ChunkKind::Metadata, ChunkKind::Tree];
+        let kinds =
+            [ChunkKind::Data, ChunkKind::Metadata, ChunkKind::Tree, ChunkKind::ItemList, ChunkKind::Group];
         let id_keys = kinds.map(|kind| repository.keys.chunk_id_key(kind as u8, b""));
         let index = Mutex::new(index);
-        ChunkReader { repository, index, packs: Mutex::default(), fetched: AtomicU64::new(0), id_keys }
+        let fetched = AtomicU64::new(0);
+        ChunkReader { repository, index, packs: Mutex::default(), fetched, cache: None, id_keys }
+    }
+
+    /// Keeps what it reads one by one of groups, lists and small maps on this host.
+    pub(crate) fn with_cache(mut self, cache: Arc<ItemCache>) -> ChunkReader<'r> {
+        self.cache = Some(cache);
+        self
     }
 
     pub(crate) fn id_key(&self, kind: ChunkKind) -> &[u8; 32] {
-        let [data, metadata, tree] = &self.id_keys;
+        let [data, metadata, tree, list, group] = &self.id_keys;
         match kind {
             ChunkKind::Data => data,
             ChunkKind::Metadata => metadata,
             ChunkKind::Tree => tree,
+            ChunkKind::ItemList => list,
+            ChunkKind::Group => group,
+        }
+    }
+
+    /// Hashes the items of maps of a mask domain.
+    pub(crate) fn hasher(&self, domain: &[u8]) -> ItemHasher {
+        self.repository.item_hasher(domain)
+    }
+
+    /// Reads chunks in this order, as one stream.
+    pub(crate) fn read_chunks(&self, chunks: VecDeque<Child>, kind: ChunkKind) -> StreamReader<'_> {
+        StreamReader {
+            reader: self,
+            kind,
+            stack: Vec::new(),
+            left: chunks.iter().map(|chunk| chunk.bytes).sum(),
+            pending: chunks,
+            ready: VecDeque::new(),
         }
     }
 
     pub(crate) fn read(&self, stream: &StreamRef) -> Result<StreamReader<'_>, RepoError> {
         let kind = stream.kind().ok_or_else(|| damaged("a stream's reference", "its class is unknown"))?;
-        let mut reader = StreamReader {
-            reader: self,
-            kind,
-            stack: Vec::new(),
-            pending: VecDeque::new(),
-            ready: VecDeque::new(),
-            left: stream.bytes,
-            current: Vec::new(),
-            at: 0,
-        };
+        let mut reader = self.read_chunks(VecDeque::new(), kind);
+        reader.left = stream.bytes;
         if stream.bytes == 0 {
             return Ok(reader);
         }
@@ -173,7 +213,15 @@ impl<'r> ChunkReader<'r> {
                 &opened
             }
         };
-        pack::open_chunk(&self.repository.keys, key, record, self.id_key(kind), sealed).map_err(wrong)
+        let masked;
+        let id_key = match record.domain.is_empty() {
+            true => self.id_key(kind),
+            false => {
+                masked = self.repository.keys.chunk_id_key(kind as u8, &record.domain);
+                &masked
+            }
+        };
+        pack::open_chunk(&self.repository.keys, key, record, id_key, sealed).map_err(wrong)
     }
 
     fn range(&self, pack: &OpenPack, from: u64, to: u64) -> Result<Vec<u8>, RepoError> {
@@ -187,6 +235,18 @@ impl<'r> ChunkReader<'r> {
 
     /// One chunk from any of its places; where none is good, from those of a newer index.
     pub(crate) fn fetch(&self, child: &Child, kind: ChunkKind) -> Result<Vec<u8>, RepoError> {
+        let Some(cache) = self.cache.as_ref().filter(|_| kind.describes_maps()) else {
+            return self.fetch_stored(child, kind);
+        };
+        if let Some(raw) = cache.get(&child.id, self.id_key(kind)) {
+            return Ok(raw);
+        }
+        let raw = self.fetch_stored(child, kind)?;
+        cache.put(&child.id, &raw);
+        Ok(raw)
+    }
+
+    fn fetch_stored(&self, child: &Child, kind: ChunkKind) -> Result<Vec<u8>, RepoError> {
         let mut index = self.index();
         for _ in 0..MOST_INDEXES {
             match self.fetch_by(&index, child, kind) {
@@ -220,6 +280,11 @@ impl<'r> ChunkReader<'r> {
             }
         }
         Err(first.unwrap_or_else(|| unknown(index, &child.id)))
+    }
+
+    /// Whether the index names the chunk.
+    pub(crate) fn knows(&self, id: &ChunkId) -> Result<bool, RepoError> {
+        Ok(!self.index().find(id)?.is_empty())
     }
 
     /// The index, if it has changed since `known` was read.
@@ -282,8 +347,6 @@ pub struct StreamReader<'r> {
     pending: VecDeque<Child>,
     ready: VecDeque<Vec<u8>>,
     left: u64,
-    current: Vec<u8>,
-    at: usize,
 }
 
 impl StreamReader<'_> {
@@ -379,24 +442,6 @@ impl StreamReader<'_> {
             }
         }
         Some(chunks)
-    }
-}
-
-impl io::Read for StreamReader<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        while self.at >= self.current.len() {
-            match self.next_chunk().map_err(io::Error::other)? {
-                Some(chunk) => (self.current, self.at) = (chunk, 0),
-                None => return Ok(0),
-            }
-        }
-        let rest = self.current.get(self.at..).unwrap_or_default();
-        let len = rest.len().min(out.len());
-        if let (Some(to), Some(from)) = (out.get_mut(..len), rest.get(..len)) {
-            to.copy_from_slice(from);
-        }
-        self.at += len;
-        Ok(len)
     }
 }
 

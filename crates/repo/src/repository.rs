@@ -8,6 +8,7 @@ use crate::RepoError;
 use crate::ids::BackupId;
 use crate::index::Index;
 use crate::manifest::{self, BackupHead, Entry, Manifest};
+use crate::map::ItemHasher;
 use crate::object::damaged;
 use crate::reader::{ChunkReader, DataReader};
 use crate::secrets::{self, Heads, Initialised, Keys, LocalFolders, Protection, RepositoryId, Unlock};
@@ -25,6 +26,8 @@ pub struct Repository {
     pub(crate) local: LocalFolders,
     index: Mutex<Option<Arc<Index>>>,
     pub(crate) writers: Mutex<Arc<Writers>>,
+    #[cfg(feature = "weak_hashes")]
+    listed_bits: std::sync::atomic::AtomicU64,
 }
 
 /// One backup with its entries.
@@ -50,7 +53,15 @@ impl Repository {
     pub fn open(store: Arc<dyn Store>, unlock: Unlock, local: LocalFolders) -> Result<Repository, RepoError> {
         let keys = secrets::open(&*store, &unlock, &local)?;
         let writers = Mutex::new(Arc::new(Writers::read(&*store, &keys)?));
-        Ok(Repository { store, keys, local, index: Mutex::default(), writers })
+        Ok(Repository {
+            store,
+            keys,
+            local,
+            index: Mutex::default(),
+            writers,
+            #[cfg(feature = "weak_hashes")]
+            listed_bits: std::sync::atomic::AtomicU64::new(u64::MAX),
+        })
     }
 
     /// Its id.
@@ -133,6 +144,22 @@ impl Repository {
             return Err(RepoError::NeedsReaderSecret);
         }
         Ok(DataReader::new(ChunkReader::new(self, self.index()?)))
+    }
+
+    /// Hashes the items of maps of a mask domain.
+    pub(crate) fn item_hasher(&self, domain: &[u8]) -> ItemHasher {
+        let key = self.keys.item_key(domain);
+        #[cfg(feature = "weak_hashes")]
+        return ItemHasher::new(&key, self.listed_bits.load(std::sync::atomic::Ordering::Relaxed));
+        #[cfg(not(feature = "weak_hashes"))]
+        ItemHasher::new(&key, u64::MAX)
+    }
+
+    /// Cuts what item lists hold of each hash to so many bits, for tests that want collisions.
+    #[cfg(feature = "weak_hashes")]
+    pub fn cut_item_hashes(&self, bits: u32) {
+        let mask = u64::MAX >> 64u32.saturating_sub(bits).min(63);
+        self.listed_bits.store(mask, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// The index as it is now: the loaded one if no index object came or went.

@@ -26,6 +26,10 @@ pub(crate) enum ChunkKind {
     Metadata = 2,
     /// A node of a stream's tree.
     Tree = 3,
+    /// Hashes of a map's items.
+    ItemList = 4,
+    /// A group of a map's units.
+    Group = 5,
 }
 
 impl ChunkKind {
@@ -34,8 +38,15 @@ impl ChunkKind {
             1 => Some(ChunkKind::Data),
             2 => Some(ChunkKind::Metadata),
             3 => Some(ChunkKind::Tree),
+            4 => Some(ChunkKind::ItemList),
+            5 => Some(ChunkKind::Group),
             _ => None,
         }
+    }
+
+    /// Whether it is, or may be, a map, a group or an item list.
+    pub(crate) fn describes_maps(self) -> bool {
+        matches!(self, ChunkKind::Metadata | ChunkKind::ItemList | ChunkKind::Group)
     }
 
     /// Whether it is sealed for holders of the reader secret alone.

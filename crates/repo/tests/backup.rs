@@ -121,7 +121,7 @@ fn deep_trees_and_raw_chunks() {
                 class: Class::Data,
                 bytes_raw: summary.bytes_raw,
                 bytes_added: 0,
-                parts: vec![summary.stream.clone(), summary.stream],
+                parts: vec![summary.part.clone(), summary.part],
                 about: Vec::new(),
             };
             let entry = NewEntry { bytes_raw: entry.bytes_raw * 2, ..entry };

@@ -177,6 +177,7 @@ fn writers_and_pruners_on_a_storage_without_mercy() {
                     let content: Content = vec![
                         ("/a".into(), Class::Data, rows(round % 4, 150_000)),
                         ("/b".into(), Class::Data, rows(number * 1000 + round, 40_000)),
+                        ("/map/c".into(), Class::Data, mixed(number * 1000 + round, 90_000)),
                     ];
                     let made = open(chaos(number * 100_000 + round, 120))
                         .and_then(|repository| try_backup(&repository, 1, &content, &Cancel::new()));

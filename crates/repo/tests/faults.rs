@@ -15,6 +15,7 @@ use pgark_store::{Fault, Faulty, Operation};
 fn a_crash_at_any_put_is_harmless() {
     let small: Content = vec![
         ("/db/shop/data/1".into(), Class::Data, rows(1, 400_000)),
+        ("/map/2".into(), Class::Data, mixed(1, 200_000)),
         ("/list".into(), Class::Metadata, b"list".to_vec()),
     ];
     let faults: [fn(usize) -> Fault; 4] =
@@ -138,6 +139,7 @@ fn damage_is_found() {
         let repository = place.open();
         let small: Content = vec![
             ("/db/shop/data/1".into(), Class::Data, rows(1, 300_000)),
+            ("/map/2".into(), Class::Data, mixed(1, 300_000)),
             ("/list".into(), Class::Metadata, rows(2, 50_000)),
         ];
         let other: Content = vec![("/db/shop/data/1".into(), Class::Data, rows(3, 300_000))];
@@ -191,14 +193,16 @@ fn damage_is_found() {
                         "{report:#?}"
                     );
                 }
+                // Either an error or the right bytes: `compare` panics on wrong ones.
+                let both = [compare(&repository, first.id, &small), compare(&repository, second.id, &other)];
                 if path.starts_with(root.join("packs")) {
+                    // No backup needs an item list, which lies in a metadata pack.
+                    let only_a_list = good[5] == 2 && both.iter().all(Result::is_ok);
                     assert!(
-                        report.problems.iter().any(|problem| !problem.backups.is_empty()),
+                        only_a_list || report.problems.iter().any(|problem| !problem.backups.is_empty()),
                         "{what}: {report:#?}"
                     );
                 }
-                // Either an error or the right bytes: `compare` panics on wrong ones.
-                let both = [compare(&repository, first.id, &small), compare(&repository, second.id, &other)];
                 // A pack that is gone, empty or cut off is missed; one byte more behind its end is not.
                 if kind < 3 && path.starts_with(root.join("packs")) {
                     assert!(both.iter().any(Result::is_err), "{what}: readable");
@@ -288,8 +292,9 @@ fn a_damaged_cache_is_built_anew() {
     let place = Place::encrypted();
     let head = backup(&place.open(), 1, &content(1));
     compare(&place.open(), head.id, &content(1)).unwrap();
-    let files: Vec<_> =
-        std::fs::read_dir(place.dir.path().join("cache")).unwrap().map(|file| file.unwrap().path()).collect();
+    let cached = std::fs::read_dir(place.dir.path().join("cache")).unwrap().map(|file| file.unwrap().path());
+    // Beside it lies what maps are described by, which readers do not use.
+    let files: Vec<_> = cached.filter(|path| path.is_file()).collect();
     assert_eq!(files.len(), 1);
     let good = std::fs::read(&files[0]).unwrap();
     for at in 0..good.len() / 64 {

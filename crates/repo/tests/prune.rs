@@ -29,6 +29,7 @@ fn halves(seed: u64) -> Content {
     vec![
         ("/own".into(), Class::Data, rows(seed, 1_500_000)),
         ("/shared".into(), Class::Data, rows(7, 300_000)),
+        ("/map/h".into(), Class::Data, mixed(seed, 400_000)),
         ("/list".into(), Class::Metadata, format!("list {seed}").into_bytes()),
     ]
 }
@@ -138,7 +139,7 @@ fn writers_and_readers_go_on() {
                 class: Class::Data,
                 bytes_raw: summary.bytes_raw,
                 bytes_added: 0,
-                parts: vec![summary.stream],
+                parts: vec![summary.part],
                 about: Vec::new(),
             };
             Ok((
@@ -159,7 +160,7 @@ fn writers_and_readers_go_on() {
     // The reader's index is from before.
     for (path, _, bytes) in halves(2) {
         let entry = entries.iter().find(|entry| entry.path == path).unwrap();
-        assert!(read_stream(&reader, &entry.parts[0]).unwrap() == bytes, "{path}");
+        assert!(read_entry(&reader, entry).unwrap() == bytes, "{path}");
     }
     assert_clean(&place.open());
 }
@@ -243,6 +244,7 @@ fn writers_and_pruners_side_by_side() {
                         let content: Content = vec![
                             ("/a".into(), Class::Data, rows(count % 3, 200_000)),
                             ("/b".into(), Class::Data, rows(number * 1000 + count, 60_000)),
+                            ("/map/c".into(), Class::Data, mixed(number * 1000 + count, 90_000)),
                         ];
                         let repository = place.open();
                         match try_backup(&repository, 1, &content, &Cancel::new()) {

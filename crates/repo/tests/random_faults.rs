@@ -65,6 +65,7 @@ fn place() -> (Place, Vec<(BackupId, Content)>, Vec<PathBuf>) {
         let content: Content = vec![
             ("/db/shop/data/1".into(), Class::Data, rows(seed, 600_000)),
             ("/db/shop/data/2".into(), Class::Data, rows(7, 200_000)),
+            ("/map/3".into(), Class::Data, mixed(seed, 400_000)),
             ("/list".into(), Class::Metadata, rows(seed + 10, 60_000)),
         ];
         known.push((backup(&repository, 1, &content).id, content));

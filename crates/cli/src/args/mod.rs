@@ -192,6 +192,27 @@ pub struct Filters {
     /// Fail if a pattern matches nothing
     #[arg(long)]
     pub strict_names: bool,
+    /// Store only rows that are new: of tables where it pays (auto: a row compresses to at least 32 bytes), of all, or of none
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    pub row_map: RowMap,
+    /// Store only new rows of tables that match, whatever --row-map says
+    #[arg(long, value_name = "PATTERN")]
+    pub row_map_on: Vec<String>,
+    /// Store tables that match as bytes, whatever --row-map and --row-map-on say
+    #[arg(long, value_name = "PATTERN")]
+    pub row_map_off: Vec<String>,
+}
+
+/// Which tables are stored under row maps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum RowMap {
+    /// Where it pays
+    #[default]
+    Auto,
+    /// All
+    On,
+    /// None
+    Off,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -297,6 +318,9 @@ pub struct Backup {
     /// Store everything anew, leaning on nothing that the repository holds already
     #[arg(long)]
     pub full: bool,
+    /// Write every chunk again that still holds deleted rows, so that a later prune can erase them
+    #[arg(long)]
+    pub condemn_dead: bool,
     /// Print the backup as JSON
     #[arg(long)]
     pub json: bool,

@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use pgark_ops::{BackupRecord, backup as ops};
+use pgark_ops::rowmap::MapNote;
+use pgark_ops::{BackupOutcome, BackupRecord, backup as ops};
 
-use crate::args::{Backup, Common, Filters, Snapshots};
+use crate::args::{Backup, Common, Filters, RowMap, Snapshots};
 use crate::environment::{connection, default_jobs, search_path};
 use crate::error::{Failure, INCOMPLETE};
 use crate::{output, progress, repository};
@@ -36,12 +37,26 @@ fn filters(args: Filters) -> ops::Filters {
     }
 }
 
+fn row_maps(args: &Filters) -> ops::RowMaps {
+    ops::RowMaps {
+        mode: match args.row_map {
+            RowMap::Auto => ops::RowMapMode::Auto,
+            RowMap::On => ops::RowMapMode::On,
+            RowMap::Off => ops::RowMapMode::Off,
+        },
+        on: args.row_map_on.clone(),
+        off: args.row_map_off.clone(),
+    }
+}
+
 /// Backs up the databases and prints the new id.
 pub fn run(common: &Common, args: Backup) -> Result<ExitCode, Failure> {
     let databases = databases(&args);
     if args.with_templates && databases == ops::Databases::Connected {
         return Err(Failure::usage("--with-templates has nothing to add to", "give it with --all"));
     }
+    let row_maps_of = args.filters_of.iter().map(|(name, own)| (name.clone(), row_maps(own))).collect();
+    let row_maps = row_maps(&args.filters);
     let request = ops::Request {
         conninfo: connection(args.dbname.as_deref().unwrap_or_default(), &args.server)?,
         databases,
@@ -60,6 +75,9 @@ pub fn run(common: &Common, args: Backup) -> Result<ExitCode, Failure> {
         pause_timeout: Some(args.pause_timeout).filter(|timeout| !timeout.is_zero()),
         keep_going: args.keep_going,
         full: args.full,
+        row_maps,
+        row_maps_of,
+        condemn_dead: args.condemn_dead,
     };
     if args.forget_after_backup && super::upkeep::policy(&args.keep).is_empty() {
         return Err(Failure::usage(
@@ -68,28 +86,71 @@ pub fn run(common: &Common, args: Backup) -> Result<ExitCode, Failure> {
         ));
     }
     let repository = repository::open(&args.repository)?;
-    let (record, forgot) = {
+    let (outcome, forgot) = {
         let job = progress::watched_job(common)?;
-        let record = ops::run(&repository, &request, &job)?;
+        let outcome = ops::run(&repository, &request, &job)?;
+        let record = &outcome.record;
         // Only behind a good one; and what goes wrong here takes nothing from the backup.
         let forgot = match args.forget_after_backup && record.status == "complete" {
             true => super::upkeep::forget_after_backup(&repository, &args.keep, &record.cluster, &job),
             false => Ok(()),
         };
-        (record, forgot)
+        (outcome, forgot)
     };
-    show(&record, args.json)?;
+    let record = &outcome.record;
+    if args.json {
+        output::json(&outcome)?
+    } else {
+        output::line(&record.id)?
+    }
+    tell_tables(&outcome);
+    tell(record);
     forgot?;
     Ok(if record.status == "complete" { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
 
-/// The new backup's id, or all of its record, on standard output; what came of it in the log.
-pub fn show(record: &BackupRecord, json: bool) -> Result<(), Failure> {
-    if json {
-        output::json(record)?
-    } else {
-        output::line(&record.id)?
+/// What row maps did: the tables that added most.
+fn tell_tables(outcome: &BackupOutcome) {
+    let mut mapped: Vec<_> =
+        outcome.tables.iter().filter_map(|table| Some((table, table.row_map.as_ref()?))).collect();
+    mapped.sort_by_key(|(table, _)| std::cmp::Reverse(table.bytes_added));
+    for (table, map) in mapped.iter().take(TOLD) {
+        let whole = whole(map);
+        tracing::info!(
+            "{}.{}: {} of {} rows new, {} added{}",
+            table.schema,
+            table.name,
+            output::count(map.rows_new),
+            output::count(table.rows),
+            output::bytes(table.bytes_added),
+            if whole.is_empty() { String::new() } else { format!("; {whole}") },
+        );
     }
+    if mapped.len() > TOLD {
+        tracing::info!(
+            "`pgark show {}` tells the same of {} more tables",
+            outcome.record.id,
+            mapped.len() - TOLD
+        );
+    }
+}
+
+/// Tables that are told of behind a backup.
+const TOLD: usize = 10;
+
+/// Why parts of a table were stored whole, for people; empty if none was.
+pub fn whole(map: &MapNote) -> String {
+    let parts = |count: u64| match count == map.parts {
+        true => "stored whole".to_string(),
+        false => format!("{count} of {} parts stored whole", map.parts),
+    };
+    let reasons: Vec<String> =
+        map.whole.iter().map(|(why, count)| format!("{}: {}", parts(*count), why.describe())).collect();
+    reasons.join("; ")
+}
+
+/// What came of a backup, in the log.
+pub fn tell(record: &BackupRecord) {
     for warning in &record.warnings {
         tracing::warn!("{warning}");
     }
@@ -104,5 +165,4 @@ pub fn show(record: &BackupRecord, json: bool) -> Result<(), Failure> {
         output::bytes(rate as u64),
         output::bytes(record.bytes_added),
     );
-    Ok(())
 }

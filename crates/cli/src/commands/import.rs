@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use pgark_ops::import as ops;
 
 use crate::args::{Common, Import};
-use crate::commands::backup::show;
+use crate::commands::backup::tell;
 use crate::environment::default_jobs;
 use crate::error::Failure;
-use crate::{progress, repository};
+use crate::{output, progress, repository};
 
 /// Takes a dump of another program into the repository and prints the new id.
 pub fn run(common: &Common, args: Import) -> Result<ExitCode, Failure> {
@@ -23,6 +23,11 @@ pub fn run(common: &Common, args: Import) -> Result<ExitCode, Failure> {
         let job = progress::watched_job(common)?;
         ops::run(&repository, &request, &job)?
     };
-    show(&record, args.json)?;
+    if args.json {
+        output::json(&record)?
+    } else {
+        output::line(&record.id)?
+    }
+    tell(&record);
     Ok(ExitCode::SUCCESS)
 }

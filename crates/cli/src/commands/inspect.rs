@@ -6,6 +6,7 @@ use pgark_ops::backup::Filters;
 use pgark_ops::inspect as ops;
 
 use crate::args::{Cat, Common, List, Ls, Show};
+use crate::commands::backup::whole;
 use crate::error::Failure;
 use crate::output::{self, Align};
 use crate::{progress, repository};
@@ -120,12 +121,15 @@ pub fn show(_: &Common, args: Show) -> Result<ExitCode, Failure> {
             vec![
                 if several { format!("{}: {name}", table.database) } else { name },
                 output::count(table.rows),
+                table.row_map.as_ref().map_or_else(|| "-".to_string(), |map| output::count(map.rows_new)),
                 output::bytes(table.bytes_raw),
                 output::bytes(table.bytes_added),
+                table.row_map.as_ref().map(whole).unwrap_or_default(),
             ]
         })
         .collect();
-    output::table(&[left("TABLE"), right("ROWS"), right("RAW"), right("ADDED")], &rows)?;
+    let columns = [left("TABLE"), right("ROWS"), right("NEW"), right("RAW"), right("ADDED"), left("ROW MAP")];
+    output::table(&columns, &rows)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,7 +5,7 @@ use clap::parser::ValueSource;
 
 use super::file::{Config, Section, Setting, Value};
 use super::schema::{self, Key};
-use crate::args::{Action, Backup, Filters, Keep, Repository, Snapshots, duration};
+use crate::args::{Action, Backup, Filters, Keep, Repository, RowMap, Snapshots, duration};
 use crate::environment::variable;
 use crate::error::Failure;
 
@@ -216,8 +216,17 @@ fn set_filter(filters: &mut Filters, key: &str, value: &Value) {
         "extension" => Some(&mut filters.extension),
         "exclude_table_data" => Some(&mut filters.exclude_table_data),
         "include_foreign_data" => Some(&mut filters.include_foreign_data),
+        "row_map_on" => Some(&mut filters.row_map_on),
+        "row_map_off" => Some(&mut filters.row_map_off),
         _ => None,
     };
+    if let ("row_map", Value::Text(text)) = (key, value) {
+        filters.row_map = match text.as_str() {
+            "on" => RowMap::On,
+            "off" => RowMap::Off,
+            _ => RowMap::Auto,
+        };
+    }
     if let (Some(list), Value::List(values)) = (list, value) {
         list.clone_from(values);
     }
@@ -280,6 +289,13 @@ fn get(backup: &Backup, key: &str) -> String {
         "data_only" => backup.filters.data_only.to_string(),
         "no_large_objects" => backup.filters.no_large_objects.to_string(),
         "strict_names" => backup.filters.strict_names.to_string(),
+        "row_map" => match backup.filters.row_map {
+            RowMap::Auto => "auto".into(),
+            RowMap::On => "on".into(),
+            RowMap::Off => "off".into(),
+        },
+        "row_map_on" => backup.filters.row_map_on.join(", "),
+        "row_map_off" => backup.filters.row_map_off.join(", "),
         _ => String::new(),
     }
 }

@@ -123,6 +123,14 @@ pub const FILTERS: &[Key] = &[
     key("data_only", Kind::Flag, "false", "Rows, large objects and sequence values only"),
     key("no_large_objects", Kind::Flag, "false", "No large objects"),
     key("strict_names", Kind::Flag, "false", "Fail if a pattern matches nothing"),
+    key(
+        "row_map",
+        Kind::OneOf(&["auto", "on", "off"]),
+        "\"auto\"",
+        "Store only new rows: where it pays, of all tables, of none",
+    ),
+    key("row_map_on", Kind::List, "[]", "Store only new rows of tables that match"),
+    key("row_map_off", Kind::List, "[]", "Store tables that match as bytes"),
 ];
 
 /// Every key of a cluster's section.

@@ -9,7 +9,7 @@ use super::bench_of_faults::{Random, Site, failed, tell, times};
 use super::support::{Session, text};
 
 /// Words of a connection that ended.
-const GONE: [&str; 7] = [
+const GONE: [&str; 8] = [
     "connection was lost",
     "terminating connection",
     "closed the connection",
@@ -17,6 +17,7 @@ const GONE: [&str; 7] = [
     "Connection reset",
     "Broken pipe",
     "the database system is",
+    "Is the server running",
 ];
 
 fn site_with_many_tables() -> Site {

@@ -53,6 +53,8 @@ pub(crate) struct Table {
     pub bytes: u64,
     /// File node and columns; see [`Catalog::fingerprints`].
     pub fingerprint: String,
+    /// A hash of the columns' names and types, as COPY writes them.
+    pub columns: String,
     /// The rows that an extension declares as configuration, if this is such a table: `WHERE …` or nothing.
     pub extension_condition: Option<String>,
     readable: bool,
@@ -81,7 +83,7 @@ impl Catalog {
                     coalesce(pg_catalog.pg_relation_size(nullif(c.reltoastrelid, 0)), 0), \
                     pg_catalog.has_table_privilege(c.oid, 'SELECT') \
                       AND pg_catalog.has_schema_privilege(n.oid, 'USAGE'), \
-                    x.extname IS NOT NULL, x.condition \
+                    x.extname IS NOT NULL, x.condition, a.columns \
              FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam \
@@ -93,6 +95,10 @@ impl Catalog {
                         WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0 \
                           AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e') x \
                     ON x.objid = c.oid \
+             LEFT JOIN (SELECT attrelid, pg_catalog.md5(pg_catalog.string_agg(attname || ' ' \
+                               || pg_catalog.format_type(atttypid, atttypmod), ',' ORDER BY attnum)) AS columns \
+                        FROM pg_catalog.pg_attribute WHERE attnum > 0 AND NOT attisdropped AND attgenerated = '' GROUP BY attrelid) a \
+                    ON a.attrelid = c.oid \
              WHERE {USER_TABLES} ORDER BY c.oid"
         );
         let rows = lead.connection.query(&sql, &[]).doing("read the tables from the catalog")?;
@@ -119,6 +125,7 @@ impl Catalog {
                 heap_pages: heap / page_bytes,
                 bytes: heap + toast,
                 fingerprint: fingerprints.get(&oid).cloned().unwrap_or_default(),
+                columns: row.opt_str(10).doing(doing)?.unwrap_or_default().to_string(),
                 readable: row.str(7).doing(doing)? == "t",
                 in_extension: row.str(8).doing(doing)? == "t",
                 extension_condition: row.opt_str(9).doing(doing)?.map(str::to_string),
@@ -203,6 +210,7 @@ impl Table {
             heap_pages,
             bytes,
             fingerprint: String::new(),
+            columns: String::new(),
             extension_condition: None,
             readable: true,
             in_extension: false,

@@ -1,16 +1,14 @@
 //! Copies one piece of work over one connection, straight into the repository.
 
 use pgark_pg::{Connection, CopyEvent};
-use pgark_repo::{Class, Cut, StreamSummary, StreamWriter};
+use pgark_repo::{Class, Cut};
 
 use super::crew::Crew;
 use super::large_objects;
-use super::work::{Copy, Copying, Work, take};
+use super::work::{Copy, Copying, Source, Work, take};
 use crate::OpsError;
 use crate::error::Doing;
-
-/// A part's rows at most (TRAPS 9): one stream is cut into successive parts.
-const ROWS_PER_PART: u64 = 500_000;
+use crate::rowmap::RowSink;
 
 /// How a piece of work ended that did not fail.
 pub(super) enum Fate {
@@ -149,7 +147,7 @@ fn copy_one(
     }
     let sql = source.copy_statement(range);
     crew.job.progress.object_started(&of.shown(source));
-    let mut parts = Parts::new(crew, of);
+    let mut parts = Parts::new(crew, of, source, range)?;
     let mut rows = 0;
     let result = connection.copy_out_many::<OpsError>(&sql, &mut |event| match event {
         CopyEvent::Data(row) => parts.write(row, true),
@@ -183,7 +181,8 @@ fn copy_batch(
         match event {
             CopyEvent::Begin(at) => {
                 number = at;
-                open = Some(Parts::new(crew, of));
+                let source = batch.get(at).and_then(|at| of.sources.get(*at));
+                open = source.map(|source| Parts::new(crew, of, source, 0)).transpose()?;
             }
             CopyEvent::Data(row) => {
                 if let Some(parts) = open.as_mut() {
@@ -205,55 +204,37 @@ fn copy_batch(
     })
 }
 
-/// One COPY's bytes, cut into successive streams of at most [`ROWS_PER_PART`] rows.
+/// One COPY's rows on their way into the repository.
 struct Parts<'s> {
     crew: &'s Crew<'s>,
     of: &'s Copying,
-    open: StreamWriter<'s>,
+    sink: RowSink<'s>,
     /// Bytes that progress has not heard of.
     untold: usize,
-    rows_in_open: u64,
-    rows: u64,
-    finished: Vec<StreamSummary>,
 }
 
 impl<'s> Parts<'s> {
     /// Rows are few bytes: what costs more than a row is done once for this many of them.
     const STEP: usize = 64 << 10;
 
-    fn new(crew: &'s Crew<'s>, of: &'s Copying) -> Parts<'s> {
-        Parts {
-            crew,
-            of,
-            open: crew.writer.stream(Class::Data, Cut::Rows),
-            untold: 0,
-            rows_in_open: 0,
-            rows: 0,
-            finished: Vec::new(),
-        }
+    fn new(
+        crew: &'s Crew<'s>,
+        of: &'s Copying,
+        source: &Source,
+        range: usize,
+    ) -> Result<Parts<'s>, OpsError> {
+        let sink = RowSink::new(crew.writer, of.rows(source, range, crew.maps))?;
+        Ok(Parts { crew, of, sink, untold: 0 })
     }
 
-    /// One row: "messages sent from the backend will always correspond to single data rows" (PostgreSQL documentation,
-    /// Message Formats, CopyData).
-    /// `ends`: it is a row's last piece.
+    /// One row, or a piece of one; `ends`: the last.
     #[inline]
     fn write(&mut self, row: &[u8], ends: bool) -> Result<(), OpsError> {
-        self.open.write(row)?;
         self.untold += row.len();
         if self.untold >= Self::STEP {
             self.tell()?;
         }
-        if !ends {
-            return Ok(());
-        }
-        self.rows_in_open += 1;
-        self.rows += 1;
-        if self.rows_in_open == ROWS_PER_PART {
-            let full = std::mem::replace(&mut self.open, self.crew.writer.stream(Class::Data, Cut::Rows));
-            self.finished.push(full.finish()?);
-            self.rows_in_open = 0;
-        }
-        Ok(())
+        self.sink.write(row, ends)
     }
 
     fn tell(&mut self) -> Result<(), OpsError> {
@@ -263,18 +244,8 @@ impl<'s> Parts<'s> {
         Ok(())
     }
 
-    /// `rows` is the server's own count: a difference means that bytes were lost on the way.
     fn finish(mut self, rows: u64) -> Result<Copy, OpsError> {
-        if rows != self.rows {
-            return Err(OpsError::refused(
-                format!("the server counts {rows} rows, {} arrived", self.rows),
-                "this is a defect of pgark; please report it",
-            ));
-        }
         self.tell()?;
-        if self.rows_in_open > 0 || self.finished.is_empty() {
-            self.finished.push(self.open.finish()?);
-        }
-        Ok(Copy { summaries: self.finished, rows })
+        self.sink.finish(rows)
     }
 }

@@ -15,7 +15,7 @@ use pgark_repo::BackupWriter;
 use super::copy::{self, Fate};
 use super::lead;
 use super::watch::Watch;
-use super::work::{Copying, Work};
+use super::work::{Copying, RowMapping, Work};
 use crate::error::Doing;
 use crate::{Job, OpsError};
 
@@ -25,6 +25,7 @@ pub(super) struct Crew<'a> {
     pub job: &'a Job,
     pub watch: &'a Watch,
     pub keep_going: bool,
+    pub maps: &'a RowMapping<'a>,
     board: Mutex<Board>,
     changed: Condvar,
     /// Everything ends.
@@ -71,12 +72,14 @@ impl<'a> Crew<'a> {
         job: &'a Job,
         watch: &'a Watch,
         keep_going: bool,
+        maps: &'a RowMapping<'a>,
     ) -> Crew<'a> {
         Crew {
             writer,
             job,
             watch,
             keep_going,
+            maps,
             board: Mutex::new(Board::default()),
             changed: Condvar::new(),
             stop: AtomicBool::new(false),

@@ -223,7 +223,7 @@ impl Common<'_> {
         let report = DatabaseReport {
             name: database,
             read,
-            toc_digest: toc.parts.iter().map(|part| part.stream.digest()).collect(),
+            toc_digest: toc.parts.iter().map(|part| part.part.digest()).collect(),
         };
         Ok(Finished { report, facts, copied, small: vec![toc, definition] })
     }

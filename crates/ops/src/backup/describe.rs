@@ -312,7 +312,7 @@ fn content(
             continue;
         };
         let bytes: u64 = table.parts.iter().map(|part| part.bytes_raw).sum();
-        let digests: Vec<String> = table.parts.iter().map(|part| part.stream.digest()).collect();
+        let digests: Vec<String> = table.parts.iter().map(|part| part.part.digest()).collect();
         out(open(&text))?;
         out(&format!(",\"rows\":{},\"bytes\":{bytes},\"digests\":{}}}", table.rows, Value::from(digests)))?;
     }

@@ -54,6 +54,8 @@ pub(crate) struct Lead {
     pub snapshot_time: String,
     pub database: String,
     pub encoding: String,
+    /// Of the settings that fix the text of rows, those that the program does not choose itself.
+    pub row_settings: String,
     /// Where the WAL was when the snapshot was taken (on a standby: replayed up to).
     pub lsn: String,
     pub server_version: i32,
@@ -79,7 +81,8 @@ impl Lead {
                 "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.to_char(pg_catalog.now() AT TIME ZONE 'UTC', \
                  'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), d.datname, pg_catalog.pg_encoding_to_char(d.encoding), \
                  CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
-                      ELSE pg_catalog.pg_current_wal_lsn() END \
+                      ELSE pg_catalog.pg_current_wal_lsn() END, \
+                 pg_catalog.current_setting('lc_monetary') \
                  FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()",
                 &[],
             )
@@ -93,6 +96,7 @@ impl Lead {
             snapshot_time: text(1)?,
             database: text(2)?,
             encoding: text(3)?,
+            row_settings: format!("1 {} {}", text(3)?, text(5)?),
             lsn: row.opt_str(4).doing("read the database's properties")?.unwrap_or_default().to_string(),
             server_version,
             lock_wait,

@@ -45,7 +45,8 @@ use std::time::Instant;
 use pgark_repo::{BackupWriter, Class, Cut, NewBackup, NewEntry, Repository, WriteOptions};
 
 use crate::record::{About, DatabaseRead, Note, Written, seconds};
-use crate::{BackupRecord, Job, OpsError, paths};
+pub use crate::rowmap::{Mode as RowMapMode, RowMaps};
+use crate::{BackupOutcome, BackupRecord, Job, OpsError, TableDetail, paths};
 pub(crate) use catalog::reading_encoding;
 use cluster::Survey;
 use crew::{Crew, StopOnPanic};
@@ -55,9 +56,10 @@ pub use request::{Databases, Filters, Request, Snapshots};
 use standby::Pause;
 pub(crate) use tap::only_connection_environment;
 pub(crate) use watch::Watch;
+use work::RowMapping;
 
 /// Backs up what was asked for. The returned record's `status` is `incomplete` if some of it is missing.
-pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<BackupRecord, OpsError> {
+pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<BackupOutcome, OpsError> {
     let started = Instant::now();
     request.refuse_nonsense()?;
     let watch = Watch::new(&job.cancel);
@@ -75,7 +77,7 @@ fn back_up(
     job: &Job,
     watch: &Watch,
     started: Instant,
-) -> Result<BackupRecord, OpsError> {
+) -> Result<BackupOutcome, OpsError> {
     job.progress.phase("look at the cluster");
     let mut survey = Survey::of(request, job, watch)?;
     let pause = Pause::begin(&mut survey, request, job, watch)?;
@@ -85,12 +87,13 @@ fn back_up(
         compression_level: request.compression_level,
         full: request.full,
     };
+    let maps = RowMapping::new(repository, request, &options.cluster)?;
     let mut report = Report::default();
     survey.tell_unmatched(&mut report);
     let result = repository.write_backup(&options, &job.cancel, |writer| {
         let mut small = server_entries(writer, &mut survey, &mut report)?;
         let facts = ClusterFacts::read(&mut survey.connection)?;
-        let mut finished = databases(writer, &survey, request, job, watch, &mut report, &mut small)?;
+        let mut finished = databases(writer, &survey, request, job, watch, &maps, &mut report, &mut small)?;
         let mut stream = writer.stream(Class::Metadata, Cut::Content);
         describe::manifest(&options.cluster, &survey, &facts, &mut finished, &mut |text| {
             Ok(stream.write(text.as_bytes())?)
@@ -109,11 +112,14 @@ fn back_up(
             entries.extend(database.copied.into_entries(&database.report.name));
             reads.insert(database.report.name, database.report.read);
         }
-        Ok::<_, OpsError>((new_backup(report, entries, reads, &survey, started), ()))
+        let tables: Vec<TableDetail> =
+            entries.iter().filter_map(|entry| TableDetail::of(Note::read(entry)?, entry)).collect();
+        Ok::<_, OpsError>((new_backup(report, entries, reads, &survey, started), tables))
     });
     // On every way out: whatever happened to the backup, the standby goes on.
     pause.end(job)?;
-    BackupRecord::of(&result?.0)
+    let (head, tables) = result?;
+    Ok(BackupOutcome { record: BackupRecord::of(&head)?, tables })
 }
 
 /// Settings and access files.
@@ -139,10 +145,11 @@ fn databases(
     request: &Request,
     job: &Job,
     watch: &Watch,
+    maps: &RowMapping<'_>,
     report: &mut Report,
     small: &mut Vec<Written>,
 ) -> Result<Vec<Finished>, OpsError> {
-    let crew = Crew::new(writer, job, watch, request.keep_going);
+    let crew = Crew::new(writer, job, watch, request.keep_going, maps);
     let several = survey.databases.len() > 1;
     let common = Common { request, survey, job, watch, several };
     if several {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalog::TableName;
 use crate::OpsError;
+use crate::rowmap::RowMaps;
 
 /// What to back up and how.
 pub struct Request {
@@ -41,6 +42,12 @@ pub struct Request {
     pub keep_going: bool,
     /// Store everything anew, whatever the repository holds already.
     pub full: bool,
+    /// Which tables are stored under row maps, where a database has no choice of its own.
+    pub row_maps: RowMaps,
+    /// Databases with a choice of their own.
+    pub row_maps_of: BTreeMap<String, RowMaps>,
+    /// Write every chunk again that still holds deleted rows.
+    pub condemn_dead: bool,
 }
 
 /// Which databases of the cluster.
@@ -197,6 +204,9 @@ impl Request {
 
     /// Refuses patterns that are none, and what contradicts itself.
     pub(super) fn refuse_nonsense(&self) -> Result<(), OpsError> {
+        for maps in std::iter::once(&self.row_maps).chain(self.row_maps_of.values()) {
+            maps.chooser()?;
+        }
         for filters in std::iter::once(&self.filters).chain(self.filters_of.values()) {
             filters.selector()?;
             if filters.schema_only && filters.data_only {

@@ -1,19 +1,22 @@
 //! What there is to copy of one database: every table that the archive promises, as pieces of work, and what came of them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use pgark_bytes::archive::TocEntry;
+use pgark_bytes::copy_text::row_hash;
 use pgark_bytes::sql::quote_ident_bytes;
 use pgark_pg::ConnInfo;
-use pgark_repo::{Class, NewEntry, StreamSummary};
+use pgark_repo::{Class, NewEntry, PartSummary, Repository};
 
 use super::catalog::{Catalog, Table, TableName};
 use super::lead::{self, Lead};
+use super::request::Request;
 use super::tap::Tapped;
 use super::{Report, large_objects};
 use crate::record::{Note, Written};
+use crate::rowmap::{Chooser, EarlierTables, MapNote, Mode, Rows, Rules, Sunk};
 use crate::{OpsError, paths};
 
 /// Heap pages of one ctid range at most: 32 MiB. With 64 MiB the last ranges left connections idle for longer.
@@ -44,6 +47,38 @@ pub(super) struct Source {
     bytes: u64,
     /// First page of each ctid range; empty: copied whole.
     ranges: Vec<u64>,
+    /// What fixes the text of its rows: settings in the first half, columns in the second.
+    identity: [u8; 16],
+}
+
+/// How the rows of a backup are mapped.
+pub(super) struct RowMapping<'r> {
+    /// None with `--full`.
+    earlier: Option<EarlierTables<'r>>,
+    chooser: Chooser,
+    choosers: BTreeMap<String, Chooser>,
+    condemn_dead: bool,
+}
+
+impl<'r> RowMapping<'r> {
+    pub(super) fn new(
+        repository: &'r Repository,
+        request: &Request,
+        cluster: &str,
+    ) -> Result<RowMapping<'r>, OpsError> {
+        let choosers = request.row_maps_of.iter().map(|(name, maps)| Ok((name.clone(), maps.chooser()?)));
+        Ok(RowMapping {
+            earlier: (!request.full).then(|| EarlierTables::of(repository, cluster)).transpose()?,
+            chooser: request.row_maps.chooser()?,
+            choosers: choosers.collect::<Result<_, OpsError>>()?,
+            condemn_dead: request.condemn_dead,
+        })
+    }
+
+    fn rules(&self, database: &str, table: &TableName) -> Rules {
+        let chooser = self.choosers.get(database).unwrap_or(&self.chooser);
+        Rules { mode: chooser.mode(&table.schema, &table.name), condemn_dead: self.condemn_dead }
+    }
 }
 
 /// One thing for one worker.
@@ -55,16 +90,13 @@ pub(super) enum Work {
 }
 
 /// What one COPY gave.
-pub(super) struct Copy {
-    pub(super) summaries: Vec<StreamSummary>,
-    pub(super) rows: u64,
-}
+pub(super) type Copy = Sunk;
 
 /// The copied data of a database, before it becomes entries.
 pub(super) struct Copied {
     pub(super) tables: Vec<CopiedTable>,
     pub(super) large_objects: u64,
-    object_parts: Vec<StreamSummary>,
+    object_parts: Vec<PartSummary>,
 }
 
 pub(super) struct CopiedTable {
@@ -72,7 +104,8 @@ pub(super) struct CopiedTable {
     dump_id: i32,
     pub(super) oid: u32,
     pub(super) name: TableName,
-    pub(super) parts: Vec<StreamSummary>,
+    pub(super) parts: Vec<PartSummary>,
+    pub(super) maps: MapNote,
 }
 
 impl Copied {
@@ -88,6 +121,7 @@ impl Copied {
                     rows: table.rows,
                     schema: String::from_utf8_lossy(&table.name.schema).into_owned(),
                     name: String::from_utf8_lossy(&table.name.name).into_owned(),
+                    maps: Some(table.maps).filter(|maps| maps.parts > 0),
                 };
                 let path = paths::table(database, &table.name.schema, &table.name.name);
                 entry(path, table.parts, note)
@@ -101,7 +135,7 @@ impl Copied {
     }
 }
 
-fn entry(path: String, parts: Vec<StreamSummary>, note: Note) -> NewEntry {
+fn entry(path: String, parts: Vec<PartSummary>, note: Note) -> NewEntry {
     Written { path, class: Class::Data, note, parts }.into_entry()
 }
 
@@ -154,6 +188,16 @@ impl Copying {
         Ok((copying, queue))
     }
 
+    /// What a COPY of one range brings, and what is known of its rows.
+    pub(super) fn rows(&self, source: &Source, range: usize, maps: &RowMapping<'_>) -> Rows {
+        let (from, to) = source.pages(range);
+        let rules = maps.rules(&self.database, &source.name);
+        let path = paths::table(&self.database, &source.name.schema, &source.name.name);
+        let earlier = Some(rules.mode).filter(|mode| *mode != Mode::Off).and(maps.earlier.as_ref());
+        let earlier = earlier.and_then(|earlier| earlier.table(&self.database, &path));
+        Rows { identity: source.identity, from, to, earlier, rules }
+    }
+
     /// A table's name for people.
     pub(super) fn shown(&self, source: &Source) -> String {
         if self.several { format!("{}: {}", self.database, source.name) } else { source.name.to_string() }
@@ -165,7 +209,7 @@ impl Copying {
         }
     }
 
-    pub(super) fn keep_objects(&self, number: usize, summary: StreamSummary, objects: u64) {
+    pub(super) fn keep_objects(&self, number: usize, summary: PartSummary, objects: u64) {
         if let Some(place) = take(&self.objects).get_mut(number) {
             *place = Some((vec![summary], objects));
         }
@@ -201,10 +245,12 @@ impl Copying {
                 oid: source.oid,
                 name: source.name.clone(),
                 parts: Vec::new(),
+                maps: MapNote::default(),
             };
             for copy in copies.into_iter().flatten() {
                 table.rows += copy.rows;
-                table.parts.extend(copy.summaries);
+                table.parts.extend(copy.parts);
+                table.maps.add(&copy.maps);
             }
             tables.push(table);
         }
@@ -229,7 +275,7 @@ impl Copying {
 }
 
 /// The large objects of each item: its streams and how many objects they hold.
-type ObjectParts = Vec<Option<(Vec<StreamSummary>, u64)>>;
+type ObjectParts = Vec<Option<(Vec<PartSummary>, u64)>>;
 
 fn vacant(ranges: usize) -> Vec<Option<Copy>> {
     (0..ranges).map(|_| None).collect()
@@ -253,12 +299,23 @@ fn sources(catalog: &Catalog, tapped: &Tapped, lead: &Lead) -> Result<Vec<Source
             name: table.name.clone(),
             relation: relation(toc),
             columns: columns(toc),
+            identity: identity(lead, table, toc),
             condition: table.extension_condition.clone().filter(|condition| !condition.trim().is_empty()),
             bytes: table.bytes,
             ranges: ranges(table, lead.server_version),
         });
     }
     Ok(found)
+}
+
+/// Rows of one identity have the same text if they are the same.
+fn identity(lead: &Lead, table: &Table, toc: &TocEntry) -> [u8; 16] {
+    let columns = [table.columns.as_bytes(), &columns(toc)].join(b" ".as_slice());
+    let (settings, columns) = (row_hash(lead.row_settings.as_bytes()), row_hash(&columns));
+    let mut identity = [0; 16];
+    identity[..8].copy_from_slice(&settings.to_le_bytes());
+    identity[8..].copy_from_slice(&columns.to_le_bytes());
+    identity
 }
 
 /// `"s"."t"` from the entry's own names: the COPY statement may name a partition's root instead.
@@ -342,6 +399,11 @@ impl Work {
 }
 
 impl Source {
+    /// The first heap page of a range, and the first behind it.
+    fn pages(&self, range: usize) -> (u64, Option<u64>) {
+        (self.ranges.get(range).copied().unwrap_or(0), self.ranges.get(range + 1).copied())
+    }
+
     /// Plain `COPY t` for whole tables: it locks the table alone, a query locks its indexes too.
     pub(super) fn copy_statement(&self, range: usize) -> Vec<u8> {
         let mut sql = b"COPY ".to_vec();
@@ -396,6 +458,7 @@ mod tests {
             condition: condition.map(str::to_string),
             bytes: 0,
             ranges,
+            identity: [0; 16],
         }
     }
 

@@ -19,8 +19,8 @@ pub(super) fn spill(source: &Source<'_>, folder: &Path) -> Result<Vec<u32>, OpsE
     let Some(entry) = &source.contents.large_objects else { return Ok(Vec::new()) };
     let mut oids = Vec::new();
     let mut open: Option<(u32, PathBuf, File)> = None;
-    for part in &entry.parts {
-        let mut stream = source.reader.read(part)?;
+    for number in 0..entry.parts.len() {
+        let mut stream = source.reader.read_part(entry, number)?;
         let mut buffer = Vec::new();
         while let Some(chunk) = stream.next_chunk()? {
             source.job.cancel.check().map_err(|_| OpsError::Cancelled)?;

@@ -215,13 +215,11 @@ impl<'a> Source<'a> {
         entry: &Entry,
         take: &mut dyn FnMut(&[u8]) -> Result<(), OpsError>,
     ) -> Result<(), OpsError> {
-        for part in &entry.parts {
-            let mut stream = self.reader.read(part)?;
-            while let Some(chunk) = stream.next_chunk()? {
-                self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
-                take(&chunk)?;
-                self.job.progress.advance(chunk.len() as u64);
-            }
+        let mut content = self.reader.read(entry);
+        while let Some(chunk) = content.next_chunk()? {
+            self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
+            take(&chunk)?;
+            self.job.progress.advance(chunk.len() as u64);
         }
         Ok(())
     }

@@ -132,6 +132,7 @@ impl Taken {
                             name: toc.tag_str().into_owned(),
                             dump_id: toc.dump_id,
                             rows,
+                            maps: None,
                         },
                         parts,
                     });

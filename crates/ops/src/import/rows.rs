@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use pgark_bytes::copy_text::END_MARKER;
-use pgark_repo::{BackupWriter, Class, Cut, StreamSummary, StreamWriter};
+use pgark_repo::{BackupWriter, Class, Cut, PartSummary, StreamWriter};
 
 use crate::backup::large_objects::write_frame;
 use crate::{Job, OpsError};
@@ -31,7 +31,7 @@ impl<'w, 'j> RowSink<'w, 'j> {
         &mut self,
         content: &mut dyn Read,
         name: &str,
-    ) -> Result<(Vec<StreamSummary>, u64), OpsError> {
+    ) -> Result<(Vec<PartSummary>, u64), OpsError> {
         let mut finished = Vec::new();
         let mut open: StreamWriter<'_> = self.writer.stream(Class::Data, Cut::Rows);
         let (mut rows, mut rows_in_open) = (0u64, 0u64);
@@ -122,7 +122,7 @@ impl<'w> ObjectSink<'w> {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Result<Option<(Vec<StreamSummary>, u64)>, OpsError> {
+    pub(super) fn finish(self) -> Result<Option<(Vec<PartSummary>, u64)>, OpsError> {
         match self.open {
             None => Ok(None),
             Some(stream) => Ok(Some((vec![stream.finish()?], self.count))),

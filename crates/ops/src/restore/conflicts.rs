@@ -39,16 +39,14 @@ pub(super) fn load(
         },
     };
     let mut buffer = Vec::new();
-    for part in &entry.parts {
-        let mut stream = loader.reader.read(part)?;
-        while let Some(chunk) = stream.next_chunk()? {
-            loader.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
-            buffer.extend_from_slice(&chunk);
-            let whole = copy_text::whole_rows(&buffer);
-            inserter.rows(buffer.get(..whole).unwrap_or_default())?;
-            buffer.drain(..whole);
-            loader.job.progress.advance(chunk.len() as u64);
-        }
+    let mut content = loader.reader.read(entry);
+    while let Some(chunk) = content.next_chunk()? {
+        loader.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
+        buffer.extend_from_slice(&chunk);
+        let whole = copy_text::whole_rows(&buffer);
+        inserter.rows(buffer.get(..whole).unwrap_or_default())?;
+        buffer.drain(..whole);
+        loader.job.progress.advance(chunk.len() as u64);
     }
     if !buffer.is_empty() {
         return Err(OpsError::refused(

@@ -79,13 +79,11 @@ impl Loader<'_> {
 
     fn copy(&self, connection: &mut Connection, sql: &[u8], entry: &Entry) -> Result<u64, OpsError> {
         let mut copy = connection.copy_in(sql).doing("begin to copy rows")?;
-        for part in &entry.parts {
-            let mut stream = self.reader.read(part)?;
-            while let Some(chunk) = stream.next_chunk()? {
-                self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
-                copy.write(&chunk).doing("copy rows")?;
-                self.job.progress.advance(chunk.len() as u64);
-            }
+        let mut content = self.reader.read(entry);
+        while let Some(chunk) = content.next_chunk()? {
+            self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
+            copy.write(&chunk).doing("copy rows")?;
+            self.job.progress.advance(chunk.len() as u64);
         }
         copy.finish().doing("copy rows")
     }
@@ -95,8 +93,8 @@ impl Loader<'_> {
         let mut objects = 0;
         let mut hex = String::new();
         self.begin(connection)?;
-        for part in &entry.parts {
-            let mut stream = self.reader.read(part)?;
+        for number in 0..entry.parts.len() {
+            let mut stream = self.reader.read_part(entry, number)?;
             let mut buffer = Vec::new();
             while let Some(chunk) = stream.next_chunk()? {
                 self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;

@@ -1,29 +1,50 @@
 //! The chunks that backups need: every id below every manifest, as one sorted file.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use pgark_store::Cancel;
 
 use crate::RepoError;
-use crate::ids::ChunkId;
+use crate::ids::{ChunkId, Hash};
 use crate::index::{self, Record, Run};
-use crate::manifest::Manifest;
+use crate::manifest::{Entry, Manifest};
+use crate::map::{self, MapRef, Part};
+use crate::object::damaged;
 use crate::reader::ChunkReader;
 use crate::repository::Repository;
 use crate::stream::StreamRef;
 
 /// Ids in memory before they become a file.
 const BATCH: usize = 512 << 10;
+/// Item lists serve the next backup alone: those of an entry's newest backups are kept, so many of any kind, and so many
+/// complete ones.
+const LISTS_OF: u8 = 2;
 
 /// Gathers the ids below manifests. Trees that several backups share are walked once.
 pub(crate) struct Live<'r> {
     repository: &'r Repository,
     seen_nodes: HashSet<ChunkId>,
     seen_manifests: HashSet<crate::BackupId>,
+    /// Maps that were walked, by the root of their stream; true: with their lists.
+    seen_maps: HashMap<ChunkId, bool>,
+    groups: HashMap<ChunkId, GroupUse>,
     batch: Vec<Record>,
     runs: Vec<Arc<Run>>,
 }
+
+/// What maps need of one group of units. The group is read when all maps were seen.
+struct GroupUse {
+    raw_len: u32,
+    /// A bit for each unit that some map keeps something of.
+    kept: Vec<u8>,
+    lists: bool,
+    /// What the ids gathered so far cover.
+    gathered: (Vec<u8>, bool),
+}
+
+/// How many newer backups hold an entry: of any kind, and complete ones.
+type Newer = HashMap<u64, (u8, u8)>;
 
 impl<'r> Live<'r> {
     pub(crate) fn new(repository: &'r Repository) -> Live<'r> {
@@ -31,25 +52,39 @@ impl<'r> Live<'r> {
             repository,
             seen_nodes: HashSet::new(),
             seen_manifests: HashSet::new(),
+            seen_maps: HashMap::new(),
+            groups: HashMap::new(),
             batch: Vec::new(),
             runs: Vec::new(),
         }
     }
 
-    /// Adds what a backup needs. Lists and tree nodes are read; a damaged one is an error.
+    /// Adds what backups need. Lists and tree nodes are read; a damaged one is an error. Backups that were not there at an earlier
+    /// call are newer than all that were, and keep their item lists.
     pub(crate) fn add(
         &mut self,
         reader: &ChunkReader<'_>,
-        manifest: &Manifest,
+        manifests: &[Manifest],
         cancel: &Cancel,
     ) -> Result<(), RepoError> {
-        if !self.seen_manifests.insert(manifest.name.id) {
-            return Ok(());
-        }
-        self.stream(reader, &manifest.body.entries, cancel)?;
-        for entry in self.repository.entries(reader, manifest)? {
-            for part in &entry.parts {
-                self.stream(reader, part, cancel)?;
+        let all_are_new = self.seen_manifests.is_empty();
+        let mut newest_first: Vec<&Manifest> = manifests.iter().collect();
+        newest_first.sort_by_key(|manifest| std::cmp::Reverse((manifest.body.time, manifest.body.sequence)));
+        let mut newer = Newer::new();
+        for manifest in newest_first {
+            cancel.check()?;
+            if !self.seen_manifests.insert(manifest.name.id) {
+                continue;
+            }
+            self.stream(reader, &manifest.body.entries, cancel)?;
+            for entry in self.repository.entries(reader, manifest)? {
+                let lists = is_current(&mut newer, manifest, &entry) || !all_are_new;
+                for part in &entry.parts {
+                    self.stream(reader, part.stream(), cancel)?;
+                    if let Part::Map(map) = part {
+                        self.map(reader, map, lists)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -73,6 +108,59 @@ impl<'r> Live<'r> {
         })
     }
 
+    fn map(&mut self, reader: &ChunkReader<'_>, map: &MapRef, lists: bool) -> Result<(), RepoError> {
+        match self.seen_maps.get_mut(&map.units.root) {
+            Some(with_lists) if *with_lists || !lists => return Ok(()),
+            Some(with_lists) => *with_lists = true,
+            None => drop(self.seen_maps.insert(map.units.root, lists)),
+        }
+        for record in map::records(reader, map)? {
+            let wrong = || damaged("a map", "what it keeps of a unit has an impossible shape");
+            let flags = map::kept_flags(&record.kept).ok_or_else(wrong)?;
+            let group = self.groups.entry(record.group).or_insert_with(|| GroupUse {
+                raw_len: record.raw_len,
+                kept: vec![0; flags.len().div_ceil(8)],
+                lists: false,
+                gathered: (vec![0; flags.len().div_ceil(8)], false),
+            });
+            group.lists |= lists;
+            for (unit, _) in flags.iter().enumerate().filter(|(_, kept)| **kept) {
+                if let Some(byte) = group.kept.get_mut(unit / 8) {
+                    *byte |= 1 << (unit % 8);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the groups of which maps need more than was gathered before.
+    fn gather_groups(&mut self, reader: &ChunkReader<'_>, cancel: &Cancel) -> Result<(), RepoError> {
+        let mut groups = std::mem::take(&mut self.groups);
+        for (id, of) in &mut groups {
+            if of.gathered == (of.kept.clone(), of.lists) {
+                continue;
+            }
+            cancel.check()?;
+            let record = map::Record { group: *id, raw_len: of.raw_len, kept: Vec::new().into() };
+            let group = map::group(reader, &record)?;
+            self.id(*id)?;
+            // A list that is gone costs one whole part, and is nothing that a backup misses.
+            if let Some(list) = group.list.filter(|_| of.lists)
+                && reader.knows(&list)?
+            {
+                self.id(list)?;
+            }
+            for (unit, _) in group.units.iter().zip(bits(&of.kept)).filter(|(_, kept)| *kept) {
+                for chunk in &unit.chunks {
+                    self.id(chunk.id)?;
+                }
+            }
+            of.gathered = (of.kept.clone(), of.lists);
+        }
+        self.groups = groups;
+        Ok(())
+    }
+
     fn id(&mut self, id: ChunkId) -> Result<(), RepoError> {
         self.batch.push(Record { id, pack: 0, raw_len: 0, sealed_len: 0, kind: 0 });
         if self.batch.len() >= BATCH { self.flush() } else { Ok(()) }
@@ -87,7 +175,12 @@ impl<'r> Live<'r> {
     }
 
     /// All ids gathered so far.
-    pub(crate) fn sorted(&mut self) -> Result<Arc<Run>, RepoError> {
+    pub(crate) fn sorted(
+        &mut self,
+        reader: &ChunkReader<'_>,
+        cancel: &Cancel,
+    ) -> Result<Arc<Run>, RepoError> {
+        self.gather_groups(reader, cancel)?;
         self.flush()?;
         match self.runs.as_slice() {
             [one] => Ok(Arc::clone(one)),
@@ -98,4 +191,21 @@ impl<'r> Live<'r> {
             }
         }
     }
+}
+
+fn bits(bytes: &[u8]) -> impl Iterator<Item = bool> + '_ {
+    bytes.iter().flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1 == 1))
+}
+
+/// Whether an entry's lists may serve the next backup. Called for the newest backups first.
+fn is_current(newer: &mut Newer, manifest: &Manifest, entry: &Entry) -> bool {
+    if !entry.parts.iter().any(|part| matches!(part, Part::Map(_))) {
+        return false;
+    }
+    let name = Hash::of(format!("{}/{}", manifest.name.cluster, entry.path).as_bytes()).prefix();
+    let (any, complete) = newer.entry(name).or_default();
+    let is_current = *any < LISTS_OF || (manifest.body.complete && *complete < LISTS_OF);
+    *any = any.saturating_add(1);
+    *complete = complete.saturating_add(u8::from(manifest.body.complete));
+    is_current
 }

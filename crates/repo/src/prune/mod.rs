@@ -238,11 +238,8 @@ impl Prune<'_> {
         let sizes: HashMap<ObjectHash, u64> =
             listed.iter().filter_map(|meta| Some((pack::parse_name(&meta.name)?, meta.size))).collect();
         let reader = ChunkReader::new(repository, Arc::clone(&index));
-        for manifest in &manifests {
-            self.cancel.check()?;
-            self.live.add(&reader, manifest, self.cancel)?;
-        }
-        let live = self.live.sorted()?;
+        self.live.add(&reader, &manifests, self.cancel)?;
+        let live = self.live.sorted(&reader, self.cancel)?;
         let foreign = |mark: &&Mark| mark.intent && mark.pruner != self.pruner;
         let others: HashSet<ObjectHash> = marks.iter().filter(foreign).map(|mark| mark.pack).collect();
         let marked: HashSet<ObjectHash> = marks.iter().map(|mark| mark.pack).collect();
@@ -342,7 +339,8 @@ impl Prune<'_> {
             self.report.bytes_moved = sparse.iter().map(|pack| survey.live(pack)).sum();
             return Ok(sparse.to_vec());
         }
-        let live = self.live.sorted()?;
+        let live =
+            self.live.sorted(&ChunkReader::new(self.repository, Arc::clone(&survey.index)), self.cancel)?;
         let outcome = repack::run(
             self.repository,
             &survey.index,

@@ -101,6 +101,14 @@ impl Keys {
         blake3::derive_key("pgark 2026 chunk id v0", &material)
     }
 
+    /// The key of the hashes of a map's items.
+    pub fn item_key(&self, mask_domain: &[u8]) -> [u8; 16] {
+        let material = [self.id_key.as_slice(), mask_domain].concat();
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] =
+            blake3::derive_key("pgark 2026 item hash v0", &material);
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    }
+
     /// The seed of the chunker's gear table.
     pub fn chunker_seed(&self) -> u64 {
         let key = blake3::derive_key("pgark 2026 chunker seed v0", &self.chunker_key);

@@ -86,7 +86,7 @@ fn check_limits(session: &Session<'_>, new: &NewBackup) -> Result<(), RepoError>
 fn write_entries(session: &Session<'_>, bytes: &[u8]) -> Result<StreamRef, RepoError> {
     let mut stream = StreamWriter::new(session, Class::Metadata, Cut::Content);
     stream.write(bytes)?;
-    Ok(stream.finish()?.stream)
+    Ok(stream.finish_stream()?.0)
 }
 
 fn put_draft(session: &Session<'_>) -> Result<(), RepoError> {

@@ -55,25 +55,47 @@ impl Dedup {
         Dedup { index, usable, rotten, referenced, shards: Default::default(), runs: RwLock::default() }
     }
 
+    /// The index that chunks are looked up in.
+    pub(crate) fn index(&self) -> Arc<Index> {
+        Arc::clone(&self.index)
+    }
+
     /// True if the caller must store this chunk: it is nowhere, and nobody else was told so before.
     pub(crate) fn claim(&self, id: &ChunkId) -> Result<bool, RepoError> {
         let [first, ..] = id.0;
         let Some(shard) = self.shards.get(usize::from(first) % SHARDS) else { return Ok(true) };
         let mut shard = lock(shard);
-        if shard.contains(id) || self.is_known(id)? {
+        if shard.contains(id) || self.is_known(id, true)? {
             return Ok(false);
         }
         shard.insert(*id);
         Ok(true)
     }
 
-    fn is_known(&self, id: &ChunkId) -> Result<bool, RepoError> {
+    /// Whether a chunk is there to be leaned on; if so, its pack is one that this backup needs.
+    pub(crate) fn lean_on(&self, id: &ChunkId) -> Result<bool, RepoError> {
+        Ok(self.is_new(id) || self.is_known(id, true)?)
+    }
+
+    /// Whether a chunk could be leaned on.
+    pub(crate) fn stands(&self, id: &ChunkId) -> Result<bool, RepoError> {
+        Ok(self.is_new(id) || self.is_known(id, false)?)
+    }
+
+    /// Whether it was stored by this session, and not long ago.
+    fn is_new(&self, id: &ChunkId) -> bool {
+        let [first, ..] = id.0;
+        self.shards.get(usize::from(first) % SHARDS).is_some_and(|shard| lock(shard).contains(id))
+    }
+
+    /// `lean`: the pack that holds it is needed from now on.
+    fn is_known(&self, id: &ChunkId, lean: bool) -> Result<bool, RepoError> {
         for record in self.index.find(id)? {
             let pack = self.index.packs.get(record.pack);
             let is_rotten =
                 !self.rotten.is_empty() && pack.is_some_and(|pack| self.rotten.holds(&pack.hash, id));
             if self.usable.get(record.pack as usize) == Some(&true) && !is_rotten {
-                if let Some(referenced) = self.referenced.get(record.pack as usize) {
+                if let Some(referenced) = self.referenced.get(record.pack as usize).filter(|_| lean) {
                     referenced.store(true, Ordering::Relaxed);
                 }
                 return Ok(true);

@@ -4,7 +4,8 @@
 //!
 //! **The way of a byte.** [`StreamWriter::write`] collects, cuts, hashes and looks up in the caller's thread; only a chunk
 //! that is nowhere goes on (one copy) through a queue that is bounded in bytes. Sealers (as many as jobs) compress it, seal
-//! it under a key of their own and append it to the one open data pack or metadata pack. Whoever fills a pack closes it and
+//! it under a key of their own and append it to the open metadata pack, or the open data pack of the writer's lane (one lane for
+//! each job, so that what one writer writes lies together; the first 64 MiB go into one). Whoever fills a pack closes it and
 //! hands it to the uploaders (two, queue of one). The keeper puts an index object and renews the session every
 //! five minutes, and earlier when 256 Ki chunks wait, whose ids then move from memory into a file.
 //!
@@ -35,6 +36,7 @@ mod queue;
 mod session;
 mod streams;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 
@@ -42,13 +44,15 @@ use pgark_store::Cancel;
 
 use crate::RepoError;
 use crate::cut::Cut;
-use crate::manifest::{BackupHead, NewEntry};
-use crate::reader::ChunkReader;
+use crate::manifest::{BackupHead, Entry, NewEntry};
+use crate::map::{EarlierMap, MapRef, MapTarget, MapWriter, Part};
+use crate::reader::{ChunkReader, DataReader};
 use crate::repository::Repository;
-use crate::stream::{Class, StreamRef};
+use crate::stream::Class;
 pub(crate) use queue::lock;
-use session::{MOST_JOBS, Session, StopOnDrop, UPLOADERS};
-pub use streams::{StreamSummary, StreamWriter};
+pub(crate) use session::{Lane, Session};
+use session::{MOST_JOBS, StopOnDrop, UPLOADERS};
+pub use streams::{PartSummary, StreamWriter};
 
 /// How a backup is written.
 #[derive(Clone, Debug)]
@@ -81,6 +85,8 @@ pub struct NewBackup {
 /// Writes the streams of one backup, from many threads at once.
 pub struct BackupWriter<'a> {
     session: &'a Session<'a>,
+    /// Reads what earlier backups left under the metadata key.
+    earlier: ChunkReader<'a>,
 }
 
 impl<'a> BackupWriter<'a> {
@@ -89,23 +95,70 @@ impl<'a> BackupWriter<'a> {
         StreamWriter::new(self.session, class, cut)
     }
 
-    /// Leans on a stream that is stored already: it may stand in an entry of this backup, and a prune spares its packs.
+    /// A new map.
+    pub fn map(&self, target: MapTarget) -> MapWriter<'_> {
+        MapWriter::new(self.session, &self.earlier, target)
+    }
+
+    /// A map of an earlier backup, for its items to be matched. What of it is gone or damaged is as if it had never been.
+    pub fn earlier_map(&self, map: &MapRef) -> Result<EarlierMap, RepoError> {
+        EarlierMap::load(self.session, &self.earlier, map)
+    }
+
+    /// Lets go of what an earlier map holds of its items' hashes, once the caller has taken what it needs.
+    pub fn let_go_of_lists(&self, map: &mut EarlierMap) -> Result<(), RepoError> {
+        map.let_go_of_lists(self.session)
+    }
+
+    /// Leans on a part that is stored already: it may stand in an entry of this backup, and a prune spares its packs.
     ///
     /// # Errors
     /// [`RepoError::Missing`] if a chunk of it has no place that can be leaned on; damage of its tree.
-    pub fn lean_on(&self, stream: &StreamRef) -> Result<(), RepoError> {
-        let repository = self.session.repository;
-        let reader = ChunkReader::new(repository, repository.index()?);
-        reader.walk(stream, &mut |child, _| {
+    pub fn lean_on(&self, part: &Part) -> Result<(), RepoError> {
+        self.earlier.walk(part.stream(), &mut |child, _| {
             self.session.check()?;
-            match self.session.dedup().claim(&child.id)? {
-                true => Err(RepoError::Missing { object: format!("chunk {}", child.id) }),
-                false => Ok(true),
+            self.session.lean_on(&child.id).map(|()| true)
+        })?;
+        if let Part::Map(map) = part {
+            for record in crate::map::records(&self.earlier, map)? {
+                self.session.check()?;
+                self.session.lean_on(&record.group)?;
+                let group = crate::map::group(&self.earlier, &record)?;
+                for chunk in crate::map::kept_chunks(&record, &group)? {
+                    self.session.lean_on(&chunk.id)?;
+                }
+                // A list may be gone.
+                if let Some(list) = &group.list {
+                    self.session.dedup().lean_on(list)?;
+                }
             }
-        })
+        }
+        Ok(())
     }
 
-    /// Waits until the chunks of every finished stream are sealed: [`StreamSummary::bytes_added`] is exact then.
+    /// Copies a part of an entry of another repository, verified. `on_bytes` hears of the bytes that are read.
+    pub fn copy_part(
+        &self,
+        from: &DataReader<'_>,
+        entry: &Entry,
+        number: usize,
+        cut: Cut,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<PartSummary, RepoError> {
+        if let Some(Part::Map(map)) = entry.parts.get(number) {
+            let label = format!("part {} of {}", number + 1, entry.path);
+            return crate::map::copy(self.session, from.chunks(), map, &label, on_bytes);
+        }
+        let mut part = from.read_part(entry, number)?;
+        let mut stream = self.stream(entry.class, cut);
+        while let Some(chunk) = part.next_chunk()? {
+            on_bytes(chunk.len() as u64);
+            stream.write(&chunk)?;
+        }
+        stream.finish()
+    }
+
+    /// Waits until the chunks of every finished part are sealed: [`PartSummary::bytes_added`] is exact then.
     pub fn settle(&self) -> Result<(), RepoError> {
         self.session.settle()
     }
@@ -140,10 +193,13 @@ impl Repository {
                 scope.spawn(|| session.run_uploader());
             }
             scope.spawn(|| session.run_keeper());
-            let (new, answer) = work(&BackupWriter { session: &session })?;
+            let earlier =
+                ChunkReader::new(self, session.dedup().index()).with_cache(Arc::clone(session.items()));
+            let (new, answer) = work(&BackupWriter { session: &session, earlier })?;
             Ok((commit::commit(&session, new)?, answer))
         });
         session.clean_up();
+        session.items().sweep();
         self.forget_index();
         match result {
             // What a writer was told is "cancelled"; here is why.

@@ -1,11 +1,12 @@
 //! What the threads of one backup share, and the work of the sealers, the uploaders and the keeper.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use minicbor::bytes::ByteArray;
+use minicbor::bytes::{ByteArray, ByteVec};
 use pgark_store::Cancel;
 
 use super::dedup::Dedup;
@@ -16,6 +17,8 @@ use crate::cut::Cutter;
 use crate::ids::{self, BackupId, ChunkId, Hash, ObjectHash};
 use crate::index;
 use crate::index::object::{IndexContent, IndexRecord, PackEntry};
+use crate::map::ItemHasher;
+use crate::map::cache::ItemCache;
 use crate::object::{self, Kind, StoredKey};
 use crate::pack::{self, Builder, ChunkRecord, PACK_BYTES};
 use crate::prune::trash;
@@ -26,6 +29,9 @@ use crate::stream::ChunkKind;
 
 /// Raw bytes that wait for sealers, per job.
 const WAITING: usize = 8 << 20;
+/// Each lane fills a pack of its own once so many bytes are stored: what one writer writes then lies together, and is fetched
+/// together.
+const LANES_FROM: u64 = 64 << 20;
 /// A sealer takes a new key after so many sealed bytes.
 const PER_KEY: usize = PACK_BYTES;
 /// Index and session objects of a long backup are put this often.
@@ -36,12 +42,16 @@ pub(super) const UPLOADERS: usize = 2;
 pub(super) const MOST_JOBS: usize = 256;
 
 /// A new chunk on its way to a sealer.
-pub(super) struct Job {
-    pub id: ChunkId,
-    pub kind: ChunkKind,
-    pub raw: Vec<u8>,
+struct Job {
+    id: ChunkId,
+    kind: ChunkKind,
+    /// The mask domain.
+    domain: Vec<u8>,
+    /// Of the writer that it comes from.
+    lane: usize,
+    raw: Vec<u8>,
     /// Sealed bytes are counted here.
-    pub added: Arc<AtomicU64>,
+    added: Arc<AtomicU64>,
 }
 
 /// A closed pack on its way to the storage.
@@ -68,7 +78,11 @@ pub(crate) struct Session<'a> {
     dedup: Dedup,
     jobs: Queue<Job>,
     uploads: Queue<Closed>,
-    builders: [Mutex<Builder>; 2],
+    metadata: Mutex<Builder>,
+    /// One for each lane.
+    data: Vec<Mutex<Builder>>,
+    /// How many writers are in each lane.
+    lanes: Mutex<Vec<usize>>,
     /// Buffers of packs that were put, for the next ones.
     buffers: Mutex<Vec<Vec<u8>>>,
     stored: Mutex<Stored>,
@@ -84,6 +98,7 @@ pub(crate) struct Session<'a> {
     /// Names of session objects and drafts that are there.
     temporary: Mutex<Vec<String>>,
     renewals: AtomicU64,
+    items: Arc<ItemCache>,
 }
 
 /// Stops the session when dropped: at the end, by an error, or by a panic.
@@ -116,6 +131,7 @@ impl<'a> Session<'a> {
         cancel.check()?;
         repository.refuse_stranger(&options.cluster)?;
         let id = BackupId::new()?;
+        let jobs = options.jobs.clamp(1, MOST_JOBS);
         // The session object first: from then on a pruner waits for us, so the lists below stay true.
         let (name, bytes) = commit::session_object(repository, id, 0)?;
         object::put(&*repository.store, cancel, &name, &bytes)?;
@@ -128,10 +144,11 @@ impl<'a> Session<'a> {
             id,
             cutter: Cutter::new(repository.keys.chunker_seed()),
             dedup,
-            jobs: Queue::new(WAITING * options.jobs.clamp(1, MOST_JOBS)),
+            jobs: Queue::new(WAITING * jobs),
             uploads: Queue::new(1),
-            builders: [Kind::DataPack, Kind::MetadataPack]
-                .map(|kind| Mutex::new(Builder::new(kind, Vec::new()))),
+            metadata: Mutex::new(Builder::new(Kind::MetadataPack, Vec::new())),
+            data: (0..jobs).map(|_| Mutex::new(Builder::new(Kind::DataPack, Vec::new()))).collect(),
+            lanes: Mutex::new(vec![0; jobs]),
             buffers: Mutex::default(),
             stored: Mutex::default(),
             indexing: Mutex::default(),
@@ -143,6 +160,7 @@ impl<'a> Session<'a> {
             put: AtomicU64::new(bytes.len() as u64),
             temporary: Mutex::new(vec![name]),
             renewals: AtomicU64::new(1),
+            items: Arc::new(ItemCache::open(repository)),
         })
     }
 
@@ -150,12 +168,22 @@ impl<'a> Session<'a> {
         &self.cutter
     }
 
-    pub(super) fn dedup(&self) -> &Dedup {
+    pub(crate) fn dedup(&self) -> &Dedup {
         &self.dedup
     }
 
-    pub(super) fn id_key(&self, kind: ChunkKind) -> [u8; 32] {
-        self.repository.keys.chunk_id_key(kind as u8, b"")
+    pub(crate) fn id_key(&self, kind: ChunkKind, domain: &[u8]) -> [u8; 32] {
+        self.repository.keys.chunk_id_key(kind as u8, domain)
+    }
+
+    /// What this host keeps of maps.
+    pub(crate) fn items(&self) -> &Arc<ItemCache> {
+        &self.items
+    }
+
+    /// Hashes the items of maps of a mask domain.
+    pub(crate) fn hasher(&self, domain: &[u8]) -> ItemHasher {
+        self.repository.item_hasher(domain)
     }
 
     fn is_stopped(&self) -> bool {
@@ -163,7 +191,7 @@ impl<'a> Session<'a> {
     }
 
     /// An error once the session is stopped. What stopped it is reported by [`Session::failure`].
-    pub(super) fn check(&self) -> Result<(), RepoError> {
+    pub(crate) fn check(&self) -> Result<(), RepoError> {
         if self.is_stopped() { Err(RepoError::Cancelled) } else { Ok(()) }
     }
 
@@ -185,8 +213,27 @@ impl<'a> Session<'a> {
         lock(&self.failure).take()
     }
 
+    /// A lane for one writer: the one with the fewest.
+    pub(crate) fn lane(&'a self) -> Lane<'a> {
+        let mut lanes = lock(&self.lanes);
+        let number = (0..lanes.len()).min_by_key(|number| lanes.get(*number).copied()).unwrap_or(0);
+        if let Some(writers) = lanes.get_mut(number) {
+            *writers += 1;
+        }
+        Lane { session: self, number }
+    }
+
+    /// Pins a chunk that is stored already.
+    pub(crate) fn lean_on(&self, id: &ChunkId) -> Result<(), RepoError> {
+        if self.dedup.lean_on(id)? {
+            Ok(())
+        } else {
+            Err(RepoError::Missing { object: format!("chunk {id}") })
+        }
+    }
+
     /// Hands a new chunk to the sealers; waits while they are behind.
-    pub(super) fn submit(&self, job: Job) -> Result<(), RepoError> {
+    fn submit(&self, job: Job) -> Result<(), RepoError> {
         let bytes = job.raw.len();
         if self.jobs.push(job, bytes, &|| self.is_stopped()) { Ok(()) } else { Err(RepoError::Cancelled) }
     }
@@ -221,10 +268,18 @@ impl<'a> Session<'a> {
     }
 
     /// Adds a sealed chunk to the open pack; a pack that is full goes to the uploaders.
-    fn pack(&self, record: ChunkRecord, key: &StoredKey, sealed: &[u8]) -> Result<(), RepoError> {
-        let [data, metadata] = &self.builders;
+    fn pack(
+        &self,
+        record: ChunkRecord,
+        lane: usize,
+        key: &StoredKey,
+        sealed: &[u8],
+    ) -> Result<(), RepoError> {
         let is_data = ChunkKind::from_number(record.kind).is_some_and(ChunkKind::is_data);
-        let mut builder = lock(if is_data { data } else { metadata });
+        // What fits few packs shall not be spread over many.
+        let lane = if self.sealed.load(Ordering::Relaxed) < LANES_FROM { 0 } else { lane };
+        let builder = self.data.get(lane).filter(|_| is_data).unwrap_or(&self.metadata);
+        let mut builder = lock(builder);
         builder.add(record, key, sealed)?;
         if !builder.is_full() {
             return Ok(());
@@ -243,7 +298,7 @@ impl<'a> Session<'a> {
 
     /// Closes the open packs and waits until all packs are put.
     pub(super) fn flush_packs(&self) -> Result<(), RepoError> {
-        for builder in &self.builders {
+        for builder in self.data.iter().chain([&self.metadata]) {
             let mut builder = lock(builder);
             if !builder.is_empty() {
                 let next = Builder::new(builder.kind, Vec::new());
@@ -374,6 +429,39 @@ impl<'a> Session<'a> {
     }
 }
 
+/// The way of one writer's chunks into packs.
+pub(crate) struct Lane<'a> {
+    session: &'a Session<'a>,
+    number: usize,
+}
+
+impl Lane<'_> {
+    /// Names a chunk; if it is nowhere, hands it to the sealers, who count its sealed bytes. Waits while they are behind.
+    pub(crate) fn store(
+        &self,
+        kind: ChunkKind,
+        domain: &[u8],
+        id_key: &[u8; 32],
+        raw: Cow<'_, [u8]>,
+        added: &Arc<AtomicU64>,
+    ) -> Result<ChunkId, RepoError> {
+        let id = Hash(*blake3::keyed_hash(id_key, &raw).as_bytes());
+        if self.session.dedup.claim(&id)? {
+            let (domain, added, lane) = (domain.to_vec(), Arc::clone(added), self.number);
+            self.session.submit(Job { id, kind, domain, lane, raw: raw.into_owned(), added })?;
+        }
+        Ok(id)
+    }
+}
+
+impl Drop for Lane<'_> {
+    fn drop(&mut self) {
+        if let Some(writers) = lock(&self.session.lanes).get_mut(self.number) {
+            *writers -= 1;
+        }
+    }
+}
+
 /// Which packs there are to lean on: in the index, on the storage with that size, and not marked for deletion.
 fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> {
     let index = repository.index()?;
@@ -479,8 +567,9 @@ impl<'s, 'a> Sealer<'s, 'a> {
             raw_len,
             compressed,
             digest: ByteArray::from(*blake3::hash(&self.scratch).as_bytes()),
+            domain: ByteVec::from(job.domain.clone()),
         };
-        self.session.pack(record, &key.stored, &self.scratch)?;
+        self.session.pack(record, job.lane, &key.stored, &self.scratch)?;
         let len = self.scratch.len() as u64;
         job.added.fetch_add(len, Ordering::Relaxed);
         self.session.sealed.fetch_add(len, Ordering::Relaxed);

@@ -1,12 +1,14 @@
 //! The writer of one stream: cuts, names and deduplicates in the caller's thread; only new chunks go on to the sealers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::session::{Job, Session};
+use super::session::{Lane, Session};
 use crate::RepoError;
 use crate::cut::{Cut, WINDOW};
 use crate::ids::{ChunkId, Hash};
+use crate::map::Part;
 use crate::stream::{Child, ChunkKind, Class, Node, StreamRef, node_ends};
 
 /// Bytes are collected up to this before they are cut: the rest that is moved to the front stays small beside it.
@@ -15,6 +17,7 @@ const COLLECT: usize = 4 * WINDOW;
 /// Writes one stream. Dropping it unfinished leaves chunks that nothing uses, and is no error.
 pub struct StreamWriter<'a> {
     session: &'a Session<'a>,
+    lane: Lane<'a>,
     class: Class,
     cut: Cut,
     id_key: [u8; 32],
@@ -27,31 +30,36 @@ pub struct StreamWriter<'a> {
     added: Arc<AtomicU64>,
 }
 
-/// A stream that was written.
+/// A part of an entry that was written.
 #[derive(Clone, Debug)]
-pub struct StreamSummary {
-    /// Names it in an entry's parts.
-    pub stream: StreamRef,
+pub struct PartSummary {
+    /// What stands in the entry.
+    pub part: Part,
     /// Raw length.
     pub bytes_raw: u64,
-    added: Arc<AtomicU64>,
+    added: Vec<Arc<AtomicU64>>,
 }
 
-impl StreamSummary {
-    /// Sealed bytes that were stored for this stream and were nowhere before. Exact after
-    /// [`crate::BackupWriter::settle`]; of streams with equal chunks, the first has them.
+impl PartSummary {
+    pub(crate) fn new(part: Part, added: Vec<Arc<AtomicU64>>) -> PartSummary {
+        PartSummary { bytes_raw: part.bytes_raw(), part, added }
+    }
+
+    /// Sealed bytes that were stored for this part and were nowhere before. Exact after
+    /// [`crate::BackupWriter::settle`]; of parts with equal chunks, the first has them.
     pub fn bytes_added(&self) -> u64 {
-        self.added.load(Ordering::Relaxed)
+        self.added.iter().map(|added| added.load(Ordering::Relaxed)).sum()
     }
 }
 
 impl<'a> StreamWriter<'a> {
-    pub(super) fn new(session: &'a Session<'a>, class: Class, cut: Cut) -> StreamWriter<'a> {
+    pub(crate) fn new(session: &'a Session<'a>, class: Class, cut: Cut) -> StreamWriter<'a> {
         StreamWriter {
             session,
+            lane: session.lane(),
             class,
             cut,
-            id_key: session.id_key(class.into()),
+            id_key: session.id_key(class.into(), &[]),
             buffer: Vec::new(),
             wanted: COLLECT,
             bytes: 0,
@@ -112,11 +120,7 @@ impl<'a> StreamWriter<'a> {
     }
 
     fn store(&self, kind: ChunkKind, id_key: &[u8; 32], raw: &[u8]) -> Result<ChunkId, RepoError> {
-        let id = Hash(*blake3::keyed_hash(id_key, raw).as_bytes());
-        if self.session.dedup().claim(&id)? {
-            self.session.submit(Job { id, kind, raw: raw.to_vec(), added: Arc::clone(&self.added) })?;
-        }
-        Ok(id)
+        self.lane.store(kind, &[], id_key, Cow::Borrowed(raw), &self.added)
     }
 
     fn add_child(&mut self, level: usize, child: Child) -> Result<(), RepoError> {
@@ -135,14 +139,20 @@ impl<'a> StreamWriter<'a> {
         let bytes = children.iter().map(|child| child.bytes).sum();
         let node = Node { level: u8::try_from(level + 1).unwrap_or(u8::MAX), children };
         let raw = node.encode();
-        let id = self.store(ChunkKind::Tree, &self.session.id_key(ChunkKind::Tree), &raw)?;
+        let id = self.store(ChunkKind::Tree, &self.session.id_key(ChunkKind::Tree, &[]), &raw)?;
         let raw_len =
             u32::try_from(raw.len()).map_err(|_| RepoError::TooLarge { what: "a tree node".into() })?;
         self.add_child(level + 1, Child { id, bytes, raw_len })
     }
 
     /// Ends the stream. Its chunks may still be on their way; [`crate::BackupWriter::settle`] waits for them.
-    pub fn finish(mut self) -> Result<StreamSummary, RepoError> {
+    pub fn finish(self) -> Result<PartSummary, RepoError> {
+        let (stream, added) = self.finish_stream()?;
+        Ok(PartSummary::new(Part::Stream(stream), vec![added]))
+    }
+
+    /// The stream itself, and where the bytes stored for it are counted.
+    pub(crate) fn finish_stream(mut self) -> Result<(StreamRef, Arc<AtomicU64>), RepoError> {
         self.session.check()?;
         self.cut(true)?;
         let mut level = 0;
@@ -162,6 +172,6 @@ impl<'a> StreamWriter<'a> {
             class: ChunkKind::from(self.class) as u8,
             bytes: self.bytes,
         };
-        Ok(StreamSummary { stream, bytes_raw: self.bytes, added: Arc::clone(&self.added) })
+        Ok((stream, self.added))
     }
 }

@@ -1,6 +1,7 @@
 //! What the tests share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use age::secrecy::{ExposeSecret, SecretString};
@@ -97,12 +98,19 @@ pub fn try_backup(
     content: &Content,
     cancel: &Cancel,
 ) -> Result<BackupHead, RepoError> {
+    let newest = repository.backups().ok().and_then(|heads| heads.last().map(|head| head.id));
+    let earlier = newest.and_then(|id| repository.open_backup(id).ok());
     let (head, ()) = repository.write_backup(&options(jobs), cancel, |writer| {
         let written: Vec<_> = std::thread::scope(|scope| {
             let one = |(path, class, bytes): &(String, Class, Vec<u8>)| {
                 let (class, cut) = (*class, if *class == Class::Data { Cut::Rows } else { Cut::Content });
                 let (path, bytes) = (path.clone(), bytes.clone());
+                let earlier = earlier.as_ref();
                 scope.spawn(move || {
+                    if path.starts_with("/map/") {
+                        let part = write_map(writer, earlier, &path, &bytes)?;
+                        return Ok((path, class, part));
+                    }
                     let mut stream = writer.stream(class, cut);
                     for piece in bytes.chunks(10_007) {
                         stream.write(piece)?;
@@ -120,7 +128,7 @@ pub fn try_backup(
             class,
             bytes_raw: summary.bytes_raw,
             bytes_added: summary.bytes_added(),
-            parts: vec![summary.stream],
+            parts: vec![summary.part],
             about: b"{}".to_vec(),
         });
         let new = NewBackup {
@@ -135,24 +143,75 @@ pub fn try_backup(
     Ok(head)
 }
 
+/// Writes rows under a map that leans on the newest backup's map of that path, if it has one.
+pub fn write_map(
+    writer: &BackupWriter<'_>,
+    earlier: Option<&Backup>,
+    path: &str,
+    bytes: &[u8],
+) -> Result<PartSummary, RepoError> {
+    let entry = earlier.and_then(|backup| backup.entries.iter().find(|entry| entry.path == path));
+    let earlier = match entry.and_then(|entry| entry.parts.first()) {
+        Some(Part::Map(map)) => Some(writer.earlier_map(map)?),
+        _ => None,
+    };
+    let units: Vec<EarlierUnit> = earlier.iter().flat_map(|map| map.units()).collect();
+    let mut places: HashMap<u64, Vec<(usize, usize)>> = HashMap::new();
+    let mut used: Vec<Vec<bool>> = Vec::new();
+    for (number, unit) in units.iter().enumerate() {
+        let mut listed = Vec::new();
+        earlier.as_ref().unwrap().listed(unit, &mut listed);
+        for (at, hash) in listed.iter().enumerate() {
+            places.entry(*hash).or_default().push((number, at));
+        }
+        used.push(vec![false; listed.len()]);
+    }
+    let mut map = writer.map(MapTarget { identity: [1; 16], domain: Vec::new(), from: 0 });
+    for row in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let hash = map.hasher().hash(row);
+        match places.get_mut(&map.hasher().listed(hash)).and_then(Vec::pop) {
+            Some((unit, at)) => {
+                used[unit][at] = true;
+                map.keep(hash, row.len());
+            }
+            None => map.add(row, hash)?,
+        }
+    }
+    let of_units = units.into_iter().zip(used).filter(|(_, used)| used.contains(&true)).collect();
+    let used: Vec<UsedItems<'_>> = earlier.iter().map(|map| (map, Vec::clone(&of_units))).collect();
+    map.finish(&used)
+}
+
 pub fn backup(repository: &Repository, jobs: usize, content: &Content) -> BackupHead {
     try_backup(repository, jobs, content, &Cancel::new()).unwrap()
+}
+
+/// Rows of which a tenth are of the seed's own: a map keeps the others.
+pub fn mixed(seed: u64, bytes: usize) -> Vec<u8> {
+    [rows(4242, bytes - bytes / 10), rows(seed, bytes / 10)].concat()
+}
+
+fn sorted(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut rows: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    rows.sort();
+    rows
 }
 
 pub fn content(seed: u64) -> Content {
     vec![
         ("/db/shop/data/1".into(), Class::Data, rows(seed, 3 << 20)),
         ("/db/shop/data/2".into(), Class::Data, rows(seed + 100, 700_000)),
+        ("/map/3".into(), Class::Data, mixed(seed, 900_000)),
         ("/db/shop/data/empty".into(), Class::Data, Vec::new()),
         ("/globals.sql".into(), Class::Data, b"create role a;\n".to_vec()),
         ("/manifest.json".into(), Class::Metadata, b"{}".to_vec()),
     ]
 }
 
-pub fn read_stream(reader: &DataReader<'_>, stream: &StreamRef) -> Result<Vec<u8>, RepoError> {
+pub fn read_entry(reader: &DataReader<'_>, entry: &Entry) -> Result<Vec<u8>, RepoError> {
     let mut bytes = Vec::new();
-    let mut stream = reader.read(stream)?;
-    while let Some(chunk) = stream.next_chunk()? {
+    let mut content = reader.read(entry);
+    while let Some(chunk) = content.next_chunk()? {
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
@@ -165,11 +224,9 @@ pub fn compare(repository: &Repository, id: BackupId, content: &Content) -> Resu
     assert_eq!(backup.entries.len(), content.len());
     for (path, _, bytes) in content {
         let entry = backup.entries.iter().find(|entry| entry.path == *path).expect("the entry");
-        let mut read = Vec::new();
-        for part in &entry.parts {
-            read.extend(read_stream(&reader, part)?);
-        }
-        assert!(read == *bytes, "wrong data came back for {path}");
+        let read = read_entry(&reader, entry)?;
+        let same = if path.starts_with("/map/") { sorted(&read) == sorted(bytes) } else { read == *bytes };
+        assert!(same, "wrong data came back for {path}");
     }
     Ok(())
 }

@@ -1,0 +1,159 @@
+//! Row maps: a logical backup stores the rows that changed, and reads as a full one.
+//!
+//! **Why.** In a dump rows change, not blocks. Where 1 % of the rows changed anywhere, chunks of bytes are all new again; the
+//! same rows under a map cost about 2 % (DESIGN 3; the repository's `map` module tells how a map is stored).
+//!
+//! **Parts.** A COPY's rows become parts, of at most 500,000 rows or 1 GiB, so that what is held of old rows stays small. A
+//! part begins at a heap page (the ctid range that was copied; 0 for whole tables) and is compared with the earlier parts
+//! whose pages it shares ([`earlier`], [`scope`]).
+//!
+//! **Matching** ([`matching`]). A row is old if its hash stands where the next old row is expected: behind the last match of
+//! some unit, or up to eight rows further (rows were deleted between). Rows come in physical order and units were written in
+//! that order, so 98 of 100 rows match at once; rows of earlier backups that were written into holes match at the place of
+//! their own unit. A hash that stands elsewhere is not believed: the row is stored as new, and only the place behind it
+//! becomes one more where the next row may match. So a false match needs 64 equal bits at one of a few places, not anywhere
+//! among all old rows; and should it happen, the map's sum, made of 128 bits of each row, shows it at the next check or restore.
+//! Each old row is used once.
+//!
+//! **Scope.** An update or delete leaves rows near where they were: the part's own pages suffice. After 64 rows without a match
+//! the old part behind the one that matched last is tried too (rows moved up, as VACUUM FULL does). If half of the rows are new,
+//! a sample of the whole table's old rows is made once, and the parts that unmatched rows vote for are tried. If still more
+//! than half of the first 4 MiB is new (CLUSTER, a rewritten table), the part is stored whole: a map over rows in another order
+//! would read every old chunk for a few rows each, and would restore the old order.
+//!
+//! **Rules** ([`rules`]). Old units whose rows are mostly gone are written again, worst first, a few each time; units that stay
+//! tiny are merged. Neither reads old data, which a writer cannot: the rows count as new and come from the server.
+//!
+//! **What it costs.** 8 bytes of hash for each row, once, beside its chunk; a table whose rows compress to less than 32 bytes is
+//! better off without (`auto`). 21 bytes of memory for each old row in scope, at most 17 MiB for each job (10 more if the first part
+//! is one of 500,000 rows).
+//!
+//! **Order.** A restored part has the surviving rows in their old order, then newer ones.
+
+mod earlier;
+mod matching;
+mod part;
+mod rules;
+mod scope;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use pgark_bytes::pattern::Pattern;
+use serde::{Deserialize, Serialize};
+
+use crate::OpsError;
+pub(crate) use earlier::EarlierTables;
+pub(crate) use sink::{RowSink, Rows, Sunk};
+
+/// Whether tables are stored under row maps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Where a row compresses to at least 32 bytes.
+    #[default]
+    Auto,
+    /// Every table.
+    On,
+    /// No table.
+    Off,
+}
+
+/// Which tables are stored under row maps, and how.
+#[derive(Clone, Debug, Default)]
+pub struct RowMaps {
+    /// For tables that no pattern names.
+    pub mode: Mode,
+    /// Patterns of tables that always are.
+    pub on: Vec<String>,
+    /// Patterns of tables that never are.
+    pub off: Vec<String>,
+}
+
+/// [`RowMaps`] with its patterns compiled.
+pub(crate) struct Chooser {
+    mode: Mode,
+    on: Vec<Pattern>,
+    off: Vec<Pattern>,
+}
+
+impl RowMaps {
+    pub(crate) fn chooser(&self) -> Result<Chooser, OpsError> {
+        let compile =
+            |patterns| Pattern::relations(patterns).map_err(|error| OpsError::Usage(error.to_string()));
+        Ok(Chooser { mode: self.mode, on: compile(&self.on)?, off: compile(&self.off)? })
+    }
+}
+
+impl Chooser {
+    pub(crate) fn mode(&self, schema: &[u8], name: &[u8]) -> Mode {
+        let names = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches_in(schema, name));
+        if names(&self.off) {
+            Mode::Off
+        } else if names(&self.on) {
+            Mode::On
+        } else {
+            self.mode
+        }
+    }
+}
+
+/// How one table is stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub mode: Mode,
+    /// Chunks that still hold deleted rows are written again, every one.
+    pub condemn_dead: bool,
+}
+
+/// Why rows that may have been there before were stored whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Whole {
+    /// No earlier backup holds a map of these rows.
+    First,
+    /// The columns are others, or their types.
+    Columns,
+    /// Settings that fix the text of rows are others.
+    Settings,
+    /// The list of its earlier rows is gone, or their chunks are.
+    Lost,
+    /// More than half of the rows are new or stand in another order.
+    Rewritten,
+}
+
+impl Whole {
+    /// For people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Whole::First => "first backup under a row map",
+            Whole::Columns => "its columns changed",
+            Whole::Settings => "settings that fix the text of rows changed",
+            Whole::Lost => "the list of its earlier rows is gone",
+            Whole::Rewritten => "most rows are new or stand in another order",
+        }
+    }
+}
+
+/// What row maps did for one table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapNote {
+    /// Rows that were stored; the others were there.
+    pub rows_new: u64,
+    /// Parts stored under a map.
+    pub parts: u64,
+    /// Of these, parts stored whole, by reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub whole: BTreeMap<Whole, u64>,
+}
+
+impl MapNote {
+    pub(crate) fn add(&mut self, other: &MapNote) {
+        self.rows_new += other.rows_new;
+        self.parts += other.parts;
+        for (why, parts) in &other.whole {
+            *self.whole.entry(*why).or_default() += parts;
+        }
+    }
+}

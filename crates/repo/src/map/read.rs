@@ -1,0 +1,331 @@
+//! Reading parts back, maps included: each chunk once, front to back, and at the end what it came to against what the map says.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::ops::Range;
+
+use super::items::{self, ItemHasher, Totals};
+use super::{Group, Keep, MapRef, Part, Unit, UnitChunk, decode_keeps, group, records};
+use crate::RepoError;
+use crate::ids::ChunkId;
+use crate::manifest::Entry;
+use crate::object::damaged;
+use crate::reader::{ChunkReader, StreamReader};
+use crate::stream::ChunkKind;
+
+/// Reads one part. Memory: as [`StreamReader`]; of a map also its description.
+pub struct PartReader<'r>(Inner<'r>);
+
+enum Inner<'r> {
+    Stream(StreamReader<'r>),
+    Map(Box<MapReader<'r>>),
+}
+
+impl<'r> PartReader<'r> {
+    /// `label` names the part in errors about a map's content.
+    pub(crate) fn new(
+        reader: &'r ChunkReader<'r>,
+        part: &Part,
+        label: String,
+    ) -> Result<PartReader<'r>, RepoError> {
+        Ok(PartReader(match part {
+            Part::Stream(stream) => Inner::Stream(reader.read(stream)?),
+            Part::Map(map) => Inner::Map(Box::new(MapReader::new(reader, map, label)?)),
+        }))
+    }
+
+    /// The next raw bytes, verified; None at the end, where a map's number of items, bytes and sum are right. Of a map never empty, and
+    /// whole items unless one item is longer than a chunk.
+    pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, RepoError> {
+        match &mut self.0 {
+            Inner::Stream(stream) => stream.next_chunk(),
+            Inner::Map(map) => map.next_chunk(),
+        }
+    }
+}
+
+/// Reads all parts of an entry, one after the other.
+pub struct EntryReader<'r> {
+    reader: &'r ChunkReader<'r>,
+    path: String,
+    parts: VecDeque<Part>,
+    number: usize,
+    open: Option<PartReader<'r>>,
+    current: Vec<u8>,
+    at: usize,
+}
+
+impl<'r> EntryReader<'r> {
+    pub(crate) fn new(reader: &'r ChunkReader<'r>, entry: &Entry, parts: Range<usize>) -> EntryReader<'r> {
+        let (path, number) = (entry.path.clone(), parts.start);
+        let parts = entry.parts.get(parts).unwrap_or_default().iter().cloned().collect();
+        EntryReader { reader, path, parts, number, open: None, current: Vec::new(), at: 0 }
+    }
+
+    /// The next raw bytes, verified; None at the end.
+    pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, RepoError> {
+        loop {
+            if let Some(open) = &mut self.open {
+                if let Some(chunk) = open.next_chunk()? {
+                    return Ok(Some(chunk));
+                }
+                self.open = None;
+            }
+            let Some(part) = self.parts.pop_front() else { return Ok(None) };
+            self.number += 1;
+            let label = format!("part {} of {}", self.number, self.path);
+            self.open = Some(PartReader::new(self.reader, &part, label)?);
+        }
+    }
+}
+
+impl io::Read for EntryReader<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.at >= self.current.len() {
+            match self.next_chunk().map_err(io::Error::other)? {
+                Some(chunk) => (self.current, self.at) = (chunk, 0),
+                None => return Ok(0),
+            }
+        }
+        let rest = self.current.get(self.at..).unwrap_or_default();
+        let len = rest.len().min(out.len());
+        if let (Some(to), Some(from)) = (out.get_mut(..len), rest.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        self.at += len;
+        Ok(len)
+    }
+}
+
+/// A kept unit and what is kept of it.
+struct Kept {
+    unit: Unit,
+    keep: Keep,
+}
+
+struct MapReader<'r> {
+    label: String,
+    map: MapRef,
+    hasher: ItemHasher,
+    units: VecDeque<Kept>,
+    chunks: StreamReader<'r>,
+    /// An item of several chunks is being read: its hash so far, and the chunks to come.
+    long: Option<(siphasher::sip128::SipHasher24, usize, u64)>,
+    read: Totals,
+}
+
+impl<'r> MapReader<'r> {
+    fn new(reader: &'r ChunkReader<'r>, map: &MapRef, label: String) -> Result<MapReader<'r>, RepoError> {
+        let mut units = VecDeque::new();
+        for record in records(reader, map)? {
+            let group = group(reader, &record)?;
+            let keeps = decode_keeps(&record.kept, &group.units).map_err(|what| damaged(&label, what))?;
+            let kept = group.units.into_iter().zip(keeps).filter(|(_, keep)| *keep != Keep::Nothing);
+            units.extend(kept.map(|(unit, keep)| Kept { unit, keep }));
+        }
+        let children = units.iter().flat_map(|kept| &kept.unit.chunks).map(UnitChunk::child).collect();
+        Ok(MapReader {
+            label,
+            hasher: reader.hasher(&map.domain),
+            map: map.clone(),
+            units,
+            chunks: reader.read_chunks(children, ChunkKind::Data),
+            long: None,
+            read: Totals::default(),
+        })
+    }
+
+    fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, RepoError> {
+        if let Some((mut state, left, bytes)) = self.long.take() {
+            let raw = self.fetch()?;
+            items::piece(&mut state, &raw);
+            self.long_goes_on(state, left - 1, bytes + raw.len() as u64, &raw)?;
+            return Ok(Some(raw));
+        }
+        let Some(kept) = self.units.pop_front() else {
+            return self.check_totals().map(|()| None);
+        };
+        let raw = self.fetch()?;
+        if kept.unit.chunks.len() > 1 {
+            let mut state = self.hasher.begin();
+            items::piece(&mut state, &raw);
+            self.long_goes_on(state, kept.unit.chunks.len() - 1, raw.len() as u64, &raw)?;
+            return Ok(Some(raw));
+        }
+        let (hasher, read) = (&self.hasher, &mut self.read);
+        let chosen = take_items(raw, &kept.unit, &kept.keep, |item| {
+            read.add(hasher.hash(item), item.len() as u64);
+        });
+        chosen.map(Some).map_err(|what| damaged(&self.label, what))
+    }
+
+    fn fetch(&mut self) -> Result<Vec<u8>, RepoError> {
+        self.chunks.next_chunk()?.ok_or_else(|| damaged(&self.label, "its chunks end before its units"))
+    }
+
+    fn long_goes_on(
+        &mut self,
+        state: siphasher::sip128::SipHasher24,
+        left: usize,
+        bytes: u64,
+        last: &[u8],
+    ) -> Result<(), RepoError> {
+        if left > 0 {
+            self.long = Some((state, left, bytes));
+        } else if last.ends_with(b"\n") {
+            self.read.add(items::finish(&state), bytes);
+        } else {
+            return Err(damaged(&self.label, NOT_WHOLE));
+        }
+        Ok(())
+    }
+
+    fn check_totals(&self) -> Result<(), RepoError> {
+        compare(&self.read, &self.map).map_err(|what| damaged(&self.label, what))
+    }
+}
+
+pub(super) const NOT_WHOLE: &str = "a unit does not hold the items that its group says";
+
+/// What a map's items came to, against what it says.
+pub(super) fn compare(read: &Totals, map: &MapRef) -> Result<(), String> {
+    if (read.items, read.bytes) != (map.items, map.bytes) {
+        return Err(format!(
+            "{} rows of {} bytes were read, {} rows of {} bytes were backed up",
+            read.items, read.bytes, map.items, map.bytes
+        ));
+    }
+    if read.sum.to_le_bytes() != *map.sum {
+        return Err(format!(
+            "its {} rows are not those that were backed up: the sum of their hashes differs",
+            read.items
+        ));
+    }
+    Ok(())
+}
+
+/// The kept items of a unit of one chunk, each shown to `see`.
+pub(super) fn take_items(
+    raw: Vec<u8>,
+    unit: &Unit,
+    keep: &Keep,
+    mut see: impl FnMut(&[u8]),
+) -> Result<Vec<u8>, &'static str> {
+    let mut ranges = keep.ranges(unit.items).into_iter().peekable();
+    let mut chosen = Vec::new();
+    let (mut start, mut number) = (0, 0u32);
+    for end in memchr::memchr_iter(b'\n', &raw) {
+        let item = raw.get(start..=end).unwrap_or_default();
+        if ranges.next_if(|range| range.end <= number).is_some() {
+            // The run behind is looked at below.
+        }
+        if ranges.peek().is_some_and(|range| range.contains(&number)) {
+            see(item);
+            if *keep != Keep::All {
+                chosen.extend_from_slice(item);
+            }
+        }
+        (start, number) = (end + 1, number + 1);
+    }
+    if number != unit.items || start != raw.len() {
+        return Err(NOT_WHOLE);
+    }
+    Ok(if *keep == Keep::All { raw } else { chosen })
+}
+
+/// Verifies several maps that share chunks, reading each chunk once. Returns what is wrong, by number of the map; a chunk that
+/// cannot be read is left to those who look at chunks, and its maps are passed over.
+pub(crate) fn verify(
+    reader: &ChunkReader<'_>,
+    maps: &[&MapRef],
+    check: &mut dyn FnMut(u64) -> Result<(), RepoError>,
+) -> Result<Vec<(usize, String)>, RepoError> {
+    let mut groups: HashMap<ChunkId, Group> = HashMap::new();
+    let mut kept: HashMap<(ChunkId, usize), Vec<(usize, Keep)>> = HashMap::new();
+    let (mut wrong, mut broken) = (Vec::new(), vec![false; maps.len()]);
+    let passed_over = |error: RepoError| match error {
+        RepoError::Damaged { .. } | RepoError::Missing { .. } => Ok(()),
+        other => Err(other),
+    };
+    for (number, map) in maps.iter().enumerate() {
+        let result = (|| {
+            for record in records(reader, map)? {
+                if !groups.contains_key(&record.group) {
+                    groups.insert(record.group, group(reader, &record)?);
+                }
+                let Some(group) = groups.get(&record.group) else { continue };
+                let keeps = decode_keeps(&record.kept, &group.units)
+                    .map_err(|what| damaged(format!("group {}", record.group), what))?;
+                for (unit, keep) in keeps.into_iter().enumerate().filter(|(_, keep)| *keep != Keep::Nothing) {
+                    kept.entry((record.group, unit)).or_default().push((number, keep));
+                }
+            }
+            Ok(())
+        })();
+        if let Err(error) = result {
+            broken[number] = true;
+            passed_over(error)?;
+        }
+    }
+    let mut read = vec![Totals::default(); maps.len()];
+    let mut units: Vec<_> = kept.into_iter().collect();
+    units.sort_by_key(|(place, _)| *place);
+    let Some(domain) = maps.first().map(|map| &map.domain) else { return Ok(wrong) };
+    let hasher = reader.hasher(domain);
+    for ((group, number), users) in units {
+        let Some(unit) = groups.get(&group).and_then(|group| group.units.get(number)) else { continue };
+        check(unit.bytes())?;
+        let hashes = match hash_unit(reader, unit, &hasher) {
+            Ok(Ok(hashes)) => hashes,
+            Ok(Err(what)) => {
+                wrong.extend(users.iter().map(|(map, _)| (*map, what.to_string())));
+                users.iter().for_each(|(map, _)| broken[*map] = true);
+                continue;
+            }
+            Err(error) => {
+                users.iter().for_each(|(map, _)| broken[*map] = true);
+                passed_over(error)?;
+                continue;
+            }
+        };
+        for (map, keep) in users {
+            for (hash, len) in
+                keep.ranges(unit.items).into_iter().flatten().filter_map(|at| hashes.get(at as usize))
+            {
+                read[map].add(*hash, *len);
+            }
+        }
+    }
+    for (number, map) in maps.iter().enumerate().filter(|(number, _)| !broken[*number]) {
+        if let Err(what) = compare(&read[number], map) {
+            wrong.push((number, what));
+        }
+    }
+    Ok(wrong)
+}
+
+type Hashes = Vec<(super::ItemHash, u64)>;
+
+/// Hash and length of every item of a unit.
+fn hash_unit(
+    reader: &ChunkReader<'_>,
+    unit: &Unit,
+    hasher: &ItemHasher,
+) -> Result<Result<Hashes, &'static str>, RepoError> {
+    let mut hashes = Hashes::with_capacity(unit.items as usize);
+    if let [chunk] = unit.chunks.as_slice() {
+        let raw = reader.fetch(&chunk.child(), ChunkKind::Data)?;
+        let taken = take_items(raw, unit, &Keep::All, |item| {
+            hashes.push((hasher.hash(item), item.len() as u64));
+        });
+        return Ok(taken.map(|_| hashes));
+    }
+    let (mut state, mut ends) = (hasher.begin(), false);
+    for chunk in &unit.chunks {
+        let raw = reader.fetch(&chunk.child(), ChunkKind::Data)?;
+        items::piece(&mut state, &raw);
+        ends = raw.ends_with(b"\n");
+    }
+    hashes.push((items::finish(&state), unit.bytes()));
+    Ok(if ends { Ok(hashes) } else { Err(NOT_WHOLE) })
+}

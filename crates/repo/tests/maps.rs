@@ -1,0 +1,163 @@
+//! Maps: what they share, what they keep apart, and what is noticed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::*;
+use pgark_repo::*;
+
+/// A backup of these rows, each set under a map of its own identity and mask domain. Returns what each added.
+fn write(repository: &Repository, sets: &[(&str, [u8; 16], Vec<u8>, &[u8])]) -> (BackupHead, Vec<u64>) {
+    let written = repository.write_backup(&options(1), &Cancel::new(), |writer| {
+        let mut parts = Vec::new();
+        for (path, identity, domain, bytes) in sets {
+            let target = MapTarget { identity: *identity, domain: domain.clone(), from: 0 };
+            let mut map = writer.map(target);
+            for row in bytes.split_inclusive(|byte| *byte == b'\n') {
+                let hash = map.hasher().hash(row);
+                map.add(row, hash)?;
+            }
+            parts.push((path.to_string(), map.finish(&[])?));
+        }
+        writer.settle()?;
+        let added: Vec<u64> = parts.iter().map(|(_, part)| part.bytes_added()).collect();
+        let entries = parts.into_iter().map(|(path, part)| NewEntry {
+            path,
+            class: Class::Data,
+            bytes_raw: part.bytes_raw,
+            bytes_added: part.bytes_added(),
+            parts: vec![part.part],
+            about: b"{}".to_vec(),
+        });
+        let new = NewBackup {
+            kind: "logical".into(),
+            complete: true,
+            entries: entries.collect(),
+            about: b"{}".to_vec(),
+            time: None,
+        };
+        Ok::<_, RepoError>((new, added))
+    });
+    written.unwrap()
+}
+
+#[test]
+fn mask_domains_share_nothing() {
+    for place in [Place::encrypted(), Place::plain()] {
+        let repository = place.open();
+        let rows = rows(1, 800_000);
+        let sets: [(&str, [u8; 16], Vec<u8>, &[u8]); 4] = [
+            ("/map/plain", [1; 16], Vec::new(), &rows),
+            ("/map/again", [2; 16], Vec::new(), &rows),
+            ("/map/masked", [3; 16], vec![7; 16], &rows),
+            ("/map/otherwise", [4; 16], vec![8; 16], &rows),
+        ];
+        let (head, added) = write(&repository, &sets);
+        // Another identity alone is no reason to store equal bytes twice; another mask is.
+        assert!(added[1] < 1000, "{added:?}");
+        assert!(added[2] > added[0] * 9 / 10 && added[3] > added[0] * 9 / 10, "{added:?}");
+        let content = sets.iter().map(|(path, ..)| (path.to_string(), Class::Data, rows.clone())).collect();
+        compare(&repository, head.id, &content).unwrap();
+        assert_clean(&repository);
+        // And both survive what moves chunks and looks into them.
+        let extra = backup(&repository, 1, &vec![("/own".into(), Class::Data, common::rows(5, 3_000_000))]);
+        repository.forget(extra.id).unwrap();
+        let options =
+            PruneOptions { grace: std::time::Duration::ZERO, repack_below: 99, ..PruneOptions::default() };
+        repository.prune(&options, &Cancel::new(), &|_| {}).unwrap();
+        repository.repair_index(&Cancel::new(), &|_, _| {}).unwrap();
+        compare(&place.open(), head.id, &content).unwrap();
+        assert_clean(&place.open());
+    }
+}
+
+/// Item lists are found again under the keys of the writer alone, and nothing else of the rows is.
+#[test]
+fn a_writer_key_suffices_to_lean_on_a_map() {
+    let place = Place::encrypted();
+    let content = |seed| vec![("/map/t".to_string(), Class::Data, mixed(seed, 900_000))];
+    let first = backup(&place.open_as_writer(), 1, &content(1));
+    let second = backup(&place.open_as_writer(), 1, &content(2));
+    assert!(second.bytes_added * 4 < first.bytes_added, "{} of {}", second.bytes_added, first.bytes_added);
+    assert!(matches!(place.open_as_writer().reader(), Err(RepoError::NeedsReaderSecret)));
+    for (head, seed) in [(first, 1), (second, 2)] {
+        compare(&place.open(), head.id, &content(seed)).unwrap();
+    }
+    assert_clean(&place.open());
+}
+
+/// What this host keeps of maps may be damaged, old or gone.
+#[test]
+fn a_damaged_local_cache_costs_nothing_but_time() {
+    let place = Place::encrypted();
+    let content = |seed| vec![("/map/t".to_string(), Class::Data, mixed(seed, 900_000))];
+    backup(&place.open(), 1, &content(1));
+    let mut files = 0;
+    for folder in std::fs::read_dir(place.dir.path().join("cache")).unwrap().flatten() {
+        if folder.file_name().to_string_lossy().starts_with("items-") {
+            for entry in std::fs::read_dir(folder.path()).unwrap().flatten() {
+                for file in std::fs::read_dir(entry.path()).unwrap().flatten() {
+                    let mut bytes = std::fs::read(file.path()).unwrap();
+                    bytes[0] ^= 1;
+                    std::fs::write(file.path(), bytes).unwrap();
+                    files += 1;
+                }
+            }
+        }
+    }
+    assert!(files >= 3, "a map, a group and a list are kept: {files}");
+    let second = backup(&place.open(), 1, &content(2));
+    assert!(second.bytes_added < 100_000, "{}", second.bytes_added);
+    compare(&place.open(), second.id, &content(2)).unwrap();
+}
+
+/// A map goes into another repository with what it keeps, under the other's keys, and the next one stores only what is new there.
+#[test]
+fn maps_are_copied_as_maps() {
+    let (place, other) = (Place::encrypted(), Place::encrypted());
+    let content = |seed| vec![("/map/t".to_string(), Class::Data, mixed(seed, 900_000))];
+    let (repository, target) = (place.open(), other.open());
+    let mut added = Vec::new();
+    for seed in 1..4 {
+        let head = backup(&repository, 1, &content(seed));
+        let opened = repository.open_backup(head.id).unwrap();
+        let reader = repository.reader().unwrap();
+        let (copy, ()) = target
+            .write_backup(&options(1), &Cancel::new(), |writer| {
+                let part = writer.copy_part(&reader, &opened.entries[0], 0, Cut::Rows, &mut |_| {})?;
+                let entry = NewEntry { parts: vec![part.part], ..opened.entries[0].clone() };
+                let new = NewBackup {
+                    kind: "logical".into(),
+                    complete: true,
+                    entries: vec![entry],
+                    about: b"{}".to_vec(),
+                    time: None,
+                };
+                Ok::<_, RepoError>((new, ()))
+            })
+            .unwrap();
+        compare(&target, copy.id, &content(seed)).unwrap();
+        added.push(copy.bytes_added);
+    }
+    assert!(added[1] * 3 < added[0] && added[2] * 3 < added[0], "{added:?}");
+    assert_clean(&other.open());
+    // A copy has no item lists: the first backup behind it stores its rows whole, the next leans on that.
+    let units = |bytes: u64| bytes * 3 < added[0];
+    backup(&target, 1, &content(5));
+    assert!(units(backup(&target, 1, &content(6)).bytes_added));
+}
+
+/// The hash is the one that FORMAT.md names: the reference implementation's test vectors.
+#[test]
+fn item_hashes_are_siphash() {
+    use siphasher::sip128::SipHasher24;
+    let key: Vec<u8> = (0..16).collect();
+    let hasher = SipHasher24::new_with_key(key.as_slice().try_into().unwrap());
+    let empty =
+        [0xa3, 0x81, 0x7f, 0x04, 0xba, 0x25, 0xa8, 0xe6, 0x6d, 0xf6, 0x72, 0x14, 0xc7, 0x55, 0x02, 0x93];
+    assert_eq!(hasher.hash(&[]).as_bytes(), empty);
+    assert_eq!(hasher.hash(&[]).as_u128(), u128::from_le_bytes(empty));
+    let one =
+        [0xda, 0x87, 0xc1, 0xd8, 0x6b, 0x99, 0xaf, 0x44, 0x34, 0x76, 0x59, 0x11, 0x9b, 0x22, 0xfc, 0x45];
+    assert_eq!(hasher.hash(&[0]).as_bytes(), one);
+}
