@@ -16,6 +16,7 @@ mod matrix;
 mod repairs;
 mod restore_traps;
 mod round_trip;
+mod row_maps;
 #[allow(dead_code, reason = "shared with the tests of faults")]
 mod support;
 mod traps;

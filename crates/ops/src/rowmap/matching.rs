@@ -144,6 +144,11 @@ impl OldRows {
         }
     }
 
+    /// Whether any row is used.
+    pub(super) fn is_used(&self) -> bool {
+        self.used.contains(&true)
+    }
+
     /// The units of which rows are used, with a flag for each row that the earlier map kept.
     pub(super) fn used(&self) -> Vec<(EarlierUnit, Vec<bool>)> {
         let of = |unit: &OldUnit| {

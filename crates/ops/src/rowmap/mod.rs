@@ -25,8 +25,7 @@
 //! tiny are merged. Neither reads old data, which a writer cannot: the rows count as new and come from the server.
 //!
 //! **What it costs.** 8 bytes of hash for each row, once, beside its chunk; a table whose rows compress to less than 32 bytes is
-//! better off without (`auto`). 21 bytes of memory for each old row in scope, at most 17 MiB for each job (10 more if the first part
-//! is one of 500,000 rows).
+//! better off without (`auto`). 21 bytes of memory for each old row in scope, at most 21 MiB for each job.
 //!
 //! **Order.** A restored part has the surviving rows in their old order, then newer ones.
 

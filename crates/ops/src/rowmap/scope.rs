@@ -21,8 +21,8 @@ const VOTE_SHARE: u32 = 20;
 const MOST_VOTED: u32 = 4;
 /// ... and none any more when so many parts of the table were found to be rewritten all the same.
 const GIVEN_UP_AFTER: u32 = 2;
-/// Old rows in scope at most, beyond the first part: 17 MiB.
-const MOST_ROWS: usize = 800_000;
+/// Old rows in scope at most: two parts of the largest, 21 MiB.
+const MOST_ROWS: usize = 1_000_000;
 
 /// The earlier parts that one part is matched against.
 pub(super) struct Scope<'t> {
@@ -97,8 +97,14 @@ impl<'t> Scope<'t> {
         let Some(part) = self.table.part(number).filter(|part| part.identity() == self.identity) else {
             return Ok(false);
         };
-        let rows: usize = self.old.iter().map(|(_, old)| old.rows()).sum();
-        if !self.old.is_empty() && rows + usize::try_from(part.items()).unwrap_or(usize::MAX) > MOST_ROWS {
+        let items = usize::try_from(part.items()).unwrap_or(usize::MAX);
+        let rows = |scope: &Self| scope.old.iter().map(|(_, old)| old.rows()).sum::<usize>();
+        if rows(self) + items > MOST_ROWS {
+            // What was of no use so far makes room.
+            self.old.retain(|(_, old)| old.is_used());
+            self.last = self.last.min(self.old.len().saturating_sub(1));
+        }
+        if rows(self) > 0 && rows(self) + items > MOST_ROWS {
             return Ok(false);
         }
         let map = self.writer.earlier_map(part)?;

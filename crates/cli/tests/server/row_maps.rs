@@ -1,0 +1,294 @@
+//! Row maps through the program, on real tables: whatever happens to them, each backup gives the rows that it was made of.
+
+use std::collections::BTreeMap;
+
+use pgark_bytes::copy_text::RowSum;
+use pgark_testkit::Cluster;
+use pgark_testkit::oracle::{Snapshot, assert_same};
+
+use super::support::Desk;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % limit.max(1)
+    }
+}
+
+/// Tables of every kind that rows can make trouble in.
+fn fill(cluster: &Cluster) {
+    cluster.create_database("d");
+    cluster.sql(
+        "d",
+        "CREATE TABLE plain AS SELECT g AS id, md5(g::text) AS a, repeat(md5((g * 7)::text), 4) AS b, now() AS at, 0.1 * g AS n
+           FROM generate_series(1, 30000) g;
+         ALTER TABLE plain ADD PRIMARY KEY (id);
+         CREATE TABLE duplicates AS SELECT g % 7 AS a, 'same' AS b FROM generate_series(1, 20000) g;
+         CREATE TABLE nulls AS SELECT NULL::int AS a, CASE WHEN g % 3 = 0 THEN md5(g::text) END AS b FROM generate_series(1, 5000) g;
+         CREATE TABLE empty_strings AS SELECT ''::text AS a FROM generate_series(1, 3000) g;
+         CREATE TABLE no_columns (); INSERT INTO no_columns SELECT FROM generate_series(1, 50);
+         CREATE TABLE large AS SELECT g AS id, repeat(md5(g::text), 1000 * (1 + g % 100)) AS body FROM generate_series(1, 40) g;
+         CREATE TABLE toasted AS SELECT g AS id, (SELECT string_agg(md5((g * 1000 + i)::text), '') FROM generate_series(1, 200) i) AS body
+           FROM generate_series(1, 800) g;
+         CREATE TABLE parted (id int, region int, body text) PARTITION BY LIST (region);
+         CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1);
+         CREATE TABLE parted_2 PARTITION OF parted FOR VALUES IN (2, 3);
+         INSERT INTO parted SELECT g, 1 + g % 3, md5(g::text) FROM generate_series(1, 9000) g;
+         CREATE TABLE computed (id int, twice int GENERATED ALWAYS AS (id * 2) STORED, body text);
+         INSERT INTO computed (id, body) SELECT g, md5(g::text) FROM generate_series(1, 6000) g;",
+    );
+}
+
+const TABLES: [&str; 10] = [
+    "plain",
+    "duplicates",
+    "nulls",
+    "empty_strings",
+    "no_columns",
+    "large",
+    "toasted",
+    "parted_1",
+    "parted_2",
+    "computed",
+];
+
+type State = BTreeMap<&'static str, RowSum>;
+
+/// Number and hash sum of every table's rows, whatever their order.
+fn state(cluster: &Cluster, db: &str) -> State {
+    let of = |table| {
+        let columns = if table == "computed" { " (id, body)" } else { "" };
+        let mut psql = cluster.client("psql");
+        psql.args([
+            "-X",
+            "-q",
+            "-d",
+            &cluster.conninfo(db),
+            "-c",
+            &format!("COPY {table}{columns} TO STDOUT"),
+        ]);
+        psql.env("PGTZ", "UTC").env("PGOPTIONS", "-c extra_float_digits=3");
+        let mut sum = RowSum::default();
+        sum.add(&psql.output().unwrap().stdout);
+        sum
+    };
+    TABLES.into_iter().map(|table| (table, of(table))).collect()
+}
+
+fn stored(desk: &Desk, id: &str) -> State {
+    let of = |table| {
+        let output = desk.run(&["cat", &format!("{id}:/db/d/data/public.{table}")]);
+        assert!(output.status.success(), "{id} {table}: {}", String::from_utf8_lossy(&output.stderr));
+        let mut sum = RowSum::default();
+        sum.add(&output.stdout);
+        sum
+    };
+    TABLES.into_iter().map(|table| (table, of(table))).collect()
+}
+
+/// Something happens to the tables.
+fn change(cluster: &Cluster, random: &mut Random, round: u64) {
+    let mut sql = format!(
+        "UPDATE plain SET b = b || 'x', n = n + 1 WHERE (id * 31 + {round}) % 97 = 0;
+         DELETE FROM plain WHERE (id * 17 + {round}) % 211 = 0;
+         INSERT INTO plain (id, a, b) SELECT max(id) + 1, 'new', md5(max(id)::text) FROM plain;
+         DELETE FROM duplicates WHERE ctid IN (SELECT ctid FROM duplicates OFFSET {round} * 10 LIMIT 25);
+         INSERT INTO duplicates SELECT {round} % 9, 'same' FROM generate_series(1, 40);
+         UPDATE nulls SET b = NULL WHERE md5(b) < '0{round:x}';
+         INSERT INTO empty_strings VALUES (''); INSERT INTO no_columns DEFAULT VALUES;
+         UPDATE large SET body = body || '!' WHERE id % 9 = {round} % 9;
+         UPDATE toasted SET body = upper(body) WHERE id % 50 = {round} % 50;
+         UPDATE parted SET region = 1 + (region % 3) WHERE id % 40 = {round} % 40;
+         UPDATE computed SET id = id + 1 WHERE id % 60 = {round} % 60;"
+    );
+    let table = TABLES[random.below(TABLES.len() as u64) as usize];
+    sql.push_str(match random.below(11) {
+        0 => "VACUUM plain; VACUUM duplicates;",
+        1 => "VACUUM FULL plain;",
+        2 => "VACUUM FULL;",
+        3 => "CREATE INDEX c ON plain (a); CLUSTER plain USING c; DROP INDEX c;",
+        4 => "ALTER TABLE computed ADD COLUMN more int DEFAULT 7; ALTER TABLE computed DROP COLUMN more;",
+        5 => "TRUNCATE empty_strings; INSERT INTO empty_strings SELECT '' FROM generate_series(1, 500);",
+        6 => "ALTER TABLE duplicates ALTER COLUMN a TYPE bigint; ALTER TABLE nulls ADD COLUMN IF NOT EXISTS c text DEFAULT 'c';",
+        7 => "DELETE FROM plain WHERE id < (SELECT min(id) + 3000 FROM plain); VACUUM FULL plain;",
+        8 => "ALTER TABLE nulls DROP COLUMN IF EXISTS c;",
+        9 => "INSERT INTO plain (id, a, b) SELECT g, 'again', md5(g::text) FROM generate_series(1, 30000) g ON CONFLICT DO NOTHING;",
+        _ => "VACUUM;",
+    });
+    for statement in sql.split_inclusive(';') {
+        cluster.sql("d", statement);
+    }
+    cluster.sql("d", &format!("VACUUM {table}"));
+}
+
+#[test]
+fn every_backup_of_thirty_gives_its_rows() {
+    let cluster = Cluster::start();
+    fill(&cluster);
+    let desk = Desk::with_identity();
+    let mut random = Random(0x0b5e_55ed);
+    let mut made: Vec<(String, State)> = Vec::new();
+    let info = cluster.conninfo("d");
+    for round in 0..30 {
+        let before = state(&cluster, "d");
+        let mut args = vec!["backup", "--dbname", &info, "--row-map", "on", "--jobs", "2"];
+        if random.below(12) == 0 {
+            args.push("--condemn-dead");
+        }
+        made.push((desk.ok(&args).trim().to_string(), before));
+        change(&cluster, &mut random, round);
+        if made.len() > 4 && random.below(3) == 0 {
+            let (id, _) = made.remove(random.below(made.len() as u64 - 1) as usize);
+            desk.ok(&["forget", &id]);
+        }
+        if random.below(4) == 0 {
+            desk.ok(&["prune", "--grace", "0"]);
+        }
+        if round % 6 == 5 {
+            let (id, expected) = &made[random.below(made.len() as u64) as usize];
+            assert_eq!(stored(&desk, id), *expected, "backup {id} in round {round}");
+        }
+    }
+    assert!(desk.ok(&["check", "--read-data"]).contains("no problem"));
+    for (id, expected) in &made {
+        assert_eq!(stored(&desk, id), *expected, "backup {id}");
+    }
+    for (id, expected) in [&made[0], &made[made.len() - 1]] {
+        desk.ok(&["restore", id, "--create", "--dbname", &cluster.conninfo("back")]);
+        assert_eq!(state(&cluster, "back"), *expected);
+        cluster.drop_database("back");
+    }
+}
+
+fn row_map(made: &serde_json::Value, table: &str) -> serde_json::Value {
+    let tables = made["tables"].as_array().unwrap();
+    tables.iter().find(|detail| detail["name"] == table).unwrap()["row_map"].clone()
+}
+
+/// What a backup says of each table, which tables are mapped, and why a part was stored whole.
+#[test]
+fn backups_tell_what_they_stored() {
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    cluster.sql(
+        "d",
+        "CREATE TABLE events AS SELECT g AS id, sha512(g::text::bytea)::text AS body FROM generate_series(1, 40000) g;
+         CREATE TABLE narrow AS SELECT g AS id, 7 AS n FROM generate_series(1, 100000) g;
+         CREATE TABLE small AS SELECT g AS id, sha512(g::text::bytea)::text AS body FROM generate_series(1, 20) g;",
+    );
+    let desk = Desk::with_identity();
+    let info = cluster.conninfo("d");
+    let backup = |more: &[&str]| desk.json(&[&["backup", "--dbname", &info, "--json"], more].concat());
+    let first = backup(&[]);
+    assert_eq!(row_map(&first, "events")["rows_new"], 40_000);
+    assert_eq!(row_map(&first, "events")["whole"]["first"], row_map(&first, "events")["parts"]);
+    assert!(row_map(&first, "narrow").is_null() && row_map(&first, "small").is_null(), "{first}");
+    cluster.sql("d", "UPDATE events SET body = 'changed' WHERE id % 1000 = 0");
+    let second = backup(&[]);
+    assert_eq!(row_map(&second, "events")["rows_new"], 40);
+    assert!(row_map(&second, "events")["whole"].is_null());
+    assert!(second["bytes_added"].as_u64().unwrap() * 20 < first["bytes_added"].as_u64().unwrap());
+    let shown = desk.ok(&["show", second["id"].as_str().unwrap()]);
+    let line = shown.lines().find(|line| line.starts_with("public.events")).unwrap();
+    assert!(line.contains("40 000") && line.split_whitespace().any(|word| word == "40"), "{line}");
+    let line = shown.lines().find(|line| line.starts_with("public.narrow")).unwrap();
+    assert!(line.contains(" - "), "{line}");
+    // A column more, and settings that fix the text of rows.
+    cluster.sql("d", "ALTER TABLE events ADD COLUMN price money DEFAULT '1.50'");
+    let altered = backup(&[]);
+    assert!(row_map(&altered, "events")["whole"]["columns"].as_u64().unwrap() > 0, "{altered}");
+    let said = desk.run(&["backup", "--dbname", &format!("{info} options='-c lc_monetary=C.UTF-8'")]);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("events") && said.contains("of 40 000 rows new"), "{said}");
+    // Everything that was said of tables holds: on, off, by pattern, from the file.
+    let on = backup(&["--row-map", "on"]);
+    assert!(["events", "narrow", "small"].iter().all(|table| !row_map(&on, table).is_null()), "{on}");
+    let off = backup(&["--row-map", "off"]);
+    assert!(row_map(&off, "events").is_null());
+    let some = backup(&[
+        "--row-map",
+        "off",
+        "--row-map-on",
+        "e*",
+        "--row-map-on",
+        "small",
+        "--row-map-off",
+        "public.small",
+    ]);
+    assert!(!row_map(&some, "events").is_null() && row_map(&some, "small").is_null(), "{some}");
+    let config = desk.path("pgark.toml");
+    std::fs::write(&config, "[clusters.c]\nrow_map = \"off\"\n[clusters.c.databases.d]\nrow_map = \"on\"\nrow_map_off = [\"narrow\"]\n")
+        .unwrap();
+    let filed = backup(&["--cluster", "c", "--config", config.to_str().unwrap()]);
+    assert!(!row_map(&filed, "small").is_null() && row_map(&filed, "narrow").is_null(), "{filed}");
+    assert!(desk.fails(2, &["backup", "--dbname", &info, "--row-map-on", "a.b.c.d"]).contains("a.b.c.d"));
+    // --full leans on nothing, and the next backup leans on it.
+    let full = backup(&["--full"]);
+    assert_eq!(row_map(&full, "events")["rows_new"], 40_000);
+    assert_eq!(row_map(&backup(&[]), "events")["rows_new"], 0);
+    assert!(desk.ok(&["check", "--read-data"]).contains("no problem"));
+}
+
+/// Large tables are several ranges, on several connections; two backups run at once, and a prune beside them.
+#[test]
+fn several_connections_two_backups_and_a_prune() {
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    cluster.sql(
+        "d",
+        "CREATE TABLE events AS SELECT g AS id, sha512(g::text::bytea)::text AS body FROM generate_series(1, 500000) g;
+         ALTER TABLE events ADD PRIMARY KEY (id)",
+    );
+    let desk = Desk::with_identity();
+    let info = cluster.conninfo("d");
+    let first = desk.json(&["backup", "--dbname", &info, "--json", "--jobs", "4"]);
+    assert!(row_map(&first, "events")["parts"].as_u64().unwrap() > 2, "{first}");
+    for round in 0..3 {
+        cluster.sql("d", &format!("UPDATE events SET body = md5(body) WHERE id % 500 = {round}"));
+        let mut children: Vec<_> =
+            (0..2).map(|_| desk.spawn(&["backup", "--dbname", &info, "--json", "--jobs", "2"])).collect();
+        children.push(desk.spawn(&["prune", "--grace", "0"]));
+        let backups: Vec<_> = children.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+        for output in &backups[..2] {
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(row_map(&made, "events")["rows_new"], 1000, "{made}");
+        }
+    }
+    assert!(desk.ok(&["check", "--read-data"]).contains("no problem"));
+    desk.ok(&["restore", "latest", "--create", "--dbname", &cluster.conninfo("back")]);
+    let (mut before, after) = (Snapshot::take(&cluster, "d"), Snapshot::take(&cluster, "back"));
+    before.database.clone_from(&after.database);
+    assert_same(&before, &after);
+}
+
+/// Without ctid ranges (before 14) a table comes whole, and its parts follow one another: they are found again all the same.
+#[test]
+fn successive_parts_of_one_copy() {
+    let majors = Cluster::available_majors();
+    let cluster = match majors.contains(&13) {
+        true => Cluster::builder().major(13).start(),
+        false => Cluster::start(),
+    };
+    cluster.create_database("d");
+    cluster.sql(
+        "d",
+        "CREATE TABLE events AS SELECT g AS id, md5(g::text) || md5((g + 1)::text) AS body FROM generate_series(1, 1200000) g",
+    );
+    let desk = Desk::with_identity();
+    let info = cluster.conninfo("d");
+    let backup = || desk.json(&["backup", "--dbname", &info, "--json", "--row-map", "on"]);
+    backup();
+    cluster
+        .sql("d", "DELETE FROM events WHERE id % 97 = 0; UPDATE events SET body = 'x' WHERE id % 1000 = 1");
+    cluster.sql("d", "VACUUM FULL events");
+    let second = backup();
+    let new = row_map(&second, "events")["rows_new"].as_u64().unwrap();
+    // 1,200 rows changed, 12,000 are gone: the parts' borders moved.
+    assert!(new < 4000, "{second}");
+    assert!(desk.ok(&["check", "--read-data"]).contains("no problem"));
+}
