@@ -6,8 +6,11 @@ mod common;
 use common::*;
 use pgark_repo::*;
 
+/// Path, identity, mask domain, rows.
+type Set<'s> = (&'s str, [u8; 16], Vec<u8>, &'s [u8]);
+
 /// A backup of these rows, each set under a map of its own identity and mask domain. Returns what each added.
-fn write(repository: &Repository, sets: &[(&str, [u8; 16], Vec<u8>, &[u8])]) -> (BackupHead, Vec<u64>) {
+fn write(repository: &Repository, sets: &[Set<'_>]) -> (BackupHead, Vec<u64>) {
     let written = repository.write_backup(&options(1), &Cancel::new(), |writer| {
         let mut parts = Vec::new();
         for (path, identity, domain, bytes) in sets {
@@ -46,7 +49,7 @@ fn mask_domains_share_nothing() {
     for place in [Place::encrypted(), Place::plain()] {
         let repository = place.open();
         let rows = rows(1, 800_000);
-        let sets: [(&str, [u8; 16], Vec<u8>, &[u8]); 4] = [
+        let sets: [Set<'_>; 4] = [
             ("/map/plain", [1; 16], Vec::new(), &rows),
             ("/map/again", [2; 16], Vec::new(), &rows),
             ("/map/masked", [3; 16], vec![7; 16], &rows),

@@ -240,7 +240,7 @@ fn several_connections_two_backups_and_a_prune() {
     cluster.create_database("d");
     cluster.sql(
         "d",
-        "CREATE TABLE events AS SELECT g AS id, sha512(g::text::bytea)::text AS body FROM generate_series(1, 500000) g;
+        "CREATE TABLE events AS SELECT g AS id, sha512(g::text::bytea)::text AS body FROM generate_series(1, 600000) g;
          ALTER TABLE events ADD PRIMARY KEY (id)",
     );
     let desk = Desk::with_identity();
@@ -248,7 +248,7 @@ fn several_connections_two_backups_and_a_prune() {
     let first = desk.json(&["backup", "--dbname", &info, "--json", "--jobs", "4"]);
     assert!(row_map(&first, "events")["parts"].as_u64().unwrap() > 2, "{first}");
     for round in 0..3 {
-        cluster.sql("d", &format!("UPDATE events SET body = md5(body) WHERE id % 500 = {round}"));
+        cluster.sql("d", &format!("UPDATE events SET body = md5(body) WHERE id % 600 = {round}"));
         let mut children: Vec<_> =
             (0..2).map(|_| desk.spawn(&["backup", "--dbname", &info, "--json", "--jobs", "2"])).collect();
         children.push(desk.spawn(&["prune", "--grace", "0"]));
@@ -264,6 +264,17 @@ fn several_connections_two_backups_and_a_prune() {
     let (mut before, after) = (Snapshot::take(&cluster, "d"), Snapshot::take(&cluster, "back"));
     before.database.clone_from(&after.database);
     assert_same(&before, &after);
+    // The table is loaded by several connections. If one of them fails, no half of it stays.
+    let packs = super::support::files(&desk.repo().join("packs"));
+    let largest = packs.iter().max_by_key(|pack| std::fs::metadata(pack).unwrap().len()).unwrap();
+    let mut bytes = std::fs::read(largest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(largest, bytes).unwrap();
+    let target = cluster.conninfo("half");
+    let said = desk.fails(1, &["restore", "latest", "--create", "--dbname", &target, "--jobs", "3"]);
+    assert!(said.contains("packs/"), "{said}");
+    assert_eq!(cluster.psql_text("half", "SELECT count(*) FROM events"), "0");
 }
 
 /// Without ctid ranges (before 14) a table comes whole, and its parts follow one another: they are found again all the same.

@@ -93,7 +93,8 @@ fn back_up(
     let result = repository.write_backup(&options, &job.cancel, |writer| {
         let mut small = server_entries(writer, &mut survey, &mut report)?;
         let facts = ClusterFacts::read(&mut survey.connection)?;
-        let mut finished = databases(writer, &survey, request, job, watch, &maps, &mut report, &mut small)?;
+        let crew = Crew::new(writer, job, watch, request.keep_going, &maps);
+        let mut finished = databases(&crew, &survey, request, &mut report, &mut small)?;
         let mut stream = writer.stream(Class::Metadata, Cut::Content);
         describe::manifest(&options.cluster, &survey, &facts, &mut finished, &mut |text| {
             Ok(stream.write(text.as_bytes())?)
@@ -140,16 +141,13 @@ fn server_entries(
 
 /// All databases, and beside them the globals.
 fn databases(
-    writer: &BackupWriter<'_>,
+    crew: &Crew<'_>,
     survey: &Survey,
     request: &Request,
-    job: &Job,
-    watch: &Watch,
-    maps: &RowMapping<'_>,
     report: &mut Report,
     small: &mut Vec<Written>,
 ) -> Result<Vec<Finished>, OpsError> {
-    let crew = Crew::new(writer, job, watch, request.keep_going, maps);
+    let (job, watch) = (crew.job, crew.watch);
     let several = survey.databases.len() > 1;
     let common = Common { request, survey, job, watch, several };
     if several {
@@ -161,10 +159,10 @@ fn databases(
         for _ in 0..jobs {
             scope.spawn(|| crew.work_off());
         }
-        let _end = StopOnPanic(&crew);
+        let _end = StopOnPanic(crew);
         let finished = match request.snapshots {
-            Snapshots::Staggered => staggered(&common, &crew, jobs, report),
-            Snapshots::Together => together(&common, &crew, jobs, report),
+            Snapshots::Staggered => staggered(&common, crew, jobs, report),
+            Snapshots::Together => together(&common, crew, jobs, report),
         };
         match &finished {
             Ok(_) => crew.close(),
@@ -174,7 +172,7 @@ fn databases(
     });
     let finished = finished?;
     if let Some(globals) = globals?.into_sql(report) {
-        small.push(Written::whole(writer, paths::GLOBALS.into(), Class::Data, &globals, Note::Globals)?);
+        small.push(Written::whole(crew.writer, paths::GLOBALS.into(), Class::Data, &globals, Note::Globals)?);
     }
     Ok(finished)
 }

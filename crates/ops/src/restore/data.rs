@@ -1,5 +1,6 @@
 //! Rows and large objects on their way into the target.
 
+use std::ops::Range;
 use std::path::Path;
 
 use pgark_bytes::archive::TocEntry;
@@ -54,7 +55,7 @@ impl Loader<'_> {
         let loaded = if !fresh && self.load.skip_conflicts {
             conflicts::load(self, connection, toc, entry)?
         } else {
-            (self.copy(connection, &copy_statement(toc, freeze), entry)?, None)
+            (self.copy(connection, &copy_statement(toc, freeze), entry, 0..entry.parts.len())?, None)
         };
         for statement in triggers {
             connection.simple_bytes(&statement).doing("enable the table's triggers")?;
@@ -77,9 +78,16 @@ impl Loader<'_> {
         if self.in_transaction { Ok(()) } else { connection.execute("COMMIT").doing("commit the table") }
     }
 
-    fn copy(&self, connection: &mut Connection, sql: &[u8], entry: &Entry) -> Result<u64, OpsError> {
+    /// One COPY of some parts of a table. Returns the server's count of rows.
+    pub(super) fn copy(
+        &self,
+        connection: &mut Connection,
+        sql: &[u8],
+        entry: &Entry,
+        parts: Range<usize>,
+    ) -> Result<u64, OpsError> {
         let mut copy = connection.copy_in(sql).doing("begin to copy rows")?;
-        let mut content = self.reader.read(entry);
+        let mut content = self.reader.read_parts(entry, parts);
         while let Some(chunk) = content.next_chunk()? {
             self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
             copy.write(&chunk).doing("copy rows")?;
@@ -159,7 +167,7 @@ fn disable_triggers(connection: &mut Connection, toc: &TocEntry) -> Result<Vec<V
 }
 
 /// The archive's own COPY statement, with FREEZE where the table is this transaction's own.
-fn copy_statement(toc: &TocEntry, freeze: bool) -> Vec<u8> {
+pub(super) fn copy_statement(toc: &TocEntry, freeze: bool) -> Vec<u8> {
     let statement = toc.copy_stmt.as_deref().unwrap_or_default().trim_ascii_end();
     let mut sql = statement.strip_suffix(b";").unwrap_or(statement).to_vec();
     if freeze {

@@ -22,6 +22,7 @@ mod hooks;
 mod prepare;
 mod run;
 mod target;
+mod together;
 
 use std::collections::HashMap;
 use std::time::Instant;

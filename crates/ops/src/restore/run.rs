@@ -1,7 +1,7 @@
 //! Carries the plan out: definitions by one connection, then everything else by many, as the schedule allows.
 
 use std::collections::HashMap;
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 
 use pgark_bytes::archive::order::{Schedule, Selection, serial_order};
@@ -13,6 +13,7 @@ use pgark_repo::DataReader;
 
 use super::data::Loader;
 use super::hooks::{self, Moment, Surroundings};
+use super::together::Shared;
 use super::{ObjectError, Place, Request, SkippedRows, Target, prepare, target};
 use crate::backup::Watch;
 use crate::error::{Doing, with_causes};
@@ -47,12 +48,22 @@ pub(super) struct Outcome {
 }
 
 /// What the workers share.
-struct Board {
+pub(super) struct Board {
     schedule: Schedule,
     outcome: Outcome,
     busy: usize,
+    /// Tables that idle workers may help with.
+    pub(super) shared: Vec<Arc<Shared>>,
     /// The error that ends the restore.
     fatal: Option<OpsError>,
+}
+
+/// What a worker does next.
+enum Task {
+    /// An entry of the archive.
+    Entry(usize),
+    /// Rows of a table that another worker loads.
+    Help(Arc<Shared>),
 }
 
 /// One connection, and the settings that it has now.
@@ -112,7 +123,7 @@ impl Plan<'_> {
         let schedule = Schedule::new(self.archive(), selection, &|dump_id| {
             self.costs.get(&dump_id).copied().unwrap_or(0)
         });
-        let board = Mutex::new(Board { schedule, outcome, busy: 0, fatal: None });
+        let board = Mutex::new(Board { schedule, outcome, busy: 0, shared: Vec::new(), fatal: None });
         if !self.place.several {
             self.job.progress.phase("restore definitions");
         }
@@ -149,14 +160,16 @@ impl Plan<'_> {
             prepare::drop_all(self.place, &mut hand.connection, notes)?;
         }
         let schedule = Schedule::new(self.archive(), &self.place.picked.selection, &|_| 0);
-        let mut board = Board { schedule, outcome: Outcome::default(), busy: 0, fatal: None };
+        let mut board =
+            Board { schedule, outcome: Outcome::default(), busy: 0, shared: Vec::new(), fatal: None };
         for index in serial_order(self.archive(), &self.place.picked.selection) {
             self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
             let Some(toc) = self.archive().entries.get(index) else { continue };
             let name = toc.describe();
             self.job.progress.object_started(&name);
             let fresh = board.schedule.created_here(index);
-            let result = self.statements(&mut hand, toc).and_then(|()| self.data(&mut hand, toc, fresh));
+            let result =
+                self.statements(&mut hand, toc).and_then(|()| self.data(&mut hand, toc, fresh, None));
             self.job.progress.object_done(&name);
             board.book(index, result?);
         }
@@ -230,7 +243,7 @@ impl Plan<'_> {
             }
             for index in group {
                 let Some(toc) = entries.get(*index) else { continue };
-                let result = self.restore_one(&mut hand, toc, false);
+                let result = self.restore_one(&mut hand, toc, false, None);
                 self.note(&mut lock(board), *index, toc, result)?;
             }
             if group.iter().any(alone) {
@@ -267,10 +280,16 @@ impl Plan<'_> {
 
     fn work(&self, board: &Mutex<Board>, changed: &Condvar) {
         let mut hand = None;
-        while let Some(index) = self.next(board, changed) {
-            let result = self.work_one(&mut hand, board, index);
+        while let Some(task) = self.next(board, changed) {
+            let result = match &task {
+                Task::Entry(index) => self.work_one(&mut hand, board, changed, *index),
+                Task::Help(shared) => self.help(&mut hand, shared),
+            };
             let mut held = lock(board);
             held.busy -= 1;
+            if let Task::Help(shared) = task {
+                shared.leave();
+            }
             if let Err(error) = result {
                 held.fatal.get_or_insert(error);
             }
@@ -280,7 +299,7 @@ impl Plan<'_> {
     }
 
     /// The next entry for this worker; waits while others may still make one ready.
-    fn next(&self, board: &Mutex<Board>, changed: &Condvar) -> Option<usize> {
+    fn next(&self, board: &Mutex<Board>, changed: &Condvar) -> Option<Task> {
         let mut held = lock(board);
         loop {
             if self.job.cancel.is_cancelled() {
@@ -291,7 +310,12 @@ impl Plan<'_> {
             }
             if let Some(index) = held.schedule.next_ready() {
                 held.busy += 1;
-                return Some(index);
+                return Some(Task::Entry(index));
+            }
+            if let Some(shared) = held.shared.iter().find(|shared| shared.has_more()).map(Arc::clone) {
+                shared.join();
+                held.busy += 1;
+                return Some(Task::Help(shared));
             }
             if held.busy == 0 {
                 return None;
@@ -300,7 +324,25 @@ impl Plan<'_> {
         }
     }
 
-    fn work_one(&self, hand: &mut Option<Hand>, board: &Mutex<Board>, index: usize) -> Result<(), OpsError> {
+    /// Helps with a table that another worker answers for: an error is its error.
+    fn help(&self, hand: &mut Option<Hand>, shared: &Shared) -> Result<(), OpsError> {
+        let own = match hand {
+            Some(own) => own,
+            None => hand.insert(self.connect()?),
+        };
+        if !shared.help(&self.loader(), &mut own.connection) {
+            *hand = None;
+        }
+        Ok(())
+    }
+
+    fn work_one(
+        &self,
+        hand: &mut Option<Hand>,
+        board: &Mutex<Board>,
+        changed: &Condvar,
+        index: usize,
+    ) -> Result<(), OpsError> {
         let Some(toc) = self.place.contents.archive.entries.get(index) else { return Ok(()) };
         let hand = match hand {
             Some(hand) => hand,
@@ -315,7 +357,7 @@ impl Plan<'_> {
         }
         let name = toc.describe();
         self.job.progress.object_started(&name);
-        let result = self.restore_one(hand, toc, created_here);
+        let result = self.restore_one(hand, toc, created_here, Some((board, changed)));
         self.job.progress.object_done(&name);
         self.note(&mut lock(board), index, toc, result)
     }
@@ -358,8 +400,14 @@ impl Plan<'_> {
     }
 
     /// Restores one entry: its statements, then its data. After an error the connection is out of its transaction.
-    fn restore_one(&self, hand: &mut Hand, toc: &TocEntry, created_here: bool) -> Result<Done, OpsError> {
-        let result = self.statements(hand, toc).and_then(|()| self.data(hand, toc, created_here));
+    fn restore_one(
+        &self,
+        hand: &mut Hand,
+        toc: &TocEntry,
+        created_here: bool,
+        helpers: Option<(&Mutex<Board>, &Condvar)>,
+    ) -> Result<Done, OpsError> {
+        let result = self.statements(hand, toc).and_then(|()| self.data(hand, toc, created_here, helpers));
         match result {
             Err(error) if error.sqlstate().is_some() => match hand.connection.execute("ROLLBACK") {
                 Ok(()) => Err(error),
@@ -418,13 +466,24 @@ impl Plan<'_> {
         }
     }
 
-    fn data(&self, hand: &mut Hand, toc: &TocEntry, created_here: bool) -> Result<Done, OpsError> {
-        let loader = Loader {
+    fn loader(&self) -> Loader<'_> {
+        Loader {
             reader: self.reader,
             job: self.job,
             load: &self.request().load,
             in_transaction: self.request().single_transaction,
-        };
+        }
+    }
+
+    /// `helpers`: where idle workers look for tables to help with.
+    fn data(
+        &self,
+        hand: &mut Hand,
+        toc: &TocEntry,
+        created_here: bool,
+        helpers: Option<(&Mutex<Board>, &Condvar)>,
+    ) -> Result<Done, OpsError> {
+        let loader = self.loader();
         match toc.kind() {
             "TABLE DATA" => {
                 // What an incomplete backup lacks is reported at the end.
@@ -432,7 +491,14 @@ impl Plan<'_> {
                     return Ok(Done::default());
                 };
                 let fresh = created_here && !toc.loads_via_partition_root();
-                let (loaded, skipped) = loader.table(&mut hand.connection, toc, entry, fresh)?;
+                let shared = Shared::pays(entry, self.request().jobs, self.bytes_selected());
+                let (loaded, skipped) = match helpers.filter(|_| fresh && shared) {
+                    Some((board, changed)) => {
+                        let shared = Shared::new(toc, entry);
+                        (shared.load(&loader, &mut hand.connection, toc, board, changed)?, None)
+                    }
+                    None => loader.table(&mut hand.connection, toc, entry, fresh)?,
+                };
                 let left_out = skipped.as_ref().map_or(0, |skipped| skipped.rows);
                 if loaded + left_out != *rows {
                     return Err(OpsError::refused(
@@ -552,6 +618,6 @@ fn statement_of(error: &OpsError) -> Option<String> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poison| poison.into_inner())
 }

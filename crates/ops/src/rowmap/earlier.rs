@@ -53,7 +53,7 @@ pub(super) struct Sample {
 impl Sample {
     /// Whether rows of this hash are sampled.
     pub(super) fn covers(&self, hash: u64) -> bool {
-        (hash >> 32) % self.rate == 0
+        (hash >> 32).is_multiple_of(self.rate)
     }
 
     pub(super) fn part(&self, hash: u64) -> Option<usize> {

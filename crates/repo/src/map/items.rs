@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn pieces_make_the_hash_of_the_whole() {
         let hasher = ItemHasher::new(&[7; 16], u64::MAX);
-        let item: Vec<u8> = (0..5000u32).map(|n| (n * n >> 3) as u8).collect();
+        let item: Vec<u8> = (0..5000u32).map(|n| ((n * n) >> 3) as u8).collect();
         for at in [0, 1, 7, 8, 9, 4095, 5000] {
             let mut state = hasher.begin();
             let (a, b) = item.split_at(at);

@@ -1,5 +1,6 @@
 //! Reading parts back, maps included: each chunk once, front to back, and at the end what it came to against what the map says.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::ops::Range;
@@ -8,7 +9,7 @@ use super::items::{self, ItemHasher, Totals};
 use super::{Group, Keep, MapRef, Part, Unit, UnitChunk, decode_keeps, group, records};
 use crate::RepoError;
 use crate::ids::ChunkId;
-use crate::manifest::Entry;
+use crate::manifest::Entry as BackupEntry;
 use crate::object::damaged;
 use crate::reader::{ChunkReader, StreamReader};
 use crate::stream::ChunkKind;
@@ -56,7 +57,11 @@ pub struct EntryReader<'r> {
 }
 
 impl<'r> EntryReader<'r> {
-    pub(crate) fn new(reader: &'r ChunkReader<'r>, entry: &Entry, parts: Range<usize>) -> EntryReader<'r> {
+    pub(crate) fn new(
+        reader: &'r ChunkReader<'r>,
+        entry: &BackupEntry,
+        parts: Range<usize>,
+    ) -> EntryReader<'r> {
         let (path, number) = (entry.path.clone(), parts.start);
         let parts = entry.parts.get(parts).unwrap_or_default().iter().cloned().collect();
         EntryReader { reader, path, parts, number, open: None, current: Vec::new(), at: 0 }
@@ -250,10 +255,10 @@ pub(crate) fn verify(
     for (number, map) in maps.iter().enumerate() {
         let result = (|| {
             for record in records(reader, map)? {
-                if !groups.contains_key(&record.group) {
-                    groups.insert(record.group, group(reader, &record)?);
-                }
-                let Some(group) = groups.get(&record.group) else { continue };
+                let group = match groups.entry(record.group) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(unknown) => unknown.insert(group(reader, &record)?),
+                };
                 let keeps = decode_keeps(&record.kept, &group.units)
                     .map_err(|what| damaged(format!("group {}", record.group), what))?;
                 for (unit, keep) in keeps.into_iter().enumerate().filter(|(_, keep)| *keep != Keep::Nothing) {
