@@ -29,7 +29,7 @@ const FETCH: u64 = 2 << 20;
 /// What the chunks of one request open to at most, if it is more than one.
 const RAW_AHEAD: u64 = 8 << 20;
 /// A gap between wanted chunks up to this is fetched, too.
-const GAP: u64 = 256 << 10;
+const GAP: u64 = 32 << 10;
 /// How often a chunk is looked for in a newer index, while prunes move it.
 const MOST_INDEXES: usize = 10;
 /// Chunks that are looked ahead.

@@ -99,6 +99,22 @@ impl Repository {
         Ok(manifests.iter().map(Manifest::head).collect())
     }
 
+    /// The newest backups of a cluster, the newest last. What cannot be read or trusted is passed over: a writer leans on what is good.
+    pub fn newest_backups(&self, cluster: &str, most: usize) -> Result<Vec<BackupHead>, RepoError> {
+        let names = manifest::list(self, &self.keys.cluster_hash(cluster))?;
+        let mut heads = Vec::new();
+        for name in names.iter().rev().take(most) {
+            match manifest::read(self, name, |_| {}) {
+                Ok(manifest) if manifest.distrust.is_none() => heads.push(manifest.head()),
+                Ok(_) => {}
+                Err(error @ (RepoError::Store(_) | RepoError::Cancelled)) => return Err(error),
+                Err(error) => tracing::debug!("backup {} is passed over: {error}", name.id),
+            }
+        }
+        heads.sort_by_key(|head| (head.time, head.sequence));
+        Ok(heads)
+    }
+
     /// One backup with its entries.
     pub fn open_backup(&self, id: BackupId) -> Result<Backup, RepoError> {
         let name = manifest::list(self, "")?.into_iter().find(|name| name.id == id);

@@ -20,7 +20,7 @@ fn write(repository: &Repository, sets: &[Set<'_>]) -> (BackupHead, Vec<u64>) {
                 let hash = map.hasher().hash(row);
                 map.add(row, hash)?;
             }
-            parts.push((path.to_string(), map.finish(&[])?));
+            parts.push((path.to_string(), map.finish(&[], 0)?));
         }
         writer.settle()?;
         let added: Vec<u64> = parts.iter().map(|(_, part)| part.bytes_added()).collect();
@@ -163,4 +163,29 @@ fn item_hashes_are_siphash() {
     let one =
         [0xda, 0x87, 0xc1, 0xd8, 0x6b, 0x99, 0xaf, 0x44, 0x34, 0x76, 0x59, 0x11, 0x9b, 0x22, 0xfc, 0x45];
     assert_eq!(hasher.hash(&[0]).as_bytes(), one);
+}
+
+/// A writer leans on the newest backup that can be read; one whose manifest rotted in both copies is no reason to fail.
+#[test]
+fn a_rotten_manifest_is_passed_over() {
+    let place = Place::encrypted();
+    let content = |seed| vec![("/map/t".to_string(), Class::Data, mixed(seed, 400_000))];
+    let repository = place.open();
+    let first = backup(&repository, 1, &content(1));
+    let second = backup(&repository, 1, &content(2));
+    for meta in place.objects() {
+        if meta.name.ends_with(&second.id.to_string()) && meta.name.contains("manifests/") {
+            let path = place.dir.path().join("repo").join(&meta.name);
+            let mut bytes = std::fs::read(&path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+    let fresh = place.open_on(std::sync::Arc::new(place.store()), LocalFolders::default());
+    let newest: Vec<BackupId> = fresh.newest_backups("shop", 9).unwrap().iter().map(|head| head.id).collect();
+    assert_eq!(newest, [first.id]);
+    assert!(fresh.newest_backups("other", 9).unwrap().is_empty());
+    let third = backup(&fresh, 1, &content(3));
+    compare(&fresh, third.id, &content(3)).unwrap();
 }

@@ -62,12 +62,10 @@ impl Sample {
 }
 
 impl<'r> EarlierTables<'r> {
-    /// The backups of a cluster, none of them opened. That they cannot be listed is an error: nothing could be committed either.
+    /// The backups of a cluster, none of them opened.
     pub(crate) fn of(repository: &'r Repository, cluster: &str) -> Result<EarlierTables<'r>, OpsError> {
-        let mut heads = repository.backups()?;
-        heads.retain(|head| head.cluster == cluster && head.kind == "logical");
-        let from = heads.len().saturating_sub(MOST_BACKUPS);
-        let heads = heads.split_off(from);
+        let mut heads = repository.newest_backups(cluster, MOST_BACKUPS)?;
+        heads.retain(|head| head.kind == "logical");
         let state = State { heads, tables: HashMap::new(), whole: HashSet::new() };
         Ok(EarlierTables { repository, state: Mutex::new(state) })
     }
@@ -77,7 +75,7 @@ impl<'r> EarlierTables<'r> {
         let mut state = self.state();
         loop {
             if let Some(table) = state.tables.get(path) {
-                return Some(Arc::clone(table)).filter(|table| !table.parts.is_empty());
+                return Some(Arc::clone(table));
             }
             if state.whole.contains(database) {
                 return None;
@@ -101,6 +99,9 @@ impl<'r> EarlierTables<'r> {
                 Part::Stream(_) => None,
             });
             let parts: Vec<MapRef> = maps.collect();
+            if parts.is_empty() {
+                continue;
+            }
             let table = EarlierTable { parts, sample: OnceLock::new(), rewritten: AtomicU32::new(0) };
             state.tables.entry(entry.path).or_insert_with(|| Arc::new(table));
         }

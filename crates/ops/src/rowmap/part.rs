@@ -8,8 +8,10 @@ use crate::OpsError;
 
 /// Rows up to this length are held until they end, and matched. Longer ones are stored as they come; equal ones have equal chunks.
 const LONG_ROW: usize = 1 << 20;
-/// After so many bytes it is judged whether the part is worth matching.
+/// After so many bytes it is judged whether the part is worth matching; ...
 const TRIAL: u64 = 4 << 20;
+/// ... sooner in a table of which other parts were not.
+const SHORT_TRIAL: u64 = 512 << 10;
 
 pub(super) struct MapPart<'a> {
     writer: MapWriter<'a>,
@@ -17,6 +19,8 @@ pub(super) struct MapPart<'a> {
     whole: Option<Whole>,
     /// Rows that matched while the trial lasts: they are stored after all if it fails.
     trial: Option<Trial>,
+    /// How long it lasts.
+    trial_bytes: u64,
     /// A row whose end has not come yet.
     row: Vec<u8>,
     /// The row is longer than that, and what came of it is stored.
@@ -36,7 +40,19 @@ impl<'a> MapPart<'a> {
     pub(super) fn new(writer: MapWriter<'a>, scope: Option<Scope<'a>>, whole: Option<Whole>) -> MapPart<'a> {
         let whole = whole.or_else(|| scope.as_ref().and_then(Scope::why_empty));
         let trial = scope.is_some().then(Trial::default);
-        MapPart { writer, scope, whole, trial, row: Vec::new(), is_long: false, rows: 0, bytes: 0 }
+        let was_rewritten = scope.as_ref().is_some_and(Scope::is_of_rewritten);
+        let trial_bytes = if was_rewritten { SHORT_TRIAL } else { TRIAL };
+        MapPart {
+            writer,
+            scope,
+            whole,
+            trial,
+            trial_bytes,
+            row: Vec::new(),
+            is_long: false,
+            rows: 0,
+            bytes: 0,
+        }
     }
 
     /// One row, or a piece of one; `ends`: the last.
@@ -90,7 +106,7 @@ impl<'a> MapPart<'a> {
             (None, true) => self.writer.keep(hash, row.len()),
             (_, false) => self.writer.add(row, hash)?,
         }
-        if self.trial.is_some() && self.bytes >= TRIAL { self.judge() } else { Ok(()) }
+        if self.trial.is_some() && self.bytes >= self.trial_bytes { self.judge() } else { Ok(()) }
     }
 
     /// Ends the trial: if most rows are new, all are.
@@ -99,7 +115,7 @@ impl<'a> MapPart<'a> {
         let condemned = self.scope.as_ref().map_or(0, |scope| scope.condemned);
         let new = self.writer.items_new().saturating_sub(condemned);
         if new * 2 > self.rows {
-            if let Some(scope) = self.scope.take() {
+            if let Some(scope) = self.scope.take().filter(|scope| !scope.is_empty()) {
                 scope.give_up();
             }
             self.whole.get_or_insert(Whole::Rewritten);
@@ -125,6 +141,8 @@ impl<'a> MapPart<'a> {
             note.whole.insert(why, 1);
         }
         let used = self.scope.as_ref().map(Scope::used).unwrap_or_default();
-        Ok((self.writer.finish(&used)?, note, last))
+        let condemned = self.scope.as_ref().map_or(0, |scope| scope.condemned);
+        let changed = self.writer.items_new().saturating_sub(condemned);
+        Ok((self.writer.finish(&used, changed)?, note, last))
     }
 }

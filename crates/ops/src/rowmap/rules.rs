@@ -1,7 +1,7 @@
 //! Which old units are written again although their rows did not change.
 //!
 //! **Rewriting.** A unit that lost rows is fetched whole by every restore. Of the units with less than 60 % of their rows alive
-//! the worst are condemned, but no more in one backup than 2 % of the part's rows, or what was new last time if that is more:
+//! the worst are condemned, but no more in one backup than 2 % of the part's rows, or as many as changed last time if that is more:
 //! uniform change ages all units alike, and without a cap a whole generation would fall due in one night (facts: 26 % instead of
 //! 2.8). With it a restore reads at most about 1.5 times its bytes at 2 % change for each backup.
 //!
@@ -33,7 +33,7 @@ pub(super) fn condemned(map: &EarlierMap, condemn_dead: bool) -> (HashSet<(usize
     }
     let mut due: Vec<&EarlierUnit> = units.iter().filter(|unit| live_share(unit) < LIVE_SHARE).collect();
     due.sort_by(|a, b| live_share(a).total_cmp(&live_share(b)));
-    let mut room = cap(map, &units);
+    let mut room = cap(map);
     for (number, unit) in due.into_iter().enumerate() {
         // One always, or a small part would never be mended.
         if number > 0 && room < u64::from(unit.items_kept) {
@@ -64,10 +64,7 @@ fn kept_bytes(unit: &EarlierUnit) -> u64 {
     unit.bytes * u64::from(unit.items_kept) / u64::from(unit.items.max(1))
 }
 
-/// Rows that may be written again: 2 %, or what the newest group holds (that was new last time).
-fn cap(map: &EarlierMap, units: &[EarlierUnit]) -> u64 {
-    let newest = units.iter().map(|unit| unit.age).max().unwrap_or(0);
-    let new = units.iter().filter(|unit| unit.age == newest && newest > 0);
-    let new: u64 = new.map(|unit| u64::from(unit.items_kept)).sum();
-    new.min(map.items / 10).max((map.items as f64 * CAP) as u64)
+/// Rows that may be written again: 2 %, or as many as changed last time, up to a tenth.
+fn cap(map: &EarlierMap) -> u64 {
+    map.changed.min(map.items / 10).max((map.items as f64 * CAP) as u64)
 }

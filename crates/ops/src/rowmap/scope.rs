@@ -149,7 +149,7 @@ impl<'t> Scope<'t> {
 
     /// The table moved: rows that are found nowhere near are looked for in a sample of all old rows.
     fn vote(&mut self, hash: u64) -> Result<(), OpsError> {
-        if self.loaded_by_vote == MOST_VOTED || self.table.rewritten() >= GIVEN_UP_AFTER {
+        if self.loaded_by_vote == MOST_VOTED || self.is_of_rewritten() {
             return Ok(());
         }
         let table = Arc::clone(&self.table);
@@ -165,6 +165,11 @@ impl<'t> Scope<'t> {
             self.loaded_by_vote += u32::from(self.load(part)?);
         }
         Ok(())
+    }
+
+    /// Whether other parts of the table were found to hold other rows.
+    pub(super) fn is_of_rewritten(&self) -> bool {
+        self.table.rewritten() >= GIVEN_UP_AFTER
     }
 
     /// Notes that the part is stored whole for all that.

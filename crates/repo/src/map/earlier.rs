@@ -19,6 +19,8 @@ pub struct EarlierMap {
     pub from: u64,
     /// How many items it holds.
     pub items: u64,
+    /// How many of them were new to it, other than those that were only written again.
+    pub changed: u64,
     /// Items of units that cannot be leaned on: their list or a chunk is gone.
     pub items_lost: u64,
 }
@@ -51,8 +53,6 @@ pub struct EarlierUnit {
     pub items_kept: u32,
     /// Raw bytes of its chunks.
     pub bytes: u64,
-    /// The map's newest groups have the highest age number.
-    pub age: usize,
 }
 
 impl EarlierMap {
@@ -62,8 +62,13 @@ impl EarlierMap {
         reader: &ChunkReader<'_>,
         map: &MapRef,
     ) -> Result<EarlierMap, RepoError> {
-        let mut earlier =
-            EarlierMap { groups: Vec::new(), from: map.from, items: map.items, items_lost: map.items };
+        let mut earlier = EarlierMap {
+            groups: Vec::new(),
+            from: map.from,
+            items: map.items,
+            changed: map.changed,
+            items_lost: map.items,
+        };
         let records = match records(reader, map) {
             Ok(records) => records,
             Err(error) => return absent(error).map(|()| earlier),
@@ -77,8 +82,13 @@ impl EarlierMap {
                     continue;
                 }
             };
-            let keeps = decode_keeps(&record.kept, &group.units)
-                .map_err(|what| damaged(format!("group {}", record.group), what))?;
+            let keeps = match decode_keeps(&record.kept, &group.units) {
+                Ok(keeps) => keeps,
+                Err(what) => {
+                    absent(damaged(format!("group {}", record.group), what))?;
+                    continue;
+                }
+            };
             let list = match group.list_child().map(|list| reader.fetch(&list, ChunkKind::ItemList)) {
                 Some(Ok(list)) => list,
                 Some(Err(error)) => {
@@ -112,23 +122,22 @@ impl EarlierMap {
 
     /// The units that can be leaned on, in the map's order.
     pub fn units(&self) -> impl Iterator<Item = EarlierUnit> + '_ {
-        self.groups.iter().enumerate().flat_map(|(age, of)| {
+        self.groups.iter().enumerate().flat_map(|(number, of)| {
             let units = of.group.units.iter().zip(&of.keeps).zip(&of.there).enumerate();
             units.filter(|(_, (_, there))| **there).map(move |(at, ((unit, keep), _))| EarlierUnit {
-                place: (age, at),
+                place: (number, at),
                 name: UnitName(of.id, at),
                 items: unit.items,
                 items_kept: keep.count(unit.items),
                 bytes: unit.bytes(),
-                age,
             })
         })
     }
 
     /// Appends what the list says of a unit's kept items, in their order.
     pub fn listed(&self, unit: &EarlierUnit, out: &mut Vec<u64>) {
-        let (age, at) = unit.place;
-        let Some((of, keep)) = self.groups.get(age).and_then(|of| Some((of, of.keeps.get(at)?))) else {
+        let (group, at) = unit.place;
+        let Some((of, keep)) = self.groups.get(group).and_then(|of| Some((of, of.keeps.get(at)?))) else {
             return;
         };
         let list = of.list.get(of.unit_list(at)).unwrap_or_default();
@@ -152,8 +161,8 @@ impl EarlierMap {
 
     /// What is kept now of a unit's items: of those that the map kept, in their order, the ones with a flag.
     pub(super) fn thin(&self, unit: &EarlierUnit, flags: &[bool]) -> Keep {
-        let (age, at) = unit.place;
-        let Some(keep) = self.groups.get(age).and_then(|of| of.keeps.get(at)) else { return Keep::Nothing };
+        let (group, at) = unit.place;
+        let Some(keep) = self.groups.get(group).and_then(|of| of.keeps.get(at)) else { return Keep::Nothing };
         let kept = keep.ranges(unit.items).into_iter().flatten();
         Keep::of(unit.items, kept.zip(flags).filter(|(_, used)| **used).map(|(position, _)| position))
     }

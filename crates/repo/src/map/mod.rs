@@ -40,6 +40,8 @@ use crate::{Class, RepoError};
 pub(crate) use copy::copy;
 pub use earlier::{EarlierMap, EarlierUnit, UnitName};
 pub use items::{ItemHash, ItemHasher};
+#[cfg(feature = "fuzzing")]
+pub(crate) use read::take_items;
 pub(crate) use read::verify;
 pub use read::{EntryReader, PartReader};
 pub use write::{MapTarget, MapWriter, UsedItems};
@@ -115,6 +117,9 @@ pub struct MapRef {
     /// Sum modulo 2^128 of the items' hashes, little-endian.
     #[n(7)]
     pub(crate) sum: ByteArray<16>,
+    /// Of the items, those that no earlier map had: not those that were only written again.
+    #[n(8)]
+    pub(crate) changed: u64,
 }
 
 impl MapRef {
@@ -136,6 +141,11 @@ impl MapRef {
     /// How many items it holds.
     pub fn items(&self) -> u64 {
         self.items
+    }
+
+    /// How many of them its maker took for changed.
+    pub fn changed(&self) -> u64 {
+        self.changed
     }
 }
 

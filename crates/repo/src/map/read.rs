@@ -2,7 +2,6 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::io;
 use std::ops::Range;
 
 use super::items::{self, ItemHasher, Totals};
@@ -52,8 +51,6 @@ pub struct EntryReader<'r> {
     parts: VecDeque<Part>,
     number: usize,
     open: Option<PartReader<'r>>,
-    current: Vec<u8>,
-    at: usize,
 }
 
 impl<'r> EntryReader<'r> {
@@ -64,7 +61,7 @@ impl<'r> EntryReader<'r> {
     ) -> EntryReader<'r> {
         let (path, number) = (entry.path.clone(), parts.start);
         let parts = entry.parts.get(parts).unwrap_or_default().iter().cloned().collect();
-        EntryReader { reader, path, parts, number, open: None, current: Vec::new(), at: 0 }
+        EntryReader { reader, path, parts, number, open: None }
     }
 
     /// The next raw bytes, verified; None at the end.
@@ -81,24 +78,6 @@ impl<'r> EntryReader<'r> {
             let label = format!("part {} of {}", self.number, self.path);
             self.open = Some(PartReader::new(self.reader, &part, label)?);
         }
-    }
-}
-
-impl io::Read for EntryReader<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        while self.at >= self.current.len() {
-            match self.next_chunk().map_err(io::Error::other)? {
-                Some(chunk) => (self.current, self.at) = (chunk, 0),
-                None => return Ok(0),
-            }
-        }
-        let rest = self.current.get(self.at..).unwrap_or_default();
-        let len = rest.len().min(out.len());
-        if let (Some(to), Some(from)) = (out.get_mut(..len), rest.get(..len)) {
-            to.copy_from_slice(from);
-        }
-        self.at += len;
-        Ok(len)
     }
 }
 
@@ -210,7 +189,7 @@ pub(super) fn compare(read: &Totals, map: &MapRef) -> Result<(), String> {
 }
 
 /// The kept items of a unit of one chunk, each shown to `see`.
-pub(super) fn take_items(
+pub(crate) fn take_items(
     raw: Vec<u8>,
     unit: &Unit,
     keep: &Keep,
@@ -221,9 +200,7 @@ pub(super) fn take_items(
     let (mut start, mut number) = (0, 0u32);
     for end in memchr::memchr_iter(b'\n', &raw) {
         let item = raw.get(start..=end).unwrap_or_default();
-        if ranges.next_if(|range| range.end <= number).is_some() {
-            // The run behind is looked at below.
-        }
+        while ranges.next_if(|range| range.end <= number).is_some() {}
         if ranges.peek().is_some_and(|range| range.contains(&number)) {
             see(item);
             if *keep != Keep::All {

@@ -176,8 +176,8 @@ impl<'a> MapWriter<'a> {
     }
 
     /// Ends the map. `used`: of each earlier map those of its units that are leaned on, and which of the items that they kept are items
-    /// of this map. No unit may come from two maps.
-    pub fn finish(mut self, used: &[UsedItems<'_>]) -> Result<PartSummary, RepoError> {
+    /// of this map. No unit may come from two maps. `changed`: of the new items, those that are not only written again.
+    pub fn finish(mut self, used: &[UsedItems<'_>], changed: u64) -> Result<PartSummary, RepoError> {
         self.session.check()?;
         self.close_unit()?;
         let mut named = name_groups(used)?;
@@ -212,6 +212,7 @@ impl<'a> MapWriter<'a> {
             items: self.totals.items,
             bytes: self.totals.bytes,
             sum: ByteArray::from(self.totals.sum.to_le_bytes()),
+            changed,
         };
         Ok(PartSummary::new(Part::Map(map), vec![self.added, added]))
     }
@@ -287,6 +288,9 @@ impl<'a> MapWriter<'a> {
         list.append(&mut self.list);
         if units.is_empty() {
             return Ok(None);
+        }
+        if list.len() > LARGEST {
+            return Err(RepoError::TooLarge { what: "the number of a map's items".into() });
         }
         let store = |kind, raw: Vec<u8>| {
             let key = self.session.id_key(kind, &[]);

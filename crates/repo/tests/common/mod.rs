@@ -179,7 +179,8 @@ pub fn write_map(
     }
     let of_units = units.into_iter().zip(used).filter(|(_, used)| used.contains(&true)).collect();
     let used: Vec<UsedItems<'_>> = earlier.iter().map(|map| (map, Vec::clone(&of_units))).collect();
-    map.finish(&used)
+    let changed = map.items_new();
+    map.finish(&used, changed)
 }
 
 pub fn backup(repository: &Repository, jobs: usize, content: &Content) -> BackupHead {
