@@ -116,8 +116,12 @@ fn tell_tables(outcome: &BackupOutcome) {
     mapped.sort_by_key(|(table, _)| std::cmp::Reverse(table.bytes_added));
     for (table, map) in mapped.iter().take(TOLD) {
         let whole = whole(map);
+        let database = match outcome.record.databases.len() {
+            0 | 1 => String::new(),
+            _ => format!("{}: ", table.database),
+        };
         tracing::info!(
-            "{}.{}: {} of {} rows new, {} added{}",
+            "{database}{}.{}: {} of {} rows new, {} added{}",
             table.schema,
             table.name,
             output::count(map.rows_new),
