@@ -10,44 +10,84 @@
 
 use std::sync::Barrier;
 use std::thread;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
 
 use crate::{PutOutcome, Store, StoreError};
 
+/// Objects of one folder: more than a page of any storage holds (1000 on S3 and GCS, 5000 on Azure unless asked for fewer).
+const MANY: usize = 1100;
+/// An object that is larger than any pack.
+const LARGE: usize = 40 << 20;
+/// Clocks of tests and of their storages run on one host.
+const CLOCK: Duration = Duration::from_secs(5);
+
 /// Every promise, one after the other, on an empty storage.
 pub fn all(store: &dyn Store) {
+    an_empty_storage_lists_nothing(store);
     an_object_comes_back(store);
     an_object_is_never_changed(store);
+    a_second_put_of_the_same_bytes_finds_them(store);
     ranges_are_exact(store);
+    what_was_put_is_listed_at_once(store);
     lists_are_complete_and_sorted(store);
     deletes_are_idempotent(store);
     bad_names_are_refused(store);
+    times_are_the_storages(store);
+    large_objects_come_back(store);
+    many_objects_are_listed_once(store);
+    many_threads_do_not_disturb_each_other(store);
     if store.capabilities().atomic_put_if_absent {
         of_many_puts_one_wins(store);
     }
+}
+
+/// Puts bytes.
+pub fn put(store: &dyn Store, name: &str, bytes: &[u8]) -> Result<PutOutcome, StoreError> {
+    store.put_if_absent(name, Bytes::copy_from_slice(bytes))
+}
+
+fn names(store: &dyn Store, prefix: &str) -> Vec<String> {
+    store.list(prefix).unwrap().into_iter().map(|meta| meta.name).collect()
+}
+
+fn an_empty_storage_lists_nothing(store: &dyn Store) {
+    assert!(names(store, "").is_empty());
+    assert!(names(store, "nothing/here/").is_empty());
 }
 
 fn an_object_comes_back(store: &dyn Store) {
     for (name, bytes) in [("a/empty", vec![]), ("a/small", b"x".to_vec()), ("a/b/large", vec![7u8; 3 << 20])]
     {
         assert!(matches!(store.get(name), Err(StoreError::NotFound { .. })));
-        assert_eq!(store.put_if_absent(name, &bytes).unwrap(), PutOutcome::Created);
+        assert!(matches!(store.stat(name), Err(StoreError::NotFound { .. })));
+        assert_eq!(put(store, name, &bytes).unwrap(), PutOutcome::Created);
         assert_eq!(store.get(name).unwrap(), bytes);
         assert_eq!(store.stat(name).unwrap().size, bytes.len() as u64);
     }
 }
 
 fn an_object_is_never_changed(store: &dyn Store) {
-    assert_eq!(store.put_if_absent("once", b"first").unwrap(), PutOutcome::Created);
-    assert_eq!(store.put_if_absent("once", b"second").unwrap(), PutOutcome::AlreadyExists);
+    assert_eq!(put(store, "once", b"first").unwrap(), PutOutcome::Created);
+    assert_eq!(put(store, "once", b"second").unwrap(), PutOutcome::AlreadyExists);
     assert_eq!(store.get("once").unwrap(), b"first");
 }
 
+/// An answer that was lost: the put is tried again, and what is there tells that it worked.
+fn a_second_put_of_the_same_bytes_finds_them(store: &dyn Store) {
+    assert_eq!(put(store, "ambiguous", b"bytes").unwrap(), PutOutcome::Created);
+    assert_eq!(put(store, "ambiguous", b"bytes").unwrap(), PutOutcome::AlreadyExists);
+    assert_eq!(store.get("ambiguous").unwrap(), b"bytes");
+}
+
 fn ranges_are_exact(store: &dyn Store) {
-    store.put_if_absent("range", b"0123456789").unwrap();
+    put(store, "range", b"0123456789").unwrap();
     assert_eq!(store.get_range("range", 2, 3).unwrap(), b"234");
     assert_eq!(store.get_range("range", 0, 10).unwrap(), b"0123456789");
+    assert_eq!(store.get_range("range", 9, 1).unwrap(), b"9");
     assert_eq!(store.get_range("range", 10, 0).unwrap(), b"");
-    for (offset, len) in [(0, 11), (9, 2), (11, 1), (u64::MAX, 1), (0, u64::MAX)] {
+    for (offset, len) in [(0, 11), (9, 2), (10, 1), (11, 1), (11, 0), (u64::MAX, 1), (0, u64::MAX), (0, 1 << 40)] {
         assert!(
             matches!(store.get_range("range", offset, len), Err(StoreError::TooShort { .. })),
             "{offset} {len}"
@@ -56,30 +96,89 @@ fn ranges_are_exact(store: &dyn Store) {
     assert!(matches!(store.get_range("none", 0, 1), Err(StoreError::NotFound { .. })));
 }
 
-fn lists_are_complete_and_sorted(store: &dyn Store) {
-    let names = ["list/1", "list/10", "list/2", "list/sub/x", "listing"];
-    for name in names {
-        store.put_if_absent(name, name.as_bytes()).unwrap();
+fn what_was_put_is_listed_at_once(store: &dyn Store) {
+    for number in 0..20 {
+        let name = format!("late/{number:02}");
+        put(store, &name, b"").unwrap();
+        assert!(names(store, "late/").contains(&name), "{name}");
+        store.delete(&name).unwrap();
+        assert!(!names(store, "late/").contains(&name), "{name}");
+        assert!(matches!(store.get(&name), Err(StoreError::NotFound { .. })));
     }
-    let listed: Vec<String> = store.list("list/").unwrap().into_iter().map(|meta| meta.name).collect();
-    assert_eq!(listed, &names[..4]);
+}
+
+fn lists_are_complete_and_sorted(store: &dyn Store) {
+    let own = ["list/1", "list/10", "list/2", "list/sub/x", "listing"];
+    for name in own {
+        put(store, name, name.as_bytes()).unwrap();
+    }
+    assert_eq!(names(store, "list/"), &own[..4]);
+    assert_eq!(names(store, "list/sub/"), ["list/sub/x"]);
     assert!(store.list("").unwrap().iter().any(|meta| meta.name == "listing" && meta.size == 7));
     assert!(store.list("nothing/").unwrap().is_empty());
 }
 
 fn deletes_are_idempotent(store: &dyn Store) {
-    store.put_if_absent("delete/me", b"x").unwrap();
+    put(store, "delete/me", b"x").unwrap();
     store.delete("delete/me").unwrap();
     store.delete("delete/me").unwrap();
+    store.delete("delete/never/was").unwrap();
     assert!(matches!(store.stat("delete/me"), Err(StoreError::NotFound { .. })));
-    assert_eq!(store.put_if_absent("delete/me", b"y").unwrap(), PutOutcome::Created);
+    assert_eq!(put(store, "delete/me", b"y").unwrap(), PutOutcome::Created);
+    assert_eq!(store.get("delete/me").unwrap(), b"y");
 }
 
 fn bad_names_are_refused(store: &dyn Store) {
-    for name in ["", "../x", "/x", "x/", "X", ".hidden"] {
-        assert!(matches!(store.put_if_absent(name, b""), Err(StoreError::InvalidName { .. })), "{name}");
+    for name in ["", "../x", "/x", "x/", "X", ".hidden", "a//b", "a b"] {
+        assert!(matches!(put(store, name, b""), Err(StoreError::InvalidName { .. })), "{name}");
         assert!(matches!(store.get(name), Err(StoreError::InvalidName { .. })), "{name}");
+        assert!(matches!(store.delete(name), Err(StoreError::InvalidName { .. })), "{name}");
     }
+}
+
+fn times_are_the_storages(store: &dyn Store) {
+    let before = SystemTime::now();
+    put(store, "clock", b"tick").unwrap();
+    let modified = store.stat("clock").unwrap().modified;
+    assert!(modified + CLOCK > before && modified < SystemTime::now() + CLOCK, "{modified:?}");
+    // Lists may round to seconds, or say it more finely than a stat.
+    let listed = store.list("").unwrap().into_iter().find(|meta| meta.name == "clock").unwrap().modified;
+    assert!(listed + CLOCK > modified && listed < modified + CLOCK);
+}
+
+fn large_objects_come_back(store: &dyn Store) {
+    let bytes: Vec<u8> = (0..LARGE as u64 / 8).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
+    assert_eq!(store.put_if_absent("large", bytes.clone().into()).unwrap(), PutOutcome::Created);
+    assert!(store.get("large").unwrap() == bytes);
+    let (from, len) = (17 << 20, 3 << 20);
+    assert!(store.get_range("large", from, len).unwrap() == bytes[from as usize..(from + len) as usize]);
+}
+
+fn many_objects_are_listed_once(store: &dyn Store) {
+    let wanted: Vec<String> = (0..MANY).map(|number| format!("many/{:02x}/{number:08}", number % 16)).collect();
+    thread::scope(|scope| {
+        for part in wanted.chunks(MANY.div_ceil(8)) {
+            scope.spawn(move || part.iter().for_each(|name| assert_eq!(put(store, name, b"m").unwrap(), PutOutcome::Created)));
+        }
+    });
+    let mut sorted = wanted;
+    sorted.sort();
+    assert_eq!(names(store, "many/"), sorted);
+}
+
+fn many_threads_do_not_disturb_each_other(store: &dyn Store) {
+    thread::scope(|scope| {
+        for thread in 0..8u8 {
+            scope.spawn(move || {
+                for round in 0..5 {
+                    let (name, bytes) = (format!("threads/{thread}/{round}"), vec![thread; 100_000 + round]);
+                    assert_eq!(put(store, &name, &bytes).unwrap(), PutOutcome::Created);
+                    assert!(store.get(&name).unwrap() == bytes);
+                    assert_eq!(store.get_range(&name, 99_999, 1).unwrap(), [thread]);
+                }
+            });
+        }
+    });
 }
 
 fn of_many_puts_one_wins(store: &dyn Store) {
@@ -92,7 +191,7 @@ fn of_many_puts_one_wins(store: &dyn Store) {
                     let (name, start) = (&name, &start);
                     scope.spawn(move || {
                         start.wait();
-                        let outcome = store.put_if_absent(name, &[number; 1000]).unwrap();
+                        let outcome = put(store, name, &[number; 1000]).unwrap();
                         usize::from(outcome == PutOutcome::Created)
                     })
                 })

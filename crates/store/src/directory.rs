@@ -11,11 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
+
 use crate::{Capabilities, ObjectMeta, PutOutcome, Store, StoreError, name};
 
 const TEMPORARY: &str = ".tmp";
 /// No put takes this long: a temporary file of this age belongs to a crash.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+/// What lies between two ranges is read with them if it is at most this.
+const GAP: u64 = 32 << 10;
 
 /// A storage in a local directory.
 #[derive(Debug)]
@@ -121,10 +125,15 @@ impl Store for DirStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_put_if_absent: true, list_lateness: Duration::ZERO }
+        Capabilities {
+            atomic_put_if_absent: true,
+            list_lateness: Duration::ZERO,
+            gap: GAP,
+            remote: false,
+        }
     }
 
-    fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<PutOutcome, StoreError> {
+    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
         let path = self.path(name)?;
         if !self.root.is_dir() {
             return Err(StoreError::NotFound {
@@ -137,7 +146,7 @@ impl Store for DirStore {
         }
         let folder = path.parent().unwrap_or(&self.root);
         make_folder(folder)?;
-        let temporary = self.write_temporary(bytes)?;
+        let temporary = self.write_temporary(&bytes)?;
         let linked = fs::hard_link(&temporary, &path);
         let _ = fs::remove_file(&temporary);
         match linked {

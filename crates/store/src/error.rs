@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// An operation on a storage failed. `operation` is a verb phrase, `object` a name or a path; never a secret.
+/// An operation on a storage failed. `operation` is a verb phrase, `object` a name, a path or a URL; never a secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -44,6 +44,28 @@ pub enum StoreError {
         /// The name.
         name: String,
     },
+    /// A storage behind a network did not do it.
+    #[error("{operation} {object}: {answer}")]
+    Failed {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        object: String,
+        /// What it answered, or what the network did.
+        answer: String,
+        /// What is probably behind it.
+        cause: Cause,
+        /// Whether the same call may succeed a little later.
+        passing: bool,
+    },
+    /// What was asked for cannot be had of this storage, or of options that are set.
+    #[error("{what}")]
+    Unsupported {
+        /// What, as a sentence.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
     /// Stopped from outside.
     #[error("cancelled")]
     Cancelled,
@@ -58,6 +80,55 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+}
+
+/// What is probably behind a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// There are none, or the storage does not know them.
+    Credentials,
+    /// They are good, and not allowed this.
+    Policy,
+    /// Our clock differs from the storage's by so many seconds (ours is ahead if positive).
+    ClockSkew(i64),
+    /// The bucket is in another region, if the storage says so: this one.
+    Region(Option<String>),
+    /// There is no such bucket or container.
+    NoBucket,
+    /// The host's key is not the known one, or none is known.
+    HostKey,
+    /// It cannot be reached.
+    Network,
+    /// Its certificate is not trusted.
+    Certificate,
+    /// It answers that it is overloaded or broken.
+    Overloaded,
+    /// No guess.
+    Unknown,
+}
+
+impl Cause {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Cause::Credentials => "check the credentials: `pgark storage test --help` lists where they come from".into(),
+            Cause::Policy => "the credentials are known but may not do this: see the policy of the bucket, container or folder".into(),
+            Cause::ClockSkew(seconds) => format!(
+                "this host's clock is {} s {} the storage's: set it right",
+                seconds.unsigned_abs(),
+                if *seconds > 0 { "ahead of" } else { "behind" }
+            ),
+            Cause::Region(Some(region)) => format!("the bucket is in region {region}: give it as the storage option region"),
+            Cause::Region(None) => "the bucket is in another region: give it as the storage option region".into(),
+            Cause::NoBucket => "there is no such bucket or container: see its name, account, region and endpoint; pgark makes none".into(),
+            Cause::HostKey => "if the host's key was changed on purpose, replace its line in known_hosts (ssh-keygen -R, ssh-keyscan)".into(),
+            Cause::Network => "the storage could not be reached: see host name, port, endpoint, network and firewall".into(),
+            Cause::Certificate => "the certificate is not trusted: give the authority's certificate as the storage option ca_file".into(),
+            Cause::Overloaded => "the storage is overloaded or out of order: try later, or with fewer connections".into(),
+            Cause::Unknown => return None,
+        };
+        Some(hint)
+    }
 }
 
 impl StoreError {
@@ -83,7 +154,25 @@ impl StoreError {
                 source.kind(),
                 io::ErrorKind::Interrupted | io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
             ),
+            StoreError::Failed { passing, .. } => *passing,
             _ => false,
+        }
+    }
+
+    /// Whether the storage knows us and does not let us.
+    pub fn is_denied(&self) -> bool {
+        matches!(
+            self,
+            StoreError::PermissionDenied { .. } | StoreError::Failed { cause: Cause::Policy, .. }
+        )
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            StoreError::Failed { cause, .. } => cause.hint(),
+            StoreError::Unsupported { hint, .. } => Some(hint.clone()),
+            _ => None,
         }
     }
 }

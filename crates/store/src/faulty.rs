@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Mutex;
 
+use bytes::Bytes;
+
 use crate::{Capabilities, ObjectMeta, PutOutcome, Store, StoreError};
 
 /// The calls that can be made to fail.
@@ -118,8 +120,8 @@ impl<S: Store> Store for Faulty<S> {
         self.inner.capabilities()
     }
 
-    fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<PutOutcome, StoreError> {
-        self.around(Operation::Put, name, || self.inner.put_if_absent(name, bytes), |_| {})
+    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
+        self.around(Operation::Put, name, || self.inner.put_if_absent(name, bytes.clone()), |_| {})
     }
 
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {

@@ -1,22 +1,45 @@
 //! Named immutable objects with a written contract, on each storage.
 //!
-//! [`Store`] is the contract; [`DirStore`] keeps objects as files of a local directory. Wrappers of the same trait add
-//! what every storage needs ([`Faulty`] makes one fail on purpose, for tests). The contract suite is [`contract`]: a new
-//! storage supplies a factory and inherits every test.
+//! [`Store`] is the contract. [`DirStore`] keeps objects as files of a local directory; `cloud` in buckets of S3, Google
+//! Cloud Storage and Azure; `sftp` in a folder behind SSH. A [`StorageUrl`] says where a storage is, a [`Target`] what opens
+//! it, and [`open`] gives it, wrapped in what every storage needs ([`Guarded`]: retries, limits, an end at a cancel).
+//! [`probe`] finds out by trying whether a storage can be trusted. [`Faulty`] makes one fail on purpose, for tests. The
+//! contract suite is [`contract`]: a new storage supplies a factory and inherits every test.
+//!
+//! Clients of storages behind a network are asynchronous; that ends at this crate's border (`runtime`).
 
 mod cancel;
+mod cloud;
 pub mod contract;
 mod directory;
 mod error;
 mod faulty;
+mod guard;
+mod http;
 mod name;
+mod pace;
+pub mod probe;
+mod runtime;
+mod sftp;
+mod target;
+mod traffic;
+mod url;
 
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
+
 pub use cancel::{Cancel, Cancelled};
 pub use directory::DirStore;
-pub use error::StoreError;
+pub use error::{Cause, StoreError};
 pub use faulty::{Fault, Faulty, Operation};
+pub use guard::Guarded;
+pub use target::{
+    AzureConfig, AzureCredentials, GcsConfig, GcsCredentials, Lock, LockMode, S3Config, S3Credentials, S3Encryption,
+    SftpConfig, Target, Usage, open,
+};
+pub use traffic::TrafficReport;
+pub use url::{BadUrl, Bucket, SftpPlace, StorageUrl};
 
 /// What became of a put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +68,19 @@ pub struct Capabilities {
     pub atomic_put_if_absent: bool,
     /// A list shows everything that was put or deleted so long before it. Zero: everything at once.
     pub list_lateness: Duration,
+    /// Two ranges of an object with at most so many bytes between them are better fetched as one.
+    pub gap: u64,
+    /// Whether a network lies between: worth to read ahead.
+    pub remote: bool,
+}
+
+/// What object lock does to every object that is put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// It cannot be deleted for so long.
+    pub period: Duration,
+    /// Folders whose objects are put without.
+    pub except: Vec<String>,
 }
 
 /// A place that keeps named immutable objects.
@@ -62,7 +98,7 @@ pub trait Store: Send + Sync {
 
     /// Puts an object unless one of that name exists. On return the object is durable and whole: a crash at any moment
     /// leaves either the whole object under its name or none. An existing object is never changed.
-    fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<PutOutcome, StoreError>;
+    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError>;
 
     /// The whole object; [`StoreError::NotFound`] if there is none.
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError>;
@@ -79,4 +115,34 @@ pub trait Store: Send + Sync {
 
     /// Deletes an object. One that is not there is no error: of two deletes both succeed.
     fn delete(&self, name: &str) -> Result<(), StoreError>;
+
+    /// What was asked so far and what moved; None where nobody counts.
+    fn traffic(&self) -> Option<TrafficReport> {
+        None
+    }
+
+    /// The object lock that puts of this process set; None: none.
+    fn retention(&self) -> Option<Retention> {
+        None
+    }
+
+    /// Makes the lock of an object last until then at least; nothing where there is no lock.
+    fn retain(&self, _name: &str, _until: SystemTime) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Whether what is deleted or overwritten stays as an older version; None where that cannot be asked.
+    fn keeps_versions(&self) -> Result<Option<bool>, StoreError> {
+        Ok(None)
+    }
+
+    /// Whether objects can be locked; None where that cannot be asked.
+    fn can_lock(&self) -> Result<Option<bool>, StoreError> {
+        Ok(None)
+    }
+
+    /// Whether this is a view of the past: nothing can be changed, and what is missing was put later.
+    fn is_past(&self) -> bool {
+        false
+    }
 }

@@ -22,7 +22,7 @@ fn the_contract_holds_through_a_wrapper_without_fault() {
 fn leftovers_of_a_crash_are_not_objects() {
     let folder = tempfile::TempDir::new().unwrap();
     let store = DirStore::create(folder.path()).unwrap();
-    store.put_if_absent("a", b"a").unwrap();
+    store.put_if_absent("a", "a".into()).unwrap();
     let left = folder.path().join(".tmp/left");
     std::fs::write(&left, b"half").unwrap();
     let names: Vec<String> = store.list("").unwrap().into_iter().map(|meta| meta.name).collect();
@@ -48,6 +48,6 @@ fn a_directory_that_vanishes_is_not_made_again() {
     let root = folder.path().join("mounted");
     let store = DirStore::create(&root).unwrap();
     std::fs::remove_dir_all(&root).unwrap();
-    assert!(matches!(store.put_if_absent("a", b"a"), Err(StoreError::NotFound { .. })));
+    assert!(matches!(store.put_if_absent("a", "a".into()), Err(StoreError::NotFound { .. })));
     assert!(!root.exists());
 }

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -16,6 +15,7 @@ use crate::certificates::TlsFiles;
 use crate::majors::{Installation, client_program, default_major, installation};
 use crate::server_user::{ServerUser, clean_environment};
 use crate::spawner;
+use crate::storage::free_port;
 
 /// Prefix of the clusters' folders; the number after it is the process that owns them.
 const FOLDER_PREFIX: &str = "pgark-t-";
@@ -581,11 +581,6 @@ fn new_folder() -> PathBuf {
     fs::create_dir(&folder).expect("create the cluster's folder");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("open the cluster's folder");
     folder
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind a port");
-    listener.local_addr().expect("the port's number").port()
 }
 
 fn conninfo_value(text: &str) -> String {

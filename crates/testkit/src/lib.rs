@@ -5,6 +5,7 @@
 //!   process ends, and also when it is killed.
 //! - [`shop`]: a seeded sample shop of any size, with personal data.
 //! - [`zoo`]: one of every kind of object, with hostile names and values.
+//! - [`storage`]: real storage servers, and bad networks before them.
 //! - [`oracle`]: what of a database must survive a backup and restore, as a comparable value.
 //!
 //! The kit talks to servers through PostgreSQL's own programs only (`psql`, `pg_dump`), never through the driver
@@ -23,6 +24,7 @@ mod server_user;
 mod session;
 pub mod shop;
 mod spawner;
+pub mod storage;
 pub mod zoo;
 
 pub use certificates::TlsFiles;

@@ -1,0 +1,344 @@
+//! Objects in the buckets of a cloud: what S3, GCS and Azure have in common.
+//!
+//! **Put-if-absent** is a conditional put (`If-None-Match: *`, `x-goog-if-generation-match: 0`). Some servers that speak S3
+//! take the condition and ignore it. The first small object that a process puts is therefore put twice: a storage that
+//! then answers "created" again does not honour it. From then on an object is looked for before it is put, and
+//! [`Capabilities::atomic_put_if_absent`] says that of several puts at one moment more than one may win.
+//!
+//! Nothing is tried twice here: [`crate::Guarded`] does that, with what [`answer`] says of each failure.
+
+pub(crate) mod answer;
+pub(crate) mod as_of;
+mod azure;
+mod gcs;
+pub(crate) mod s3;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use object_store::path::Path;
+use object_store::{Attribute, Attributes, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig};
+
+use crate::http::{Answer, Wire, listening};
+use crate::runtime::Engine;
+use crate::traffic::{Traffic, TrafficReport};
+use crate::{Capabilities, Cause, ObjectMeta, PutOutcome, Retention, Store, StoreError, name};
+
+pub(crate) use azure::open as open_azure;
+pub(crate) use gcs::open as open_gcs;
+pub(crate) use s3::open as open_s3;
+
+/// The object that tells whether put-if-absent is honoured is at most this large.
+const SMALL: usize = 64 << 10;
+/// What lies between two ranges is fetched with them if it is at most this: a request costs more.
+const GAP: u64 = 256 << 10;
+
+const UNKNOWN: u8 = 0;
+const HONOURED: u8 = 1;
+const IGNORED: u8 = 2;
+
+/// A bucket.
+pub(crate) struct CloudStore {
+    pub(crate) engine: Engine,
+    pub(crate) client: Arc<dyn ObjectStore>,
+    /// For messages: the URL.
+    pub(crate) shown: String,
+    /// The folder in the bucket; may be empty.
+    pub(crate) prefix: String,
+    /// Storage class.
+    pub(crate) attributes: Attributes,
+    pub(crate) traffic: Arc<Traffic>,
+    /// What only S3 can: retention, versions.
+    pub(crate) s3: Option<s3::Bucketed>,
+    conditional: AtomicU8,
+}
+
+/// What the openers of the three clouds hand over.
+pub(crate) struct Parts {
+    pub engine: Engine,
+    pub client: Arc<dyn ObjectStore>,
+    pub shown: String,
+    pub prefix: String,
+    pub storage_class: Option<String>,
+    pub wire: Wire,
+    pub s3: Option<s3::Bucketed>,
+}
+
+/// The clients' own retries are off: one layer decides.
+pub(crate) fn no_retries() -> RetryConfig {
+    RetryConfig { max_retries: 0, retry_timeout: Duration::ZERO, ..RetryConfig::default() }
+}
+
+/// An error of a client that could not even be made.
+pub(crate) fn refused(what: impl std::fmt::Display) -> StoreError {
+    StoreError::Unsupported {
+        what: format!("open the storage: {what}"),
+        hint: "see the storage options and the credentials: `pgark storage test --help` lists them".into(),
+    }
+}
+
+impl CloudStore {
+    pub(crate) fn new(parts: Parts) -> CloudStore {
+        let mut attributes = Attributes::new();
+        if let Some(class) = parts.storage_class {
+            attributes.insert(Attribute::StorageClass, class.into());
+        }
+        CloudStore {
+            engine: parts.engine,
+            client: parts.client,
+            shown: parts.shown,
+            prefix: parts.prefix,
+            attributes,
+            traffic: parts.wire.traffic,
+            s3: parts.s3,
+            conditional: AtomicU8::new(UNKNOWN),
+        }
+    }
+
+    /// Where an object lies in the bucket.
+    pub(crate) fn path(&self, name: &str) -> Result<Path, StoreError> {
+        name::check(name)?;
+        self.key(name)
+    }
+
+    fn key(&self, below: &str) -> Result<Path, StoreError> {
+        let whole = match (self.prefix.is_empty(), below.is_empty()) {
+            (true, _) => below.to_string(),
+            (false, true) => self.prefix.clone(),
+            (false, false) => format!("{}/{below}", self.prefix),
+        };
+        Path::parse(&whole).map_err(|_| StoreError::InvalidName { name: whole })
+    }
+
+    /// For messages.
+    pub(crate) fn object(&self, name: &str) -> String {
+        format!("{}/{name}", self.shown)
+    }
+
+    /// Runs one request.
+    pub(crate) fn ask<T>(
+        &self,
+        operation: &'static str,
+        name: &str,
+        work: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, StoreError> {
+        self.engine.run(async {
+            let (done, answer) = listening(work).await;
+            done.map_err(|error| answer::sort(operation, self.object(name), &answer, &error))
+        })
+    }
+
+    /// A conditional put, or a plain one.
+    fn put(&self, name: &str, path: &Path, bytes: &Bytes, mode: PutMode) -> Result<PutOutcome, StoreError> {
+        if let Some(s3) = self.s3.as_ref().filter(|s3| s3.locks(name)) {
+            let only_new = mode == PutMode::Create;
+            return self.engine.run(async {
+                let (done, answer) = listening(s3.put_locked(path, bytes, only_new)).await;
+                outcome(done.map(|_| ()), &answer, || self.object(name))
+            });
+        }
+        let options = PutOptions { mode, attributes: self.attributes.clone(), ..PutOptions::default() };
+        self.engine.run(async {
+            let payload = bytes.clone().into();
+            let (done, answer) = listening(self.client.put_opts(path, payload, options)).await;
+            outcome(done.map(|_| ()), &answer, || self.object(name))
+        })
+    }
+
+    fn put_unconditionally(&self, name: &str, path: &Path, bytes: &Bytes) -> Result<PutOutcome, StoreError> {
+        match self.stat(name) {
+            Ok(_) => Ok(PutOutcome::AlreadyExists),
+            Err(StoreError::NotFound { .. }) => self.put(name, path, bytes, PutMode::Overwrite),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn ignores_conditions(&self) {
+        if self.conditional.swap(IGNORED, Ordering::Relaxed) != IGNORED {
+            tracing::warn!(
+                "{} does not honour put-if-absent: one writer at a time is safe there, and no more",
+                self.shown
+            );
+        }
+    }
+
+    /// Reads an object, or a version of it.
+    pub(crate) fn read(
+        &self,
+        name: &str,
+        range: Option<std::ops::Range<u64>>,
+        version: Option<String>,
+    ) -> Result<Vec<u8>, StoreError> {
+        let path = self.path(name)?;
+        let options = GetOptions { range: range.map(GetRange::Bounded), version, ..GetOptions::default() };
+        let bytes = self.ask("read", name, async {
+            let answer = self.client.get_opts(&path, options).await?;
+            answer.bytes().await
+        })?;
+        Ok(bytes.into())
+    }
+
+    /// A range, whole or not at all.
+    pub(crate) fn read_range(
+        &self,
+        name: &str,
+        offset: u64,
+        len: u64,
+        version: Option<String>,
+        size: impl Fn() -> Result<u64, StoreError>,
+    ) -> Result<Vec<u8>, StoreError> {
+        let end = offset.saturating_add(len);
+        let too_short = || StoreError::TooShort { object: self.object(name), end };
+        // A length from a damaged index must not take the memory: what is unusual is looked up first.
+        if (len == 0 || len > LARGE || end == u64::MAX) && size()? < end {
+            return Err(too_short());
+        }
+        if len == 0 {
+            return Ok(Vec::new());
+        }
+        let bytes = self.read(name, Some(offset..end), version).map_err(|error| match error {
+            StoreError::TooShort { .. } => too_short(),
+            // Some servers answer a range that begins at the end with the whole object.
+            StoreError::Failed { cause: Cause::Unknown, .. } if size().is_ok_and(|size| size < end) => too_short(),
+            other => other,
+        })?;
+        if bytes.len() as u64 == len { Ok(bytes) } else { Err(too_short()) }
+    }
+}
+
+/// Ranges larger than this are asked for only when the object is known to be as large.
+const LARGE: u64 = 64 << 20;
+
+/// What became of a conditional put.
+fn outcome(
+    done: object_store::Result<()>,
+    answer: &Answer,
+    object: impl Fn() -> String,
+) -> Result<PutOutcome, StoreError> {
+    match done {
+        Ok(()) => Ok(PutOutcome::Created),
+        Err(_) if answer::exists_already(answer) => Ok(PutOutcome::AlreadyExists),
+        Err(error) => Err(answer::sort("write", object(), answer, &error)),
+    }
+}
+
+impl Store for CloudStore {
+    fn location(&self) -> String {
+        self.shown.clone()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            atomic_put_if_absent: self.conditional.load(Ordering::Relaxed) != IGNORED,
+            list_lateness: Duration::ZERO,
+            gap: GAP,
+            remote: true,
+        }
+    }
+
+    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
+        let path = self.path(name)?;
+        if self.conditional.load(Ordering::Relaxed) == IGNORED {
+            return self.put_unconditionally(name, &path, &bytes);
+        }
+        let first = match self.put(name, &path, &bytes, PutMode::Create) {
+            Err(error) if answer::condition_not_implemented(&error) => {
+                self.ignores_conditions();
+                return self.put_unconditionally(name, &path, &bytes);
+            }
+            other => other?,
+        };
+        let unknown = self.conditional.load(Ordering::Relaxed) == UNKNOWN;
+        if unknown && first == PutOutcome::AlreadyExists {
+            self.conditional.store(HONOURED, Ordering::Relaxed);
+        } else if unknown && bytes.len() <= SMALL {
+            match self.put(name, &path, &bytes, PutMode::Create) {
+                Ok(PutOutcome::AlreadyExists) => self.conditional.store(HONOURED, Ordering::Relaxed),
+                Ok(PutOutcome::Created) => self.ignores_conditions(),
+                // The object is there; the question stays open.
+                Err(error) => tracing::debug!(%error, "whether put-if-absent is honoured is not known yet"),
+            }
+        }
+        Ok(first)
+    }
+
+    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        self.read(name, None, None)
+    }
+
+    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        self.read_range(name, offset, len, None, || Ok(self.stat(name)?.size))
+    }
+
+    fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
+        let path = self.path(name)?;
+        let meta = self.ask("look at", name, self.client.head(&path))?;
+        Ok(ObjectMeta { name: name.to_string(), size: meta.size, modified: meta.last_modified.into() })
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+        name::check_prefix(prefix)?;
+        let key = self.key(prefix.trim_end_matches('/'))?;
+        let root = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
+        let listed: Vec<object_store::ObjectMeta> =
+            self.ask("list", prefix, self.client.list(Some(&key)).try_collect())?;
+        let mut found: Vec<ObjectMeta> = listed
+            .into_iter()
+            .filter_map(|meta| {
+                let name = meta.location.as_ref().strip_prefix(&root)?;
+                let modified: SystemTime = meta.last_modified.into();
+                // What others put there is none of ours.
+                name::check(name).ok()?;
+                Some(ObjectMeta { name: name.to_string(), size: meta.size, modified })
+            })
+            .collect();
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found.dedup_by(|a, b| a.name == b.name);
+        Ok(found)
+    }
+
+    fn delete(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.path(name)?;
+        match self.ask("delete", name, self.client.delete(&path)) {
+            Err(StoreError::NotFound { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn traffic(&self) -> Option<TrafficReport> {
+        Some(self.traffic.report())
+    }
+
+    fn retention(&self) -> Option<Retention> {
+        self.s3.as_ref().and_then(|s3| s3.retention())
+    }
+
+    fn retain(&self, name: &str, until: SystemTime) -> Result<(), StoreError> {
+        let path = self.path(name)?;
+        let Some(s3) = &self.s3 else { return Ok(()) };
+        self.engine.run(async {
+            let (done, answer) = listening(s3.retain(&path, until)).await;
+            done.map_err(|error| answer::sort("extend the lock of", self.object(name), &answer, &error))
+        })
+    }
+
+    fn keeps_versions(&self) -> Result<Option<bool>, StoreError> {
+        let Some(s3) = &self.s3 else { return Ok(None) };
+        self.engine.run(async {
+            let (done, answer) = listening(s3.keeps_versions()).await;
+            done.map(Some).map_err(|error| answer::sort("ask for the versioning of", self.shown.clone(), &answer, &error))
+        })
+    }
+
+    fn can_lock(&self) -> Result<Option<bool>, StoreError> {
+        let Some(s3) = &self.s3 else { return Ok(None) };
+        self.engine.run(async {
+            let (done, answer) = listening(s3.can_lock()).await;
+            done.map(Some).map_err(|error| answer::sort("ask for the object lock of", self.shown.clone(), &answer, &error))
+        })
+    }
+}

@@ -1,0 +1,311 @@
+//! What every storage needs around it: tries again what may pass, bounds how many requests run at once, keeps the pace, ends
+//! with the job.
+//!
+//! **Retries** wait a random time that doubles, from 0.2 s to 15 s (full jitter), for as long as [`Usage::retry_for`] allows.
+//! All operations draw on one budget: when nearly everything fails, not every thread hammers on for its full time. The
+//! first operation to give up names its cause, and how often it tried. **After a cancel** nothing is tried twice, and an
+//! operation gets a few seconds, so that a job can remove what it no longer needs.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+
+use crate::pace::Pace;
+use crate::target::Usage;
+use crate::traffic::{Traffic, TrafficReport};
+use crate::{Cancel, Capabilities, ObjectMeta, PutOutcome, Retention, Store, StoreError};
+
+/// A wait looks this often whether the job was cancelled.
+const LOOK: Duration = Duration::from_millis(50);
+const SHORTEST: Duration = Duration::from_millis(200);
+const LONGEST: Duration = Duration::from_secs(15);
+/// Retries that are allowed without any success between.
+const BUDGET: i64 = 200;
+
+/// A storage with all that around it.
+pub struct Guarded {
+    inner: Box<dyn Store>,
+    connections: usize,
+    retry_for: Duration,
+    /// Upload and download, where the storage does not keep them itself.
+    paced: Option<(Arc<Pace>, Arc<Pace>)>,
+    traffic: Option<Arc<Traffic>>,
+    cancel: Cancel,
+    running: Mutex<usize>,
+    ended: Condvar,
+    budget: AtomicI64,
+}
+
+/// One of the requests that may run.
+struct Turn<'g>(&'g Guarded);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.running.lock().unwrap_or_else(|poison| poison.into_inner()) -= 1;
+        self.0.ended.notify_one();
+    }
+}
+
+impl Guarded {
+    /// Guards a storage.
+    pub fn new(
+        inner: Box<dyn Store>,
+        usage: &Usage,
+        paced: Option<(Arc<Pace>, Arc<Pace>)>,
+        traffic: Option<Arc<Traffic>>,
+        cancel: Cancel,
+    ) -> Guarded {
+        Guarded {
+            inner,
+            connections: usage.connections.max(1),
+            retry_for: usage.retry_for,
+            paced,
+            traffic,
+            cancel,
+            running: Mutex::new(0),
+            ended: Condvar::new(),
+            budget: AtomicI64::new(BUDGET),
+        }
+    }
+
+    fn turn(&self) -> Turn<'_> {
+        let mut running = self.running.lock().unwrap_or_else(|poison| poison.into_inner());
+        while *running >= self.connections {
+            running = self.ended.wait(running).unwrap_or_else(|poison| poison.into_inner());
+        }
+        *running += 1;
+        Turn(self)
+    }
+
+    /// Does it, and again where that may help.
+    fn again<T>(&self, work: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let started = Instant::now();
+        let mut tries = 1;
+        loop {
+            let done = {
+                let _turn = self.turn();
+                work()
+            };
+            let error = match done {
+                Err(error) if error.is_retryable() && !self.cancel.is_cancelled() => error,
+                Err(error) => return Err(error),
+                Ok(done) => {
+                    let _ = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                        (left < BUDGET).then_some(left + 1)
+                    });
+                    return Ok(done);
+                }
+            };
+            let wait = pause(tries);
+            let spent = started.elapsed();
+            if spent + wait > self.retry_for || self.budget.fetch_sub(1, Ordering::Relaxed) <= 0 {
+                return Err(gave_up(error, tries, spent));
+            }
+            tracing::warn!("{error}; trying again in {:.1} s", wait.as_secs_f64());
+            if let Some(traffic) = &self.traffic {
+                traffic.count_retry();
+            }
+            tries += 1;
+            self.sleep(wait)?;
+        }
+    }
+
+    fn sleep(&self, time: Duration) -> Result<(), StoreError> {
+        let until = Instant::now() + time;
+        while let Some(rest) = until.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero()) {
+            if self.cancel.is_cancelled() {
+                return Err(StoreError::Cancelled);
+            }
+            std::thread::sleep(rest.min(LOOK));
+        }
+        Ok(())
+    }
+
+    fn pace(&self, upload: bool, bytes: usize) -> Result<(), StoreError> {
+        let Some((up, down)) = &self.paced else { return Ok(()) };
+        let pace = if upload { up } else { down };
+        if !pace.is_limited() || pace.wait(bytes, &|| !self.cancel.is_cancelled()) {
+            Ok(())
+        } else {
+            Err(StoreError::Cancelled)
+        }
+    }
+}
+
+/// A random time up to one that doubles with each try.
+fn pause(tries: u32) -> Duration {
+    let most = SHORTEST.saturating_mul(1 << tries.min(10)).min(LONGEST);
+    // Never nothing: a storage that fails at once would be asked at once again.
+    SHORTEST / 2 + most.mul_f64(fastrand::f64())
+}
+
+/// The last failure, with how often it was tried.
+fn gave_up(error: StoreError, tries: u32, spent: Duration) -> StoreError {
+    match error {
+        StoreError::Failed { operation, object, answer, cause, .. } => StoreError::Failed {
+            operation,
+            object,
+            answer: format!("{answer} (tried {tries} times in {:.0} s)", spent.as_secs_f64()),
+            cause,
+            passing: false,
+        },
+        other => other,
+    }
+}
+
+impl Store for Guarded {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
+        self.pace(true, bytes.len())?;
+        self.again(|| self.inner.put_if_absent(name, bytes.clone()))
+    }
+
+    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let bytes = self.again(|| self.inner.get(name))?;
+        self.pace(false, bytes.len())?;
+        Ok(bytes)
+    }
+
+    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        let bytes = self.again(|| self.inner.get_range(name, offset, len))?;
+        self.pace(false, bytes.len())?;
+        Ok(bytes)
+    }
+
+    fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
+        self.again(|| self.inner.stat(name))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+        self.again(|| self.inner.list(prefix))
+    }
+
+    fn delete(&self, name: &str) -> Result<(), StoreError> {
+        self.again(|| self.inner.delete(name))
+    }
+
+    fn traffic(&self) -> Option<TrafficReport> {
+        self.traffic.as_ref().map(|traffic| traffic.report())
+    }
+
+    fn retention(&self) -> Option<Retention> {
+        self.inner.retention()
+    }
+
+    fn retain(&self, name: &str, until: SystemTime) -> Result<(), StoreError> {
+        self.again(|| self.inner.retain(name, until))
+    }
+
+    fn keeps_versions(&self) -> Result<Option<bool>, StoreError> {
+        self.again(|| self.inner.keeps_versions())
+    }
+
+    fn can_lock(&self) -> Result<Option<bool>, StoreError> {
+        self.again(|| self.inner.can_lock())
+    }
+
+    fn is_past(&self) -> bool {
+        self.inner.is_past()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::Cause;
+
+    /// Fails so many times, then works.
+    struct Flaky {
+        failures: usize,
+        calls: Arc<AtomicUsize>,
+        passing: bool,
+    }
+
+    impl Store for Flaky {
+        fn location(&self) -> String {
+            "flaky".into()
+        }
+        fn capabilities(&self) -> Capabilities {
+            Capabilities { atomic_put_if_absent: true, list_lateness: Duration::ZERO, gap: 0, remote: true }
+        }
+        fn put_if_absent(&self, _: &str, _: Bytes) -> Result<PutOutcome, StoreError> {
+            self.get("").map(|_| PutOutcome::Created)
+        }
+        fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+            if self.calls.fetch_add(1, Ordering::Relaxed) < self.failures {
+                return Err(StoreError::Failed {
+                    operation: "read",
+                    object: name.into(),
+                    answer: "the storage answered 503".into(),
+                    cause: Cause::Overloaded,
+                    passing: self.passing,
+                });
+            }
+            Ok(vec![1])
+        }
+        fn get_range(&self, name: &str, _: u64, _: u64) -> Result<Vec<u8>, StoreError> {
+            self.get(name)
+        }
+        fn stat(&self, _: &str) -> Result<ObjectMeta, StoreError> {
+            Err(StoreError::Cancelled)
+        }
+        fn list(&self, _: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+            Ok(Vec::new())
+        }
+        fn delete(&self, _: &str) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    fn guarded(failures: usize, passing: bool, retry_for: Duration, cancel: &Cancel) -> (Guarded, Arc<AtomicUsize>) {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let flaky = Flaky { failures, calls: Arc::clone(&calls), passing };
+        let usage = Usage { retry_for, ..Usage::default() };
+        (Guarded::new(Box::new(flaky), &usage, None, None, cancel.clone()), calls)
+    }
+
+    #[test]
+    fn what_passes_is_tried_again_and_what_does_not_is_not() {
+        let (store, calls) = guarded(2, true, Duration::from_secs(60), &Cancel::new());
+        assert_eq!(store.get("x").unwrap(), [1]);
+        assert_eq!(calls.load(Ordering::Relaxed), 3);
+        let (store, calls) = guarded(2, false, Duration::from_secs(60), &Cancel::new());
+        store.get("x").unwrap_err();
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn giving_up_says_how_often_it_was_tried() {
+        let (store, calls) = guarded(usize::MAX, true, Duration::from_secs(1), &Cancel::new());
+        let error = store.get("x").unwrap_err();
+        let tries = calls.load(Ordering::Relaxed);
+        assert!(error.to_string().contains(&format!("tried {tries} times")), "{error}");
+        assert!(!error.is_retryable());
+    }
+
+    #[test]
+    fn a_cancel_ends_the_waiting() {
+        let cancel = Cancel::new();
+        let (store, _) = guarded(usize::MAX, true, Duration::from_secs(3600), &cancel);
+        std::thread::scope(|scope| {
+            let job = scope.spawn(|| store.get("x"));
+            std::thread::sleep(Duration::from_millis(300));
+            cancel.cancel();
+            job.join().unwrap().unwrap_err();
+        });
+        // Tidying up is tried once.
+        store.delete("x").unwrap();
+    }
+}

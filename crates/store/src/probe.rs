@@ -1,0 +1,1 @@
+//! What a storage can, found out by trying: for `pgark storage test`.

@@ -1,0 +1,572 @@
+//! Objects as files behind SSH: SFTP version 3 (draft-ietf-secsh-filexfer-02) with OpenSSH's extensions (its PROTOCOL file,
+//! section 4).
+//!
+//! A put writes a temporary file in `.tmp/`, syncs it (`fsync@openssh.com`), and gives it its name in a way that fails if the
+//! name is taken: `hardlink@openssh.com`, else a version 3 rename, which the draft lets fail then. SFTP can not sync a folder:
+//! how soon a new name survives a crash of the host is up to its file system. Requests of one object are pipelined; one
+//! round trip after the other costs 50 ms each on a far host. Connections are kept, and one that fails is thrown away.
+
+mod connect;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use russh_sftp::client::error::Error;
+use russh_sftp::protocol::{FileAttributes, OpenFlags, StatusCode};
+
+use crate::pace::Pace;
+use crate::runtime::Engine;
+use crate::target::SftpConfig;
+use crate::traffic::{Request, Traffic, TrafficReport};
+use crate::url::StorageUrl;
+use crate::{Capabilities, Cause, ObjectMeta, PutOutcome, Store, StoreError, name};
+use connect::{Connection, connect};
+
+const TEMPORARY: &str = ".tmp";
+/// No put takes this long: a temporary file of this age belongs to a crash.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+/// Requests of one object on their way at once: with 255 KiB each, 4 MiB.
+const WINDOW: usize = 16;
+/// Folders that are listed at once on one connection.
+const FOLDERS: usize = 16;
+/// What lies between two ranges is fetched with them if it is at most this.
+const GAP: u64 = 128 << 10;
+
+/// What is shared with all that moves bytes.
+pub(crate) struct Limits {
+    pub up: Arc<Pace>,
+    pub down: Arc<Pace>,
+    pub stall: Duration,
+    pub connections: usize,
+}
+
+/// A folder behind SSH.
+pub(crate) struct SftpStore {
+    engine: Engine,
+    config: SftpConfig,
+    limits: Limits,
+    traffic: Arc<Traffic>,
+    /// For messages: the URL.
+    shown: String,
+    /// Absolute.
+    root: String,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// How an operation went wrong.
+enum Wrong {
+    /// As the server said.
+    Answer(StatusCode, String),
+    /// The connection is of no use any more.
+    Broken(String),
+    /// Not as was promised.
+    Told(StoreError),
+}
+
+impl From<Error> for Wrong {
+    fn from(error: Error) -> Wrong {
+        match error {
+            Error::Status(status) => match status.status_code {
+                StatusCode::NoConnection | StatusCode::ConnectionLost | StatusCode::BadMessage => {
+                    Wrong::Broken(status.error_message)
+                }
+                code => Wrong::Answer(code, status.error_message),
+            },
+            Error::Timeout => Wrong::Broken("nothing moved for too long".into()),
+            other => Wrong::Broken(other.to_string()),
+        }
+    }
+}
+
+impl Wrong {
+    fn is_missing(&self) -> bool {
+        matches!(self, Wrong::Answer(StatusCode::NoSuchFile, _))
+    }
+}
+
+impl SftpStore {
+    /// Connects and finds the folder; `create` makes it, readable by its owner alone, with its parents.
+    pub(crate) fn open(
+        config: SftpConfig,
+        create: bool,
+        engine: Engine,
+        limits: Limits,
+        traffic: &Arc<Traffic>,
+    ) -> Result<SftpStore, StoreError> {
+        let shown = StorageUrl::Sftp(config.place.clone()).to_string();
+        let mut store = SftpStore {
+            engine,
+            config,
+            limits,
+            traffic: Arc::clone(traffic),
+            shown,
+            root: String::new(),
+            idle: Mutex::default(),
+        };
+        let path = store.config.place.path.clone();
+        let (root, there) = store.ask("open the folder", "", async |connection| {
+            let root = match path.starts_with('/') {
+                true => path.clone(),
+                false => {
+                    let home = connection.sftp.realpath(".").await?;
+                    let home = home.files.first().map(|file| file.filename.clone()).unwrap_or_default();
+                    format!("{}/{path}", home.trim_end_matches('/'))
+                }
+            };
+            if create {
+                make_folder(connection, &root).await?;
+            }
+            let there = match connection.sftp.stat(&root).await {
+                Ok(found) => found.attrs.is_dir(),
+                Err(error) => match Wrong::from(error) {
+                    wrong if wrong.is_missing() => false,
+                    wrong => return Err(wrong),
+                },
+            };
+            Ok((root, there))
+        })?;
+        if !there {
+            return Err(StoreError::NotFound { operation: "open the folder", object: store.shown });
+        }
+        store.root = root;
+        store.sweep();
+        Ok(store)
+    }
+
+    fn path(&self, name: &str) -> Result<String, StoreError> {
+        name::check(name)?;
+        Ok(format!("{}/{name}", self.root))
+    }
+
+    fn object(&self, name: &str) -> String {
+        if name.is_empty() { self.shown.clone() } else { format!("{}/{name}", self.shown) }
+    }
+
+    /// Does something on a connection that is free, or on a new one.
+    fn ask<T>(
+        &self,
+        operation: &'static str,
+        name: &str,
+        work: impl AsyncFnOnce(&Connection) -> Result<T, Wrong>,
+    ) -> Result<T, StoreError> {
+        self.engine.run(async {
+            let free = || self.idle.lock().unwrap_or_else(|poison| poison.into_inner()).pop();
+            let mut kept = free();
+            while kept.as_ref().is_some_and(Connection::is_closed) {
+                kept = free();
+            }
+            let connection = match kept {
+                Some(connection) => connection,
+                None => connect(&self.config, &self.shown, self.limits.stall).await?,
+            };
+            let object = || self.object(name);
+            let done = work(&connection).await;
+            let wrong = match done {
+                Ok(done) => {
+                    self.keep(connection).await;
+                    return Ok(done);
+                }
+                Err(wrong) => wrong,
+            };
+            Err(match wrong {
+                Wrong::Broken(answer) => {
+                    // What holds its handle goes with it.
+                    drop(connection);
+                    StoreError::Failed { operation, object: object(), answer, cause: Cause::Network, passing: true }
+                }
+                Wrong::Answer(code, text) => {
+                    let full = code == StatusCode::Failure && self.is_full(&connection).await;
+                    self.keep(connection).await;
+                    match code {
+                        _ if full => StoreError::NoSpace { operation, object: object() },
+                        StatusCode::NoSuchFile => StoreError::NotFound { operation, object: object() },
+                        StatusCode::PermissionDenied => StoreError::PermissionDenied { operation, object: object() },
+                        code => StoreError::Failed {
+                            operation,
+                            object: object(),
+                            answer: if text.is_empty() { code.to_string() } else { format!("the server says: {text}") },
+                            cause: Cause::Unknown,
+                            passing: false,
+                        },
+                    }
+                }
+                Wrong::Told(error) => {
+                    self.keep(connection).await;
+                    error
+                }
+            })
+        })
+    }
+
+    async fn keep(&self, connection: Connection) {
+        let spare = {
+            let mut idle = self.idle.lock().unwrap_or_else(|poison| poison.into_inner());
+            if idle.len() < self.limits.connections {
+                idle.push(connection);
+                None
+            } else {
+                Some(connection)
+            }
+        };
+        if let Some(spare) = spare {
+            spare.close().await;
+        }
+    }
+
+    /// SFTP has no code for a full disk: its figures tell.
+    async fn is_full(&self, connection: &Connection) -> bool {
+        if !connection.statvfs {
+            return false;
+        }
+        let root = if self.root.is_empty() { "." } else { &self.root };
+        let figures = connection.sftp.statvfs(root).await;
+        figures.is_ok_and(|figures| figures.blocks_avail == 0 || figures.inodes_avail == 0 && figures.inodes > 0)
+    }
+
+    /// Removes what crashed processes left. Failing to is harmless.
+    fn sweep(&self) {
+        let folder = format!("{}/{TEMPORARY}", self.root);
+        let swept = self.ask("sweep", "", async |connection| {
+            let Ok(files) = read_folder(connection, &folder).await else { return Ok(()) };
+            for file in files {
+                let age = file.attrs.modified().ok().and_then(|time| time.elapsed().ok());
+                if file.attrs.is_regular() && age.is_some_and(|age| age > ABANDONED) {
+                    let _ = connection.sftp.remove(format!("{folder}/{}", file.filename)).await;
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = swept {
+            tracing::debug!(%error, "temporary files were not swept");
+        }
+    }
+
+    /// Writes a temporary file, whole and synced. Its path comes back.
+    async fn write_temporary(&self, connection: &Connection, bytes: &Bytes) -> Result<String, Wrong> {
+        let folder = format!("{}/{TEMPORARY}", self.root);
+        let temporary = format!("{folder}/{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUDE;
+        let attributes = FileAttributes { permissions: Some(0o600), ..FileAttributes::empty() };
+        let opened = match connection.sftp.open(&temporary, flags, attributes.clone()).await {
+            Err(error) => match Wrong::from(error) {
+                wrong if wrong.is_missing() => {
+                    make_folder(connection, &folder).await?;
+                    connection.sftp.open(&temporary, flags, attributes).await?
+                }
+                wrong => return Err(wrong),
+            },
+            Ok(opened) => opened,
+        };
+        let handle = opened.handle;
+        let written = self.write_all(connection, &handle, bytes).await;
+        let synced = match (&written, connection.fsync) {
+            (Ok(()), true) => connection.sftp.fsync(&handle).await.map(|_| ()),
+            _ => Ok(()),
+        };
+        let closed = connection.sftp.close(&handle).await;
+        match (written, synced, closed) {
+            (Ok(()), Ok(()), Ok(_)) => Ok(temporary),
+            (written, synced, closed) => {
+                let _ = connection.sftp.remove(&temporary).await;
+                written?;
+                synced?;
+                closed?;
+                Ok(temporary)
+            }
+        }
+    }
+
+    async fn write_all(&self, connection: &Connection, handle: &str, bytes: &Bytes) -> Result<(), Wrong> {
+        let mut running = FuturesUnordered::new();
+        let mut offset = 0;
+        for piece in bytes.chunks(connection.write_len as usize) {
+            if running.len() >= WINDOW
+                && let Some(done) = running.next().await
+            {
+                done?;
+            }
+            let wait = self.limits.up.reserve(piece.len());
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+            self.traffic.sent(piece.len());
+            running.push(connection.sftp.write(handle, offset, piece.to_vec()));
+            offset += piece.len() as u64;
+        }
+        while let Some(done) = running.next().await {
+            done?;
+        }
+        Ok(())
+    }
+
+    /// `len` bytes from `offset` of an open file; fewer if it ends before.
+    async fn read_some(
+        &self,
+        connection: &Connection,
+        handle: &str,
+        offset: u64,
+        len: usize,
+    ) -> Result<Vec<u8>, Wrong> {
+        let mut bytes = vec![0; len];
+        let mut wanted: VecDeque<(usize, usize)> = VecDeque::new();
+        let step = connection.read_len as usize;
+        wanted.extend((0..len).step_by(step).map(|from| (from, step.min(len - from))));
+        let mut end = len;
+        let mut running = FuturesUnordered::new();
+        loop {
+            while running.len() < WINDOW
+                && let Some((from, count)) = wanted.pop_front()
+            {
+                let wait = self.limits.down.reserve(count);
+                if !wait.is_zero() {
+                    tokio::time::sleep(wait).await;
+                }
+                running.push(async move {
+                    let count_32 = u32::try_from(count).unwrap_or(u32::MAX);
+                    (from, count, connection.sftp.read(handle, offset + from as u64, count_32).await)
+                });
+            }
+            let Some((from, count, answer)) = running.next().await else { break };
+            match answer.map_err(Wrong::from) {
+                Ok(answer) => {
+                    let got = answer.data.len().min(count);
+                    if let (Some(into), Some(data)) = (bytes.get_mut(from..from + got), answer.data.get(..got)) {
+                        into.copy_from_slice(data);
+                    }
+                    self.traffic.received(got);
+                    match got {
+                        0 => end = end.min(from),
+                        // A server may answer with less than was asked.
+                        got if got < count => wanted.push_back((from + got, count - got)),
+                        _ => {}
+                    }
+                }
+                Err(Wrong::Answer(StatusCode::Eof, _)) => end = end.min(from),
+                Err(wrong) => return Err(wrong),
+            }
+        }
+        bytes.truncate(end);
+        Ok(bytes)
+    }
+
+    /// Opens a file, does something with it, closes it.
+    async fn with_file<T, F: Future<Output = Result<T, Wrong>>>(
+        &self,
+        connection: &Connection,
+        path: &str,
+        work: impl FnOnce(String) -> F,
+    ) -> Result<T, Wrong> {
+        let handle = connection.sftp.open(path, OpenFlags::READ, FileAttributes::empty()).await?.handle;
+        let done = work(handle.clone()).await;
+        let closed = connection.sftp.close(&handle).await;
+        let done = done?;
+        closed?;
+        Ok(done)
+    }
+}
+
+/// Makes a folder and its parents.
+async fn make_folder(connection: &Connection, folder: &str) -> Result<(), Wrong> {
+    let mut missing = vec![folder.to_string()];
+    while let Some(path) = missing.last().cloned() {
+        let attributes = FileAttributes { permissions: Some(0o700), ..FileAttributes::empty() };
+        match connection.sftp.mkdir(&path, attributes).await.map_err(Wrong::from) {
+            Ok(_) => {
+                missing.pop();
+            }
+            Err(wrong) if wrong.is_missing() => match path.rsplit_once('/') {
+                Some((parent, _)) if !parent.is_empty() => missing.push(parent.to_string()),
+                _ => return Err(wrong),
+            },
+            Err(wrong) => match connection.sftp.stat(&path).await {
+                Ok(found) if found.attrs.is_dir() => {
+                    missing.pop();
+                }
+                _ => return Err(wrong),
+            },
+        }
+    }
+    Ok(())
+}
+
+/// The entries of one folder.
+async fn read_folder(connection: &Connection, folder: &str) -> Result<Vec<russh_sftp::protocol::File>, Wrong> {
+    let handle = connection.sftp.opendir(folder).await?.handle;
+    let mut files = Vec::new();
+    let read = loop {
+        match connection.sftp.readdir(&handle).await.map_err(Wrong::from) {
+            Ok(more) => files.extend(more.files),
+            Err(Wrong::Answer(StatusCode::Eof, _)) => break Ok(()),
+            Err(wrong) => break Err(wrong),
+        }
+    };
+    let closed = connection.sftp.close(&handle).await;
+    read?;
+    closed?;
+    Ok(files)
+}
+
+fn meta_of(name: &str, attributes: &FileAttributes) -> ObjectMeta {
+    let seconds = u64::from(attributes.mtime.unwrap_or_default());
+    ObjectMeta {
+        name: name.to_string(),
+        size: attributes.size.unwrap_or_default(),
+        modified: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
+    }
+}
+
+impl Store for SftpStore {
+    fn location(&self) -> String {
+        self.shown.clone()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { atomic_put_if_absent: true, list_lateness: Duration::ZERO, gap: GAP, remote: true }
+    }
+
+    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
+        let path = self.path(name)?;
+        self.traffic.count(Request::Put);
+        self.ask("write", name, async |connection| {
+            if connection.sftp.stat(&path).await.is_ok() {
+                return Ok(PutOutcome::AlreadyExists);
+            }
+            let temporary = self.write_temporary(connection, &bytes).await?;
+            let give_name = async || -> Result<(), Wrong> {
+                match connection.hardlink {
+                    true => connection.sftp.hardlink(&temporary, &path).await?,
+                    false => connection.sftp.rename(&temporary, &path).await?,
+                };
+                Ok(())
+            };
+            let mut named = give_name().await;
+            if named.as_ref().is_err_and(Wrong::is_missing)
+                && let Some((folder, _)) = path.rsplit_once('/')
+            {
+                make_folder(connection, folder).await?;
+                named = give_name().await;
+            }
+            if connection.hardlink || named.is_err() {
+                let _ = connection.sftp.remove(&temporary).await;
+            }
+            match named {
+                Ok(()) => Ok(PutOutcome::Created),
+                // One code stands for every failure: what it was, the name itself tells.
+                Err(Wrong::Answer(code, text)) => match connection.sftp.stat(&path).await {
+                    Ok(_) => Ok(PutOutcome::AlreadyExists),
+                    Err(_) => Err(Wrong::Answer(code, text)),
+                },
+                Err(wrong) => Err(wrong),
+            }
+        })
+    }
+
+    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let path = self.path(name)?;
+        self.traffic.count(Request::Get);
+        self.ask("read", name, async |connection| {
+            self.with_file(connection, &path, async |handle: String| {
+                let size = connection.sftp.fstat(&handle).await?.attrs.size.unwrap_or_default();
+                let len = usize::try_from(size).unwrap_or(usize::MAX);
+                let bytes = self.read_some(connection, &handle, 0, len).await?;
+                match bytes.len() == len {
+                    true => Ok(bytes),
+                    false => Err(Wrong::Told(StoreError::TooShort { object: self.object(name), end: size })),
+                }
+            })
+            .await
+        })
+    }
+
+    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        let path = self.path(name)?;
+        let end = offset.saturating_add(len);
+        let too_short = || StoreError::TooShort { object: self.object(name), end };
+        self.traffic.count(Request::Get);
+        self.ask("read", name, async |connection| {
+            self.with_file(connection, &path, async |handle: String| {
+                // Asked before a buffer is made: a length from a damaged index must not take the memory.
+                let size = connection.sftp.fstat(&handle).await?.attrs.size.unwrap_or_default();
+                let count = usize::try_from(len).map_err(|_| Wrong::Told(too_short()))?;
+                if size < end || end == u64::MAX {
+                    return Err(Wrong::Told(too_short()));
+                }
+                let bytes = self.read_some(connection, &handle, offset, count).await?;
+                if bytes.len() == count { Ok(bytes) } else { Err(Wrong::Told(too_short())) }
+            })
+            .await
+        })
+    }
+
+    fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
+        let path = self.path(name)?;
+        self.traffic.count(Request::Head);
+        self.ask("look at", name, async |connection| {
+            let attributes = connection.sftp.stat(&path).await?.attrs;
+            match attributes.is_regular() {
+                true => Ok(meta_of(name, &attributes)),
+                false => Err(Wrong::Answer(StatusCode::NoSuchFile, String::new())),
+            }
+        })
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+        name::check_prefix(prefix)?;
+        self.traffic.count(Request::List);
+        let mut found = self.ask("list", prefix, async |connection| {
+            let mut found = Vec::new();
+            let mut folders = VecDeque::from([prefix.to_string()]);
+            let mut running = FuturesUnordered::new();
+            loop {
+                while running.len() < FOLDERS
+                    && let Some(folder) = folders.pop_front()
+                {
+                    running.push(async move {
+                        let path = format!("{}/{}", self.root, folder.trim_end_matches('/'));
+                        let files = read_folder(connection, path.trim_end_matches('/')).await;
+                        (folder, files)
+                    });
+                }
+                let Some((folder, files)) = running.next().await else { return Ok(found) };
+                let files = match files {
+                    Ok(files) => files,
+                    // One that is not there yet, or not any more; but the root must be.
+                    Err(wrong) if wrong.is_missing() && !folder.is_empty() => continue,
+                    Err(wrong) => return Err(wrong),
+                };
+                for file in files {
+                    let name = format!("{folder}{}", file.filename);
+                    if name::check(&name).is_err() {
+                        continue;
+                    }
+                    if file.attrs.is_dir() {
+                        folders.push_back(format!("{name}/"));
+                    } else if file.attrs.is_regular() {
+                        found.push(meta_of(&name, &file.attrs));
+                    }
+                }
+            }
+        })?;
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found.dedup_by(|a, b| a.name == b.name);
+        Ok(found)
+    }
+
+    fn delete(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.path(name)?;
+        self.traffic.count(Request::Delete);
+        self.ask("delete", name, async |connection| match connection.sftp.remove(&path).await.map_err(Wrong::from) {
+            Err(wrong) if wrong.is_missing() => Ok(()),
+            Err(wrong) => Err(wrong),
+            Ok(_) => Ok(()),
+        })
+    }
+
+    fn traffic(&self) -> Option<TrafficReport> {
+        Some(self.traffic.report())
+    }
+}

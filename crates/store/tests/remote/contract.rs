@@ -1,0 +1,45 @@
+//! The one suite on each storage.
+
+use pgark_store::{Target, contract};
+use pgark_testkit::storage::{Azurite, GcsStandIn, Login, Moto, S3rver, Sshd, make_container};
+
+use crate::support::{azure, gcs, keys, opened, s3, sftp};
+
+#[test]
+fn s3_on_moto() {
+    let moto = Moto::start();
+    moto.make_bucket("bucket");
+    contract::all(&*opened(Target::S3(s3(moto.endpoint(), "bucket", "", keys("a", "b")))));
+    contract::all(&*opened(Target::S3(s3(moto.endpoint(), "bucket", "odd prefix/with ü & + =", keys("a", "b")))));
+}
+
+#[test]
+fn s3_on_s3rver_where_conditions_are_ignored() {
+    let server = S3rver::start();
+    let store = opened(Target::S3(s3(server.endpoint(), "test", "a/prefix", keys("S3RVER", "S3RVER"))));
+    assert!(store.capabilities().atomic_put_if_absent, "not known before the first put");
+    contract::all(&*store);
+    assert!(!store.capabilities().atomic_put_if_absent);
+}
+
+#[test]
+fn azure_on_azurite() {
+    let server = Azurite::start();
+    make_container(&server, "container");
+    contract::all(&*opened(azure(&server, "container", "a/prefix", Azurite::KEY)));
+}
+
+#[test]
+fn gcs_on_a_stand_in_that_is_not_gcs() {
+    let server = GcsStandIn::start();
+    server.make_bucket("bucket");
+    contract::all(&*opened(gcs(&server, "bucket", "a/prefix")));
+}
+
+#[test]
+fn sftp_on_sshd() {
+    let server = Sshd::start(Login::Key);
+    contract::all(&*opened(Target::Sftp(sftp(&server, server.port(), "deep/er/folder"))));
+    let left: Vec<_> = std::fs::read_dir(server.data().join("deep/er/folder/.tmp")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -1,0 +1,265 @@
+//! What storages refuse, and what the error says: the object, the operation, the likely cause, and no secret.
+
+use std::time::{Duration, SystemTime};
+
+use pgark_store::{Cancel, Cause, S3Credentials, SftpConfig, StoreError, Target, Usage, contract, open};
+use pgark_testkit::storage::{Azurite, GcsStandIn, Login, Moto, Network, Proxy, S3rver, Sshd, make_container};
+use secrecy::SecretString;
+
+use crate::support::{azure, gcs, keys, opened, s3, sftp, try_open};
+
+/// The failure's cause and text; what must not be in it is not.
+fn failure<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (Cause, String) {
+    let error = result.unwrap_err();
+    let text = error.to_string();
+    assert!(!text.contains("hunter2") && !text.contains(Sshd::PASSWORD) && !text.contains(Azurite::KEY), "{text}");
+    match error {
+        StoreError::Failed { cause, .. } => (cause, text),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn s3_names_a_missing_bucket() {
+    let moto = Moto::start();
+    let store = opened(Target::S3(s3(moto.endpoint(), "nowhere", "p", keys("a", "hunter2"))));
+    for (cause, text) in [failure(store.get("pgark.json")), failure(contract::put(&*store, "a", b"x")), failure(store.list(""))] {
+        assert_eq!(cause, Cause::NoBucket, "{text}");
+        assert!(text.contains("s3://nowhere/p") && text.contains("NoSuchBucket"), "{text}");
+    }
+}
+
+#[test]
+fn s3_names_wrong_keys() {
+    let server = S3rver::start();
+    let store = opened(Target::S3(s3(server.endpoint(), "test", "", keys("nobody", "hunter2"))));
+    let (cause, text) = failure(store.get("pgark.json"));
+    assert_eq!(cause, Cause::Credentials, "{text}");
+    assert!(text.starts_with("read s3://test/pgark.json") && text.contains("InvalidAccessKeyId"), "{text}");
+}
+
+#[test]
+fn s3_says_when_there_are_no_credentials() {
+    // A metadata service that is not there, at the address that such services have.
+    let moto = Moto::start();
+    let instance = S3Credentials::Instance { endpoint: Some("http://169.254.169.254:1".into()) };
+    let store = opened(Target::S3(s3(moto.endpoint(), "bucket", "", instance)));
+    let started = SystemTime::now();
+    let (cause, text) = failure(store.get("pgark.json"));
+    assert_eq!(cause, Cause::Credentials, "{text}");
+    assert!(text.contains("no credentials were found") && text.contains("169.254.169.254"), "{text}");
+    assert!(started.elapsed().unwrap() < Duration::from_secs(15));
+}
+
+#[test]
+fn s3_refuses_what_a_policy_denies() {
+    let moto = Moto::start();
+    moto.make_bucket("bucket");
+    let policy = |actions: &str| {
+        format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":[{actions}],"Resource":"*"}}]}}"#)
+    };
+    let (id, secret) = moto.make_user("writer", &policy(r#""s3:PutObject","s3:GetObject","s3:ListBucket""#));
+    let (blind_id, blind_secret) = moto.make_user("blind", &policy(r#""s3:DeleteObject""#));
+    moto.check_policies_after(0);
+    let writer = opened(Target::S3(s3(moto.endpoint(), "bucket", "", keys(&id, &secret))));
+    contract::put(&*writer, "packs/a", b"x").unwrap();
+    assert_eq!(writer.get("packs/a").unwrap(), b"x");
+    assert_eq!(writer.list("").unwrap().len(), 1);
+    let error = writer.delete("packs/a").unwrap_err();
+    assert!(error.is_denied() && error.to_string().contains("packs/a"), "{error}");
+    let blind = opened(Target::S3(s3(moto.endpoint(), "bucket", "", keys(&blind_id, &blind_secret))));
+    for error in [
+        blind.list("").unwrap_err(),
+        contract::put(&*blind, "b", b"x").unwrap_err(),
+        blind.get("packs/a").unwrap_err(),
+    ] {
+        assert!(error.is_denied(), "{error}");
+        assert!(error.hint().unwrap().contains("policy"), "{error}");
+    }
+    let wrong = opened(Target::S3(s3(moto.endpoint(), "bucket", "", keys(&id, "hunter2"))));
+    assert_eq!(failure(wrong.list("")).0, Cause::Credentials);
+}
+
+#[test]
+fn s3_takes_a_role_and_a_role_alone() {
+    let moto = Moto::start();
+    moto.make_bucket("bucket");
+    let role = S3Credentials::Role {
+        base: Box::new(keys("a", "b")),
+        role: "arn:aws:iam::123456789012:role/backup".into(),
+        session: "pgark".into(),
+        external_id: Some("x".into()),
+        sts: Some(moto.endpoint()),
+    };
+    let store = opened(Target::S3(s3(moto.endpoint(), "bucket", "", role)));
+    contract::put(&*store, "a", b"x").unwrap();
+    assert_eq!(store.get("a").unwrap(), b"x");
+    let folder = tempfile::TempDir::new().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "a web identity token").unwrap();
+    let tokens = Proxy::renaming(moto.port(), Network::default(), &[FOR_THE_TOKEN_SERVICE]);
+    let web = S3Credentials::WebIdentity {
+        token_file: token.display().to_string(),
+        role: "arn:aws:iam::123456789012:role/backup".into(),
+        session: "pgark".into(),
+        sts: Some(format!("http://127.0.0.1:{}", tokens.port())),
+    };
+    let store = opened(Target::S3(s3(moto.endpoint(), "bucket", "", web)));
+    assert_eq!(store.get("a").unwrap(), b"x");
+}
+
+/// A request for a web identity's role is not signed, and moto tells services on one port by what a signature is for.
+const FOR_THE_TOKEN_SERVICE: (&str, &str) = (
+    "host: 127.0.0.1",
+    "authorization: AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/sts/aws4_request, SignedHeaders=host, Signature=0\r\nhost: 127.0.0.1",
+);
+
+#[test]
+fn s3_locks_extends_and_sees_the_past() {
+    use pgark_store::{Lock, LockMode};
+    let moto = Moto::start();
+    moto.make_locked_bucket("bucket");
+    let period = Duration::from_secs(86_400);
+    let config = || {
+        let mut config = s3(moto.endpoint(), "bucket", "p", keys("a", "b"));
+        config.lock = Some(Lock { mode: LockMode::Compliance, period, except: vec!["sessions/".into()] });
+        config
+    };
+    let store = opened(Target::S3(config()));
+    assert_eq!(store.can_lock().unwrap(), Some(true));
+    assert_eq!(store.keeps_versions().unwrap(), Some(true));
+    assert_eq!(store.retention().unwrap().period, period);
+    contract::put(&*store, "packs/a", b"locked").unwrap();
+    assert_eq!(
+        contract::put(&*store, "packs/a", b"other").unwrap(),
+        pgark_store::PutOutcome::AlreadyExists,
+        "a locked object, too, is never changed"
+    );
+    store.retain("packs/a", SystemTime::now() + 2 * period).unwrap();
+    contract::put(&*store, "sessions/a", b"free").unwrap();
+    std::thread::sleep(Duration::from_millis(1100));
+    let before = SystemTime::now();
+    std::thread::sleep(Duration::from_millis(1100));
+    // A thief deletes, and puts something else in its place.
+    store.delete("packs/a").unwrap();
+    contract::put(&*store, "packs/a", b"a thief's").unwrap();
+    store.delete("sessions/a").unwrap();
+    contract::put(&*store, "packs/b", b"later").unwrap();
+    let usage = Usage { as_of: Some(before), ..Usage::default() };
+    let past = open(Target::S3(config()), usage, false, Cancel::new()).unwrap();
+    assert!(past.is_past());
+    assert_eq!(past.get("packs/a").unwrap(), b"locked");
+    assert_eq!(past.get_range("packs/a", 1, 3).unwrap(), b"ock");
+    let names: Vec<String> = past.list("").unwrap().into_iter().map(|meta| meta.name).collect();
+    assert_eq!(names, ["packs/a", "sessions/a"]);
+    assert!(matches!(past.get("packs/b"), Err(StoreError::NotFound { .. })));
+    assert!(matches!(contract::put(&*past, "x", b""), Err(StoreError::Unsupported { .. })));
+    assert!(matches!(past.delete("packs/a"), Err(StoreError::Unsupported { .. })));
+}
+
+#[test]
+fn a_bucket_without_versions_has_no_past() {
+    let moto = Moto::start();
+    moto.make_bucket("bucket");
+    let usage = Usage { as_of: Some(SystemTime::now()), ..Usage::default() };
+    let target = Target::S3(s3(moto.endpoint(), "bucket", "", keys("a", "b")));
+    let error = open(target, usage, false, Cancel::new()).err().unwrap();
+    assert!(error.to_string().contains("keeps no versions"), "{error}");
+}
+
+#[test]
+fn azure_names_a_missing_container_and_a_wrong_key() {
+    let server = Azurite::start();
+    make_container(&server, "container");
+    let missing = opened(azure(&server, "nowhere", "p", Azurite::KEY));
+    let (cause, text) = failure(missing.get("pgark.json"));
+    assert_eq!(cause, Cause::NoBucket, "{text}");
+    assert!(text.contains("azblob://nowhere/p/pgark.json"), "{text}");
+    assert_eq!(failure(missing.list("")).0, Cause::NoBucket);
+    let wrong = opened(azure(&server, "container", "", "aHVudGVyMg=="));
+    let (cause, text) = failure(wrong.get("pgark.json"));
+    assert_eq!(cause, Cause::Credentials, "{text}");
+    assert!(try_open(azure(&server, "container", "", "no base64!")).is_err());
+}
+
+#[test]
+fn gcs_names_a_missing_bucket_on_a_stand_in_that_is_not_gcs() {
+    let server = GcsStandIn::start();
+    let (cause, text) = failure(opened(gcs(&server, "nowhere", "p")).get("pgark.json"));
+    assert_eq!(cause, Cause::NoBucket, "{text}");
+}
+
+#[test]
+fn sftp_logs_in_with_a_key_a_locked_key_an_agent_or_a_password() {
+    let server = Sshd::start(Login::Password);
+    let with = |change: &dyn Fn(&mut SftpConfig)| {
+        let mut config = sftp(&server, server.port(), "repository");
+        config.keys = Vec::new();
+        change(&mut config);
+        try_open(Target::Sftp(config))
+    };
+    with(&|config| config.keys = vec![server.strange_key(), server.key()]).unwrap();
+    with(&|config| {
+        config.keys = vec![server.locked_key()];
+        config.key_passphrase = Some(SecretString::from(Sshd::PASSPHRASE));
+    })
+    .unwrap();
+    with(&|config| config.password = Some(SecretString::from(Sshd::PASSWORD))).unwrap();
+    let agent = pgark_testkit::storage::Agent::start(&server.key());
+    with(&|config| config.agent = Some(agent.socket())).unwrap();
+
+    let (cause, text) = failure(with(&|_| {}).map(|_| ()));
+    assert_eq!(cause, Cause::Credentials);
+    assert!(text.contains("there is no agent, no key and no password"), "{text}");
+    let (cause, text) = failure(
+        with(&|config| {
+            config.keys = vec![server.strange_key(), server.locked_key(), "/nowhere/key".into()];
+            config.password = Some(SecretString::from("hunter2"));
+        })
+        .map(|_| ()),
+    );
+    assert_eq!(cause, Cause::Credentials);
+    for part in ["stranger (refused)", "it is locked, and no passphrase is given", "/nowhere/key", "the password"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn sftp_refuses_hosts_it_does_not_know() {
+    let server = Sshd::start(Login::Key);
+    let with = |known: Vec<std::path::PathBuf>| {
+        let config = SftpConfig { known_hosts: known, ..sftp(&server, server.port(), "x") };
+        failure(try_open(Target::Sftp(config)).map(|_| ()))
+    };
+    let (cause, text) = with(vec![server.wrong_known_hosts(server.port())]);
+    assert_eq!(cause, Cause::HostKey, "{text}");
+    assert!(text.contains("line 1 has another") && text.contains("SHA256:"), "{text}");
+    let (cause, text) = with(vec!["/nowhere/known_hosts".into()]);
+    assert_eq!(cause, Cause::HostKey, "{text}");
+    assert!(text.contains("is in no known_hosts file (/nowhere/known_hosts)"), "{text}");
+    assert!(!server.data().join("x").exists(), "nothing was made before the host was known");
+}
+
+#[test]
+fn sftp_names_a_missing_folder_and_one_that_may_not_be_written() {
+    let server = Sshd::start(Login::Password);
+    let missing = Target::Sftp(sftp(&server, server.port(), "nowhere"));
+    let error = open(missing, crate::support::usage(), false, Cancel::new()).err().unwrap();
+    assert!(matches!(&error, StoreError::NotFound { object, .. } if object.contains("nowhere")), "{error}");
+    let mut elsewhere = sftp(&server, server.port(), "x");
+    elsewhere.place.path = "/etc/pgark-may-not".into();
+    let error = try_open(Target::Sftp(elsewhere)).err().unwrap();
+    assert!(error.is_denied(), "{error}");
+}
+
+#[test]
+fn an_unreachable_storage_is_told_soon() {
+    let nobody = Proxy::start(1, Network::default());
+    nobody.cut();
+    let moto = format!("http://127.0.0.1:{}", nobody.port());
+    let usage = Usage { retry_for: Duration::from_secs(2), ..Usage::default() };
+    let store = open(Target::S3(s3(moto, "bucket", "", keys("a", "b"))), usage, false, Cancel::new()).unwrap();
+    let (cause, text) = failure(store.get("pgark.json"));
+    assert_eq!(cause, Cause::Network, "{text}");
+    assert!(text.contains("tried"), "{text}");
+}

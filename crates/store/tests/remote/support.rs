@@ -1,0 +1,73 @@
+//! Storages on the servers of the test kit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgark_store::{
+    AzureConfig, AzureCredentials, Bucket, Cancel, GcsConfig, GcsCredentials, S3Config, S3Credentials, SftpConfig, SftpPlace,
+    Store, StoreError, Target, Usage, open,
+};
+use pgark_testkit::storage::{Azurite, GcsStandIn, Sshd};
+use secrecy::SecretString;
+
+pub fn bucket(name: &str, prefix: &str) -> Bucket {
+    Bucket { name: name.into(), prefix: prefix.into() }
+}
+
+pub fn keys(id: &str, secret: &str) -> S3Credentials {
+    S3Credentials::Keys { id: id.into(), secret: SecretString::from(secret), token: None }
+}
+
+pub fn s3(endpoint: String, name: &str, prefix: &str, credentials: S3Credentials) -> S3Config {
+    S3Config { endpoint: Some(endpoint), ..S3Config::new(bucket(name, prefix), credentials) }
+}
+
+pub fn gcs(server: &GcsStandIn, name: &str, prefix: &str) -> Target {
+    Target::Gcs(GcsConfig {
+        bucket: bucket(name, prefix),
+        endpoint: Some(server.endpoint()),
+        credentials: GcsCredentials::Token(SecretString::from("a token")),
+        storage_class: None,
+    })
+}
+
+pub fn azure(server: &Azurite, container: &str, prefix: &str, key: &str) -> Target {
+    Target::Azure(AzureConfig {
+        container: bucket(container, prefix),
+        account: Azurite::ACCOUNT.into(),
+        endpoint: Some(server.endpoint()),
+        credentials: AzureCredentials::Key(SecretString::from(key)),
+        storage_class: None,
+    })
+}
+
+/// Its key and nothing else; through this port.
+pub fn sftp(server: &Sshd, port: u16, folder: &str) -> SftpConfig {
+    SftpConfig {
+        place: SftpPlace {
+            user: None,
+            host: "127.0.0.1".into(),
+            port,
+            path: format!("{}/{folder}", server.data().display()),
+        },
+        user: server.user().into(),
+        known_hosts: vec![server.known_hosts(port)],
+        agent: None,
+        keys: vec![server.key()],
+        key_passphrase: None,
+        password: None,
+    }
+}
+
+/// Impatient: what fails shall fail soon.
+pub fn usage() -> Usage {
+    Usage { stall: Duration::from_secs(20), retry_for: Duration::from_secs(20), ..Usage::default() }
+}
+
+pub fn try_open(target: Target) -> Result<Arc<dyn Store>, StoreError> {
+    open(target, usage(), true, Cancel::new())
+}
+
+pub fn opened(target: Target) -> Arc<dyn Store> {
+    try_open(target).unwrap()
+}

@@ -1,0 +1,89 @@
+//! moto: honours conditional puts, keeps versions and object locks, plays the token service; checks no signature unless asked.
+
+use super::{Service, free_port, http, program};
+
+/// A moto server. Its buckets live in its memory.
+#[derive(Debug)]
+pub struct Moto {
+    service: Service,
+}
+
+impl Moto {
+    /// Starts one without buckets.
+    pub fn start() -> Moto {
+        let port = free_port();
+        let folder = Service::folder("moto");
+        let service = Service::start("moto", port, folder, &program("moto/bin/moto_server"), |command| {
+            command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        });
+        Moto { service }
+    }
+
+    /// The URL that clients use.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.service.port)
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.service.port
+    }
+
+    fn put(&self, path: &str, headers: &[(&str, &str)], body: &str) {
+        let (status, answer) = http(self.service.port, "PUT", path, headers, body);
+        assert!(status < 300, "PUT {path}: {status} {answer}");
+    }
+
+    /// Makes a bucket.
+    pub fn make_bucket(&self, name: &str) {
+        self.put(&format!("/{name}"), &[], "");
+    }
+
+    /// Makes a bucket that keeps versions.
+    pub fn make_versioned_bucket(&self, name: &str) {
+        self.make_bucket(name);
+        let body = "<VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>Enabled</Status></VersioningConfiguration>";
+        self.put(&format!("/{name}?versioning"), &[], body);
+    }
+
+    /// Makes a bucket whose objects can be locked.
+    pub fn make_locked_bucket(&self, name: &str) {
+        self.put(&format!("/{name}"), &[("x-amz-bucket-object-lock-enabled", "true")], "");
+    }
+
+    /// Switches on the check of signatures and policies behind the next `after` requests: from then on only known users may do
+    /// what their policies allow.
+    pub fn check_policies_after(&self, after: u32) {
+        let (status, answer) = http(
+            self.service.port,
+            "POST",
+            "/moto-api/reset-auth",
+            &[("Content-Type", "text/plain")],
+            &after.to_string(),
+        );
+        assert!(status < 300, "reset-auth: {status} {answer}");
+    }
+
+    /// Makes a user with one policy (a JSON document) and gives its access key: id and secret.
+    pub fn make_user(&self, name: &str, policy: &str) -> (String, String) {
+        let ask = |query: &str| {
+            let headers = [
+                ("Authorization", "AWS4-HMAC-SHA256 Credential=root/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0"),
+                ("Content-Type", "application/x-www-form-urlencoded"),
+            ];
+            let body = format!("{query}&Version=2010-05-08");
+            let (status, answer) = http(self.service.port, "POST", "/", &headers, &body);
+            assert!(status < 300, "{query}: {status} {answer}");
+            answer
+        };
+        ask(&format!("Action=CreateUser&UserName={name}"));
+        let encoded: String = policy.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        ask(&format!("Action=PutUserPolicy&UserName={name}&PolicyName=own&PolicyDocument={encoded}"));
+        let answer = ask(&format!("Action=CreateAccessKey&UserName={name}"));
+        let part = |name: &str| {
+            let (_, rest) = answer.split_once(&format!("<{name}>")).expect("an access key");
+            rest.split_once('<').expect("its end").0.to_owned()
+        };
+        (part("AccessKeyId"), part("SecretAccessKey"))
+    }
+}
