@@ -119,6 +119,16 @@ pub enum RepoError {
     /// The storage failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The storage does not honour put-if-absent, so that one writer at a time is safe; and another is at work.
+    #[error("backup {id} is being written to {location}, which is safe for one writer at a time only")]
+    AnotherWriter {
+        /// The storage.
+        location: String,
+        /// The other's id.
+        id: String,
+        /// When it will be taken for dead if nothing more is heard of it.
+        until: jiff::Timestamp,
+    },
     /// Stopped from outside.
     #[error("cancelled")]
     Cancelled,
@@ -162,6 +172,13 @@ impl RepoError {
             RepoError::Store(StoreError::NoSpace { .. }) => {
                 "free space on the storage; no backup was committed"
             }
+            RepoError::AnotherWriter { until, .. } => {
+                return Some(format!(
+                    "wait for it; if its host crashed, it is taken for dead after {until:.0}. The storage ignores \
+                     put-if-absent: one that honours it takes any number of writers"
+                ));
+            }
+            RepoError::Store(error) => return error.hint(),
             _ => return None,
         };
         Some(hint.to_string())

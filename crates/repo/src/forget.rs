@@ -75,7 +75,7 @@ impl Repository {
         let tombstone =
             Tombstone { id: ByteArray::from(id.0), time: Timestamp::now().as_microsecond(), manifest: hash };
         let bytes = signed::seal(self, Kind::Tombstone, &object, codec::encode(&tombstone))?;
-        match object::put(&*self.store, &Cancel::default(), &object, &bytes) {
+        match object::put(&*self.store, &Cancel::default(), &object, bytes.clone()) {
             // Somebody else forgot it at the same moment.
             Err(RepoError::Damaged { .. }) if read(self, &name)?.is_some() => {}
             other => other?,

@@ -29,6 +29,7 @@ mod reader;
 mod repair;
 mod repository;
 pub mod secrets;
+mod sessions;
 mod signed;
 mod stream;
 mod tags;

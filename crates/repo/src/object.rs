@@ -1,7 +1,6 @@
 //! What every object begins with, and objects that are sealed as one piece under a metadata key of their own.
 
-use std::time::{Duration, Instant};
-
+use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use pgark_store::{Cancel, PutOutcome, Store, StoreError};
 
@@ -173,49 +172,21 @@ pub(crate) fn open_key<'a>(
     Ok((key, rest))
 }
 
-/// A wait looks this often whether the job was cancelled.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// Waits between tries of one operation on the storage.
-const WAITS: [Duration; 5] = [
-    Duration::from_millis(100),
-    Duration::from_millis(400),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(10),
-];
-
-/// Puts an object; failures that may pass are tried again. An object of that name with the very same bytes counts as
-/// put (an earlier try's answer was lost); other bytes under that name are an error.
-pub(crate) fn put(store: &dyn Store, cancel: &Cancel, name: &str, bytes: &[u8]) -> Result<(), RepoError> {
-    let outcome = retry(cancel, || store.put_if_absent(name, bytes))?;
-    if outcome == PutOutcome::AlreadyExists && retry(cancel, || store.get(name))? != bytes {
+/// Puts an object. One of that name with the very same bytes counts as put (an earlier try's answer was lost); other bytes
+/// under that name are an error.
+pub(crate) fn put(
+    store: &dyn Store,
+    cancel: &Cancel,
+    name: &str,
+    bytes: impl Into<Bytes>,
+) -> Result<(), RepoError> {
+    cancel.check()?;
+    let bytes = bytes.into();
+    let outcome = store.put_if_absent(name, bytes.clone())?;
+    if outcome == PutOutcome::AlreadyExists && store.get(name)? != bytes {
         return Err(damaged(name, "an object of that name with other bytes is there already"));
     }
     Ok(())
-}
-
-/// Repeats what failed in a way that may pass.
-pub(crate) fn retry<T>(
-    cancel: &Cancel,
-    mut work: impl FnMut() -> Result<T, StoreError>,
-) -> Result<T, RepoError> {
-    for wait in WAITS {
-        cancel.check()?;
-        match work() {
-            Err(error) if error.is_retryable() => {
-                tracing::warn!(%error, "the storage failed; trying again");
-                let until = Instant::now() + wait;
-                while Instant::now() < until {
-                    cancel.check()?;
-                    std::thread::sleep(LOOK.min(wait));
-                }
-            }
-            other => return Ok(other?),
-        }
-    }
-    cancel.check()?;
-    Ok(work()?)
 }
 
 /// A get; None if there is no such object.

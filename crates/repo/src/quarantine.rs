@@ -101,7 +101,7 @@ pub(crate) fn add(
         let name = format!("{FOLDER}{hash}/{}", BackupId::new()?);
         let body = Body { pack: *hash, chunks: chunks.clone(), time: Timestamp::now().as_microsecond() };
         let bytes = signed::seal(repository, Kind::Quarantine, &name, codec::encode(&body))?;
-        object::put(&*repository.store, &Cancel::default(), &name, &bytes)?;
+        object::put(&*repository.store, &Cancel::default(), &name, bytes)?;
     }
     Ok(())
 }

@@ -95,7 +95,7 @@ impl Repository {
     fn put_index_object(&self, content: IndexContent, cancel: &Cancel) -> Result<String, RepoError> {
         let bytes = index_object::encode(&self.keys, content)?;
         let name = index_object::name(&Hash::of(&bytes));
-        object::put(&*self.store, cancel, &name, &bytes)?;
+        object::put(&*self.store, cancel, &name, bytes)?;
         Ok(name)
     }
 }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use age::secrecy::SecretString;
 use jiff::Timestamp;
 use minicbor::{Decode, Encode};
-use pgark_store::{Cancel, PutOutcome, Store};
+use pgark_store::{PutOutcome, Store};
 
 use crate::ids::ObjectHash;
-use crate::object::{Kind, damaged, retry};
+use crate::object::{Kind, damaged};
 use crate::repository::Repository;
 use crate::secrets::{Keys, Protection, slots};
 use crate::writer::lock;
@@ -215,8 +215,8 @@ pub(crate) fn begin(
     let first = Writer { public, name: FIRST.into(), cluster: None, revoked: None, accepted: Vec::new() };
     let body = Body { number: 1, time: Timestamp::now().as_microsecond(), writers: vec![first], slots };
     let bytes = signed::seal_with(keys, Kind::Writers, &name(1), codec::encode(&body))?;
-    store.put_if_absent(&name(1), &bytes)?;
-    store.put_if_absent(&copy_name(1), &bytes)?;
+    store.put_if_absent(&name(1), bytes.clone().into())?;
+    store.put_if_absent(&copy_name(1), bytes.into())?;
     Ok(key)
 }
 
@@ -345,9 +345,9 @@ impl Repository {
             let number = body.number;
             let object = name(number);
             let bytes = signed::seal_with(keys, Kind::Writers, &object, codec::encode(&body))?;
-            let put = retry(&Cancel::default(), || self.store.put_if_absent(&object, &bytes))?;
+            let put = self.store.put_if_absent(&object, bytes.clone().into())?;
             if put == PutOutcome::Created || self.store.get(&object)? == bytes {
-                retry(&Cancel::default(), || self.store.put_if_absent(&copy_name(number), &bytes))?;
+                self.store.put_if_absent(&copy_name(number), bytes.into())?;
                 *lock(&self.writers) = Arc::new(Writers { body });
                 return Ok(answer);
             }

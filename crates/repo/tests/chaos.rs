@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::*;
+use bytes::Bytes;
 use pgark_repo::*;
 use pgark_store::{Capabilities, ObjectMeta, PutOutcome, StoreError};
 
@@ -63,13 +64,13 @@ impl<S: Store> Store for Chaos<S> {
         Capabilities { list_lateness: LATE, ..self.inner.capabilities() }
     }
 
-    fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<PutOutcome, StoreError> {
+    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
         if self.hits() {
             match self.draw(3) {
                 0 => return Err(self.failure(name)),
                 1 => {
                     // Done, and the answer is lost; or it comes for a second try that nobody made.
-                    if self.inner.put_if_absent(name, bytes)? == PutOutcome::Created {
+                    if self.inner.put_if_absent(name, bytes.clone())? == PutOutcome::Created {
                         self.changed(name, None);
                     }
                     return if self.draw(2) == 0 {

@@ -116,8 +116,8 @@ fn what_a_writer_may_not_write_does_not_count() {
     place.store().delete(&revoked).unwrap();
     place.store().delete(&copy).unwrap();
     let bad = backup(&late, 1, &small(2));
-    place.store().put_if_absent(&revoked, &kept).unwrap();
-    place.store().put_if_absent(&copy, &kept).unwrap();
+    place.store().put_if_absent(&revoked, kept.clone().into()).unwrap();
+    place.store().put_if_absent(&copy, kept.clone().into()).unwrap();
     let fresh = place.open();
     assert_eq!(fresh.backups().unwrap(), std::slice::from_ref(&good));
     let said = fresh.open_backup(bad.id).unwrap_err().to_string();
@@ -128,7 +128,7 @@ fn what_a_writer_may_not_write_does_not_count() {
     fresh.forget(bad.id).unwrap();
     assert_clean(&place.open());
     // A list that is not what its name says is none: the one before holds, and the check tells.
-    place.store().put_if_absent("writers/00000099", &kept).unwrap();
+    place.store().put_if_absent("writers/00000099", kept.clone().into()).unwrap();
     assert_eq!(place.open().backups().unwrap(), std::slice::from_ref(&good));
     assert!(
         check(&place.open(), CheckLevel::Structure)
@@ -150,7 +150,7 @@ fn a_slot_that_opens_other_keys() {
     other.open().add_slots(&recipient()).unwrap();
     let foreign: Vec<_> = other.store().list("keys/").unwrap();
     for meta in foreign {
-        place.store().put_if_absent(&meta.name, &other.store().get(&meta.name).unwrap()).unwrap();
+        place.store().put_if_absent(&meta.name, other.store().get(&meta.name).unwrap().into()).unwrap();
     }
     let unlock = || Unlock::Identity(identity.to_string().expose_secret().to_string().into());
     compare(&open_with(&place, unlock()).unwrap(), head.id, &small(1)).unwrap();

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use common::*;
+use bytes::Bytes;
 use pgark_repo::*;
 use pgark_store::{Capabilities, Fault, Faulty, ObjectMeta, Operation, PutOutcome, StoreError};
 
@@ -176,7 +177,7 @@ fn a_prune_may_crash_anywhere() {
     // Somebody else's intent on a pack that lives, as a pruner that is gone leaves it.
     let pack = template.store().list("packs/").unwrap().remove(0);
     let hash = pack.name.rsplit('/').next().unwrap().to_string();
-    template.store().put_if_absent(&format!("trash/{hash}/0123456789abcdef.intent"), b"").unwrap();
+    template.store().put_if_absent(&format!("trash/{hash}/0123456789abcdef.intent"), "".into()).unwrap();
     let copy = |to: &std::path::Path| {
         for meta in template.objects() {
             let file = to.join(&meta.name);
@@ -347,7 +348,7 @@ fn replayed_manifests_stay_forgotten() {
         manifests.iter().map(|meta| (meta.name.clone(), place.store().get(&meta.name).unwrap())).collect();
     repository.forget(first.id).unwrap();
     for (name, bytes) in &kept {
-        place.store().put_if_absent(name, bytes).unwrap();
+        place.store().put_if_absent(name, bytes.to_vec().into()).unwrap();
     }
     assert_eq!(repository.backups().unwrap(), std::slice::from_ref(&second));
     prune(&repository, now());
@@ -355,7 +356,7 @@ fn replayed_manifests_stay_forgotten() {
     let name = kept.iter().find(|(name, _)| name.contains(&second.id.to_string())).unwrap().0.clone();
     let stranger = name.replace("copies/", "").replace("manifests/", "forgotten/");
     let true_one = place.store().list("forgotten/").unwrap().remove(0).name;
-    place.store().put_if_absent(&stranger, &place.store().get(&true_one).unwrap()).unwrap();
+    place.store().put_if_absent(&stranger, place.store().get(&true_one).unwrap().into()).unwrap();
     assert_eq!(repository.backups().unwrap(), std::slice::from_ref(&second));
     prune(&repository, now());
     compare(&place.open(), second.id, &halves(2)).unwrap();
@@ -379,7 +380,7 @@ impl<S: Store> Store for Shifted<S> {
     fn capabilities(&self) -> Capabilities {
         self.0.capabilities()
     }
-    fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<PutOutcome, StoreError> {
+    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
         self.0.put_if_absent(name, bytes)
     }
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {

@@ -95,7 +95,7 @@ fn place() -> (Place, Vec<(BackupId, Content)>, Vec<PathBuf>) {
     let _ = place.open_on(Arc::new(place.store()), place.local()).prune(&day, &Cancel::new(), &|_| {});
     let pack = place.store().list("packs/").unwrap().remove(0).name;
     let hash = pack.rsplit('/').next().unwrap();
-    place.store().put_if_absent(&format!("quarantine/{hash}/0123456789abcdef"), b"rot").unwrap();
+    place.store().put_if_absent(&format!("quarantine/{hash}/0123456789abcdef"), "rot".into()).unwrap();
     let before_the_end = Faulty::new(place.store(), Operation::Put, Fault::GoneFrom(3));
     let broken = place.open_on(Arc::new(before_the_end), place.local());
     let content: Content = vec![("/db/shop/data/1".into(), Class::Data, rows(3, 600_000))];

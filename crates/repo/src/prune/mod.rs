@@ -41,14 +41,13 @@ use crate::pack;
 use crate::quarantine::{self, Quarantine};
 use crate::reader::ChunkReader;
 use crate::repository::Repository;
+use crate::sessions::{self, Alive};
 use crate::writer::commit::Draft;
 use crate::{RepoError, codec};
 use live::Live;
 use trash::Mark;
 use usage::{Standing, Usage};
 
-/// A session that was not renewed for so long (renewals come every five minutes) is not waited for.
-const SESSION_IS_DEAD: Duration = Duration::from_secs(3600);
 /// A draft pins its packs so long.
 const DRAFTS_PIN: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Small backups leave small packs; so many of them become few.
@@ -56,6 +55,8 @@ const SMALL_PACK: u64 = 4 << 20;
 const MANY_SMALL: usize = 64;
 /// From so many index objects on it is worth reading them all to see whether they can be fewer.
 const MANY_INDEXES: usize = 16;
+/// So many objects that could not be deleted are named.
+const REFUSED_NAMED: usize = 10;
 /// What a dead session left is removed after so long.
 const SWEEP: Duration = Duration::from_secs(24 * 3600);
 
@@ -80,7 +81,7 @@ impl Default for PruneOptions {
 }
 
 /// What a prune did, or would do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PruneReport {
     /// Packs that were there, and their bytes.
     pub packs: u64,
@@ -106,11 +107,12 @@ pub struct PruneReport {
     pub next: Option<Timestamp>,
     /// A backup needs a chunk that is nowhere: nothing was deleted that might hold it. `check` says more.
     pub missing: bool,
-}
-
-/// A writer that is at work.
-struct Session {
-    began: SystemTime,
+    /// Packs that nobody needs and that the storage did not let us delete.
+    pub packs_refused: u64,
+    /// Their bytes.
+    pub bytes_refused: u64,
+    /// The first objects of any kind that could not be deleted.
+    pub refused: Vec<String>,
 }
 
 /// The repository at one moment.
@@ -146,6 +148,8 @@ struct Prune<'r> {
     on_phase: &'r dyn Fn(&str),
     pruner: String,
     now: SystemTime,
+    /// The storage lets us delete; known from the first try.
+    may_delete: bool,
     live: Live<'r>,
     report: PruneReport,
 }
@@ -164,23 +168,27 @@ impl Repository {
         on_phase: &dyn Fn(&str),
     ) -> Result<PruneReport, RepoError> {
         let pruner = BackupId::new()?.to_string();
-        let now = if options.dry_run { SystemTime::now() } else { storage_clock(self, &pruner)? };
+        let (now, may_delete) =
+            if options.dry_run { (SystemTime::now(), true) } else { storage_clock(self, &pruner)? };
         let live = Live::new(self);
         let report = PruneReport::default();
-        let mut prune = Prune { repository: self, options, cancel, on_phase, pruner, now, live, report };
+        let mut prune = Prune { repository: self, options, cancel, on_phase, pruner, now, may_delete, live, report };
         let result = prune.run();
         self.forget_index();
         result.map(|()| prune.report)
     }
 }
 
-/// The storage's own clock: the time of an object that is put for it.
-fn storage_clock(repository: &Repository, pruner: &str) -> Result<SystemTime, RepoError> {
+/// The storage's own clock: the time of an object that is put for it; and whether that could be deleted again.
+fn storage_clock(repository: &Repository, pruner: &str) -> Result<(SystemTime, bool), RepoError> {
     let name = trash::clock_name(pruner);
-    object::put(&*repository.store, &Cancel::default(), &name, b"pgark clock")?;
+    object::put(&*repository.store, &Cancel::default(), &name, &b"pgark clock"[..])?;
     let meta = repository.store.stat(&name)?;
-    repository.store.delete(&name)?;
-    Ok(meta.modified)
+    match repository.store.delete(&name) {
+        Ok(()) => Ok((meta.modified, true)),
+        Err(error) if error.is_denied() => Ok((meta.modified, false)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn age(now: SystemTime, then: SystemTime) -> Duration {
@@ -191,11 +199,15 @@ impl Prune<'_> {
     fn run(&mut self) -> Result<(), RepoError> {
         let dry = self.options.dry_run;
         if !dry {
-            self.repository.finish_forgetting()?;
+            match self.repository.finish_forgetting() {
+                // The backup is forgotten all the same; that its manifest is there is said.
+                Err(RepoError::Store(error)) if error.is_denied() => self.note_refused(&error.to_string()),
+                other => other?,
+            }
         }
         (self.on_phase)("look at what backups need");
         let survey = self.survey(&HashSet::new())?;
-        let sessions = self.sessions()?;
+        let sessions = sessions::alive(self.repository, self.now)?;
         self.report.packs = survey.sizes.len() as u64;
         self.report.bytes = survey.sizes.values().sum();
         self.report.bytes_live = survey.usage.packs.iter().map(|own| own.live).sum();
@@ -207,6 +219,11 @@ impl Prune<'_> {
         let sparse = self.sparse(&survey);
         if !dry {
             self.sweep(&survey)?;
+        }
+        if !self.may_delete {
+            // Marks and moved packs would only add to what cannot be removed.
+            self.refuse_all(&dead, &survey);
+            return Ok(());
         }
         let moved = self.repack(&survey, &sparse)?;
         dead.extend(moved);
@@ -265,34 +282,52 @@ impl Prune<'_> {
         Ok(pinned)
     }
 
-    /// Sessions that are alive.
-    fn sessions(&self) -> Result<Vec<Session>, RepoError> {
-        let mut found: BTreeMap<String, (SystemTime, SystemTime)> = BTreeMap::new();
-        for meta in self.repository.store.list("sessions/")? {
-            let Some((id, _)) = meta.name.trim_start_matches("sessions/").split_once('/') else { continue };
-            let times = found.entry(id.to_string()).or_insert((meta.modified, meta.modified));
-            *times = (times.0.min(meta.modified), times.1.max(meta.modified));
-        }
-        let alive = found.into_values().filter(|(_, last)| age(self.now, *last) <= SESSION_IS_DEAD);
-        Ok(alive.map(|(began, _)| Session { began }).collect())
-    }
-
     /// Removes what nobody needs: drafts that pin nothing any more, sessions long dead, trash of packs that are gone.
-    fn sweep(&self, survey: &Survey) -> Result<(), RepoError> {
-        let store = &self.repository.store;
+    fn sweep(&mut self, survey: &Survey) -> Result<(), RepoError> {
+        let store = Arc::clone(&self.repository.store);
         for (folder, keep) in [("drafts/", DRAFTS_PIN), ("sessions/", SWEEP), ("trash/clock/", SWEEP)] {
             for meta in store.list(folder)? {
                 if age(self.now, meta.modified) > keep && !self.is_first_of_living(&meta.name)? {
-                    store.delete(&meta.name)?;
+                    self.remove(&meta.name)?;
                 }
             }
         }
         for mark in survey.marks.iter().filter(|mark| !survey.sizes.contains_key(&mark.pack)) {
-            if matches!(pack::is_gone(&**store, &mark.pack), Ok(true)) {
-                store.delete(&mark.name)?;
+            if matches!(pack::is_gone(&*store, &mark.pack), Ok(true)) {
+                self.remove(&mark.name)?;
             }
         }
-        quarantine::sweep(&**store)
+        if self.may_delete { quarantine::sweep(&*store) } else { Ok(()) }
+    }
+
+    /// Deletes an object; false, and noted, if the storage does not let us.
+    fn remove(&mut self, name: &str) -> Result<bool, RepoError> {
+        match self.repository.store.delete(name) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_denied() => {
+                self.note_refused(name);
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn note_refused(&mut self, name: &str) {
+        if self.report.refused.len() < REFUSED_NAMED {
+            self.report.refused.push(name.to_string());
+        }
+    }
+
+    fn refuse_all(&mut self, dead: &[ObjectHash], survey: &Survey) {
+        for pack in dead {
+            self.refuse(pack, survey.sizes.get(pack).copied().unwrap_or(0));
+        }
+    }
+
+    fn refuse(&mut self, pack: &ObjectHash, size: u64) {
+        self.report.packs_refused += 1;
+        self.report.bytes_refused += size;
+        self.note_refused(&pack::name(pack));
     }
 
     /// A long session's first object is old, and says when it began.
@@ -302,7 +337,7 @@ impl Prune<'_> {
             return Ok(false);
         };
         let others = self.repository.store.list(folder)?;
-        Ok(others.iter().any(|meta| age(self.now, meta.modified) <= SESSION_IS_DEAD))
+        Ok(others.iter().any(|meta| age(self.now, meta.modified) <= sessions::IS_DEAD))
     }
 
     /// Packs that are worth packing anew; and those that live though a pruner that may be gone wants to delete them.
@@ -359,10 +394,10 @@ impl Prune<'_> {
         &mut self,
         survey: &Survey,
         dead: &[ObjectHash],
-        sessions: &[Session],
+        sessions: &[Alive],
     ) -> Result<Vec<ObjectHash>, RepoError> {
         (self.on_phase)("mark what nobody needs");
-        let store = &self.repository.store;
+        let store = Arc::clone(&self.repository.store);
         let mut oldest: HashMap<ObjectHash, SystemTime> = HashMap::new();
         for mark in survey.marks.iter() {
             let known = oldest.entry(mark.pack).or_insert(mark.put);
@@ -377,7 +412,7 @@ impl Prune<'_> {
             if marked.is_none() && !self.options.dry_run {
                 let name = trash::name(pack, &self.pruner, false);
                 let bytes = object::seal(&self.repository.keys, Kind::Mark, &name, &codec::encode(pack))?;
-                object::put(&**store, self.cancel, &name, &bytes)?;
+                object::put(&*store, self.cancel, &name, bytes)?;
             }
             let marked = marked.unwrap_or(self.now);
             let waits_for_writer = sessions.iter().any(|session| session.began <= marked);
@@ -392,7 +427,7 @@ impl Prune<'_> {
                 && !dead_set.contains(&mark.pack)
                 && survey.live(&mark.pack) > 0
             {
-                store.delete(&mark.name)?;
+                self.remove(&mark.name)?;
             }
         }
         if self.options.dry_run {
@@ -421,7 +456,7 @@ impl Prune<'_> {
             let name = trash::name(pack, &self.pruner, true);
             let bytes = object::seal(&self.repository.keys, Kind::Intent, &name, &codec::encode(pack))?;
             announced.names.insert(*pack, name.clone());
-            object::put(&*self.repository.store, self.cancel, &name, &bytes)?;
+            object::put(&*self.repository.store, self.cancel, &name, bytes)?;
         }
         settle(&*self.repository.store, self.cancel)?;
         let set: HashSet<ObjectHash> = doomed.iter().copied().collect();
@@ -436,12 +471,21 @@ impl Prune<'_> {
             }
             // From here on the intent stays whatever happens: an answer may be lost and the pack deleted all the same.
             let own = announced.names.remove(pack);
-            self.repository.store.delete(&pack::name(pack))?;
+            match self.repository.store.delete(&pack::name(pack)) {
+                Err(error) if error.is_denied() => {
+                    // A lock, or a right that ends at packs. The intent is taken back: it may be deleted later.
+                    self.refuse(pack, size);
+                    announced.names.extend(own.map(|own| (*pack, own)));
+                    announced.withdraw(pack)?;
+                    continue;
+                }
+                other => other?,
+            }
             self.report.packs_deleted += 1;
             self.report.bytes_deleted += size;
             let marks = survey.marks.iter().filter(|mark| mark.pack == *pack).map(|mark| &mark.name);
             for name in marks.chain(&own) {
-                self.repository.store.delete(name)?;
+                self.remove(name)?;
             }
         }
         Ok(())

@@ -148,7 +148,7 @@ impl New<'_> {
         if !content.records.is_empty() {
             let bytes = index_object::encode(&self.repository.keys, content)?;
             let name = index_object::name(&Hash::of(&bytes));
-            object::put(store, self.cancel, &name, &bytes)?;
+            object::put(store, self.cancel, &name, bytes)?;
             settle(store, self.cancel)?;
         }
         for name in old {

@@ -127,9 +127,10 @@ impl Repack<'_> {
 
     fn put(&mut self, builder: Builder) -> Result<(), RepoError> {
         let (hash, bytes, chunks) = builder.finish(&self.repository.keys)?;
-        object::put(&*self.repository.store, self.cancel, &pack::name(&hash), &bytes)?;
+        let size = bytes.len() as u64;
+        object::put(&*self.repository.store, self.cancel, &pack::name(&hash), bytes)?;
         let number = u32::try_from(self.waiting.packs.len()).unwrap_or(u32::MAX);
-        self.waiting.packs.push(PackEntry { hash, size: bytes.len() as u64 });
+        self.waiting.packs.push(PackEntry { hash, size });
         self.waiting.records.extend(chunks.iter().map(|chunk| IndexRecord {
             id: chunk.id,
             pack: number,
@@ -146,7 +147,7 @@ impl Repack<'_> {
             return Ok(());
         }
         let bytes = index_object::encode(&self.repository.keys, content)?;
-        object::put(&*self.repository.store, self.cancel, &index_object::name(&Hash::of(&bytes)), &bytes)
+        object::put(&*self.repository.store, self.cancel, &index_object::name(&Hash::of(&bytes)), bytes)
     }
 
     /// Only when everything is put and in the index are the sources done with.

@@ -62,9 +62,13 @@ impl Header {
 
     /// Puts the header, whose outcome is the repository's, then its copy.
     pub(super) fn put(&self, store: &dyn Store) -> Result<PutOutcome, RepoError> {
-        let outcome = store.put_if_absent(NAME, &self.bytes)?;
+        let mut outcome = store.put_if_absent(NAME, self.bytes.clone().into())?;
+        // Ours, and the answer to the put that made it was lost.
+        if outcome == PutOutcome::AlreadyExists && store.get(NAME)? == self.bytes {
+            outcome = PutOutcome::Created;
+        }
         if outcome == PutOutcome::Created {
-            store.put_if_absent(COPY, &self.bytes)?;
+            store.put_if_absent(COPY, self.bytes.clone().into())?;
         }
         Ok(outcome)
     }

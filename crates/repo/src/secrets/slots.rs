@@ -41,8 +41,8 @@ pub(crate) fn put(
     };
     let sealed = seal(&recipients, keyring)?;
     let name = format!("1-{}.age", hex(&blake3::hash(&sealed).as_bytes()[..8]));
-    store.put_if_absent(&format!("{FOLDER}{name}"), &sealed)?;
-    store.put_if_absent(&format!("{COPIES}{name}"), &sealed)?;
+    store.put_if_absent(&format!("{FOLDER}{name}"), sealed.clone().into())?;
+    store.put_if_absent(&format!("{COPIES}{name}"), sealed.into())?;
     Ok(Some(name))
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 
-use super::NewBackup;
+use super::{NewBackup, locks};
 use super::session::Session;
 use super::streams::StreamWriter;
 use crate::cut::Cut;
@@ -68,6 +68,7 @@ pub(super) fn commit(session: &Session<'_>, new: NewBackup) -> Result<BackupHead
     session.end_keeping();
     session.put_index(false)?;
     put_draft(session)?;
+    locks::extend(session, &session.own_packs())?;
     look_at_trash(session)?;
     put_manifest(session, kind, complete, list, entry_count, about, time)
 }
@@ -101,7 +102,7 @@ fn put_draft(session: &Session<'_>) -> Result<(), RepoError> {
     if session.repository.store.capabilities().list_lateness.is_zero() {
         session.goes_at_the_end(name.clone());
     }
-    session.put_object(&name, &bytes)
+    session.put_object(&name, bytes)
 }
 
 /// A pruner that saw neither our session nor our draft may be about to delete a pack that we lean on, or have done so. It puts
@@ -183,14 +184,14 @@ fn put_manifest(
         bytes = manifest::encode(repository, &name, &body)?;
     }
     session.check()?;
-    if let Err(error) = session.put_object(&name.name(), &bytes) {
+    if let Err(error) = session.put_object(&name.name(), bytes.clone()) {
         // An answer that was lost: the manifest may be there for all that, and then the backup is.
         if repository.store.get(&name.name()).ok().as_ref() != Some(&bytes) {
             return Err(error);
         }
     }
     // Committed. What follows is for safety and may fail without harm.
-    let copied = object::put(&*repository.store, &Default::default(), &name.copy(), &bytes);
+    let copied = object::put(&*repository.store, &Default::default(), &name.copy(), bytes.clone());
     if let Err(error) = copied {
         tracing::warn!("the manifest has no second copy: {error}");
     }

@@ -32,6 +32,7 @@
 
 pub(crate) mod commit;
 mod dedup;
+mod locks;
 mod queue;
 mod session;
 mod streams;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use minicbor::bytes::{ByteArray, ByteVec};
 use pgark_store::Cancel;
 
@@ -25,6 +26,7 @@ use crate::prune::trash;
 use crate::quarantine::Quarantine;
 use crate::repository::Repository;
 use crate::secrets::PackKey;
+use crate::sessions;
 use crate::stream::ChunkKind;
 
 /// Raw bytes that wait for sealers, per job.
@@ -134,9 +136,11 @@ impl<'a> Session<'a> {
         let jobs = options.jobs.clamp(1, MOST_JOBS);
         // The session object first: from then on a pruner waits for us, so the lists below stay true.
         let (name, bytes) = commit::session_object(repository, id, 0)?;
-        object::put(&*repository.store, cancel, &name, &bytes)?;
-        let dedup =
-            find_usable(repository, options.full).inspect_err(|_| remove(repository, vec![name.clone()]))?;
+        let put = bytes.len() as u64;
+        object::put(&*repository.store, cancel, &name, bytes)?;
+        let dedup = sessions::refuse_others(repository, id)
+            .and_then(|()| find_usable(repository, options.full))
+            .inspect_err(|_| remove(repository, vec![name.clone()]))?;
         Ok(Session {
             repository,
             options,
@@ -157,7 +161,7 @@ impl<'a> Session<'a> {
             stopped: AtomicBool::new(false),
             failure: Mutex::default(),
             sealed: AtomicU64::new(0),
-            put: AtomicU64::new(bytes.len() as u64),
+            put: AtomicU64::new(put),
             temporary: Mutex::new(vec![name]),
             renewals: AtomicU64::new(1),
             items: Arc::new(ItemCache::open(repository)),
@@ -239,9 +243,11 @@ impl<'a> Session<'a> {
     }
 
     /// Puts one object and counts its bytes.
-    pub(super) fn put_object(&self, name: &str, bytes: &[u8]) -> Result<(), RepoError> {
+    pub(super) fn put_object(&self, name: &str, bytes: impl Into<Bytes>) -> Result<(), RepoError> {
+        let bytes = bytes.into();
+        let len = bytes.len() as u64;
         object::put(&*self.repository.store, self.cancel, name, bytes)?;
-        self.put.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.put.fetch_add(len, Ordering::Relaxed);
         Ok(())
     }
 
@@ -322,9 +328,13 @@ impl<'a> Session<'a> {
     }
 
     fn upload(&self, closed: Closed) -> Result<(), RepoError> {
-        self.put_object(&pack::name(&closed.hash), &closed.bytes)?;
         let entry = PackEntry { hash: closed.hash, size: closed.bytes.len() as u64 };
-        lock(&self.buffers).push(closed.bytes);
+        let bytes = Bytes::from(closed.bytes);
+        self.put_object(&pack::name(&closed.hash), bytes.clone())?;
+        // A storage that still holds on to it keeps it.
+        if let Ok(buffer) = bytes.try_into_mut() {
+            lock(&self.buffers).push(buffer.into());
+        }
         let mut stored = lock(&self.stored);
         let number = u32::try_from(stored.waiting.packs.len()).unwrap_or(u32::MAX);
         stored.packs.push(closed.hash);
@@ -383,7 +393,7 @@ impl<'a> Session<'a> {
         }
         let ids: Vec<ChunkId> = content.records.iter().map(|record| record.id).collect();
         let bytes = index::object::encode(&self.repository.keys, content)?;
-        self.put_object(&index::object::name(&Hash::of(&bytes)), &bytes)?;
+        self.put_object(&index::object::name(&Hash::of(&bytes)), bytes)?;
         if goes_on {
             let local = &self.repository.local;
             let record =
@@ -398,7 +408,7 @@ impl<'a> Session<'a> {
     fn renew(&self) -> Result<(), RepoError> {
         let number = self.renewals.fetch_add(1, Ordering::Relaxed);
         let (name, bytes) = commit::session_object(self.repository, self.id, number)?;
-        self.put_object(&name, &bytes)?;
+        self.put_object(&name, bytes)?;
         let before = {
             let mut temporary = lock(&self.temporary);
             temporary.push(name);
@@ -417,6 +427,11 @@ impl<'a> Session<'a> {
     pub(super) fn clean_up(&self) {
         let names = std::mem::take(&mut *lock(&self.temporary));
         remove(self.repository, names);
+    }
+
+    /// The packs that this session put.
+    pub(super) fn own_packs(&self) -> HashSet<ObjectHash> {
+        lock(&self.stored).packs.iter().copied().collect()
     }
 
     /// All packs that this backup leans on, sorted.
@@ -492,8 +507,11 @@ fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> 
 
 fn remove(repository: &Repository, names: Vec<String>) {
     for name in names {
-        if let Err(error) = repository.store.delete(&name) {
-            tracing::warn!("{name} stays behind, which is harmless: {error}");
+        match repository.store.delete(&name) {
+            Ok(()) => {}
+            // A key that may not delete: whoever prunes sweeps it.
+            Err(error) if error.is_denied() => tracing::debug!("{name} stays behind: {error}"),
+            Err(error) => tracing::warn!("{name} stays behind, which is harmless: {error}"),
         }
     }
 }

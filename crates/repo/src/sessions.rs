@@ -1,0 +1,69 @@
+//! Who is writing: the session objects, which long backups renew every five minutes.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use crate::RepoError;
+use crate::ids::BackupId;
+use crate::manifest;
+use crate::repository::Repository;
+
+/// A session that was not renewed for so long is not waited for.
+pub(crate) const IS_DEAD: Duration = Duration::from_secs(3600);
+const FOLDER: &str = "sessions/";
+
+/// A backup that is being written.
+pub(crate) struct Alive {
+    /// The backup's id as its name has it.
+    pub id: String,
+    /// When it began, by the storage's clock.
+    pub began: SystemTime,
+    /// When it was last heard of.
+    pub heard: SystemTime,
+}
+
+/// Sessions that are alive at `now`, by the storage's clock. One whose backup is committed is over, though a key that may not
+/// delete has left its objects there.
+pub(crate) fn alive(repository: &Repository, now: SystemTime) -> Result<Vec<Alive>, RepoError> {
+    let mut found: BTreeMap<String, Alive> = BTreeMap::new();
+    for meta in repository.store.list(FOLDER)? {
+        let Some((id, _)) = meta.name.trim_start_matches(FOLDER).split_once('/') else { continue };
+        let first = || Alive { id: id.to_string(), began: meta.modified, heard: meta.modified };
+        let known = found.entry(id.to_string()).or_insert_with(first);
+        known.began = known.began.min(meta.modified);
+        known.heard = known.heard.max(meta.modified);
+    }
+    found.retain(|_, session| now.duration_since(session.heard).unwrap_or_default() <= IS_DEAD);
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let committed: Vec<String> =
+        manifest::list(repository, "")?.into_iter().map(|name| name.id.to_string()).collect();
+    Ok(found.into_values().filter(|session| !committed.contains(&session.id)).collect())
+}
+
+/// Where of several puts of one name more than one may be told that it was first, nobody may write beside this session.
+///
+/// Both sessions list after they have put their own object: of two that begin at one moment at least one sees the other, and
+/// both may give up, which is safe.
+pub(crate) fn refuse_others(repository: &Repository, own: BackupId) -> Result<(), RepoError> {
+    if repository.store.capabilities().atomic_put_if_absent {
+        return Ok(());
+    }
+    let own = own.to_string();
+    let now = repository
+        .store
+        .list(&format!("{FOLDER}{own}/"))?
+        .iter()
+        .map(|meta| meta.modified)
+        .max()
+        .unwrap_or_else(SystemTime::now);
+    match alive(repository, now)?.into_iter().find(|session| session.id != own) {
+        None => Ok(()),
+        Some(other) => Err(RepoError::AnotherWriter {
+            location: repository.store.location(),
+            id: other.id,
+            until: jiff::Timestamp::try_from(other.heard + IS_DEAD).unwrap_or(jiff::Timestamp::MAX),
+        }),
+    }
+}

@@ -1,0 +1,59 @@
+//! Object lock: what a backup leans on must not become deletable before the backup itself does.
+//!
+//! What a backup puts is locked from its put on. Packs of earlier backups were locked earlier, so their locks are extended
+//! before the manifest is put; so are the index, the key slots, the header and the lists of writers, without which no backup
+//! opens. One request for each object, many at once: on a public cloud 100,000 packs (1.6 TB) cost about half a dollar.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::SystemTime;
+
+use pgark_store::StoreError;
+
+use super::session::Session;
+use crate::RepoError;
+use crate::ids::ObjectHash;
+use crate::pack;
+
+/// Folders (and objects) that every backup needs.
+const FOR_ALL: [&str; 4] = ["index/", "keys/", "keys-copy/", "writers/"];
+const REQUESTS: usize = 16;
+
+/// Extends the locks of everything that this backup needs and did not put itself.
+pub(super) fn extend(session: &Session<'_>, own: &HashSet<ObjectHash>) -> Result<(), RepoError> {
+    let store = &*session.repository.store;
+    let Some(retention) = store.retention() else { return Ok(()) };
+    let until = SystemTime::now() + retention.period;
+    let mut names: Vec<String> =
+        session.packs().iter().filter(|pack| !own.contains(*pack)).map(pack::name).collect();
+    for meta in store.list("")? {
+        let is_header = !meta.name.contains('/');
+        if is_header || FOR_ALL.iter().any(|folder| meta.name.starts_with(folder)) {
+            names.push(meta.name);
+        }
+    }
+    let next = AtomicUsize::new(0);
+    let failure: Mutex<Option<StoreError>> = Mutex::new(None);
+    let lock = || failure.lock().unwrap_or_else(PoisonError::into_inner);
+    thread::scope(|scope| {
+        for _ in 0..REQUESTS.min(names.len()) {
+            scope.spawn(|| {
+                while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if lock().is_some() || session.check().is_err() {
+                        return;
+                    }
+                    if let Err(error) = store.retain(name, until) {
+                        lock().get_or_insert(error);
+                    }
+                }
+            });
+        }
+    });
+    session.check()?;
+    match lock().take() {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
+}
