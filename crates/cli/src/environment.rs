@@ -73,7 +73,7 @@ fn home() -> Option<PathBuf> {
 }
 
 /// The name of the effective user, from the password file as libpq has it, else from USER.
-fn user_name() -> String {
+pub fn user_name() -> String {
     let uid = rustix::process::geteuid().as_raw().to_string();
     let from_file = std::fs::read_to_string("/etc/passwd").ok().and_then(|text| {
         text.lines().find_map(|line| {

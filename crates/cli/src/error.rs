@@ -36,6 +36,16 @@ impl Failure {
         Failure::Own { what: what.into(), hint: None, usage: false, source: Some(source) }
     }
 
+    /// A storage that loses what it is given.
+    pub fn unfit(location: &str) -> Failure {
+        Failure::Own {
+            what: format!("{location} does not keep what it is given; nothing was made there"),
+            hint: Some("`pgark storage test` shows every finding; use another storage".into()),
+            usage: false,
+            source: None,
+        }
+    }
+
     /// Writing to standard output failed.
     pub fn output(source: io::Error) -> Failure {
         Failure::Ops(OpsError::Output(source))

@@ -13,6 +13,7 @@ mod output;
 mod progress;
 mod repository;
 mod signals;
+mod storage;
 
 use std::process::ExitCode;
 
@@ -21,7 +22,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use args::{Action, Args, ConfigAction};
 use commands::{
     backup, check, configuration, copy, diff, export, import, init, inspect, keys, repair, restore, shell,
-    upkeep,
+    storage_test, upkeep,
 };
 use error::Failure;
 
@@ -51,9 +52,13 @@ fn run(mut args: Args, matches: &ArgMatches) -> Result<ExitCode, Failure> {
         _ => config::load(args.common.config.as_deref())?,
     };
     config::apply(&config, &mut args.action, matches)?;
+    if let (as_of @ Some(_), Some(repository)) = (args.action.as_of(), args.action.repository_mut()) {
+        repository.as_of = as_of;
+    }
     let common = &args.common;
     match args.action {
-        Action::Init(args) => init::run(common, args),
+        Action::Init(args) => init::run(common, args, &config),
+        Action::Storage(args) => storage_test::run(common, args, &config),
         Action::Backup(args) => backup::run(common, args),
         Action::Restore(args) => restore::run(common, args),
         Action::Export(args) => export::run(common, args),

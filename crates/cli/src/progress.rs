@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use pgark_ops::{Cancel, Job, Progress};
+use pgark_ops::{Job, Progress};
 use tracing::level_filters::LevelFilter;
 
 use crate::args::Common;
@@ -37,8 +37,8 @@ pub fn start_log(common: &Common) {
 
 /// A job that shows its progress and ends at a signal.
 pub fn watched_job(common: &Common) -> Result<Job, Failure> {
-    let cancel = Cancel::new();
-    signals::cancel_on_signal(&cancel)?;
+    signals::cancel_on_signal()?;
+    let cancel = signals::cancel();
     let progress: std::sync::Arc<dyn Progress> = if std::io::stderr().is_terminal() && !common.quiet {
         std::sync::Arc::new(Bar::new())
     } else {

@@ -5,12 +5,13 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use pgark_ops::repository::{Location, open as open_location, peek_id};
-use pgark_ops::{Repository, SecretString, Unlock};
+use pgark_ops::repository::{Place, connect};
+use pgark_ops::{LocalFolders, Repository, SecretString, Unlock};
 
 use crate::args::Repository as Options;
 use crate::environment::{configuration, local_folders, variable};
 use crate::error::Failure;
+use crate::{signals, storage};
 
 /// A secret file larger than this is a mistake.
 const LARGEST_SECRET: u64 = 1 << 20;
@@ -22,28 +23,39 @@ pub fn open(options: &Options) -> Result<Repository, Failure> {
 
 /// Opens the second repository of a command: what the environment says is of the first.
 pub fn open_second(options: &Options) -> Result<Repository, Failure> {
-    open_with(options, |options, url| match typed(options)? {
+    open_with(options, |options, place| match typed(options)? {
         Some(unlock) => Ok(unlock),
-        None => left_on_this_host(url),
+        None => left_on_this_host(place),
     })
 }
 
 fn open_with(
     options: &Options,
-    unlock: impl FnOnce(&Options, &str) -> Result<Unlock, Failure>,
+    unlock: impl FnOnce(&Options, &Place) -> Result<Unlock, Failure>,
 ) -> Result<Repository, Failure> {
+    let place = place(options)?;
+    let unlock = unlock(options, &place)?;
+    // What this host keeps and remembers is of now.
+    let local = if place.is_past() { LocalFolders::default() } else { local_folders(options.no_cache) };
+    Ok(place.open(unlock, local)?)
+}
+
+/// Opens the storage.
+fn place(options: &Options) -> Result<Place, Failure> {
     let url = options.repo.clone().ok_or_else(|| {
         Failure::usage(
             "no repository is named",
-            "give --repo DIR, set PGARK_REPO, or write `repository = \"DIR\"` into pgark.toml",
+            "give --repo URL, set PGARK_REPO, or write `repository = \"URL\"` into pgark.toml",
         )
     })?;
-    let unlock = unlock(options, &url)?;
-    Ok(open_location(Location { url, unlock, local: local_folders(options.no_cache) })?)
+    let found = storage::resolve(&url, &options.storage, options.as_of.map(Into::into))?;
+    // A signal must end what waits for a storage, too.
+    signals::cancel_on_signal()?;
+    Ok(connect(found.target, found.usage, false, signals::cancel())?)
 }
 
 /// Options before environment; then the writer key that `init` left on this host; else nothing.
-fn unlock(options: &Options, url: &str) -> Result<Unlock, Failure> {
+fn unlock(options: &Options, place: &Place) -> Result<Unlock, Failure> {
     if let Some(unlock) = typed(options)? {
         return Ok(unlock);
     }
@@ -56,13 +68,12 @@ fn unlock(options: &Options, url: &str) -> Result<Unlock, Failure> {
             .map_err(|_| Failure::usage("PGARK_PASSPHRASE is not UTF-8", "use --passphrase-file"))?;
         return Ok(Unlock::Passphrase(SecretString::from(text)));
     }
-    left_on_this_host(url)
+    left_on_this_host(place)
 }
 
 /// The passphrase, if that is what opens the repository.
 pub fn passphrase(options: &Options) -> Result<Option<SecretString>, Failure> {
-    let url = options.repo.clone().unwrap_or_default();
-    match unlock(options, &url)? {
+    match unlock(options, &place(options)?)? {
         Unlock::Passphrase(passphrase) => Ok(Some(passphrase)),
         _ => Ok(None),
     }
@@ -83,8 +94,8 @@ fn typed(options: &Options) -> Result<Option<Unlock>, Failure> {
 }
 
 /// The writer key that `init` left here; nothing for an unencrypted repository.
-fn left_on_this_host(url: &str) -> Result<Unlock, Failure> {
-    let left = writer_key_file(&peek_id(url)?).filter(|path| path.exists());
+fn left_on_this_host(place: &Place) -> Result<Unlock, Failure> {
+    let left = writer_key_file(&place.peek_id()?).filter(|path| path.exists());
     match left {
         Some(path) => Ok(Unlock::WriterKey(secret_file("writer key", &path)?)),
         None => Ok(Unlock::Nothing),
@@ -93,13 +104,18 @@ fn left_on_this_host(url: &str) -> Result<Unlock, Failure> {
 
 /// The first line of a file.
 pub fn passphrase_file(path: &Path) -> Result<SecretString, Failure> {
+    secret_line("passphrase file", path)
+}
+
+/// The first line of a file with a secret.
+pub fn secret_line(what: &str, path: &Path) -> Result<SecretString, Failure> {
     use pgark_ops::ExposeSecret;
-    let text = secret_file("passphrase file", path)?;
+    let text = secret_file(what, path)?;
     let line = text.expose_secret().lines().next().unwrap_or_default().to_string();
     if line.is_empty() {
         return Err(Failure::usage(
-            format!("the first line of the passphrase file {} is empty", path.display()),
-            "write the passphrase on its first line",
+            format!("the first line of the {what} {} is empty", path.display()),
+            "write the secret on its first line",
         ));
     }
     Ok(SecretString::from(line))

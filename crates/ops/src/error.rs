@@ -128,8 +128,9 @@ impl OpsError {
             ),
             OpsError::Repository(source) => source.hint(),
             OpsError::Storage(StoreError::NotFound { .. }) => Some(
-                "check the path given with --repo; `pgark init --repo DIR` makes a new repository".into(),
+                "check the path given with --repo; `pgark init --repo URL` makes a new repository".into(),
             ),
+            OpsError::Storage(source) => source.hint(),
             _ => None,
         }
     }

@@ -35,6 +35,15 @@ pub use pgark_repo::{
     BackupId, Initialised, LocalFolders, Protection, PruneReport, Repository, SecretString, Unlock,
 };
 pub use pgark_store::Cancel;
+
+/// Storages: URLs, what opens them, what they can.
+pub mod storage {
+    pub use pgark_store::probe::{Finding, Report, Verdict};
+    pub use pgark_store::{
+        AzureConfig, AzureCredentials, BadUrl, Bucket, GcsConfig, GcsCredentials, Lock, LockMode, S3Config, S3Credentials,
+        S3Encryption, SftpConfig, SftpPlace, StorageUrl, Target, TrafficReport, Usage,
+    };
+}
 pub use record::{BackupDetail, BackupOutcome, BackupRecord, DatabaseDetail, DatabaseRead, TableDetail};
 pub use select::{BackupName, find_backup};
 

@@ -144,7 +144,7 @@ impl RepoError {
     /// What a person can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            RepoError::NoRepository { .. } => "check --repo; `pgark init --repo DIR` makes a new repository",
+            RepoError::NoRepository { .. } => "check --repo; `pgark init --repo URL` makes a new repository",
             RepoError::AlreadyARepository { .. } => "nothing was changed; use it, or give another --repo",
             RepoError::NewerFormat { .. } => "use a newer pgark",
             RepoError::WrongKey => {

@@ -53,6 +53,9 @@ pub use prune::{PruneOptions, PruneReport};
 pub use reader::DataReader;
 pub use repair::RepairedIndex;
 pub use repository::{Backup, Repository, init};
+/// Folders of objects that are needed for a while only: no lock is put on them.
+pub const TEMPORARY: [&str; 4] = ["sessions/", "drafts/", "trash/", pgark_store::probe::FOLDER];
+
 pub use secrets::{Initialised, LocalFolders, Protection, RepositoryId, Unlock};
 pub use secrets::{generate_passphrase, peek_id};
 pub use stream::Class;

@@ -125,8 +125,6 @@ pub enum S3Credentials {
         /// The metadata service, if not at its usual address.
         endpoint: Option<String>,
     },
-    /// Nobody: the bucket is public.
-    Anonymous,
 }
 
 /// Encryption by S3 itself.
@@ -192,8 +190,6 @@ pub enum GcsCredentials {
     Token(SecretString),
     /// Of this virtual machine.
     Instance,
-    /// Nobody.
-    Anonymous,
 }
 
 /// A container of Azure Blob Storage.

@@ -3,6 +3,7 @@
 mod configuration;
 mod keys;
 mod restore;
+mod storage;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use pgark_ops::BackupName;
 pub use configuration::{Config, ConfigAction, Convert, Foreign};
 pub use keys::{Key, KeyAction, KeyAdd, KeyList, KeyRotate, KeyWriter};
 pub use restore::{Choice, OnConflict, Restore, Section};
+pub use storage::{Past, Storage, StorageAction, StorageCommand, StorageTest, rate};
 pub use upkeep::{Copy, Forget, Keep, Prune, Repair, RepairAction, RepairBackups, RepairIndex, Stats, Tag};
 
 const EXIT_CODES: &str = "Exit codes:
@@ -88,6 +90,8 @@ pub enum Action {
     Tag(Tag),
     /// Show what the repository holds, and how it grows
     Stats(Stats),
+    /// Find out whether a storage can be trusted, and how fast it is
+    Storage(StorageCommand),
     /// Show, check, print or convert configuration files
     Config(Config),
     /// Print completions for a shell
@@ -100,8 +104,9 @@ pub enum Action {
 #[derive(Debug, ClapArgs)]
 #[command(group = ArgGroup::new("secret").multiple(false))]
 pub struct Repository {
-    /// The repository: a directory, or the name of one in pgark.toml (default: what pgark.toml says)
-    #[arg(long, value_name = "DIR", env = "PGARK_REPO")]
+    /// The repository: a directory, s3://, gs://, azblob:// or sftp:// (see `pgark storage test --help`), or the name of one in
+    /// pgark.toml (default: what pgark.toml says)
+    #[arg(long, value_name = "URL", env = "PGARK_REPO")]
     pub repo: Option<String>,
     /// age identity file that opens it (default: what PGARK_IDENTITY names)
     #[arg(long, value_name = "FILE", group = "secret")]
@@ -115,6 +120,11 @@ pub struct Repository {
     /// Keep no index on this host's disk: slower
     #[arg(long)]
     pub no_cache: bool,
+    #[command(flatten)]
+    pub storage: Storage,
+    /// Of commands that can look back.
+    #[arg(skip)]
+    pub as_of: Option<jiff::Timestamp>,
 }
 
 /// Whose backups.
@@ -222,7 +232,10 @@ pub enum RowMap {
   pgark init --repo /backup/main --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq
   pgark init --repo /backup/main --passphrase-file /etc/pgark/passphrase
   pgark init --repo /backup/main --new-passphrase-file /root/pgark-passphrase
+  pgark init --repo s3://backups/main --storage-option region=eu-west-1 --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq
   pgark init --repo /backup/scratch --no-encryption
+
+First it is tried whether the storage does what a repository needs; see `pgark storage test`.
 
 With recipients or a passphrase, the writer key is left in this host's configuration folder: backups then need no
 secret on this host, and a thief of the host cannot read them.
@@ -230,9 +243,12 @@ secret on this host, and a thief of the host cannot read them.
 Exit codes: 0 created; 1 failed, or a repository is there already; 2 wrong usage."
 )]
 pub struct Init {
-    /// The new repository: a directory
-    #[arg(long, value_name = "DIR", env = "PGARK_REPO")]
+    /// The new repository: a directory, s3://, gs://, azblob:// or sftp:// (see `pgark storage test --help`), or the name of one
+    /// in pgark.toml
+    #[arg(long, value_name = "URL", env = "PGARK_REPO")]
     pub repo: String,
+    #[command(flatten)]
+    pub storage: Storage,
     /// age public key whose identity opens the repository; may be given several times
     #[arg(long, value_name = "AGE_PUBLIC_KEY", group = "protection")]
     pub recipient: Vec<String>,
@@ -359,6 +375,8 @@ pub struct Export {
     #[command(flatten)]
     pub repository: Repository,
     #[command(flatten)]
+    pub past: Past,
+    #[command(flatten)]
     pub of: OfCluster,
     /// The backup's database, where it holds several
     #[arg(long, value_name = "NAME")]
@@ -432,6 +450,8 @@ pub struct List {
     #[command(flatten)]
     pub repository: Repository,
     #[command(flatten)]
+    pub past: Past,
+    #[command(flatten)]
     pub of: OfCluster,
     /// Print a JSON array
     #[arg(long)]
@@ -450,6 +470,8 @@ pub struct Show {
     pub backup: String,
     #[command(flatten)]
     pub repository: Repository,
+    #[command(flatten)]
+    pub past: Past,
     #[command(flatten)]
     pub of: OfCluster,
     /// Print JSON
@@ -476,6 +498,8 @@ pub struct Diff {
     #[command(flatten)]
     pub repository: Repository,
     #[command(flatten)]
+    pub past: Past,
+    #[command(flatten)]
     pub of: OfCluster,
     /// Only this database
     #[arg(long, value_name = "NAME")]
@@ -498,6 +522,8 @@ pub struct Ls {
     #[command(flatten)]
     pub repository: Repository,
     #[command(flatten)]
+    pub past: Past,
+    #[command(flatten)]
     pub of: OfCluster,
     /// Print a JSON array
     #[arg(long)]
@@ -518,6 +544,8 @@ pub struct Cat {
     pub place: String,
     #[command(flatten)]
     pub repository: Repository,
+    #[command(flatten)]
+    pub past: Past,
     #[command(flatten)]
     pub of: OfCluster,
 }
@@ -602,6 +630,7 @@ impl Args {
             Action::Copy(args) => args.json,
             Action::Repair(Repair { action: RepairAction::Index(args) }) => args.json,
             Action::Repair(Repair { action: RepairAction::Backups(args) }) => args.json,
+            Action::Storage(StorageCommand { action: StorageAction::Test(args) }) => args.json,
             Action::Init(_) | Action::Cat(_) | Action::Completions(_) | Action::Man(_) => false,
         }
     }
@@ -629,7 +658,25 @@ impl Action {
             Action::Repair(Repair { action: RepairAction::Backups(args) }) => Some(&mut args.repository),
             Action::Stats(args) => Some(&mut args.repository),
             Action::Config(args) => args.backup_mut().map(|backup| &mut backup.repository),
-            Action::Copy(_) | Action::Init(_) | Action::Completions(_) | Action::Man(_) => None,
+            Action::Copy(_)
+            | Action::Init(_)
+            | Action::Storage(_)
+            | Action::Completions(_)
+            | Action::Man(_) => None,
+        }
+    }
+
+    /// The moment that a command looks back to.
+    pub fn as_of(&self) -> Option<jiff::Timestamp> {
+        match self {
+            Action::Restore(args) => args.past.as_of,
+            Action::Export(args) => args.past.as_of,
+            Action::List(args) => args.past.as_of,
+            Action::Show(args) => args.past.as_of,
+            Action::Diff(args) => args.past.as_of,
+            Action::Ls(args) => args.past.as_of,
+            Action::Cat(args) => args.past.as_of,
+            _ => None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use super::{OfCluster, Repository, Server};
+use super::{OfCluster, Past, Repository, Server};
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -28,6 +28,8 @@ pub struct Restore {
     pub backup: String,
     #[command(flatten)]
     pub repository: Repository,
+    #[command(flatten)]
+    pub past: Past,
     #[command(flatten)]
     pub of: OfCluster,
     /// Target database: name, connection string or URI; never taken from the environment. With --all, --as or several

@@ -84,7 +84,7 @@ pub struct Forget {
 Needs no lock and runs beside backups and restores of any host: what nobody needs is marked, and a prune that runs later than the
 grace time deletes it. Chunks are moved sealed: the writer key suffices.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 130 interrupted.")]
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the storage did not let something be deleted, which is named; 130 interrupted.")]
 pub struct Prune {
     #[command(flatten)]
     pub repository: Repository,
@@ -205,6 +205,7 @@ pub struct RepairBackups {
   pgark copy /backup/main /mnt/second/main --identity identity.txt --to-writer-key second.key
   pgark copy main second --cluster prod --since 30d         # names of pgark.toml
   pgark copy main second --backup 4f0c9a11
+  pgark copy /backup/main s3://second/main --to-storage-option region=eu-west-1 --limit-upload 20M
 
 Chunks are read, verified and stored under the keys of the second repository, which deduplicates them anew. A backup that is there
 already is passed over, so a copy that was broken off goes on where it was. Times and tags are kept. Reading needs the identity or
@@ -212,7 +213,7 @@ the passphrase of the first; writing, the writer key of the second (default: the
 
 Exit codes: 0 all copied; 1 failed; 2 wrong usage; 3 some could not be read and are named; 130 interrupted.")]
 pub struct Copy {
-    /// Repository to read: a directory, or a name in pgark.toml
+    /// Repository to read: a directory, a URL, or a name in pgark.toml
     #[arg(value_name = "SRC")]
     pub source: String,
     /// Repository to write
@@ -233,6 +234,18 @@ pub struct Copy {
     /// File whose first line is the passphrase of DST
     #[arg(long, value_name = "FILE", group = "secret_there")]
     pub to_passphrase_file: Option<PathBuf>,
+    /// Storage option of SRC; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = super::storage::pair)]
+    pub storage_option: Vec<(String, String)>,
+    /// Storage option of DST; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = super::storage::pair)]
+    pub to_storage_option: Vec<(String, String)>,
+    /// Send at most so many bytes per second to DST: 500k, 20M
+    #[arg(long, value_name = "RATE", value_parser = super::rate)]
+    pub limit_upload: Option<u64>,
+    /// Receive at most so many bytes per second from SRC: 500k, 20M
+    #[arg(long, value_name = "RATE", value_parser = super::rate)]
+    pub limit_download: Option<u64>,
     /// Only this backup: its id, or a unique prefix of at least 4 digits; may be given several times
     #[arg(long, value_name = "ID")]
     pub backup: Vec<String>,

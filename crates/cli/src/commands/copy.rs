@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use pgark_ops::copy as ops;
 
-use crate::args::{Common, Copy, Repository as Options};
+use crate::args::{Common, Copy, Repository as Options, Storage};
 use crate::config::Config;
 use crate::environment::default_jobs;
 use crate::error::{Failure, INCOMPLETE};
@@ -18,6 +18,12 @@ pub fn run(common: &Common, args: Copy, config: &Config) -> Result<ExitCode, Fai
         passphrase_file: args.passphrase_file,
         writer_key: None,
         no_cache: false,
+        storage: Storage {
+            storage_option: args.storage_option,
+            limit_download: args.limit_download,
+            ..Storage::default()
+        },
+        as_of: None,
     };
     let target = Options {
         repo: Some(args.target),
@@ -25,6 +31,12 @@ pub fn run(common: &Common, args: Copy, config: &Config) -> Result<ExitCode, Fai
         passphrase_file: args.to_passphrase_file,
         writer_key: args.to_writer_key,
         no_cache: false,
+        storage: Storage {
+            storage_option: args.to_storage_option,
+            limit_upload: args.limit_upload,
+            ..Storage::default()
+        },
+        as_of: None,
     };
     let source = repository::open(&config.resolve(source))?;
     let target = repository::open_second(&config.resolve(target))?;

@@ -2,14 +2,29 @@
 
 use std::process::ExitCode;
 
+use pgark_ops::storage::Verdict;
 use pgark_ops::{Protection, repository as ops};
 
-use crate::args::{Common, Init};
+use crate::args::{Common, Init, Storage};
+use crate::commands::storage_test;
+use crate::config::Config;
 use crate::error::Failure;
-use crate::{output, repository};
+use crate::{output, progress, repository, storage};
 
 /// Creates a repository, prints its id and fingerprint, and leaves the writer key on this host.
-pub fn run(_: &Common, args: Init) -> Result<ExitCode, Failure> {
+pub fn run(common: &Common, args: Init, config: &Config) -> Result<ExitCode, Failure> {
+    let (url, from_file) = config.storage(&args.repo);
+    let found = storage::resolve(&url, &Storage { from_file, ..args.storage }, None)?;
+    let job = progress::watched_job(common)?;
+    let place = ops::connect(found.target, found.usage, true, job.cancel.clone())?;
+    if !place.has_repository()? {
+        let report = place.probe(false, &job)?;
+        storage_test::advise(&report);
+        if report.verdict == Verdict::Unfit {
+            return Err(Failure::unfit(&report.location));
+        }
+    }
+    drop(job);
     let protection = if let Some(file) = &args.passphrase_file {
         Protection::Passphrase(repository::passphrase_file(file)?)
     } else if let Some(file) = &args.new_passphrase_file {
@@ -22,7 +37,7 @@ pub fn run(_: &Common, args: Init) -> Result<ExitCode, Failure> {
     } else {
         Protection::Recipients(args.recipient)
     };
-    let made = ops::init(&args.repo, protection).inspect_err(|_| {
+    let made = place.init(protection).inspect_err(|_| {
         // It opens nothing, and would only be mistaken for one that does.
         if let Some(file) = &args.new_passphrase_file
             && let Err(error) = std::fs::remove_file(file)
@@ -36,7 +51,7 @@ pub fn run(_: &Common, args: Init) -> Result<ExitCode, Failure> {
     output::line(&format!("repository {}", made.id))?;
     output::line(&format!("fingerprint {}", made.fingerprint))?;
     let Some(key) = made.writer_key else {
-        tracing::warn!("this repository is not encrypted: whoever reads {} reads the backups", args.repo);
+        tracing::warn!("this repository is not encrypted: whoever reads {} reads the backups", place.location());
         return Ok(ExitCode::SUCCESS);
     };
     match repository::writer_key_file(&made.id.to_string()) {

@@ -13,4 +13,5 @@ pub mod keys;
 pub mod repair;
 pub mod restore;
 pub mod shell;
+pub mod storage_test;
 pub mod upkeep;

@@ -7,7 +7,7 @@ use pgark_ops::{Job, OpsError, prune as ops};
 use pgark_ops::{PruneReport, Repository};
 
 use crate::args::{Common, Forget, Keep, Prune, Stats, Tag};
-use crate::error::Failure;
+use crate::error::{Failure, INCOMPLETE};
 use crate::output::{self, Align};
 use crate::{progress, repository};
 
@@ -55,10 +55,13 @@ pub fn forget(common: &Common, args: Forget) -> Result<ExitCode, Failure> {
     } else {
         show_decisions(&decisions, args.dry_run)?;
     }
-    if let Some(report) = pruned {
-        tracing::info!("{}", in_words(&report, args.dry_run));
+    match pruned {
+        Some(report) => {
+            tracing::info!("{}", in_words(&report, args.dry_run));
+            Ok(tell_refused(&report))
+        }
+        None => Ok(ExitCode::SUCCESS),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn run_prune(repository: &Repository, dry_run: bool, job: &Job) -> Result<PruneReport, OpsError> {
@@ -133,12 +136,31 @@ pub fn prune(common: &Common, args: Prune) -> Result<ExitCode, Failure> {
             "sessions": report.sessions,
             "next": report.next.map(|next| next.to_string()),
             "missing": report.missing,
+            "packs_refused": report.packs_refused,
+            "bytes_refused": report.bytes_refused,
+            "refused": report.refused,
             "dry_run": args.dry_run,
         }))?;
     } else {
         output::line(&in_words(&report, args.dry_run))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(tell_refused(&report))
+}
+
+/// Names what the storage did not let us delete: that was asked for, and is not done.
+fn tell_refused(report: &PruneReport) -> ExitCode {
+    if report.refused.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    for name in &report.refused {
+        tracing::warn!("not deleted: {name}");
+    }
+    tracing::warn!(
+        "the storage did not let {} packs ({}) be deleted: prune with credentials that may, or when their lock is over",
+        output::count(report.packs_refused),
+        output::bytes(report.bytes_refused),
+    );
+    ExitCode::from(INCOMPLETE)
 }
 
 fn in_words(report: &PruneReport, dry_run: bool) -> String {
@@ -159,6 +181,9 @@ fn in_words(report: &PruneReport, dry_run: bool) -> String {
         if let Some(next) = report.next {
             text.push_str(&format!(": a prune after {next} deletes the first of it"));
         }
+    }
+    if report.bytes_refused > 0 {
+        text.push_str(&format!("; {} could not be deleted", output::bytes(report.bytes_refused)));
     }
     if report.sessions > 0 {
         text.push_str(&format!("; backups being written: {}", report.sessions));

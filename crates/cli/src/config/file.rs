@@ -114,7 +114,7 @@ impl Reader<'_> {
             match name.get_ref().as_ref() {
                 "repositories" => {
                     for (name, at, table) in self.sections("repositories", value, at) {
-                        let section = self.section(table, schema::REPOSITORY.iter(), &[]);
+                        let section = self.section(table, schema::of_repository(), &[]);
                         if !section.contains_key("url") && self.problems.is_empty() {
                             self.problem(at, format!("repository {name:?} has no url"));
                         }

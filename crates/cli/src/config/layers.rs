@@ -1,5 +1,7 @@
 //! Flags over environment over file over defaults, and which of them each value came from.
 
+use std::collections::BTreeMap;
+
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
@@ -113,6 +115,7 @@ fn apply_repository(
         return Ok(());
     };
     repository.repo = text_of(section.get("url"));
+    repository.storage.from_file = storage_of(section);
     let secrets = ["identity", "passphrase_file", "writer_key"];
     let typed = secrets.iter().any(|id| given(matches, id).is_some());
     let in_environment = ["PGARK_IDENTITY", "PGARK_PASSPHRASE"].iter().any(|name| variable(name).is_some());
@@ -138,13 +141,28 @@ fn apply_repository(
     Ok(())
 }
 
+/// The storage options of a repository's section.
+fn storage_of(section: &Section) -> BTreeMap<String, String> {
+    let keys = crate::storage::KEYS.iter().filter_map(|key| section.get_key_value(key.name));
+    keys.map(|(key, setting)| (key.to_string(), setting.value.to_string())).collect()
+}
+
 impl Config {
+    /// A storage that is named by a repository's section: its URL, and what the file says of it.
+    pub fn storage(&self, named: &str) -> (String, BTreeMap<String, String>) {
+        match self.repositories.get(named) {
+            None => (named.to_string(), BTreeMap::new()),
+            Some(section) => (text_of(section.get("url")).unwrap_or_default(), storage_of(section)),
+        }
+    }
+
     /// A repository that is named on the command line by its section, with the secret that the file gives it.
     pub fn resolve(&self, mut repository: Repository) -> Repository {
         let Some(section) = repository.repo.as_ref().and_then(|name| self.repositories.get(name)) else {
             return repository;
         };
         repository.repo = text_of(section.get("url"));
+        repository.storage.from_file = storage_of(section);
         let typed = [&repository.identity, &repository.passphrase_file, &repository.writer_key];
         if typed.iter().all(|path| path.is_none()) {
             let path = |key: &str| text_of(section.get(key)).map(std::path::PathBuf::from);
@@ -362,6 +380,22 @@ pub fn effective(config: &Config, backup: &Backup, matches: &ArgMatches) -> Vec<
             (None, None) => (value, in_file(section.get(key)).unwrap_or_else(default)),
         };
         found.push(Effective { key: key.into(), value, layer });
+    }
+    for key in crate::storage::KEYS {
+        let typed = repository.storage.storage_option.iter().rev().find(|(name, _)| name == key.name);
+        let limit = match key.name {
+            "limit_upload" => repository.storage.limit_upload,
+            "limit_download" => repository.storage.limit_download,
+            _ => None,
+        };
+        let on_line = typed.map(|(_, value)| value.clone()).or_else(|| limit.map(|rate| rate.to_string()));
+        let (value, layer) = match (on_line, section.get(key.name)) {
+            (Some(value), _) => (value, "command line".to_string()),
+            (None, Some(setting)) => (setting.value.to_string(), in_file(Some(setting)).unwrap_or_else(default)),
+            // Of those that nobody set only the ones with a default of their own are worth a line.
+            (None, None) => continue,
+        };
+        found.push(Effective { key: key.name.into(), value, layer });
     }
     found.push(Effective {
         key: "cluster".into(),

@@ -44,17 +44,17 @@ pub struct Key {
     pub about: &'static str,
 }
 
-const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
+pub const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
     Key { name, kind, default, about }
 }
 
 /// Keys outside of any section.
 pub const TOP: &[Key] =
-    &[key("repository", Kind::Text, "", "The repository to use: a name of a section below, or a directory")];
+    &[key("repository", Kind::Text, "", "The repository to use: a name of a section below, a directory or a URL")];
 
 /// `[repositories.NAME]`.
 pub const REPOSITORY: &[Key] = &[
-    key("url", Kind::Text, "", "Where it is: a directory"),
+    key("url", Kind::Text, "", "Where it is: a directory, s3://, gs://, azblob:// or sftp://"),
     key("identity", Kind::Text, "", "age identity file that opens it"),
     key("passphrase_file", Kind::Text, "", "File whose first line is the passphrase"),
     key("writer_key", Kind::Text, "", "Writer key file: backs up and cannot read data"),
@@ -133,6 +133,11 @@ pub const FILTERS: &[Key] = &[
     key("row_map_off", Kind::List, "[]", "Store tables that match as bytes"),
 ];
 
+/// Every key of a repository's section.
+pub fn of_repository() -> impl Iterator<Item = &'static Key> {
+    REPOSITORY.iter().chain(crate::storage::KEYS)
+}
+
 /// Every key of a cluster's section.
 pub fn of_cluster() -> impl Iterator<Item = &'static Key> {
     CLUSTER.iter().chain(KEEP).chain(FILTERS)
@@ -145,7 +150,7 @@ pub fn template() -> String {
          # Places: --config FILE, PGARK_CONFIG, ~/.config/pgark/pgark.toml, /etc/pgark/pgark.toml.\n\n",
     );
     section(&mut text, None, TOP.iter());
-    section(&mut text, Some("repositories.main"), REPOSITORY.iter());
+    section(&mut text, Some("repositories.main"), of_repository());
     section(&mut text, Some("clusters.prod"), of_cluster());
     text.push_str("# What of one database; what is not said here is as in the cluster's section.\n");
     section(&mut text, Some("clusters.prod.databases.shop"), FILTERS.iter());

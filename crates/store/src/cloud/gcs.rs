@@ -23,7 +23,6 @@ pub(crate) fn open(config: GcsConfig, engine: Engine, wire: Wire) -> Result<Clou
     builder = match &config.credentials {
         GcsCredentials::KeyFile(path) => builder.with_application_credentials(path),
         GcsCredentials::Token(token) => builder.with_bearer_token(token.expose_secret()),
-        GcsCredentials::Anonymous => builder.with_skip_signature(true),
         GcsCredentials::Instance => builder,
     };
     let client = builder.build().map_err(refused)?;

@@ -52,10 +52,7 @@ pub(crate) fn open(config: S3Config, engine: Engine, wire: Wire) -> Result<Cloud
         .with_retry(no_retries())
         .with_http_connector(wire.clone());
     let credentials = credentials(&config.credentials, &region, &wire)?;
-    match &credentials {
-        Some(credentials) => builder = builder.with_credentials(Arc::clone(credentials)),
-        None => builder = builder.with_skip_signature(true),
-    }
+    builder = builder.with_credentials(Arc::clone(&credentials));
     match &config.encryption {
         None => {}
         Some(S3Encryption::Aes256) => builder = set(builder, "aws_server_side_encryption", "AES256"),
@@ -112,12 +109,8 @@ fn base_url(config: &S3Config, region: &str) -> String {
     }
 }
 
-/// What signs; none: requests are not signed.
-fn credentials(
-    from: &S3Credentials,
-    region: &str,
-    wire: &Wire,
-) -> Result<Option<AwsCredentialProvider>, StoreError> {
+/// What signs.
+fn credentials(from: &S3Credentials, region: &str, wire: &Wire) -> Result<AwsCredentialProvider, StoreError> {
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name("none")
         .with_region(region)
@@ -125,7 +118,6 @@ fn credentials(
         .with_retry(no_retries())
         .with_http_connector(wire.clone());
     match from {
-        S3Credentials::Anonymous => return Ok(None),
         S3Credentials::Keys { id, secret, token } => {
             builder = builder.with_access_key_id(id).with_secret_access_key(secret.expose_secret());
             if let Some(token) = token {
@@ -157,9 +149,8 @@ fn credentials(
             }
         }
         S3Credentials::Role { base, role, session, external_id, sts } => {
-            let base = credentials(base, region, wire)?.ok_or_else(|| refused("a role needs credentials"))?;
-            return Ok(Some(Arc::new(AssumedRole {
-                base,
+            return Ok(Arc::new(AssumedRole {
+                base: credentials(base, region, wire)?,
                 http: HttpClient::new(wire.clone()),
                 region: region.to_string(),
                 endpoint: sts.clone().unwrap_or_else(|| format!("https://sts.{region}.amazonaws.com")),
@@ -167,17 +158,17 @@ fn credentials(
                 session: session.clone(),
                 external_id: external_id.clone(),
                 held: Mutex::default(),
-            })));
+            }));
         }
     }
-    Ok(Some(Arc::clone(builder.build().map_err(refused)?.credentials())))
+    Ok(Arc::clone(builder.build().map_err(refused)?.credentials()))
 }
 
 /// A bucket that is asked directly.
 #[derive(Debug)]
 pub(crate) struct Bucketed {
     http: HttpClient,
-    credentials: Option<AwsCredentialProvider>,
+    credentials: AwsCredentialProvider,
     region: String,
     base: String,
     storage_class: Option<String>,
@@ -237,10 +228,8 @@ impl Bucketed {
         for (name, value) in headers {
             insert(&mut request, name, value)?;
         }
-        if let Some(credentials) = &self.credentials {
-            let credential = credentials.get_credential().await?;
-            AwsAuthorizer::new(&credential, "s3", &self.region).try_authorize(&mut request, Some(hash.as_ref()))?;
-        }
+        let credential = self.credentials.get_credential().await?;
+        AwsAuthorizer::new(&credential, "s3", &self.region).try_authorize(&mut request, Some(hash.as_ref()))?;
         succeed(self.http.execute(request).await.map_err(generic)?)
     }
 
@@ -429,7 +418,7 @@ mod tests {
             let config = S3Config {
                 endpoint: endpoint.map(str::to_string),
                 path_style,
-                ..S3Config::new(bucket, S3Credentials::Anonymous)
+                ..S3Config::new(bucket, S3Credentials::Instance { endpoint: None })
             };
             base_url(&config, "eu-west-1")
         };
