@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::RepoError;
 use crate::ids::BackupId;
-use crate::manifest;
 use crate::repository::Repository;
+use crate::{forget, manifest};
 
 /// A session that was not renewed for so long is not waited for.
 pub(crate) const IS_DEAD: Duration = Duration::from_secs(3600);
@@ -37,8 +37,11 @@ pub(crate) fn alive(repository: &Repository, now: SystemTime) -> Result<Vec<Aliv
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let committed: Vec<String> =
-        manifest::list(repository, "")?.into_iter().map(|name| name.id.to_string()).collect();
+    let committed: Vec<String> = manifest::list(repository, "")?
+        .into_iter()
+        .chain(forget::list(repository, "")?)
+        .map(|name| name.id.to_string())
+        .collect();
     Ok(found.into_values().filter(|session| !committed.contains(&session.id)).collect())
 }
 

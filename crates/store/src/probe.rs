@@ -74,6 +74,8 @@ pub struct Report {
     pub versions: Option<bool>,
     /// Whether objects can be locked.
     pub lock: Option<bool>,
+    /// Whether what is put here is locked, by options that are set.
+    pub locks: bool,
     /// Our clock minus the storage's, in seconds.
     pub clock_skew: i64,
     /// Median times of requests for a small object.
@@ -174,6 +176,7 @@ impl Probe<'_> {
             delete,
             versions,
             lock,
+            locks: self.store.retention().is_some(),
             clock_skew,
             put_latency,
             get_latency,
@@ -363,10 +366,14 @@ fn judge(report: &mut Report) {
         (Some(true), Some(false)) => advice.push(
             "the bucket keeps versions: prune frees space only with a lifecycle rule that removes old versions".into(),
         ),
-        (Some(true), Some(true)) => advice.push(
+        (Some(true), Some(true)) if !report.locks => advice.push(
             "the bucket has object lock: the storage options object_lock and lock_for make backups undeletable for a while".into(),
         ),
         _ => {}
+    }
+    if report.locks && report.lock == Some(false) {
+        advice.push("object_lock is set, and the bucket has none: every put will be refused".into());
+        verdict = Verdict::Unfit;
     }
     if report.clock_skew.abs() > SKEW {
         advice.push(format!("this host's clock differs from the storage's by {} s: set it right", report.clock_skew));

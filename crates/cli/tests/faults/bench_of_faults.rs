@@ -59,6 +59,10 @@ impl Site {
     }
 
     pub fn with(cluster: Cluster, rows: u32) -> Site {
+        Site::at(cluster, rows, Desk::with_identity())
+    }
+
+    pub fn at(cluster: Cluster, rows: u32, desk: Desk) -> Site {
         cluster.create_database("d");
         cluster.sql(
             "d",
@@ -72,7 +76,7 @@ impl Site {
         );
         Site {
             cluster,
-            desk: Desk::with_identity(),
+            desk,
             round: 0,
             committed: BTreeMap::new(),
             of_others: BTreeSet::new(),

@@ -17,6 +17,7 @@ mod repairs;
 mod restore_traps;
 mod round_trip;
 mod row_maps;
+mod storages;
 #[allow(dead_code, reason = "shared with the tests of faults")]
 mod support;
 mod traps;

@@ -5,12 +5,69 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use pgark_testkit::Cluster;
+use pgark_testkit::storage::{Azurite, GcsStandIn, Sshd, make_container};
 use tempfile::TempDir;
+
+/// A storage behind a network, as a user of it would have it: a URL, and variables.
+#[derive(Clone, Debug, Default)]
+pub struct Home {
+    pub url: String,
+    pub variables: Vec<(String, String)>,
+    /// An SSH key and a known_hosts file, for `~/.ssh`.
+    pub ssh: Option<(PathBuf, PathBuf)>,
+}
+
+impl Home {
+    fn with(url: &str, variables: &[(&str, &str)]) -> Home {
+        let variables =
+            variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Home { url: url.into(), variables, ssh: None }
+    }
+
+    /// S3 at this address.
+    pub fn s3(url: &str, endpoint: &str, id: &str, secret: &str) -> Home {
+        Home::with(
+            url,
+            &[("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret), ("AWS_ENDPOINT_URL", endpoint)],
+        )
+    }
+
+    /// A container of the emulator.
+    pub fn azure(server: &Azurite, container: &str) -> Home {
+        make_container(server, container);
+        let whole = format!(
+            "AccountName={};AccountKey={};BlobEndpoint={}",
+            Azurite::ACCOUNT,
+            Azurite::KEY,
+            server.endpoint()
+        );
+        Home::with(&format!("azblob://{container}/main"), &[("AZURE_STORAGE_CONNECTION_STRING", &whole)])
+    }
+
+    /// A bucket of what is not GCS.
+    pub fn gcs(server: &GcsStandIn, bucket: &str) -> Home {
+        server.make_bucket(bucket);
+        Home::with(
+            &format!("gs://{bucket}/main"),
+            &[("STORAGE_EMULATOR_HOST", &server.endpoint()), ("CLOUDSDK_AUTH_ACCESS_TOKEN", "a token")],
+        )
+    }
+
+    /// A folder of an SSH server, through this port.
+    pub fn sftp(server: &Sshd, port: u16) -> Home {
+        let path = server.data().join("main");
+        let mut home = Home::with(&format!("sftp://{}@127.0.0.1:{port}{}", server.user(), path.display()), &[]);
+        home.ssh = Some((server.key(), server.known_hosts(port)));
+        home
+    }
+}
 
 /// A repository without encryption, and everything that a run of the program touches.
 pub struct Desk {
     folder: TempDir,
     secret: Vec<String>,
+    /// Where the repository is, if not in a folder of the desk.
+    home: Option<Home>,
     /// Runs the program in some other surrounding.
     prefix: Vec<String>,
 }
@@ -18,14 +75,25 @@ pub struct Desk {
 impl Desk {
     /// A new repository that anybody may read.
     pub fn plain() -> Desk {
-        let desk = Desk { folder: TempDir::new().unwrap(), secret: Vec::new(), prefix: Vec::new() };
+        let desk = Desk::empty(None);
         desk.ok(&["init", "--no-encryption"]);
+        desk
+    }
+
+    /// Without a repository yet.
+    pub fn empty(home: Option<Home>) -> Desk {
+        let desk = Desk { folder: TempDir::new().unwrap(), secret: Vec::new(), home, prefix: Vec::new() };
+        if let Some((key, known_hosts)) = desk.home.as_ref().and_then(|home| home.ssh.clone()) {
+            std::fs::create_dir(desk.path(".ssh")).unwrap();
+            std::fs::copy(key, desk.path(".ssh/id_ed25519")).unwrap();
+            std::fs::copy(known_hosts, desk.path(".ssh/known_hosts")).unwrap();
+        }
         desk
     }
 
     /// A new repository under a passphrase.
     pub fn with_passphrase() -> Desk {
-        let mut desk = Desk { folder: TempDir::new().unwrap(), secret: Vec::new(), prefix: Vec::new() };
+        let mut desk = Desk::empty(None);
         let file = desk.path("passphrase");
         std::fs::write(&file, "correct horse battery staple 42\n").unwrap();
         desk.secret = vec!["--passphrase-file".into(), file.display().to_string()];
@@ -35,7 +103,12 @@ impl Desk {
 
     /// A new repository that one age identity opens: faster to open than one under a passphrase.
     pub fn with_identity() -> Desk {
-        let mut desk = Desk { folder: TempDir::new().unwrap(), secret: Vec::new(), prefix: Vec::new() };
+        Desk::with_identity_at(None)
+    }
+
+    /// The same on some storage.
+    pub fn with_identity_at(home: Option<Home>) -> Desk {
+        let mut desk = Desk::empty(home);
         let file = desk.path("identity.txt").display().to_string();
         stock(Command::new("age-keygen").args(["-o", &file]));
         let recipient = stock(Command::new("age-keygen").args(["-y", &file]));
@@ -60,6 +133,16 @@ impl Desk {
 
     pub fn repo(&self) -> PathBuf {
         self.path("repo")
+    }
+
+    /// The repository as `--repo` takes it.
+    pub fn url(&self) -> String {
+        self.home.as_ref().map_or_else(|| self.repo().display().to_string(), |home| home.url.clone())
+    }
+
+    /// Another way to the same storage, or other credentials.
+    pub fn reach_through(&mut self, home: Home) {
+        self.home = Some(home);
     }
 
     /// The program with this desk's repository and folders, and none of the caller's environment for PostgreSQL.
@@ -94,7 +177,8 @@ impl Desk {
             .env("XDG_CONFIG_HOME", self.path("config"))
             .env("XDG_CACHE_HOME", self.path("cache"))
             .env("XDG_STATE_HOME", self.path("state"))
-            .env("PGARK_REPO", self.repo())
+            .env("PGARK_REPO", self.url())
+            .envs(self.home.iter().flat_map(|home| home.variables.clone()))
             .args(args);
         if !matches!(args.first(), Some(&"init")) {
             command.args(&self.secret);

@@ -43,7 +43,7 @@ use crate::reader::ChunkReader;
 use crate::repository::Repository;
 use crate::sessions::{self, Alive};
 use crate::writer::commit::Draft;
-use crate::{RepoError, codec};
+use crate::{RepoError, codec, forget};
 use live::Live;
 use trash::Mark;
 use usage::{Standing, Usage};
@@ -55,6 +55,8 @@ const SMALL_PACK: u64 = 4 << 20;
 const MANY_SMALL: usize = 64;
 /// From so many index objects on it is worth reading them all to see whether they can be fewer.
 const MANY_INDEXES: usize = 16;
+/// Where a storage is tried out, and leftovers of that.
+const PROBES: &str = pgark_store::probe::FOLDER;
 /// So many objects that could not be deleted are named.
 const REFUSED_NAMED: usize = 10;
 /// What a dead session left is removed after so long.
@@ -191,6 +193,11 @@ fn storage_clock(repository: &Repository, pruner: &str) -> Result<(SystemTime, b
     }
 }
 
+/// Whether a draft or a session object is of one of these backups.
+fn is_of(name: &str, backups: &HashSet<String>) -> bool {
+    name.split('/').nth(1).is_some_and(|id| backups.contains(id))
+}
+
 fn age(now: SystemTime, then: SystemTime) -> Duration {
     now.duration_since(then).unwrap_or_default()
 }
@@ -269,8 +276,9 @@ impl Prune<'_> {
     /// The packs that drafts name. A draft that cannot be read stops the prune until it is too old to count.
     fn drafts(&self) -> Result<HashSet<ObjectHash>, RepoError> {
         let mut pinned = HashSet::new();
+        let forgotten = self.forgotten()?;
         for meta in self.repository.store.list("drafts/")? {
-            if age(self.now, meta.modified) > DRAFTS_PIN {
+            if age(self.now, meta.modified) > DRAFTS_PIN || is_of(&meta.name, &forgotten) {
                 continue;
             }
             // Else its writer is done, or gave up: the manifest, if there is one, is listed after this.
@@ -282,12 +290,19 @@ impl Prune<'_> {
         Ok(pinned)
     }
 
+    /// Backups that were committed once: a key that may not delete leaves their drafts and sessions behind.
+    fn forgotten(&self) -> Result<HashSet<String>, RepoError> {
+        Ok(forget::list(self.repository, "")?.into_iter().map(|name| name.id.to_string()).collect())
+    }
+
     /// Removes what nobody needs: drafts that pin nothing any more, sessions long dead, trash of packs that are gone.
     fn sweep(&mut self, survey: &Survey) -> Result<(), RepoError> {
         let store = Arc::clone(&self.repository.store);
-        for (folder, keep) in [("drafts/", DRAFTS_PIN), ("sessions/", SWEEP), ("trash/clock/", SWEEP)] {
+        let forgotten = self.forgotten()?;
+        for (folder, keep) in [("drafts/", DRAFTS_PIN), ("sessions/", SWEEP), ("trash/clock/", SWEEP), (PROBES, SWEEP)] {
             for meta in store.list(folder)? {
-                if age(self.now, meta.modified) > keep && !self.is_first_of_living(&meta.name)? {
+                let is_over = age(self.now, meta.modified) > keep && !self.is_first_of_living(&meta.name)?;
+                if is_over || is_of(&meta.name, &forgotten) {
                     self.remove(&meta.name)?;
                 }
             }

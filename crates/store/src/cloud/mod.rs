@@ -276,7 +276,13 @@ impl Store for CloudStore {
 
     fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
         let path = self.path(name)?;
-        let meta = self.ask("look at", name, self.client.head(&path))?;
+        let meta = self.ask("look at", name, self.client.head(&path)).or_else(|error| {
+            // An answer to a HEAD has no body: what a denial is about, only a GET is told.
+            match error.is_denied().then(|| self.read(name, Some(0..1), None)) {
+                Some(Err(told)) => Err(told),
+                _ => Err(error),
+            }
+        })?;
         Ok(ObjectMeta { name: name.to_string(), size: meta.size, modified: meta.last_modified.into() })
     }
 

@@ -101,6 +101,14 @@ impl Drop for Service {
 
 /// One plain HTTP request, for what a test must arrange on a server: status and body.
 fn http(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+    let answer = answer(port, method, path, headers, body);
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
+    (status, body)
+}
+
+/// The same, with everything that was answered.
+fn answer(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("reach the server");
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n");
     for (name, value) in headers {
@@ -110,8 +118,5 @@ fn http(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &st
     stream.write_all(request.as_bytes()).expect("ask the server");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("hear the server");
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
-    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
-    (status, body)
+    String::from_utf8_lossy(&answer).into_owned()
 }

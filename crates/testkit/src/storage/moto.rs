@@ -1,6 +1,9 @@
 //! moto: honours conditional puts, keeps versions and object locks, plays the token service; checks no signature unless asked.
 
-use super::{Service, free_port, http, program};
+use super::{Service, answer, free_port, http, program};
+
+/// Somebody signed: moto takes any signature unless it was told to check.
+const SIGNED: &str = "AWS4-HMAC-SHA256 Credential=root/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
 
 /// A moto server. Its buckets live in its memory.
 #[derive(Debug)]
@@ -27,6 +30,18 @@ impl Moto {
     /// Its port.
     pub fn port(&self) -> u16 {
         self.service.port
+    }
+
+    /// One plain request, for what a test does behind the program's back: status and body.
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        http(self.service.port, method, path, &[("Authorization", SIGNED)], body)
+    }
+
+    /// Until when an object is locked, as its headers say it.
+    pub fn locked_until(&self, path: &str) -> Option<String> {
+        let answer = answer(self.service.port, "HEAD", path, &[("Authorization", SIGNED)], "");
+        let line = answer.lines().find_map(|line| line.strip_prefix("x-amz-object-lock-retain-until-date: "))?;
+        Some(line.trim().to_owned())
     }
 
     fn put(&self, path: &str, headers: &[(&str, &str)], body: &str) {

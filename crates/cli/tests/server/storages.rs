@@ -1,0 +1,342 @@
+//! Repositories on S3, Azure, SFTP, and on what stands in for GCS: the same promises as in a directory.
+
+use std::time::Duration;
+
+use pgark_testkit::oracle::{Snapshot, assert_same};
+use pgark_testkit::storage::{Azurite, GcsStandIn, Login, Moto, S3rver, Sshd};
+use pgark_testkit::{Cluster, shop, zoo};
+
+use super::support::{Desk, Home, text};
+
+const READ_WRITE: &str = r#""s3:PutObject","s3:GetObject","s3:ListBucket""#;
+
+fn policy(actions: &str) -> String {
+    format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":[{actions}],"Resource":"*"}}]}}"#)
+}
+
+fn moto_home(moto: &Moto, bucket: &str) -> Home {
+    Home::s3(&format!("s3://{bucket}/main"), &moto.endpoint(), "a", "b")
+}
+
+/// The desk's own secret is an option of all commands but this.
+fn desk_without_secret(desk: &Desk, args: &[&str]) -> std::process::Command {
+    let mut command = desk.command(&["init"]);
+    let fresh: Vec<(std::ffi::OsString, std::ffi::OsString)> =
+        command.get_envs().filter_map(|(name, value)| Some((name.into(), value?.into()))).collect();
+    command = std::process::Command::new(command.get_program());
+    command.env_clear().envs(fresh).args(args);
+    command
+}
+
+/// Everything that a repository is for, once.
+fn lives_through_a_life(home: Home) {
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    zoo::load_portable(&cluster, "d");
+    cluster.create_database("s");
+    shop::load(&cluster, "s", 8, 7);
+    let desk = Desk::with_identity_at(Some(home));
+    let first = desk.backup(&cluster, "d");
+    let shop = desk.backup(&cluster, "s");
+    shop::change_one_percent(&cluster, "s");
+    let again = desk.json(&["backup", "--dbname", &cluster.conninfo("s"), "--json"]);
+    assert!(again["bytes_added"].as_u64() < again["bytes_raw"].as_u64().map(|raw| raw / 5), "{again}");
+    desk.ok(&["check", "--read-data"]);
+    for (id, db) in [(first.as_str(), "d"), (again["id"].as_str().unwrap(), "s")] {
+        let back = format!("back_{db}");
+        desk.ok(&["restore", id, "--dbname", &cluster.conninfo(&back), "--create"]);
+        assert_same(&Snapshot::take(&cluster, db), &Snapshot::take(&cluster, &back));
+    }
+    let second = desk.path("second").display().to_string();
+    desk.ok(&["init", "--repo", &second, "--no-encryption"]);
+    let identity = desk.path("identity.txt").display().to_string();
+    let mut opened_by_itself = desk_without_secret(&desk, &["copy", &desk.url(), &second, "--identity", &identity]);
+    let output = opened_by_itself.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    desk.ok(&["forget", &shop, "--even-last"]);
+    desk.ok(&["prune", "--grace", "0", "--erase"]);
+    desk.ok(&["check", "--read-data"]);
+    let list = desk.json(&["list", "--json"]);
+    assert_eq!(list.as_array().unwrap().len(), 2, "{list}");
+    assert!(desk.fails(1, &["init", "--no-encryption"]).contains("already"));
+}
+
+#[test]
+fn on_s3_moto() {
+    let moto = Moto::start();
+    moto.make_bucket("backups");
+    lives_through_a_life(moto_home(&moto, "backups"));
+}
+
+#[test]
+fn on_s3_s3rver_where_conditions_are_ignored() {
+    let server = S3rver::start();
+    lives_through_a_life(Home::s3("s3://test/main", &server.endpoint(), "S3RVER", "S3RVER"));
+}
+
+#[test]
+fn on_azure_azurite() {
+    let server = Azurite::start();
+    lives_through_a_life(Home::azure(&server, "backups"));
+}
+
+#[test]
+fn on_gcs_of_a_stand_in_that_is_not_gcs() {
+    let server = GcsStandIn::start();
+    lives_through_a_life(Home::gcs(&server, "backups"));
+}
+
+#[test]
+fn on_sftp_sshd() {
+    let server = Sshd::start(Login::Key);
+    lives_through_a_life(Home::sftp(&server, server.port()));
+}
+
+/// Where put-if-absent is ignored a second writer is refused, and told why and until when.
+#[test]
+fn one_writer_at_a_time_where_conditions_are_ignored() {
+    let server = S3rver::start();
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    cluster.sql("d", "CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 1000) g");
+    let desk = Desk::with_identity_at(Some(Home::s3("s3://test/main", &server.endpoint(), "S3RVER", "S3RVER")));
+    desk.backup(&cluster, "d");
+    // One that waits for a lock is at work.
+    let mut blocker = super::support::Session::open(&cluster, "d");
+    blocker.send("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE");
+    super::support::wait_until(&cluster, "d", "SELECT count(*) = 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 't'::regclass");
+    let info = cluster.conninfo("d");
+    let first = desk.spawn(&["backup", "--dbname", &info, "--lock-wait-timeout", "60s"]);
+    super::support::wait_until(&cluster, "d", "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted");
+    let said = desk.example("A second writer on a storage that ignores put-if-absent", 1, &["backup", "--dbname", &info]);
+    assert!(said.contains("one writer at a time") && said.contains("taken for dead"), "{said}");
+    blocker.send("COMMIT");
+    blocker.end();
+    let output = first.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    desk.backup(&cluster, "d");
+}
+
+/// A key without the right to delete backs up for ever; prune says what it could not remove.
+#[test]
+fn a_key_that_may_not_delete_backs_up_for_ever() {
+    let moto = Moto::start();
+    moto.make_bucket("backups");
+    let (id, secret) = moto.make_user("writer", &policy(READ_WRITE));
+    let (owner, owner_secret) = moto.make_user("owner", &policy(r#""s3:*""#));
+    moto.check_policies_after(0);
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    cluster.sql("d", "CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 50000) g");
+    let mut desk = Desk::with_identity_at(Some(Home::s3("s3://backups/main", &moto.endpoint(), &id, &secret)));
+    let mut ids = Vec::new();
+    for round in 0..4 {
+        cluster.sql("d", &format!("UPDATE t SET md5 = md5((g + {round})::text)"));
+        ids.push(desk.backup(&cluster, "d"));
+    }
+    desk.ok(&["tag", &ids[1], "--add", "one"]);
+    desk.ok(&["tag", &ids[1], "--add", "two"]);
+    assert!(desk.ok(&["tag", &ids[1]]).contains("one two"));
+    desk.ok(&["check", "--read-data"]);
+    let said = desk.example("Deleting is denied", 1, &["forget", &ids[0]]);
+    assert!(said.contains("policy") && said.contains("manifests"), "{said}");
+    let output = desk.run(&["prune", "--grace", "0", "--json"]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(!report["refused"].as_array().unwrap().is_empty(), "{report}");
+    desk.backup(&cluster, "d");
+    // Whoever may delete cleans up behind it.
+    desk.reach_through(Home::s3("s3://backups/main", &moto.endpoint(), &owner, &owner_secret));
+    desk.ok(&["forget", "--keep-last", "1"]);
+    let report = desk.json(&["prune", "--grace", "0", "--json"]);
+    assert!(report["packs_deleted"].as_u64().unwrap() > 0, "{report}");
+    desk.ok(&["check", "--read-data"]);
+}
+
+/// A thief with every right deletes, and writes over, what a versioned bucket holds.
+#[test]
+fn as_of_brings_back_what_a_thief_deleted_or_overwrote() {
+    let moto = Moto::start();
+    moto.make_versioned_bucket("backups");
+    let cluster = Cluster::start();
+    cluster.create_database("s");
+    shop::load(&cluster, "s", 4, 7);
+    let desk = Desk::with_identity_at(Some(moto_home(&moto, "backups")));
+    let id = desk.backup(&cluster, "s");
+    std::thread::sleep(Duration::from_millis(1500));
+    let before = jiff::Timestamp::now().to_string();
+    std::thread::sleep(Duration::from_millis(1500));
+    let (_, listed) = moto.ask("GET", "/backups?list-type=2&prefix=main/", "");
+    let keys: Vec<&str> = listed.split("<Key>").skip(1).filter_map(|part| part.split('<').next()).collect();
+    assert!(keys.len() > 8, "{listed}");
+    for (number, key) in keys.iter().enumerate() {
+        moto.ask("DELETE", &format!("/backups/{key}"), "");
+        if number % 2 == 0 {
+            moto.ask("PUT", &format!("/backups/{key}"), "a thief was here");
+        }
+    }
+    assert!(!desk.run(&["list"]).status.success());
+    assert!(desk.ok(&["list", "--as-of", &before]).contains(&id));
+    desk.ok(&["restore", &id, "--as-of", &before, "--dbname", &cluster.conninfo("back"), "--create"]);
+    assert_same(&Snapshot::take(&cluster, "s"), &Snapshot::take(&cluster, "back"));
+    let early = desk.fails(1, &["list", "--as-of", "2020-01-01T00:00:00Z"]);
+    assert!(early.contains("no repository"), "{early}");
+}
+
+/// With object lock each backup makes the locks of what it leans on last as long as its own.
+#[test]
+fn locks_last_as_long_as_the_last_backup_that_needs_them() {
+    let moto = Moto::start();
+    moto.make_locked_bucket("backups");
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    cluster.sql("d", "CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 20000) g");
+    let desk = Desk::empty(Some(moto_home(&moto, "backups")));
+    let lock = |period: &str| vec!["--storage-option".to_string(), "object_lock=compliance".into(), "--storage-option".into(), format!("lock_for={period}")];
+    let run = |args: &[&str], lock: &[String]| {
+        let mut all: Vec<&str> = args.to_vec();
+        all.extend(lock.iter().map(String::as_str));
+        desk.ok(&all)
+    };
+    run(&["init", "--no-encryption"], &lock("1d"));
+    let info = cluster.conninfo("d");
+    run(&["backup", "--dbname", &info], &lock("1d"));
+    let locked_until = || {
+        let (_, listed) = moto.ask("GET", "/backups?list-type=2&prefix=main/", "");
+        let keys = listed.split("<Key>").skip(1).filter_map(|part| part.split('<').next());
+        let until = |key: &str| moto.locked_until(&format!("/backups/{key}")).map(|until| until.parse::<jiff::Timestamp>().unwrap());
+        keys.map(|key| (key.to_string(), until(key))).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let in_days = |days: i64| jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+    let first = locked_until();
+    for (key, until) in &first {
+        assert!(until.is_some_and(|until| until > in_days(1) - jiff::SignedDuration::from_mins(5)), "{key}: {until:?}");
+    }
+    // Nothing new is stored, and all that the second backup leans on is locked for its own time.
+    run(&["backup", "--dbname", &info], &lock("10d"));
+    let second = locked_until();
+    for (key, until) in &second {
+        let needed = key.contains("/packs/") || key.contains("pgark.json") || key.contains("/index/");
+        assert!(!needed || until.is_some_and(|until| until > in_days(9)), "{key}: {until:?}");
+    }
+    assert!(first.keys().any(|key| key.contains("/packs/")));
+    // What was locked cannot go; the version stays under the delete marker.
+    desk.ok(&["forget", "--keep-last", "1"]);
+    desk.ok(&["prune", "--grace", "0"]);
+    desk.ok(&["check", "--read-data"]);
+}
+
+/// What of a storage can be wrong is said before anything is read from the server.
+#[test]
+fn what_can_be_wrong_is_named() {
+    let moto = Moto::start();
+    moto.make_bucket("backups");
+    let server = S3rver::start();
+    let sshd = Sshd::start(Login::Key);
+    let desk = Desk::empty(None);
+    let run = |home: Home, title: &str, code: i32, args: &[&str]| {
+        let mut at = Desk::empty(Some(home));
+        at.secret_is(Vec::new());
+        let said = at.fails(code, args);
+        super::support::example(title, code, &said.replace(&at.url(), "s3://backups/main"));
+        said
+    };
+    let s3 = |url: &str, endpoint: &str, id: &str| Home::s3(url, endpoint, id, "hunter2");
+    let init = ["init", "--no-encryption"];
+    let said = run(s3("s3://nowhere/main", &moto.endpoint(), "a"), "The bucket does not exist", 1, &init);
+    assert!(said.contains("NoSuchBucket") && said.contains("no such bucket"), "{said}");
+    let said = run(s3("s3://test/main", &server.endpoint(), "nobody"), "The access key is not known", 1, &init);
+    assert!(said.contains("InvalidAccessKeyId") && said.contains("credentials") && !said.contains("hunter2"), "{said}");
+    let said = run(s3("s3://backups/main", &moto.endpoint(), "a"), "No repository in the bucket", 1, &["list"]);
+    assert!(said.contains("no repository is at s3://backups/main"), "{said}");
+    let mut home = Home::sftp(&sshd, sshd.port());
+    home.ssh = home.ssh.map(|(key, _)| (key, sshd.wrong_known_hosts(sshd.port())));
+    let said = run(home.clone(), "The SSH host's key was changed", 1, &init);
+    assert!(said.contains("another host answers") && said.contains("known_hosts"), "{said}");
+    home.ssh = Some((sshd.strange_key(), sshd.known_hosts(sshd.port())));
+    let said = run(home, "The SSH server refuses the key", 1, &init);
+    assert!(said.contains("refused") && !sshd.data().join("main").exists(), "{said}");
+    for (url, part) in [
+        ("s3://key:hunter2@backups/main", "holds no credentials"),
+        ("sftp://user:hunter2@host/x", "holds no password"),
+        ("gcs://backups/x", "do you mean gs://?"),
+        ("s3:/backups/x", "two slashes"),
+        ("s3://backups/a//b", "two slashes in a row"),
+        ("https://s3.example.com/x", "endpoint"),
+    ] {
+        let said = desk.fails(2, &["list", "--repo", url]);
+        assert!(said.contains(part) && !said.contains("hunter2"), "{url}: {said}");
+    }
+    let said = desk.fails(2, &["list", "--repo", "s3://backups/x", "--storage-option", "colour=red"]);
+    assert!(said.contains("colour") && said.contains("region"), "{said}");
+    let said = desk.fails(1, &["list", "--as-of", "1h"]);
+    assert!(said.contains("S3 buckets only") || said.contains("does not exist"), "{said}");
+}
+
+#[test]
+fn trailing_slashes_and_odd_prefixes_are_one_place() {
+    let moto = Moto::start();
+    moto.make_bucket("backups");
+    let desk = Desk::empty(Some(Home::s3("s3://backups/my prefix/ü+&=/", &moto.endpoint(), "a", "b")));
+    desk.ok(&["init", "--no-encryption"]);
+    desk.ok(&["list", "--repo", "s3://backups/my prefix/ü+&="]);
+    desk.ok(&["list", "--repo", "s3://backups//my prefix/ü+&=//"]);
+    let root = Desk::empty(Some(Home::s3("s3://backups", &moto.endpoint(), "a", "b")));
+    root.ok(&["init", "--no-encryption"]);
+    root.ok(&["check"]);
+}
+
+#[test]
+fn storage_test_says_what_a_storage_can() {
+    let moto = Moto::start();
+    moto.make_bucket("backups");
+    let server = S3rver::start();
+    let desk = Desk::empty(Some(moto_home(&moto, "backups")));
+    let said = desk.ok(&["storage", "test", "s3://backups/main"]);
+    for part in ["put-if-absent      yes", "throughput", "fit for any number of writers", "latency"] {
+        assert!(said.contains(part), "{said}");
+    }
+    let weak = Desk::empty(Some(Home::s3("s3://test/x", &server.endpoint(), "S3RVER", "S3RVER")));
+    let output = weak.run(&["storage", "test", "s3://test/x", "--quick", "--json"]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["put_if_absent"]["finding"], "bad", "{report}");
+    let here = desk.path("folder").display().to_string();
+    let said = desk.ok(&["storage", "test", &here, "--quick"]);
+    assert!(said.contains("fit for any number of writers"), "{said}");
+}
+
+#[test]
+fn a_file_names_storages_and_their_options() {
+    let moto = Moto::start();
+    moto.make_bucket("backups");
+    let desk = Desk::empty(Some(Home::s3("cloud", "http://127.0.0.1:1", "a", "b")));
+    let file = desk.path("pgark.toml");
+    let text = format!(
+        "repository = \"cloud\"\n[repositories.cloud]\nurl = \"s3://backups/main\"\nendpoint = \"{}\"\nconnections = 3\nlimit_upload = \"50M\"\n",
+        moto.endpoint()
+    );
+    std::fs::write(&file, text).unwrap();
+    let config = file.display().to_string();
+    desk.ok(&["init", "--no-encryption", "--config", &config]);
+    desk.ok(&["list", "--config", &config]);
+    desk.ok(&["storage", "test", "cloud", "--quick", "--config", &config]);
+    let shown = desk.ok(&["config", "show", "--config", &config]);
+    assert!(shown.contains("connections") && shown.contains("limit_upload"), "{shown}");
+    let said = desk.fails(2, &["list", "--config", &config, "--storage-option", "ssh_key=/x"]);
+    assert!(said.contains("ssh_key"), "{said}");
+}
+
+#[test]
+fn limits_slow_a_backup_down_and_nothing_else() {
+    let sshd = Sshd::start(Login::Key);
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    // About 3 MB that do not compress.
+    cluster.sql("d", "CREATE TABLE t AS SELECT g, sha512(g::text::bytea) FROM generate_series(1, 40000) g");
+    let desk = Desk::with_identity_at(Some(Home::sftp(&sshd, sshd.port())));
+    let started = std::time::Instant::now();
+    desk.ok(&["backup", "--dbname", &cluster.conninfo("d"), "--limit-upload", "1M"]);
+    assert!(started.elapsed() > Duration::from_secs(2), "{:?}", started.elapsed());
+    desk.ok(&["check", "--read-data", "--limit-download", "20MiB"]);
+}
