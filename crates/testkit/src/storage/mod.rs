@@ -9,6 +9,7 @@
 mod azurite;
 mod gcs_stand_in;
 mod moto;
+mod namespace;
 mod proxy;
 mod s3rver;
 mod sshd;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 pub use azurite::{Azurite, make_container};
 pub use gcs_stand_in::GcsStandIn;
 pub use moto::Moto;
+pub use namespace::Namespace;
 pub use proxy::{Network, Proxy};
 pub use s3rver::S3rver;
 pub use sshd::{Agent, Login, Sshd};
@@ -55,6 +57,7 @@ pub(crate) fn free_port() -> u16 {
 struct Service {
     child: Child,
     folder: PathBuf,
+    address: String,
     port: u16,
 }
 
@@ -71,16 +74,29 @@ impl Service {
 
     /// Starts it and waits until it answers on its port.
     fn start(kind: &str, port: u16, folder: PathBuf, program: &Path, prepare: impl FnOnce(&mut Command)) -> Service {
+        Service::start_at(None, kind, port, folder, program, prepare)
+    }
+
+    /// The same on another host.
+    fn start_at(
+        host: Option<&Namespace>,
+        kind: &str,
+        port: u16,
+        folder: PathBuf,
+        program: &Path,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Service {
         let log = fs::File::create(folder.join("log")).expect("make a server's log");
         // The signal reaches the server when the test process is gone, whatever ended it.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]).arg(program);
+        command.args(["--pdeathsig", "KILL"]).args(host.iter().flat_map(|host| host.prefix())).arg(program);
+        let address = host.map_or_else(|| "127.0.0.1".to_owned(), Namespace::address);
         prepare(&mut command);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("share the log")).stderr(log);
         let child = spawner::spawn(command).unwrap_or_else(|error| panic!("start {kind}: {error}"));
-        let mut service = Service { child, folder, port };
+        let mut service = Service { child, folder, address, port };
         let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while TcpStream::connect((service.address.as_str(), port)).is_err() {
             let ended = service.child.try_wait().expect("look at a server");
             let log = || fs::read_to_string(service.folder.join("log")).unwrap_or_default();
             assert!(ended.is_none(), "{kind} ended: {}", log());
@@ -88,6 +104,12 @@ impl Service {
             std::thread::sleep(Duration::from_millis(50));
         }
         service
+    }
+}
+
+impl Service {
+    fn at(&self) -> (&str, u16) {
+        (self.address.as_str(), self.port)
     }
 }
 
@@ -100,17 +122,18 @@ impl Drop for Service {
 }
 
 /// One plain HTTP request, for what a test must arrange on a server: status and body.
-fn http(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
-    let answer = answer(port, method, path, headers, body);
+fn http(to: (&str, u16), method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+    let answer = answer(to, method, path, headers, body);
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
     let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
     (status, body)
 }
 
 /// The same, with everything that was answered.
-fn answer(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("reach the server");
-    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n");
+fn answer(to: (&str, u16), method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
+    let mut stream = TcpStream::connect(to).expect("reach the server");
+    let (address, port) = to;
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {address}:{port}\r\nConnection: close\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -1,6 +1,6 @@
 //! moto: honours conditional puts, keeps versions and object locks, plays the token service; checks no signature unless asked.
 
-use super::{Service, answer, free_port, http, program};
+use super::{Namespace, Service, answer, free_port, http, program};
 
 /// Somebody signed: moto takes any signature unless it was told to check.
 const SIGNED: &str = "AWS4-HMAC-SHA256 Credential=root/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
@@ -14,17 +14,27 @@ pub struct Moto {
 impl Moto {
     /// Starts one without buckets.
     pub fn start() -> Moto {
+        Moto::start_at(None)
+    }
+
+    /// The same on another host.
+    pub fn start_on(host: &Namespace) -> Moto {
+        Moto::start_at(Some(host))
+    }
+
+    fn start_at(host: Option<&Namespace>) -> Moto {
         let port = free_port();
         let folder = Service::folder("moto");
-        let service = Service::start("moto", port, folder, &program("moto/bin/moto_server"), |command| {
-            command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        let server = program("moto/bin/moto_server");
+        let service = Service::start_at(host, "moto", port, folder, &server, |command| {
+            command.args(["-H", if host.is_some() { "0.0.0.0" } else { "127.0.0.1" }, "-p", &port.to_string()]);
         });
         Moto { service }
     }
 
     /// The URL that clients use.
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.service.port)
+        format!("http://{}:{}", self.service.address, self.service.port)
     }
 
     /// Its port.
@@ -34,18 +44,18 @@ impl Moto {
 
     /// One plain request, for what a test does behind the program's back: status and body.
     pub fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
-        http(self.service.port, method, path, &[("Authorization", SIGNED)], body)
+        http(self.service.at(), method, path, &[("Authorization", SIGNED)], body)
     }
 
     /// Until when an object is locked, as its headers say it.
     pub fn locked_until(&self, path: &str) -> Option<String> {
-        let answer = answer(self.service.port, "HEAD", path, &[("Authorization", SIGNED)], "");
+        let answer = answer(self.service.at(), "HEAD", path, &[("Authorization", SIGNED)], "");
         let line = answer.lines().find_map(|line| line.strip_prefix("x-amz-object-lock-retain-until-date: "))?;
         Some(line.trim().to_owned())
     }
 
     fn put(&self, path: &str, headers: &[(&str, &str)], body: &str) {
-        let (status, answer) = http(self.service.port, "PUT", path, headers, body);
+        let (status, answer) = http(self.service.at(), "PUT", path, headers, body);
         assert!(status < 300, "PUT {path}: {status} {answer}");
     }
 
@@ -70,7 +80,7 @@ impl Moto {
     /// what their policies allow.
     pub fn check_policies_after(&self, after: u32) {
         let (status, answer) = http(
-            self.service.port,
+            self.service.at(),
             "POST",
             "/moto-api/reset-auth",
             &[("Content-Type", "text/plain")],
@@ -87,7 +97,7 @@ impl Moto {
                 ("Content-Type", "application/x-www-form-urlencoded"),
             ];
             let body = format!("{query}&Version=2010-05-08");
-            let (status, answer) = http(self.service.port, "POST", "/", &headers, &body);
+            let (status, answer) = http(self.service.at(), "POST", "/", &headers, &body);
             assert!(status < 300, "{query}: {status} {answer}");
             answer
         };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Service, free_port};
+use super::{Namespace, Service, free_port};
 
 /// How the server's one user may log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,15 @@ impl Sshd {
 
     /// Starts one.
     pub fn start(login: Login) -> Sshd {
+        Sshd::start_at(None, login)
+    }
+
+    /// The same on another host.
+    pub fn start_on(host: &Namespace, login: Login) -> Sshd {
+        Sshd::start_at(Some(host), login)
+    }
+
+    fn start_at(host: Option<&Namespace>, login: Login) -> Sshd {
         let folder = Service::folder("sshd");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("open the server's folder");
         for (name, passphrase) in [("host", ""), ("other_host", ""), ("key", ""), ("locked", Sshd::PASSPHRASE), ("stranger", "")] {
@@ -48,11 +57,11 @@ impl Sshd {
             Login::Key => (own_name(), false),
             Login::Password => (make_user(&folder), true),
         };
-        fs::write(folder.join("config"), config(&folder, port)).expect("write the server's configuration");
+        fs::write(folder.join("config"), config(&folder, host, port)).expect("write the server's configuration");
         if rustix::process::geteuid().is_root() {
             fs::create_dir_all("/run/sshd").expect("make /run/sshd");
         }
-        let service = Service::start("sshd", port, folder.clone(), Path::new("/usr/sbin/sshd"), |command| {
+        let service = Service::start_at(host, "sshd", port, folder.clone(), Path::new("/usr/sbin/sshd"), |command| {
             command.args(["-D", "-e", "-f"]).arg(folder.join("config"));
         });
         Sshd { service, user, temporary_user }
@@ -61,6 +70,11 @@ impl Sshd {
     /// Its port.
     pub fn port(&self) -> u16 {
         self.service.port
+    }
+
+    /// Its address.
+    pub fn address(&self) -> &str {
+        &self.service.address
     }
 
     /// Who logs in.
@@ -101,7 +115,7 @@ impl Sshd {
     fn write_known_hosts(&self, key: &str, port: u16) -> PathBuf {
         let path = self.service.folder.join(format!("known_hosts-{port}-{key}"));
         let key = fs::read_to_string(self.service.folder.join(key)).expect("the host's key");
-        fs::write(&path, format!("[127.0.0.1]:{port} {key}")).expect("write known_hosts");
+        fs::write(&path, format!("[{}]:{port} {key}", self.service.address)).expect("write known_hosts");
         path
     }
 }
@@ -118,10 +132,11 @@ impl Drop for Sshd {
     }
 }
 
-fn config(folder: &Path, port: u16) -> String {
+fn config(folder: &Path, host: Option<&Namespace>, port: u16) -> String {
+    let address = host.map_or_else(|| "127.0.0.1".to_owned(), Namespace::address);
     let folder = folder.display();
     format!(
-        "ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized_keys\n\
+        "ListenAddress {address}\nPort {port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized_keys\n\
          PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication yes\n\
          KbdInteractiveAuthentication no\nMaxStartups 200\nPrintMotd no\nUseDNS no\n\
          Subsystem sftp internal-sftp\nForceCommand internal-sftp\n"
