@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use pgark_ops::Repository;
 use serde::Serialize;
 
 use crate::error::Failure;
@@ -10,6 +11,46 @@ use crate::error::Failure;
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(|error| Failure::output(io::Error::other(error)))?;
     line(&text)
+}
+
+/// The same with what the repository's storage was asked, where a network lies between: that is what clouds bill.
+pub fn json_with_requests(value: &impl Serialize, repository: &Repository) -> Result<(), Failure> {
+    let mut value =
+        serde_json::to_value(value).map_err(|error| Failure::output(io::Error::other(error)))?;
+    if let (Some(object), Some(traffic)) = (value.as_object_mut(), repository.traffic()) {
+        object.insert(
+            "requests".into(),
+            serde_json::json!({
+                "put": traffic.puts,
+                "get": traffic.gets,
+                "list": traffic.lists,
+                "head": traffic.heads,
+                "delete": traffic.deletes,
+                "retries": traffic.retries,
+                "bytes_sent": traffic.bytes_sent,
+                "bytes_received": traffic.bytes_received,
+            }),
+        );
+    }
+    json(&value)
+}
+
+/// A line for the log about the same.
+pub fn tell_requests(repository: &Repository) {
+    if let Some(traffic) = repository.traffic() {
+        tracing::info!(
+            "{} requests: {} put, {} get, {} list, {} head, {} delete; {} tried again; {} sent, {} received",
+            count(traffic.requests()),
+            count(traffic.puts),
+            count(traffic.gets),
+            count(traffic.lists),
+            count(traffic.heads),
+            count(traffic.deletes),
+            count(traffic.retries),
+            bytes(traffic.bytes_sent),
+            bytes(traffic.bytes_received),
+        );
+    }
 }
 
 /// One line.

@@ -4,6 +4,7 @@
 //! [`Repository::write_backup`] writes, [`Repository::backups`], [`Repository::open_backup`] and [`Repository::reader`]
 //! read, [`Repository::check`] verifies.
 
+mod ahead;
 mod check;
 mod codec;
 mod contents;

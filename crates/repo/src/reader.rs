@@ -1,7 +1,7 @@
 //! Reading streams back: every byte is verified before anybody sees it.
 //!
 //! A stream's tree is walked lazily; chunks that follow one another in a pack are fetched by one ranged get of at most
-//! 2 MiB. A chunk whose place is damaged or gone is read from its other places, if it has any; if none is good, the error
+//! 2 MiB. Where a network lies between, the next few of these gets are under way while one is worked on. A chunk whose place is damaged or gone is read from its other places, if it has any; if none is good, the error
 //! names the pack and what is wrong.
 
 use std::collections::{HashMap, VecDeque};
@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use pgark_store::StoreError;
 
 use crate::RepoError;
+use crate::ahead::{Ahead, Ordered};
 use crate::ids::{ChunkId, Hash};
 use crate::index::{Index, Record};
 use crate::manifest::Entry;
@@ -28,12 +29,12 @@ use crate::writer::lock;
 const FETCH: u64 = 2 << 20;
 /// What the chunks of one request open to at most, if it is more than one.
 const RAW_AHEAD: u64 = 8 << 20;
-/// A gap between wanted chunks up to this is fetched, too.
-const GAP: u64 = 32 << 10;
 /// How often a chunk is looked for in a newer index, while prunes move it.
 const MOST_INDEXES: usize = 10;
-/// Chunks that are looked ahead.
+/// Chunks that are looked ahead, for each get that may be under way.
 const AHEAD: usize = 64;
+/// Gets of one stream that are under way at once, where a network lies between.
+const UNDER_WAY: usize = 4;
 /// Directories of packs that are kept in memory, about 50 KB each.
 const KEPT: usize = 64;
 
@@ -61,6 +62,10 @@ pub(crate) struct ChunkReader<'r> {
     index: Mutex<Arc<Index>>,
     packs: Mutex<Kept>,
     fetched: AtomicU64,
+    /// A gap between wanted chunks up to this is fetched, too.
+    gap: u64,
+    /// Where a network lies between.
+    ahead: Option<Ahead>,
     /// Where chunks that describe maps are kept on this host; for writers.
     cache: Option<Arc<ItemCache>>,
     id_keys: [[u8; 32]; 5],
@@ -108,7 +113,10 @@ impl<'r> ChunkReader<'r> {
         let id_keys = kinds.map(|kind| repository.keys.chunk_id_key(kind as u8, b""));
         let index = Mutex::new(index);
         let fetched = AtomicU64::new(0);
-        ChunkReader { repository, index, packs: Mutex::default(), fetched, cache: None, id_keys }
+        let storage = repository.store.capabilities();
+        let ahead = storage.remote.then(|| Ahead::new(Arc::clone(&repository.store)));
+        let packs = Mutex::default();
+        ChunkReader { repository, index, packs, fetched, gap: storage.gap, ahead, cache: None, id_keys }
     }
 
     /// Keeps what it reads one by one of groups, lists and small maps on this host.
@@ -141,6 +149,7 @@ impl<'r> ChunkReader<'r> {
             stack: Vec::new(),
             left: chunks.iter().map(|chunk| chunk.bytes).sum(),
             pending: chunks,
+            planned: VecDeque::new(),
             ready: VecDeque::new(),
         }
     }
@@ -338,13 +347,32 @@ fn unknown(index: &Index, id: &ChunkId) -> RepoError {
     }
 }
 
-/// Reads one stream. Memory: about 2 MiB of sealed bytes and what they decompress to.
+/// Chunks that lie near each other in a pack, and the get that brings them.
+struct Run {
+    /// Each with its place in the pack's directory.
+    chunks: Vec<(Child, usize)>,
+    pack: Arc<OpenPack>,
+    from: u64,
+    to: u64,
+    /// Under way already.
+    ordered: Option<Ordered>,
+}
+
+/// What is read next.
+enum Planned {
+    Run(Run),
+    /// From any place that is good, or with the error that says what is wrong.
+    Alone(Child),
+}
+
+/// Reads one stream. Memory: about 2 MiB of sealed bytes and what they decompress to; behind a network 8 MiB of sealed bytes.
 pub struct StreamReader<'r> {
     reader: &'r ChunkReader<'r>,
     kind: ChunkKind,
     /// Children whose turn comes, by level; the last is worked on first.
     stack: Vec<(u8, VecDeque<Child>)>,
     pending: VecDeque<Child>,
+    planned: VecDeque<Planned>,
     ready: VecDeque<Vec<u8>>,
     left: u64,
 }
@@ -353,7 +381,7 @@ impl StreamReader<'_> {
     /// The raw bytes of the next chunk, verified; None at the end of the stream.
     pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, RepoError> {
         if self.ready.is_empty() {
-            self.expand()?;
+            self.plan()?;
             self.fetch_some()?;
         }
         let Some(chunk) = self.ready.pop_front() else {
@@ -370,7 +398,8 @@ impl StreamReader<'_> {
 
     /// Reads nodes until enough chunks are known.
     fn expand(&mut self) -> Result<(), RepoError> {
-        while self.pending.len() < AHEAD {
+        let enough = if self.reader.ahead.is_some() { AHEAD * UNDER_WAY } else { AHEAD };
+        while self.pending.len() < enough {
             let Some((level, children)) = self.stack.last_mut() else { break };
             let level = *level;
             let Some(child) = children.pop_front() else {
@@ -387,61 +416,91 @@ impl StreamReader<'_> {
         Ok(())
     }
 
-    /// Fetches the next chunk, and with it those behind it that lie near it in the same pack.
-    fn fetch_some(&mut self) -> Result<(), RepoError> {
-        let Some(first) = self.pending.pop_front() else { return Ok(()) };
-        match self.fetch_run(&first) {
-            Some(chunks) => {
-                self.pending.drain(..(chunks.len() - 1).min(self.pending.len()));
-                self.ready.extend(chunks);
-            }
-            // Alone, from any place that is good, or with the error that says what is wrong.
-            None => self.ready.push_back(self.reader.fetch(&first, self.kind)?),
+    /// Plans what is read next; behind a network also what comes after that.
+    fn plan(&mut self) -> Result<(), RepoError> {
+        let most = if self.reader.ahead.is_some() { UNDER_WAY } else { 1 };
+        while self.planned.len() < most {
+            self.expand()?;
+            let Some(first) = self.pending.pop_front() else { break };
+            self.planned.push_back(match self.find_run(&first) {
+                Some(mut run) => {
+                    self.pending.drain(..(run.chunks.len() - 1).min(self.pending.len()));
+                    run.ordered = self.reader.ahead.as_ref().map(|ahead| {
+                        self.reader.fetched.fetch_add(run.to - run.from, Ordering::Relaxed);
+                        ahead.order(&run.pack.name, run.from, run.to - run.from)
+                    });
+                    Planned::Run(run)
+                }
+                None => Planned::Alone(first),
+            });
         }
         Ok(())
     }
 
-    /// `first` and its followers from one range of one pack; None if anything about that does not work.
-    fn fetch_run(&self, first: &Child) -> Option<Vec<Vec<u8>>> {
+    /// `first` and its followers in one range of one pack; None if they cannot be looked up.
+    fn find_run(&self, first: &Child) -> Option<Run> {
+        let gap = self.reader.gap;
         let index = self.reader.index();
         let places: Vec<Record> = index.find(&first.id).ok()?;
         let pack = self.reader.open_pack(&index, places.first()?.pack).ok()?;
-        let record = pack.record(&first.id)?;
         let end_of = |record: &ChunkRecord| u64::from(record.offset) + u64::from(record.sealed_len);
+        let place = |child: &Child| {
+            let at = *pack.places.get(&child.id)?;
+            Some((at, pack.directory.chunks.get(at)?))
+        };
+        let (at, record) = place(first)?;
         let (mut from, mut to) = (u64::from(record.offset), end_of(record));
-        let mut run = vec![(first, record)];
+        let mut chunks = vec![(first.clone(), at)];
         let mut raw = u64::from(record.raw_len);
         for child in &self.pending {
-            let Some(record) = pack.record(&child.id) else { break };
+            let Some((at, record)) = place(child) else { break };
             // Few sealed bytes may open to very many.
             raw += u64::from(record.raw_len);
             if raw > RAW_AHEAD {
                 break;
             }
             let (start, end) = (u64::from(record.offset), end_of(record));
-            let near = start <= to + GAP && end + GAP >= from;
+            let near = start <= to + gap && end + gap >= from;
             if !near || to.max(end) - from.min(start) > FETCH {
                 break;
             }
             (from, to) = (from.min(start), to.max(end));
-            run.push((child, record));
+            chunks.push((child.clone(), at));
         }
-        let bytes = self.reader.range(&pack, from, to).ok()?;
-        let mut chunks = Vec::with_capacity(run.len());
-        for (child, record) in run {
-            let start = usize::try_from(u64::from(record.offset) - from).ok()?;
-            let sealed = bytes.get(start..start + record.sealed_len as usize)?;
-            match self.reader.open(&pack, record, child, self.kind, sealed) {
-                Ok(raw) => chunks.push(raw),
-                Err(error) if chunks.is_empty() => {
-                    tracing::debug!("{error}");
-                    return None;
-                }
-                // Those before it are good; it is tried again by itself.
-                Err(_) => break,
+        Some(Run { chunks, pack, from, to, ordered: None })
+    }
+
+    /// Fetches what was planned next.
+    fn fetch_some(&mut self) -> Result<(), RepoError> {
+        match self.planned.pop_front() {
+            None => {}
+            Some(Planned::Alone(child)) => self.ready.push_back(self.reader.fetch(&child, self.kind)?),
+            Some(Planned::Run(run)) => self.open_run(run)?,
+        }
+        Ok(())
+    }
+
+    /// Opens the chunks of a run. One that is not good there is fetched by itself, from any place that is.
+    fn open_run(&mut self, run: Run) -> Result<(), RepoError> {
+        let Run { chunks, pack, from, to, ordered } = run;
+        let bytes = match ordered {
+            Some(ordered) => ordered.wait(),
+            None => self.reader.range(&pack, from, to).ok(),
+        };
+        for (child, at) in chunks {
+            let opened = bytes.as_ref().and_then(|bytes| {
+                let record = pack.directory.chunks.get(at)?;
+                let start = usize::try_from(u64::from(record.offset) - from).ok()?;
+                let sealed = bytes.get(start..start + record.sealed_len as usize)?;
+                let opened = self.reader.open(&pack, record, &child, self.kind, sealed);
+                opened.inspect_err(|error| tracing::debug!("{error}")).ok()
+            });
+            match opened {
+                Some(raw) => self.ready.push_back(raw),
+                None => self.ready.push_back(self.reader.fetch(&child, self.kind)?),
             }
         }
-        Some(chunks)
+        Ok(())
     }
 }
 

@@ -69,6 +69,11 @@ impl Repository {
         self.keys.repository
     }
 
+    /// What its storage was asked so far, and what moved; None where nobody counts.
+    pub fn traffic(&self) -> Option<pgark_store::TrafficReport> {
+        self.store.traffic()
+    }
+
     /// Its fingerprint, for people to compare.
     pub fn fingerprint(&self) -> String {
         self.keys.fingerprint()

@@ -99,12 +99,13 @@ pub fn run(common: &Common, args: Backup) -> Result<ExitCode, Failure> {
     };
     let record = &outcome.record;
     if args.json {
-        output::json(&outcome)?
+        output::json_with_requests(&outcome, &repository)?
     } else {
         output::line(&record.id)?
     }
     tell_tables(&outcome);
     tell(record);
+    output::tell_requests(&repository);
     forgot?;
     Ok(if record.status == "complete" { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }

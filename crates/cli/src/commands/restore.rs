@@ -166,7 +166,7 @@ pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
         ops::run(&repository, &request, &job)?
     };
     if args.json {
-        output::json(&report)?;
+        output::json_with_requests(&report, &repository)?;
     }
     for note in &report.notes {
         tracing::warn!("{note}");
@@ -175,6 +175,7 @@ pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
         return if args.json { Ok(ExitCode::SUCCESS) } else { show_plan(plan, &report.database) };
     }
     summarise(&report);
+    output::tell_requests(&repository);
     if report.errors.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }

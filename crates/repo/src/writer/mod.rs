@@ -52,7 +52,7 @@ use crate::repository::Repository;
 use crate::stream::Class;
 pub(crate) use queue::lock;
 pub(crate) use session::{Lane, Session};
-use session::{MOST_JOBS, StopOnDrop, UPLOADERS};
+use session::{MOST_JOBS, StopOnDrop};
 pub use streams::{PartSummary, StreamWriter};
 
 /// How a backup is written.
@@ -190,7 +190,7 @@ impl Repository {
             for _ in 0..options.jobs.clamp(1, MOST_JOBS) {
                 scope.spawn(|| session.run_sealer());
             }
-            for _ in 0..UPLOADERS {
+            for _ in 0..session.uploaders() {
                 scope.spawn(|| session.run_uploader());
             }
             scope.spawn(|| session.run_keeper());

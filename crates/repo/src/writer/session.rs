@@ -40,7 +40,10 @@ const PER_KEY: usize = PACK_BYTES;
 const RENEW: Duration = Duration::from_secs(300);
 /// An index object is put early when so many chunks wait for it.
 const PER_INDEX: usize = 256 << 10;
-pub(super) const UPLOADERS: usize = 2;
+/// Packs that are put at once; behind a network one more for each job, since each put waits for its answer.
+const UPLOADERS: usize = 2;
+/// No more are of use, and each holds a pack.
+const MOST_UPLOADERS: usize = 8;
 pub(super) const MOST_JOBS: usize = 256;
 
 /// A new chunk on its way to a sealer.
@@ -166,6 +169,14 @@ impl<'a> Session<'a> {
             renewals: AtomicU64::new(1),
             items: Arc::new(ItemCache::open(repository)),
         })
+    }
+
+    /// How many uploaders to run.
+    pub(super) fn uploaders(&self) -> usize {
+        match self.repository.store.capabilities().remote {
+            true => (self.options.jobs + 1).clamp(UPLOADERS, MOST_UPLOADERS),
+            false => UPLOADERS,
+        }
     }
 
     pub(super) fn cutter(&self) -> &Cutter {
