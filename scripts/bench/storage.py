@@ -290,11 +290,14 @@ def main():
                 server.reset()
                 rates.append(raw_rates(server, port))
                 server.reset()
-                folder = args.work / "directory"
-                shutil.rmtree(folder, ignore_errors=True)
+                # Each repository has a place of its own: this host remembers what it has seen where.
+                places = len(list(args.work.glob("directory*")))
+                folder = args.work / f"directory{places}"
                 directory.append(once(str(folder), {}))
+                for path in folder.iterdir():
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
                 environment = server.environment(port)
-                remote.append(once(server.url(f"r{number}"), environment))
+                remote.append(once(server.url(f"r{latency}-{number}"), environment))
             stored = remote[0]["stored"]
             up, down = (statistics.median(rate[i] for rate in rates) for i in (0, 1))
             row = [f"{server.name}{f', {latency} ms' if latency else ''}"]

@@ -51,6 +51,11 @@ impl Failure {
         Failure::Ops(OpsError::Output(source))
     }
 
+    /// Whether the caller asked for something that makes no sense.
+    pub fn is_usage(&self) -> bool {
+        self.code() == USAGE
+    }
+
     fn code(&self) -> u8 {
         match self {
             Failure::Ops(error) if error.is_cancelled() => INTERRUPTED,

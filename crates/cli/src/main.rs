@@ -59,7 +59,7 @@ fn run(mut args: Args, matches: &ArgMatches) -> Result<ExitCode, Failure> {
     match args.action {
         Action::Init(args) => init::run(common, args, &config),
         Action::Storage(args) => storage_test::run(common, args, &config),
-        Action::Backup(args) => backup::run(common, args),
+        Action::Backup(args) => backup::run(common, args, &config),
         Action::Restore(args) => restore::run(common, args),
         Action::Export(args) => export::run(common, args),
         Action::Import(args) => import::run(common, args),

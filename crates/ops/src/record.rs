@@ -195,6 +195,8 @@ pub(crate) struct Written {
     pub class: Class,
     pub note: Note,
     pub parts: Vec<PartSummary>,
+    /// The same in a second repository; None: there is none, or it failed.
+    pub also: Option<Vec<PartSummary>>,
 }
 
 impl Written {
@@ -208,7 +210,14 @@ impl Written {
     ) -> Result<Written, OpsError> {
         let mut stream = writer.stream(class, Cut::Content);
         stream.write(content)?;
-        Ok(Written { path, class, note, parts: vec![stream.finish()?] })
+        Ok(Written { path, class, note, parts: vec![stream.finish()?], also: None })
+    }
+
+    /// The entry of the second repository.
+    pub(crate) fn also_entry(&self) -> Option<NewEntry> {
+        let parts = self.also.clone()?;
+        let (path, class, note) = (self.path.clone(), self.class, self.note.clone());
+        Some(Written { path, class, note, parts, also: None }.into_entry())
     }
 
     /// Call after `settle`: only then are the added bytes known.

@@ -1,12 +1,13 @@
 //! What every storage needs around it: tries again what may pass, bounds how many requests run at once, keeps the pace, ends
 //! with the job.
 //!
-//! **Retries** wait a random time that doubles, from 0.2 s to 15 s (full jitter), for as long as [`Usage::retry_for`] allows.
+//! **Retries** wait a random time that doubles, from 0.2 s to 15 s (full jitter), for as long as [`Usage::retry_for`] allows; of a
+//! storage that has never answered, for 20 s: nothing is lost yet, and somebody may be waiting at a terminal.
 //! All operations draw on one budget: when nearly everything fails, not every thread hammers on for its full time. The
 //! first operation to give up names its cause, and how often it tried. **After a cancel** nothing is tried twice, and an
 //! operation gets a few seconds, so that a job can remove what it no longer needs.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,6 +22,8 @@ use crate::{Cancel, Capabilities, ObjectMeta, PutOutcome, Retention, Store, Stor
 const LOOK: Duration = Duration::from_millis(50);
 const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(15);
+/// A storage that has never answered is given up after so long.
+const FIRST: Duration = Duration::from_secs(20);
 /// Retries that are allowed without any success between.
 const BUDGET: i64 = 200;
 
@@ -36,6 +39,7 @@ pub struct Guarded {
     running: Mutex<usize>,
     ended: Condvar,
     budget: AtomicI64,
+    has_answered: AtomicBool,
 }
 
 /// One of the requests that may run.
@@ -67,6 +71,7 @@ impl Guarded {
             running: Mutex::new(0),
             ended: Condvar::new(),
             budget: AtomicI64::new(BUDGET),
+            has_answered: AtomicBool::new(false),
         }
     }
 
@@ -90,8 +95,12 @@ impl Guarded {
             };
             let error = match done {
                 Err(error) if error.is_retryable() && !self.cancel.is_cancelled() => error,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.has_answered.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
                 Ok(done) => {
+                    self.has_answered.store(true, Ordering::Relaxed);
                     let _ = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                         (left < BUDGET).then_some(left + 1)
                     });
@@ -100,7 +109,11 @@ impl Guarded {
             };
             let wait = pause(tries);
             let spent = started.elapsed();
-            if spent + wait > self.retry_for || self.budget.fetch_sub(1, Ordering::Relaxed) <= 0 {
+            let patience = match self.has_answered.load(Ordering::Relaxed) {
+                true => self.retry_for,
+                false => self.retry_for.min(FIRST),
+            };
+            if spent + wait > patience || self.budget.fetch_sub(1, Ordering::Relaxed) <= 0 {
                 return Err(gave_up(error, tries, spent));
             }
             tracing::warn!("{error}; trying again in {:.1} s", wait.as_secs_f64());

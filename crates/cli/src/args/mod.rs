@@ -269,13 +269,15 @@ pub struct Init {
   pgark backup --repo /backup/main --dbname 'host=db1 user=backup dbname=shop sslmode=verify-full' --jobs 4
   pgark backup --repo /backup/main --dbname postgresql://backup@db1,db2/shop?target_session_attrs=standby --json
   pgark backup --repo /backup/main --all --exclude-database 'test_*'
+  pgark backup --repo /backup/main --also s3://second-site/main --all
   pgark backup --repo /backup/main --dbname shop --exclude-table-data 'log.*' --table 'public.*' --table 'log.*'
 
 Patterns are psql's: * and ?, names folded to lower case unless in double quotes, SCHEMA.NAME. A standby's replay is paused
 meanwhile. Standard output is the new backup's id. Connection parameters not given come from the environment (PGHOST, …), the
 service file and .pgpass, as with psql.
 
-Exit codes: 0 complete; 1 failed; 2 wrong usage; 3 incomplete (--keep-going), the id is printed; 130 interrupted.")]
+Exit codes: 0 complete; 1 failed; 2 wrong usage; 3 incomplete (--keep-going), or not in the second repository (--also): the id is
+printed; 130 interrupted.")]
 pub struct Backup {
     #[command(flatten)]
     pub repository: Repository,
@@ -334,6 +336,13 @@ pub struct Backup {
     /// Store everything anew, leaning on nothing that the repository holds already
     #[arg(long)]
     pub full: bool,
+    /// Store the backup in this repository, too, reading the server once: a URL, or a name in pgark.toml. It is opened by what
+    /// pgark.toml says, or by the writer key that `init` left on this host; if it fails, the first is good (exit code 3)
+    #[arg(long, value_name = "URL")]
+    pub also: Option<String>,
+    /// Storage option of --also; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = storage::pair, requires = "also")]
+    pub also_storage_option: Vec<(String, String)>,
     /// Write every chunk again that still holds deleted rows, so that a later prune can erase them
     #[arg(long)]
     pub condemn_dead: bool,

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use pgark_ops::rowmap::MapNote;
-use pgark_ops::{BackupOutcome, BackupRecord, backup as ops};
+use pgark_ops::{BackupOutcome, BackupRecord, Repository, backup as ops};
 
-use crate::args::{Backup, Common, Filters, RowMap, Snapshots};
+use crate::args::{Backup, Common, Filters, Repository as Options, RowMap, Snapshots, Storage};
+use crate::config::Config;
 use crate::environment::{connection, default_jobs, search_path};
 use crate::error::{Failure, INCOMPLETE};
 use crate::{output, progress, repository};
@@ -50,11 +51,15 @@ fn row_maps(args: &Filters) -> ops::RowMaps {
 }
 
 /// Backs up the databases and prints the new id.
-pub fn run(common: &Common, args: Backup) -> Result<ExitCode, Failure> {
+pub fn run(common: &Common, args: Backup, config: &Config) -> Result<ExitCode, Failure> {
     let databases = databases(&args);
     if args.with_templates && databases == ops::Databases::Connected {
         return Err(Failure::usage("--with-templates has nothing to add to", "give it with --all"));
     }
+    let second = match args.also.as_ref().map(|url| open_also(url, &args, config)) {
+        Some(Err(failure)) if failure.is_usage() => return Err(failure),
+        second => second,
+    };
     let row_maps_of = args.filters_of.iter().map(|(name, own)| (name.clone(), row_maps(own))).collect();
     let row_maps = row_maps(&args.filters);
     let request = ops::Request {
@@ -86,16 +91,23 @@ pub fn run(common: &Common, args: Backup) -> Result<ExitCode, Failure> {
         ));
     }
     let repository = repository::open(&args.repository)?;
-    let (outcome, forgot) = {
+    let (outcome, second, forgot) = {
         let job = progress::watched_job(common)?;
-        let outcome = ops::run(&repository, &request, &job)?;
+        let open = second.as_ref().and_then(|second| second.as_ref().ok());
+        let (outcome, stored) = ops::run_with_second(&repository, open, &request, &job)?;
+        // One that could not even be opened is told behind the backup that did not wait for it.
+        let second = match second {
+            None => None,
+            Some(Err(failure)) => Some(Err(failure)),
+            Some(Ok(_)) => stored.map(|stored| stored.map_err(Failure::Ops)),
+        };
         let record = &outcome.record;
         // Only behind a good one; and what goes wrong here takes nothing from the backup.
         let forgot = match args.forget_after_backup && record.status == "complete" {
             true => super::upkeep::forget_after_backup(&repository, &args.keep, &record.cluster, &job),
             false => Ok(()),
         };
-        (outcome, forgot)
+        (outcome, second, forgot)
     };
     let record = &outcome.record;
     if args.json {
@@ -106,8 +118,45 @@ pub fn run(common: &Common, args: Backup) -> Result<ExitCode, Failure> {
     tell_tables(&outcome);
     tell(record);
     output::tell_requests(&repository);
+    let second_is_good = tell_second(args.also.as_deref(), second, args.json);
     forgot?;
-    Ok(if record.status == "complete" { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
+    let good = record.status == "complete" && second_is_good;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
+}
+
+/// The second repository: opened by its section of pgark.toml, or by the writer key on this host.
+fn open_also(url: &str, args: &Backup, config: &Config) -> Result<Repository, Failure> {
+    let options = Options {
+        repo: Some(url.to_string()),
+        identity: None,
+        passphrase_file: None,
+        writer_key: None,
+        no_cache: args.repository.no_cache,
+        storage: Storage {
+            storage_option: args.also_storage_option.clone(),
+            limit_upload: args.repository.storage.limit_upload,
+            ..Storage::default()
+        },
+        as_of: None,
+    };
+    repository::open_second(&config.resolve(options))
+}
+
+/// What became of the second repository's backup; true if it is there or was not asked for.
+fn tell_second(url: Option<&str>, second: Option<Result<String, Failure>>, json: bool) -> bool {
+    let url = url.unwrap_or_default();
+    match second {
+        None => true,
+        Some(Ok(id)) => {
+            tracing::info!("the same is in {url} as backup {id}");
+            true
+        }
+        Some(Err(failure)) => {
+            tracing::error!("the backup is not in {url}:");
+            let _ = crate::error::report(&failure, json);
+            false
+        }
+    }
 }
 
 /// What row maps did: the tables that added most.

@@ -176,6 +176,7 @@ impl Config {
 
 fn set(backup: &mut Backup, key: &str, value: &Value) {
     match (key, value) {
+        ("also", Value::Text(text)) => backup.also = Some(text.clone()),
         ("dbname", Value::Text(text)) => backup.dbname = Some(text.clone()),
         ("host", Value::Text(text)) => backup.server.host = Some(text.clone()),
         ("port", Value::Text(text)) => backup.server.port = Some(text.clone()),
@@ -268,6 +269,7 @@ fn get(backup: &Backup, key: &str) -> String {
         _ => format!("{}ms", time.as_millis()),
     };
     match key {
+        "also" => text(&backup.also),
         "dbname" => text(&backup.dbname),
         "host" => text(&backup.server.host),
         "port" => text(&backup.server.port),

@@ -64,6 +64,7 @@ pub const REPOSITORY: &[Key] = &[
 /// `[clusters.NAME]`: what `pgark backup --cluster NAME` does.
 pub const CLUSTER: &[Key] = &[
     key("repository", Kind::Text, "", "Its repository, if not the one above"),
+    key("also", Kind::Text, "", "A second repository for its backups"),
     key("dbname", Kind::Text, "", "Where to connect first: a database, connection string or URI"),
     key("host", Kind::Text, "", "Server host or socket directory"),
     key("port", Kind::Text, "", "Server port"),

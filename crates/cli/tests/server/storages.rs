@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pgark_testkit::oracle::{Snapshot, assert_same};
-use pgark_testkit::storage::{Azurite, GcsStandIn, Login, Moto, S3rver, Sshd};
+use pgark_testkit::storage::{Azurite, GcsStandIn, Login, Moto, Network, Proxy, S3rver, Sshd};
 use pgark_testkit::{Cluster, shop, zoo};
 
 use super::support::{Desk, Home, text};
@@ -325,6 +325,76 @@ fn a_file_names_storages_and_their_options() {
     assert!(shown.contains("connections") && shown.contains("limit_upload"), "{shown}");
     let said = desk.fails(2, &["list", "--config", &config, "--storage-option", "ssh_key=/x"]);
     assert!(said.contains("ssh_key"), "{said}");
+}
+
+/// The same backup in two repositories, of which the server hears once.
+#[test]
+fn two_homes_from_one_reading() {
+    let sshd = Sshd::start(Login::Key);
+    let proxy = Proxy::start(sshd.port(), Network::default());
+    let cluster = Cluster::start();
+    cluster.create_database("z");
+    zoo::load_portable(&cluster, "z");
+    cluster.create_database("s");
+    shop::load(&cluster, "s", 8, 3);
+    let desk = Desk::with_identity_at(Some(Home::sftp(&sshd, proxy.port())));
+    let far = desk.url();
+    let near = desk.repo().display().to_string();
+    let identity = desk.path("identity.txt");
+    let recipient = super::support::stock(std::process::Command::new("age-keygen").arg("-y").arg(&identity));
+    desk.ok(&["init", "--repo", &near, "--recipient", recipient.trim()]);
+    let info = cluster.conninfo("postgres");
+    let backup = |also: &str| {
+        let output = desk.run(&["backup", "--repo", &near, "--also", also, "--dbname", &info, "--database", "s", "--database", "z", "--row-map", "on", "--json"]);
+        let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+        (output.status.code(), record["id"].as_str().unwrap().to_string(), text(&output.stderr))
+    };
+    for round in 0..3 {
+        let (code, id, said) = backup(&far);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("the same is in"), "{said}");
+        for (number, repo) in [&near, &far].into_iter().enumerate() {
+            let latest = desk.json(&["list", "--repo", repo, "--json"]);
+            let latest = latest.as_array().unwrap().last().unwrap().clone();
+            assert_eq!(latest["status"], "complete");
+            assert_eq!(number == 0, latest["id"] == id.as_str());
+            if round == 2 {
+                for db in ["s", "z"] {
+                    let back = format!("back_{db}_{number}");
+                    desk.ok(&["restore", "latest", "--repo", repo, "--database", db, "--dbname", &cluster.conninfo(&back), "--create"]);
+                    assert_same(&Snapshot::take(&cluster, db), &Snapshot::take(&cluster, &back));
+                }
+            }
+            desk.ok(&["check", "--read-data", "--repo", repo]);
+        }
+        shop::change_one_percent(&cluster, "s");
+    }
+    // Row maps work in each against what is there: little was added in both.
+    for repo in [&near, &far] {
+        let latest = desk.json(&["list", "--repo", repo, "--json"]);
+        let latest = latest.as_array().unwrap().last().unwrap().clone();
+        assert!(latest["bytes_added"].as_u64().unwrap() * 5 < latest["bytes_raw"].as_u64().unwrap(), "{latest}");
+    }
+    // A second home that cannot be reached, or goes away in the middle, takes nothing from the first.
+    let (code, id, said) = backup("sftp://nobody@127.0.0.1:1/x");
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("not in sftp://nobody@127.0.0.1:1/x"), "{said}");
+    desk.ok(&["show", &id, "--repo", &near]);
+    let before = proxy.moved();
+    let child = desk.spawn(&["backup", "--repo", &near, "--also", &far, "--also-storage-option", "retry_for=1s", "--dbname", &info, "--database", "s", "--full"]);
+    while proxy.moved() < before + 200_000 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    proxy.cut();
+    let output = child.wait_with_output().unwrap();
+    proxy.heal();
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("not in sftp://"), "{}", text(&output.stderr));
+    desk.ok(&["check", "--read-data", "--repo", &near]);
+    desk.ok(&["check", "--read-data", "--repo", &far]);
+    assert_eq!(backup(&far).0, Some(0));
+    assert!(desk.fails(1, &["backup", "--repo", &near, "--also", &near, "--dbname", &info]).contains("one"));
+    assert!(desk.fails(2, &["backup", "--repo", &near, "--also", "s3:/x", "--dbname", &info]).contains("two slashes"));
 }
 
 #[test]

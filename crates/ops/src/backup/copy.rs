@@ -4,6 +4,7 @@ use pgark_pg::{Connection, CopyEvent};
 use pgark_repo::{Class, Cut};
 
 use super::crew::Crew;
+use super::homes::Also;
 use super::large_objects;
 use super::work::{Copy, Copying, Source, Work, take};
 use crate::OpsError;
@@ -120,11 +121,11 @@ fn copy(
         }
         Work::Batch(batch) => copy_batch(crew, of, connection, batch),
         Work::LargeObjects { first, last, number } => {
-            let mut stream = crew.writer.stream(Class::Data, Cut::Content);
+            let mut stream = crew.homes.stream(Class::Data, Cut::Content);
             let objects = large_objects::copy(connection, *first, *last, &mut |frame| {
                 crew.check_stop(of)?;
                 crew.told(frame.len());
-                Ok(stream.write(frame)?)
+                stream.write(frame)
             })?;
             of.keep_objects(*number, stream.finish()?, objects);
             Ok(())
@@ -209,6 +210,8 @@ struct Parts<'s> {
     crew: &'s Crew<'s>,
     of: &'s Copying,
     sink: RowSink<'s>,
+    /// In the second home.
+    also: Option<(&'s Also<'s>, RowSink<'s>)>,
     /// Bytes that progress has not heard of.
     untold: usize,
 }
@@ -223,8 +226,13 @@ impl<'s> Parts<'s> {
         source: &Source,
         range: usize,
     ) -> Result<Parts<'s>, OpsError> {
-        let sink = RowSink::new(crew.writer, of.rows(source, range, crew.maps))?;
-        Ok(Parts { crew, of, sink, untold: 0 })
+        let homes = crew.homes;
+        let sink = RowSink::new(homes.main, of.rows(source, range, homes.maps))?;
+        let also = homes.also.and_then(|also| {
+            let sink = also.attempt(|also| RowSink::new(also.writer, of.rows(source, range, also.maps)))?;
+            Some((also, sink))
+        });
+        Ok(Parts { crew, of, sink, also, untold: 0 })
     }
 
     /// One row, or a piece of one; `ends`: the last.
@@ -234,7 +242,13 @@ impl<'s> Parts<'s> {
         if self.untold >= Self::STEP {
             self.tell()?;
         }
-        self.sink.write(row, ends)
+        self.sink.write(row, ends)?;
+        if let Some((also, sink)) = &mut self.also
+            && also.attempt(|_| sink.write(row, ends)).is_none()
+        {
+            self.also = None;
+        }
+        Ok(())
     }
 
     fn tell(&mut self) -> Result<(), OpsError> {
@@ -246,6 +260,8 @@ impl<'s> Parts<'s> {
 
     fn finish(mut self, rows: u64) -> Result<Copy, OpsError> {
         self.tell()?;
-        self.sink.finish(rows)
+        let main = self.sink.finish(rows)?;
+        let also = self.also.and_then(|(also, sink)| also.attempt(|_| sink.finish(rows)));
+        Ok(Copy { main, also })
     }
 }

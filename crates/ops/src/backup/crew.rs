@@ -10,22 +10,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use pgark_pg::Connection;
-use pgark_repo::BackupWriter;
 
 use super::copy::{self, Fate};
 use super::lead;
 use super::watch::Watch;
-use super::work::{Copying, RowMapping, Work};
+use super::homes::Homes;
+use super::work::{Copying, Work};
 use crate::error::Doing;
 use crate::{Job, OpsError};
 
 /// What the workers of one backup share.
 pub(super) struct Crew<'a> {
-    pub writer: &'a BackupWriter<'a>,
+    pub homes: &'a Homes<'a>,
     pub job: &'a Job,
     pub watch: &'a Watch,
     pub keep_going: bool,
-    pub maps: &'a RowMapping<'a>,
     board: Mutex<Board>,
     changed: Condvar,
     /// Everything ends.
@@ -68,18 +67,16 @@ pub(super) enum Duty {
 
 impl<'a> Crew<'a> {
     pub(super) fn new(
-        writer: &'a BackupWriter<'a>,
+        homes: &'a Homes<'a>,
         job: &'a Job,
         watch: &'a Watch,
         keep_going: bool,
-        maps: &'a RowMapping<'a>,
     ) -> Crew<'a> {
         Crew {
-            writer,
+            homes,
             job,
             watch,
             keep_going,
-            maps,
             board: Mutex::new(Board::default()),
             changed: Condvar::new(),
             stop: AtomicBool::new(false),

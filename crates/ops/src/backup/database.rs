@@ -8,7 +8,7 @@ use pgark_bytes::archive::Archive;
 use pgark_bytes::archive::filter::foreign_keys;
 use pgark_bytes::archive::statements::{Options, SessionState, statements};
 use pgark_pg::ConnInfo;
-use pgark_repo::Class;
+use pgark_repo::{Class, NewEntry, PartSummary};
 
 use super::catalog::Catalog;
 use super::crew::Crew;
@@ -42,6 +42,19 @@ pub(super) struct Finished {
     pub copied: Copied,
     /// Its entries beside tables and large objects.
     pub small: Vec<Written>,
+}
+
+impl Finished {
+    /// Exchanges what lies in the first home with what lies in the second.
+    pub fn swap_homes(&mut self) {
+        std::mem::swap(&mut self.report.toc_digest, &mut self.report.toc_digest_also);
+        self.copied.swap_homes();
+    }
+
+    /// Its entries in the first home. Call after `settle`.
+    pub fn entries(&self) -> Vec<NewEntry> {
+        self.copied.entries(&self.report.name)
+    }
 }
 
 /// What all databases of a backup share.
@@ -200,15 +213,13 @@ impl Common<'_> {
         crew: &Crew<'_>,
     ) -> Result<Finished, OpsError> {
         let database = lead.database.clone();
-        let toc = Written::whole(
-            crew.writer,
+        let toc = crew.homes.whole(
             paths::toc(&database),
             Class::Data,
             &tapped.toc,
             Note::Toc { database: database.clone() },
         )?;
-        let definition = Written::whole(
-            crew.writer,
+        let definition = crew.homes.whole(
             paths::definition(&database),
             Class::Data,
             &definition(&tapped.archive),
@@ -223,10 +234,15 @@ impl Common<'_> {
         let report = DatabaseReport {
             name: database,
             read,
-            toc_digest: toc.parts.iter().map(|part| part.part.digest()).collect(),
+            toc_digest: digests(&toc.parts),
+            toc_digest_also: toc.also.as_deref().map(digests).unwrap_or_default(),
         };
         Ok(Finished { report, facts, copied, small: vec![toc, definition] })
     }
+}
+
+fn digests(parts: &[PartSummary]) -> String {
+    parts.iter().map(|part| part.part.digest()).collect()
 }
 
 /// A partitioned table has no rows of its own.

@@ -28,7 +28,7 @@ pub(super) struct ClusterFacts {
 
 /// What a database's snapshot holds: extensions, schemas, relations; each as the server's JSON text (a tree of values would
 /// take ten times the memory).
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct DatabaseFacts {
     extensions: Vec<String>,
     schemas: Vec<String>,
@@ -41,6 +41,8 @@ pub(super) struct DatabaseReport {
     pub name: String,
     pub read: DatabaseRead,
     pub toc_digest: String,
+    /// The same in the second home.
+    pub toc_digest_also: String,
 }
 
 /// The first column of a query's rows, which is JSON.

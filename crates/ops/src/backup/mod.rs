@@ -28,6 +28,7 @@ mod crew;
 mod database;
 mod describe;
 mod globals;
+mod homes;
 pub(crate) mod large_objects;
 mod lead;
 mod request;
@@ -52,6 +53,7 @@ use cluster::Survey;
 use crew::{Crew, StopOnPanic};
 use database::{Common, Finished, Frozen};
 use describe::ClusterFacts;
+use homes::Homes;
 pub use request::{Databases, Filters, Request, Snapshots};
 use standby::Pause;
 pub(crate) use tap::only_connection_environment;
@@ -60,10 +62,27 @@ use work::RowMapping;
 
 /// Backs up what was asked for. The returned record's `status` is `incomplete` if some of it is missing.
 pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<BackupOutcome, OpsError> {
+    run_with_second(repository, None, request, job).map(|(outcome, _)| outcome)
+}
+
+/// What became of the second home: its backup's id, or why there is none.
+pub type Second = Result<String, OpsError>;
+
+/// The same into a second repository too, reading the server once. What goes wrong with the second is in the answer, and takes
+/// nothing from the first.
+pub fn run_with_second(
+    repository: &Repository,
+    second: Option<&Repository>,
+    request: &Request,
+    job: &Job,
+) -> Result<(BackupOutcome, Option<Second>), OpsError> {
     let started = Instant::now();
     request.refuse_nonsense()?;
+    if second.is_some_and(|second| second.id() == repository.id()) {
+        return Err(OpsError::refused("both repositories are one", "give --also another one"));
+    }
     let watch = Watch::new(&job.cancel);
-    let result = watch.during(|| back_up(repository, request, job, &watch, started));
+    let result = watch.during(|| back_up(repository, second, request, job, &watch, started));
     // A connection that was shut by a cancel reports a broken socket; the cause is the cancel.
     match result {
         Err(_) if job.cancel.is_cancelled() => Err(OpsError::Cancelled),
@@ -73,11 +92,12 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
 
 fn back_up(
     repository: &Repository,
+    second: Option<&Repository>,
     request: &Request,
     job: &Job,
     watch: &Watch,
     started: Instant,
-) -> Result<BackupOutcome, OpsError> {
+) -> Result<(BackupOutcome, Option<Second>), OpsError> {
     job.progress.phase("look at the cluster");
     let mut survey = Survey::of(request, job, watch)?;
     let pause = Pause::begin(&mut survey, request, job, watch)?;
@@ -87,54 +107,170 @@ fn back_up(
         compression_level: request.compression_level,
         full: request.full,
     };
+    let result = into_homes(second, request, &options, job, &mut |also| {
+        first_home(repository, also, request, job, watch, &options, &mut survey, started)
+    });
+    // On every way out: whatever happened to the backup, the standby goes on.
+    pause.end(job)?;
+    result
+}
+
+/// A committed backup of the first home, and what is to be committed in the second.
+type FirstHome = (BackupOutcome, Option<NewBackup>);
+
+/// Opens the second home, if there is one, around the first: it hears of every byte, and commits when the first has.
+fn into_homes(
+    second: Option<&Repository>,
+    request: &Request,
+    options: &WriteOptions,
+    job: &Job,
+    first_home: &mut dyn FnMut(Option<&homes::Also<'_>>) -> Result<FirstHome, OpsError>,
+) -> Result<(BackupOutcome, Option<Second>), OpsError> {
+    let Some(second) = second else {
+        return Ok((first_home(None)?.0, None));
+    };
+    let mut first = None;
+    let committed = second.write_backup(options, &job.cancel, |writer| {
+        let maps = RowMapping::new(second, request, &options.cluster)?;
+        let also = homes::Also::new(writer, &maps);
+        let (outcome, new) = match first_home(Some(&also)) {
+            Ok((outcome, new)) => (Ok(outcome), new),
+            Err(error) => (Err(error), None),
+        };
+        let well = outcome.is_ok();
+        first = Some(outcome);
+        let why = also.failure();
+        match (new, why) {
+            (Some(new), None) if well => Ok((new, ())),
+            (_, Some(why)) => Err(why),
+            // The first home says what is wrong.
+            _ => Err(OpsError::Cancelled),
+        }
+    });
+    let second = committed.map(|(head, ())| head.id.to_string());
+    match first {
+        Some(first) => Ok((first?, Some(second))),
+        // It could not even begin: the first home does not wait for it.
+        None => Ok((first_home(None)?.0, Some(second))),
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "one call, from the only caller")]
+fn first_home(
+    repository: &Repository,
+    also: Option<&homes::Also<'_>>,
+    request: &Request,
+    job: &Job,
+    watch: &Watch,
+    options: &WriteOptions,
+    survey: &mut Survey,
+    started: Instant,
+) -> Result<FirstHome, OpsError> {
     let maps = RowMapping::new(repository, request, &options.cluster)?;
     let mut report = Report::default();
     survey.tell_unmatched(&mut report);
-    let result = repository.write_backup(&options, &job.cancel, |writer| {
-        let mut small = server_entries(writer, &mut survey, &mut report)?;
+    let (head, (tables, new_also)) = repository.write_backup(options, &job.cancel, |writer| {
+        let homes = Homes { main: writer, maps: &maps, also };
+        let mut small = server_entries(&homes, survey, &mut report)?;
         let facts = ClusterFacts::read(&mut survey.connection)?;
-        let crew = Crew::new(writer, job, watch, request.keep_going, &maps);
-        let mut finished = databases(&crew, &survey, request, &mut report, &mut small)?;
-        let mut stream = writer.stream(Class::Metadata, Cut::Content);
-        describe::manifest(&options.cluster, &survey, &facts, &mut finished, &mut |text| {
-            Ok(stream.write(text.as_bytes())?)
-        })?;
-        small.push(Written {
-            path: paths::MANIFEST.into(),
-            class: Class::Metadata,
-            note: Note::Manifest,
-            parts: vec![stream.finish()?],
-        });
-        writer.settle()?;
+        let crew = Crew::new(&homes, job, watch, request.keep_going);
+        let mut finished = databases(&crew, survey, request, &mut report, &mut small)?;
+        small.push(describe_backup(&homes, options, survey, &facts, &mut finished)?);
+        homes.settle()?;
+        let new_also = new_in_second(&homes, &report, &small, &mut finished, survey, started);
         let mut entries: Vec<NewEntry> = small.into_iter().map(Written::into_entry).collect();
+        for database in &finished {
+            entries.extend(database.entries());
+        }
         let mut reads = BTreeMap::new();
         for database in finished {
             entries.extend(database.small.into_iter().map(Written::into_entry));
-            entries.extend(database.copied.into_entries(&database.report.name));
             reads.insert(database.report.name, database.report.read);
         }
         let tables: Vec<TableDetail> =
             entries.iter().filter_map(|entry| TableDetail::of(Note::read(entry)?, entry)).collect();
-        Ok::<_, OpsError>((new_backup(report, entries, reads, &survey, started), tables))
+        Ok::<_, OpsError>((new_backup(&report, entries, reads, survey, started), (tables, new_also)))
+    })?;
+    Ok((BackupOutcome { record: BackupRecord::of(&head)?, tables }, new_also))
+}
+
+/// Writes `manifest.json`, in each home with the digests of what lies there.
+fn describe_backup(
+    homes: &Homes<'_>,
+    options: &WriteOptions,
+    survey: &Survey,
+    facts: &ClusterFacts,
+    finished: &mut [Finished],
+) -> Result<Written, OpsError> {
+    let write = |writer: &BackupWriter<'_>, finished: &mut [Finished]| -> Result<_, OpsError> {
+        let mut stream = writer.stream(Class::Metadata, Cut::Content);
+        describe::manifest(&options.cluster, survey, facts, finished, &mut |text| {
+            Ok(stream.write(text.as_bytes())?)
+        })?;
+        Ok(vec![stream.finish()?])
+    };
+    let also = homes.also.and_then(|also| {
+        also.attempt(|also| {
+            refuse_less_in_second(finished)?;
+            // The facts are used up by each description.
+            let kept: Vec<_> = finished.iter().map(|database| database.facts.clone()).collect();
+            finished.iter_mut().for_each(Finished::swap_homes);
+            let written = write(also.writer, finished);
+            finished.iter_mut().for_each(Finished::swap_homes);
+            for (database, facts) in finished.iter_mut().zip(kept) {
+                database.facts = facts;
+            }
+            written
+        })
     });
-    // On every way out: whatever happened to the backup, the standby goes on.
-    pause.end(job)?;
-    let (head, tables) = result?;
-    Ok(BackupOutcome { record: BackupRecord::of(&head)?, tables })
+    let parts = write(homes.main, finished)?;
+    Ok(Written { path: paths::MANIFEST.into(), class: Class::Metadata, note: Note::Manifest, parts, also })
+}
+
+/// Where something is not in the second home, that has failed before, and the failure is kept.
+fn refuse_less_in_second(finished: &[Finished]) -> Result<(), OpsError> {
+    match finished.iter().all(|database| database.copied.is_in_second()) {
+        true => Ok(()),
+        false => Err(OpsError::Cancelled),
+    }
+}
+
+/// What the second home commits, if it has everything.
+fn new_in_second(
+    homes: &Homes<'_>,
+    report: &Report,
+    small: &[Written],
+    finished: &mut [Finished],
+    survey: &Survey,
+    started: Instant,
+) -> Option<NewBackup> {
+    let also = homes.also?;
+    also.attempt(|_| {
+        refuse_less_in_second(finished)?;
+        finished.iter_mut().for_each(Finished::swap_homes);
+        let mut entries: Vec<NewEntry> = finished.iter().flat_map(|database| database.entries()).collect();
+        finished.iter_mut().for_each(Finished::swap_homes);
+        for written in small.iter().chain(finished.iter().flat_map(|database| &database.small)) {
+            entries.push(written.also_entry().ok_or(OpsError::Cancelled)?);
+        }
+        let reads =
+            finished.iter().map(|database| (database.report.name.clone(), database.report.read.clone())).collect();
+        Ok(new_backup(report, entries, reads, survey, started))
+    })
 }
 
 /// Settings and access files.
 fn server_entries(
-    writer: &BackupWriter<'_>,
+    homes: &Homes<'_>,
     survey: &mut Survey,
     report: &mut Report,
 ) -> Result<Vec<Written>, OpsError> {
     let settings = cluster::settings(&mut survey.connection, report)?;
     let mut entries =
-        vec![Written::whole(writer, paths::SETTINGS.into(), Class::Data, &settings, Note::Settings)?];
+        vec![homes.whole(paths::SETTINGS.into(), Class::Data, &settings, Note::Settings)?];
     for file in cluster::access_files(&mut survey.connection, report)? {
         let note = Note::ServerFile { path: file.path };
-        entries.push(Written::whole(writer, file.entry, Class::Data, &file.content, note)?);
+        entries.push(homes.whole(file.entry, Class::Data, &file.content, note)?);
     }
     Ok(entries)
 }
@@ -172,7 +308,7 @@ fn databases(
     });
     let finished = finished?;
     if let Some(globals) = globals?.into_sql(report) {
-        small.push(Written::whole(crew.writer, paths::GLOBALS.into(), Class::Data, &globals, Note::Globals)?);
+        small.push(crew.homes.whole(paths::GLOBALS.into(), Class::Data, &globals, Note::Globals)?);
     }
     Ok(finished)
 }
@@ -311,7 +447,7 @@ impl Report {
 }
 
 fn new_backup(
-    report: Report,
+    report: &Report,
     mut entries: Vec<NewEntry>,
     reads: BTreeMap<String, DatabaseRead>,
     survey: &Survey,
@@ -322,8 +458,8 @@ fn new_backup(
         databases: reads.keys().cloned().collect(),
         bytes_raw: entries.iter().map(|entry| entry.bytes_raw).sum(),
         seconds: seconds(started.elapsed()),
-        warnings: report.warnings,
-        missing: report.missing,
+        warnings: report.warnings.clone(),
+        missing: report.missing.clone(),
         imported: false,
         copied: None,
         reads,

@@ -90,13 +90,19 @@ pub(super) enum Work {
 }
 
 /// What one COPY gave.
-pub(super) type Copy = Sunk;
+pub(super) struct Copy {
+    pub(super) main: Sunk,
+    /// In the second home.
+    pub(super) also: Option<Sunk>,
+}
 
 /// The copied data of a database, before it becomes entries.
 pub(super) struct Copied {
     pub(super) tables: Vec<CopiedTable>,
     pub(super) large_objects: u64,
     object_parts: Vec<PartSummary>,
+    /// In the second home; None: there is none, or it failed.
+    objects_also: Option<Vec<PartSummary>>,
 }
 
 pub(super) struct CopiedTable {
@@ -106,14 +112,34 @@ pub(super) struct CopiedTable {
     pub(super) name: TableName,
     pub(super) parts: Vec<PartSummary>,
     pub(super) maps: MapNote,
+    /// Its parts in the second home, and what maps did there.
+    also: Option<(Vec<PartSummary>, MapNote)>,
 }
 
 impl Copied {
+    /// Whether everything lies in the second home too.
+    pub(super) fn is_in_second(&self) -> bool {
+        self.objects_also.is_some() && self.tables.iter().all(|table| table.also.is_some())
+    }
+
+    /// Exchanges what lies in the first home with what lies in the second.
+    pub(super) fn swap_homes(&mut self) {
+        for table in &mut self.tables {
+            if let Some((parts, maps)) = &mut table.also {
+                std::mem::swap(parts, &mut table.parts);
+                std::mem::swap(maps, &mut table.maps);
+            }
+        }
+        if let Some(parts) = &mut self.objects_also {
+            std::mem::swap(parts, &mut self.object_parts);
+        }
+    }
+
     /// Call after `settle`: only then are the added bytes known.
-    pub(super) fn into_entries(self, database: &str) -> Vec<NewEntry> {
+    pub(super) fn entries(&self, database: &str) -> Vec<NewEntry> {
         let mut entries: Vec<NewEntry> = self
             .tables
-            .into_iter()
+            .iter()
             .map(|table| {
                 let note = Note::Table {
                     database: database.to_string(),
@@ -121,22 +147,22 @@ impl Copied {
                     rows: table.rows,
                     schema: String::from_utf8_lossy(&table.name.schema).into_owned(),
                     name: String::from_utf8_lossy(&table.name.name).into_owned(),
-                    maps: Some(table.maps).filter(|maps| maps.parts > 0),
+                    maps: Some(table.maps.clone()).filter(|maps| maps.parts > 0),
                 };
                 let path = paths::table(database, &table.name.schema, &table.name.name);
-                entry(path, table.parts, note)
+                entry(path, table.parts.clone(), note)
             })
             .collect();
         if self.large_objects > 0 {
             let note = Note::LargeObjects { database: database.to_string(), objects: self.large_objects };
-            entries.push(entry(paths::large_objects(database), self.object_parts, note));
+            entries.push(entry(paths::large_objects(database), self.object_parts.clone(), note));
         }
         entries
     }
 }
 
 fn entry(path: String, parts: Vec<PartSummary>, note: Note) -> NewEntry {
-    Written { path, class: Class::Data, note, parts }.into_entry()
+    Written { path, class: Class::Data, note, parts, also: None }.into_entry()
 }
 
 /// One database while its rows are copied: what its workers share.
@@ -209,9 +235,9 @@ impl Copying {
         }
     }
 
-    pub(super) fn keep_objects(&self, number: usize, summary: PartSummary, objects: u64) {
+    pub(super) fn keep_objects(&self, number: usize, parts: (PartSummary, Option<PartSummary>), objects: u64) {
         if let Some(place) = take(&self.objects).get_mut(number) {
-            *place = Some((vec![summary], objects));
+            *place = Some((parts.0, parts.1, objects));
         }
     }
 
@@ -246,11 +272,17 @@ impl Copying {
                 name: source.name.clone(),
                 parts: Vec::new(),
                 maps: MapNote::default(),
+                also: Some((Vec::new(), MapNote::default())),
             };
             for copy in copies.into_iter().flatten() {
-                table.rows += copy.rows;
-                table.parts.extend(copy.parts);
-                table.maps.add(&copy.maps);
+                table.rows += copy.main.rows;
+                table.parts.extend(copy.main.parts);
+                table.maps.add(&copy.main.maps);
+                table.also = table.also.zip(copy.also).map(|((mut parts, mut maps), also)| {
+                    parts.extend(also.parts);
+                    maps.add(&also.maps);
+                    (parts, maps)
+                });
             }
             tables.push(table);
         }
@@ -265,17 +297,21 @@ impl Copying {
                 if self.several { format!("{object} of database {}", self.database) } else { object };
             report.lost(&object, &why);
         }
-        let mut copied = Copied { tables, large_objects: 0, object_parts: Vec::new() };
-        for (parts, objects) in std::mem::take(&mut *take(&self.objects)).into_iter().flatten() {
+        let mut copied = Copied { tables, large_objects: 0, object_parts: Vec::new(), objects_also: Some(Vec::new()) };
+        for (part, also, objects) in std::mem::take(&mut *take(&self.objects)).into_iter().flatten() {
             copied.large_objects += objects;
-            copied.object_parts.extend(parts);
+            copied.object_parts.push(part);
+            copied.objects_also = copied.objects_also.zip(also).map(|(mut parts, part)| {
+                parts.push(part);
+                parts
+            });
         }
         Ok(copied)
     }
 }
 
-/// The large objects of each item: its streams and how many objects they hold.
-type ObjectParts = Vec<Option<(Vec<PartSummary>, u64)>>;
+/// The large objects of each item: its stream, that in the second home, and how many objects they hold.
+type ObjectParts = Vec<Option<(PartSummary, Option<PartSummary>, u64)>>;
 
 fn vacant(ranges: usize) -> Vec<Option<Copy>> {
     (0..ranges).map(|_| None).collect()

@@ -135,6 +135,7 @@ impl Taken {
                             maps: None,
                         },
                         parts,
+                        also: None,
                     });
                     Ok(())
                 }
@@ -148,6 +149,7 @@ impl Taken {
                 class: Class::Data,
                 note: Note::LargeObjects { database: database.clone(), objects: count },
                 parts,
+                also: None,
             });
         }
         let toc = crate::export::directory_toc(&archive);

@@ -22,6 +22,8 @@ use crate::{Cause, StoreError};
 
 /// A TCP connection and the exchange of keys take at most this.
 const CONNECT: Duration = Duration::from_secs(20);
+/// Looks this often whether a connection is over.
+const LOOK: Duration = Duration::from_millis(100);
 /// What a server reads or writes at once if it does not say (the draft promises 32768).
 const PLAIN: u32 = 32 << 10;
 /// The most that is asked for at once: what OpenSSH's server allows, and a packet of the client library holds.
@@ -44,6 +46,13 @@ impl Connection {
     /// Whether it is over.
     pub(crate) fn is_closed(&self) -> bool {
         self.handle.is_closed()
+    }
+
+    /// Ends when it is over.
+    pub(crate) async fn closed(&self) {
+        while !self.is_closed() {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     pub(crate) async fn close(self) {

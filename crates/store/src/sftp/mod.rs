@@ -164,7 +164,11 @@ impl SftpStore {
                 None => connect(&self.config, &self.shown, self.limits.stall).await?,
             };
             let object = || self.object(name);
-            let done = work(&connection).await;
+            // The client library leaves requests waiting whose connection is gone.
+            let done = tokio::select! {
+                done = work(&connection) => done,
+                () = connection.closed() => Err(Wrong::Broken("the connection was lost".into())),
+            };
             let wrong = match done {
                 Ok(done) => {
                     self.keep(connection).await;

@@ -66,8 +66,9 @@ impl Service {
     fn folder(kind: &str) -> PathBuf {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder =
-            std::env::temp_dir().join(format!("pgark-t-{}-{kind}-{number}", std::process::id()));
+        // Not the clusters' prefix: the first cluster of a process sweeps what an earlier process of its number left.
+        let folder = Path::new("/tmp").join(format!("pgark-s-{}-{kind}-{number}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).expect("make a server's folder");
         folder
     }
