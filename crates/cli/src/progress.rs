@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use pgark_ops::{Job, Progress};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 use crate::args::Common;
 use crate::error::Failure;
@@ -27,12 +29,13 @@ pub fn start_log(common: &Common) {
         (false, 1) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
     };
-    tracing_subscriber::fmt()
+    // Ours alone: what libraries log is not ours to promise, that no secret is in it least of all.
+    let ours = Targets::new().with_target("pgark", level);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_max_level(level)
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines.with_filter(ours)).init();
 }
 
 /// A job that shows its progress and ends at a signal.

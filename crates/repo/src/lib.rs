@@ -5,6 +5,7 @@
 //! read, [`Repository::check`] verifies.
 
 mod ahead;
+mod blocks;
 mod check;
 mod codec;
 mod contents;

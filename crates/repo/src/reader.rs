@@ -13,6 +13,7 @@ use pgark_store::StoreError;
 
 use crate::RepoError;
 use crate::ahead::{Ahead, Ordered};
+use crate::blocks::Blocks;
 use crate::ids::{ChunkId, Hash};
 use crate::index::{Index, Record};
 use crate::manifest::Entry;
@@ -40,6 +41,8 @@ const KEPT: usize = 64;
 
 /// A pack whose directory was read.
 struct OpenPack {
+    hash: Hash,
+    size: u64,
     name: String,
     directory: Directory,
     places: HashMap<ChunkId, usize>,
@@ -66,6 +69,7 @@ pub(crate) struct ChunkReader<'r> {
     gap: u64,
     /// Where a network lies between.
     ahead: Option<Ahead>,
+    blocks: Option<Blocks>,
     /// Where chunks that describe maps are kept on this host; for writers.
     cache: Option<Arc<ItemCache>>,
     id_keys: [[u8; 32]; 5],
@@ -115,8 +119,9 @@ impl<'r> ChunkReader<'r> {
         let fetched = AtomicU64::new(0);
         let storage = repository.store.capabilities();
         let ahead = storage.remote.then(|| Ahead::new(Arc::clone(&repository.store)));
+        let blocks = storage.remote.then(Blocks::default);
         let packs = Mutex::default();
-        ChunkReader { repository, index, packs, fetched, gap: storage.gap, ahead, cache: None, id_keys }
+        ChunkReader { repository, index, packs, fetched, gap: storage.gap, ahead, blocks, cache: None, id_keys }
     }
 
     /// Keeps what it reads one by one of groups, lists and small maps on this host.
@@ -187,7 +192,14 @@ impl<'r> ChunkReader<'r> {
             pack::open_key(keys, &directory, record).ok()
         };
         let opened = directory.keys.iter().map(|key| open(key.key_id)).collect();
-        let pack = Arc::new(OpenPack { name: pack::name(&entry.hash), places, keys: opened, directory });
+        let pack = Arc::new(OpenPack {
+            hash: entry.hash,
+            size: entry.size,
+            name: pack::name(&entry.hash),
+            places,
+            keys: opened,
+            directory,
+        });
         let mut packs = lock(&self.packs);
         if packs.1.len() >= KEPT
             && let Some(oldest) = packs.1.iter().min_by_key(|(_, (used, _))| *used).map(|(hash, _)| *hash)
@@ -277,7 +289,11 @@ impl<'r> ChunkReader<'r> {
                     damaged(&pack.name, format!("chunk {} is not in its directory", child.id))
                 })?;
                 let (from, len) = (u64::from(record.offset), u64::from(record.sealed_len));
-                let sealed = self.range(&pack, from, from + len)?;
+                let fetch = |from, to| self.range(&pack, from, to);
+                let sealed = match self.blocks.as_ref().filter(|_| kind != ChunkKind::Data) {
+                    Some(blocks) => blocks.range(&pack.hash, pack.size, (from, from + len), &fetch)?,
+                    None => fetch(from, from + len)?,
+                };
                 self.open(&pack, record, child, kind, &sealed)
             });
             match result {

@@ -30,6 +30,7 @@ pub fn all(store: &dyn Store) {
     an_object_is_never_changed(store);
     a_second_put_of_the_same_bytes_finds_them(store);
     ranges_are_exact(store);
+    beginnings_are_bounded(store);
     what_was_put_is_listed_at_once(store);
     lists_are_complete_and_sorted(store);
     deletes_are_idempotent(store);
@@ -79,6 +80,16 @@ fn a_second_put_of_the_same_bytes_finds_them(store: &dyn Store) {
     assert_eq!(put(store, "ambiguous", b"bytes").unwrap(), PutOutcome::Created);
     assert_eq!(put(store, "ambiguous", b"bytes").unwrap(), PutOutcome::AlreadyExists);
     assert_eq!(store.get("ambiguous").unwrap(), b"bytes");
+}
+
+fn beginnings_are_bounded(store: &dyn Store) {
+    put(store, "beginning", b"0123456789").unwrap();
+    put(store, "nothing", b"").unwrap();
+    assert_eq!(store.get_at_most("beginning", 4).unwrap(), b"0123");
+    assert_eq!(store.get_at_most("beginning", 10).unwrap(), b"0123456789");
+    assert_eq!(store.get_at_most("beginning", 1000).unwrap(), b"0123456789");
+    assert_eq!(store.get_at_most("nothing", 10).unwrap(), b"");
+    assert!(matches!(store.get_at_most("none", 10), Err(StoreError::NotFound { .. })));
 }
 
 fn ranges_are_exact(store: &dyn Store) {

@@ -84,8 +84,13 @@ impl Guarded {
         Turn(self)
     }
 
-    /// Does it, and again where that may help.
-    fn again<T>(&self, work: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Does it, and again where that may help. `what` and `name` are for the log.
+    fn again<T>(
+        &self,
+        what: &str,
+        name: &str,
+        work: impl Fn() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let started = Instant::now();
         let mut tries = 1;
         loop {
@@ -100,6 +105,7 @@ impl Guarded {
                     return Err(error);
                 }
                 Ok(done) => {
+                    tracing::trace!("{what} {name}: {:.1} ms", started.elapsed().as_secs_f64() * 1000.0);
                     self.has_answered.store(true, Ordering::Relaxed);
                     let _ = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                         (left < BUDGET).then_some(left + 1)
@@ -179,31 +185,37 @@ impl Store for Guarded {
 
     fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
         self.pace(true, bytes.len())?;
-        self.again(|| self.inner.put_if_absent(name, bytes.clone()))
+        self.again("put", name, || self.inner.put_if_absent(name, bytes.clone()))
     }
 
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        let bytes = self.again(|| self.inner.get(name))?;
+        let bytes = self.again("get", name, || self.inner.get(name))?;
         self.pace(false, bytes.len())?;
         Ok(bytes)
     }
 
     fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
-        let bytes = self.again(|| self.inner.get_range(name, offset, len))?;
+        let bytes = self.again("get a range of", name, || self.inner.get_range(name, offset, len))?;
+        self.pace(false, bytes.len())?;
+        Ok(bytes)
+    }
+
+    fn get_at_most(&self, name: &str, most: u64) -> Result<Vec<u8>, StoreError> {
+        let bytes = self.again("get the beginning of", name, || self.inner.get_at_most(name, most))?;
         self.pace(false, bytes.len())?;
         Ok(bytes)
     }
 
     fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
-        self.again(|| self.inner.stat(name))
+        self.again("stat", name, || self.inner.stat(name))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
-        self.again(|| self.inner.list(prefix))
+        self.again("list", prefix, || self.inner.list(prefix))
     }
 
     fn delete(&self, name: &str) -> Result<(), StoreError> {
-        self.again(|| self.inner.delete(name))
+        self.again("delete", name, || self.inner.delete(name))
     }
 
     fn traffic(&self) -> Option<TrafficReport> {
@@ -215,15 +227,15 @@ impl Store for Guarded {
     }
 
     fn retain(&self, name: &str, until: SystemTime) -> Result<(), StoreError> {
-        self.again(|| self.inner.retain(name, until))
+        self.again("retain", name, || self.inner.retain(name, until))
     }
 
     fn keeps_versions(&self) -> Result<Option<bool>, StoreError> {
-        self.again(|| self.inner.keeps_versions())
+        self.again("ask for versions", "", || self.inner.keeps_versions())
     }
 
     fn can_lock(&self) -> Result<Option<bool>, StoreError> {
-        self.again(|| self.inner.can_lock())
+        self.again("ask for locks", "", || self.inner.can_lock())
     }
 
     fn is_past(&self) -> bool {

@@ -106,6 +106,12 @@ pub trait Store: Send + Sync {
     /// `len` bytes from `offset`. An object that ends before that is [`StoreError::TooShort`], never a short answer.
     fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError>;
 
+    /// The object's first bytes, at most so many; [`StoreError::NotFound`] if there is none.
+    fn get_at_most(&self, name: &str, most: u64) -> Result<Vec<u8>, StoreError> {
+        let size = self.stat(name)?.size;
+        self.get_range(name, 0, size.min(most))
+    }
+
     /// Size and time; [`StoreError::NotFound`] if there is none.
     fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError>;
 

@@ -120,7 +120,7 @@ struct Fields {
 
 pub(super) fn exists(store: &dyn Store) -> Result<bool, RepoError> {
     // A get, not a stat: where there is no bucket, only its answer says so.
-    match store.get(NAME) {
+    match store.get_at_most(NAME, 1) {
         Ok(_) => Ok(true),
         Err(StoreError::NotFound { .. }) => Ok(false),
         Err(error) => Err(error.into()),
@@ -128,12 +128,12 @@ pub(super) fn exists(store: &dyn Store) -> Result<bool, RepoError> {
 }
 
 fn read(store: &dyn Store, name: &str) -> Result<Option<Vec<u8>>, RepoError> {
-    // A get would do, but a size from a stranger must not take the memory.
-    match store.stat(name) {
-        Ok(meta) if meta.size > LARGEST => {
-            Err(RepoError::Damaged { object: name.into(), what: format!("it has {} bytes", meta.size) })
+    // A size from a stranger must not take the memory.
+    match store.get_at_most(name, LARGEST + 1) {
+        Ok(bytes) if bytes.len() as u64 > LARGEST => {
+            Err(RepoError::Damaged { object: name.into(), what: format!("it has more than {LARGEST} bytes") })
         }
-        Ok(_) => Ok(Some(store.get(name)?)),
+        Ok(bytes) => Ok(Some(bytes)),
         Err(StoreError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }

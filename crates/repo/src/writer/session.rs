@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -495,14 +496,21 @@ fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> 
         let usable = vec![false; index.packs.packs.len()];
         return Ok(Dedup::new(index, usable, Quarantine::default()));
     }
-    let rotten = Quarantine::read(repository)?;
+    // None of the three waits for another: far away each costs a round trip.
+    let (rotten, trash, packs) = thread::scope(|scope| {
+        let trash = scope.spawn(|| trash::list(&*repository.store));
+        let packs = scope.spawn(|| repository.store.list("packs/"));
+        (Quarantine::read(repository), trash.join(), packs.join())
+    });
+    let resumed = |panic| std::panic::resume_unwind(panic);
+    let (rotten, trash, packs) =
+        (rotten?, trash.unwrap_or_else(resumed)?, packs.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
     for (name, error) in &index.unreadable {
         tracing::warn!("{name} cannot be used, its chunks are stored again: {error}");
     }
-    let marked: HashSet<ObjectHash> =
-        trash::list(&*repository.store)?.into_iter().map(|mark| mark.pack).collect();
+    let marked: HashSet<ObjectHash> = trash.into_iter().map(|mark| mark.pack).collect();
     let mut usable = vec![false; index.packs.packs.len()];
-    for meta in repository.store.list("packs/")? {
+    for meta in packs {
         if let Some(hash) = pack::parse_name(&meta.name)
             && let Some(number) = index.packs.find(&hash)
             && index.packs.get(number).is_some_and(|pack| pack.size == meta.size)
@@ -517,14 +525,19 @@ fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> 
 }
 
 fn remove(repository: &Repository, names: Vec<String>) {
-    for name in names {
+    let remove_one = |name: String| {
         match repository.store.delete(&name) {
             Ok(()) => {}
             // A key that may not delete: whoever prunes sweeps it.
             Err(error) if error.is_denied() => tracing::debug!("{name} stays behind: {error}"),
             Err(error) => tracing::warn!("{name} stays behind, which is harmless: {error}"),
         }
-    }
+    };
+    thread::scope(|scope| {
+        for name in names {
+            scope.spawn(|| remove_one(name));
+        }
+    });
 }
 
 /// A key in use by one sealer, with its nonce counter.

@@ -34,7 +34,7 @@ const WINDOW: u32 = 8 << 20;
 /// A connection.
 pub(crate) struct Connection {
     handle: Handle<Host>,
-    pub sftp: RawSftpSession,
+    pub sftp: Arc<RawSftpSession>,
     pub read_len: u32,
     pub write_len: u32,
     pub fsync: bool,
@@ -279,7 +279,7 @@ async fn start(handle: Handle<Host>, shown: &str, stall: Duration) -> Result<Con
     }
     Ok(Connection {
         handle,
-        sftp,
+        sftp: Arc::new(sftp),
         read_len: read_len.max(1024),
         write_len: write_len.max(1024),
         fsync: has(extensions::FSYNC),

@@ -3,12 +3,13 @@
 //!
 //! A put writes a temporary file in `.tmp/`, syncs it (`fsync@openssh.com`), and gives it its name in a way that fails if the
 //! name is taken: `hardlink@openssh.com`, else a version 3 rename, which the draft lets fail then. SFTP can not sync a folder:
-//! how soon a new name survives a crash of the host is up to its file system. Requests of one object are pipelined; one
-//! round trip after the other costs 50 ms each on a far host. Connections are kept, and one that fails is thrown away.
+//! how soon a new name survives a crash of the host is up to its file system. Requests that do not wait for one another are
+//! sent together: one round trip after the other costs 50 ms each on a far host. Connections are kept, and one that fails is
+//! thrown away.
 
 mod connect;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -29,8 +30,12 @@ use connect::{Connection, connect};
 const TEMPORARY: &str = ".tmp";
 /// No put takes this long: a temporary file of this age belongs to a crash.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
-/// Requests of one object on their way at once: with 255 KiB each, 4 MiB.
-const WINDOW: usize = 16;
+/// Reads of one object on their way at once: with 255 KiB each, 4 MiB.
+const READS: usize = 16;
+/// Writes: what OpenSSH's server takes before it has answered is 2 MiB.
+const WRITES: usize = 8;
+/// Ranges larger than this are read only when the file is known to be as large.
+const LARGE: u64 = 64 << 20;
 /// Folders that are listed at once on one connection.
 const FOLDERS: usize = 16;
 /// What lies between two ranges is fetched with them if it is at most this.
@@ -55,6 +60,8 @@ pub(crate) struct SftpStore {
     /// Absolute.
     root: String,
     idle: Mutex<Vec<Connection>>,
+    /// Folders that are there.
+    folders: Mutex<HashSet<String>>,
 }
 
 /// How an operation went wrong.
@@ -106,6 +113,7 @@ impl SftpStore {
             shown,
             root: String::new(),
             idle: Mutex::default(),
+            folders: Mutex::default(),
         };
         let path = store.config.place.path.clone();
         let (root, there) = store.ask("open the folder", "", async |connection| {
@@ -267,11 +275,14 @@ impl SftpStore {
         };
         let handle = opened.handle;
         let written = self.write_all(connection, &handle, bytes).await;
-        let synced = match (&written, connection.fsync) {
-            (Ok(()), true) => connection.sftp.fsync(&handle).await.map(|_| ()),
-            _ => Ok(()),
+        // A server takes the requests of one handle in their order.
+        let sync = async {
+            match (&written, connection.fsync) {
+                (Ok(()), true) => connection.sftp.fsync(&handle).await.map(|_| ()),
+                _ => Ok(()),
+            }
         };
-        let closed = connection.sftp.close(&handle).await;
+        let (synced, closed) = tokio::join!(sync, connection.sftp.close(&handle));
         match (written, synced, closed) {
             (Ok(()), Ok(()), Ok(_)) => Ok(temporary),
             (written, synced, closed) => {
@@ -288,7 +299,7 @@ impl SftpStore {
         let mut running = FuturesUnordered::new();
         let mut offset = 0;
         for piece in bytes.chunks(connection.write_len as usize) {
-            if running.len() >= WINDOW
+            if running.len() >= WRITES
                 && let Some(done) = running.next().await
             {
                 done?;
@@ -322,7 +333,7 @@ impl SftpStore {
         let mut end = len;
         let mut running = FuturesUnordered::new();
         loop {
-            while running.len() < WINDOW
+            while running.len() < READS
                 && let Some((from, count)) = wanted.pop_front()
             {
                 let wait = self.limits.down.reserve(count);
@@ -366,10 +377,10 @@ impl SftpStore {
     ) -> Result<T, Wrong> {
         let handle = connection.sftp.open(path, OpenFlags::READ, FileAttributes::empty()).await?.handle;
         let done = work(handle.clone()).await;
-        let closed = connection.sftp.close(&handle).await;
-        let done = done?;
-        closed?;
-        Ok(done)
+        let sftp = Arc::clone(&connection.sftp);
+        // Nobody waits for that; if it fails, the handle goes with its connection.
+        tokio::spawn(async move { sftp.close(&handle).await });
+        done
     }
 }
 
@@ -436,10 +447,23 @@ impl Store for SftpStore {
         let path = self.path(name)?;
         self.traffic.count(Request::Put);
         self.ask("write", name, async |connection| {
-            if connection.sftp.stat(&path).await.is_ok() {
+            let folder = path.rsplit_once('/').map(|(folder, _)| folder.to_string()).unwrap_or_default();
+            let is_new = |folder: &String| !self.folders.lock().unwrap_or_else(|poison| poison.into_inner()).contains(folder);
+            let make = async {
+                // Mostly one folder is missing; where it is more, giving the name fails, and they are made then.
+                if is_new(&folder) {
+                    let attributes = FileAttributes { permissions: Some(0o700), ..FileAttributes::empty() };
+                    let _ = connection.sftp.mkdir(&folder, attributes).await;
+                }
+            };
+            let write = self.write_temporary(connection, &bytes);
+            // What is there already is rare, and found out on the way.
+            let (found, (), temporary) = tokio::join!(connection.sftp.stat(&path), make, write);
+            let temporary = temporary?;
+            if found.is_ok() {
+                let _ = connection.sftp.remove(&temporary).await;
                 return Ok(PutOutcome::AlreadyExists);
             }
-            let temporary = self.write_temporary(connection, &bytes).await?;
             let give_name = async || -> Result<(), Wrong> {
                 match connection.hardlink {
                     true => connection.sftp.hardlink(&temporary, &path).await?,
@@ -448,14 +472,17 @@ impl Store for SftpStore {
                 Ok(())
             };
             let mut named = give_name().await;
-            if named.as_ref().is_err_and(Wrong::is_missing)
-                && let Some((folder, _)) = path.rsplit_once('/')
-            {
-                make_folder(connection, folder).await?;
+            if named.as_ref().is_err_and(Wrong::is_missing) {
+                make_folder(connection, &folder).await?;
                 named = give_name().await;
             }
+            if named.is_ok() {
+                self.folders.lock().unwrap_or_else(|poison| poison.into_inner()).insert(folder);
+            }
             if connection.hardlink || named.is_err() {
-                let _ = connection.sftp.remove(&temporary).await;
+                let (sftp, temporary) = (Arc::clone(&connection.sftp), temporary.clone());
+                // What stays because that fails is swept a day later.
+                tokio::spawn(async move { sftp.remove(temporary).await });
             }
             match named {
                 Ok(()) => Ok(PutOutcome::Created),
@@ -494,10 +521,12 @@ impl Store for SftpStore {
         self.ask("read", name, async |connection| {
             self.with_file(connection, &path, async |handle: String| {
                 // Asked before a buffer is made: a length from a damaged index must not take the memory.
-                let size = connection.sftp.fstat(&handle).await?.attrs.size.unwrap_or_default();
                 let count = usize::try_from(len).map_err(|_| Wrong::Told(too_short()))?;
-                if size < end || end == u64::MAX {
-                    return Err(Wrong::Told(too_short()));
+                if len == 0 || len > LARGE || end == u64::MAX {
+                    let size = connection.sftp.fstat(&handle).await?.attrs.size.unwrap_or_default();
+                    if size < end || end == u64::MAX {
+                        return Err(Wrong::Told(too_short()));
+                    }
                 }
                 let bytes = self.read_some(connection, &handle, offset, count).await?;
                 if bytes.len() == count { Ok(bytes) } else { Err(Wrong::Told(too_short())) }
