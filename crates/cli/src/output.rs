@@ -15,8 +15,7 @@ pub fn json(value: &impl Serialize) -> Result<(), Failure> {
 
 /// The same with what the repository's storage was asked, where a network lies between: that is what clouds bill.
 pub fn json_with_requests(value: &impl Serialize, repository: &Repository) -> Result<(), Failure> {
-    let mut value =
-        serde_json::to_value(value).map_err(|error| Failure::output(io::Error::other(error)))?;
+    let mut value = serde_json::to_value(value).map_err(|error| Failure::output(io::Error::other(error)))?;
     if let (Some(object), Some(traffic)) = (value.as_object_mut(), repository.traffic()) {
         object.insert(
             "requests".into(),

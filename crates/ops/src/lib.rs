@@ -40,8 +40,8 @@ pub use pgark_store::Cancel;
 pub mod storage {
     pub use pgark_store::probe::{Finding, Report, Verdict};
     pub use pgark_store::{
-        AzureConfig, AzureCredentials, BadUrl, Bucket, GcsConfig, GcsCredentials, Lock, LockMode, S3Config, S3Credentials,
-        S3Encryption, SftpConfig, SftpPlace, StorageUrl, Target, TrafficReport, Usage,
+        AzureConfig, AzureCredentials, BadUrl, Bucket, GcsConfig, GcsCredentials, Lock, LockMode, S3Config,
+        S3Credentials, S3Encryption, SftpConfig, SftpPlace, StorageUrl, Target, TrafficReport, Usage,
     };
 }
 pub use record::{BackupDetail, BackupOutcome, BackupRecord, DatabaseDetail, DatabaseRead, TableDetail};

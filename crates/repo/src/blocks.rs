@@ -50,7 +50,8 @@ impl Blocks {
             };
             let (first, last) = (from.max(start) - start, to.min(end) - start);
             let part = usize::try_from(first).ok().zip(usize::try_from(last).ok());
-            bytes.extend_from_slice(part.and_then(|(first, last)| block.get(first..last)).unwrap_or_default());
+            bytes
+                .extend_from_slice(part.and_then(|(first, last)| block.get(first..last)).unwrap_or_default());
         }
         Ok(bytes)
     }

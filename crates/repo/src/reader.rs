@@ -121,7 +121,17 @@ impl<'r> ChunkReader<'r> {
         let ahead = storage.remote.then(|| Ahead::new(Arc::clone(&repository.store)));
         let blocks = storage.remote.then(Blocks::default);
         let packs = Mutex::default();
-        ChunkReader { repository, index, packs, fetched, gap: storage.gap, ahead, blocks, cache: None, id_keys }
+        ChunkReader {
+            repository,
+            index,
+            packs,
+            fetched,
+            gap: storage.gap,
+            ahead,
+            blocks,
+            cache: None,
+            id_keys,
+        }
     }
 
     /// Keeps what it reads one by one of groups, lists and small maps on this host.

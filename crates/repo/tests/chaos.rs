@@ -8,8 +8,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::*;
 use bytes::Bytes;
+use common::*;
 use pgark_repo::*;
 use pgark_store::{Capabilities, ObjectMeta, PutOutcome, StoreError};
 

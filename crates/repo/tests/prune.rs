@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use common::*;
 use bytes::Bytes;
+use common::*;
 use pgark_repo::*;
 use pgark_store::{Capabilities, Fault, Faulty, ObjectMeta, Operation, PutOutcome, StoreError};
 

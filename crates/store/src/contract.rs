@@ -98,7 +98,9 @@ fn ranges_are_exact(store: &dyn Store) {
     assert_eq!(store.get_range("range", 0, 10).unwrap(), b"0123456789");
     assert_eq!(store.get_range("range", 9, 1).unwrap(), b"9");
     assert_eq!(store.get_range("range", 10, 0).unwrap(), b"");
-    for (offset, len) in [(0, 11), (9, 2), (10, 1), (11, 1), (11, 0), (u64::MAX, 1), (0, u64::MAX), (0, 1 << 40)] {
+    for (offset, len) in
+        [(0, 11), (9, 2), (10, 1), (11, 1), (11, 0), (u64::MAX, 1), (0, u64::MAX), (0, 1 << 40)]
+    {
         assert!(
             matches!(store.get_range("range", offset, len), Err(StoreError::TooShort { .. })),
             "{offset} {len}"
@@ -158,7 +160,8 @@ fn times_are_the_storages(store: &dyn Store) {
 }
 
 fn large_objects_come_back(store: &dyn Store) {
-    let bytes: Vec<u8> = (0..LARGE as u64 / 8).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
+    let bytes: Vec<u8> =
+        (0..LARGE as u64 / 8).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
     assert_eq!(store.put_if_absent("large", bytes.clone().into()).unwrap(), PutOutcome::Created);
     assert!(store.get("large").unwrap() == bytes);
     let (from, len) = (17 << 20, 3 << 20);
@@ -166,10 +169,13 @@ fn large_objects_come_back(store: &dyn Store) {
 }
 
 fn many_objects_are_listed_once(store: &dyn Store) {
-    let wanted: Vec<String> = (0..MANY).map(|number| format!("many/{:02x}/{number:08}", number % 16)).collect();
+    let wanted: Vec<String> =
+        (0..MANY).map(|number| format!("many/{:02x}/{number:08}", number % 16)).collect();
     thread::scope(|scope| {
         for part in wanted.chunks(MANY.div_ceil(8)) {
-            scope.spawn(move || part.iter().for_each(|name| assert_eq!(put(store, name, b"m").unwrap(), PutOutcome::Created)));
+            scope.spawn(move || {
+                part.iter().for_each(|name| assert_eq!(put(store, name, b"m").unwrap(), PutOutcome::Created))
+            });
         }
     });
     let mut sorted = wanted;

@@ -125,12 +125,7 @@ impl Store for DirStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            atomic_put_if_absent: true,
-            list_lateness: Duration::ZERO,
-            gap: GAP,
-            remote: false,
-        }
+        Capabilities { atomic_put_if_absent: true, list_lateness: Duration::ZERO, gap: GAP, remote: false }
     }
 
     fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {

@@ -161,10 +161,7 @@ impl StoreError {
 
     /// Whether the storage knows us and does not let us.
     pub fn is_denied(&self) -> bool {
-        matches!(
-            self,
-            StoreError::PermissionDenied { .. } | StoreError::Failed { cause: Cause::Policy, .. }
-        )
+        matches!(self, StoreError::PermissionDenied { .. } | StoreError::Failed { cause: Cause::Policy, .. })
     }
 
     /// What to do about it.

@@ -119,7 +119,7 @@ impl Guarded {
                 true => self.retry_for,
                 false => self.retry_for.min(FIRST),
             };
-            if spent + wait > patience || self.budget.fetch_sub(1, Ordering::Relaxed) <= 0 {
+            if spent + wait > patience || !self.take_from_budget() {
                 return Err(gave_up(error, tries, spent));
             }
             tracing::warn!("{error}; trying again in {:.1} s", wait.as_secs_f64());
@@ -129,6 +129,11 @@ impl Guarded {
             tries += 1;
             self.sleep(wait)?;
         }
+    }
+
+    fn take_from_budget(&self) -> bool {
+        let less = |left: i64| (left > 0).then_some(left - 1);
+        self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
     }
 
     fn sleep(&self, time: Duration) -> Result<(), StoreError> {
@@ -294,7 +299,12 @@ mod tests {
         }
     }
 
-    fn guarded(failures: usize, passing: bool, retry_for: Duration, cancel: &Cancel) -> (Guarded, Arc<AtomicUsize>) {
+    fn guarded(
+        failures: usize,
+        passing: bool,
+        retry_for: Duration,
+        cancel: &Cancel,
+    ) -> (Guarded, Arc<AtomicUsize>) {
         let calls = Arc::new(AtomicUsize::new(0));
         let flaky = Flaky { failures, calls: Arc::clone(&calls), passing };
         let usage = Usage { retry_for, ..Usage::default() };

@@ -16,7 +16,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
+    HttpService,
 };
 use tokio::time::Sleep;
 
@@ -242,7 +243,8 @@ fn httpdate(text: &str) -> Option<i64> {
     let (hour, minute, second) = (clock.next()?.ok()?, clock.next()?.ok()?, clock.next()?.ok()?);
     // Days of the Gregorian calendar since 1970, years beginning in March.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400)
+    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100)
+        + year.div_euclid(400)
         + (153 * month + 2) / 5
         + day
         - 1
@@ -280,7 +282,14 @@ fn gives_credentials(host: &str) -> Option<String> {
 pub(crate) fn element(text: &str, name: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (inner, _) = rest.split_once(&format!("</{name}>"))?;
-    Some(inner.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&apos;", "'").replace("&amp;", "&"))
+    Some(
+        inner
+            .replace("&quot;", "\"")
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&apos;", "'")
+            .replace("&amp;", "&"),
+    )
 }
 
 /// A request's body: handed over in steps, each when the pace allows it.
@@ -401,7 +410,8 @@ mod tests {
 
     #[test]
     fn answers_are_heard() {
-        let text = "<?xml version=\"1.0\"?><Error><Code>NoSuchBucket</Code><Message>It &amp; all</Message></Error>";
+        let text =
+            "<?xml version=\"1.0\"?><Error><Code>NoSuchBucket</Code><Message>It &amp; all</Message></Error>";
         assert_eq!(element(text, "Code").as_deref(), Some("NoSuchBucket"));
         assert_eq!(element(text, "Message").as_deref(), Some("It & all"));
         assert_eq!(element(text, "Region"), None);

@@ -35,8 +35,8 @@ pub use error::{Cause, StoreError};
 pub use faulty::{Fault, Faulty, Operation};
 pub use guard::Guarded;
 pub use target::{
-    AzureConfig, AzureCredentials, GcsConfig, GcsCredentials, Lock, LockMode, S3Config, S3Credentials, S3Encryption,
-    SftpConfig, Target, Usage, open,
+    AzureConfig, AzureCredentials, GcsConfig, GcsCredentials, Lock, LockMode, S3Config, S3Credentials,
+    S3Encryption, SftpConfig, Target, Usage, open,
 };
 pub use traffic::TrafficReport;
 pub use url::{BadUrl, Bucket, SftpPlace, StorageUrl};

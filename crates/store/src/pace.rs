@@ -43,7 +43,8 @@ impl Pace {
             let step = left.min(STEP);
             left -= step;
             let until = Instant::now() + self.reserve(step);
-            while let Some(rest) = until.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero()) {
+            while let Some(rest) = until.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero())
+            {
                 if !go_on() {
                     return false;
                 }

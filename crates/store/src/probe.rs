@@ -106,7 +106,12 @@ struct Probe<'s> {
 ///
 /// # Errors
 /// The storage cannot be reached, or lets us do nothing at all; cancelled.
-pub fn run(store: &dyn Store, throughput: bool, cancel: &Cancel, on_phase: &dyn Fn(&str)) -> Result<Report, StoreError> {
+pub fn run(
+    store: &dyn Store,
+    throughput: bool,
+    cancel: &Cancel,
+    on_phase: &dyn Fn(&str),
+) -> Result<Report, StoreError> {
     let folder = format!("{FOLDER}{:016x}/", fastrand::u64(..));
     let probe = Probe { store, cancel, folder, put: Mutex::default() };
     let report = probe.report(throughput, on_phase);
@@ -270,7 +275,8 @@ impl Probe<'_> {
 
     fn throughput(&self) -> Result<(f64, f64), StoreError> {
         let mut random = fastrand::Rng::new();
-        let bytes: Bytes = std::iter::repeat_with(|| random.u64(..).to_le_bytes()).take(OBJECT / 8).flatten().collect();
+        let bytes: Bytes =
+            std::iter::repeat_with(|| random.u64(..).to_le_bytes()).take(OBJECT / 8).flatten().collect();
         let started = Instant::now();
         self.at_once(&|number| {
             // No two are the same: a storage may know one that it has.
@@ -298,7 +304,7 @@ impl Probe<'_> {
                     })
                 })
                 .collect();
-            workers.into_iter().map(|worker| worker.join().unwrap_or(Err(StoreError::Cancelled))).collect()
+            workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Err(StoreError::Cancelled)))
         })
     }
 
@@ -376,7 +382,10 @@ fn judge(report: &mut Report) {
         verdict = Verdict::Unfit;
     }
     if report.clock_skew.abs() > SKEW {
-        advice.push(format!("this host's clock differs from the storage's by {} s: set it right", report.clock_skew));
+        advice.push(format!(
+            "this host's clock differs from the storage's by {} s: set it right",
+            report.clock_skew
+        ));
     }
     report.verdict = verdict;
     report.advice = advice;

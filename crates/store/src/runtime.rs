@@ -33,10 +33,7 @@ impl Engine {
 
     /// Runs one operation on the caller's thread. A cancel breaks it off; of a job that is cancelled already, an operation gets a
     /// short time, so that it can tidy up.
-    pub(crate) fn run<T>(
-        &self,
-        work: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
+    pub(crate) fn run<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let runtime = self.runtime.as_ref().ok_or(StoreError::Cancelled)?;
         let tidying = self.cancel.is_cancelled();
         runtime.block_on(async {

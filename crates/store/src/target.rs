@@ -297,17 +297,29 @@ impl Default for Usage {
 ///
 /// # Errors
 /// What a directory or an SSH server says at once; buckets are asked first when something is wanted of them.
-pub fn open(target: Target, usage: Usage, create: bool, cancel: Cancel) -> Result<Arc<dyn Store>, StoreError> {
+pub fn open(
+    target: Target,
+    usage: Usage,
+    create: bool,
+    cancel: Cancel,
+) -> Result<Arc<dyn Store>, StoreError> {
     let up = Arc::new(Pace::new(usage.limit_upload));
     let down = Arc::new(Pace::new(usage.limit_download));
     let traffic = Arc::new(Traffic::default());
-    let started = |source| StoreError::Io { operation: "start the threads for", object: "the storage".into(), source };
+    let started =
+        |source| StoreError::Io { operation: "start the threads for", object: "the storage".into(), source };
     let wire = || -> Result<Wire, StoreError> {
         let client = http::client(&usage.authorities).map_err(|error| StoreError::Unsupported {
             what: format!("the certificates of ca_file are not understood: {error}"),
             hint: "the file holds one or more certificates in PEM form".into(),
         })?;
-        Ok(Wire { client, traffic: Arc::clone(&traffic), up: Arc::clone(&up), down: Arc::clone(&down), stall: usage.stall })
+        Ok(Wire {
+            client,
+            traffic: Arc::clone(&traffic),
+            up: Arc::clone(&up),
+            down: Arc::clone(&down),
+            stall: usage.stall,
+        })
     };
     let engine = || Engine::start(cancel.clone()).map_err(started);
     let cloud = match target {
@@ -325,7 +337,13 @@ pub fn open(target: Target, usage: Usage, create: bool, cancel: Cancel) -> Resul
                 return Err(no_versions(&config.place.host));
             }
             let limits = crate::sftp::Limits { up, down, stall: usage.stall, connections: usage.connections };
-            let store = SftpStore::open(config, create, Engine::start(cancel.clone()).map_err(started)?, limits, &traffic)?;
+            let store = SftpStore::open(
+                config,
+                create,
+                Engine::start(cancel.clone()).map_err(started)?,
+                limits,
+                &traffic,
+            )?;
             return Ok(Arc::new(Guarded::new(Box::new(store), &usage, None, Some(traffic), cancel)));
         }
         Target::S3(config) => open_s3(config, engine()?, wire()?)?,

@@ -59,7 +59,8 @@ fn bad(what: impl Into<String>, hint: impl Into<String>) -> BadUrl {
 }
 
 /// The schemes, for hints.
-const KNOWN: &str = "a path, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, azblob://CONTAINER/PREFIX or sftp://USER@HOST:PORT/PATH";
+const KNOWN: &str =
+    "a path, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, azblob://CONTAINER/PREFIX or sftp://USER@HOST:PORT/PATH";
 
 impl StorageUrl {
     /// Reads what a person wrote.
@@ -103,7 +104,8 @@ impl fmt::Display for StorageUrl {
             StorageUrl::Sftp(place) => {
                 let user = place.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
                 let port = if place.port == 22 { String::new() } else { format!(":{}", place.port) };
-                let host = if place.host.contains(':') { format!("[{}]", place.host) } else { place.host.clone() };
+                let host =
+                    if place.host.contains(':') { format!("[{}]", place.host) } else { place.host.clone() };
                 let slash = if place.path.starts_with('/') { "" } else { "/~/" };
                 write!(out, "sftp://{user}{host}{port}{slash}{}", place.path)
             }
@@ -126,7 +128,9 @@ fn no_scheme(text: &str) -> Result<StorageUrl, BadUrl> {
 fn directory(rest: &str) -> Result<StorageUrl, BadUrl> {
     match rest.starts_with('/') {
         true => Ok(StorageUrl::Directory(PathBuf::from(rest))),
-        false => Err(bad("file:// must be followed by an absolute path", "write file:///path, or the path alone")),
+        false => {
+            Err(bad("file:// must be followed by an absolute path", "write file:///path, or the path alone"))
+        }
     }
 }
 
@@ -175,7 +179,9 @@ fn folder(typed: &str, trimmed: &str) -> Result<String, BadUrl> {
         "." | ".." => Some("holds . or .. as a component"),
         part if part.chars().any(char::is_control) => Some("holds a control character"),
         // What storages and their clients disagree about.
-        part if part.contains(['%', '?', '#', '\\', '*', '"', '<', '>', '|', '^', '`', '{', '}', '[', ']', '~']) => {
+        part if part
+            .contains(['%', '?', '#', '\\', '*', '"', '<', '>', '|', '^', '`', '{', '}', '[', ']', '~']) =>
+        {
             Some("holds one of % ? # \\ * \" < > | ^ ` { } [ ] ~")
         }
         _ => None,
@@ -189,9 +195,9 @@ fn folder(typed: &str, trimmed: &str) -> Result<String, BadUrl> {
 
 fn sftp(rest: &str) -> Result<SftpPlace, BadUrl> {
     let form = "write sftp://USER@HOST:PORT/PATH";
-    let (authority, path) = rest
-        .split_once('/')
-        .ok_or_else(|| bad("the sftp:// URL names no path", format!("{form}; /~/PATH begins at the user's home")))?;
+    let (authority, path) = rest.split_once('/').ok_or_else(|| {
+        bad("the sftp:// URL names no path", format!("{form}; /~/PATH begins at the user's home"))
+    })?;
     let (user, address) = match authority.rsplit_once('@') {
         Some((user, address)) => (Some(user), address),
         None => (None, authority),
@@ -223,7 +229,10 @@ fn sftp(rest: &str) -> Result<SftpPlace, BadUrl> {
     };
     let trimmed = folder_of_host(path)?;
     if trimmed.is_empty() {
-        return Err(bad("the sftp:// URL names no folder", format!("{form}; the repository takes a folder of its own")));
+        return Err(bad(
+            "the sftp:// URL names no folder",
+            format!("{form}; the repository takes a folder of its own"),
+        ));
     }
     let path = if home { trimmed } else { format!("/{trimmed}") };
     Ok(SftpPlace { user: user.map(str::to_string), host: host.to_string(), port, path })
@@ -232,7 +241,8 @@ fn sftp(rest: &str) -> Result<SftpPlace, BadUrl> {
 /// A path on a host may hold what a key of a bucket should not; `.`, `..` and control characters it may not.
 fn folder_of_host(path: &str) -> Result<String, BadUrl> {
     let trimmed = path.trim_matches('/');
-    let wrong = |part: &str| part.is_empty() || part == "." || part == ".." || part.chars().any(char::is_control);
+    let wrong =
+        |part: &str| part.is_empty() || part == "." || part == ".." || part.chars().any(char::is_control);
     if !trimmed.is_empty() && trimmed.split('/').any(wrong) {
         return Err(bad(
             format!("the path {path:?} holds an empty component, . or .., or a control character"),

@@ -1,6 +1,6 @@
 //! Puts a far network before a port of this host: `far PORT MILLISECONDS` prints the port of the proxy and runs until its input
 //! ends. For `./bench storage`.
-#![allow(clippy::unwrap_used, reason = "a tool of the bench")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a tool of the bench")]
 
 use std::io::Read;
 use std::time::Duration;

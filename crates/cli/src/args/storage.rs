@@ -49,7 +49,7 @@ pub enum StorageAction {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = AFTER_TEST)]
 pub struct StorageTest {
-    /// The storage: a directory, a URL, or the name of a repository in pgark.toml (default: --repo's)
+    /// The storage: a directory, a URL, or the name of a repository in pgark.toml (default: what PGARK_REPO says)
     #[arg(value_name = "URL", env = "PGARK_REPO")]
     pub url: String,
     #[command(flatten)]
@@ -70,7 +70,8 @@ const AFTER_TEST: &str = "Examples:
   pgark storage test azblob://backups/main --storage-option account=acme
   pgark storage test sftp://backup@host/srv/pgark --storage-option ssh_key=/etc/pgark/id_ed25519
 
-Everything happens in the folder probe/ of the storage, which is empty again at the end. A repository that is there is not touched.
+Everything happens in the folder probe/ of the storage, which is empty again at the end. A repository that is there is not touched; a
+folder (not a bucket) that is missing is made.
 
 Storage options (also keys of [repositories.NAME] in pgark.toml):
   S3             region, endpoint, path_style, profile, role_arn, external_id, sts_endpoint, sse, sse_kms_key, object_lock, lock_for
@@ -104,7 +105,8 @@ pub fn rate(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is no rate; write bytes per second: 500k, 20M");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '/');
     let number: u64 = digits.trim().parse().map_err(|_| wrong())?;
-    let unit = text.get(digits.len()..).unwrap_or_default().trim_end_matches("/s").trim_end_matches(['b', 'B']);
+    let unit =
+        text.get(digits.len()..).unwrap_or_default().trim_end_matches("/s").trim_end_matches(['b', 'B']);
     let factor = match unit {
         "" => 1,
         "k" | "K" => 1000,
@@ -122,7 +124,9 @@ pub fn rate(text: &str) -> Result<u64, String> {
 mod tests {
     #[test]
     fn rates_have_units() {
-        for (text, rate) in [("7", 7), ("500k", 500_000), ("20MB", 20_000_000), ("1MiB/s", 1 << 20), ("2G", 2_000_000_000)] {
+        for (text, rate) in
+            [("7", 7), ("500k", 500_000), ("20MB", 20_000_000), ("1MiB/s", 1 << 20), ("2G", 2_000_000_000)]
+        {
             assert_eq!(super::rate(text), Ok(rate), "{text}");
         }
         for bad in ["", "0", "fast", "-1", "1.5M", "1 fortnight", "99999999999999999G"] {

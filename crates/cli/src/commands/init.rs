@@ -51,7 +51,10 @@ pub fn run(common: &Common, args: Init, config: &Config) -> Result<ExitCode, Fai
     output::line(&format!("repository {}", made.id))?;
     output::line(&format!("fingerprint {}", made.fingerprint))?;
     let Some(key) = made.writer_key else {
-        tracing::warn!("this repository is not encrypted: whoever reads {} reads the backups", place.location());
+        tracing::warn!(
+            "this repository is not encrypted: whoever reads {} reads the backups",
+            place.location()
+        );
         return Ok(ExitCode::SUCCESS);
     };
     match repository::writer_key_file(&made.id.to_string()) {

@@ -25,7 +25,11 @@ fn test(common: &Common, args: StorageTest, config: &Config) -> Result<ExitCode,
         let place = ops::connect(found.target, found.usage, true, job.cancel.clone())?;
         place.probe(!args.quick, &job)?
     };
-    if args.json { output::json(&as_json(&report))? } else { show(&report)? }
+    if args.json {
+        output::json(&as_json(&report))?
+    } else {
+        show(&report)?
+    }
     Ok(match report.verdict {
         Verdict::Fit => ExitCode::SUCCESS,
         Verdict::FitWithLimits => ExitCode::from(INCOMPLETE),
@@ -68,21 +72,30 @@ fn show(report: &Report) -> Result<(), Failure> {
         }
     }
     for (name, known) in [("versions kept", report.versions), ("object lock", report.lock)] {
-        line(name, match known {
-            Some(true) => "yes",
-            Some(false) => "no",
-            None => "cannot be asked",
-        })?;
+        line(
+            name,
+            match known {
+                Some(true) => "yes",
+                Some(false) => "no",
+                None => "cannot be asked",
+            },
+        )?;
     }
     let milliseconds = |time: std::time::Duration| format!("{:.1} ms", time.as_secs_f64() * 1000.0);
-    line("latency", &format!(
-        "put {}, get {}, list {}",
-        milliseconds(report.put_latency),
-        milliseconds(report.get_latency),
-        milliseconds(report.list_latency)
-    ))?;
+    line(
+        "latency",
+        &format!(
+            "put {}, get {}, list {}",
+            milliseconds(report.put_latency),
+            milliseconds(report.get_latency),
+            milliseconds(report.list_latency)
+        ),
+    )?;
     if let (Some(up), Some(down)) = (report.upload, report.download) {
-        line("throughput", &format!("{}/s up, {}/s down", output::bytes(up as u64), output::bytes(down as u64)))?;
+        line(
+            "throughput",
+            &format!("{}/s up, {}/s down", output::bytes(up as u64), output::bytes(down as u64)),
+        )?;
     }
     line("clock", &format!("{} s from the storage's", report.clock_skew))?;
     line("verdict", verdict(report))?;

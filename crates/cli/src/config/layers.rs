@@ -393,7 +393,9 @@ pub fn effective(config: &Config, backup: &Backup, matches: &ArgMatches) -> Vec<
         let on_line = typed.map(|(_, value)| value.clone()).or_else(|| limit.map(|rate| rate.to_string()));
         let (value, layer) = match (on_line, section.get(key.name)) {
             (Some(value), _) => (value, "command line".to_string()),
-            (None, Some(setting)) => (setting.value.to_string(), in_file(Some(setting)).unwrap_or_else(default)),
+            (None, Some(setting)) => {
+                (setting.value.to_string(), in_file(Some(setting)).unwrap_or_else(default))
+            }
             // Of those that nobody set only the ones with a default of their own are worth a line.
             (None, None) => continue,
         };

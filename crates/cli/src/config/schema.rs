@@ -49,8 +49,12 @@ pub const fn key(name: &'static str, kind: Kind, default: &'static str, about: &
 }
 
 /// Keys outside of any section.
-pub const TOP: &[Key] =
-    &[key("repository", Kind::Text, "", "The repository to use: a name of a section below, a directory or a URL")];
+pub const TOP: &[Key] = &[key(
+    "repository",
+    Kind::Text,
+    "",
+    "The repository to use: a name of a section below, a directory or a URL",
+)];
 
 /// `[repositories.NAME]`.
 pub const REPOSITORY: &[Key] = &[
@@ -166,6 +170,9 @@ fn section<'k>(text: &mut String, name: Option<&str>, keys: impl Iterator<Item =
         let value = match (key.kind, key.default) {
             (Kind::Number(from, _), default) if default.parse::<i64>().is_err() => {
                 format!("{from}  # default: {default}")
+            }
+            (Kind::OneOf(words), "") => {
+                format!("\"{}\"  # default: none", words.first().copied().unwrap_or_default())
             }
             (Kind::Time, "") => "\"30d\"  # default: none".to_string(),
             (_, "") => "\"\"".to_string(),

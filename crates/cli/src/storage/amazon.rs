@@ -115,14 +115,22 @@ fn lock(options: &Options) -> Result<Option<Lock>, Failure> {
         Some("governance") => Some(LockMode::Governance),
         Some("compliance") => Some(LockMode::Compliance),
         Some(other) => {
-            return Err(options.wrong("object_lock", format!("{other:?} is neither governance nor compliance")));
+            return Err(
+                options.wrong("object_lock", format!("{other:?} is neither governance nor compliance"))
+            );
         }
     };
     match (mode, options.time("lock_for")?) {
         (None, None) => Ok(None),
-        (Some(mode), Some(period)) if !period.is_zero() => Ok(Some(Lock { mode, period, except: Vec::new() })),
-        (Some(_), _) => Err(options.wrong("object_lock", "say how long with lock_for, for example lock_for=30d")),
-        (None, Some(_)) => Err(options.wrong("lock_for", "say which lock with object_lock: governance or compliance")),
+        (Some(mode), Some(period)) if !period.is_zero() => {
+            Ok(Some(Lock { mode, period, except: Vec::new() }))
+        }
+        (Some(_), _) => {
+            Err(options.wrong("object_lock", "say how long with lock_for, for example lock_for=30d"))
+        }
+        (None, Some(_)) => {
+            Err(options.wrong("lock_for", "say which lock with object_lock: governance or compliance"))
+        }
     }
 }
 
@@ -182,7 +190,10 @@ impl Profiles {
         depth: usize,
     ) -> Result<S3Credentials, Failure> {
         let wrong = |what: String| {
-            Failure::usage(format!("profile {name:?} ({}): {what}", self.shown()), "see the storage option profile")
+            Failure::usage(
+                format!("profile {name:?} ({}): {what}", self.shown()),
+                "see the storage option profile",
+            )
         };
         let profile = self.get(name).ok_or_else(|| wrong("there is none of that name".into()))?;
         let text = |key: &str| profile.get(key).map(str::to_string);
@@ -192,20 +203,35 @@ impl Profiles {
         if let Some(role) = text("role_arn") {
             let session = text("role_session_name").unwrap_or_else(|| session(around));
             if let Some(token_file) = text("web_identity_token_file") {
-                return Ok(S3Credentials::WebIdentity { token_file, role, session, sts: sts.map(str::to_string) });
+                return Ok(S3Credentials::WebIdentity {
+                    token_file,
+                    role,
+                    session,
+                    sts: sts.map(str::to_string),
+                });
             }
             let base = match (text("source_profile"), text("credential_source").as_deref()) {
                 // A profile may be its own source if it has keys.
-                (Some(source), _) if source == name => keys(&profile)
-                    .ok_or_else(|| wrong("its source_profile leads back to itself, and it has no keys".into()))?,
+                (Some(source), _) if source == name => keys(&profile).ok_or_else(|| {
+                    wrong("its source_profile leads back to itself, and it has no keys".into())
+                })?,
                 (Some(source), _) => self.credentials(&source, around, sts, depth + 1)?,
-                (None, Some("Environment")) => of_variables(around)
-                    .ok_or_else(|| wrong("credential_source = Environment, and AWS_ACCESS_KEY_ID is not set".into()))?,
+                (None, Some("Environment")) => of_variables(around).ok_or_else(|| {
+                    wrong("credential_source = Environment, and AWS_ACCESS_KEY_ID is not set".into())
+                })?,
                 (None, Some(_)) => of_machine(around),
-                (None, None) => return Err(wrong("role_arn needs source_profile or credential_source".into())),
+                (None, None) => {
+                    return Err(wrong("role_arn needs source_profile or credential_source".into()));
+                }
             };
             let (base, external_id) = (Box::new(base), text("external_id"));
-            return Ok(S3Credentials::Role { base, role, session, external_id, sts: sts.map(str::to_string) });
+            return Ok(S3Credentials::Role {
+                base,
+                role,
+                session,
+                external_id,
+                sts: sts.map(str::to_string),
+            });
         }
         if let Some(keys) = keys(&profile) {
             return Ok(keys);

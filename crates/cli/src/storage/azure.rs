@@ -13,7 +13,8 @@ use crate::error::Failure;
 const COMMAND_LINE: &str = ".azure/azureProfile.json";
 
 pub fn config(container: Bucket, options: &Options, around: &Surroundings) -> Result<AzureConfig, Failure> {
-    let whole = around.variable("AZURE_STORAGE_CONNECTION_STRING").map(|text| parts(&text)).unwrap_or_default();
+    let whole =
+        around.variable("AZURE_STORAGE_CONNECTION_STRING").map(|text| parts(&text)).unwrap_or_default();
     let part = |name: &str| whole.get(name).cloned();
     let account = options
         .text("account")
@@ -55,7 +56,9 @@ fn of_application(around: &Surroundings) -> AzureCredentials {
         (Some(id), Some(tenant), Some(secret), _) => {
             AzureCredentials::Client { id, tenant, secret: SecretString::from(secret) }
         }
-        (Some(id), Some(tenant), None, Some(token_file)) => AzureCredentials::Workload { id, tenant, token_file },
+        (Some(id), Some(tenant), None, Some(token_file)) => {
+            AzureCredentials::Workload { id, tenant, token_file }
+        }
         _ if around.file(COMMAND_LINE).is_some() => AzureCredentials::CommandLine,
         (id, ..) => AzureCredentials::Instance { id },
     }

@@ -11,8 +11,13 @@ const WELL_KNOWN: &str = ".config/gcloud/application_default_credentials.json";
 
 pub fn config(bucket: Bucket, options: &Options, around: &Surroundings) -> GcsConfig {
     let file = options.text("key_file").or_else(|| around.variable("GOOGLE_APPLICATION_CREDENTIALS"));
-    let token = || around.variable("CLOUDSDK_AUTH_ACCESS_TOKEN").map(|token| GcsCredentials::Token(SecretString::from(token)));
-    let well_known = || around.file(WELL_KNOWN).map(|path| GcsCredentials::KeyFile(path.display().to_string()));
+    let token = || {
+        around
+            .variable("CLOUDSDK_AUTH_ACCESS_TOKEN")
+            .map(|token| GcsCredentials::Token(SecretString::from(token)))
+    };
+    let well_known =
+        || around.file(WELL_KNOWN).map(|path| GcsCredentials::KeyFile(path.display().to_string()));
     GcsConfig {
         bucket,
         endpoint: options.text("endpoint").or_else(|| around.variable("STORAGE_EMULATOR_HOST")),

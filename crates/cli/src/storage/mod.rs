@@ -100,7 +100,9 @@ mod tests {
     }
 
     fn resolved(url: &str, options: &[(&str, &str)], around: &Surroundings) -> Result<Target, String> {
-        resolve_in(url, &typed(options), None, around).map(|found| found.target).map_err(|failure| format!("{failure:?}"))
+        resolve_in(url, &typed(options), None, around)
+            .map(|found| found.target)
+            .map_err(|failure| format!("{failure:?}"))
     }
 
     #[test]
@@ -117,7 +119,11 @@ mod tests {
             "[profile work]\nregion = eu-west-1\n[profile ops]\nrole_arn = arn:x\nsource_profile = work\nexternal_id = e\nendpoint_url = https://h\n[profile loop]\nrole_arn=a\nsource_profile=loop\n[profile sso]\nsso_session = s\n",
         )
         .unwrap();
-        let s3 = |options: &[(&str, &str)], variables: &[(&str, &str)]| match resolved("s3://bucket/p", options, &around(variables, Some(home.path()))) {
+        let s3 = |options: &[(&str, &str)], variables: &[(&str, &str)]| match resolved(
+            "s3://bucket/p",
+            options,
+            &around(variables, Some(home.path())),
+        ) {
             Ok(Target::S3(config)) => Ok(config),
             Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error),
@@ -188,20 +194,31 @@ mod tests {
 
     #[test]
     fn azure_and_google_find_theirs() {
-        let azure = |variables: &[(&str, &str)]| match resolved("azblob://c/p", &[], &around(variables, None)) {
+        let azure = |variables: &[(&str, &str)]| match resolved("azblob://c/p", &[], &around(variables, None))
+        {
             Ok(Target::Azure(config)) => Ok(config),
             Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error),
         };
         assert!(azure(&[]).unwrap_err().contains("account"));
         let account = ("AZURE_STORAGE_ACCOUNT", "a");
-        assert!(matches!(azure(&[account, ("AZURE_STORAGE_KEY", "k")]).unwrap().credentials, AzureCredentials::Key(_)));
-        assert!(matches!(azure(&[account, ("AZURE_STORAGE_SAS_TOKEN", "?s")]).unwrap().credentials, AzureCredentials::Sas(_)));
+        assert!(matches!(
+            azure(&[account, ("AZURE_STORAGE_KEY", "k")]).unwrap().credentials,
+            AzureCredentials::Key(_)
+        ));
+        assert!(matches!(
+            azure(&[account, ("AZURE_STORAGE_SAS_TOKEN", "?s")]).unwrap().credentials,
+            AzureCredentials::Sas(_)
+        ));
         assert!(matches!(azure(&[account]).unwrap().credentials, AzureCredentials::Instance { id: None }));
         let whole = "DefaultEndpointsProtocol=https;AccountName=b;AccountKey=a2V5PT0=;BlobEndpoint=http://127.0.0.1:1/b;";
         let config = azure(&[("AZURE_STORAGE_CONNECTION_STRING", whole)]).unwrap();
-        assert_eq!((config.account.as_str(), config.endpoint.as_deref()), ("b", Some("http://127.0.0.1:1/b")));
-        let google = |variables: &[(&str, &str)]| match resolved("gs://bucket", &[], &around(variables, None)) {
+        assert_eq!(
+            (config.account.as_str(), config.endpoint.as_deref()),
+            ("b", Some("http://127.0.0.1:1/b"))
+        );
+        let google = |variables: &[(&str, &str)]| match resolved("gs://bucket", &[], &around(variables, None))
+        {
             Ok(Target::Gcs(config)) => config.credentials,
             other => panic!("{other:?}"),
         };
@@ -221,7 +238,8 @@ mod tests {
         assert_eq!(config.keys, [home.path().join(".ssh/id_ed25519")]);
         assert!(config.known_hosts.contains(&home.path().join(".ssh/known_hosts")));
         assert!(config.agent.is_some() && config.password.is_some());
-        let Ok(Target::Sftp(config)) = resolved("sftp://me@host/x", &[("ssh_key", "/k"), ("known_hosts", "/h")], &around)
+        let Ok(Target::Sftp(config)) =
+            resolved("sftp://me@host/x", &[("ssh_key", "/k"), ("known_hosts", "/h")], &around)
         else {
             panic!()
         };

@@ -14,24 +14,54 @@ use crate::error::Failure;
 
 /// Every option, in the order of the help; also keys of `[repositories.NAME]`.
 pub const KEYS: &[Key] = &[
-    key("region", Kind::Text, "us-east-1", "S3: the bucket's region (default: AWS_REGION, the profile's)"),
-    key("endpoint", Kind::Text, "", "S3, gs, azblob: URL of another server than Amazon's, Google's, Microsoft's"),
-    key("path_style", Kind::Flag, "true with an endpoint", "S3: the bucket stands in the path, not in the host's name"),
+    key(
+        "region",
+        Kind::Text,
+        "\"us-east-1\"",
+        "S3: the bucket's region (default: AWS_REGION, the profile's)",
+    ),
+    key(
+        "endpoint",
+        Kind::Text,
+        "",
+        "S3, gs, azblob: URL of another server than Amazon's, Google's, Microsoft's",
+    ),
+    key(
+        "path_style",
+        Kind::Flag,
+        "true",
+        "S3: the bucket stands in the path, not in the host's name (default: with an endpoint)",
+    ),
     key("profile", Kind::Text, "", "S3: profile of ~/.aws/credentials and ~/.aws/config"),
     key("role_arn", Kind::Text, "", "S3: role to take with these credentials"),
     key("external_id", Kind::Text, "", "S3: what the role asks for beside"),
     key("sts_endpoint", Kind::Text, "", "S3: URL of the token service that gives roles"),
     key("storage_class", Kind::Text, "", "S3, gs, azblob: storage class or access tier of new objects"),
     key("sse", Kind::OneOf(&["AES256", "aws:kms"]), "", "S3: encryption by the storage, under pgark's own"),
-    key("sse_kms_key", Kind::Text, "", "S3: key of the key management service, with sse = \"aws:kms\""),
-    key("object_lock", Kind::OneOf(&["governance", "compliance"]), "", "S3: lock what is put, and what backups lean on"),
+    key("sse_kms_key", Kind::Text, "", "S3: key of the key management service, with sse aws:kms"),
+    key(
+        "object_lock",
+        Kind::OneOf(&["governance", "compliance"]),
+        "",
+        "S3: lock what is put, and what backups lean on",
+    ),
     key("lock_for", Kind::Time, "", "S3: how long, from each backup that needs it"),
     key("account", Kind::Text, "", "azblob: the storage account (default: AZURE_STORAGE_ACCOUNT)"),
     key("key_file", Kind::Text, "", "gs: a service account's key; azblob: file with the account's key"),
-    key("ssh_key", Kind::Text, "", "sftp: private key file (default: the agent's, ~/.ssh/id_ed25519, id_ecdsa, id_rsa)"),
+    key(
+        "ssh_key",
+        Kind::Text,
+        "",
+        "sftp: private key file (default: the agent's, ~/.ssh/id_ed25519, id_ecdsa, id_rsa)",
+    ),
     key("ssh_key_passphrase_file", Kind::Text, "", "sftp: file whose first line unlocks the key"),
     key("password_file", Kind::Text, "", "sftp: file whose first line is the password"),
-    key("known_hosts", Kind::Text, "", "sftp: file with the host's key (default: ~/.ssh/known_hosts, /etc/ssh/ssh_known_hosts)"),
+    key(
+        "known_hosts",
+        Kind::Text,
+        "",
+        "sftp: file with the host's key (default: ~/.ssh/known_hosts, /etc/ssh/ssh_known_hosts)",
+    ),
     key("ca_file", Kind::Text, "", "S3, gs, azblob: PEM certificates to trust beside the system's"),
     key("connections", Kind::Number(1, 64), "8", "Requests at once"),
     key("timeout", Kind::Time, "\"60s\"", "A request of which no byte moves for so long has failed"),
@@ -44,7 +74,18 @@ pub const KEYS: &[Key] = &[
 const OF_SCHEMES: &[(&[&str], &[&str])] = &[
     (
         &["s3"],
-        &["region", "path_style", "profile", "role_arn", "external_id", "sts_endpoint", "sse", "sse_kms_key", "object_lock", "lock_for"],
+        &[
+            "region",
+            "path_style",
+            "profile",
+            "role_arn",
+            "external_id",
+            "sts_endpoint",
+            "sse",
+            "sse_kms_key",
+            "object_lock",
+            "lock_for",
+        ],
     ),
     (&["s3", "gs", "azblob"], &["endpoint", "storage_class", "ca_file"]),
     (&["azblob"], &["account"]),
@@ -61,7 +102,10 @@ pub struct Options {
 }
 
 fn wrong(key: &str, what: impl std::fmt::Display) -> Failure {
-    Failure::usage(format!("storage option {key}: {what}"), "`pgark storage test --help` lists the options of each storage")
+    Failure::usage(
+        format!("storage option {key}: {what}"),
+        "`pgark storage test --help` lists the options of each storage",
+    )
 }
 
 impl Options {
@@ -77,9 +121,13 @@ impl Options {
         for key in values.keys() {
             if !KEYS.iter().any(|known| known.name == key) {
                 let names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
-                return Err(wrong(key, format!("there is none of that name; there are {}", names.join(", "))));
+                return Err(wrong(
+                    key,
+                    format!("there is none of that name; there are {}", names.join(", ")),
+                ));
             }
-            let schemes = OF_SCHEMES.iter().find(|(_, keys)| keys.contains(&key.as_str())).map(|(schemes, _)| schemes);
+            let schemes =
+                OF_SCHEMES.iter().find(|(_, keys)| keys.contains(&key.as_str())).map(|(schemes, _)| schemes);
             if schemes.is_some_and(|schemes| !schemes.contains(&url.scheme())) {
                 return Err(wrong(key, format!("{url} has no such option")));
             }
@@ -130,7 +178,8 @@ impl Options {
         let mut authorities = Vec::new();
         let from_world = around.variable("AWS_CA_BUNDLE").filter(|_| self.scheme == "s3").map(PathBuf::from);
         if let Some(path) = self.path("ca_file").or(from_world) {
-            let pem = std::fs::read(&path).map_err(|error| wrong("ca_file", format!("read {}: {error}", path.display())))?;
+            let pem = std::fs::read(&path)
+                .map_err(|error| wrong("ca_file", format!("read {}: {error}", path.display())))?;
             authorities.push(pem);
         }
         Ok(Usage {

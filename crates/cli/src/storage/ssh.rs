@@ -41,7 +41,11 @@ pub fn config(place: SftpPlace, options: &Options, around: &Surroundings) -> Res
         known_hosts,
         agent,
         keys,
-        key_passphrase: secret("ssh_key_passphrase_file", "passphrase file of the SSH key", "PGARK_SSH_KEY_PASSPHRASE")?,
+        key_passphrase: secret(
+            "ssh_key_passphrase_file",
+            "passphrase file of the SSH key",
+            "PGARK_SSH_KEY_PASSPHRASE",
+        )?,
         password: secret("password_file", "password file", "PGARK_SFTP_PASSWORD")?,
         place,
     })

@@ -74,13 +74,7 @@ impl Site {
                  SELECT lo_from_bytea(77, sha512('x'));"
             ),
         );
-        Site {
-            cluster,
-            desk,
-            round: 0,
-            committed: BTreeMap::new(),
-            of_others: BTreeSet::new(),
-        }
+        Site { cluster, desk, round: 0, committed: BTreeMap::new(), of_others: BTreeSet::new() }
     }
 
     /// Changes a fifth of the rows, all in one place.

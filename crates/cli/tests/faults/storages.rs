@@ -125,7 +125,9 @@ fn cut(name: &str, mut far: Far) {
                 (true, Some(0)) => {}
                 (true, code) => {
                     assert_eq!(code, Some(1), "{name}: {said}");
-                    let told = ["tried", "connect", "onnection", "session closed"].iter().any(|word| said.contains(word));
+                    let told = ["tried", "connect", "onnection", "session closed"]
+                        .iter()
+                        .any(|word| said.contains(word));
                     assert!(told && said.contains("error:"), "{name}: {args:?}: {said}");
                 }
             }
@@ -134,7 +136,11 @@ fn cut(name: &str, mut far: Far) {
     }
     assert!(met >= 3, "{name}: only {met} cuts met a running job");
     far.site.verify_all();
-    tell(&format!("network cut on {name}"), met, "waited for, or ended with its cause; clean; a later job goes on");
+    tell(
+        &format!("network cut on {name}"),
+        met,
+        "waited for, or ended with its cause; clean; a later job goes on",
+    );
 }
 
 #[test]
@@ -186,7 +192,15 @@ fn slow_lossy_and_unplugged_cables() {
         // Nothing tells a client that its peer is gone: it notices by itself.
         let info = site.info();
         site.change();
-        let child = site.desk.spawn(&["backup", "--dbname", &info, "--storage-option", "timeout=2s", "--storage-option", "retry_for=4s"]);
+        let child = site.desk.spawn(&[
+            "backup",
+            "--dbname",
+            &info,
+            "--storage-option",
+            "timeout=2s",
+            "--storage-option",
+            "retry_for=4s",
+        ]);
         std::thread::sleep(Duration::from_millis(300));
         host.unplug();
         let begun = Instant::now();
@@ -196,10 +210,17 @@ fn slow_lossy_and_unplugged_cables() {
         assert!(waited < Duration::from_secs(60), "{name}: {waited:?}");
         if output.status.code() != Some(0) {
             let said = text(&output.stderr);
-            assert!(said.contains("moved") || said.contains("no answer") || said.contains("onnect"), "{name}: {said}");
+            assert!(
+                said.contains("moved") || said.contains("no answer") || said.contains("onnect"),
+                "{name}: {said}"
+            );
         }
         host.make_slow_and_lossy("200mbit");
         site.verify_all();
-        tell(&format!("slow, lossy and unplugged cable to {name}"), 3, "complete, or ended with its cause; clean");
+        tell(
+            &format!("slow, lossy and unplugged cable to {name}"),
+            3,
+            "complete, or ended with its cause; clean",
+        );
     }
 }

@@ -11,7 +11,9 @@ use super::support::{Desk, Home, text};
 const READ_WRITE: &str = r#""s3:PutObject","s3:GetObject","s3:ListBucket""#;
 
 fn policy(actions: &str) -> String {
-    format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":[{actions}],"Resource":"*"}}]}}"#)
+    format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":[{actions}],"Resource":"*"}}]}}"#
+    )
 }
 
 fn moto_home(moto: &Moto, bucket: &str) -> Home {
@@ -50,7 +52,8 @@ fn lives_through_a_life(home: Home) {
     let second = desk.path("second").display().to_string();
     desk.ok(&["init", "--repo", &second, "--no-encryption"]);
     let identity = desk.path("identity.txt").display().to_string();
-    let mut opened_by_itself = desk_without_secret(&desk, &["copy", &desk.url(), &second, "--identity", &identity]);
+    let mut opened_by_itself =
+        desk_without_secret(&desk, &["copy", &desk.url(), &second, "--identity", &identity]);
     let output = opened_by_itself.output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     desk.ok(&["forget", &shop, "--even-last"]);
@@ -58,7 +61,8 @@ fn lives_through_a_life(home: Home) {
     desk.ok(&["check", "--read-data"]);
     let list = desk.json(&["list", "--json"]);
     assert_eq!(list.as_array().unwrap().len(), 2, "{list}");
-    assert!(desk.fails(1, &["init", "--no-encryption"]).contains("already"));
+    let said = desk.fails(1, &["init", "--no-encryption"]);
+    assert!(said.contains("already"), "{said}");
 }
 
 #[test]
@@ -99,16 +103,25 @@ fn one_writer_at_a_time_where_conditions_are_ignored() {
     let cluster = Cluster::start();
     cluster.create_database("d");
     cluster.sql("d", "CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 1000) g");
-    let desk = Desk::with_identity_at(Some(Home::s3("s3://test/main", &server.endpoint(), "S3RVER", "S3RVER")));
+    let desk =
+        Desk::with_identity_at(Some(Home::s3("s3://test/main", &server.endpoint(), "S3RVER", "S3RVER")));
     desk.backup(&cluster, "d");
     // One that waits for a lock is at work.
     let mut blocker = super::support::Session::open(&cluster, "d");
     blocker.send("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE");
-    super::support::wait_until(&cluster, "d", "SELECT count(*) = 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 't'::regclass");
+    super::support::wait_until(
+        &cluster,
+        "d",
+        "SELECT count(*) = 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 't'::regclass",
+    );
     let info = cluster.conninfo("d");
     let first = desk.spawn(&["backup", "--dbname", &info, "--lock-wait-timeout", "60s"]);
     super::support::wait_until(&cluster, "d", "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted");
-    let said = desk.example("A second writer on a storage that ignores put-if-absent", 1, &["backup", "--dbname", &info]);
+    let said = desk.example(
+        "A second writer on a storage that ignores put-if-absent",
+        1,
+        &["backup", "--dbname", &info],
+    );
     assert!(said.contains("one writer at a time") && said.contains("taken for dead"), "{said}");
     blocker.send("COMMIT");
     blocker.end();
@@ -128,7 +141,8 @@ fn a_key_that_may_not_delete_backs_up_for_ever() {
     let cluster = Cluster::start();
     cluster.create_database("d");
     cluster.sql("d", "CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 50000) g");
-    let mut desk = Desk::with_identity_at(Some(Home::s3("s3://backups/main", &moto.endpoint(), &id, &secret)));
+    let mut desk =
+        Desk::with_identity_at(Some(Home::s3("s3://backups/main", &moto.endpoint(), &id, &secret)));
     let mut ids = Vec::new();
     for round in 0..4 {
         cluster.sql("d", &format!("UPDATE t SET md5 = md5((g + {round})::text)"));
@@ -192,7 +206,14 @@ fn locks_last_as_long_as_the_last_backup_that_needs_them() {
     cluster.create_database("d");
     cluster.sql("d", "CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 20000) g");
     let desk = Desk::empty(Some(moto_home(&moto, "backups")));
-    let lock = |period: &str| vec!["--storage-option".to_string(), "object_lock=compliance".into(), "--storage-option".into(), format!("lock_for={period}")];
+    let lock = |period: &str| {
+        vec![
+            "--storage-option".to_string(),
+            "object_lock=compliance".into(),
+            "--storage-option".into(),
+            format!("lock_for={period}"),
+        ]
+    };
     let run = |args: &[&str], lock: &[String]| {
         let mut all: Vec<&str> = args.to_vec();
         all.extend(lock.iter().map(String::as_str));
@@ -204,13 +225,19 @@ fn locks_last_as_long_as_the_last_backup_that_needs_them() {
     let locked_until = || {
         let (_, listed) = moto.ask("GET", "/backups?list-type=2&prefix=main/", "");
         let keys = listed.split("<Key>").skip(1).filter_map(|part| part.split('<').next());
-        let until = |key: &str| moto.locked_until(&format!("/backups/{key}")).map(|until| until.parse::<jiff::Timestamp>().unwrap());
+        let until = |key: &str| {
+            moto.locked_until(&format!("/backups/{key}"))
+                .map(|until| until.parse::<jiff::Timestamp>().unwrap())
+        };
         keys.map(|key| (key.to_string(), until(key))).collect::<std::collections::BTreeMap<_, _>>()
     };
     let in_days = |days: i64| jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
     let first = locked_until();
     for (key, until) in &first {
-        assert!(until.is_some_and(|until| until > in_days(1) - jiff::SignedDuration::from_mins(5)), "{key}: {until:?}");
+        assert!(
+            until.is_some_and(|until| until > in_days(1) - jiff::SignedDuration::from_mins(5)),
+            "{key}: {until:?}"
+        );
     }
     // Nothing new is stored, and all that the second backup leans on is locked for its own time.
     run(&["backup", "--dbname", &info], &lock("10d"));
@@ -238,16 +265,23 @@ fn what_can_be_wrong_is_named() {
         let mut at = Desk::empty(Some(home));
         at.secret_is(Vec::new());
         let said = at.fails(code, args);
-        super::support::example(title, code, &said.replace(&at.url(), "s3://backups/main"));
+        let shown =
+            if at.url().starts_with("sftp") { "sftp://backup@host/srv/main" } else { "s3://backups/main" };
+        super::support::example(title, code, &said.replace(&at.url(), shown));
         said
     };
     let s3 = |url: &str, endpoint: &str, id: &str| Home::s3(url, endpoint, id, "hunter2");
     let init = ["init", "--no-encryption"];
     let said = run(s3("s3://nowhere/main", &moto.endpoint(), "a"), "The bucket does not exist", 1, &init);
     assert!(said.contains("NoSuchBucket") && said.contains("no such bucket"), "{said}");
-    let said = run(s3("s3://test/main", &server.endpoint(), "nobody"), "The access key is not known", 1, &init);
-    assert!(said.contains("InvalidAccessKeyId") && said.contains("credentials") && !said.contains("hunter2"), "{said}");
-    let said = run(s3("s3://backups/main", &moto.endpoint(), "a"), "No repository in the bucket", 1, &["list"]);
+    let said =
+        run(s3("s3://test/main", &server.endpoint(), "nobody"), "The access key is not known", 1, &init);
+    assert!(
+        said.contains("InvalidAccessKeyId") && said.contains("credentials") && !said.contains("hunter2"),
+        "{said}"
+    );
+    let said =
+        run(s3("s3://backups/main", &moto.endpoint(), "a"), "No repository in the bucket", 1, &["list"]);
     assert!(said.contains("no repository is at s3://backups/main"), "{said}");
     let mut home = Home::sftp(&sshd, sshd.port());
     home.ssh = home.ssh.map(|(key, _)| (key, sshd.wrong_known_hosts(sshd.port())));
@@ -345,8 +379,24 @@ fn two_homes_from_one_reading() {
     desk.ok(&["init", "--repo", &near, "--recipient", recipient.trim()]);
     let info = cluster.conninfo("postgres");
     let backup = |also: &str| {
-        let output = desk.run(&["backup", "--repo", &near, "--also", also, "--dbname", &info, "--database", "s", "--database", "z", "--row-map", "on", "--json"]);
-        let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+        let output = desk.run(&[
+            "backup",
+            "--repo",
+            &near,
+            "--also",
+            also,
+            "--dbname",
+            &info,
+            "--database",
+            "s",
+            "--database",
+            "z",
+            "--row-map",
+            "on",
+            "--json",
+        ]);
+        let record: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
         (output.status.code(), record["id"].as_str().unwrap().to_string(), text(&output.stderr))
     };
     for round in 0..3 {
@@ -361,7 +411,17 @@ fn two_homes_from_one_reading() {
             if round == 2 {
                 for db in ["s", "z"] {
                     let back = format!("back_{db}_{number}");
-                    desk.ok(&["restore", "latest", "--repo", repo, "--database", db, "--dbname", &cluster.conninfo(&back), "--create"]);
+                    desk.ok(&[
+                        "restore",
+                        "latest",
+                        "--repo",
+                        repo,
+                        "--database",
+                        db,
+                        "--dbname",
+                        &cluster.conninfo(&back),
+                        "--create",
+                    ]);
                     assert_same(&Snapshot::take(&cluster, db), &Snapshot::take(&cluster, &back));
                 }
             }
@@ -373,7 +433,10 @@ fn two_homes_from_one_reading() {
     for repo in [&near, &far] {
         let latest = desk.json(&["list", "--repo", repo, "--json"]);
         let latest = latest.as_array().unwrap().last().unwrap().clone();
-        assert!(latest["bytes_added"].as_u64().unwrap() * 5 < latest["bytes_raw"].as_u64().unwrap(), "{latest}");
+        assert!(
+            latest["bytes_added"].as_u64().unwrap() * 5 < latest["bytes_raw"].as_u64().unwrap(),
+            "{latest}"
+        );
     }
     // A second home that cannot be reached, or goes away in the middle, takes nothing from the first.
     let (code, id, said) = backup("sftp://nobody@127.0.0.1:1/x");
@@ -381,7 +444,20 @@ fn two_homes_from_one_reading() {
     assert!(said.contains("not in sftp://nobody@127.0.0.1:1/x"), "{said}");
     desk.ok(&["show", &id, "--repo", &near]);
     let before = proxy.moved();
-    let child = desk.spawn(&["backup", "--repo", &near, "--also", &far, "--also-storage-option", "retry_for=1s", "--dbname", &info, "--database", "s", "--full"]);
+    let child = desk.spawn(&[
+        "backup",
+        "--repo",
+        &near,
+        "--also",
+        &far,
+        "--also-storage-option",
+        "retry_for=1s",
+        "--dbname",
+        &info,
+        "--database",
+        "s",
+        "--full",
+    ]);
     while proxy.moved() < before + 200_000 {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -394,7 +470,10 @@ fn two_homes_from_one_reading() {
     desk.ok(&["check", "--read-data", "--repo", &far]);
     assert_eq!(backup(&far).0, Some(0));
     assert!(desk.fails(1, &["backup", "--repo", &near, "--also", &near, "--dbname", &info]).contains("one"));
-    assert!(desk.fails(2, &["backup", "--repo", &near, "--also", "s3:/x", "--dbname", &info]).contains("two slashes"));
+    assert!(
+        desk.fails(2, &["backup", "--repo", &near, "--also", "s3:/x", "--dbname", &info])
+            .contains("two slashes")
+    );
 }
 
 #[test]

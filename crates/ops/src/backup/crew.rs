@@ -12,9 +12,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use pgark_pg::Connection;
 
 use super::copy::{self, Fate};
+use super::homes::Homes;
 use super::lead;
 use super::watch::Watch;
-use super::homes::Homes;
 use super::work::{Copying, Work};
 use crate::error::Doing;
 use crate::{Job, OpsError};
@@ -66,12 +66,7 @@ pub(super) enum Duty {
 }
 
 impl<'a> Crew<'a> {
-    pub(super) fn new(
-        homes: &'a Homes<'a>,
-        job: &'a Job,
-        watch: &'a Watch,
-        keep_going: bool,
-    ) -> Crew<'a> {
+    pub(super) fn new(homes: &'a Homes<'a>, job: &'a Job, watch: &'a Watch, keep_going: bool) -> Crew<'a> {
         Crew {
             homes,
             job,

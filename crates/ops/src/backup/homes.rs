@@ -64,12 +64,20 @@ impl<'a> Homes<'a> {
     pub(super) fn stream(&self, class: Class, cut: Cut) -> HomesStream<'a> {
         HomesStream {
             main: self.main.stream(class, cut),
-            also: self.also.and_then(|also| Some((also, also.attempt(|also| Ok(also.writer.stream(class, cut)))?))),
+            also: self
+                .also
+                .and_then(|also| Some((also, also.attempt(|also| Ok(also.writer.stream(class, cut)))?))),
         }
     }
 
     /// Stores a small content as one stream.
-    pub(super) fn whole(&self, path: String, class: Class, content: &[u8], note: Note) -> Result<Written, OpsError> {
+    pub(super) fn whole(
+        &self,
+        path: String,
+        class: Class,
+        content: &[u8],
+        note: Note,
+    ) -> Result<Written, OpsError> {
         let mut stream = self.stream(class, Cut::Content);
         stream.write(content)?;
         let (part, also) = stream.finish()?;

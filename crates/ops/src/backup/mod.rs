@@ -253,8 +253,10 @@ fn new_in_second(
         for written in small.iter().chain(finished.iter().flat_map(|database| &database.small)) {
             entries.push(written.also_entry().ok_or(OpsError::Cancelled)?);
         }
-        let reads =
-            finished.iter().map(|database| (database.report.name.clone(), database.report.read.clone())).collect();
+        let reads = finished
+            .iter()
+            .map(|database| (database.report.name.clone(), database.report.read.clone()))
+            .collect();
         Ok(new_backup(report, entries, reads, survey, started))
     })
 }
@@ -266,8 +268,7 @@ fn server_entries(
     report: &mut Report,
 ) -> Result<Vec<Written>, OpsError> {
     let settings = cluster::settings(&mut survey.connection, report)?;
-    let mut entries =
-        vec![homes.whole(paths::SETTINGS.into(), Class::Data, &settings, Note::Settings)?];
+    let mut entries = vec![homes.whole(paths::SETTINGS.into(), Class::Data, &settings, Note::Settings)?];
     for file in cluster::access_files(&mut survey.connection, report)? {
         let note = Note::ServerFile { path: file.path };
         entries.push(homes.whole(file.entry, Class::Data, &file.content, note)?);

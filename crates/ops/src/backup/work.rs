@@ -235,7 +235,12 @@ impl Copying {
         }
     }
 
-    pub(super) fn keep_objects(&self, number: usize, parts: (PartSummary, Option<PartSummary>), objects: u64) {
+    pub(super) fn keep_objects(
+        &self,
+        number: usize,
+        parts: (PartSummary, Option<PartSummary>),
+        objects: u64,
+    ) {
         if let Some(place) = take(&self.objects).get_mut(number) {
             *place = Some((parts.0, parts.1, objects));
         }
@@ -297,7 +302,8 @@ impl Copying {
                 if self.several { format!("{object} of database {}", self.database) } else { object };
             report.lost(&object, &why);
         }
-        let mut copied = Copied { tables, large_objects: 0, object_parts: Vec::new(), objects_also: Some(Vec::new()) };
+        let mut copied =
+            Copied { tables, large_objects: 0, object_parts: Vec::new(), objects_also: Some(Vec::new()) };
         for (part, also, objects) in std::mem::take(&mut *take(&self.objects)).into_iter().flatten() {
             copied.large_objects += objects;
             copied.object_parts.push(part);

@@ -174,7 +174,8 @@ impl Repository {
             if options.dry_run { (SystemTime::now(), true) } else { storage_clock(self, &pruner)? };
         let live = Live::new(self);
         let report = PruneReport::default();
-        let mut prune = Prune { repository: self, options, cancel, on_phase, pruner, now, may_delete, live, report };
+        let mut prune =
+            Prune { repository: self, options, cancel, on_phase, pruner, now, may_delete, live, report };
         let result = prune.run();
         self.forget_index();
         result.map(|()| prune.report)
@@ -299,7 +300,9 @@ impl Prune<'_> {
     fn sweep(&mut self, survey: &Survey) -> Result<(), RepoError> {
         let store = Arc::clone(&self.repository.store);
         let forgotten = self.forgotten()?;
-        for (folder, keep) in [("drafts/", DRAFTS_PIN), ("sessions/", SWEEP), ("trash/clock/", SWEEP), (PROBES, SWEEP)] {
+        for (folder, keep) in
+            [("drafts/", DRAFTS_PIN), ("sessions/", SWEEP), ("trash/clock/", SWEEP), (PROBES, SWEEP)]
+        {
             for meta in store.list(folder)? {
                 let is_over = age(self.now, meta.modified) > keep && !self.is_first_of_living(&meta.name)?;
                 if is_over || is_of(&meta.name, &forgotten) {

@@ -119,11 +119,11 @@ struct Fields {
 }
 
 pub(super) fn exists(store: &dyn Store) -> Result<bool, RepoError> {
-    // A get, not a stat: where there is no bucket, only its answer says so.
-    match store.get_at_most(NAME, 1) {
-        Ok(_) => Ok(true),
-        Err(StoreError::NotFound { .. }) => Ok(false),
-        Err(error) => Err(error.into()),
+    match read(store, NAME) {
+        Ok(found) => Ok(found.is_some()),
+        // Something that is too large for a header is something.
+        Err(RepoError::Damaged { .. }) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

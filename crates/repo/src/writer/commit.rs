@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 
-use super::{NewBackup, locks};
 use super::session::Session;
 use super::streams::StreamWriter;
+use super::{NewBackup, locks};
 use crate::cut::Cut;
 use crate::ids::{BackupId, Hash, ObjectHash};
 use crate::manifest::{self, BackupHead, Body, LONGEST_ABOUT, ManifestName, Previous};

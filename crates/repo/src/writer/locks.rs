@@ -18,7 +18,7 @@ use crate::ids::ObjectHash;
 use crate::pack;
 
 /// Folders (and objects) that every backup needs.
-const FOR_ALL: [&str; 4] = ["index/", "keys/", "keys-copy/", "writers/"];
+const FOR_ALL: [&str; 5] = ["index/", "keys/", "keys-copy/", "writers/", "copies/writers/"];
 const REQUESTS: usize = 16;
 
 /// Extends the locks of everything that this backup needs and did not put itself.

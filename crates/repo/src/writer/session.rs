@@ -503,8 +503,11 @@ fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> 
         (Quarantine::read(repository), trash.join(), packs.join())
     });
     let resumed = |panic| std::panic::resume_unwind(panic);
-    let (rotten, trash, packs) =
-        (rotten?, trash.unwrap_or_else(resumed)?, packs.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+    let (rotten, trash, packs) = (
+        rotten?,
+        trash.unwrap_or_else(resumed)?,
+        packs.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
+    );
     for (name, error) in &index.unreadable {
         tracing::warn!("{name} cannot be used, its chunks are stored again: {error}");
     }

@@ -57,9 +57,8 @@ pub(crate) fn sort(
             let part = Answer { status: Some(status), message: text, ..answer.clone() };
             return sort(operation, object, &part, error);
         }
-        // The answer broke off or was not understood.
-        let passing = answer.status.is_some();
-        return StoreError::Failed { operation, object, answer: text, cause: Cause::Unknown, passing };
+        // An answer that broke off is one of the network's; this one was whole, and not understood.
+        return StoreError::Failed { operation, object, answer: text, cause: Cause::Unknown, passing: false };
     };
     let (cause, passing) = judge(status, answer);
     match (status, &cause) {
@@ -79,20 +78,39 @@ fn judge(status: u16, answer: &Answer) -> (Cause, bool) {
     let cause = match answer.code.as_str() {
         "NoSuchBucket" | "ContainerNotFound" | "ContainerBeingDeleted" => Cause::NoBucket,
         "RequestTimeTooSkewed" => Cause::ClockSkew(answer.skew.unwrap_or_default()),
-        "AuthorizationHeaderMalformed" | "PermanentRedirect" | "TemporaryRedirect" | "IllegalLocationConstraintException" => {
-            Cause::Region(answer.region.clone())
-        }
-        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "ExpiredToken" | "InvalidClientTokenId"
-        | "AuthenticationFailed" | "NoAuthenticationInformation" | "InvalidAuthenticationInfo" | "AccountIsDisabled"
+        "AuthorizationHeaderMalformed"
+        | "PermanentRedirect"
+        | "TemporaryRedirect"
+        | "IllegalLocationConstraintException" => Cause::Region(answer.region.clone()),
+        "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "InvalidToken"
+        | "ExpiredToken"
+        | "InvalidClientTokenId"
+        | "AuthenticationFailed"
+        | "NoAuthenticationInformation"
+        | "InvalidAuthenticationInfo"
+        | "AccountIsDisabled"
         | "MissingSecurityHeader" => skewed.unwrap_or(Cause::Credentials),
         // One code for a wrong key and a missing right; the words differ.
-        "AuthorizationFailure" if answer.message.contains("authenticate") => skewed.unwrap_or(Cause::Credentials),
-        "AccessDenied" | "AllAccessDisabled" | "AuthorizationFailure" | "AuthorizationPermissionMismatch"
-        | "AuthorizationServiceMismatch" | "AuthorizationResourceTypeMismatch" | "InsufficientAccountPermissions" => {
-            skewed.unwrap_or(Cause::Policy)
+        "AuthorizationFailure" if answer.message.contains("authenticate") => {
+            skewed.unwrap_or(Cause::Credentials)
         }
-        "SlowDown" | "RequestTimeout" | "InternalError" | "ServiceUnavailable" | "ServerBusy" | "OperationTimedOut"
-        | "ConditionalRequestConflict" | "OperationAborted" => Cause::Overloaded,
+        "AccessDenied"
+        | "AllAccessDisabled"
+        | "AuthorizationFailure"
+        | "AuthorizationPermissionMismatch"
+        | "AuthorizationServiceMismatch"
+        | "AuthorizationResourceTypeMismatch"
+        | "InsufficientAccountPermissions" => skewed.unwrap_or(Cause::Policy),
+        "SlowDown"
+        | "RequestTimeout"
+        | "InternalError"
+        | "ServiceUnavailable"
+        | "ServerBusy"
+        | "OperationTimedOut"
+        | "ConditionalRequestConflict"
+        | "OperationAborted" => Cause::Overloaded,
         _ => match status {
             301 | 307 => Cause::Region(answer.region.clone()),
             401 => skewed.unwrap_or(Cause::Credentials),
@@ -153,7 +171,8 @@ mod tests {
     #[test]
     fn causes_are_told_apart() {
         let skewed = Answer { skew: Some(-4000), ..answer(403, "AccessDenied") };
-        let region = Answer { region: Some("eu-west-1".into()), ..answer(400, "AuthorizationHeaderMalformed") };
+        let region =
+            Answer { region: Some("eu-west-1".into()), ..answer(400, "AuthorizationHeaderMalformed") };
         for (answer, cause, passing) in [
             (answer(404, "NoSuchBucket"), Cause::NoBucket, false),
             (answer(404, "NoSuchKey"), Cause::Unknown, false),

@@ -99,8 +99,12 @@ impl AsOf {
         };
         if store.keeps_versions()? != Some(true) {
             return Err(StoreError::Unsupported {
-                what: format!("{}: the bucket keeps no versions, so nothing is behind what is there", store.shown),
-                hint: "leave out --as-of; versioning protects only what is written after it was turned on".into(),
+                what: format!(
+                    "{}: the bucket keeps no versions, so nothing is behind what is there",
+                    store.shown
+                ),
+                hint: "leave out --as-of; versioning protects only what is written after it was turned on"
+                    .into(),
             });
         }
         let root = if store.prefix.is_empty() { String::new() } else { format!("{}/", store.prefix) };
@@ -111,7 +115,9 @@ impl AsOf {
         let mut newest: BTreeMap<String, Version> = BTreeMap::new();
         for version in versions {
             let Some(modified) = version.modified.filter(|modified| *modified <= moment) else { continue };
-            let Some(name) = version.key.strip_prefix(&root).filter(|name| name::check(name).is_ok()) else { continue };
+            let Some(name) = version.key.strip_prefix(&root).filter(|name| name::check(name).is_ok()) else {
+                continue;
+            };
             // A list has the newest of each key first; of two of one moment the first therefore stays.
             let stays = newest.get(name).is_some_and(|known| known.modified >= Some(modified));
             if !stays {
@@ -210,6 +216,8 @@ mod tests {
         assert_eq!(shown, [("p/x", "1", 12, false), ("p/y", "2", 0, true)]);
         assert!(page.versions.iter().all(|version| version.modified.is_some()));
         assert!(read_page("<a><b></a>").is_err());
-        assert!(read_page("<ListVersionsResult><IsTruncated>true</IsTruncated></ListVersionsResult>").is_err());
+        assert!(
+            read_page("<ListVersionsResult><IsTruncated>true</IsTruncated></ListVersionsResult>").is_err()
+        );
     }
 }

@@ -21,7 +21,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::path::Path;
-use object_store::{Attribute, Attributes, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig};
+use object_store::{
+    Attribute, Attributes, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    RetryConfig,
+};
 
 use crate::http::{Answer, Wire, listening};
 use crate::runtime::Engine;
@@ -203,7 +206,9 @@ impl CloudStore {
         let bytes = self.read(name, Some(offset..end), version).map_err(|error| match error {
             StoreError::TooShort { .. } => too_short(),
             // Some servers answer a range that begins at the end with the whole object.
-            StoreError::Failed { cause: Cause::Unknown, .. } if size().is_ok_and(|size| size < end) => too_short(),
+            StoreError::Failed { cause: Cause::Unknown, .. } if size().is_ok_and(|size| size < end) => {
+                too_short()
+            }
             other => other,
         })?;
         if bytes.len() as u64 == len { Ok(bytes) } else { Err(too_short()) }
@@ -277,19 +282,23 @@ impl Store for CloudStore {
     /// One request where two would do.
     fn get_at_most(&self, name: &str, most: u64) -> Result<Vec<u8>, StoreError> {
         match self.read(name, Some(0..most), None) {
-            // Of an empty object no range can be asked for.
+            // Of an empty object no range can be asked for, and servers say so in several ways.
             Err(StoreError::TooShort { .. }) => Ok(Vec::new()),
+            Err(error @ StoreError::Failed { cause: Cause::Unknown, .. }) => match self.stat(name) {
+                Ok(meta) if meta.size == 0 => Ok(Vec::new()),
+                _ => Err(error),
+            },
             other => other,
         }
     }
 
     fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
         let path = self.path(name)?;
-        let meta = self.ask("look at", name, self.client.head(&path)).or_else(|error| {
+        let meta = self.ask("look at", name, self.client.head(&path)).map_err(|error| {
             // An answer to a HEAD has no body: what a denial is about, only a GET is told.
             match error.is_denied().then(|| self.read(name, Some(0..1), None)) {
-                Some(Err(told)) => Err(told),
-                _ => Err(error),
+                Some(Err(told)) => told,
+                _ => error,
             }
         })?;
         Ok(ObjectMeta { name: name.to_string(), size: meta.size, modified: meta.last_modified.into() })
@@ -345,7 +354,9 @@ impl Store for CloudStore {
         let Some(s3) = &self.s3 else { return Ok(None) };
         self.engine.run(async {
             let (done, answer) = listening(s3.keeps_versions()).await;
-            done.map(Some).map_err(|error| answer::sort("ask for the versioning of", self.shown.clone(), &answer, &error))
+            done.map(Some).map_err(|error| {
+                answer::sort("ask for the versioning of", self.shown.clone(), &answer, &error)
+            })
         })
     }
 
@@ -353,7 +364,9 @@ impl Store for CloudStore {
         let Some(s3) = &self.s3 else { return Ok(None) };
         self.engine.run(async {
             let (done, answer) = listening(s3.can_lock()).await;
-            done.map(Some).map_err(|error| answer::sort("ask for the object lock of", self.shown.clone(), &answer, &error))
+            done.map(Some).map_err(|error| {
+                answer::sort("ask for the object lock of", self.shown.clone(), &answer, &error)
+            })
         })
     }
 }

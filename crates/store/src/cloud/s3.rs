@@ -17,7 +17,9 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 use object_store::CredentialProvider;
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, AwsCredential, AwsCredentialProvider};
+use object_store::aws::{
+    AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, AwsCredential, AwsCredentialProvider,
+};
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody, HttpResponse};
 use object_store::path::Path;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -229,19 +231,26 @@ impl Bucketed {
             insert(&mut request, name, value)?;
         }
         let credential = self.credentials.get_credential().await?;
-        AwsAuthorizer::new(&credential, "s3", &self.region).try_authorize(&mut request, Some(hash.as_ref()))?;
+        AwsAuthorizer::new(&credential, "s3", &self.region)
+            .try_authorize(&mut request, Some(hash.as_ref()))?;
         succeed(self.http.execute(request).await.map_err(generic)?)
     }
 
     /// Puts an object under the lock.
-    pub(crate) async fn put_locked(&self, path: &Path, bytes: &Bytes, only_new: bool) -> object_store::Result<()> {
+    pub(crate) async fn put_locked(
+        &self,
+        path: &Path,
+        bytes: &Bytes,
+        only_new: bool,
+    ) -> object_store::Result<()> {
         let mut headers: Vec<(&'static str, String)> = Vec::new();
         if only_new {
             headers.push(("if-none-match", "*".into()));
         }
         if let Some(lock) = &self.lock {
             headers.push(("x-amz-object-lock-mode", lock.mode.name().into()));
-            headers.push(("x-amz-object-lock-retain-until-date", until_text(SystemTime::now() + lock.period)));
+            headers
+                .push(("x-amz-object-lock-retain-until-date", until_text(SystemTime::now() + lock.period)));
         }
         if let Some(class) = &self.storage_class {
             headers.push(("x-amz-storage-class", class.clone()));
@@ -267,7 +276,22 @@ impl Bucketed {
              <RetainUntilDate>{}</RetainUntilDate></Retention>",
             until_text(until)
         );
-        self.send(Method::PUT, path.as_ref(), &[("retention", "")], &[], body.into()).await.map(|_| ())
+        match self.send(Method::PUT, path.as_ref(), &[("retention", "")], &[], body.into()).await {
+            Ok(_) => Ok(()),
+            // No lock can be made shorter, and need not be.
+            Err(error) => match self.locked_until(path).await {
+                Ok(Some(locked)) if locked >= until_text(until) => Ok(()),
+                // What was told first is the cause.
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Until when the newest version of an object is locked; these texts sort as their moments do.
+    async fn locked_until(&self, path: &Path) -> object_store::Result<Option<String>> {
+        let answer = self.send(Method::HEAD, path.as_ref(), &[], &[], Bytes::new()).await?;
+        let header = answer.headers().get("x-amz-object-lock-retain-until-date");
+        Ok(header.and_then(|until| until.to_str().ok()).map(str::to_string))
     }
 
     /// Whether the bucket keeps what is overwritten or deleted.
@@ -379,7 +403,8 @@ impl CredentialProvider for AssumedRole {
 impl AssumedRole {
     async fn assume(&self) -> object_store::Result<(Arc<AwsCredential>, SystemTime)> {
         let base = self.base.get_credential().await?;
-        let mut url = format!("{}/?Action=AssumeRole&Version=2011-06-15", self.endpoint.trim_end_matches('/'));
+        let mut url =
+            format!("{}/?Action=AssumeRole&Version=2011-06-15", self.endpoint.trim_end_matches('/'));
         let mut parameters = vec![("RoleArn", &self.role), ("RoleSessionName", &self.session)];
         parameters.extend(self.external_id.iter().map(|id| ("ExternalId", id)));
         for (name, value) in parameters {
@@ -394,7 +419,8 @@ impl AssumedRole {
         AwsAuthorizer::new(&base, "sts", &self.region).try_authorize(&mut request, None)?;
         let answer = text(succeed(self.http.execute(request).await.map_err(generic)?)?).await?;
         let part = |name: &str| {
-            element(&answer, name).ok_or_else(|| generic_text(format!("the answer about the role has no {name}")))
+            element(&answer, name)
+                .ok_or_else(|| generic_text(format!("the answer about the role has no {name}")))
         };
         let credential = AwsCredential {
             key_id: part("AccessKeyId")?,

@@ -11,7 +11,9 @@ use russh::client::{self, AuthResult, Handle};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::known_hosts::known_host_keys_path;
-use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate, load_secret_key};
+use russh::keys::{
+    Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate, load_secret_key,
+};
 use russh::{Disconnect, cipher};
 use russh_sftp::client::rawsession::{Limits, RawSftpSession};
 use russh_sftp::extensions;
@@ -99,7 +101,9 @@ impl client::Handler for Host {
                 "the host's {name} key is {print}, and {} line {line} has another: it was changed, or another host answers",
                 file.display()
             ),
-            None => format!("the host's {name} key {print} is in no known_hosts file ({})", shown(&self.files)),
+            None => {
+                format!("the host's {name} key {print} is in no known_hosts file ({})", shown(&self.files))
+            }
         };
         *self.wrong.0.lock().unwrap_or_else(|poison| poison.into_inner()) = Some(wrong);
         Ok(false)
@@ -113,11 +117,21 @@ fn shown(files: &[PathBuf]) -> String {
 
 fn failed(object: &str, answer: impl Into<String>, cause: Cause) -> StoreError {
     let passing = cause == Cause::Network;
-    StoreError::Failed { operation: "connect to", object: object.to_string(), answer: answer.into(), cause, passing }
+    StoreError::Failed {
+        operation: "connect to",
+        object: object.to_string(),
+        answer: answer.into(),
+        cause,
+        passing,
+    }
 }
 
 /// Connects, logs in, starts SFTP. `shown` is the URL for messages.
-pub(crate) async fn connect(config: &SftpConfig, shown: &str, stall: Duration) -> Result<Connection, StoreError> {
+pub(crate) async fn connect(
+    config: &SftpConfig,
+    shown: &str,
+    stall: Duration,
+) -> Result<Connection, StoreError> {
     let handle = match tokio::time::timeout(CONNECT, reach(config, shown)).await {
         Ok(handle) => handle?,
         Err(_) => return Err(failed(shown, format!("no answer in {} s", CONNECT.as_secs()), Cause::Network)),
@@ -209,13 +223,18 @@ async fn log_in(handle: &mut Handle<Host>, config: &SftpConfig, shown: &str) -> 
         }
     }
     if let Some(password) = &config.password {
-        let result = handle.authenticate_password(&config.user, password.expose_secret()).await.map_err(broken)?;
+        let result =
+            handle.authenticate_password(&config.user, password.expose_secret()).await.map_err(broken)?;
         if result.success() {
             return Ok(());
         }
         tried.push("the password".into());
     }
-    let tried = if tried.is_empty() { "nothing: there is no agent, no key and no password".into() } else { tried.join(", ") };
+    let tried = if tried.is_empty() {
+        "nothing: there is no agent, no key and no password".into()
+    } else {
+        tried.join(", ")
+    };
     Err(failed(shown, format!("the server refuses user {}; tried: {tried}", config.user), Cause::Credentials))
 }
 
@@ -251,7 +270,9 @@ async fn by_key(
     let passphrase = config.key_passphrase.as_ref().map(|secret| secret.expose_secret());
     let key = match load_secret_key(path, passphrase) {
         Ok(key) => key,
-        Err(russh::keys::Error::KeyIsEncrypted) => return Ok(Some("it is locked, and no passphrase is given".into())),
+        Err(russh::keys::Error::KeyIsEncrypted) => {
+            return Ok(Some("it is locked, and no passphrase is given".into()));
+        }
         Err(error) => return Ok(Some(error.to_string())),
     };
     let result: AuthResult =
@@ -260,7 +281,8 @@ async fn by_key(
 }
 
 async fn start(handle: Handle<Host>, shown: &str, stall: Duration) -> Result<Connection, StoreError> {
-    let broken = |error: russh::Error| failed(shown, format!("start SFTP: {}", words(&error)), Cause::Network);
+    let broken =
+        |error: russh::Error| failed(shown, format!("start SFTP: {}", words(&error)), Cause::Network);
     let channel = handle.channel_open_session().await.map_err(broken)?;
     channel.request_subsystem(true, "sftp").await.map_err(broken)?;
     let mut sftp = RawSftpSession::new(channel.into_stream());
@@ -273,7 +295,8 @@ async fn start(handle: Handle<Host>, shown: &str, stall: Duration) -> Result<Con
     let (mut read_len, mut write_len) = (PLAIN, PLAIN);
     if has(extensions::LIMITS) {
         let limits = Limits::from(sftp.limits().await.map_err(no_sftp)?);
-        let bounded = |len: Option<u64>| len.map_or(PLAIN, |len| u32::try_from(len).unwrap_or(MOST).min(MOST));
+        let bounded =
+            |len: Option<u64>| len.map_or(PLAIN, |len| u32::try_from(len).unwrap_or(MOST).min(MOST));
         (read_len, write_len) = (bounded(limits.read_len), bounded(limits.write_len));
         sftp.set_limits(limits);
     }

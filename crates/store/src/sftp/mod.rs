@@ -188,7 +188,13 @@ impl SftpStore {
                 Wrong::Broken(answer) => {
                     // What holds its handle goes with it.
                     drop(connection);
-                    StoreError::Failed { operation, object: object(), answer, cause: Cause::Network, passing: true }
+                    StoreError::Failed {
+                        operation,
+                        object: object(),
+                        answer,
+                        cause: Cause::Network,
+                        passing: true,
+                    }
                 }
                 Wrong::Answer(code, text) => {
                     let full = code == StatusCode::Failure && self.is_full(&connection).await;
@@ -196,11 +202,17 @@ impl SftpStore {
                     match code {
                         _ if full => StoreError::NoSpace { operation, object: object() },
                         StatusCode::NoSuchFile => StoreError::NotFound { operation, object: object() },
-                        StatusCode::PermissionDenied => StoreError::PermissionDenied { operation, object: object() },
+                        StatusCode::PermissionDenied => {
+                            StoreError::PermissionDenied { operation, object: object() }
+                        }
                         code => StoreError::Failed {
                             operation,
                             object: object(),
-                            answer: if text.is_empty() { code.to_string() } else { format!("the server says: {text}") },
+                            answer: if text.is_empty() {
+                                code.to_string()
+                            } else {
+                                format!("the server says: {text}")
+                            },
                             cause: Cause::Unknown,
                             passing: false,
                         },
@@ -236,7 +248,8 @@ impl SftpStore {
         }
         let root = if self.root.is_empty() { "." } else { &self.root };
         let figures = connection.sftp.statvfs(root).await;
-        figures.is_ok_and(|figures| figures.blocks_avail == 0 || figures.inodes_avail == 0 && figures.inodes > 0)
+        figures
+            .is_ok_and(|figures| figures.blocks_avail == 0 || figures.inodes_avail == 0 && figures.inodes > 0)
     }
 
     /// Removes what crashed processes left. Failing to is harmless.
@@ -349,7 +362,9 @@ impl SftpStore {
             match answer.map_err(Wrong::from) {
                 Ok(answer) => {
                     let got = answer.data.len().min(count);
-                    if let (Some(into), Some(data)) = (bytes.get_mut(from..from + got), answer.data.get(..got)) {
+                    if let (Some(into), Some(data)) =
+                        (bytes.get_mut(from..from + got), answer.data.get(..got))
+                    {
                         into.copy_from_slice(data);
                     }
                     self.traffic.received(got);
@@ -409,7 +424,10 @@ async fn make_folder(connection: &Connection, folder: &str) -> Result<(), Wrong>
 }
 
 /// The entries of one folder.
-async fn read_folder(connection: &Connection, folder: &str) -> Result<Vec<russh_sftp::protocol::File>, Wrong> {
+async fn read_folder(
+    connection: &Connection,
+    folder: &str,
+) -> Result<Vec<russh_sftp::protocol::File>, Wrong> {
     let handle = connection.sftp.opendir(folder).await?.handle;
     let mut files = Vec::new();
     let read = loop {
@@ -448,7 +466,9 @@ impl Store for SftpStore {
         self.traffic.count(Request::Put);
         self.ask("write", name, async |connection| {
             let folder = path.rsplit_once('/').map(|(folder, _)| folder.to_string()).unwrap_or_default();
-            let is_new = |folder: &String| !self.folders.lock().unwrap_or_else(|poison| poison.into_inner()).contains(folder);
+            let is_new = |folder: &String| {
+                !self.folders.lock().unwrap_or_else(|poison| poison.into_inner()).contains(folder)
+            };
             let make = async {
                 // Mostly one folder is missing; where it is more, giving the name fails, and they are made then.
                 if is_new(&folder) {
@@ -592,10 +612,12 @@ impl Store for SftpStore {
     fn delete(&self, name: &str) -> Result<(), StoreError> {
         let path = self.path(name)?;
         self.traffic.count(Request::Delete);
-        self.ask("delete", name, async |connection| match connection.sftp.remove(&path).await.map_err(Wrong::from) {
-            Err(wrong) if wrong.is_missing() => Ok(()),
-            Err(wrong) => Err(wrong),
-            Ok(_) => Ok(()),
+        self.ask("delete", name, async |connection| {
+            match connection.sftp.remove(&path).await.map_err(Wrong::from) {
+                Err(wrong) if wrong.is_missing() => Ok(()),
+                Err(wrong) => Err(wrong),
+                Ok(_) => Ok(()),
+            }
         })
     }
 

@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use pgark_store::{Cancel, Cause, S3Credentials, SftpConfig, StoreError, Target, Usage, contract, open};
-use pgark_testkit::storage::{Azurite, GcsStandIn, Login, Moto, Network, Proxy, S3rver, Sshd, make_container};
+use pgark_testkit::storage::{
+    Azurite, GcsStandIn, Login, Moto, Network, Proxy, S3rver, Sshd, make_container,
+};
 use secrecy::SecretString;
 
 use crate::support::{azure, gcs, keys, opened, s3, sftp, try_open};
@@ -12,7 +14,10 @@ use crate::support::{azure, gcs, keys, opened, s3, sftp, try_open};
 fn failure<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (Cause, String) {
     let error = result.unwrap_err();
     let text = error.to_string();
-    assert!(!text.contains("hunter2") && !text.contains(Sshd::PASSWORD) && !text.contains(Azurite::KEY), "{text}");
+    assert!(
+        !text.contains("hunter2") && !text.contains(Sshd::PASSWORD) && !text.contains(Azurite::KEY),
+        "{text}"
+    );
     match error {
         StoreError::Failed { cause, .. } => (cause, text),
         other => panic!("{other}"),
@@ -23,7 +28,11 @@ fn failure<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (Cause, String)
 fn s3_names_a_missing_bucket() {
     let moto = Moto::start();
     let store = opened(Target::S3(s3(moto.endpoint(), "nowhere", "p", keys("a", "hunter2"))));
-    for (cause, text) in [failure(store.get("pgark.json")), failure(contract::put(&*store, "a", b"x")), failure(store.list(""))] {
+    for (cause, text) in [
+        failure(store.get("pgark.json")),
+        failure(contract::put(&*store, "a", b"x")),
+        failure(store.list("")),
+    ] {
         assert_eq!(cause, Cause::NoBucket, "{text}");
         assert!(text.contains("s3://nowhere/p") && text.contains("NoSuchBucket"), "{text}");
     }
@@ -56,7 +65,9 @@ fn s3_refuses_what_a_policy_denies() {
     let moto = Moto::start();
     moto.make_bucket("bucket");
     let policy = |actions: &str| {
-        format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":[{actions}],"Resource":"*"}}]}}"#)
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":[{actions}],"Resource":"*"}}]}}"#
+        )
     };
     let (id, secret) = moto.make_user("writer", &policy(r#""s3:PutObject","s3:GetObject","s3:ListBucket""#));
     let (blind_id, blind_secret) = moto.make_user("blind", &policy(r#""s3:DeleteObject""#));
@@ -219,7 +230,9 @@ fn sftp_logs_in_with_a_key_a_locked_key_an_agent_or_a_password() {
         .map(|_| ()),
     );
     assert_eq!(cause, Cause::Credentials);
-    for part in ["stranger (refused)", "it is locked, and no passphrase is given", "/nowhere/key", "the password"] {
+    for part in
+        ["stranger (refused)", "it is locked, and no passphrase is given", "/nowhere/key", "the password"]
+    {
         assert!(text.contains(part), "{text}");
     }
 }
@@ -253,12 +266,78 @@ fn sftp_names_a_missing_folder_and_one_that_may_not_be_written() {
 }
 
 #[test]
+fn certificates_are_checked_against_the_authority_that_is_given() {
+    let (_moto, endpoint, files) = Moto::behind_tls("bucket");
+    let with = |authority: Option<&std::path::Path>| {
+        let authorities = authority.map(|path| std::fs::read(path).unwrap()).into_iter().collect();
+        let usage = Usage { authorities, ..crate::support::usage() };
+        let target = Target::S3(s3(endpoint.clone(), "bucket", "p", keys("a", "b")));
+        let store = open(target, usage, false, Cancel::new()).unwrap();
+        contract::put(&*store, "a", b"x")
+    };
+    for authority in [None, Some(files.other_ca.as_path())] {
+        let (cause, text) = failure(with(authority));
+        assert_eq!(cause, Cause::Certificate, "{text}");
+    }
+    with(Some(&files.ca)).unwrap();
+}
+
+/// Gives one answer to every request: what no server of the kit says, as Amazon documents it ("Error responses").
+fn answers(head: &'static str, body: &'static str) -> String {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut request = [0; 4096];
+            let _ = std::io::Read::read(&mut stream, &mut request);
+            let answer = format!(
+                "HTTP/1.1 {head}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let _ = std::io::Write::write_all(&mut stream, answer.as_bytes());
+        }
+    });
+    format!("http://127.0.0.1:{port}")
+}
+
+#[test]
+fn s3_names_the_bucket_s_region() {
+    let endpoint = answers(
+        "400 Bad Request",
+        "<Error><Code>AuthorizationHeaderMalformed</Code><Message>The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-west-1'</Message><Region>eu-west-1</Region></Error>",
+    );
+    let error = opened(Target::S3(s3(endpoint, "bucket", "", keys("a", "b")))).get("pgark.json").unwrap_err();
+    assert!(error.hint().unwrap().contains("region eu-west-1"), "{error}");
+    let endpoint = answers(
+        "301 Moved Permanently\r\nx-amz-bucket-region: eu-north-1",
+        "<Error><Code>PermanentRedirect</Code><Message>The bucket must be addressed using the specified endpoint</Message></Error>",
+    );
+    let (cause, text) = failure(opened(Target::S3(s3(endpoint, "bucket", "", keys("a", "b")))).list(""));
+    assert_eq!(cause, Cause::Region(Some("eu-north-1".into())), "{text}");
+}
+
+#[test]
+fn s3_tells_how_far_the_clock_is_off() {
+    let endpoint = answers(
+        "403 Forbidden\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT",
+        "<Error><Code>RequestTimeTooSkewed</Code><Message>The difference between the request time and the current time is too large.</Message></Error>",
+    );
+    let store = opened(Target::S3(s3(endpoint, "bucket", "", keys("a", "b"))));
+    for error in [store.get("pgark.json").unwrap_err(), contract::put(&*store, "a", b"x").unwrap_err()] {
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("ahead of the storage's: set it right"), "{error}: {hint}");
+    }
+}
+
+#[test]
 fn an_unreachable_storage_is_told_soon() {
     let nobody = Proxy::start(1, Network::default());
     nobody.cut();
     let moto = format!("http://127.0.0.1:{}", nobody.port());
     let usage = Usage { retry_for: Duration::from_secs(2), ..Usage::default() };
-    let store = open(Target::S3(s3(moto, "bucket", "", keys("a", "b"))), usage, false, Cancel::new()).unwrap();
+    let store =
+        open(Target::S3(s3(moto, "bucket", "", keys("a", "b"))), usage, false, Cancel::new()).unwrap();
     let (cause, text) = failure(store.get("pgark.json"));
     assert_eq!(cause, Cause::Network, "{text}");
     assert!(text.contains("tried"), "{text}");

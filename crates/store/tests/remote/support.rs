@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pgark_store::{
-    AzureConfig, AzureCredentials, Bucket, Cancel, GcsConfig, GcsCredentials, S3Config, S3Credentials, SftpConfig, SftpPlace,
-    Store, StoreError, Target, Usage, open,
+    AzureConfig, AzureCredentials, Bucket, Cancel, GcsConfig, GcsCredentials, S3Config, S3Credentials,
+    SftpConfig, SftpPlace, Store, StoreError, Target, Usage, open,
 };
 use pgark_testkit::storage::{Azurite, GcsStandIn, Sshd};
 use secrecy::SecretString;

@@ -31,7 +31,9 @@ fn connections_that_break_are_made_again() {
         let bytes = vec![3; 400_000];
         for number in 0..20 {
             let object = format!("packs/{number}");
-            store.put_if_absent(&object, bytes.clone().into()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            store
+                .put_if_absent(&object, bytes.clone().into())
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
             assert!(store.get(&object).unwrap() == bytes);
         }
         assert!(store.traffic().unwrap().retries > 0, "{name}: nothing broke");
@@ -56,7 +58,8 @@ fn a_network_that_comes_back_is_used_again() {
 
 #[test]
 fn a_stalled_network_is_noticed() {
-    let usage = Usage { stall: Duration::from_secs(2), retry_for: Duration::from_secs(5), ..Usage::default() };
+    let usage =
+        Usage { stall: Duration::from_secs(2), retry_for: Duration::from_secs(5), ..Usage::default() };
     both(Network::default(), &usage, |name, proxy, store, _| {
         contract::put(store, "a", b"x").unwrap();
         proxy.stall();

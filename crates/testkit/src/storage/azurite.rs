@@ -25,11 +25,12 @@ impl Azurite {
         let (data, temporary) = (folder.join("data"), folder.join("tmp"));
         std::fs::create_dir(&data).expect("make azurite's folder");
         std::fs::create_dir(&temporary).expect("make azurite's folder");
-        let service = Service::start("azurite", port, folder, &program("node_modules/.bin/azurite-blob"), |command| {
-            command.args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string()]);
-            command.args(["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--location"]);
-            command.arg(data).env("TMPDIR", temporary);
-        });
+        let service =
+            Service::start("azurite", port, folder, &program("node_modules/.bin/azurite-blob"), |command| {
+                command.args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string()]);
+                command.args(["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--location"]);
+                command.arg(data).env("TMPDIR", temporary);
+            });
         Azurite { service }
     }
 
@@ -46,11 +47,13 @@ pub fn make_container(server: &Azurite, name: &str) {
     let date = "x-ms-date:".to_owned() + &rfc1123_now();
     let headers = format!("{date}\nx-ms-version:2021-12-02\n");
     // With a path-style host the account stands twice: as the owner, and in the path.
-    let to_sign = format!(
-        "PUT\n\n\n\n\n\n\n\n\n\n\n\n{headers}/{account}/{account}/{name}\nrestype:container"
-    );
+    let to_sign =
+        format!("PUT\n\n\n\n\n\n\n\n\n\n\n\n{headers}/{account}/{account}/{name}\nrestype:container");
     let key = hex(&decode_base64(Azurite::KEY));
-    let signature = openssl(&["dgst", "-sha256", "-mac", "HMAC", "-macopt", &format!("hexkey:{key}"), "-binary"], to_sign.as_bytes());
+    let signature = openssl(
+        &["dgst", "-sha256", "-mac", "HMAC", "-macopt", &format!("hexkey:{key}"), "-binary"],
+        to_sign.as_bytes(),
+    );
     let signature = String::from_utf8(openssl(&["base64", "-A"], &signature)).expect("base64 is text");
     let (status, answer) = http(
         server.service.at(),
@@ -67,7 +70,11 @@ pub fn make_container(server: &Azurite, name: &str) {
 }
 
 fn rfc1123_now() -> String {
-    let output = Command::new("date").args(["-u", "+%a, %d %b %Y %H:%M:%S GMT"]).env("LC_ALL", "C").output().expect("ask for the date");
+    let output = Command::new("date")
+        .args(["-u", "+%a, %d %b %Y %H:%M:%S GMT"])
+        .env("LC_ALL", "C")
+        .output()
+        .expect("ask for the date");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 

@@ -37,7 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Where `./test` put the servers that come from registries.
 fn installed() -> PathBuf {
-    std::env::var_os("PGARK_TEST_STORAGE").map_or_else(|| "/var/cache/pgark-test/storage".into(), PathBuf::from)
+    std::env::var_os("PGARK_TEST_STORAGE")
+        .map_or_else(|| "/var/cache/pgark-test/storage".into(), PathBuf::from)
 }
 
 fn program(path: &str) -> PathBuf {
@@ -74,7 +75,13 @@ impl Service {
     }
 
     /// Starts it and waits until it answers on its port.
-    fn start(kind: &str, port: u16, folder: PathBuf, program: &Path, prepare: impl FnOnce(&mut Command)) -> Service {
+    fn start(
+        kind: &str,
+        port: u16,
+        folder: PathBuf,
+        program: &Path,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Service {
         Service::start_at(None, kind, port, folder, program, prepare)
     }
 

@@ -1,9 +1,13 @@
 //! moto: honours conditional puts, keeps versions and object locks, plays the token service; checks no signature unless asked.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use super::{Namespace, Service, answer, free_port, http, program};
 
 /// Somebody signed: moto takes any signature unless it was told to check.
-const SIGNED: &str = "AWS4-HMAC-SHA256 Credential=root/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+const SIGNED: &str =
+    "AWS4-HMAC-SHA256 Credential=root/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
 
 /// A moto server. Its buckets live in its memory.
 #[derive(Debug)]
@@ -22,12 +26,45 @@ impl Moto {
         Moto::start_at(Some(host))
     }
 
+    /// One behind TLS, with a bucket of that name: the server, its URL, and the certificates of its authority.
+    pub fn behind_tls(bucket: &str) -> (Moto, String, crate::TlsFiles) {
+        let port = free_port();
+        let folder = Service::folder("moto");
+        let files = crate::TlsFiles::make(&folder);
+        let service = Service::start("moto", port, folder, &program("moto/bin/moto_server"), |command| {
+            command.args(["-H", "127.0.0.1", "-p", &port.to_string(), "-s"]);
+            command.arg("-c").arg(&files.server_cert).arg("-k").arg(&files.server_key);
+        });
+        let request = format!(
+            "PUT /{bucket} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {SIGNED}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        let mut client = Command::new("openssl")
+            .args(["s_client", "-quiet", "-connect", &format!("127.0.0.1:{port}")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("start openssl");
+        client.stdin.as_mut().expect("its input").write_all(request.as_bytes()).expect("ask for a bucket");
+        let answer = client.wait_with_output().expect("end of openssl");
+        assert!(
+            String::from_utf8_lossy(&answer.stdout).contains(" 200 "),
+            "make bucket {bucket}: {answer:?}"
+        );
+        (Moto { service }, format!("https://127.0.0.1:{port}"), files)
+    }
+
     fn start_at(host: Option<&Namespace>) -> Moto {
         let port = free_port();
         let folder = Service::folder("moto");
         let server = program("moto/bin/moto_server");
         let service = Service::start_at(host, "moto", port, folder, &server, |command| {
-            command.args(["-H", if host.is_some() { "0.0.0.0" } else { "127.0.0.1" }, "-p", &port.to_string()]);
+            command.args([
+                "-H",
+                if host.is_some() { "0.0.0.0" } else { "127.0.0.1" },
+                "-p",
+                &port.to_string(),
+            ]);
         });
         Moto { service }
     }
@@ -50,7 +87,8 @@ impl Moto {
     /// Until when an object is locked, as its headers say it.
     pub fn locked_until(&self, path: &str) -> Option<String> {
         let answer = answer(self.service.at(), "HEAD", path, &[("Authorization", SIGNED)], "");
-        let line = answer.lines().find_map(|line| line.strip_prefix("x-amz-object-lock-retain-until-date: "))?;
+        let line =
+            answer.lines().find_map(|line| line.strip_prefix("x-amz-object-lock-retain-until-date: "))?;
         Some(line.trim().to_owned())
     }
 
@@ -93,7 +131,10 @@ impl Moto {
     pub fn make_user(&self, name: &str, policy: &str) -> (String, String) {
         let ask = |query: &str| {
             let headers = [
-                ("Authorization", "AWS4-HMAC-SHA256 Credential=root/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0"),
+                (
+                    "Authorization",
+                    "AWS4-HMAC-SHA256 Credential=root/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0",
+                ),
                 ("Content-Type", "application/x-www-form-urlencoded"),
             ];
             let body = format!("{query}&Version=2010-05-08");

@@ -68,7 +68,10 @@ impl Namespace {
             if let Some(name) = at {
                 command.args(["-n", name]);
             }
-            command.args(["qdisc", "replace", "dev", &device, "root", "tbf", "rate", rate, "burst", "16k", "limit", "24k"]);
+            command.args([
+                "qdisc", "replace", "dev", &device, "root", "tbf", "rate", rate, "burst", "16k", "limit",
+                "24k",
+            ]);
             let output = command.output().expect("start tc");
             assert!(output.status.success(), "tc: {}", String::from_utf8_lossy(&output.stderr));
         }
@@ -76,7 +79,8 @@ impl Namespace {
 
     /// Packets that were lost on our end so far.
     pub fn lost(&self) -> u64 {
-        let output = Command::new("tc").args(["-s", "qdisc", "show", "dev", &self.cable]).output().expect("start tc");
+        let output =
+            Command::new("tc").args(["-s", "qdisc", "show", "dev", &self.cable]).output().expect("start tc");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let dropped = text.split("dropped ").nth(1).and_then(|rest| rest.split(',').next());
         dropped.and_then(|count| count.parse().ok()).unwrap_or_default()

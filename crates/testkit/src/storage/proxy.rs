@@ -137,7 +137,8 @@ fn carry(from: TcpStream, mut to: TcpStream, network: Network, state: &Arc<State
         }
         let bytes = rename(bytes, lines);
         let before = state.moved.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        let breaks = network.break_every.is_some_and(|every| before / every != (before + bytes.len() as u64) / every);
+        let breaks =
+            network.break_every.is_some_and(|every| before / every != (before + bytes.len() as u64) / every);
         if breaks || state.cut.load(Ordering::Relaxed) || to.write_all(&bytes).is_err() {
             break;
         }

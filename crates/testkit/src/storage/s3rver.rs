@@ -15,11 +15,21 @@ impl S3rver {
         let folder = Service::folder("s3rver");
         let data = folder.join("data");
         std::fs::create_dir(&data).expect("make s3rver's folder");
-        let service = Service::start("s3rver", port, folder, &program("node_modules/.bin/s3rver"), |command| {
-            command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-s", "--configure-bucket", "test", "-d"]);
-            // It seals its continuation tokens with DES.
-            command.arg(data).env("NODE_OPTIONS", "--openssl-legacy-provider");
-        });
+        let service =
+            Service::start("s3rver", port, folder, &program("node_modules/.bin/s3rver"), |command| {
+                command.args([
+                    "-a",
+                    "127.0.0.1",
+                    "-p",
+                    &port.to_string(),
+                    "-s",
+                    "--configure-bucket",
+                    "test",
+                    "-d",
+                ]);
+                // It seals its continuation tokens with DES.
+                command.arg(data).env("NODE_OPTIONS", "--openssl-legacy-provider");
+            });
         S3rver { service }
     }
 

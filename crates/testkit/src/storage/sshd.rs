@@ -44,10 +44,15 @@ impl Sshd {
     fn start_at(host: Option<&Namespace>, login: Login) -> Sshd {
         let folder = Service::folder("sshd");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("open the server's folder");
-        for (name, passphrase) in [("host", ""), ("other_host", ""), ("key", ""), ("locked", Sshd::PASSPHRASE), ("stranger", "")] {
-            run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", passphrase, "-f"]).arg(folder.join(name)));
+        for (name, passphrase) in
+            [("host", ""), ("other_host", ""), ("key", ""), ("locked", Sshd::PASSPHRASE), ("stranger", "")]
+        {
+            run(Command::new("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", passphrase, "-f"])
+                .arg(folder.join(name)));
         }
-        let keys = ["key.pub", "locked.pub"].map(|name| fs::read_to_string(folder.join(name)).expect("a public key"));
+        let keys = ["key.pub", "locked.pub"]
+            .map(|name| fs::read_to_string(folder.join(name)).expect("a public key"));
         let authorized = folder.join("authorized_keys");
         fs::write(&authorized, keys.concat()).expect("write authorized_keys");
         fs::set_permissions(&authorized, fs::Permissions::from_mode(0o644)).expect("open authorized_keys");
@@ -57,13 +62,15 @@ impl Sshd {
             Login::Key => (own_name(), false),
             Login::Password => (make_user(&folder), true),
         };
-        fs::write(folder.join("config"), config(&folder, host, port)).expect("write the server's configuration");
+        fs::write(folder.join("config"), config(&folder, host, port))
+            .expect("write the server's configuration");
         if rustix::process::geteuid().is_root() {
             fs::create_dir_all("/run/sshd").expect("make /run/sshd");
         }
-        let service = Service::start_at(host, "sshd", port, folder.clone(), Path::new("/usr/sbin/sshd"), |command| {
-            command.args(["-D", "-e", "-f"]).arg(folder.join("config"));
-        });
+        let service =
+            Service::start_at(host, "sshd", port, folder.clone(), Path::new("/usr/sbin/sshd"), |command| {
+                command.args(["-D", "-e", "-f"]).arg(folder.join("config"));
+            });
         Sshd { service, user, temporary_user }
     }
 
@@ -151,17 +158,22 @@ fn own_name() -> String {
 fn make_user(folder: &Path) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("pgark{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    run(Command::new("useradd").args(["--no-create-home", "--shell", "/bin/sh", "--home-dir"]).arg(folder.join("data")).arg(&name));
+    run(Command::new("useradd")
+        .args(["--no-create-home", "--shell", "/bin/sh", "--home-dir"])
+        .arg(folder.join("data"))
+        .arg(&name));
     let mut change = Command::new("chpasswd").stdin(Stdio::piped()).spawn().expect("start chpasswd");
     let line = format!("{name}:{}\n", Sshd::PASSWORD);
-    std::io::Write::write_all(change.stdin.as_mut().expect("its input"), line.as_bytes()).expect("set the password");
+    std::io::Write::write_all(change.stdin.as_mut().expect("its input"), line.as_bytes())
+        .expect("set the password");
     assert!(change.wait().expect("end of chpasswd").success());
     run(Command::new("chown").arg(&name).arg(folder.join("data")));
     name
 }
 
 fn run(command: &mut Command) {
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
+    let output =
+        command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
