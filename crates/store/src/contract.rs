@@ -84,11 +84,11 @@ fn a_second_put_of_the_same_bytes_finds_them(store: &dyn Store) {
 
 fn beginnings_are_bounded(store: &dyn Store) {
     put(store, "beginning", b"0123456789").unwrap();
-    put(store, "nothing", b"").unwrap();
+    put(store, "emptiness", b"").unwrap();
     assert_eq!(store.get_at_most("beginning", 4).unwrap(), b"0123");
     assert_eq!(store.get_at_most("beginning", 10).unwrap(), b"0123456789");
     assert_eq!(store.get_at_most("beginning", 1000).unwrap(), b"0123456789");
-    assert_eq!(store.get_at_most("nothing", 10).unwrap(), b"");
+    assert_eq!(store.get_at_most("emptiness", 10).unwrap(), b"");
     assert!(matches!(store.get_at_most("none", 10), Err(StoreError::NotFound { .. })));
 }
 

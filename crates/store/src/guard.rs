@@ -127,24 +127,13 @@ impl Guarded {
                 traffic.count_retry();
             }
             tries += 1;
-            self.sleep(wait)?;
+            sleep(&self.cancel, wait)?;
         }
     }
 
     fn take_from_budget(&self) -> bool {
         let less = |left: i64| (left > 0).then_some(left - 1);
         self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
-    }
-
-    fn sleep(&self, time: Duration) -> Result<(), StoreError> {
-        let until = Instant::now() + time;
-        while let Some(rest) = until.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero()) {
-            if self.cancel.is_cancelled() {
-                return Err(StoreError::Cancelled);
-            }
-            std::thread::sleep(rest.min(LOOK));
-        }
-        Ok(())
     }
 
     fn pace(&self, upload: bool, bytes: usize) -> Result<(), StoreError> {
@@ -156,6 +145,40 @@ impl Guarded {
             Err(StoreError::Cancelled)
         }
     }
+}
+
+/// Opens a storage that must be reached to be opened: as patiently as one that has never answered is asked.
+pub(crate) fn reach<T>(
+    cancel: &Cancel,
+    usage: &Usage,
+    open: impl Fn() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let started = Instant::now();
+    let mut tries = 1;
+    loop {
+        let error = match open() {
+            Err(error) if error.is_retryable() && !cancel.is_cancelled() => error,
+            other => return other,
+        };
+        let (wait, spent) = (pause(tries), started.elapsed());
+        if spent + wait > usage.retry_for.min(FIRST) {
+            return Err(gave_up(error, tries, spent));
+        }
+        tracing::warn!("{error}; trying again in {:.1} s", wait.as_secs_f64());
+        tries += 1;
+        sleep(cancel, wait)?;
+    }
+}
+
+fn sleep(cancel: &Cancel, time: Duration) -> Result<(), StoreError> {
+    let until = Instant::now() + time;
+    while let Some(rest) = until.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero()) {
+        if cancel.is_cancelled() {
+            return Err(StoreError::Cancelled);
+        }
+        std::thread::sleep(rest.min(LOOK));
+    }
+    Ok(())
 }
 
 /// A random time up to one that doubles with each try.

@@ -232,7 +232,7 @@ fn skew(headers: &http::HeaderMap) -> Option<i64> {
 }
 
 /// Seconds since 1970 of `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
-fn httpdate(text: &str) -> Option<i64> {
+pub(crate) fn httpdate(text: &str) -> Option<i64> {
     let mut words = text.split_once(", ")?.1.split(' ');
     let day: i64 = words.next()?.parse().ok()?;
     let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -241,6 +241,11 @@ fn httpdate(text: &str) -> Option<i64> {
     let year: i64 = words.next()?.parse().ok()?;
     let mut clock = words.next()?.split(':').map(|part| part.parse::<i64>());
     let (hour, minute, second) = (clock.next()?.ok()?, clock.next()?.ok()?, clock.next()?.ok()?);
+    let is_date = (1970..=9999).contains(&year) && (1..=31).contains(&day);
+    let is_time = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
+    if !is_date || !is_time {
+        return None;
+    }
     // Days of the Gregorian calendar since 1970, years beginning in March.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = 365 * year + year.div_euclid(4) - year.div_euclid(100)
@@ -406,6 +411,8 @@ mod tests {
         assert_eq!(httpdate("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
         assert_eq!(httpdate("Thu, 29 Feb 2024 23:59:59 GMT"), Some(1_709_251_199));
         assert_eq!(httpdate("yesterday"), None);
+        assert_eq!(httpdate("Thu, 29 Feb 9223372036854775807 23:59:59 GMT"), None);
+        assert_eq!(httpdate("Thu, 29 Feb 2024 23:59:9223372036854775807 GMT"), None);
     }
 
     #[test]

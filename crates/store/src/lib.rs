@@ -14,6 +14,8 @@ pub mod contract;
 mod directory;
 mod error;
 mod faulty;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod http;
 mod name;

@@ -337,13 +337,9 @@ pub fn open(
                 return Err(no_versions(&config.place.host));
             }
             let limits = crate::sftp::Limits { up, down, stall: usage.stall, connections: usage.connections };
-            let store = SftpStore::open(
-                config,
-                create,
-                Engine::start(cancel.clone()).map_err(started)?,
-                limits,
-                &traffic,
-            )?;
+            let store = crate::guard::reach(&cancel, &usage, || {
+                SftpStore::open(config.clone(), create, engine()?, limits.clone(), &traffic)
+            })?;
             return Ok(Arc::new(Guarded::new(Box::new(store), &usage, None, Some(traffic), cancel)));
         }
         Target::S3(config) => open_s3(config, engine()?, wire()?)?,

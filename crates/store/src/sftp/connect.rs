@@ -235,7 +235,11 @@ async fn log_in(handle: &mut Handle<Host>, config: &SftpConfig, shown: &str) -> 
     } else {
         tried.join(", ")
     };
-    Err(failed(shown, format!("the server refuses user {}; tried: {tried}", config.user), Cause::Credentials))
+    let answer = format!("the server refuses user {}; tried: {tried}", config.user);
+    // A connection that breaks looks like a refusal; a server that has had enough of refusals breaks it, too.
+    let passing = handle.is_closed();
+    let (operation, object) = ("connect to", shown.to_string());
+    Err(StoreError::Failed { operation, object, answer, cause: Cause::Credentials, passing })
 }
 
 /// None if that logged in; else how many keys were refused.
@@ -287,8 +291,12 @@ async fn start(handle: Handle<Host>, shown: &str, stall: Duration) -> Result<Con
     channel.request_subsystem(true, "sftp").await.map_err(broken)?;
     let mut sftp = RawSftpSession::new(channel.into_stream());
     sftp.set_timeout(stall.as_secs().max(1));
-    let no_sftp = |error: russh_sftp::client::error::Error| {
-        failed(shown, format!("the server offers no SFTP: {error}"), Cause::Unknown)
+    let no_sftp = |error: russh_sftp::client::error::Error| match error {
+        // Only an answer says that there is none; without one the connection is lost.
+        russh_sftp::client::error::Error::Status(_) => {
+            failed(shown, format!("the server offers no SFTP: {error}"), Cause::Unknown)
+        }
+        error => failed(shown, format!("start SFTP: {error}"), Cause::Network),
     };
     let version = sftp.init().await.map_err(no_sftp)?;
     let has = |name: &str| version.extensions.contains_key(name);

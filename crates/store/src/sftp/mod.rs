@@ -42,6 +42,7 @@ const FOLDERS: usize = 16;
 const GAP: u64 = 128 << 10;
 
 /// What is shared with all that moves bytes.
+#[derive(Clone)]
 pub(crate) struct Limits {
     pub up: Arc<Pace>,
     pub down: Arc<Pace>,
@@ -339,7 +340,10 @@ impl SftpStore {
         offset: u64,
         len: usize,
     ) -> Result<Vec<u8>, Wrong> {
-        let mut bytes = vec![0; len];
+        // The server says how long its file is; what cannot be held is no object of ours.
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(|error| Wrong::Broken(format!("{len} bytes: {error}")))?;
+        bytes.resize(len, 0);
         let mut wanted: VecDeque<(usize, usize)> = VecDeque::new();
         let step = connection.read_len as usize;
         wanted.extend((0..len).step_by(step).map(|from| (from, step.min(len - from))));
