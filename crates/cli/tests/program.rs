@@ -60,7 +60,7 @@ fn wrong_usage_is_2_and_says_what() {
         (vec!["backup", "--repo", "x", "--identity", "a", "--passphrase-file", "b"], "--passphrase-file"),
         (vec!["init", "--repo", "x"], "--recipient"),
         (vec!["init", "--repo", "x", "--no-encryption", "--recipient", "age1x"], "--recipient"),
-        (vec!["list", "--repo", "s3://bucket/x"], "s3://"),
+        (vec!["list", "--repo", "ftp://bucket/x"], "s3://"),
         (vec!["check", "--repo", "x", "--level", "deep"], "deep"),
         (vec!["export", "latest", "--repo", "x", "--format", "zip", "--output", "y"], "zip"),
         (vec!["frobnicate"], "frobnicate"),
