@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use pgark_ops::repository::{Place, connect};
 use pgark_ops::{LocalFolders, Repository, SecretString, Unlock};
 
-use crate::args::Repository as Options;
+use crate::args::{Repository as Options, Storage};
+use crate::config::Config;
 use crate::environment::{configuration, local_folders, variable};
 use crate::error::Failure;
 use crate::{signals, storage};
@@ -48,10 +49,26 @@ fn place(options: &Options) -> Result<Place, Failure> {
             "give --repo URL, set PGARK_REPO, or write `repository = \"URL\"` into pgark.toml",
         )
     })?;
-    let found = storage::resolve(&url, &options.storage, options.as_of.map(Into::into))?;
+    reach(&url, &options.storage, options.as_of, false)
+}
+
+/// Reaches a storage; `create` makes a directory or folder that is missing.
+fn reach(
+    url: &str,
+    options: &Storage,
+    as_of: Option<jiff::Timestamp>,
+    create: bool,
+) -> Result<Place, Failure> {
+    let found = storage::resolve(url, options, as_of.map(Into::into))?;
     // A signal must end what waits for a storage, too.
     signals::cancel_on_signal()?;
-    Ok(connect(found.target, found.usage, false, signals::cancel())?)
+    Ok(connect(found.target, found.usage, create, signals::cancel())?)
+}
+
+/// Reaches a storage that is named by a URL or by its section of pgark.toml, for something new.
+pub fn new_place(named: &str, typed: Storage, config: &Config) -> Result<Place, Failure> {
+    let (url, from_file) = config.storage(named);
+    reach(&url, &Storage { from_file, ..typed }, None, true)
 }
 
 /// Options before environment; then the writer key that `init` left on this host; else nothing.

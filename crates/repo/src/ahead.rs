@@ -5,10 +5,12 @@
 //! ordered ahead, and so held in memory, is for those who order.
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 
 use pgark_store::{Store, StoreError};
+
+use crate::writer::lock;
 
 /// Ranges that are fetched at once.
 const THREADS: usize = 8;
@@ -63,7 +65,7 @@ impl Ahead {
         let (reply, answer) = sync_channel(1);
         let wanted = Arc::new(());
         let order = Order { object: object.to_string(), from, len, reply, wanted: Arc::downgrade(&wanted) };
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = lock(&self.running);
         let running = running.get_or_insert_with(|| self.start());
         // If it cannot be sent the answer is that nobody answers.
         let _ = running.orders.send(order);
@@ -77,7 +79,7 @@ impl Ahead {
             let (store, taken) = (Arc::clone(&self.store), Arc::clone(&taken));
             std::thread::spawn(move || {
                 loop {
-                    let order = taken.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let order = lock(&taken).recv();
                     let Ok(order) = order else { return };
                     if order.wanted.upgrade().is_some() {
                         let _ = order.reply.send(store.get_range(&order.object, order.from, order.len));
@@ -91,7 +93,7 @@ impl Ahead {
 
 impl Drop for Ahead {
     fn drop(&mut self) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let running = lock(&self.running).take();
         if let Some(Running { orders, threads }) = running {
             drop(orders);
             for thread in threads {

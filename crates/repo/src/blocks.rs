@@ -4,10 +4,11 @@
 //! the next: a restore over 50 ms then waits for a few of them instead of for hundreds.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::RepoError;
 use crate::ids::Hash;
+use crate::writer::lock;
 
 const BLOCK: u64 = 1 << 20;
 /// Blocks that are kept: 16 MiB.
@@ -57,11 +58,11 @@ impl Blocks {
     }
 
     fn held(&self, name: &(Hash, u64)) -> Option<Arc<Vec<u8>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).blocks.get(name).cloned()
+        lock(&self.0).blocks.get(name).cloned()
     }
 
     fn keep(&self, name: (Hash, u64), block: Arc<Vec<u8>>) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.0);
         if held.blocks.insert(name, block).is_none() {
             held.order.push_back(name);
         }

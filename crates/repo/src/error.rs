@@ -129,6 +129,12 @@ pub enum RepoError {
         /// When it will be taken for dead if nothing more is heard of it.
         until: jiff::Timestamp,
     },
+    /// A prune deleted a pack that the backup leans on, or is about to; nothing was committed.
+    #[error("a prune took {pack} away, which this backup leans on: it was not committed")]
+    PrunedAway {
+        /// The pack.
+        pack: String,
+    },
     /// Stopped from outside.
     #[error("cancelled")]
     Cancelled,
@@ -165,6 +171,10 @@ impl RepoError {
             RepoError::WeakPassphrase { .. } => "use at least 12 characters, better five random words",
             RepoError::Damaged { .. } | RepoError::Missing { .. } => {
                 "run `pgark check --read-data` to see which backups are touched"
+            }
+            RepoError::PrunedAway { .. } => {
+                "run it again. A prune does so only if it did not hear of the backup for an hour: was it suspended, or \
+                 the network down?"
             }
             RepoError::Store(StoreError::PermissionDenied { .. }) => {
                 "check the owner and mode of the repository's files"

@@ -375,8 +375,7 @@ fn unknown(index: &Index, id: &ChunkId) -> RepoError {
 
 /// Chunks that lie near each other in a pack, and the get that brings them.
 struct Run {
-    /// Each with its place in the pack's directory.
-    chunks: Vec<(Child, usize)>,
+    chunks: Vec<Child>,
     pack: Arc<OpenPack>,
     from: u64,
     to: u64,
@@ -470,16 +469,12 @@ impl StreamReader<'_> {
         let places: Vec<Record> = index.find(&first.id).ok()?;
         let pack = self.reader.open_pack(&index, places.first()?.pack).ok()?;
         let end_of = |record: &ChunkRecord| u64::from(record.offset) + u64::from(record.sealed_len);
-        let place = |child: &Child| {
-            let at = *pack.places.get(&child.id)?;
-            Some((at, pack.directory.chunks.get(at)?))
-        };
-        let (at, record) = place(first)?;
+        let record = pack.record(&first.id)?;
         let (mut from, mut to) = (u64::from(record.offset), end_of(record));
-        let mut chunks = vec![(first.clone(), at)];
+        let mut chunks = vec![first.clone()];
         let mut raw = u64::from(record.raw_len);
         for child in &self.pending {
-            let Some((at, record)) = place(child) else { break };
+            let Some(record) = pack.record(&child.id) else { break };
             // Few sealed bytes may open to very many.
             raw += u64::from(record.raw_len);
             if raw > RAW_AHEAD {
@@ -491,7 +486,7 @@ impl StreamReader<'_> {
                 break;
             }
             (from, to) = (from.min(start), to.max(end));
-            chunks.push((child.clone(), at));
+            chunks.push(child.clone());
         }
         Some(Run { chunks, pack, from, to, ordered: None })
     }
@@ -513,9 +508,9 @@ impl StreamReader<'_> {
             Some(ordered) => ordered.wait(),
             None => self.reader.range(&pack, from, to).ok(),
         };
-        for (child, at) in chunks {
+        for child in chunks {
             let opened = bytes.as_ref().and_then(|bytes| {
-                let record = pack.directory.chunks.get(at)?;
+                let record = pack.record(&child.id)?;
                 let start = usize::try_from(u64::from(record.offset) - from).ok()?;
                 let sealed = bytes.get(start..start + record.sealed_len as usize)?;
                 let opened = self.reader.open(&pack, record, &child, self.kind, sealed);

@@ -22,9 +22,8 @@ pub(crate) struct Alive {
     pub heard: SystemTime,
 }
 
-/// Sessions that are alive at `now`, by the storage's clock. One whose backup is committed is over, though a key that may not
-/// delete has left its objects there.
-pub(crate) fn alive(repository: &Repository, now: SystemTime) -> Result<Vec<Alive>, RepoError> {
+/// Every session that has an object.
+fn all(repository: &Repository) -> Result<BTreeMap<String, Alive>, RepoError> {
     let mut found: BTreeMap<String, Alive> = BTreeMap::new();
     for meta in repository.store.list(FOLDER)? {
         let Some((id, _)) = meta.name.trim_start_matches(FOLDER).split_once('/') else { continue };
@@ -33,16 +32,28 @@ pub(crate) fn alive(repository: &Repository, now: SystemTime) -> Result<Vec<Aliv
         known.began = known.began.min(meta.modified);
         known.heard = known.heard.max(meta.modified);
     }
+    Ok(found)
+}
+
+/// Sessions that are alive at `now`, by the storage's clock. One whose backup is committed is over, though a key that may not
+/// delete has left its objects there.
+pub(crate) fn alive(repository: &Repository, now: SystemTime) -> Result<Vec<Alive>, RepoError> {
+    alive_of(repository, all(repository)?, now)
+}
+
+fn alive_of(
+    repository: &Repository,
+    mut found: BTreeMap<String, Alive>,
+    now: SystemTime,
+) -> Result<Vec<Alive>, RepoError> {
     found.retain(|_, session| now.duration_since(session.heard).unwrap_or_default() <= IS_DEAD);
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let committed: Vec<String> = manifest::list(repository, "")?
-        .into_iter()
-        .chain(forget::list(repository, "")?)
-        .map(|name| name.id.to_string())
-        .collect();
-    Ok(found.into_values().filter(|session| !committed.contains(&session.id)).collect())
+    for name in manifest::list(repository, "")?.iter().chain(&forget::list(repository, "")?) {
+        found.remove(&name.id.to_string());
+    }
+    Ok(found.into_values().collect())
 }
 
 /// Where of several puts of one name more than one may be told that it was first, nobody may write beside this session.
@@ -53,15 +64,9 @@ pub(crate) fn refuse_others(repository: &Repository, own: BackupId) -> Result<()
     if repository.store.capabilities().atomic_put_if_absent {
         return Ok(());
     }
-    let own = own.to_string();
-    let now = repository
-        .store
-        .list(&format!("{FOLDER}{own}/"))?
-        .iter()
-        .map(|meta| meta.modified)
-        .max()
-        .unwrap_or_else(SystemTime::now);
-    match alive(repository, now)?.into_iter().find(|session| session.id != own) {
+    let mut others = all(repository)?;
+    let now = others.remove(&own.to_string()).map_or_else(SystemTime::now, |own| own.heard);
+    match alive_of(repository, others, now)?.into_iter().next() {
         None => Ok(()),
         Some(other) => Err(RepoError::AnotherWriter {
             location: repository.store.location(),

@@ -265,7 +265,7 @@ fn marked_packs_are_absent() {
             (),
         ))
     });
-    assert!(matches!(stopped, Err(RepoError::Missing { .. })), "{stopped:?}");
+    assert!(matches!(stopped, Err(RepoError::PrunedAway { .. })), "{stopped:?}");
     assert_eq!(place.open().backups().unwrap().len(), 2);
 }
 

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// A wait looks this often whether it is set.
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 /// Shared by everything that works for one job; cloned freely. Once set it stays set.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +30,16 @@ impl Cancel {
     /// Whether it is set.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Acquire)
+    }
+
+    /// Waits so long; an error as soon as it is set.
+    pub fn sleep(&self, time: Duration) -> Result<(), Cancelled> {
+        let until = Instant::now() + time;
+        while let Some(rest) = until.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero()) {
+            self.check()?;
+            std::thread::sleep(rest.min(LOOK));
+        }
+        Ok(())
     }
 
     /// An error if it is set, for `?`.

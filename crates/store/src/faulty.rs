@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 
-use crate::{Capabilities, ObjectMeta, PutOutcome, Store, StoreError};
+use crate::{Capabilities, ObjectMeta, PutOutcome, Store, StoreError, lock};
 
 /// The calls that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,14 +59,14 @@ impl<S: Store> Faulty<S> {
 
     /// How often the operation was called.
     pub fn calls(&self) -> usize {
-        *self.calls.lock().unwrap_or_else(|poison| poison.into_inner())
+        *lock(&self.calls)
     }
 
     fn verdict(&self, operation: Operation) -> Verdict {
         if operation != self.operation {
             return Verdict::Pass;
         }
-        let mut calls = self.calls.lock().unwrap_or_else(|poison| poison.into_inner());
+        let mut calls = lock(&self.calls);
         let now = *calls;
         *calls += 1;
         match self.fault {

@@ -16,10 +16,8 @@ use bytes::Bytes;
 use crate::pace::Pace;
 use crate::target::Usage;
 use crate::traffic::{Traffic, TrafficReport};
-use crate::{Cancel, Capabilities, ObjectMeta, PutOutcome, Retention, Store, StoreError};
+use crate::{Cancel, Capabilities, ObjectMeta, PutOutcome, Retention, Store, StoreError, lock};
 
-/// A wait looks this often whether the job was cancelled.
-const LOOK: Duration = Duration::from_millis(50);
 const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(15);
 /// A storage that has never answered is given up after so long.
@@ -47,7 +45,7 @@ struct Turn<'g>(&'g Guarded);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        *self.0.running.lock().unwrap_or_else(|poison| poison.into_inner()) -= 1;
+        *lock(&self.0.running) -= 1;
         self.0.ended.notify_one();
     }
 }
@@ -76,7 +74,7 @@ impl Guarded {
     }
 
     fn turn(&self) -> Turn<'_> {
-        let mut running = self.running.lock().unwrap_or_else(|poison| poison.into_inner());
+        let mut running = lock(&self.running);
         while *running >= self.connections {
             running = self.ended.wait(running).unwrap_or_else(|poison| poison.into_inner());
         }
@@ -92,43 +90,31 @@ impl Guarded {
         work: impl Fn() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let started = Instant::now();
-        let mut tries = 1;
-        loop {
-            let done = {
-                let _turn = self.turn();
-                work()
-            };
-            let error = match done {
-                Err(error) if error.is_retryable() && !self.cancel.is_cancelled() => error,
-                Err(error) => {
-                    self.has_answered.store(true, Ordering::Relaxed);
-                    return Err(error);
-                }
-                Ok(done) => {
-                    tracing::trace!("{what} {name}: {:.1} ms", started.elapsed().as_secs_f64() * 1000.0);
-                    self.has_answered.store(true, Ordering::Relaxed);
-                    let _ = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                        (left < BUDGET).then_some(left + 1)
-                    });
-                    return Ok(done);
-                }
-            };
-            let wait = pause(tries);
-            let spent = started.elapsed();
+        let may_go_on = |waited: Duration| {
             let patience = match self.has_answered.load(Ordering::Relaxed) {
                 true => self.retry_for,
                 false => self.retry_for.min(FIRST),
             };
-            if spent + wait > patience || !self.take_from_budget() {
-                return Err(gave_up(error, tries, spent));
-            }
-            tracing::warn!("{error}; trying again in {:.1} s", wait.as_secs_f64());
-            if let Some(traffic) = &self.traffic {
+            let goes_on = waited <= patience && self.take_from_budget();
+            if let (true, Some(traffic)) = (goes_on, &self.traffic) {
                 traffic.count_retry();
             }
-            tries += 1;
-            sleep(&self.cancel, wait)?;
+            goes_on
+        };
+        let done = retry(&self.cancel, &may_go_on, || {
+            let _turn = self.turn();
+            let done = work();
+            if !done.as_ref().is_err_and(StoreError::is_retryable) {
+                self.has_answered.store(true, Ordering::Relaxed);
+            }
+            done
+        });
+        if done.is_ok() {
+            tracing::trace!("{what} {name}: {:.1} ms", started.elapsed().as_secs_f64() * 1000.0);
+            let more = |left: i64| (left < BUDGET).then_some(left + 1);
+            let _ = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         }
+        done
     }
 
     fn take_from_budget(&self) -> bool {
@@ -139,11 +125,33 @@ impl Guarded {
     fn pace(&self, upload: bool, bytes: usize) -> Result<(), StoreError> {
         let Some((up, down)) = &self.paced else { return Ok(()) };
         let pace = if upload { up } else { down };
-        if !pace.is_limited() || pace.wait(bytes, &|| !self.cancel.is_cancelled()) {
-            Ok(())
-        } else {
-            Err(StoreError::Cancelled)
+        if !pace.is_limited() {
+            return Ok(());
         }
+        pace.wait(bytes, &self.cancel).map_err(|_| StoreError::Cancelled)
+    }
+}
+
+/// Does it, and again after a while where that may help. `may_go_on` hears how long it will have taken by then.
+fn retry<T>(
+    cancel: &Cancel,
+    may_go_on: &dyn Fn(Duration) -> bool,
+    work: impl Fn() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let started = Instant::now();
+    let mut tries = 1;
+    loop {
+        let error = match work() {
+            Err(error) if error.is_retryable() && !cancel.is_cancelled() => error,
+            done => return done,
+        };
+        let (wait, spent) = (pause(tries), started.elapsed());
+        if !may_go_on(spent + wait) {
+            return Err(gave_up(error, tries, spent));
+        }
+        tracing::warn!("{error}; trying again in {:.1} s", wait.as_secs_f64());
+        tries += 1;
+        cancel.sleep(wait).map_err(|_| StoreError::Cancelled)?;
     }
 }
 
@@ -153,32 +161,7 @@ pub(crate) fn reach<T>(
     usage: &Usage,
     open: impl Fn() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let started = Instant::now();
-    let mut tries = 1;
-    loop {
-        let error = match open() {
-            Err(error) if error.is_retryable() && !cancel.is_cancelled() => error,
-            other => return other,
-        };
-        let (wait, spent) = (pause(tries), started.elapsed());
-        if spent + wait > usage.retry_for.min(FIRST) {
-            return Err(gave_up(error, tries, spent));
-        }
-        tracing::warn!("{error}; trying again in {:.1} s", wait.as_secs_f64());
-        tries += 1;
-        sleep(cancel, wait)?;
-    }
-}
-
-fn sleep(cancel: &Cancel, time: Duration) -> Result<(), StoreError> {
-    let until = Instant::now() + time;
-    while let Some(rest) = until.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero()) {
-        if cancel.is_cancelled() {
-            return Err(StoreError::Cancelled);
-        }
-        std::thread::sleep(rest.min(LOOK));
-    }
-    Ok(())
+    retry(cancel, &|waited| waited <= usage.retry_for.min(FIRST), open)
 }
 
 /// A random time up to one that doubles with each try.

@@ -21,6 +21,7 @@ use object_store::client::{
 };
 use tokio::time::Sleep;
 
+use crate::lock;
 use crate::pace::{Pace, STEP};
 use crate::traffic::{Request, Traffic};
 
@@ -65,12 +66,12 @@ tokio::task_local! {
 pub(crate) async fn listening<T>(work: impl Future<Output = T>) -> (T, Answer) {
     let heard = Arc::new(Mutex::new(Answer::default()));
     let done = HEARD.scope(Arc::clone(&heard), work).await;
-    let answer = heard.lock().unwrap_or_else(|poison| poison.into_inner()).clone();
+    let answer = lock(&heard).clone();
     (done, answer)
 }
 
 fn note(answer: Answer) {
-    let _ = HEARD.try_with(|heard| *heard.lock().unwrap_or_else(|poison| poison.into_inner()) = answer);
+    let _ = HEARD.try_with(|heard| *lock(heard) = answer);
 }
 
 /// Limits that requests share.
@@ -185,7 +186,7 @@ fn kind(request: &HttpRequest) -> Request {
 /// Ends when no byte moved for so long.
 async fn stalled(moved: &Mutex<Instant>, stall: Duration) {
     loop {
-        let last = *moved.lock().unwrap_or_else(|poison| poison.into_inner());
+        let last = *lock(moved);
         match stall.checked_sub(last.elapsed()) {
             Some(rest) if !rest.is_zero() => tokio::time::sleep(rest).await,
             _ => return,
@@ -316,22 +317,19 @@ impl Body for Outgoing {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         let body = &mut *self;
-        *body.moved.lock().unwrap_or_else(|poison| poison.into_inner()) = Instant::now();
+        *lock(&body.moved) = Instant::now();
         if body.bytes.is_empty() {
             return Poll::Ready(None);
         }
         let step = if body.pace.is_limited() { STEP } else { UNLIMITED_STEP }.min(body.bytes.len());
         if body.paid == 0 {
-            let wait = body.pace.reserve(step);
+            body.wait = body.pace.sleep(step);
             body.paid = step;
-            if !wait.is_zero() {
-                body.wait = Some(Box::pin(tokio::time::sleep(wait)));
-            }
         }
         if let Some(wait) = &mut body.wait {
             // A slow pace is no stall.
             let until = wait.deadline().into_std();
-            *body.moved.lock().unwrap_or_else(|poison| poison.into_inner()) = until;
+            *lock(&body.moved) = until;
             ready!(wait.as_mut().poll(context));
             body.wait = None;
         }
@@ -380,11 +378,9 @@ impl Body for Incoming {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 body.traffic.received(bytes);
-                let wait = body.pace.reserve(bytes);
-                if !wait.is_zero() {
-                    body.wait = Some(Box::pin(tokio::time::sleep(wait)));
-                }
-                body.idle.as_mut().reset(tokio::time::Instant::now() + wait + body.stall);
+                body.wait = body.pace.sleep(bytes);
+                let until = body.wait.as_ref().map_or_else(tokio::time::Instant::now, |wait| wait.deadline());
+                body.idle.as_mut().reset(until + body.stall);
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {

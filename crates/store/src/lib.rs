@@ -27,6 +27,7 @@ mod target;
 mod traffic;
 mod url;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -42,6 +43,11 @@ pub use target::{
 };
 pub use traffic::TrafficReport;
 pub use url::{BadUrl, Bucket, SftpPlace, StorageUrl};
+
+/// Locks; a poisoned lock is taken as it is: no value here is left half-changed by a panic.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What became of a put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,12 @@
 //! Limits of bytes per second, shared by everything that moves bytes in one direction.
 
+use std::pin::Pin;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+
+use crate::{Cancel, Cancelled, lock};
 
 /// So many bytes are asked for at once: a limit is kept smoothly, not object by object.
 pub(crate) const STEP: usize = 64 << 10;
@@ -30,28 +35,27 @@ impl Pace {
     pub fn reserve(&self, bytes: usize) -> Duration {
         let Some(rate) = self.rate else { return Duration::ZERO };
         let now = Instant::now();
-        let mut free = self.free.lock().unwrap_or_else(|poison| poison.into_inner());
+        let mut free = lock(&self.free);
         let from = now.max(*free);
         *free = from + Duration::from_secs_f64(bytes as f64 / rate as f64);
         from - now
     }
 
-    /// Reserves and waits, in steps; `go_on` says after each whether to.
-    pub fn wait(&self, bytes: usize, go_on: &dyn Fn() -> bool) -> bool {
+    /// Reserves, and waits in steps, so that a cancel ends it.
+    pub(crate) fn wait(&self, bytes: usize, cancel: &Cancel) -> Result<(), Cancelled> {
         let mut left = bytes;
         while self.is_limited() && left > 0 {
             let step = left.min(STEP);
             left -= step;
-            let until = Instant::now() + self.reserve(step);
-            while let Some(rest) = until.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero())
-            {
-                if !go_on() {
-                    return false;
-                }
-                std::thread::sleep(rest.min(Duration::from_millis(50)));
-            }
+            cancel.sleep(self.reserve(step))?;
         }
-        go_on()
+        cancel.check()
+    }
+
+    /// Reserves, and gives what is to be waited for; None where nothing is.
+    pub(crate) fn sleep(&self, bytes: usize) -> Option<Pin<Box<Sleep>>> {
+        let wait = self.reserve(bytes);
+        (!wait.is_zero()).then(|| Box::pin(tokio::time::sleep(wait)))
     }
 }
 

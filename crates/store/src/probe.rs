@@ -3,13 +3,13 @@
 //! Everything happens in a folder of its own, `probe/<random>/`, which is empty again at the end unless the storage does not
 //! let us delete. Nothing else of the storage is read or changed.
 
-use std::sync::{Barrier, Mutex, PoisonError};
+use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
-use crate::{Cancel, PutOutcome, Store, StoreError};
+use crate::{Cancel, PutOutcome, Store, StoreError, lock};
 
 /// The folder of all probes.
 pub const FOLDER: &str = "probe/";
@@ -132,7 +132,7 @@ impl Probe<'_> {
 
     fn put(&self, name: &str, bytes: impl Into<Bytes>) -> Result<PutOutcome, StoreError> {
         let name = self.name(name);
-        let mut put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut put = lock(&self.put);
         if !put.contains(&name) {
             put.push(name.clone());
         }
@@ -309,7 +309,7 @@ impl Probe<'_> {
     }
 
     fn clean_up(&self) -> Finding {
-        let names = std::mem::take(&mut *self.put.lock().unwrap_or_else(PoisonError::into_inner));
+        let names = std::mem::take(&mut *lock(&self.put));
         for name in &names {
             match self.store.delete(name) {
                 Ok(()) => {}

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
+use crate::cancel::LOOK;
 use crate::{Cancel, StoreError};
 
-/// A wait looks this often whether the job was cancelled.
-const LOOK: Duration = Duration::from_millis(50);
 /// What a cancelled job may still do to tidy up, each.
 const TIDY: Duration = Duration::from_secs(10);
 

@@ -101,7 +101,7 @@ pub enum Action {
 }
 
 /// Where the repository is and what opens it.
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, ClapArgs)]
 #[command(group = ArgGroup::new("secret").multiple(false))]
 pub struct Repository {
     /// The repository: a directory, s3://, gs://, azblob:// or sftp:// (see `pgark storage test --help`), or the name of one in

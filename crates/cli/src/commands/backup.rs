@@ -128,16 +128,13 @@ pub fn run(common: &Common, args: Backup, config: &Config) -> Result<ExitCode, F
 fn open_also(url: &str, args: &Backup, config: &Config) -> Result<Repository, Failure> {
     let options = Options {
         repo: Some(url.to_string()),
-        identity: None,
-        passphrase_file: None,
-        writer_key: None,
         no_cache: args.repository.no_cache,
         storage: Storage {
             storage_option: args.also_storage_option.clone(),
             limit_upload: args.repository.storage.limit_upload,
             ..Storage::default()
         },
-        as_of: None,
+        ..Options::default()
     };
     repository::open_second(&config.resolve(options))
 }

@@ -16,27 +16,24 @@ pub fn run(common: &Common, args: Copy, config: &Config) -> Result<ExitCode, Fai
         repo: Some(args.source),
         identity: args.identity,
         passphrase_file: args.passphrase_file,
-        writer_key: None,
-        no_cache: false,
         storage: Storage {
             storage_option: args.storage_option,
             limit_download: args.limit_download,
             ..Storage::default()
         },
-        as_of: None,
+        ..Options::default()
     };
     let target = Options {
         repo: Some(args.target),
         identity: args.to_identity,
         passphrase_file: args.to_passphrase_file,
         writer_key: args.to_writer_key,
-        no_cache: false,
         storage: Storage {
             storage_option: args.to_storage_option,
             limit_upload: args.limit_upload,
             ..Storage::default()
         },
-        as_of: None,
+        ..Options::default()
     };
     let source = repository::open(&config.resolve(source))?;
     let target = repository::open_second(&config.resolve(target))?;

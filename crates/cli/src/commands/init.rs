@@ -5,18 +5,16 @@ use std::process::ExitCode;
 use pgark_ops::storage::Verdict;
 use pgark_ops::{Protection, repository as ops};
 
-use crate::args::{Common, Init, Storage};
+use crate::args::{Common, Init};
 use crate::commands::storage_test;
 use crate::config::Config;
 use crate::error::Failure;
-use crate::{output, progress, repository, storage};
+use crate::{output, progress, repository};
 
 /// Creates a repository, prints its id and fingerprint, and leaves the writer key on this host.
 pub fn run(common: &Common, args: Init, config: &Config) -> Result<ExitCode, Failure> {
-    let (url, from_file) = config.storage(&args.repo);
-    let found = storage::resolve(&url, &Storage { from_file, ..args.storage }, None)?;
+    let place = repository::new_place(&args.repo, args.storage, config)?;
     let job = progress::watched_job(common)?;
-    let place = ops::connect(found.target, found.usage, true, job.cancel.clone())?;
     if !place.has_repository()? {
         let report = place.probe(false, &job)?;
         storage_test::advise(&report);

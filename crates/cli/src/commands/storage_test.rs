@@ -2,13 +2,12 @@
 
 use std::process::ExitCode;
 
-use pgark_ops::repository as ops;
 use pgark_ops::storage::{Finding, Report, Verdict};
 
-use crate::args::{Common, Storage, StorageAction, StorageCommand, StorageTest};
+use crate::args::{Common, StorageAction, StorageCommand, StorageTest};
 use crate::config::Config;
 use crate::error::{Failure, INCOMPLETE};
-use crate::{output, progress, storage};
+use crate::{output, progress, repository};
 
 /// Runs a subcommand of `storage`.
 pub fn run(common: &Common, args: StorageCommand, config: &Config) -> Result<ExitCode, Failure> {
@@ -18,11 +17,9 @@ pub fn run(common: &Common, args: StorageCommand, config: &Config) -> Result<Exi
 }
 
 fn test(common: &Common, args: StorageTest, config: &Config) -> Result<ExitCode, Failure> {
-    let (url, from_file) = config.storage(&args.url);
-    let found = storage::resolve(&url, &Storage { from_file, ..args.storage }, None)?;
+    let place = repository::new_place(&args.url, args.storage, config)?;
     let report = {
         let job = progress::watched_job(common)?;
-        let place = ops::connect(found.target, found.usage, true, job.cancel.clone())?;
         place.probe(!args.quick, &job)?
     };
     if args.json {

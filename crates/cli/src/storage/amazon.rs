@@ -8,7 +8,7 @@ use pgark_ops::SecretString;
 use pgark_ops::storage::{Bucket, Lock, LockMode, S3Config, S3Credentials, S3Encryption};
 
 use super::Surroundings;
-use super::options::Options;
+use super::options::{Options, wrong};
 use crate::error::Failure;
 
 /// Names the session of a role in the account's logs.
@@ -24,7 +24,7 @@ pub fn config(bucket: Bucket, options: &Options, around: &Surroundings) -> Resul
     let profile = profiles.get(&name);
     let is_asked_for = explicit || around.variable("AWS_PROFILE").is_some();
     if is_asked_for && profile.is_none() {
-        return Err(options.wrong("profile", format!("there is no profile {name:?} in {}", profiles.shown())));
+        return Err(wrong("profile", format!("there is no profile {name:?} in {}", profiles.shown())));
     }
     let of_profile = |key: &str| profile.as_ref().and_then(|profile| profile.get(key).map(str::to_string));
     let sts = options.text("sts_endpoint").or_else(|| around.variable("AWS_ENDPOINT_URL_STS"));
@@ -45,7 +45,7 @@ pub fn config(bucket: Bucket, options: &Options, around: &Surroundings) -> Resul
             S3Credentials::Role { base: Box::new(base), role, session: session(around), external_id, sts }
         }
         None if external_id.is_some() => {
-            return Err(options.wrong("external_id", "it needs role_arn"));
+            return Err(wrong("external_id", "it needs role_arn"));
         }
         None => base,
     };
@@ -105,7 +105,7 @@ fn encryption(options: &Options) -> Result<Option<S3Encryption>, Failure> {
         None => Ok(None),
         Some("AES256") => Ok(Some(S3Encryption::Aes256)),
         Some("aws:kms") => Ok(Some(S3Encryption::Kms { key: options.text("sse_kms_key") })),
-        Some(other) => Err(options.wrong("sse", format!("{other:?} is neither AES256 nor aws:kms"))),
+        Some(other) => Err(wrong("sse", format!("{other:?} is neither AES256 nor aws:kms"))),
     }
 }
 
@@ -115,9 +115,7 @@ fn lock(options: &Options) -> Result<Option<Lock>, Failure> {
         Some("governance") => Some(LockMode::Governance),
         Some("compliance") => Some(LockMode::Compliance),
         Some(other) => {
-            return Err(
-                options.wrong("object_lock", format!("{other:?} is neither governance nor compliance"))
-            );
+            return Err(wrong("object_lock", format!("{other:?} is neither governance nor compliance")));
         }
     };
     match (mode, options.time("lock_for")?) {
@@ -125,11 +123,9 @@ fn lock(options: &Options) -> Result<Option<Lock>, Failure> {
         (Some(mode), Some(period)) if !period.is_zero() => {
             Ok(Some(Lock { mode, period, except: Vec::new() }))
         }
-        (Some(_), _) => {
-            Err(options.wrong("object_lock", "say how long with lock_for, for example lock_for=30d"))
-        }
+        (Some(_), _) => Err(wrong("object_lock", "say how long with lock_for, for example lock_for=30d")),
         (None, Some(_)) => {
-            Err(options.wrong("lock_for", "say which lock with object_lock: governance or compliance"))
+            Err(wrong("lock_for", "say which lock with object_lock: governance or compliance"))
         }
     }
 }
@@ -189,16 +185,16 @@ impl Profiles {
         sts: Option<&str>,
         depth: usize,
     ) -> Result<S3Credentials, Failure> {
-        let wrong = |what: String| {
+        let in_profile = |what: String| {
             Failure::usage(
                 format!("profile {name:?} ({}): {what}", self.shown()),
                 "see the storage option profile",
             )
         };
-        let profile = self.get(name).ok_or_else(|| wrong("there is none of that name".into()))?;
+        let profile = self.get(name).ok_or_else(|| in_profile("there is none of that name".into()))?;
         let text = |key: &str| profile.get(key).map(str::to_string);
         if depth > DEEPEST {
-            return Err(wrong("its source_profile leads back to itself".into()));
+            return Err(in_profile("its source_profile leads back to itself".into()));
         }
         if let Some(role) = text("role_arn") {
             let session = text("role_session_name").unwrap_or_else(|| session(around));
@@ -213,15 +209,15 @@ impl Profiles {
             let base = match (text("source_profile"), text("credential_source").as_deref()) {
                 // A profile may be its own source if it has keys.
                 (Some(source), _) if source == name => keys(&profile).ok_or_else(|| {
-                    wrong("its source_profile leads back to itself, and it has no keys".into())
+                    in_profile("its source_profile leads back to itself, and it has no keys".into())
                 })?,
                 (Some(source), _) => self.credentials(&source, around, sts, depth + 1)?,
                 (None, Some("Environment")) => of_variables(around).ok_or_else(|| {
-                    wrong("credential_source = Environment, and AWS_ACCESS_KEY_ID is not set".into())
+                    in_profile("credential_source = Environment, and AWS_ACCESS_KEY_ID is not set".into())
                 })?,
                 (None, Some(_)) => of_machine(around),
                 (None, None) => {
-                    return Err(wrong("role_arn needs source_profile or credential_source".into()));
+                    return Err(in_profile("role_arn needs source_profile or credential_source".into()));
                 }
             };
             let (base, external_id) = (Box::new(base), text("external_id"));
@@ -238,7 +234,7 @@ impl Profiles {
         }
         for key in ["credential_process", "sso_session", "sso_start_url"] {
             if profile.get(key).is_some() {
-                return Err(wrong(format!(
+                return Err(in_profile(format!(
                     "{key} is not supported; `aws configure export-credentials --profile {name} --format env` gives variables"
                 )));
             }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use pgark_ops::SecretString;
 use pgark_ops::storage::{AzureConfig, AzureCredentials, Bucket};
 
+use super::Surroundings;
 use super::options::Options;
-use super::{Surroundings, secret_line};
 use crate::error::Failure;
+use crate::repository::secret_line;
 
 /// What `az login` writes.
 const COMMAND_LINE: &str = ".azure/azureProfile.json";

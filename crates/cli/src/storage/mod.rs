@@ -11,7 +11,7 @@ mod options;
 mod ssh;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use pgark_ops::storage::{BadUrl, StorageUrl, Target, Usage};
@@ -76,13 +76,10 @@ fn resolve_in(
     Ok(Resolved { target, usage })
 }
 
-/// The first line of a file with a secret.
-fn secret_line(what: &str, path: &Path) -> Result<pgark_ops::SecretString, Failure> {
-    crate::repository::secret_line(what, path)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use pgark_ops::storage::{AzureCredentials, GcsCredentials, LockMode, S3Credentials};
 
     use super::*;

@@ -101,7 +101,8 @@ pub struct Options {
     asked: RefCell<BTreeSet<String>>,
 }
 
-fn wrong(key: &str, what: impl std::fmt::Display) -> Failure {
+/// An error about an option.
+pub(super) fn wrong(key: &str, what: impl std::fmt::Display) -> Failure {
     Failure::usage(
         format!("storage option {key}: {what}"),
         "`pgark storage test --help` lists the options of each storage",
@@ -155,11 +156,6 @@ impl Options {
 
     pub fn time(&self, key: &str) -> Result<Option<Duration>, Failure> {
         self.text(key).map(|text| duration(&text).map_err(|what| wrong(key, what))).transpose()
-    }
-
-    /// An error about an option.
-    pub fn wrong(&self, key: &str, what: impl std::fmt::Display) -> Failure {
-        wrong(key, what)
     }
 
     /// How it is used, whatever it is.

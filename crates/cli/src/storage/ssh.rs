@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use pgark_ops::SecretString;
 use pgark_ops::storage::{SftpConfig, SftpPlace};
 
+use super::Surroundings;
 use super::options::Options;
-use super::{Surroundings, secret_line};
 use crate::environment;
 use crate::error::Failure;
+use crate::repository::secret_line;
 
 /// Tried in this order where no key is named.
 const USUAL_KEYS: [&str; 3] = [".ssh/id_ed25519", ".ssh/id_ecdsa", ".ssh/id_rsa"];

@@ -4,7 +4,7 @@ use pgark_pg::{Connection, CopyEvent};
 use pgark_repo::{Class, Cut};
 
 use super::crew::Crew;
-use super::homes::Also;
+use super::homes::InSecond;
 use super::large_objects;
 use super::work::{Copy, Copying, Source, Work, take};
 use crate::OpsError;
@@ -211,7 +211,7 @@ struct Parts<'s> {
     of: &'s Copying,
     sink: RowSink<'s>,
     /// In the second home.
-    also: Option<(&'s Also<'s>, RowSink<'s>)>,
+    also: InSecond<'s, RowSink<'s>>,
     /// Bytes that progress has not heard of.
     untold: usize,
 }
@@ -228,10 +228,7 @@ impl<'s> Parts<'s> {
     ) -> Result<Parts<'s>, OpsError> {
         let homes = crew.homes;
         let sink = RowSink::new(homes.main, of.rows(source, range, homes.maps))?;
-        let also = homes.also.and_then(|also| {
-            let sink = also.attempt(|also| RowSink::new(also.writer, of.rows(source, range, also.maps)))?;
-            Some((also, sink))
-        });
+        let also = homes.in_second(|also| RowSink::new(also.writer, of.rows(source, range, also.maps)));
         Ok(Parts { crew, of, sink, also, untold: 0 })
     }
 
@@ -243,11 +240,7 @@ impl<'s> Parts<'s> {
             self.tell()?;
         }
         self.sink.write(row, ends)?;
-        if let Some((also, sink)) = &mut self.also
-            && also.attempt(|_| sink.write(row, ends)).is_none()
-        {
-            self.also = None;
-        }
+        self.also.go_on(|sink| sink.write(row, ends));
         Ok(())
     }
 
@@ -261,7 +254,6 @@ impl<'s> Parts<'s> {
     fn finish(mut self, rows: u64) -> Result<Copy, OpsError> {
         self.tell()?;
         let main = self.sink.finish(rows)?;
-        let also = self.also.and_then(|(also, sink)| also.attempt(|_| sink.finish(rows)));
-        Ok(Copy { main, also })
+        Ok(Copy { main, also: self.also.end(|sink| sink.finish(rows)) })
     }
 }

@@ -33,14 +33,9 @@ impl<'a> Also<'a> {
         Also { writer, maps, failed: AtomicBool::new(false), failure: Mutex::default() }
     }
 
-    /// Whether all went well with it so far.
-    pub(super) fn is_well(&self) -> bool {
-        !self.failed.load(Ordering::Acquire)
-    }
-
     /// Does something there; a failure is kept, and is the last thing that is done there.
     pub(super) fn attempt<T>(&self, work: impl FnOnce(&Also<'a>) -> Result<T, OpsError>) -> Option<T> {
-        if !self.is_well() {
+        if self.failed.load(Ordering::Acquire) {
             return None;
         }
         match work(self) {
@@ -64,10 +59,16 @@ impl<'a> Homes<'a> {
     pub(super) fn stream(&self, class: Class, cut: Cut) -> HomesStream<'a> {
         HomesStream {
             main: self.main.stream(class, cut),
-            also: self
-                .also
-                .and_then(|also| Some((also, also.attempt(|also| Ok(also.writer.stream(class, cut)))?))),
+            also: self.in_second(|also| Ok(also.writer.stream(class, cut))),
         }
+    }
+
+    /// Begins something in the second home, if there is one.
+    pub(super) fn in_second<T>(
+        &self,
+        begin: impl FnOnce(&Also<'a>) -> Result<T, OpsError>,
+    ) -> InSecond<'a, T> {
+        InSecond(self.also.and_then(|also| Some((also, also.attempt(begin)?))))
     }
 
     /// Stores a small content as one stream.
@@ -92,27 +93,41 @@ impl<'a> Homes<'a> {
     }
 }
 
+/// Something that is under way in the second home; nothing once that has failed.
+pub(super) struct InSecond<'a, T>(Option<(&'a Also<'a>, T)>);
+
+impl<T> InSecond<'_, T> {
+    /// Goes on with it.
+    pub(super) fn go_on(&mut self, work: impl FnOnce(&mut T) -> Result<(), OpsError>) {
+        if let Some((also, under_way)) = &mut self.0
+            && also.attempt(|_| work(under_way)).is_none()
+        {
+            self.0 = None;
+        }
+    }
+
+    /// Ends it.
+    pub(super) fn end<R>(self, work: impl FnOnce(T) -> Result<R, OpsError>) -> Option<R> {
+        self.0.and_then(|(also, under_way)| also.attempt(|_| work(under_way)))
+    }
+}
+
 /// One stream in each home.
 pub(super) struct HomesStream<'a> {
     main: StreamWriter<'a>,
-    also: Option<(&'a Also<'a>, StreamWriter<'a>)>,
+    also: InSecond<'a, StreamWriter<'a>>,
 }
 
 impl HomesStream<'_> {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), OpsError> {
         self.main.write(bytes)?;
-        if let Some((also, stream)) = &mut self.also
-            && also.attempt(|_| Ok(stream.write(bytes)?)).is_none()
-        {
-            self.also = None;
-        }
+        self.also.go_on(|stream| Ok(stream.write(bytes)?));
         Ok(())
     }
 
     /// The part in the first home, and that in the second if all went well there.
     pub(super) fn finish(self) -> Result<(PartSummary, Option<PartSummary>), OpsError> {
         let main = self.main.finish()?;
-        let also = self.also.and_then(|(also, stream)| also.attempt(|_| Ok(stream.finish()?)));
-        Ok((main, also))
+        Ok((main, self.also.end(|stream| Ok(stream.finish()?))))
     }
 }

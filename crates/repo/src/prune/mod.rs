@@ -41,7 +41,7 @@ use crate::pack;
 use crate::quarantine::{self, Quarantine};
 use crate::reader::ChunkReader;
 use crate::repository::Repository;
-use crate::sessions::{self, Alive};
+use crate::sessions;
 use crate::writer::commit::Draft;
 use crate::{RepoError, codec, forget};
 use live::Live;
@@ -152,6 +152,8 @@ struct Prune<'r> {
     now: SystemTime,
     /// The storage lets us delete; known from the first try.
     may_delete: bool,
+    /// Backups that were committed once: a key that may not delete leaves their drafts and sessions behind.
+    forgotten: HashSet<String>,
     live: Live<'r>,
     report: PruneReport,
 }
@@ -172,10 +174,21 @@ impl Repository {
         let pruner = BackupId::new()?.to_string();
         let (now, may_delete) =
             if options.dry_run { (SystemTime::now(), true) } else { storage_clock(self, &pruner)? };
+        let forgotten = forget::list(self, "")?.into_iter().map(|name| name.id.to_string()).collect();
         let live = Live::new(self);
         let report = PruneReport::default();
-        let mut prune =
-            Prune { repository: self, options, cancel, on_phase, pruner, now, may_delete, live, report };
+        let mut prune = Prune {
+            repository: self,
+            options,
+            cancel,
+            on_phase,
+            pruner,
+            now,
+            may_delete,
+            forgotten,
+            live,
+            report,
+        };
         let result = prune.run();
         self.forget_index();
         result.map(|()| prune.report)
@@ -215,11 +228,9 @@ impl Prune<'_> {
         }
         (self.on_phase)("look at what backups need");
         let survey = self.survey(&HashSet::new())?;
-        let sessions = sessions::alive(self.repository, self.now)?;
         self.report.packs = survey.sizes.len() as u64;
         self.report.bytes = survey.sizes.values().sum();
         self.report.bytes_live = survey.usage.packs.iter().map(|own| own.live).sum();
-        self.report.sessions = sessions.len() as u64;
         self.report.missing = survey.usage.missing;
         let mut dead: Vec<ObjectHash> =
             survey.sizes.keys().filter(|pack| survey.is_dead(pack)).copied().collect();
@@ -231,11 +242,13 @@ impl Prune<'_> {
         if !self.may_delete {
             // Marks and moved packs would only add to what cannot be removed.
             self.refuse_all(&dead, &survey);
+            self.report.sessions = sessions::alive(self.repository, self.now)?.len() as u64;
             return Ok(());
         }
         let moved = self.repack(&survey, &sparse)?;
         dead.extend(moved);
-        let doomed = self.mark(&survey, &dead, &sessions)?;
+        self.mark(&survey, &dead)?;
+        let doomed = self.doomed(&survey, &dead)?;
         if !dry && !doomed.is_empty() {
             self.delete(&doomed)?;
         }
@@ -277,9 +290,8 @@ impl Prune<'_> {
     /// The packs that drafts name. A draft that cannot be read stops the prune until it is too old to count.
     fn drafts(&self) -> Result<HashSet<ObjectHash>, RepoError> {
         let mut pinned = HashSet::new();
-        let forgotten = self.forgotten()?;
         for meta in self.repository.store.list("drafts/")? {
-            if age(self.now, meta.modified) > DRAFTS_PIN || is_of(&meta.name, &forgotten) {
+            if age(self.now, meta.modified) > DRAFTS_PIN || is_of(&meta.name, &self.forgotten) {
                 continue;
             }
             // Else its writer is done, or gave up: the manifest, if there is one, is listed after this.
@@ -291,21 +303,15 @@ impl Prune<'_> {
         Ok(pinned)
     }
 
-    /// Backups that were committed once: a key that may not delete leaves their drafts and sessions behind.
-    fn forgotten(&self) -> Result<HashSet<String>, RepoError> {
-        Ok(forget::list(self.repository, "")?.into_iter().map(|name| name.id.to_string()).collect())
-    }
-
     /// Removes what nobody needs: drafts that pin nothing any more, sessions long dead, trash of packs that are gone.
     fn sweep(&mut self, survey: &Survey) -> Result<(), RepoError> {
         let store = Arc::clone(&self.repository.store);
-        let forgotten = self.forgotten()?;
         for (folder, keep) in
             [("drafts/", DRAFTS_PIN), ("sessions/", SWEEP), ("trash/clock/", SWEEP), (PROBES, SWEEP)]
         {
             for meta in store.list(folder)? {
                 let is_over = age(self.now, meta.modified) > keep && !self.is_first_of_living(&meta.name)?;
-                if is_over || is_of(&meta.name, &forgotten) {
+                if is_over || is_of(&meta.name, &self.forgotten) {
                     self.remove(&meta.name)?;
                 }
             }
@@ -407,45 +413,54 @@ impl Prune<'_> {
         Ok(outcome.packs)
     }
 
-    /// Marks what is dead, takes marks off what lives again, and says what may be deleted now.
-    fn mark(
-        &mut self,
-        survey: &Survey,
-        dead: &[ObjectHash],
-        sessions: &[Alive],
-    ) -> Result<Vec<ObjectHash>, RepoError> {
+    /// Marks what is dead and takes marks off what lives again.
+    fn mark(&mut self, survey: &Survey, dead: &[ObjectHash]) -> Result<(), RepoError> {
         (self.on_phase)("mark what nobody needs");
+        if self.options.dry_run {
+            return Ok(());
+        }
         let store = Arc::clone(&self.repository.store);
+        let marked: HashSet<&ObjectHash> = survey.marks.iter().map(|mark| &mark.pack).collect();
+        for pack in dead.iter().filter(|pack| !marked.contains(pack)) {
+            self.cancel.check()?;
+            let name = trash::name(pack, &self.pruner, false);
+            let bytes = object::seal(&self.repository.keys, Kind::Mark, &name, &codec::encode(pack))?;
+            object::put(&*store, self.cancel, &name, bytes)?;
+        }
+        let dead: HashSet<&ObjectHash> = dead.iter().collect();
+        for mark in survey.marks.iter().filter(|mark| !mark.intent) {
+            if survey.sizes.contains_key(&mark.pack)
+                && !dead.contains(&mark.pack)
+                && survey.live(&mark.pack) > 0
+            {
+                self.remove(&mark.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What may be deleted now. Sessions are listed behind the marks: a writer puts its session and then looks at the trash, so
+    /// one that did not see a mark is seen here, and one that is not seen here leans on nothing that is marked.
+    fn doomed(&mut self, survey: &Survey, dead: &[ObjectHash]) -> Result<Vec<ObjectHash>, RepoError> {
+        let sessions = sessions::alive(self.repository, self.now)?;
+        self.report.sessions = sessions.len() as u64;
         let mut oldest: HashMap<ObjectHash, SystemTime> = HashMap::new();
-        for mark in survey.marks.iter() {
+        for mark in &survey.marks {
             let known = oldest.entry(mark.pack).or_insert(mark.put);
             *known = mark.put.min(*known);
         }
         let mut doomed = Vec::new();
-        let dead_set: HashSet<&ObjectHash> = dead.iter().collect();
         for pack in dead {
-            self.cancel.check()?;
             let size = survey.sizes.get(pack).copied().unwrap_or(0);
-            let marked = oldest.get(pack).copied();
-            if marked.is_none() && !self.options.dry_run {
-                let name = trash::name(pack, &self.pruner, false);
-                let bytes = object::seal(&self.repository.keys, Kind::Mark, &name, &codec::encode(pack))?;
-                object::put(&*store, self.cancel, &name, bytes)?;
-            }
-            let marked = marked.unwrap_or(self.now);
-            let waits_for_writer = sessions.iter().any(|session| session.began <= marked);
+            let before = oldest.get(pack).copied();
+            // A mark of this run is younger than every session listed.
+            let waits_for_writer =
+                sessions.iter().any(|session| before.is_none_or(|marked| session.began <= marked));
+            let marked = before.unwrap_or(self.now);
             if age(self.now, marked) >= self.options.grace && !waits_for_writer {
                 doomed.push(*pack);
-                continue;
-            }
-            self.wait(size, marked);
-        }
-        for mark in survey.marks.iter().filter(|mark| !mark.intent && !self.options.dry_run) {
-            if survey.sizes.contains_key(&mark.pack)
-                && !dead_set.contains(&mark.pack)
-                && survey.live(&mark.pack) > 0
-            {
-                self.remove(&mark.name)?;
+            } else {
+                self.wait(size, marked);
             }
         }
         if self.options.dry_run {

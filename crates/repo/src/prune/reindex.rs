@@ -4,7 +4,6 @@
 //! again. What a crash leaves between is superseded, and the next prune deletes it.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
 
 use pgark_store::{Cancel, Store};
 
@@ -100,13 +99,7 @@ pub(super) fn run(repository: &Repository, cancel: &Cancel) -> Result<(), RepoEr
 
 /// On a storage whose lists are late: until they show what was put.
 pub(crate) fn settle(store: &dyn Store, cancel: &Cancel) -> Result<(), RepoError> {
-    let lateness = store.capabilities().list_lateness;
-    let until = Instant::now() + lateness * 2;
-    while Instant::now() < until {
-        cancel.check()?;
-        std::thread::sleep(Duration::from_millis(20).min(lateness));
-    }
-    Ok(())
+    Ok(cancel.sleep(store.capabilities().list_lateness * 2)?)
 }
 
 struct New<'r> {

@@ -8,6 +8,8 @@ use super::RepositoryId;
 use super::sealing::random;
 use crate::RepoError;
 
+/// The header and its copy.
+pub(crate) const HEADERS: [&str; 2] = [NAME, COPY];
 pub(super) const NAME: &str = "pgark.json";
 pub(super) const COPY: &str = "pgark.json.copy";
 /// The format version that this program writes and the only one that it reads.

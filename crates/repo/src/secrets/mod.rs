@@ -21,6 +21,7 @@ use pgark_store::{PutOutcome, Store};
 
 use crate::{RepoError, writers};
 pub(crate) use copies::check as check_copies;
+pub(crate) use header::HEADERS;
 use header::Header;
 use keyring::Keyring;
 pub use keys::{Keys, WrappedKey};

@@ -109,14 +109,9 @@ fn put_draft(session: &Session<'_>) -> Result<(), RepoError> {
 /// its intent before it lists drafts, and removes it after the pack: so first the trash, then the packs.
 fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
     let packs = session.packs();
-    let hit = trash::list(&*session.repository.store)?
-        .into_iter()
-        .find(|mark| mark.intent && packs.binary_search(&mark.pack).is_ok());
-    if let Some(mark) = hit {
-        return Err(RepoError::Missing {
-            object: format!("{} (a prune is deleting it)", crate::pack::name(&mark.pack)),
-        });
-    }
+    let wanted = |pack: &ObjectHash| packs.binary_search(pack).is_ok();
+    let marks = trash::list(&*session.repository.store)?;
+    let hit = marks.iter().find(|mark| mark.intent && wanted(&mark.pack)).map(|mark| mark.pack);
     let there: HashSet<ObjectHash> = session
         .repository
         .store
@@ -124,13 +119,8 @@ fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
         .iter()
         .filter_map(|meta| pack::parse_name(&meta.name))
         .collect();
-    match packs.iter().find(|pack| !there.contains(*pack)) {
-        Some(gone) => Err(RepoError::Missing {
-            object: format!(
-                "{} (a prune deleted it while this backup ran, which was suspended)",
-                pack::name(gone)
-            ),
-        }),
+    match hit.or_else(|| packs.iter().find(|pack| !there.contains(*pack)).copied()) {
+        Some(gone) => Err(RepoError::PrunedAway { pack: pack::name(&gone) }),
         None => Ok(()),
     }
 }

@@ -5,19 +5,21 @@
 //! opens. One request for each object, many at once: on a public cloud 100,000 packs (1.6 TB) cost about half a dollar.
 
 use std::collections::HashSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::SystemTime;
 
 use pgark_store::StoreError;
 
+use super::lock;
 use super::session::Session;
 use crate::RepoError;
 use crate::ids::ObjectHash;
 use crate::pack;
+use crate::secrets::HEADERS;
 
-/// Folders (and objects) that every backup needs.
+/// Folders that every backup needs.
 const FOR_ALL: [&str; 5] = ["index/", "keys/", "keys-copy/", "writers/", "copies/writers/"];
 const REQUESTS: usize = 16;
 
@@ -28,31 +30,34 @@ pub(super) fn extend(session: &Session<'_>, own: &HashSet<ObjectHash>) -> Result
     let until = SystemTime::now() + retention.period;
     let mut names: Vec<String> =
         session.packs().iter().filter(|pack| !own.contains(*pack)).map(pack::name).collect();
-    for meta in store.list("")? {
-        let is_header = !meta.name.contains('/');
-        if is_header || FOR_ALL.iter().any(|folder| meta.name.starts_with(folder)) {
-            names.push(meta.name);
+    for folder in FOR_ALL {
+        names.extend(store.list(folder)?.into_iter().map(|meta| meta.name));
+    }
+    for header in HEADERS {
+        match store.stat(header) {
+            Ok(_) => names.push(header.to_string()),
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     let next = AtomicUsize::new(0);
     let failure: Mutex<Option<StoreError>> = Mutex::new(None);
-    let lock = || failure.lock().unwrap_or_else(PoisonError::into_inner);
     thread::scope(|scope| {
         for _ in 0..REQUESTS.min(names.len()) {
             scope.spawn(|| {
                 while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if lock().is_some() || session.check().is_err() {
+                    if lock(&failure).is_some() || session.check().is_err() {
                         return;
                     }
                     if let Err(error) = store.retain(name, until) {
-                        lock().get_or_insert(error);
+                        lock(&failure).get_or_insert(error);
                     }
                 }
             });
         }
     });
     session.check()?;
-    match lock().take() {
+    match lock(&failure).take() {
         Some(error) => Err(error.into()),
         None => Ok(()),
     }

@@ -490,24 +490,27 @@ impl Drop for Lane<'_> {
 }
 
 /// Which packs there are to lean on: in the index, on the storage with that size, and not marked for deletion.
+///
+/// The trash first. A pack that is gone when packs are listed after it is not leaned on, nor is one that was marked before;
+/// and what was moved out of a marked pack was in the index, and its new pack there, before the mark.
 fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> {
-    let index = repository.index()?;
     if full {
+        let index = repository.index()?;
         let usable = vec![false; index.packs.packs.len()];
         return Ok(Dedup::new(index, usable, Quarantine::default()));
     }
-    // None of the three waits for another: far away each costs a round trip.
-    let (rotten, trash, packs) = thread::scope(|scope| {
-        let trash = scope.spawn(|| trash::list(&*repository.store));
-        let packs = scope.spawn(|| repository.store.list("packs/"));
-        (Quarantine::read(repository), trash.join(), packs.join())
+    let store = &*repository.store;
+    // What does not wait for another is asked at once: far away each question costs a round trip.
+    let (trash, rotten) = thread::scope(|scope| {
+        let rotten = scope.spawn(|| Quarantine::read(repository));
+        (trash::list(store), joined(rotten))
     });
-    let resumed = |panic| std::panic::resume_unwind(panic);
-    let (rotten, trash, packs) = (
-        rotten?,
-        trash.unwrap_or_else(resumed)?,
-        packs.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
-    );
+    let (trash, rotten) = (trash?, rotten?);
+    let (index, packs) = thread::scope(|scope| {
+        let packs = scope.spawn(|| store.list("packs/"));
+        (repository.index(), joined(packs))
+    });
+    let (index, packs) = (index?, packs?);
     for (name, error) in &index.unreadable {
         tracing::warn!("{name} cannot be used, its chunks are stored again: {error}");
     }
@@ -525,6 +528,10 @@ fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> 
         }
     }
     Ok(Dedup::new(index, usable, rotten))
+}
+
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn remove(repository: &Repository, names: Vec<String>) {

@@ -12,9 +12,8 @@ use jiff::Timestamp;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
+use super::CloudStore;
 use super::s3::Version;
-use super::{CloudStore, answer};
-use crate::http::listening;
 use crate::traffic::TrafficReport;
 use crate::{Capabilities, ObjectMeta, PutOutcome, Store, StoreError, name};
 
@@ -108,10 +107,7 @@ impl AsOf {
             });
         }
         let root = if store.prefix.is_empty() { String::new() } else { format!("{}/", store.prefix) };
-        let versions = store.engine.run(async {
-            let (done, heard) = listening(s3.versions(&root)).await;
-            done.map_err(|error| answer::sort("list the versions in", store.shown.clone(), &heard, &error))
-        })?;
+        let versions = store.ask("list the versions in", "", s3.versions(&root))?;
         let mut newest: BTreeMap<String, Version> = BTreeMap::new();
         for version in versions {
             let Some(modified) = version.modified.filter(|modified| *modified <= moment) else { continue };

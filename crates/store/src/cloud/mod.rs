@@ -26,7 +26,7 @@ use object_store::{
     RetryConfig,
 };
 
-use crate::http::{Answer, Wire, listening};
+use crate::http::{Wire, listening};
 use crate::runtime::Engine;
 use crate::traffic::{Traffic, TrafficReport};
 use crate::{Capabilities, Cause, ObjectMeta, PutOutcome, Retention, Store, StoreError, name};
@@ -119,7 +119,7 @@ impl CloudStore {
 
     /// For messages.
     pub(crate) fn object(&self, name: &str) -> String {
-        format!("{}/{name}", self.shown)
+        if name.is_empty() { self.shown.clone() } else { format!("{}/{name}", self.shown) }
     }
 
     /// Runs one request.
@@ -137,18 +137,20 @@ impl CloudStore {
 
     /// A conditional put, or a plain one.
     fn put(&self, name: &str, path: &Path, bytes: &Bytes, mode: PutMode) -> Result<PutOutcome, StoreError> {
-        if let Some(s3) = self.s3.as_ref().filter(|s3| s3.locks(name)) {
-            let only_new = mode == PutMode::Create;
-            return self.engine.run(async {
-                let (done, answer) = listening(s3.put_locked(path, bytes, only_new)).await;
-                outcome(done.map(|_| ()), &answer, || self.object(name))
-            });
-        }
-        let options = PutOptions { mode, attributes: self.attributes.clone(), ..PutOptions::default() };
+        let put = async {
+            if let Some(s3) = self.s3.as_ref().filter(|s3| s3.locks(name)) {
+                return s3.put_locked(path, bytes, mode == PutMode::Create).await;
+            }
+            let options = PutOptions { mode, attributes: self.attributes.clone(), ..PutOptions::default() };
+            self.client.put_opts(path, bytes.clone().into(), options).await.map(|_| ())
+        };
         self.engine.run(async {
-            let payload = bytes.clone().into();
-            let (done, answer) = listening(self.client.put_opts(path, payload, options)).await;
-            outcome(done.map(|_| ()), &answer, || self.object(name))
+            let (done, answer) = listening(put).await;
+            match done {
+                Ok(()) => Ok(PutOutcome::Created),
+                Err(_) if answer::exists_already(&answer) => Ok(PutOutcome::AlreadyExists),
+                Err(error) => Err(answer::sort("write", self.object(name), &answer, &error)),
+            }
         })
     }
 
@@ -217,19 +219,6 @@ impl CloudStore {
 
 /// Ranges larger than this are asked for only when the object is known to be as large.
 const LARGE: u64 = 64 << 20;
-
-/// What became of a conditional put.
-fn outcome(
-    done: object_store::Result<()>,
-    answer: &Answer,
-    object: impl Fn() -> String,
-) -> Result<PutOutcome, StoreError> {
-    match done {
-        Ok(()) => Ok(PutOutcome::Created),
-        Err(_) if answer::exists_already(answer) => Ok(PutOutcome::AlreadyExists),
-        Err(error) => Err(answer::sort("write", object(), answer, &error)),
-    }
-}
 
 impl Store for CloudStore {
     fn location(&self) -> String {
@@ -343,30 +332,19 @@ impl Store for CloudStore {
 
     fn retain(&self, name: &str, until: SystemTime) -> Result<(), StoreError> {
         let path = self.path(name)?;
-        let Some(s3) = &self.s3 else { return Ok(()) };
-        self.engine.run(async {
-            let (done, answer) = listening(s3.retain(&path, until)).await;
-            done.map_err(|error| answer::sort("extend the lock of", self.object(name), &answer, &error))
-        })
+        match &self.s3 {
+            Some(s3) => self.ask("extend the lock of", name, s3.retain(&path, until)),
+            None => Ok(()),
+        }
     }
 
     fn keeps_versions(&self) -> Result<Option<bool>, StoreError> {
-        let Some(s3) = &self.s3 else { return Ok(None) };
-        self.engine.run(async {
-            let (done, answer) = listening(s3.keeps_versions()).await;
-            done.map(Some).map_err(|error| {
-                answer::sort("ask for the versioning of", self.shown.clone(), &answer, &error)
-            })
-        })
+        let ask = |s3: &s3::Bucketed| self.ask("ask for the versioning of", "", s3.keeps_versions());
+        self.s3.as_ref().map(ask).transpose()
     }
 
     fn can_lock(&self) -> Result<Option<bool>, StoreError> {
-        let Some(s3) = &self.s3 else { return Ok(None) };
-        self.engine.run(async {
-            let (done, answer) = listening(s3.can_lock()).await;
-            done.map(Some).map_err(|error| {
-                answer::sort("ask for the object lock of", self.shown.clone(), &answer, &error)
-            })
-        })
+        let ask = |s3: &s3::Bucketed| self.ask("ask for the object lock of", "", s3.can_lock());
+        self.s3.as_ref().map(ask).transpose()
     }
 }

@@ -20,7 +20,7 @@ use russh_sftp::extensions;
 use secrecy::ExposeSecret;
 
 use crate::target::SftpConfig;
-use crate::{Cause, StoreError};
+use crate::{Cause, StoreError, lock};
 
 /// A TCP connection and the exchange of keys take at most this.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -105,7 +105,7 @@ impl client::Handler for Host {
                 format!("the host's {name} key {print} is in no known_hosts file ({})", shown(&self.files))
             }
         };
-        *self.wrong.0.lock().unwrap_or_else(|poison| poison.into_inner()) = Some(wrong);
+        *lock(&self.wrong.0) = Some(wrong);
         Ok(false)
     }
 }
@@ -183,7 +183,7 @@ async fn reach(config: &SftpConfig, shown: &str) -> Result<Handle<Host>, StoreEr
         wrong: verdict.clone(),
     };
     client::connect(Arc::new(settings), (place.host.as_str(), place.port), host).await.map_err(|error| {
-        let wrong = verdict.0.lock().unwrap_or_else(|poison| poison.into_inner()).take();
+        let wrong = lock(&verdict.0).take();
         match (wrong, error) {
             (Some(wrong), _) => failed(shown, wrong, Cause::HostKey),
             (None, error) => failed(shown, words(&error), Cause::Network),

@@ -24,7 +24,7 @@ use crate::runtime::Engine;
 use crate::target::SftpConfig;
 use crate::traffic::{Request, Traffic, TrafficReport};
 use crate::url::StorageUrl;
-use crate::{Capabilities, Cause, ObjectMeta, PutOutcome, Store, StoreError, name};
+use crate::{Capabilities, Cause, ObjectMeta, PutOutcome, Store, StoreError, lock, name};
 use connect::{Connection, connect};
 
 const TEMPORARY: &str = ".tmp";
@@ -163,7 +163,7 @@ impl SftpStore {
         work: impl AsyncFnOnce(&Connection) -> Result<T, Wrong>,
     ) -> Result<T, StoreError> {
         self.engine.run(async {
-            let free = || self.idle.lock().unwrap_or_else(|poison| poison.into_inner()).pop();
+            let free = || lock(&self.idle).pop();
             let mut kept = free();
             while kept.as_ref().is_some_and(Connection::is_closed) {
                 kept = free();
@@ -229,7 +229,7 @@ impl SftpStore {
 
     async fn keep(&self, connection: Connection) {
         let spare = {
-            let mut idle = self.idle.lock().unwrap_or_else(|poison| poison.into_inner());
+            let mut idle = lock(&self.idle);
             if idle.len() < self.limits.connections {
                 idle.push(connection);
                 None
@@ -297,16 +297,11 @@ impl SftpStore {
             }
         };
         let (synced, closed) = tokio::join!(sync, connection.sftp.close(&handle));
-        match (written, synced, closed) {
-            (Ok(()), Ok(()), Ok(_)) => Ok(temporary),
-            (written, synced, closed) => {
-                let _ = connection.sftp.remove(&temporary).await;
-                written?;
-                synced?;
-                closed?;
-                Ok(temporary)
-            }
+        let whole = written.and(synced.map_err(Wrong::from)).and(closed.map_err(Wrong::from));
+        if whole.is_err() {
+            let _ = connection.sftp.remove(&temporary).await;
         }
+        whole.map(|_| temporary)
     }
 
     async fn write_all(&self, connection: &Connection, handle: &str, bytes: &Bytes) -> Result<(), Wrong> {
@@ -318,9 +313,8 @@ impl SftpStore {
             {
                 done?;
             }
-            let wait = self.limits.up.reserve(piece.len());
-            if !wait.is_zero() {
-                tokio::time::sleep(wait).await;
+            if let Some(wait) = self.limits.up.sleep(piece.len()) {
+                wait.await;
             }
             self.traffic.sent(piece.len());
             running.push(connection.sftp.write(handle, offset, piece.to_vec()));
@@ -353,9 +347,8 @@ impl SftpStore {
             while running.len() < READS
                 && let Some((from, count)) = wanted.pop_front()
             {
-                let wait = self.limits.down.reserve(count);
-                if !wait.is_zero() {
-                    tokio::time::sleep(wait).await;
+                if let Some(wait) = self.limits.down.sleep(count) {
+                    wait.await;
                 }
                 running.push(async move {
                     let count_32 = u32::try_from(count).unwrap_or(u32::MAX);
@@ -470,9 +463,7 @@ impl Store for SftpStore {
         self.traffic.count(Request::Put);
         self.ask("write", name, async |connection| {
             let folder = path.rsplit_once('/').map(|(folder, _)| folder.to_string()).unwrap_or_default();
-            let is_new = |folder: &String| {
-                !self.folders.lock().unwrap_or_else(|poison| poison.into_inner()).contains(folder)
-            };
+            let is_new = |folder: &String| !lock(&self.folders).contains(folder);
             let make = async {
                 // Mostly one folder is missing; where it is more, giving the name fails, and they are made then.
                 if is_new(&folder) {
@@ -501,7 +492,7 @@ impl Store for SftpStore {
                 named = give_name().await;
             }
             if named.is_ok() {
-                self.folders.lock().unwrap_or_else(|poison| poison.into_inner()).insert(folder);
+                lock(&self.folders).insert(folder);
             }
             if connection.hardlink || named.is_err() {
                 let (sftp, temporary) = (Arc::clone(&connection.sftp), temporary.clone());

@@ -25,12 +25,18 @@ impl Azurite {
         let (data, temporary) = (folder.join("data"), folder.join("tmp"));
         std::fs::create_dir(&data).expect("make azurite's folder");
         std::fs::create_dir(&temporary).expect("make azurite's folder");
-        let service =
-            Service::start("azurite", port, folder, &program("node_modules/.bin/azurite-blob"), |command| {
+        let service = Service::start(
+            None,
+            "azurite",
+            port,
+            folder,
+            &program("node_modules/.bin/azurite-blob"),
+            |command| {
                 command.args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string()]);
                 command.args(["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--location"]);
                 command.arg(data).env("TMPDIR", temporary);
-            });
+            },
+        );
         Azurite { service }
     }
 

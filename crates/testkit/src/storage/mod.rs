@@ -74,19 +74,8 @@ impl Service {
         folder
     }
 
-    /// Starts it and waits until it answers on its port.
+    /// Starts it, on this host or on another, and waits until it answers on its port.
     fn start(
-        kind: &str,
-        port: u16,
-        folder: PathBuf,
-        program: &Path,
-        prepare: impl FnOnce(&mut Command),
-    ) -> Service {
-        Service::start_at(None, kind, port, folder, program, prepare)
-    }
-
-    /// The same on another host.
-    fn start_at(
         host: Option<&Namespace>,
         kind: &str,
         port: u16,

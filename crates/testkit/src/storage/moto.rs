@@ -31,10 +31,11 @@ impl Moto {
         let port = free_port();
         let folder = Service::folder("moto");
         let files = crate::TlsFiles::make(&folder);
-        let service = Service::start("moto", port, folder, &program("moto/bin/moto_server"), |command| {
-            command.args(["-H", "127.0.0.1", "-p", &port.to_string(), "-s"]);
-            command.arg("-c").arg(&files.server_cert).arg("-k").arg(&files.server_key);
-        });
+        let service =
+            Service::start(None, "moto", port, folder, &program("moto/bin/moto_server"), |command| {
+                command.args(["-H", "127.0.0.1", "-p", &port.to_string(), "-s"]);
+                command.arg("-c").arg(&files.server_cert).arg("-k").arg(&files.server_key);
+            });
         let request = format!(
             "PUT /{bucket} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {SIGNED}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         );
@@ -58,7 +59,7 @@ impl Moto {
         let port = free_port();
         let folder = Service::folder("moto");
         let server = program("moto/bin/moto_server");
-        let service = Service::start_at(host, "moto", port, folder, &server, |command| {
+        let service = Service::start(host, "moto", port, folder, &server, |command| {
             command.args([
                 "-H",
                 if host.is_some() { "0.0.0.0" } else { "127.0.0.1" },

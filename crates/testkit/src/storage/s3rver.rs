@@ -16,7 +16,7 @@ impl S3rver {
         let data = folder.join("data");
         std::fs::create_dir(&data).expect("make s3rver's folder");
         let service =
-            Service::start("s3rver", port, folder, &program("node_modules/.bin/s3rver"), |command| {
+            Service::start(None, "s3rver", port, folder, &program("node_modules/.bin/s3rver"), |command| {
                 command.args([
                     "-a",
                     "127.0.0.1",

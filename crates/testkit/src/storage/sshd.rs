@@ -68,7 +68,7 @@ impl Sshd {
             fs::create_dir_all("/run/sshd").expect("make /run/sshd");
         }
         let service =
-            Service::start_at(host, "sshd", port, folder.clone(), Path::new("/usr/sbin/sshd"), |command| {
+            Service::start(host, "sshd", port, folder.clone(), Path::new("/usr/sbin/sshd"), |command| {
                 command.args(["-D", "-e", "-f"]).arg(folder.join("config"));
             });
         Sshd { service, user, temporary_user }
