@@ -137,7 +137,7 @@ fn one(
     job: &Job,
 ) -> Result<BackupHead, OpsError> {
     let started = std::time::Instant::now();
-    let backup = source.open_backup(head.id)?;
+    let backup = source.open_head(head)?;
     let mut about = About::of(&backup.head)?;
     about.copied =
         Some(Copied { repository: source.id().to_string(), backup: head.id.to_string(), seconds: 0.0 });

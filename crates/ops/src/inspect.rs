@@ -120,7 +120,7 @@ pub fn cat(
 
 pub(crate) fn open(repository: &Repository, name: &BackupName) -> Result<Backup, OpsError> {
     let head = find_backup(repository, name)?;
-    Ok(repository.open_backup(head.id)?)
+    Ok(repository.open_head(&head)?)
 }
 
 /// Splits `ID:/PATH`; `latest:DB` keeps its colon, since a path begins with a slash.

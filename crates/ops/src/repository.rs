@@ -1,14 +1,20 @@
 //! Open and create repositories on any storage.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use pgark_repo::{Initialised, LocalFolders, Protection, Repository, SecretString, TEMPORARY, Unlock};
+use pgark_repo::{
+    Header, Initialised, LocalFolders, Protection, RepoError, Repository, SecretString, TEMPORARY, Unlock,
+};
 use pgark_store::{Cancel, Store, Target, Usage, probe};
 
 use crate::{Job, OpsError};
 
 /// A storage that was opened.
-pub struct Place(Arc<dyn Store>);
+pub struct Place {
+    store: Arc<dyn Store>,
+    /// Once it was read.
+    header: OnceLock<Header>,
+}
 
 /// Opens a storage; `create` makes a directory or a folder behind SSH that is missing.
 pub fn connect(mut target: Target, usage: Usage, create: bool, cancel: Cancel) -> Result<Place, OpsError> {
@@ -17,49 +23,63 @@ pub fn connect(mut target: Target, usage: Usage, create: bool, cancel: Cancel) -
     {
         lock.except = TEMPORARY.iter().map(|folder| folder.to_string()).collect();
     }
-    Ok(Place(pgark_store::open(target, usage, create, cancel).map_err(OpsError::Storage)?))
+    let store = pgark_store::open(target, usage, create, cancel).map_err(OpsError::Storage)?;
+    Ok(Place { store, header: OnceLock::new() })
 }
 
 impl Place {
     /// For messages: no secrets.
     pub fn location(&self) -> String {
-        self.0.location()
+        self.store.location()
     }
 
     /// Whether it is seen as it was: what this host remembers of it is newer.
     pub fn is_past(&self) -> bool {
-        self.0.is_past()
+        self.store.is_past()
     }
 
     /// The id in the clear header, so that a caller can look for a local writer key.
     pub fn peek_id(&self) -> Result<String, OpsError> {
-        Ok(pgark_repo::peek_id(&*self.0)?.to_string())
+        Ok(self.header()?.id.to_string())
+    }
+
+    fn header(&self) -> Result<&Header, OpsError> {
+        if let Some(header) = self.header.get() {
+            return Ok(header);
+        }
+        let header = Header::get(&*self.store)?;
+        Ok(self.header.get_or_init(|| header))
     }
 
     /// Tries what the storage can.
     pub fn probe(&self, throughput: bool, job: &Job) -> Result<probe::Report, OpsError> {
         let progress = Arc::clone(&job.progress);
         let on_phase = move |name: &str| progress.phase(name);
-        probe::run(&*self.0, throughput, &job.cancel, &on_phase).map_err(OpsError::Storage)
+        probe::run(&*self.store, throughput, &job.cancel, &on_phase).map_err(OpsError::Storage)
     }
 
     /// Whether a repository is there.
     pub fn has_repository(&self) -> Result<bool, OpsError> {
-        match pgark_repo::peek_id(&*self.0) {
+        match self.header() {
             Ok(_) => Ok(true),
-            Err(pgark_repo::RepoError::NoRepository { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(OpsError::Repository(RepoError::NoRepository { .. })) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
     /// Creates a repository; fails if one is there.
     pub fn init(&self, protection: Protection) -> Result<Initialised, OpsError> {
-        Ok(pgark_repo::init(&*self.0, protection)?)
+        Ok(pgark_repo::init(&*self.store, protection)?)
     }
 
     /// Opens the repository.
     pub fn open(self, unlock: Unlock, local: LocalFolders) -> Result<Repository, OpsError> {
-        Ok(Repository::open(self.0, unlock, local)?)
+        self.header()?;
+        let Place { store, header } = self;
+        match header.into_inner() {
+            Some(header) => Ok(Repository::open_with(store, &header, unlock, local)?),
+            None => Ok(Repository::open(store, unlock, local)?),
+        }
     }
 }
 

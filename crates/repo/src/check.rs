@@ -208,7 +208,13 @@ impl Check<'_> {
         let repository = self.repository;
         // Manifests first: whatever they name was there before them, so a backup that is committed meanwhile is no problem.
         let names = manifest::list(repository, "")?;
-        let index = Index::load(&*repository.store, &repository.keys, &repository.local, false)?;
+        let index = Index::load(
+            &*repository.store,
+            &repository.keys,
+            &repository.local,
+            false,
+            Index::list(&*repository.store)?,
+        )?;
         self.header_and_slots()?;
         self.index_objects(&index)?;
         let mut manifests = self.manifests(names)?;

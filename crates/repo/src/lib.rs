@@ -5,6 +5,7 @@
 //! read, [`Repository::check`] verifies.
 
 mod ahead;
+mod at_once;
 mod blocks;
 mod check;
 mod codec;
@@ -58,8 +59,8 @@ pub use repository::{Backup, Repository, init};
 /// Folders of objects that are needed for a while only: no lock is put on them.
 pub const TEMPORARY: [&str; 4] = ["sessions/", "drafts/", "trash/", pgark_store::probe::FOLDER];
 
+pub use secrets::{Header, generate_passphrase};
 pub use secrets::{Initialised, LocalFolders, Protection, RepositoryId, Unlock};
-pub use secrets::{generate_passphrase, peek_id};
 pub use stream::Class;
 pub use writer::{BackupWriter, NewBackup, PartSummary, StreamWriter, WriteOptions};
 pub use writers::{KeyList, SlotInfo, WriterInfo};

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 
+use crate::at_once::{both, each};
 use crate::forget::{self, Forgotten};
 use crate::ids::{BackupId, Hash, ObjectHash, unhex};
 use crate::manifest_cache::ManifestCache;
@@ -217,32 +218,37 @@ pub(crate) fn decode(
 /// Names of the manifests of a cluster (`""`: of all), whether the first or the second copy is there, without those that were
 /// forgotten.
 pub(crate) fn list(repository: &Repository, cluster: &str) -> Result<BTreeSet<ManifestName>, RepoError> {
-    let mut names = list_all(repository, cluster)?;
-    for name in forget::list(repository, cluster)? {
+    Ok(list_both(repository, cluster)?.0)
+}
+
+/// [`list`], and the names of all tombstones.
+pub(crate) fn list_both(
+    repository: &Repository,
+    cluster: &str,
+) -> Result<(BTreeSet<ManifestName>, BTreeSet<ManifestName>), RepoError> {
+    let (names, forgotten) = both(|| list_all(repository, cluster), || forget::list(repository, cluster));
+    let (mut names, forgotten) = (names?, forgotten?);
+    for name in &forgotten {
         // A tombstone with its manifest is what a crash left, or a replayed manifest; only a true one counts.
-        if names.contains(&name) {
-            match forget::read(repository, &name) {
+        if names.contains(name) {
+            match forget::read(repository, name) {
                 Ok(None) => {}
-                Ok(Some(tombstone)) if tombstone.trusted => drop(names.remove(&name)),
+                Ok(Some(tombstone)) if tombstone.trusted => drop(names.remove(name)),
                 Ok(Some(_)) => tracing::warn!("a tombstone of a writer that was revoked is passed over"),
                 Err(error) => tracing::warn!("a tombstone is passed over: {error}"),
             }
         }
     }
-    Ok(names)
+    Ok((names, forgotten))
 }
 
 /// [`list`], and those that were forgotten and are still there.
 pub(crate) fn list_all(repository: &Repository, cluster: &str) -> Result<BTreeSet<ManifestName>, RepoError> {
     let folder = |base: &str| if cluster.is_empty() { base.to_string() } else { format!("{base}{cluster}/") };
-    let mut names = BTreeSet::new();
-    // Second copies first: a manifest committed between the two lists is then in the first or in none.
-    for base in [COPIES, FOLDER] {
-        names.extend(
-            repository.store.list(&folder(base))?.iter().filter_map(|meta| ManifestName::parse(&meta.name)),
-        );
-    }
-    Ok(names)
+    let one = |base: &str| repository.store.list(&folder(base));
+    let (copies, first) = both(|| one(COPIES), || one(FOLDER));
+    let (copies, first) = (copies?, first?);
+    Ok(copies.iter().chain(&first).filter_map(|meta| ManifestName::parse(&meta.name)).collect())
 }
 
 /// Reads a manifest; where its first copy is damaged or gone, the second. What was wrong with a copy goes to `wrong`.
@@ -282,12 +288,16 @@ pub(crate) fn read_all(repository: &Repository) -> Result<Vec<Manifest>, RepoErr
     let mut manifests = Vec::new();
     let names = list(repository, "")?;
     let mut cache = ManifestCache::open(repository);
+    let mut unknown = Vec::new();
     for name in &names {
-        if let Some(known) = cache.get(repository, name) {
-            manifests.push(known);
-            continue;
+        match cache.get(repository, name) {
+            Some(known) => manifests.push(known),
+            None => unknown.push(name),
         }
-        match read(repository, name, |error| tracing::warn!("{error}; the second copy is used")) {
+    }
+    let warn = |error: RepoError| tracing::warn!("{error}; the second copy is used");
+    for (name, manifest) in unknown.iter().zip(each(&unknown, |name| read(repository, name, warn))) {
+        match manifest {
             Ok(manifest) => {
                 cache.put(&manifest);
                 manifests.push(manifest);

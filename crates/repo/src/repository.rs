@@ -1,5 +1,6 @@
 //! An open repository.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use pgark_store::Store;
@@ -7,11 +8,13 @@ use pgark_store::Store;
 use crate::RepoError;
 use crate::ids::BackupId;
 use crate::index::Index;
-use crate::manifest::{self, BackupHead, Entry, Manifest};
+use crate::manifest::{self, BackupHead, Entry, Manifest, ManifestName};
 use crate::map::ItemHasher;
 use crate::object::damaged;
 use crate::reader::{ChunkReader, DataReader};
-use crate::secrets::{self, Heads, Initialised, Keys, LocalFolders, Protection, RepositoryId, Unlock};
+use crate::secrets::{
+    self, Header, Heads, Initialised, Keys, LocalFolders, Protection, RepositoryId, Unlock,
+};
 use crate::stream::{ChunkKind, StreamRef};
 use crate::writer::lock;
 use crate::writers::Writers;
@@ -51,7 +54,18 @@ impl Repository {
     /// [`RepoError::NoRepository`], [`RepoError::WrongKey`], [`RepoError::NeedsKey`],
     /// [`RepoError::SecretForPlainRepository`], [`RepoError::FingerprintChanged`], [`RepoError::NewerFormat`].
     pub fn open(store: Arc<dyn Store>, unlock: Unlock, local: LocalFolders) -> Result<Repository, RepoError> {
-        let keys = secrets::open(&*store, &unlock, &local)?;
+        let header = Header::get(&*store)?;
+        Repository::open_with(store, &header, unlock, local)
+    }
+
+    /// [`Repository::open`] where the header was read just now.
+    pub fn open_with(
+        store: Arc<dyn Store>,
+        header: &Header,
+        unlock: Unlock,
+        local: LocalFolders,
+    ) -> Result<Repository, RepoError> {
+        let keys = secrets::open(&*store, header, &unlock, &local)?;
         let writers = Mutex::new(Arc::new(Writers::read(&*store, &keys)?));
         Ok(Repository {
             store,
@@ -123,13 +137,22 @@ impl Repository {
     /// One backup with its entries.
     pub fn open_backup(&self, id: BackupId) -> Result<Backup, RepoError> {
         let name = manifest::list(self, "")?.into_iter().find(|name| name.id == id);
-        let name = name.ok_or(RepoError::UnknownBackup { id })?;
+        self.open_named(&name.ok_or(RepoError::UnknownBackup { id })?)
+    }
+
+    /// One backup with its entries, by what [`Repository::backups`] or [`Repository::newest_backups`] told of it just now.
+    pub fn open_head(&self, head: &BackupHead) -> Result<Backup, RepoError> {
+        let cluster = self.keys.cluster_hash(&head.cluster);
+        self.open_named(&ManifestName { cluster, sequence: head.sequence, id: head.id })
+    }
+
+    fn open_named(&self, name: &ManifestName) -> Result<Backup, RepoError> {
         let manifest =
-            manifest::read(self, &name, |error| tracing::warn!("{error}; the second copy is used"))?;
+            manifest::read(self, name, |error| tracing::warn!("{error}; the second copy is used"))?;
         if let Some(why) = &manifest.distrust {
             return Err(damaged(name.name(), format!("the signature: {why}")));
         }
-        let reader = ChunkReader::new(self, self.index()?);
+        let reader = ChunkReader::new(self, self.index_to_read()?);
         Ok(Backup { head: manifest.head(), entries: self.entries(&reader, &manifest)? })
     }
 
@@ -164,7 +187,7 @@ impl Repository {
         if !self.can_read_data() {
             return Err(RepoError::NeedsReaderSecret);
         }
-        Ok(DataReader::new(ChunkReader::new(self, self.index()?)))
+        Ok(DataReader::new(ChunkReader::new(self, self.index_to_read()?)))
     }
 
     /// Hashes the items of maps of a mask domain.
@@ -185,16 +208,27 @@ impl Repository {
 
     /// The index as it is now: the loaded one if no index object came or went.
     pub(crate) fn index(&self) -> Result<Arc<Index>, RepoError> {
+        self.index_after(Index::list(&*self.store)?)
+    }
+
+    /// [`Repository::index`] behind a list of its objects that was made just now.
+    pub(crate) fn index_after(&self, listed: BTreeSet<String>) -> Result<Arc<Index>, RepoError> {
         let mut loaded = lock(&self.index);
         if let Some(index) = &*loaded
             && index.unreadable.is_empty()
-            && Index::list(&*self.store)? == index.listed
+            && listed == index.listed
         {
             return Ok(Arc::clone(index));
         }
-        let index = Arc::new(Index::load(&*self.store, &self.keys, &self.local, true)?);
+        let index = Arc::new(Index::load(&*self.store, &self.keys, &self.local, true, listed)?);
         *loaded = Some(Arc::clone(&index));
         Ok(index)
+    }
+
+    /// The index for readers: the loaded one, if there is one. Who misses something in it looks for a newer one.
+    fn index_to_read(&self) -> Result<Arc<Index>, RepoError> {
+        let loaded = lock(&self.index).as_ref().filter(|index| index.unreadable.is_empty()).cloned();
+        loaded.map_or_else(|| self.index(), Ok)
     }
 
     pub(crate) fn forget_index(&self) {

@@ -93,7 +93,7 @@ impl<'r> EarlierTables<'r> {
 
     fn open(&self, state: &mut State, head: &BackupHead) -> Result<(), OpsError> {
         let about = About::of(head)?;
-        for entry in self.repository.open_backup(head.id)?.entries {
+        for entry in self.repository.open_head(head)?.entries {
             let maps = entry.parts.into_iter().filter_map(|part| match part {
                 Part::Map(map) => Some(map),
                 Part::Stream(_) => None,

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 use pgark_store::Store;
 
+use crate::at_once::each;
 use crate::ids::{ChunkId, ObjectHash};
 use crate::secrets::{Keys, LocalFolders};
 use crate::{RepoError, codec};
@@ -117,7 +118,11 @@ impl Index {
     /// The names at one moment: a list that is made while a prune puts a new object and then deletes an old one may lack both,
     /// but then the next list differs.
     pub(crate) fn list_whole(store: &dyn Store) -> Result<BTreeSet<String>, RepoError> {
-        let mut listed = Index::list(store)?;
+        Index::list_after(store, Index::list(store)?)
+    }
+
+    /// [`Index::list_whole`] behind a list that was made just now.
+    fn list_after(store: &dyn Store, mut listed: BTreeSet<String>) -> Result<BTreeSet<String>, RepoError> {
         for _ in 0..TRIES {
             let again = Index::list(store)?;
             if again == listed {
@@ -128,17 +133,21 @@ impl Index {
         Ok(listed)
     }
 
-    /// [`Index::load_listed`], again where a prune replaced an index object between the list and the reading.
+    /// [`Index::load_listed`], again where a prune replaced an index object between the list and the reading. `listed`: as it was
+    /// just now.
     pub(crate) fn load(
         store: &dyn Store,
         keys: &Keys,
         folders: &LocalFolders,
         use_cache: bool,
+        listed: BTreeSet<String>,
     ) -> Result<Index, RepoError> {
         let mut tries = 0;
+        let mut listed = Some(listed);
         loop {
             tries += 1;
-            match Index::load_listed(store, keys, folders, use_cache) {
+            let first = listed.take().map_or_else(|| Index::list(store), Ok)?;
+            match Index::load_listed(store, keys, folders, use_cache, first) {
                 Err(RepoError::Missing { .. }) if tries < TRIES => {}
                 other => return other,
             }
@@ -152,8 +161,9 @@ impl Index {
         keys: &Keys,
         folders: &LocalFolders,
         use_cache: bool,
+        listed: BTreeSet<String>,
     ) -> Result<Index, RepoError> {
-        let listed = Index::list_whole(store)?;
+        let listed = Index::list_after(store, listed)?;
         let path = folders
             .cache
             .as_ref()
@@ -210,8 +220,9 @@ impl Index {
         }
         let mut runs: Vec<Arc<Run>> = known.into_iter().collect();
         let (mut batch, mut unreadable) = (Vec::new(), Vec::new());
-        for name in missing {
-            match read_object(store, keys, &name) {
+        for (name, content) in missing.iter().zip(each(&missing, |name| read_object(store, keys, name))) {
+            let name = name.clone();
+            match content {
                 Ok(content) => {
                     let numbers: Vec<u32> = content.packs.iter().map(|pack| packs.number(*pack)).collect();
                     batch.extend(content.records.iter().filter_map(|record| {

@@ -19,12 +19,14 @@ const LARGEST: u64 = 64 * 1024;
 /// Features that this program knows.
 const KNOWN: &[&str] = &[];
 
-/// The header's content. `bytes` are exactly those stored: fingerprint and hash are over them.
+/// The clear header: what is known of a repository before it is opened. `bytes` are exactly those stored: fingerprint and hash
+/// are over them.
 #[derive(Debug)]
-pub(super) struct Header {
+pub struct Header {
+    /// The repository's id.
     pub id: RepositoryId,
-    pub encrypted: bool,
-    pub data_public: Option<[u8; 32]>,
+    pub(super) encrypted: bool,
+    pub(super) data_public: Option<[u8; 32]>,
     bytes: Vec<u8>,
 }
 
@@ -44,7 +46,10 @@ impl Header {
     }
 
     /// Reads the header, or its copy where the first is missing or damaged.
-    pub(super) fn get(store: &dyn Store) -> Result<Header, RepoError> {
+    ///
+    /// # Errors
+    /// [`RepoError::NoRepository`], [`RepoError::NewerFormat`]; damage of both; failures of the storage.
+    pub fn get(store: &dyn Store) -> Result<Header, RepoError> {
         let first = read(store, NAME)?.map(Header::parse);
         match first {
             Some(Ok(header)) => Ok(header),

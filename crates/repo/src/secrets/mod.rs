@@ -22,7 +22,7 @@ use pgark_store::{PutOutcome, Store};
 use crate::{RepoError, writers};
 pub(crate) use copies::check as check_copies;
 pub(crate) use header::HEADERS;
-use header::Header;
+pub use header::Header;
 use keyring::Keyring;
 pub use keys::{Keys, WrappedKey};
 pub use local::Heads;
@@ -111,9 +111,13 @@ pub fn create(store: &dyn Store, protection: Protection) -> Result<Initialised, 
 
 /// Opens a repository with what is given, and compares it with what this host remembers. Where the header does not pass,
 /// its copy is tried.
-pub fn open(store: &dyn Store, unlock: &Unlock, local: &LocalFolders) -> Result<Keys, RepoError> {
-    let first = Header::get(store)?;
-    let error = match open_by(store, unlock, local, &first) {
+pub(crate) fn open(
+    store: &dyn Store,
+    first: &Header,
+    unlock: &Unlock,
+    local: &LocalFolders,
+) -> Result<Keys, RepoError> {
+    let error = match open_by(store, unlock, local, first) {
         Err(error @ (RepoError::FingerprintChanged { .. } | RepoError::Damaged { .. })) => error,
         other => return other,
     };
@@ -181,9 +185,4 @@ fn newest(header: &Header, opened: &[Zeroizing<Vec<u8>>]) -> Result<Keyring, Rep
         }
         (None, error) => Err(error.unwrap_or(RepoError::WrongKey)),
     }
-}
-
-/// The id in the clear header, before anything is opened.
-pub fn peek_id(store: &dyn Store) -> Result<RepositoryId, RepoError> {
-    Ok(Header::get(store)?.id)
 }

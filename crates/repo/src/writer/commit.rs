@@ -1,6 +1,6 @@
 //! The end of a backup: entries, packs, index, draft, a last look at the trash, manifest.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
@@ -10,6 +10,7 @@ use minicbor::{Decode, Encode};
 use super::session::Session;
 use super::streams::StreamWriter;
 use super::{NewBackup, locks};
+use crate::at_once::both;
 use crate::cut::Cut;
 use crate::ids::{BackupId, Hash, ObjectHash};
 use crate::manifest::{self, BackupHead, Body, LONGEST_ABOUT, ManifestName, Previous};
@@ -17,7 +18,7 @@ use crate::object::{self, Kind};
 use crate::prune::trash;
 use crate::repository::Repository;
 use crate::stream::{Class, StreamRef};
-use crate::{RepoError, codec, forget, pack};
+use crate::{RepoError, codec, pack};
 
 #[derive(Encode, Decode)]
 #[cbor(array)]
@@ -66,11 +67,35 @@ pub(super) fn commit(session: &Session<'_>, new: NewBackup) -> Result<BackupHead
     session.settle()?;
     session.flush_packs()?;
     session.end_keeping();
-    session.put_index(false)?;
-    put_draft(session)?;
-    locks::extend(session, &session.own_packs())?;
-    look_at_trash(session)?;
-    put_manifest(session, kind, complete, list, entry_count, about, time)
+    let pin = || {
+        session.put_index(false)?;
+        put_draft(session)?;
+        locks::extend(session, &session.own_packs())?;
+        look_at_trash(session)
+    };
+    let (place, pinned) = both(|| next_place(session), pin);
+    pinned?;
+    put_manifest(session, place?, kind, complete, list, entry_count, about, time)
+}
+
+/// Where a backup stands among those of its cluster: its number, and the one before it.
+struct Place {
+    sequence: u64,
+    previous: Option<Previous>,
+}
+
+/// Two that end at one moment may take the same place: both are good.
+fn next_place(session: &Session<'_>) -> Result<Place, RepoError> {
+    let repository = session.repository;
+    let cluster = repository.keys.cluster_hash(&session.options.cluster);
+    let (names, forgotten) = manifest::list_both(repository, &cluster)?;
+    let previous = find_previous(repository, names)?;
+    let heads = repository.heads()?;
+    let remembered = heads.iter().filter(|(known, ..)| *known == cluster).map(|(_, last, _)| last).max();
+    // A forgotten one keeps its number.
+    let forgotten = forgotten.last().map(|name| name.sequence);
+    let last = previous.as_ref().map(|previous| previous.sequence).max(remembered).max(forgotten);
+    Ok(Place { sequence: last.map_or(1, |last| last + 1), previous })
 }
 
 fn check_limits(session: &Session<'_>, new: &NewBackup) -> Result<(), RepoError> {
@@ -125,8 +150,10 @@ fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
     }
 }
 
+#[allow(clippy::too_many_arguments, reason = "the parts of one manifest")]
 fn put_manifest(
     session: &Session<'_>,
+    place: Place,
     kind: String,
     complete: bool,
     entries: StreamRef,
@@ -137,17 +164,7 @@ fn put_manifest(
     let repository = session.repository;
     let cluster = session.options.cluster.clone();
     let cluster_hash = repository.keys.cluster_hash(&cluster);
-    let previous = find_previous(repository, &cluster_hash)?;
-    let remembered = repository
-        .heads()?
-        .iter()
-        .filter(|(known, ..)| *known == cluster_hash)
-        .map(|(_, last, _)| last)
-        .max();
-    // A forgotten one keeps its number.
-    let forgotten = forget::list(repository, &cluster_hash)?.last().map(|name| name.sequence);
-    let last = previous.as_ref().map(|previous| previous.sequence).max(remembered).max(forgotten);
-    let sequence = last.map_or(1, |last| last + 1);
+    let Place { sequence, previous } = place;
     let name = ManifestName { cluster: cluster_hash, sequence, id: session.id };
     let mut body = Body {
         id: ByteArray::from(session.id.0),
@@ -194,8 +211,11 @@ fn put_manifest(
 }
 
 /// The newest manifest of the cluster. A damaged one is named all the same, by the hash of its bytes as they are.
-fn find_previous(repository: &Repository, cluster: &str) -> Result<Option<Previous>, RepoError> {
-    for name in manifest::list(repository, cluster)?.into_iter().rev() {
+fn find_previous(
+    repository: &Repository,
+    names: BTreeSet<ManifestName>,
+) -> Result<Option<Previous>, RepoError> {
+    for name in names.into_iter().rev() {
         let hash = match manifest::read(repository, &name, |_| {}) {
             Ok(manifest) => manifest.hash,
             // Forgotten since the list was made.

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,10 +14,11 @@ use super::dedup::Dedup;
 use super::queue::{Queue, lock, wait_until};
 use super::{WriteOptions, commit};
 use crate::RepoError;
+use crate::at_once::{both, each};
 use crate::cut::Cutter;
 use crate::ids::{self, BackupId, ChunkId, Hash, ObjectHash};
-use crate::index;
 use crate::index::object::{IndexContent, IndexRecord, PackEntry};
+use crate::index::{self, Index};
 use crate::map::ItemHasher;
 use crate::map::cache::ItemCache;
 use crate::object::{self, Kind, StoredKey};
@@ -500,17 +500,13 @@ fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> 
         return Ok(Dedup::new(index, usable, Quarantine::default()));
     }
     let store = &*repository.store;
-    // What does not wait for another is asked at once: far away each question costs a round trip.
-    let (trash, rotten) = thread::scope(|scope| {
-        let rotten = scope.spawn(|| Quarantine::read(repository));
-        (trash::list(store), joined(rotten))
-    });
-    let (trash, rotten) = (trash?, rotten?);
-    let (index, packs) = thread::scope(|scope| {
-        let packs = scope.spawn(|| store.list("packs/"));
-        (repository.index(), joined(packs))
-    });
-    let (index, packs) = (index?, packs?);
+    // What does not wait for another is asked at once: far away each costs a round trip. The second list of the index, which
+    // counts, is made behind the trash.
+    let (trash, (rotten, listed)) =
+        both(|| trash::list(store), || both(|| Quarantine::read(repository), || Index::list(store)));
+    let (trash, rotten, listed) = (trash?, rotten?, listed?);
+    let (packs, index) = both(|| store.list("packs/"), || repository.index_after(listed));
+    let (packs, index) = (packs?, index?);
     for (name, error) in &index.unreadable {
         tracing::warn!("{name} cannot be used, its chunks are stored again: {error}");
     }
@@ -530,24 +526,16 @@ fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> 
     Ok(Dedup::new(index, usable, rotten))
 }
 
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
 fn remove(repository: &Repository, names: Vec<String>) {
-    let remove_one = |name: String| {
-        match repository.store.delete(&name) {
+    let remove_one = |name: &String| {
+        match repository.store.delete(name) {
             Ok(()) => {}
             // A key that may not delete: whoever prunes sweeps it.
             Err(error) if error.is_denied() => tracing::debug!("{name} stays behind: {error}"),
             Err(error) => tracing::warn!("{name} stays behind, which is harmless: {error}"),
         }
     };
-    thread::scope(|scope| {
-        for name in names {
-            scope.spawn(|| remove_one(name));
-        }
-    });
+    each(&names, remove_one).for_each(drop);
 }
 
 /// A key in use by one sealer, with its nonce counter.
