@@ -10,7 +10,7 @@ use crate::RepoError;
 use crate::ids::Hash;
 use crate::writer::lock;
 
-const BLOCK: u64 = 1 << 20;
+pub(crate) const BLOCK: u64 = 1 << 20;
 /// Blocks that are kept: 16 MiB.
 const KEPT: usize = 16;
 

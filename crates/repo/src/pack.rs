@@ -252,6 +252,21 @@ pub(crate) fn check_directory(directory: &Directory, kind: Kind, end: u64) -> Re
     if at == end { Ok(()) } else { Err("its directory does not follow its chunks") }
 }
 
+/// The end of a pack of this size that is fetched first: offset and length. It holds the directory of almost every pack.
+pub(crate) fn tail(size: u64) -> (u64, u64) {
+    let len = size.min(64 << 10);
+    (size - len, len)
+}
+
+/// A range of a pack from the storage.
+pub(crate) fn range(store: &dyn Store, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, RepoError> {
+    match store.get_range(name, offset, len) {
+        Err(StoreError::NotFound { .. }) => Err(RepoError::Missing { object: name.to_string() }),
+        Err(StoreError::TooShort { .. }) => Err(damaged(name, "it is too short")),
+        other => Ok(other?),
+    }
+}
+
 /// Reads a pack's directory, and nothing else of it, from the storage.
 pub(crate) fn read_directory(
     store: &dyn Store,
@@ -260,17 +275,21 @@ pub(crate) fn read_directory(
     size: u64,
 ) -> Result<(Kind, Directory), RepoError> {
     let name = name(hash);
-    let range = |offset: u64, len: u64| match store.get_range(&name, offset, len) {
-        Err(StoreError::NotFound { .. }) => Err(RepoError::Missing { object: name.clone() }),
-        Err(StoreError::TooShort { .. }) => Err(damaged(&name, "it is too short")),
-        other => Ok(other?),
-    };
+    read_directory_by(keys, hash, size, &|offset, len| range(store, &name, offset, len))
+}
+
+/// [`read_directory`] where `range` fetches: offset and length. It asks for the [`tail`] first.
+pub(crate) fn read_directory_by(
+    keys: &Keys,
+    hash: &ObjectHash,
+    size: u64,
+    range: &dyn Fn(u64, u64) -> Result<Vec<u8>, RepoError>,
+) -> Result<(Kind, Directory), RepoError> {
+    let name = name(hash);
     if size < (HEAD + TRAILER) as u64 {
         return Err(damaged(&name, "it is too short"));
     }
-    // One get fetches the directory of almost every pack.
-    let tail_len = size.min(64 << 10);
-    let tail_start = size - tail_len;
+    let (tail_start, tail_len) = tail(size);
     let mut tail = range(tail_start, tail_len)?;
     let trailer = tail.last_chunk::<TRAILER>().ok_or_else(|| damaged(&name, "it is too short"))?;
     let (start, middle, stop) = parse_trailer(&name, size, trailer)?;

@@ -9,11 +9,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use pgark_store::StoreError;
-
 use crate::RepoError;
 use crate::ahead::{Ahead, Ordered};
-use crate::blocks::Blocks;
+use crate::blocks::{BLOCK, Blocks};
 use crate::ids::{ChunkId, Hash};
 use crate::index::{Index, Record};
 use crate::manifest::Entry;
@@ -32,10 +30,14 @@ const FETCH: u64 = 2 << 20;
 const RAW_AHEAD: u64 = 8 << 20;
 /// How often a chunk is looked for in a newer index, while prunes move it.
 const MOST_INDEXES: usize = 10;
-/// Chunks that are looked ahead, for each get that may be under way.
+/// Chunks that are looked ahead; where a network lies between, so many more.
 const AHEAD: usize = 64;
-/// Gets of one stream that are under way at once, where a network lies between.
-const UNDER_WAY: usize = 4;
+const FURTHER: usize = 8;
+/// What is under way for one stream at once, where a network lies between: gets, and their bytes.
+const UNDER_WAY: usize = 8;
+const BYTES_UNDER_WAY: u64 = 8 << 20;
+/// Ends of packs that are under way, 64 KiB each.
+const MOST_TAILS: usize = 32;
 /// Directories of packs that are kept in memory, about 50 KB each.
 const KEPT: usize = 64;
 
@@ -69,6 +71,8 @@ pub(crate) struct ChunkReader<'r> {
     gap: u64,
     /// Where a network lies between.
     ahead: Option<Ahead>,
+    /// Ends of packs that are under way.
+    tails: Mutex<HashMap<Hash, Ordered>>,
     blocks: Option<Blocks>,
     /// Where chunks that describe maps are kept on this host; for writers.
     cache: Option<Arc<ItemCache>>,
@@ -128,6 +132,7 @@ impl<'r> ChunkReader<'r> {
             fetched,
             gap: storage.gap,
             ahead,
+            tails: Mutex::default(),
             blocks,
             cache: None,
             id_keys,
@@ -195,21 +200,30 @@ impl<'r> ChunkReader<'r> {
             }
         }
         let keys = &self.repository.keys;
-        let (_, directory) = pack::read_directory(&*self.repository.store, keys, &entry.hash, entry.size)?;
+        let name = pack::name(&entry.hash);
+        let fetch = |offset, len| pack::range(&*self.repository.store, &name, offset, len);
+        let ordered = lock(&self.tails).remove(&entry.hash).and_then(Ordered::wait);
+        let (_, directory) =
+            pack::read_directory_by(keys, &entry.hash, entry.size, &|offset, len| match &ordered {
+                Some(tail) if (offset, len) == pack::tail(entry.size) => Ok(tail.clone()),
+                // Small packs are of small things, which are read from blocks.
+                _ => match self.blocks.as_ref().filter(|_| entry.size <= BLOCK) {
+                    Some(blocks) => {
+                        blocks.range(&entry.hash, entry.size, (offset, offset + len), &|from, to| {
+                            fetch(from, to - from)
+                        })
+                    }
+                    None => fetch(offset, len),
+                },
+            })?;
         let places = directory.chunks.iter().enumerate().map(|(at, chunk)| (chunk.id, at)).collect();
         let open = |key_id| {
             let record = directory.chunks.iter().find(|chunk| chunk.key_id == key_id)?;
             pack::open_key(keys, &directory, record).ok()
         };
         let opened = directory.keys.iter().map(|key| open(key.key_id)).collect();
-        let pack = Arc::new(OpenPack {
-            hash: entry.hash,
-            size: entry.size,
-            name: pack::name(&entry.hash),
-            places,
-            keys: opened,
-            directory,
-        });
+        let pack =
+            Arc::new(OpenPack { hash: entry.hash, size: entry.size, name, places, keys: opened, directory });
         let mut packs = lock(&self.packs);
         if packs.1.len() >= KEPT
             && let Some(oldest) = packs.1.iter().min_by_key(|(_, (used, _))| *used).map(|(hash, _)| *hash)
@@ -219,6 +233,23 @@ impl<'r> ChunkReader<'r> {
         let tick = packs.0;
         packs.1.insert(entry.hash, (tick, Arc::clone(&pack)));
         Ok(pack)
+    }
+
+    /// Where a network lies between: orders the end of the pack that holds a chunk, unless it is open or ordered already.
+    fn announce(&self, chunk: &ChunkId) {
+        let Some(ahead) = &self.ahead else { return };
+        let index = self.index();
+        let Some(place) = index.find(chunk).ok().and_then(|places| places.first().copied()) else { return };
+        let Some(entry) = index.packs.get(place.pack) else { return };
+        let mut tails = lock(&self.tails);
+        // Of streams that were not read to their end.
+        if tails.len() > MOST_TAILS {
+            tails.clear();
+        }
+        if !tails.contains_key(&entry.hash) && !lock(&self.packs).1.contains_key(&entry.hash) {
+            let (offset, len) = pack::tail(entry.size);
+            tails.insert(entry.hash, ahead.order(&pack::name(&entry.hash), offset, len));
+        }
     }
 
     /// Opens one chunk from its sealed bytes.
@@ -257,11 +288,7 @@ impl<'r> ChunkReader<'r> {
 
     fn range(&self, pack: &OpenPack, from: u64, to: u64) -> Result<Vec<u8>, RepoError> {
         self.fetched.fetch_add(to - from, Ordering::Relaxed);
-        match self.repository.store.get_range(&pack.name, from, to - from) {
-            Err(StoreError::NotFound { .. }) => Err(RepoError::Missing { object: pack.name.clone() }),
-            Err(StoreError::TooShort { .. }) => Err(damaged(&pack.name, "it is too short")),
-            other => Ok(other?),
-        }
+        pack::range(&*self.repository.store, &pack.name, from, to - from)
     }
 
     /// One chunk from any of its places; where none is good, from those of a newer index.
@@ -390,7 +417,16 @@ enum Planned {
     Alone(Child),
 }
 
-/// Reads one stream. Memory: about 2 MiB of sealed bytes and what they decompress to; behind a network 8 MiB of sealed bytes.
+impl Planned {
+    fn bytes(&self) -> u64 {
+        match self {
+            Planned::Run(run) => run.to - run.from,
+            Planned::Alone(_) => 0,
+        }
+    }
+}
+
+/// Reads one stream. Memory: about 2 MiB of sealed bytes and what they decompress to; behind a network up to 10 MiB of sealed bytes.
 pub struct StreamReader<'r> {
     reader: &'r ChunkReader<'r>,
     kind: ChunkKind,
@@ -403,6 +439,16 @@ pub struct StreamReader<'r> {
 }
 
 impl StreamReader<'_> {
+    /// Behind a network: orders what is read first, so that it is under way.
+    pub(crate) fn start(&mut self) -> Result<(), RepoError> {
+        if self.reader.ahead.is_some() { self.plan() } else { Ok(()) }
+    }
+
+    /// Behind a network: all that is left is under way. What comes after this stream may be started.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.reader.ahead.is_some() && self.pending.is_empty() && self.stack.is_empty()
+    }
+
     /// The raw bytes of the next chunk, verified; None at the end of the stream.
     pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, RepoError> {
         if self.ready.is_empty() {
@@ -423,7 +469,8 @@ impl StreamReader<'_> {
 
     /// Reads nodes until enough chunks are known.
     fn expand(&mut self) -> Result<(), RepoError> {
-        let enough = if self.reader.ahead.is_some() { AHEAD * UNDER_WAY } else { AHEAD };
+        let enough = if self.reader.ahead.is_some() { AHEAD * FURTHER } else { AHEAD };
+        let known = self.pending.len();
         while self.pending.len() < enough {
             let Some((level, children)) = self.stack.last_mut() else { break };
             let level = *level;
@@ -438,13 +485,17 @@ impl StreamReader<'_> {
             let node = self.reader.node(&child, level)?;
             self.stack.push((level - 1, node.children.into()));
         }
+        if let Some(last) = self.pending.back().filter(|_| self.pending.len() > known) {
+            self.reader.announce(&last.id);
+        }
         Ok(())
     }
 
     /// Plans what is read next; behind a network also what comes after that.
     fn plan(&mut self) -> Result<(), RepoError> {
         let most = if self.reader.ahead.is_some() { UNDER_WAY } else { 1 };
-        while self.planned.len() < most {
+        let under_way = |planned: &VecDeque<Planned>| -> u64 { planned.iter().map(Planned::bytes).sum() };
+        while self.planned.len() < most && under_way(&self.planned) < BYTES_UNDER_WAY {
             self.expand()?;
             let Some(first) = self.pending.pop_front() else { break };
             self.planned.push_back(match self.find_run(&first) {

@@ -42,6 +42,21 @@ impl<'r> PartReader<'r> {
             Inner::Map(map) => map.next_chunk(),
         }
     }
+
+    fn stream(&self) -> &StreamReader<'r> {
+        match &self.0 {
+            Inner::Stream(stream) => stream,
+            Inner::Map(map) => &map.chunks,
+        }
+    }
+
+    fn start(mut self) -> Result<PartReader<'r>, RepoError> {
+        match &mut self.0 {
+            Inner::Stream(stream) => stream.start()?,
+            Inner::Map(map) => map.chunks.start()?,
+        }
+        Ok(self)
+    }
 }
 
 /// Reads all parts of an entry, one after the other.
@@ -51,6 +66,8 @@ pub struct EntryReader<'r> {
     parts: VecDeque<Part>,
     number: usize,
     open: Option<PartReader<'r>>,
+    /// Behind a network: the part after the open one, whose first bytes are under way. Its error waits for its turn.
+    next: Option<Result<PartReader<'r>, RepoError>>,
 }
 
 impl<'r> EntryReader<'r> {
@@ -61,7 +78,7 @@ impl<'r> EntryReader<'r> {
     ) -> EntryReader<'r> {
         let (path, number) = (entry.path.clone(), parts.start);
         let parts = entry.parts.get(parts).unwrap_or_default().iter().cloned().collect();
-        EntryReader { reader, path, parts, number, open: None }
+        EntryReader { reader, path, parts, number, open: None, next: None }
     }
 
     /// The next raw bytes, verified; None at the end.
@@ -69,15 +86,23 @@ impl<'r> EntryReader<'r> {
         loop {
             if let Some(open) = &mut self.open {
                 if let Some(chunk) = open.next_chunk()? {
+                    if self.next.is_none() && open.stream().is_ending() {
+                        self.next = self.begin_next().map(|next| next.and_then(PartReader::start));
+                    }
                     return Ok(Some(chunk));
                 }
                 self.open = None;
             }
-            let Some(part) = self.parts.pop_front() else { return Ok(None) };
-            self.number += 1;
-            let label = format!("part {} of {}", self.number, self.path);
-            self.open = Some(PartReader::new(self.reader, &part, label)?);
+            let Some(next) = self.next.take().or_else(|| self.begin_next()) else { return Ok(None) };
+            self.open = Some(next?);
         }
+    }
+
+    fn begin_next(&mut self) -> Option<Result<PartReader<'r>, RepoError>> {
+        let part = self.parts.pop_front()?;
+        self.number += 1;
+        let label = format!("part {} of {}", self.number, self.path);
+        Some(PartReader::new(self.reader, &part, label))
     }
 }
 

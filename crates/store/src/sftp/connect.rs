@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use russh::cipher;
 use russh::client::{self, AuthResult, Handle};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
@@ -14,7 +15,6 @@ use russh::keys::known_hosts::known_host_keys_path;
 use russh::keys::{
     Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate, load_secret_key,
 };
-use russh::{Disconnect, cipher};
 use russh_sftp::client::rawsession::{Limits, RawSftpSession};
 use russh_sftp::extensions;
 use secrecy::ExposeSecret;
@@ -55,10 +55,6 @@ impl Connection {
         while !self.is_closed() {
             tokio::time::sleep(LOOK).await;
         }
-    }
-
-    pub(crate) async fn close(self) {
-        let _ = self.handle.disconnect(Disconnect::ByApplication, "", "").await;
     }
 }
 

@@ -4,10 +4,11 @@
 //! A put writes a temporary file in `.tmp/`, syncs it (`fsync@openssh.com`), and gives it its name in a way that fails if the
 //! name is taken: `hardlink@openssh.com`, else a version 3 rename, which the draft lets fail then. SFTP can not sync a folder:
 //! how soon a new name survives a crash of the host is up to its file system. Requests that do not wait for one another are
-//! sent together: one round trip after the other costs 50 ms each on a far host. Connections are kept, and one that fails is
-//! thrown away.
+//! sent together: one round trip after the other costs 50 ms each on a far host. Connections are kept (`pool.rs`), and one that
+//! fails is thrown away.
 
 mod connect;
+mod pool;
 
 use std::collections::{HashSet, VecDeque};
 use std::future::Future;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use russh_sftp::client::error::Error;
 use russh_sftp::protocol::{FileAttributes, OpenFlags, StatusCode};
@@ -25,7 +27,8 @@ use crate::target::SftpConfig;
 use crate::traffic::{Request, Traffic, TrafficReport};
 use crate::url::StorageUrl;
 use crate::{Capabilities, Cause, ObjectMeta, PutOutcome, Store, StoreError, lock, name};
-use connect::{Connection, connect};
+use connect::Connection;
+use pool::{Load, Pool};
 
 const TEMPORARY: &str = ".tmp";
 /// No put takes this long: a temporary file of this age belongs to a crash.
@@ -38,6 +41,9 @@ const WRITES: usize = 8;
 const LARGE: u64 = 64 << 20;
 /// Folders that are listed at once on one connection.
 const FOLDERS: usize = 16;
+/// What moves more than this gets a connection of its own: puts, and gets.
+const LARGE_PUT: usize = 256 << 10;
+const LARGE_GET: u64 = 4 << 20;
 /// What lies between two ranges is fetched with them if it is at most this.
 const GAP: u64 = 128 << 10;
 
@@ -53,15 +59,14 @@ pub(crate) struct Limits {
 /// A folder behind SSH.
 pub(crate) struct SftpStore {
     engine: Engine,
-    config: SftpConfig,
     limits: Limits,
     traffic: Arc<Traffic>,
     /// For messages: the URL.
     shown: String,
     /// Absolute.
     root: String,
-    idle: Mutex<Vec<Connection>>,
-    /// Folders that are there.
+    pool: Arc<Pool>,
+    /// Folders that are there, by their paths.
     folders: Mutex<HashSet<String>>,
 }
 
@@ -106,18 +111,18 @@ impl SftpStore {
         traffic: &Arc<Traffic>,
     ) -> Result<SftpStore, StoreError> {
         let shown = StorageUrl::Sftp(config.place.clone()).to_string();
+        let path = config.place.path.clone();
+        let pool = Arc::new(Pool::new(config, shown.clone(), limits.stall, limits.connections));
         let mut store = SftpStore {
             engine,
-            config,
             limits,
             traffic: Arc::clone(traffic),
             shown,
             root: String::new(),
-            idle: Mutex::default(),
+            pool,
             folders: Mutex::default(),
         };
-        let path = store.config.place.path.clone();
-        let (root, there) = store.ask("open the folder", "", async |connection| {
+        let (root, there) = store.ask("open the folder", "", Load::Small, async |connection| {
             let root = match path.starts_with('/') {
                 true => path.clone(),
                 false => {
@@ -151,27 +156,26 @@ impl SftpStore {
         Ok(format!("{}/{name}", self.root))
     }
 
+    /// The folders that a put of this object needs, parents first.
+    fn folders_of(&self, name: &str) -> Vec<String> {
+        let slashes = name.match_indices('/').map(|(at, _)| name.split_at(at).0);
+        [TEMPORARY].into_iter().chain(slashes).map(|folder| format!("{}/{folder}", self.root)).collect()
+    }
+
     fn object(&self, name: &str) -> String {
         if name.is_empty() { self.shown.clone() } else { format!("{}/{name}", self.shown) }
     }
 
-    /// Does something on a connection that is free, or on a new one.
+    /// Does something on a connection that is free enough, or on a new one.
     fn ask<T>(
         &self,
         operation: &'static str,
         name: &str,
+        load: Load,
         work: impl AsyncFnOnce(&Connection) -> Result<T, Wrong>,
     ) -> Result<T, StoreError> {
         self.engine.run(async {
-            let free = || lock(&self.idle).pop();
-            let mut kept = free();
-            while kept.as_ref().is_some_and(Connection::is_closed) {
-                kept = free();
-            }
-            let connection = match kept {
-                Some(connection) => connection,
-                None => connect(&self.config, &self.shown, self.limits.stall).await?,
-            };
+            let connection = self.pool.take(load).await?;
             let object = || self.object(name);
             // The client library leaves requests waiting whose connection is gone.
             let done = tokio::select! {
@@ -179,16 +183,12 @@ impl SftpStore {
                 () = connection.closed() => Err(Wrong::Broken("the connection was lost".into())),
             };
             let wrong = match done {
-                Ok(done) => {
-                    self.keep(connection).await;
-                    return Ok(done);
-                }
+                Ok(done) => return Ok(done),
                 Err(wrong) => wrong,
             };
             Err(match wrong {
                 Wrong::Broken(answer) => {
-                    // What holds its handle goes with it.
-                    drop(connection);
+                    self.pool.lose(connection);
                     StoreError::Failed {
                         operation,
                         object: object(),
@@ -199,7 +199,6 @@ impl SftpStore {
                 }
                 Wrong::Answer(code, text) => {
                     let full = code == StatusCode::Failure && self.is_full(&connection).await;
-                    self.keep(connection).await;
                     match code {
                         _ if full => StoreError::NoSpace { operation, object: object() },
                         StatusCode::NoSuchFile => StoreError::NotFound { operation, object: object() },
@@ -219,27 +218,9 @@ impl SftpStore {
                         },
                     }
                 }
-                Wrong::Told(error) => {
-                    self.keep(connection).await;
-                    error
-                }
+                Wrong::Told(error) => error,
             })
         })
-    }
-
-    async fn keep(&self, connection: Connection) {
-        let spare = {
-            let mut idle = lock(&self.idle);
-            if idle.len() < self.limits.connections {
-                idle.push(connection);
-                None
-            } else {
-                Some(connection)
-            }
-        };
-        if let Some(spare) = spare {
-            spare.close().await;
-        }
     }
 
     /// SFTP has no code for a full disk: its figures tell.
@@ -256,7 +237,7 @@ impl SftpStore {
     /// Removes what crashed processes left. Failing to is harmless.
     fn sweep(&self) {
         let folder = format!("{}/{TEMPORARY}", self.root);
-        let swept = self.ask("sweep", "", async |connection| {
+        let swept = self.ask("sweep", "", Load::Small, async |connection| {
             let Ok(files) = read_folder(connection, &folder).await else { return Ok(()) };
             for file in files {
                 let age = file.attrs.modified().ok().and_then(|time| time.elapsed().ok());
@@ -288,15 +269,27 @@ impl SftpStore {
             Ok(opened) => opened,
         };
         let handle = opened.handle;
-        let written = self.write_all(connection, &handle, bytes).await;
-        // A server takes the requests of one handle in their order.
-        let sync = async {
-            match (&written, connection.fsync) {
-                (Ok(()), true) => connection.sftp.fsync(&handle).await.map(|_| ()),
-                _ => Ok(()),
+        // A server takes the requests of one handle in their order: what follows the last write does not wait for its answer.
+        let (all, last) = bytes.split_at(bytes.len() - self.last_piece(connection, bytes.len()));
+        let written = self.write_all(connection, &handle, all).await;
+        if let Some(wait) = self.limits.up.sleep(last.len()) {
+            wait.await;
+        }
+        self.traffic.sent(last.len());
+        let end = async {
+            match last.is_empty() {
+                true => Ok(()),
+                false => connection.sftp.write(&handle, all.len() as u64, last.to_vec()).await.map(|_| ()),
             }
         };
-        let (synced, closed) = tokio::join!(sync, connection.sftp.close(&handle));
+        let sync = async {
+            match connection.fsync {
+                true => connection.sftp.fsync(&handle).await.map(|_| ()),
+                false => Ok(()),
+            }
+        };
+        let (ended, synced, closed) = tokio::join!(biased; end, sync, connection.sftp.close(&handle));
+        let written = written.and(ended.map_err(Wrong::from));
         let whole = written.and(synced.map_err(Wrong::from)).and(closed.map_err(Wrong::from));
         if whole.is_err() {
             let _ = connection.sftp.remove(&temporary).await;
@@ -304,7 +297,13 @@ impl SftpStore {
         whole.map(|_| temporary)
     }
 
-    async fn write_all(&self, connection: &Connection, handle: &str, bytes: &Bytes) -> Result<(), Wrong> {
+    /// How much of so many bytes is the last write.
+    fn last_piece(&self, connection: &Connection, len: usize) -> usize {
+        let piece = connection.write_len as usize;
+        len - len.saturating_sub(1) / piece * piece
+    }
+
+    async fn write_all(&self, connection: &Connection, handle: &str, bytes: &[u8]) -> Result<(), Wrong> {
         let mut running = FuturesUnordered::new();
         let mut offset = 0;
         for piece in bytes.chunks(connection.write_len as usize) {
@@ -427,16 +426,29 @@ async fn read_folder(
 ) -> Result<Vec<russh_sftp::protocol::File>, Wrong> {
     let handle = connection.sftp.opendir(folder).await?.handle;
     let mut files = Vec::new();
+    let next = || async { connection.sftp.readdir(&handle).await.map_err(Wrong::from) };
     let read = loop {
-        match connection.sftp.readdir(&handle).await.map_err(Wrong::from) {
-            Ok(more) => files.extend(more.files),
-            Err(Wrong::Answer(StatusCode::Eof, _)) => break Ok(()),
-            Err(wrong) => break Err(wrong),
+        // The end of a folder is an answer of its own: it is asked for with what stands before it.
+        let (one, other) = tokio::join!(biased; next(), next());
+        let mut is_over = false;
+        let mut failed = None;
+        for answer in [one, other] {
+            match answer {
+                Ok(more) => files.extend(more.files),
+                Err(Wrong::Answer(StatusCode::Eof, _)) => is_over = true,
+                Err(wrong) => failed = Some(wrong),
+            }
+        }
+        match failed {
+            Some(wrong) => break Err(wrong),
+            None if is_over => break Ok(()),
+            None => {}
         }
     };
-    let closed = connection.sftp.close(&handle).await;
+    let sftp = Arc::clone(&connection.sftp);
+    // Nobody waits for that; if it fails, the handle goes with its connection.
+    tokio::spawn(async move { sftp.close(&handle).await });
     read?;
-    closed?;
     Ok(files)
 }
 
@@ -461,19 +473,19 @@ impl Store for SftpStore {
     fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
         let path = self.path(name)?;
         self.traffic.count(Request::Put);
-        self.ask("write", name, async |connection| {
+        let load = if bytes.len() > LARGE_PUT { Load::Large } else { Load::Small };
+        self.ask("write", name, load, async |connection| {
+            self.pool.begin();
             let folder = path.rsplit_once('/').map(|(folder, _)| folder.to_string()).unwrap_or_default();
-            let is_new = |folder: &String| !lock(&self.folders).contains(folder);
-            let make = async {
-                // Mostly one folder is missing; where it is more, giving the name fails, and they are made then.
-                if is_new(&folder) {
-                    let attributes = FileAttributes { permissions: Some(0o700), ..FileAttributes::empty() };
-                    let _ = connection.sftp.mkdir(&folder, attributes).await;
-                }
-            };
+            let needed = self.folders_of(name);
+            let make = needed.iter().filter(|folder| !lock(&self.folders).contains(*folder)).map(|folder| {
+                let attributes = FileAttributes { permissions: Some(0o700), ..FileAttributes::empty() };
+                connection.sftp.mkdir(folder, attributes)
+            });
             let write = self.write_temporary(connection, &bytes);
-            // What is there already is rare, and found out on the way.
-            let (found, (), temporary) = tokio::join!(connection.sftp.stat(&path), make, write);
+            // Sent in this order, a parent before its child; what is there already says so, and nobody listens.
+            let (_, found, temporary) =
+                tokio::join!(biased; join_all(make), connection.sftp.stat(&path), write);
             let temporary = temporary?;
             if found.is_ok() {
                 let _ = connection.sftp.remove(&temporary).await;
@@ -492,7 +504,7 @@ impl Store for SftpStore {
                 named = give_name().await;
             }
             if named.is_ok() {
-                lock(&self.folders).insert(folder);
+                lock(&self.folders).extend(needed);
             }
             if connection.hardlink || named.is_err() {
                 let (sftp, temporary) = (Arc::clone(&connection.sftp), temporary.clone());
@@ -514,7 +526,7 @@ impl Store for SftpStore {
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
         let path = self.path(name)?;
         self.traffic.count(Request::Get);
-        self.ask("read", name, async |connection| {
+        self.ask("read", name, Load::Small, async |connection| {
             self.with_file(connection, &path, async |handle: String| {
                 let size = connection.sftp.fstat(&handle).await?.attrs.size.unwrap_or_default();
                 let len = usize::try_from(size).unwrap_or(usize::MAX);
@@ -533,7 +545,9 @@ impl Store for SftpStore {
         let end = offset.saturating_add(len);
         let too_short = || StoreError::TooShort { object: self.object(name), end };
         self.traffic.count(Request::Get);
-        self.ask("read", name, async |connection| {
+        let load = if len > LARGE_GET { Load::Large } else { Load::Small };
+        self.ask("read", name, load, async |connection| {
+            self.pool.begin();
             self.with_file(connection, &path, async |handle: String| {
                 // Asked before a buffer is made: a length from a damaged index must not take the memory.
                 let count = usize::try_from(len).map_err(|_| Wrong::Told(too_short()))?;
@@ -553,7 +567,7 @@ impl Store for SftpStore {
     fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
         let path = self.path(name)?;
         self.traffic.count(Request::Head);
-        self.ask("look at", name, async |connection| {
+        self.ask("look at", name, Load::Small, async |connection| {
             let attributes = connection.sftp.stat(&path).await?.attrs;
             match attributes.is_regular() {
                 true => Ok(meta_of(name, &attributes)),
@@ -565,7 +579,7 @@ impl Store for SftpStore {
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
         name::check_prefix(prefix)?;
         self.traffic.count(Request::List);
-        let mut found = self.ask("list", prefix, async |connection| {
+        let mut found = self.ask("list", prefix, Load::Small, async |connection| {
             let mut found = Vec::new();
             let mut folders = VecDeque::from([prefix.to_string()]);
             let mut running = FuturesUnordered::new();
@@ -607,7 +621,7 @@ impl Store for SftpStore {
     fn delete(&self, name: &str) -> Result<(), StoreError> {
         let path = self.path(name)?;
         self.traffic.count(Request::Delete);
-        self.ask("delete", name, async |connection| {
+        self.ask("delete", name, Load::Small, async |connection| {
             match connection.sftp.remove(&path).await.map_err(Wrong::from) {
                 Err(wrong) if wrong.is_missing() => Ok(()),
                 Err(wrong) => Err(wrong),
