@@ -68,8 +68,9 @@ pub(super) fn commit(session: &Session<'_>, new: NewBackup) -> Result<BackupHead
     session.flush_packs()?;
     session.end_keeping();
     let pin = || {
-        session.put_index(false)?;
-        put_draft(session)?;
+        // What the draft names is pinned, whether an index names it yet or not.
+        let (index, draft) = both(|| session.put_index(false), || put_draft(session));
+        index.and(draft)?;
         locks::extend(session, &session.own_packs())?;
         look_at_trash(session)
     };
@@ -198,7 +199,8 @@ fn put_manifest(
         }
     }
     // Committed. What follows is for safety and may fail without harm.
-    let copied = object::put(&*repository.store, &Default::default(), &name.copy(), bytes.clone());
+    let copy = || object::put(&*repository.store, &Default::default(), &name.copy(), bytes.clone());
+    let (copied, ()) = both(copy, || session.clean_up());
     if let Err(error) = copied {
         tracing::warn!("the manifest has no second copy: {error}");
     }
