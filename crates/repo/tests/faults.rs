@@ -61,8 +61,8 @@ fn a_broken_off_backup_is_continued() {
     let first = try_backup(&repository, 1, &content(1), &cancel).unwrap();
     let puts = counting.calls();
     let place = Place::encrypted();
-    // Both manifests and the draft are the last three puts.
-    let faulty = Arc::new(Faulty::new(place.store(), Operation::Put, Fault::GoneFrom(puts - 3)));
+    // Both manifests are the last two puts.
+    let faulty = Arc::new(Faulty::new(place.store(), Operation::Put, Fault::GoneFrom(puts - 2)));
     let repository = place.open_on(faulty, LocalFolders::default());
     assert!(try_backup(&repository, 1, &content(1), &cancel).is_err());
     assert!(place.open().backups().unwrap().is_empty());
