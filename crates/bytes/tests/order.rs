@@ -354,6 +354,42 @@ fn foreign_keys_in_opposite_directions_never_run_together() {
 }
 
 /// A small table on whose key the checks of a large one wait is loaded before a larger one that nothing waits for.
+/// A trigger on a partitioned table is set on its partitions, too: their rows come first, and no index is built meanwhile.
+#[test]
+fn a_trigger_on_a_partitioned_table_waits_for_its_partitions() {
+    let (pre, data, post) = (Section::PreData, Section::Data, Section::PostData);
+    let mut a = archive(
+        14,
+        vec![
+            entry(1, "TABLE", "root", pre, &[]),
+            entry(2, "TABLE", "middle", pre, &[]),
+            entry(3, "TABLE", "leaf", pre, &[]),
+            entry(4, "TABLE", "other", pre, &[]),
+            entry(5, "TABLE ATTACH", "middle", pre, &[2, 1]),
+            entry(6, "TABLE ATTACH", "leaf", pre, &[3, 2]),
+            entry(7, "TABLE DATA", "leaf", data, &[3]),
+            entry(8, "TABLE DATA", "other", data, &[4]),
+            entry(9, "INDEX", "of_leaf", post, &[3]),
+            entry(10, "TRIGGER", "root watch", post, &[1]),
+        ],
+    );
+    let mut schedule = Schedule::new(&a, &(1..=10).collect(), &|_| 1);
+    for index in schedule.pre_data().to_vec() {
+        schedule.done(index);
+    }
+    let first: Vec<usize> = std::iter::from_fn(|| schedule.next_ready()).collect();
+    assert_eq!(BTreeSet::from_iter(first), BTreeSet::from([6, 7]));
+    schedule.done(6);
+    let next = schedule.next_ready().unwrap();
+    assert!(next == 8 || next == 9);
+    assert_eq!(schedule.next_ready(), None, "the index and the trigger at once");
+    schedule.done(next);
+    assert_eq!(schedule.next_ready(), Some(17 - next));
+    pgark_bytes::archive::order::name_all_dependencies(&mut a);
+    assert_eq!(a.entries[9].dependencies, [1, 2, 3]);
+    assert_eq!(a.entries[8].dependencies, [3]);
+}
+
 #[test]
 fn what_much_work_waits_for_goes_first() {
     let post = Section::PostData;

@@ -11,6 +11,8 @@
 //! * **Locks.** Apart from CREATE INDEX, post-data takes exclusive locks on the tables it depends on. Two
 //!   entries, of which one locks what the other uses, never run at once: two foreign keys in opposite
 //!   directions would deadlock.
+//! * **Partitions.** What is done to a partitioned table is done to its partitions: a trigger on the root locks every one, and
+//!   fires for each row that is loaded after it. It waits for the partitions' rows, and runs beside nothing that uses one.
 //! * **Cycles.** What is left after the last pass could not be ordered; it runs alone, in the archive's order.
 
 use std::cmp::Reverse;
@@ -164,6 +166,11 @@ impl Schedule {
                 created: false,
             })
             .collect();
+        for (index, below) in unnamed_partitions(entries) {
+            if let Some(item) = items.get_mut(index) {
+                item.uses = below;
+            }
+        }
         for (index, entry) in entries.iter().enumerate() {
             repoint(index, entry, entries, &by_id, &data_of, &mut items);
         }
@@ -452,6 +459,62 @@ fn unnamed_triggers(entries: &[TocEntry]) -> Vec<(usize, Vec<i32>)> {
     entries.iter().enumerate().filter(|(_, e)| is_setting(e)).map(|(index, e)| (index, lacks(e))).collect()
 }
 
+/// The partitions, and theirs, of each partitioned table, by dump id. What attaches a partition depends on it and on its parent, and has its
+/// name. (pg_dump before 14 writes that into the table's own entry: there nothing is found.)
+fn partitions(entries: &[TocEntry]) -> HashMap<i32, Vec<i32>> {
+    let tables: HashMap<i32, &TocEntry> =
+        entries.iter().filter(|e| e.kind() == "TABLE").map(|e| (e.dump_id, e)).collect();
+    let mut below: HashMap<i32, Vec<i32>> = HashMap::new();
+    for attach in entries.iter().filter(|e| e.kind() == "TABLE ATTACH") {
+        let named = |id: &&i32| {
+            let table = tables.get(*id);
+            table.is_some_and(|table| table.tag == attach.tag && table.namespace == attach.namespace)
+        };
+        let Some(&child) = attach.dependencies.iter().find(named) else { continue };
+        let is_parent = |id: &&i32| **id != child && tables.contains_key(*id);
+        if let Some(&parent) = attach.dependencies.iter().find(is_parent) {
+            below.entry(parent).or_default().push(child);
+        }
+    }
+    let all = |root: i32| {
+        let (mut found, mut open) = (Vec::new(), vec![root]);
+        let mut seen = HashSet::from([root]);
+        while let Some(table) = open.pop() {
+            for &child in below.get(&table).into_iter().flatten().filter(|child| seen.insert(**child)) {
+                found.push(child);
+                open.push(child);
+            }
+        }
+        found
+    };
+    below.keys().map(|&root| (root, all(root))).collect()
+}
+
+/// Post-data of partitioned tables, except indexes, which are made table by table: the indexes of entries, each with the
+/// partitions that it does not name.
+fn unnamed_partitions(entries: &[TocEntry]) -> Vec<(usize, Vec<i32>)> {
+    let below = partitions(entries);
+    if below.is_empty() {
+        return Vec::new();
+    }
+    let goes_down = |e: &TocEntry| {
+        e.section == Section::PostData
+            && pass(e) == Pass::Main
+            && !matches!(e.kind(), "INDEX" | "INDEX ATTACH")
+    };
+    let missing = |e: &TocEntry| {
+        let known: HashSet<i32> = e.dependencies.iter().copied().collect();
+        let mut ids: Vec<i32> =
+            e.dependencies.iter().filter_map(|id| below.get(id)).flatten().copied().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.retain(|id| !known.contains(id));
+        ids
+    };
+    let entries = entries.iter().enumerate().filter(|(_, e)| goes_down(e));
+    entries.map(|(index, e)| (index, missing(e))).filter(|(_, ids)| !ids.is_empty()).collect()
+}
+
 fn after_their_triggers(entries: &[TocEntry], items: &mut [Item]) {
     for (index, triggers) in unnamed_triggers(entries) {
         if let Some(item) = items.get_mut(index) {
@@ -461,12 +524,17 @@ fn after_their_triggers(entries: &[TocEntry], items: &mut [Item]) {
 }
 
 /// Writes into the archive what its dependencies leave out and a [`Schedule`] knows, for a parallel pg_restore of it: an
-/// inherited trigger is set after it was made; rights in a schema come after those on it; indexes of partitions are attached
+/// inherited trigger is set after it was made; what is done to a partitioned table waits for its partitions; rights in a schema come after those on it; indexes of partitions are attached
 /// one after the other.
 pub fn name_all_dependencies(archive: &mut Archive) {
     for (index, triggers) in unnamed_triggers(&archive.entries) {
         if let Some(entry) = archive.entries.get_mut(index) {
             entry.dependencies.extend(triggers);
+        }
+    }
+    for (index, below) in unnamed_partitions(&archive.entries) {
+        if let Some(entry) = archive.entries.get_mut(index) {
+            entry.dependencies.extend(below);
         }
     }
     // Who grants on by what he was granted must be let into the schema first.
@@ -493,7 +561,7 @@ pub fn name_all_dependencies(archive: &mut Archive) {
 /// in different branches do not see each other, and the root's index stays invalid for ever.
 const ONE_ATTACH_AT_A_TIME: i32 = i32::MIN;
 
-/// Fills in what an entry uses and locks.
+/// Fills in what an entry uses and locks. What it uses without naming it stands in its item.
 fn repoint(
     index: usize,
     entry: &TocEntry,
@@ -503,9 +571,10 @@ fn repoint(
     items: &mut [Item],
 ) {
     let post_data = entry.section == Section::PostData;
-    let mut uses = Vec::with_capacity(entry.dependencies.len());
+    let unnamed = items.get_mut(index).map(|item| std::mem::take(&mut item.uses)).unwrap_or_default();
+    let mut uses = Vec::with_capacity(entry.dependencies.len() + unnamed.len());
     let mut seen = HashSet::new();
-    for &dependency in &entry.dependencies {
+    for &dependency in entry.dependencies.iter().chain(&unnamed) {
         let data = if post_data { data_of.get(&dependency) } else { None };
         let id = match data.and_then(|&d| items.get(d)) {
             Some(item) => item.dump_id,
