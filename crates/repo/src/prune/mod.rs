@@ -33,6 +33,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use pgark_store::Cancel;
 
+use crate::at_once::each;
 use crate::ids::{BackupId, ObjectHash};
 use crate::index::Index;
 use crate::manifest;
@@ -55,6 +56,8 @@ const SMALL_PACK: u64 = 4 << 20;
 const MANY_SMALL: usize = 64;
 /// From so many index objects on it is worth reading them all to see whether they can be fewer.
 const MANY_INDEXES: usize = 16;
+/// Packs that are deleted at once.
+const AT_ONCE: usize = 8;
 /// Where a storage is tried out, and leftovers of that.
 const PROBES: &str = pgark_store::probe::FOLDER;
 /// So many objects that could not be deleted are named.
@@ -324,16 +327,21 @@ impl Prune<'_> {
         if self.may_delete { quarantine::sweep(&*store) } else { Ok(()) }
     }
 
-    /// Deletes an object; false, and noted, if the storage does not let us.
-    fn remove(&mut self, name: &str) -> Result<bool, RepoError> {
-        match self.repository.store.delete(name) {
-            Ok(()) => Ok(true),
-            Err(error) if error.is_denied() => {
-                self.note_refused(name);
-                Ok(false)
+    /// Deletes an object; noted if the storage does not let us.
+    fn remove(&mut self, name: &str) -> Result<(), RepoError> {
+        self.remove_all(&[name.to_string()])
+    }
+
+    /// Deletes objects, a few at once; those that the storage does not let us delete are noted.
+    fn remove_all(&mut self, names: &[String]) -> Result<(), RepoError> {
+        let store = Arc::clone(&self.repository.store);
+        for (name, answer) in names.iter().zip(each(names, |name| store.delete(name))) {
+            match answer {
+                Err(error) if error.is_denied() => self.note_refused(name),
+                other => other?,
             }
-            Err(error) => Err(error.into()),
         }
+        Ok(())
     }
 
     fn note_refused(&mut self, name: &str) {
@@ -421,12 +429,14 @@ impl Prune<'_> {
         }
         let store = Arc::clone(&self.repository.store);
         let marked: HashSet<&ObjectHash> = survey.marks.iter().map(|mark| &mark.pack).collect();
-        for pack in dead.iter().filter(|pack| !marked.contains(pack)) {
+        let new: Vec<&ObjectHash> = dead.iter().filter(|pack| !marked.contains(pack)).collect();
+        let put = |pack: &&ObjectHash| {
             self.cancel.check()?;
             let name = trash::name(pack, &self.pruner, false);
-            let bytes = object::seal(&self.repository.keys, Kind::Mark, &name, &codec::encode(pack))?;
-            object::put(&*store, self.cancel, &name, bytes)?;
-        }
+            let bytes = object::seal(&self.repository.keys, Kind::Mark, &name, &codec::encode(*pack))?;
+            object::put(&*store, self.cancel, &name, bytes)
+        };
+        each(&new, put).collect::<Result<(), RepoError>>()?;
         let dead: HashSet<&ObjectHash> = dead.iter().collect();
         for mark in survey.marks.iter().filter(|mark| !mark.intent) {
             if survey.sizes.contains_key(&mark.pack)
@@ -484,41 +494,51 @@ impl Prune<'_> {
     fn delete(&mut self, doomed: &[ObjectHash]) -> Result<(), RepoError> {
         (self.on_phase)("delete what was marked before");
         let mut announced = Announced { repository: self.repository, names: BTreeMap::new() };
-        for pack in doomed {
+        let own = |pack: &ObjectHash| (*pack, trash::name(pack, &self.pruner, true));
+        announced.names.extend(doomed.iter().map(own));
+        let intents: Vec<_> = announced.names.iter().collect();
+        let put = |(pack, name): &(&ObjectHash, &String)| {
             self.cancel.check()?;
-            let name = trash::name(pack, &self.pruner, true);
-            let bytes = object::seal(&self.repository.keys, Kind::Intent, &name, &codec::encode(pack))?;
-            announced.names.insert(*pack, name.clone());
-            object::put(&*self.repository.store, self.cancel, &name, bytes)?;
-        }
+            let bytes = object::seal(&self.repository.keys, Kind::Intent, name, &codec::encode(*pack))?;
+            object::put(&*self.repository.store, self.cancel, name, bytes)
+        };
+        each(&intents, put).collect::<Result<(), RepoError>>()?;
         settle(&*self.repository.store, self.cancel)?;
         let set: HashSet<ObjectHash> = doomed.iter().copied().collect();
         let survey = self.survey(&set)?;
-        for pack in doomed {
+        let size = |pack: &ObjectHash| survey.sizes.get(pack).copied().unwrap_or(0);
+        let (dead, living): (Vec<&ObjectHash>, Vec<_>) = doomed.iter().partition(|pack| survey.is_dead(pack));
+        for pack in living {
+            announced.withdraw(pack)?;
+            self.wait(size(pack), self.now);
+        }
+        for batch in dead.chunks(AT_ONCE) {
             self.cancel.check()?;
-            let size = survey.sizes.get(pack).copied().unwrap_or(0);
-            if !survey.is_dead(pack) {
-                announced.withdraw(pack)?;
-                self.wait(size, self.now);
-                continue;
-            }
-            // From here on the intent stays whatever happens: an answer may be lost and the pack deleted all the same.
-            let own = announced.names.remove(pack);
-            match self.repository.store.delete(&pack::name(pack)) {
-                Err(error) if error.is_denied() => {
-                    // A lock, or a right that ends at packs. The intent is taken back: it may be deleted later.
-                    self.refuse(pack, size);
-                    announced.names.extend(own.map(|own| (*pack, own)));
-                    announced.withdraw(pack)?;
-                    continue;
+            // From here on the intents stay whatever happens: an answer may be lost and the pack deleted all the same.
+            let own: Vec<Option<String>> = batch.iter().map(|pack| announced.names.remove(*pack)).collect();
+            let delete = |pack: &&ObjectHash| self.repository.store.delete(&pack::name(pack));
+            let answers: Vec<_> = each(batch, delete).collect();
+            let (mut over, mut failed) = (Vec::new(), None);
+            for ((pack, own), answer) in batch.iter().zip(own).zip(answers) {
+                match answer {
+                    Ok(()) => {
+                        self.report.packs_deleted += 1;
+                        self.report.bytes_deleted += size(pack);
+                        let marks = survey.marks.iter().filter(|mark| mark.pack == **pack);
+                        over.extend(marks.map(|mark| mark.name.clone()).chain(own));
+                    }
+                    Err(error) if error.is_denied() => {
+                        // A lock, or a right that ends at packs. The intent is taken back: it may be deleted later.
+                        self.refuse(pack, size(pack));
+                        announced.names.extend(own.map(|own| (**pack, own)));
+                        announced.withdraw(pack)?;
+                    }
+                    Err(error) => drop(failed.get_or_insert(error)),
                 }
-                other => other?,
             }
-            self.report.packs_deleted += 1;
-            self.report.bytes_deleted += size;
-            let marks = survey.marks.iter().filter(|mark| mark.pack == *pack).map(|mark| &mark.name);
-            for name in marks.chain(&own) {
-                self.remove(name)?;
+            self.remove_all(&over)?;
+            if let Some(error) = failed {
+                return Err(error.into());
             }
         }
         Ok(())
