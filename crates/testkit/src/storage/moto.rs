@@ -9,6 +9,10 @@ use super::{Namespace, Service, answer, free_port, http, program};
 const SIGNED: &str =
     "AWS4-HMAC-SHA256 Credential=root/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
 
+/// moto looks whether a name is taken and then takes it, in Python: a switch of threads in between, rare as it is, tells two
+/// writers that each was first, which S3 never does. Threads switch where they wait, and else after a second.
+const MAIN: &str = "import sys; sys.setswitchinterval(1); from moto.server import main; main(sys.argv[1:])";
+
 /// A moto server. Its buckets live in its memory.
 #[derive(Debug)]
 pub struct Moto {
@@ -31,11 +35,10 @@ impl Moto {
         let port = free_port();
         let folder = Service::folder("moto");
         let files = crate::TlsFiles::make(&folder);
-        let service =
-            Service::start(None, "moto", port, folder, &program("moto/bin/moto_server"), |command| {
-                command.args(["-H", "127.0.0.1", "-p", &port.to_string(), "-s"]);
-                command.arg("-c").arg(&files.server_cert).arg("-k").arg(&files.server_key);
-            });
+        let service = Service::start(None, "moto", port, folder, &program("moto/bin/python3"), |command| {
+            command.args(["-c", MAIN, "-H", "127.0.0.1", "-p", &port.to_string(), "-s"]);
+            command.arg("-c").arg(&files.server_cert).arg("-k").arg(&files.server_key);
+        });
         let request = format!(
             "PUT /{bucket} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {SIGNED}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         );
@@ -58,9 +61,11 @@ impl Moto {
     fn start_at(host: Option<&Namespace>) -> Moto {
         let port = free_port();
         let folder = Service::folder("moto");
-        let server = program("moto/bin/moto_server");
+        let server = program("moto/bin/python3");
         let service = Service::start(host, "moto", port, folder, &server, |command| {
             command.args([
+                "-c",
+                MAIN,
                 "-H",
                 if host.is_some() { "0.0.0.0" } else { "127.0.0.1" },
                 "-p",
