@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 use std::thread;
 
 /// So many at once.
-const MOST: usize = 8;
+pub(crate) const MOST: usize = 8;
 
 /// Does two things at once.
 pub(crate) fn both<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B) -> (A, B) {

@@ -140,15 +140,13 @@ impl Index {
         keys: &Keys,
         folders: &LocalFolders,
         use_cache: bool,
-        listed: BTreeSet<String>,
+        mut listed: BTreeSet<String>,
     ) -> Result<Index, RepoError> {
         let mut tries = 0;
-        let mut listed = Some(listed);
         loop {
             tries += 1;
-            let first = listed.take().map_or_else(|| Index::list(store), Ok)?;
-            match Index::load_listed(store, keys, folders, use_cache, first) {
-                Err(RepoError::Missing { .. }) if tries < TRIES => {}
+            match Index::load_listed(store, keys, folders, use_cache, listed) {
+                Err(RepoError::Missing { .. }) if tries < TRIES => listed = Index::list(store)?,
                 other => return other,
             }
         }

@@ -33,7 +33,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use pgark_store::Cancel;
 
-use crate::at_once::each;
+use crate::at_once::{MOST, each};
 use crate::ids::{BackupId, ObjectHash};
 use crate::index::Index;
 use crate::manifest;
@@ -56,8 +56,6 @@ const SMALL_PACK: u64 = 4 << 20;
 const MANY_SMALL: usize = 64;
 /// From so many index objects on it is worth reading them all to see whether they can be fewer.
 const MANY_INDEXES: usize = 16;
-/// Packs that are deleted at once.
-const AT_ONCE: usize = 8;
 /// Where a storage is tried out, and leftovers of that.
 const PROBES: &str = pgark_store::probe::FOLDER;
 /// So many objects that could not be deleted are named.
@@ -512,7 +510,7 @@ impl Prune<'_> {
             announced.withdraw(pack)?;
             self.wait(size(pack), self.now);
         }
-        for batch in dead.chunks(AT_ONCE) {
+        for batch in dead.chunks(MOST) {
             self.cancel.check()?;
             // From here on the intents stay whatever happens: an answer may be lost and the pack deleted all the same.
             let own: Vec<Option<String>> = batch.iter().map(|pack| announced.names.remove(*pack)).collect();

@@ -57,10 +57,10 @@ pub(crate) fn session_object(
 }
 
 /// Commits a backup. Until the manifest's put nothing of it is visible; after that nothing of it can fail.
-pub(super) fn commit(session: &Session<'_>, new: NewBackup) -> Result<BackupHead, RepoError> {
+pub(super) fn commit(session: &Session<'_>, mut new: NewBackup) -> Result<BackupHead, RepoError> {
     session.check()?;
     check_limits(session, &new)?;
-    let NewBackup { kind, complete, mut entries, about, time } = new;
+    let mut entries = std::mem::take(&mut new.entries);
     let entry_count = entries.len() as u64;
     let list = write_entries(session, &manifest::encode_entries(&mut entries)?)?;
     drop(entries);
@@ -76,7 +76,7 @@ pub(super) fn commit(session: &Session<'_>, new: NewBackup) -> Result<BackupHead
     };
     let (place, pinned) = both(|| next_place(session), pin);
     pinned?;
-    put_manifest(session, place?, kind, complete, list, entry_count, about, time)
+    put_manifest(session, place?, new, list, entry_count)
 }
 
 /// Where a backup stands among those of its cluster: its number, and the one before it.
@@ -151,16 +151,13 @@ fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
     }
 }
 
-#[allow(clippy::too_many_arguments, reason = "the parts of one manifest")]
+/// `entries` is the list of the backup's entries, which were taken out of `new`.
 fn put_manifest(
     session: &Session<'_>,
     place: Place,
-    kind: String,
-    complete: bool,
+    new: NewBackup,
     entries: StreamRef,
     entry_count: u64,
-    about: Vec<u8>,
-    time: Option<Timestamp>,
 ) -> Result<BackupHead, RepoError> {
     let repository = session.repository;
     let cluster = session.options.cluster.clone();
@@ -169,16 +166,16 @@ fn put_manifest(
     let name = ManifestName { cluster: cluster_hash, sequence, id: session.id };
     let mut body = Body {
         id: ByteArray::from(session.id.0),
-        time: time.unwrap_or_else(Timestamp::now).as_microsecond(),
+        time: new.time.unwrap_or_else(Timestamp::now).as_microsecond(),
         cluster,
-        kind,
-        complete,
+        kind: new.kind,
+        complete: new.complete,
         sequence,
         previous,
         entries,
         entry_count,
         bytes_added: session.put.load(Ordering::Relaxed),
-        about,
+        about: new.about,
     };
     // The manifest names the bytes of its own two copies: their length depends on the number by a few bytes only.
     let before = body.bytes_added;
