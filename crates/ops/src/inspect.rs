@@ -6,9 +6,7 @@ use pgark_repo::{Backup, Repository};
 use serde::Serialize;
 
 use crate::record::{About, Note};
-use crate::{
-    BackupDetail, BackupName, BackupRecord, DatabaseDetail, Job, OpsError, TableDetail, find_backup,
-};
+use crate::{BackupDetail, BackupName, BackupRecord, DatabaseDetail, Job, OpsError, TableDetail};
 
 /// Every backup, oldest first.
 pub fn list(repository: &Repository) -> Result<Vec<BackupRecord>, OpsError> {
@@ -119,8 +117,7 @@ pub fn cat(
 }
 
 pub(crate) fn open(repository: &Repository, name: &BackupName) -> Result<Backup, OpsError> {
-    let head = find_backup(repository, name)?;
-    Ok(repository.open_head(&head)?)
+    repository.open_chosen(|heads| crate::select::choose(heads, name))
 }
 
 /// Splits `ID:/PATH`; `latest:DB` keeps its colon, since a path begins with a slash.

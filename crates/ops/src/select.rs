@@ -19,8 +19,12 @@ pub struct BackupName {
 /// `latest` is the newest complete backup that was not imported (unless all were); `latest:DB` the newest complete one that holds database DB. Where backups of
 /// several clusters could be meant, that is an error: a restore of the wrong cluster is worse than a question.
 pub fn find_backup(repository: &Repository, name: &BackupName) -> Result<BackupHead, OpsError> {
+    choose(repository.backups()?, name)
+}
+
+/// [`find_backup`] among these.
+pub(crate) fn choose(mut heads: Vec<BackupHead>, name: &BackupName) -> Result<BackupHead, OpsError> {
     let text = name.text.as_str();
-    let mut heads = repository.backups()?;
     if let Some(cluster) = &name.cluster {
         let there: std::collections::BTreeSet<String> =
             heads.iter().map(|head| head.cluster.clone()).collect();

@@ -571,14 +571,15 @@ impl Check<'_> {
         let store = &*repository.store;
         let mut manifests = Vec::new();
         for name in names {
-            let copy = match store.get(&name.copy()) {
-                Ok(bytes) => {
+            let copy = match object::get_if_there(store, &name.copy()) {
+                Ok(Some(bytes)) => {
                     self.step(bytes.len() as u64)?;
                     manifest::decode(repository, name.clone(), &name.copy(), &bytes).err()
                 }
                 // A crash right behind the commit leaves none.
-                Err(pgark_store::StoreError::NotFound { .. }) => None,
-                Err(error) => return Err(error.into()),
+                Ok(None) => None,
+                Err(error @ RepoError::Damaged { .. }) => Some(error),
+                Err(error) => return Err(error),
             };
             self.step(store.stat(&name.name()).map_or(0, |meta| meta.size))?;
             let mut first = None;

@@ -194,6 +194,7 @@ pub(crate) fn get_if_there(store: &dyn Store, name: &str) -> Result<Option<Vec<u
     match store.get(name) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(StoreError::TooLarge { .. }) => Err(too_large(name)),
         Err(error) => Err(error.into()),
     }
 }
@@ -202,6 +203,11 @@ pub(crate) fn get_if_there(store: &dyn Store, name: &str) -> Result<Option<Vec<u
 pub(crate) fn get(store: &dyn Store, name: &str) -> Result<Vec<u8>, RepoError> {
     match store.get(name) {
         Err(StoreError::NotFound { .. }) => Err(RepoError::Missing { object: name.to_string() }),
+        Err(StoreError::TooLarge { .. }) => Err(too_large(name)),
         other => Ok(other?),
     }
+}
+
+fn too_large(name: &str) -> RepoError {
+    damaged(name, "it is larger than any object")
 }

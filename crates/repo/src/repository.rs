@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 use pgark_store::Store;
 
 use crate::RepoError;
+use crate::at_once::both;
 use crate::ids::BackupId;
 use crate::index::Index;
 use crate::manifest::{self, BackupHead, Entry, Manifest, ManifestName};
+use crate::manifest_cache::ManifestCache;
 use crate::map::ItemHasher;
 use crate::object::damaged;
 use crate::reader::{ChunkReader, DataReader};
@@ -140,6 +142,17 @@ impl Repository {
         self.open_named(&name.ok_or(RepoError::UnknownBackup { id })?)
     }
 
+    /// The backup that `choose` takes out of all of them, with its entries. The index is read beside the manifests.
+    pub fn open_chosen<E: From<RepoError>>(
+        &self,
+        choose: impl FnOnce(Vec<BackupHead>) -> Result<BackupHead, E>,
+    ) -> Result<Backup, E> {
+        let (heads, index) = both(|| self.backups(), || self.index_to_read());
+        let head = choose(heads?)?;
+        index?;
+        Ok(self.open_head(&head)?)
+    }
+
     /// One backup with its entries, by what [`Repository::backups`] or [`Repository::newest_backups`] told of it just now.
     pub fn open_head(&self, head: &BackupHead) -> Result<Backup, RepoError> {
         let cluster = self.keys.cluster_hash(&head.cluster);
@@ -147,8 +160,11 @@ impl Repository {
     }
 
     fn open_named(&self, name: &ManifestName) -> Result<Backup, RepoError> {
-        let manifest =
-            manifest::read(self, name, |error| tracing::warn!("{error}; the second copy is used"))?;
+        let warn = |error| tracing::warn!("{error}; the second copy is used");
+        let manifest = match ManifestCache::open(self).get(self, name) {
+            Some(known) => known,
+            None => manifest::read(self, name, warn)?,
+        };
         if let Some(why) = &manifest.distrust {
             return Err(damaged(name.name(), format!("the signature: {why}")));
         }

@@ -5,7 +5,7 @@
 //! and which a later process sweeps when it is a day old.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use crate::{Capabilities, ObjectMeta, PutOutcome, Store, StoreError, name};
+use crate::{Capabilities, LARGEST_OBJECT, ObjectMeta, PutOutcome, Store, StoreError, name};
 
 const TEMPORARY: &str = ".tmp";
 /// No put takes this long: a temporary file of this age belongs to a crash.
@@ -156,7 +156,15 @@ impl Store for DirStore {
 
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
         let path = self.path(name)?;
-        fs::read(&path).map_err(|source| StoreError::of("read", Self::shown(&path), source))
+        let failed = |source| StoreError::of("read", Self::shown(&path), source);
+        let file = File::open(&path).map_err(failed)?;
+        let len = file.metadata().map_err(failed)?.len();
+        if len > LARGEST_OBJECT {
+            return Err(StoreError::TooLarge { operation: "read", object: Self::shown(&path) });
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
+        file.take(LARGEST_OBJECT).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(bytes)
     }
 
     fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {

@@ -38,6 +38,14 @@ pub enum StoreError {
         /// The end of the range, exclusive.
         end: u64,
     },
+    /// The object, or an answer, is longer than any object or list can be.
+    #[error("{operation} {object}: there is more than pgark keeps in any object ({} MiB)", crate::LARGEST_OBJECT >> 20)]
+    TooLarge {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        object: String,
+    },
     /// Not a name of an object; the storage was not asked.
     #[error("{name:?} is no name of an object")]
     InvalidName {

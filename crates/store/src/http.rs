@@ -21,9 +21,9 @@ use object_store::client::{
 };
 use tokio::time::Sleep;
 
-use crate::lock;
 use crate::pace::{Pace, STEP};
 use crate::traffic::{Request, Traffic};
+use crate::{LARGEST_OBJECT, lock};
 
 /// Longest answer that is kept of a request that failed.
 const LONGEST_ANSWER: usize = 64 << 10;
@@ -47,6 +47,8 @@ pub(crate) struct Answer {
     pub skew: Option<i64>,
     /// Why there was no answer.
     pub transport: Option<Transport>,
+    /// It is longer than any that is right.
+    pub too_large: bool,
     /// The service that was asked, where that was not the storage but one that gives credentials.
     pub elsewhere: Option<String>,
 }
@@ -113,6 +115,7 @@ impl HttpService for Wire {
         }
         // Such a service is on this host's own network or nowhere.
         let stall = if elsewhere.is_some() { self.stall.min(CONNECT / 2) } else { self.stall };
+        let asked = asked_range(&request);
         let (parts, body) = request.into_parts();
         let bytes = body.collect().await?.to_bytes();
         let url = reqwest::Url::parse(&parts.uri.to_string())
@@ -142,10 +145,17 @@ impl HttpService for Wire {
             });
         })?;
         let (parts, body) = http::Response::from(response).into_parts();
+        // A server that ignores ranges answers with the whole object.
+        let is_part = parts.status == http::StatusCode::PARTIAL_CONTENT;
+        let most = asked.filter(|_| is_part).unwrap_or(LARGEST_OBJECT);
+        if body.size_hint().lower() > most {
+            return Err(too_large());
+        }
         let incoming = Incoming {
             inner: Box::pin(body),
             pace: Arc::clone(&self.down),
             traffic: Arc::clone(&self.traffic),
+            left: most,
             stall: self.stall,
             idle: Box::pin(tokio::time::sleep(self.stall)),
             wait: None,
@@ -197,6 +207,20 @@ async fn stalled(moved: &Mutex<Instant>, stall: Duration) {
 fn no_answer(stall: Duration) -> HttpError {
     let text = format!("nothing moved for {} s", stall.as_secs().max(1));
     HttpError::new(HttpErrorKind::Timeout, std::io::Error::new(std::io::ErrorKind::TimedOut, text))
+}
+
+/// An answer that would take the memory.
+fn too_large() -> HttpError {
+    note(Answer { too_large: true, ..Answer::default() });
+    HttpError::new(HttpErrorKind::Decode, std::io::Error::other("the answer is too long"))
+}
+
+/// How many bytes a request asks for: those of `Range: bytes=FIRST-LAST`.
+fn asked_range(request: &HttpRequest) -> Option<u64> {
+    let range = request.headers().get(http::header::RANGE)?.to_str().ok()?;
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+    last.checked_sub(first)?.checked_add(1)
 }
 
 fn of_reqwest(error: reqwest::Error) -> HttpError {
@@ -347,11 +371,13 @@ impl Body for Outgoing {
     }
 }
 
-/// An answer's body: watched for stalls, counted and paced.
+/// An answer's body: watched for stalls, counted, paced and bounded.
 struct Incoming {
     inner: Pin<Box<reqwest::Body>>,
     pace: Arc<Pace>,
     traffic: Arc<Traffic>,
+    /// More bytes are refused.
+    left: u64,
     stall: Duration,
     idle: Pin<Box<Sleep>>,
     wait: Option<Pin<Box<Sleep>>>,
@@ -378,6 +404,10 @@ impl Body for Incoming {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 body.traffic.received(bytes);
+                match body.left.checked_sub(bytes as u64) {
+                    Some(left) => body.left = left,
+                    None => return Poll::Ready(Some(Err(too_large()))),
+                }
                 body.wait = body.pace.sleep(bytes);
                 let until = body.wait.as_ref().map_or_else(tokio::time::Instant::now, |wait| wait.deadline());
                 body.idle.as_mut().reset(until + body.stall);

@@ -49,6 +49,10 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// No object has more bytes (the repository's format is written for this): a larger one is refused before it is read, so that
+/// what a damaged or hostile storage answers never takes the memory.
+pub const LARGEST_OBJECT: u64 = 256 << 20;
+
 /// What became of a put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutOutcome {
@@ -108,7 +112,7 @@ pub trait Store: Send + Sync {
     /// leaves either the whole object under its name or none. An existing object is never changed.
     fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError>;
 
-    /// The whole object; [`StoreError::NotFound`] if there is none.
+    /// The whole object; [`StoreError::NotFound`] if there is none, [`StoreError::TooLarge`] above [`LARGEST_OBJECT`].
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError>;
 
     /// `len` bytes from `offset`. An object that ends before that is [`StoreError::TooShort`], never a short answer.

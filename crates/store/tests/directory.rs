@@ -36,6 +36,17 @@ fn leftovers_of_a_crash_are_not_objects() {
 }
 
 #[test]
+fn a_file_that_is_no_object_is_not_read() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let store = DirStore::create(folder.path()).unwrap();
+    // Sparse: takes no space.
+    std::fs::File::create(folder.path().join("large")).unwrap().set_len(1 << 40).unwrap();
+    let error = store.get("large").unwrap_err();
+    assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
+    assert!(error.to_string().contains("large: there is more than pgark keeps in any object (256 MiB)"));
+}
+
+#[test]
 fn a_missing_directory_is_named() {
     let error = DirStore::open("/nowhere/at/all").unwrap_err();
     assert!(matches!(error, StoreError::NotFound { .. }));

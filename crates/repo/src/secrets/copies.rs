@@ -19,9 +19,9 @@ pub(crate) fn check(
 ) -> Result<Vec<(String, String)>, RepoError> {
     let mut problems = Vec::new();
     for name in [header::NAME, header::COPY] {
-        let wrong = match get_if_there(store, name)? {
-            None => Some("it is missing".to_string()),
-            Some(bytes) => {
+        let wrong = match get(store, name)? {
+            Err(what) => Some(what),
+            Ok(bytes) => {
                 on_object(bytes.len() as u64)?;
                 match Header::parse(bytes) {
                     Ok(header) if header.fingerprint() == keys.fingerprint() => None,
@@ -37,16 +37,16 @@ pub(crate) fn check(
     for slot in listed {
         for folder in [slots::FOLDER, slots::COPIES] {
             let name = format!("{folder}{slot}");
-            let wrong = match get_if_there(store, &name)? {
-                None => Some("it is missing"),
-                Some(bytes) => {
+            let wrong = match get(store, &name)? {
+                Err(what) => Some(what),
+                Ok(bytes) => {
                     on_object(bytes.len() as u64)?;
                     let hash = slot.strip_prefix("1-").and_then(|rest| rest.strip_suffix(".age"));
                     let same = hash == Some(hex(&blake3::hash(&bytes).as_bytes()[..8]).as_str());
-                    (!same).then_some("its bytes do not have the hash that is its name")
+                    (!same).then(|| "its bytes do not have the hash that is its name".to_string())
                 }
             };
-            problems.extend(wrong.map(|what| (name, what.to_string())));
+            problems.extend(wrong.map(|what| (name, what)));
         }
     }
     if keys.encrypted && listed.is_empty() {
@@ -56,4 +56,14 @@ pub(crate) fn check(
         ));
     }
     Ok(problems)
+}
+
+/// An object's bytes, or what is wrong with it.
+fn get(store: &dyn Store, name: &str) -> Result<Result<Vec<u8>, String>, RepoError> {
+    match get_if_there(store, name) {
+        Ok(Some(bytes)) => Ok(Ok(bytes)),
+        Ok(None) => Ok(Err("it is missing".into())),
+        Err(RepoError::Damaged { what, .. }) => Ok(Err(what)),
+        Err(error) => Err(error),
+    }
 }

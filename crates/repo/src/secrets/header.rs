@@ -50,21 +50,27 @@ impl Header {
     /// # Errors
     /// [`RepoError::NoRepository`], [`RepoError::NewerFormat`]; damage of both; failures of the storage.
     pub fn get(store: &dyn Store) -> Result<Header, RepoError> {
-        let first = read(store, NAME)?.map(Header::parse);
-        match first {
-            Some(Ok(header)) => Ok(header),
-            Some(Err(error @ RepoError::NewerFormat { .. })) => Err(error),
-            other => match (read(store, COPY)?.map(Header::parse), other) {
-                (Some(Ok(header)), _) => Ok(header),
-                (_, Some(Err(error))) => Err(error),
-                _ => Err(RepoError::NoRepository { location: store.location() }),
+        match Header::one(store, NAME) {
+            Err(first @ RepoError::Damaged { .. }) => Ok(Header::copy(store)?.ok_or(first)?),
+            Ok(Some(header)) => Ok(header),
+            Ok(None) => match Header::one(store, COPY)? {
+                Some(header) => Ok(header),
+                None => Err(RepoError::NoRepository { location: store.location() }),
             },
+            Err(error) => Err(error),
         }
+    }
+
+    fn one(store: &dyn Store, name: &str) -> Result<Option<Header>, RepoError> {
+        read(store, name)?.map(Header::parse).transpose()
     }
 
     /// The second copy, if it is there and can be read.
     pub(super) fn copy(store: &dyn Store) -> Result<Option<Header>, RepoError> {
-        Ok(read(store, COPY)?.and_then(|bytes| Header::parse(bytes).ok()))
+        match Header::one(store, COPY) {
+            Err(RepoError::Store(error)) => Err(error.into()),
+            other => Ok(other.ok().flatten()),
+        }
     }
 
     /// Puts the header, whose outcome is the repository's, then its copy.

@@ -219,7 +219,12 @@ fn find_previous(
             Ok(manifest) => manifest.hash,
             // Forgotten since the list was made.
             Err(RepoError::Missing { .. }) => continue,
-            Err(RepoError::Damaged { .. }) => Hash::of(&object::get(&*repository.store, &name.name())?),
+            Err(RepoError::Damaged { .. }) => match object::get_if_there(&*repository.store, &name.name()) {
+                Ok(Some(bytes)) => Hash::of(&bytes),
+                // Something that is no object at all stands there: the one before it is named.
+                Ok(None) | Err(RepoError::Damaged { .. }) => continue,
+                Err(error) => return Err(error),
+            },
             Err(error) => return Err(error),
         };
         return Ok(Some(Previous { sequence: name.sequence, id: ByteArray::from(name.id.0), hash }));

@@ -135,14 +135,18 @@ impl<'a> Session<'a> {
         cancel: &'a Cancel,
     ) -> Result<Session<'a>, RepoError> {
         cancel.check()?;
-        repository.refuse_stranger(&options.cluster)?;
         let id = BackupId::new()?;
         let jobs = options.jobs.clamp(1, MOST_JOBS);
         // The session object first: from then on a pruner waits for us, so the lists below stay true.
         let (name, bytes) = commit::session_object(repository, id, 0)?;
         let put = bytes.len() as u64;
-        object::put(&*repository.store, cancel, &name, bytes)?;
-        let dedup = sessions::refuse_others(repository, id)
+        let (announced, allowed) = both(
+            || object::put(&*repository.store, cancel, &name, bytes),
+            || repository.refuse_stranger(&options.cluster),
+        );
+        announced?;
+        let dedup = allowed
+            .and_then(|()| sessions::refuse_others(repository, id))
             .and_then(|()| find_usable(repository, options.full))
             .inspect_err(|_| remove(repository, vec![name.clone()]))?;
         Ok(Session {

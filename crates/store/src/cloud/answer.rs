@@ -40,6 +40,9 @@ pub(crate) fn sort(
         let answer = format!("no credentials were found, and {service} gives none: {why}");
         return StoreError::Failed { operation, object, answer, cause: Cause::Credentials, passing: false };
     }
+    if answer.too_large {
+        return StoreError::TooLarge { operation, object };
+    }
     if let Some(transport) = &answer.transport {
         let cause = if transport.certificate { Cause::Certificate } else { Cause::Network };
         return StoreError::Failed {

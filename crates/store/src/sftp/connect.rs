@@ -19,6 +19,7 @@ use russh_sftp::client::rawsession::{Limits, RawSftpSession};
 use russh_sftp::extensions;
 use secrecy::ExposeSecret;
 
+use super::files::OpenFiles;
 use crate::target::SftpConfig;
 use crate::{Cause, StoreError, lock};
 
@@ -36,6 +37,7 @@ const WINDOW: u32 = 8 << 20;
 /// A connection.
 pub(crate) struct Connection {
     handle: Handle<Host>,
+    pub files: OpenFiles,
     pub sftp: Arc<RawSftpSession>,
     pub read_len: u32,
     pub write_len: u32,
@@ -204,16 +206,15 @@ fn words(error: &russh::Error) -> String {
 async fn log_in(handle: &mut Handle<Host>, config: &SftpConfig, shown: &str) -> Result<(), StoreError> {
     let broken = |error: russh::Error| failed(shown, format!("log in: {}", words(&error)), Cause::Network);
     let mut tried = Vec::new();
-    let hash = handle.best_supported_rsa_hash().await.map_err(broken)?.flatten();
     if let Some(socket) = &config.agent {
-        match by_agent(handle, &config.user, socket, hash).await {
+        match by_agent(handle, &config.user, socket).await {
             Ok(None) => return Ok(()),
             Ok(Some(keys)) => tried.push(format!("{keys} keys of the agent")),
             Err(why) => tried.push(format!("the agent ({why})")),
         }
     }
     for path in &config.keys {
-        match by_key(handle, config, path, hash).await.map_err(broken)? {
+        match by_key(handle, config, path).await.map_err(broken)? {
             None => return Ok(()),
             Some(why) => tried.push(format!("the key {} ({why})", path.display())),
         }
@@ -239,18 +240,13 @@ async fn log_in(handle: &mut Handle<Host>, config: &SftpConfig, shown: &str) -> 
 }
 
 /// None if that logged in; else how many keys were refused.
-async fn by_agent(
-    handle: &mut Handle<Host>,
-    user: &str,
-    socket: &Path,
-    hash: Option<HashAlg>,
-) -> Result<Option<usize>, String> {
+async fn by_agent(handle: &mut Handle<Host>, user: &str, socket: &Path) -> Result<Option<usize>, String> {
     let mut agent = AgentClient::connect_uds(socket).await.map_err(|error| error.to_string())?;
     let identities = agent.request_identities().await.map_err(|error| error.to_string())?;
     let mut refused = 0;
     for identity in identities {
         let AgentIdentity::PublicKey { key, .. } = identity else { continue };
-        let hash = hash.filter(|_| key.algorithm().is_rsa());
+        let hash = hash_for(handle, &key.algorithm()).await.map_err(|error| error.to_string())?;
         match handle.authenticate_publickey_with(user, key, hash, &mut agent).await {
             Ok(result) if result.success() => return Ok(None),
             Ok(_) => refused += 1,
@@ -260,12 +256,19 @@ async fn by_agent(
     Ok(Some(refused))
 }
 
+/// The hash to sign with; only with RSA keys there is a choice, and the server says which it takes (RFC 8308).
+async fn hash_for(handle: &Handle<Host>, algorithm: &Algorithm) -> Result<Option<HashAlg>, russh::Error> {
+    match matches!(algorithm, Algorithm::Rsa { .. }) {
+        true => Ok(handle.best_supported_rsa_hash().await?.flatten()),
+        false => Ok(None),
+    }
+}
+
 /// None if that logged in; else why not.
 async fn by_key(
     handle: &mut Handle<Host>,
     config: &SftpConfig,
     path: &Path,
-    hash: Option<HashAlg>,
 ) -> Result<Option<String>, russh::Error> {
     let passphrase = config.key_passphrase.as_ref().map(|secret| secret.expose_secret());
     let key = match load_secret_key(path, passphrase) {
@@ -275,6 +278,7 @@ async fn by_key(
         }
         Err(error) => return Ok(Some(error.to_string())),
     };
+    let hash = hash_for(handle, &key.algorithm()).await?;
     let result: AuthResult =
         handle.authenticate_publickey(&config.user, PrivateKeyWithHashAlg::new(Arc::new(key), hash)).await?;
     Ok((!result.success()).then(|| "refused".into()))
@@ -294,18 +298,22 @@ async fn start(handle: Handle<Host>, shown: &str, stall: Duration) -> Result<Con
         }
         error => failed(shown, format!("start SFTP: {error}"), Cause::Network),
     };
-    let version = sftp.init().await.map_err(no_sftp)?;
+    // A server without that extension says so (the draft, section 8), and nobody listens.
+    let (version, limits) = tokio::join!(biased; sftp.init(), sftp.limits());
+    let version = version.map_err(no_sftp)?;
     let has = |name: &str| version.extensions.contains_key(name);
-    let (mut read_len, mut write_len) = (PLAIN, PLAIN);
+    let (mut read_len, mut write_len, mut open_handles) = (PLAIN, PLAIN, None);
     if has(extensions::LIMITS) {
-        let limits = Limits::from(sftp.limits().await.map_err(no_sftp)?);
+        let limits = Limits::from(limits.map_err(no_sftp)?);
         let bounded =
             |len: Option<u64>| len.map_or(PLAIN, |len| u32::try_from(len).unwrap_or(MOST).min(MOST));
         (read_len, write_len) = (bounded(limits.read_len), bounded(limits.write_len));
+        open_handles = limits.open_handles;
         sftp.set_limits(limits);
     }
     Ok(Connection {
         handle,
+        files: OpenFiles::new(open_handles),
         sftp: Arc::new(sftp),
         read_len: read_len.max(1024),
         write_len: write_len.max(1024),

@@ -8,10 +8,10 @@
 //! fails is thrown away.
 
 mod connect;
+mod files;
 mod pool;
 
 use std::collections::{HashSet, VecDeque};
-use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -26,8 +26,9 @@ use crate::runtime::Engine;
 use crate::target::SftpConfig;
 use crate::traffic::{Request, Traffic, TrafficReport};
 use crate::url::StorageUrl;
-use crate::{Capabilities, Cause, ObjectMeta, PutOutcome, Store, StoreError, lock, name};
+use crate::{Capabilities, Cause, LARGEST_OBJECT, ObjectMeta, PutOutcome, Store, StoreError, lock, name};
 use connect::Connection;
+use files::OpenFile;
 use pool::{Load, Pool};
 
 const TEMPORARY: &str = ".tmp";
@@ -141,13 +142,15 @@ impl SftpStore {
                     wrong => return Err(wrong),
                 },
             };
+            if there {
+                tokio::spawn(sweep(Arc::clone(&store.pool), root.clone()));
+            }
             Ok((root, there))
         })?;
         if !there {
             return Err(StoreError::NotFound { operation: "open the folder", object: store.shown });
         }
         store.root = root;
-        store.sweep();
         Ok(store)
     }
 
@@ -232,24 +235,6 @@ impl SftpStore {
         let figures = connection.sftp.statvfs(root).await;
         figures
             .is_ok_and(|figures| figures.blocks_avail == 0 || figures.inodes_avail == 0 && figures.inodes > 0)
-    }
-
-    /// Removes what crashed processes left. Failing to is harmless.
-    fn sweep(&self) {
-        let folder = format!("{}/{TEMPORARY}", self.root);
-        let swept = self.ask("sweep", "", Load::Small, async |connection| {
-            let Ok(files) = read_folder(connection, &folder).await else { return Ok(()) };
-            for file in files {
-                let age = file.attrs.modified().ok().and_then(|time| time.elapsed().ok());
-                if file.attrs.is_regular() && age.is_some_and(|age| age > ABANDONED) {
-                    let _ = connection.sftp.remove(format!("{folder}/{}", file.filename)).await;
-                }
-            }
-            Ok(())
-        });
-        if let Err(error) = swept {
-            tracing::debug!(%error, "temporary files were not swept");
-        }
     }
 
     /// Writes a temporary file, whole and synced. Its path comes back.
@@ -379,19 +364,53 @@ impl SftpStore {
         Ok(bytes)
     }
 
-    /// Opens a file, does something with it, closes it.
-    async fn with_file<T, F: Future<Output = Result<T, Wrong>>>(
+    /// The first bytes of an object, at most so many, or all of it. What a first piece holds costs two round trips.
+    async fn read_beginning(
         &self,
         connection: &Connection,
+        name: &str,
         path: &str,
-        work: impl FnOnce(String) -> F,
-    ) -> Result<T, Wrong> {
-        let handle = connection.sftp.open(path, OpenFlags::READ, FileAttributes::empty()).await?.handle;
-        let done = work(handle.clone()).await;
-        let sftp = Arc::clone(&connection.sftp);
-        // Nobody waits for that; if it fails, the handle goes with its connection.
-        tokio::spawn(async move { sftp.close(&handle).await });
-        done
+        most: Option<u64>,
+    ) -> Result<Vec<u8>, Wrong> {
+        let file = OpenFile::open(&connection.sftp, path).await?;
+        let piece = connection.read_len.min(u32::try_from(most.unwrap_or(u64::MAX)).unwrap_or(u32::MAX));
+        let (found, first) = tokio::join!(biased; connection.sftp.fstat(&file.handle), connection.sftp.read(&file.handle, 0, piece));
+        let size = found?.attrs.size.unwrap_or_default().min(most.unwrap_or(u64::MAX));
+        if size > LARGEST_OBJECT {
+            return Err(Wrong::Told(StoreError::TooLarge { operation: "read", object: self.object(name) }));
+        }
+        let len = usize::try_from(size).unwrap_or(usize::MAX);
+        let mut bytes = match first.map_err(Wrong::from) {
+            Ok(first) => first.data,
+            Err(Wrong::Answer(StatusCode::Eof, _)) => Vec::new(),
+            Err(wrong) => return Err(wrong),
+        };
+        self.traffic.received(bytes.len());
+        if let Some(wait) = self.limits.down.sleep(bytes.len()) {
+            wait.await;
+        }
+        bytes.truncate(len);
+        if bytes.len() < len {
+            let (from, rest) = (bytes.len() as u64, len - bytes.len());
+            bytes.extend(self.read_some(connection, &file.handle, from, rest).await?);
+        }
+        match bytes.len() == len {
+            true => Ok(bytes),
+            false => Err(Wrong::Told(StoreError::TooShort { object: self.object(name), end: size })),
+        }
+    }
+}
+
+/// Removes what crashed processes left. Failing to is harmless, and nobody waits for it.
+async fn sweep(pool: Arc<Pool>, root: String) {
+    let Ok(connection) = pool.take(Load::Small).await else { return };
+    let folder = format!("{root}/{TEMPORARY}");
+    let Ok(files) = read_folder(&connection, &folder).await else { return };
+    for file in files {
+        let age = file.attrs.modified().ok().and_then(|time| time.elapsed().ok());
+        if file.attrs.is_regular() && age.is_some_and(|age| age > ABANDONED) {
+            let _ = connection.sftp.remove(format!("{folder}/{}", file.filename)).await;
+        }
     }
 }
 
@@ -527,16 +546,15 @@ impl Store for SftpStore {
         let path = self.path(name)?;
         self.traffic.count(Request::Get);
         self.ask("read", name, Load::Small, async |connection| {
-            self.with_file(connection, &path, async |handle: String| {
-                let size = connection.sftp.fstat(&handle).await?.attrs.size.unwrap_or_default();
-                let len = usize::try_from(size).unwrap_or(usize::MAX);
-                let bytes = self.read_some(connection, &handle, 0, len).await?;
-                match bytes.len() == len {
-                    true => Ok(bytes),
-                    false => Err(Wrong::Told(StoreError::TooShort { object: self.object(name), end: size })),
-                }
-            })
-            .await
+            self.read_beginning(connection, name, &path, None).await
+        })
+    }
+
+    fn get_at_most(&self, name: &str, most: u64) -> Result<Vec<u8>, StoreError> {
+        let path = self.path(name)?;
+        self.traffic.count(Request::Get);
+        self.ask("read", name, Load::Small, async |connection| {
+            self.read_beginning(connection, name, &path, Some(most)).await
         })
     }
 
@@ -548,19 +566,30 @@ impl Store for SftpStore {
         let load = if len > LARGE_GET { Load::Large } else { Load::Small };
         self.ask("read", name, load, async |connection| {
             self.pool.begin();
-            self.with_file(connection, &path, async |handle: String| {
-                // Asked before a buffer is made: a length from a damaged index must not take the memory.
-                let count = usize::try_from(len).map_err(|_| Wrong::Told(too_short()))?;
+            // Asked before a buffer is made: a length from a damaged index must not take the memory.
+            let count = usize::try_from(len).map_err(|_| Wrong::Told(too_short()))?;
+            let read = async |file: &OpenFile| {
                 if len == 0 || len > LARGE || end == u64::MAX {
-                    let size = connection.sftp.fstat(&handle).await?.attrs.size.unwrap_or_default();
+                    let size = connection.sftp.fstat(&file.handle).await?.attrs.size.unwrap_or_default();
                     if size < end || end == u64::MAX {
                         return Err(Wrong::Told(too_short()));
                     }
                 }
-                let bytes = self.read_some(connection, &handle, offset, count).await?;
-                if bytes.len() == count { Ok(bytes) } else { Err(Wrong::Told(too_short())) }
-            })
-            .await
+                self.read_some(connection, &file.handle, offset, count).await
+            };
+            if let Some(file) = connection.files.find(&path) {
+                match read(&file).await {
+                    // The server may have closed it.
+                    Err(Wrong::Answer(..)) => connection.files.forget(&path),
+                    Ok(bytes) if bytes.len() == count => return Ok(bytes),
+                    Ok(_) => return Err(Wrong::Told(too_short())),
+                    Err(wrong) => return Err(wrong),
+                }
+            }
+            let file = Arc::new(OpenFile::open(&connection.sftp, &path).await?);
+            connection.files.keep(&file);
+            let bytes = read(&file).await?;
+            if bytes.len() == count { Ok(bytes) } else { Err(Wrong::Told(too_short())) }
         })
     }
 
@@ -622,6 +651,7 @@ impl Store for SftpStore {
         let path = self.path(name)?;
         self.traffic.count(Request::Delete);
         self.ask("delete", name, Load::Small, async |connection| {
+            self.pool.forget(&path);
             match connection.sftp.remove(&path).await.map_err(Wrong::from) {
                 Err(wrong) if wrong.is_missing() => Ok(()),
                 Err(wrong) => Err(wrong),

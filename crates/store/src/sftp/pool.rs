@@ -110,6 +110,13 @@ impl Pool {
         Ok(kept)
     }
 
+    /// An object is deleted: nobody reads it any more.
+    pub(super) fn forget(&self, path: &str) {
+        for kept in &*lock(&self.kept) {
+            kept.connection.files.forget(path);
+        }
+    }
+
     /// Nobody else is to use it: it broke. It ends with its last user.
     pub(super) fn lose(&self, lease: Lease) {
         lock(&self.kept).retain(|kept| !Arc::ptr_eq(kept, &lease.kept));

@@ -1,5 +1,10 @@
 //! What storages refuse, and what the error says: the object, the operation, the likely cause, and no secret.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use pgark_store::{Cancel, Cause, S3Credentials, SftpConfig, StoreError, Target, Usage, contract, open};
@@ -341,4 +346,91 @@ fn an_unreachable_storage_is_told_soon() {
     let (cause, text) = failure(store.get("pgark.json"));
     assert_eq!(cause, Cause::Network, "{text}");
     assert!(text.contains("tried"), "{text}");
+}
+
+/// A server that answers every request with this head, and then without an end.
+struct Endless {
+    address: SocketAddr,
+    over: Arc<AtomicBool>,
+    server: Option<thread::JoinHandle<()>>,
+}
+
+impl Endless {
+    fn start(head: &'static str) -> Endless {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&over);
+        let server = thread::spawn(move || {
+            for stream in listener.incoming() {
+                if is_over.load(Ordering::Relaxed) {
+                    return;
+                }
+                // Ends when the client hangs up.
+                let _ = answer_without_end(stream.unwrap(), head);
+            }
+        });
+        Endless { address, over, server: Some(server) }
+    }
+}
+
+fn answer_without_end(stream: TcpStream, head: &str) -> std::io::Result<()> {
+    let mut asked = BufReader::new(stream.try_clone()?);
+    let mut line = String::new();
+    while asked.read_line(&mut line)? > 2 {
+        line.clear();
+    }
+    let mut stream = stream;
+    let head = format!("{head}\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nETag: \"1\"\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
+    // As one chunk of a chunked body: longer than any object.
+    let body = vec![b'0'; 1 << 20];
+    loop {
+        stream.write_all(&body)?;
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        let _ = TcpStream::connect(self.address);
+        let _ = self.server.take().map(thread::JoinHandle::join);
+    }
+}
+
+#[test]
+fn endless_answers_are_not_read() {
+    let too_large = |done: Result<Vec<u8>, StoreError>| {
+        let error = done.unwrap_err();
+        assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
+        assert!(error.to_string().starts_with("read s3://bucket/a: there is more than"), "{error}");
+    };
+    let open = |server: &Endless| {
+        opened(Target::S3(s3(format!("http://{}", server.address), "bucket", "", keys("a", "b"))))
+    };
+    let declared = Endless::start("HTTP/1.1 200 OK\r\nContent-Length: 10000000000000");
+    too_large(open(&declared).get("a"));
+    let error = open(&declared).list("").unwrap_err();
+    assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
+    // More than the range that was asked for.
+    let part =
+        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-9/10\r\nContent-Length: 10000000000000";
+    too_large(open(&Endless::start(part)).get_range("a", 0, 10));
+    // Not declared, and of one chunk without an end.
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffff";
+    let error = open(&Endless::start(chunked)).list("").unwrap_err();
+    assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn files_that_are_no_objects_are_not_read() {
+    let sshd = Sshd::start(Login::Key);
+    let store = opened(Target::Sftp(sftp(&sshd, sshd.port(), "repository")));
+    contract::put(&*store, "a", b"x").unwrap();
+    // Sparse: takes no space.
+    let file = std::fs::File::create(sshd.data().join("repository/large")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let error = store.get("large").unwrap_err();
+    assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
+    assert_eq!(store.get_range("large", 1 << 30, 3).unwrap(), [0; 3]);
 }
