@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use minicbor::{Decode, Encode};
 use pgark_store::{PutOutcome, Store};
 
+use crate::at_once::both;
 use crate::ids::ObjectHash;
 use crate::object::{Kind, damaged};
 use crate::repository::Repository;
@@ -122,11 +123,9 @@ fn numbers(store: &dyn Store) -> Result<BTreeSet<u64>, RepoError> {
     let parse = |name: &str| -> Option<u64> {
         name.strip_prefix("copies/").unwrap_or(name).strip_prefix(FOLDER)?.parse().ok()
     };
-    let mut found = BTreeSet::new();
-    for folder in [FOLDER, "copies/writers/"] {
-        found.extend(store.list(folder)?.iter().filter_map(|meta| parse(&meta.name)));
-    }
-    Ok(found)
+    let (first, copies) = both(|| store.list(FOLDER), || store.list("copies/writers/"));
+    let (first, copies) = (first?, copies?);
+    Ok(first.iter().chain(&copies).filter_map(|meta| parse(&meta.name)).collect())
 }
 
 /// One copy of a list, verified.

@@ -109,8 +109,9 @@ impl Guarded {
             }
             done
         });
+        let outcome = done.as_ref().err().map_or_else(|| "done".into(), ToString::to_string);
+        tracing::trace!("{what} {name}: {outcome}, {:.1} ms", started.elapsed().as_secs_f64() * 1000.0);
         if done.is_ok() {
-            tracing::trace!("{what} {name}: {:.1} ms", started.elapsed().as_secs_f64() * 1000.0);
             let more = |left: i64| (left < BUDGET).then_some(left + 1);
             let _ = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         }

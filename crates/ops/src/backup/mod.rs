@@ -166,30 +166,34 @@ fn first_home(
     survey: &mut Survey,
     started: Instant,
 ) -> Result<FirstHome, OpsError> {
-    let maps = RowMapping::new(repository, request, &options.cluster)?;
     let mut report = Report::default();
     survey.tell_unmatched(&mut report);
-    let (head, (tables, new_also)) = repository.write_backup(options, &job.cancel, |writer| {
-        let homes = Homes { main: writer, maps: &maps, also };
-        let mut small = server_entries(&homes, survey, &mut report)?;
-        let facts = ClusterFacts::read(&mut survey.connection)?;
-        let crew = Crew::new(&homes, job, watch, request.keep_going);
-        let mut finished = databases(&crew, survey, request, &mut report, &mut small)?;
-        small.push(describe_backup(&homes, options, survey, &facts, &mut finished)?);
-        homes.settle()?;
-        let new_also = new_in_second(&homes, &report, &small, &mut finished, survey, started);
-        let mut entries: Vec<NewEntry> = small.into_iter().map(Written::into_entry).collect();
-        for database in &finished {
-            entries.extend(database.entries());
-        }
-        let mut reads = BTreeMap::new();
-        for database in finished {
-            entries.extend(database.small.into_iter().map(Written::into_entry));
-            reads.insert(database.report.name, database.report.read);
-        }
-        let tables: Vec<TableDetail> =
-            entries.iter().filter_map(|entry| TableDetail::of(Note::read(entry)?, entry)).collect();
-        Ok::<_, OpsError>((new_backup(&report, entries, reads, survey, started), (tables, new_also)))
+    let (head, (tables, new_also)) = thread::scope(|scope| {
+        // Far away this takes as long as the announcement of the session, beside which it goes.
+        let maps = scope.spawn(|| RowMapping::new(repository, request, &options.cluster));
+        repository.write_backup(options, &job.cancel, |writer| {
+            let maps = maps.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            let homes = Homes { main: writer, maps: &maps, also };
+            let mut small = server_entries(&homes, survey, &mut report)?;
+            let facts = ClusterFacts::read(&mut survey.connection)?;
+            let crew = Crew::new(&homes, job, watch, request.keep_going);
+            let mut finished = databases(&crew, survey, request, &mut report, &mut small)?;
+            small.push(describe_backup(&homes, options, survey, &facts, &mut finished)?);
+            homes.settle()?;
+            let new_also = new_in_second(&homes, &report, &small, &mut finished, survey, started);
+            let mut entries: Vec<NewEntry> = small.into_iter().map(Written::into_entry).collect();
+            for database in &finished {
+                entries.extend(database.entries());
+            }
+            let mut reads = BTreeMap::new();
+            for database in finished {
+                entries.extend(database.small.into_iter().map(Written::into_entry));
+                reads.insert(database.report.name, database.report.read);
+            }
+            let tables: Vec<TableDetail> =
+                entries.iter().filter_map(|entry| TableDetail::of(Note::read(entry)?, entry)).collect();
+            Ok::<_, OpsError>((new_backup(&report, entries, reads, survey, started), (tables, new_also)))
+        })
     })?;
     Ok((BackupOutcome { record: BackupRecord::of(&head)?, tables }, new_also))
 }

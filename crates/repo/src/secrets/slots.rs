@@ -5,11 +5,13 @@ use std::io::{Cursor, Read};
 use age::secrecy::zeroize::Zeroizing;
 use age::secrecy::{ExposeSecret, SecretString};
 use age::{Decryptor, Encryptor, Identity, Recipient};
-use pgark_store::{Store, StoreError};
+use pgark_store::Store;
 
 use super::header::hex;
 use super::{Protection, Unlock};
 use crate::RepoError;
+use crate::at_once::each;
+use crate::object::get_if_there;
 
 pub(crate) const FOLDER: &str = "keys/";
 pub(crate) const COPIES: &str = "keys-copy/";
@@ -99,15 +101,9 @@ pub(super) fn open(store: &dyn Store, unlock: &Unlock) -> Result<Vec<Zeroizing<V
     let mut seen = 0;
     for folder in [FOLDER, COPIES] {
         let mut found = Vec::new();
-        for meta in store.list(folder)? {
-            if meta.size > LARGEST {
-                continue;
-            }
-            let sealed = match store.get(&meta.name) {
-                Ok(sealed) => sealed,
-                Err(StoreError::NotFound { .. }) => continue,
-                Err(error) => return Err(error.into()),
-            };
+        let slots: Vec<_> = store.list(folder)?.into_iter().filter(|meta| meta.size <= LARGEST).collect();
+        for sealed in each(&slots, |meta| get_if_there(store, &meta.name)) {
+            let Some(sealed) = sealed? else { continue };
             seen += 1;
             found.extend(open_one(&sealed, &identities));
         }

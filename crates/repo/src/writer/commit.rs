@@ -65,17 +65,16 @@ pub(super) fn commit(session: &Session<'_>, mut new: NewBackup) -> Result<Backup
     let list = write_entries(session, &manifest::encode_entries(&mut entries)?)?;
     drop(entries);
     session.settle()?;
-    session.flush_packs()?;
+    let last = session.close_packs()?;
+    // What the draft names is pinned, whether it is there yet or not: its put need not wait for the last packs'.
+    let beside = || both(|| put_draft(session), || next_place(session));
+    let (stored, (drafted, place)) = both(|| session.put_last(last), beside);
+    stored.and(drafted)?;
     session.end_keeping();
-    let pin = || {
-        // What the draft names is pinned, whether an index names it yet or not.
-        let (index, draft) = both(|| session.put_index(false), || put_draft(session));
-        index.and(draft)?;
-        locks::extend(session, &session.own_packs())?;
-        look_at_trash(session)
-    };
-    let (place, pinned) = both(|| next_place(session), pin);
-    pinned?;
+    // The manifest waits for all of these, none of them for another.
+    let look = || both(|| look_at_trash(session), || locks::extend(session));
+    let (indexed, (looked, locked)) = both(|| session.put_index(false), look);
+    indexed.and(looked).and(locked)?;
     put_manifest(session, place?, new, list, entry_count)
 }
 

@@ -4,7 +4,6 @@
 //! before the manifest is put; so are the index, the key slots, the header and the lists of writers, without which no backup
 //! opens. One request for each object, many at once: on a public cloud 100,000 packs (1.6 TB) cost about half a dollar.
 
-use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -15,7 +14,6 @@ use pgark_store::StoreError;
 use super::lock;
 use super::session::Session;
 use crate::RepoError;
-use crate::ids::ObjectHash;
 use crate::pack;
 use crate::secrets::HEADERS;
 
@@ -24,12 +22,11 @@ const FOR_ALL: [&str; 5] = ["index/", "keys/", "keys-copy/", "writers/", "copies
 const REQUESTS: usize = 16;
 
 /// Extends the locks of everything that this backup needs and did not put itself.
-pub(super) fn extend(session: &Session<'_>, own: &HashSet<ObjectHash>) -> Result<(), RepoError> {
+pub(super) fn extend(session: &Session<'_>) -> Result<(), RepoError> {
     let store = &*session.repository.store;
     let Some(retention) = store.retention() else { return Ok(()) };
     let until = SystemTime::now() + retention.period;
-    let mut names: Vec<String> =
-        session.packs().iter().filter(|pack| !own.contains(*pack)).map(pack::name).collect();
+    let mut names: Vec<String> = session.older_packs().iter().map(pack::name).collect();
     for folder in FOR_ALL {
         names.extend(store.list(folder)?.into_iter().map(|meta| meta.name));
     }

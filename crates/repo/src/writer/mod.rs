@@ -10,9 +10,10 @@
 //! five minutes, and earlier when 256 Ki chunks wait, whose ids then move from memory into a file.
 //!
 //! **Order of writes.** Session object; packs; index objects that name only packs that were put; at the end the list of
-//! entries (as a stream like any other), the last packs, the last index object, the draft that names every pack leaned on,
-//! a look at `trash/`, then at `packs/`, and the manifest. The manifest's put is the commit: before it the backup does not
-//! exist, after it nothing can make it fail. Then its second copy; session object and draft are removed.
+//! entries (as a stream like any other), the last packs and beside them the draft that names every pack leaned on; a look at
+//! `trash/`, then at `packs/`, and beside them the last index object; the manifest. The manifest's put is the commit: before
+//! it the backup does not exist, after it nothing can make it fail. Then its second copy; session object and draft are removed.
+//! `prune/model.rs` tries these orders.
 //!
 //! **Leaning on what is there.** A chunk is known only if the index names a pack that the storage lists with that very
 //! size, that no pruner marked and no check found rotten. What the index names and the storage lacks is stored again.

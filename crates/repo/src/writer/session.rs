@@ -61,18 +61,10 @@ struct Job {
 }
 
 /// A closed pack on its way to the storage.
-struct Closed {
+pub(super) struct Closed {
     hash: ObjectHash,
     bytes: Vec<u8>,
     chunks: Vec<ChunkRecord>,
-}
-
-#[derive(Default)]
-struct Stored {
-    /// Put, and in no index object yet.
-    waiting: IndexContent,
-    /// All packs put by this session.
-    packs: Vec<ObjectHash>,
 }
 
 pub(crate) struct Session<'a> {
@@ -91,7 +83,10 @@ pub(crate) struct Session<'a> {
     lanes: Mutex<Vec<usize>>,
     /// Buffers of packs that were put, for the next ones.
     buffers: Mutex<Vec<Vec<u8>>>,
-    stored: Mutex<Stored>,
+    /// Packs of this session: put, or on their way.
+    own: Mutex<Vec<ObjectHash>>,
+    /// What was put and is in no index object yet.
+    waiting: Mutex<IndexContent>,
     indexing: Mutex<()>,
     ended: Mutex<bool>,
     end: Condvar,
@@ -162,7 +157,8 @@ impl<'a> Session<'a> {
             data: (0..jobs).map(|_| Mutex::new(Builder::new(Kind::DataPack, Vec::new()))).collect(),
             lanes: Mutex::new(vec![0; jobs]),
             buffers: Mutex::default(),
-            stored: Mutex::default(),
+            own: Mutex::default(),
+            waiting: Mutex::default(),
             indexing: Mutex::default(),
             ended: Mutex::default(),
             end: Condvar::new(),
@@ -309,25 +305,35 @@ impl<'a> Session<'a> {
         let next = Builder::new(builder.kind, lock(&self.buffers).pop().unwrap_or_default());
         let full = std::mem::replace(&mut *builder, next);
         drop(builder);
-        self.close_pack(full)
+        let closed = self.close_pack(full)?;
+        self.upload_soon(closed)
     }
 
-    fn close_pack(&self, builder: Builder) -> Result<(), RepoError> {
+    fn close_pack(&self, builder: Builder) -> Result<Closed, RepoError> {
         let (hash, bytes, chunks) = builder.finish(&self.repository.keys)?;
-        let pushed = self.uploads.push(Closed { hash, bytes, chunks }, 1, &|| self.is_stopped());
+        lock(&self.own).push(hash);
+        Ok(Closed { hash, bytes, chunks })
+    }
+
+    fn upload_soon(&self, closed: Closed) -> Result<(), RepoError> {
+        let pushed = self.uploads.push(closed, 1, &|| self.is_stopped());
         if pushed { Ok(()) } else { Err(RepoError::Cancelled) }
     }
 
-    /// Closes the open packs and waits until all packs are put.
-    pub(super) fn flush_packs(&self) -> Result<(), RepoError> {
-        for builder in self.data.iter().chain([&self.metadata]) {
+    /// Closes the open packs: from then on [`Session::packs`] has all.
+    pub(super) fn close_packs(&self) -> Result<Vec<Closed>, RepoError> {
+        let open = self.data.iter().chain([&self.metadata]).map(|builder| {
             let mut builder = lock(builder);
-            if !builder.is_empty() {
-                let next = Builder::new(builder.kind, Vec::new());
-                let last = std::mem::replace(&mut *builder, next);
-                drop(builder);
-                self.close_pack(last)?;
-            }
+            let next = Builder::new(builder.kind, Vec::new());
+            std::mem::replace(&mut *builder, next)
+        });
+        open.filter(|builder| !builder.is_empty()).map(|builder| self.close_pack(builder)).collect()
+    }
+
+    /// Puts the last packs and waits until all are put.
+    pub(super) fn put_last(&self, last: Vec<Closed>) -> Result<(), RepoError> {
+        for closed in last {
+            self.upload_soon(closed)?;
         }
         if self.uploads.drain(&|| self.is_stopped()) { self.check() } else { Err(RepoError::Cancelled) }
     }
@@ -351,11 +357,10 @@ impl<'a> Session<'a> {
         if let Ok(buffer) = bytes.try_into_mut() {
             lock(&self.buffers).push(buffer.into());
         }
-        let mut stored = lock(&self.stored);
-        let number = u32::try_from(stored.waiting.packs.len()).unwrap_or(u32::MAX);
-        stored.packs.push(closed.hash);
-        stored.waiting.packs.push(entry);
-        stored.waiting.records.extend(closed.chunks.iter().map(|chunk| IndexRecord {
+        let mut waiting = lock(&self.waiting);
+        let number = u32::try_from(waiting.packs.len()).unwrap_or(u32::MAX);
+        waiting.packs.push(entry);
+        waiting.records.extend(closed.chunks.iter().map(|chunk| IndexRecord {
             id: chunk.id,
             pack: number,
             raw_len: chunk.raw_len,
@@ -384,7 +389,7 @@ impl<'a> Session<'a> {
                 return Ok(());
             }
             let due = last.elapsed() >= RENEW;
-            if due || lock(&self.stored).waiting.records.len() >= PER_INDEX {
+            if due || lock(&self.waiting).records.len() >= PER_INDEX {
                 self.put_index(true)?;
             }
             if due {
@@ -403,7 +408,7 @@ impl<'a> Session<'a> {
     /// Puts what was stored since the last time as an index object.
     pub(super) fn put_index(&self, goes_on: bool) -> Result<(), RepoError> {
         let _one_at_a_time = lock(&self.indexing);
-        let content = std::mem::take(&mut lock(&self.stored).waiting);
+        let content = std::mem::take(&mut *lock(&self.waiting));
         if content.records.is_empty() {
             return Ok(());
         }
@@ -445,15 +450,15 @@ impl<'a> Session<'a> {
         remove(self.repository, names);
     }
 
-    /// The packs that this session put.
-    pub(super) fn own_packs(&self) -> HashSet<ObjectHash> {
-        lock(&self.stored).packs.iter().copied().collect()
+    /// Packs of earlier backups that this one leans on.
+    pub(super) fn older_packs(&self) -> Vec<ObjectHash> {
+        self.dedup.referenced()
     }
 
-    /// All packs that this backup leans on, sorted.
+    /// All packs that this backup needs, sorted.
     pub(super) fn packs(&self) -> Vec<ObjectHash> {
-        let mut packs = self.dedup.referenced();
-        packs.extend_from_slice(&lock(&self.stored).packs);
+        let mut packs = self.older_packs();
+        packs.extend_from_slice(&lock(&self.own));
         packs.sort();
         packs.dedup();
         packs

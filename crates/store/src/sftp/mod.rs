@@ -165,6 +165,16 @@ impl SftpStore {
         [TEMPORARY].into_iter().chain(slashes).map(|folder| format!("{}/{folder}", self.root)).collect()
     }
 
+    /// Folders of objects below this one that were there before, each with its final `/`.
+    fn folders_below(&self, prefix: &str) -> Vec<String> {
+        let below = |path: &String| {
+            let folder = format!("{}/", path.strip_prefix(&self.root)?.strip_prefix('/')?);
+            (folder.starts_with(prefix) && folder != prefix && !folder.starts_with(TEMPORARY))
+                .then_some(folder)
+        };
+        lock(&self.folders).iter().filter_map(below).collect()
+    }
+
     fn object(&self, name: &str) -> String {
         if name.is_empty() { self.shown.clone() } else { format!("{}/{name}", self.shown) }
     }
@@ -610,7 +620,10 @@ impl Store for SftpStore {
         self.traffic.count(Request::List);
         let mut found = self.ask("list", prefix, Load::Small, async |connection| {
             let mut found = Vec::new();
-            let mut folders = VecDeque::from([prefix.to_string()]);
+            // Folders that are known are asked for with the one that they are in.
+            let mut folders: VecDeque<String> =
+                [prefix.to_string()].into_iter().chain(self.folders_below(prefix)).collect();
+            let mut seen: HashSet<String> = folders.iter().cloned().collect();
             let mut running = FuturesUnordered::new();
             loop {
                 while running.len() < FOLDERS
@@ -635,7 +648,11 @@ impl Store for SftpStore {
                         continue;
                     }
                     if file.attrs.is_dir() {
-                        folders.push_back(format!("{name}/"));
+                        lock(&self.folders).insert(format!("{}/{name}", self.root));
+                        let folder = format!("{name}/");
+                        if seen.insert(folder.clone()) {
+                            folders.push_back(folder);
+                        }
                     } else if file.attrs.is_regular() {
                         found.push(meta_of(&name, &file.attrs));
                     }
