@@ -4,7 +4,7 @@
 For each of moto (S3), azurite (Azure Blob) and OpenSSH's sshd (SFTP), near and with a round trip of 50 ms before it: rounds are
 interleaved with the directory's; the raw rate is what a plain client (Python's http.client, OpenSSH's sftp) puts and gets with as
 many connections. Clients and servers share the machine's cores, so that a server that needs much of them slows the client down:
-the raw rate shows that.
+the raw rate shows that, and so do the CPU seconds that the storage's server (far away: and the network before it) took meanwhile.
 """
 import argparse
 import base64
@@ -251,6 +251,28 @@ def psql(text):
     subprocess.run([args.bin / "psql", "-X", "-q", "-h", args.work, "-U", "postgres", "-d", "postgres", "-c", text], check=True, stdout=subprocess.DEVNULL)
 
 
+def cpu_of_children():
+    """CPU seconds of the servers and all that they started, ended ones too."""
+    parents, times = {}, {}
+    for folder in pathlib.Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            parents[int(folder.name)] = int(fields[1])
+            times[int(folder.name)] = sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+    ours = {child.pid for child in children}
+
+    def is_ours(pid):
+        while pid in parents:
+            if pid in ours:
+                return True
+            pid = parents[pid]
+        return False
+    return sum(seconds for pid, seconds in times.items() if is_ours(pid))
+
+
 def info(db):
     return f"host={args.work} user=postgres dbname={db}"
 
@@ -259,8 +281,13 @@ def once(url, environment):
     """First backup, second backup of the same, restore: seconds, requests, peak."""
     result = {}
     pgark(environment, "init", "--repo", url, "--no-encryption")
+    time.sleep(0.3)
+    before = cpu_of_children()
     seconds, report, peak = pgark(environment, "backup", "--repo", url, "--dbname", info("shop"), "--jobs", "2", "--json")
     result["backup"], result["requests"], result["stored"], result["peak"] = seconds, report.get("requests"), report["bytes_added"], peak
+    # A server counts what it did on a connection when that has ended.
+    time.sleep(0.3)
+    result["servers"] = cpu_of_children() - before
     seconds, report, _ = pgark(environment, "backup", "--repo", url, "--dbname", info("shop"), "--jobs", "2", "--json")
     result["again"], result["again_requests"] = seconds, report.get("requests")
     psql("DROP DATABASE IF EXISTS back WITH (FORCE)")
@@ -304,6 +331,9 @@ def main():
             for name, rate in [("backup", up), ("restore", down)]:
                 here, there = median(directory, name), median(remote, name)
                 row += [f"{here:.2f}", f"{there:.2f}", f"{here / there:.2f}", f"{stored / there / rate:.2f}"]
+            servers = median(remote, "servers")
+            alone = median(directory, "backup") / (median(remote, "backup") - servers / os.cpu_count())
+            row += [f"{servers:.1f}", f"{alone:.2f}"]
             row += [f"{up / 1e6:.0f} / {down / 1e6:.0f}", f"{max(r['peak'] for r in remote):.0f} / {max(r['restore_peak'] for r in remote):.0f}"]
             table.append(row)
             say(" | ".join(row))
@@ -317,8 +347,8 @@ def main():
             child.wait()
         children.clear()
     say("")
-    say("| storage | backup, directory s | backup s | of the directory's rate | of the raw rate | restore, directory s | restore s | of the directory's rate | of the raw rate | raw MB/s up / down | peak MB backup / restore |")
-    say("|---|---|---|---|---|---|---|---|---|---|---|")
+    say("| storage | backup, directory s | backup s | of the directory's rate | of the raw rate | restore, directory s | restore s | of the directory's rate | of the raw rate | storage's CPU s, backup | backup's share without these | raw MB/s up / down | peak MB backup / restore |")
+    say("|---" * 13 + "|")
     for row in table:
         say("| " + " | ".join(row) + " |")
     say("")
