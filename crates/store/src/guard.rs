@@ -2,7 +2,8 @@
 //! with the job.
 //!
 //! **Retries** wait a random time that doubles, from 0.2 s to 15 s (full jitter), for as long as [`Usage::retry_for`] allows; of a
-//! storage that has never answered, for 20 s: nothing is lost yet, and somebody may be waiting at a terminal.
+//! storage that has never answered, or not since an operation was given up, for 20 s: there is nothing to lose, and somebody
+//! may be waiting at a terminal.
 //! All operations draw on one budget: when nearly everything fails, not every thread hammers on for its full time. The
 //! first operation to give up names its cause, and how often it tried. **After a cancel** nothing is tried twice, and an
 //! operation gets a few seconds, so that a job can remove what it no longer needs.
@@ -20,7 +21,7 @@ use crate::{Cancel, Capabilities, ObjectMeta, PutOutcome, Retention, Store, Stor
 
 const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(15);
-/// A storage that has never answered is given up after so long.
+/// A storage that has not answered is given up after so long.
 const FIRST: Duration = Duration::from_secs(20);
 /// Retries that are allowed without any success between.
 const BUDGET: i64 = 200;
@@ -30,6 +31,8 @@ pub struct Guarded {
     inner: Box<dyn Store>,
     connections: usize,
     retry_for: Duration,
+    /// The same for a storage that has not answered.
+    first: Duration,
     /// Upload and download, where the storage does not keep them itself.
     paced: Option<(Arc<Pace>, Arc<Pace>)>,
     traffic: Option<Arc<Traffic>>,
@@ -63,6 +66,7 @@ impl Guarded {
             inner,
             connections: usage.connections.max(1),
             retry_for: usage.retry_for,
+            first: usage.retry_for.min(FIRST),
             paced,
             traffic,
             cancel,
@@ -93,11 +97,13 @@ impl Guarded {
         let may_go_on = |waited: Duration| {
             let patience = match self.has_answered.load(Ordering::Relaxed) {
                 true => self.retry_for,
-                false => self.retry_for.min(FIRST),
+                false => self.first,
             };
             let goes_on = waited <= patience && self.take_from_budget();
-            if let (true, Some(traffic)) = (goes_on, &self.traffic) {
-                traffic.count_retry();
+            match (goes_on, &self.traffic) {
+                (true, Some(traffic)) => traffic.count_retry(),
+                (true, None) => {}
+                (false, _) => self.has_answered.store(false, Ordering::Relaxed),
             }
             goes_on
         };
@@ -335,6 +341,18 @@ mod tests {
         let tries = calls.load(Ordering::Relaxed);
         assert!(error.to_string().contains(&format!("tried {tries} times")), "{error}");
         assert!(!error.is_retryable());
+    }
+
+    #[test]
+    fn what_was_given_up_is_not_waited_for_as_long_again() {
+        let (mut store, calls) = guarded(usize::MAX, true, Duration::from_secs(3), &Cancel::new());
+        store.first = Duration::ZERO;
+        store.has_answered.store(true, Ordering::Relaxed);
+        store.get("x").unwrap_err();
+        assert!(calls.swap(0, Ordering::Relaxed) > 1);
+        // To tidy up, say.
+        store.get("x").unwrap_err();
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
     }
 
     #[test]

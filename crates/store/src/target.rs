@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use secrecy::SecretString;
 
-use crate::cloud::as_of::AsOf;
+use crate::cloud::as_of::{self, AsOf};
 use crate::cloud::{open_azure, open_gcs, open_s3};
 use crate::http::{self, Wire};
 use crate::pace::Pace;
@@ -347,7 +347,10 @@ pub fn open(
         Target::Azure(config) => open_azure(config, engine()?, wire()?)?,
     };
     let store: Box<dyn Store> = match usage.as_of {
-        Some(moment) => Box::new(AsOf::open(cloud, moment)?),
+        Some(moment) => {
+            let seen = crate::guard::reach(&cancel, &usage, || as_of::what_was_there(&cloud, moment))?;
+            Box::new(AsOf::new(cloud, moment, seen))
+        }
         None => Box::new(cloud),
     };
     Ok(Arc::new(Guarded::new(store, &usage, None, Some(traffic), cancel)))

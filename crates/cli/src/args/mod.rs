@@ -583,6 +583,8 @@ Exit codes: 0 no problem; 1 problems, or the check failed; 2 wrong usage; 130 in
 pub struct Check {
     #[command(flatten)]
     pub repository: Repository,
+    #[command(flatten)]
+    pub past: Past,
     /// How deep
     #[arg(long, value_enum, default_value_t = Level::Structure, conflicts_with = "read_data")]
     pub level: Level,
@@ -685,6 +687,7 @@ impl Action {
             Action::Diff(args) => args.past.as_of,
             Action::Ls(args) => args.past.as_of,
             Action::Cat(args) => args.past.as_of,
+            Action::Check(args) => args.past.as_of,
             _ => None,
         }
     }

@@ -191,6 +191,7 @@ fn as_of_brings_back_what_a_thief_deleted_or_overwrote() {
     }
     assert!(!desk.run(&["list"]).status.success());
     assert!(desk.ok(&["list", "--as-of", &before]).contains(&id));
+    assert!(desk.ok(&["check", "--read-data", "--as-of", &before]).starts_with("no problem"));
     desk.ok(&["restore", &id, "--as-of", &before, "--dbname", &cluster.conninfo("back"), "--create"]);
     assert_same(&Snapshot::take(&cluster, "s"), &Snapshot::take(&cluster, "back"));
     let early = desk.fails(1, &["list", "--as-of", "2020-01-01T00:00:00Z"]);

@@ -227,8 +227,8 @@ impl<'s> Parts<'s> {
         range: usize,
     ) -> Result<Parts<'s>, OpsError> {
         let homes = crew.homes;
-        let sink = RowSink::new(homes.main, of.rows(source, range, homes.maps))?;
-        let also = homes.in_second(|also| RowSink::new(also.writer, of.rows(source, range, also.maps)));
+        let sink = RowSink::new(homes.main, of.rows(source, range, homes.maps)?)?;
+        let also = homes.in_second(|also| RowSink::new(also.writer, of.rows(source, range, also.maps)?));
         Ok(Parts { crew, of, sink, also, untold: 0 })
     }
 

@@ -215,13 +215,24 @@ impl Copying {
     }
 
     /// What a COPY of one range brings, and what is known of its rows.
-    pub(super) fn rows(&self, source: &Source, range: usize, maps: &RowMapping<'_>) -> Rows {
+    ///
+    /// # Errors
+    /// Failures of the storage.
+    pub(super) fn rows(
+        &self,
+        source: &Source,
+        range: usize,
+        maps: &RowMapping<'_>,
+    ) -> Result<Rows, OpsError> {
         let (from, to) = source.pages(range);
         let rules = maps.rules(&self.database, &source.name);
         let path = paths::table(&self.database, &source.name.schema, &source.name.name);
         let earlier = Some(rules.mode).filter(|mode| *mode != Mode::Off).and(maps.earlier.as_ref());
-        let earlier = earlier.and_then(|earlier| earlier.table(&self.database, &path));
-        Rows { identity: source.identity, from, to, earlier, rules }
+        let earlier = match earlier {
+            Some(earlier) => earlier.table(&self.database, &path)?,
+            None => None,
+        };
+        Ok(Rows { identity: source.identity, from, to, earlier, rules })
     }
 
     /// A table's name for people.

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use pgark_repo::{BackupHead, BackupWriter, EarlierMap, MapRef, Part, Repository};
+use pgark_repo::{BackupHead, BackupWriter, EarlierMap, MapRef, Part, RepoError, Repository};
 
 use super::Whole;
 use crate::OpsError;
@@ -70,19 +70,26 @@ impl<'r> EarlierTables<'r> {
         Ok(EarlierTables { repository, state: Mutex::new(state) })
     }
 
-    /// The newest maps of an entry.
-    pub(crate) fn table(&self, database: &str, path: &str) -> Option<Arc<EarlierTable>> {
+    /// The newest maps of an entry. A backup that is damaged is passed over.
+    ///
+    /// # Errors
+    /// Failures of the storage.
+    pub(crate) fn table(&self, database: &str, path: &str) -> Result<Option<Arc<EarlierTable>>, OpsError> {
         let mut state = self.state();
         loop {
             if let Some(table) = state.tables.get(path) {
-                return Some(Arc::clone(table));
+                return Ok(Some(Arc::clone(table)));
             }
             if state.whole.contains(database) {
-                return None;
+                return Ok(None);
             }
-            let head = state.heads.pop()?;
-            if let Err(error) = self.open(&mut state, &head) {
-                tracing::debug!("backup {} is not leaned on: {error}", head.id);
+            let Some(head) = state.heads.pop() else { return Ok(None) };
+            match self.open(&mut state, &head) {
+                Ok(()) => {}
+                Err(error @ OpsError::Repository(RepoError::Store(_) | RepoError::Cancelled)) => {
+                    return Err(error);
+                }
+                Err(error) => tracing::debug!("backup {} is not leaned on: {error}", head.id),
             }
         }
     }

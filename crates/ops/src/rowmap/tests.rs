@@ -202,7 +202,7 @@ impl World {
                 for range in 0..ranges {
                     let identity = [table.identity; 16];
                     let to = (range + 1 < ranges).then_some((range + 1) as u64);
-                    let earlier = earlier.table("d", name);
+                    let earlier = earlier.table("d", name)?;
                     let mut sink =
                         RowSink::new(writer, Rows { identity, from: range as u64, to, earlier, rules })?;
                     let places = table.places.iter().skip(range * RANGE).take(RANGE);

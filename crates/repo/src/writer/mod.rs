@@ -6,7 +6,7 @@
 //! that is nowhere goes on (one copy) through a queue that is bounded in bytes. Sealers (as many as jobs) compress it, seal
 //! it under a key of their own and append it to the open metadata pack, or the open data pack of the writer's lane (one lane for
 //! each job, so that what one writer writes lies together; the first 64 MiB go into one). Whoever fills a pack closes it and
-//! hands it to the uploaders (two, queue of one). The keeper puts an index object and renews the session every
+//! hands it to the uploaders. The keeper puts an index object and renews the session every
 //! five minutes, and earlier when 256 Ki chunks wait, whose ids then move from memory into a file.
 //!
 //! **Order of writes.** Session object; packs; index objects that name only packs that were put; at the end the list of
@@ -27,9 +27,9 @@
 //! **What a crash leaves.** Packs, index objects of packs that are whole, one session object, perhaps a draft: all are
 //! harmless. Packs in an index serve the next backup; the rest is for prune.
 //!
-//! **Memory.** 8 MiB of waiting chunks, a sealer's scratch, at worst a closed pack of 16 MiB per job; two open packs, two
-//! in upload, and about 25 MiB of ids for all; a stream that is being written holds 1 MiB, and up to 16 MiB while its row
-//! is longer than that.
+//! **Memory.** 8 MiB of waiting chunks, a sealer's scratch, an open pack of 16 MiB per job; three closed packs on their way (behind
+//! a network one more than jobs), an open metadata pack, and about 25 MiB of ids for all; a stream that is being written holds
+//! 1 MiB, and up to 16 MiB while its row is longer than that.
 
 pub(crate) mod commit;
 mod dedup;

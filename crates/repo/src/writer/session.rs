@@ -41,7 +41,7 @@ const PER_KEY: usize = PACK_BYTES;
 const RENEW: Duration = Duration::from_secs(300);
 /// An index object is put early when so many chunks wait for it.
 const PER_INDEX: usize = 256 << 10;
-/// Packs that are put at once; behind a network one more for each job, since each put waits for its answer.
+/// Packs that are put at once; behind a network as many as jobs and one more, since each put waits for its answer.
 const UPLOADERS: usize = 2;
 /// No more are of use, and each holds a pack.
 const MOST_UPLOADERS: usize = 8;
@@ -152,7 +152,7 @@ impl<'a> Session<'a> {
             cutter: Cutter::new(repository.keys.chunker_seed()),
             dedup,
             jobs: Queue::new(WAITING * jobs),
-            uploads: Queue::new(1),
+            uploads: Queue::of_at_most(on_their_way(repository, jobs)),
             metadata: Mutex::new(Builder::new(Kind::MetadataPack, Vec::new())),
             data: (0..jobs).map(|_| Mutex::new(Builder::new(Kind::DataPack, Vec::new()))).collect(),
             lanes: Mutex::new(vec![0; jobs]),
@@ -175,7 +175,7 @@ impl<'a> Session<'a> {
     /// How many uploaders to run.
     pub(super) fn uploaders(&self) -> usize {
         match self.repository.store.capabilities().remote {
-            true => (self.options.jobs + 1).clamp(UPLOADERS, MOST_UPLOADERS),
+            true => on_their_way(self.repository, self.options.jobs),
             false => UPLOADERS,
         }
     }
@@ -316,7 +316,7 @@ impl<'a> Session<'a> {
     }
 
     fn upload_soon(&self, closed: Closed) -> Result<(), RepoError> {
-        let pushed = self.uploads.push(closed, 1, &|| self.is_stopped());
+        let pushed = self.uploads.push(closed, 0, &|| self.is_stopped());
         if pushed { Ok(()) } else { Err(RepoError::Cancelled) }
     }
 
@@ -533,6 +533,14 @@ fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> 
         }
     }
     Ok(Dedup::new(index, usable, rotten))
+}
+
+/// How many closed packs there may be. On a directory one waits for the two that are written; behind a network each is under way.
+fn on_their_way(repository: &Repository, jobs: usize) -> usize {
+    match repository.store.capabilities().remote {
+        true => (jobs + 1).clamp(UPLOADERS, MOST_UPLOADERS),
+        false => UPLOADERS + 1,
+    }
 }
 
 fn remove(repository: &Repository, names: Vec<String>) {

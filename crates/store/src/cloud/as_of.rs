@@ -79,57 +79,61 @@ pub(crate) fn read_page(text: &str) -> Result<Page, String> {
     Ok(page)
 }
 
+/// Objects by name: version, size and time of each.
+pub(crate) type Seen = BTreeMap<String, (String, ObjectMeta)>;
+
 /// The view.
 pub(crate) struct AsOf {
     store: CloudStore,
     moment: SystemTime,
-    /// By name: version, size, time.
-    seen: BTreeMap<String, (String, ObjectMeta)>,
+    seen: Seen,
+}
+
+/// Lists what was there at that moment.
+pub(crate) fn what_was_there(store: &CloudStore, moment: SystemTime) -> Result<Seen, StoreError> {
+    let Some(s3) = &store.s3 else {
+        return Err(StoreError::Unsupported {
+            what: format!("{}: --as-of reads versions of S3 buckets only", store.shown),
+            hint: "restore the deleted or overwritten objects with the storage's own tools first".into(),
+        });
+    };
+    if store.keeps_versions()? != Some(true) {
+        return Err(StoreError::Unsupported {
+            what: format!(
+                "{}: the bucket keeps no versions, so nothing is behind what is there",
+                store.shown
+            ),
+            hint: "leave out --as-of; versioning protects only what is written after it was turned on".into(),
+        });
+    }
+    let root = if store.prefix.is_empty() { String::new() } else { format!("{}/", store.prefix) };
+    let versions = store.ask("list the versions in", "", s3.versions(&root))?;
+    let mut newest: BTreeMap<String, Version> = BTreeMap::new();
+    for version in versions {
+        let Some(modified) = version.modified.filter(|modified| *modified <= moment) else { continue };
+        let Some(name) = version.key.strip_prefix(&root).filter(|name| name::check(name).is_ok()) else {
+            continue;
+        };
+        // A list has the newest of each key first; of two of one moment the first therefore stays.
+        let stays = newest.get(name).is_some_and(|known| known.modified >= Some(modified));
+        if !stays {
+            newest.insert(name.to_string(), version);
+        }
+    }
+    Ok(newest
+        .into_iter()
+        .filter(|(_, version)| !version.deleted)
+        .map(|(name, version)| {
+            let modified = version.modified.unwrap_or(moment);
+            let meta = ObjectMeta { name: name.clone(), size: version.size, modified };
+            (name, (version.id, meta))
+        })
+        .collect())
 }
 
 impl AsOf {
-    /// Lists what was there at that moment.
-    pub(crate) fn open(store: CloudStore, moment: SystemTime) -> Result<AsOf, StoreError> {
-        let Some(s3) = &store.s3 else {
-            return Err(StoreError::Unsupported {
-                what: format!("{}: --as-of reads versions of S3 buckets only", store.shown),
-                hint: "restore the deleted or overwritten objects with the storage's own tools first".into(),
-            });
-        };
-        if store.keeps_versions()? != Some(true) {
-            return Err(StoreError::Unsupported {
-                what: format!(
-                    "{}: the bucket keeps no versions, so nothing is behind what is there",
-                    store.shown
-                ),
-                hint: "leave out --as-of; versioning protects only what is written after it was turned on"
-                    .into(),
-            });
-        }
-        let root = if store.prefix.is_empty() { String::new() } else { format!("{}/", store.prefix) };
-        let versions = store.ask("list the versions in", "", s3.versions(&root))?;
-        let mut newest: BTreeMap<String, Version> = BTreeMap::new();
-        for version in versions {
-            let Some(modified) = version.modified.filter(|modified| *modified <= moment) else { continue };
-            let Some(name) = version.key.strip_prefix(&root).filter(|name| name::check(name).is_ok()) else {
-                continue;
-            };
-            // A list has the newest of each key first; of two of one moment the first therefore stays.
-            let stays = newest.get(name).is_some_and(|known| known.modified >= Some(modified));
-            if !stays {
-                newest.insert(name.to_string(), version);
-            }
-        }
-        let seen = newest
-            .into_iter()
-            .filter(|(_, version)| !version.deleted)
-            .map(|(name, version)| {
-                let modified = version.modified.unwrap_or(moment);
-                let meta = ObjectMeta { name: name.clone(), size: version.size, modified };
-                (name, (version.id, meta))
-            })
-            .collect();
-        Ok(AsOf { store, moment, seen })
+    pub(crate) fn new(store: CloudStore, moment: SystemTime, seen: Seen) -> AsOf {
+        AsOf { store, moment, seen }
     }
 
     fn find(&self, operation: &'static str, name: &str) -> Result<&(String, ObjectMeta), StoreError> {

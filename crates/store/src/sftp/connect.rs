@@ -23,8 +23,10 @@ use super::files::OpenFiles;
 use crate::target::SftpConfig;
 use crate::{Cause, StoreError, lock};
 
-/// A TCP connection and the exchange of keys take at most this.
+/// A TCP connection and the exchange of keys take at most this, or as long as nothing may move, if that is less: not less than
+/// these are, since they take some ten round trips.
 const CONNECT: Duration = Duration::from_secs(20);
+const LEAST: Duration = Duration::from_secs(5);
 /// Looks this often whether a connection is over.
 const LOOK: Duration = Duration::from_millis(100);
 /// What a server reads or writes at once if it does not say (the draft promises 32768).
@@ -130,9 +132,12 @@ pub(crate) async fn connect(
     shown: &str,
     stall: Duration,
 ) -> Result<Connection, StoreError> {
-    let handle = match tokio::time::timeout(CONNECT, reach(config, shown)).await {
+    let patience = stall.clamp(LEAST, CONNECT);
+    let handle = match tokio::time::timeout(patience, reach(config, shown)).await {
         Ok(handle) => handle?,
-        Err(_) => return Err(failed(shown, format!("no answer in {} s", CONNECT.as_secs()), Cause::Network)),
+        Err(_) => {
+            return Err(failed(shown, format!("no answer in {} s", patience.as_secs()), Cause::Network));
+        }
     };
     let login = async {
         let mut handle = handle;
