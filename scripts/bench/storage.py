@@ -31,7 +31,7 @@ parser.add_argument("--far", type=pathlib.Path, required=True)
 parser.add_argument("--servers", type=pathlib.Path, required=True)
 parser.add_argument("--rounds", type=int, default=3)
 parser.add_argument("--latency", type=int, default=50, help="milliseconds of a round trip to the far storages")
-parser.add_argument("--only", default="")
+parser.add_argument("--only", default="", help="rows whose name holds this: s3, azure, sftp, 50 ms")
 args = parser.parse_args()
 
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -307,10 +307,12 @@ def main():
     say(f"{version}; {os.cpu_count()} cores; rounds: {args.rounds}; far: {args.latency} ms round trip")
     table, bills = [], []
     for kind in [Moto, Azurite, Sshd]:
-        if args.only and args.only not in kind.name.lower():
+        names = {latency: kind.name + (f", {latency} ms" if latency else "") for latency in [0, args.latency]}
+        wanted = [latency for latency, name in names.items() if args.only in name.lower()]
+        if not wanted:
             continue
         server = kind()
-        for latency in [0, args.latency]:
+        for latency in wanted:
             port = far(server.port) if latency else server.port
             directory, remote, rates = [], [], []
             for number in range(args.rounds):
@@ -327,7 +329,7 @@ def main():
                 remote.append(once(server.url(f"r{latency}-{number}"), environment))
             stored = remote[0]["stored"]
             up, down = (statistics.median(rate[i] for rate in rates) for i in (0, 1))
-            row = [f"{server.name}{f', {latency} ms' if latency else ''}"]
+            row = [names[latency]]
             for name, rate in [("backup", up), ("restore", down)]:
                 here, there = median(directory, name), median(remote, name)
                 row += [f"{here:.2f}", f"{there:.2f}", f"{here / there:.2f}", f"{stored / there / rate:.2f}"]
