@@ -10,7 +10,6 @@ use crate::at_once::both;
 use crate::ids::BackupId;
 use crate::index::Index;
 use crate::manifest::{self, BackupHead, Entry, Manifest, ManifestName};
-use crate::manifest_cache::ManifestCache;
 use crate::map::ItemHasher;
 use crate::object::damaged;
 use crate::reader::{ChunkReader, DataReader};
@@ -108,6 +107,10 @@ impl Repository {
     /// Every backup, oldest first, each manifest verified. One that is damaged in both copies is an error that names it; one of a
     /// writer who may not write it is passed over.
     pub fn backups(&self) -> Result<Vec<BackupHead>, RepoError> {
+        Ok(self.manifests()?.iter().map(Manifest::head).collect())
+    }
+
+    fn manifests(&self) -> Result<Vec<Manifest>, RepoError> {
         let mut manifests = manifest::read_all(self)?;
         manifests.retain(|manifest| match &manifest.distrust {
             None => true,
@@ -117,7 +120,7 @@ impl Repository {
             }
         });
         self.remember(&manifests)?;
-        Ok(manifests.iter().map(Manifest::head).collect())
+        Ok(manifests)
     }
 
     /// The newest backups of a cluster, the newest last. What cannot be read or trusted is passed over: a writer leans on what is good.
@@ -142,15 +145,17 @@ impl Repository {
         self.open_named(&name.ok_or(RepoError::UnknownBackup { id })?)
     }
 
-    /// The backup that `choose` takes out of all of them, with its entries. The index is read beside the manifests.
+    /// The backup that `choose` takes out of all of them ([`Repository::backups`]), with its entries. The index is read beside the
+    /// manifests, and none of these twice.
     pub fn open_chosen<E: From<RepoError>>(
         &self,
         choose: impl FnOnce(Vec<BackupHead>) -> Result<BackupHead, E>,
     ) -> Result<Backup, E> {
-        let (heads, index) = both(|| self.backups(), || self.index_to_read());
-        let head = choose(heads?)?;
-        index?;
-        Ok(self.open_head(&head)?)
+        let (manifests, index) = both(|| self.manifests(), || self.index_to_read());
+        let manifests = manifests?;
+        let chosen = choose(manifests.iter().map(Manifest::head).collect())?;
+        let manifest = manifests.iter().find(|manifest| manifest.name.id == chosen.id);
+        Ok(self.open_manifest(manifest.ok_or(RepoError::UnknownBackup { id: chosen.id })?, index?)?)
     }
 
     /// One backup with its entries, by what [`Repository::backups`] or [`Repository::newest_backups`] told of it just now.
@@ -160,16 +165,17 @@ impl Repository {
     }
 
     fn open_named(&self, name: &ManifestName) -> Result<Backup, RepoError> {
-        let warn = |error| tracing::warn!("{error}; the second copy is used");
-        let manifest = match ManifestCache::open(self).get(self, name) {
-            Some(known) => known,
-            None => manifest::read(self, name, warn)?,
-        };
+        let manifest =
+            manifest::read(self, name, |error| tracing::warn!("{error}; the second copy is used"))?;
         if let Some(why) = &manifest.distrust {
             return Err(damaged(name.name(), format!("the signature: {why}")));
         }
-        let reader = ChunkReader::new(self, self.index_to_read()?);
-        Ok(Backup { head: manifest.head(), entries: self.entries(&reader, &manifest)? })
+        self.open_manifest(&manifest, self.index_to_read()?)
+    }
+
+    fn open_manifest(&self, manifest: &Manifest, index: Arc<Index>) -> Result<Backup, RepoError> {
+        let reader = ChunkReader::new(self, index);
+        Ok(Backup { head: manifest.head(), entries: self.entries(&reader, manifest)? })
     }
 
     /// The entries of a backup.

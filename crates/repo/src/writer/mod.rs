@@ -27,10 +27,11 @@
 //! **What a crash leaves.** Packs, index objects of packs that are whole, one session object, perhaps a draft: all are
 //! harmless. Packs in an index serve the next backup; the rest is for prune.
 //!
-//! **Memory.** 8 MiB of waiting chunks, a sealer's scratch, an open pack of 16 MiB per job; three closed packs on their way (behind
-//! a network one more than jobs), an open metadata pack, and about 25 MiB of ids for all; a stream that is being written holds
-//! 1 MiB, and up to 16 MiB while its row is longer than that.
+//! **Memory.** Per job 2 MiB of waiting chunks, a sealer's scratch, and two packs of 16 MiB: one that is filled and one on its way;
+//! one pack of metadata, and about 25 MiB of ids for all; a stream that is being written holds 1 MiB, and up to 16 MiB while its
+//! row is longer than that.
 
+mod buffers;
 pub(crate) mod commit;
 mod dedup;
 mod locks;

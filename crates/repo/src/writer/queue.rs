@@ -39,29 +39,19 @@ struct State<T> {
 pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
-    /// Bytes that wait, unless it is one item alone.
     limit: usize,
-    /// Items that wait or are being worked at.
-    most_open: usize,
 }
 
 impl<T> Queue<T> {
     pub(crate) fn new(limit: usize) -> Queue<T> {
         let state = State { items: VecDeque::new(), bytes: 0, open: 0, closed: false };
-        Queue { state: Mutex::new(state), changed: Condvar::new(), limit, most_open: usize::MAX }
-    }
-
-    /// A queue bounded by how many items wait or are being worked at.
-    pub(crate) fn of_at_most(most_open: usize) -> Queue<T> {
-        Queue { most_open, ..Queue::new(usize::MAX) }
+        Queue { state: Mutex::new(state), changed: Condvar::new(), limit }
     }
 
     /// Waits for room; false if stopped meanwhile.
     pub(crate) fn push(&self, item: T, bytes: usize, stop: &dyn Fn() -> bool) -> bool {
-        let room = |state: &State<T>| {
-            let fits = state.items.is_empty() || state.bytes.saturating_add(bytes) <= self.limit;
-            fits && state.open < self.most_open
-        };
+        let room =
+            |state: &State<T>| state.items.is_empty() || state.bytes.saturating_add(bytes) <= self.limit;
         let (mut state, ok) = wait_until(&self.changed, lock(&self.state), stop, room);
         if ok {
             state.items.push_back((item, bytes));
@@ -91,7 +81,7 @@ impl<T> Queue<T> {
     pub(crate) fn done(&self) {
         let mut state = lock(&self.state);
         state.open = state.open.saturating_sub(1);
-        if state.open == 0 || state.open + 1 == self.most_open {
+        if state.open == 0 {
             self.changed.notify_all();
         }
     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use minicbor::bytes::{ByteArray, ByteVec};
 use pgark_store::Cancel;
 
+use super::buffers::Buffers;
 use super::dedup::Dedup;
 use super::queue::{Queue, lock, wait_until};
 use super::{WriteOptions, commit};
@@ -31,7 +32,7 @@ use crate::sessions;
 use crate::stream::ChunkKind;
 
 /// Raw bytes that wait for sealers, per job.
-const WAITING: usize = 8 << 20;
+const WAITING: usize = 2 << 20;
 /// Each lane fills a pack of its own once so many bytes are stored: what one writer writes then lies together, and is fetched
 /// together.
 const LANES_FROM: u64 = 64 << 20;
@@ -43,7 +44,7 @@ const RENEW: Duration = Duration::from_secs(300);
 const PER_INDEX: usize = 256 << 10;
 /// Packs that are put at once; behind a network as many as jobs and one more, since each put waits for its answer.
 const UPLOADERS: usize = 2;
-/// No more are of use, and each holds a pack.
+/// No more are of use.
 const MOST_UPLOADERS: usize = 8;
 pub(super) const MOST_JOBS: usize = 256;
 
@@ -76,13 +77,13 @@ pub(crate) struct Session<'a> {
     dedup: Dedup,
     jobs: Queue<Job>,
     uploads: Queue<Closed>,
-    metadata: Mutex<Builder>,
-    /// One for each lane.
-    data: Vec<Mutex<Builder>>,
+    /// The pack that is being filled, if any.
+    metadata: Mutex<Option<Builder>>,
+    /// The same, for each lane.
+    data: Vec<Mutex<Option<Builder>>>,
     /// How many writers are in each lane.
     lanes: Mutex<Vec<usize>>,
-    /// Buffers of packs that were put, for the next ones.
-    buffers: Mutex<Vec<Vec<u8>>>,
+    buffers: Buffers,
     /// Packs of this session: put, or on their way.
     own: Mutex<Vec<ObjectHash>>,
     /// What was put and is in no index object yet.
@@ -152,11 +153,13 @@ impl<'a> Session<'a> {
             cutter: Cutter::new(repository.keys.chunker_seed()),
             dedup,
             jobs: Queue::new(WAITING * jobs),
-            uploads: Queue::of_at_most(on_their_way(repository, jobs)),
-            metadata: Mutex::new(Builder::new(Kind::MetadataPack, Vec::new())),
-            data: (0..jobs).map(|_| Mutex::new(Builder::new(Kind::DataPack, Vec::new()))).collect(),
+            // Bounded by the packs' buffers.
+            uploads: Queue::new(usize::MAX),
+            metadata: Mutex::default(),
+            data: (0..jobs).map(|_| Mutex::default()).collect(),
             lanes: Mutex::new(vec![0; jobs]),
-            buffers: Mutex::default(),
+            // One to be filled in each lane, one of metadata, and as many on their way as jobs.
+            buffers: Buffers::new(2 * jobs + 1),
             own: Mutex::default(),
             waiting: Mutex::default(),
             indexing: Mutex::default(),
@@ -175,7 +178,7 @@ impl<'a> Session<'a> {
     /// How many uploaders to run.
     pub(super) fn uploaders(&self) -> usize {
         match self.repository.store.capabilities().remote {
-            true => on_their_way(self.repository, self.options.jobs),
+            true => (self.options.jobs + 1).clamp(UPLOADERS, MOST_UPLOADERS),
             false => UPLOADERS,
         }
     }
@@ -296,17 +299,28 @@ impl<'a> Session<'a> {
         let is_data = ChunkKind::from_number(record.kind).is_some_and(ChunkKind::is_data);
         // What fits few packs shall not be spread over many.
         let lane = if self.sealed.load(Ordering::Relaxed) < LANES_FROM { 0 } else { lane };
-        let builder = self.data.get(lane).filter(|_| is_data).unwrap_or(&self.metadata);
-        let mut builder = lock(builder);
+        let (kind, open) = match self.data.get(lane) {
+            Some(open) if is_data => (Kind::DataPack, open),
+            _ => (Kind::MetadataPack, &self.metadata),
+        };
+        let mut open = lock(open);
+        let builder = match &mut *open {
+            Some(builder) => builder,
+            // While every buffer is taken some pack is on its way: there are more than can be open.
+            none => {
+                let buffer = self.buffers.take(&|| self.is_stopped()).ok_or(RepoError::Cancelled)?;
+                none.insert(Builder::new(kind, buffer))
+            }
+        };
         builder.add(record, key, sealed)?;
-        if !builder.is_full() {
-            return Ok(());
+        if builder.is_full()
+            && let Some(full) = open.take()
+        {
+            drop(open);
+            let closed = self.close_pack(full)?;
+            self.upload_soon(closed)?;
         }
-        let next = Builder::new(builder.kind, lock(&self.buffers).pop().unwrap_or_default());
-        let full = std::mem::replace(&mut *builder, next);
-        drop(builder);
-        let closed = self.close_pack(full)?;
-        self.upload_soon(closed)
+        Ok(())
     }
 
     fn close_pack(&self, builder: Builder) -> Result<Closed, RepoError> {
@@ -322,12 +336,8 @@ impl<'a> Session<'a> {
 
     /// Closes the open packs: from then on [`Session::packs`] has all.
     pub(super) fn close_packs(&self) -> Result<Vec<Closed>, RepoError> {
-        let open = self.data.iter().chain([&self.metadata]).map(|builder| {
-            let mut builder = lock(builder);
-            let next = Builder::new(builder.kind, Vec::new());
-            std::mem::replace(&mut *builder, next)
-        });
-        open.filter(|builder| !builder.is_empty()).map(|builder| self.close_pack(builder)).collect()
+        let open = self.data.iter().chain([&self.metadata]).filter_map(|open| lock(open).take());
+        open.map(|builder| self.close_pack(builder)).collect()
     }
 
     /// Puts the last packs and waits until all are put.
@@ -353,10 +363,7 @@ impl<'a> Session<'a> {
         let entry = PackEntry { hash: closed.hash, size: closed.bytes.len() as u64 };
         let bytes = Bytes::from(closed.bytes);
         self.put_object(&pack::name(&closed.hash), bytes.clone())?;
-        // A storage that still holds on to it keeps it.
-        if let Ok(buffer) = bytes.try_into_mut() {
-            lock(&self.buffers).push(buffer.into());
-        }
+        self.buffers.give_back(bytes.try_into_mut().ok().map(Vec::from));
         let mut waiting = lock(&self.waiting);
         let number = u32::try_from(waiting.packs.len()).unwrap_or(u32::MAX);
         waiting.packs.push(entry);
@@ -533,14 +540,6 @@ fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> 
         }
     }
     Ok(Dedup::new(index, usable, rotten))
-}
-
-/// How many closed packs there may be. On a directory one waits for the two that are written; behind a network each is under way.
-fn on_their_way(repository: &Repository, jobs: usize) -> usize {
-    match repository.store.capabilities().remote {
-        true => (jobs + 1).clamp(UPLOADERS, MOST_UPLOADERS),
-        false => UPLOADERS + 1,
-    }
 }
 
 fn remove(repository: &Repository, names: Vec<String>) {
