@@ -111,6 +111,11 @@ pub enum S3Credentials {
         /// The token service, if not Amazon's of the region.
         sts: Option<String>,
     },
+    /// Those that a program prints.
+    Process {
+        /// It runs in a shell. An argument may be a secret.
+        command: SecretString,
+    },
     /// Of a container's task (ECS, EKS Pod Identity).
     Container {
         /// Path on the task's metadata service.
@@ -246,14 +251,25 @@ pub enum AzureCredentials {
 pub struct SftpConfig {
     /// Host and folder.
     pub place: SftpPlace,
+    /// Name or address that is connected to: the place's own, or what it stands for.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// A command whose input and output are the connection, instead of TCP; a shell runs it.
+    pub proxy: Option<String>,
     /// Who logs in.
     pub user: String,
     /// Files with known hosts' keys, the first match decides.
     pub known_hosts: Vec<PathBuf>,
+    /// The name under which the host's key is known, if not its own.
+    pub known_as: Option<String>,
     /// Socket of an agent.
     pub agent: Option<PathBuf>,
     /// Private keys, tried in this order.
     pub keys: Vec<PathBuf>,
+    /// Of the agent's keys only those are tried whose public key lies beside one of `keys`, as `KEY.pub`,
+    /// or is one of them.
+    pub only_these_keys: bool,
     /// Of those of them that are locked.
     pub key_passphrase: Option<SecretString>,
     /// Tried last.

@@ -38,8 +38,8 @@ pub struct SftpPlace {
     pub user: Option<String>,
     /// Name or address.
     pub host: String,
-    /// 22 unless the URL says another.
-    pub port: u16,
+    /// None: 22, or what the host's own settings say.
+    pub port: Option<u16>,
     /// Absolute, or relative to the user's home (from `/~/…`); no slash at its end.
     pub path: String,
 }
@@ -103,7 +103,8 @@ impl fmt::Display for StorageUrl {
             }
             StorageUrl::Sftp(place) => {
                 let user = place.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
-                let port = if place.port == 22 { String::new() } else { format!(":{}", place.port) };
+                let port = place.port.filter(|port| *port != 22).map(|port| format!(":{port}"));
+                let port = port.unwrap_or_default();
                 let host =
                     if place.host.contains(':') { format!("[{}]", place.host) } else { place.host.clone() };
                 let slash = if place.path.starts_with('/') { "" } else { "/~/" };
@@ -212,14 +213,19 @@ fn sftp(rest: &str) -> Result<SftpPlace, BadUrl> {
         return Err(bad("the sftp:// URL has an @ and no user before it", form));
     }
     let (host, port) = match address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, port)) => (host, port.strip_prefix(':').or(port.is_empty().then_some("22"))),
+        Some((host, "")) => (host, None),
+        // What follows the bracket and is no port is refused as one.
+        Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or_default())),
         None => match address.split_once(':') {
             Some((host, port)) => (host, Some(port)),
-            None => (address, Some("22")),
+            None => (address, None),
         },
     };
-    let port = port.and_then(|port| port.parse::<u16>().ok()).filter(|port| *port > 0);
-    let port = port.ok_or_else(|| bad("the port of the sftp:// URL is no number from 1 to 65535", form))?;
+    let number = |port: &str| {
+        let port = port.parse::<u16>().ok().filter(|port| *port > 0);
+        port.ok_or_else(|| bad("the port of the sftp:// URL is no number from 1 to 65535", form))
+    };
+    let port = port.map(number).transpose()?;
     if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '@') {
         return Err(bad("the sftp:// URL names no host", form));
     }

@@ -232,7 +232,10 @@ impl Profiles {
         if let Some(keys) = keys(&profile) {
             return Ok(keys);
         }
-        for key in ["credential_process", "sso_session", "sso_start_url"] {
+        if let Some(command) = text("credential_process") {
+            return Ok(S3Credentials::Process { command: SecretString::from(command) });
+        }
+        for key in ["sso_session", "sso_start_url"] {
             if profile.get(key).is_some() {
                 return Err(in_profile(format!(
                     "{key} is not supported; `aws configure export-credentials --profile {name} --format env` gives variables"

@@ -9,6 +9,7 @@ mod azure;
 mod google;
 mod options;
 mod ssh;
+mod ssh_config;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -80,6 +81,7 @@ fn resolve_in(
 mod tests {
     use std::path::Path;
 
+    use pgark_ops::ExposeSecret;
     use pgark_ops::storage::{AzureCredentials, GcsCredentials, LockMode, S3Credentials};
 
     use super::*;
@@ -113,7 +115,7 @@ mod tests {
         .unwrap();
         std::fs::write(
             home.path().join(".aws/config"),
-            "[profile work]\nregion = eu-west-1\n[profile ops]\nrole_arn = arn:x\nsource_profile = work\nexternal_id = e\nendpoint_url = https://h\n[profile loop]\nrole_arn=a\nsource_profile=loop\n[profile sso]\nsso_session = s\n",
+            "[profile work]\nregion = eu-west-1\n[profile ops]\nrole_arn = arn:x\nsource_profile = work\nexternal_id = e\nendpoint_url = https://h\n[profile loop]\nrole_arn=a\nsource_profile=loop\n[profile sso]\nsso_session = s\n[profile helped]\ncredential_process = helper --with-certificate c\n",
         )
         .unwrap();
         let s3 = |options: &[(&str, &str)], variables: &[(&str, &str)]| match resolved(
@@ -141,6 +143,10 @@ mod tests {
         let S3Credentials::Role { base, role, external_id, .. } = &config.credentials else { panic!() };
         assert_eq!((id(base), role.as_str(), external_id.as_deref()), ("W".into(), "arn:x", Some("e")));
         assert_eq!((config.endpoint.as_deref(), config.region.as_deref()), (Some("https://h"), Some("x-1")));
+        let config = s3(&[("profile", "helped")], &[]).unwrap();
+        assert!(
+            matches!(&config.credentials, S3Credentials::Process { command } if command.expose_secret().ends_with("-certificate c"))
+        );
         let config = s3(&[("role_arn", "arn:y")], &keys).unwrap();
         assert!(matches!(&config.credentials, S3Credentials::Role { base, .. } if id(base) == "E"));
         assert!(s3(&[("profile", "none")], &[]).unwrap_err().contains("no profile"));

@@ -363,6 +363,49 @@ fn a_file_names_storages_and_their_options() {
 }
 
 /// The same backup in two repositories, of which the server hears once.
+/// What OpenSSH's own configuration says of a host holds for us: names, keys, commands that lead there.
+#[test]
+fn hosts_of_ssh_config() {
+    let sshd = Sshd::start(Login::Key);
+    let desk = Desk::empty(None);
+    std::fs::create_dir(desk.path(".ssh")).unwrap();
+    let config = desk.path(".ssh/config");
+    let ways = format!(
+        "Host vault hidden\n  HostName 127.0.0.1\n  Port {}\n  User {}\n  IdentityFile {}\n  IdentityFile ~/.ssh/other\n  \
+         UserKnownHostsFile {}\n\
+         Host hidden\n  ProxyJump vault\n\
+         Host severed\n  ProxyCommand echo no way through >&2; exit 1\n\
+         Host unread\n  IdentityFile ~/.ssh/%C\n",
+        sshd.port(),
+        sshd.user(),
+        sshd.key().display(),
+        sshd.known_hosts(sshd.port()).display(),
+    );
+    std::fs::write(&config, &ways).unwrap();
+    let at = |host: &str| format!("sftp://{host}{}/main", sshd.data().display());
+    desk.ok(&["init", "--repo", &at("vault"), "--no-encryption"]);
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    cluster.sql("d", "CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 20000) g");
+    let info = cluster.conninfo("d");
+    desk.ok(&["backup", "--repo", &at("hidden"), "--dbname", &info]);
+    desk.ok(&["check", "--repo", &at("vault"), "--read-data"]);
+    let listed = desk.json(&["list", "--repo", &at("hidden"), "--json"]);
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    let said = desk.fails(1, &["list", "--repo", &at("severed")]);
+    assert!(said.contains("no way through") && said.contains("proxy command"), "{said}");
+    let said = desk.fails(2, &["list", "--repo", &at("unread")]);
+    assert!(said.contains("%C is not known"), "{said}");
+    // The key of another host, under the name of this one.
+    let wrong = ways.replace("Host hidden\n", &format!("Host hidden\n  HostKeyAlias {}\n", "elsewhere"));
+    std::fs::write(&config, wrong).unwrap();
+    let said = desk.fails(1, &["list", "--repo", &at("hidden")]);
+    assert!(said.contains("is in no known_hosts file"), "{said}");
+    std::fs::write(&config, "Host *\n  Port none\n").unwrap();
+    let said = desk.fails(2, &["list", "--repo", &at("vault")]);
+    assert!(said.contains("config:2: \"none\" is no port"), "{said}");
+}
+
 #[test]
 fn two_homes_from_one_reading() {
     let sshd = Sshd::start(Login::Key);

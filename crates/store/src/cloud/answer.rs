@@ -3,6 +3,7 @@
 //! Sources: Amazon S3 API reference, "Error responses"; Azure Blob service REST API, "Common REST API error codes" and "Blob
 //! service error codes"; Cloud Storage XML API, "HTTP status and error codes".
 
+use super::process;
 use crate::http::Answer;
 use crate::{Cause, StoreError};
 
@@ -29,7 +30,7 @@ pub(crate) fn sort(
     operation: &'static str,
     object: String,
     answer: &Answer,
-    error: &dyn std::error::Error,
+    error: &(dyn std::error::Error + 'static),
 ) -> StoreError {
     if let Some(service) = &answer.elsewhere {
         let why = match (&answer.transport, answer.status) {
@@ -59,6 +60,14 @@ pub(crate) fn sort(
         if let Some(status) = status_of_part(&text) {
             let part = Answer { status: Some(status), message: text, ..answer.clone() };
             return sort(operation, object, &part, error);
+        }
+        let mut inner = Some(error);
+        while let Some(error) = inner {
+            if let Some(failed) = error.downcast_ref::<process::Failed>() {
+                let (answer, cause) = (failed.to_string(), Cause::Credentials);
+                return StoreError::Failed { operation, object, answer, cause, passing: false };
+            }
+            inner = error.source();
         }
         // An answer that broke off is one of the network's; this one was whole, and not understood.
         return StoreError::Failed { operation, object, answer: text, cause: Cause::Unknown, passing: false };

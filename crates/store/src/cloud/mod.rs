@@ -11,6 +11,7 @@ pub(crate) mod answer;
 pub(crate) mod as_of;
 mod azure;
 mod gcs;
+mod process;
 pub(crate) mod s3;
 
 use std::future::Future;

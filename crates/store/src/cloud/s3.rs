@@ -26,6 +26,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
 
+use super::process::Process;
 use super::{CloudStore, Parts, no_retries, refused};
 use crate::http::{Wire, element};
 use crate::runtime::Engine;
@@ -35,8 +36,8 @@ use crate::{Retention, StoreError};
 /// What is not encoded in a path (RFC 3986, section 2.3, and the slash).
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 const IN_QUERY: &AsciiSet = &IN_PATH.add(b'/');
-/// Credentials of a role are asked for again so long before they end.
-const EARLY: Duration = Duration::from_secs(300);
+/// Credentials that end are asked for again so long before.
+pub(super) const EARLY: Duration = Duration::from_secs(300);
 
 /// Opens a bucket.
 pub(crate) fn open(config: S3Config, engine: Engine, wire: Wire) -> Result<CloudStore, StoreError> {
@@ -150,6 +151,7 @@ fn credentials(from: &S3Credentials, region: &str, wire: &Wire) -> Result<AwsCre
                 builder = builder.with_metadata_endpoint(endpoint);
             }
         }
+        S3Credentials::Process { command } => return Ok(Arc::new(Process::new(command))),
         S3Credentials::Role { base, role, session, external_id, sts } => {
             return Ok(Arc::new(AssumedRole {
                 base: credentials(base, region, wire)?,

@@ -13,13 +13,15 @@ use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::known_hosts::known_host_keys_path;
 use russh::keys::{
-    Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate, load_secret_key,
+    Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate, load_public_key,
+    load_secret_key,
 };
 use russh_sftp::client::rawsession::{Limits, RawSftpSession};
 use russh_sftp::extensions;
 use secrecy::ExposeSecret;
 
 use super::files::OpenFiles;
+use super::proxy::Proxy;
 use crate::target::SftpConfig;
 use crate::{Cause, StoreError, lock};
 
@@ -151,7 +153,6 @@ pub(crate) async fn connect(
 }
 
 async fn reach(config: &SftpConfig, shown: &str) -> Result<Handle<Host>, StoreError> {
-    let place = &config.place;
     let mut settings = client::Config {
         window_size: WINDOW,
         nodelay: true,
@@ -168,7 +169,12 @@ async fn reach(config: &SftpConfig, shown: &str) -> Result<Handle<Host>, StoreEr
     ]
     .into();
     // A host has several keys: ask for one of a kind that is known, as ssh does.
-    let known = known(&config.known_hosts, &place.host, place.port);
+    // A name of its own stands in the files without a port.
+    let (known_as, known_port) = match &config.known_as {
+        Some(name) => (name.as_str(), 22),
+        None => (config.host.as_str(), config.port),
+    };
+    let known = known(&config.known_hosts, known_as, known_port);
     let is_known = |algorithm: &Algorithm| {
         known.iter().any(|(_, _, key)| match (algorithm, key.algorithm()) {
             (Algorithm::Rsa { .. }, Algorithm::Rsa { .. }) => true,
@@ -180,16 +186,30 @@ async fn reach(config: &SftpConfig, shown: &str) -> Result<Handle<Host>, StoreEr
     settings.preferred.key = order.into();
     let verdict = Verdict::default();
     let host = Host {
-        host: place.host.clone(),
-        port: place.port,
+        host: known_as.to_string(),
+        port: known_port,
         files: config.known_hosts.clone(),
         wrong: verdict.clone(),
     };
-    client::connect(Arc::new(settings), (place.host.as_str(), place.port), host).await.map_err(|error| {
-        let wrong = lock(&verdict.0).take();
-        match (wrong, error) {
-            (Some(wrong), _) => failed(shown, wrong, Cause::HostKey),
-            (None, error) => failed(shown, words(&error), Cause::Network),
+    let settings = Arc::new(settings);
+    let (reached, complaint) = match &config.proxy {
+        None => (client::connect(settings, (config.host.as_str(), config.port), host).await, String::new()),
+        Some(command) => {
+            let proxy = Proxy::start(command).map_err(|error| {
+                failed(shown, format!("start the proxy command: {error}"), Cause::Unknown)
+            })?;
+            let complaint = proxy.complaint();
+            let reached = client::connect_stream(settings, proxy, host).await;
+            let complaint = if reached.is_ok() { String::new() } else { complaint.await };
+            (reached, complaint)
+        }
+    };
+    reached.map_err(|error| match lock(&verdict.0).take() {
+        Some(wrong) => failed(shown, wrong, Cause::HostKey),
+        None if complaint.is_empty() => failed(shown, words(&error), Cause::Network),
+        None => {
+            let answer = format!("{}; the proxy command says: {complaint}", words(&error));
+            failed(shown, answer, Cause::Network)
         }
     })
 }
@@ -212,7 +232,7 @@ async fn log_in(handle: &mut Handle<Host>, config: &SftpConfig, shown: &str) -> 
     let broken = |error: russh::Error| failed(shown, format!("log in: {}", words(&error)), Cause::Network);
     let mut tried = Vec::new();
     if let Some(socket) = &config.agent {
-        match by_agent(handle, &config.user, socket).await {
+        match by_agent(handle, config, socket).await {
             Ok(None) => return Ok(()),
             Ok(Some(keys)) => tried.push(format!("{keys} keys of the agent")),
             Err(why) => tried.push(format!("the agent ({why})")),
@@ -245,14 +265,25 @@ async fn log_in(handle: &mut Handle<Host>, config: &SftpConfig, shown: &str) -> 
 }
 
 /// None if that logged in; else how many keys were refused.
-async fn by_agent(handle: &mut Handle<Host>, user: &str, socket: &Path) -> Result<Option<usize>, String> {
+async fn by_agent(
+    handle: &mut Handle<Host>,
+    config: &SftpConfig,
+    socket: &Path,
+) -> Result<Option<usize>, String> {
     let mut agent = AgentClient::connect_uds(socket).await.map_err(|error| error.to_string())?;
     let identities = agent.request_identities().await.map_err(|error| error.to_string())?;
+    let public = |key: &PathBuf| {
+        load_public_key(key.with_added_extension("pub")).or_else(|_| load_public_key(key)).ok()
+    };
+    let wanted: Vec<PublicKey> = config.keys.iter().filter_map(public).collect();
     let mut refused = 0;
     for identity in identities {
         let AgentIdentity::PublicKey { key, .. } = identity else { continue };
+        if config.only_these_keys && !wanted.iter().any(|wanted| wanted.key_data() == key.key_data()) {
+            continue;
+        }
         let hash = hash_for(handle, &key.algorithm()).await.map_err(|error| error.to_string())?;
-        match handle.authenticate_publickey_with(user, key, hash, &mut agent).await {
+        match handle.authenticate_publickey_with(&config.user, key, hash, &mut agent).await {
             Ok(result) if result.success() => return Ok(None),
             Ok(_) => refused += 1,
             Err(error) => return Err(error.to_string()),

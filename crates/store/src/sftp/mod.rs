@@ -10,6 +10,7 @@
 mod connect;
 mod files;
 mod pool;
+mod proxy;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -585,21 +586,19 @@ impl Store for SftpStore {
                         return Err(Wrong::Told(too_short()));
                     }
                 }
-                self.read_some(connection, &file.handle, offset, count).await
+                let bytes = self.read_some(connection, &file.handle, offset, count).await?;
+                if bytes.len() == count { Ok(bytes) } else { Err(Wrong::Told(too_short())) }
             };
             if let Some(file) = connection.files.find(&path) {
                 match read(&file).await {
                     // The server may have closed it.
                     Err(Wrong::Answer(..)) => connection.files.forget(&path),
-                    Ok(bytes) if bytes.len() == count => return Ok(bytes),
-                    Ok(_) => return Err(Wrong::Told(too_short())),
-                    Err(wrong) => return Err(wrong),
+                    done => return done,
                 }
             }
             let file = Arc::new(OpenFile::open(&connection.sftp, &path).await?);
             connection.files.keep(&file);
-            let bytes = read(&file).await?;
-            if bytes.len() == count { Ok(bytes) } else { Err(Wrong::Told(too_short())) }
+            read(&file).await
         })
     }
 

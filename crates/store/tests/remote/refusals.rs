@@ -124,6 +124,55 @@ fn s3_takes_a_role_and_a_role_alone() {
     assert_eq!(store.get("a").unwrap(), b"x");
 }
 
+#[test]
+fn s3_takes_what_a_program_prints() {
+    let moto = Moto::start();
+    moto.make_bucket("bucket");
+    let policy =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:*"],"Resource":"*"}]}"#;
+    let (id, secret) = moto.make_user("program", policy);
+    moto.check_policies_after(0);
+    let folder = tempfile::TempDir::new().unwrap();
+    let runs = folder.path().join("runs");
+    let store_of = |command: String| {
+        let credentials = S3Credentials::Process { command: SecretString::from(command) };
+        opened(Target::S3(s3(moto.endpoint(), "bucket", "", credentials)))
+    };
+    let printing = |rest: &str| {
+        let document = format!(r#"{{"Version":1,"AccessKeyId":"{id}","SecretAccessKey":"{secret}"{rest}}}"#);
+        store_of(format!("echo run >> '{}'; echo '{document}'", runs.display()))
+    };
+    let count = || std::fs::read_to_string(&runs).map_or(0, |text| text.lines().count());
+    let store = printing("");
+    contract::put(&*store, "a", b"x").unwrap();
+    assert_eq!(store.get("a").unwrap(), b"x");
+    assert_eq!(count(), 1, "what does not end is asked for once");
+    let soon = jiff::Timestamp::now() + Duration::from_secs(60);
+    let store = printing(&format!(r#","Expiration":"{soon}""#));
+    assert_eq!((store.get("a").unwrap(), store.get("a").unwrap()), (b"x".to_vec(), b"x".to_vec()));
+    assert!(count() >= 3, "what ends soon is asked for again");
+    let before = jiff::Timestamp::now() - Duration::from_secs(60);
+    for (store, says) in [
+        (printing(&format!(r#","Expiration":"{before}""#)), "ended at"),
+        (
+            store_of("echo no token for hunter2 | sed s/hunter2/you/ >&2; exit 3 # hunter2".into()),
+            "exit status: 3: no token for you",
+        ),
+        (store_of("echo hunter2".into()), "no credentials"),
+        (store_of(r#"echo '{"Version":1,"AccessKeyId":"hunter2"}'"#.into()), "no credentials"),
+        (
+            store_of(r#"echo '{"Version":2,"AccessKeyId":"a","SecretAccessKey":"hunter2"}'"#.into()),
+            "version 2",
+        ),
+        (store_of("/nowhere/helper --secret hunter2".into()), "/nowhere/helper"),
+        (store_of("yes hunter2".into()), "yes"),
+    ] {
+        let (cause, text) = failure(store.get("a"));
+        assert_eq!(cause, Cause::Credentials, "{text}");
+        assert!(text.contains(says) && text.contains("credential_process"), "{text}");
+    }
+}
+
 /// A request for a web identity's role is not signed, and moto tells services on one port by what a signature is for.
 const FOR_THE_TOKEN_SERVICE: (&str, &str) = (
     "host: 127.0.0.1",
@@ -223,6 +272,24 @@ fn sftp_logs_in_with_a_key_a_locked_key_an_agent_or_a_password() {
     with(&|config| config.password = Some(SecretString::from(Sshd::PASSWORD))).unwrap();
     let agent = pgark_testkit::storage::Agent::start(&server.key());
     with(&|config| config.agent = Some(agent.socket())).unwrap();
+    // The agent has the secret half of what is named.
+    let folder = tempfile::TempDir::new().unwrap();
+    std::fs::copy(server.key().with_added_extension("pub"), folder.path().join("named.pub")).unwrap();
+    for name in ["named", "named.pub"] {
+        with(&|config| {
+            (config.agent, config.only_these_keys) = (Some(agent.socket()), true);
+            config.keys = vec![folder.path().join(name)];
+        })
+        .unwrap();
+    }
+    let (_, text) = failure(
+        with(&|config| {
+            (config.agent, config.only_these_keys) = (Some(agent.socket()), true);
+            config.keys = vec![server.locked_key()];
+        })
+        .map(|_| ()),
+    );
+    assert!(text.contains("0 keys of the agent"), "{text}");
 
     let (cause, text) = failure(with(&|_| {}).map(|_| ()));
     assert_eq!(cause, Cause::Credentials);
