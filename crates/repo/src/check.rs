@@ -375,7 +375,7 @@ impl Check<'_> {
 
     /// Index objects were read whole when the index was loaded; here each is read again for its hash.
     fn index_objects(&self, index: &Index) -> Result<(), RepoError> {
-        for name in &index.listed {
+        for name in index.listed.keys() {
             let bytes = match object::get(&*self.repository.store, name) {
                 Ok(bytes) => bytes,
                 Err(error) => {

@@ -42,7 +42,7 @@ impl Repository {
         // Index objects first: whatever they name was there before them.
         let old = Index::list_whole(store)?;
         let mut report = RepairedIndex { replaced: old.len() as u64, ..RepairedIndex::default() };
-        for name in &old {
+        for name in old.keys() {
             match crate::index::read_object(store, &self.keys, name) {
                 Err(error @ (RepoError::Store(_) | RepoError::NewerFormat { .. })) => return Err(error),
                 Err(_) => report.unreadable += 1,
@@ -85,7 +85,7 @@ impl Repository {
         }
         // Only now is everything in the new ones.
         crate::prune::settle(store, cancel)?;
-        for name in old.difference(&new) {
+        for name in old.keys().filter(|name| !new.contains(*name)) {
             store.delete(name)?;
         }
         self.forget_index();

@@ -1,6 +1,5 @@
 //! An open repository.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use pgark_store::Store;
@@ -8,7 +7,7 @@ use pgark_store::Store;
 use crate::RepoError;
 use crate::at_once::both;
 use crate::ids::BackupId;
-use crate::index::Index;
+use crate::index::{Index, Listed};
 use crate::manifest::{self, BackupHead, Entry, Manifest, ManifestName};
 use crate::map::ItemHasher;
 use crate::object::damaged;
@@ -234,7 +233,7 @@ impl Repository {
     }
 
     /// [`Repository::index`] behind a list of its objects that was made just now.
-    pub(crate) fn index_after(&self, listed: BTreeSet<String>) -> Result<Arc<Index>, RepoError> {
+    pub(crate) fn index_after(&self, listed: Listed) -> Result<Arc<Index>, RepoError> {
         let mut loaded = lock(&self.index);
         if let Some(index) = &*loaded
             && index.unreadable.is_empty()

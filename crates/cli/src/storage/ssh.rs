@@ -1,6 +1,6 @@
 //! Who logs in over SSH, and which hosts are known: options, then OpenSSH's own configuration, then what is usual.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pgark_ops::SecretString;
 use pgark_ops::storage::{SftpConfig, SftpPlace};
@@ -42,7 +42,8 @@ pub fn config(place: SftpPlace, options: &Options, around: &Surroundings) -> Res
         Some(path) => vec![path],
         // Of those that are configured some may be another host's; of some only the agent has the secret half.
         None if !settings.keys.is_empty() => {
-            let is_there = |key: &PathBuf| key.is_file() || key.with_added_extension("pub").is_file();
+            let is_there =
+                |key: &PathBuf| key.is_file() || Path::new(&format!("{}.pub", key.display())).is_file();
             settings.keys.into_iter().filter(is_there).collect()
         }
         None => USUAL_KEYS.iter().filter_map(|path| around.file(path)).collect(),

@@ -608,4 +608,37 @@ Match all
             assert!(told.contains(says), "{told}");
         }
     }
+
+    /// What `*` and `?` mean, in the plainest words.
+    fn fits_plainly(pattern: &[char], text: &[char]) -> bool {
+        match (pattern.split_first(), text.split_first()) {
+            (None, _) => text.is_empty(),
+            (Some(('*', rest)), None) => fits_plainly(rest, text),
+            (Some(('*', rest)), Some((_, after))) => fits_plainly(rest, text) || fits_plainly(pattern, after),
+            (Some((wanted, rest)), Some((found, after))) => {
+                (*wanted == '?' || wanted == found) && fits_plainly(rest, after)
+            }
+            (Some(_), None) => false,
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn patterns_fit_as_they_say(pattern in "[ab*?]{0,7}", text in "[ab]{0,7}") {
+            let chars = |text: &str| text.chars().collect::<Vec<char>>();
+            proptest::prop_assert_eq!(fits_pattern(&pattern, &text), fits_plainly(&chars(&pattern), &chars(&text)));
+        }
+
+        /// Any text is read or refused.
+        #[test]
+        fn any_text_is_read_or_refused(
+            lines in proptest::collection::vec(("(host|match|port|user|identityfile|proxycommand|proxyjump|identityagent|.{0,5})", "[ =]?", ".{0,20}"), 0..8),
+        ) {
+            let folder = tempfile::TempDir::new().unwrap();
+            let file = folder.path().join("config");
+            let text: String = lines.iter().map(|(keyword, between, rest)| format!("{keyword}{between}{rest}\n")).collect();
+            std::fs::write(&file, text).unwrap();
+            let _ = read(std::slice::from_ref(&file), &asked("alias", Some(folder.path())));
+        }
+    }
 }

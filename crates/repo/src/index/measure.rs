@@ -1,6 +1,6 @@
 //! What an index of very many chunks costs: for `./bench scale`, on made-up ids.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -79,7 +79,7 @@ pub fn figures(chunks: u64, folder: &Path) -> Result<Figures, RepoError> {
         return Err(crate::object::damaged("the local index", "it does not open"));
     };
     let open = begun.elapsed().as_secs_f64();
-    let index = Index { packs, run: Arc::new(run), listed: BTreeSet::new(), unreadable: Vec::new() };
+    let index = Index { packs, run: Arc::new(run), listed: BTreeMap::new(), unreadable: Vec::new() };
 
     let rate = |count: u64, from: &dyn Fn(u64) -> u64, there: bool| -> Result<f64, RepoError> {
         let begun = Instant::now();

@@ -10,7 +10,7 @@ pub mod measure;
 pub(crate) mod object;
 pub(crate) mod run;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 use pgark_store::Store;
 
-use crate::at_once::each;
+use crate::at_once::each_within;
 use crate::ids::{ChunkId, ObjectHash};
 use crate::secrets::{Keys, LocalFolders};
 use crate::{RepoError, codec};
@@ -52,18 +52,23 @@ impl PackTable {
     }
 }
 
+/// Names of index objects, and how large these are.
+pub(crate) type Listed = BTreeMap<String, u64>;
+
 /// All index objects of a repository at one moment.
 pub(crate) struct Index {
     pub packs: PackTable,
     pub run: Arc<Run>,
     /// The index objects listed, readable or not.
-    pub listed: BTreeSet<String>,
+    pub listed: Listed,
     /// Index objects that could not be read, and why. Their chunks count as absent.
     pub unreadable: Vec<(String, RepoError)>,
 }
 
 /// Records are collected in memory up to this number, then sorted into a run.
 const BATCH: usize = 512 << 10;
+/// Index objects that are read at once, in bytes: decoded they take about as many again.
+const AT_ONCE: u64 = 8 << 20;
 /// How often the list of index objects is made anew while prunes replace them.
 const TRIES: u32 = 10;
 const CACHE_MAGIC: &[u8; 8] = b"pgarkix0";
@@ -105,24 +110,24 @@ pub(crate) fn temporary(folders: &LocalFolders) -> Result<File, RepoError> {
 }
 
 impl Index {
-    /// Names of all index objects.
-    pub(crate) fn list(store: &dyn Store) -> Result<BTreeSet<String>, RepoError> {
+    /// All index objects.
+    pub(crate) fn list(store: &dyn Store) -> Result<Listed, RepoError> {
         Ok(store
             .list("index/")?
             .into_iter()
-            .map(|meta| meta.name)
-            .filter(|name| object::parse_name(name).is_some())
+            .filter(|meta| object::parse_name(&meta.name).is_some())
+            .map(|meta| (meta.name, meta.size))
             .collect())
     }
 
     /// The names at one moment: a list that is made while a prune puts a new object and then deletes an old one may lack both,
     /// but then the next list differs.
-    pub(crate) fn list_whole(store: &dyn Store) -> Result<BTreeSet<String>, RepoError> {
+    pub(crate) fn list_whole(store: &dyn Store) -> Result<Listed, RepoError> {
         Index::list_after(store, Index::list(store)?)
     }
 
     /// [`Index::list_whole`] behind a list that was made just now.
-    fn list_after(store: &dyn Store, mut listed: BTreeSet<String>) -> Result<BTreeSet<String>, RepoError> {
+    fn list_after(store: &dyn Store, mut listed: Listed) -> Result<Listed, RepoError> {
         for _ in 0..TRIES {
             let again = Index::list(store)?;
             if again == listed {
@@ -140,7 +145,7 @@ impl Index {
         keys: &Keys,
         folders: &LocalFolders,
         use_cache: bool,
-        mut listed: BTreeSet<String>,
+        mut listed: Listed,
     ) -> Result<Index, RepoError> {
         let mut tries = 0;
         loop {
@@ -159,7 +164,7 @@ impl Index {
         keys: &Keys,
         folders: &LocalFolders,
         use_cache: bool,
-        listed: BTreeSet<String>,
+        listed: Listed,
     ) -> Result<Index, RepoError> {
         let listed = Index::list_after(store, listed)?;
         let path = folders
@@ -169,7 +174,7 @@ impl Index {
             .map(|cache| cache.join(format!("index-{}", keys.repository)));
         if let Some(path) = &path
             && let Some((objects, packs, run)) = open_cache(path, keys)
-            && objects.is_subset(&listed)
+            && objects.iter().all(|name| listed.contains_key(name))
         {
             match Index::merge_into(
                 store,
@@ -204,13 +209,17 @@ impl Index {
         store: &dyn Store,
         keys: &Keys,
         folders: &LocalFolders,
-        listed: &BTreeSet<String>,
+        listed: &Listed,
         mut merged: BTreeSet<String>,
         mut packs: PackTable,
         known: Option<Arc<Run>>,
         cache: Option<&Path>,
     ) -> Result<Index, RepoError> {
-        let missing: Vec<String> = listed.difference(&merged).cloned().collect();
+        let missing: Vec<(&String, u64)> = listed
+            .iter()
+            .filter(|(name, _)| !merged.contains(*name))
+            .map(|(name, size)| (name, *size))
+            .collect();
         if let Some(run) = &known
             && missing.is_empty()
         {
@@ -218,8 +227,9 @@ impl Index {
         }
         let mut runs: Vec<Arc<Run>> = known.into_iter().collect();
         let (mut batch, mut unreadable) = (Vec::new(), Vec::new());
-        for (name, content) in missing.iter().zip(each(&missing, |name| read_object(store, keys, name))) {
-            let name = name.clone();
+        let read = |(name, _): &(&String, u64)| read_object(store, keys, name);
+        let contents = each_within(&missing, AT_ONCE, |(_, size)| *size, read);
+        for (name, content) in missing.iter().map(|(name, _)| (*name).clone()).zip(contents) {
             match content {
                 Ok(content) => {
                     let numbers: Vec<u32> = content.packs.iter().map(|pack| packs.number(*pack)).collect();

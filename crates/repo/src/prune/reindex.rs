@@ -25,7 +25,7 @@ pub(super) fn run(repository: &Repository, cancel: &Cancel) -> Result<(), RepoEr
     let store = &*repository.store;
     let listed = Index::list_whole(store)?;
     let mut contents: Vec<(String, usize, Vec<ObjectHash>, Vec<ObjectHash>)> = Vec::new();
-    for name in &listed {
+    for name in listed.keys() {
         cancel.check()?;
         match read_object(store, &repository.keys, name) {
             Ok(content) => contents.push((
@@ -57,7 +57,7 @@ pub(super) fn run(repository: &Repository, cancel: &Cancel) -> Result<(), RepoEr
         .iter()
         .flat_map(|(_, _, _, supersedes)| supersedes)
         .map(index_object::name)
-        .filter(|name| listed.contains(name))
+        .filter(|name| listed.contains_key(name))
         .collect();
     if !superseded.is_empty() {
         settle(store, cancel)?;

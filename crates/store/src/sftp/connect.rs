@@ -273,7 +273,7 @@ async fn by_agent(
     let mut agent = AgentClient::connect_uds(socket).await.map_err(|error| error.to_string())?;
     let identities = agent.request_identities().await.map_err(|error| error.to_string())?;
     let public = |key: &PathBuf| {
-        load_public_key(key.with_added_extension("pub")).or_else(|_| load_public_key(key)).ok()
+        load_public_key(format!("{}.pub", key.display())).or_else(|_| load_public_key(key)).ok()
     };
     let wanted: Vec<PublicKey> = config.keys.iter().filter_map(public).collect();
     let mut refused = 0;

@@ -274,7 +274,7 @@ fn sftp_logs_in_with_a_key_a_locked_key_an_agent_or_a_password() {
     with(&|config| config.agent = Some(agent.socket())).unwrap();
     // The agent has the secret half of what is named.
     let folder = tempfile::TempDir::new().unwrap();
-    std::fs::copy(server.key().with_added_extension("pub"), folder.path().join("named.pub")).unwrap();
+    std::fs::copy(format!("{}.pub", server.key().display()), folder.path().join("named.pub")).unwrap();
     for name in ["named", "named.pub"] {
         with(&|config| {
             (config.agent, config.only_these_keys) = (Some(agent.socket()), true);
