@@ -4,7 +4,7 @@
 
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -14,9 +14,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
-use tokio::sync::Mutex;
 
-use super::s3::EARLY;
+use super::s3::{Ending, Held, generic};
 
 /// A program that has not ended by then is ended.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,7 +28,7 @@ const TOLD: usize = 300;
 #[derive(Debug)]
 pub(super) struct Process {
     command: SecretString,
-    held: Mutex<Option<(Arc<AwsCredential>, SystemTime)>>,
+    held: Held,
 }
 
 /// Why there are no credentials.
@@ -52,10 +51,10 @@ struct Printed {
 
 impl Process {
     pub(super) fn new(command: &SecretString) -> Process {
-        Process { command: command.clone(), held: Mutex::default() }
+        Process { command: command.clone(), held: Held::default() }
     }
 
-    async fn run(&self) -> Result<(Arc<AwsCredential>, SystemTime), Failed> {
+    async fn run(&self) -> Result<Ending, Failed> {
         let failed = |what: String| {
             // Its arguments may be secrets.
             let program =
@@ -124,17 +123,6 @@ impl CredentialProvider for Process {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let mut held = self.held.lock().await;
-        if let Some((credential, ends)) = &*held
-            && *ends > SystemTime::now() + EARLY
-        {
-            return Ok(Arc::clone(credential));
-        }
-        let (credential, ends) = self
-            .run()
-            .await
-            .map_err(|error| object_store::Error::Generic { store: "S3", source: Box::new(error) })?;
-        *held = Some((Arc::clone(&credential), ends));
-        Ok(credential)
+        self.held.or_new(async { self.run().await.map_err(generic) }).await
     }
 }

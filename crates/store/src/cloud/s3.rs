@@ -37,7 +37,7 @@ use crate::{Retention, StoreError};
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 const IN_QUERY: &AsciiSet = &IN_PATH.add(b'/');
 /// Credentials that end are asked for again so long before.
-pub(super) const EARLY: Duration = Duration::from_secs(300);
+const EARLY: Duration = Duration::from_secs(300);
 
 /// Opens a bucket.
 pub(crate) fn open(config: S3Config, engine: Engine, wire: Wire) -> Result<CloudStore, StoreError> {
@@ -161,7 +161,7 @@ fn credentials(from: &S3Credentials, region: &str, wire: &Wire) -> Result<AwsCre
                 role: role.clone(),
                 session: session.clone(),
                 external_id: external_id.clone(),
-                held: Mutex::default(),
+                held: Held::default(),
             }));
         }
     }
@@ -349,7 +349,7 @@ fn insert(request: &mut HttpRequest, name: &'static str, value: &str) -> object_
     Ok(())
 }
 
-fn generic(error: impl std::error::Error + Send + Sync + 'static) -> object_store::Error {
+pub(super) fn generic(error: impl std::error::Error + Send + Sync + 'static) -> object_store::Error {
     object_store::Error::Generic { store: "S3", source: Box::new(error) }
 }
 
@@ -382,7 +382,31 @@ struct AssumedRole {
     role: String,
     session: String,
     external_id: Option<String>,
-    held: Mutex<Option<(Arc<AwsCredential>, SystemTime)>>,
+    held: Held,
+}
+
+/// Credentials, and when they end.
+pub(super) type Ending = (Arc<AwsCredential>, SystemTime);
+
+/// Credentials that are kept until they are about to end.
+#[derive(Debug, Default)]
+pub(super) struct Held(Mutex<Option<Ending>>);
+
+impl Held {
+    pub(super) async fn or_new(
+        &self,
+        new: impl Future<Output = object_store::Result<Ending>> + Send,
+    ) -> object_store::Result<Arc<AwsCredential>> {
+        let mut held = self.0.lock().await;
+        if let Some((credential, ends)) = &*held
+            && *ends > SystemTime::now() + EARLY
+        {
+            return Ok(Arc::clone(credential));
+        }
+        let (credential, ends) = new.await?;
+        *held = Some((Arc::clone(&credential), ends));
+        Ok(credential)
+    }
 }
 
 #[async_trait]
@@ -390,20 +414,12 @@ impl CredentialProvider for AssumedRole {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let mut held = self.held.lock().await;
-        if let Some((credential, ends)) = &*held
-            && *ends > SystemTime::now() + EARLY
-        {
-            return Ok(Arc::clone(credential));
-        }
-        let (credential, ends) = self.assume().await?;
-        *held = Some((Arc::clone(&credential), ends));
-        Ok(credential)
+        self.held.or_new(self.assume()).await
     }
 }
 
 impl AssumedRole {
-    async fn assume(&self) -> object_store::Result<(Arc<AwsCredential>, SystemTime)> {
+    async fn assume(&self) -> object_store::Result<Ending> {
         let base = self.base.get_credential().await?;
         let mut url =
             format!("{}/?Action=AssumeRole&Version=2011-06-15", self.endpoint.trim_end_matches('/'));
