@@ -5,6 +5,7 @@
 //! with `ssh -G`.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::Failure;
@@ -87,8 +88,17 @@ impl Found {
         applies: bool,
         depth: usize,
     ) -> Result<(), Failure> {
-        let text =
-            fs::read(file).map_err(|error| Failure::file(format!("read {}", file.display()), error))?;
+        let failed = |error| Failure::file(format!("read {}", file.display()), error);
+        // A command in it is run: whoever may write it may do what we may. ssh asks the same.
+        let status = fs::metadata(file).map_err(failed)?;
+        let owner_is_trusted = status.uid() == 0 || status.uid() == rustix::process::geteuid().as_raw();
+        if !owner_is_trusted || status.mode() & 0o022 != 0 {
+            return Err(Failure::usage(
+                format!("{}: others may write it", file.display()),
+                "it must be yours or root's, and writable by nobody else: chmod go-w",
+            ));
+        }
+        let text = fs::read(file).map_err(failed)?;
         let text = String::from_utf8_lossy(&text);
         let mut active = applies;
         for (number, line) in text.lines().enumerate() {
@@ -452,9 +462,16 @@ fn is_none(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
     use super::*;
+
+    /// Whatever the umask is.
+    fn write(path: impl AsRef<Path>, text: impl AsRef<[u8]>) -> std::io::Result<()> {
+        std::fs::write(&path, text)?;
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o600))
+    }
 
     fn asked<'a>(host: &'a str, home: Option<&'a Path>) -> Asked<'a> {
         let variable: Variables<'_> = &|name| (name == "SET").then(|| "value".to_string());
@@ -511,12 +528,12 @@ Match all
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("config");
         std::fs::create_dir(folder.path().join("d")).unwrap();
-        std::fs::write(folder.path().join("d/1.conf"), "Host quiet\nPort 66\nHost none\nPort 1\n").unwrap();
-        std::fs::write(folder.path().join("d/.2.conf"), "Port 3\n").unwrap();
+        write(folder.path().join("d/1.conf"), "Host quiet\nPort 66\nHost none\nPort 1\n").unwrap();
+        write(folder.path().join("d/.2.conf"), "Port 3\n").unwrap();
         let include = format!("Include {0}/d/*.conf {0}/nothing", folder.path().display());
         // ssh is told the user, so what follows of him holds for both.
         let text = TEXT.replace("INCLUDE", &include).replace("user pgbackup", "user me");
-        std::fs::write(&file, text).unwrap();
+        write(&file, text).unwrap();
         let hosts = [
             "backup",
             "backup2",
@@ -577,19 +594,21 @@ Match all
         let folder = home.path().join(".ssh");
         std::fs::create_dir(&folder).unwrap();
         let file = folder.join("config");
-        std::fs::write(
+        write(
             &file,
             "Include more\nIdentityFile ~/.ssh/%h-%r-%u-%p\nIdentityFile %d/${SET}/50%%\nUserKnownHostsFile none\nHostKeyAlias k\n",
         )
         .unwrap();
-        std::fs::write(folder.join("more"), "HostName real\nUser remote\nPort 9\nIdentityAgent $SET\n")
-            .unwrap();
+        write(folder.join("more"), "HostName real\nUser remote\nPort 9\nIdentityAgent $SET\n").unwrap();
         let found =
             read(&[file.clone(), home.path().join("nowhere")], &asked("alias", Some(home.path()))).unwrap();
         assert_eq!(found.keys, [folder.join("real-remote-me-9"), home.path().join("value/50%")]);
         assert_eq!(found.known_hosts, Some(Vec::new()));
         assert_eq!((found.known_as.as_deref(), found.agent), (Some("k"), Some(Some("value".into()))));
         assert_eq!((found.host.as_deref(), found.user.as_deref()), (Some("real"), Some("remote")));
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o620)).unwrap();
+        let error = read(std::slice::from_ref(&file), &asked("alias", Some(home.path()))).unwrap_err();
+        assert!(format!("{error:?}").contains("others may write it"), "{error:?}");
         for (text, says) in [
             ("Port many", ":1: \"many\" is no port"),
             ("\nUser", ":2: user has no value"),
@@ -602,7 +621,7 @@ Match all
             ("ProxyJump a;b", "is no ProxyJump"),
             ("Include config", "too deeply"),
         ] {
-            std::fs::write(&file, text).unwrap();
+            write(&file, text).unwrap();
             let error = read(std::slice::from_ref(&file), &asked("alias", Some(home.path()))).unwrap_err();
             let told = format!("{error:?}").replace("\\\"", "\"");
             assert!(told.contains(says), "{told}");
@@ -637,7 +656,7 @@ Match all
             let folder = tempfile::TempDir::new().unwrap();
             let file = folder.path().join("config");
             let text: String = lines.iter().map(|(keyword, between, rest)| format!("{keyword}{between}{rest}\n")).collect();
-            std::fs::write(&file, text).unwrap();
+            write(&file, text).unwrap();
             let _ = read(std::slice::from_ref(&file), &asked("alias", Some(folder.path())));
         }
     }

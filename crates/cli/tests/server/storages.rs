@@ -382,6 +382,7 @@ fn hosts_of_ssh_config() {
         sshd.known_hosts(sshd.port()).display(),
     );
     std::fs::write(&config, &ways).unwrap();
+    std::fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let at = |host: &str| format!("sftp://{host}{}/main", sshd.data().display());
     desk.ok(&["init", "--repo", &at("vault"), "--no-encryption"]);
     let cluster = Cluster::start();

@@ -168,13 +168,13 @@ async fn reach(config: &SftpConfig, shown: &str) -> Result<Handle<Host>, StoreEr
         cipher::AES_128_CTR,
     ]
     .into();
-    // A host has several keys: ask for one of a kind that is known, as ssh does.
     // A name of its own stands in the files without a port.
     let (known_as, known_port) = match &config.known_as {
         Some(name) => (name.as_str(), 22),
         None => (config.host.as_str(), config.port),
     };
     let known = known(&config.known_hosts, known_as, known_port);
+    // A host has several keys: ask for one of a kind that is known, as ssh does.
     let is_known = |algorithm: &Algorithm| {
         known.iter().any(|(_, _, key)| match (algorithm, key.algorithm()) {
             (Algorithm::Rsa { .. }, Algorithm::Rsa { .. }) => true,
