@@ -349,7 +349,7 @@ def main():
             child.wait()
         children.clear()
     say("")
-    say("| storage | backup, directory s | backup s | of the directory's rate | of the raw rate | restore, directory s | restore s | of the directory's rate | of the raw rate | storage's CPU s, backup | backup's share without these | raw MB/s up / down | peak MB backup / restore |")
+    say("| storage | backup, directory s | backup s | of the directory's rate | of the raw rate | restore, directory s | restore s | of the directory's rate | of the raw rate | storage's CPU s, backup | backup's share without these | raw MB/s up / down | peak MiB backup / restore |")
     say("|---" * 13 + "|")
     for row in table:
         say("| " + " | ".join(row) + " |")
