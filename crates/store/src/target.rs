@@ -265,11 +265,11 @@ pub struct SftpConfig {
     pub known_as: Option<String>,
     /// Socket of an agent.
     pub agent: Option<PathBuf>,
-    /// Private keys, tried in this order.
-    pub keys: Vec<PathBuf>,
     /// Of the agent's keys only those are tried whose public key lies beside one of `keys`, as `KEY.pub`,
     /// or is one of them.
     pub only_these_keys: bool,
+    /// Private keys, tried in this order.
+    pub keys: Vec<PathBuf>,
     /// Of those of them that are locked.
     pub key_passphrase: Option<SecretString>,
     /// Tried last.

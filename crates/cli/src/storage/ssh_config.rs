@@ -15,7 +15,7 @@ const DEEPEST: usize = 16;
 const HINT: &str = "see ssh_config(5)";
 
 /// What it says; paths are expanded.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SshSettings {
     pub host: Option<String>,
     pub port: Option<u16>,
@@ -33,7 +33,6 @@ pub struct SshSettings {
 }
 
 /// Who asks, for which host.
-#[derive(Clone, Copy)]
 pub struct Asked<'a> {
     pub host: &'a str,
     pub port: Option<u16>,
@@ -72,7 +71,7 @@ pub fn read(files: &[PathBuf], asked: &Asked<'_>) -> Result<SshSettings, Failure
     let mut found = Found::default();
     for file in files {
         if file.is_file() {
-            found.read(file, file.parent().unwrap_or(file), asked, true, 0)?;
+            found.read(file, file.parent().unwrap_or(file), asked, 0)?;
         }
     }
     found.settle(asked)
@@ -80,14 +79,7 @@ pub fn read(files: &[PathBuf], asked: &Asked<'_>) -> Result<SshSettings, Failure
 
 impl Found {
     /// `folder` is where relative names of included files begin.
-    fn read(
-        &mut self,
-        file: &Path,
-        folder: &Path,
-        asked: &Asked<'_>,
-        applies: bool,
-        depth: usize,
-    ) -> Result<(), Failure> {
+    fn read(&mut self, file: &Path, folder: &Path, asked: &Asked<'_>, depth: usize) -> Result<(), Failure> {
         let failed = |error| Failure::file(format!("read {}", file.display()), error);
         // A command in it is run: whoever may write it may do what we may. ssh asks the same.
         let status = fs::metadata(file).map_err(failed)?;
@@ -100,104 +92,94 @@ impl Found {
         }
         let text = fs::read(file).map_err(failed)?;
         let text = String::from_utf8_lossy(&text);
-        let mut active = applies;
+        let mut active = true;
         for (number, line) in text.lines().enumerate() {
             let wrong =
                 |what: String| Failure::usage(format!("{}:{}: {what}", file.display(), number + 1), HINT);
-            let Some((keyword, words, rest)) = split(line).map_err(wrong)? else { continue };
-            match keyword.as_str() {
-                "host" => active = applies && matches_one(&words, asked.host),
-                "match" => active = applies && self.matches(&words, asked).map_err(wrong)?,
+            let Some(line) = Line::split(line).map_err(wrong)? else { continue };
+            match line.keyword.as_str() {
+                "host" => active = matches_one(line.words.iter().map(String::as_str), asked.host),
+                "match" => active = self.matches(&line.words, asked).map_err(wrong)?,
                 _ if !active => {}
                 "include" if depth == DEEPEST => {
                     return Err(wrong("files that include one another too deeply".into()));
                 }
                 "include" => {
-                    for pattern in &words {
+                    for pattern in &line.words {
                         for file in included(pattern, folder, asked.home) {
-                            self.read(&file, folder, asked, true, depth + 1)?;
+                            self.read(&file, folder, asked, depth + 1)?;
                         }
                     }
                 }
-                _ => self.set(&keyword, &words, rest, file).map_err(wrong)?,
+                _ => self.set(&line, file).map_err(wrong)?,
             }
         }
         Ok(())
     }
 
-    fn set(&mut self, keyword: &str, words: &[String], rest: &str, file: &Path) -> Result<(), String> {
-        let known = [
-            "hostname",
-            "port",
-            "user",
-            "identityfile",
-            "identitiesonly",
-            "userknownhostsfile",
-            "globalknownhostsfile",
-            "hostkeyalias",
-            "identityagent",
-            "proxycommand",
-            "proxyjump",
-        ];
-        if !known.contains(&keyword) {
-            return Ok(());
-        }
-        let value = words.first().cloned().ok_or_else(|| format!("{keyword} has no value"))?;
-        match keyword {
-            "hostname" => self.host_name = self.host_name.take().or(Some(value)),
+    /// The first value stays. What says nothing of how a host is reached is passed over.
+    fn set(&mut self, line: &Line<'_>, file: &Path) -> Result<(), String> {
+        let value = || line.words.first().cloned().ok_or_else(|| format!("{} has no value", line.keyword));
+        match line.keyword.as_str() {
+            "hostname" => _ = self.host_name.get_or_insert(value()?),
             "port" => {
+                let value = value()?;
                 let port = value.parse::<u16>().ok().filter(|port| *port > 0);
-                let port = port.ok_or_else(|| format!("{value:?} is no port"))?;
-                self.port = self.port.or(Some(port));
+                self.port.get_or_insert(port.ok_or_else(|| format!("{value:?} is no port"))?);
             }
-            "user" => self.user = self.user.take().or(Some(value)),
+            "user" => _ = self.user.get_or_insert(value()?),
             "identityfile" => {
+                let value = value()?;
                 if !self.identity_files.contains(&value) {
                     self.identity_files.push(value);
                 }
             }
             "identitiesonly" => {
-                let only = match value.as_str() {
+                let only = match value()?.as_str() {
                     "yes" | "true" => true,
                     "no" | "false" => false,
-                    _ => return Err(format!("{value:?} is neither yes nor no")),
+                    other => return Err(format!("{other:?} is neither yes nor no")),
                 };
-                self.identities_only = self.identities_only.or(Some(only));
+                self.identities_only.get_or_insert(only);
             }
             "userknownhostsfile" => {
-                self.user_known_hosts.get_or_insert_with(|| words.to_vec());
+                value()?;
+                self.user_known_hosts.get_or_insert_with(|| line.words.clone());
             }
             "globalknownhostsfile" => {
-                self.global_known_hosts.get_or_insert_with(|| words.to_vec());
+                value()?;
+                self.global_known_hosts.get_or_insert_with(|| line.words.clone());
             }
-            "hostkeyalias" => self.host_key_alias = self.host_key_alias.take().or(Some(value)),
-            "identityagent" => self.identity_agent = self.identity_agent.take().or(Some(value)),
+            "hostkeyalias" => _ = self.host_key_alias.get_or_insert(value()?),
+            "identityagent" => _ = self.identity_agent.get_or_insert(value()?),
             "proxycommand" => {
-                let command = rest.to_string();
+                value()?;
+                let command = line.rest.to_string();
                 let proxy = if is_none(&command) { Proxy::None } else { Proxy::Command(command) };
                 self.proxy.get_or_insert(proxy);
             }
-            _ => {
-                let proxy = if is_none(&value) { Proxy::None } else { Proxy::Jump(value, file.into()) };
+            "proxyjump" => {
+                let hosts = value()?;
+                let proxy = if is_none(&hosts) { Proxy::None } else { Proxy::Jump(hosts, file.into()) };
                 self.proxy.get_or_insert(proxy);
             }
+            _ => {}
         }
         Ok(())
     }
 
     /// Whether every criterion of a `Match` holds.
     fn matches(&self, words: &[String], asked: &Asked<'_>) -> Result<bool, String> {
-        let mut words = words.iter();
+        let mut words = words.iter().map(String::as_str);
         let mut holds = true;
         while let Some(criterion) = words.next() {
-            let (negated, name) = match criterion.strip_prefix('!') {
-                Some(name) => (true, name),
-                None => (false, criterion.as_str()),
+            let (criterion, attached) = match criterion.split_once('=') {
+                Some((criterion, patterns)) => (criterion, Some(patterns)),
+                None => (criterion, None),
             };
-            let name = name.to_ascii_lowercase();
-            let (name, attached) = match name.split_once('=') {
-                Some((name, _)) => (name.to_string(), criterion.split_once('=').map(|(_, value)| value)),
-                None => (name, None),
+            let (negated, name) = match criterion.strip_prefix('!') {
+                Some(name) => (true, name.to_ascii_lowercase()),
+                None => (false, criterion.to_ascii_lowercase()),
             };
             let subject = match name.as_str() {
                 "all" => {
@@ -211,10 +193,9 @@ impl Found {
                 // What depends on the network, on a command or on a second pass.
                 _ => return Ok(false),
             };
-            let patterns = attached.map(str::to_string).or_else(|| words.next().cloned());
+            let patterns = attached.or_else(|| words.next());
             let patterns = patterns.ok_or_else(|| format!("Match {name} needs a pattern"))?;
-            let patterns: Vec<String> = patterns.split(',').map(str::to_string).collect();
-            holds &= matches_one(&patterns, subject) != negated;
+            holds &= matches_one(patterns.split(','), subject) != negated;
         }
         Ok(holds)
     }
@@ -316,50 +297,60 @@ fn jump(hosts: &str, file: &Path, host: &str, port: &str) -> Result<String, Fail
     Ok(command)
 }
 
-/// The keyword in small letters, its words, and all of them as they stand. None for an empty line and for a comment.
-#[allow(clippy::type_complexity, reason = "three parts of one line")]
-fn split(line: &str) -> Result<Option<(String, Vec<String>, &str)>, String> {
-    let line = line.trim();
-    if line.is_empty() || line.starts_with('#') {
-        return Ok(None);
-    }
-    let end = line.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(line.len());
-    let (keyword, rest) = line.split_at(end);
-    let rest = rest.trim_start();
-    let rest = rest.strip_prefix('=').unwrap_or(rest).trim_start();
-    let mut words = Vec::new();
-    let mut left = rest;
-    while !left.is_empty() && !left.starts_with('#') {
-        let mut word = String::new();
-        let mut quote = None;
-        let mut chars = left.char_indices().peekable();
-        let mut after = left.len();
-        while let Some((at, c)) = chars.next() {
-            match (c, quote) {
-                ('\\', _) if chars.peek().is_some_and(|(_, next)| matches!(next, '\'' | '"' | '\\')) => {
-                    word.extend(chars.next().map(|(_, next)| next));
+/// One line that says something.
+struct Line<'l> {
+    /// In small letters.
+    keyword: String,
+    words: Vec<String>,
+    /// All words as they stand.
+    rest: &'l str,
+}
+
+impl<'l> Line<'l> {
+    /// None for an empty line and for a comment.
+    fn split(line: &'l str) -> Result<Option<Line<'l>>, String> {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            return Ok(None);
+        }
+        let end = line.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(line.len());
+        let (keyword, rest) = line.split_at(end);
+        let rest = rest.trim_start();
+        let rest = rest.strip_prefix('=').unwrap_or(rest).trim_start();
+        let mut words = Vec::new();
+        let mut left = rest;
+        while !left.is_empty() && !left.starts_with('#') {
+            let mut word = String::new();
+            let mut quote = None;
+            let mut chars = left.char_indices().peekable();
+            let mut after = left.len();
+            while let Some((at, c)) = chars.next() {
+                match (c, quote) {
+                    ('\\', _) if chars.peek().is_some_and(|(_, next)| matches!(next, '\'' | '"' | '\\')) => {
+                        word.extend(chars.next().map(|(_, next)| next));
+                    }
+                    (c, Some(open)) if c == open => quote = None,
+                    ('"' | '\'', None) => quote = Some(c),
+                    (c, None) if c.is_whitespace() => {
+                        after = at;
+                        break;
+                    }
+                    (c, _) => word.push(c),
                 }
-                (c, Some(open)) if c == open => quote = None,
-                ('"' | '\'', None) => quote = Some(c),
-                (c, None) if c.is_whitespace() => {
-                    after = at;
-                    break;
-                }
-                (c, _) => word.push(c),
             }
+            // Commands are taken as they stand: their quotes are the shell's.
+            if quote.is_some() && !keyword.eq_ignore_ascii_case("proxycommand") {
+                return Err("a quote is not closed".into());
+            }
+            words.push(word);
+            left = left.get(after..).unwrap_or_default().trim_start();
         }
-        // Commands are taken as they stand: their quotes are the shell's.
-        if quote.is_some() && !keyword.eq_ignore_ascii_case("proxycommand") {
-            return Err("a quote is not closed".into());
-        }
-        words.push(word);
-        left = left.get(after..).unwrap_or_default().trim_start();
+        Ok(Some(Line { keyword: keyword.to_ascii_lowercase(), words, rest }))
     }
-    Ok(Some((keyword.to_ascii_lowercase(), words, rest)))
 }
 
 /// Whether one of the patterns fits, and none that begins with `!` does.
-fn matches_one(patterns: &[String], text: &str) -> bool {
+fn matches_one<'p>(patterns: impl Iterator<Item = &'p str>, text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     let mut fits = false;
     for pattern in patterns {

@@ -362,7 +362,6 @@ fn a_file_names_storages_and_their_options() {
     assert!(said.contains("ssh_key"), "{said}");
 }
 
-/// The same backup in two repositories, of which the server hears once.
 /// What OpenSSH's own configuration says of a host holds for us: names, keys, commands that lead there.
 #[test]
 fn hosts_of_ssh_config() {
@@ -398,7 +397,7 @@ fn hosts_of_ssh_config() {
     let said = desk.fails(2, &["list", "--repo", &at("unread")]);
     assert!(said.contains("%C is not known"), "{said}");
     // The key of another host, under the name of this one.
-    let wrong = ways.replace("Host hidden\n", &format!("Host hidden\n  HostKeyAlias {}\n", "elsewhere"));
+    let wrong = ways.replace("Host hidden\n", "Host hidden\n  HostKeyAlias elsewhere\n");
     std::fs::write(&config, wrong).unwrap();
     let said = desk.fails(1, &["list", "--repo", &at("hidden")]);
     assert!(said.contains("is in no known_hosts file"), "{said}");
@@ -407,6 +406,7 @@ fn hosts_of_ssh_config() {
     assert!(said.contains("config:2: \"none\" is no port"), "{said}");
 }
 
+/// The same backup in two repositories, of which the server hears once.
 #[test]
 fn two_homes_from_one_reading() {
     let sshd = Sshd::start(Login::Key);

@@ -39,6 +39,7 @@ struct State<T> {
 pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
+    /// Bytes that wait, unless it is one item alone.
     limit: usize,
 }
 

@@ -3,6 +3,8 @@
 //! Sources: Amazon S3 API reference, "Error responses"; Azure Blob service REST API, "Common REST API error codes" and "Blob
 //! service error codes"; Cloud Storage XML API, "HTTP status and error codes".
 
+use std::iter::successors;
+
 use super::process;
 use crate::http::Answer;
 use crate::{Cause, StoreError};
@@ -61,13 +63,10 @@ pub(crate) fn sort(
             let part = Answer { status: Some(status), message: text, ..answer.clone() };
             return sort(operation, object, &part, error);
         }
-        let mut inner = Some(error);
-        while let Some(error) = inner {
-            if let Some(failed) = error.downcast_ref::<process::Failed>() {
-                let (answer, cause) = (failed.to_string(), Cause::Credentials);
-                return StoreError::Failed { operation, object, answer, cause, passing: false };
-            }
-            inner = error.source();
+        let mut causes = successors(Some(error), |error| error.source());
+        if let Some(failed) = causes.find_map(|error| error.downcast_ref::<process::Failed>()) {
+            let (answer, cause) = (failed.to_string(), Cause::Credentials);
+            return StoreError::Failed { operation, object, answer, cause, passing: false };
         }
         // An answer that broke off is one of the network's; this one was whole, and not understood.
         return StoreError::Failed { operation, object, answer: text, cause: Cause::Unknown, passing: false };

@@ -275,11 +275,13 @@ async fn by_agent(
     let public = |key: &PathBuf| {
         load_public_key(format!("{}.pub", key.display())).or_else(|_| load_public_key(key)).ok()
     };
-    let wanted: Vec<PublicKey> = config.keys.iter().filter_map(public).collect();
+    let wanted: Option<Vec<PublicKey>> =
+        config.only_these_keys.then(|| config.keys.iter().filter_map(public).collect());
     let mut refused = 0;
     for identity in identities {
         let AgentIdentity::PublicKey { key, .. } = identity else { continue };
-        if config.only_these_keys && !wanted.iter().any(|wanted| wanted.key_data() == key.key_data()) {
+        let is_wanted = |wanted: &Vec<PublicKey>| wanted.iter().any(|one| one.key_data() == key.key_data());
+        if !wanted.as_ref().is_none_or(is_wanted) {
             continue;
         }
         let hash = hash_for(handle, &key.algorithm()).await.map_err(|error| error.to_string())?;
