@@ -238,7 +238,19 @@ impl Found {
         let proxy = match &self.proxy {
             None | Some(Proxy::None) => None,
             // The shell's process becomes the command's; variables are the shell's.
-            Some(Proxy::Command(command)) => Some(format!("exec {}", expand(command, &tokens, None)?)),
+            Some(Proxy::Command(command)) => {
+                // A URL must not bring commands of its own; ssh refuses such names, too.
+                let is_wrong = |(token, value): &&(char, &str)| {
+                    "hnrk".contains(*token) && command.contains(&format!("%{token}")) && !is_plain(value)
+                };
+                if let Some((token, value)) = tokens.iter().find(is_wrong) {
+                    return Err(Failure::usage(
+                        format!("{value:?} cannot stand for %{token} in a ProxyCommand"),
+                        "hosts and users there are letters, digits and -._:%@,/[]",
+                    ));
+                }
+                Some(format!("exec {}", expand(command, &tokens, None)?))
+            }
             Some(Proxy::Jump(hosts, file)) => Some(jump(hosts, file, reached, &port_text)?),
         };
         let keys = self.identity_files.iter().filter(|text| !is_none(text));
@@ -276,11 +288,6 @@ fn jump(hosts: &str, file: &Path, host: &str, port: &str) -> Result<String, Fail
             None => (address, None),
         },
     };
-    // They become words of a command.
-    let is_plain = |text: &str| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-._:%@,/[]".contains(c);
-        !text.is_empty() && !text.starts_with('-') && text.chars().all(plain)
-    };
     for text in [Some(name), user, jump_port, before, Some(host)].into_iter().flatten() {
         if !is_plain(text) {
             return Err(wrong());
@@ -295,6 +302,12 @@ fn jump(hosts: &str, file: &Path, host: &str, port: &str) -> Result<String, Fail
     }
     command.push_str(&format!(" -W '[{host}]:{port}' -- {name}"));
     Ok(command)
+}
+
+/// Whether this may become a word of a shell's command.
+fn is_plain(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:%@,/[]".contains(c);
+    !text.is_empty() && !text.starts_with('-') && text.chars().all(plain)
 }
 
 /// One line that says something.
@@ -600,6 +613,11 @@ Match all
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o620)).unwrap();
         let error = read(std::slice::from_ref(&file), &asked("alias", Some(home.path()))).unwrap_err();
         assert!(format!("{error:?}").contains("others may write it"), "{error:?}");
+        write(&file, "ProxyCommand nc %h %p\n").unwrap();
+        for host in ["$(touch${IFS}x)", "a;b", "`id`", "-oProxyCommand"] {
+            let error = read(std::slice::from_ref(&file), &asked(host, None)).unwrap_err();
+            assert!(format!("{error:?}").contains("cannot stand for %h in a ProxyCommand"), "{error:?}");
+        }
         for (text, says) in [
             ("Port many", ":1: \"many\" is no port"),
             ("\nUser", ":2: user has no value"),
