@@ -454,6 +454,20 @@ fn standby_stands_still(builder: pgark_testkit::Builder) {
     primary.sql("d", "INSERT INTO t VALUES (0)");
     caught_up();
     desk.backup(&standby, "d");
+    // Nor while it waits for one behind a query.
+    let mut reader = standby.session("d");
+    reader.run("BEGIN; SELECT count(*) FROM busy");
+    primary.sql("d", "BEGIN; LOCK TABLE busy IN ACCESS EXCLUSIVE MODE; INSERT INTO t VALUES (0); COMMIT");
+    super::support::wait_until(
+        &standby,
+        "postgres",
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted)",
+    );
+    let said = desk.fails(1, &["backup", "--dbname", &standby.conninfo("d"), "--pause-timeout", "1s"]);
+    assert!(said.contains("it waits for an exclusive lock on d") && said.contains("queries"), "{said}");
+    reader.run("COMMIT");
+    caught_up();
+    assert!(!paused());
     // A pause that is not ours stays.
     standby.sql("postgres", "SELECT pg_wal_replay_pause()");
     desk.backup(&standby, "d");

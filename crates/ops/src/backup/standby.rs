@@ -100,17 +100,13 @@ impl Paused {
         loop {
             self.connection.execute("SELECT pg_catalog.pg_wal_replay_pause()").doing(doing)?;
             self.until_paused(server_version, begun, timeout, watch)?;
-            let held = exclusive_lock(&mut self.connection)?;
-            let Some(held) = held else { return Ok(()) };
+            let lock = exclusive_lock(&mut self.connection)?;
+            if !lock.as_ref().is_some_and(|lock| lock.is_held) {
+                return Ok(());
+            }
             self.connection.execute("SELECT pg_catalog.pg_wal_replay_resume()").doing("resume replay")?;
             if begun.elapsed() >= timeout {
-                return Err(OpsError::refused(
-                    format!(
-                        "replay could not be paused within {timeout:?}: it holds an exclusive lock on {held}"
-                    ),
-                    "wait until that transaction ended on the primary, or give a longer --pause-timeout; \
-                     --pause-timeout 0 backs up without a pause",
-                ));
+                return Err(not_in_time(timeout, lock));
             }
             rest(watch)?;
         }
@@ -141,10 +137,8 @@ impl Paused {
                 return Ok(());
             }
             if begun.elapsed() >= timeout {
-                return Err(OpsError::refused(
-                    format!("replay did not pause within {timeout:?}"),
-                    "give a longer --pause-timeout; --pause-timeout 0 backs up without a pause",
-                ));
+                let lock = exclusive_lock(&mut self.connection)?;
+                return Err(not_in_time(timeout, lock));
             }
             last = Some(position);
             rest(watch)?;
@@ -178,18 +172,48 @@ impl Paused {
     }
 }
 
-/// A relation that a process without a session holds exclusively: that process is the one that replays.
-fn exclusive_lock(connection: &mut Connection) -> Result<Option<String>, OpsError> {
+/// An exclusive lock of the process that replays: no session of a standby can take one, or wait for one.
+struct ExclusiveLock {
+    relation: String,
+    /// Else it waits for it, behind queries of this standby, and pauses no sooner.
+    is_held: bool,
+}
+
+fn exclusive_lock(connection: &mut Connection) -> Result<Option<ExclusiveLock>, OpsError> {
     let doing = "look for exclusive locks";
     let rows = connection
         .query(
-            "SELECT coalesce(d.datname, '') || ' (relation ' || l.relation::pg_catalog.text || ')' \
+            "SELECT coalesce(d.datname, '') || ' (relation ' || l.relation::pg_catalog.text || ')', l.granted \
              FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_database d ON d.oid = l.database \
-             WHERE l.mode = 'AccessExclusiveLock' AND l.granted AND l.locktype = 'relation' LIMIT 1",
+             WHERE l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation' \
+             ORDER BY l.granted DESC LIMIT 1",
             &[],
         )
         .doing(doing)?;
-    Ok(rows.first().map(|row| row.str(0)).transpose().doing(doing)?.map(str::to_string))
+    let Some(row) = rows.first() else { return Ok(None) };
+    let relation = row.str(0).doing(doing)?.to_string();
+    Ok(Some(ExclusiveLock { relation, is_held: row.str(1).doing(doing)? == "t" }))
+}
+
+/// Why replay did not stand still in time, as far as its locks tell.
+fn not_in_time(timeout: Duration, lock: Option<ExclusiveLock>) -> OpsError {
+    let or_else = "give a longer --pause-timeout; --pause-timeout 0 backs up without a pause";
+    match lock {
+        Some(ExclusiveLock { relation, is_held: true }) => OpsError::refused(
+            format!(
+                "replay could not be paused within {timeout:?}: it holds an exclusive lock on {relation}"
+            ),
+            format!("wait until that transaction ended on the primary, or {or_else}"),
+        ),
+        Some(ExclusiveLock { relation, is_held: false }) => OpsError::refused(
+            format!(
+                "replay could not be paused within {timeout:?}: \
+                 it waits for an exclusive lock on {relation}, behind queries on this standby"
+            ),
+            format!("wait until those queries ended, or {or_else}"),
+        ),
+        None => OpsError::refused(format!("replay could not be paused within {timeout:?}"), or_else),
+    }
 }
 
 fn rest(watch: &Watch) -> Result<(), OpsError> {
