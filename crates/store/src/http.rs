@@ -21,6 +21,7 @@ use object_store::client::{
 };
 use tokio::time::Sleep;
 
+use crate::error::with_causes;
 use crate::pace::{Pace, STEP};
 use crate::traffic::{Request, Traffic};
 use crate::{LARGEST_OBJECT, lock};
@@ -234,16 +235,7 @@ fn of_reqwest(error: reqwest::Error) -> HttpError {
 
 /// The innermost causes in words, none twice.
 fn transport(error: &HttpError) -> Transport {
-    let mut words: Vec<String> = Vec::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !words.iter().any(|word| word.contains(&text)) {
-            words.push(text);
-        }
-        cause = error.source();
-    }
-    let what = words.join(": ");
+    let what = std::error::Error::source(error).map(with_causes).unwrap_or_default();
     let certificate = what.contains("certificate") || what.contains("UnknownIssuer");
     Transport { what, certificate }
 }

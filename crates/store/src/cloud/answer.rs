@@ -6,6 +6,7 @@
 use std::iter::successors;
 
 use super::process;
+use crate::error::with_causes;
 use crate::http::Answer;
 use crate::{Cause, StoreError};
 
@@ -57,7 +58,7 @@ pub(crate) fn sort(
         };
     }
     let Some(status) = answer.status.filter(|status| *status >= 300) else {
-        let text = words(error);
+        let text = with_causes(error);
         // Azure deletes in batches: the batch succeeds, and each part of it has a status of its own.
         if let Some(status) = status_of_part(&text) {
             let part = Answer { status: Some(status), message: text, ..answer.clone() };
@@ -154,21 +155,6 @@ fn describe(status: u16, answer: &Answer) -> String {
         text.push_str(&format!(": {}", answer.message));
     }
     text
-}
-
-/// An error and its causes, none twice.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !words.contains(&text) {
-            words.push_str(": ");
-            words.push_str(&text);
-        }
-        cause = error.source();
-    }
-    words
 }
 
 #[cfg(test)]

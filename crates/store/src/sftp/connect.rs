@@ -22,6 +22,7 @@ use secrecy::ExposeSecret;
 
 use super::files::OpenFiles;
 use super::proxy::Proxy;
+use crate::error::with_causes;
 use crate::target::SftpConfig;
 use crate::{Cause, StoreError, lock};
 
@@ -206,30 +207,18 @@ async fn reach(config: &SftpConfig, shown: &str) -> Result<Handle<Host>, StoreEr
     };
     reached.map_err(|error| match lock(&verdict.0).take() {
         Some(wrong) => failed(shown, wrong, Cause::HostKey),
-        None if complaint.is_empty() => failed(shown, words(&error), Cause::Network),
+        None if complaint.is_empty() => failed(shown, with_causes(&error), Cause::Network),
         None => {
-            let answer = format!("{}; the proxy command says: {complaint}", words(&error));
+            let answer = format!("{}; the proxy command says: {complaint}", with_causes(&error));
             failed(shown, answer, Cause::Network)
         }
     })
 }
 
-fn words(error: &russh::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let inner = error.to_string();
-        if !text.contains(&inner) {
-            text = format!("{text}: {inner}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// Tries what there is; the error lists what was tried.
 async fn log_in(handle: &mut Handle<Host>, config: &SftpConfig, shown: &str) -> Result<(), StoreError> {
-    let broken = |error: russh::Error| failed(shown, format!("log in: {}", words(&error)), Cause::Network);
+    let broken =
+        |error: russh::Error| failed(shown, format!("log in: {}", with_causes(&error)), Cause::Network);
     let mut tried = Vec::new();
     if let Some(socket) = &config.agent {
         match by_agent(handle, config, socket).await {
@@ -324,7 +313,7 @@ async fn by_key(
 
 async fn start(handle: Handle<Host>, shown: &str, stall: Duration) -> Result<Connection, StoreError> {
     let broken =
-        |error: russh::Error| failed(shown, format!("start SFTP: {}", words(&error)), Cause::Network);
+        |error: russh::Error| failed(shown, format!("start SFTP: {}", with_causes(&error)), Cause::Network);
     let channel = handle.channel_open_session().await.map_err(broken)?;
     channel.request_subsystem(true, "sftp").await.map_err(broken)?;
     let mut sftp = RawSftpSession::new(channel.into_stream());

@@ -1,0 +1,106 @@
+//! Every manifest, its copy, and the chain of each cluster.
+
+use std::collections::BTreeSet;
+
+use super::{Check, Hurt};
+use crate::RepoError;
+use crate::forget;
+use crate::manifest::{self, Manifest};
+use crate::object;
+use crate::repository::Repository;
+use crate::writer::lock;
+
+impl Check<'_> {
+    pub(super) fn manifests(
+        &self,
+        names: BTreeSet<manifest::ManifestName>,
+    ) -> Result<Vec<Manifest>, RepoError> {
+        let repository = self.repository;
+        let store = &*repository.store;
+        let mut manifests = Vec::new();
+        for name in names {
+            let copy = match object::get_if_there(store, &name.copy()) {
+                Ok(Some(bytes)) => {
+                    self.step(bytes.len() as u64)?;
+                    manifest::decode(repository, name.clone(), &name.copy(), &bytes).err()
+                }
+                // A crash right behind the commit leaves none.
+                Ok(None) => None,
+                Err(error @ RepoError::Damaged { .. }) => Some(error),
+                Err(error) => return Err(error),
+            };
+            self.step(store.stat(&name.name()).map_or(0, |meta| meta.size))?;
+            let mut first = None;
+            let read = manifest::read(repository, &name, |error| first = Some(error));
+            let mut found = lock(&self.found);
+            let full = name.name();
+            for error in copy.into_iter().chain(first) {
+                let problem = found.note(&full, error)?;
+                found.touch(problem, name.id);
+            }
+            match read {
+                Ok(manifest) => {
+                    if let Some(why) = &manifest.distrust {
+                        let problem = found.add(&full, format!("the signature: {why}"));
+                        found.touch(problem, name.id);
+                    }
+                    manifests.push(manifest);
+                }
+                Err(error) => {
+                    let problem = found.note(&full, error)?;
+                    found.touch(problem, name.id);
+                    found.hurt.push(Hurt { backup: name.id, entries: Vec::new(), whole: true });
+                }
+            }
+        }
+        let mut found = lock(&self.found);
+        let mut unreadable = Vec::new();
+        let forgotten = |name: &manifest::ManifestName| match forget::read(repository, name) {
+            Ok(tombstone) => tombstone,
+            Err(error) => {
+                unreadable.push((name.below(forget::FOLDER), error));
+                None
+            }
+        };
+        let broken = manifest::check_chain(&manifests, forgotten);
+        for (name, error) in unreadable {
+            found.note(&name, error)?;
+        }
+        for (backup, object, what) in broken {
+            let problem = found.add(object, what);
+            found.touch(problem, backup);
+        }
+        for (cluster, sequence, hash) in repository.heads()?.iter() {
+            let there = manifests.iter().any(|manifest| {
+                manifest.name.cluster == cluster
+                    && manifest.name.sequence >= sequence
+                    && (manifest.name.sequence > sequence || manifest.hash.to_string() == hash)
+            });
+            if !there && !forgotten_since(repository, cluster, sequence, hash)? {
+                found.add(
+                    format!("manifests/{cluster}/{sequence:016}"),
+                    "this host has seen a backup here that is gone: the newest of its cluster was removed",
+                );
+            }
+        }
+        Ok(manifests)
+    }
+}
+
+/// Whether a tombstone accounts for the newest backup that this host remembers of a cluster.
+fn forgotten_since(
+    repository: &Repository,
+    cluster: &str,
+    sequence: u64,
+    hash: &str,
+) -> Result<bool, RepoError> {
+    for name in forget::list(repository, cluster)?.into_iter().filter(|name| name.sequence >= sequence) {
+        let tombstone = forget::read(repository, &name).unwrap_or_default();
+        if tombstone.is_some_and(|tombstone| {
+            name.sequence > sequence || tombstone.manifest.is_none_or(|own| own.to_string() == hash)
+        }) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,377 @@
+//! Verification of a whole repository (FORMAT.md, "Check"). A problem never ends it; a storage that cannot be read does.
+//!
+//! First every index object, then every pack that the index names (a few threads), then every manifest with its chain, and
+//! at last every chunk that a backup refers to, against what was found before. So each problem carries the backups that it
+//! touches. What no index and no manifest names is garbage of a crash, and no problem.
+
+mod manifests;
+mod packs;
+mod references;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use pgark_store::Cancel;
+
+use crate::RepoError;
+use crate::ids::{BackupId, ChunkId, Hash, ObjectHash};
+use crate::index::Index;
+use crate::manifest::{self, Manifest};
+use crate::pack;
+use crate::prune::live::Live;
+use crate::prune::usage;
+use crate::quarantine;
+use crate::reader::ChunkReader;
+use crate::repository::Repository;
+use crate::secrets;
+use crate::writer::lock;
+use crate::writers::Writers;
+use packs::BadPlaces;
+
+/// How deep a check looks. Each level includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CheckLevel {
+    /// Signatures, chains, lists, trees, the index, sizes and directories of packs.
+    Structure,
+    /// The hash of every object's bytes. The writer secret suffices.
+    Objects,
+    /// Every chunk is opened and its id verified. Needs the reader secret.
+    Data,
+}
+
+/// What to check, and how deep.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckOptions {
+    /// How deep.
+    pub level: CheckLevel,
+    /// Only backups made since, and the packs that they need.
+    pub since: Option<Timestamp>,
+    /// Of the packs this share (per cent), drawn anew each time, is looked at so deep; of the others the structure.
+    pub percent: u8,
+}
+
+impl CheckOptions {
+    /// Everything, so deep.
+    pub fn all(level: CheckLevel) -> CheckOptions {
+        CheckOptions { level, since: None, percent: 100 }
+    }
+}
+
+/// How far a check is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckProgress {
+    /// Objects looked at.
+    pub objects: u64,
+    /// Objects to look at.
+    pub objects_total: u64,
+    /// Bytes of the objects looked at.
+    pub bytes: u64,
+    /// Bytes of all objects to look at.
+    pub bytes_total: u64,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The object, or the chunk where no object can be named.
+    pub object: String,
+    /// What is wrong with it.
+    pub what: String,
+    /// Backups that need it.
+    pub backups: Vec<BackupId>,
+}
+
+/// A backup that lacks something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hurt {
+    /// The backup.
+    pub backup: BackupId,
+    /// Paths of entries that cannot be read whole; everything else of it can be restored.
+    pub entries: Vec<String>,
+    /// Its manifest or its list of entries cannot be read: nothing of it can be restored.
+    pub whole: bool,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckReport {
+    /// How deep it looked.
+    pub level: CheckLevel,
+    /// Everything that is wrong; empty if all is well.
+    pub problems: Vec<Problem>,
+    /// Backups that lack something, and what.
+    pub hurt: Vec<Hurt>,
+    /// Objects looked at.
+    pub objects: u64,
+    /// Bytes of these objects (on the storage; a check of the structure reads only a part of them).
+    pub bytes: u64,
+}
+
+#[derive(Default)]
+struct Found {
+    hurt: Vec<Hurt>,
+    problems: Vec<(Problem, BTreeSet<BackupId>)>,
+    /// Problems that are none unless a backup needs the object.
+    harmless: HashSet<usize>,
+    numbers: HashMap<(String, String), usize>,
+}
+
+impl Found {
+    fn add(&mut self, object: impl Into<String>, what: impl Into<String>) -> usize {
+        let (object, what) = (object.into(), what.into());
+        let problems = &mut self.problems;
+        *self.numbers.entry((object.clone(), what.clone())).or_insert_with(|| {
+            problems.push((Problem { object, what, backups: Vec::new() }, BTreeSet::new()));
+            problems.len() - 1
+        })
+    }
+
+    /// Notes an error about an object; errors of the storage itself end the check.
+    fn note(&mut self, name: &str, error: RepoError) -> Result<usize, RepoError> {
+        match error {
+            RepoError::Damaged { object, what } => Ok(self.add(object, what)),
+            RepoError::Missing { object } => Ok(self.add(object, "it is missing")),
+            RepoError::NewerFormat { what } => Ok(self.add(name, format!("it is of a newer format: {what}"))),
+            // Or a flipped bit that looks like one.
+            RepoError::KeyOfOlderEpoch { epoch } => {
+                Ok(self.add(name, format!("it needs a key of epoch {epoch}, which this one is not")))
+            }
+            other => Err(other),
+        }
+    }
+
+    fn touch(&mut self, number: usize, backup: BackupId) {
+        if let Some((_, backups)) = self.problems.get_mut(number) {
+            backups.insert(backup);
+        }
+    }
+}
+
+struct Check<'a> {
+    repository: &'a Repository,
+    level: CheckLevel,
+    options: &'a CheckOptions,
+    /// Which packs are drawn.
+    drawn_by: [u8; 8],
+    cancel: &'a Cancel,
+    on_progress: &'a (dyn Fn(CheckProgress) + Sync),
+    progress: Mutex<CheckProgress>,
+    found: Mutex<Found>,
+}
+
+impl Repository {
+    /// Verifies everything to the given depth and reports all that is wrong.
+    ///
+    /// # Errors
+    /// [`RepoError::NeedsReaderSecret`] for [`CheckLevel::Data`] with a writer key; failures of the storage; cancelled.
+    pub fn check(
+        &self,
+        options: &CheckOptions,
+        cancel: &Cancel,
+        on_progress: &(dyn Fn(CheckProgress) + Sync),
+    ) -> Result<CheckReport, RepoError> {
+        let level = options.level;
+        if level == CheckLevel::Data && !self.can_read_data() {
+            return Err(RepoError::NeedsReaderSecret);
+        }
+        let progress = CheckProgress { objects: 0, objects_total: 0, bytes: 0, bytes_total: 0 };
+        let check = Check {
+            repository: self,
+            level,
+            options,
+            drawn_by: crate::ids::random()?,
+            cancel,
+            on_progress,
+            progress: Mutex::new(progress),
+            found: Mutex::default(),
+        };
+        check.run()
+    }
+}
+
+impl Check<'_> {
+    fn run(self) -> Result<CheckReport, RepoError> {
+        let repository = self.repository;
+        // Manifests first: whatever they name was there before them, so a backup that is committed meanwhile is no problem.
+        let names = manifest::list(repository, "")?;
+        let index = Index::load(
+            &*repository.store,
+            &repository.keys,
+            &repository.local,
+            false,
+            Index::list(&*repository.store)?,
+        )?;
+        self.header_and_slots()?;
+        self.index_objects(&index)?;
+        let mut manifests = self.manifests(names)?;
+        let index = Arc::new(index);
+        let wanted = match self.options.since {
+            None => None,
+            Some(since) => {
+                manifests.retain(|manifest| manifest.head().time >= since);
+                self.needed_packs(&index, &manifests)?
+            }
+        };
+        let sizes = self.list_objects(&index, wanted.as_ref())?;
+        let bad = self.packs(&index, &sizes, wanted.as_ref())?;
+        self.quarantine(&index, &bad);
+        self.references(&index, &bad, &manifests)?;
+        let progress = *lock(&self.progress);
+        let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (harmless, hurt) = (found.harmless, found.hurt);
+        let problems = found
+            .problems
+            .into_iter()
+            .enumerate()
+            .filter(|(number, (_, backups))| !backups.is_empty() || !harmless.contains(number))
+            .map(|(_, problem)| problem)
+            .map(|(problem, backups)| Problem { backups: backups.into_iter().collect(), ..problem });
+        Ok(CheckReport {
+            level: self.level,
+            problems: problems.collect(),
+            hurt,
+            objects: progress.objects,
+            bytes: progress.bytes,
+        })
+    }
+
+    fn step(&self, bytes: u64) -> Result<(), RepoError> {
+        self.cancel.check()?;
+        let now = {
+            let mut progress = lock(&self.progress);
+            progress.objects += 1;
+            progress.bytes += bytes;
+            *progress
+        };
+        (self.on_progress)(now);
+        Ok(())
+    }
+
+    /// The packs that these backups need; none (all, that is) if their lists cannot be walked.
+    fn needed_packs(
+        &self,
+        index: &Arc<Index>,
+        manifests: &[Manifest],
+    ) -> Result<Option<HashSet<u32>>, RepoError> {
+        let reader = ChunkReader::new(self.repository, Arc::clone(index));
+        let mut live = Live::new(self.repository);
+        let gathered =
+            live.add(&reader, manifests, self.cancel).and_then(|()| live.sorted(&reader, self.cancel));
+        let gathered = match gathered {
+            Ok(gathered) => gathered,
+            Err(RepoError::Damaged { .. } | RepoError::Missing { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut wanted = HashSet::new();
+        usage::each_chunk(index, &gathered, |places, lives| {
+            if lives {
+                wanted.extend(places.iter().map(|place| place.pack));
+            }
+        })?;
+        Ok(Some(wanted))
+    }
+
+    /// Whether a pack is among those that are looked at as deep as was asked.
+    fn is_drawn(&self, pack: &ObjectHash) -> bool {
+        let mut bytes = self.drawn_by.to_vec();
+        bytes.extend_from_slice(&pack.0);
+        self.options.percent >= 100 || Hash::of(&bytes).prefix() % 100 < u64::from(self.options.percent)
+    }
+
+    /// Notes what is rotten, so that no later backup leans on it. That it cannot be noted changes no verdict.
+    fn quarantine(&self, index: &Index, bad: &BadPlaces) {
+        let mut rotten: BTreeMap<ObjectHash, Option<Vec<ChunkId>>> = BTreeMap::new();
+        for number in bad.rotten.iter() {
+            if let Some(pack) = index.packs.get(*number) {
+                rotten.insert(pack.hash, None);
+            }
+        }
+        for (number, chunk) in bad.chunks.keys() {
+            if let Some(pack) = index.packs.get(*number)
+                && let Some(chunks) = rotten.entry(pack.hash).or_insert_with(|| Some(Vec::new()))
+            {
+                chunks.push(*chunk);
+            }
+        }
+        // What rotted since a moment of the past is not what rotted then, and nobody will lean on it.
+        if rotten.is_empty() || self.repository.store.is_past() {
+            return;
+        }
+        if let Err(error) = quarantine::add(self.repository, &rotten) {
+            tracing::warn!("what is damaged cannot be noted, and later backups may lean on it: {error}");
+        }
+    }
+
+    /// Sizes of all packs; and the totals of progress.
+    fn list_objects(
+        &self,
+        index: &Index,
+        wanted: Option<&HashSet<u32>>,
+    ) -> Result<HashMap<ObjectHash, u64>, RepoError> {
+        let store = &self.repository.store;
+        let packs: HashMap<ObjectHash, u64> = store
+            .list("packs/")?
+            .iter()
+            .filter_map(|meta| Some((pack::parse_name(&meta.name)?, meta.size)))
+            .collect();
+        let mut progress = lock(&self.progress);
+        for folder in [
+            "keys/",
+            "keys-copy/",
+            "index/",
+            "manifests/",
+            "copies/manifests/",
+            "writers/",
+            "copies/writers/",
+        ] {
+            for meta in store.list(folder)? {
+                progress.objects_total += 1;
+                progress.bytes_total += meta.size;
+            }
+        }
+        for (number, pack) in (0u32..).zip(&index.packs.packs) {
+            if let Some(size) =
+                packs.get(&pack.hash).filter(|_| wanted.is_none_or(|own| own.contains(&number)))
+            {
+                progress.objects_total += 1;
+                progress.bytes_total += size;
+            }
+        }
+        Ok(packs)
+    }
+
+    fn header_and_slots(&self) -> Result<(), RepoError> {
+        let repository = self.repository;
+        let slots = repository.listed_slots();
+        let wrong = secrets::check_copies(&*repository.store, &repository.keys, &slots, &mut |bytes| {
+            self.step(bytes)
+        })?;
+        for (object, what) in wrong {
+            lock(&self.found).add(object, what);
+        }
+        let wrong = Writers::check(&*repository.store, &repository.keys, &mut |bytes| self.step(bytes))?;
+        for (object, error) in wrong {
+            lock(&self.found).note(&object, error)?;
+        }
+        for (object, error) in repository.check_tags()? {
+            lock(&self.found).note(&object, error)?;
+        }
+        Ok(())
+    }
+
+    /// Loading the index read each index object whole and compared its hash; what was wrong is told here.
+    fn index_objects(&self, index: &Index) -> Result<(), RepoError> {
+        for size in index.listed.values() {
+            self.step(*size)?;
+        }
+        for (name, error) in &index.unreadable {
+            let what = match error {
+                RepoError::Damaged { what, .. } => what.clone(),
+                other => other.to_string(),
+            };
+            lock(&self.found).add(name, what);
+        }
+        Ok(())
+    }
+}

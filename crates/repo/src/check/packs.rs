@@ -1,0 +1,196 @@
+//! Every pack that the index names: size, directory, hash, chunks.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::{Check, CheckLevel};
+use crate::RepoError;
+use crate::ids::{ChunkId, Hash, ObjectHash};
+use crate::index::Index;
+use crate::object::{self, inside};
+use crate::pack;
+use crate::writer::lock;
+
+const THREADS: usize = 4;
+
+/// What is wrong inside packs: with a whole pack, or with a chunk of it.
+#[derive(Default)]
+pub(super) struct BadPlaces {
+    pub packs: HashMap<u32, usize>,
+    pub chunks: HashMap<(u32, ChunkId), usize>,
+    /// Packs that are there and not what was put.
+    pub rotten: HashSet<u32>,
+}
+
+impl Check<'_> {
+    pub(super) fn packs(
+        &self,
+        index: &Index,
+        sizes: &HashMap<ObjectHash, u64>,
+        wanted: Option<&HashSet<u32>>,
+    ) -> Result<BadPlaces, RepoError> {
+        let mut counts = vec![0u64; index.packs.packs.len()];
+        for record in index.run.iter() {
+            let record = record.map_err(|source| RepoError::Local {
+                doing: "read the local index",
+                path: "of this check".into(),
+                source,
+            })?;
+            if let Some(count) = counts.get_mut(record.pack as usize) {
+                *count += 1;
+            }
+        }
+        let bad = Mutex::new(BadPlaces::default());
+        let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    while lock(&failure).is_none() {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(entry) = index.packs.packs.get(number) else { return };
+                        let Ok(number) = u32::try_from(number) else { return };
+                        if wanted.is_some_and(|wanted| !wanted.contains(&number)) {
+                            continue;
+                        }
+                        let count = counts.get(number as usize).copied().unwrap_or(0);
+                        let size = sizes.get(&entry.hash).copied();
+                        if let Err(error) = self.pack(index, number, count, size, &bad) {
+                            lock(&failure).get_or_insert(error);
+                        }
+                    }
+                });
+            }
+        });
+        match failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(bad.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)),
+        }
+    }
+
+    fn pack(
+        &self,
+        index: &Index,
+        number: u32,
+        count: u64,
+        size: Option<u64>,
+        bad: &Mutex<BadPlaces>,
+    ) -> Result<(), RepoError> {
+        let Some(entry) = index.packs.get(number) else { return Ok(()) };
+        let name = pack::name(&entry.hash);
+        let level = if self.is_drawn(&entry.hash) { self.level } else { CheckLevel::Structure };
+        let whole = |what: &str| {
+            let problem = lock(&self.found).add(&name, what);
+            let mut bad = lock(bad);
+            bad.packs.entry(number).or_insert(problem);
+            bad.rotten.insert(number);
+        };
+        let Some(size) = size else {
+            // A prune deletes packs before it writes the index anew.
+            let mut found = lock(&self.found);
+            let problem = found.add(&name, "it is missing");
+            found.harmless.insert(problem);
+            lock(bad).packs.entry(number).or_insert(problem);
+            return Ok(());
+        };
+        self.step(size)?;
+        if size != entry.size {
+            whole(&format!("it has {size} bytes, the index says {}", entry.size));
+            return Ok(());
+        }
+        let repository = self.repository;
+        let bytes = match level {
+            CheckLevel::Structure => None,
+            _ => Some(object::get(&*repository.store, &name)),
+        };
+        let read = match &bytes {
+            None => pack::read_directory(&*repository.store, &repository.keys, &entry.hash, size)
+                .map(|read| (read, None)),
+            Some(Ok(bytes)) => {
+                if Hash::of(bytes) != entry.hash {
+                    let what = "its bytes do not have the hash that is its name";
+                    // Which chunks are hurt is seen when each is opened.
+                    if level == CheckLevel::Data {
+                        lock(&self.found).add(&name, what);
+                    } else {
+                        whole(what);
+                    }
+                }
+                pack::parse(&repository.keys, &name, bytes).map(|read| (read, Some(bytes)))
+            }
+            Some(Err(RepoError::Missing { .. })) => Err(RepoError::Missing { object: name.clone() }),
+            Some(Err(_)) => {
+                // Let the storage say it again, as an error that can be handed on.
+                object::get(&*repository.store, &name).map(|_| ())?;
+                return Ok(());
+            }
+        };
+        let ((_, directory), bytes) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                let problem = lock(&self.found).note(&name, error)?;
+                let mut bad = lock(bad);
+                bad.packs.insert(number, problem);
+                bad.rotten.insert(number);
+                return Ok(());
+            }
+        };
+        let mut seen = HashSet::new();
+        for chunk in &directory.chunks {
+            seen.insert(chunk.id);
+            let indexed = index.find(&chunk.id)?;
+            if !indexed.iter().any(|record| record.pack == number && record.raw_len == chunk.raw_len) {
+                whole("its directory and the index differ");
+                break;
+            }
+        }
+        if seen.len() as u64 != count {
+            whole("its directory and the index differ");
+        }
+        if let (CheckLevel::Data, Some(bytes)) = (level, bytes) {
+            self.chunks(number, &name, &directory, bytes, bad)?;
+        }
+        Ok(())
+    }
+
+    /// Opens every chunk of a pack.
+    fn chunks(
+        &self,
+        number: u32,
+        name: &str,
+        directory: &pack::Directory,
+        bytes: &[u8],
+        bad: &Mutex<BadPlaces>,
+    ) -> Result<(), RepoError> {
+        let keys = &self.repository.keys;
+        let mut id_keys: HashMap<(u8, Vec<u8>), [u8; 32]> = HashMap::new();
+        let mut opened = HashMap::new();
+        for chunk in &directory.chunks {
+            self.cancel.check()?;
+            let from = chunk.offset as usize;
+            let sealed = bytes.get(from..from + chunk.sealed_len as usize).unwrap_or_default();
+            let key_id: [u8; 16] = chunk.key_id.into();
+            let key = match opened.entry(key_id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => match pack::open_key(keys, directory, chunk) {
+                    Ok(key) => unknown.insert(key),
+                    Err(error) => {
+                        let problem = lock(&self.found).note(name, inside(name, error))?;
+                        lock(bad).chunks.insert((number, chunk.id), problem);
+                        continue;
+                    }
+                },
+            };
+            let id_key = id_keys
+                .entry((chunk.kind, chunk.domain.to_vec()))
+                .or_insert_with(|| keys.chunk_id_key(chunk.kind, &chunk.domain));
+            if let Err(what) = pack::open_chunk(keys, key, chunk, id_key, sealed) {
+                let problem = lock(&self.found).add(name, format!("chunk {}: {what}", chunk.id));
+                lock(bad).chunks.insert((number, chunk.id), problem);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! Every chunk that a backup refers to, against what was found wrong with packs; and maps against their items.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::packs::BadPlaces;
+use super::{Check, CheckLevel, Hurt};
+use crate::RepoError;
+use crate::ids::{ChunkId, Hash};
+use crate::index::Index;
+use crate::manifest::Manifest;
+use crate::map::{self, Group, MapRef, Part};
+use crate::reader::{ChunkReader, root_child};
+use crate::stream::{Child, ChunkKind, StreamRef};
+use crate::writer::lock;
+
+impl Check<'_> {
+    /// Follows every reference of every backup.
+    pub(super) fn references(
+        &self,
+        index: &Arc<Index>,
+        bad: &BadPlaces,
+        manifests: &[Manifest],
+    ) -> Result<(), RepoError> {
+        let reader = ChunkReader::new(self.repository, Arc::clone(index));
+        let wrong_maps = match self.level {
+            CheckLevel::Data => self.maps(&reader, manifests)?,
+            _ => HashMap::new(),
+        };
+        let groups = HashMap::new();
+        let mut walk =
+            Walk { check: self, reader: &reader, index, bad, known: HashMap::new(), groups, wrong_maps };
+        for manifest in manifests {
+            self.cancel.check()?;
+            let id = manifest.name.id;
+            let mut problems = walk.stream(&manifest.body.entries)?;
+            let mut hurt = Hurt { backup: id, entries: Vec::new(), whole: false };
+            match self.repository.entries(&reader, manifest) {
+                Ok(entries) => {
+                    for entry in entries {
+                        let mut of_entry = BTreeSet::new();
+                        for part in &entry.parts {
+                            of_entry.extend(walk.part(part)?);
+                        }
+                        let sum =
+                            entry.parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.bytes_raw()));
+                        if sum != Some(entry.bytes_raw) {
+                            let what = format!("entry {} is not as long as its parts", entry.path);
+                            of_entry.insert(lock(&self.found).add(manifest.name.name(), what));
+                        }
+                        if !of_entry.is_empty() {
+                            hurt.entries.push(entry.path);
+                            problems.extend(of_entry);
+                        }
+                    }
+                }
+                Err(error) => {
+                    hurt.whole = true;
+                    problems.insert(lock(&self.found).note(&manifest.name.name(), error)?);
+                }
+            }
+            if hurt.whole || !hurt.entries.is_empty() {
+                lock(&self.found).hurt.push(hurt);
+            }
+            let mut found = lock(&self.found);
+            for problem in problems {
+                found.touch(problem, id);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the items of maps come to, against what the maps say: the maps of one part in all its backups share chunks, and are looked
+    /// at together. Of a check of some packs only, the same share of parts. Returns problems by the root of the map's stream.
+    fn maps(
+        &self,
+        reader: &ChunkReader<'_>,
+        manifests: &[Manifest],
+    ) -> Result<HashMap<ChunkId, usize>, RepoError> {
+        let mut families: BTreeMap<Hash, BTreeMap<ChunkId, (MapRef, String)>> = BTreeMap::new();
+        for manifest in manifests {
+            // A list that cannot be read is told of by those who follow references.
+            let Ok(entries) = self.repository.entries(reader, manifest) else { continue };
+            for entry in entries {
+                for (number, part) in entry.parts.iter().enumerate() {
+                    let Part::Map(map) = part else { continue };
+                    let family = (&manifest.name.cluster, &entry.path, map.from(), map.domain().to_vec());
+                    let family = Hash::of(format!("{family:?}").as_bytes());
+                    if self.is_drawn(&family) {
+                        let label = format!("part {} of {}", number + 1, entry.path);
+                        families.entry(family).or_default().insert(map.units.root, (map.clone(), label));
+                    }
+                }
+            }
+        }
+        let mut wrong = HashMap::new();
+        for maps in families.into_values() {
+            let refs: Vec<&MapRef> = maps.values().map(|(map, _)| map).collect();
+            for (number, what) in map::verify(reader, &refs, &mut |_| Ok(self.cancel.check()?))? {
+                if let Some((root, (_, label))) = maps.iter().nth(number) {
+                    wrong.insert(*root, lock(&self.found).add(label, what));
+                }
+            }
+        }
+        Ok(wrong)
+    }
+}
+
+struct Walk<'w> {
+    check: &'w Check<'w>,
+    reader: &'w ChunkReader<'w>,
+    /// Whose numbers of packs `bad` speaks of.
+    index: &'w Index,
+    bad: &'w BadPlaces,
+    /// Problems below each tree node that was walked: most have none.
+    known: HashMap<ChunkId, BTreeSet<usize>>,
+    /// Groups of units that were read lately.
+    groups: HashMap<ChunkId, Group>,
+    /// Maps whose items are not those that were backed up.
+    wrong_maps: HashMap<ChunkId, usize>,
+}
+
+/// Groups that are kept in memory, about 6 KB each.
+const GROUPS: usize = 4096;
+
+impl Walk<'_> {
+    fn part(&mut self, part: &Part) -> Result<BTreeSet<usize>, RepoError> {
+        let Part::Map(map) = part else { return self.stream(part.stream()) };
+        // Kept beside the tree nodes: under the hash of the map's own name.
+        let name = Hash::of(&map.units.root.0);
+        if let Some(known) = self.known.get(&name) {
+            return Ok(known.clone());
+        }
+        let mut problems = self.stream(&map.units)?;
+        problems.extend(self.wrong_maps.get(&map.units.root));
+        match map::records(self.reader, map) {
+            Ok(records) => {
+                for record in records {
+                    self.check.cancel.check()?;
+                    problems.extend(self.record(&record)?);
+                }
+            }
+            Err(error) => drop(problems.insert(lock(&self.check.found).note("a map", error)?)),
+        }
+        self.known.insert(name, problems.clone());
+        Ok(problems)
+    }
+
+    /// A group and the units of it that are kept. Its item list may be gone.
+    fn record(&mut self, record: &map::Record) -> Result<BTreeSet<usize>, RepoError> {
+        let mut problems = self.chunk(&record.child(), ChunkKind::Group)?;
+        if !self.groups.contains_key(&record.group) {
+            match map::group(self.reader, record) {
+                Ok(group) => {
+                    if self.groups.len() >= GROUPS {
+                        self.groups.clear();
+                    }
+                    self.groups.insert(record.group, group);
+                }
+                Err(error) => {
+                    problems.insert(lock(&self.check.found).note("a group of units", error)?);
+                    return Ok(problems);
+                }
+            }
+        }
+        let Some(group) = self.groups.get(&record.group) else { return Ok(problems) };
+        match map::kept_chunks(record, group) {
+            Ok(chunks) => {
+                for chunk in chunks {
+                    problems.extend(self.chunk(&chunk.child(), ChunkKind::Data)?);
+                }
+            }
+            Err(error) => drop(problems.insert(lock(&self.check.found).note("a map", error)?)),
+        }
+        Ok(problems)
+    }
+
+    fn stream(&mut self, stream: &StreamRef) -> Result<BTreeSet<usize>, RepoError> {
+        let kind = stream.kind();
+        match (root_child(stream), kind) {
+            (Some(root), Some(kind)) if stream.level == 0 => self.chunk(&root, kind),
+            (Some(root), Some(kind)) if stream.level <= crate::stream::DEEPEST => {
+                self.node(&root, stream.level, kind)
+            }
+            (None, Some(_)) if stream.bytes == 0 => Ok(BTreeSet::new()),
+            _ => Ok(BTreeSet::from([
+                lock(&self.check.found).add("a stream's reference", "it has an impossible shape")
+            ])),
+        }
+    }
+
+    fn node(&mut self, child: &Child, level: u8, kind: ChunkKind) -> Result<BTreeSet<usize>, RepoError> {
+        if let Some(known) = self.known.get(&child.id) {
+            return Ok(known.clone());
+        }
+        self.check.cancel.check()?;
+        let mut problems = self.chunk(child, ChunkKind::Tree)?;
+        match self.reader.node(child, level) {
+            Ok(node) => {
+                for child in &node.children {
+                    problems.extend(if level == 1 {
+                        self.chunk(child, kind)?
+                    } else {
+                        self.node(child, level - 1, kind)?
+                    });
+                }
+            }
+            Err(error) => drop(problems.insert(lock(&self.check.found).note("a tree node", error)?)),
+        }
+        self.known.insert(child.id, problems.clone());
+        Ok(problems)
+    }
+
+    /// What is wrong with every place of a chunk, and with its having none.
+    fn chunk(&self, child: &Child, kind: ChunkKind) -> Result<BTreeSet<usize>, RepoError> {
+        let (mut problems, mut mismatches) = (BTreeSet::new(), BTreeSet::new());
+        let places = self.index.find(&child.id)?;
+        let mut one_is_good = false;
+        for place in &places {
+            let bad = [self.bad.packs.get(&place.pack), self.bad.chunks.get(&(place.pack, child.id))];
+            one_is_good |= bad == [None, None];
+            problems.extend(bad.into_iter().flatten());
+            if place.kind != kind as u8 || (child.raw_len != 0 && place.raw_len != child.raw_len) {
+                let what = "the index names another kind or length than the stream";
+                mismatches.insert(lock(&self.check.found).add(format!("chunk {}", child.id), what));
+            }
+        }
+        // Readers take the good place.
+        if one_is_good {
+            problems.clear();
+        }
+        problems.extend(mismatches);
+        if places.is_empty() {
+            problems.insert(
+                lock(&self.check.found).add(format!("chunk {}", child.id), "it is in no index object"),
+            );
+        }
+        Ok(problems)
+    }
+}
