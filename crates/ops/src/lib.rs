@@ -42,6 +42,7 @@ pub mod storage {
     pub use pgark_store::{
         AzureConfig, AzureCredentials, BadUrl, Bucket, GcsConfig, GcsCredentials, Lock, LockMode, S3Config,
         S3Credentials, S3Encryption, SftpConfig, SftpPlace, StorageUrl, Target, TrafficReport, Usage,
+        ssh_patterns,
     };
 }
 pub use record::{BackupDetail, BackupOutcome, BackupRecord, DatabaseDetail, DatabaseRead, TableDetail};

@@ -105,6 +105,10 @@ pub enum Cause {
     NoBucket,
     /// The host's key is not the known one, or none is known.
     HostKey,
+    /// The host's key, or the authority that vouches for it, is revoked.
+    HostKeyRevoked,
+    /// The host's SSH certificate is not good.
+    HostCertificate,
     /// It cannot be reached.
     Network,
     /// Its certificate is not trusted.
@@ -130,6 +134,8 @@ impl Cause {
             Cause::Region(None) => "the bucket is in another region: give it as the storage option region".into(),
             Cause::NoBucket => "there is no such bucket or container: see its name, account, region and endpoint; pgark makes none".into(),
             Cause::HostKey => "if the host's key was changed on purpose, replace its line in known_hosts (ssh-keygen -R, ssh-keyscan)".into(),
+            Cause::HostKeyRevoked => "whoever has this key may be somebody else: the host needs a new one, and known_hosts its line".into(),
+            Cause::HostCertificate => "the host needs a new certificate of its authority, for the name that is connected to (`ssh-keygen -L -f FILE` shows one)".into(),
             Cause::Network => "the storage could not be reached: see host name, port, endpoint, network and firewall".into(),
             Cause::Certificate => "the certificate is not trusted: give the authority's certificate as the storage option ca_file".into(),
             Cause::Overloaded => "the storage is overloaded or out of order: try later, or with fewer connections".into(),

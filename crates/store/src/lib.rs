@@ -23,6 +23,7 @@ mod pace;
 pub mod probe;
 mod runtime;
 mod sftp;
+pub mod ssh_patterns;
 mod target;
 mod traffic;
 mod url;

@@ -270,6 +270,8 @@ pub struct SftpConfig {
     pub only_these_keys: bool,
     /// Private keys, tried in this order.
     pub keys: Vec<PathBuf>,
+    /// Certificates of them, or of the agent's keys, beside those that lie beside a key as `KEY-cert.pub`.
+    pub certificates: Vec<PathBuf>,
     /// Of those of them that are locked.
     pub key_passphrase: Option<SecretString>,
     /// Tried last.

@@ -71,6 +71,7 @@ pub fn config(place: SftpPlace, options: &Options, around: &Surroundings) -> Res
         known_as: settings.known_as,
         agent,
         keys,
+        certificates: settings.certificates,
         only_these_keys: settings.only_these_keys,
         key_passphrase: secret(
             "ssh_key_passphrase_file",

@@ -1,12 +1,14 @@
 //! What OpenSSH's own configuration says of a host: `~/.ssh/config`, then `/etc/ssh/ssh_config`.
 //!
-//! Source: ssh_config(5) of OpenSSH 9. The first value of a keyword counts; only key files add up. Of `Match` the criteria
+//! Source: ssh_config(5) of OpenSSH 9. The first value of a keyword counts; only files of keys and certificates add up. Of `Match` the criteria
 //! `all`, `host`, `originalhost`, `user` and `localuser` are known; a block with another does not apply. Tests compare this
 //! with `ssh -G`.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use pgark_ops::storage::ssh_patterns;
 
 use crate::error::Failure;
 
@@ -21,6 +23,7 @@ pub struct SshSettings {
     pub port: Option<u16>,
     pub user: Option<String>,
     pub keys: Vec<PathBuf>,
+    pub certificates: Vec<PathBuf>,
     pub only_these_keys: bool,
     pub known_hosts: Option<Vec<PathBuf>>,
     pub known_hosts_of_all: Option<Vec<PathBuf>>,
@@ -51,6 +54,7 @@ struct Found {
     port: Option<u16>,
     user: Option<String>,
     identity_files: Vec<String>,
+    certificate_files: Vec<String>,
     identities_only: Option<bool>,
     user_known_hosts: Option<Vec<String>>,
     global_known_hosts: Option<Vec<String>>,
@@ -98,7 +102,9 @@ impl Found {
                 |what: String| Failure::usage(format!("{}:{}: {what}", file.display(), number + 1), HINT);
             let Some(line) = Line::split(line).map_err(wrong)? else { continue };
             match line.keyword.as_str() {
-                "host" => active = matches_one(line.words.iter().map(String::as_str), asked.host),
+                "host" => {
+                    active = ssh_patterns::fits_one_of(line.words.iter().map(String::as_str), asked.host)
+                }
                 "match" => active = self.matches(&line.words, asked).map_err(wrong)?,
                 _ if !active => {}
                 "include" if depth == DEEPEST => {
@@ -128,10 +134,14 @@ impl Found {
                 self.port.get_or_insert(port.ok_or_else(|| format!("{value:?} is no port"))?);
             }
             "user" => _ = self.user.get_or_insert(value()?),
-            "identityfile" => {
+            "identityfile" | "certificatefile" => {
                 let value = value()?;
-                if !self.identity_files.contains(&value) {
-                    self.identity_files.push(value);
+                let files = match line.keyword.as_str() {
+                    "identityfile" => &mut self.identity_files,
+                    _ => &mut self.certificate_files,
+                };
+                if !files.contains(&value) {
+                    files.push(value);
                 }
             }
             "identitiesonly" => {
@@ -195,7 +205,7 @@ impl Found {
             };
             let patterns = attached.or_else(|| words.next());
             let patterns = patterns.ok_or_else(|| format!("Match {name} needs a pattern"))?;
-            holds &= matches_one(patterns.split(','), subject) != negated;
+            holds &= ssh_patterns::fits_one_of(patterns.split(','), subject) != negated;
         }
         Ok(holds)
     }
@@ -253,10 +263,13 @@ impl Found {
             }
             Some(Proxy::Jump(hosts, file)) => Some(jump(hosts, file, reached, &port_text)?),
         };
-        let keys = self.identity_files.iter().filter(|text| !is_none(text));
+        let named = |files: &Vec<String>| -> Result<Vec<PathBuf>, Failure> {
+            files.iter().filter(|text| !is_none(text)).map(path).collect()
+        };
         Ok(SshSettings {
             port: self.port,
-            keys: keys.map(path).collect::<Result<_, _>>()?,
+            keys: named(&self.identity_files)?,
+            certificates: named(&self.certificate_files)?,
             only_these_keys: self.identities_only.unwrap_or(false),
             known_hosts: paths(&self.user_known_hosts)?,
             known_hosts_of_all: paths(&self.global_known_hosts)?,
@@ -362,43 +375,6 @@ impl<'l> Line<'l> {
     }
 }
 
-/// Whether one of the patterns fits, and none that begins with `!` does.
-fn matches_one<'p>(patterns: impl Iterator<Item = &'p str>, text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    let mut fits = false;
-    for pattern in patterns {
-        match pattern.strip_prefix('!') {
-            Some(pattern) if fits_pattern(&pattern.to_ascii_lowercase(), &text) => return false,
-            Some(_) => {}
-            None => fits |= fits_pattern(&pattern.to_ascii_lowercase(), &text),
-        }
-    }
-    fits
-}
-
-/// `*` stands for any characters, `?` for one.
-fn fits_pattern(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    // Which beginnings of the pattern fit what was read.
-    let mut fits: Vec<bool> = vec![false; pattern.len() + 1];
-    let stars = pattern.iter().take_while(|c| **c == '*').count();
-    fits.iter_mut().take(stars + 1).for_each(|fit| *fit = true);
-    for read in text {
-        let mut next = vec![false; pattern.len() + 1];
-        for (at, wanted) in pattern.iter().enumerate() {
-            let before = fits.get(at).copied().unwrap_or(false);
-            let same = *wanted == '*' && fits.get(at + 1).copied().unwrap_or(false);
-            // A star also stands for nothing.
-            let empty = *wanted == '*' && next.get(at).copied().unwrap_or(false);
-            if let Some(fit) = next.get_mut(at + 1) {
-                *fit = before && (matches!(wanted, '*' | '?') || *wanted == read) || same || empty;
-            }
-        }
-        fits = next;
-    }
-    fits.last().copied().unwrap_or(false)
-}
-
 /// The files that an `Include` names, sorted; wildcards stand in the last component only. None is no error.
 fn included(pattern: &str, folder: &Path, home: Option<&Path>) -> Vec<PathBuf> {
     // An absolute name stays what it is.
@@ -411,7 +387,7 @@ fn included(pattern: &str, folder: &Path, home: Option<&Path>) -> Vec<PathBuf> {
     let fits = |path: &PathBuf| {
         let found = path.file_name().and_then(|found| found.to_str());
         found.is_some_and(|found| {
-            fits_pattern(name, found) && (name.starts_with('.') || !found.starts_with('.'))
+            ssh_patterns::fits(name, found) && (name.starts_with('.') || !found.starts_with('.'))
         })
     };
     let mut files: Vec<PathBuf> =
@@ -492,6 +468,8 @@ Host backup back* !backdoor
   IdentityFile /keys/a
   IdentityFile "/keys/b c"
   IdentityFile /keys/a
+  CertificateFile /keys/%n-cert.pub
+  CertificateFile /keys/d-cert.pub
 Host *.example.org !db.example.org   # and so on
   HostName %h.internal
   UserKnownHostsFile /k1 /k2
@@ -562,15 +540,20 @@ Match all
             let ours = read(std::slice::from_ref(&file), &with_user).unwrap();
             assert_eq!(ours.host.as_deref().unwrap_or(host), one("hostname").unwrap(), "{host}");
             assert_eq!(ours.port.unwrap_or(22).to_string(), one("port").unwrap(), "{host}");
-            let keys: Vec<String> = ours.keys.iter().map(|path| path.display().to_string()).collect();
-            assert_eq!(keys, all("identityfile"), "{host}");
+            let shown = |files: &[PathBuf]| -> Vec<String> {
+                files.iter().map(|path| path.display().to_string()).collect()
+            };
+            assert_eq!(shown(&ours.keys), all("identityfile"), "{host}");
+            // Of certificates ssh shows what is written there.
+            let written: Vec<String> =
+                all("certificatefile").iter().map(|path| path.replace("%n", host)).collect();
+            assert_eq!(shown(&ours.certificates), written, "{host}");
             assert_eq!(if ours.only_these_keys { "yes" } else { "no" }, one("identitiesonly").unwrap());
             assert_eq!(ours.known_as, one("hostkeyalias"), "{host}");
             assert_eq!(ours.agent.clone().flatten(), one("identityagent"), "{host}");
             match &ours.known_hosts {
                 Some(files) => {
-                    let files: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
-                    assert_eq!(Some(files.join(" ")), one("userknownhostsfile"), "{host}");
+                    assert_eq!(Some(shown(files).join(" ")), one("userknownhostsfile"), "{host}");
                 }
                 None => assert!(one("userknownhostsfile").unwrap().contains("known_hosts2"), "{host}"),
             }
@@ -637,30 +620,11 @@ Match all
         }
     }
 
-    /// What `*` and `?` mean, in the plainest words.
-    fn fits_plainly(pattern: &[char], text: &[char]) -> bool {
-        match (pattern.split_first(), text.split_first()) {
-            (None, _) => text.is_empty(),
-            (Some(('*', rest)), None) => fits_plainly(rest, text),
-            (Some(('*', rest)), Some((_, after))) => fits_plainly(rest, text) || fits_plainly(pattern, after),
-            (Some((wanted, rest)), Some((found, after))) => {
-                (*wanted == '?' || wanted == found) && fits_plainly(rest, after)
-            }
-            (Some(_), None) => false,
-        }
-    }
-
     proptest::proptest! {
-        #[test]
-        fn patterns_fit_as_they_say(pattern in "[ab*?]{0,7}", text in "[ab]{0,7}") {
-            let chars = |text: &str| text.chars().collect::<Vec<char>>();
-            proptest::prop_assert_eq!(fits_pattern(&pattern, &text), fits_plainly(&chars(&pattern), &chars(&text)));
-        }
-
         /// Any text is read or refused.
         #[test]
         fn any_text_is_read_or_refused(
-            lines in proptest::collection::vec(("(host|match|port|user|identityfile|proxycommand|proxyjump|identityagent|.{0,5})", "[ =]?", ".{0,20}"), 0..8),
+            lines in proptest::collection::vec(("(host|match|port|user|identityfile|certificatefile|proxycommand|proxyjump|identityagent|.{0,5})", "[ =]?", ".{0,20}"), 0..8),
         ) {
             let folder = tempfile::TempDir::new().unwrap();
             let file = folder.path().join("config");

@@ -1,26 +1,20 @@
 //! One SSH connection with one SFTP session on it: who the host is, who we are, what the server can.
 //!
-//! The host's key must stand in a known_hosts file; an unknown one is as much an error as a changed one, because nobody sits
-//! there to compare it. We are tried in this order: keys of the agent, key files, password.
+//! The host's key, or one that vouches for it, must stand in a known_hosts file; an unknown one is as much an error as a changed
+//! one, because nobody sits there to compare it.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use russh::cipher;
-use russh::client::{self, AuthResult, Handle};
-use russh::keys::agent::AgentIdentity;
-use russh::keys::agent::client::AgentClient;
-use russh::keys::known_hosts::known_host_keys_path;
-use russh::keys::{
-    Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate, load_public_key,
-    load_secret_key,
-};
+use russh::client::{self, Handle};
+use russh::keys::{Algorithm, PublicKeyOrCertificate};
 use russh_sftp::client::rawsession::{Limits, RawSftpSession};
 use russh_sftp::extensions;
-use secrecy::ExposeSecret;
 
 use super::files::OpenFiles;
+use super::known_hosts::{KnownHost, Refusal};
+use super::login::log_in;
 use super::proxy::Proxy;
 use crate::error::with_causes;
 use crate::target::SftpConfig;
@@ -65,60 +59,29 @@ impl Connection {
     }
 }
 
-/// What the host's key turned out to be.
+/// Why the host's key is not taken, if so.
 #[derive(Clone, Debug, Default)]
-struct Verdict(Arc<Mutex<Option<String>>>);
+struct Verdict(Arc<Mutex<Option<Refusal>>>);
 
 /// Compares the host's key.
 struct Host {
-    host: String,
-    port: u16,
-    files: Vec<PathBuf>,
-    wrong: Verdict,
-}
-
-/// Keys of a host in the first file that knows it: file, line, key.
-fn known(files: &[PathBuf], host: &str, port: u16) -> Vec<(PathBuf, usize, PublicKey)> {
-    for file in files {
-        let keys = known_host_keys_path(host, port, file).unwrap_or_default();
-        if !keys.is_empty() {
-            return keys.into_iter().map(|(line, key)| (file.clone(), line, key)).collect();
-        }
-    }
-    Vec::new()
+    known: KnownHost,
+    verdict: Verdict,
 }
 
 impl client::Handler for Host {
     type Error = russh::Error;
 
-    async fn check_server_key(&mut self, offered: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
-        let PublicKeyOrCertificate::PublicKey { key, .. } = offered else { return Ok(false) };
-        let known = known(&self.files, &self.host, self.port);
-        if known.iter().any(|(_, _, known)| known == key) {
-            return Ok(true);
-        }
-        let print = key.fingerprint(HashAlg::Sha256);
-        let name = key.algorithm().to_string();
-        let wrong = match known.iter().find(|(_, _, known)| known.algorithm() == key.algorithm()) {
-            Some((file, line, _)) => format!(
-                "the host's {name} key is {print}, and {} line {line} has another: it was changed, or another host answers",
-                file.display()
-            ),
-            None => {
-                format!("the host's {name} key {print} is in no known_hosts file ({})", shown(&self.files))
-            }
-        };
-        *lock(&self.wrong.0) = Some(wrong);
-        Ok(false)
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let refusal = self.known.judge(shown, now).err();
+        let is_good = refusal.is_none();
+        *lock(&self.verdict.0) = refusal;
+        Ok(is_good)
     }
 }
 
-fn shown(files: &[PathBuf]) -> String {
-    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-    if names.is_empty() { "none is set".into() } else { names.join(", ") }
-}
-
-fn failed(object: &str, answer: impl Into<String>, cause: Cause) -> StoreError {
+pub(super) fn failed(object: &str, answer: impl Into<String>, cause: Cause) -> StoreError {
     let passing = cause == Cause::Network;
     StoreError::Failed {
         operation: "connect to",
@@ -170,28 +133,20 @@ async fn reach(config: &SftpConfig, shown: &str) -> Result<Handle<Host>, StoreEr
     ]
     .into();
     // A name of its own stands in the files without a port.
-    let (known_as, known_port) = match &config.known_as {
-        Some(name) => (name.as_str(), 22),
-        None => (config.host.as_str(), config.port),
+    let known = match &config.known_as {
+        Some(name) => KnownHost::read(&config.known_hosts, name, 22),
+        None => KnownHost::read(&config.known_hosts, &config.host, config.port),
     };
-    let known = known(&config.known_hosts, known_as, known_port);
-    // A host has several keys: ask for one of a kind that is known, as ssh does.
-    let is_known = |algorithm: &Algorithm| {
-        known.iter().any(|(_, _, key)| match (algorithm, key.algorithm()) {
-            (Algorithm::Rsa { .. }, Algorithm::Rsa { .. }) => true,
-            (one, other) => *one == other,
-        })
-    };
+    // A host has several keys: ask for one of a kind that is known, as ssh does. Never by way of SHA-1.
     let mut order = settings.preferred.key.to_vec();
-    order.sort_by_key(|algorithm| !is_known(algorithm));
+    order.retain(|algorithm| *algorithm != Algorithm::Rsa { hash: None });
+    order.sort_by_key(|algorithm| !known.has_key_of(algorithm));
+    if known.has_authority() {
+        settings.preferred.host_key_certificates = order.clone().into();
+    }
     settings.preferred.key = order.into();
     let verdict = Verdict::default();
-    let host = Host {
-        host: known_as.to_string(),
-        port: known_port,
-        files: config.known_hosts.clone(),
-        wrong: verdict.clone(),
-    };
+    let host = Host { known, verdict: verdict.clone() };
     let settings = Arc::new(settings);
     let (reached, complaint) = match &config.proxy {
         None => (client::connect(settings, (config.host.as_str(), config.port), host).await, String::new()),
@@ -206,109 +161,13 @@ async fn reach(config: &SftpConfig, shown: &str) -> Result<Handle<Host>, StoreEr
         }
     };
     reached.map_err(|error| match lock(&verdict.0).take() {
-        Some(wrong) => failed(shown, wrong, Cause::HostKey),
+        Some(refusal) => failed(shown, refusal.why, refusal.cause),
         None if complaint.is_empty() => failed(shown, with_causes(&error), Cause::Network),
         None => {
             let answer = format!("{}; the proxy command says: {complaint}", with_causes(&error));
             failed(shown, answer, Cause::Network)
         }
     })
-}
-
-/// Tries what there is; the error lists what was tried.
-async fn log_in(handle: &mut Handle<Host>, config: &SftpConfig, shown: &str) -> Result<(), StoreError> {
-    let broken =
-        |error: russh::Error| failed(shown, format!("log in: {}", with_causes(&error)), Cause::Network);
-    let mut tried = Vec::new();
-    if let Some(socket) = &config.agent {
-        match by_agent(handle, config, socket).await {
-            Ok(None) => return Ok(()),
-            Ok(Some(keys)) => tried.push(format!("{keys} keys of the agent")),
-            Err(why) => tried.push(format!("the agent ({why})")),
-        }
-    }
-    for path in &config.keys {
-        match by_key(handle, config, path).await.map_err(broken)? {
-            None => return Ok(()),
-            Some(why) => tried.push(format!("the key {} ({why})", path.display())),
-        }
-    }
-    if let Some(password) = &config.password {
-        let result =
-            handle.authenticate_password(&config.user, password.expose_secret()).await.map_err(broken)?;
-        if result.success() {
-            return Ok(());
-        }
-        tried.push("the password".into());
-    }
-    let tried = if tried.is_empty() {
-        "nothing: there is no agent, no key and no password".into()
-    } else {
-        tried.join(", ")
-    };
-    let answer = format!("the server refuses user {}; tried: {tried}", config.user);
-    // A connection that breaks looks like a refusal; a server that has had enough of refusals breaks it, too.
-    let passing = handle.is_closed();
-    let (operation, object) = ("connect to", shown.to_string());
-    Err(StoreError::Failed { operation, object, answer, cause: Cause::Credentials, passing })
-}
-
-/// None if that logged in; else how many keys were refused.
-async fn by_agent(
-    handle: &mut Handle<Host>,
-    config: &SftpConfig,
-    socket: &Path,
-) -> Result<Option<usize>, String> {
-    let mut agent = AgentClient::connect_uds(socket).await.map_err(|error| error.to_string())?;
-    let identities = agent.request_identities().await.map_err(|error| error.to_string())?;
-    let public = |key: &PathBuf| {
-        load_public_key(format!("{}.pub", key.display())).or_else(|_| load_public_key(key)).ok()
-    };
-    let wanted: Option<Vec<PublicKey>> =
-        config.only_these_keys.then(|| config.keys.iter().filter_map(public).collect());
-    let mut refused = 0;
-    for identity in identities {
-        let AgentIdentity::PublicKey { key, .. } = identity else { continue };
-        let is_wanted = |wanted: &Vec<PublicKey>| wanted.iter().any(|one| one.key_data() == key.key_data());
-        if !wanted.as_ref().is_none_or(is_wanted) {
-            continue;
-        }
-        let hash = hash_for(handle, &key.algorithm()).await.map_err(|error| error.to_string())?;
-        match handle.authenticate_publickey_with(&config.user, key, hash, &mut agent).await {
-            Ok(result) if result.success() => return Ok(None),
-            Ok(_) => refused += 1,
-            Err(error) => return Err(error.to_string()),
-        }
-    }
-    Ok(Some(refused))
-}
-
-/// The hash to sign with; only with RSA keys there is a choice, and the server says which it takes (RFC 8308).
-async fn hash_for(handle: &Handle<Host>, algorithm: &Algorithm) -> Result<Option<HashAlg>, russh::Error> {
-    match matches!(algorithm, Algorithm::Rsa { .. }) {
-        true => Ok(handle.best_supported_rsa_hash().await?.flatten()),
-        false => Ok(None),
-    }
-}
-
-/// None if that logged in; else why not.
-async fn by_key(
-    handle: &mut Handle<Host>,
-    config: &SftpConfig,
-    path: &Path,
-) -> Result<Option<String>, russh::Error> {
-    let passphrase = config.key_passphrase.as_ref().map(|secret| secret.expose_secret());
-    let key = match load_secret_key(path, passphrase) {
-        Ok(key) => key,
-        Err(russh::keys::Error::KeyIsEncrypted) => {
-            return Ok(Some("it is locked, and no passphrase is given".into()));
-        }
-        Err(error) => return Ok(Some(error.to_string())),
-    };
-    let hash = hash_for(handle, &key.algorithm()).await?;
-    let result: AuthResult =
-        handle.authenticate_publickey(&config.user, PrivateKeyWithHashAlg::new(Arc::new(key), hash)).await?;
-    Ok((!result.success()).then(|| "refused".into()))
 }
 
 async fn start(handle: Handle<Host>, shown: &str, stall: Duration) -> Result<Connection, StoreError> {

@@ -9,6 +9,8 @@
 
 mod connect;
 mod files;
+mod known_hosts;
+mod login;
 mod pool;
 mod proxy;
 

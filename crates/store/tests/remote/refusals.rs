@@ -326,6 +326,91 @@ fn sftp_refuses_hosts_it_does_not_know() {
 }
 
 #[test]
+fn sftp_takes_a_host_that_an_authority_vouches_for() {
+    let server = Sshd::start(Login::Key);
+    let [authority, another] = server.known_authorities();
+    let with = |known: Vec<std::path::PathBuf>, name: Option<&str>| {
+        let mut config = SftpConfig { known_hosts: known, ..sftp(&server, server.port(), "x") };
+        config.known_as = name.map(str::to_string);
+        try_open(Target::Sftp(config))
+    };
+    let (cause, text) = failure(with(vec![another.clone()], None).map(|_| ()));
+    assert_eq!(cause, Cause::HostKey, "{text}");
+    assert!(text.contains("is in no known_hosts file"), "{text}");
+    let (cause, text) = failure(with(vec![authority.clone()], Some("elsewhere")).map(|_| ()));
+    assert_eq!(cause, Cause::HostCertificate, "{text}");
+    assert!(text.contains(r#"is one of "127.0.0.1", not of elsewhere"#), "{text}");
+    let revoked = server.data().join("revoked");
+    let line = std::fs::read_to_string(&authority).unwrap().replace("@cert-authority", "@revoked");
+    std::fs::write(&revoked, line).unwrap();
+    let (cause, text) = failure(with(vec![authority.clone(), revoked], None).map(|_| ()));
+    assert_eq!(cause, Cause::HostKeyRevoked, "{text}");
+    assert!(!server.data().join("x").exists(), "nothing was made before the host was known");
+    with(vec![another.clone(), authority], None).unwrap();
+    // Where its authority is not known, a host is known by its key.
+    with(vec![another, server.known_hosts(server.port())], None).unwrap();
+}
+
+#[test]
+fn sftp_logs_in_with_certificates() {
+    let server = Sshd::start(Login::Key);
+    let with = |change: &dyn Fn(&mut SftpConfig)| {
+        let mut config = sftp(&server, server.port(), "x");
+        config.keys = Vec::new();
+        change(&mut config);
+        try_open(Target::Sftp(config))
+    };
+    let folder = tempfile::TempDir::new().unwrap();
+    for key in server.vouched_keys() {
+        let certificate = std::path::PathBuf::from(format!("{}-cert.pub", key.display()));
+        with(&|config| config.keys = vec![key.clone()]).unwrap();
+        // The key without its certificate is nobody's.
+        let alone = folder.path().join(key.file_name().unwrap());
+        std::fs::copy(&key, &alone).unwrap();
+        let (_, text) = failure(with(&|config| config.keys = vec![alone.clone()]).map(|_| ()));
+        assert!(text.contains("(refused)") && text.contains("it takes: publickey, password"), "{text}");
+        with(&|config| {
+            (config.keys, config.certificates) = (vec![alone.clone()], vec![certificate.clone()]);
+        })
+        .unwrap();
+        // The agent has both, or the key only.
+        let agent = pgark_testkit::storage::Agent::start(&key);
+        with(&|config| config.agent = Some(agent.socket())).unwrap();
+        let agent = pgark_testkit::storage::Agent::start(&alone);
+        let (_, text) = failure(with(&|config| config.agent = Some(agent.socket())).map(|_| ()));
+        assert!(text.contains("1 keys of the agent"), "{text}");
+        with(&|config| {
+            (config.agent, config.certificates) = (Some(agent.socket()), vec![certificate.clone()]);
+        })
+        .unwrap();
+        // One that is for another user, or none at all.
+        let (_, text) = failure(
+            with(&|config| {
+                (config.keys, config.user) = (vec![key.clone()], "nobody".into());
+                config.certificates = vec!["/nowhere/cert.pub".into()];
+            })
+            .map(|_| ()),
+        );
+        assert!(text.contains("(refused, also with its certificate)"), "{text}");
+        assert!(text.contains("the certificate /nowhere/cert.pub (No such file"), "{text}");
+    }
+}
+
+#[test]
+fn sftp_answers_the_question_for_a_password() {
+    let server = Sshd::start(Login::Question);
+    let with = |password: &str| {
+        let mut config = sftp(&server, server.port(), "x");
+        (config.keys, config.password) = (Vec::new(), Some(SecretString::from(password)));
+        try_open(Target::Sftp(config))
+    };
+    with(Sshd::PASSWORD).unwrap();
+    let (cause, text) = failure(with("hunter2").map(|_| ()));
+    assert_eq!(cause, Cause::Credentials, "{text}");
+    assert!(text.contains("tried: the password; it takes:") && !text.contains("hunter2"), "{text}");
+}
+
+#[test]
 fn sftp_names_a_missing_folder_and_one_that_may_not_be_written() {
     let server = Sshd::start(Login::Password);
     let missing = Target::Sftp(sftp(&server, server.port(), "nowhere"));

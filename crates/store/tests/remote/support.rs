@@ -58,6 +58,7 @@ pub fn sftp(server: &Sshd, port: u16, folder: &str) -> SftpConfig {
         known_as: None,
         agent: None,
         keys: vec![server.key()],
+        certificates: Vec::new(),
         only_these_keys: false,
         key_passphrase: None,
         password: None,

@@ -15,6 +15,8 @@ pub enum Login {
     Key,
     /// With the key or a password, as a user of this host who is made for the test; only root can.
     Password,
+    /// The same, but the password only as the answer to a question of PAM.
+    Question,
 }
 
 /// An SSH server.
@@ -44,11 +46,19 @@ impl Sshd {
     fn start_at(host: Option<&Namespace>, login: Login) -> Sshd {
         let folder = Service::folder("sshd");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("open the server's folder");
-        for (name, passphrase) in
-            [("host", ""), ("other_host", ""), ("key", ""), ("locked", Sshd::PASSPHRASE), ("stranger", "")]
-        {
+        for (name, kind, passphrase) in [
+            ("host", "ed25519", ""),
+            ("other_host", "ed25519", ""),
+            ("host_authority", "ed25519", ""),
+            ("user_authority", "ed25519", ""),
+            ("key", "ed25519", ""),
+            ("locked", "ed25519", Sshd::PASSPHRASE),
+            ("stranger", "ed25519", ""),
+            ("vouched", "ed25519", ""),
+            ("vouched_rsa", "rsa", ""),
+        ] {
             run(Command::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", passphrase, "-f"])
+                .args(["-q", "-t", kind, "-N", passphrase, "-f"])
                 .arg(folder.join(name)));
         }
         let keys = ["key.pub", "locked.pub"]
@@ -60,9 +70,14 @@ impl Sshd {
         let port = free_port();
         let (user, temporary_user) = match login {
             Login::Key => (own_name(), false),
-            Login::Password => (make_user(&folder), true),
+            Login::Password | Login::Question => (make_user(&folder), true),
         };
-        fs::write(folder.join("config"), config(&folder, host, port))
+        let address = host.map_or_else(|| "127.0.0.1".to_owned(), Namespace::address);
+        sign(&folder, "host_authority", &["-h", "-n", &address], "host.pub");
+        for key in ["vouched.pub", "vouched_rsa.pub"] {
+            sign(&folder, "user_authority", &["-n", &user], key);
+        }
+        fs::write(folder.join("config"), config(&folder, &address, port, login))
             .expect("write the server's configuration");
         if rustix::process::geteuid().is_root() {
             fs::create_dir_all("/run/sshd").expect("make /run/sshd");
@@ -109,6 +124,21 @@ impl Sshd {
         self.service.folder.join("stranger")
     }
 
+    /// One that an authority vouches for, by a certificate beside it; ed25519 and RSA.
+    pub fn vouched_keys(&self) -> [PathBuf; 2] {
+        ["vouched", "vouched_rsa"].map(|name| self.service.folder.join(name))
+    }
+
+    /// A known_hosts file with the authority that vouches for the server; and one with another that does not.
+    pub fn known_authorities(&self) -> [PathBuf; 2] {
+        ["host_authority", "user_authority"].map(|name| {
+            let path = self.service.folder.join(format!("known_hosts-{name}"));
+            let key = fs::read_to_string(self.service.folder.join(format!("{name}.pub"))).expect("a key");
+            fs::write(&path, format!("@cert-authority * {key}")).expect("write known_hosts");
+            path
+        })
+    }
+
     /// A known_hosts file that knows the server by this address.
     pub fn known_hosts(&self, port: u16) -> PathBuf {
         self.write_known_hosts("host.pub", port)
@@ -139,13 +169,27 @@ impl Drop for Sshd {
     }
 }
 
-fn config(folder: &Path, host: Option<&Namespace>, port: u16) -> String {
-    let address = host.map_or_else(|| "127.0.0.1".to_owned(), Namespace::address);
+/// Makes a certificate beside the public key.
+fn sign(folder: &Path, authority: &str, of_whom: &[&str], key: &str) {
+    run(Command::new("ssh-keygen")
+        .args(["-q", "-I", key, "-V", "-5m:+1d", "-s"])
+        .arg(folder.join(authority))
+        .args(of_whom)
+        .arg(folder.join(key)));
+}
+
+fn config(folder: &Path, address: &str, port: u16, login: Login) -> String {
     let folder = folder.display();
+    let ways = match login {
+        Login::Key | Login::Password => {
+            "UsePAM no\nPasswordAuthentication yes\nKbdInteractiveAuthentication no"
+        }
+        Login::Question => "UsePAM yes\nPasswordAuthentication no\nKbdInteractiveAuthentication yes",
+    };
     format!(
-        "ListenAddress {address}\nPort {port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized_keys\n\
-         PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication yes\n\
-         KbdInteractiveAuthentication no\nMaxStartups 200\nPrintMotd no\nUseDNS no\n\
+        "ListenAddress {address}\nPort {port}\nHostKey {folder}/host\nHostCertificate {folder}/host-cert.pub\n\
+         AuthorizedKeysFile {folder}/authorized_keys\nTrustedUserCAKeys {folder}/user_authority.pub\n\
+         PidFile none\nStrictModes no\n{ways}\nPermitRootLogin yes\nMaxStartups 200\nPrintMotd no\nUseDNS no\n\
          Subsystem sftp internal-sftp\nForceCommand internal-sftp\n"
     )
 }
