@@ -162,6 +162,10 @@ async fn reach(config: &SftpConfig, shown: &str) -> Result<Handle<Host>, StoreEr
     };
     reached.map_err(|error| match lock(&verdict.0).take() {
         Some(refusal) => failed(shown, refusal.why, refusal.cause),
+        // It will not pass.
+        None if matches!(error, russh::Error::NoCommonAlgo { .. }) => {
+            failed(shown, with_causes(&error), Cause::Unknown)
+        }
         None if complaint.is_empty() => failed(shown, with_causes(&error), Cause::Network),
         None => {
             let answer = format!("{}; the proxy command says: {complaint}", with_causes(&error));

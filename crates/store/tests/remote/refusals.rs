@@ -326,6 +326,16 @@ fn sftp_refuses_hosts_it_does_not_know() {
 }
 
 #[test]
+fn sftp_names_what_an_old_server_can() {
+    let server = Sshd::start_old();
+    let error = try_open(Target::Sftp(sftp(&server, server.port(), "x"))).err().unwrap();
+    assert!(!error.is_retryable(), "{error}");
+    let (cause, text) = failure(Err::<(), _>(error));
+    assert_eq!(cause, Cause::Unknown, "{text}");
+    assert!(text.contains("Cipher") && text.contains("3des-cbc"), "{text}");
+}
+
+#[test]
 fn sftp_takes_a_host_that_an_authority_vouches_for() {
     let server = Sshd::start(Login::Key);
     let [authority, another] = server.known_authorities();

@@ -35,15 +35,20 @@ impl Sshd {
 
     /// Starts one.
     pub fn start(login: Login) -> Sshd {
-        Sshd::start_at(None, login)
+        Sshd::start_at(None, login, "")
     }
 
     /// The same on another host.
     pub fn start_on(host: &Namespace, login: Login) -> Sshd {
-        Sshd::start_at(Some(host), login)
+        Sshd::start_at(Some(host), login, "")
     }
 
-    fn start_at(host: Option<&Namespace>, login: Login) -> Sshd {
+    /// One that knows ciphers only which nobody should use.
+    pub fn start_old() -> Sshd {
+        Sshd::start_at(None, Login::Key, "Ciphers 3des-cbc\n")
+    }
+
+    fn start_at(host: Option<&Namespace>, login: Login, more: &str) -> Sshd {
         let folder = Service::folder("sshd");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("open the server's folder");
         for (name, kind, passphrase) in [
@@ -77,7 +82,8 @@ impl Sshd {
         for key in ["vouched.pub", "vouched_rsa.pub"] {
             sign(&folder, "user_authority", &["-n", &user], key);
         }
-        fs::write(folder.join("config"), config(&folder, &address, port, login))
+        let config = config(&folder, &address, port, login);
+        fs::write(folder.join("config"), format!("{more}{config}"))
             .expect("write the server's configuration");
         if rustix::process::geteuid().is_root() {
             fs::create_dir_all("/run/sshd").expect("make /run/sshd");
