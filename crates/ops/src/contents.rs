@@ -71,13 +71,24 @@ impl Contents {
             .collect()
     }
 
-    pub(crate) fn refuse_incomplete(&self, backup: &Backup) -> Result<(), OpsError> {
-        let missing: Vec<String> = self.missing().into_iter().map(|(_, name)| name).collect();
+    /// What the backup lacks of this database beside rows of tables that it defines: tables that could not even be defined, large
+    /// objects.
+    pub(crate) fn undefined<'a>(&self, about: &'a About) -> Vec<&'a str> {
+        let rows = self.missing();
+        let is_word = |word: &str| rows.iter().any(|(_, table)| word.trim_end_matches(':') == table);
+        let is_other = |name: &&str| !name.split(' ').any(is_word);
+        about.missing_of(&self.database).into_iter().filter(is_other).collect()
+    }
+
+    pub(crate) fn refuse_incomplete(&self, backup: &Backup, about: &About) -> Result<(), OpsError> {
+        let rows = self.missing().into_iter().map(|(_, name)| format!("rows of {name}"));
+        let missing: Vec<String> =
+            rows.chain(self.undefined(about).into_iter().map(str::to_string)).collect();
         if missing.is_empty() {
             return Ok(());
         }
         Err(OpsError::refused(
-            format!("backup {} is incomplete: it holds no rows of {}", backup.head.id, missing.join(", ")),
+            format!("backup {} is incomplete: it lacks {}", backup.head.id, missing.join(", ")),
             "export a complete backup; `pgark restore` brings back the rest of this one",
         ))
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use pgark_repo::{Backup, BackupHead, BackupWriter, Class, Cut, Entry, NewEntry, PartSummary};
 use serde::{Deserialize, Serialize};
 
-use crate::OpsError;
 use crate::backup::Filters;
 use crate::rowmap::MapNote;
+use crate::{OpsError, paths};
 
 /// One backup as `list --json` and `backup --json` print it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -261,6 +261,19 @@ impl About {
         serde_json::from_slice(&head.about)
             .map_err(|_| OpsError::Record { backup: head.id.to_string(), what: "the record".into() })
     }
+
+    /// What the backup lacks of one of its databases, by name: as `backup` and `repair` wrote it, for people.
+    pub(crate) fn missing_of(&self, database: &str) -> Vec<&str> {
+        let (of_it, in_it) = (format!(" of database {database}"), format!(" in {database}: "));
+        let below = paths::of_database(database);
+        let is_of_it = |name: &&str| {
+            let is_named = name.ends_with(&of_it) || name.contains(&in_it) || name.starts_with(&below);
+            // A backup of one database does not say of which.
+            let is_bare = !name.contains(" of database ") && !name.starts_with(['/']);
+            is_named || is_bare && self.databases.len() == 1 && !name.starts_with("database ")
+        };
+        self.missing.iter().map(String::as_str).filter(is_of_it).collect()
+    }
 }
 
 impl Note {
@@ -279,5 +292,46 @@ impl Note {
             backup: backup.head.id.to_string(),
             what: format!("the note beside {}", entry.path),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing(databases: &[&str], missing: &[&str], of: &str) -> Vec<String> {
+        let about: About = serde_json::from_value(serde_json::json!({
+            "databases": databases, "missing": missing, "bytes_raw": 0, "seconds": 0.0, "warnings": [],
+            "server_version": 150000, "system_identifier": "1",
+        }))
+        .unwrap();
+        about.missing_of(of).into_iter().map(str::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_missing_belongs_to_its_database() {
+        let of_one = [
+            "public.t",
+            "table public.t or one of the 3 small ones copied with it",
+            "the large objects",
+            "rows of public.t in d: damaged in the repository",
+            "/db/d/largeobjects: damaged in the repository",
+        ];
+        assert_eq!(missing(&["d"], &of_one, "d"), of_one);
+        let of_all = ["/globals.sql", "/settings.json: damaged in the repository", "database d is gone"];
+        assert!(missing(&["e"], &of_all, "e").is_empty());
+        let of_several = [
+            "public.t of database d",
+            "the large objects of database d",
+            "rows of public.t in d: damaged in the repository",
+            "/db/d/largeobjects: damaged in the repository",
+        ];
+        assert_eq!(missing(&["d", "e", "d2"], &of_several, "d"), of_several);
+        for other in ["e", "d2", "db"] {
+            assert!(missing(&["d", "e", "d2"], &of_several, other).is_empty(), "{other}");
+        }
+        // Of two that were asked for only one came.
+        assert!(missing(&["e"], &["database d", "public.t of database d"], "e").is_empty());
+        assert_eq!(missing(&["d b"], &["/db/d%20b/largeobjects: damaged"], "d b").len(), 1);
     }
 }

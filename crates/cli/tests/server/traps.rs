@@ -76,6 +76,52 @@ fn a_table_without_the_right_to_read_it() {
     assert_eq!(desk.ok(&["cat", &format!("{id}:/db/d/data/public.open_one")]), "1\n");
     // An incomplete backup is never `latest`.
     desk.fails(1, &["show", "latest"]);
+    // A whole restore of it says what is not there; a part that is, is complete.
+    let restored = |name: &str, more: &[&str]| {
+        let target = cluster.conninfo(name);
+        let output = desk.run(&[&["restore", id, "--dbname", &target, "--create", "--json"], more].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), report, said)
+    };
+    let (code, report, said) = restored("whole", &[]);
+    assert_eq!((code, &report["status"]), (Some(3), &"incomplete".into()), "{said}");
+    assert!(said.contains("public.secret_one: it is not in this backup, which is incomplete"), "{said}");
+    assert_eq!(cluster.psql_text("whole", "TABLE open_one"), "1");
+    let (code, report, said) = restored("part", &["--table", "open_one"]);
+    assert_eq!((code, &report["status"]), (Some(0), &"complete".into()), "{said}");
+    let (code, report, said) = restored("planned", &["--dry-run"]);
+    assert_eq!((code, &report["status"]), (Some(0), &"planned".into()), "{said}");
+    assert!(said.contains("public.secret_one: it is not in this backup"), "{said}");
+    let out = desk.path("out").display().to_string();
+    let said = desk.fails(1, &["export", id, "--format", "plain", "--output", &out]);
+    assert!(said.contains("is incomplete: it lacks public.secret_one"), "{said}");
+    assert!(!desk.path("out").exists());
+    // The same among several databases, of which another is whole.
+    cluster.create_database("e");
+    cluster.sql("e", "CREATE TABLE t AS SELECT 1 AS a; GRANT SELECT ON t TO clerk");
+    let info = cluster.conninfo_as("postgres", "clerk", None);
+    let chosen = ["--database", "d", "--database", "e"];
+    let output = desk.run(&[&["backup", "--dbname", &info, "--keep-going", "--json"][..], &chosen].concat());
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    let backup: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let id = backup["id"].as_str().unwrap();
+    let into = |of: &str, name: &str| {
+        let target = cluster.conninfo(name);
+        desk.run(&["restore", id, "--database", of, "--as", name, "--create", "--dbname", &target])
+    };
+    let output = into("d", "d_again");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("public.secret_one of database d: it is not in this backup"), "{said}");
+    let output = into("e", "e_again");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let other = Cluster::start();
+    let output = desk.run(&["restore", id, "--all", "--globals", "--dbname", &other.conninfo("postgres")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("public.secret_one of database d: it is not in this backup"), "{said}");
+    assert_eq!(other.psql_text("e", "TABLE t"), "1");
 }
 
 /// TRAPS 8: no client programs of the server's major or newer.

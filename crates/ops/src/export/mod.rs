@@ -115,9 +115,10 @@ pub fn run(
     let backup = inspect::open(repository, &request.backup)?;
     let reader = repository.reader()?;
     let contents = Contents::of(&backup, &reader, request.database.as_deref())?;
-    contents.refuse_incomplete(&backup)?;
+    let about = About::of(&backup.head)?;
+    contents.refuse_incomplete(&backup, &about)?;
     let globals = backup.entries.iter().find(|entry| entry.path == paths::GLOBALS);
-    let source = Source::new(&contents, &reader, method, request, &About::of(&backup.head)?, job)?;
+    let source = Source::new(&contents, &reader, method, request, &about, job)?;
     job.progress.phase("export");
     job.progress.total_bytes(contents.bytes_raw());
     let large_objects = match (&request.output, request.format) {

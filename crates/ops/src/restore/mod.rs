@@ -243,8 +243,10 @@ fn restore(
         prepare::refuse_impossible(place, &about, &globals, watch, &mut report.notes)?;
     }
     report.notes.extend(globals.differences());
+    let lacking = lacking(&about, request, &places);
     if request.dry_run {
         report.status = "planned";
+        report.notes.extend(lacking.into_iter().map(|error| format!("{}: {}", error.object, error.message)));
         let plans = places.iter().map(|place| choose::plan(&place.contents, &place.picked.selection));
         report.plan = Some(plans.flatten().collect());
         return Ok(report.timed(started, &reader));
@@ -253,10 +255,10 @@ fn restore(
     for place in &places {
         one_database(place, &reader, job, watch, &mut report)?;
     }
-    if !report.errors.is_empty() || !about.missing.is_empty() && request.databases == Databases::All {
+    report.errors.extend(lacking);
+    if !report.errors.is_empty() {
         report.status = "incomplete";
     }
-    report.lacking(&about, request);
     Ok(report.timed(started, &reader))
 }
 
@@ -399,22 +401,19 @@ impl RestoreReport {
             true => ObjectError { object: format!("database {database}: {}", error.object), ..error },
             false => error,
         }));
-        if !self.errors.is_empty() {
-            self.status = "incomplete";
-        }
     }
+}
 
-    /// All was asked for, and the backup itself lacks some of it.
-    fn lacking(&mut self, about: &About, request: &Request) {
-        if request.databases != Databases::All {
-            return;
-        }
-        for name in about.missing.iter().filter(|name| name.starts_with("database ")) {
-            let message = "it is not in this backup, which is incomplete".to_string();
-            self.errors.push(ObjectError::new(name.clone(), message));
-            self.status = "incomplete";
-        }
-    }
+/// What is asked for as part of a whole, and the backup itself lacks. Rows of tables that it defines are told of with the tables.
+fn lacking(about: &About, request: &Request, places: &[Place<'_>]) -> Vec<ObjectError> {
+    let is_whole = |place: &&Place<'_>| !place.picked.is_some_of_it();
+    let of_databases = places.iter().filter(is_whole).flat_map(|place| place.contents.undefined(about));
+    let is_database = |name: &&str| name.starts_with("database ") && request.databases == Databases::All;
+    let databases = about.missing.iter().map(String::as_str).filter(is_database);
+    databases
+        .chain(of_databases)
+        .map(|name| ObjectError::new(name, "it is not in this backup, which is incomplete"))
+        .collect()
 }
 
 /// How long each entry will take about, in nanoseconds, by dump id. Only the order of work hangs on it.
