@@ -14,13 +14,14 @@ mod gcs;
 mod process;
 pub(crate) mod s3;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{Stream, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     Attribute, Attributes, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
@@ -40,6 +41,10 @@ pub(crate) use s3::open as open_s3;
 const SMALL: usize = 64 << 10;
 /// What lies between two ranges is fetched with them if it is at most this: a request costs more.
 const GAP: u64 = 256 << 10;
+
+/// A list that brings so many objects again, one after the other, brings the same page for ever.
+const AGAIN: usize = 1000;
+const SAME_PAGE: &str = "the storage gives the same page of its list again and again";
 
 const UNKNOWN: u8 = 0;
 const HONOURED: u8 = 1;
@@ -218,6 +223,22 @@ impl CloudStore {
     }
 }
 
+/// The list, each object once; an error where a storage gives the same page again and again, as one does that does not know how to go on.
+async fn listed_once(
+    mut list: impl Stream<Item = object_store::Result<object_store::ObjectMeta>> + Unpin,
+) -> object_store::Result<BTreeMap<Path, object_store::ObjectMeta>> {
+    let mut listed = BTreeMap::new();
+    let mut again = 0;
+    while let Some(meta) = list.try_next().await? {
+        let is_new = listed.insert(meta.location.clone(), meta).is_none();
+        again = if is_new { 0 } else { again + 1 };
+        if again >= AGAIN {
+            return Err(object_store::Error::Generic { store: "list", source: SAME_PAGE.into() });
+        }
+    }
+    Ok(listed)
+}
+
 /// Ranges larger than this are asked for only when the object is known to be as large.
 const LARGE: u64 = 64 << 20;
 
@@ -298,12 +319,11 @@ impl Store for CloudStore {
         name::check_prefix(prefix)?;
         let key = self.key(prefix.trim_end_matches('/'))?;
         let root = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
-        let listed: Vec<object_store::ObjectMeta> =
-            self.ask("list", prefix, self.client.list(Some(&key)).try_collect())?;
+        let listed = self.ask("list", prefix, listed_once(self.client.list(Some(&key))))?;
         let mut found: Vec<ObjectMeta> = listed
             .into_iter()
-            .filter_map(|meta| {
-                let name = meta.location.as_ref().strip_prefix(&root)?;
+            .filter_map(|(path, meta)| {
+                let name = path.as_ref().strip_prefix(&root)?;
                 let modified: SystemTime = meta.last_modified.into();
                 // What others put there is none of ours.
                 name::check(name).ok()?;
@@ -311,7 +331,6 @@ impl Store for CloudStore {
             })
             .collect();
         found.sort_by(|a, b| a.name.cmp(&b.name));
-        found.dedup_by(|a, b| a.name == b.name);
         Ok(found)
     }
 

@@ -329,6 +329,9 @@ impl Bucketed {
             let page = super::as_of::read_page(&text(response).await?).map_err(generic_text)?;
             found.extend(page.versions);
             match page.next {
+                Some(next) if next == (key.clone(), id.clone()) => {
+                    return Err(generic_text(super::SAME_PAGE.into()));
+                }
                 Some((next_key, next_id)) => (key, id) = (next_key, next_id),
                 None => return Ok(found),
             }

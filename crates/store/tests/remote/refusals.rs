@@ -584,6 +584,30 @@ fn endless_answers_are_not_read() {
     assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
 }
 
+/// As of servers that do not know how to go on behind a page.
+#[test]
+fn lists_without_an_end_are_not_read() {
+    let same_page = |done: Result<(), StoreError>| {
+        let (cause, text) = failure(done);
+        assert_eq!(cause, Cause::Unknown, "{text}");
+        assert!(text.contains("the same page of its list again and again"), "{text}");
+    };
+    let page = "<ListBucketResult><Name>bucket</Name><IsTruncated>true</IsTruncated>\
+                <NextContinuationToken>more</NextContinuationToken>\
+                <Contents><Key>packs/a</Key><Size>1</Size><ETag>&quot;1&quot;</ETag>\
+                <LastModified>2026-11-20T12:00:00.000Z</LastModified></Contents></ListBucketResult>";
+    let store = opened(Target::S3(s3(answers("200 OK", page), "bucket", "", keys("a", "b"))));
+    same_page(store.list("packs/").map(|_| ()));
+    // One answer for both questions: whether there are versions, and which.
+    let page = "<VersioningConfiguration><Status>Enabled</Status><IsTruncated>true</IsTruncated>\
+                <NextKeyMarker>packs/a</NextKeyMarker><NextVersionIdMarker>1</NextVersionIdMarker>\
+                <Version><Key>packs/a</Key><VersionId>1</VersionId><Size>1</Size>\
+                <LastModified>2026-11-20T12:00:00.000Z</LastModified></Version></VersioningConfiguration>";
+    let target = Target::S3(s3(answers("200 OK", page), "bucket", "", keys("a", "b")));
+    let usage = Usage { as_of: Some(std::time::SystemTime::now()), ..crate::support::usage() };
+    same_page(open(target, usage, false, Cancel::new()).map(|_| ()));
+}
+
 #[test]
 fn files_that_are_no_objects_are_not_read() {
     let sshd = Sshd::start(Login::Key);
