@@ -238,7 +238,7 @@ impl Profiles {
         for key in ["sso_session", "sso_start_url"] {
             if profile.get(key).is_some() {
                 return Err(in_profile(format!(
-                    "{key} is not supported; `aws configure export-credentials --profile {name} --format env` gives variables"
+                    "{key} is not supported; a profile with `credential_process = aws configure export-credentials --profile {name}` stands for it"
                 )));
             }
         }
