@@ -18,3 +18,8 @@ pub fn answer(text: &str) {
     let _ = http::element(text, "Code");
     let _ = http::httpdate(text);
 }
+
+/// The lines of a known_hosts file.
+pub fn known_hosts(text: &str) {
+    crate::sftp::known_hosts::read_any(text);
+}

@@ -9,7 +9,7 @@
 
 mod connect;
 mod files;
-mod known_hosts;
+pub(crate) mod known_hosts;
 mod login;
 mod pool;
 mod proxy;
