@@ -3,17 +3,24 @@
 //! A put writes a temporary file in `.tmp/` of the same file system, syncs it, links it to its name (which fails if the
 //! name is taken: that is put-if-absent) and syncs the folder. A crash leaves at most a temporary file, which nobody sees
 //! and which a later process sweeps when it is a day old.
+//!
+//! A file system without hard links (exFAT, many behind FUSE) may know renames that take no name (`RENAME_NOREPLACE`,
+//! rename(2)); one without these either takes a plain rename, and one writer at a time is safe there.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
-use crate::{Capabilities, LARGEST_OBJECT, ObjectMeta, PutOutcome, Store, StoreError, name};
+use crate::{
+    Capabilities, LARGEST_OBJECT, ObjectMeta, PutOutcome, Store, StoreError, name, warn_of_overwriting,
+};
 
 const TEMPORARY: &str = ".tmp";
 /// No put takes this long: a temporary file of this age belongs to a crash.
@@ -26,6 +33,10 @@ const GAP: u64 = 32 << 10;
 pub struct DirStore {
     root: PathBuf,
     next: AtomicU64,
+    /// The file system has no hard links.
+    no_links: AtomicBool,
+    /// Nor anything else that takes no name which is taken.
+    overwrites: AtomicBool,
 }
 
 impl DirStore {
@@ -53,7 +64,12 @@ impl DirStore {
                 source: io::ErrorKind::NotADirectory.into(),
             });
         }
-        let store = DirStore { root, next: AtomicU64::new(0) };
+        let store = DirStore {
+            root,
+            next: AtomicU64::new(0),
+            no_links: AtomicBool::new(false),
+            overwrites: AtomicBool::new(false),
+        };
         store.sweep();
         Ok(store)
     }
@@ -78,6 +94,29 @@ impl DirStore {
         }
     }
 
+    /// Gives a file its name, unless something has it.
+    fn give_name(&self, temporary: &Path, path: &Path) -> io::Result<()> {
+        if !self.no_links.load(Ordering::Relaxed) {
+            match fs::hard_link(temporary, path) {
+                Err(error) if has_no_links(&error) => self.no_links.store(true, Ordering::Relaxed),
+                done => return done,
+            }
+        }
+        if !self.overwrites.load(Ordering::Relaxed) {
+            match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    self.overwrites.store(true, Ordering::Relaxed);
+                    warn_of_overwriting(&self.location());
+                }
+                done => return Ok(done?),
+            }
+        }
+        match path.try_exists()? {
+            true => Err(io::ErrorKind::AlreadyExists.into()),
+            false => fs::rename(temporary, path),
+        }
+    }
+
     fn write_temporary(&self, bytes: &[u8]) -> Result<PathBuf, StoreError> {
         let folder = self.root.join(TEMPORARY);
         make_folder(&folder)?;
@@ -97,6 +136,12 @@ impl DirStore {
             }
         }
     }
+}
+
+/// What file systems answer that have none.
+fn has_no_links(error: &io::Error) -> bool {
+    let errors = [Errno::PERM, Errno::NOSYS, Errno::OPNOTSUPP, Errno::INVAL, Errno::MLINK];
+    Errno::from_io_error(error).is_some_and(|error| errors.contains(&error))
 }
 
 /// Makes a folder and makes it last.
@@ -125,7 +170,12 @@ impl Store for DirStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_put_if_absent: true, list_lateness: Duration::ZERO, gap: GAP, remote: false }
+        Capabilities {
+            atomic_put_if_absent: !self.overwrites.load(Ordering::Relaxed),
+            list_lateness: Duration::ZERO,
+            gap: GAP,
+            remote: false,
+        }
     }
 
     fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
@@ -142,9 +192,10 @@ impl Store for DirStore {
         let folder = path.parent().unwrap_or(&self.root);
         make_folder(folder)?;
         let temporary = self.write_temporary(&bytes)?;
-        let linked = fs::hard_link(&temporary, &path);
+        let named = self.give_name(&temporary, &path);
+        // A rename took it along.
         let _ = fs::remove_file(&temporary);
-        match linked {
+        match named {
             Ok(()) => {
                 sync_folder(folder)?;
                 Ok(PutOutcome::Created)
@@ -243,4 +294,19 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<ObjectMeta>) -> Result<(), 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_links_a_rename_takes_no_name() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = DirStore::create(folder.path()).unwrap();
+        store.no_links.store(true, Ordering::Relaxed);
+        crate::contract::all(&store);
+        assert!(store.capabilities().atomic_put_if_absent);
+        assert_eq!(fs::read_dir(folder.path().join(TEMPORARY)).unwrap().count(), 0);
+    }
 }

@@ -50,6 +50,11 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Told once, when it is found out.
+pub(crate) fn warn_of_overwriting(shown: &str) {
+    tracing::warn!("{shown} does not honour put-if-absent: one writer at a time is safe there, and no more");
+}
+
 /// No object has more bytes (the repository's format is written for this): a larger one is refused before it is read, so that
 /// what a damaged or hostile storage answers never takes the memory.
 pub const LARGEST_OBJECT: u64 = 256 << 20;

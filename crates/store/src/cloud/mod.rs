@@ -31,7 +31,9 @@ use object_store::{
 use crate::http::{Wire, listening};
 use crate::runtime::Engine;
 use crate::traffic::{Traffic, TrafficReport};
-use crate::{Capabilities, Cause, ObjectMeta, PutOutcome, Retention, Store, StoreError, name};
+use crate::{
+    Capabilities, Cause, ObjectMeta, PutOutcome, Retention, Store, StoreError, name, warn_of_overwriting,
+};
 
 pub(crate) use azure::open as open_azure;
 pub(crate) use gcs::open as open_gcs;
@@ -170,10 +172,7 @@ impl CloudStore {
 
     fn ignores_conditions(&self) {
         if self.conditional.swap(IGNORED, Ordering::Relaxed) != IGNORED {
-            tracing::warn!(
-                "{} does not honour put-if-absent: one writer at a time is safe there, and no more",
-                self.shown
-            );
+            warn_of_overwriting(&self.shown);
         }
     }
 

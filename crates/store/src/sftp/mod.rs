@@ -1,8 +1,7 @@
 //! Objects as files behind SSH: SFTP version 3 (draft-ietf-secsh-filexfer-02) with OpenSSH's extensions (its PROTOCOL file,
 //! section 4).
 //!
-//! A put writes a temporary file in `.tmp/`, syncs it (`fsync@openssh.com`), and gives it its name in a way that fails if the
-//! name is taken: `hardlink@openssh.com`, else a version 3 rename, which the draft lets fail then. SFTP can not sync a folder:
+//! A put writes a temporary file in `.tmp/`, syncs it (`fsync@openssh.com`), and gives it its name (`put.rs`). SFTP can not sync a folder:
 //! how soon a new name survives a crash of the host is up to its file system. Requests that do not wait for one another are
 //! sent together: one round trip after the other costs 50 ms each on a far host. Connections are kept (`pool.rs`), and one that
 //! fails is thrown away.
@@ -13,16 +12,16 @@ pub(crate) mod known_hosts;
 mod login;
 mod pool;
 mod proxy;
+mod put;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use russh_sftp::client::error::Error;
-use russh_sftp::protocol::{FileAttributes, OpenFlags, StatusCode};
+use russh_sftp::protocol::{FileAttributes, StatusCode};
 
 use crate::pace::Pace;
 use crate::runtime::Engine;
@@ -33,20 +32,18 @@ use crate::{Capabilities, Cause, LARGEST_OBJECT, ObjectMeta, PutOutcome, Store, 
 use connect::Connection;
 use files::OpenFile;
 use pool::{Load, Pool};
+use put::Naming;
 
 const TEMPORARY: &str = ".tmp";
 /// No put takes this long: a temporary file of this age belongs to a crash.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 /// Reads of one object on their way at once: with 255 KiB each, 4 MiB.
 const READS: usize = 16;
-/// Writes: what OpenSSH's server takes before it has answered is 2 MiB.
-const WRITES: usize = 8;
 /// Ranges larger than this are read only when the file is known to be as large.
 const LARGE: u64 = 64 << 20;
 /// Folders that are listed at once on one connection.
 const FOLDERS: usize = 16;
-/// What moves more than this gets a connection of its own: puts, and gets.
-const LARGE_PUT: usize = 256 << 10;
+/// A get of more than this gets a connection of its own.
 const LARGE_GET: u64 = 4 << 20;
 /// What lies between two ranges is fetched with them if it is at most this.
 const GAP: u64 = 128 << 10;
@@ -72,6 +69,7 @@ pub(crate) struct SftpStore {
     pool: Arc<Pool>,
     /// Folders that are there, by their paths.
     folders: Mutex<HashSet<String>>,
+    naming: Naming,
 }
 
 /// How an operation went wrong.
@@ -125,6 +123,7 @@ impl SftpStore {
             root: String::new(),
             pool,
             folders: Mutex::default(),
+            naming: Naming::default(),
         };
         let (root, there) = store.ask("open the folder", "", Load::Small, async |connection| {
             let root = match path.starts_with('/') {
@@ -160,12 +159,6 @@ impl SftpStore {
     fn path(&self, name: &str) -> Result<String, StoreError> {
         name::check(name)?;
         Ok(format!("{}/{name}", self.root))
-    }
-
-    /// The folders that a put of this object needs, parents first.
-    fn folders_of(&self, name: &str) -> Vec<String> {
-        let slashes = name.match_indices('/').map(|(at, _)| name.split_at(at).0);
-        [TEMPORARY].into_iter().chain(slashes).map(|folder| format!("{}/{folder}", self.root)).collect()
     }
 
     /// Folders of objects below this one that were there before, each with its final `/`.
@@ -248,79 +241,6 @@ impl SftpStore {
         let figures = connection.sftp.statvfs(root).await;
         figures
             .is_ok_and(|figures| figures.blocks_avail == 0 || figures.inodes_avail == 0 && figures.inodes > 0)
-    }
-
-    /// Writes a temporary file, whole and synced. Its path comes back.
-    async fn write_temporary(&self, connection: &Connection, bytes: &Bytes) -> Result<String, Wrong> {
-        let folder = format!("{}/{TEMPORARY}", self.root);
-        let temporary = format!("{folder}/{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-        let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUDE;
-        let attributes = FileAttributes { permissions: Some(0o600), ..FileAttributes::empty() };
-        let opened = match connection.sftp.open(&temporary, flags, attributes.clone()).await {
-            Err(error) => match Wrong::from(error) {
-                wrong if wrong.is_missing() => {
-                    make_folder(connection, &folder).await?;
-                    connection.sftp.open(&temporary, flags, attributes).await?
-                }
-                wrong => return Err(wrong),
-            },
-            Ok(opened) => opened,
-        };
-        let handle = opened.handle;
-        // A server takes the requests of one handle in their order: what follows the last write does not wait for its answer.
-        let (all, last) = bytes.split_at(bytes.len() - self.last_piece(connection, bytes.len()));
-        let written = self.write_all(connection, &handle, all).await;
-        if let Some(wait) = self.limits.up.sleep(last.len()) {
-            wait.await;
-        }
-        self.traffic.sent(last.len());
-        let end = async {
-            match last.is_empty() {
-                true => Ok(()),
-                false => connection.sftp.write(&handle, all.len() as u64, last.to_vec()).await.map(|_| ()),
-            }
-        };
-        let sync = async {
-            match connection.fsync {
-                true => connection.sftp.fsync(&handle).await.map(|_| ()),
-                false => Ok(()),
-            }
-        };
-        let (ended, synced, closed) = tokio::join!(biased; end, sync, connection.sftp.close(&handle));
-        let written = written.and(ended.map_err(Wrong::from));
-        let whole = written.and(synced.map_err(Wrong::from)).and(closed.map_err(Wrong::from));
-        if whole.is_err() {
-            let _ = connection.sftp.remove(&temporary).await;
-        }
-        whole.map(|_| temporary)
-    }
-
-    /// How much of so many bytes is the last write.
-    fn last_piece(&self, connection: &Connection, len: usize) -> usize {
-        let piece = connection.write_len as usize;
-        len - len.saturating_sub(1) / piece * piece
-    }
-
-    async fn write_all(&self, connection: &Connection, handle: &str, bytes: &[u8]) -> Result<(), Wrong> {
-        let mut running = FuturesUnordered::new();
-        let mut offset = 0;
-        for piece in bytes.chunks(connection.write_len as usize) {
-            if running.len() >= WRITES
-                && let Some(done) = running.next().await
-            {
-                done?;
-            }
-            if let Some(wait) = self.limits.up.sleep(piece.len()) {
-                wait.await;
-            }
-            self.traffic.sent(piece.len());
-            running.push(connection.sftp.write(handle, offset, piece.to_vec()));
-            offset += piece.len() as u64;
-        }
-        while let Some(done) = running.next().await {
-            done?;
-        }
-        Ok(())
     }
 
     /// `len` bytes from `offset` of an open file; fewer if it ends before.
@@ -499,60 +419,16 @@ impl Store for SftpStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_put_if_absent: true, list_lateness: Duration::ZERO, gap: GAP, remote: true }
+        Capabilities {
+            atomic_put_if_absent: !self.naming.may_overwrite(),
+            list_lateness: Duration::ZERO,
+            gap: GAP,
+            remote: true,
+        }
     }
 
     fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
-        let path = self.path(name)?;
-        self.traffic.count(Request::Put);
-        let load = if bytes.len() > LARGE_PUT { Load::Large } else { Load::Small };
-        self.ask("write", name, load, async |connection| {
-            self.pool.begin();
-            let folder = path.rsplit_once('/').map(|(folder, _)| folder.to_string()).unwrap_or_default();
-            let needed = self.folders_of(name);
-            let make = needed.iter().filter(|folder| !lock(&self.folders).contains(*folder)).map(|folder| {
-                let attributes = FileAttributes { permissions: Some(0o700), ..FileAttributes::empty() };
-                connection.sftp.mkdir(folder, attributes)
-            });
-            let write = self.write_temporary(connection, &bytes);
-            // Sent in this order, a parent before its child; what is there already says so, and nobody listens.
-            let (_, found, temporary) =
-                tokio::join!(biased; join_all(make), connection.sftp.stat(&path), write);
-            let temporary = temporary?;
-            if found.is_ok() {
-                let _ = connection.sftp.remove(&temporary).await;
-                return Ok(PutOutcome::AlreadyExists);
-            }
-            let give_name = async || -> Result<(), Wrong> {
-                match connection.hardlink {
-                    true => connection.sftp.hardlink(&temporary, &path).await?,
-                    false => connection.sftp.rename(&temporary, &path).await?,
-                };
-                Ok(())
-            };
-            let mut named = give_name().await;
-            if named.as_ref().is_err_and(Wrong::is_missing) {
-                make_folder(connection, &folder).await?;
-                named = give_name().await;
-            }
-            if named.is_ok() {
-                lock(&self.folders).extend(needed);
-            }
-            if connection.hardlink || named.is_err() {
-                let (sftp, temporary) = (Arc::clone(&connection.sftp), temporary.clone());
-                // What stays because that fails is swept a day later.
-                tokio::spawn(async move { sftp.remove(temporary).await });
-            }
-            match named {
-                Ok(()) => Ok(PutOutcome::Created),
-                // One code stands for every failure: what it was, the name itself tells.
-                Err(Wrong::Answer(code, text)) => match connection.sftp.stat(&path).await {
-                    Ok(_) => Ok(PutOutcome::AlreadyExists),
-                    Err(_) => Err(Wrong::Answer(code, text)),
-                },
-                Err(wrong) => Err(wrong),
-            }
-        })
+        self.put(name, &bytes)
     }
 
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {

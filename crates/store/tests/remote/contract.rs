@@ -1,9 +1,11 @@
 //! The one suite on each storage.
 
-use pgark_store::{Target, contract};
-use pgark_testkit::storage::{Azurite, GcsStandIn, Login, Moto, S3rver, Sshd, make_container};
+use pgark_store::{Cancel, DirStore, SftpConfig, SftpPlace, Store, Target, contract, probe};
+use pgark_testkit::storage::{
+    Azurite, GcsStandIn, Login, Moto, NoLinks, Rclone, S3rver, Sshd, make_container,
+};
 
-use crate::support::{azure, gcs, keys, opened, s3, sftp};
+use crate::support::{azure, gcs, keys, opened, rclone, s3, sftp};
 
 #[test]
 fn s3_on_moto() {
@@ -52,4 +54,34 @@ fn sftp_on_sshd() {
         assert!(std::time::Instant::now() < until, "{} temporary files stay", left());
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
+}
+
+#[test]
+fn sftp_on_rclone_where_names_are_taken_and_links_are_lost() {
+    let server = Rclone::start();
+    let store = opened(Target::Sftp(rclone(&server, "deep/er/folder")));
+    assert!(store.capabilities().atomic_put_if_absent, "not known before the first put");
+    contract::all(&*store);
+    assert!(!store.capabilities().atomic_put_if_absent);
+    let report = probe::run(&*store, false, &Cancel::new(), &|_| {}).unwrap();
+    assert_eq!(report.verdict, probe::Verdict::FitWithLimits, "{report:?}");
+    let left = std::fs::read_dir(server.data().join("deep/er/folder/.tmp")).unwrap().count();
+    assert_eq!(left, 0, "temporary files stay");
+}
+
+#[test]
+fn file_systems_without_links_take_one_writer() {
+    let Some(mounted) = NoLinks::mount() else { return };
+    assert!(std::fs::write(mounted.path().join("a"), "a").is_ok());
+    assert!(std::fs::hard_link(mounted.path().join("a"), mounted.path().join("b")).is_err());
+    let directory = DirStore::create(mounted.path().join("directory")).unwrap();
+    contract::all(&directory);
+    assert!(!directory.capabilities().atomic_put_if_absent);
+    let server = Sshd::start(Login::Key);
+    let plain = sftp(&server, server.port(), "x");
+    let path = mounted.path().join("sftp").display().to_string();
+    let store =
+        opened(Target::Sftp(SftpConfig { place: SftpPlace { path, ..plain.place.clone() }, ..plain }));
+    contract::all(&*store);
+    assert!(!store.capabilities().atomic_put_if_absent);
 }

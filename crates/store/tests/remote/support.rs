@@ -7,7 +7,7 @@ use pgark_store::{
     AzureConfig, AzureCredentials, Bucket, Cancel, GcsConfig, GcsCredentials, S3Config, S3Credentials,
     SftpConfig, SftpPlace, Store, StoreError, Target, Usage, open,
 };
-use pgark_testkit::storage::{Azurite, GcsStandIn, Sshd};
+use pgark_testkit::storage::{Azurite, GcsStandIn, Rclone, Sshd};
 use secrecy::SecretString;
 
 pub fn bucket(name: &str, prefix: &str) -> Bucket {
@@ -62,6 +62,30 @@ pub fn sftp(server: &Sshd, port: u16, folder: &str) -> SftpConfig {
         only_these_keys: false,
         key_passphrase: None,
         password: None,
+    }
+}
+
+/// With its user's password.
+pub fn rclone(server: &Rclone, folder: &str) -> SftpConfig {
+    SftpConfig {
+        place: SftpPlace {
+            user: None,
+            host: "127.0.0.1".into(),
+            port: Some(server.port()),
+            path: format!("/{folder}"),
+        },
+        host: "127.0.0.1".into(),
+        port: server.port(),
+        proxy: None,
+        user: "me".into(),
+        known_hosts: vec![server.known_hosts()],
+        known_as: None,
+        agent: None,
+        keys: Vec::new(),
+        certificates: Vec::new(),
+        only_these_keys: false,
+        key_passphrase: None,
+        password: Some(SecretString::from(Rclone::PASSWORD)),
     }
 }
 

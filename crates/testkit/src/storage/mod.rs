@@ -7,10 +7,12 @@
 //! that we use go. It proves that the adapter asks the right things; it is no proof about Google's service.
 
 mod azurite;
+mod fuse;
 mod gcs_stand_in;
 mod moto;
 mod namespace;
 mod proxy;
+mod rclone;
 mod s3rver;
 mod sshd;
 
@@ -23,10 +25,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub use azurite::{Azurite, make_container};
+pub use fuse::NoLinks;
 pub use gcs_stand_in::GcsStandIn;
 pub use moto::Moto;
 pub use namespace::Namespace;
 pub use proxy::{Network, Proxy};
+pub use rclone::Rclone;
 pub use s3rver::S3rver;
 pub use sshd::{Agent, Login, Sshd};
 
