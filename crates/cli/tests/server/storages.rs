@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pgark_testkit::oracle::{Snapshot, assert_same};
-use pgark_testkit::storage::{Azurite, GcsStandIn, Login, Moto, Network, Proxy, S3rver, Sshd};
+use pgark_testkit::storage::{Azurite, GcsStandIn, Login, Moto, Network, Proxy, Rclone, S3rver, Sshd};
 use pgark_testkit::{Cluster, shop, zoo};
 
 use super::support::{Desk, Home, text};
@@ -100,11 +100,23 @@ fn on_sftp_sshd() {
 #[test]
 fn one_writer_at_a_time_where_conditions_are_ignored() {
     let server = S3rver::start();
+    second_writer_is_refused(Home::s3("s3://test/main", &server.endpoint(), "S3RVER", "S3RVER"));
+}
+
+/// The same where names are taken that are taken.
+#[test]
+fn on_sftp_rclone_one_writer_at_a_time() {
+    let server = Rclone::start();
+    lives_through_a_life(Home::rclone(&server));
+    let server = Rclone::start();
+    second_writer_is_refused(Home::rclone(&server));
+}
+
+fn second_writer_is_refused(home: Home) {
     let cluster = Cluster::start();
     cluster.create_database("d");
     cluster.sql("d", "CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 1000) g");
-    let desk =
-        Desk::with_identity_at(Some(Home::s3("s3://test/main", &server.endpoint(), "S3RVER", "S3RVER")));
+    let desk = Desk::with_identity_at(Some(home));
     desk.backup(&cluster, "d");
     // One that waits for a lock is at work.
     let mut blocker = super::support::Session::open(&cluster, "d");
@@ -117,11 +129,11 @@ fn one_writer_at_a_time_where_conditions_are_ignored() {
     let info = cluster.conninfo("d");
     let first = desk.spawn(&["backup", "--dbname", &info, "--lock-wait-timeout", "60s"]);
     super::support::wait_until(&cluster, "d", "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted");
-    let said = desk.example(
-        "A second writer on a storage that ignores put-if-absent",
-        1,
-        &["backup", "--dbname", &info],
-    );
+    let backup = ["backup", "--dbname", &info];
+    let said = match desk.url().starts_with("s3:") {
+        true => desk.example("A second writer on a storage that ignores put-if-absent", 1, &backup),
+        false => desk.fails(1, &backup),
+    };
     assert!(said.contains("one writer at a time") && said.contains("taken for dead"), "{said}");
     blocker.send("COMMIT");
     blocker.end();

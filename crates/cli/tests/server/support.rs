@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use pgark_testkit::Cluster;
-use pgark_testkit::storage::{Azurite, GcsStandIn, Sshd, make_container};
+use pgark_testkit::storage::{Azurite, GcsStandIn, Rclone, Sshd, make_container};
 use tempfile::TempDir;
 
 /// A storage behind a network, as a user of it would have it: a URL, and variables.
@@ -50,6 +50,13 @@ impl Home {
             &format!("gs://{bucket}/main"),
             &[("STORAGE_EMULATOR_HOST", &server.endpoint()), ("CLOUDSDK_AUTH_ACCESS_TOKEN", "a token")],
         )
+    }
+
+    /// A folder of rclone's SFTP server.
+    pub fn rclone(server: &Rclone) -> Home {
+        let mut home = Home::with(&format!("sftp://me@127.0.0.1:{}/main", server.port()), &[]);
+        home.ssh = Some((server.key(), server.known_hosts()));
+        home
     }
 
     /// A folder of an SSH server, through this port.

@@ -20,11 +20,13 @@ impl Rclone {
     pub fn start() -> Rclone {
         let port = free_port();
         let folder = Service::folder("rclone");
-        let (data, key) = (folder.join("data"), folder.join("host"));
+        let data = folder.join("data");
         std::fs::create_dir(&data).expect("make rclone's folder");
-        let made =
-            Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
-        assert!(made.expect("start ssh-keygen").success());
+        for key in ["host", "key"] {
+            let mut make = Command::new("ssh-keygen");
+            make.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(folder.join(key));
+            assert!(make.status().expect("start ssh-keygen").success());
+        }
         let address = format!("127.0.0.1:{port}");
         let service =
             Service::start(None, "rclone", port, folder.clone(), "/usr/bin/rclone".as_ref(), |command| {
@@ -38,7 +40,9 @@ impl Rclone {
                     "--pass",
                     Rclone::PASSWORD,
                 ]);
-                command.arg("--key").arg(&key).arg("--config").arg(folder.join("config"));
+                command.arg("--key").arg(folder.join("host"));
+                command.arg("--authorized-keys").arg(folder.join("key.pub"));
+                command.arg("--config").arg(folder.join("config"));
                 command.arg("--cache-dir").arg(folder.join("cache")).arg(&data);
             });
         Rclone { service }
@@ -47,6 +51,11 @@ impl Rclone {
     /// Its port.
     pub fn port(&self) -> u16 {
         self.service.port
+    }
+
+    /// A private key that is let in.
+    pub fn key(&self) -> PathBuf {
+        self.service.folder.join("key")
     }
 
     /// What stands below its root.
