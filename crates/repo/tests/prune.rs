@@ -354,6 +354,14 @@ fn a_prune_may_crash_anywhere() {
     assert!(tried > 100, "{tried}");
 }
 
+struct SetAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Two writers and two pruners without any grace, side by side: every committed backup is whole.
 #[test]
 fn writers_and_pruners_side_by_side() {
@@ -367,6 +375,8 @@ fn writers_and_pruners_side_by_side() {
             .map(|number| {
                 let (place, over) = (&place, &over);
                 scope.spawn(move || {
+                    // However it ends, the pruners do.
+                    let _end = SetAtEnd(over);
                     let mut count = 0u64;
                     let mut kept: Vec<(BackupId, Content)> = Vec::new();
                     while Instant::now() < until {
@@ -389,7 +399,6 @@ fn writers_and_pruners_side_by_side() {
                             compare(&repository, *id, content).unwrap();
                         }
                     }
-                    over.store(true, Ordering::Relaxed);
                     (count, kept)
                 })
             })

@@ -62,6 +62,9 @@ const PROBES: &str = pgark_store::probe::FOLDER;
 const REFUSED_NAMED: usize = 10;
 /// What a dead session left is removed after so long.
 const SWEEP: Duration = Duration::from_secs(24 * 3600);
+/// An object's time may be that of the first byte of its put, long before a list shows it: a session that is younger than a mark by
+/// less may not have seen it. Without any grace time such a backup may have to give up when it finds its pack gone.
+const PUT_TAKES: Duration = Duration::from_secs(600);
 
 /// What to prune and how.
 #[derive(Clone, Copy, Debug)]
@@ -457,13 +460,14 @@ impl Prune<'_> {
             let known = oldest.entry(mark.pack).or_insert(mark.put);
             *known = mark.put.min(*known);
         }
+        let margin = PUT_TAKES.min(self.options.grace);
         let mut doomed = Vec::new();
         for pack in dead {
             let size = survey.sizes.get(pack).copied().unwrap_or(0);
             let before = oldest.get(pack).copied();
             // A mark of this run is younger than every session listed.
-            let waits_for_writer =
-                sessions.iter().any(|session| before.is_none_or(|marked| session.began <= marked));
+            let may_have_missed = |began: SystemTime| before.is_none_or(|marked| began <= marked + margin);
+            let waits_for_writer = sessions.iter().any(|session| may_have_missed(session.began));
             let marked = before.unwrap_or(self.now);
             if age(self.now, marked) >= self.options.grace && !waits_for_writer {
                 doomed.push(*pack);
