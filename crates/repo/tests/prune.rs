@@ -365,7 +365,7 @@ impl Drop for SetAtEnd<'_> {
 /// Two writers and two pruners without any grace, side by side: every committed backup is whole.
 #[test]
 fn writers_and_pruners_side_by_side() {
-    let seconds = if std::env::var_os("PGARK_TEST_FULL").is_some() { 600 } else { 6 };
+    let seconds = if std::env::var_os("PGARK_TEST_FULL").is_some() { 600 } else { 8 };
     let place = Place::encrypted();
     let until = Instant::now() + Duration::from_secs(seconds);
     let over = AtomicBool::new(false);

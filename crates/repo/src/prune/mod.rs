@@ -62,9 +62,10 @@ const PROBES: &str = pgark_store::probe::FOLDER;
 const REFUSED_NAMED: usize = 10;
 /// What a dead session left is removed after so long.
 const SWEEP: Duration = Duration::from_secs(24 * 3600);
-/// An object's time may be that of the first byte of its put, long before a list shows it: a session that is younger than a mark by
-/// less may not have seen it. Without any grace time such a backup may have to give up when it finds its pack gone.
-const PUT_TAKES: Duration = Duration::from_secs(600);
+/// An object's time may be that of the first byte of its put, some time before a list shows it: a session that is younger than a mark
+/// by less may not have seen it, and its backup would have to give up when it finds its pack gone. The grace time, but at least and at
+/// most this.
+const PUT_TAKES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(600));
 
 /// What to prune and how.
 #[derive(Clone, Copy, Debug)]
@@ -460,7 +461,7 @@ impl Prune<'_> {
             let known = oldest.entry(mark.pack).or_insert(mark.put);
             *known = mark.put.min(*known);
         }
-        let margin = PUT_TAKES.min(self.options.grace);
+        let margin = self.options.grace.clamp(PUT_TAKES.0, PUT_TAKES.1);
         let mut doomed = Vec::new();
         for pack in dead {
             let size = survey.sizes.get(pack).copied().unwrap_or(0);
