@@ -5,9 +5,9 @@
 //!
 //! **Parts.** A COPY's rows become parts, of at most 500,000 rows or 1 GiB, so that what is held of old rows stays small. A
 //! part begins at a heap page (the ctid range that was copied; 0 for whole tables) and is compared with the earlier parts
-//! whose pages it shares ([`earlier`], [`scope`]).
+//! whose pages it shares (`earlier`, `scope`).
 //!
-//! **Matching** ([`matching`]). A row is old if its hash stands where the next old row is expected: behind the last match of
+//! **Matching** (`matching`). A row is old if its hash stands where the next old row is expected: behind the last match of
 //! some unit, or up to eight rows further (rows were deleted between). Rows come in physical order and units were written in
 //! that order, so 98 of 100 rows match at once; rows of earlier backups that were written into holes match at the place of
 //! their own unit. A hash that stands elsewhere is not believed: the row is stored as new, and only the place behind it
@@ -21,7 +21,7 @@
 //! than half of the first 4 MiB is new (CLUSTER, a rewritten table), the part is stored whole: a map over rows in another order
 //! would read every old chunk for a few rows each, and would restore the old order.
 //!
-//! **Rules** ([`rules`]). Old units whose rows are mostly gone are written again, worst first, a few each time; units that stay
+//! **Rules** (`rules`). Old units whose rows are mostly gone are written again, worst first, a few each time; units that stay
 //! tiny are merged. Neither reads old data, which a writer cannot: the rows count as new and come from the server.
 //!
 //! **What it costs.** 8 bytes of hash for each row, once, beside its chunk; a table whose rows compress to less than 32 bytes is

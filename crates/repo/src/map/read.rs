@@ -13,7 +13,7 @@ use crate::object::damaged;
 use crate::reader::{ChunkReader, StreamReader};
 use crate::stream::ChunkKind;
 
-/// Reads one part. Memory: as [`StreamReader`]; of a map also its description.
+/// Reads one part. Memory: as `StreamReader`; of a map also its description.
 pub struct PartReader<'r>(Inner<'r>);
 
 enum Inner<'r> {

@@ -1,6 +1,6 @@
 //! Secrets of a repository: what each opens, and how it is kept (FORMAT.md, section "Secrets").
 //!
-//! [`create`] and [`open`] are the doors; [`Keys`] is what the rest of the repository works with. Nothing outside this
+//! `create` and `open` are the doors; `Keys` is what the rest of the repository works with. Nothing outside this
 //! module sees key bytes.
 
 mod copies;
