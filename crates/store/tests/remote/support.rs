@@ -1,5 +1,6 @@
 //! Storages on the servers of the test kit.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,49 +44,33 @@ pub fn azure(server: &Azurite, container: &str, prefix: &str, key: &str) -> Targ
 
 /// Its key and nothing else; through this port.
 pub fn sftp(server: &Sshd, port: u16, folder: &str) -> SftpConfig {
-    SftpConfig {
-        place: SftpPlace {
-            user: None,
-            host: "127.0.0.1".into(),
-            port: Some(port),
-            path: format!("{}/{folder}", server.data().display()),
-        },
-        host: "127.0.0.1".into(),
-        port,
-        proxy: None,
-        user: server.user().into(),
-        known_hosts: vec![server.known_hosts(port)],
-        known_as: None,
-        agent: None,
-        keys: vec![server.key()],
-        certificates: Vec::new(),
-        only_these_keys: false,
-        key_passphrase: None,
-        password: None,
-    }
+    let path = format!("{}/{folder}", server.data().display());
+    let keys = vec![server.key()];
+    SftpConfig { keys, ..sftp_at(port, path, server.user(), server.known_hosts(port)) }
 }
 
 /// With its user's password.
 pub fn rclone(server: &Rclone, folder: &str) -> SftpConfig {
+    let password = Some(SecretString::from(Rclone::PASSWORD));
+    let config = sftp_at(server.port(), format!("/{folder}"), "me", server.known_hosts());
+    SftpConfig { password, ..config }
+}
+
+fn sftp_at(port: u16, path: String, user: &str, known_hosts: PathBuf) -> SftpConfig {
     SftpConfig {
-        place: SftpPlace {
-            user: None,
-            host: "127.0.0.1".into(),
-            port: Some(server.port()),
-            path: format!("/{folder}"),
-        },
+        place: SftpPlace { user: None, host: "127.0.0.1".into(), port: Some(port), path },
         host: "127.0.0.1".into(),
-        port: server.port(),
+        port,
         proxy: None,
-        user: "me".into(),
-        known_hosts: vec![server.known_hosts()],
+        user: user.into(),
+        known_hosts: vec![known_hosts],
         known_as: None,
         agent: None,
         keys: Vec::new(),
         certificates: Vec::new(),
         only_these_keys: false,
         key_passphrase: None,
-        password: Some(SecretString::from(Rclone::PASSWORD)),
+        password: None,
     }
 }
 

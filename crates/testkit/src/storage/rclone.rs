@@ -2,8 +2,8 @@
 //! not made that it was (1.60): the SFTP server that needs one writer at a time.
 
 use std::path::PathBuf;
-use std::process::Command;
 
+use super::sshd::make_key;
 use super::{Service, free_port};
 
 /// A server with one user, `me`.
@@ -23,9 +23,7 @@ impl Rclone {
         let data = folder.join("data");
         std::fs::create_dir(&data).expect("make rclone's folder");
         for key in ["host", "key"] {
-            let mut make = Command::new("ssh-keygen");
-            make.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(folder.join(key));
-            assert!(make.status().expect("start ssh-keygen").success());
+            make_key(&folder.join(key), "ed25519", "");
         }
         let address = format!("127.0.0.1:{port}");
         let service =

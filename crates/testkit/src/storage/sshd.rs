@@ -51,21 +51,10 @@ impl Sshd {
     fn start_at(host: Option<&Namespace>, login: Login, more: &str) -> Sshd {
         let folder = Service::folder("sshd");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("open the server's folder");
-        for (name, kind, passphrase) in [
-            ("host", "ed25519", ""),
-            ("other_host", "ed25519", ""),
-            ("host_authority", "ed25519", ""),
-            ("user_authority", "ed25519", ""),
-            ("key", "ed25519", ""),
-            ("locked", "ed25519", Sshd::PASSPHRASE),
-            ("stranger", "ed25519", ""),
-            ("vouched", "ed25519", ""),
-            ("vouched_rsa", "rsa", ""),
-        ] {
-            run(Command::new("ssh-keygen")
-                .args(["-q", "-t", kind, "-N", passphrase, "-f"])
-                .arg(folder.join(name)));
+        for name in ["host", "other_host", "host_authority", "user_authority", "key", "stranger"] {
+            make_key(&folder.join(name), "ed25519", "");
         }
+        make_key(&folder.join("locked"), "ed25519", Sshd::PASSPHRASE);
         let keys = ["key.pub", "locked.pub"]
             .map(|name| fs::read_to_string(folder.join(name)).expect("a public key"));
         let authorized = folder.join("authorized_keys");
@@ -79,9 +68,6 @@ impl Sshd {
         };
         let address = host.map_or_else(|| "127.0.0.1".to_owned(), Namespace::address);
         sign(&folder, "host_authority", &["-h", "-n", &address], "host.pub");
-        for key in ["vouched.pub", "vouched_rsa.pub"] {
-            sign(&folder, "user_authority", &["-n", &user], key);
-        }
         let config = config(&folder, &address, port, login);
         fs::write(folder.join("config"), format!("{more}{config}"))
             .expect("write the server's configuration");
@@ -130,9 +116,14 @@ impl Sshd {
         self.service.folder.join("stranger")
     }
 
-    /// One that an authority vouches for, by a certificate beside it; ed25519 and RSA.
+    /// Makes two that an authority vouches for, by a certificate beside each; ed25519 and RSA.
     pub fn vouched_keys(&self) -> [PathBuf; 2] {
-        ["vouched", "vouched_rsa"].map(|name| self.service.folder.join(name))
+        ["ed25519", "rsa"].map(|kind| {
+            let key = self.service.folder.join(format!("vouched_{kind}"));
+            make_key(&key, kind, "");
+            sign(&self.service.folder, "user_authority", &["-n", &self.user], &format!("vouched_{kind}.pub"));
+            key
+        })
     }
 
     /// A known_hosts file with the authority that vouches for the server; and one with another that does not.
@@ -173,6 +164,11 @@ impl Drop for Sshd {
             let _ = Command::new("userdel").arg(&self.user).stderr(Stdio::null()).status();
         }
     }
+}
+
+/// Makes a key, and its public half beside it.
+pub(super) fn make_key(path: &Path, kind: &str, passphrase: &str) {
+    run(Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", passphrase, "-f"]).arg(path));
 }
 
 /// Makes a certificate beside the public key.
