@@ -18,9 +18,8 @@ use bytes::Bytes;
 use rustix::fs::{AtFlags, CWD, RenameFlags, Timespec, Timestamps, UTIME_NOW, renameat_with, utimensat};
 use rustix::io::Errno;
 
-use crate::{
-    Capabilities, LARGEST_OBJECT, ObjectMeta, PutOutcome, Store, StoreError, name, warn_of_overwriting,
-};
+use crate::condition::Condition;
+use crate::{Capabilities, LARGEST_OBJECT, ObjectMeta, PutOutcome, Store, StoreError, name};
 
 const TEMPORARY: &str = ".tmp";
 /// No put takes this long: a temporary file of this age belongs to a crash.
@@ -41,7 +40,7 @@ pub struct DirStore {
     /// The file system has no hard links.
     no_links: AtomicBool,
     /// Nor anything else that takes no name which is taken.
-    overwrites: AtomicBool,
+    condition: Condition,
 }
 
 impl DirStore {
@@ -73,7 +72,7 @@ impl DirStore {
             root,
             next: AtomicU64::new(0),
             no_links: AtomicBool::new(false),
-            overwrites: AtomicBool::new(false),
+            condition: Condition::default(),
         };
         store.sweep();
         Ok(store)
@@ -107,11 +106,10 @@ impl DirStore {
                 done => return done,
             }
         }
-        if !self.overwrites.load(Ordering::Relaxed) {
+        if !self.condition.is_ignored() {
             match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
                 Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                    self.overwrites.store(true, Ordering::Relaxed);
-                    warn_of_overwriting(&self.location());
+                    self.condition.set_ignored(&self.location());
                 }
                 done => return Ok(done?),
             }
@@ -176,7 +174,7 @@ impl Store for DirStore {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            atomic_put_if_absent: !self.overwrites.load(Ordering::Relaxed),
+            atomic_put_if_absent: !self.condition.is_ignored(),
             list_lateness: Duration::ZERO,
             gap: GAP,
             remote: false,

@@ -10,6 +10,7 @@
 
 mod cancel;
 mod cloud;
+mod condition;
 pub mod contract;
 mod directory;
 mod error;
@@ -48,11 +49,6 @@ pub use url::{BadUrl, Bucket, SftpPlace, StorageUrl};
 /// Locks; a poisoned lock is taken as it is: no value here is left half-changed by a panic.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Told once, when it is found out.
-pub(crate) fn warn_of_overwriting(shown: &str) {
-    tracing::warn!("{shown} does not honour put-if-absent: one writer at a time is safe there, and no more");
 }
 
 /// No object has more bytes (the repository's format is written for this): a larger one is refused before it is read, so that

@@ -17,7 +17,6 @@ pub(crate) mod s3;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -28,29 +27,22 @@ use object_store::{
     RetryConfig,
 };
 
+use crate::condition::Condition;
 use crate::http::{Wire, listening};
 use crate::runtime::Engine;
 use crate::traffic::{Traffic, TrafficReport};
-use crate::{
-    Capabilities, Cause, ObjectMeta, PutOutcome, Retention, Store, StoreError, name, warn_of_overwriting,
-};
+use crate::{Capabilities, Cause, ObjectMeta, PutOutcome, Retention, Store, StoreError, name};
 
 pub(crate) use azure::open as open_azure;
 pub(crate) use gcs::open as open_gcs;
 pub(crate) use s3::open as open_s3;
 
-/// The object that tells whether put-if-absent is honoured is at most this large.
-const SMALL: usize = 64 << 10;
 /// What lies between two ranges is fetched with them if it is at most this: a request costs more.
 const GAP: u64 = 256 << 10;
 
 /// A list that brings so many objects again, one after the other, brings the same page for ever.
 const AGAIN: usize = 1000;
 const SAME_PAGE: &str = "the storage gives the same page of its list again and again";
-
-const UNKNOWN: u8 = 0;
-const HONOURED: u8 = 1;
-const IGNORED: u8 = 2;
 
 /// A bucket.
 pub(crate) struct CloudStore {
@@ -65,7 +57,7 @@ pub(crate) struct CloudStore {
     pub(crate) traffic: Arc<Traffic>,
     /// What only S3 can: retention, versions.
     pub(crate) s3: Option<s3::Bucketed>,
-    conditional: AtomicU8,
+    condition: Condition,
 }
 
 /// What the openers of the three clouds hand over.
@@ -106,7 +98,7 @@ impl CloudStore {
             attributes,
             traffic: parts.wire.traffic,
             s3: parts.s3,
-            conditional: AtomicU8::new(UNKNOWN),
+            condition: Condition::default(),
         }
     }
 
@@ -167,12 +159,6 @@ impl CloudStore {
             Ok(_) => Ok(PutOutcome::AlreadyExists),
             Err(StoreError::NotFound { .. }) => self.put(name, path, bytes, PutMode::Overwrite),
             Err(error) => Err(error),
-        }
-    }
-
-    fn ignores_conditions(&self) {
-        if self.conditional.swap(IGNORED, Ordering::Relaxed) != IGNORED {
-            warn_of_overwriting(&self.shown);
         }
     }
 
@@ -248,7 +234,7 @@ impl Store for CloudStore {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            atomic_put_if_absent: self.conditional.load(Ordering::Relaxed) != IGNORED,
+            atomic_put_if_absent: !self.condition.is_ignored(),
             list_lateness: Duration::ZERO,
             gap: GAP,
             remote: true,
@@ -257,23 +243,23 @@ impl Store for CloudStore {
 
     fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
         let path = self.path(name)?;
-        if self.conditional.load(Ordering::Relaxed) == IGNORED {
+        if self.condition.is_ignored() {
             return self.put_unconditionally(name, &path, &bytes);
         }
         let first = match self.put(name, &path, &bytes, PutMode::Create) {
             Err(error) if answer::condition_not_implemented(&error) => {
-                self.ignores_conditions();
+                self.condition.set_ignored(&self.shown);
                 return self.put_unconditionally(name, &path, &bytes);
             }
             other => other?,
         };
-        let unknown = self.conditional.load(Ordering::Relaxed) == UNKNOWN;
+        let unknown = self.condition.is_unknown();
         if unknown && first == PutOutcome::AlreadyExists {
-            self.conditional.store(HONOURED, Ordering::Relaxed);
-        } else if unknown && bytes.len() <= SMALL {
+            self.condition.set_honoured();
+        } else if unknown && bytes.len() <= Condition::SMALL {
             match self.put(name, &path, &bytes, PutMode::Create) {
-                Ok(PutOutcome::AlreadyExists) => self.conditional.store(HONOURED, Ordering::Relaxed),
-                Ok(PutOutcome::Created) => self.ignores_conditions(),
+                Ok(PutOutcome::AlreadyExists) => self.condition.set_honoured(),
+                Ok(PutOutcome::Created) => self.condition.set_ignored(&self.shown),
                 // The object is there; the question stays open.
                 Err(error) => tracing::debug!(%error, "whether put-if-absent is honoured is not known yet"),
             }

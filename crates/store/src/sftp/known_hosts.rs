@@ -101,15 +101,12 @@ impl KnownHost {
     /// Whether the host may show this; `now` in seconds since 1970.
     pub(super) fn judge(&self, shown: &PublicKeyOrCertificate, now: u64) -> Result<(), Refusal> {
         let (key, certificate) = (shown.public_key(), shown.certificate());
-        let refused = |why: String, cause: Cause| Err(Refusal { why, cause });
         let is_signer = |line: &&Line| certificate.is_some_and(|shown| *shown.signature_key() == line.key);
         if let Some(line) = self.of(Role::Revoked).find(|line| line.key == *key.key_data() || is_signer(line))
         {
             let what = if line.key == *key.key_data() { "key" } else { "certificate's authority" };
-            return refused(
-                format!("the host's {what} is revoked by {}", line.place()),
-                Cause::HostKeyRevoked,
-            );
+            let why = format!("the host's {what} is revoked by {}", line.place());
+            return Err(Refusal { why, cause: Cause::HostKeyRevoked });
         }
         if let (Some(certificate), Some(authority)) = (certificate, self.of(Role::Authority).find(is_signer))
         {

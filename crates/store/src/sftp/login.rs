@@ -103,7 +103,7 @@ impl<H: client::Handler> Login<'_, H> {
         let mut agent = AgentClient::connect_uds(socket).await.map_err(|error| error.to_string())?.dynamic();
         let identities = agent.request_identities().await.map_err(|error| error.to_string())?;
         let wanted = self.config.only_these_keys.then(|| public_halves(&self.config.keys));
-        let (mut refused, mut unsigned) = (0, None);
+        let mut count = Count::default();
         for identity in identities {
             let key = match &identity {
                 AgentIdentity::PublicKey { key, .. } => key.key_data(),
@@ -113,34 +113,28 @@ impl<H: client::Handler> Login<'_, H> {
                 continue;
             }
             let hash = self.hash_for(&key.algorithm()).await.map_err(|error| error.to_string())?;
-            let mut results = Vec::new();
-            match identity {
+            let is_in = match identity {
                 AgentIdentity::Certificate { certificate, .. } => {
-                    results.push(self.certificate(certificate, hash, &mut agent).await);
+                    self.certificate(certificate, hash, &mut agent).await
                 }
                 AgentIdentity::PublicKey { key, .. } => {
                     for certificate in self.certificates_of(key.key_data()) {
-                        results.push(self.certificate(certificate, hash, &mut PlainKey(&mut agent)).await);
-                        if matches!(results.last(), Some(Ok(true))) {
+                        let is_in = self.certificate(certificate, hash, &mut PlainKey(&mut agent)).await;
+                        if count.add(is_in)? {
                             return Ok(true);
                         }
                     }
                     let user = &self.config.user;
                     let result = self.handle.authenticate_publickey_with(user, key, hash, &mut agent).await;
-                    results.push(result.map(|result| self.is_in(result)));
+                    result.map(|result| self.is_in(result))
                 }
-            }
-            for result in results {
-                match result {
-                    Ok(true) => return Ok(true),
-                    Ok(false) => refused += 1,
-                    // One whose use somebody did not confirm; the next may be another's.
-                    Err(AgentAuthError::Key(error)) => unsigned = Some(error.to_string()),
-                    Err(error @ AgentAuthError::Send(_)) => return Err(error.to_string()),
-                }
+            };
+            if count.add(is_in)? {
+                return Ok(true);
             }
         }
-        self.tried.push(match unsigned {
+        let refused = count.refused;
+        self.tried.push(match count.unsigned {
             None => format!("{refused} keys of the agent"),
             Some(why) => format!("{refused} keys of the agent (which did not sign with others: {why})"),
         });
@@ -246,6 +240,28 @@ impl<H: client::Handler> Login<'_, H> {
         let passing = self.handle.is_closed();
         let (operation, object) = ("connect to", shown.to_string());
         StoreError::Failed { operation, object, answer, cause: Cause::Credentials, passing }
+    }
+}
+
+/// What became of the agent's keys.
+#[derive(Default)]
+struct Count {
+    refused: u32,
+    /// Why the agent did not sign with one.
+    unsigned: Option<String>,
+}
+
+impl Count {
+    /// Whether that logged in; an error ends all tries.
+    fn add(&mut self, is_in: Result<bool, AgentAuthError>) -> Result<bool, String> {
+        match is_in {
+            Ok(true) => return Ok(true),
+            Ok(false) => self.refused += 1,
+            // One whose use somebody did not confirm; the next may be another's.
+            Err(AgentAuthError::Key(error)) => self.unsigned = Some(error.to_string()),
+            Err(error @ AgentAuthError::Send(_)) => return Err(error.to_string()),
+        }
+        Ok(false)
     }
 }
 

@@ -420,7 +420,7 @@ impl Store for SftpStore {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            atomic_put_if_absent: !self.naming.may_overwrite(),
+            atomic_put_if_absent: !self.naming.condition.is_ignored(),
             list_lateness: Duration::ZERO,
             gap: GAP,
             remote: true,

@@ -6,7 +6,7 @@
 //! honoured, and where no object is found, links are not used any more.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -16,42 +16,20 @@ use russh_sftp::protocol::{FileAttributes, OpenFlags, StatusCode};
 use super::connect::Connection;
 use super::pool::Load;
 use super::{SftpStore, TEMPORARY, Wrong, make_folder};
+use crate::condition::Condition;
 use crate::traffic::Request;
-use crate::{PutOutcome, StoreError, lock, warn_of_overwriting};
+use crate::{PutOutcome, StoreError, lock};
 
 /// Writes at once: what OpenSSH's server takes before it has answered is 2 MiB.
 const WRITES: usize = 8;
 /// What is larger gets a connection of its own.
 const LARGE: usize = 256 << 10;
-/// The object that is named twice is at most this large.
-const SMALL: usize = 64 << 10;
-
-const UNKNOWN: u8 = 0;
-const HONOURED: u8 = 1;
-const IGNORED: u8 = 2;
-
 /// What was found out about names.
 #[derive(Default)]
 pub(super) struct Naming {
-    /// Whether a name that is taken stays.
-    condition: AtomicU8,
+    pub(super) condition: Condition,
     /// The server says that it links, and does not, or cannot.
     links_are_lost: AtomicBool,
-}
-
-impl Naming {
-    /// Whether a put may take a name from another one of the same moment.
-    pub(super) fn may_overwrite(&self) -> bool {
-        self.condition.load(Ordering::Relaxed) == IGNORED
-    }
-
-    fn is_unknown(&self) -> bool {
-        self.condition.load(Ordering::Relaxed) == UNKNOWN
-    }
-
-    fn is_kept(&self) {
-        self.condition.store(HONOURED, Ordering::Relaxed);
-    }
 }
 
 impl SftpStore {
@@ -119,47 +97,56 @@ impl SftpStore {
         path: &str,
         bytes: &Bytes,
     ) -> Result<(), Wrong> {
-        let sftp = &connection.sftp;
-        let asks = self.naming.is_unknown() && bytes.len() <= SMALL;
-        match (self.links(connection), asks) {
-            (true, false) => drop(sftp.hardlink(temporary, path).await?),
-            (false, false) => drop(sftp.rename(temporary, path).await?),
-            (true, true) => {
-                // Sent together: it costs no round trip.
-                let (one, other) =
-                    tokio::join!(biased; sftp.hardlink(temporary, path), sftp.hardlink(temporary, path));
-                match (one.map_err(Wrong::from), other.map_err(Wrong::from)) {
-                    (Err(wrong), Err(_)) => {
-                        return self.without_links(connection, temporary, path, wrong).await;
-                    }
-                    // A server that takes one and not the other made it.
-                    (Ok(_), Err(_)) | (Err(_), Ok(_)) => self.naming.is_kept(),
-                    (Ok(_), Ok(_)) => match sftp.stat(path).await.map_err(Wrong::from) {
-                        Ok(_) => self.overwrites(),
-                        Err(wrong) if wrong.is_missing() => {
-                            self.naming.links_are_lost.store(true, Ordering::Relaxed);
-                            return Box::pin(self.give_name(connection, temporary, path, bytes)).await;
-                        }
-                        Err(wrong) => return Err(wrong),
-                    },
-                }
+        let asks = self.naming.condition.is_unknown() && bytes.len() <= Condition::SMALL;
+        if self.links(connection) {
+            if !asks {
+                connection.sftp.hardlink(temporary, path).await?;
+                return Ok(());
             }
-            (false, true) => {
-                sftp.rename(temporary, path).await?;
-                // It has its name; where something goes wrong now, the question stays open.
-                let Ok(again) = self.write_temporary(connection, bytes).await else { return Ok(()) };
-                // The same bytes: should they come to lie there, nothing is other than before.
-                match sftp.rename(&again, path).await.map_err(Wrong::from) {
-                    Ok(_) => self.overwrites(),
-                    Err(Wrong::Answer(..)) => {
-                        self.naming.is_kept();
-                        let _ = sftp.remove(again).await;
-                    }
-                    Err(_) => {}
-                }
+            if self.link_twice(connection, temporary, path).await? {
+                return Ok(());
             }
         }
+        connection.sftp.rename(temporary, path).await?;
+        if asks {
+            self.rename_again(connection, path, bytes).await;
+        }
         Ok(())
+    }
+
+    /// Whether it has its name now; else the server links nothing. Both links are sent together: it costs no round trip.
+    async fn link_twice(&self, connection: &Connection, temporary: &str, path: &str) -> Result<bool, Wrong> {
+        let sftp = &connection.sftp;
+        let (one, other) =
+            tokio::join!(biased; sftp.hardlink(temporary, path), sftp.hardlink(temporary, path));
+        match (one.map_err(Wrong::from), other.map_err(Wrong::from)) {
+            (Err(wrong), Err(_)) => self.without_links(connection, temporary, path, wrong).await?,
+            // A server that takes one and not the other made it.
+            (Ok(_), Err(_)) | (Err(_), Ok(_)) => self.naming.condition.set_honoured(),
+            (Ok(_), Ok(_)) => match sftp.stat(path).await.map_err(Wrong::from) {
+                Ok(_) => self.naming.condition.set_ignored(&self.shown),
+                Err(wrong) if wrong.is_missing() => {
+                    self.naming.links_are_lost.store(true, Ordering::Relaxed);
+                    return Ok(false);
+                }
+                Err(wrong) => return Err(wrong),
+            },
+        }
+        Ok(true)
+    }
+
+    /// Behind a rename: whether another one takes the name. Where something goes wrong, the question stays open.
+    async fn rename_again(&self, connection: &Connection, path: &str, bytes: &Bytes) {
+        // The same bytes: should they come to lie there, nothing is other than before.
+        let Ok(again) = self.write_temporary(connection, bytes).await else { return };
+        match connection.sftp.rename(&again, path).await.map_err(Wrong::from) {
+            Ok(_) => self.naming.condition.set_ignored(&self.shown),
+            Err(Wrong::Answer(..)) => {
+                self.naming.condition.set_honoured();
+                let _ = connection.sftp.remove(again).await;
+            }
+            Err(_) => {}
+        }
     }
 
     /// Where the server's file system has no hard links, which no code says, a rename still gives the name. How the server sees to it
@@ -182,14 +169,8 @@ impl SftpStore {
             return Err(wrong);
         }
         self.naming.links_are_lost.store(true, Ordering::Relaxed);
-        self.overwrites();
+        self.naming.condition.set_ignored(&self.shown);
         Ok(())
-    }
-
-    fn overwrites(&self) {
-        if self.naming.condition.swap(IGNORED, Ordering::Relaxed) != IGNORED {
-            warn_of_overwriting(&self.shown);
-        }
     }
 
     /// Writes a temporary file, whole and synced. Its path comes back.
