@@ -214,6 +214,29 @@ fn a_database_that_fails_leaves_the_others_good() {
     desk.fails(1, &["backup", "--dbname", &as_keeper, "--database", "locked"]);
 }
 
+/// A connection costs more than a small database has rows: one that leads and copies, and pg_dump's.
+#[test]
+fn a_small_database_takes_two_connections() {
+    let cluster = Cluster::builder().conf("log_connections = on").start();
+    let names: Vec<String> = (0..6).map(|number| format!("small_{number}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        cluster.create_database(name);
+        let fill =
+            format!("CREATE TABLE t AS SELECT g FROM generate_series(1, {number}) g; CREATE TABLE u (a int)");
+        cluster.sql(name, &fill);
+    }
+    let before = cluster.log().len();
+    let desk = Desk::plain();
+    let id = desk.ok(&["backup", "--all", "--dbname", &cluster.conninfo("postgres"), "--jobs", "4"]);
+    let said = cluster.log().split_off(before);
+    for (number, name) in names.iter().enumerate() {
+        let made = said.matches(&format!("database={name} ")).count();
+        assert_eq!(made, 2, "connections to {name}");
+        let rows = desk.ok(&["cat", &format!("{}:/db/{name}/data/public.t", id.trim())]);
+        assert_eq!(rows.lines().count(), number);
+    }
+}
+
 #[test]
 fn what_a_role_may_not_read_is_left_out_and_named() {
     let cluster = Cluster::start();

@@ -75,6 +75,31 @@ fn a_table_that_is_emptied_between_snapshot_and_lock_is_not_lost() {
     assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), complete);
 }
 
+/// Tables are locked before the snapshot is taken: one that is made while the first locks wait is seen, locked behind it, and
+/// copied, and one that is emptied meanwhile is copied as the snapshot has it.
+#[test]
+fn a_table_that_is_made_while_the_first_locks_wait_is_copied() {
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    cluster.sql("d", "CREATE TABLE held AS SELECT 1 AS a; CREATE TABLE gone AS SELECT 3 AS a");
+    let mut holder = cluster.session("d");
+    holder.run("BEGIN; TRUNCATE held; INSERT INTO held VALUES (2)");
+    let desk = Desk::plain();
+    let child = desk.spawn(&["backup", "--dbname", &cluster.conninfo("d")]);
+    wait_until(
+        &cluster,
+        "d",
+        "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'pgark' AND wait_event_type = 'Lock'",
+    );
+    holder.run("CREATE TABLE made AS SELECT 4 AS a; COMMIT");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let id = String::from_utf8(output.stdout).unwrap().trim().to_string();
+    for (table, rows) in [("held", "2\n"), ("gone", "3\n"), ("made", "4\n")] {
+        assert_eq!(desk.ok(&["cat", &format!("{id}:/db/d/data/public.{table}")]), rows);
+    }
+}
+
 /// TRAPS 5: with default settings, two sets of locks on this many tables do not fit.
 #[test]
 fn more_tables_than_two_sets_of_locks() {

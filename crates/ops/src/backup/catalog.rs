@@ -73,32 +73,51 @@ pub(crate) struct Catalog {
 const USER_TABLES: &str = "c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' \
      AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'";
 
+/// About how many locks the server's lock table has room for.
+pub(super) const FREE_LOCKS: &str = "SELECT pg_catalog.current_setting('max_locks_per_transaction')::bigint * \
+     (pg_catalog.current_setting('max_connections')::bigint + \
+      pg_catalog.current_setting('max_prepared_transactions')::bigint) - \
+     (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks)";
+
+/// Tables that extensions own, with the rows of each that are configuration: `WHERE …` or nothing.
+const EXTENSION_TABLES: &str = "SELECT d.objid, e.extname, \
+            (SELECT coalesce(e.extcondition[i], '') \
+             FROM pg_catalog.generate_subscripts(e.extconfig, 1) i WHERE e.extconfig[i] = d.objid) AS condition \
+     FROM pg_catalog.pg_depend d \
+     JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid \
+     WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0 \
+       AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e'";
+
+/// Whether the role may read a table.
+const READABLE: &str =
+    "pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')";
+
+/// Of each table `c` in schema `n`: what a truncation, a rewrite or a change of its columns changes. Read table by table:
+/// in a small database the rows of the system's own tables are most.
+const FINGERPRINT: &str = "pg_catalog.md5(c.relfilenode || ' ' || c.relname || ' ' || n.nspname || ' ' \
+        || coalesce(pg_catalog.md5(a.form), ''))";
+
+/// `a.form` of [`FINGERPRINT`], and in `a.columns` the columns as COPY writes them.
+const COLUMNS: &str = "CROSS JOIN LATERAL (SELECT \
+            pg_catalog.string_agg(attnum::text || ' ' || attname || ' ' || atttypid::text || ' ' \
+               || atttypmod::text || ' ' || attgenerated::text, ',' ORDER BY attnum) AS form, \
+            pg_catalog.string_agg(attname || ' ' || pg_catalog.format_type(atttypid, atttypmod), ',' ORDER BY attnum) \
+               FILTER (WHERE attgenerated = '') AS columns \
+        FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) a";
+
 impl Catalog {
     pub(crate) fn read(lead: &mut Lead) -> Result<Catalog, OpsError> {
-        let fingerprints = Self::fingerprints(&mut lead.connection)?;
         let sql = format!(
             "SELECT c.oid, n.nspname, c.relname, c.relkind, \
                     coalesce(am.amname = 'heap', false), \
                     coalesce(pg_catalog.pg_relation_size(c.oid), 0), \
                     coalesce(pg_catalog.pg_relation_size(nullif(c.reltoastrelid, 0)), 0), \
-                    pg_catalog.has_table_privilege(c.oid, 'SELECT') \
-                      AND pg_catalog.has_schema_privilege(n.oid, 'USAGE'), \
-                    x.extname IS NOT NULL, x.condition, a.columns \
+                    {READABLE}, x.extname IS NOT NULL, x.condition, pg_catalog.md5(a.columns), {FINGERPRINT} \
              FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam \
-             LEFT JOIN (SELECT d.objid, e.extname, \
-                               (SELECT coalesce(e.extcondition[i], '') \
-                                FROM pg_catalog.generate_subscripts(e.extconfig, 1) i WHERE e.extconfig[i] = d.objid) AS condition \
-                        FROM pg_catalog.pg_depend d \
-                        JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid \
-                        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0 \
-                          AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e') x \
-                    ON x.objid = c.oid \
-             LEFT JOIN (SELECT attrelid, pg_catalog.md5(pg_catalog.string_agg(attname || ' ' \
-                               || pg_catalog.format_type(atttypid, atttypmod), ',' ORDER BY attnum)) AS columns \
-                        FROM pg_catalog.pg_attribute WHERE attnum > 0 AND NOT attisdropped AND attgenerated = '' GROUP BY attrelid) a \
-                    ON a.attrelid = c.oid \
+             LEFT JOIN ({EXTENSION_TABLES}) x ON x.objid = c.oid \
+             {COLUMNS} \
              WHERE {USER_TABLES} ORDER BY c.oid"
         );
         let rows = lead.connection.query(&sql, &[]).doing("read the tables from the catalog")?;
@@ -124,7 +143,7 @@ impl Catalog {
                 is_heap: row.str(4).doing(doing)? == "t",
                 heap_pages: heap / page_bytes,
                 bytes: heap + toast,
-                fingerprint: fingerprints.get(&oid).cloned().unwrap_or_default(),
+                fingerprint: row.str(11).doing(doing)?.to_string(),
                 columns: row.opt_str(10).doing(doing)?.unwrap_or_default().to_string(),
                 readable: row.str(7).doing(doing)? == "t",
                 in_extension: row.str(8).doing(doing)? == "t",
@@ -140,20 +159,31 @@ impl Catalog {
     pub(crate) fn fingerprints(connection: &mut Connection) -> Result<HashMap<u32, String>, OpsError> {
         let doing = "read the tables' columns";
         let sql = format!(
-            "SELECT c.oid, pg_catalog.md5(c.relfilenode || ' ' || c.relname || ' ' || n.nspname || ' ' || coalesce(a.columns, '')) \
-             FROM pg_catalog.pg_class c \
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             LEFT JOIN (SELECT attrelid, pg_catalog.md5(pg_catalog.string_agg(attnum::text || ' ' || attname || ' ' \
-                               || atttypid::text || ' ' || atttypmod::text || ' ' || attgenerated::text, ',' ORDER BY attnum)) AS columns \
-                        FROM pg_catalog.pg_attribute WHERE attnum > 0 AND NOT attisdropped GROUP BY attrelid) a \
-                    ON a.attrelid = c.oid \
-             WHERE {USER_TABLES}"
+            "SELECT c.oid, {FINGERPRINT} FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace {COLUMNS} WHERE {USER_TABLES}"
         );
         let mut found = HashMap::new();
         for row in connection.query(&sql, &[]).doing(doing)? {
             found.insert(row.parse(0).doing(doing)?, row.str(1).doing(doing)?.to_string());
         }
         Ok(found)
+    }
+
+    /// Names of the tables that a backup of everything locks, as they are now, and how many locks the server's lock table has
+    /// room for: outside of any transaction.
+    pub(super) fn to_lock(connection: &mut Connection) -> Result<(Vec<TableName>, i64), OpsError> {
+        let doing = "list the tables";
+        let sql = format!(
+            "SELECT n.nspname, c.relname, ({FREE_LOCKS}) FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             LEFT JOIN ({EXTENSION_TABLES}) x ON x.objid = c.oid \
+             WHERE {USER_TABLES} AND c.relkind <> 'f' AND {READABLE} AND (x.objid IS NULL OR x.condition IS NOT NULL) \
+             ORDER BY c.oid"
+        );
+        let rows = connection.query(&sql, &[]).doing(doing)?;
+        let free = rows.first().map(|row| row.parse(2)).transpose().doing(doing)?.unwrap_or(0);
+        let name = |at: usize, row: &pgark_pg::Row| row.get(at).unwrap_or_default().to_vec();
+        Ok((rows.iter().map(|row| TableName { schema: name(0, row), name: name(1, row) }).collect(), free))
     }
 
     pub(crate) fn table(&self, oid: u32) -> Option<&Table> {

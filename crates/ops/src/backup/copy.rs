@@ -69,6 +69,27 @@ pub(super) fn by_lead(
     }
 }
 
+/// Copies what a small database has over the lead connection, which is there anyway. What the server refuses is left to the
+/// workers, who can tell which table it was and go on without it.
+pub(super) fn tried_by_lead(
+    crew: &Crew<'_>,
+    of: &Copying,
+    connection: &mut Connection,
+    work: Work,
+) -> Result<Fate, OpsError> {
+    crew.check_stop(of)?;
+    let result = connection
+        .execute("SAVEPOINT pgark")
+        .doing("set a savepoint")
+        .and_then(|()| copy(crew, of, connection, &work, true));
+    let Err(error) = result else { return Ok(Fate::Done) };
+    let is_over = crew.job.cancel.is_cancelled() || !error.is_refusal();
+    if is_over || connection.execute("ROLLBACK TO SAVEPOINT pgark").is_err() {
+        return Err(of.named(&work, error));
+    }
+    Ok(Fate::Again(vec![work]))
+}
+
 fn one_by_one(batch: Vec<usize>) -> Vec<Work> {
     batch.into_iter().map(|source| Work::Whole { source }).collect()
 }

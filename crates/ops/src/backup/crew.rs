@@ -45,20 +45,30 @@ struct Turn {
     of: Arc<Copying>,
     queue: VecDeque<Work>,
     for_lead: VecDeque<Work>,
+    /// What the keeper tries first: of a small database that is all, and no worker need connect to it.
+    small: VecDeque<Work>,
     running: usize,
     failed: Option<OpsError>,
 }
 
 impl Turn {
     fn is_over(&self) -> bool {
-        self.running == 0 && self.queue.is_empty() && self.for_lead.is_empty()
+        self.running == 0 && self.queue.is_empty() && self.for_lead.is_empty() && self.small.is_empty()
+    }
+
+    fn drop_all(&mut self) {
+        self.queue.clear();
+        self.for_lead.clear();
+        self.small.clear();
     }
 }
 
 /// What the keeper of a turn has to do next.
 pub(super) enum Duty {
-    /// Copy this over the lead connection.
+    /// Copy this over the lead connection: no worker can.
     Copy(Work),
+    /// Copy this over the lead connection; what fails is the workers'.
+    Try(Work),
     /// All is copied.
     Done,
     /// The turn failed; nobody works on it any more.
@@ -97,14 +107,15 @@ impl<'a> Crew<'a> {
         }
     }
 
-    /// Begins a turn. Returns its number.
-    pub(super) fn begin(&self, of: Arc<Copying>, queue: VecDeque<Work>) -> usize {
+    /// Begins a turn. Returns its number. What there is to copy of a small database is its keeper's.
+    pub(super) fn begin(&self, of: Arc<Copying>, work: VecDeque<Work>) -> usize {
         let expected = self.bytes_expected.fetch_add(of.bytes, Ordering::Relaxed) + of.bytes;
         self.job.progress.total_bytes(expected);
         let mut board = self.board();
         board.begun += 1;
         let number = board.begun;
-        let turn = Turn { of, queue, for_lead: VecDeque::new(), running: 0, failed: None };
+        let (queue, small) = if of.is_small { (VecDeque::new(), work) } else { (work, VecDeque::new()) };
+        let turn = Turn { of, queue, for_lead: VecDeque::new(), small, running: 0, failed: None };
         board.turns.insert(number, turn);
         self.changed.notify_all();
         number
@@ -122,8 +133,7 @@ impl<'a> Crew<'a> {
         let mut board = self.board();
         for turn in board.turns.values_mut() {
             turn.of.stop.store(true, Ordering::Release);
-            turn.queue.clear();
-            turn.for_lead.clear();
+            turn.drop_all();
             turn.failed.get_or_insert(OpsError::Cancelled);
         }
         board.closed = true;
@@ -196,8 +206,7 @@ impl<'a> Crew<'a> {
             Ok(_) => {}
             Err(error) => {
                 turn.of.stop.store(true, Ordering::Release);
-                turn.queue.clear();
-                turn.for_lead.clear();
+                turn.drop_all();
                 // The first real cause wins over the `Cancelled` of those that were stopped because of it.
                 if turn.failed.as_ref().is_none_or(|known| known.is_cancelled() && !error.is_cancelled()) {
                     turn.failed = Some(error);
@@ -215,6 +224,10 @@ impl<'a> Crew<'a> {
             if let Some(work) = turn.for_lead.pop_front() {
                 turn.running += 1;
                 return Duty::Copy(work);
+            }
+            if let Some(work) = turn.small.pop_front() {
+                turn.running += 1;
+                return Duty::Try(work);
             }
             let is_over = turn.is_over() || (turn.running == 0 && self.check().is_err());
             if is_over {
@@ -237,8 +250,7 @@ impl<'a> Crew<'a> {
         of.stop.store(true, Ordering::Release);
         let mut board = self.board();
         if let Some(turn) = board.turns.get_mut(&number) {
-            turn.queue.clear();
-            turn.for_lead.clear();
+            turn.drop_all();
             turn.failed.get_or_insert(OpsError::Cancelled);
         }
         self.changed.notify_all();
@@ -246,22 +258,23 @@ impl<'a> Crew<'a> {
 
     /// The keeper's part of a turn: copies what the workers could not lock, until everything is copied.
     pub(super) fn keep(&self, number: usize, lead: &mut lead::Lead, of: &Copying) -> Result<(), OpsError> {
+        type CopyWork = fn(&Crew<'_>, &Copying, &mut Connection, Work) -> Result<Fate, OpsError>;
         let mut prepared = false;
         loop {
-            match self.duty(number) {
+            let (work, copy): (Work, CopyWork) = match self.duty(number) {
                 Duty::Done => return Ok(()),
                 Duty::Failed(error) => return Err(error),
-                Duty::Copy(work) => {
-                    let result = (|| {
-                        if !prepared {
-                            lead.use_own_encoding()?;
-                            prepared = true;
-                        }
-                        copy::by_lead(self, of, &mut lead.connection, work)
-                    })();
-                    self.ended(number, result);
+                Duty::Copy(work) => (work, copy::by_lead),
+                Duty::Try(work) => (work, copy::tried_by_lead),
+            };
+            let result = (|| {
+                if !prepared {
+                    lead.use_own_encoding()?;
+                    prepared = true;
                 }
-            }
+                copy(self, of, &mut lead.connection, work)
+            })();
+            self.ended(number, result);
         }
     }
 

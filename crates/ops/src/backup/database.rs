@@ -81,9 +81,11 @@ impl Common<'_> {
         let mut attempt = 1;
         loop {
             self.phase("read the catalog");
-            let mut lead = Lead::connect(&pinned, self.request.lock_wait_timeout, self.watch)?;
-            match self.freeze_once(&mut lead, &pinned) {
-                Ok((catalog, tapped)) => return Ok(Frozen { lead, catalog, tapped, pinned, since }),
+            let all = self.request.filters_for(database).take_all_objects();
+            let frozen = Lead::connect(&pinned, self.request.lock_wait_timeout, all, self.watch)
+                .and_then(|lead| self.freeze_once(lead, &pinned));
+            match frozen {
+                Ok((lead, catalog, tapped)) => return Ok(Frozen { lead, catalog, tapped, pinned, since }),
                 Err(error)
                     if attempt < ATTEMPTS && lead::is_stale(&error) && !self.job.cancel.is_cancelled() =>
                 {
@@ -97,10 +99,14 @@ impl Common<'_> {
         }
     }
 
-    fn freeze_once(&self, lead: &mut Lead, pinned: &ConnInfo) -> Result<(Catalog, tap::Tapped), OpsError> {
+    fn freeze_once(
+        &self,
+        mut lead: Lead,
+        pinned: &ConnInfo,
+    ) -> Result<(Lead, Catalog, tap::Tapped), OpsError> {
         let (request, watch) = (self.request, self.watch);
         let filters = request.filters_for(&lead.database);
-        let mut catalog = Catalog::read(lead)?;
+        let mut catalog = Catalog::read(&mut lead)?;
         let run_pg_dump = |lead: &mut Lead, catalog: &Catalog, wait: Duration| {
             self.phase("read the definitions");
             tap::run(&self.survey.tool, pinned, lead, catalog, filters, wait, watch)
@@ -110,28 +116,30 @@ impl Common<'_> {
             catalog.choose(|table| selector.takes(&table.name));
             catalog.refuse_unreadable(request.keep_going)?;
             // Only pg_dump knows what its patterns choose: it goes first, and what it found is locked after it.
-            let tapped = run_pg_dump(lead, &catalog, request.lock_wait_timeout)?.end();
+            let tapped = run_pg_dump(&mut lead, &catalog, request.lock_wait_timeout)?.end();
             let found: HashSet<u32> = tapped.archive.entries.iter().map(|entry| entry.oid).collect();
             catalog.choose(|table| found.contains(&table.oid));
             lead.lock(&catalog)?;
             lead::refuse_stale(&catalog, pinned, watch)?;
-            return Ok((catalog, tapped));
+            return Ok((lead, catalog, tapped));
         }
         catalog.refuse_unreadable(request.keep_going)?;
-        if lead.can_lock_twice(catalog.lockable().count())? {
-            lead.lock(&catalog)?;
-            lead::refuse_stale(&catalog, pinned, watch)?;
-            let tapped = run_pg_dump(lead, &catalog, request.lock_wait_timeout.min(BEHIND_THE_LEAD))?;
-            Ok((catalog, tapped.end()))
+        if lead.holds(&catalog) || lead.can_lock_twice(catalog.lockable().count())? {
+            if !lead.holds(&catalog) {
+                lead.lock(&catalog)?;
+                lead::refuse_stale(&catalog, pinned, watch)?;
+            }
+            let tapped = run_pg_dump(&mut lead, &catalog, request.lock_wait_timeout.min(BEHIND_THE_LEAD))?;
+            Ok((lead, catalog, tapped.end()))
         } else {
             // Two sets of locks do not fit: pg_dump, blocked on its pipe, keeps the only one (TRAPS 5).
-            let mut tapped = run_pg_dump(lead, &catalog, request.lock_wait_timeout)?;
+            let mut tapped = run_pg_dump(&mut lead, &catalog, request.lock_wait_timeout)?;
             if tapped.has_ended() {
                 lead.lock(&catalog)?;
                 tapped = tapped.end();
             }
             lead::refuse_stale(&catalog, pinned, watch)?;
-            Ok((catalog, tapped))
+            Ok((lead, catalog, tapped))
         }
     }
 

@@ -185,48 +185,37 @@ impl DatabaseFacts {
     }
 }
 
-/// JSON and oid of every table, partitioned table, foreign table, view, materialised view and sequence.
+/// JSON and oid of every table, partitioned table, foreign table, view, materialised view and sequence. By index scans of each
+/// relation: in a small database that is a third of what joins over whole catalogs cost, in one of 4,000 tables the same.
 const RELATIONS: &str = "\
-WITH r AS ( \
-  SELECT c.* FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-  WHERE c.relkind IN ('r', 'p', 'f', 'm', 'v', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
-  AND n.nspname !~ '^pg_(toast|temp)'), \
-cols AS ( \
-  SELECT a.attrelid, pg_catalog.count(*) AS n, pg_catalog.json_agg(pg_catalog.json_strip_nulls(pg_catalog.json_build_object( \
-    'position', a.attnum, 'name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'nullable', NOT a.attnotnull, \
-    'default', pg_catalog.pg_get_expr(d.adbin, d.adrelid), 'identity', nullif(a.attidentity, ''), 'generated', nullif(a.attgenerated, ''))) \
-    ORDER BY a.attnum) AS j \
-  FROM pg_catalog.pg_attribute a JOIN r ON r.oid = a.attrelid AND r.relkind <> 'S' \
-  LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
-  WHERE a.attnum > 0 AND NOT a.attisdropped GROUP BY a.attrelid), \
-cons AS ( \
-  SELECT k.conrelid, pg_catalog.bool_or(k.contype = 'p') AS has_pk, pg_catalog.json_agg(pg_catalog.json_build_object( \
-    'name', k.conname, 'type', k.contype, 'columns', coalesce((SELECT pg_catalog.json_agg(a.attname ORDER BY u.at) \
-       FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY u(num, at) \
-       JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num), '[]')) ORDER BY k.conname) AS j \
-  FROM pg_catalog.pg_constraint k JOIN r ON r.oid = k.conrelid WHERE k.contype IN ('p', 'u', 'f', 'c', 'x') GROUP BY k.conrelid), \
-inds AS ( \
-  SELECT i.indrelid, pg_catalog.json_agg(pg_catalog.json_strip_nulls(pg_catalog.json_build_object( \
-    'name', c.relname, 'method', am.amname, 'definition', pg_catalog.pg_get_indexdef(i.indexrelid), 'is_unique', i.indisunique, \
-    'is_primary', i.indisprimary, 'is_valid', i.indisvalid, 'is_partial', i.indpred IS NOT NULL, 'constraint_name', k.conname)) \
-    ORDER BY c.relname) AS j \
-  FROM pg_catalog.pg_index i JOIN r ON r.oid = i.indrelid JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
-  JOIN pg_catalog.pg_am am ON am.oid = c.relam \
-  LEFT JOIN pg_catalog.pg_constraint k ON k.conrelid = i.indrelid AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x') \
-  GROUP BY i.indrelid) \
 SELECT pg_catalog.json_build_object('schema', n.nspname, 'name', r.relname, 'owner', pg_catalog.pg_get_userbyid(r.relowner), \
-  'persistence', r.relpersistence, 'kind', r.relkind, 'tablespace', t.spcname, 'row_estimate', greatest(r.reltuples, 0)::pg_catalog.int8, \
-  'live_row_estimate', coalesce(s.n_live_tup, 0), 'column_count', coalesce(cols.n, 0), 'has_primary_key', coalesce(cons.has_pk, false), \
+  'persistence', r.relpersistence, 'kind', r.relkind, 'tablespace', (SELECT t.spcname FROM pg_catalog.pg_tablespace t WHERE t.oid = r.reltablespace), 'row_estimate', greatest(r.reltuples, 0)::pg_catalog.int8, \
+  'live_row_estimate', coalesce(pg_catalog.pg_stat_get_live_tuples(r.oid), 0), 'column_count', coalesce(cols.n, 0), 'has_primary_key', coalesce(cons.has_pk, false), \
   'has_triggers', r.relhastriggers, 'rls_enabled', r.relrowsecurity, 'rls_forced', r.relforcerowsecurity, 'is_partition', r.relispartition, \
   'partition_parent', (SELECT pn.nspname || '.' || pc.relname FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class pc ON pc.oid = h.inhparent \
      JOIN pg_catalog.pg_namespace pn ON pn.oid = pc.relnamespace WHERE h.inhrelid = r.oid ORDER BY h.inhseqno LIMIT 1), \
   'partition_strategy', (SELECT CASE p.partstrat WHEN 'r' THEN 'range' WHEN 'l' THEN 'list' WHEN 'h' THEN 'hash' END \
      FROM pg_catalog.pg_partitioned_table p WHERE p.partrelid = r.oid), \
-  'storage_options', coalesce(r.reloptions, '{}'), 'last_vacuum', s.last_vacuum, 'last_analyze', s.last_analyze, \
+  'storage_options', coalesce(r.reloptions, '{}'), 'last_vacuum', pg_catalog.pg_stat_get_last_vacuum_time(r.oid), 'last_analyze', pg_catalog.pg_stat_get_last_analyze_time(r.oid), \
   'columns', coalesce(cols.j, '[]'), 'constraints', coalesce(cons.j, '[]'), 'indexes', coalesce(inds.j, '[]')), r.oid \
-FROM r JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace LEFT JOIN pg_catalog.pg_tablespace t ON t.oid = r.reltablespace \
-LEFT JOIN pg_catalog.pg_stat_user_tables s ON s.relid = r.oid LEFT JOIN cols ON cols.attrelid = r.oid \
-LEFT JOIN cons ON cons.conrelid = r.oid LEFT JOIN inds ON inds.indrelid = r.oid ORDER BY n.nspname, r.relname";
+FROM pg_catalog.pg_class r JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace \
+CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS n, pg_catalog.json_agg(pg_catalog.json_strip_nulls(pg_catalog.json_build_object( \
+    'position', a.attnum, 'name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'nullable', NOT a.attnotnull, \
+    'default', (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attrdef d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum), 'identity', nullif(a.attidentity, ''), 'generated', nullif(a.attgenerated, ''))) \
+    ORDER BY a.attnum) AS j \
+  FROM pg_catalog.pg_attribute a WHERE a.attrelid = r.oid AND r.relkind <> 'S' AND a.attnum > 0 AND NOT a.attisdropped) cols \
+CROSS JOIN LATERAL (SELECT pg_catalog.bool_or(k.contype = 'p') AS has_pk, pg_catalog.json_agg(pg_catalog.json_build_object( \
+    'name', k.conname, 'type', k.contype, 'columns', coalesce((SELECT pg_catalog.json_agg(a.attname ORDER BY u.at) \
+       FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY u(num, at) \
+       JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num), '[]')) ORDER BY k.conname) AS j \
+  FROM pg_catalog.pg_constraint k WHERE k.conrelid = r.oid AND k.contype IN ('p', 'u', 'f', 'c', 'x')) cons \
+CROSS JOIN LATERAL (SELECT pg_catalog.json_agg(pg_catalog.json_strip_nulls(pg_catalog.json_build_object( \
+    'name', c.relname, 'method', (SELECT am.amname FROM pg_catalog.pg_am am WHERE am.oid = c.relam), 'definition', pg_catalog.pg_get_indexdef(i.indexrelid), 'is_unique', i.indisunique, \
+    'is_primary', i.indisprimary, 'is_valid', i.indisvalid, 'is_partial', i.indpred IS NOT NULL, 'constraint_name', (SELECT k.conname FROM pg_catalog.pg_constraint k WHERE k.conrelid = i.indrelid AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')))) \
+    ORDER BY c.relname) AS j \
+  FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = r.oid) inds \
+WHERE r.relkind IN ('r', 'p', 'f', 'm', 'v', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)' \
+ORDER BY n.nspname, r.relname";
 
 /// Writes the manifest, piece by piece; takes the facts out of the finished databases.
 pub(super) fn manifest(

@@ -1,10 +1,15 @@
 //! The lead connection: one repeatable-read transaction that exports the snapshot and holds every lock to the end.
+//!
+//! Where everything is taken, the tables are locked *before* the snapshot: LOCK TABLE takes none (PostgreSQL documentation,
+//! LOCK), so what is locked cannot have changed between the two, and no second connection has to look (TRAPS 2). What the snapshot
+//! then shows beyond that (a table made in between), and what filters choose, is locked behind it and compared.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use pgark_pg::{ConnInfo, Connection};
+use pgark_pg::{ConnInfo, Connection, PgError};
 
-use super::catalog::{Catalog, Table, reading_encoding};
+use super::catalog::{Catalog, FREE_LOCKS, TableName, reading_encoding};
 use super::watch::Watch;
 use crate::OpsError;
 use crate::error::Doing;
@@ -60,11 +65,21 @@ pub(crate) struct Lead {
     pub lsn: String,
     pub server_version: i32,
     lock_wait: Duration,
+    /// Objects carry security labels, which pg_dump then reads; its query for them is one of the dearest.
+    pub has_labels: bool,
+    /// The tables that were locked before the snapshot was taken.
+    held: HashSet<u32>,
 }
 
 impl Lead {
-    /// Connects, begins the transaction and exports its snapshot.
-    pub(crate) fn connect(conninfo: &ConnInfo, lock_wait: Duration, watch: &Watch) -> Result<Lead, OpsError> {
+    /// Connects, begins the transaction and exports its snapshot; `all`: locks every table before that, if the server's lock
+    /// table has room.
+    pub(crate) fn connect(
+        conninfo: &ConnInfo,
+        lock_wait: Duration,
+        all: bool,
+        watch: &Watch,
+    ) -> Result<Lead, OpsError> {
         let mut connection = Connection::connect(conninfo).doing("connect to the server")?;
         watch.add(connection.canceller());
         let server_version = connection.server_version();
@@ -73,16 +88,22 @@ impl Lead {
         // Reading a table's size already waits for whoever holds it alone.
         let limit = format!("SET lock_timeout = {}", lock_wait.as_millis().max(1));
         connection.execute(&limit).doing("limit the wait for locks")?;
-        connection
-            .execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            .doing("begin the backup's transaction")?;
+        let (tables, free) = if all { Catalog::to_lock(&mut connection)? } else { (Vec::new(), 0) };
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        connection.execute(begin).doing("begin the backup's transaction")?;
+        if has_room_twice(tables.len(), free) {
+            lock_all(&mut connection, tables.iter())?;
+        }
         let rows = connection
             .query(
                 "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.to_char(pg_catalog.now() AT TIME ZONE 'UTC', \
                  'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), d.datname, pg_catalog.pg_encoding_to_char(d.encoding), \
                  CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
                       ELSE pg_catalog.pg_current_wal_lsn() END, \
-                 pg_catalog.current_setting('lc_monetary') \
+                 pg_catalog.current_setting('lc_monetary'), \
+                 (SELECT pg_catalog.string_agg(l.relation::pg_catalog.text, ' ') FROM pg_catalog.pg_locks l \
+                  WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted), \
+                 EXISTS (SELECT FROM pg_catalog.pg_seclabel) OR EXISTS (SELECT FROM pg_catalog.pg_shseclabel) \
                  FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()",
                 &[],
             )
@@ -98,46 +119,42 @@ impl Lead {
             encoding: text(3)?,
             row_settings: format!("1 {} {}", text(3)?, text(5)?),
             lsn: row.opt_str(4).doing("read the database's properties")?.unwrap_or_default().to_string(),
+            has_labels: text(7)? == "t",
+            held: row
+                .opt_str(6)
+                .doing("read the database's properties")?
+                .unwrap_or_default()
+                .split(' ')
+                .filter_map(|oid| oid.parse().ok())
+                .collect(),
             server_version,
             lock_wait,
             connection,
         })
     }
 
+    /// Whether every table was locked before the snapshot was taken.
+    pub(crate) fn holds(&self, catalog: &Catalog) -> bool {
+        catalog.lockable().all(|table| self.held.contains(&table.oid))
+    }
+
     /// Whether the server's lock table has room for our locks and pg_dump's beside what else goes on.
     ///
     /// The table holds about `max_locks_per_transaction * (max_connections + max_prepared_transactions)` locks.
     pub(crate) fn can_lock_twice(&mut self, tables: usize) -> Result<bool, OpsError> {
-        let rows = self
-            .connection
-            .query(
-                "SELECT pg_catalog.current_setting('max_locks_per_transaction')::bigint * \
-                 (pg_catalog.current_setting('max_connections')::bigint + \
-                  pg_catalog.current_setting('max_prepared_transactions')::bigint) - \
-                 (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks)",
-                &[],
-            )
-            .doing("read the size of the lock table")?;
+        let rows = self.connection.query(FREE_LOCKS, &[]).doing("read the size of the lock table")?;
         let free: i64 = match rows.first() {
             Some(row) => row.parse(0).doing("read the size of the lock table")?,
             None => 0,
         };
-        // pg_dump also locks what our list leaves out; a quarter stays for everybody else.
-        Ok((tables as i64).saturating_mul(2).saturating_add(200) < free / 4 * 3)
+        Ok(has_room_twice(tables, free))
     }
 
     /// Locks every table in ACCESS SHARE mode, waiting at most the lock wait timeout.
     pub(crate) fn lock(&mut self, catalog: &Catalog) -> Result<(), OpsError> {
         let set = format!("SET lock_timeout = {}", self.lock_wait.as_millis().max(1));
         self.connection.execute(&set).doing("limit the wait for locks")?;
-        let tables: Vec<&Table> = catalog.lockable().collect();
-        for batch in tables.chunks(500) {
-            let names: Vec<Vec<u8>> =
-                batch.iter().map(|table| [b"ONLY ".as_slice(), &table.name.quoted()].concat()).collect();
-            let sql =
-                [b"LOCK TABLE ".as_slice(), &names.join(b", ".as_slice()), b" IN ACCESS SHARE MODE"].concat();
-            self.connection.simple_bytes(&sql).doing("lock the tables")?;
-        }
+        lock_all(&mut self.connection, catalog.lockable().map(|table| &table.name))?;
         self.connection.execute("SET lock_timeout = 0").doing("lock the tables")
     }
 
@@ -180,6 +197,24 @@ impl Lead {
     pub(crate) fn finish(&mut self) -> Result<(), OpsError> {
         self.connection.execute("COMMIT").doing("keep the locks to the end of the copy")
     }
+}
+
+/// pg_dump also locks what our list leaves out; a quarter stays for everybody else.
+fn has_room_twice(tables: usize, free: i64) -> bool {
+    (tables as i64).saturating_mul(2).saturating_add(200) < free / 4 * 3
+}
+
+fn lock_all<'t>(
+    connection: &mut Connection,
+    tables: impl Iterator<Item = &'t TableName>,
+) -> Result<(), OpsError> {
+    let names: Vec<Vec<u8>> = tables.map(|name| [b"ONLY ".as_slice(), &name.quoted()].concat()).collect();
+    for batch in names.chunks(500) {
+        let sql =
+            [b"LOCK TABLE ".as_slice(), &batch.join(b", ".as_slice()), b" IN ACCESS SHARE MODE"].concat();
+        connection.simple_bytes(&sql).doing("lock the tables")?;
+    }
+    Ok(())
 }
 
 /// After the locks: does every table still look as the snapshot sees it? Asked over a second connection, whose own
@@ -252,6 +287,8 @@ pub(crate) fn stale(what: String) -> OpsError {
 pub(crate) fn is_stale(error: &OpsError) -> bool {
     match error {
         OpsError::Refused { hint, .. } => hint == STALE_HINT,
+        // Of a connection that was never made the same codes mean something else.
+        OpsError::Server { source: PgError::Connect { .. }, .. } => false,
         // undefined table, column, schema, object; "snapshot does not exist" cannot be cured by waiting, but by a new one.
         _ => matches!(error.sqlstate(), Some("42P01" | "42703" | "3F000" | "42704" | "55000")),
     }

@@ -1,7 +1,7 @@
 //! `backup`: live databases of one cluster, whole, into the repository, in one backup.
 //!
-//! **Order.** The first connection finds out what there is (`cluster`). For each database a lead connection takes a snapshot,
-//! reads the catalog and locks every table (`lead`, `catalog`); a throw-away `pg_dump` on the same snapshot yields the
+//! **Order.** The first connection finds out what there is (`cluster`). For each database a lead connection locks every table,
+//! takes a snapshot and reads the catalog (`lead`, `catalog`); a throw-away `pg_dump` on the same snapshot yields the
 //! archive's table of contents and is then ended (`tap`). Workers import the snapshot and copy tables, largest first, each
 //! straight into the repository (`crew`, `copy`, `work`): one queue for all databases. Roles and tablespaces, settings and access
 //! files, which take no part in a snapshot, are read meanwhile (`globals`, `cluster`). The repository then commits in its own
@@ -9,9 +9,11 @@
 //!
 //! **Several databases.** Each has a snapshot of its own (PostgreSQL has none across databases). Staggered, the default: taken
 //! when the workers will soon need it, released when the database is copied. Together: all are taken before the first byte.
+//! A small database beside others is copied over its lead connection: another would cost more than its rows.
 //!
-//! **What changes under us.** A table that is dropped, truncated or altered between snapshot and lock makes that
-//! database start again on a new snapshot, before any of its bytes is stored. After the locks nothing of the kind can happen.
+//! **What changes under us.** Locks come before the snapshot. Where that is not possible (filters choose, a table is new, the
+//! lock table is short) a table that is dropped, truncated or altered between snapshot and lock makes that database start again on a
+//! new snapshot, before any of its bytes is stored. After the locks nothing of the kind can happen.
 //!
 //! **Locks.** Workers lock NOWAIT. Where that fails, DDL is queueing behind the lead's lock: the lead, which holds the
 //! lock, copies that table itself; waiting would be a deadlock that the server cannot see (TRAPS 1).

@@ -83,6 +83,9 @@ pub(crate) fn run(
         .arg(format!("--encoding={}", lead.encoding))
         .arg(format!("--lock-wait-timeout={}", lock_wait.as_millis().max(1)))
         .args(filters.arguments());
+    if !lead.has_labels {
+        command.arg("--no-security-labels");
+    }
     for table in catalog.unreadable() {
         let mut argument = b"--exclude-table=".to_vec();
         argument.extend(lead.in_own_encoding(&pattern(&table.name))?);

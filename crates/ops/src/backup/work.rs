@@ -27,6 +27,8 @@ const BYTES_PER_RANGE: u64 = 32 << 20;
 const TINY_BYTES: u64 = 256 << 10;
 /// Tables in one such batch at most.
 const BATCH_TABLES: usize = 50;
+/// Beside others, a database of so many bytes at most is copied over its lead connection.
+const SMALL_DATABASE: u64 = 16 << 20;
 /// Large objects in one item.
 const OBJECTS_PER_ITEM: usize = 1000;
 
@@ -177,6 +179,8 @@ pub(super) struct Copying {
     pub(super) bytes: u64,
     /// Its tables are named with it.
     several: bool,
+    /// Its keeper copies it: another connection would cost more than the rows.
+    pub(super) is_small: bool,
     /// Per source and range.
     done: Mutex<Vec<Vec<Option<Copy>>>>,
     objects: Mutex<ObjectParts>,
@@ -198,13 +202,18 @@ impl Copying {
         let sources = sources(catalog, tapped, lead)?;
         let objects = large_objects::list(lead, &tapped.archive)?;
         let queue = queue(&sources, &objects);
+        let bytes = sources.iter().map(|source| source.bytes).sum();
+        let is_plain = |source: &Source| source.ranges.is_empty() && !source.is_foreign;
+        let is_small =
+            several && bytes <= SMALL_DATABASE && objects.is_empty() && sources.iter().all(is_plain);
         let copying = Copying {
             database: lead.database.clone(),
             pinned: pinned.clone(),
             snapshot: lead.snapshot.clone(),
             encoding: lead.encoding.clone(),
-            bytes: sources.iter().map(|source| source.bytes).sum(),
+            bytes,
             several,
+            is_small,
             done: Mutex::new(sources.iter().map(|source| vacant(source.ranges.len().max(1))).collect()),
             objects: Mutex::new((0..objects.len().div_ceil(OBJECTS_PER_ITEM)).map(|_| None).collect()),
             sources,
