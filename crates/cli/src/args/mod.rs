@@ -343,7 +343,8 @@ pub struct Backup {
     /// Storage option of --also; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = storage::pair, requires = "also")]
     pub also_storage_option: Vec<(String, String)>,
-    /// Write every chunk again that still holds deleted rows, so that a later prune can erase them
+    /// Name no chunk that holds a deleted row: the other rows of such chunks are stored again. When the older backups are
+    /// forgotten, `pgark prune --erase` removes the deleted rows
     #[arg(long)]
     pub condemn_dead: bool,
     /// Print the backup as JSON

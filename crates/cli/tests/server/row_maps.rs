@@ -303,3 +303,85 @@ fn successive_parts_of_one_copy() {
     assert!(new < 4000, "{second}");
     assert!(desk.ok(&["check", "--read-data"]).contains("no problem"));
 }
+
+/// Everything that the packs of an unencrypted repository hold in the clear: chunks as they are, and those that are compressed.
+fn everything(desk: &Desk) -> Vec<u8> {
+    let mut found = Vec::new();
+    for pack in super::support::files(&desk.repo().join("packs")) {
+        let bytes = std::fs::read(pack).unwrap();
+        for (at, _) in bytes.windows(4).enumerate().filter(|(_, four)| *four == [0x28, 0xb5, 0x2f, 0xfd]) {
+            let frame = std::io::BufReader::new(&bytes[at..]);
+            let mut opened = Vec::new();
+            let decoder = zstd::stream::read::Decoder::with_buffer(frame).unwrap().single_frame();
+            if std::io::copy(&mut { decoder }, &mut opened).is_ok() {
+                found.extend_from_slice(&opened);
+            }
+        }
+        found.extend_from_slice(&bytes);
+    }
+    found
+}
+
+fn holds(desk: &Desk, wanted: &str) -> bool {
+    everything(desk).windows(wanted.len()).any(|window| window == wanted.as_bytes())
+}
+
+/// The commands of docs/rowmaps.md, word by word, erase a row; and each of its steps is needed.
+#[test]
+fn the_documented_erasure_erases() {
+    let page = include_str!("../../../../docs/rowmaps.md");
+    let section = page.split("## Deleted rows, and erasing them").nth(1).unwrap();
+    let block = section.split("```").nth(1).unwrap();
+    let steps: Vec<&str> = block
+        .lines()
+        .filter_map(|line| Some(line.split('#').next()?.trim()))
+        .filter(|line| !line.is_empty())
+        .collect();
+    assert!(steps.len() >= 3 && steps.iter().all(|step| step.starts_with("pgark ")), "{block}");
+    let cluster = Cluster::start();
+    cluster.create_database("shop");
+    cluster.sql(
+        "shop",
+        "CREATE TABLE people AS SELECT g AS id, sha512(g::text::bytea)::text AS body FROM generate_series(1, 20000) g;
+         CREATE TABLE tiny AS SELECT g AS id, 'secret number ' || g AS body FROM generate_series(1, 30) g;
+         UPDATE people SET body = 'the secret of person ' || id || ' ' || md5(id::text) WHERE id % 9000 = 7;",
+    );
+    let desk = Desk::plain();
+    let info = cluster.conninfo("shop");
+    let secrets = [
+        format!("the secret of person 9007 {}", cluster.psql_text("shop", "SELECT md5('9007')")),
+        "secret number 17\n".to_string(),
+    ];
+    for round in 0..2 {
+        desk.ok(&["backup", "--dbname", &info]);
+        cluster.sql("shop", &format!("UPDATE people SET body = 'changed' WHERE id % 1000 = {round}"));
+    }
+    cluster.sql("shop", "DELETE FROM people WHERE id = 9007; DELETE FROM tiny WHERE id = 17");
+    assert!(secrets.iter().all(|secret| holds(&desk, secret)));
+    let before: Vec<String> = desk
+        .json(&["list", "--json"])
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|backup| backup["id"].as_str().unwrap().to_string())
+        .collect();
+    for step in &steps {
+        assert!(secrets.iter().any(|secret| holds(&desk, secret)), "erased before {step:?}");
+        let mut args: Vec<&str> = Vec::new();
+        for word in step.split_whitespace().skip(1) {
+            match word {
+                "shop" => args.push(&info),
+                "ID" => args.extend(before.iter().map(String::as_str)),
+                "..." => {}
+                word => args.push(word),
+            }
+        }
+        desk.ok(&args);
+    }
+    for secret in &secrets {
+        assert!(!holds(&desk, secret), "{secret:?} is still there");
+    }
+    assert!(desk.ok(&["check", "--read-data"]).contains("no problem"));
+    desk.ok(&["restore", "latest", "--create", "--dbname", &cluster.conninfo("back")]);
+    assert_eq!(cluster.psql_text("back", "SELECT count(*) FROM people"), "19999");
+}

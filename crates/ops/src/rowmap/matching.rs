@@ -24,6 +24,9 @@ pub(super) struct OldRows {
     next: Vec<u32>,
 }
 
+/// A unit among those of the parts in scope: the part's number, and the unit's.
+pub(super) type Place = (usize, usize);
+
 struct OldUnit {
     unit: EarlierUnit,
     start: u32,
@@ -32,11 +35,16 @@ struct OldUnit {
     expected: u32,
     /// Behind a row that was found out of its place: expected as well.
     guessed: u32,
+    /// Its rows are stored again: none of them is old any more.
+    given_up: bool,
 }
 
 impl OldUnit {
     /// Whether a row at this place is where one is expected.
     fn expects(&self, row: u32) -> bool {
+        if self.given_up {
+            return false;
+        }
         let near = |place: u32| place != NONE && row >= place && row - place <= AHEAD;
         near(self.expected) || near(self.guessed)
     }
@@ -58,7 +66,7 @@ impl OldRows {
             let start = listed.len() as u32;
             map.listed(&unit, &mut listed);
             let end = listed.len() as u32;
-            units.push(OldUnit { unit, start, end, expected: start, guessed: NONE });
+            units.push(OldUnit { unit, start, end, expected: start, guessed: NONE, given_up: false });
         }
         writer.let_go_of_lists(&mut map)?;
         let (slots, next) = index(&listed);
@@ -73,7 +81,7 @@ impl OldRows {
     /// Uses the old row that stands where the next one is expected after the last match.
     #[inline]
     pub(super) fn step(&mut self, hash: u64) -> bool {
-        let Some(unit) = self.units.get_mut(self.last) else { return false };
+        let Some(unit) = self.units.get_mut(self.last).filter(|unit| !unit.given_up) else { return false };
         let to = unit.end.min(unit.expected.saturating_add(AHEAD + 1));
         for row in unit.expected..to {
             if self.listed.get(row as usize) == Some(&hash) && self.used.get(row as usize) == Some(&false) {
@@ -144,6 +152,22 @@ impl OldRows {
         }
     }
 
+    /// The unit of the row that was used last, and how many items its chunks hold.
+    pub(super) fn last(&self) -> (usize, u32) {
+        (self.last, self.units.get(self.last).map_or(0, |unit| unit.unit.items))
+    }
+
+    /// Uses no row of a unit any more, and none that was used so far.
+    pub(super) fn give_up(&mut self, number: usize) {
+        if let Some(unit) = self.units.get_mut(number) {
+            unit.given_up = true;
+            // Used for good: the rows stand in no chain's way.
+            if let Some(used) = self.used.get_mut(unit.start as usize..unit.end as usize) {
+                used.fill(true);
+            }
+        }
+    }
+
     /// Whether any row is used.
     pub(super) fn is_used(&self) -> bool {
         self.used.contains(&true)
@@ -153,7 +177,7 @@ impl OldRows {
     pub(super) fn used(&self) -> Vec<(EarlierUnit, Vec<bool>)> {
         let of = |unit: &OldUnit| {
             let flags = self.used.get(unit.start as usize..unit.end as usize).unwrap_or_default();
-            flags.contains(&true).then(|| (unit.unit.clone(), flags.to_vec()))
+            (!unit.given_up && flags.contains(&true)).then(|| (unit.unit.clone(), flags.to_vec()))
         };
         self.units.iter().filter_map(of).collect()
     }

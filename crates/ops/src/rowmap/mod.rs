@@ -24,12 +24,16 @@
 //! **Rules** (`rules`). Old units whose rows are mostly gone are written again, worst first, a few each time; units that stay
 //! tiny are merged. Neither reads old data, which a writer cannot: the rows count as new and come from the server.
 //!
+//! **Erasure** (`held`). `--condemn-dead` names no chunk that holds a row which is gone: neither one of which an earlier backup
+//! left a row out, nor one of which this backup would. What is known of a chunk's rows only at the end is held until then.
+//!
 //! **What it costs.** 8 bytes of hash for each row, once, beside its chunk; a table whose rows compress to less than 32 bytes is
 //! better off without (`auto`). 21 bytes of memory for each old row in scope, at most 21 MiB for each job.
 //!
 //! **Order.** A restored part has the surviving rows in their old order, then newer ones.
 
 mod earlier;
+mod held;
 mod matching;
 mod part;
 mod rules;

@@ -2,6 +2,7 @@
 
 use pgark_repo::{ItemHash, MapWriter, PartSummary};
 
+use super::held::Held;
 use super::scope::Scope;
 use super::{MapNote, Whole};
 use crate::OpsError;
@@ -21,6 +22,8 @@ pub(super) struct MapPart<'a> {
     trial: Option<Trial>,
     /// How long it lasts.
     trial_bytes: u64,
+    /// Where no deleted row may be left behind: old rows whose unit is not complete yet. They take the trial's place.
+    held: Option<Held>,
     /// A row whose end has not come yet.
     row: Vec<u8>,
     /// The row is longer than that, and what came of it is stored.
@@ -36,8 +39,13 @@ struct Trial {
 }
 
 impl<'a> MapPart<'a> {
-    /// `whole`: why there is no scope.
-    pub(super) fn new(writer: MapWriter<'a>, scope: Option<Scope<'a>>, whole: Option<Whole>) -> MapPart<'a> {
+    /// `whole`: why there is no scope. `condemn_dead`: no chunk is named that holds a row which is gone.
+    pub(super) fn new(
+        writer: MapWriter<'a>,
+        scope: Option<Scope<'a>>,
+        whole: Option<Whole>,
+        condemn_dead: bool,
+    ) -> MapPart<'a> {
         let whole = whole.or_else(|| scope.as_ref().and_then(Scope::why_empty));
         let trial = scope.is_some().then(Trial::default);
         let was_rewritten = scope.as_ref().is_some_and(Scope::is_of_rewritten);
@@ -48,6 +56,7 @@ impl<'a> MapPart<'a> {
             whole,
             trial,
             trial_bytes,
+            held: condemn_dead.then(Held::default),
             row: Vec::new(),
             is_long: false,
             rows: 0,
@@ -98,6 +107,15 @@ impl<'a> MapPart<'a> {
             Some(scope) => scope.find(listed)?,
             None => false,
         };
+        if let (true, Some(held), Some(scope)) = (is_old, &mut self.held, &mut self.scope)
+            && let Some(found) = scope.found_in()
+        {
+            held.hold(found, row, hash);
+            if self.trial.is_none() {
+                held.settle(found.0, scope, &mut self.writer)?;
+            }
+            return self.go_on();
+        }
         match (&mut self.trial, is_old) {
             (Some(trial), true) => {
                 trial.bytes.extend_from_slice(row);
@@ -106,6 +124,10 @@ impl<'a> MapPart<'a> {
             (None, true) => self.writer.keep(hash, row.len()),
             (_, false) => self.writer.add(row, hash)?,
         }
+        self.go_on()
+    }
+
+    fn go_on(&mut self) -> Result<(), OpsError> {
         if self.trial.is_some() && self.bytes >= self.trial_bytes { self.judge() } else { Ok(()) }
     }
 
@@ -119,6 +141,9 @@ impl<'a> MapPart<'a> {
                 scope.give_up();
             }
             self.whole.get_or_insert(Whole::Rewritten);
+            if let Some(held) = &mut self.held {
+                held.store_all(&mut self.writer)?;
+            }
         }
         let mut bytes = trial.bytes.as_slice();
         for (hash, len) in trial.rows {
@@ -135,6 +160,9 @@ impl<'a> MapPart<'a> {
     /// Ends the part. Returns also the earlier part that matched last.
     pub(super) fn finish(mut self) -> Result<(PartSummary, MapNote, Option<usize>), OpsError> {
         self.judge()?;
+        if let (Some(held), Some(scope)) = (&mut self.held, &mut self.scope) {
+            held.finish(scope, &mut self.writer)?;
+        }
         let last = self.scope.as_ref().and_then(Scope::last);
         let mut note = MapNote { rows_new: self.writer.items_new(), parts: 1, ..MapNote::default() };
         if let Some(why) = self.whole.filter(|_| self.rows > 0) {

@@ -9,7 +9,8 @@
 //! together (below 8 KiB of kept rows; below 64 KiB), all of the class are condemned and become one. So a row is written at most
 //! twice more in its life, a part has at most sixteen tiny units, and the rest are as large as a restore likes them.
 //!
-//! **Erasure.** `condemn_dead` condemns every unit that holds a row which no longer exists.
+//! **Erasure.** `condemn_dead` condemns every unit of which the earlier backup left a row out. Units of which this backup would
+//! leave one out are given up as the rows come (`held`).
 
 use std::collections::HashSet;
 

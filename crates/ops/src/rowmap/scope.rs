@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pgark_repo::{BackupWriter, UnitName, UsedItems};
 
 use super::earlier::EarlierTable;
-use super::matching::OldRows;
+use super::matching::{OldRows, Place};
 use super::{Rules, Whole, rules};
 use crate::OpsError;
 
@@ -180,6 +180,21 @@ impl<'t> Scope<'t> {
     /// The part that matched last: where the rows behind this part will go on.
     pub(super) fn last(&self) -> Option<usize> {
         self.old.get(self.last).map(|(number, _)| *number)
+    }
+
+    /// The unit of the row that was found last, and how many items its chunks hold.
+    pub(super) fn found_in(&self) -> Option<(Place, u32)> {
+        let (part, old) = self.old.get(self.last)?;
+        let (unit, items) = old.last();
+        Some(((*part, unit), items))
+    }
+
+    /// Uses nothing of a unit: `rows` of its rows, which were found old, are stored again.
+    pub(super) fn give_up_unit(&mut self, (part, unit): Place, rows: u64) {
+        self.condemned += rows;
+        if let Some((_, old)) = self.old.iter_mut().find(|(number, _)| *number == part) {
+            old.give_up(unit);
+        }
     }
 
     /// What of the earlier parts is used.

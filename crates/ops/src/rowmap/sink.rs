@@ -108,7 +108,11 @@ impl<'a> RowSink<'a> {
             },
         }
         let target = MapTarget { identity, domain: Vec::new(), from };
-        Ok(Open::Map(Box::new(MapPart::new(self.writer.map(target), scope, whole))))
+        let mut writer = self.writer.map(target);
+        if rules.condemn_dead {
+            writer.leave_no_lists_behind();
+        }
+        Ok(Open::Map(Box::new(MapPart::new(writer, scope, whole, rules.condemn_dead))))
     }
 
     /// One row, or a piece of one; `ends`: the last. "Messages sent from the backend will always correspond to single data rows"

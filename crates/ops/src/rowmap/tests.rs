@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pgark_repo::{
-    BackupId, Cancel, CheckLevel, CheckOptions, Class, LocalFolders, NewBackup, NewEntry, PartSummary,
-    Protection, PruneOptions, RepoError, Repository, Unlock, WriteOptions,
+    BackupId, Cancel, CheckLevel, CheckOptions, Class, LocalFolders, MapTarget, NewBackup, NewEntry,
+    PartSummary, Protection, PruneOptions, RepoError, Repository, Unlock, WriteOptions,
 };
 use pgark_store::DirStore;
 use proptest::prelude::*;
@@ -302,6 +302,47 @@ impl World {
         assert!(!report.missing, "{report:?}");
     }
 
+    /// Forgets all but the newest backup, and moves what lives out of every pack.
+    fn erase(&mut self) {
+        while self.made.len() > 1 {
+            let (id, _) = self.made.remove(0);
+            self.repository.forget(id).unwrap();
+        }
+        self.prune();
+        let options = PruneOptions { grace: Duration::ZERO, erase: true, ..PruneOptions::default() };
+        self.repository.prune(&options, &Cancel::new(), &|_| {}).unwrap();
+        self.prune();
+    }
+
+    /// What item lists hold of a row.
+    fn listed(&self, row: &[u8]) -> [u8; 8] {
+        let options = WriteOptions { cluster: "c".into(), jobs: 1, compression_level: 0, full: false };
+        let mut listed = [0; 8];
+        let ended = self.repository.write_backup::<(), OpsError>(&options, &Cancel::new(), |writer| {
+            let target = MapTarget { identity: [1; 16], domain: Vec::new(), from: 0 };
+            let map = writer.map(target);
+            listed = map.hasher().listed(map.hasher().hash(row)).to_le_bytes();
+            Err(OpsError::Cancelled)
+        });
+        assert!(matches!(ended, Err(OpsError::Cancelled)));
+        listed
+    }
+
+    /// Whether the packs hold these bytes anywhere; they are not compressed.
+    fn holds(&self, wanted: &[u8]) -> bool {
+        let mut open = vec![self._folder.path().join("repo/packs")];
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                if entry.path().is_dir() {
+                    open.push(entry.path());
+                } else if memchr::memmem::find(&std::fs::read(entry.path()).unwrap(), wanted).is_some() {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
     fn problems(&self) -> Vec<String> {
         let report =
             self.repository.check(&CheckOptions::all(CheckLevel::Data), &Cancel::new(), &|_| {}).unwrap();
@@ -474,31 +515,8 @@ fn condemned_rows_can_be_erased() {
     world.backup();
     world.tables.get_mut("plain").unwrap().places[100] = None;
     world.backup();
-    let stored = |world: &World| {
-        let mut found = false;
-        let mut open = vec![world._folder.path().join("repo/packs")];
-        while let Some(folder) = open.pop() {
-            for entry in std::fs::read_dir(folder).unwrap().flatten() {
-                if entry.path().is_dir() {
-                    open.push(entry.path());
-                } else {
-                    let bytes = std::fs::read(entry.path()).unwrap();
-                    found |= bytes.windows(secret.len()).any(|window| window == secret);
-                }
-            }
-        }
-        found
-    };
-    let forget_older = |world: &mut World| {
-        while world.made.len() > 1 {
-            let (id, _) = world.made.remove(0);
-            world.repository.forget(id).unwrap();
-        }
-        world.prune();
-        let options = PruneOptions { grace: Duration::ZERO, erase: true, ..PruneOptions::default() };
-        world.repository.prune(&options, &Cancel::new(), &|_| {}).unwrap();
-        world.prune();
-    };
+    let stored = |world: &World| world.holds(&secret);
+    let forget_older = World::erase;
     forget_older(&mut world);
     // Other rows of its chunk live, and no backup shows it.
     assert!(stored(&world) && world.verify(0).is_empty());
@@ -510,4 +528,41 @@ fn condemned_rows_can_be_erased() {
     let note = world.backup().remove("plain").unwrap();
     assert_eq!(note.rows_new, 0, "nothing is dead any more");
     assert!(world.verify(0).is_empty());
+}
+
+/// The row went after the last backup: one backup with `condemn_dead` suffices, wherever the row stood, and however many are gone.
+#[test]
+fn rows_that_went_since_the_last_backup_are_erased() {
+    for (seed, gone, moved) in [(21, 1, false), (22, 7, true), (23, 600, false), (24, 2500, true)] {
+        let mut world = World::new(seed);
+        world.compression_level = 0;
+        world.fill("plain", 6000);
+        let secret = |at: usize| format!("secret\tdata of person {at:06}\n").into_bytes();
+        let places: Vec<usize> = (0..gone).map(|_| world.below(6000)).collect();
+        for at in &places {
+            world.tables.get_mut("plain").unwrap().places[*at] = Some(secret(*at));
+        }
+        world.backup();
+        world.backup();
+        let listed: Vec<[u8; 8]> = places.iter().map(|at| world.listed(&secret(*at))).collect();
+        assert!(world.holds(&secret(places[0])) && world.holds(&listed[0]));
+        let plain = world.tables.get_mut("plain").unwrap();
+        for at in &places {
+            plain.places[*at] = None;
+        }
+        if moved {
+            plain.places.rotate_left(1500);
+        }
+        world.rules.condemn_dead = true;
+        let note = world.backup().remove("plain").unwrap();
+        assert!(note.rows_new > 0, "{note:?}");
+        world.erase();
+        for (at, listed) in places.iter().zip(&listed) {
+            assert!(!world.holds(&secret(*at)), "row {at} of seed {seed} is still there");
+            assert!(!world.holds(listed), "the hash of row {at} of seed {seed} is still there");
+        }
+        assert!(world.verify(0).is_empty() && world.problems().is_empty());
+        // Nothing is dead any more: nothing is stored again.
+        assert_eq!(world.backup().remove("plain").unwrap().rows_new, 0);
+    }
 }

@@ -28,6 +28,8 @@ const MOST: usize = 512 << 10;
 const MOST_GROUPS: usize = 16;
 /// ... all but the largest few become part of the new one. So a list is written again once for every dozen backups.
 const LEFT: usize = 4;
+/// Units of one group at most: its encoding must fit a chunk.
+const MOST_UNITS: usize = 64 << 10;
 /// Items of one list at most: it must fit a chunk.
 const MOST_ITEMS: u64 = (LARGEST / 8) as u64;
 
@@ -62,6 +64,8 @@ pub struct MapWriter<'a> {
     units: Vec<Unit>,
     /// The new items' list.
     list: Vec<u8>,
+    /// No list is named that holds hashes of items of which no unit is kept.
+    no_dead_lists: bool,
     added: Arc<AtomicU64>,
 }
 
@@ -92,8 +96,15 @@ impl<'a> MapWriter<'a> {
             long_chunks: Vec::new(),
             units: Vec::new(),
             list: Vec::new(),
+            no_dead_lists: false,
             added: Arc::default(),
         }
+    }
+
+    /// Names no group of which a unit is not kept: its list holds the hashes of that unit's items. Its other units get a new group
+    /// and list.
+    pub fn leave_no_lists_behind(&mut self) {
+        self.no_dead_lists = true;
     }
 
     /// Hashes this map's items.
@@ -192,9 +203,7 @@ impl<'a> MapWriter<'a> {
             self.lean_on(&record, group)?;
             records.push(record);
         }
-        if let Some(record) = self.new_group(&merged)? {
-            records.push(record);
-        }
+        records.extend(self.new_groups(&merged)?);
         let mut stream = StreamWriter::new(self.session, Class::Metadata, Cut::Content);
         let map: Vec<u8> = records.iter().flat_map(codec::encode).collect();
         stream.write(&map)?;
@@ -247,6 +256,12 @@ impl<'a> MapWriter<'a> {
 
     /// Takes the groups out that are to be merged.
     fn take_smallest<'m>(&self, named: &mut Vec<Named<'m>>) -> Vec<Named<'m>> {
+        if self.no_dead_lists {
+            let is_whole = |named: &Named<'_>| named.keeps.iter().all(|keep| *keep == Keep::All);
+            let (whole, merged) = std::mem::take(named).into_iter().partition(is_whole);
+            *named = whole;
+            return merged;
+        }
         if named.len() < MOST_GROUPS {
             return Vec::new();
         }
@@ -267,9 +282,9 @@ impl<'a> MapWriter<'a> {
         merged
     }
 
-    /// Stores the new group: the units of the merged ones, then the new ones.
-    fn new_group(&mut self, merged: &[Named<'_>]) -> Result<Option<Record>, RepoError> {
-        let (mut units, mut keeps, mut list) = (Vec::new(), Vec::new(), Vec::new());
+    /// Stores the new group, or groups where one list does not hold so many items: the units of the merged ones, then the new ones.
+    fn new_groups(&mut self, merged: &[Named<'_>]) -> Result<Vec<Record>, RepoError> {
+        let (mut records, mut open) = (Vec::new(), NewGroup::default());
         for named in merged {
             let listed = named.of.whole_list(self.reader)?;
             for (at, (unit, keep)) in named.of.group.units.iter().zip(&named.keeps).enumerate() {
@@ -277,20 +292,41 @@ impl<'a> MapWriter<'a> {
                     for chunk in &unit.chunks {
                         self.session.lean_on(&chunk.id)?;
                     }
-                    units.push(unit.clone());
-                    keeps.push(keep.clone());
-                    list.extend_from_slice(listed.get(named.of.unit_list(at)).unwrap_or_default());
+                    let list = listed.get(named.of.unit_list(at)).unwrap_or_default();
+                    records.extend(self.add_unit(&mut open, unit.clone(), keep.clone(), list)?);
                 }
             }
         }
-        keeps.extend(self.units.iter().map(|_| Keep::All));
-        units.append(&mut self.units);
-        list.append(&mut self.list);
+        let (units, list) = (std::mem::take(&mut self.units), std::mem::take(&mut self.list));
+        let mut list = list.as_slice();
+        for unit in units {
+            let (own, rest) = list.split_at_checked(unit.items as usize * 8).unwrap_or_default();
+            list = rest;
+            records.extend(self.add_unit(&mut open, unit, Keep::All, own)?);
+        }
+        records.extend(self.store_group(open)?);
+        Ok(records)
+    }
+
+    /// Adds a unit to the open group; one that is full is stored first.
+    fn add_unit(
+        &self,
+        open: &mut NewGroup,
+        unit: Unit,
+        keep: Keep,
+        list: &[u8],
+    ) -> Result<Option<Record>, RepoError> {
+        let full = open.list.len() + list.len() > LARGEST || open.units.len() >= MOST_UNITS;
+        let stored = if full { self.store_group(std::mem::take(open))? } else { None };
+        open.units.push(unit);
+        open.keeps.push(keep);
+        open.list.extend_from_slice(list);
+        Ok(stored)
+    }
+
+    fn store_group(&self, NewGroup { units, keeps, list }: NewGroup) -> Result<Option<Record>, RepoError> {
         if units.is_empty() {
             return Ok(None);
-        }
-        if list.len() > LARGEST {
-            return Err(RepoError::TooLarge { what: "the number of a map's items".into() });
         }
         let store = |kind, raw: Vec<u8>| {
             let key = self.session.id_key(kind, &[]);
@@ -307,6 +343,14 @@ impl<'a> MapWriter<'a> {
         let group = store(ChunkKind::Group, raw)?;
         Ok(Some(Record { group, raw_len, kept: ByteVec::from(encode_keeps(&keeps)) }))
     }
+}
+
+/// A group that is being put together.
+#[derive(Default)]
+struct NewGroup {
+    units: Vec<Unit>,
+    keeps: Vec<Keep>,
+    list: Vec<u8>,
 }
 
 /// Of an [`EarlierMap`]: the units that are leaned on, each with one flag for each item that the map kept.
