@@ -6,6 +6,7 @@
 
 pub mod backup;
 pub mod check;
+mod choose;
 mod contents;
 pub mod copy;
 pub mod diff;

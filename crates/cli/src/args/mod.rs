@@ -3,6 +3,7 @@
 mod configuration;
 mod keys;
 mod restore;
+mod selection;
 mod storage;
 mod upkeep;
 
@@ -15,7 +16,8 @@ use pgark_ops::BackupName;
 
 pub use configuration::{Config, ConfigAction, Convert, Foreign};
 pub use keys::{Key, KeyAction, KeyAdd, KeyList, KeyRotate, KeyWriter};
-pub use restore::{Choice, OnConflict, Restore, Section};
+pub use restore::{Choice, OnConflict, Restore};
+pub use selection::{Section, Selection};
 pub use storage::{Past, Storage, StorageAction, StorageCommand, StorageTest, rate};
 pub use upkeep::{Copy, Forget, Keep, Prune, Repair, RepairAction, RepairBackups, RepairIndex, Stats, Tag};
 

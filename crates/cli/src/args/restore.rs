@@ -1,10 +1,8 @@
 //! Arguments of `pgark restore`.
 
-use std::path::PathBuf;
-
 use clap::{Args as ClapArgs, ValueEnum};
 
-use super::{OfCluster, Past, Repository, Server};
+use super::{OfCluster, Past, Repository, Selection, Server};
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -41,20 +39,14 @@ pub struct Restore {
     #[command(flatten)]
     pub choice: Choice,
     /// Create the database with its properties
-    #[arg(long, conflicts_with = "clean")]
+    #[arg(long, conflicts_with_all = ["clean", "section", "data_only"])]
     pub create: bool,
     /// Drop the objects that the backup holds, and only those, first
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["section", "data_only"])]
     pub clean: bool,
     /// With --clean: do not tell of objects that are not there
     #[arg(long, requires = "clean")]
     pub if_exists: bool,
-    /// Everything belongs to the connecting role
-    #[arg(long)]
-    pub no_owner: bool,
-    /// Restore no GRANT and REVOKE
-    #[arg(long)]
-    pub no_privileges: bool,
     /// SET ROLE to this role after connecting
     #[arg(long, value_name = "NAME")]
     pub role: Option<String>,
@@ -117,7 +109,7 @@ pub struct Choice {
     #[arg(long = "as", value_name = "NAME", conflicts_with = "all")]
     pub target: Option<String>,
     /// Every database of the backup, under its own name
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with_all = ["section", "data_only", "use_list"])]
     pub all: bool,
     /// Roles, memberships and tablespaces first; what is there stays as it is, and differences are listed
     #[arg(long)]
@@ -125,54 +117,6 @@ pub struct Choice {
     /// Only roles, memberships and tablespaces
     #[arg(long, conflicts_with_all = ["all", "database", "target"])]
     pub globals_only: bool,
-    /// Restore only this part; may be given several times. Data and post-data go into what an earlier step made
-    #[arg(long, value_enum, value_name = "PART", conflicts_with_all = ["create", "clean", "all"])]
-    pub section: Vec<Section>,
-    /// Restore definitions only: no rows, no large objects, no sequence values
-    #[arg(long, conflicts_with = "section")]
-    pub schema_only: bool,
-    /// Restore rows, large objects and sequence values only, into tables that are there
-    #[arg(long, conflicts_with_all = ["section", "schema_only", "create", "clean", "all"])]
-    pub data_only: bool,
-    /// Only schemas that match
-    #[arg(short = 'n', long, value_name = "PATTERN")]
-    pub schema: Vec<String>,
-    /// Not the schemas that match
-    #[arg(short = 'N', long, value_name = "PATTERN")]
-    pub exclude_schema: Vec<String>,
-    /// Only tables, views, sequences that match, with their indexes, constraints, triggers, and the types that they need
-    #[arg(short = 't', long, value_name = "PATTERN")]
-    pub table: Vec<String>,
-    /// Not the tables, views, sequences that match
-    #[arg(short = 'T', long, value_name = "PATTERN")]
-    pub exclude_table: Vec<String>,
-    /// Only the entries that this file lists (see --list)
-    #[arg(short = 'L', long, value_name = "FILE", conflicts_with = "all")]
-    pub use_list: Option<PathBuf>,
-    /// Fail if a pattern matches nothing
-    #[arg(long)]
-    pub strict_names: bool,
-    /// Everything goes to the default tablespace
-    #[arg(long)]
-    pub no_tablespaces: bool,
-    /// Restore no comments
-    #[arg(long)]
-    pub no_comments: bool,
-    /// Restore no publications
-    #[arg(long)]
-    pub no_publications: bool,
-    /// Restore no subscriptions
-    #[arg(long)]
-    pub no_subscriptions: bool,
-}
-
-/// Parts of a dump.
-#[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
-pub enum Section {
-    /// Definitions up to the rows
-    PreData,
-    /// Rows, large objects, sequence values
-    Data,
-    /// Indexes, constraints, triggers, rules
-    PostData,
+    #[command(flatten)]
+    pub filters: Selection,
 }

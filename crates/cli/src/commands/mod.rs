@@ -12,6 +12,7 @@ pub mod inspect;
 pub mod keys;
 pub mod repair;
 pub mod restore;
+pub mod selection;
 pub mod shell;
 pub mod storage_test;
 pub mod upkeep;

@@ -5,18 +5,11 @@ use std::process::ExitCode;
 
 use pgark_ops::restore as ops;
 
-use crate::args::{Choice, Common, OnConflict, Restore, Section, Server};
+use crate::args::{Choice, Common, OnConflict, Restore, Server};
+use crate::commands::selection::chosen;
 use crate::environment::{connection, default_jobs, names_database};
 use crate::error::{Failure, INCOMPLETE};
 use crate::{output, progress, repository};
-
-fn part(section: &Section) -> ops::Part {
-    match section {
-        Section::PreData => ops::Part::PreData,
-        Section::Data => ops::Part::Data,
-        Section::PostData => ops::Part::PostData,
-    }
-}
 
 fn show_plan(plan: &[ops::PlannedObject], database: &str) -> Result<ExitCode, Failure> {
     for object in plan {
@@ -67,41 +60,6 @@ fn databases(choice: &Choice, dbname: Option<&str>) -> Result<ops::Databases, Fa
     Ok(ops::Databases::One { from, to: named })
 }
 
-fn chosen(choice: Choice) -> Result<ops::Choice, Failure> {
-    let list = match &choice.use_list {
-        None => None,
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| Failure::file(format!("read the list {}", path.display()), source))?;
-            let list = ops::parse_list(&text).map_err(|what| {
-                Failure::usage(
-                    format!("{}, {what}", path.display()),
-                    "`pgark restore ID --list` writes such a list",
-                )
-            })?;
-            Some(list)
-        }
-    };
-    Ok(ops::Choice {
-        parts: if choice.data_only {
-            vec![ops::Part::Data]
-        } else {
-            choice.section.iter().map(part).collect()
-        },
-        schema_only: choice.schema_only,
-        no_tablespaces: choice.no_tablespaces,
-        no_comments: choice.no_comments,
-        no_publications: choice.no_publications,
-        no_subscriptions: choice.no_subscriptions,
-        schema: choice.schema,
-        exclude_schema: choice.exclude_schema,
-        table: choice.table,
-        exclude_table: choice.exclude_table,
-        list,
-        strict_names: choice.strict_names,
-    })
-}
-
 /// `before-data=sql:…`.
 fn hook(text: &str) -> Result<ops::Hook, Failure> {
     const HOW: &str = "write MOMENT=sql:SQL, MOMENT=file:FILE.sql or MOMENT=command:COMMAND";
@@ -142,15 +100,15 @@ pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
             (false, false) => ops::Target::Existing,
         },
         globals: args.choice.globals || args.choice.globals_only,
-        no_owner: args.no_owner,
-        no_privileges: args.no_privileges,
+        no_owner: args.choice.filters.no_owner,
+        no_privileges: args.choice.filters.no_privileges,
         role: args.role,
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
         exit_on_error: args.exit_on_error,
         single_transaction: args.single_transaction,
         if_exists: args.if_exists,
         analyze: !args.no_analyze,
-        choice: chosen(args.choice)?,
+        choice: chosen(args.choice.filters)?,
         load: ops::Load {
             disable_triggers: args.disable_triggers,
             replica_role: args.replica_role,
@@ -186,8 +144,12 @@ pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
 fn list(args: Restore) -> Result<ExitCode, Failure> {
     let repository = repository::open(&args.repository)?;
     let database = args.choice.database.first().cloned();
-    let text =
-        ops::list(&repository, &args.of.backup(&args.backup), database.as_deref(), &chosen(args.choice)?)?;
+    let text = ops::list(
+        &repository,
+        &args.of.backup(&args.backup),
+        database.as_deref(),
+        &chosen(args.choice.filters)?,
+    )?;
     std::io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::output)?;
     Ok(ExitCode::SUCCESS)
 }

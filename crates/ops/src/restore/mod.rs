@@ -14,7 +14,6 @@
 //! `exit_on_error` the first one ends the restore; with `single_transaction` it undoes it. A cancel stops every connection;
 //! what was restored stays, and the database is not whole: the error says so.
 
-mod choose;
 mod conflicts;
 mod data;
 mod globals;
@@ -36,9 +35,9 @@ use serde::Serialize;
 use crate::backup::Watch;
 use crate::contents::Contents;
 use crate::record::{About, seconds};
-use crate::{BackupName, Job, OpsError, inspect};
+use crate::{BackupName, Job, OpsError, choose, inspect};
 
-pub use choose::{Choice, Part, PlannedObject, parse_list};
+pub use crate::choose::{Choice, Part, PlannedObject, parse_list};
 pub use hooks::{Action, Hook, Moment};
 
 /// What the target is to the restore.

@@ -1,4 +1,4 @@
-//! Which of the backup's objects a restore is asked for.
+//! Which of a backup's objects a restore or an export is asked for.
 
 use std::collections::HashSet;
 
@@ -23,7 +23,7 @@ pub enum Part {
     PostData,
 }
 
-/// What a restore takes of a backup. By default: all of it.
+/// What a restore or an export takes of a backup. By default: all of it.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
     /// Only these parts; empty: all.
@@ -68,7 +68,7 @@ pub struct PlannedObject {
 }
 
 /// The chosen entries of one database.
-pub(super) struct Picked {
+pub(crate) struct Picked {
     pub selection: Selection,
     names: Option<Chosen>,
     is_listed: bool,
@@ -78,24 +78,24 @@ pub(super) struct Picked {
 
 impl Picked {
     /// Whether the entry is there only for others: one that the target has already will do.
-    pub(super) fn is_helper(&self, dump_id: i32) -> bool {
+    pub(crate) fn is_helper(&self, dump_id: i32) -> bool {
         self.names.as_ref().is_some_and(|names| names.is_helper(dump_id))
     }
 
     /// Whether only some schemas or tables are restored: then the target need not be empty.
-    pub(super) fn is_some_of_it(&self) -> bool {
+    pub(crate) fn is_some_of_it(&self) -> bool {
         self.names.is_some() || self.is_listed
     }
 }
 
 impl Choice {
     /// Whether definitions are made: only then has the target to be empty.
-    pub(super) fn makes_definitions(&self) -> bool {
+    pub(crate) fn makes_definitions(&self) -> bool {
         self.parts.is_empty() || self.parts.contains(&Part::PreData)
     }
 
     /// Whether rows are loaded.
-    pub(super) fn loads_data(&self) -> bool {
+    pub(crate) fn loads_data(&self) -> bool {
         !self.schema_only && (self.parts.is_empty() || self.parts.contains(&Part::Data))
     }
 
@@ -153,7 +153,7 @@ fn is_data(entry: &TocEntry) -> bool {
 }
 
 /// The entries that the choice asks for.
-pub(super) fn select(contents: &Contents, choice: &Choice, options: &Options) -> Result<Picked, OpsError> {
+pub(crate) fn select(contents: &Contents, choice: &Choice, options: &Options) -> Result<Picked, OpsError> {
     let archive = &contents.archive;
     let mut selection = Selection::of(archive, options);
     selection.retain(archive, |entry| choice.wants(entry));
@@ -180,7 +180,7 @@ pub(super) fn select(contents: &Contents, choice: &Choice, options: &Options) ->
     let is_named = |entry: &TocEntry| selection.contains(entry.dump_id) && !entry.is_about_database();
     if !archive.entries.iter().any(is_named) {
         return Err(OpsError::refused(
-            format!("nothing of database {} is left to restore by these names", contents.database),
+            format!("nothing of database {} is left by these names", contents.database),
             "`pgark restore ID --list` shows what is there; names are folded to lower case unless in double quotes",
         ));
     }
@@ -223,7 +223,7 @@ fn cut_keys(contents: &Contents, selection: &Selection, chosen: &Chosen) -> Vec<
 }
 
 /// The selected objects, in the order of a restore by one worker.
-pub(super) fn plan(contents: &Contents, selection: &Selection) -> Vec<PlannedObject> {
+pub(crate) fn plan(contents: &Contents, selection: &Selection) -> Vec<PlannedObject> {
     let entries = &contents.archive.entries;
     pgark_bytes::archive::order::serial_order(&contents.archive, selection)
         .into_iter()
@@ -240,7 +240,7 @@ pub(super) fn plan(contents: &Contents, selection: &Selection) -> Vec<PlannedObj
 }
 
 /// The selected entries as `pg_restore --list` writes them, in the archive's order.
-pub(super) fn listing(contents: &Contents, selection: &Selection) -> String {
+pub(crate) fn listing(contents: &Contents, selection: &Selection) -> String {
     let mut text = format!(
         ";\n; Database {}, {} entries\n; A list for --use-list: take lines out, or begin them with a semicolon\n;\n",
         contents.database,

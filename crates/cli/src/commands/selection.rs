@@ -1,0 +1,50 @@
+//! Options that choose objects, as `pgark_ops` takes them.
+
+use pgark_ops::restore as ops;
+
+use crate::args::{Section, Selection};
+use crate::error::Failure;
+
+fn part(section: &Section) -> ops::Part {
+    match section {
+        Section::PreData => ops::Part::PreData,
+        Section::Data => ops::Part::Data,
+        Section::PostData => ops::Part::PostData,
+    }
+}
+
+/// The choice that these options make. Owners and privileges are no part of it: they are left out of what was chosen.
+pub fn chosen(selection: Selection) -> Result<ops::Choice, Failure> {
+    let list = match &selection.use_list {
+        None => None,
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| Failure::file(format!("read the list {}", path.display()), source))?;
+            let list = ops::parse_list(&text).map_err(|what| {
+                Failure::usage(
+                    format!("{}, {what}", path.display()),
+                    "`pgark restore ID --list` writes such a list",
+                )
+            })?;
+            Some(list)
+        }
+    };
+    Ok(ops::Choice {
+        parts: if selection.data_only {
+            vec![ops::Part::Data]
+        } else {
+            selection.section.iter().map(part).collect()
+        },
+        schema_only: selection.schema_only,
+        no_tablespaces: selection.no_tablespaces,
+        no_comments: selection.no_comments,
+        no_publications: selection.no_publications,
+        no_subscriptions: selection.no_subscriptions,
+        schema: selection.schema,
+        exclude_schema: selection.exclude_schema,
+        table: selection.table,
+        exclude_table: selection.exclude_table,
+        list,
+        strict_names: selection.strict_names,
+    })
+}
