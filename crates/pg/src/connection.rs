@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use pgark_bytes::sql::quote_ident;
+
 use crate::cancel::Canceller;
 use crate::conninfo::{ConnInfo, Host};
 use crate::open;
@@ -54,9 +56,13 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Connects to the first host that is as asked.
+    /// Connects to the first host that is as asked, and becomes the role of [`ConnInfo::with_role`].
     pub fn connect(info: &ConnInfo) -> Result<Connection, PgError> {
-        open::connect(info)
+        let mut connection = open::connect(info)?;
+        if let Some(role) = info.role() {
+            connection.execute(&format!("SET ROLE {}", quote_ident(role)))?;
+        }
+        Ok(connection)
     }
 
     pub(crate) fn new(session: Session) -> Connection {

@@ -81,6 +81,8 @@ impl Host {
 pub struct ConnInfo {
     parameters: BTreeMap<&'static str, String>,
     home: Option<PathBuf>,
+    /// What every session becomes after login.
+    role: Option<String>,
 }
 
 impl std::fmt::Debug for ConnInfo {
@@ -99,7 +101,7 @@ impl ConnInfo {
         } else {
             parse_text(text)?
         };
-        let mut info = ConnInfo { parameters: BTreeMap::new(), home: environment.home.clone() };
+        let mut info = ConnInfo { parameters: BTreeMap::new(), home: environment.home.clone(), role: None };
         for (keyword, value) in explicit {
             info.set(&keyword, &value)?;
         }
@@ -215,6 +217,16 @@ impl ConnInfo {
         let mut other = self.clone();
         other.parameters.insert("dbname", dbname.to_string());
         other
+    }
+
+    /// The same for sessions that become this role after login, by SET ROLE: for a role that inherits nothing.
+    pub fn with_role(&self, role: Option<&str>) -> ConnInfo {
+        ConnInfo { role: role.map(str::to_string), ..self.clone() }
+    }
+
+    /// The role that sessions become, if that is another than the one that logs in.
+    pub fn role(&self) -> Option<&str> {
+        self.role.as_deref()
     }
 
     /// The same, pinned to the host that a connection reached (TRAPS 8).

@@ -121,7 +121,7 @@ impl PgError {
 
     /// What a person can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
-        if let PgError::Db(error) = self
+        if let PgError::Db(error) | PgError::Connect { refusal: Some(error), .. } = self
             && let Some(hint) = &error.hint
         {
             return Some(hint.clone());
@@ -132,7 +132,16 @@ impl PgError {
                 "check pg_hba.conf of the server, the user, sslmode, and sslcert if it asks for a certificate"
             }
             (_, Some("3D000")) => "check the database's name",
-            (_, Some("53300")) => "the server has no free connection; use fewer --jobs",
+            (PgError::Connect { .. }, Some("42501")) => {
+                "GRANT CONNECT ON DATABASE … TO the role, or name a database that it may connect to"
+            }
+            (PgError::Connect { .. }, Some("55000")) => {
+                "ALTER DATABASE … ALLOW_CONNECTIONS true, or leave the database out"
+            }
+            (_, Some("53300")) => {
+                "wait until other sessions end, or raise the limit: ALTER ROLE … CONNECTION LIMIT, ALTER DATABASE … \
+                 CONNECTION LIMIT, max_connections"
+            }
             (_, Some("55P03")) => {
                 "another session holds a lock; wait for it, or give a longer --lock-wait-timeout"
             }

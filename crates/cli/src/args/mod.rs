@@ -288,9 +288,16 @@ pub struct Backup {
     pub dbname: Option<String>,
     #[command(flatten)]
     pub server: Server,
+    /// SET ROLE to this role after connecting, in pg_dump too
+    #[arg(long, value_name = "NAME")]
+    pub role: Option<String>,
     /// Back up every database that allows connections, in one backup; --dbname is then only where to connect first
     #[arg(short, long)]
     pub all: bool,
+    /// With --all or --database: connect to this database first (default: the one of --dbname, those of --database, postgres,
+    /// template1, defaultdb, whichever lets the role in)
+    #[arg(long, value_name = "NAME")]
+    pub maintenance_db: Option<String>,
     /// Back up the databases that match; may be given several times
     #[arg(long, value_name = "PATTERN", conflicts_with = "all")]
     pub database: Vec<String>,

@@ -36,6 +36,10 @@ pub struct Restore {
     pub dbname: Option<String>,
     #[command(flatten)]
     pub server: Server,
+    /// Connect to this database where the target is created, and for roles (default: the one of --dbname if that is not the
+    /// target, postgres, template1, defaultdb, whichever lets the role in)
+    #[arg(long, value_name = "NAME")]
+    pub maintenance_db: Option<String>,
     #[command(flatten)]
     pub choice: Choice,
     /// Create the database with its properties

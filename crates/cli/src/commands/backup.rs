@@ -56,6 +56,12 @@ pub fn run(common: &Common, args: Backup, config: &Config) -> Result<ExitCode, F
     if args.with_templates && databases == ops::Databases::Connected {
         return Err(Failure::usage("--with-templates has nothing to add to", "give it with --all"));
     }
+    if args.maintenance_db.is_some() && databases == ops::Databases::Connected {
+        return Err(Failure::usage(
+            "--maintenance-db says where to look for databases, and --dbname names the only one",
+            "give it with --all or --database",
+        ));
+    }
     let second = match args.also.as_ref().map(|url| open_also(url, &args, config)) {
         Some(Err(failure)) if failure.is_usage() => return Err(failure),
         second => second,
@@ -64,6 +70,8 @@ pub fn run(common: &Common, args: Backup, config: &Config) -> Result<ExitCode, F
     let row_maps = row_maps(&args.filters);
     let request = ops::Request {
         conninfo: connection(args.dbname.as_deref().unwrap_or_default(), &args.server)?,
+        maintenance_db: args.maintenance_db,
+        role: args.role,
         databases,
         filters: filters(args.filters),
         filters_of: args.filters_of.into_iter().map(|(name, own)| (name, filters(own))).collect(),

@@ -92,6 +92,7 @@ pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
     let dbname = args.dbname.as_deref();
     let request = ops::Request {
         conninfo: connection(dbname.unwrap_or_default(), &args.server)?,
+        maintenance_db: args.maintenance_db,
         databases: databases(&args.choice, dbname)?,
         backup: args.of.backup(&args.backup),
         target: match (args.create, args.clean) {

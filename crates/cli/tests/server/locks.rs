@@ -145,3 +145,39 @@ fn the_first_locks_wait_only_as_long_as_asked() {
     cluster.kill_backends_named("psql");
     holder.end();
 }
+
+/// No session has a prepared transaction, so no process is to be named: the transaction is, and the SQL that ends it.
+#[test]
+fn a_prepared_transaction_that_holds_a_lock_is_named() {
+    let cluster = Cluster::builder().conf("max_prepared_transactions = 5").start();
+    cluster.create_database("d");
+    cluster.sql("d", "CREATE TABLE held AS SELECT 1 AS a; CREATE TABLE other AS SELECT 2 AS a");
+    let desk = Desk::plain();
+    let info = cluster.conninfo("d");
+    let id = desk.backup(&cluster, "d");
+    cluster
+        .sql("d", "BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE; PREPARE TRANSACTION 'it''s forgotten'");
+    let ends = "ROLLBACK PREPARED 'it''s forgotten'";
+    let backup = ["backup", "--dbname", &info, "--lock-wait-timeout", "1s"];
+    let said = desk.example("A table that a prepared transaction has locked", 1, &backup);
+    assert!(
+        said.contains("public.held is locked by the prepared transaction") && said.contains(ends),
+        "{said}"
+    );
+    let said = desk.fails(1, &[&backup[..], &["--table", "held"]].concat());
+    assert!(said.contains(ends), "{said}");
+    // A restore that would wait for ever does not begin.
+    let said = desk.fails(1, &["restore", &id, "--dbname", &info, "--clean"]);
+    assert!(said.contains(ends) && said.contains("nothing was touched"), "{said}");
+    cluster.sql("d", ends);
+    // A lock that drops wait for, and backups do not.
+    cluster.sql("d", "BEGIN; INSERT INTO held VALUES (3); PREPARE TRANSACTION 'writes'");
+    desk.ok(&backup);
+    let said = desk.fails(1, &["restore", &id, "--dbname", &info, "--clean"]);
+    assert!(said.contains("ROLLBACK PREPARED 'writes'"), "{said}");
+    desk.ok(&["restore", &id, "--dbname", &info, "--clean", "--table", "other"]);
+    desk.ok(&["restore", &id, "--dbname", &info, "--data-only", "--table", "held"]);
+    cluster.sql("d", "ROLLBACK PREPARED 'writes'");
+    desk.ok(&["restore", &id, "--dbname", &info, "--clean"]);
+    assert_eq!(cluster.psql_text("d", "TABLE held").trim(), "1");
+}

@@ -7,6 +7,7 @@ mod cluster;
 mod database_kinds;
 mod differences;
 mod exports;
+mod few_rights;
 mod full_disk;
 mod imports;
 mod in_part;

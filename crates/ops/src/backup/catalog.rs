@@ -57,6 +57,8 @@ pub(crate) struct Table {
     pub columns: String,
     /// The rows that an extension declares as configuration, if this is such a table: `WHERE …` or nothing.
     pub extension_condition: Option<String>,
+    /// Row-level security applies to the role: COPY is refused, since it would not read all rows.
+    pub hides_rows: bool,
     readable: bool,
     in_extension: bool,
 }
@@ -112,7 +114,8 @@ impl Catalog {
                     coalesce(am.amname = 'heap', false), \
                     coalesce(pg_catalog.pg_relation_size(c.oid), 0), \
                     coalesce(pg_catalog.pg_relation_size(nullif(c.reltoastrelid, 0)), 0), \
-                    {READABLE}, x.extname IS NOT NULL, x.condition, pg_catalog.md5(a.columns), {FINGERPRINT} \
+                    {READABLE}, x.extname IS NOT NULL, x.condition, pg_catalog.md5(a.columns), {FINGERPRINT}, \
+                    c.relrowsecurity AND pg_catalog.row_security_active(c.oid) \
              FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam \
@@ -145,6 +148,7 @@ impl Catalog {
                 bytes: heap + toast,
                 fingerprint: row.str(11).doing(doing)?.to_string(),
                 columns: row.opt_str(10).doing(doing)?.unwrap_or_default().to_string(),
+                hides_rows: row.str(12).doing(doing)? == "t",
                 readable: row.str(7).doing(doing)? == "t",
                 in_extension: row.str(8).doing(doing)? == "t",
                 extension_condition: row.opt_str(9).doing(doing)?.map(str::to_string),
@@ -217,14 +221,25 @@ impl Catalog {
     }
 
     /// Names every table without the right to read it, before anything is locked (TRAPS 6).
-    pub(crate) fn refuse_unreadable(&self, keep_going: bool) -> Result<(), OpsError> {
+    pub(crate) fn refuse_unreadable(&self, role: &str, keep_going: bool) -> Result<(), OpsError> {
         let names: Vec<String> = self.unreadable().map(|table| table.name.to_string()).collect();
         if names.is_empty() || keep_going {
             return Ok(());
         }
+        let mut schemas: Vec<_> =
+            self.unreadable().map(|table| quote_ident_bytes(&table.name.schema)).collect();
+        schemas.sort_unstable();
+        schemas.dedup();
+        let quoted: Vec<_> = self.unreadable().map(|table| table.name.quoted()).collect();
+        let listed = |names: &[Vec<u8>]| String::from_utf8_lossy(&names.join(b", ".as_slice())).into_owned();
         Err(OpsError::refused(
             format!("the role has no right to read {}", names.join(", ")),
-            "GRANT SELECT on them (or membership in pg_read_all_data), or back up the rest with --keep-going",
+            format!(
+                "GRANT USAGE ON SCHEMA {} TO {role}; GRANT SELECT ON {} TO {role} (or GRANT pg_read_all_data TO {role}), or back \
+                 up the rest with --keep-going",
+                listed(&schemas),
+                listed(&quoted)
+            ),
         ))
     }
 }
@@ -242,6 +257,7 @@ impl Table {
             fingerprint: String::new(),
             columns: String::new(),
             extension_condition: None,
+            hides_rows: false,
             readable: true,
             in_extension: false,
         }

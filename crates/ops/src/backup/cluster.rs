@@ -1,6 +1,7 @@
 //! The cluster before its databases: what the first connection finds out, and the entries that belong to no database.
 
 use pgark_bytes::pattern::Pattern;
+use pgark_bytes::sql::quote_ident;
 use pgark_pg::{ConnInfo, Connection};
 use serde_json::{Map, Value, json};
 
@@ -9,6 +10,7 @@ use super::request::{Databases, Request, Snapshots};
 use super::watch::Watch;
 use super::{Report, lead};
 use crate::error::Doing;
+use crate::maintenance::Maintenance;
 use crate::tools::{Tool, find_pg_dump};
 use crate::{Job, OpsError};
 
@@ -30,6 +32,41 @@ pub(super) struct Survey {
     pub databases: Vec<String>,
     /// What was asked for and matched none.
     unmatched: Vec<Pattern>,
+    /// What was asked for and nobody can connect to.
+    closed: Vec<Closed>,
+}
+
+/// A database that nobody can connect to.
+struct Closed {
+    name: String,
+    /// A DROP DATABASE of it was interrupted (`datconnlimit = -2`); else it does not allow connections.
+    is_invalid: bool,
+    /// It was asked for by its own name.
+    is_named: bool,
+}
+
+impl Closed {
+    fn why(&self) -> String {
+        let name = quote_ident(&self.name);
+        match self.is_invalid {
+            true => format!(
+                "it is invalid, because a DROP DATABASE of it was interrupted, and nobody can connect to it; DROP DATABASE {name} \
+                 removes it"
+            ),
+            false => format!(
+                "it does not allow connections; ALTER DATABASE {name} ALLOW_CONNECTIONS true changes that"
+            ),
+        }
+    }
+
+    fn is_meant_by(&self, pattern: &Pattern) -> bool {
+        is_literal(pattern, &self.name)
+    }
+}
+
+/// Whether a pattern is the very name.
+fn is_literal(pattern: &Pattern, name: &str) -> bool {
+    pattern.text() == name || pattern.text() == Pattern::literal(name)
 }
 
 impl Survey {
@@ -46,7 +83,7 @@ impl Survey {
         connection.execute(&lead::settings(server_version)).doing("prepare the first connection")?;
         connection.execute(reading_encoding(&connection)).doing("prepare the first connection")?;
         let tool = find_pg_dump(request.pg_dump.as_deref(), &request.search_path, server_version / 10_000)?;
-        let (databases, unmatched) = databases(&mut connection, &request.databases)?;
+        let Chosen { databases, unmatched, closed } = databases(&mut connection, &request.databases)?;
         if request.filters.strict_names && !unmatched.is_empty() {
             return Err(OpsError::refused(
                 format!("no database matches {}", texts(&unmatched).join(", ")),
@@ -70,7 +107,8 @@ impl Survey {
                                 THEN (SELECT timeline_id::pg_catalog.int8 FROM pg_catalog.pg_control_checkpoint()) END \
                       ELSE ('x' || pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)) \
                            ::pg_catalog.bit(32)::pg_catalog.int8 END, \
-                 pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT'), pg_catalog.current_database()",
+                 pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT'), pg_catalog.current_database(), \
+                 pg_catalog.current_setting('role')",
                 &[],
             )
             .doing(doing)?;
@@ -87,7 +125,12 @@ impl Survey {
             }
         };
         Ok(Survey {
-            pinned: request.conninfo.for_host_of(&connection).with_dbname(row.str(5).doing(doing)?),
+            pinned: request
+                .conninfo
+                .for_host_of(&connection)
+                .with_dbname(row.str(5).doing(doing)?)
+                // Also one that `options`, or a setting of role or database, has chosen: pg_dump gets neither of the first two.
+                .with_role(Some(row.str(6).doing(doing)?).filter(|role| *role != "none")),
             sees_passwords: row.str(4).doing(doing)? == "t",
             server_version,
             server_version_text: row.str(0).doing(doing)?.to_string(),
@@ -97,6 +140,7 @@ impl Survey {
             tool,
             databases,
             unmatched,
+            closed,
             connection,
         })
     }
@@ -105,12 +149,14 @@ impl Survey {
 impl Survey {
     /// A database that was named and is not there is missing; a pattern may match nothing.
     pub(super) fn tell_unmatched(&self, report: &mut Report) {
+        for closed in self.closed.iter().filter(|closed| !closed.is_named) {
+            report.warn(&format!("database {} is left out: {}", closed.name, closed.why()));
+        }
         for pattern in &self.unmatched {
             if pattern.names_one() {
-                report.lost(
-                    &format!("database {}", pattern.text()),
-                    "there is none of this name that allows connections",
-                );
+                let closed = self.closed.iter().find(|closed| closed.is_meant_by(pattern));
+                let why = closed.map_or("there is none of this name".to_string(), Closed::why);
+                report.lost(&format!("database {}", pattern.text()), &why);
             } else {
                 report.warn(&format!("no database matches {}", pattern.text()));
             }
@@ -118,77 +164,98 @@ impl Survey {
     }
 }
 
-/// With `--all` the connection string's database is only where to connect first: where it names none that is there,
-/// those that always are will do.
+/// With `--all` the connection string's database is only where to connect first: where it does not let us in, another will do.
 fn connect(request: &Request, watch: &Watch) -> Result<Connection, OpsError> {
-    let mut result = Connection::connect(&request.conninfo).doing("connect to the server");
-    if request.databases != Databases::Connected {
-        for always_there in ["postgres", "template1"] {
-            if result.as_ref().is_err_and(|error| error.sqlstate() == Some("3D000")) {
-                result = Connection::connect(&request.conninfo.with_dbname(always_there))
-                    .doing("connect to the server");
-            }
+    let conninfo = request.conninfo.with_role(request.role.as_deref());
+    let connect = |conninfo: &ConnInfo| Connection::connect(conninfo).doing("connect to the server");
+    let connection = match &request.databases {
+        Databases::Connected => connect(&conninfo)?,
+        Databases::Matching { include, .. } => {
+            let named = include.iter().map(String::as_str);
+            let maintenance = Maintenance {
+                named: request.maintenance_db.as_deref(),
+                likely: std::iter::once(conninfo.dbname()).chain(named).collect(),
+                unlikely: None,
+            };
+            maintenance.connect(&conninfo, connect)?
         }
-    }
-    let connection = result?;
+    };
     watch.add(connection.canceller());
     Ok(connection)
 }
 
-/// The names of the databases to back up.
-fn databases(
-    connection: &mut Connection,
-    asked: &Databases,
-) -> Result<(Vec<String>, Vec<Pattern>), OpsError> {
+/// What there is to back up.
+struct Chosen {
+    databases: Vec<String>,
+    unmatched: Vec<Pattern>,
+    closed: Vec<Closed>,
+}
+
+/// The databases to back up.
+fn databases(connection: &mut Connection, asked: &Databases) -> Result<Chosen, OpsError> {
     let doing = "list the databases";
     let (include, exclude, templates) = match asked {
         Databases::Connected => {
             let rows = connection.query("SELECT pg_catalog.current_database()", &[]).doing(doing)?;
             let name = rows.iter().map(|row| Ok(row.str(0).doing(doing)?.to_string()));
-            return Ok((name.collect::<Result<_, OpsError>>()?, Vec::new()));
+            let databases = name.collect::<Result<_, OpsError>>()?;
+            return Ok(Chosen { databases, unmatched: Vec::new(), closed: Vec::new() });
         }
         Databases::Matching { include, exclude, templates } => (include, exclude, *templates),
     };
     let rows = connection
         .query(
-            "SELECT datname, datistemplate FROM pg_catalog.pg_database WHERE datallowconn ORDER BY datname",
+            "SELECT datname, datistemplate, datallowconn, datconnlimit = -2 FROM pg_catalog.pg_database ORDER BY datname",
             &[],
         )
         .doing(doing)?;
     let patterns =
         |texts: &[String]| Pattern::plains(texts).map_err(|error| OpsError::Usage(error.to_string()));
     let (wanted, unwanted) = (patterns(include)?, patterns(exclude)?);
-    let mut found = Vec::new();
+    let (mut found, mut closed, mut there) = (Vec::new(), Vec::new(), Vec::new());
     let mut matched = vec![false; wanted.len()];
     for row in &rows {
         let name = row.str(0).doing(doing)?;
-        let is_template = row.str(1).doing(doing)? == "t";
+        let is = |at: usize| row.str(at).map(|text| text == "t").doing(doing);
+        let (is_template, allows_connections, is_invalid) = (is(1)?, is(2)?, is(3)?);
+        // As pg_dumpall: nobody can connect to these.
+        let is_closed = !allows_connections || is_invalid;
         let mut is_wanted = wanted.is_empty() && (!is_template || templates);
+        let mut is_named = false;
         for (pattern, matched) in wanted.iter().zip(&mut matched) {
-            let literal = pattern.text() == name || pattern.text() == Pattern::literal(name);
+            let literal = is_literal(pattern, name);
             if pattern.matches(name.as_bytes()) && (!is_template || templates || literal) {
-                *matched = true;
-                is_wanted = true;
+                *matched |= !is_closed;
+                (is_wanted, is_named) = (true, is_named || literal);
             }
         }
-        if is_wanted && !unwanted.iter().any(|pattern| pattern.matches(name.as_bytes())) {
-            found.push(name.to_string());
+        is_wanted &= !unwanted.iter().any(|pattern| pattern.matches(name.as_bytes()));
+        match (is_wanted, is_closed) {
+            // The one that is closed on every server, and holds nothing.
+            (true, true) if name == "template0" && !is_named => {}
+            (true, true) => closed.push(Closed { name: name.to_string(), is_invalid, is_named }),
+            (true, false) => found.push(name.to_string()),
+            (false, _) => {}
+        }
+        if !is_closed {
+            there.push(name);
         }
     }
     if found.is_empty() {
-        let there: Vec<&str> = rows.iter().filter_map(|row| row.str(0).ok()).collect();
+        let closed: Vec<String> =
+            closed.iter().map(|closed| format!("; database {}: {}", closed.name, closed.why())).collect();
         return Err(OpsError::refused(
             if include.is_empty() {
-                "no database is left to back up".to_string()
+                format!("no database is left to back up{}", closed.concat())
             } else {
-                format!("no database matches {}", include.join(", "))
+                format!("no database matches {}{}", include.join(", "), closed.concat())
             },
             format!("there are {}", there.join(", ")),
         ));
     }
     let unmatched =
         wanted.into_iter().zip(matched).filter(|(_, matched)| !matched).map(|(pattern, _)| pattern);
-    Ok((found, unmatched.collect()))
+    Ok(Chosen { databases: found, unmatched: unmatched.collect(), closed })
 }
 
 fn texts(patterns: &[Pattern]) -> Vec<&str> {

@@ -143,11 +143,12 @@ fn copy(
         Work::Batch(batch) => copy_batch(crew, of, connection, batch),
         Work::LargeObjects { first, last, number } => {
             let mut stream = crew.homes.stream(Class::Data, Cut::Content);
-            let objects = large_objects::copy(connection, *first, *last, &mut |frame| {
-                crew.check_stop(of)?;
-                crew.told(frame.len());
-                stream.write(frame)
-            })?;
+            let objects =
+                large_objects::copy(connection, (*first, *last), &of.closed_objects, &mut |frame| {
+                    crew.check_stop(of)?;
+                    crew.told(frame.len());
+                    stream.write(frame)
+                })?;
             of.keep_objects(*number, stream.finish()?, objects);
             Ok(())
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pgark_bytes::archive::Archive;
 use pgark_bytes::archive::filter::foreign_keys;
@@ -22,9 +22,6 @@ use crate::{Job, OpsError, paths};
 
 /// How often a database starts again because its schema changed before the locks were held.
 const ATTEMPTS: u32 = 10;
-/// How long pg_dump may wait for a lock that the lead holds already: if it waits at all, DDL is queued between the two,
-/// and only a new snapshot gets past it.
-const BEHIND_THE_LEAD: Duration = Duration::from_secs(1);
 
 /// A database that stands still for us: snapshot, locks, catalog and table of contents that belong together.
 pub(super) struct Frozen {
@@ -74,6 +71,12 @@ impl Common<'_> {
         }
     }
 
+    /// Whether a database may have nothing of what the filters choose: they are those of all databases.
+    pub(super) fn may_be_without(&self, database: &str, error: &OpsError) -> bool {
+        let (request, is_of_all) = (self.request, !self.request.filters_of.contains_key(database));
+        self.several && is_of_all && !request.filters.strict_names && tap::found_nothing(error)
+    }
+
     /// Freezes a database; starts again when its schema moved meanwhile.
     pub(super) fn freeze(&self, database: &str) -> Result<Frozen, OpsError> {
         let since = Instant::now();
@@ -107,33 +110,36 @@ impl Common<'_> {
         let (request, watch) = (self.request, self.watch);
         let filters = request.filters_for(&lead.database);
         let mut catalog = Catalog::read(&mut lead)?;
-        let run_pg_dump = |lead: &mut Lead, catalog: &Catalog, wait: Duration| {
+        let run_pg_dump = |lead: &mut Lead, catalog: &Catalog, wait: tap::Wait| {
             self.phase("read the definitions");
             tap::run(&self.survey.tool, pinned, lead, catalog, filters, wait, watch)
         };
         if !filters.take_all_objects() {
             let selector = filters.selector()?;
             catalog.choose(|table| selector.takes(&table.name));
-            catalog.refuse_unreadable(request.keep_going)?;
+            catalog.refuse_unreadable(&lead.role, request.keep_going)?;
             // Only pg_dump knows what its patterns choose: it goes first, and what it found is locked after it.
-            let tapped = run_pg_dump(&mut lead, &catalog, request.lock_wait_timeout)?.end();
+            let wait = tap::Wait::alone(request.lock_wait_timeout);
+            let tapped = run_pg_dump(&mut lead, &catalog, wait)?.end();
             let found: HashSet<u32> = tapped.archive.entries.iter().map(|entry| entry.oid).collect();
             catalog.choose(|table| found.contains(&table.oid));
             lead.lock(&catalog)?;
             lead::refuse_stale(&catalog, pinned, watch)?;
             return Ok((lead, catalog, tapped));
         }
-        catalog.refuse_unreadable(request.keep_going)?;
+        catalog.refuse_unreadable(&lead.role, request.keep_going)?;
         if lead.holds(&catalog) || lead.can_lock_twice(catalog.lockable().count())? {
             if !lead.holds(&catalog) {
                 lead.lock(&catalog)?;
                 lead::refuse_stale(&catalog, pinned, watch)?;
             }
-            let tapped = run_pg_dump(&mut lead, &catalog, request.lock_wait_timeout.min(BEHIND_THE_LEAD))?;
+            let tapped =
+                run_pg_dump(&mut lead, &catalog, tap::Wait::behind_the_lead(request.lock_wait_timeout))?;
             Ok((lead, catalog, tapped.end()))
         } else {
             // Two sets of locks do not fit: pg_dump, blocked on its pipe, keeps the only one (TRAPS 5).
-            let mut tapped = run_pg_dump(&mut lead, &catalog, request.lock_wait_timeout)?;
+            let wait = tap::Wait::alone(request.lock_wait_timeout);
+            let mut tapped = run_pg_dump(&mut lead, &catalog, wait)?;
             if tapped.has_ended() {
                 lead.lock(&catalog)?;
                 tapped = tapped.end();
@@ -152,7 +158,7 @@ impl Common<'_> {
     ) -> Result<Finished, OpsError> {
         let Frozen { mut lead, catalog, mut tapped, pinned, since } = frozen;
         self.phase("copy tables");
-        let (copying, queue) = Copying::new(&catalog, &tapped, &mut lead, &pinned, self.several)?;
+        let (copying, queue) = Copying::new(&catalog, &tapped, &mut lead, &pinned, self)?;
         let copying = Arc::new(copying);
         let turn = crew.begin(copying.clone(), queue);
         // Meanwhile, on the connection that has nothing to do.

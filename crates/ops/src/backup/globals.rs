@@ -57,6 +57,9 @@ fn dump(tool: &Tool, pinned: &ConnInfo, database: &str, more: &[&str]) -> Result
     let program = sister(tool, "pg_dumpall");
     let mut command = Command::new(&program);
     command.args(["--globals-only", "--no-password"]).args(more).arg("--database").arg(database);
+    if let Some(role) = pinned.role() {
+        command.arg(format!("--role={role}"));
+    }
     only_connection_environment(&mut command, pinned);
     // Unlike pg_dump it lets the settings of database and role decide how it writes a time: `VALID UNTIL '31.12.2099'`.
     command.env("PGOPTIONS", "-c DateStyle=ISO,YMD -c TimeZone=UTC -c IntervalStyle=postgres");

@@ -16,32 +16,99 @@ const STEP: usize = 1 << 20;
 /// Bytes before a frame's content.
 pub(crate) const FRAME_HEAD: usize = 16;
 
-/// The ids of all large objects, in order; none if the archive promises none.
-pub(crate) fn list(lead: &mut Lead, archive: &Archive) -> Result<Vec<u32>, OpsError> {
-    if !archive.entries.iter().any(|entry| entry.kind() == "BLOBS") {
-        return Ok(Vec::new());
-    }
-    let doing = "list the large objects";
-    let rows = lead
-        .connection
-        .query("SELECT oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid", &[])
-        .doing(doing)?;
-    rows.iter().map(|row| row.parse(0).doing(doing)).collect()
+/// The ids of all large objects, in order.
+#[derive(Default)]
+pub(super) struct Listed {
+    pub readable: Vec<u32>,
+    /// Those that the role may not read. `pg_read_all_data` covers none.
+    pub closed: Vec<u32>,
 }
 
-/// Reads the objects from `first` to `last`, handing on frames. Returns their number.
+/// Whether the role may read a large object (aclchk.c, `pg_largeobject_aclmask_snapshot`).
+const READABLE: &str = "pg_catalog.current_setting('lo_compat_privileges') = 'on' \
+    OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user) \
+    OR EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(m.lomacl, pg_catalog.acldefault('L', m.lomowner))) a \
+               WHERE a.privilege_type = 'SELECT' AND (a.grantee = 0 OR pg_catalog.pg_has_role(a.grantee, 'USAGE')))";
+
+/// Lists the large objects; none if the archive promises none.
+pub(super) fn list(lead: &mut Lead, archive: &Archive) -> Result<Listed, OpsError> {
+    let mut listed = Listed::default();
+    if !archive.entries.iter().any(|entry| entry.kind() == "BLOBS") {
+        return Ok(listed);
+    }
+    let doing = "list the large objects";
+    let sql = format!("SELECT m.oid, {READABLE} FROM pg_catalog.pg_largeobject_metadata m ORDER BY m.oid");
+    for row in lead.connection.query(&sql, &[]).doing(doing)? {
+        let object = row.parse(0).doing(doing)?;
+        match row.str(1).doing(doing)? {
+            "t" => listed.readable.push(object),
+            _ => listed.closed.push(object),
+        }
+    }
+    Ok(listed)
+}
+
+impl Listed {
+    /// How many are named one by one.
+    const NAMED: usize = 100;
+
+    /// Names every object without the right to read it, before a row is copied.
+    pub(super) fn refuse_closed(&self, role: &str) -> Result<(), OpsError> {
+        let (Some(first), count) = (self.closed.first(), self.closed.len()) else { return Ok(()) };
+        let what = match count {
+            1 => format!("large object {first}"),
+            _ => format!("{count} large objects: {first}, …"),
+        };
+        Err(OpsError::refused(
+            format!("the role has no right to read {what}"),
+            format!("{}, or back up the rest with --keep-going", self.grant(role)),
+        ))
+    }
+
+    fn grant(&self, role: &str) -> String {
+        let named: Vec<String> = self.closed.iter().take(Self::NAMED).map(u32::to_string).collect();
+        let more = if self.closed.len() > Self::NAMED { ", …" } else { "" };
+        format!(
+            "GRANT SELECT ON LARGE OBJECT {}{more} TO {role} (pg_read_all_data does not cover large objects)",
+            named.join(", ")
+        )
+    }
+
+    /// The same, for the report of a backup that goes on without them: what is missing, and why.
+    pub(super) fn lost(&self, role: &str) -> Vec<(String, String)> {
+        let why = |object: &dyn std::fmt::Display| {
+            format!(
+                "the role has no right to read it: GRANT SELECT ON LARGE OBJECT {object} TO {role} (pg_read_all_data does not \
+                 cover large objects)"
+            )
+        };
+        let named = self.closed.iter().take(Self::NAMED);
+        let mut lost: Vec<_> = named.map(|object| (format!("large object {object}"), why(object))).collect();
+        let more = self.closed.len().saturating_sub(Self::NAMED);
+        if more > 0 {
+            lost.push((format!("{more} more large objects"), why(&"…")));
+        }
+        lost
+    }
+}
+
+/// Reads the objects from `first` to `last` but for `closed` ones, handing on frames. Returns their number.
 pub(crate) fn copy(
     connection: &mut Connection,
-    first: u32,
-    last: u32,
+    (first, last): (u32, u32),
+    closed: &[u32],
     on_frame: &mut dyn FnMut(&[u8]) -> Result<(), OpsError>,
 ) -> Result<u64, OpsError> {
     let mut objects = 0;
     let mut longer = Vec::new();
     let mut frame = Vec::new();
+    let closed: Vec<String> =
+        closed.iter().filter(|oid| (first..=last).contains(*oid)).map(u32::to_string).collect();
+    // The array is a constant of the query: it is looked at before an object is read, and OFFSET 0 keeps it there.
     let sql = format!(
-        "COPY (SELECT oid, pg_catalog.lo_get(oid, 0, {STEP}) FROM pg_catalog.pg_largeobject_metadata \
-         WHERE oid >= {first} AND oid <= {last} ORDER BY oid) TO STDOUT"
+        "COPY (SELECT oid, pg_catalog.lo_get(oid, 0, {STEP}) FROM (SELECT oid FROM pg_catalog.pg_largeobject_metadata \
+         WHERE oid >= {first} AND oid <= {last} AND oid <> ALL ('{{{}}}'::pg_catalog.oid[]) ORDER BY oid OFFSET 0) m) TO STDOUT",
+        closed.join(",")
     );
     connection.copy_out::<OpsError>(sql.as_bytes(), &mut |data| {
         for row in data.split_inclusive(|byte| *byte == b'\n') {

@@ -13,6 +13,7 @@ use super::catalog::{Catalog, FREE_LOCKS, TableName, reading_encoding};
 use super::watch::Watch;
 use crate::OpsError;
 use crate::error::Doing;
+use crate::holders::{self, Holder, LOCK_WAIT_HINT};
 
 /// Settings of every connection that reads data, so that the text of a row depends on the row alone, and that queries of
 /// catalogs are not compiled for longer than they run
@@ -64,6 +65,8 @@ pub(crate) struct Lead {
     /// Where the WAL was when the snapshot was taken (on a standby: replayed up to).
     pub lsn: String,
     pub server_version: i32,
+    /// Whose rights count, quoted as SQL has it.
+    pub role: String,
     lock_wait: Duration,
     /// Objects carry security labels, which pg_dump then reads; its query for them is one of the dearest.
     pub has_labels: bool,
@@ -103,7 +106,8 @@ impl Lead {
                  pg_catalog.current_setting('lc_monetary'), \
                  (SELECT pg_catalog.string_agg(l.relation::pg_catalog.text, ' ') FROM pg_catalog.pg_locks l \
                   WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted), \
-                 EXISTS (SELECT FROM pg_catalog.pg_seclabel) OR EXISTS (SELECT FROM pg_catalog.pg_shseclabel) \
+                 EXISTS (SELECT FROM pg_catalog.pg_seclabel) OR EXISTS (SELECT FROM pg_catalog.pg_shseclabel), \
+                 pg_catalog.quote_ident(current_user) \
                  FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()",
                 &[],
             )
@@ -119,6 +123,7 @@ impl Lead {
             encoding: text(3)?,
             row_settings: format!("1 {} {}", text(3)?, text(5)?),
             lsn: row.opt_str(4).doing("read the database's properties")?.unwrap_or_default().to_string(),
+            role: text(8)?,
             has_labels: text(7)? == "t",
             held: row
                 .opt_str(6)
@@ -238,42 +243,26 @@ pub(crate) fn refuse_stale(catalog: &Catalog, conninfo: &ConnInfo, watch: &Watch
 
 /// A lock was not to be had in time: says whose it is, as far as the role may see that.
 pub(crate) fn name_the_holders(error: OpsError, conninfo: &ConnInfo, watch: &Watch) -> OpsError {
-    if error.sqlstate() != Some("55P03") {
+    let is_pg_dumps = matches!(&error, OpsError::Refused { hint, .. } if hint == LOCK_WAIT_HINT);
+    if error.sqlstate() != Some("55P03") && !is_pg_dumps {
         return error;
     }
-    match holders(conninfo, watch) {
-        Ok(holders) if !holders.is_empty() => {
-            let hint = error.hint().unwrap_or_default();
-            OpsError::refused(format!("the tables could not be locked in time: {}", holders.join("; ")), hint)
+    match ask_for_holders(conninfo, watch) {
+        Ok(found) if !found.is_empty() => {
+            let hint = holders::hint(&found, conninfo.dbname(), &error.hint().unwrap_or_default());
+            let told = holders::told(&found);
+            OpsError::refused(format!("the tables could not be locked in time: {told}"), hint)
         }
         _ => error,
     }
 }
 
-fn holders(conninfo: &ConnInfo, watch: &Watch) -> Result<Vec<String>, OpsError> {
+fn ask_for_holders(conninfo: &ConnInfo, watch: &Watch) -> Result<Vec<Holder>, OpsError> {
     let doing = "ask who holds the locks";
     let mut connection = Connection::connect(conninfo).doing(doing)?;
     watch.add(connection.canceller());
     connection.execute(reading_encoding(&connection)).doing(doing)?;
-    let rows = connection
-        .query(
-            "SELECT pg_catalog.format('%s.%s is locked by process %s', n.nspname, c.relname, l.pid), a.application_name \
-             FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation \
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = pg_catalog.current_database() \
-             LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
-             WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p', 'm') ORDER BY 1 LIMIT 5",
-            &[],
-        )
-        .doing(doing)?;
-    let text = |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
-    Ok(rows
-        .iter()
-        .map(|row| match text(row.get(1)) {
-            name if name.is_empty() => text(row.get(0)),
-            name => format!("{} ({name})", text(row.get(0))),
-        })
-        .collect())
+    holders::of_exclusive_locks(&mut connection)
 }
 
 const STALE_HINT: &str = "the schema changes all the time; run the backup again when it is quieter";

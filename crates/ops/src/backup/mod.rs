@@ -404,14 +404,26 @@ fn in_parallel<T: Send>(
     let mut results = results.into_inner().unwrap_or_else(|poison| poison.into_inner());
     results.sort_by_key(|(at, _, _)| *at);
     let mut done = Vec::new();
-    let mut failed = Vec::new();
+    let (mut failed, mut without) = (Vec::new(), Vec::new());
     for (at, result, own) in results {
         report.warnings.extend(own.warnings);
         report.missing.extend(own.missing);
         match result {
             Ok(value) => done.push(value),
+            // Filters of all databases: one that has nothing of it is no fault of the backup.
+            Err(error) if names.get(at).is_some_and(|name| common.may_be_without(name, &error)) => {
+                without.push((names.get(at), error));
+            }
             Err(error) => failed.push((names.get(at), error)),
         }
+    }
+    if done.is_empty() && failed.is_empty() {
+        // Then the patterns are wrong.
+        failed.append(&mut without);
+    }
+    for (name, error) in &without {
+        let name = name.map(String::as_str).unwrap_or_default();
+        report.warn(&format!("database {name} is left out: {error}"));
     }
     let is_the_end = |error: &OpsError| !common.several || !error.is_of_one_database();
     // A real cause before the `Cancelled` of those that were stopped because of it.

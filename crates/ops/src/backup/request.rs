@@ -16,6 +16,10 @@ use crate::rowmap::RowMaps;
 pub struct Request {
     /// Where to connect first; with [`Databases::Connected`] also what to back up.
     pub conninfo: ConnInfo,
+    /// Where to connect first, with [`Databases::Matching`], and nowhere else.
+    pub maintenance_db: Option<String>,
+    /// The role that all sessions become after login.
+    pub role: Option<String>,
     /// Which databases.
     pub databases: Databases,
     /// What of every database that has no filters of its own.

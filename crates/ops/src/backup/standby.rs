@@ -204,7 +204,10 @@ fn not_in_time(timeout: Duration, lock: Option<ExclusiveLock>) -> OpsError {
             format!(
                 "replay could not be paused within {timeout:?}: it holds an exclusive lock on {relation}"
             ),
-            format!("wait until that transaction ended on the primary, or {or_else}"),
+            format!(
+                "wait until that transaction ended on the primary, or {or_else}; a prepared transaction ends only by hand: see \
+                 pg_prepared_xacts on the primary"
+            ),
         ),
         Some(ExclusiveLock { relation, is_held: false }) => OpsError::refused(
             format!(

@@ -20,7 +20,26 @@ use super::lead::{Lead, stale};
 use super::request::Filters;
 use super::watch::Watch;
 use crate::OpsError;
+use crate::holders::LOCK_WAIT_HINT;
 use crate::tools::Tool;
+
+/// How long pg_dump may wait for locks.
+#[derive(Clone, Copy)]
+pub(super) struct Wait {
+    pub limit: Duration,
+    /// The lead holds them already: if pg_dump waits at all, DDL is queued between the two, and only a new snapshot gets past it.
+    pub behind_the_lead: bool,
+}
+
+impl Wait {
+    pub(super) fn behind_the_lead(limit: Duration) -> Wait {
+        Wait { limit: limit.min(Duration::from_secs(1)), behind_the_lead: true }
+    }
+
+    pub(super) fn alone(limit: Duration) -> Wait {
+        Wait { limit, behind_the_lead: false }
+    }
+}
 
 /// The archive's table of contents, and the pg_dump behind it if that still holds locks.
 pub(crate) struct Tapped {
@@ -67,13 +86,13 @@ impl Tapped {
 }
 
 /// Starts pg_dump on the lead's snapshot and reads its table of contents.
-pub(crate) fn run(
+pub(super) fn run(
     tool: &Tool,
     pinned: &ConnInfo,
     lead: &mut Lead,
     catalog: &Catalog,
     filters: &Filters,
-    lock_wait: Duration,
+    wait: Wait,
     watch: &Watch,
 ) -> Result<Tapped, OpsError> {
     let mut command = Command::new(&tool.path);
@@ -81,8 +100,11 @@ pub(crate) fn run(
         .args(["--format=custom", "--compress=0", "--no-password"])
         .arg(format!("--snapshot={}", lead.snapshot))
         .arg(format!("--encoding={}", lead.encoding))
-        .arg(format!("--lock-wait-timeout={}", lock_wait.as_millis().max(1)))
+        .arg(format!("--lock-wait-timeout={}", wait.limit.as_millis().max(1)))
         .args(filters.arguments());
+    if let Some(role) = pinned.role() {
+        command.arg(format!("--role={role}"));
+    }
     if !lead.has_labels {
         command.arg("--no-security-labels");
     }
@@ -119,19 +141,34 @@ pub(crate) fn run(
             if words.trim().is_empty() {
                 return Err(OpsError::Archive { of: tool.path.display().to_string(), source });
             }
-            Err(explain(tool, words.trim()))
+            Err(explain(tool, words.trim(), wait.behind_the_lead))
         }
     }
 }
 
-/// pg_dump's failure in our words where we know better: what a new snapshot can cure is marked as stale.
-fn explain(tool: &Tool, words: &str) -> OpsError {
+/// pg_dump's failure in our words where we know better: what a new snapshot can cure is marked as stale. `behind`: the lead
+/// holds the locks.
+fn explain(tool: &Tool, words: &str, behind: bool) -> OpsError {
+    // --lock-wait-timeout is a statement timeout.
+    let waited = words.contains("due to lock timeout") || words.contains("due to statement timeout");
+    if waited && !behind {
+        return OpsError::refused(
+            format!("pg_dump could not lock the tables in time: {words}"),
+            LOCK_WAIT_HINT,
+        );
+    }
+    let is_nothing = [
+        "no matching schemas were found",
+        "no matching tables were found",
+        "no matching extensions were found",
+    ];
+    if is_nothing.iter().any(|end| words.ends_with(end)) {
+        return OpsError::refused(words, NOTHING_HINT);
+    }
     let is_stale = words.contains("does not exist")
         || words.contains("could not open relation with OID")
         || words.contains("cache lookup failed")
-        // --lock-wait-timeout is a statement timeout.
-        || words.contains("due to lock timeout")
-        || words.contains("due to statement timeout");
+        || waited;
     if is_stale && !words.contains("connection to server") {
         return stale(format!("pg_dump found a change of the schema: {words}"));
     }
@@ -141,6 +178,13 @@ fn explain(tool: &Tool, words: &str) -> OpsError {
         what.push_str(" (the encoding is the server's own: pg_dump's connection was lost just then)");
     }
     OpsError::Tool { program: tool.path.display().to_string(), what }
+}
+
+const NOTHING_HINT: &str = "check the patterns of schemas, tables and extensions";
+
+/// Whether pg_dump found nothing that the filters choose.
+pub(super) fn found_nothing(error: &OpsError) -> bool {
+    matches!(error, OpsError::Refused { hint, .. } if hint == NOTHING_HINT)
 }
 
 fn double_quotes(name: &[u8]) -> Vec<u8> {

@@ -11,6 +11,8 @@ use pgark_pg::ConnInfo;
 use pgark_repo::{Class, NewEntry, PartSummary, Repository};
 
 use super::catalog::{Catalog, Table, TableName};
+use super::database::Common;
+use super::large_objects::Listed;
 use super::lead::{self, Lead};
 use super::request::Request;
 use super::tap::Tapped;
@@ -44,6 +46,8 @@ pub(super) struct Source {
     columns: Vec<u8>,
     /// `WHERE …` of an extension's configuration table.
     condition: Option<String>,
+    /// Row-level security hides rows of it from the role: none are copied.
+    hides_rows: bool,
     /// Its rows are on another server: they are read by a query, under no lock.
     pub(super) is_foreign: bool,
     bytes: u64,
@@ -184,23 +188,34 @@ pub(super) struct Copying {
     /// Per source and range.
     done: Mutex<Vec<Vec<Option<Copy>>>>,
     objects: Mutex<ObjectParts>,
+    /// Large objects that the role may not read.
+    pub(super) closed_objects: Vec<u32>,
     pub(super) lost: Mutex<Vec<(String, String)>>,
     /// Set by the first failure: the others stop at the next row.
     pub(super) stop: AtomicBool,
 }
 
 impl Copying {
-    /// Everything that the archive promises, and the order in which it is copied. `several`: other databases are copied
-    /// beside this one.
+    /// Everything that the archive promises, and the order in which it is copied. What the role may not read is refused here, or
+    /// noted as missing.
     pub(super) fn new(
         catalog: &Catalog,
         tapped: &Tapped,
         lead: &mut Lead,
         pinned: &ConnInfo,
-        several: bool,
+        common: &Common<'_>,
     ) -> Result<(Copying, VecDeque<Work>), OpsError> {
+        let several = common.several;
         let sources = sources(catalog, tapped, lead)?;
-        let objects = large_objects::list(lead, &tapped.archive)?;
+        let listed = large_objects::list(lead, &tapped.archive)?;
+        if !common.request.keep_going {
+            refuse_hidden(&sources, &lead.role)?;
+            listed.refuse_closed(&lead.role)?;
+        }
+        let mut lost = listed.lost(&lead.role);
+        let Listed { readable: objects, closed: closed_objects } = listed;
+        let hidden = sources.iter().filter(|source| source.hides_rows);
+        lost.extend(hidden.map(|source| (format!("table {}", source.name), hidden_from(&lead.role))));
         let queue = queue(&sources, &objects);
         let bytes = sources.iter().map(|source| source.bytes).sum();
         let is_plain = |source: &Source| source.ranges.is_empty() && !source.is_foreign;
@@ -217,7 +232,8 @@ impl Copying {
             done: Mutex::new(sources.iter().map(|source| vacant(source.ranges.len().max(1))).collect()),
             objects: Mutex::new((0..objects.len().div_ceil(OBJECTS_PER_ITEM)).map(|_| None).collect()),
             sources,
-            lost: Mutex::new(Vec::new()),
+            closed_objects,
+            lost: Mutex::new(lost),
             stop: AtomicBool::new(false),
         };
         Ok((copying, queue))
@@ -357,6 +373,7 @@ fn sources(catalog: &Catalog, tapped: &Tapped, lead: &Lead) -> Result<Vec<Source
         found.push(Source {
             dump_id: toc.dump_id,
             oid: toc.oid,
+            hides_rows: table.hides_rows,
             is_foreign: table.kind == 'f',
             name: table.name.clone(),
             relation: relation(toc),
@@ -368,6 +385,25 @@ fn sources(catalog: &Catalog, tapped: &Tapped, lead: &Lead) -> Result<Vec<Source
         });
     }
     Ok(found)
+}
+
+/// Names every table whose rows the role sees only in part, before one is copied.
+fn refuse_hidden(sources: &[Source], role: &str) -> Result<(), OpsError> {
+    let names: Vec<String> =
+        sources.iter().filter(|source| source.hides_rows).map(|source| source.name.to_string()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(OpsError::refused(
+        format!("row-level security hides rows of {} from the role", names.join(", ")),
+        format!(
+            "ALTER ROLE {role} BYPASSRLS (pg_read_all_data does not do that), or back up the rest with --keep-going"
+        ),
+    ))
+}
+
+fn hidden_from(role: &str) -> String {
+    format!("row-level security hides rows of it from the role: ALTER ROLE {role} BYPASSRLS")
 }
 
 /// Rows of one identity have the same text if they are the same.
@@ -427,7 +463,7 @@ fn ranges(table: &Table, server_version: i32) -> Vec<u64> {
 fn queue(sources: &[Source], objects: &[u32]) -> VecDeque<Work> {
     let mut big: Vec<(u64, Work)> = Vec::new();
     let mut tiny = Vec::new();
-    for (at, source) in sources.iter().enumerate() {
+    for (at, source) in sources.iter().enumerate().filter(|(_, source)| !source.hides_rows) {
         if !source.ranges.is_empty() {
             // Ranges weigh as their whole table: the table that bounds the run goes first.
             big.extend(
@@ -513,6 +549,7 @@ mod tests {
         Source {
             dump_id: 1,
             oid: 1,
+            hides_rows: false,
             is_foreign: false,
             name: TableName { schema: b"s".to_vec(), name: b"t".to_vec() },
             relation: b"\"s\".\"t\"".to_vec(),

@@ -88,6 +88,8 @@ pub struct Request {
     pub backup: BackupName,
     /// The target's server.
     pub conninfo: ConnInfo,
+    /// Where to connect while the target is not there yet, and nowhere else.
+    pub maintenance_db: Option<String>,
     /// Which databases.
     pub databases: Databases,
     /// What the targets are.
@@ -328,6 +330,11 @@ impl Request {
         Ok(())
     }
 
+    /// How sessions begin: all of them become the role that was asked for.
+    fn session(&self) -> ConnInfo {
+        self.conninfo.with_role(self.role.as_deref().or(self.conninfo.role()))
+    }
+
     /// Every database to restore, with what is chosen of it.
     fn places(
         &self,
@@ -358,7 +365,7 @@ impl Request {
                 ..Options::default()
             };
             let picked = choose::select(&contents, &self.choice, &options)?;
-            let conninfo = self.conninfo.with_dbname(to.as_deref().unwrap_or(&contents.database));
+            let conninfo = self.session().with_dbname(to.as_deref().unwrap_or(&contents.database));
             places.push(Place { contents, picked, options, conninfo, target, request: self, several });
         }
         Ok(places)

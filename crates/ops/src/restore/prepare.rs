@@ -1,17 +1,18 @@
 //! Before the first object: refuse what is not possible, then make the target ready (create it, or drop what the backup
 //! holds).
 
+use std::collections::HashSet;
+
 use pgark_bytes::archive::statements;
 use pgark_pg::Connection;
 
-use super::{Place, Request, Target, globals, target};
+use super::{Databases, Place, Request, Target, globals, target};
 use crate::backup::Watch;
 use crate::error::Doing;
+use crate::holders;
+use crate::maintenance::Maintenance;
 use crate::record::About;
 use crate::{Job, OpsError};
-
-/// Databases to connect to while the target does not exist.
-const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
 
 /// Every reason that is known beforehand why this restore cannot work; nothing is touched. Foreign keys to tables that are
 /// neither restored nor there are taken out of the plan, and noted.
@@ -43,7 +44,33 @@ pub(super) fn refuse_impossible(
     {
         refuse_what_is_there(place, about, inside)?;
     }
+    if let Some(inside) = inside.as_mut() {
+        refuse_what_never_ends(place, inside)?;
+    }
     leave_out_cut_keys(place, inside.as_mut(), notes)
+}
+
+/// A prepared transaction keeps its locks until somebody ends it: a restore that needs one of those tables would wait for ever.
+fn refuse_what_never_ends(place: &Place<'_>, inside: &mut Connection) -> Result<(), OpsError> {
+    let tables: HashSet<String> = place
+        .contents
+        .archive
+        .entries
+        .iter()
+        .filter(|entry| matches!(entry.kind(), "TABLE" | "TABLE DATA" | "MATERIALIZED VIEW"))
+        .filter(|entry| place.picked.selection.contains(entry.dump_id))
+        .map(|entry| format!("{}.{}", entry.namespace_str(), entry.tag_str()))
+        .collect();
+    let mut found = holders::prepared(inside, place.target == Target::Clean)?;
+    found.retain(|holder| tables.contains(&holder.table));
+    if found.is_empty() {
+        return Ok(());
+    }
+    let hint = holders::hint(&found, place.conninfo.dbname(), "");
+    Err(OpsError::refused(
+        format!("the restore would wait for ever: {}", holders::told(&found)),
+        format!("{hint}; nothing was touched"),
+    ))
 }
 
 /// Definitions go into an empty database; of some tables, into one that does not have these.
@@ -180,15 +207,19 @@ fn create(place: &Place<'_>, job: &Job, watch: &Watch) -> Result<(), OpsError> {
     connection.simple_bytes(&sql).map(|_| ()).doing(format!("create database {name}"))
 }
 
+/// The database that was given comes first, unless it is the target itself, which need not be there.
 pub(super) fn connect_to_maintenance(request: &Request, watch: &Watch) -> Result<Connection, OpsError> {
-    let [first, second] = MAINTENANCE;
-    match target::connect_to_look(&request.conninfo.with_dbname(first), watch) {
-        // No such database: the other one is always there.
-        Err(error) if error.sqlstate() == Some("3D000") => {
-            target::connect_to_look(&request.conninfo.with_dbname(second), watch)
-        }
-        other => other,
-    }
+    let given = request.conninfo.dbname();
+    let is_target = match &request.databases {
+        Databases::One { to, .. } => to.as_deref().is_none_or(|to| to == given),
+        Databases::Named(_) | Databases::All | Databases::None => false,
+    };
+    let maintenance = Maintenance {
+        named: request.maintenance_db.as_deref(),
+        likely: Some(given).filter(|_| !is_target).into_iter().collect(),
+        unlikely: Some(given).filter(|_| is_target),
+    };
+    maintenance.connect(&request.session(), |conninfo| target::connect_to_look(conninfo, watch))
 }
 
 fn exists(connection: &mut Connection, database: &str) -> Result<bool, OpsError> {

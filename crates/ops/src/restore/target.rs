@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use pgark_bytes::archive::statements::{self, session_setup};
-use pgark_bytes::sql::quote_ident;
 use pgark_pg::{ConnInfo, Connection};
 
 use super::{Place, globals};
@@ -28,11 +27,6 @@ pub(super) fn connect(place: &Place<'_>, watch: &Watch) -> Result<Connection, Op
     connection.execute(SETTINGS).doing(doing)?;
     if place.request.load.replica_role {
         connection.execute("SET session_replication_role = replica").doing(doing)?;
-    }
-    if let Some(role) = &place.request.role {
-        connection
-            .execute(&format!("SET ROLE {}", quote_ident(role)))
-            .doing(format!("become role {role}"))?;
     }
     Ok(connection)
 }

@@ -1,0 +1,58 @@
+//! Where to connect to a cluster before it is known which databases it has: services differ in what they let a role into.
+
+use pgark_pg::{ConnInfo, Connection};
+
+use crate::OpsError;
+use crate::error::with_causes;
+
+/// Databases that are there as a rule: `initdb`'s, and the one that hosted services make instead.
+const USUAL: [&str; 3] = ["postgres", "template1", "defaultdb"];
+
+/// Which databases to try.
+pub(crate) struct Maintenance<'a> {
+    /// The operator's own word: no other is tried.
+    pub named: Option<&'a str>,
+    /// Others that are likely to be there, the likeliest first.
+    pub likely: Vec<&'a str>,
+    /// To be tried last.
+    pub unlikely: Option<&'a str>,
+}
+
+impl Maintenance<'_> {
+    /// Connects to the first that lets us in. What has nothing to do with the database ends the search.
+    ///
+    /// # Errors
+    /// The only error, or all of them in one.
+    pub(crate) fn connect(
+        &self,
+        conninfo: &ConnInfo,
+        connect: impl Fn(&ConnInfo) -> Result<Connection, OpsError>,
+    ) -> Result<Connection, OpsError> {
+        if let Some(named) = self.named {
+            return connect(&conninfo.with_dbname(named));
+        }
+        let mut tried: Vec<&str> = Vec::new();
+        let mut refused = Vec::new();
+        let guesses = self.likely.iter().copied().chain(USUAL).chain(self.unlikely);
+        for name in guesses {
+            if tried.contains(&name) {
+                continue;
+            }
+            tried.push(name);
+            match connect(&conninfo.with_dbname(name)) {
+                Err(error) if is_of_the_database(&error) => refused.push(error),
+                other => return other,
+            }
+        }
+        let reasons: Vec<String> = refused.iter().map(|error| with_causes(error)).collect();
+        Err(OpsError::refused(
+            format!("none of the databases {} lets the role in: {}", tried.join(", "), reasons.join("; ")),
+            "name one that it may connect to: --maintenance-db NAME",
+        ))
+    }
+}
+
+/// It is not there, takes no connections, or not from this role: another may.
+fn is_of_the_database(error: &OpsError) -> bool {
+    matches!(error.sqlstate(), Some("3D000" | "42501" | "55000" | "28000"))
+}
