@@ -99,6 +99,13 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.digits$} {}", UNITS.get(unit).copied().unwrap_or("B"))
 }
 
+/// A backup's status with what else is to be known of it.
+pub fn status(status: &str, partial: bool, ahead: bool) -> String {
+    let marks = [(partial, "partial"), (ahead, "clock ahead")];
+    let marks: Vec<&str> = marks.into_iter().filter_map(|(is, mark)| is.then_some(mark)).collect();
+    if marks.is_empty() { status.to_string() } else { format!("{status} ({})", marks.join(", ")) }
+}
+
 /// `1 234 567`: digits in groups.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();

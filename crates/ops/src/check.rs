@@ -18,10 +18,23 @@ pub struct CheckReport {
     pub problems: Vec<Problem>,
     /// Backups that lack something.
     pub hurt: Vec<Hurt>,
+    /// Backups whose time lies ahead of the storage's clock. That is no damage.
+    pub ahead: Vec<Ahead>,
     /// Objects looked at.
     pub objects: u64,
     /// Bytes read.
     pub bytes: u64,
+}
+
+/// A backup that was made while its host's clock was wrong.
+#[derive(Debug, Serialize)]
+pub struct Ahead {
+    /// Its id.
+    pub backup: String,
+    /// Its time.
+    pub time: String,
+    /// When it was stored, by the storage's clock.
+    pub stored: String,
 }
 
 /// A backup that lacks something, and what can still be restored from it.
@@ -88,6 +101,15 @@ pub fn run(repository: &Repository, options: &CheckOptions, job: &Job) -> Result
             .hurt
             .into_iter()
             .map(|hurt| Hurt { backup: hurt.backup.to_string(), lost: hurt.entries, whole: hurt.whole })
+            .collect(),
+        ahead: report
+            .ahead
+            .into_iter()
+            .map(|(backup, time, stored)| Ahead {
+                backup: backup.to_string(),
+                time: time.to_string(),
+                stored: stored.to_string(),
+            })
             .collect(),
         objects: report.objects,
         bytes: report.bytes,

@@ -124,7 +124,7 @@ fn choose(source: &Repository, request: &Request) -> Result<Vec<BackupHead>, Ops
         heads.retain(|head| wanted.contains(&head.id));
     }
     heads.retain(|head| request.cluster.as_ref().is_none_or(|cluster| head.cluster == *cluster));
-    heads.retain(|head| request.since.is_none_or(|since| head.time >= since));
+    heads.retain(|head| request.since.is_none_or(|since| head.moment() >= since));
     Ok(heads)
 }
 

@@ -70,7 +70,7 @@ pub struct EntryLine {
 /// The entries of a backup, all or below a path (`ID` or `ID:/PATH`).
 pub fn ls(repository: &Repository, place: &BackupName) -> Result<Vec<EntryLine>, OpsError> {
     let (id, path) = split(&place.text);
-    let backup = open(repository, &BackupName { text: id.into(), cluster: place.cluster.clone() })?;
+    let backup = open(repository, &place.with_text(id))?;
     let mut lines = Vec::new();
     for entry in backup.entries.iter().filter(|entry| is_below(&entry.path, path)) {
         let kind = match Note::of(&backup, entry)? {
@@ -105,7 +105,7 @@ pub fn cat(
             "{text:?} names no entry; write ID:/PATH as `pgark ls` shows it"
         )));
     }
-    let backup = open(repository, &BackupName { text: id.into(), cluster: place.cluster.clone() })?;
+    let backup = open(repository, &place.with_text(id))?;
     let entry = backup.entries.iter().find(|entry| entry.path == path).ok_or_else(|| no_entry(id, path))?;
     let reader = repository.reader()?;
     let mut content = reader.read(entry);

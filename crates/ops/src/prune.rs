@@ -78,14 +78,14 @@ pub fn stats(repository: &Repository, job: &Job) -> Result<Stats, OpsError> {
             let later = own.get(1..).unwrap_or_default();
             Some(ClusterStats {
                 backups: own.len() as u64,
-                first: first.time.to_string(),
-                newest: newest.time.to_string(),
+                first: first.moment().to_string(),
+                newest: newest.moment().to_string(),
                 newest_raw: about.bytes_raw,
                 bytes_added: added(&own),
                 added_per_backup: added(later).checked_div(later.len() as u64).unwrap_or(0),
                 added_in_30_days: own
                     .iter()
-                    .filter(|(head, _)| newest.time.duration_since(head.time) <= month)
+                    .filter(|(head, _)| newest.moment().duration_since(head.moment()) <= month)
                     .map(|(head, _)| head.bytes_added)
                     .sum(),
                 cluster,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pgark_repo::{Backup, BackupHead, BackupWriter, Class, Cut, Entry, NewEntry, PartSummary};
 use serde::{Deserialize, Serialize};
 
-use crate::backup::Filters;
+use crate::backup::{Filters, Selection, Server};
 use crate::rowmap::MapNote;
 use crate::{OpsError, paths};
 
@@ -23,6 +23,12 @@ pub struct BackupRecord {
     pub kind: String,
     /// `complete` or `incomplete`.
     pub status: String,
+    /// Made with filters: it holds a part of what there was, and is `latest` only with `--partial`.
+    #[serde(default)]
+    pub partial: bool,
+    /// Its time lies ahead of the storage's clock: it is never `latest`, and no rule of `forget` counts it.
+    #[serde(default)]
+    pub ahead: bool,
     /// Names of the databases inside.
     pub databases: Vec<String>,
     /// Bytes of COPY text and other content.
@@ -127,6 +133,12 @@ pub(crate) struct About {
     /// By name: when and how each database was read.
     #[serde(default)]
     pub reads: BTreeMap<String, DatabaseRead>,
+    /// Which databases were asked for; nothing where the connection named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Selection>,
+    /// Which server of the cluster was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Server>,
     /// Major version and full number of the source server.
     pub server_version: i32,
     /// The source's system identifier, in decimal.
@@ -247,6 +259,8 @@ impl BackupRecord {
             cluster: head.cluster.clone(),
             kind: head.kind.clone(),
             status: if head.complete { "complete" } else { "incomplete" }.to_string(),
+            partial: about.is_part(),
+            ahead: head.is_ahead(),
             databases: about.databases,
             bytes_raw: about.bytes_raw,
             bytes_added: head.bytes_added,
@@ -260,6 +274,24 @@ impl About {
     pub(crate) fn of(head: &BackupHead) -> Result<About, OpsError> {
         serde_json::from_slice(&head.about)
             .map_err(|_| OpsError::Record { backup: head.id.to_string(), what: "the record".into() })
+    }
+
+    /// Whether it holds something of this database.
+    pub(crate) fn holds(&self, database: &str) -> bool {
+        match self.reads.is_empty() {
+            true => self.databases.iter().any(|name| name == database),
+            false => self.reads.contains_key(database),
+        }
+    }
+
+    /// Whether filters left something of any of its databases out.
+    pub(crate) fn is_part(&self) -> bool {
+        self.reads.values().any(|read| read.filters.is_part())
+    }
+
+    /// Whether filters left something of this database out.
+    pub(crate) fn is_part_of(&self, database: &str) -> bool {
+        self.reads.get(database).is_some_and(|read| read.filters.is_part())
     }
 
     /// What the backup lacks of one of its databases, by name: as `backup` and `repair` wrote it, for people.

@@ -12,12 +12,25 @@ pub struct BackupName {
     pub text: String,
     /// Only of this cluster.
     pub cluster: Option<String>,
+    /// Backups that were made with filters may be `latest`, too.
+    pub partial: bool,
+    /// What is wanted of it: these databases. Filters of others then make it no part. Empty: all that it holds.
+    pub databases: Vec<String>,
+}
+
+impl BackupName {
+    /// The same wish with another text.
+    pub(crate) fn with_text(&self, text: &str) -> BackupName {
+        BackupName { text: text.into(), ..self.clone() }
+    }
 }
 
 /// Finds the backup that a name means.
 ///
-/// `latest` is the newest complete backup that was not imported (unless all were); `latest:DB` the newest complete one that holds database DB. Where backups of
-/// several clusters could be meant, that is an error: a restore of the wrong cluster is worse than a question.
+/// `latest` is the newest complete backup that was not imported (unless all were); `latest:DB` the newest complete one that holds
+/// database DB. Neither is ever one that was made with filters (unless that is wished), nor one whose time lies ahead of the
+/// storage's clock. Where backups of several clusters could be meant, that is an error: a restore of the wrong cluster is worse
+/// than a question.
 pub fn find_backup(repository: &Repository, name: &BackupName) -> Result<BackupHead, OpsError> {
     choose(repository.backups()?, name)
 }
@@ -43,25 +56,36 @@ pub(crate) fn choose(mut heads: Vec<BackupHead>, name: &BackupName) -> Result<Ba
             None if database.is_empty() => None,
             None => return by_prefix(heads, text),
         };
-        return latest(heads, database);
+        return latest(heads, database, name);
     }
     by_prefix(heads, text)
 }
 
-fn latest(heads: Vec<BackupHead>, database: Option<&str>) -> Result<BackupHead, OpsError> {
+fn latest(heads: Vec<BackupHead>, database: Option<&str>, name: &BackupName) -> Result<BackupHead, OpsError> {
     let mut candidates = Vec::new();
     for head in heads.into_iter().filter(|head| head.complete) {
         let about = About::of(&head)?;
         if database.is_none_or(|database| about.databases.iter().any(|name| name == database)) {
-            candidates.push((about.imported, head));
+            candidates.push((about, head));
         }
     }
     // What an import brought is as old as the dump was: it is the latest only where there is nothing else.
-    if candidates.iter().any(|(imported, _)| !imported) {
-        candidates.retain(|(imported, _)| !imported);
+    if candidates.iter().any(|(about, _)| !about.imported) {
+        candidates.retain(|(about, _)| !about.imported);
     }
+    let is_part = |about: &About| match database {
+        _ if name.partial => false,
+        Some(database) => about.is_part_of(database),
+        None if name.databases.is_empty() => about.is_part(),
+        None => name.databases.iter().any(|database| about.is_part_of(database)),
+    };
     let mut found: Option<BackupHead> = None;
-    for (_, head) in candidates {
+    let mut passed_over: Option<(About, BackupHead)> = None;
+    for (about, head) in candidates {
+        if head.is_ahead() || is_part(&about) {
+            passed_over = Some((about, head));
+            continue;
+        }
         if let Some(other) = found.as_ref().filter(|other| other.cluster != head.cluster) {
             return Err(OpsError::refused(
                 format!(
@@ -73,12 +97,44 @@ fn latest(heads: Vec<BackupHead>, database: Option<&str>) -> Result<BackupHead, 
         }
         found = Some(head);
     }
-    found.ok_or_else(|| match database {
-        Some(database) => OpsError::refused(
-            format!("no complete backup of database {database:?} is in this repository"),
-            "`pgark list` shows what is there",
-        ),
-        None => OpsError::refused("no complete backup is in this repository", "make one with `pgark backup`"),
+    let of = database.map(|database| format!(" of database {database:?}")).unwrap_or_default();
+    match (found, passed_over) {
+        (Some(found), None) => Ok(found),
+        (Some(found), Some((about, passed))) => {
+            if passed.is_ahead() || passed.moment() > found.moment() {
+                tracing::warn!("`latest` passes over backup {}: {}", passed.id, why_passed(&about, &passed));
+            }
+            Ok(found)
+        }
+        (None, Some((about, passed))) => Err(OpsError::refused(
+            format!(
+                "no complete backup{of} is whole: the newest, {}, is none that `latest` can be: {}",
+                passed.id,
+                why_passed(&about, &passed)
+            ),
+            match passed.is_ahead() {
+                true => "name the backup by its id",
+                false => "name the backup by its id, or give --partial",
+            },
+        )),
+        (None, None) => Err(OpsError::refused(
+            format!("no complete backup{of} is in this repository"),
+            match database {
+                Some(_) => "`pgark list` shows what is there",
+                None => "make one with `pgark backup`",
+            },
+        )),
+    }
+}
+
+/// Why a backup is not `latest`.
+fn why_passed(about: &About, head: &BackupHead) -> String {
+    if head.is_ahead() {
+        return format!("its time {} lies ahead of the storage's clock", head.time);
+    }
+    let part = about.reads.iter().find(|(_, read)| read.filters.is_part());
+    part.map_or_else(String::new, |(database, read)| {
+        format!("it holds a part of database {database}, made with {}", read.filters.describe())
     })
 }
 

@@ -239,6 +239,15 @@ impl ConnInfo {
         other
     }
 
+    /// The hosts as they were named (or their addresses, where only these were given), with their ports, in the order of trying.
+    pub fn named_hosts(&self) -> Vec<(String, u16)> {
+        let name = |host: Host| match host.name.is_empty() {
+            true => (host.address.unwrap_or_default(), host.port),
+            false => (host.name, host.port),
+        };
+        self.hosts().unwrap_or_default().into_iter().map(name).collect()
+    }
+
     /// The places to try, in order.
     pub(crate) fn hosts(&self) -> Result<Vec<Host>, ConnInfoError> {
         let list = |keyword| -> Vec<String> {

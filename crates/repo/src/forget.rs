@@ -10,8 +10,10 @@ use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use pgark_store::Cancel;
 
+use crate::at_once::each;
 use crate::ids::{BackupId, ObjectHash};
 use crate::manifest::{self, ManifestName};
+use crate::manifest_cache::ManifestCache;
 use crate::object::{self, Kind, damaged};
 use crate::repository::Repository;
 use crate::{RepoError, codec, signed, tags};
@@ -64,12 +66,48 @@ impl Repository {
     /// # Errors
     /// [`RepoError::UnknownBackup`]; failures of the storage. After an error the backup may be forgotten already.
     pub fn forget(&self, id: BackupId) -> Result<(), RepoError> {
-        let name = manifest::list(self, "")?.into_iter().find(|name| name.id == id);
-        let name = name.ok_or(RepoError::UnknownBackup { id })?;
-        let hash = match manifest::read(self, &name, |_| {}) {
-            Ok(manifest) => Some(manifest.hash),
-            Err(RepoError::Damaged { .. } | RepoError::Missing { .. }) => None,
-            Err(error) => return Err(error),
+        match self.forget_all(&[id], &Cancel::default())? {
+            0 => Err(RepoError::UnknownBackup { id }),
+            _ => Ok(()),
+        }
+    }
+
+    /// [`Repository::forget`] of many: names are listed once, and what does not wait for another goes at once. Returns how many
+    /// were there; somebody else may have been faster.
+    pub fn forget_all(&self, ids: &[BackupId], cancel: &Cancel) -> Result<usize, RepoError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let ids: BTreeSet<&BackupId> = ids.iter().collect();
+        let names: Vec<ManifestName> =
+            manifest::list(self, "")?.into_iter().filter(|name| ids.contains(&name.id)).collect();
+        let known = ManifestCache::open(self);
+        let bury = |name: &ManifestName| {
+            cancel.check()?;
+            self.bury(name, known.get(self, name).map(|manifest| manifest.hash))
+        };
+        each(&names, bury).collect::<Result<(), RepoError>>()?;
+        // The copies first: a manifest without copy is seen to be one, a copy without manifest would still be listed.
+        let copies: Vec<String> = names.iter().map(ManifestName::copy).collect();
+        let first: Vec<String> = names.iter().map(ManifestName::name).collect();
+        let ids: BTreeSet<BackupId> = names.iter().map(|name| name.id).collect();
+        let tags = tags::names_of(self, &ids)?;
+        for objects in [copies, first, tags] {
+            each(&objects, |name| self.store.delete(name)).collect::<Result<(), _>>()?;
+        }
+        Ok(names.len())
+    }
+
+    /// Puts the tombstone. `hash`: of the manifest, where it is known already.
+    fn bury(&self, name: &ManifestName, hash: Option<ObjectHash>) -> Result<(), RepoError> {
+        let id = name.id;
+        let hash = match hash {
+            Some(hash) => Some(hash),
+            None => match manifest::read(self, name, |_| {}) {
+                Ok(manifest) => Some(manifest.hash),
+                Err(RepoError::Damaged { .. } | RepoError::Missing { .. }) => None,
+                Err(error) => return Err(error),
+            },
         };
         let object = name.below(FOLDER);
         let tombstone =
@@ -77,16 +115,15 @@ impl Repository {
         let bytes = signed::seal(self, Kind::Tombstone, &object, codec::encode(&tombstone))?;
         match object::put(&*self.store, &Cancel::default(), &object, bytes.clone()) {
             // Somebody else forgot it at the same moment.
-            Err(RepoError::Damaged { .. }) if read(self, &name)?.is_some() => {}
-            other => other?,
+            Err(RepoError::Damaged { .. }) if read(self, name)?.is_some() => Ok(()),
+            other => other,
         }
-        remove(self, &name)
     }
 
     /// Removes manifests that have a tombstone: what a crash in [`Repository::forget`] left, or somebody put back.
     pub(crate) fn finish_forgetting(&self) -> Result<(), RepoError> {
         let forgotten = list(self, "")?;
-        for name in manifest::list_all(self, "")?.intersection(&forgotten) {
+        for name in manifest::list_all(self, "")?.keys().filter(|name| forgotten.contains(*name)) {
             // A tombstone that does not verify removes nothing.
             if matches!(read(self, name), Ok(Some(tombstone)) if tombstone.trusted) {
                 remove(self, name)?;
@@ -96,7 +133,7 @@ impl Repository {
     }
 }
 
-/// The copy first: a manifest without copy is seen to be one, a copy without manifest would still be listed.
+/// In the order of [`Repository::forget_all`].
 fn remove(repository: &Repository, name: &ManifestName) -> Result<(), RepoError> {
     repository.store.delete(&name.copy())?;
     repository.store.delete(&name.name())?;

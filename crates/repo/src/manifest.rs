@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
+use pgark_store::ObjectMeta;
 
 use crate::at_once::{both, each};
 use crate::forget::{self, Forgotten};
@@ -31,6 +32,8 @@ pub struct BackupHead {
     pub id: BackupId,
     /// When it was committed, by the writer's clock.
     pub time: Timestamp,
+    /// When the storage took it, by the storage's clock; None where the storage was not asked or does not know.
+    pub stored: Option<Timestamp>,
     /// Of which cluster, as the writer was told.
     pub cluster: String,
     /// What kind of backup, in its maker's terms.
@@ -45,6 +48,29 @@ pub struct BackupHead {
     pub entries: u64,
     /// Its maker's own facts.
     pub about: Vec<u8>,
+}
+
+/// A writer's clock may be ahead of the storage's by so much before its times are disbelieved.
+const MOST_AHEAD: SignedDuration = SignedDuration::from_hours(1);
+
+impl BackupHead {
+    /// Whether its time lies ahead of the storage's clock by more than an hour: the writer's clock was wrong.
+    pub fn is_ahead(&self) -> bool {
+        is_ahead(self.time, self.stored)
+    }
+
+    /// When it was made, as far as that is known: its time, or where that is ahead of the storage's clock, when it was stored.
+    pub fn moment(&self) -> Timestamp {
+        moment(self.time, self.stored)
+    }
+}
+
+fn is_ahead(time: Timestamp, stored: Option<Timestamp>) -> bool {
+    stored.is_some_and(|stored| time.duration_since(stored) > MOST_AHEAD)
+}
+
+fn moment(time: Timestamp, stored: Option<Timestamp>) -> Timestamp {
+    stored.filter(|_| is_ahead(time, stored)).unwrap_or(time)
 }
 
 /// One entry of a backup.
@@ -162,14 +188,26 @@ pub(crate) struct Manifest {
     pub name: ManifestName,
     pub hash: ObjectHash,
     pub body: Body,
+    /// When the storage took it, by its clock; None where that was not asked.
+    pub stored: Option<Timestamp>,
 }
 
 impl Manifest {
+    fn time(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.body.time).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// [`BackupHead::moment`].
+    pub(crate) fn moment(&self) -> Timestamp {
+        moment(self.time(), self.stored)
+    }
+
     pub(crate) fn head(&self) -> BackupHead {
         let body = &self.body;
         BackupHead {
             id: self.name.id,
-            time: Timestamp::from_microsecond(body.time).unwrap_or(Timestamp::UNIX_EPOCH),
+            time: self.time(),
+            stored: self.stored,
             cluster: body.cluster.clone(),
             kind: body.kind.clone(),
             complete: body.complete,
@@ -212,7 +250,7 @@ pub(crate) fn decode(
     if !same || Timestamp::from_microsecond(body.time).is_err() {
         return Err(wrong("its name and its content differ"));
     }
-    Ok(Manifest { distrust, signer: opened.signer, name, hash, body })
+    Ok(Manifest { distrust, signer: opened.signer, name, hash, body, stored: None })
 }
 
 /// Names of the manifests of a cluster (`""`: of all), whether the first or the second copy is there, without those that were
@@ -226,11 +264,23 @@ pub(crate) fn list_both(
     repository: &Repository,
     cluster: &str,
 ) -> Result<(BTreeSet<ManifestName>, BTreeSet<ManifestName>), RepoError> {
+    let (names, forgotten) = list_timed(repository, cluster)?;
+    Ok((names.into_keys().collect(), forgotten))
+}
+
+/// Names of manifests, and when the storage took each, as far as it knows.
+pub(crate) type Timed = BTreeMap<ManifestName, Option<Timestamp>>;
+
+/// [`list_both`], with the storage's times.
+pub(crate) fn list_timed(
+    repository: &Repository,
+    cluster: &str,
+) -> Result<(Timed, BTreeSet<ManifestName>), RepoError> {
     let (names, forgotten) = both(|| list_all(repository, cluster), || forget::list(repository, cluster));
     let (mut names, forgotten) = (names?, forgotten?);
     for name in &forgotten {
         // A tombstone with its manifest is what a crash left, or a replayed manifest; only a true one counts.
-        if names.contains(name) {
+        if names.contains_key(name) {
             match forget::read(repository, name) {
                 Ok(None) => {}
                 Ok(Some(tombstone)) if tombstone.trusted => drop(names.remove(name)),
@@ -242,13 +292,25 @@ pub(crate) fn list_both(
     Ok((names, forgotten))
 }
 
-/// [`list`], and those that were forgotten and are still there.
-pub(crate) fn list_all(repository: &Repository, cluster: &str) -> Result<BTreeSet<ManifestName>, RepoError> {
+/// [`list_timed`], and those that were forgotten and are still there.
+pub(crate) fn list_all(repository: &Repository, cluster: &str) -> Result<Timed, RepoError> {
     let folder = |base: &str| if cluster.is_empty() { base.to_string() } else { format!("{base}{cluster}/") };
     let one = |base: &str| repository.store.list(&folder(base));
     let (copies, first) = both(|| one(COPIES), || one(FOLDER));
     let (copies, first) = (copies?, first?);
-    Ok(copies.iter().chain(&first).filter_map(|meta| ManifestName::parse(&meta.name)).collect())
+    let mut names = Timed::new();
+    for meta in copies.iter().chain(&first) {
+        let Some(name) = ManifestName::parse(&meta.name) else { continue };
+        let time = names.entry(name).or_default();
+        // A copy that was put again later says less.
+        *time = (*time).into_iter().chain(stored(meta)).min();
+    }
+    Ok(names)
+}
+
+/// When an object was put. A storage that keeps no times says 1970.
+pub(crate) fn stored(meta: &ObjectMeta) -> Option<Timestamp> {
+    Timestamp::try_from(meta.modified).ok().filter(|time| *time > Timestamp::UNIX_EPOCH)
 }
 
 /// Reads a manifest; where its first copy is damaged or gone, the second. What was wrong with a copy goes to `wrong`.
@@ -286,10 +348,10 @@ pub(crate) fn read(
 /// All manifests, oldest first.
 pub(crate) fn read_all(repository: &Repository) -> Result<Vec<Manifest>, RepoError> {
     let mut manifests = Vec::new();
-    let names = list(repository, "")?;
+    let (names, _) = list_timed(repository, "")?;
     let mut cache = ManifestCache::open(repository);
     let mut unknown = Vec::new();
-    for name in &names {
+    for name in names.keys() {
         match cache.get(repository, name) {
             Some(known) => manifests.push(known),
             None => unknown.push(name),
@@ -307,8 +369,11 @@ pub(crate) fn read_all(repository: &Repository) -> Result<Vec<Manifest>, RepoErr
             Err(error) => return Err(error),
         }
     }
-    cache.keep(&names);
-    manifests.sort_by_key(|manifest| (manifest.body.time, manifest.body.sequence, manifest.name.id));
+    cache.keep(names.keys());
+    for manifest in &mut manifests {
+        manifest.stored = names.get(&manifest.name).copied().flatten();
+    }
+    manifests.sort_by_key(|manifest| (manifest.moment(), manifest.body.sequence, manifest.name.id));
     Ok(manifests)
 }
 

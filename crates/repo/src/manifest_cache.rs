@@ -3,7 +3,7 @@
 //! The file is safe to lose; anything wrong with it makes it count as empty. Whether a signer may still sign is judged
 //! anew each time; `check` reads the objects themselves.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -58,6 +58,7 @@ impl ManifestCache {
             name: name.clone(),
             hash: cached.hash,
             body,
+            stored: None,
         })
     }
 
@@ -76,7 +77,7 @@ impl ManifestCache {
     }
 
     /// Writes the file if something is new, without what is gone. That it cannot be written costs time only.
-    pub(crate) fn keep(mut self, listed: &BTreeSet<ManifestName>) {
+    pub(crate) fn keep<'n>(mut self, listed: impl Iterator<Item = &'n ManifestName>) {
         let Some(path) = self.path.take().filter(|_| self.changed) else { return };
         let mut body = MAGIC.to_vec();
         for name in listed {

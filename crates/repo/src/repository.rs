@@ -124,17 +124,19 @@ impl Repository {
 
     /// The newest backups of a cluster, the newest last. What cannot be read or trusted is passed over: a writer leans on what is good.
     pub fn newest_backups(&self, cluster: &str, most: usize) -> Result<Vec<BackupHead>, RepoError> {
-        let names = manifest::list(self, &self.keys.cluster_hash(cluster))?;
+        let (names, _) = manifest::list_timed(self, &self.keys.cluster_hash(cluster))?;
         let mut heads = Vec::new();
-        for name in names.iter().rev().take(most) {
+        for (name, stored) in names.iter().rev().take(most) {
             match manifest::read(self, name, |_| {}) {
-                Ok(manifest) if manifest.distrust.is_none() => heads.push(manifest.head()),
+                Ok(manifest) if manifest.distrust.is_none() => {
+                    heads.push(BackupHead { stored: *stored, ..manifest.head() });
+                }
                 Ok(_) => {}
                 Err(error @ (RepoError::Store(_) | RepoError::Cancelled)) => return Err(error),
                 Err(error) => tracing::debug!("backup {} is passed over: {error}", name.id),
             }
         }
-        heads.sort_by_key(|head| (head.time, head.sequence));
+        heads.sort_by_key(|head| (head.moment(), head.sequence));
         Ok(heads)
     }
 

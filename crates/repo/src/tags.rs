@@ -129,6 +129,19 @@ fn read(repository: &Repository, id: BackupId, number: u64) -> Result<Option<BTr
     Ok(Some(body.tags.into_iter().collect()))
 }
 
+/// The objects of these backups.
+pub(crate) fn names_of(repository: &Repository, ids: &BTreeSet<BackupId>) -> Result<Vec<String>, RepoError> {
+    let folder = match ids.first() {
+        Some(id) if ids.len() == 1 => format!("{FOLDER}{id}/"),
+        _ => FOLDER.to_string(),
+    };
+    let metas = repository.store.list(&folder)?.into_iter();
+    Ok(metas
+        .filter(|meta| parse(&meta.name).is_some_and(|(id, _)| ids.contains(&id)))
+        .map(|meta| meta.name)
+        .collect())
+}
+
 /// Of a backup that is forgotten.
 pub(crate) fn remove_all(repository: &Repository, id: BackupId) -> Result<(), RepoError> {
     for meta in repository.store.list(&format!("{FOLDER}{id}/"))? {

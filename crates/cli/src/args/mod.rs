@@ -140,7 +140,30 @@ pub struct OfCluster {
 impl OfCluster {
     /// The backup that this text means.
     pub fn backup(&self, text: &str) -> BackupName {
-        BackupName { text: text.to_string(), cluster: self.cluster.clone() }
+        let (text, cluster) = (text.to_string(), self.cluster.clone());
+        BackupName { text, cluster, partial: false, databases: Vec::new() }
+    }
+}
+
+/// Which backup `latest` is.
+#[derive(Debug, ClapArgs)]
+pub struct Which {
+    #[command(flatten)]
+    pub of: OfCluster,
+    /// `latest` can also be a backup that was made with filters, and holds a part of its databases
+    #[arg(long)]
+    pub partial: bool,
+}
+
+impl Which {
+    /// The backup that this text means.
+    pub fn backup(&self, text: &str) -> BackupName {
+        BackupName { partial: self.partial, ..self.of.backup(text) }
+    }
+
+    /// The backup that this text means where only these databases of it are wanted.
+    pub fn backup_for(&self, text: &str, databases: impl IntoIterator<Item = String>) -> BackupName {
+        BackupName { databases: databases.into_iter().collect(), ..self.backup(text) }
     }
 }
 
@@ -396,7 +419,7 @@ pub struct Export {
     #[command(flatten)]
     pub past: Past,
     #[command(flatten)]
-    pub of: OfCluster,
+    pub which: Which,
     /// The backup's database, where it holds several
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
@@ -462,7 +485,8 @@ pub struct Import {
   pgark list --repo /backup/main
   pgark list --repo /backup/main --json
 
-Oldest first.
+Oldest first. A backup that was made with filters is marked `partial`: `latest` means it only with --partial. One that was made while
+its host's clock was wrong (ahead of the storage's by more than an hour) is marked `clock ahead`: `latest` never means it.
 
 Exit codes: 0 listed; 1 failed; 2 wrong usage.")]
 pub struct List {
@@ -492,7 +516,7 @@ pub struct Show {
     #[command(flatten)]
     pub past: Past,
     #[command(flatten)]
-    pub of: OfCluster,
+    pub which: Which,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -519,7 +543,7 @@ pub struct Diff {
     #[command(flatten)]
     pub past: Past,
     #[command(flatten)]
-    pub of: OfCluster,
+    pub which: Which,
     /// Only this database
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
@@ -543,7 +567,7 @@ pub struct Ls {
     #[command(flatten)]
     pub past: Past,
     #[command(flatten)]
-    pub of: OfCluster,
+    pub which: Which,
     /// Print a JSON array
     #[arg(long)]
     pub json: bool,
@@ -566,7 +590,7 @@ pub struct Cat {
     #[command(flatten)]
     pub past: Past,
     #[command(flatten)]
-    pub of: OfCluster,
+    pub which: Which,
 }
 
 /// How deep a check goes.

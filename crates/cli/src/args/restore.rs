@@ -2,7 +2,7 @@
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use super::{OfCluster, Past, Repository, Selection, Server};
+use super::{Past, Repository, Selection, Server, Which};
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -29,7 +29,7 @@ pub struct Restore {
     #[command(flatten)]
     pub past: Past,
     #[command(flatten)]
-    pub of: OfCluster,
+    pub which: Which,
     /// Target database: name, connection string or URI; never taken from the environment. With --all, --as or several
     /// --database only where to connect
     #[arg(short, long, value_name = "CONNINFO")]

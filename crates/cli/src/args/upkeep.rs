@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args as ClapArgs, Subcommand};
 
-use super::{OfCluster, Repository, duration};
+use super::{OfCluster, Repository, Which, duration};
 
 /// What a policy keeps.
 #[derive(Clone, Debug, Default, ClapArgs, PartialEq, Eq)]
@@ -38,6 +38,9 @@ pub struct Keep {
     /// Those with this tag; may be given several times
     #[arg(long, value_name = "TAG")]
     pub keep_tag: Vec<String>,
+    /// A database that was dropped: keep its last backup for so long (default: 7d; 0 for not at all)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub keep_dropped: Option<Duration>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -47,13 +50,16 @@ pub struct Keep {
   pgark forget --cluster prod              # by the policy of [clusters.prod] in pgark.toml
   pgark forget 4f0c9a11
 
-Backups of one cluster and the same databases are judged together. Incomplete backups count for nothing; the newest good one and
-what is tagged `pinned` always stay. Days and weeks are those of UTC. Space is freed by `pgark prune`, or with --prune.
+Backups that hold the same database of a cluster, made with the same filters, are judged together; a backup of several databases is
+kept if one of them needs it. Incomplete backups are ignored by the rules. The newest complete backup of each database, and any
+backup tagged `pinned`, are always kept. A database that newer backups of the whole cluster do not hold was dropped: its last
+backup is kept for --keep-dropped, then the rules apply. A backup that was made while its host's clock was ahead is kept and
+counted by no rule; remove it by its ID. Days and weeks are those of UTC. Space is freed by `pgark prune`, or with --prune.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 130 interrupted.")]
 pub struct Forget {
     /// Forget these: an id, or a unique prefix of at least 4 digits
-    #[arg(value_name = "ID", conflicts_with_all = ["keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "keep_min", "keep_tag"])]
+    #[arg(value_name = "ID", conflicts_with_all = ["keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "keep_min", "keep_tag", "keep_dropped"])]
     pub backups: Vec<String>,
     #[command(flatten)]
     pub repository: Repository,
@@ -120,7 +126,7 @@ pub struct Tag {
     #[command(flatten)]
     pub repository: Repository,
     #[command(flatten)]
-    pub of: OfCluster,
+    pub which: Which,
     /// Add this tag; may be given several times
     #[arg(long, value_name = "TAG", value_parser = tag, group = "change")]
     pub add: Vec<String>,

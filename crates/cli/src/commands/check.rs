@@ -33,6 +33,13 @@ pub fn run(common: &Common, args: Check) -> Result<ExitCode, Failure> {
         for hurt in &report.hurt {
             output::line(&format!("backup {}: {}", hurt.backup, ops::in_words(hurt)))?;
         }
+        for ahead in &report.ahead {
+            output::line(&format!(
+                "backup {}: its time {} is ahead of the storage's clock, which said {}: it is never `latest`, and no rule of \
+                 `forget` counts it (`pgark forget {}` removes it)",
+                ahead.backup, ahead.time, ahead.stored, ahead.backup
+            ))?;
+        }
         let verdict =
             if report.ok { "no problem".into() } else { format!("{} problems", report.problems.len()) };
         let (objects, read) = (output::count(report.objects), output::bytes(report.bytes));

@@ -16,8 +16,8 @@ pub fn run(common: &Common, args: Diff) -> Result<ExitCode, Failure> {
         let job = progress::watched_job(common)?;
         ops::run(
             &repository,
-            &args.of.backup(&args.a),
-            &args.of.backup(&args.b),
+            &args.which.backup_for(&args.a, args.database.clone()),
+            &args.which.backup_for(&args.b, args.database.clone()),
             args.database.as_deref(),
             &job,
         )?

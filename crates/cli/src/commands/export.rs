@@ -23,7 +23,7 @@ pub fn run(common: &Common, args: Export) -> Result<ExitCode, Failure> {
     }
     let repository = repository::open(&args.repository)?;
     let request = ops::Request {
-        backup: args.of.backup(&args.backup),
+        backup: args.which.backup_for(&args.backup, args.database.clone()),
         database: args.database,
         format: match args.format {
             Format::Directory => ops::Format::Directory,

@@ -29,7 +29,7 @@ pub fn list(_: &Common, args: List) -> Result<ExitCode, Failure> {
                 record.time,
                 record.cluster,
                 record.databases.join(","),
-                record.status,
+                output::status(&record.status, record.partial, record.ahead),
                 output::bytes(record.bytes_raw),
                 output::bytes(record.bytes_added),
             ]
@@ -50,7 +50,7 @@ pub fn list(_: &Common, args: List) -> Result<ExitCode, Failure> {
 
 /// One backup and its tables.
 pub fn show(_: &Common, args: Show) -> Result<ExitCode, Failure> {
-    let detail = ops::show(&repository::open(&args.repository)?, &args.of.backup(&args.backup))?;
+    let detail = ops::show(&repository::open(&args.repository)?, &args.which.backup(&args.backup))?;
     if args.json {
         output::json(&detail)?;
         return Ok(ExitCode::SUCCESS);
@@ -61,7 +61,7 @@ pub fn show(_: &Common, args: Show) -> Result<ExitCode, Failure> {
         ("time", record.time.clone()),
         ("cluster", record.cluster.clone()),
         ("kind", record.kind.clone()),
-        ("status", record.status.clone()),
+        ("status", output::status(&record.status, record.partial, record.ahead)),
         ("databases", record.databases.join(", ")),
         ("raw", output::bytes(record.bytes_raw)),
         ("added", output::bytes(record.bytes_added)),
@@ -135,7 +135,7 @@ pub fn show(_: &Common, args: Show) -> Result<ExitCode, Failure> {
 
 /// The entries of a backup.
 pub fn ls(_: &Common, args: Ls) -> Result<ExitCode, Failure> {
-    let entries = ops::ls(&repository::open(&args.repository)?, &args.of.backup(&args.place))?;
+    let entries = ops::ls(&repository::open(&args.repository)?, &args.which.backup(&args.place))?;
     if args.json {
         output::json(&entries)?;
         return Ok(ExitCode::SUCCESS);
@@ -152,6 +152,6 @@ pub fn ls(_: &Common, args: Ls) -> Result<ExitCode, Failure> {
 pub fn cat(common: &Common, args: Cat) -> Result<ExitCode, Failure> {
     let repository = repository::open(&args.repository)?;
     let job = progress::watched_job(common)?;
-    ops::cat(&repository, &args.of.backup(&args.place), &mut std::io::stdout().lock(), &job)?;
+    ops::cat(&repository, &args.which.backup(&args.place), &mut std::io::stdout().lock(), &job)?;
     Ok(ExitCode::SUCCESS)
 }

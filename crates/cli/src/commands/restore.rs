@@ -94,7 +94,7 @@ pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
         conninfo: connection(dbname.unwrap_or_default(), &args.server)?,
         maintenance_db: args.maintenance_db,
         databases: databases(&args.choice, dbname)?,
-        backup: args.of.backup(&args.backup),
+        backup: args.which.backup_for(&args.backup, args.choice.database.iter().cloned()),
         target: match (args.create, args.clean) {
             (true, _) => ops::Target::Create,
             (false, true) => ops::Target::Clean,
@@ -145,12 +145,8 @@ pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
 fn list(args: Restore) -> Result<ExitCode, Failure> {
     let repository = repository::open(&args.repository)?;
     let database = args.choice.database.first().cloned();
-    let text = ops::list(
-        &repository,
-        &args.of.backup(&args.backup),
-        database.as_deref(),
-        &chosen(args.choice.filters)?,
-    )?;
+    let name = args.which.backup_for(&args.backup, database.clone());
+    let text = ops::list(&repository, &name, database.as_deref(), &chosen(args.choice.filters)?)?;
     std::io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::output)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -23,6 +23,7 @@ pub fn policy(keep: &Keep) -> Policy {
         within: keep.keep_within,
         min: keep.keep_min,
         tags: keep.keep_tag.clone(),
+        dropped: keep.keep_dropped,
     }
 }
 
@@ -55,6 +56,7 @@ pub fn forget(common: &Common, args: Forget) -> Result<ExitCode, Failure> {
     } else {
         show_decisions(&decisions, args.dry_run)?;
     }
+    tell_lost(&decisions, args.dry_run);
     match pruned {
         Some(report) => {
             tracing::info!("{}", in_words(&report, args.dry_run));
@@ -82,7 +84,29 @@ pub fn forget_after_backup(
     if !gone.is_empty() {
         tracing::info!("forgotten by the policy: {}", gone.join(", "));
     }
+    tell_lost(&decisions, false);
     Ok(())
+}
+
+/// Databases that no backup holds any more, and backups that no rule judges.
+fn tell_lost(decisions: &[Decision], dry_run: bool) {
+    for decision in decisions.iter().filter(|decision| !decision.last_of.is_empty()) {
+        tracing::warn!(
+            "backup {} {} the last good one of {} (cluster {})",
+            decision.id,
+            if dry_run { "would go, and is" } else { "is forgotten, and was" },
+            decision.last_of.join(", "),
+            decision.cluster
+        );
+    }
+    for decision in decisions.iter().filter(|decision| decision.ahead && decision.keep) {
+        tracing::warn!(
+            "the time {} of backup {} lies ahead of the storage's clock: no rule counts it; `pgark forget {}` removes it",
+            decision.time,
+            decision.id,
+            decision.id
+        );
+    }
 }
 
 fn show_decisions(decisions: &[Decision], dry_run: bool) -> Result<(), Failure> {
@@ -100,7 +124,7 @@ fn show_decisions(decisions: &[Decision], dry_run: bool) -> Result<(), Failure> 
                 decision.time.clone(),
                 decision.cluster.clone(),
                 decision.databases.join(","),
-                decision.status.clone(),
+                output::status(&decision.status, decision.partial, decision.ahead),
                 decision.reasons.join(", "),
             ]
         })
@@ -197,7 +221,7 @@ fn in_words(report: &PruneReport, dry_run: bool) -> String {
 /// Changes tags, and prints them.
 pub fn tag(_: &Common, args: Tag) -> Result<ExitCode, Failure> {
     let repository = repository::open(&args.repository)?;
-    let names: Vec<_> = args.backups.iter().map(|text| args.of.backup(text)).collect();
+    let names: Vec<_> = args.backups.iter().map(|text| args.which.backup(text)).collect();
     for (id, tags) in retention::tag(&repository, &names, &args.add, &args.remove)? {
         output::line(&format!("{id}  {}", tags.join(" ")))?;
     }

@@ -223,6 +223,7 @@ fn set_keep(keep: &mut Keep, key: &str, value: &Value) {
     match (number, value) {
         (Some(number), Value::Number(value)) => *number = u32::try_from(*value).unwrap_or(u32::MAX),
         (None, Value::Text(text)) if key == "keep_within" => keep.keep_within = duration(text).ok(),
+        (None, Value::Text(text)) if key == "keep_dropped" => keep.keep_dropped = duration(text).ok(),
         (None, Value::List(list)) if key == "keep_tag" => keep.keep_tag.clone_from(list),
         _ => {}
     }
@@ -306,6 +307,7 @@ fn get(backup: &Backup, key: &str) -> String {
         "keep_monthly" => backup.keep.keep_monthly.to_string(),
         "keep_yearly" => backup.keep.keep_yearly.to_string(),
         "keep_within" => backup.keep.keep_within.map(seconds).unwrap_or_default(),
+        "keep_dropped" => backup.keep.keep_dropped.map_or_else(|| "7d".into(), seconds),
         "keep_min" => backup.keep.keep_min.to_string(),
         "keep_tag" => backup.keep.keep_tag.join(", "),
         "forget_after_backup" => backup.forget_after_backup.to_string(),

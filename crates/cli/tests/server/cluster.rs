@@ -548,7 +548,7 @@ fn a_cluster_of_the_configuration_file() {
         (&"prod".into(), &serde_json::json!(["log", "shop"]))
     );
     let rows = |db: &str| {
-        let shown = desk.json(&["show", "latest", "--json"]);
+        let shown = desk.json(&["show", "latest", "--partial", "--json"]);
         let found = shown["contents"]
             .as_array()
             .unwrap()

@@ -71,7 +71,8 @@ fn a_filter_that_cuts_a_parent_is_said() {
     let record = desk.json(&["backup", "--dbname", &dbname, "--table", "child", "--json"]);
     assert!(record["warnings"].to_string().contains("to_parent refers to public.parent"), "{record}");
     // The restore leaves it out and says so; where the parent is, it is made.
-    let output = desk.run(&["restore", "latest", "--dbname", &cluster.conninfo("alone"), "--create"]);
+    let output =
+        desk.run(&["restore", "latest", "--partial", "--dbname", &cluster.conninfo("alone"), "--create"]);
     assert!(
         output.status.success() && text(&output.stderr).contains("to_parent is left out"),
         "{}",
@@ -79,7 +80,15 @@ fn a_filter_that_cuts_a_parent_is_said() {
     );
     cluster.create_database("with_parent");
     cluster.sql("with_parent", "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1)");
-    desk.ok(&["restore", "latest", "--dbname", &cluster.conninfo("with_parent"), "--table", "child"]);
+    desk.ok(&[
+        "restore",
+        "latest",
+        "--partial",
+        "--dbname",
+        &cluster.conninfo("with_parent"),
+        "--table",
+        "child",
+    ]);
     assert_eq!(
         cluster.psql_text("with_parent", "SELECT count(*) FROM pg_constraint WHERE conname = 'to_parent'"),
         "1"

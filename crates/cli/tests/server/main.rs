@@ -16,6 +16,7 @@ mod locks;
 mod matrix;
 mod repairs;
 mod restore_traps;
+mod retention;
 mod round_trip;
 mod row_maps;
 mod storages;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::catalog::reading_encoding;
 use super::request::{Databases, Request, Snapshots};
+use super::server::Server;
 use super::watch::Watch;
 use super::{Report, lead};
 use crate::error::Doing;
@@ -25,6 +26,7 @@ pub(super) struct Survey {
     pub system_identifier: String,
     pub in_recovery: bool,
     pub timeline: Option<i64>,
+    pub server: Server,
     pub tool: Tool,
     /// The role may read password hashes.
     pub sees_passwords: bool,
@@ -124,7 +126,10 @@ impl Survey {
                 ));
             }
         };
+        let timeline = row.opt_str(3).doing(doing)?.and_then(|text| text.parse().ok());
+        let server = Server::of(&mut connection, &request.conninfo, timeline)?;
         Ok(Survey {
+            server,
             pinned: request
                 .conninfo
                 .for_host_of(&connection)
@@ -135,7 +140,7 @@ impl Survey {
             server_version,
             server_version_text: row.str(0).doing(doing)?.to_string(),
             in_recovery: row.str(1).doing(doing)? == "t",
-            timeline: row.opt_str(3).doing(doing)?.and_then(|text| text.parse().ok()),
+            timeline,
             system_identifier,
             tool,
             databases,

@@ -34,6 +34,7 @@ mod homes;
 pub(crate) mod large_objects;
 mod lead;
 mod request;
+mod server;
 mod standby;
 mod tap;
 mod watch;
@@ -45,7 +46,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use pgark_repo::{BackupWriter, Class, Cut, NewBackup, NewEntry, Repository, WriteOptions};
+use pgark_repo::{BackupHead, BackupWriter, Class, Cut, NewBackup, NewEntry, Repository, WriteOptions};
 
 use crate::record::{About, DatabaseRead, Note, Written, seconds};
 pub use crate::rowmap::{Mode as RowMapMode, RowMaps};
@@ -56,7 +57,9 @@ use crew::{Crew, StopOnPanic};
 use database::{Common, Finished, Frozen};
 use describe::ClusterFacts;
 use homes::Homes;
+pub(crate) use request::Selection;
 pub use request::{Databases, Filters, Request, Snapshots};
+pub(crate) use server::Server;
 use standby::Pause;
 pub(crate) use tap::only_connection_environment;
 pub(crate) use watch::Watch;
@@ -175,6 +178,9 @@ fn first_home(
         let maps = scope.spawn(|| RowMapping::new(repository, request, &options.cluster));
         repository.write_backup(options, &job.cancel, |writer| {
             let maps = maps.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            for warning in survey.server.compare(request, &survey.system_identifier, &maps.newest)? {
+                report.warn(&warning);
+            }
             let homes = Homes { main: writer, maps: &maps, also };
             let mut small = server_entries(&homes, survey, &mut report)?;
             let facts = ClusterFacts::read(&mut survey.connection)?;
@@ -182,7 +188,7 @@ fn first_home(
             let mut finished = databases(&crew, survey, request, &mut report, &mut small)?;
             small.push(describe_backup(&homes, options, survey, &facts, &mut finished)?);
             homes.settle()?;
-            let new_also = new_in_second(&homes, &report, &small, &mut finished, survey, started);
+            let new_also = new_in_second(&homes, request, &report, &small, &mut finished, survey, started);
             let mut entries: Vec<NewEntry> = small.into_iter().map(Written::into_entry).collect();
             for database in &finished {
                 entries.extend(database.entries());
@@ -194,10 +200,23 @@ fn first_home(
             }
             let tables: Vec<TableDetail> =
                 entries.iter().filter_map(|entry| TableDetail::of(Note::read(entry)?, entry)).collect();
-            Ok::<_, OpsError>((new_backup(&report, entries, reads, survey, started), (tables, new_also)))
+            let new = new_backup(request, &report, entries, reads, survey, started);
+            Ok::<_, OpsError>((new, (tables, new_also)))
         })
     })?;
-    Ok((BackupOutcome { record: BackupRecord::of(&head)?, tables }, new_also))
+    let mut record = BackupRecord::of(&head)?;
+    record.warnings.extend(clock_ahead(&head));
+    Ok((BackupOutcome { record, tables }, new_also))
+}
+
+/// Told behind a backup whose time nobody will believe.
+fn clock_ahead(head: &BackupHead) -> Option<String> {
+    let stored = head.stored.filter(|_| head.is_ahead())?;
+    Some(format!(
+        "this host's clock says {} and the storage's {stored}: the backup is never `latest`, and no rule of `forget` counts \
+         it; set this host's clock",
+        head.time
+    ))
 }
 
 /// Writes `manifest.json`, in each home with the digests of what lies there.
@@ -244,6 +263,7 @@ fn refuse_less_in_second(finished: &[Finished]) -> Result<(), OpsError> {
 /// What the second home commits, if it has everything.
 fn new_in_second(
     homes: &Homes<'_>,
+    request: &Request,
     report: &Report,
     small: &[Written],
     finished: &mut [Finished],
@@ -263,7 +283,7 @@ fn new_in_second(
             .iter()
             .map(|database| (database.report.name.clone(), database.report.read.clone()))
             .collect();
-        Ok(new_backup(report, entries, reads, survey, started))
+        Ok(new_backup(request, report, entries, reads, survey, started))
     })
 }
 
@@ -466,6 +486,7 @@ impl Report {
 }
 
 fn new_backup(
+    request: &Request,
     report: &Report,
     mut entries: Vec<NewEntry>,
     reads: BTreeMap<String, DatabaseRead>,
@@ -482,6 +503,8 @@ fn new_backup(
         imported: false,
         copied: None,
         reads,
+        selection: request.databases.selection(),
+        server: Some(survey.server.clone()),
         server_version: survey.server_version,
         system_identifier: survey.system_identifier.clone(),
     };

@@ -70,6 +70,47 @@ pub enum Databases {
     },
 }
 
+/// Which databases were asked for, as a backup's record keeps it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Selection {
+    /// Patterns; empty: every database.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    include: Vec<String>,
+    /// Patterns of what is left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exclude: Vec<String>,
+    /// Template databases too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    templates: bool,
+}
+
+impl Databases {
+    /// For the record; nothing where one database was named by the connection.
+    pub(super) fn selection(&self) -> Option<Selection> {
+        match self {
+            Databases::Connected => None,
+            Databases::Matching { include, exclude, templates } => {
+                let (include, exclude, templates) = (include.clone(), exclude.clone(), *templates);
+                Some(Selection { include, exclude, templates })
+            }
+        }
+    }
+}
+
+impl Selection {
+    /// Whether a database of this name would have been taken, had it been there.
+    pub(crate) fn takes(&self, database: &str) -> bool {
+        let any = |patterns: &[String]| {
+            Pattern::plains(patterns)
+                .is_ok_and(|patterns| patterns.iter().any(|pattern| pattern.matches(database.as_bytes())))
+        };
+        let named = self.include.iter().any(|pattern| pattern == database);
+        let is_template = matches!(database, "template0" | "template1") && !self.templates && !named;
+        (self.include.is_empty() || named || any(&self.include)) && !is_template && !any(&self.exclude)
+    }
+}
+
 /// When the snapshots of several databases are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Snapshots {
@@ -129,6 +170,35 @@ impl Filters {
     /// Whether anything is left out or added.
     pub fn is_default(&self) -> bool {
         Filters { strict_names: false, ..self.clone() } == Filters::default()
+    }
+
+    /// Whether something is left out: what holds more than pg_dump takes by itself is whole, too.
+    pub fn is_part(&self) -> bool {
+        Filters { strict_names: false, include_foreign_data: Vec::new(), ..self.clone() }
+            != Filters::default()
+    }
+
+    /// The same filters in one form: backups are of one series if theirs are the same.
+    pub(crate) fn normal(&self) -> Filters {
+        let mut normal = Filters { strict_names: false, ..self.clone() };
+        for patterns in [
+            &mut normal.schema,
+            &mut normal.exclude_schema,
+            &mut normal.table,
+            &mut normal.exclude_table,
+            &mut normal.extension,
+            &mut normal.exclude_table_data,
+            &mut normal.include_foreign_data,
+        ] {
+            patterns.sort();
+            patterns.dedup();
+        }
+        normal
+    }
+
+    /// For people, as options.
+    pub fn describe(&self) -> String {
+        self.arguments().join(" ").replace("--no-blobs", "--no-large-objects")
     }
 
     /// pg_dump's own options.
@@ -223,7 +293,7 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
-    use super::{Filters, TableName};
+    use super::{Databases, Filters, TableName};
 
     fn takes(filters: &Filters, schema: &str, name: &str) -> bool {
         let name = TableName { schema: schema.into(), name: name.into() };
@@ -243,6 +313,44 @@ mod tests {
         assert!(takes(&filters, "sales", "t") && !takes(&filters, "shop", "t") && !takes(&filters, "a", "t"));
         let filters = Filters { exclude_table: vec!["log_*".into()], ..Filters::default() };
         assert!(!takes(&filters, "any", "log_1") && takes(&filters, "any", "t"));
+    }
+
+    #[test]
+    fn a_selection_says_what_it_would_have_taken() {
+        let selection = |include: &[&str], exclude: &[&str]| {
+            let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_string()).collect();
+            Databases::Matching { include: texts(include), exclude: texts(exclude), templates: false }
+                .selection()
+                .unwrap()
+        };
+        assert!(selection(&[], &[]).takes("shop") && !selection(&[], &[]).takes("template1"));
+        assert!(!selection(&[], &["sh*"]).takes("shop") && selection(&[], &["sh*"]).takes("crm"));
+        assert!(selection(&["sh*"], &[]).takes("shop") && !selection(&["sh*"], &[]).takes("crm"));
+        assert!(selection(&["Shop"], &[]).takes("Shop") && selection(&["template1"], &[]).takes("template1"));
+        assert_eq!(Databases::Connected.selection(), None);
+    }
+
+    #[test]
+    fn a_part_leaves_something_out() {
+        let more =
+            Filters { include_foreign_data: vec!["*".into()], strict_names: true, ..Filters::default() };
+        assert!(!more.is_part() && more.normal() != Filters::default());
+        for part in [
+            Filters { schema_only: true, ..Filters::default() },
+            Filters { table: vec!["b".into(), "a".into(), "b".into()], ..Filters::default() },
+            Filters { exclude_table_data: vec!["log".into()], ..Filters::default() },
+        ] {
+            assert!(part.is_part());
+        }
+        let (one, other) = (
+            Filters { table: vec!["b".into(), "a".into()], ..Filters::default() },
+            Filters { table: vec!["a".into(), "b".into()], strict_names: true, ..Filters::default() },
+        );
+        assert_eq!(one.normal(), other.normal());
+        assert_eq!(
+            Filters { no_large_objects: true, ..one }.describe(),
+            "--table=b --table=a --no-large-objects"
+        );
     }
 
     #[test]

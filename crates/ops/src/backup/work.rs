@@ -8,7 +8,7 @@ use pgark_bytes::archive::TocEntry;
 use pgark_bytes::copy_text::row_hash;
 use pgark_bytes::sql::quote_ident_bytes;
 use pgark_pg::ConnInfo;
-use pgark_repo::{Class, NewEntry, PartSummary, Repository};
+use pgark_repo::{BackupHead, Class, NewEntry, PartSummary, Repository};
 
 use super::catalog::{Catalog, Table, TableName};
 use super::database::Common;
@@ -18,7 +18,7 @@ use super::request::Request;
 use super::tap::Tapped;
 use super::{Report, large_objects};
 use crate::record::{Note, Written};
-use crate::rowmap::{Chooser, EarlierTables, MapNote, Mode, Rows, Rules, Sunk};
+use crate::rowmap::{Chooser, EarlierTables, MOST_BACKUPS, MapNote, Mode, Rows, Rules, Sunk};
 use crate::{OpsError, paths};
 
 /// Heap pages of one ctid range at most: 32 MiB. With 64 MiB the last ranges left connections idle for longer.
@@ -61,6 +61,8 @@ pub(super) struct Source {
 pub(super) struct RowMapping<'r> {
     /// None with `--full`.
     earlier: Option<EarlierTables<'r>>,
+    /// The newest backups of the cluster, the newest last.
+    pub(super) newest: Vec<BackupHead>,
     chooser: Chooser,
     choosers: BTreeMap<String, Chooser>,
     condemn_dead: bool,
@@ -73,8 +75,11 @@ impl<'r> RowMapping<'r> {
         cluster: &str,
     ) -> Result<RowMapping<'r>, OpsError> {
         let choosers = request.row_maps_of.iter().map(|(name, maps)| Ok((name.clone(), maps.chooser()?)));
+        let mut newest = repository.newest_backups(cluster, if request.full { 1 } else { MOST_BACKUPS })?;
+        newest.retain(|head| head.kind == "logical");
         Ok(RowMapping {
-            earlier: (!request.full).then(|| EarlierTables::of(repository, cluster)).transpose()?,
+            earlier: (!request.full).then(|| EarlierTables::of(repository, newest.clone())),
+            newest,
             chooser: request.row_maps.chooser()?,
             choosers: choosers.collect::<Result<_, OpsError>>()?,
             condemn_dead: request.condemn_dead,

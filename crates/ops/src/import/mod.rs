@@ -246,6 +246,8 @@ impl Taken {
             imported: true,
             copied: None,
             reads: self.reads,
+            selection: None,
+            server: None,
             server_version: self.server_version,
             system_identifier: identifier.to_string(),
         };

@@ -15,7 +15,7 @@ use crate::OpsError;
 use crate::record::About;
 
 /// How far back a table is looked for.
-const MOST_BACKUPS: usize = 64;
+pub(crate) const MOST_BACKUPS: usize = 64;
 /// The sample of a table's old rows has at most about so many.
 const SAMPLED: u64 = 1 << 20;
 /// And at most one row of so many.
@@ -62,12 +62,10 @@ impl Sample {
 }
 
 impl<'r> EarlierTables<'r> {
-    /// The backups of a cluster, none of them opened.
-    pub(crate) fn of(repository: &'r Repository, cluster: &str) -> Result<EarlierTables<'r>, OpsError> {
-        let mut heads = repository.newest_backups(cluster, MOST_BACKUPS)?;
-        heads.retain(|head| head.kind == "logical");
+    /// The newest backups of a cluster, the newest last; none of them is opened.
+    pub(crate) fn of(repository: &'r Repository, heads: Vec<BackupHead>) -> EarlierTables<'r> {
         let state = State { heads, tables: HashMap::new(), whole: HashSet::new() };
-        Ok(EarlierTables { repository, state: Mutex::new(state) })
+        EarlierTables { repository, state: Mutex::new(state) }
     }
 
     /// The newest maps of an entry. A backup that is damaged is passed over.

@@ -48,7 +48,7 @@ use pgark_bytes::pattern::Pattern;
 use serde::{Deserialize, Serialize};
 
 use crate::OpsError;
-pub(crate) use earlier::EarlierTables;
+pub(crate) use earlier::{EarlierTables, MOST_BACKUPS};
 pub(crate) use sink::{RowSink, Rows, Sunk};
 
 /// Whether tables are stored under row maps.

@@ -12,7 +12,7 @@ use pgark_store::DirStore;
 use proptest::prelude::*;
 
 use super::sink::{RowSink, Rows};
-use super::{EarlierTables, MapNote, Mode, Rules, Whole};
+use super::{EarlierTables, MOST_BACKUPS, MapNote, Mode, Rules, Whole};
 use crate::OpsError;
 use crate::record::{About, DatabaseRead, Note};
 
@@ -180,7 +180,8 @@ impl World {
             compression_level: self.compression_level,
             full: false,
         };
-        let earlier = EarlierTables::of(&self.repository, "c").unwrap();
+        let earlier =
+            EarlierTables::of(&self.repository, self.repository.newest_backups("c", MOST_BACKUPS).unwrap());
         let about = About {
             databases: vec!["d".into()],
             bytes_raw: 0,
@@ -190,6 +191,8 @@ impl World {
             imported: false,
             copied: None,
             reads: BTreeMap::from([("d".to_string(), DatabaseRead::default())]),
+            selection: None,
+            server: None,
             server_version: 150_000,
             system_identifier: "1".into(),
         };

@@ -1,7 +1,5 @@
 //! Every manifest, its copy, and the chain of each cluster.
 
-use std::collections::BTreeSet;
-
 use super::{Check, Hurt};
 use crate::RepoError;
 use crate::forget;
@@ -11,14 +9,11 @@ use crate::repository::Repository;
 use crate::writer::lock;
 
 impl Check<'_> {
-    pub(super) fn manifests(
-        &self,
-        names: BTreeSet<manifest::ManifestName>,
-    ) -> Result<Vec<Manifest>, RepoError> {
+    pub(super) fn manifests(&self, names: manifest::Timed) -> Result<Vec<Manifest>, RepoError> {
         let repository = self.repository;
         let store = &*repository.store;
         let mut manifests = Vec::new();
-        for name in names {
+        for (name, stored) in names {
             let copy = match object::get_if_there(store, &name.copy()) {
                 Ok(Some(bytes)) => {
                     self.step(bytes.len() as u64)?;
@@ -39,7 +34,8 @@ impl Check<'_> {
                 found.touch(problem, name.id);
             }
             match read {
-                Ok(manifest) => {
+                Ok(mut manifest) => {
+                    manifest.stored = stored;
                     if let Some(why) = &manifest.distrust {
                         let problem = found.add(&full, format!("the signature: {why}"));
                         found.touch(problem, name.id);

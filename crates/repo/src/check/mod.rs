@@ -17,7 +17,7 @@ use pgark_store::Cancel;
 use crate::RepoError;
 use crate::ids::{BackupId, ChunkId, Hash, ObjectHash};
 use crate::index::Index;
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, BackupHead, Manifest};
 use crate::pack;
 use crate::prune::live::Live;
 use crate::prune::usage;
@@ -102,6 +102,8 @@ pub struct CheckReport {
     pub problems: Vec<Problem>,
     /// Backups that lack something, and what.
     pub hurt: Vec<Hurt>,
+    /// Backups whose time lies ahead of the storage's clock: id, their time, when they were stored.
+    pub ahead: Vec<(BackupId, Timestamp, Timestamp)>,
     /// Objects looked at.
     pub objects: u64,
     /// Bytes of these objects (on the storage; a check of the structure reads only a part of them).
@@ -194,7 +196,7 @@ impl Check<'_> {
     fn run(self) -> Result<CheckReport, RepoError> {
         let repository = self.repository;
         // Manifests first: whatever they name was there before them, so a backup that is committed meanwhile is no problem.
-        let names = manifest::list(repository, "")?;
+        let (names, _) = manifest::list_timed(repository, "")?;
         let index = Index::load(
             &*repository.store,
             &repository.keys,
@@ -205,11 +207,13 @@ impl Check<'_> {
         self.header_and_slots()?;
         self.index_objects(&index)?;
         let mut manifests = self.manifests(names)?;
+        let ahead = manifests.iter().map(Manifest::head).filter(BackupHead::is_ahead);
+        let ahead = ahead.filter_map(|head| Some((head.id, head.time, head.stored?))).collect();
         let index = Arc::new(index);
         let wanted = match self.options.since {
             None => None,
             Some(since) => {
-                manifests.retain(|manifest| manifest.head().time >= since);
+                manifests.retain(|manifest| manifest.moment() >= since);
                 self.needed_packs(&index, &manifests)?
             }
         };
@@ -231,6 +235,7 @@ impl Check<'_> {
             level: self.level,
             problems: problems.collect(),
             hurt,
+            ahead,
             objects: progress.objects,
             bytes: progress.bytes,
         })

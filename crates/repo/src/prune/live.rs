@@ -69,7 +69,7 @@ impl<'r> Live<'r> {
     ) -> Result<(), RepoError> {
         let all_are_new = self.seen_manifests.is_empty();
         let mut newest_first: Vec<&Manifest> = manifests.iter().collect();
-        newest_first.sort_by_key(|manifest| std::cmp::Reverse((manifest.body.time, manifest.body.sequence)));
+        newest_first.sort_by_key(|manifest| std::cmp::Reverse((manifest.moment(), manifest.body.sequence)));
         let mut newer = Newer::new();
         for manifest in newest_first {
             cancel.check()?;

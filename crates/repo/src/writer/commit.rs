@@ -196,12 +196,14 @@ fn put_manifest(
     }
     // Committed. What follows is for safety and may fail without harm.
     let copy = || object::put(&*repository.store, &Default::default(), &name.copy(), bytes.clone());
-    let (copied, ()) = both(copy, || session.clean_up());
+    // By the storage's clock, so that a wrong one of this host is told at once.
+    let look = || repository.store.stat(&name.name()).ok().as_ref().and_then(manifest::stored);
+    let (copied, (stored, ())) = both(copy, || both(look, || session.clean_up()));
     if let Err(error) = copied {
         tracing::warn!("the manifest has no second copy: {error}");
     }
-    let manifest =
-        manifest::Manifest { distrust: None, signer: Vec::new(), hash: Hash::of(&bytes), name, body };
+    let hash = Hash::of(&bytes);
+    let manifest = manifest::Manifest { distrust: None, signer: Vec::new(), hash, name, body, stored };
     if let Err(error) = repository.remember([&manifest]) {
         tracing::warn!("the new backup cannot be remembered on this host: {error}");
     }
