@@ -32,6 +32,11 @@ impl Failure {
         Failure::Own { what: what.into(), hint: Some(hint.into()), usage: true, source: None }
     }
 
+    /// Something that is not possible as asked.
+    pub fn refused(what: &str, hint: Option<&str>) -> Failure {
+        Failure::Own { what: what.into(), hint: hint.map(str::to_string), usage: false, source: None }
+    }
+
     pub fn file(what: impl Into<String>, source: io::Error) -> Failure {
         Failure::Own { what: what.into(), hint: None, usage: false, source: Some(source) }
     }

@@ -14,6 +14,7 @@
 //! * [`read_toc`] reads exactly the header and the TOC, [`write_toc`] writes them;
 //! * [`convert`] makes an archive that older programs read;
 //! * [`filter`] chooses tables and schemas with what belongs to them;
+//! * [`identity`] is what entries make, as a server's catalog names it;
 //! * [`order`] is the order in which entries may be restored, also by many workers;
 //! * [`script`] reads a plain dump as if it were an archive;
 //! * [`statements`] is the SQL that restoring one entry means.
@@ -21,6 +22,7 @@
 pub mod convert;
 mod error;
 pub mod filter;
+pub mod identity;
 mod model;
 pub mod order;
 mod read;

@@ -24,6 +24,11 @@ impl Selection {
         self.ids.contains(&dump_id)
     }
 
+    /// Adds one entry.
+    pub fn insert(&mut self, dump_id: i32) {
+        self.ids.insert(dump_id);
+    }
+
     /// Takes one entry out.
     pub fn remove(&mut self, dump_id: i32) {
         self.ids.remove(&dump_id);

@@ -45,9 +45,13 @@ pub struct Restore {
     /// Create the database with its properties
     #[arg(long, conflicts_with_all = ["clean", "section", "data_only"])]
     pub create: bool,
-    /// Drop the objects that the backup holds, and only those, first
+    /// First drop the objects that the backup holds. Refused where that would take something that this run does not bring back:
+    /// rows, partitions, indexes, columns, … (--dry-run shows all of it)
     #[arg(long, conflicts_with_all = ["section", "data_only"])]
     pub clean: bool,
+    /// With --clean: also drop, for good, what this run does not bring back
+    #[arg(long, requires = "clean")]
+    pub accept_loss: bool,
     /// With --clean: do not tell of objects that are not there
     #[arg(long, requires = "clean")]
     pub if_exists: bool,

@@ -11,6 +11,18 @@ use crate::environment::{connection, default_jobs, names_database};
 use crate::error::{Failure, INCOMPLETE};
 use crate::{output, progress, repository};
 
+/// What `--clean` would drop first.
+fn show_drops(drops: &[ops::PlannedDrop]) -> Result<(), Failure> {
+    for drop in drops {
+        let rows = drop.rows.map(|rows| format!("about {} rows", output::count(rows)));
+        let amount: Vec<String> = rows.into_iter().chain(drop.bytes.map(output::bytes)).collect();
+        let amount = if amount.is_empty() { String::new() } else { format!("  ({})", amount.join(", ")) };
+        let lost = drop.lost.as_ref().map(|why| format!("  NOT BROUGHT BACK: {why}")).unwrap_or_default();
+        output::line(&format!("drop {}{amount}{lost}", drop.object))?;
+    }
+    Ok(())
+}
+
 fn show_plan(plan: &[ops::PlannedObject], database: &str) -> Result<ExitCode, Failure> {
     for object in plan {
         let amount = match (object.rows, object.bytes) {
@@ -108,6 +120,7 @@ pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
         exit_on_error: args.exit_on_error,
         single_transaction: args.single_transaction,
         if_exists: args.if_exists,
+        accept_loss: args.accept_loss,
         analyze: !args.no_analyze,
         choice: chosen(args.choice.filters)?,
         load: ops::Load {
@@ -131,7 +144,14 @@ pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
         tracing::warn!("{note}");
     }
     if let Some(plan) = &report.plan {
-        return if args.json { Ok(ExitCode::SUCCESS) } else { show_plan(plan, &report.database) };
+        if !args.json {
+            show_drops(report.drops.as_deref().unwrap_or_default())?;
+        }
+        return match (&report.refusal, args.json) {
+            (Some(refusal), _) => Err(Failure::refused(&refusal.error, refusal.hint.as_deref())),
+            (None, true) => Ok(ExitCode::SUCCESS),
+            (None, false) => show_plan(plan, &report.database),
+        };
     }
     summarise(&report);
     output::tell_requests(&repository);

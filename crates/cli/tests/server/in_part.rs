@@ -82,6 +82,97 @@ fn one_table_comes_back_with_all_that_belongs_to_it() {
     assert!(output.status.success() && !text(&output.stderr).contains("does not exist"));
 }
 
+/// What ties a table to others comes back where the other end is there, and is named where it is not.
+#[test]
+fn ties_to_others_are_kept_or_named() {
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    cluster.sql(
+        "d",
+        "CREATE TABLE p (id int PRIMARY KEY, d text) PARTITION BY RANGE (id); CREATE INDEX ON p (d);
+         CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (100); CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (100) TO (200);
+         CREATE TABLE lone (a int PRIMARY KEY); CREATE TABLE lonely (a int REFERENCES lone);
+         CREATE PUBLICATION pu FOR TABLE lone; INSERT INTO p SELECT g, g::text FROM generate_series(1, 199) g;
+         INSERT INTO lone VALUES (1); INSERT INTO lonely VALUES (1)",
+    );
+    let desk = Desk::plain();
+    let id = desk.backup(&cluster, "d");
+    let d = cluster.conninfo("d");
+    let source = Snapshot::take(&cluster, "d");
+    let run = |dbname: &str, more: &[&str]| {
+        let output = desk.run(&[&["restore", &id, "--dbname", dbname][..], more].concat());
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    // Where there is nothing else: no error.
+    cluster.create_database("one");
+    let said = run(&cluster.conninfo("one"), &["--table", "lone", "--table", "p1"]);
+    assert!(said.contains("publication pu is neither restored nor in the target"), "{said}");
+    assert!(said.contains("public.p1 is a partition of public.p, which is neither"), "{said}");
+    assert_eq!(
+        cluster.psql_text("one", "SELECT (SELECT count(*) FROM lone) + (SELECT count(*) FROM p1)"),
+        "100"
+    );
+
+    // A partition and a published table were dropped from production.
+    cluster.sql("d", "DROP TABLE p1");
+    run(&d, &["--table", "p1"]);
+    assert_same(&source, &Snapshot::take(&cluster, "d"));
+    run(&d, &["--table", "p1", "--clean"]);
+    assert_same(&source, &Snapshot::take(&cluster, "d"));
+    cluster.sql("d", "DROP TABLE lone CASCADE");
+    let said = run(&d, &["--table", "lone"]);
+    let begin =
+        said.find("ALTER TABLE ONLY public.lonely ADD CONSTRAINT").unwrap_or_else(|| panic!("{said}"));
+    let statement = said[begin..].lines().next().unwrap();
+    cluster.sql("d", statement);
+    assert_same(&source, &Snapshot::take(&cluster, "d"));
+}
+
+/// Services hand out databases that hold extensions, and a schema of their own making.
+#[test]
+fn a_database_that_holds_only_extensions_is_empty() {
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    cluster.sql(
+        "d",
+        "CREATE EXTENSION pgcrypto; CREATE EXTENSION hstore; CREATE SCHEMA app; CREATE TABLE app.t (h hstore, x bytea DEFAULT gen_random_bytes(3));
+         INSERT INTO app.t VALUES ('a=>1', 'x')",
+    );
+    let desk = Desk::plain();
+    let id = desk.backup(&cluster, "d");
+    cluster.sql(
+        "postgres",
+        "CREATE ROLE service; CREATE ROLE customer LOGIN; CREATE DATABASE given OWNER customer",
+    );
+    // As the service left it: its extensions, its `public`, empty schemas.
+    cluster.sql(
+        "given",
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION service;
+         GRANT ALL ON SCHEMA public TO customer; CREATE EXTENSION pgcrypto; CREATE SCHEMA app AUTHORIZATION service; GRANT ALL ON SCHEMA app TO customer",
+    );
+    let given = format!("{} user=customer", cluster.conninfo("given"));
+    let output = desk.run(&["restore", &id, "--dbname", &given, "--no-owner"]);
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("EXTENSION pgcrypto stays as it is"), "{said}");
+    assert_eq!(cluster.psql_text("given", "SELECT h FROM app.t"), "\"a\"=>\"1\"");
+    // An object of a user is one, whatever else there is.
+    cluster.sql("postgres", "CREATE DATABASE used");
+    cluster.sql(
+        "used",
+        "CREATE EXTENSION pgcrypto; CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    );
+    let said = desk.fails(1, &["restore", &id, "--dbname", &cluster.conninfo("used")]);
+    assert!(said.contains("function public.mine()") && !said.contains("pgcrypto"), "{said}");
+    // One that lies where the backup does not look for it is named.
+    cluster.sql("postgres", "CREATE DATABASE elsewhere");
+    cluster.sql("elsewhere", "CREATE SCHEMA extensions; CREATE EXTENSION hstore SCHEMA extensions");
+    let said = desk.fails(3, &["restore", &id, "--dbname", &cluster.conninfo("elsewhere")]);
+    assert!(said.contains("extension hstore is in schema extensions of the target"), "{said}");
+}
+
 #[test]
 fn schemas_and_exclusions() {
     let (cluster, desk, id) = model();

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod choices;
+mod clean;
 mod cluster;
 mod database_kinds;
 mod differences;

@@ -14,16 +14,18 @@
 //! `exit_on_error` the first one ends the restore; with `single_transaction` it undoes it. A cancel stops every connection;
 //! what was restored stays, and the database is not whole: the error says so.
 
+mod clean;
 mod conflicts;
 mod data;
 mod globals;
 mod hooks;
+mod links;
 mod prepare;
 mod run;
 mod target;
 mod together;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use pgark_bytes::archive::filter::load_parents_first;
@@ -38,6 +40,7 @@ use crate::record::{About, seconds};
 use crate::{BackupName, Job, OpsError, choose, inspect};
 
 pub use crate::choose::{Choice, Part, PlannedObject, parse_list};
+pub use clean::PlannedDrop;
 pub use hooks::{Action, Hook, Moment};
 
 /// What the target is to the restore.
@@ -110,6 +113,8 @@ pub struct Request {
     pub single_transaction: bool,
     /// With [`Target::Clean`]: objects that are not there are no news.
     pub if_exists: bool,
+    /// With [`Target::Clean`]: what this run does not bring back is dropped, too.
+    pub accept_loss: bool,
     /// Gather the planner's statistics at the end.
     pub analyze: bool,
     /// What of each database.
@@ -129,7 +134,8 @@ pub struct RestoreReport {
     pub id: String,
     /// The database that was restored into; several are joined by commas.
     pub database: String,
-    /// `complete`, `incomplete` when an object failed or the backup lacked it, or `planned` by a dry run.
+    /// `complete`, `incomplete` when an object failed or the backup lacked it; of a dry run `planned`, or `refused`
+    /// where [`RestoreReport::refusal`] says why.
     pub status: &'static str,
     /// Tables whose rows were loaded.
     pub tables: u64,
@@ -150,6 +156,22 @@ pub struct RestoreReport {
     /// What would be restored: of a dry run only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Vec<PlannedObject>>,
+    /// What would be dropped before: of a dry run with [`Target::Clean`] only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drops: Option<Vec<PlannedDrop>>,
+    /// Why the restore would refuse to drop that: of a dry run with [`Target::Clean`] only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+}
+
+/// Why a planned restore would not begin.
+#[derive(Clone, Debug, Serialize)]
+pub struct Refusal {
+    /// What is wrong.
+    pub error: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// One object that could not be restored.
@@ -192,6 +214,10 @@ struct Place<'a> {
     pub request: &'a Request,
     /// Several databases are restored.
     pub several: bool,
+    /// The backup does not have the contents of all of its large objects.
+    pub lacks_large_objects: bool,
+    /// SCHEMA entries whose schema the target has already.
+    pub standing: HashSet<i32>,
 }
 
 /// Restores what was asked for.
@@ -244,14 +270,27 @@ fn restore(
         prepare::refuse_impossible(place, &about, &globals, watch, &mut report.notes)?;
     }
     report.notes.extend(globals.differences());
+    for place in places.iter().filter(|place| place.target == Target::Clean) {
+        let drops = clean::plan(place, watch)?;
+        match drops.refusal(place) {
+            Some(refusal) if !request.dry_run => return Err(refusal),
+            Some(refusal) => {
+                let hint = refusal.hint();
+                report.refusal.get_or_insert(Refusal { error: refusal.to_string(), hint });
+            }
+            None => report.notes.extend(drops.losses.iter().map(|loss| format!("dropped for good: {loss}"))),
+        }
+        report.drops.get_or_insert_default().extend(drops.list);
+    }
     let lacking = lacking(&about, request, &places);
     if request.dry_run {
-        report.status = "planned";
+        report.status = if report.refusal.is_some() { "refused" } else { "planned" };
         report.notes.extend(lacking.into_iter().map(|error| format!("{}: {}", error.object, error.message)));
         let plans = places.iter().map(|place| choose::plan(&place.contents, &place.picked.selection));
         report.plan = Some(plans.flatten().collect());
         return Ok(report.timed(started, &reader));
     }
+    report.drops = None;
     globals.carry_out(request, watch, job, &mut report)?;
     for place in &places {
         one_database(place, &reader, job, watch, &mut report)?;
@@ -302,6 +341,9 @@ impl Request {
     /// Refuses what contradicts itself.
     fn refuse_nonsense(&self) -> Result<(), OpsError> {
         let wrong = |what: &str| Err(OpsError::Usage(what.to_string()));
+        if self.accept_loss && self.target != Target::Clean {
+            return wrong("--accept-loss is about what --clean drops: give it with --clean");
+        }
         if self.single_transaction && self.target == Target::Create {
             return wrong(
                 "a database cannot be created within a transaction: --single-transaction goes without --create",
@@ -366,7 +408,20 @@ impl Request {
             };
             let picked = choose::select(&contents, &self.choice, &options)?;
             let conninfo = self.session().with_dbname(to.as_deref().unwrap_or(&contents.database));
-            places.push(Place { contents, picked, options, conninfo, target, request: self, several });
+            let missing = about.missing_of(&contents.database);
+            let lacks_large_objects =
+                missing.iter().any(|name| name.contains("large object") || name.contains("/largeobjects"));
+            places.push(Place {
+                contents,
+                picked,
+                options,
+                conninfo,
+                target,
+                request: self,
+                several,
+                lacks_large_objects,
+                standing: HashSet::new(),
+            });
         }
         Ok(places)
     }
@@ -388,6 +443,8 @@ impl RestoreReport {
             notes: Vec::new(),
             skipped: Vec::new(),
             plan: None,
+            drops: None,
+            refusal: None,
         }
     }
 

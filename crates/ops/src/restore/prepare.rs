@@ -3,10 +3,10 @@
 
 use std::collections::HashSet;
 
-use pgark_bytes::archive::statements;
+use pgark_bytes::archive::{TocEntry, statements};
 use pgark_pg::Connection;
 
-use super::{Databases, Place, Request, Target, globals, target};
+use super::{Databases, Place, Request, Target, clean, globals, links, target};
 use crate::backup::Watch;
 use crate::error::Doing;
 use crate::holders;
@@ -14,8 +14,8 @@ use crate::maintenance::Maintenance;
 use crate::record::About;
 use crate::{Job, OpsError};
 
-/// Every reason that is known beforehand why this restore cannot work; nothing is touched. Foreign keys to tables that are
-/// neither restored nor there are taken out of the plan, and noted.
+/// Every reason that is known beforehand why this restore cannot work; nothing is touched. What ties the chosen objects to
+/// others is settled, too (`links`).
 pub(super) fn refuse_impossible(
     place: &mut Place<'_>,
     about: &About,
@@ -43,11 +43,12 @@ pub(super) fn refuse_impossible(
         && let Some(inside) = inside.as_mut()
     {
         refuse_what_is_there(place, about, inside)?;
+        note_what_came_with_the_database(place, inside, notes)?;
     }
     if let Some(inside) = inside.as_mut() {
         refuse_what_never_ends(place, inside)?;
     }
-    leave_out_cut_keys(place, inside.as_mut(), notes)
+    links::settle(place, inside.as_mut(), notes)
 }
 
 /// A prepared transaction keeps its locks until somebody ends it: a restore that needs one of those tables would wait for ever.
@@ -102,8 +103,8 @@ fn refuse_what_is_there(place: &Place<'_>, about: &About, inside: &mut Connectio
         }
         return Err(OpsError::refused(
             format!("the target database {database:?} has {} already", some(&there)),
-            "restore into another database, load rows only with --data-only, or add --clean to drop them first; nothing was \
-             touched",
+            "restore into another database (--as NAME --create), or load rows only with --data-only; `--clean --dry-run` shows \
+             what would be dropped and what would come back if they were replaced; nothing was touched",
         ));
     }
     let objects = target::user_objects(inside)?;
@@ -112,7 +113,9 @@ fn refuse_what_is_there(place: &Place<'_>, about: &About, inside: &mut Connectio
     }
     let or = match place.target {
         Target::Create => "or restore under another name",
-        _ => "or add --clean to drop what the backup holds",
+        _ => {
+            "or see with `--clean --dry-run` what would be dropped and what would come back if it were replaced"
+        }
     };
     let itself =
         database == place.contents.database && target::is_the_source(inside, &about.system_identifier)?;
@@ -127,37 +130,48 @@ fn refuse_what_is_there(place: &Place<'_>, about: &About, inside: &mut Connectio
     ))
 }
 
+/// Schemas that are there already are kept; extensions too, and then may be where the archive does not look for them.
+fn note_what_came_with_the_database(
+    place: &mut Place<'_>,
+    inside: &mut Connection,
+    notes: &mut Vec<String>,
+) -> Result<(), OpsError> {
+    let (schemas, extensions) = (target::schemas(inside)?, target::extensions(inside)?);
+    let (picked, archive) = (&place.picked, &place.contents.archive);
+    for entry in archive.entries.iter().filter(|entry| picked.selection.contains(entry.dump_id)) {
+        if entry.kind() == "SCHEMA" && schemas.contains(entry.tag_bytes()) {
+            place.standing.insert(entry.dump_id);
+        }
+        let wanted = entry.namespace.as_deref().filter(|schema| !schema.is_empty());
+        let wanted = wanted.map(<[u8]>::to_vec).or_else(|| schema_of_extension(entry));
+        if entry.kind() == "EXTENSION"
+            && let (Some(wanted), Some(is)) = (wanted, extensions.get(entry.tag_bytes()))
+            && wanted != *is
+        {
+            notes.push(format!(
+                "extension {} is in schema {} of the target, and in {} of the backup: what uses it there may fail; \
+                 DROP EXTENSION it first, and it comes with the restore",
+                entry.tag_str(),
+                String::from_utf8_lossy(is),
+                String::from_utf8_lossy(&wanted)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The schema in `CREATE EXTENSION IF NOT EXISTS e WITH SCHEMA s`.
+fn schema_of_extension(entry: &TocEntry) -> Option<Vec<u8>> {
+    let tokens: Vec<_> =
+        pgark_bytes::sql::tokenize(entry.defn_bytes()).filter(|token| !token.is_blank()).collect();
+    let at = tokens.iter().position(|token| token.is_word("schema"))?;
+    tokens.get(at + 1)?.ident()
+}
+
 /// At most five names.
 fn some(names: &[String]) -> String {
     let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > 5 { format!("{shown} and more") } else { shown }
-}
-
-/// A foreign key needs the table that it refers to.
-fn leave_out_cut_keys(
-    place: &mut Place<'_>,
-    inside: Option<&mut Connection>,
-    notes: &mut Vec<String>,
-) -> Result<(), OpsError> {
-    let parents: Vec<(Vec<u8>, Vec<u8>)> =
-        place.picked.cut_keys.iter().map(|key| key.parent.clone()).collect();
-    let present = match inside {
-        Some(inside) => target::present(inside, &parents)?,
-        None => vec![false; parents.len()],
-    };
-    for (key, is_there) in std::mem::take(&mut place.picked.cut_keys).into_iter().zip(present) {
-        if is_there {
-            continue;
-        }
-        place.picked.selection.remove(key.dump_id);
-        notes.push(format!(
-            "foreign key {} is left out: its parent table {}.{} is neither restored nor in the target",
-            key.tag,
-            String::from_utf8_lossy(&key.parent.0),
-            String::from_utf8_lossy(&key.parent.1)
-        ));
-    }
-    Ok(())
 }
 
 /// Creates the database, or drops what the backup holds.
@@ -176,7 +190,7 @@ pub(super) fn make_ready(
             job.progress.phase("drop what the backup holds");
             let mut connection = target::connect(place, watch)?;
             connection.execute("BEGIN").doing("begin to drop objects")?;
-            drop_all(place, &mut connection, notes)?;
+            clean::drop_all(place, &mut connection, notes)?;
             connection.execute("COMMIT").doing("commit the drops")
         }
     }
@@ -227,65 +241,4 @@ fn exists(connection: &mut Connection, database: &str) -> Result<bool, OpsError>
         .query("SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1", &[Some(database)])
         .doing("look for the target database")?;
     Ok(!rows.is_empty())
-}
-
-/// Drops what the backup holds, in the connection's transaction: either all of it or, where something else depends on it,
-/// nothing. What is not there is noted, unless that was to be expected.
-pub(super) fn drop_all(
-    place: &Place<'_>,
-    connection: &mut Connection,
-    notes: &mut Vec<String>,
-) -> Result<(), OpsError> {
-    let chosen = |index: usize| {
-        place.contents.archive.entries.get(index).is_some_and(|entry| !place.picked.is_helper(entry.dump_id))
-    };
-    let mut left: Vec<Vec<u8>> =
-        statements::drop_statements(&place.contents.archive, &place.picked.selection, &place.options)
-            .into_iter()
-            .filter(|(index, _)| chosen(*index))
-            .map(|(_, drop)| drop.sql)
-            .collect();
-    if !place.request.if_exists {
-        connection.take_notices();
-        connection.execute("SET client_min_messages = notice").doing("begin to drop objects")?;
-    }
-    // What cannot be dropped yet (a partition's share of a constraint, something that a later drop frees) is tried again
-    // after the rest, for as long as a round drops anything.
-    loop {
-        let (failed, first_error) = drop_round(connection, &left)?;
-        match first_error {
-            None => break,
-            Some(error) if failed.len() == left.len() => return Err(error),
-            Some(_) => left = failed,
-        }
-    }
-    if !place.request.if_exists {
-        notes.extend(connection.take_notices().into_iter().map(|notice| notice.message));
-        connection.execute("SET client_min_messages = warning").doing("drop objects")?;
-    }
-    Ok(())
-}
-
-/// Tries every drop under a savepoint. Returns those that failed, and the first one's error.
-fn drop_round(
-    connection: &mut Connection,
-    drops: &[Vec<u8>],
-) -> Result<(Vec<Vec<u8>>, Option<OpsError>), OpsError> {
-    let mut failed = Vec::new();
-    let mut first_error = None;
-    for drop in drops {
-        connection.execute("SAVEPOINT one_drop").doing("begin to drop an object")?;
-        let text = String::from_utf8_lossy(drop).trim().to_string();
-        let result = connection.simple_bytes(drop).doing(format!("run `{text}`; nothing was dropped"));
-        match result {
-            Ok(_) => connection.execute("RELEASE SAVEPOINT one_drop").doing("drop an object")?,
-            Err(error) if error.is_refusal() => {
-                connection.execute("ROLLBACK TO SAVEPOINT one_drop").doing("leave a failed drop")?;
-                failed.push(drop.clone());
-                first_error.get_or_insert(error);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok((failed, first_error))
 }

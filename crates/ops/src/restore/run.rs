@@ -14,7 +14,7 @@ use pgark_repo::DataReader;
 use super::data::Loader;
 use super::hooks::{self, Moment, Surroundings};
 use super::together::Shared;
-use super::{ObjectError, Place, Request, SkippedRows, Target, prepare, target};
+use super::{ObjectError, Place, Request, SkippedRows, Target, clean, target};
 use crate::backup::Watch;
 use crate::error::{Doing, with_causes};
 use crate::{Job, OpsError};
@@ -157,7 +157,7 @@ impl Plan<'_> {
         let mut hand = self.connect()?;
         hand.connection.execute("BEGIN").doing("begin the restore's transaction")?;
         if self.place.target == Target::Clean {
-            prepare::drop_all(self.place, &mut hand.connection, notes)?;
+            clean::drop_all(self.place, &mut hand.connection, notes)?;
         }
         let schedule = Schedule::new(self.archive(), &self.place.picked.selection, &|_| 0);
         let mut board =
@@ -263,10 +263,17 @@ impl Plan<'_> {
             for statement in
                 statements::statements(&self.place.contents.archive, toc, &self.place.options, &mut state)
             {
+                if self.is_made_already(toc, statement.purpose) {
+                    continue;
+                }
                 sql.extend_from_slice(&statement.sql);
                 // A statement may end with a comment.
                 sql.extend_from_slice(b"\n;\n");
             }
+        }
+        if sql.is_empty() {
+            hand.state = state;
+            return Ok(true);
         }
         match hand.connection.simple_bytes(&sql).doing("restore definitions") {
             Ok(_) => {
@@ -382,6 +389,12 @@ impl Plan<'_> {
                 board.book(index, Done::default());
                 return Ok(());
             }
+            Err(error) if self.is_of_others(toc, &error) => {
+                let message = with_causes(&error);
+                self.job.progress.warn(&format!("{} stays as it is: {message}", toc.describe()));
+                board.book(index, Done::default());
+                return Ok(());
+            }
             Err(error) => error,
         };
         let skipped = board.schedule.failed(index);
@@ -421,8 +434,7 @@ impl Plan<'_> {
         for statement in
             statements::statements(&self.place.contents.archive, toc, &self.place.options, &mut hand.state)
         {
-            // The database itself was made before anything else.
-            if toc.kind() == "DATABASE" && statement.purpose == Purpose::Definition {
+            if self.is_made_already(toc, statement.purpose) {
                 continue;
             }
             let sql = if toc.is_about_database() {
@@ -442,6 +454,20 @@ impl Plan<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The database itself was made before anything else, and schemas may have come with it.
+    fn is_made_already(&self, toc: &TocEntry, purpose: Purpose) -> bool {
+        let is_there = toc.kind() == "DATABASE" || self.place.standing.contains(&toc.dump_id);
+        is_there && purpose == Purpose::Definition
+    }
+
+    /// What came with the database belongs to whoever made that: its owner and its comment may not be ours to change.
+    fn is_of_others(&self, toc: &TocEntry, error: &OpsError) -> bool {
+        const INSUFFICIENT_PRIVILEGE: &str = "42501";
+        let on_extension = toc.kind() == "COMMENT" && toc.tag_bytes().starts_with(b"EXTENSION ");
+        error.sqlstate() == Some(INSUFFICIENT_PRIVILEGE)
+            && (on_extension || self.place.standing.contains(&toc.dump_id))
     }
 
     /// One query, again if the server ended it to resolve a deadlock: the archive's dependencies do not tell which entries

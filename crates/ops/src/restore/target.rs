@@ -1,6 +1,6 @@
 //! The target before it is touched: is the plan possible there? And the connection that every worker uses.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use pgark_bytes::archive::statements::{self, session_setup};
 use pgark_pg::{ConnInfo, Connection};
@@ -63,15 +63,26 @@ pub(super) fn refuse_unfit_server(connection: &mut Connection, source_version: i
     }
 }
 
-/// Objects of users in the connected database, at most six names: everything that did not come with `template0`.
+/// Objects of users in the connected database, at most six names: everything that did not come with `template0`, but for
+/// extensions with all that is theirs, and schemas that hold nothing. Services hand out databases that have such, and
+/// `CREATE EXTENSION IF NOT EXISTS` goes on.
 pub(super) fn user_objects(connection: &mut Connection) -> Result<Vec<String>, OpsError> {
     const FIRST_USER_OID: u32 = 16_384;
     let kinds = [
-        ("pg_namespace", "NOT nspname ~ '^pg_(toast_)?temp_'"),
-        ("pg_extension", "true"),
-        ("pg_class", "relnamespace <> 'pg_toast'::regnamespace AND relpersistence <> 't'"),
+        // Indexes and sequences of columns go with their tables, which may be an extension's.
+        (
+            "pg_class",
+            "relkind NOT IN ('i', 'I', 't') AND relpersistence <> 't' AND NOT (relkind = 'S' AND EXISTS (SELECT FROM \
+             pg_catalog.pg_depend o WHERE o.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND o.objid = x.oid \
+             AND o.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND o.deptype IN ('a', 'i')))",
+        ),
         ("pg_proc", "true"),
-        ("pg_type", "typrelid = 0 AND typelem = 0"),
+        ("pg_type", "typrelid = 0 AND typelem = 0 AND typtype <> 'm'"),
+        ("pg_operator", "true"),
+        ("pg_collation", "true"),
+        ("pg_conversion", "true"),
+        ("pg_ts_config", "true"),
+        ("pg_ts_dict", "true"),
         ("pg_event_trigger", "true"),
         ("pg_publication", "true"),
         ("pg_foreign_data_wrapper", "true"),
@@ -85,7 +96,7 @@ pub(super) fn user_objects(connection: &mut Connection) -> Result<Vec<String>, O
                  FROM pg_catalog.{catalog} x WHERE x.oid >= {FIRST_USER_OID} AND {} \
                  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass \
                                  AND d.objid = x.oid AND d.deptype = 'e')",
-                condition.replace("::regnamespace", "::pg_catalog.regnamespace")
+                condition
             )
         })
         .chain([
@@ -99,6 +110,27 @@ pub(super) fn user_objects(connection: &mut Connection) -> Result<Vec<String>, O
         .iter()
         .map(|row| String::from_utf8_lossy(row.get(0).unwrap_or(b"an object")).into_owned())
         .collect())
+}
+
+/// The schemas of the connected database.
+pub(super) fn schemas(connection: &mut Connection) -> Result<HashSet<Vec<u8>>, OpsError> {
+    let rows = connection
+        .query("SELECT nspname FROM pg_catalog.pg_namespace", &[])
+        .doing("look at the target's schemas")?;
+    Ok(rows.iter().filter_map(|row| row.get(0)).map(<[u8]>::to_vec).collect())
+}
+
+/// Extensions of the connected database and their schemas.
+pub(super) fn extensions(connection: &mut Connection) -> Result<HashMap<Vec<u8>, Vec<u8>>, OpsError> {
+    let rows = connection
+        .query(
+            "SELECT e.extname, n.nspname FROM pg_catalog.pg_extension e \
+             JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace",
+            &[],
+        )
+        .doing("look at the target's extensions")?;
+    let bytes = |row: &pgark_pg::Row, column| row.get(column).unwrap_or_default().to_vec();
+    Ok(rows.iter().map(|row| (bytes(row, 0), bytes(row, 1))).collect())
 }
 
 /// What the archive needs that the server lacks: roles, tablespaces, extensions. All of it is listed at once.
