@@ -24,6 +24,8 @@ pub struct CheckReport {
     pub objects: u64,
     /// Bytes read.
     pub bytes: u64,
+    /// Files and folders of others that lie in the repository, and do no harm.
+    pub foreign: Vec<String>,
 }
 
 /// A backup that was made while its host's clock was wrong.
@@ -113,5 +115,6 @@ pub fn run(repository: &Repository, options: &CheckOptions, job: &Job) -> Result
             .collect(),
         objects: report.objects,
         bytes: report.bytes,
+        foreign: report.foreign,
     })
 }

@@ -117,7 +117,12 @@ pub fn cat(
 }
 
 pub(crate) fn open(repository: &Repository, name: &BackupName) -> Result<Backup, OpsError> {
-    repository.open_chosen(|heads| crate::select::choose(heads, name))
+    repository.open_chosen(|heads| crate::select::choose(heads, name)).map_err(
+        |error: OpsError| match error {
+            OpsError::Repository(_) => error,
+            error => crate::select::or_set_aside(repository, name, error),
+        },
+    )
 }
 
 /// Splits `ID:/PATH`; `latest:DB` keeps its colon, since a path begins with a slash.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+pub use pgark_repo::Mended;
 use pgark_repo::{BackupId, CheckLevel, CheckOptions, NewBackup, RepairedIndex, Repository, WriteOptions};
 use serde::Serialize;
 
@@ -13,6 +14,12 @@ use crate::{Job, OpsError};
 pub fn index(repository: &Repository, job: &Job) -> Result<RepairedIndex, OpsError> {
     job.progress.phase("read the directories of all packs");
     Ok(repository.repair_index(&job.cancel, &|_, _| {})?)
+}
+
+/// Puts copies of objects that are missing or damaged from their twins, and removes what is provably nobody's.
+pub fn objects(repository: &Repository, dry_run: bool, job: &Job) -> Result<Mended, OpsError> {
+    job.progress.phase("compare the copies of manifests, tags, keys");
+    Ok(repository.mend(dry_run, &job.cancel)?)
 }
 
 /// What became of a backup that lacked something.
@@ -54,7 +61,7 @@ pub fn backups(
 fn one(repository: &Repository, id: BackupId, lost: &[String], job: &Job) -> Result<String, OpsError> {
     job.progress.phase(&format!("write backup {id} without what is lost"));
     let mut backup = repository.open_backup(id)?;
-    let tags = repository.tags()?.remove(&id).unwrap_or_default();
+    let tags = repository.tags()?.get(&id).cloned().unwrap_or_default();
     let mut about = About::of(&backup.head)?;
     for path in lost {
         let entry = backup.entries.iter().find(|entry| entry.path == *path);

@@ -116,6 +116,8 @@ struct Candidate {
     head: BackupHead,
     about: About,
     tags: BTreeSet<String>,
+    /// It has tags that cannot be read, and may be pinned.
+    tags_unreadable: bool,
     /// A check found that something of it cannot be read.
     damaged: bool,
 }
@@ -186,14 +188,23 @@ impl Candidate {
 }
 
 fn candidates(repository: &Repository, job: &Job) -> Result<Vec<Candidate>, OpsError> {
-    let mut tags = repository.tags()?;
+    let tags = repository.tags()?;
     let damaged = repository.quarantined_backups(&job.cancel)?;
     repository
         .backups()?
         .into_iter()
         .map(|head| {
-            let tags = tags.remove(&head.id).unwrap_or_default();
-            Ok(Candidate { about: About::of(&head)?, damaged: damaged.contains(&head.id), head, tags })
+            if let Some(why) = tags.unreadable(&head.id) {
+                job.progress.warn(&format!("the tags of backup {} cannot be read: {why}", head.id));
+            }
+            let (id, own) = (head.id, tags.get(&head.id).cloned().unwrap_or_default());
+            Ok(Candidate {
+                about: About::of(&head)?,
+                damaged: damaged.contains(&id),
+                head,
+                tags: own,
+                tags_unreadable: tags.unreadable(&id).is_some(),
+            })
         })
         .collect()
 }
@@ -231,17 +242,30 @@ fn these(
     job: &Job,
 ) -> Result<Vec<Decision>, OpsError> {
     let all = candidates(repository, job)?;
+    let set_aside = repository.set_aside()?;
     let mut chosen = BTreeSet::new();
-    for name in names {
-        chosen.insert(find_backup(repository, name)?.id);
-    }
     let mut decisions = Vec::new();
+    for name in names {
+        match crate::select::find_set_aside(&set_aside, &all_heads(&all), name) {
+            Some((id, _)) => decisions.push(of_set_aside(*id)),
+            None => drop(chosen.insert(find_backup(repository, name)?.id)),
+        }
+    }
     for candidate in all.iter().filter(|candidate| chosen.contains(&candidate.head.id)) {
         let id = candidate.head.id;
         if candidate.tags.contains(PINNED) {
             return Err(OpsError::refused(
                 format!("backup {id} is pinned"),
                 format!("`pgark tag --remove {PINNED} {id}` takes the pin off; nothing was forgotten"),
+            ));
+        }
+        if candidate.tags_unreadable {
+            return Err(OpsError::refused(
+                format!("the tags of backup {id} cannot be read: it may be pinned"),
+                format!(
+                    "`pgark repair objects` puts them back from their second copy; `pgark tag --remove {PINNED} {id}` \
+                     says that it is not pinned; nothing was forgotten"
+                ),
             ));
         }
         let mut last_of = Vec::new();
@@ -270,6 +294,25 @@ const LAST_ONE: &str = "the last one of database";
 
 /// Why a backup stays: each reason with the databases that it holds for.
 type Reasons = BTreeMap<(usize, String), BTreeSet<String>>;
+fn all_heads(all: &[Candidate]) -> Vec<BackupId> {
+    all.iter().map(|candidate| candidate.head.id).collect()
+}
+
+/// A backup whose manifest cannot be read: nothing else is known of it.
+fn of_set_aside(id: BackupId) -> Decision {
+    Decision {
+        id: id.to_string(),
+        time: String::new(),
+        cluster: String::new(),
+        databases: Vec::new(),
+        status: "damaged".into(),
+        partial: false,
+        ahead: false,
+        last_of: Vec::new(),
+        keep: false,
+        reasons: vec!["named".into()],
+    }
+}
 
 /// What of these (oldest first) stays.
 fn decide(all: &[Candidate], policy: &Policy) -> Vec<Decision> {
@@ -344,6 +387,9 @@ fn of_databases(candidate: &Candidate, reason: String, of: &BTreeSet<String>) ->
 fn of_itself(candidate: &Candidate, policy: &Policy) -> Vec<String> {
     let tags = &candidate.tags;
     let mut reasons = Vec::new();
+    if candidate.tags_unreadable {
+        reasons.push("its tags cannot be read".to_string());
+    }
     if tags.contains(PINNED) {
         reasons.push(PINNED.to_string());
     }
@@ -459,6 +505,20 @@ pub fn tag(
         heads.push(find_backup(repository, name)?);
     }
     let mut found = Vec::new();
+    if add.is_empty() && remove.is_empty() {
+        let tags = repository.tags()?;
+        for head in heads {
+            if let Some(why) = tags.unreadable(&head.id) {
+                return Err(OpsError::refused(
+                    format!("the tags of backup {} cannot be read: {why}", head.id),
+                    "`pgark repair objects` puts them back from their second copy; --add or --remove replaces them",
+                ));
+            }
+            let own = tags.get(&head.id).cloned().unwrap_or_default();
+            found.push((head.id.to_string(), own.into_iter().collect()));
+        }
+        return Ok(found);
+    }
     for head in heads {
         let tags = repository.change_tags(head.id, |tags| {
             tags.extend(add.iter().cloned());
@@ -504,6 +564,7 @@ mod tests {
                 system_identifier: String::new(),
             },
             tags: tags.iter().map(|tag| (*tag).to_string()).collect(),
+            tags_unreadable: false,
             damaged: false,
         }
     }
@@ -552,6 +613,9 @@ mod tests {
         let mut damaged = all;
         damaged[6].damaged = true;
         assert_eq!(kept(&damaged, &policy()), [4, 6, 7, 8]);
+        // Who may be pinned stays.
+        damaged[0].tags_unreadable = true;
+        assert_eq!(kept(&damaged, &policy()), [1, 4, 6, 7, 8]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which backup a person means: an id, a unique prefix, `latest` or `latest:DB` (TRAPS 28).
 
-use pgark_repo::{BackupHead, Repository};
+use pgark_repo::{BackupHead, BackupId, RepoError, Repository};
 
 use crate::OpsError;
 use crate::record::About;
@@ -32,7 +32,36 @@ impl BackupName {
 /// storage's clock. Where backups of several clusters could be meant, that is an error: a restore of the wrong cluster is worse
 /// than a question.
 pub fn find_backup(repository: &Repository, name: &BackupName) -> Result<BackupHead, OpsError> {
-    choose(repository.backups()?, name)
+    choose(repository.backups()?, name).map_err(|error| or_set_aside(repository, name, error))
+}
+
+/// The backup that a name means among those that cannot be read, if it means no other.
+pub(crate) fn find_set_aside<'a>(
+    set_aside: &'a [(BackupId, RepoError)],
+    good: &[BackupId],
+    name: &BackupName,
+) -> Option<&'a (BackupId, RepoError)> {
+    let wanted = name.text.to_ascii_lowercase();
+    if wanted.len() < 4 || !wanted.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let is_meant = |id: &BackupId| id.to_string().starts_with(&wanted);
+    if good.iter().any(is_meant) {
+        return None;
+    }
+    let mut meant = set_aside.iter().filter(|(id, _)| is_meant(id));
+    meant.next().filter(|(first, _)| meant.all(|(id, _)| id == first))
+}
+
+/// Where a name means no backup: what is wrong with the one that it means, if that is there and cannot be read.
+pub(crate) fn or_set_aside(repository: &Repository, name: &BackupName, error: OpsError) -> OpsError {
+    let Ok(mut set_aside) = repository.set_aside() else { return error };
+    let Some((id, _)) = find_set_aside(&set_aside, &[], name) else { return error };
+    let id = *id;
+    match set_aside.iter().position(|(other, _)| *other == id) {
+        Some(at) => OpsError::Repository(set_aside.swap_remove(at).1),
+        None => error,
+    }
 }
 
 /// [`find_backup`] among these.

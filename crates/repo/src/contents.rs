@@ -6,6 +6,7 @@ use pgark_store::Cancel;
 
 use crate::RepoError;
 use crate::manifest;
+use crate::names;
 use crate::prune::live::Live;
 use crate::prune::usage;
 use crate::reader::ChunkReader;
@@ -29,20 +30,26 @@ pub struct Contents {
 impl Repository {
     /// Counts what is there and what of it is needed. The writer secret suffices.
     pub fn contents(&self, cancel: &Cancel) -> Result<Contents, RepoError> {
-        let manifests = manifest::read_all(self)?;
+        let manifests = manifest::read_all(self)?.warned(self);
         let index = self.index()?;
         let reader = ChunkReader::new(self, Arc::clone(&index));
         let mut live = Live::new(self);
-        live.add(&reader, &manifests, cancel)?;
+        for (backup, error) in live.add(&reader, &manifests, cancel)? {
+            self.warn_once(format!("backup {backup} is counted in part only: {error}"));
+        }
         let mut contents = Contents::default();
-        usage::each_chunk(&index, &live.sorted(&reader, cancel)?, |places, lives| {
+        let (live, unknown) = live.sorted(&reader, cancel)?;
+        unknown
+            .into_iter()
+            .for_each(|error| self.warn_once(format!("what it names is not counted: {error}")));
+        usage::each_chunk(&index, &live, |places, lives| {
             contents.chunks += u64::from(!places.is_empty());
             if let Some(place) = places.first().filter(|_| lives) {
                 contents.bytes_unique += u64::from(place.raw_len);
                 contents.bytes_sealed += u64::from(place.sealed_len);
             }
         })?;
-        for meta in self.store.list("")? {
+        for meta in names::list_all(&*self.store)? {
             contents.bytes_stored += meta.size;
             if meta.name.starts_with("packs/") {
                 contents.bytes_packs += meta.size;

@@ -147,6 +147,18 @@ impl From<Cancelled> for RepoError {
 }
 
 impl RepoError {
+    /// It is about one object, which is damaged, missing, or looks like one of a newer program: nothing is wrong with the storage, and
+    /// other objects can be read.
+    pub fn is_of_object(&self) -> bool {
+        matches!(
+            self,
+            RepoError::Damaged { .. }
+                | RepoError::Missing { .. }
+                | RepoError::NewerFormat { .. }
+                | RepoError::KeyOfOlderEpoch { .. }
+        )
+    }
+
     /// What a person can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {

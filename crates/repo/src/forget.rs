@@ -105,7 +105,7 @@ impl Repository {
             Some(hash) => Some(hash),
             None => match manifest::read(self, name, |_| {}) {
                 Ok(manifest) => Some(manifest.hash),
-                Err(RepoError::Damaged { .. } | RepoError::Missing { .. }) => None,
+                Err(error) if error.is_of_object() => None,
                 Err(error) => return Err(error),
             },
         };

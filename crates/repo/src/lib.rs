@@ -22,6 +22,8 @@ pub use index::measure;
 mod manifest;
 mod manifest_cache;
 mod map;
+mod mend;
+mod names;
 mod object;
 mod pack;
 #[cfg(test)]
@@ -51,6 +53,7 @@ pub use map::{
     EarlierMap, EarlierUnit, EntryReader, ItemHash, ItemHasher, MapRef, MapTarget, MapWriter, Part,
     PartReader, UnitName, UsedItems,
 };
+pub use mend::Mended;
 pub use pgark_store::{Cancel, Store};
 pub use prune::{PruneOptions, PruneReport};
 pub use reader::DataReader;
@@ -62,5 +65,6 @@ pub const TEMPORARY: [&str; 4] = ["sessions/", "drafts/", "trash/", pgark_store:
 pub use secrets::{Header, generate_passphrase};
 pub use secrets::{Initialised, LocalFolders, Protection, RepositoryId, Unlock};
 pub use stream::Class;
+pub use tags::BackupTags;
 pub use writer::{BackupWriter, NewBackup, PartSummary, StreamWriter, WriteOptions};
 pub use writers::{KeyList, SlotInfo, WriterInfo};

@@ -15,7 +15,7 @@ use crate::map::Part;
 use crate::object::{self, Kind, damaged};
 use crate::repository::Repository;
 use crate::stream::{Class, StreamRef};
-use crate::{RepoError, codec, signed};
+use crate::{RepoError, codec, names, signed};
 
 const FOLDER: &str = "manifests/";
 /// Where the second copy of each manifest is, byte for byte.
@@ -167,14 +167,14 @@ impl ManifestName {
     }
 
     pub(crate) fn parse(name: &str) -> Option<ManifestName> {
-        ManifestName::parse_below(FOLDER, name.strip_prefix("copies/").unwrap_or(name))
+        ManifestName::parse_below(FOLDER, name).or_else(|| ManifestName::parse_below(COPIES, name))
     }
 
     pub(crate) fn parse_below(folder: &str, name: &str) -> Option<ManifestName> {
         let (cluster, file) = name.strip_prefix(folder)?.split_once('/')?;
         let (sequence, id) = file.split_once('-')?;
-        let sequence_digits = sequence.len() == 16 && sequence.bytes().all(|byte| byte.is_ascii_digit());
-        let sequence = sequence_digits.then(|| sequence.parse().ok()).flatten()?;
+        unhex::<16>(cluster)?;
+        let sequence = names::number(sequence, 16)?;
         Some(ManifestName { cluster: cluster.to_string(), sequence, id: BackupId(unhex(id)?) })
     }
 }
@@ -319,62 +319,147 @@ pub(crate) fn read(
     name: &ManifestName,
     mut wrong: impl FnMut(RepoError),
 ) -> Result<Manifest, RepoError> {
-    let one = |object: &str| {
-        let bytes = object::get(&*repository.store, object)?;
-        decode(repository, name.clone(), object, &bytes)
+    // A newer version or epoch is passed over, too: a single flipped bit looks like one, and then the other copy is as it was.
+    let first = match read_one(repository, name, &name.name()) {
+        Err(error) if error.is_of_object() => error,
+        other => return other,
     };
-    // A newer version or epoch, too: a single flipped bit looks like one, and then the other copy is as it was.
-    let recoverable = |error: &RepoError| {
-        matches!(
-            error,
-            RepoError::Damaged { .. }
-                | RepoError::Missing { .. }
-                | RepoError::NewerFormat { .. }
-                | RepoError::KeyOfOlderEpoch { .. }
-        )
-    };
-    match one(&name.name()) {
-        Err(first) if recoverable(&first) => match one(&name.copy()) {
-            Ok(manifest) => {
-                wrong(first);
-                Ok(manifest)
-            }
-            Err(_) => Err(first),
-        },
-        other => other,
+    match read_one(repository, name, &name.copy()) {
+        Ok(manifest) => {
+            wrong(first);
+            Ok(manifest)
+        }
+        // Of two errors the one that says more.
+        Err(second) if !second.is_of_object() || matches!(first, RepoError::Missing { .. }) => Err(second),
+        Err(_) => Err(first),
     }
 }
 
-/// All manifests, oldest first.
-pub(crate) fn read_all(repository: &Repository) -> Result<Vec<Manifest>, RepoError> {
-    let mut manifests = Vec::new();
+/// Reads one copy.
+pub(crate) fn read_one(
+    repository: &Repository,
+    name: &ManifestName,
+    object: &str,
+) -> Result<Manifest, RepoError> {
+    let bytes = object::get(&*repository.store, object)?;
+    decode(repository, name.clone(), object, &bytes)
+}
+
+/// What has a manifest's name and cannot be read as one, in either copy.
+pub(crate) struct SetAside {
+    pub name: ManifestName,
+    pub error: RepoError,
+}
+
+/// All manifests, oldest first; and those that cannot be read.
+#[derive(Default)]
+pub(crate) struct All {
+    pub good: Vec<Manifest>,
+    pub set_aside: Vec<SetAside>,
+}
+
+impl All {
+    /// Those that can be read; a warning names each of the others, once in the life of this process.
+    pub(crate) fn warned(self, repository: &Repository) -> Vec<Manifest> {
+        for aside in &self.set_aside {
+            repository.warn_once(format!(
+                "backup {} is set aside: {}; `pgark check` says more, `pgark forget {}` lets go of it",
+                aside.name.id, aside.error, aside.name.id
+            ));
+        }
+        self.good
+    }
+}
+
+/// All manifests.
+pub(crate) fn read_all(repository: &Repository) -> Result<All, RepoError> {
+    let mut all = All::default();
     let (names, _) = list_timed(repository, "")?;
     let mut cache = ManifestCache::open(repository);
     let mut unknown = Vec::new();
     for name in names.keys() {
         match cache.get(repository, name) {
-            Some(known) => manifests.push(known),
+            Some(known) => all.good.push(known),
             None => unknown.push(name),
         }
     }
-    let warn = |error: RepoError| tracing::warn!("{error}; the second copy is used");
+    let warn = |error: RepoError| repository.warn_once(format!("{error}; the second copy is used"));
     for (name, manifest) in unknown.iter().zip(each(&unknown, |name| read(repository, name, warn))) {
         match manifest {
             Ok(manifest) => {
                 cache.put(&manifest);
-                manifests.push(manifest);
+                all.good.push(manifest);
             }
             // Forgotten since the list was made.
-            Err(RepoError::Missing { .. }) if matches!(forget::read(repository, name), Ok(Some(_))) => {}
+            Err(error) if error.is_of_object() && is_gone(repository, name)? => {}
+            Err(error) if error.is_of_object() => {
+                all.set_aside.push(SetAside { name: (*name).clone(), error });
+            }
             Err(error) => return Err(error),
         }
     }
     cache.keep(names.keys());
-    for manifest in &mut manifests {
+    for manifest in &mut all.good {
         manifest.stored = names.get(&manifest.name).copied().flatten();
     }
-    manifests.sort_by_key(|manifest| (manifest.moment(), manifest.body.sequence, manifest.name.id));
-    Ok(manifests)
+    all.good.sort_by_key(|manifest| (manifest.moment(), manifest.body.sequence, manifest.name.id));
+    Ok(all)
+}
+
+/// Whether a manifest that was listed has been forgotten meanwhile, or is in no list any more.
+pub(crate) fn is_gone(repository: &Repository, name: &ManifestName) -> Result<bool, RepoError> {
+    if matches!(forget::read(repository, name), Ok(Some(tombstone)) if tombstone.trusted) {
+        return Ok(true);
+    }
+    Ok(!list_all(repository, &name.cluster)?.contains_key(name))
+}
+
+/// Why something that has a manifest's name is provably none: each of its copies is, byte for byte, another manifest of this repository,
+/// and no manifest names it as the one before. What is damaged in any other way may have been a manifest.
+pub(crate) fn why_nobodys(
+    repository: &Repository,
+    name: &ManifestName,
+    good: &[Manifest],
+) -> Result<Option<String>, RepoError> {
+    let is_named = good.iter().any(|manifest| {
+        let previous = manifest.body.previous.as_ref();
+        manifest.name.cluster == name.cluster
+            && previous.is_some_and(|own| (own.sequence, own.id.into()) == (name.sequence, name.id.0))
+    });
+    if is_named {
+        return Ok(None);
+    }
+    let names: Vec<&ManifestName> = good.iter().map(|manifest| &manifest.name).collect();
+    why_misnamed(repository, name, &names)
+}
+
+/// Why something is the manifest of another backup: one of `names`, or one that was forgotten.
+pub(crate) fn why_misnamed(
+    repository: &Repository,
+    name: &ManifestName,
+    names: &[&ManifestName],
+) -> Result<Option<String>, RepoError> {
+    let forgotten = forget::list(repository, "")?;
+    let mut why = None;
+    for object in [name.name(), name.copy()] {
+        let bytes = match object::get_if_there(&*repository.store, &object) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => continue,
+            Err(error) if error.is_of_object() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let is_of = |other: &&ManifestName| {
+            *other != name
+                && signed::open_any(&repository.keys, Kind::Manifest, &other.name(), &object, &bytes).is_ok()
+        };
+        match names.iter().copied().chain(&forgotten).find(is_of) {
+            Some(other) => {
+                why = Some(format!("it is the manifest of backup {}, under another name", other.id))
+            }
+            None => return Ok(None),
+        }
+    }
+    Ok(why)
 }
 
 /// What is wrong with the chain of these manifests: a predecessor that is gone or another.

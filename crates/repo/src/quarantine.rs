@@ -11,6 +11,7 @@ use pgark_store::{Cancel, Store};
 
 use crate::ids::{BackupId, ChunkId, Hash, ObjectHash, unhex};
 use crate::index::{Index, Record};
+use crate::manifest::Manifest;
 use crate::map::{self, Part};
 use crate::object::{self, Kind, damaged};
 use crate::reader::{ChunkReader, root_child};
@@ -70,8 +71,11 @@ impl Quarantine {
     }
 }
 
-fn parse(name: &str) -> Option<ObjectHash> {
-    Some(Hash(unhex(name.strip_prefix(FOLDER)?.split_once('/')?.0)?))
+/// The pack that a record is of.
+pub(crate) fn parse(name: &str) -> Option<ObjectHash> {
+    let (pack, file) = name.strip_prefix(FOLDER)?.split_once('/')?;
+    unhex::<8>(file)?;
+    Some(Hash(unhex(pack)?))
 }
 
 fn read_one(repository: &Repository, name: &str, hash: &ObjectHash) -> Result<Option<Body>, RepoError> {
@@ -127,20 +131,20 @@ impl Repository {
         }
         let index = self.index()?;
         let reader = ChunkReader::new(self, Arc::clone(&index));
-        let mut walk =
-            Walk { index: &index, reader: &reader, quarantine: &quarantine, nodes: HashMap::new() };
-        for manifest in manifest::read_all(self)? {
+        let mut walk = Walk {
+            repository: self,
+            index: &index,
+            reader: &reader,
+            quarantine: &quarantine,
+            nodes: HashMap::new(),
+        };
+        for manifest in manifest::read_all(self)?.warned(self) {
             cancel.check()?;
-            let is_hurt = match walk.stream(&manifest.body.entries)? {
-                true => true,
-                false => {
-                    let mut any = false;
-                    for part in self.entries(&reader, &manifest)?.iter().flat_map(|entry| &entry.parts) {
-                        any = any || walk.part(part)?;
-                    }
-                    any
-                }
-            };
+            let is_hurt = walk.backup(&manifest).or_else(|error| match error.is_of_object() {
+                // What says which chunks it needs cannot be read.
+                true => Ok(true),
+                false => Err(error),
+            })?;
             if is_hurt {
                 hurt.insert(manifest.name.id);
             }
@@ -151,6 +155,7 @@ impl Repository {
 
 /// Looks below trees for chunks without a good place; each node once.
 struct Walk<'w> {
+    repository: &'w Repository,
     index: &'w Index,
     reader: &'w ChunkReader<'w>,
     quarantine: &'w Quarantine,
@@ -158,6 +163,20 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
+    fn backup(&mut self, manifest: &Manifest) -> Result<bool, RepoError> {
+        if self.stream(&manifest.body.entries)? {
+            return Ok(true);
+        }
+        for entry in self.repository.entries(self.reader, manifest)? {
+            for part in &entry.parts {
+                if self.part(part)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     fn part(&mut self, part: &Part) -> Result<bool, RepoError> {
         let Part::Map(map) = part else { return self.stream(part.stream()) };
         if let Some(known) = self.nodes.get(&map.units.root) {

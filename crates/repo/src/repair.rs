@@ -8,6 +8,7 @@ use crate::RepoError;
 use crate::ids::Hash;
 use crate::index::Index;
 use crate::index::object::{self as index_object, IndexContent, IndexRecord, PackEntry};
+use crate::names;
 use crate::object;
 use crate::pack;
 use crate::repository::Repository;
@@ -49,7 +50,7 @@ impl Repository {
                 Ok(_) => {}
             }
         }
-        let packs = store.list("packs/")?;
+        let packs = names::list(store, "packs/")?;
         let (mut content, mut new) = (IndexContent::default(), BTreeSet::new());
         for (number, meta) in packs.iter().enumerate() {
             cancel.check()?;

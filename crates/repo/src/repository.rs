@@ -1,5 +1,6 @@
 //! An open repository.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use pgark_store::Store;
@@ -29,6 +30,8 @@ pub struct Repository {
     pub(crate) local: LocalFolders,
     index: Mutex<Option<Arc<Index>>>,
     pub(crate) writers: Mutex<Arc<Writers>>,
+    /// Warnings that were given: each once.
+    told: Mutex<HashSet<String>>,
     #[cfg(feature = "weak_hashes")]
     listed_bits: std::sync::atomic::AtomicU64,
 }
@@ -73,6 +76,7 @@ impl Repository {
             local,
             index: Mutex::default(),
             writers,
+            told: Mutex::default(),
             #[cfg(feature = "weak_hashes")]
             listed_bits: std::sync::atomic::AtomicU64::new(u64::MAX),
         })
@@ -103,23 +107,37 @@ impl Repository {
         self.keys.encrypted
     }
 
-    /// Every backup, oldest first, each manifest verified. One that is damaged in both copies is an error that names it; one of a
-    /// writer who may not write it is passed over.
+    /// Every backup, oldest first, each manifest verified. One that is damaged in both copies is set aside with a warning
+    /// ([`Repository::set_aside`]); one of a writer who may not write it is passed over.
     pub fn backups(&self) -> Result<Vec<BackupHead>, RepoError> {
         Ok(self.manifests()?.iter().map(Manifest::head).collect())
     }
 
     fn manifests(&self) -> Result<Vec<Manifest>, RepoError> {
-        let mut manifests = manifest::read_all(self)?;
+        let mut manifests = manifest::read_all(self)?.warned(self);
         manifests.retain(|manifest| match &manifest.distrust {
             None => true,
             Some(why) => {
-                tracing::warn!("backup {} is passed over: its signature: {why}", manifest.name.id);
+                self.warn_once(format!("backup {} is passed over: its signature: {why}", manifest.name.id));
                 false
             }
         });
         self.remember(&manifests)?;
         Ok(manifests)
+    }
+
+    /// What has a manifest's name and cannot be read as one, in either copy: the id in its name, and what is wrong.
+    pub fn set_aside(&self) -> Result<Vec<(BackupId, RepoError)>, RepoError> {
+        let all = manifest::read_all(self)?;
+        Ok(all.set_aside.into_iter().map(|aside| (aside.name.id, aside.error)).collect())
+    }
+
+    /// Warns, unless the same was said before.
+    pub(crate) fn warn_once(&self, warning: String) {
+        if !lock(&self.told).contains(&warning) {
+            tracing::warn!("{warning}");
+            lock(&self.told).insert(warning);
+        }
     }
 
     /// The newest backups of a cluster, the newest last. What cannot be read or trusted is passed over: a writer leans on what is good.
@@ -142,8 +160,16 @@ impl Repository {
 
     /// One backup with its entries.
     pub fn open_backup(&self, id: BackupId) -> Result<Backup, RepoError> {
-        let name = manifest::list(self, "")?.into_iter().find(|name| name.id == id);
-        self.open_named(&name.ok_or(RepoError::UnknownBackup { id })?)
+        let names = manifest::list(self, "")?.into_iter().filter(|name| name.id == id);
+        let mut first = None;
+        // Something else may stand under a name with the same id.
+        for name in names {
+            match self.open_named(&name) {
+                Err(error) if error.is_of_object() => drop(first.get_or_insert(error)),
+                other => return other,
+            }
+        }
+        Err(first.unwrap_or(RepoError::UnknownBackup { id }))
     }
 
     /// The backup that `choose` takes out of all of them ([`Repository::backups`]), with its entries. The index is read beside the

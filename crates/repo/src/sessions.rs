@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::RepoError;
 use crate::ids::BackupId;
 use crate::repository::Repository;
-use crate::{forget, manifest};
+use crate::{forget, manifest, names};
 
 /// A session that was not renewed for so long is not waited for.
 pub(crate) const IS_DEAD: Duration = Duration::from_secs(3600);
@@ -26,7 +26,7 @@ pub(crate) struct Alive {
 fn all(repository: &Repository) -> Result<BTreeMap<String, Alive>, RepoError> {
     let mut found: BTreeMap<String, Alive> = BTreeMap::new();
     for meta in repository.store.list(FOLDER)? {
-        let Some((id, _)) = meta.name.trim_start_matches(FOLDER).split_once('/') else { continue };
+        let Some((id, _)) = names::session(&meta.name) else { continue };
         let first = || Alive { id: id.to_string(), began: meta.modified, heard: meta.modified };
         let known = found.entry(id.to_string()).or_insert_with(first);
         known.began = known.began.min(meta.modified);

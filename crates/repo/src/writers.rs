@@ -17,15 +17,16 @@ use crate::object::{Kind, damaged};
 use crate::repository::Repository;
 use crate::secrets::{Keys, Protection, slots};
 use crate::writer::lock;
-use crate::{RepoError, codec, manifest, signed};
+use crate::{RepoError, codec, manifest, names, signed};
 
 const FOLDER: &str = "writers/";
+const COPIES: &str = "copies/writers/";
 /// The writer key that `init` leaves on its host.
 const FIRST: &str = "first";
 
 #[derive(Clone, Debug, Default, Encode, Decode)]
 #[cbor(array)]
-struct Body {
+pub(crate) struct Body {
     #[n(0)]
     number: u64,
     /// Microseconds since 1970.
@@ -110,28 +111,39 @@ fn id_of(slot: &str) -> String {
     slot.trim_start_matches("1-").trim_end_matches(".age").to_string()
 }
 
-fn name(number: u64) -> String {
+pub(crate) fn name(number: u64) -> String {
     format!("{FOLDER}{number:08}")
 }
 
-fn copy_name(number: u64) -> String {
+pub(crate) fn copy_name(number: u64) -> String {
     format!("copies/{}", name(number))
 }
 
 /// Numbers of the lists that are there, in either copy.
 fn numbers(store: &dyn Store) -> Result<BTreeSet<u64>, RepoError> {
-    let parse = |name: &str| -> Option<u64> {
-        name.strip_prefix("copies/").unwrap_or(name).strip_prefix(FOLDER)?.parse().ok()
-    };
-    let (first, copies) = both(|| store.list(FOLDER), || store.list("copies/writers/"));
+    let (first, copies) = both(|| store.list(FOLDER), || store.list(COPIES));
     let (first, copies) = (first?, copies?);
     Ok(first.iter().chain(&copies).filter_map(|meta| parse(&meta.name)).collect())
 }
 
+/// The number in the name of a list or of its copy.
+pub(crate) fn parse(name: &str) -> Option<u64> {
+    parse_below(FOLDER, name).or_else(|| parse_below(COPIES, name))
+}
+
+/// The number in a list's name.
+pub(crate) fn parse_below(folder: &str, name: &str) -> Option<u64> {
+    names::number(name.strip_prefix(folder)?, 8)
+}
+
 /// One copy of a list, verified.
 fn read_one(store: &dyn Store, keys: &Keys, number: u64, object: &str) -> Result<Body, RepoError> {
-    let bytes = crate::object::get(store, object)?;
-    let opened = signed::open_any(keys, Kind::Writers, &name(number), object, &bytes)?;
+    decode(keys, number, object, &crate::object::get(store, object)?)
+}
+
+/// Opens and verifies the bytes that stood under `object` as the list of this number.
+pub(crate) fn decode(keys: &Keys, number: u64, object: &str, bytes: &[u8]) -> Result<Body, RepoError> {
+    let opened = signed::open_any(keys, Kind::Writers, &name(number), object, bytes)?;
     if opened.signer != keys.owner_public() {
         return Err(damaged(object, "the signature: it is not the owner's"));
     }
@@ -192,8 +204,6 @@ impl Writers {
                 on_object(store.stat(&object).map_or(0, |meta| meta.size))?;
                 match read_one(store, keys, number, &object) {
                     Ok(_) => {}
-                    // A crash right behind the first leaves none.
-                    Err(RepoError::Missing { .. }) if object == copy_name(number) => {}
                     Err(error @ RepoError::Store(_)) => return Err(error),
                     Err(error) => wrong.push((object, error)),
                 }
@@ -268,11 +278,16 @@ impl Repository {
         }
     }
 
+    /// Reads the list that holds now.
+    pub(crate) fn read_writers(&self) -> Result<(), RepoError> {
+        *lock(&self.writers) = Arc::new(Writers::read(&*self.store, &self.keys)?);
+        Ok(())
+    }
+
     /// Why this key may not write this cluster.
     pub(crate) fn refuse_stranger(&self, cluster: &str) -> Result<(), RepoError> {
         let nothing = ObjectHash::of(b"");
-        let fresh = Writers::read(&*self.store, &self.keys)?;
-        *lock(&self.writers) = Arc::new(fresh);
+        self.read_writers()?;
         self.judge(&self.keys.writer_public(), Some((cluster, &nothing)))
             .map_err(|what| RepoError::Keys { what: format!("this key may not write here: {what}") })
     }
@@ -313,7 +328,7 @@ impl Repository {
     fn remove_unlisted(&self) -> Result<(), RepoError> {
         let listed = self.listed_slots();
         for folder in [slots::FOLDER, slots::COPIES] {
-            for meta in self.store.list(folder)? {
+            for meta in names::list(&*self.store, folder)? {
                 let name = meta.name.trim_start_matches(folder);
                 if !listed.iter().any(|own| own == name) {
                     self.store.delete(&meta.name)?;
@@ -431,7 +446,7 @@ impl Repository {
             .filter(|own| own.name == writer && own.revoked.is_none())
             .map(|own| &own.public)
             .collect();
-        let manifests = manifest::read_all(self)?;
+        let manifests = manifest::read_all(self)?.warned(self);
         let own = manifests
             .iter()
             .filter(|manifest| manifest.distrust.is_none() && publics.contains(&&manifest.signer));

@@ -248,7 +248,7 @@ fn marked_packs_are_absent() {
     let packs = place.store().list("packs/").unwrap();
     for meta in &packs {
         let hash = meta.name.rsplit('/').next().unwrap();
-        place.store().put_if_absent(&format!("trash/{hash}/a.mark"), "".into()).unwrap();
+        place.store().put_if_absent(&format!("trash/{hash}/0123456789abcdef.mark"), "".into()).unwrap();
     }
     let second = backup(&place.open(), 1, &content);
     assert!(second.bytes_added > 1_000_000);
@@ -258,7 +258,7 @@ fn marked_packs_are_absent() {
         stream.finish()?;
         for meta in place.store().list("packs/").unwrap() {
             let hash = meta.name.rsplit('/').next().unwrap();
-            place.store().put_if_absent(&format!("trash/{hash}/a.intent"), "".into()).unwrap();
+            place.store().put_if_absent(&format!("trash/{hash}/0123456789abcdef.intent"), "".into()).unwrap();
         }
         Ok((
             NewBackup {

@@ -255,9 +255,20 @@ impl Store for DirStore {
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
         name::check_prefix(prefix)?;
         let mut found = Vec::new();
-        walk(&self.root.join(prefix), prefix, &mut found)?;
+        walk(&self.root.join(prefix), prefix, &mut found, &mut |_| {})?;
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
+    }
+
+    fn foreign(&self) -> Result<Vec<String>, StoreError> {
+        let mut foreign = Vec::new();
+        let own = format!("{TEMPORARY}/");
+        walk(&self.root, "", &mut Vec::new(), &mut |name| {
+            if name != own {
+                foreign.push(name);
+            }
+        })?;
+        Ok(foreign)
     }
 
     fn delete(&self, name: &str) -> Result<(), StoreError> {
@@ -270,8 +281,14 @@ impl Store for DirStore {
     }
 }
 
-/// Collects the objects below `folder`, whose names begin with `prefix`. What is no name of an object is none.
-fn walk(folder: &Path, prefix: &str, found: &mut Vec<ObjectMeta>) -> Result<(), StoreError> {
+/// Collects the objects below `folder`, whose names begin with `prefix`. What is no name of an object is none: `foreign` hears of it, of
+/// folders with a slash at the end.
+fn walk(
+    folder: &Path,
+    prefix: &str,
+    found: &mut Vec<ObjectMeta>,
+    foreign: &mut dyn FnMut(String),
+) -> Result<(), StoreError> {
     let failed = |source| StoreError::of("list", folder.display().to_string(), source);
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -280,9 +297,11 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<ObjectMeta>) -> Result<(), 
     };
     for entry in entries {
         let entry = entry.map_err(failed)?;
-        let Ok(file_name) = entry.file_name().into_string() else { continue };
-        let name = format!("{prefix}{file_name}");
-        if name::check(&name).is_err() {
+        let file_name = entry.file_name();
+        let name = format!("{prefix}{}", file_name.to_string_lossy());
+        if file_name.to_str().is_none() || name::check(&name).is_err() {
+            let slash = if entry.file_type().is_ok_and(|kind| kind.is_dir()) { "/" } else { "" };
+            foreign(format!("{name}{slash}"));
             continue;
         }
         let meta = match entry.metadata() {
@@ -292,7 +311,7 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<ObjectMeta>) -> Result<(), 
             Err(source) => return Err(failed(source)),
         };
         if meta.is_dir() {
-            walk(&entry.path(), &format!("{name}/"), found)?;
+            walk(&entry.path(), &format!("{name}/"), found, foreign)?;
         } else if meta.is_file() {
             let modified = meta.modified().map_err(failed)?;
             found.push(ObjectMeta { name, size: meta.len(), modified });

@@ -145,6 +145,10 @@ impl<S: Store> Store for Faulty<S> {
         self.around(Operation::List, prefix, || self.inner.list(prefix), |_| {})
     }
 
+    fn foreign(&self) -> Result<Vec<String>, StoreError> {
+        self.inner.foreign()
+    }
+
     fn delete(&self, name: &str) -> Result<(), StoreError> {
         self.around(Operation::Delete, name, || self.inner.delete(name), |_| {})
     }

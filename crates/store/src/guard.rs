@@ -232,6 +232,10 @@ impl Store for Guarded {
         self.again("list", prefix, || self.inner.list(prefix))
     }
 
+    fn foreign(&self) -> Result<Vec<String>, StoreError> {
+        self.again("list", "", || self.inner.foreign())
+    }
+
     fn delete(&self, name: &str) -> Result<(), StoreError> {
         self.again("delete", name, || self.inner.delete(name))
     }

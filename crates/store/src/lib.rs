@@ -133,6 +133,12 @@ pub trait Store: Send + Sync {
     /// order of names. Objects put or deleted meanwhile may or may not be in it. A missing folder is an empty list.
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError>;
 
+    /// Names of what lies in the storage and is no object by its name: files and folders of others, for people to see. Where that
+    /// cannot be asked there are none.
+    fn foreign(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Deletes an object. One that is not there is no error: of two deletes both succeed.
     fn delete(&self, name: &str) -> Result<(), StoreError>;
 

@@ -19,7 +19,9 @@ pub use keys::{Key, KeyAction, KeyAdd, KeyList, KeyRotate, KeyWriter};
 pub use restore::{Choice, OnConflict, Restore};
 pub use selection::{Section, Selection};
 pub use storage::{Past, Storage, StorageAction, StorageCommand, StorageTest, rate};
-pub use upkeep::{Copy, Forget, Keep, Prune, Repair, RepairAction, RepairBackups, RepairIndex, Stats, Tag};
+pub use upkeep::{
+    Copy, Forget, Keep, Prune, Repair, RepairAction, RepairBackups, RepairIndex, RepairObjects, Stats, Tag,
+};
 
 const EXIT_CODES: &str = "Exit codes:
   0    all done
@@ -675,6 +677,7 @@ impl Args {
             Action::Copy(args) => args.json,
             Action::Repair(Repair { action: RepairAction::Index(args) }) => args.json,
             Action::Repair(Repair { action: RepairAction::Backups(args) }) => args.json,
+            Action::Repair(Repair { action: RepairAction::Objects(args) }) => args.json,
             Action::Storage(StorageCommand { action: StorageAction::Test(args) }) => args.json,
             Action::Init(_) | Action::Cat(_) | Action::Completions(_) | Action::Man(_) => false,
         }
@@ -701,6 +704,7 @@ impl Action {
             Action::Key(args) => Some(args.action.repository_mut()),
             Action::Repair(Repair { action: RepairAction::Index(args) }) => Some(&mut args.repository),
             Action::Repair(Repair { action: RepairAction::Backups(args) }) => Some(&mut args.repository),
+            Action::Repair(Repair { action: RepairAction::Objects(args) }) => Some(&mut args.repository),
             Action::Stats(args) => Some(&mut args.repository),
             Action::Config(args) => args.backup_mut().map(|backup| &mut backup.repository),
             Action::Copy(_)

@@ -90,7 +90,11 @@ pub struct Forget {
 Needs no lock and runs beside backups and restores of any host: what nobody needs is marked, and a prune that runs later than the
 grace time deletes it. Chunks are moved sealed: the writer key suffices.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the storage did not let something be deleted, which is named; 130 interrupted.")]
+While a manifest, a list or a draft cannot be read, nobody knows what it needs: nothing is deleted then, and it is named. `pgark forget ID`
+lets go of such a backup; `pgark repair backups` replaces one of which only a part is lost.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 something could not be deleted, because the storage did not let it, or because a backup
+that cannot be read may need it; 130 interrupted.")]
 pub struct Prune {
     #[command(flatten)]
     pub repository: Repository,
@@ -156,6 +160,7 @@ pub struct Stats {
 #[command(after_help = "Examples:
   pgark repair index --repo /backup/main
   pgark repair backups --repo /backup/main --read-data
+  pgark repair objects --repo /backup/main
 
 First look: `pgark check --read-data`. A damaged chunk is stored anew by the next backup that meets it; `pgark backup --full` meets all.
 
@@ -180,6 +185,27 @@ The writer key suffices; other hosts may be at work meanwhile.")]
 
 Nothing that can still be read is dropped. A backup whose manifest is lost is named and left: `pgark forget ID` removes it.")]
     Backups(RepairBackups),
+    /// Put missing or damaged second copies back, and remove what is provably nobody's
+    #[command(after_help = "Examples:
+  pgark repair objects --repo /backup/main --dry-run
+  pgark repair objects --repo /backup/main
+
+Manifests, tags, lists of writers, key slots and the header are stored twice. A copy that is missing or damaged is put again from the
+good one. Removed is only what is provably nobody's: a manifest under another backup's name, drafts and tags of backups that are
+forgotten. What cannot be read and may be a backup is named and left. The writer key suffices.")]
+    Objects(RepairObjects),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct RepairObjects {
+    #[command(flatten)]
+    pub repository: Repository,
+    /// Show what would be done
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

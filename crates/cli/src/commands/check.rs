@@ -40,6 +40,15 @@ pub fn run(common: &Common, args: Check) -> Result<ExitCode, Failure> {
                 ahead.backup, ahead.time, ahead.stored, ahead.backup
             ))?;
         }
+        if !report.foreign.is_empty() {
+            let shown: Vec<String> =
+                report.foreign.iter().take(10).map(|name| name.escape_debug().to_string()).collect();
+            let more = match report.foreign.len() {
+                0..=10 => String::new(),
+                all => format!(" and {} more", output::count(all as u64 - 10)),
+            };
+            output::line(&format!("note: not of this repository, and ignored: {}{more}", shown.join(", ")))?;
+        }
         let verdict =
             if report.ok { "no problem".into() } else { format!("{} problems", report.problems.len()) };
         let (objects, read) = (output::count(report.objects), output::bytes(report.bytes));

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use pgark_ops::check::Level;
 use pgark_ops::repair as ops;
 
-use crate::args::{Common, Repair, RepairAction, RepairBackups, RepairIndex};
+use crate::args::{Common, Repair, RepairAction, RepairBackups, RepairIndex, RepairObjects};
 use crate::error::{Failure, INCOMPLETE};
 use crate::{output, progress, repository};
 
@@ -14,7 +14,42 @@ pub fn run(common: &Common, args: Repair) -> Result<ExitCode, Failure> {
     match args.action {
         RepairAction::Index(args) => index(common, args),
         RepairAction::Backups(args) => backups(common, args),
+        RepairAction::Objects(args) => objects(common, args),
     }
+}
+
+fn objects(common: &Common, args: RepairObjects) -> Result<ExitCode, Failure> {
+    let repository = repository::open(&args.repository)?;
+    let report = {
+        let job = progress::watched_job(common)?;
+        ops::objects(&repository, args.dry_run, &job)?
+    };
+    let named = |list: &[(String, String)]| -> Vec<serde_json::Value> {
+        list.iter().map(|(object, what)| serde_json::json!({"object": object, "what": what})).collect()
+    };
+    if args.json {
+        output::json(&serde_json::json!({
+            "put": report.put,
+            "removed": named(&report.removed),
+            "left": named(&report.left),
+            "dry_run": args.dry_run,
+        }))?;
+    } else {
+        let would = if args.dry_run { "would be " } else { "" };
+        for name in &report.put {
+            output::line(&format!("{name}: {would}put from the other copy"))?;
+        }
+        for (name, why) in &report.removed {
+            output::line(&format!("{name}: {would}removed: {why}"))?;
+        }
+        for (name, what) in &report.left {
+            output::line(&format!("{name}: left as it is: {what}"))?;
+        }
+        if report.put.is_empty() && report.removed.is_empty() && report.left.is_empty() {
+            output::line("every copy is there, and nothing is nobody's")?;
+        }
+    }
+    Ok(verdict(!report.left.is_empty()))
 }
 
 fn verdict(is_lost: bool) -> ExitCode {

@@ -163,6 +163,10 @@ pub fn prune(common: &Common, args: Prune) -> Result<ExitCode, Failure> {
             "packs_refused": report.packs_refused,
             "bytes_refused": report.bytes_refused,
             "refused": report.refused,
+            "packs_held": report.packs_held,
+            "bytes_held": report.bytes_held,
+            "held_by": report.held_by,
+            "copies_put": report.copies_put,
             "dry_run": args.dry_run,
         }))?;
     } else {
@@ -173,6 +177,17 @@ pub fn prune(common: &Common, args: Prune) -> Result<ExitCode, Failure> {
 
 /// Names what the storage did not let us delete: that was asked for, and is not done.
 fn tell_refused(report: &PruneReport) -> ExitCode {
+    for what in &report.held_by {
+        tracing::warn!("it is not known what this needs, so nothing is deleted: {what}");
+    }
+    if report.packs_held > 0 {
+        tracing::warn!(
+            "{} in {} packs could be deleted otherwise: `pgark forget ID` lets go of a backup that cannot be read",
+            output::bytes(report.bytes_held),
+            output::count(report.packs_held),
+        );
+        return ExitCode::from(INCOMPLETE);
+    }
     if report.refused.is_empty() {
         return ExitCode::SUCCESS;
     }

@@ -1,6 +1,6 @@
 //! Every manifest, its copy, and the chain of each cluster.
 
-use super::{Check, Hurt};
+use super::{Check, Hurt, State};
 use crate::RepoError;
 use crate::forget;
 use crate::manifest::{self, Manifest};
@@ -9,7 +9,12 @@ use crate::repository::Repository;
 use crate::writer::lock;
 
 impl Check<'_> {
-    pub(super) fn manifests(&self, names: manifest::Timed) -> Result<Vec<Manifest>, RepoError> {
+    pub(super) fn manifests(
+        &self,
+        names: manifest::Timed,
+        heads: &[(String, u64, String)],
+        state: &State,
+    ) -> Result<Vec<Manifest>, RepoError> {
         let repository = self.repository;
         let store = &*repository.store;
         let mut manifests = Vec::new();
@@ -19,14 +24,17 @@ impl Check<'_> {
                     self.step(bytes.len() as u64)?;
                     manifest::decode(repository, name.clone(), &name.copy(), &bytes).err()
                 }
-                // A crash right behind the commit leaves none.
-                Ok(None) => None,
-                Err(error @ RepoError::Damaged { .. }) => Some(error),
+                Ok(None) if !state.is_old(&name.name()) => None,
+                Ok(None) => Some(RepoError::Missing { object: name.copy() }),
+                Err(error) if error.is_of_object() => Some(error),
                 Err(error) => return Err(error),
             };
             self.step(store.stat(&name.name()).map_or(0, |meta| meta.size))?;
             let mut first = None;
             let read = manifest::read(repository, &name, |error| first = Some(error));
+            if (read.is_err() || copy.is_some() || first.is_some()) && manifest::is_gone(repository, &name)? {
+                continue;
+            }
             let mut found = lock(&self.found);
             let full = name.name();
             for error in copy.into_iter().chain(first) {
@@ -66,13 +74,13 @@ impl Check<'_> {
             let problem = found.add(object, what);
             found.touch(problem, backup);
         }
-        for (cluster, sequence, hash) in repository.heads()?.iter() {
+        for (cluster, sequence, hash) in heads {
             let there = manifests.iter().any(|manifest| {
-                manifest.name.cluster == cluster
-                    && manifest.name.sequence >= sequence
-                    && (manifest.name.sequence > sequence || manifest.hash.to_string() == hash)
+                manifest.name.cluster == *cluster
+                    && manifest.name.sequence >= *sequence
+                    && (manifest.name.sequence > *sequence || manifest.hash.to_string() == *hash)
             });
-            if !there && !forgotten_since(repository, cluster, sequence, hash)? {
+            if !there && !forgotten_since(repository, cluster, *sequence, hash)? {
                 found.add(
                     format!("manifests/{cluster}/{sequence:016}"),
                     "this host has seen a backup here that is gone: the newest of its cluster was removed",

@@ -3,28 +3,36 @@
 //! First every index object, then every pack that the index names (a few threads), then every manifest with its chain, and
 //! at last every chunk that a backup refers to, against what was found before. So each problem carries the backups that it
 //! touches. What no index and no manifest names is garbage of a crash, and no problem.
+//!
+//! **Beside writers.** Backups come, are forgotten and pruned while a check looks: what it listed may be gone when it reads. So a look
+//! that finds something wrong lists the repository's names again at its end. If they are not what they were at its beginning, it
+//! looks again, at what was found wrong and at what is new. What is told was found while nothing changed, or in look after look.
 
 mod manifests;
 mod packs;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use pgark_store::Cancel;
 
 use crate::RepoError;
+use crate::at_once::each;
 use crate::ids::{BackupId, ChunkId, Hash, ObjectHash};
 use crate::index::Index;
 use crate::manifest::{self, BackupHead, Manifest};
+use crate::names;
 use crate::pack;
 use crate::prune::live::Live;
 use crate::prune::usage;
 use crate::quarantine;
 use crate::reader::ChunkReader;
 use crate::repository::Repository;
-use crate::secrets;
+use crate::secrets::{self, slots};
 use crate::writer::lock;
 use crate::writers::Writers;
 use packs::BadPlaces;
@@ -108,6 +116,57 @@ pub struct CheckReport {
     pub objects: u64,
     /// Bytes of these objects (on the storage; a check of the structure reads only a part of them).
     pub bytes: u64,
+    /// What lies in the storage and is no object of a repository: files of others, in nobody's way.
+    pub foreign: Vec<String>,
+}
+
+/// So often a check looks while the repository changes.
+const LOOKS: usize = 5;
+/// A second copy that is missing for longer than this will not come by itself.
+const COPY_TAKES: Duration = Duration::from_secs(600);
+/// Where the names are that change.
+const CHANGING: [&str; 7] =
+    ["manifests/", "copies/", "forgotten/", "tags/", "writers/", slots::FOLDER, slots::COPIES];
+
+/// The names of everything that changes, with their times.
+#[derive(PartialEq, Eq)]
+struct State(BTreeMap<String, SystemTime>);
+
+impl State {
+    fn list(repository: &Repository) -> Result<State, RepoError> {
+        let mut found = BTreeMap::new();
+        for listed in each(&CHANGING, |folder| names::list(&*repository.store, folder)) {
+            found.extend(listed?.into_iter().map(|meta| (meta.name, meta.modified)));
+        }
+        Ok(State(found))
+    }
+
+    /// Whether an object has been there for so long that its second copy is missing for good. The storage's clock is not asked: its
+    /// newest object tells, or our own clock.
+    fn is_old(&self, name: &str) -> bool {
+        let now = self.0.values().max().copied().unwrap_or(SystemTime::UNIX_EPOCH).max(SystemTime::now());
+        let put = self.0.get(name).copied();
+        put.is_some_and(|put| now.duration_since(put).unwrap_or_default() > COPY_TAKES)
+    }
+}
+
+/// What earlier looks found good: it is not read again.
+#[derive(Default)]
+struct Known {
+    packs: HashSet<ObjectHash>,
+    maps: HashSet<ChunkId>,
+}
+
+/// What one look found.
+struct Look {
+    state: State,
+    index: Arc<Index>,
+    bad: BadPlaces,
+    /// Packs that were looked at.
+    packs: Vec<ObjectHash>,
+    /// Backups whose time lies ahead of the storage's clock.
+    ahead: Vec<(BackupId, Timestamp, Timestamp)>,
+    found: Found,
 }
 
 #[derive(Default)]
@@ -143,6 +202,35 @@ impl Found {
         }
     }
 
+    /// Nothing that would be told.
+    fn is_empty(&self) -> bool {
+        self.told().is_empty()
+    }
+
+    /// What would be told.
+    fn told(&self) -> HashSet<(String, String)> {
+        let told = self
+            .problems
+            .iter()
+            .enumerate()
+            .filter(|(number, (_, backups))| !backups.is_empty() || !self.harmless.contains(number));
+        told.map(|(_, (problem, _))| (problem.object.clone(), problem.what.clone())).collect()
+    }
+
+    /// Forgets what was not told before, and backups that lack nothing else.
+    fn keep(&mut self, before: &HashSet<(String, String)>) {
+        let mut touched = HashSet::new();
+        for (number, (problem, backups)) in self.problems.iter_mut().enumerate() {
+            if before.contains(&(problem.object.clone(), problem.what.clone())) {
+                touched.extend(backups.iter().copied());
+            } else {
+                backups.clear();
+                self.harmless.insert(number);
+            }
+        }
+        self.hurt.retain(|hurt| touched.contains(&hurt.backup));
+    }
+
     fn touch(&mut self, number: usize, backup: BackupId) {
         if let Some((_, backups)) = self.problems.get_mut(number) {
             backups.insert(backup);
@@ -159,7 +247,11 @@ struct Check<'a> {
     cancel: &'a Cancel,
     on_progress: &'a (dyn Fn(CheckProgress) + Sync),
     progress: Mutex<CheckProgress>,
+    /// Objects are counted in the first look.
+    counts: AtomicBool,
+    /// Of this look.
     found: Mutex<Found>,
+    known: Mutex<Known>,
 }
 
 impl Repository {
@@ -186,7 +278,9 @@ impl Repository {
             cancel,
             on_progress,
             progress: Mutex::new(progress),
+            counts: AtomicBool::new(true),
             found: Mutex::default(),
+            known: Mutex::default(),
         };
         check.run()
     }
@@ -195,21 +289,84 @@ impl Repository {
 impl Check<'_> {
     fn run(self) -> Result<CheckReport, RepoError> {
         let repository = self.repository;
-        // Manifests first: whatever they name was there before them, so a backup that is committed meanwhile is no problem.
+        let mut looks = 0;
+        let mut before: Option<HashSet<(String, String)>> = None;
+        let look = loop {
+            looks += 1;
+            let mut look = self.look()?;
+            if look.found.is_empty() {
+                break look;
+            }
+            let now = (State::list(repository)?, Index::list(&*repository.store)?);
+            if now == (look.state, look.index.listed.clone()) {
+                look.state = now.0;
+                break look;
+            }
+            look.state = now.0;
+            if looks == LOOKS {
+                // It changes all the time: what was found twice is told.
+                if let Some(before) = before {
+                    look.found.keep(&before);
+                }
+                break look;
+            }
+            tracing::debug!("the repository changed during the check: it looks again");
+            before = Some(look.found.told());
+            self.counts.store(false, Ordering::Relaxed);
+            self.remember(&look);
+        };
+        self.quarantine(&look.index, &look.bad);
+        let progress = *lock(&self.progress);
+        let (harmless, hurt) = (look.found.harmless, look.found.hurt);
+        let problems = look
+            .found
+            .problems
+            .into_iter()
+            .enumerate()
+            .filter(|(number, (_, backups))| !backups.is_empty() || !harmless.contains(number))
+            .map(|(_, problem)| problem)
+            .map(|(problem, backups)| Problem { backups: backups.into_iter().collect(), ..problem });
+        let foreign = names::foreign(&*repository.store).unwrap_or_else(|error| {
+            tracing::debug!("files of others are not named: {error}");
+            Vec::new()
+        });
+        Ok(CheckReport {
+            level: self.level,
+            problems: problems.collect(),
+            hurt,
+            ahead: look.ahead,
+            objects: progress.objects,
+            bytes: progress.bytes,
+            foreign,
+        })
+    }
+
+    /// Looks at everything once.
+    fn look(&self) -> Result<Look, RepoError> {
+        let repository = self.repository;
+        *lock(&self.found) = Found::default();
+        // What this host remembers was there before the lists are made.
+        let heads: Vec<(String, u64, String)> = repository
+            .heads()?
+            .iter()
+            .map(|(cluster, sequence, hash)| (cluster.to_string(), sequence, hash.to_string()))
+            .collect();
+        let state = State::list(repository)?;
+        // Manifests before the index: whatever they name was there before them, so a backup that is committed meanwhile is no problem.
         let (names, _) = manifest::list_timed(repository, "")?;
-        let index = Index::load(
+        let index = Arc::new(Index::load(
             &*repository.store,
             &repository.keys,
             &repository.local,
             false,
             Index::list(&*repository.store)?,
-        )?;
-        self.header_and_slots()?;
+        )?);
+        repository.read_writers()?;
+        self.header_and_slots(&state)?;
         self.index_objects(&index)?;
-        let mut manifests = self.manifests(names)?;
+        let mut manifests = self.manifests(names, &heads, &state)?;
         let ahead = manifests.iter().map(Manifest::head).filter(BackupHead::is_ahead);
         let ahead = ahead.filter_map(|head| Some((head.id, head.time, head.stored?))).collect();
-        let index = Arc::new(index);
         let wanted = match self.options.since {
             None => None,
             Some(since) => {
@@ -219,30 +376,38 @@ impl Check<'_> {
         };
         let sizes = self.list_objects(&index, wanted.as_ref())?;
         let bad = self.packs(&index, &sizes, wanted.as_ref())?;
-        self.quarantine(&index, &bad);
         self.references(&index, &bad, &manifests)?;
-        let progress = *lock(&self.progress);
-        let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (harmless, hurt) = (found.harmless, found.hurt);
-        let problems = found
-            .problems
-            .into_iter()
-            .enumerate()
-            .filter(|(number, (_, backups))| !backups.is_empty() || !harmless.contains(number))
-            .map(|(_, problem)| problem)
-            .map(|(problem, backups)| Problem { backups: backups.into_iter().collect(), ..problem });
-        Ok(CheckReport {
-            level: self.level,
-            problems: problems.collect(),
-            hurt,
-            ahead,
-            objects: progress.objects,
-            bytes: progress.bytes,
-        })
+        let packs = (0u32..)
+            .zip(&index.packs.packs)
+            .filter(|(number, pack)| {
+                sizes.get(&pack.hash) == Some(&pack.size)
+                    && wanted.as_ref().is_none_or(|wanted| wanted.contains(number))
+            })
+            .map(|(_, pack)| pack.hash)
+            .collect();
+        let found = std::mem::take(&mut *lock(&self.found));
+        Ok(Look { state, index, bad, packs, ahead, found })
+    }
+
+    /// What a look found good need not be read again.
+    fn remember(&self, look: &Look) {
+        let hash = |number: u32| look.index.packs.get(number).map(|pack| pack.hash);
+        let bad: HashSet<ObjectHash> = look
+            .bad
+            .packs
+            .keys()
+            .copied()
+            .chain(look.bad.chunks.keys().map(|(number, _)| *number))
+            .filter_map(hash)
+            .collect();
+        lock(&self.known).packs.extend(look.packs.iter().filter(|pack| !bad.contains(*pack)));
     }
 
     fn step(&self, bytes: u64) -> Result<(), RepoError> {
         self.cancel.check()?;
+        if !self.counts.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let now = {
             let mut progress = lock(&self.progress);
             progress.objects += 1;
@@ -261,13 +426,11 @@ impl Check<'_> {
     ) -> Result<Option<HashSet<u32>>, RepoError> {
         let reader = ChunkReader::new(self.repository, Arc::clone(index));
         let mut live = Live::new(self.repository);
-        let gathered =
-            live.add(&reader, manifests, self.cancel).and_then(|()| live.sorted(&reader, self.cancel));
-        let gathered = match gathered {
-            Ok(gathered) => gathered,
-            Err(RepoError::Damaged { .. } | RepoError::Missing { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let unknown = live.add(&reader, manifests, self.cancel)?;
+        let (gathered, unread) = live.sorted(&reader, self.cancel)?;
+        if !unknown.is_empty() || !unread.is_empty() {
+            return Ok(None);
+        }
         let mut wanted = HashSet::new();
         usage::each_chunk(index, &gathered, |places, lives| {
             if lives {
@@ -320,6 +483,9 @@ impl Check<'_> {
             .iter()
             .filter_map(|meta| Some((pack::parse_name(&meta.name)?, meta.size)))
             .collect();
+        if !self.counts.load(Ordering::Relaxed) {
+            return Ok(packs);
+        }
         let mut progress = lock(&self.progress);
         for folder in [
             "keys/",
@@ -330,7 +496,7 @@ impl Check<'_> {
             "writers/",
             "copies/writers/",
         ] {
-            for meta in store.list(folder)? {
+            for meta in names::list(&**store, folder)? {
                 progress.objects_total += 1;
                 progress.bytes_total += meta.size;
             }
@@ -346,7 +512,7 @@ impl Check<'_> {
         Ok(packs)
     }
 
-    fn header_and_slots(&self) -> Result<(), RepoError> {
+    fn header_and_slots(&self, state: &State) -> Result<(), RepoError> {
         let repository = self.repository;
         let slots = repository.listed_slots();
         let wrong = secrets::check_copies(&*repository.store, &repository.keys, &slots, &mut |bytes| {
@@ -357,12 +523,24 @@ impl Check<'_> {
         }
         let wrong = Writers::check(&*repository.store, &repository.keys, &mut |bytes| self.step(bytes))?;
         for (object, error) in wrong {
-            lock(&self.found).note(&object, error)?;
+            self.note_copy(&object, error, state)?;
         }
-        for (object, error) in repository.check_tags()? {
-            lock(&self.found).note(&object, error)?;
+        for (backup, object, error) in repository.check_tags()? {
+            if let Some(problem) = self.note_copy(&object, error, state)? {
+                lock(&self.found).touch(problem, backup);
+            }
         }
         Ok(())
+    }
+
+    /// Notes what is wrong with an object that is kept twice. The second copy is put right behind the first: while that is young, it may
+    /// be on its way.
+    fn note_copy(&self, object: &str, error: RepoError, state: &State) -> Result<Option<usize>, RepoError> {
+        let is_on_its_way = object.strip_prefix("copies/").is_some_and(|first| !state.is_old(first));
+        match error {
+            RepoError::Missing { .. } if is_on_its_way => Ok(None),
+            error => lock(&self.found).note(object, error).map(Some),
+        }
     }
 
     /// Loading the index read each index object whole and compared its hash; what was wrong is told here.

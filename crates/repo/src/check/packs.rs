@@ -80,6 +80,9 @@ impl Check<'_> {
     ) -> Result<(), RepoError> {
         let Some(entry) = index.packs.get(number) else { return Ok(()) };
         let name = pack::name(&entry.hash);
+        if size == Some(entry.size) && lock(&self.known).packs.contains(&entry.hash) {
+            return Ok(());
+        }
         let level = if self.is_drawn(&entry.hash) { self.level } else { CheckLevel::Structure };
         let whole = |what: &str| {
             let problem = lock(&self.found).add(&name, what);
@@ -88,11 +91,7 @@ impl Check<'_> {
             bad.rotten.insert(number);
         };
         let Some(size) = size else {
-            // A prune deletes packs before it writes the index anew.
-            let mut found = lock(&self.found);
-            let problem = found.add(&name, "it is missing");
-            found.harmless.insert(problem);
-            lock(bad).packs.entry(number).or_insert(problem);
+            self.missing_pack(&name, number, bad);
             return Ok(());
         };
         self.step(size)?;
@@ -129,6 +128,11 @@ impl Check<'_> {
         };
         let ((_, directory), bytes) = match read {
             Ok(read) => read,
+            // Deleted since it was listed.
+            Err(RepoError::Missing { .. }) => {
+                self.missing_pack(&name, number, bad);
+                return Ok(());
+            }
             Err(error) => {
                 let problem = lock(&self.found).note(&name, error)?;
                 let mut bad = lock(bad);
@@ -153,6 +157,14 @@ impl Check<'_> {
             self.chunks(number, &name, &directory, bytes, bad)?;
         }
         Ok(())
+    }
+
+    /// A prune deletes packs before it writes the index anew: that one is missing is a problem if a backup needs it.
+    fn missing_pack(&self, name: &str, number: u32, bad: &Mutex<BadPlaces>) {
+        let mut found = lock(&self.found);
+        let problem = found.add(name, "it is missing");
+        found.harmless.insert(problem);
+        lock(bad).packs.entry(number).or_insert(problem);
     }
 
     /// Opens every chunk of a pack.

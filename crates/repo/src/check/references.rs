@@ -86,7 +86,7 @@ impl Check<'_> {
                     let Part::Map(map) = part else { continue };
                     let family = (&manifest.name.cluster, &entry.path, map.from(), map.domain().to_vec());
                     let family = Hash::of(format!("{family:?}").as_bytes());
-                    if self.is_drawn(&family) {
+                    if self.is_drawn(&family) && !lock(&self.known).maps.contains(&map.units.root) {
                         let label = format!("part {} of {}", number + 1, entry.path);
                         families.entry(family).or_default().insert(map.units.root, (map.clone(), label));
                     }
@@ -96,11 +96,14 @@ impl Check<'_> {
         let mut wrong = HashMap::new();
         for maps in families.into_values() {
             let refs: Vec<&MapRef> = maps.values().map(|(map, _)| map).collect();
-            for (number, what) in map::verify(reader, &refs, &mut |_| Ok(self.cancel.check()?))? {
+            let found = map::verify(reader, &refs, &mut |_| Ok(self.cancel.check()?))?;
+            for (number, what) in found.wrong {
                 if let Some((root, (_, label))) = maps.iter().nth(number) {
                     wrong.insert(*root, lock(&self.found).add(label, what));
                 }
             }
+            let right = maps.keys().enumerate().filter(|(number, _)| found.right.contains(number));
+            lock(&self.known).maps.extend(right.map(|(_, root)| *root));
         }
         Ok(wrong)
     }

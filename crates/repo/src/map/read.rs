@@ -1,7 +1,7 @@
 //! Reading parts back, maps included: each chunk once, front to back, and at the end what it came to against what the map says.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
 use super::items::{self, ItemHasher, Totals};
@@ -240,75 +240,126 @@ pub(crate) fn take_items(
     Ok(if *keep == Keep::All { raw } else { chosen })
 }
 
-/// Verifies several maps that share chunks, reading each chunk once. Returns what is wrong, by number of the map; a chunk that
-/// cannot be read is left to those who look at chunks, and its maps are passed over.
+/// What [`verify`] found, by number of the map.
+#[derive(Default)]
+pub(crate) struct Verified {
+    /// Maps that are not what they say, and why.
+    pub wrong: Vec<(usize, String)>,
+    /// Maps that are.
+    pub right: HashSet<usize>,
+}
+
+/// So many units are looked at together: more take their turns, and chunks that they share are read again.
+const UNITS_AT_ONCE: usize = 1 << 20;
+
+/// Verifies several maps that share chunks, reading each chunk once. A chunk that cannot be read is left to those who look at chunks,
+/// and its maps are passed over.
 pub(crate) fn verify(
     reader: &ChunkReader<'_>,
     maps: &[&MapRef],
     check: &mut dyn FnMut(u64) -> Result<(), RepoError>,
-) -> Result<Vec<(usize, String)>, RepoError> {
-    let mut groups: HashMap<ChunkId, Group> = HashMap::new();
-    let mut kept: HashMap<(ChunkId, usize), Vec<(usize, Keep)>> = HashMap::new();
-    let (mut wrong, mut broken) = (Vec::new(), vec![false; maps.len()]);
-    let passed_over = |error: RepoError| match error {
-        RepoError::Damaged { .. } | RepoError::Missing { .. } => Ok(()),
-        other => Err(other),
-    };
+) -> Result<Verified, RepoError> {
+    let mut verified = Verified::default();
+    let mut together = Together::default();
     for (number, map) in maps.iter().enumerate() {
-        let result = (|| {
-            for record in records(reader, map)? {
-                let group = match groups.entry(record.group) {
-                    Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(unknown) => unknown.insert(group(reader, &record)?),
-                };
-                let keeps = decode_keeps(&record.kept, &group.units)
-                    .map_err(|what| damaged(format!("group {}", record.group), what))?;
-                for (unit, keep) in keeps.into_iter().enumerate().filter(|(_, keep)| *keep != Keep::Nothing) {
-                    kept.entry((record.group, unit)).or_default().push((number, keep));
+        check(0)?;
+        if let Err(error) = together.add(reader, number, map) {
+            together.maps.retain(|(own, _)| *own != number);
+            if !error.is_of_object() {
+                return Err(error);
+            }
+        }
+        if together.units >= UNITS_AT_ONCE {
+            std::mem::take(&mut together).verify(reader, &mut verified, check)?;
+        }
+    }
+    together.verify(reader, &mut verified, check)?;
+    Ok(verified)
+}
+
+/// Maps that are verified together.
+#[derive(Default)]
+struct Together<'m> {
+    maps: Vec<(usize, &'m MapRef)>,
+    groups: HashMap<ChunkId, Group>,
+    /// What each map keeps of a unit of a group.
+    kept: HashMap<(ChunkId, usize), Vec<(usize, Keep)>>,
+    /// Units of groups, and those that maps keep something of.
+    units: usize,
+}
+
+impl<'m> Together<'m> {
+    fn add(&mut self, reader: &ChunkReader<'_>, number: usize, map: &'m MapRef) -> Result<(), RepoError> {
+        self.maps.push((number, map));
+        for record in records(reader, map)? {
+            let group = match self.groups.entry(record.group) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    let group = group(reader, &record)?;
+                    self.units += group.units.len();
+                    unknown.insert(group)
+                }
+            };
+            let keeps = decode_keeps(&record.kept, &group.units)
+                .map_err(|what| damaged(format!("group {}", record.group), what))?;
+            for (unit, keep) in keeps.into_iter().enumerate().filter(|(_, keep)| *keep != Keep::Nothing) {
+                self.kept.entry((record.group, unit)).or_default().push((number, keep));
+                self.units += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn verify(
+        self,
+        reader: &ChunkReader<'_>,
+        verified: &mut Verified,
+        check: &mut dyn FnMut(u64) -> Result<(), RepoError>,
+    ) -> Result<(), RepoError> {
+        let Some((_, first)) = self.maps.first() else { return Ok(()) };
+        let hasher = reader.hasher(&first.domain);
+        let mut read: HashMap<usize, Totals> =
+            self.maps.iter().map(|(number, _)| (*number, Totals::default())).collect();
+        let mut units: Vec<_> = self.kept.into_iter().collect();
+        units.sort_by_key(|(place, _)| *place);
+        for ((group, number), users) in units {
+            let Some(unit) = self.groups.get(&group).and_then(|group| group.units.get(number)) else {
+                continue;
+            };
+            check(unit.bytes())?;
+            let hashes = match hash_unit(reader, unit, &hasher) {
+                Ok(Ok(hashes)) => hashes,
+                Ok(Err(what)) => {
+                    for (map, _) in users {
+                        if read.remove(&map).is_some() {
+                            verified.wrong.push((map, what.to_string()));
+                        }
+                    }
+                    continue;
+                }
+                Err(error) if error.is_of_object() => {
+                    read.retain(|map, _| !users.iter().any(|(user, _)| user == map));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for (map, keep) in users {
+                let Some(totals) = read.get_mut(&map) else { continue };
+                let positions = keep.ranges(unit.items).into_iter().flatten();
+                for (hash, len) in positions.filter_map(|at| hashes.get(at as usize)) {
+                    totals.add(*hash, *len);
                 }
             }
-            Ok(())
-        })();
-        if let Err(error) = result {
-            broken[number] = true;
-            passed_over(error)?;
         }
-    }
-    let mut read = vec![Totals::default(); maps.len()];
-    let mut units: Vec<_> = kept.into_iter().collect();
-    units.sort_by_key(|(place, _)| *place);
-    let Some(domain) = maps.first().map(|map| &map.domain) else { return Ok(wrong) };
-    let hasher = reader.hasher(domain);
-    for ((group, number), users) in units {
-        let Some(unit) = groups.get(&group).and_then(|group| group.units.get(number)) else { continue };
-        check(unit.bytes())?;
-        let hashes = match hash_unit(reader, unit, &hasher) {
-            Ok(Ok(hashes)) => hashes,
-            Ok(Err(what)) => {
-                wrong.extend(users.iter().map(|(map, _)| (*map, what.to_string())));
-                users.iter().for_each(|(map, _)| broken[*map] = true);
-                continue;
-            }
-            Err(error) => {
-                users.iter().for_each(|(map, _)| broken[*map] = true);
-                passed_over(error)?;
-                continue;
-            }
-        };
-        for (map, keep) in users {
-            for (hash, len) in
-                keep.ranges(unit.items).into_iter().flatten().filter_map(|at| hashes.get(at as usize))
-            {
-                read[map].add(*hash, *len);
+        for (number, map) in self.maps {
+            match read.get(&number).map(|read| compare(read, map)) {
+                Some(Ok(())) => drop(verified.right.insert(number)),
+                Some(Err(what)) => verified.wrong.push((number, what)),
+                None => {}
             }
         }
+        Ok(())
     }
-    for (number, map) in maps.iter().enumerate().filter(|(number, _)| !broken[*number]) {
-        if let Err(what) = compare(&read[number], map) {
-            wrong.push((number, what));
-        }
-    }
-    Ok(wrong)
 }
 
 type Hashes = Vec<(super::ItemHash, u64)>;

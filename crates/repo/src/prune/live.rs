@@ -8,7 +8,7 @@ use pgark_store::Cancel;
 use crate::RepoError;
 use crate::ids::{ChunkId, Hash};
 use crate::index::{self, Record, Run};
-use crate::manifest::{Entry, Manifest};
+use crate::manifest::{self, Entry, Manifest};
 use crate::map::{self, MapRef, Part};
 use crate::object::damaged;
 use crate::reader::ChunkReader;
@@ -59,31 +59,57 @@ impl<'r> Live<'r> {
         }
     }
 
-    /// Adds what backups need. Lists and tree nodes are read; a damaged one is an error. Backups that were not there at an earlier
-    /// call are newer than all that were, and keep their item lists.
+    /// Adds what backups need. Lists and tree nodes are read; backups of which one cannot be read are returned: they may need anything.
+    /// Backups that were not there at an earlier call are newer than all that were, and keep their item lists.
     pub(crate) fn add(
         &mut self,
         reader: &ChunkReader<'_>,
         manifests: &[Manifest],
         cancel: &Cancel,
-    ) -> Result<(), RepoError> {
+    ) -> Result<Vec<(crate::BackupId, RepoError)>, RepoError> {
+        let mut unknown = Vec::new();
         let all_are_new = self.seen_manifests.is_empty();
         let mut newest_first: Vec<&Manifest> = manifests.iter().collect();
         newest_first.sort_by_key(|manifest| std::cmp::Reverse((manifest.moment(), manifest.body.sequence)));
         let mut newer = Newer::new();
         for manifest in newest_first {
             cancel.check()?;
-            if !self.seen_manifests.insert(manifest.name.id) {
+            if self.seen_manifests.contains(&manifest.name.id) {
                 continue;
             }
-            self.stream(reader, &manifest.body.entries, cancel)?;
-            for entry in self.repository.entries(reader, manifest)? {
-                let lists = is_current(&mut newer, manifest, &entry) || !all_are_new;
-                for part in &entry.parts {
-                    self.stream(reader, part.stream(), cancel)?;
-                    if let Part::Map(map) = part {
-                        self.map(reader, map, lists)?;
-                    }
+            let Err(error) = self.backup(reader, manifest, &mut newer, !all_are_new, cancel) else {
+                self.seen_manifests.insert(manifest.name.id);
+                continue;
+            };
+            if !error.is_of_object() {
+                return Err(error);
+            }
+            // What lies below a node or map that was seen may not have been added.
+            self.seen_nodes.clear();
+            self.seen_maps.clear();
+            // Forgotten meanwhile, and pruned?
+            if !manifest::is_gone(self.repository, &manifest.name)? {
+                unknown.push((manifest.name.id, error));
+            }
+        }
+        Ok(unknown)
+    }
+
+    fn backup(
+        &mut self,
+        reader: &ChunkReader<'_>,
+        manifest: &Manifest,
+        newer: &mut Newer,
+        keep_lists: bool,
+        cancel: &Cancel,
+    ) -> Result<(), RepoError> {
+        self.stream(reader, &manifest.body.entries, cancel)?;
+        for entry in self.repository.entries(reader, manifest)? {
+            let lists = is_current(newer, manifest, &entry) || keep_lists;
+            for part in &entry.parts {
+                self.stream(reader, part.stream(), cancel)?;
+                if let Part::Map(map) = part {
+                    self.map(reader, map, lists)?;
                 }
             }
         }
@@ -133,17 +159,41 @@ impl<'r> Live<'r> {
         Ok(())
     }
 
-    /// Reads the groups of which maps need more than was gathered before.
-    fn gather_groups(&mut self, reader: &ChunkReader<'_>, cancel: &Cancel) -> Result<(), RepoError> {
+    /// Reads the groups of which maps need more than was gathered before; the errors of those that cannot be read.
+    fn gather_groups(
+        &mut self,
+        reader: &ChunkReader<'_>,
+        cancel: &Cancel,
+    ) -> Result<Vec<RepoError>, RepoError> {
         let mut groups = std::mem::take(&mut self.groups);
-        for (id, of) in &mut groups {
+        let mut unknown = Vec::new();
+        let gathered = self.gather(&mut groups, &mut unknown, reader, cancel);
+        self.groups = groups;
+        gathered.map(|()| unknown)
+    }
+
+    fn gather(
+        &mut self,
+        groups: &mut HashMap<ChunkId, GroupUse>,
+        unknown: &mut Vec<RepoError>,
+        reader: &ChunkReader<'_>,
+        cancel: &Cancel,
+    ) -> Result<(), RepoError> {
+        for (id, of) in groups {
             if of.gathered == (of.kept.clone(), of.lists) {
                 continue;
             }
             cancel.check()?;
-            let record = map::Record { group: *id, raw_len: of.raw_len, kept: Vec::new().into() };
-            let group = map::group(reader, &record)?;
             self.id(*id)?;
+            let record = map::Record { group: *id, raw_len: of.raw_len, kept: Vec::new().into() };
+            let group = match map::group(reader, &record) {
+                Ok(group) => group,
+                Err(error) if error.is_of_object() => {
+                    unknown.push(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             // A list that is gone costs one whole part, and is nothing that a backup misses.
             if let Some(list) = group.list.filter(|_| of.lists)
                 && reader.knows(&list)?
@@ -157,7 +207,6 @@ impl<'r> Live<'r> {
             }
             of.gathered = (of.kept.clone(), of.lists);
         }
-        self.groups = groups;
         Ok(())
     }
 
@@ -174,22 +223,23 @@ impl<'r> Live<'r> {
         Ok(())
     }
 
-    /// All ids gathered so far.
+    /// All ids gathered so far; and what else may be needed and is not known, because it could not be read.
     pub(crate) fn sorted(
         &mut self,
         reader: &ChunkReader<'_>,
         cancel: &Cancel,
-    ) -> Result<Arc<Run>, RepoError> {
-        self.gather_groups(reader, cancel)?;
+    ) -> Result<(Arc<Run>, Vec<RepoError>), RepoError> {
+        let unknown = self.gather_groups(reader, cancel)?;
         self.flush()?;
-        match self.runs.as_slice() {
-            [one] => Ok(Arc::clone(one)),
+        let run = match self.runs.as_slice() {
+            [one] => Arc::clone(one),
             many => {
                 let merged = Arc::new(index::merge_runs(index::temporary(&self.repository.local)?, many)?);
                 self.runs = vec![Arc::clone(&merged)];
-                Ok(merged)
+                merged
             }
-        }
+        };
+        Ok((run, unknown))
     }
 }
 

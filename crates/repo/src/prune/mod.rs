@@ -37,6 +37,7 @@ use crate::at_once::{MOST, each};
 use crate::ids::{BackupId, ObjectHash};
 use crate::index::Index;
 use crate::manifest;
+use crate::names;
 use crate::object::{self, Kind};
 use crate::pack;
 use crate::quarantine::{self, Quarantine};
@@ -44,7 +45,7 @@ use crate::reader::ChunkReader;
 use crate::repository::Repository;
 use crate::sessions;
 use crate::writer::commit::Draft;
-use crate::{RepoError, codec, forget};
+use crate::{RepoError, codec, forget, mend};
 use live::Live;
 use trash::Mark;
 use usage::{Standing, Usage};
@@ -120,12 +121,22 @@ pub struct PruneReport {
     pub bytes_refused: u64,
     /// The first objects of any kind that could not be deleted.
     pub refused: Vec<String>,
+    /// Packs of which nobody is known to need all, and that stay as they are because something that may need them cannot be read.
+    pub packs_held: u64,
+    /// Bytes of them that nobody is known to need.
+    pub bytes_held: u64,
+    /// What cannot be read: a manifest, a list, a draft.
+    pub held_by: Vec<String>,
+    /// Second copies that were missing and were put.
+    pub copies_put: u64,
 }
 
 /// The repository at one moment.
 struct Survey {
     /// By drafts.
     pinned: HashSet<ObjectHash>,
+    /// What cannot be read and may need anything: nothing is dead while there is one.
+    unknown: Vec<String>,
     index: Arc<Index>,
     sizes: HashMap<ObjectHash, u64>,
     marks: Vec<Mark>,
@@ -140,9 +151,15 @@ impl Survey {
         number.and_then(|number| self.usage.packs.get(number as usize)).map_or(0, |own| own.live)
     }
 
-    /// Nothing of it is needed, as far as this survey knows.
+    /// Nothing of it is needed, and all that may need it could be read.
     fn is_dead(&self, pack: &ObjectHash) -> bool {
-        let orphan_may_hold = self.usage.missing && self.index.packs.find(pack).is_none();
+        self.unknown.is_empty() && self.seems_dead(pack)
+    }
+
+    /// Nothing of it is needed, as far as this survey knows.
+    fn seems_dead(&self, pack: &ObjectHash) -> bool {
+        let is_gap = self.usage.missing || !self.index.unreadable.is_empty();
+        let orphan_may_hold = is_gap && self.index.packs.find(pack).is_none();
         self.live(pack) == 0 && !self.pinned.contains(pack) && !orphan_may_hold
     }
 }
@@ -167,9 +184,11 @@ impl Repository {
     /// Frees what no backup needs. The writer secret suffices. A first prune marks, a later one (after the grace time)
     /// deletes; any number may run at once, on any hosts.
     ///
+    /// While a manifest, draft, list or tree node cannot be read, what it needs is not known: no pack is deleted, marked or packed anew,
+    /// and the report says why ([`PruneReport::held_by`]).
+    ///
     /// # Errors
-    /// A manifest, draft, index object, list or tree node that cannot be read: what it needs is then not known, and nothing is
-    /// deleted. Failures of the storage; cancelled.
+    /// Failures of the storage; cancelled.
     pub fn prune(
         &self,
         options: &PruneOptions,
@@ -212,6 +231,13 @@ fn storage_clock(repository: &Repository, pruner: &str) -> Result<(SystemTime, b
     }
 }
 
+/// Reads a draft; none if it is gone.
+pub(crate) fn read_draft(repository: &Repository, name: &str) -> Result<Option<Draft>, RepoError> {
+    let Some(bytes) = object::get_if_there(&*repository.store, name)? else { return Ok(None) };
+    let body = object::open(&repository.keys, Kind::Draft, name, &bytes)?;
+    codec::decode(&body).map(Some).map_err(|what| object::damaged(name, what))
+}
+
 /// Whether a draft or a session object is of one of these backups.
 fn is_of(name: &str, backups: &HashSet<String>) -> bool {
     name.split('/').nth(1).is_some_and(|id| backups.contains(id))
@@ -237,12 +263,23 @@ impl Prune<'_> {
         self.report.bytes = survey.sizes.values().sum();
         self.report.bytes_live = survey.usage.packs.iter().map(|own| own.live).sum();
         self.report.missing = survey.usage.missing;
+        if !survey.unknown.is_empty() {
+            let sparse: HashSet<ObjectHash> = self.sparse(&survey).into_iter().collect();
+            let dead =
+                survey.sizes.iter().filter(|(pack, _)| survey.seems_dead(pack) || sparse.contains(pack));
+            (self.report.packs_held, self.report.bytes_held) = dead
+                .fold((0, 0), |(packs, bytes), (pack, size)| {
+                    (packs + 1, bytes + size - survey.live(pack).min(*size))
+                });
+            self.report.held_by.clone_from(&survey.unknown);
+        }
         let mut dead: Vec<ObjectHash> =
             survey.sizes.keys().filter(|pack| survey.is_dead(pack)).copied().collect();
         dead.sort();
-        let sparse = self.sparse(&survey);
+        let sparse = if survey.unknown.is_empty() { self.sparse(&survey) } else { Vec::new() };
         if !dry {
             self.sweep(&survey)?;
+            self.report.copies_put = mend::put_missing(self.repository, self.cancel)?;
         }
         if !self.may_delete {
             // Marks and moved packs would only add to what cannot be removed.
@@ -269,11 +306,25 @@ impl Prune<'_> {
     /// Drafts before manifests, manifests before the index, the trash before packs: see the top of this file.
     fn survey(&mut self, doomed: &HashSet<ObjectHash>) -> Result<Survey, RepoError> {
         let repository = self.repository;
-        let pinned = self.drafts()?;
-        let manifests = manifest::read_all(repository)?;
+        let (pinned, drafts) = self.drafts()?;
+        let manifest::All { good: manifests, set_aside } = manifest::read_all(repository)?;
+        let mut unknown = Vec::new();
+        for (id, what) in drafts {
+            // Behind its manifest, which was listed after it, a draft pins nothing.
+            if !manifests.iter().any(|manifest| manifest.name.id == id) {
+                unknown.push(what);
+            }
+        }
+        for aside in set_aside {
+            if manifest::why_nobodys(repository, &aside.name, &manifests)?.is_none() {
+                unknown.push(format!("backup {}: {}", aside.name.id, aside.error));
+            }
+        }
         let index = repository.index()?;
-        if let Some((name, error)) = index.unreadable.first() {
-            return Err(object::damaged(name, format!("{error}; `pgark repair index` makes a new one")));
+        for (name, _) in &index.unreadable {
+            repository.warn_once(format!(
+                "{name} cannot be read: packs that no other index object names stay; `pgark repair index` makes a new one"
+            ));
         }
         // An intent that is not there was either put after this, and its pruner sees ours; or it is gone with its pack.
         let marks = trash::list(&*repository.store)?;
@@ -281,31 +332,35 @@ impl Prune<'_> {
         let sizes: HashMap<ObjectHash, u64> =
             listed.iter().filter_map(|meta| Some((pack::parse_name(&meta.name)?, meta.size))).collect();
         let reader = ChunkReader::new(repository, Arc::clone(&index));
-        self.live.add(&reader, &manifests, self.cancel)?;
-        let live = self.live.sorted(&reader, self.cancel)?;
+        let walked = self.live.add(&reader, &manifests, self.cancel)?;
+        unknown.extend(walked.into_iter().map(|(id, error)| format!("backup {id}: {error}")));
+        let (live, unread) = self.live.sorted(&reader, self.cancel)?;
+        unknown.extend(unread.iter().map(ToString::to_string));
         let foreign = |mark: &&Mark| mark.intent && mark.pruner != self.pruner;
         let others: HashSet<ObjectHash> = marks.iter().filter(foreign).map(|mark| mark.pack).collect();
         let marked: HashSet<ObjectHash> = marks.iter().map(|mark| mark.pack).collect();
         let standing = usage::standings(&index, &sizes, &others, doomed, &marked);
         let rotten = Quarantine::read(repository)?;
         let usage = usage::count(&index, &live, &standing, &rotten)?;
-        Ok(Survey { pinned, index, sizes, marks, standing, usage })
+        Ok(Survey { pinned, unknown, index, sizes, marks, standing, usage })
     }
 
-    /// The packs that drafts name. A draft that cannot be read stops the prune until it is too old to count.
-    fn drafts(&self) -> Result<HashSet<ObjectHash>, RepoError> {
-        let mut pinned = HashSet::new();
-        for meta in self.repository.store.list("drafts/")? {
+    /// The packs that drafts name; and the drafts that cannot be read, which may name any until they are too old to count.
+    fn drafts(&self) -> Result<(HashSet<ObjectHash>, Vec<(BackupId, String)>), RepoError> {
+        let (mut pinned, mut unknown) = (HashSet::new(), Vec::new());
+        for meta in names::list(&*self.repository.store, "drafts/")? {
             if age(self.now, meta.modified) > DRAFTS_PIN || is_of(&meta.name, &self.forgotten) {
                 continue;
             }
-            // Else its writer is done, or gave up: the manifest, if there is one, is listed after this.
-            let Some(bytes) = object::get_if_there(&*self.repository.store, &meta.name)? else { continue };
-            let body = object::open(&self.repository.keys, Kind::Draft, &meta.name, &bytes)?;
-            let draft: Draft = codec::decode(&body).map_err(|what| object::damaged(&meta.name, what))?;
-            pinned.extend(draft.packs);
+            let Some(id) = names::draft(&meta.name) else { continue };
+            match read_draft(self.repository, &meta.name) {
+                // Else its writer is done, or gave up: the manifest, if there is one, is listed after this.
+                Ok(draft) => pinned.extend(draft.into_iter().flat_map(|draft| draft.packs)),
+                Err(error) if error.is_of_object() => unknown.push((id, error.to_string())),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(pinned)
+        Ok((pinned, unknown))
     }
 
     /// Removes what nobody needs: drafts that pin nothing any more, sessions long dead, trash of packs that are gone.
@@ -314,7 +369,7 @@ impl Prune<'_> {
         for (folder, keep) in
             [("drafts/", DRAFTS_PIN), ("sessions/", SWEEP), ("trash/clock/", SWEEP), (PROBES, SWEEP)]
         {
-            for meta in store.list(folder)? {
+            for meta in names::list(&*store, folder)? {
                 let is_over = age(self.now, meta.modified) > keep && !self.is_first_of_living(&meta.name)?;
                 if is_over || is_of(&meta.name, &self.forgotten) {
                     self.remove(&meta.name)?;
@@ -370,7 +425,7 @@ impl Prune<'_> {
         else {
             return Ok(false);
         };
-        let others = self.repository.store.list(folder)?;
+        let others = names::list(&*self.repository.store, folder)?;
         Ok(others.iter().any(|meta| age(self.now, meta.modified) <= sessions::IS_DEAD))
     }
 
@@ -408,8 +463,8 @@ impl Prune<'_> {
             self.report.bytes_moved = sparse.iter().map(|pack| survey.live(pack)).sum();
             return Ok(sparse.to_vec());
         }
-        let live =
-            self.live.sorted(&ChunkReader::new(self.repository, Arc::clone(&survey.index)), self.cancel)?;
+        let reader = ChunkReader::new(self.repository, Arc::clone(&survey.index));
+        let (live, _) = self.live.sorted(&reader, self.cancel)?;
         let outcome = repack::run(
             self.repository,
             &survey.index,

@@ -34,7 +34,8 @@ pub(super) fn run(repository: &Repository, cancel: &Cancel) -> Result<(), RepoEr
                 content.packs.iter().map(|pack| pack.hash).collect(),
                 content.supersedes,
             )),
-            Err(RepoError::Missing { .. }) => {}
+            // What cannot be read stays as it is: `repair index` replaces it.
+            Err(error) if error.is_of_object() => {}
             Err(error) => return Err(error),
         }
     }

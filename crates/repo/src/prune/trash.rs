@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use pgark_store::{Store, StoreError};
 
-use crate::ids::{Hash, ObjectHash, unhex};
+use crate::ids::ObjectHash;
+use crate::names;
 
 pub(crate) const FOLDER: &str = "trash/";
 
@@ -23,20 +24,8 @@ pub(crate) struct Mark {
 /// All marks.
 pub(crate) fn list(store: &dyn Store) -> Result<Vec<Mark>, StoreError> {
     let parse = |name: &str, put: SystemTime| {
-        let (pack, file) = name.strip_prefix(FOLDER)?.split_once('/')?;
-        let (pruner, kind) = file.rsplit_once('.')?;
-        let intent = match kind {
-            "mark" => false,
-            "intent" => true,
-            _ => return None,
-        };
-        Some(Mark {
-            name: name.to_string(),
-            pack: Hash(unhex(pack)?),
-            pruner: pruner.to_string(),
-            intent,
-            put,
-        })
+        let (pack, pruner, intent) = names::mark(name)?;
+        Some(Mark { name: name.to_string(), pack, pruner: pruner.to_string(), intent, put })
     };
     Ok(store.list(FOLDER)?.iter().filter_map(|meta| parse(&meta.name, meta.modified)).collect())
 }

@@ -23,12 +23,7 @@ pub(crate) fn check(
             Err(what) => Some(what),
             Ok(bytes) => {
                 on_object(bytes.len() as u64)?;
-                match Header::parse(bytes) {
-                    Ok(header) if header.fingerprint() == keys.fingerprint() => None,
-                    Ok(_) => Some("it is not the header that this repository was opened with".to_string()),
-                    Err(RepoError::Damaged { what, .. }) => Some(what),
-                    Err(error) => Some(error.to_string()),
-                }
+                said(check_header(keys, bytes))
             }
         };
         problems.extend(wrong.map(|what| (name.to_string(), what)));
@@ -41,9 +36,7 @@ pub(crate) fn check(
                 Err(what) => Some(what),
                 Ok(bytes) => {
                     on_object(bytes.len() as u64)?;
-                    let hash = slot.strip_prefix("1-").and_then(|rest| rest.strip_suffix(".age"));
-                    let same = hash == Some(hex(&blake3::hash(&bytes).as_bytes()[..8]).as_str());
-                    (!same).then(|| "its bytes do not have the hash that is its name".to_string())
+                    said(check_slot(&name, &bytes))
                 }
             };
             problems.extend(wrong.map(|what| (name, what)));
@@ -56,6 +49,36 @@ pub(crate) fn check(
         ));
     }
     Ok(problems)
+}
+
+fn said(verdict: Result<(), RepoError>) -> Option<String> {
+    match verdict {
+        Ok(()) => None,
+        Err(RepoError::Damaged { what, .. }) => Some(what),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// Whether bytes are the header that this repository was opened with.
+pub(crate) fn check_header(keys: &Keys, bytes: Vec<u8>) -> Result<(), RepoError> {
+    let what = "it is not the header that this repository was opened with";
+    match Header::parse(bytes)?.fingerprint() == keys.fingerprint() {
+        true => Ok(()),
+        false => Err(RepoError::Damaged { object: header::NAME.into(), what: what.into() }),
+    }
+}
+
+/// Whether a slot's bytes have the hash that is in its name.
+pub(crate) fn check_slot(name: &str, bytes: &[u8]) -> Result<(), RepoError> {
+    let file = name.rsplit('/').next().unwrap_or_default();
+    let hash = file.strip_prefix("1-").and_then(|rest| rest.strip_suffix(".age"));
+    match hash == Some(hex(&blake3::hash(bytes).as_bytes()[..8]).as_str()) {
+        true => Ok(()),
+        false => Err(RepoError::Damaged {
+            object: name.into(),
+            what: "its bytes do not have the hash that is its name".into(),
+        }),
+    }
 }
 
 /// An object's bytes, or what is wrong with it.

@@ -20,7 +20,7 @@ use age::secrecy::zeroize::Zeroizing;
 use pgark_store::{PutOutcome, Store};
 
 use crate::{RepoError, writers};
-pub(crate) use copies::check as check_copies;
+pub(crate) use copies::{check as check_copies, check_header, check_slot};
 pub(crate) use header::HEADERS;
 pub use header::Header;
 use keyring::Keyring;

@@ -11,6 +11,7 @@ use super::header::hex;
 use super::{Protection, Unlock};
 use crate::RepoError;
 use crate::at_once::each;
+use crate::names;
 use crate::object::get_if_there;
 
 pub(crate) const FOLDER: &str = "keys/";
@@ -101,7 +102,8 @@ pub(super) fn open(store: &dyn Store, unlock: &Unlock) -> Result<Vec<Zeroizing<V
     let mut seen = 0;
     for folder in [FOLDER, COPIES] {
         let mut found = Vec::new();
-        let slots: Vec<_> = store.list(folder)?.into_iter().filter(|meta| meta.size <= LARGEST).collect();
+        let slots: Vec<_> =
+            names::list(store, folder)?.into_iter().filter(|meta| meta.size <= LARGEST).collect();
         for sealed in each(&slots, |meta| get_if_there(store, &meta.name)) {
             let Some(sealed) = sealed? else { continue };
             seen += 1;

@@ -215,17 +215,23 @@ fn find_previous(
     repository: &Repository,
     names: BTreeSet<ManifestName>,
 ) -> Result<Option<Previous>, RepoError> {
-    for name in names.into_iter().rev() {
-        let hash = match manifest::read(repository, &name, |_| {}) {
+    for name in names.iter().rev() {
+        let hash = match manifest::read(repository, name, |_| {}) {
             Ok(manifest) => manifest.hash,
             // Forgotten since the list was made.
             Err(RepoError::Missing { .. }) => continue,
-            Err(RepoError::Damaged { .. }) => match object::get_if_there(&*repository.store, &name.name()) {
-                Ok(Some(bytes)) => Hash::of(&bytes),
-                // Something that is no object at all stands there: the one before it is named.
-                Ok(None) | Err(RepoError::Damaged { .. }) => continue,
-                Err(error) => return Err(error),
-            },
+            Err(error) if error.is_of_object() => {
+                let others: Vec<&ManifestName> = names.iter().collect();
+                if manifest::why_misnamed(repository, name, &others)?.is_some() {
+                    continue;
+                }
+                match object::get_if_there(&*repository.store, &name.name()) {
+                    Ok(Some(bytes)) => Hash::of(&bytes),
+                    // Something that is no object at all stands there: the one before it is named.
+                    Ok(None) | Err(RepoError::Damaged { .. }) => continue,
+                    Err(error) => return Err(error),
+                }
+            }
             Err(error) => return Err(error),
         };
         return Ok(Some(Previous { sequence: name.sequence, id: ByteArray::from(name.id.0), hash }));

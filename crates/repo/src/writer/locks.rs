@@ -14,6 +14,7 @@ use pgark_store::StoreError;
 use super::lock;
 use super::session::Session;
 use crate::RepoError;
+use crate::names;
 use crate::pack;
 use crate::secrets::HEADERS;
 
@@ -28,7 +29,7 @@ pub(super) fn extend(session: &Session<'_>) -> Result<(), RepoError> {
     let until = SystemTime::now() + retention.period;
     let mut names: Vec<String> = session.older_packs().iter().map(pack::name).collect();
     for folder in FOR_ALL {
-        names.extend(store.list(folder)?.into_iter().map(|meta| meta.name));
+        names.extend(names::list(store, folder)?.into_iter().map(|meta| meta.name));
     }
     for header in HEADERS {
         match store.stat(header) {

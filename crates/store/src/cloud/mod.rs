@@ -319,6 +319,14 @@ impl Store for CloudStore {
         Ok(found)
     }
 
+    fn foreign(&self) -> Result<Vec<String>, StoreError> {
+        let key = self.key("")?;
+        let root = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
+        let listed = self.ask("list", "", listed_once(self.client.list(Some(&key))))?;
+        let names = listed.iter().filter_map(|(path, _)| path.as_ref().strip_prefix(&root));
+        Ok(names.filter(|name| name::check(name).is_err()).map(str::to_string).collect())
+    }
+
     fn delete(&self, name: &str) -> Result<(), StoreError> {
         let path = self.path(name)?;
         match self.ask("delete", name, self.client.delete(&path)) {

@@ -171,6 +171,59 @@ impl SftpStore {
         lock(&self.folders).iter().filter_map(below).collect()
     }
 
+    /// The objects below a folder, and the names of what is no object there.
+    fn list_both(&self, prefix: &str) -> Result<(Vec<ObjectMeta>, Vec<String>), StoreError> {
+        self.traffic.count(Request::List);
+        let own = TEMPORARY.trim_end_matches('/').to_string();
+        let (mut found, foreign) = self.ask("list", prefix, Load::Small, async |connection| {
+            let (mut found, mut foreign) = (Vec::new(), Vec::new());
+            // Folders that are known are asked for with the one that they are in.
+            let mut folders: VecDeque<String> =
+                [prefix.to_string()].into_iter().chain(self.folders_below(prefix)).collect();
+            let mut seen: HashSet<String> = folders.iter().cloned().collect();
+            let mut running = FuturesUnordered::new();
+            loop {
+                while running.len() < FOLDERS
+                    && let Some(folder) = folders.pop_front()
+                {
+                    running.push(async move {
+                        let path = format!("{}/{}", self.root, folder.trim_end_matches('/'));
+                        let files = read_folder(connection, path.trim_end_matches('/')).await;
+                        (folder, files)
+                    });
+                }
+                let Some((folder, files)) = running.next().await else { return Ok((found, foreign)) };
+                let files = match files {
+                    Ok(files) => files,
+                    // One that is not there yet, or not any more; but the root must be.
+                    Err(wrong) if wrong.is_missing() && !folder.is_empty() => continue,
+                    Err(wrong) => return Err(wrong),
+                };
+                for file in files {
+                    let name = format!("{folder}{}", file.filename);
+                    if name::check(&name).is_err() {
+                        if !matches!(file.filename.as_str(), "." | "..") && name != own {
+                            foreign.push(name);
+                        }
+                        continue;
+                    }
+                    if file.attrs.is_dir() {
+                        lock(&self.folders).insert(format!("{}/{name}", self.root));
+                        let folder = format!("{name}/");
+                        if seen.insert(folder.clone()) {
+                            folders.push_back(folder);
+                        }
+                    } else if file.attrs.is_regular() {
+                        found.push(meta_of(&name, &file.attrs));
+                    }
+                }
+            }
+        })?;
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found.dedup_by(|a, b| a.name == b.name);
+        Ok((found, foreign))
+    }
+
     fn object(&self, name: &str) -> String {
         if name.is_empty() { self.shown.clone() } else { format!("{}/{name}", self.shown) }
     }
@@ -494,51 +547,11 @@ impl Store for SftpStore {
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
         name::check_prefix(prefix)?;
-        self.traffic.count(Request::List);
-        let mut found = self.ask("list", prefix, Load::Small, async |connection| {
-            let mut found = Vec::new();
-            // Folders that are known are asked for with the one that they are in.
-            let mut folders: VecDeque<String> =
-                [prefix.to_string()].into_iter().chain(self.folders_below(prefix)).collect();
-            let mut seen: HashSet<String> = folders.iter().cloned().collect();
-            let mut running = FuturesUnordered::new();
-            loop {
-                while running.len() < FOLDERS
-                    && let Some(folder) = folders.pop_front()
-                {
-                    running.push(async move {
-                        let path = format!("{}/{}", self.root, folder.trim_end_matches('/'));
-                        let files = read_folder(connection, path.trim_end_matches('/')).await;
-                        (folder, files)
-                    });
-                }
-                let Some((folder, files)) = running.next().await else { return Ok(found) };
-                let files = match files {
-                    Ok(files) => files,
-                    // One that is not there yet, or not any more; but the root must be.
-                    Err(wrong) if wrong.is_missing() && !folder.is_empty() => continue,
-                    Err(wrong) => return Err(wrong),
-                };
-                for file in files {
-                    let name = format!("{folder}{}", file.filename);
-                    if name::check(&name).is_err() {
-                        continue;
-                    }
-                    if file.attrs.is_dir() {
-                        lock(&self.folders).insert(format!("{}/{name}", self.root));
-                        let folder = format!("{name}/");
-                        if seen.insert(folder.clone()) {
-                            folders.push_back(folder);
-                        }
-                    } else if file.attrs.is_regular() {
-                        found.push(meta_of(&name, &file.attrs));
-                    }
-                }
-            }
-        })?;
-        found.sort_by(|a, b| a.name.cmp(&b.name));
-        found.dedup_by(|a, b| a.name == b.name);
-        Ok(found)
+        Ok(self.list_both(prefix)?.0)
+    }
+
+    fn foreign(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.list_both("")?.1)
     }
 
     fn delete(&self, name: &str) -> Result<(), StoreError> {
