@@ -178,7 +178,13 @@ fn manifests_are_remembered() {
     let heads: Vec<BackupHead> = (0..3)
         .map(|seed| backup(&place.open(), 1, &vec![("/a".into(), Class::Data, rows(seed, 50_000))]))
         .collect();
-    assert_eq!(place.open().backups().unwrap(), heads);
+    // The files are written again below: the storage then says another time.
+    let timeless = |heads: Vec<BackupHead>| -> Vec<BackupHead> {
+        heads.into_iter().map(|head| BackupHead { stored: None, ..head }).collect()
+    };
+    let listed = |repository: Repository| timeless(repository.backups().unwrap());
+    let heads = timeless(heads);
+    assert_eq!(listed(place.open()), heads);
     // Without their objects they are not listed at all; with other bytes the cache knows better, and the check tells.
     let root = place.dir.path().join("repo");
     let manifest = place.store().list("manifests/").unwrap().remove(1).name;
@@ -186,9 +192,9 @@ fn manifests_are_remembered() {
     for name in [manifest.clone(), format!("copies/{manifest}")] {
         std::fs::write(root.join(name), b"rot").unwrap();
     }
-    assert_eq!(place.open().backups().unwrap(), heads);
+    assert_eq!(listed(place.open()), heads);
     let bare = place.open_on(std::sync::Arc::new(place.store()), LocalFolders::default());
-    assert_eq!(bare.backups().unwrap(), [heads[0].clone(), heads[2].clone()]);
+    assert_eq!(timeless(bare.backups().unwrap()), [heads[0].clone(), heads[2].clone()]);
     assert!(
         matches!(bare.set_aside().unwrap().as_slice(), [(id, RepoError::Damaged { .. })] if *id == heads[1].id)
     );
@@ -201,9 +207,9 @@ fn manifests_are_remembered() {
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[40] ^= 1;
     std::fs::write(&file, bytes).unwrap();
-    assert_eq!(place.open().backups().unwrap(), [heads[0].clone(), heads[2].clone()]);
+    assert_eq!(listed(place.open()), [heads[0].clone(), heads[2].clone()]);
     for name in [manifest.clone(), format!("copies/{manifest}")] {
         std::fs::write(root.join(name), &good).unwrap();
     }
-    assert_eq!(place.open().backups().unwrap(), heads);
+    assert_eq!(listed(place.open()), heads);
 }
