@@ -353,7 +353,6 @@ fn foreign_keys_in_opposite_directions_never_run_together() {
     assert_eq!((s.next_ready(), s.remaining()), (None, 0));
 }
 
-/// A small table on whose key the checks of a large one wait is loaded before a larger one that nothing waits for.
 /// A trigger on a partitioned table is set on its partitions, too: their rows come first, and no index is built meanwhile.
 #[test]
 fn a_trigger_on_a_partitioned_table_waits_for_its_partitions() {
@@ -390,6 +389,183 @@ fn a_trigger_on_a_partitioned_table_waits_for_its_partitions() {
     assert_eq!(a.entries[8].dependencies, [3]);
 }
 
+fn defined(mut entry: TocEntry, sql: &str) -> TocEntry {
+    entry.defn = Some(sql.as_bytes().to_vec());
+    entry
+}
+
+/// Tables `a` (rows at index 8), `codes` (9) and `big` (10), and functions over them.
+fn with_functions() -> Archive {
+    let (pre, data, post) = (Section::PreData, Section::Data, Section::PostData);
+    let function = |id: i32, name: &str, language: &str, body: &str| {
+        let sql = format!(
+            "CREATE FUNCTION public.{name}(c text) RETURNS bool\n LANGUAGE {language} IMMUTABLE\n AS $_${body}$_$;\n"
+        );
+        defined(entry(id, "FUNCTION", &format!("{name}(text)"), pre, &[]), &sql)
+    };
+    archive(
+        14,
+        vec![
+            function(
+                1,
+                "known",
+                "plpgsql",
+                "begin return exists (select from public.Codes where code = c); end",
+            ),
+            function(2, "pure", "sql", "select c <> ''"),
+            function(3, "through", "sql", "select public.known(c) and public.pure(c)"),
+            function(4, "dynamic", "plpgsql", "begin execute 'select'; return true; end"),
+            defined(
+                entry(5, "TABLE", "a", pre, &[3]),
+                "CREATE TABLE public.a (c text, CONSTRAINT k CHECK (public.through(c)));",
+            ),
+            entry(6, "TABLE", "codes", pre, &[]),
+            defined(
+                entry(7, "TABLE", "big", pre, &[1, 2]),
+                "CREATE TABLE public.big (c text DEFAULT public.known('x'::text) NOT NULL, CHECK (public.pure(c)));",
+            ),
+            entry(8, "SEQUENCE", "s", pre, &[]),
+            entry(9, "TABLE DATA", "a", data, &[5]),
+            entry(10, "TABLE DATA", "codes", data, &[6]),
+            entry(11, "TABLE DATA", "big", data, &[7]),
+            entry(12, "CONSTRAINT", "codes codes_pkey", post, &[6]),
+            defined(
+                entry(13, "INDEX", "i_known", post, &[5, 3]),
+                "CREATE INDEX i ON public.a USING btree (public.through(c));",
+            ),
+            defined(
+                entry(14, "INDEX", "i_pure", post, &[6, 2]),
+                "CREATE INDEX i ON public.codes USING btree (public.pure(code));",
+            ),
+            defined(
+                entry(15, "INDEX", "i_dynamic", post, &[6, 4]),
+                "CREATE INDEX i ON public.codes USING btree (public.dynamic(code));",
+            ),
+        ],
+    )
+}
+
+fn ready(schedule: &mut Schedule) -> BTreeSet<usize> {
+    std::iter::from_fn(|| schedule.next_ready()).collect()
+}
+
+/// Rows wait for those that their checks look for, and for their keys; indexes for all rows. What is proven to read nothing waits for
+/// nothing, and a default is not evaluated.
+#[test]
+fn what_functions_read_comes_first() {
+    let a = with_functions();
+    let mut s = Schedule::new(&a, &(1..=15).collect(), &|_| 1);
+    for index in s.pre_data().to_vec() {
+        s.done(index);
+    }
+    assert_eq!(ready(&mut s), [9, 10].into(), "codes and big, not a");
+    s.done(9);
+    assert_eq!(ready(&mut s), [11].into(), "the key of codes");
+    s.done(11);
+    assert_eq!(ready(&mut s), [8, 13].into(), "now a's rows, and the pure index");
+    s.done(8);
+    s.done(13);
+    assert_eq!(ready(&mut s), [].into(), "big is still being loaded");
+    s.done(10);
+    assert_eq!(ready(&mut s), [12, 14].into());
+    // One connection takes the rows in such an order, too, and so does a stock pg_restore of an export.
+    let serial = serial_order(&a, &(1..=15).collect());
+    assert_eq!(serial[8..11], [9, 8, 10]);
+    let mut exported = a.clone();
+    pgark_bytes::archive::order::name_all_dependencies(&mut exported);
+    let of = |id: i32| exported.entries.iter().find(|e| e.dump_id == id).unwrap().dependencies.clone();
+    assert_eq!((of(9), of(10), of(11)), (vec![5, 10], vec![6], vec![7]));
+    assert_eq!((of(13), of(14), of(15)), (vec![5, 3, 10, 9, 11], vec![6, 2], vec![6, 4, 13]));
+}
+
+/// Rows that are refused are tried once more behind the others, which no longer wait for them; not if there are no others.
+#[test]
+fn refused_rows_are_tried_again_behind_the_others() {
+    let a = with_functions();
+    let mut s = Schedule::new(&a, &[5, 6, 7, 9, 10, 11, 13].into_iter().collect(), &|_| 1);
+    for index in s.pre_data().to_vec() {
+        s.done(index);
+    }
+    assert_eq!(ready(&mut s), [9, 10].into());
+    assert!(s.try_again(9), "other rows are not there yet");
+    assert_eq!(ready(&mut s), [8].into(), "a's rows do not wait for those of codes any longer");
+    s.done(10);
+    s.done(8);
+    assert_eq!(s.next_ready(), Some(9), "behind all others");
+    assert!(!s.try_again(9), "not a third time");
+    s.failed(9);
+    assert_eq!(s.next_ready(), Some(12), "the index, behind all rows");
+    s.done(12);
+    assert_eq!(s.next_ready(), None);
+    let alone = archive(
+        14,
+        vec![entry(1, "TABLE", "a", Section::PreData, &[]), entry(2, "TABLE DATA", "a", Section::Data, &[1])],
+    );
+    let mut s = Schedule::new(&alone, &(1..=2).collect(), &|_| 1);
+    s.done(0);
+    assert_eq!(s.next_ready(), Some(1));
+    assert!(!s.try_again(1));
+}
+
+/// Tables that an extension makes have no entry but their rows: these come in the archive's order, and a user's key waits for them.
+#[test]
+fn rows_of_extensions_come_in_order() {
+    let (pre, data) = (Section::PreData, Section::Data);
+    let key = "ALTER TABLE ONLY public.t ADD CONSTRAINT k FOREIGN KEY (a) REFERENCES public.parent(id);";
+    let a = archive(
+        14,
+        vec![
+            entry(1, "EXTENSION", "e", pre, &[]),
+            entry(2, "TABLE", "t", pre, &[]),
+            entry(3, "TABLE DATA", "parent", data, &[101]),
+            entry(4, "TABLE DATA", "child", data, &[100]),
+            entry(5, "TABLE DATA", "t", data, &[2]),
+            defined(entry(6, "FK CONSTRAINT", "t k", Section::PostData, &[2, 1]), key),
+        ],
+    );
+    let mut s = Schedule::new(&a, &(1..=6).collect(), &|id| if id == 4 { 100 } else { 1 });
+    s.done(0);
+    s.done(1);
+    assert_eq!(ready(&mut s), [2, 4].into());
+    s.done(4);
+    assert_eq!(ready(&mut s), [].into(), "the key waits for its parent's rows");
+    s.done(2);
+    assert_eq!(ready(&mut s), [3].into());
+    s.done(3);
+    assert_eq!(ready(&mut s), [5].into());
+}
+
+/// A definition that needs something of the post-data is none of the pre-data, and rows of its table wait with it.
+#[test]
+fn definitions_behind_the_rows() {
+    let (pre, data, post) = (Section::PreData, Section::Data, Section::PostData);
+    let mut a = archive(
+        14,
+        vec![
+            entry(1, "TABLE", "t", pre, &[]),
+            entry(2, "TABLE DATA", "t", data, &[1]),
+            entry(3, "CONSTRAINT", "t t_pkey", post, &[1]),
+            entry(4, "MATERIALIZED VIEW", "m", post, &[1, 3]),
+            entry(5, "FUNCTION", "f()", pre, &[4]),
+            entry(6, "TABLE", "u", pre, &[5]),
+            entry(7, "TABLE DATA", "u", data, &[6]),
+        ],
+    );
+    let late = pgark_bytes::archive::order::postponed(&a);
+    assert_eq!(BTreeSet::from_iter(late), [5, 6, 7].into());
+    let mut s = Schedule::new(&a, &(1..=7).collect(), &|_| 1);
+    assert_eq!(s.pre_data(), [0]);
+    s.done(0);
+    for index in 1..7 {
+        assert_eq!(s.next_ready(), Some(index));
+        s.done(index);
+    }
+    assert!(s.created_here(6));
+    pgark_bytes::archive::order::name_all_dependencies(&mut a);
+    assert_eq!((a.entries[4].section, a.entries[5].section, a.entries[6].section), (post, post, data));
+}
+
+/// A small table on whose key the checks of a large one wait is loaded before a larger one that nothing waits for.
 #[test]
 fn what_much_work_waits_for_goes_first() {
     let post = Section::PostData;

@@ -179,7 +179,7 @@ fn is_relation(entry: &TocEntry) -> bool {
         || (matches!(entry.kind(), "TABLE DATA" | "SEQUENCE SET") && entry.dependencies.is_empty())
 }
 
-fn name_of(entry: &TocEntry) -> (&[u8], &[u8]) {
+pub(super) fn name_of(entry: &TocEntry) -> (&[u8], &[u8]) {
     (entry.namespace.as_deref().unwrap_or_default(), entry.tag_bytes())
 }
 
@@ -265,26 +265,23 @@ pub struct ForeignKey {
     pub parent: (Vec<u8>, Vec<u8>),
 }
 
-/// Every foreign key, by its definition: `ALTER TABLE ONLY s.c ADD CONSTRAINT k FOREIGN KEY (…) REFERENCES s.p(…)`.
+/// Every foreign key.
 pub fn foreign_keys(archive: &Archive) -> Vec<ForeignKey> {
-    archive
-        .entries
-        .iter()
-        .filter(|entry| entry.kind() == "FK CONSTRAINT")
-        .filter_map(|entry| {
-            let tokens: Vec<Token<'_>> =
-                sql::tokenize(entry.defn_bytes()).filter(|t| !t.is_blank()).collect();
-            let table = tokens.iter().position(|token| token.is_word("table"))? + 1;
-            let only = usize::from(tokens.get(table)?.is_word("only"));
-            let references = tokens.iter().position(|token| token.is_word("references"))? + 1;
-            Some(ForeignKey {
-                dump_id: entry.dump_id,
-                tag: entry.tag_str().into_owned(),
-                child: qualified(&tokens, table + only, entry)?,
-                parent: qualified(&tokens, references, entry)?,
-            })
-        })
-        .collect()
+    archive.entries.iter().filter(|entry| entry.kind() == "FK CONSTRAINT").filter_map(foreign_key).collect()
+}
+
+/// An entry's foreign key, by its definition: `ALTER TABLE ONLY s.c ADD CONSTRAINT k FOREIGN KEY (…) REFERENCES s.p(…)`.
+pub(super) fn foreign_key(entry: &TocEntry) -> Option<ForeignKey> {
+    let tokens: Vec<Token<'_>> = sql::tokenize(entry.defn_bytes()).filter(|t| !t.is_blank()).collect();
+    let table = tokens.iter().position(|token| token.is_word("table"))? + 1;
+    let only = usize::from(tokens.get(table)?.is_word("only"));
+    let references = tokens.iter().position(|token| token.is_word("references"))? + 1;
+    Some(ForeignKey {
+        dump_id: entry.dump_id,
+        tag: entry.tag_str().into_owned(),
+        child: qualified(&tokens, table + only, entry)?,
+        parent: qualified(&tokens, references, entry)?,
+    })
 }
 
 /// `schema.name` at a place; a bare name is in the entry's schema.

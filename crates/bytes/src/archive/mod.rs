@@ -20,16 +20,20 @@
 //! * [`statements`] is the SQL that restoring one entry means.
 
 pub mod convert;
+mod dependencies;
 mod error;
 pub mod filter;
 pub mod identity;
 mod model;
 pub mod order;
 mod read;
+mod reads;
 mod roles;
 pub mod script;
 mod selection;
 pub mod statements;
+mod unnamed;
+mod waits;
 mod write;
 
 pub use error::ArchiveError;

@@ -13,13 +13,21 @@
 //!   directions would deadlock.
 //! * **Partitions.** What is done to a partitioned table is done to its partitions: a trigger on the root locks every one, and
 //!   fires for each row that is loaded after it. It waits for the partitions' rows, and runs beside nothing that uses one.
+//! * **What functions read.** A check, a generated column, an index may call a function that looks into another table: [`super::waits`]
+//!   says what waits for that, and what an extension's own tables wait for.
+//! * **Definitions behind the rows.** pg_dump puts a materialised view that needs a primary key among the post-data, and with it the
+//!   views and functions that read it, though these still say that they are pre-data ([`postponed`]).
+//! * **Second try.** Rows that are refused although they wait for what is known are tried once more when all other rows are there.
 //! * **Cycles.** What is left after the last pass could not be ordered; it runs alone, in the archive's order.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+pub use super::dependencies::name_all_dependencies;
 use super::model::{Archive, Section, TocEntry};
 pub use super::selection::Selection;
+use super::unnamed::{unnamed_partitions, unnamed_triggers};
+use super::waits::Waits;
 
 /// The three passes of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,11 +57,14 @@ pub fn pass(entry: &TocEntry) -> Pass {
 }
 
 /// Indexes into `archive.entries` in the order of a restore by one connection: three passes, each in the
-/// archive's order.
+/// archive's order, except rows, and contents of materialised views, that wait for later ones.
 pub fn serial_order(archive: &Archive, selection: &Selection) -> Vec<usize> {
     let mut order = Vec::new();
+    let moved = Waits::of(&archive.entries, selection, true).moved(&archive.entries);
     for wanted in [Pass::Main, Pass::Acl, Pass::PostAcl] {
-        order.extend(archive.entries.iter().enumerate().filter_map(|(index, e)| {
+        order.extend((0..archive.entries.len()).filter_map(|place| {
+            let index = moved.get(&place).copied().unwrap_or(place);
+            let e = archive.entries.get(index)?;
             (!e.is_setting() && selection.contains(e.dump_id) && pass(e) == wanted).then_some(index)
         }));
     }
@@ -62,8 +73,37 @@ pub fn serial_order(archive: &Archive, selection: &Selection) -> Vec<usize> {
 
 /// For each TABLE's dump id the index of its TABLE DATA entry.
 pub fn table_data(archive: &Archive) -> HashMap<i32, usize> {
-    archive
-        .entries
+    data_of(&archive.entries)
+}
+
+/// Definitions that belong behind the rows, whatever their section says: what needs something of the post-data, and the rows of such
+/// tables. By dump id.
+pub fn postponed(archive: &Archive) -> HashSet<i32> {
+    let mut late: HashSet<i32> =
+        archive.entries.iter().filter(|e| e.section == Section::PostData).map(|e| e.dump_id).collect();
+    let mut postponed = HashSet::new();
+    loop {
+        let before = postponed.len();
+        for entry in &archive.entries {
+            let is_definition = entry.section == Section::PreData;
+            let is_rows = entry.kind() == "TABLE DATA";
+            if (is_definition || is_rows)
+                && !late.contains(&entry.dump_id)
+                && entry.dependencies.iter().any(|id| late.contains(id))
+            {
+                late.insert(entry.dump_id);
+                postponed.insert(entry.dump_id);
+            }
+        }
+        // Nearly always one round: an entry stands behind what it needs.
+        if postponed.len() == before {
+            return postponed;
+        }
+    }
+}
+
+pub(super) fn data_of(entries: &[TocEntry]) -> HashMap<i32, usize> {
+    entries
         .iter()
         .enumerate()
         .filter(|(_, e)| e.kind() == "TABLE DATA")
@@ -104,6 +144,10 @@ struct Item {
     data: Option<usize>,
     /// TABLE DATA: this restore created the table.
     created: bool,
+    /// TABLE DATA that is selected, and not yet over.
+    is_rows: bool,
+    /// It began before all other rows were there, and was not tried twice.
+    may_retry: bool,
 }
 
 /// Hands out entries to workers, one at a time, each as soon as it may run.
@@ -128,9 +172,33 @@ pub struct Schedule {
     used: HashMap<i32, usize>,
     locked: HashMap<i32, usize>,
     cyclic: Vec<usize>,
+    /// Rows that were refused, and are tried again at the end of the pass.
+    again: Vec<usize>,
+    /// How many TABLE DATA entries are not over.
+    rows_left: usize,
 }
 
 impl Item {
+    /// Stands for the end of several entries; it is never handed out.
+    fn knot(dump_id: i32, uses: Vec<i32>) -> Item {
+        Item {
+            dump_id,
+            pass: Pass::Main,
+            size: 0,
+            rank: 0,
+            state: State::Pending,
+            selected: false,
+            waits_for: 0,
+            needed_by: Vec::new(),
+            uses,
+            locks: Vec::new(),
+            data: None,
+            created: false,
+            is_rows: false,
+            may_retry: false,
+        }
+    }
+
     /// The place among those that are ready: first what most work hangs on; privileges in the archive's order, because a role that
     /// grants on may need what an earlier entry grants to it.
     fn key(&self, index: usize) -> (Reverse<u64>, i32, usize) {
@@ -146,9 +214,21 @@ impl Schedule {
     /// run, that goes first on which the longest way to the end hangs (its own work, then the work that waits for it):
     /// a small table whose key many wait for does not come last.
     pub fn new(archive: &Archive, selection: &Selection, size: &dyn Fn(i32) -> u64) -> Schedule {
+        Self::with_triggers(archive, selection, true, size)
+    }
+
+    /// Like [`Self::new`]. `triggers_fire`: on tables that were there before, while their rows are loaded.
+    pub fn with_triggers(
+        archive: &Archive,
+        selection: &Selection,
+        triggers_fire: bool,
+        size: &dyn Fn(i32) -> u64,
+    ) -> Schedule {
         let entries = &archive.entries;
         let data_of = table_data(archive);
-        let by_id: HashMap<i32, usize> = entries.iter().enumerate().map(|(i, e)| (e.dump_id, i)).collect();
+        let mut by_id: HashMap<i32, usize> =
+            entries.iter().enumerate().map(|(i, e)| (e.dump_id, i)).collect();
+        let postponed = postponed(archive);
         let mut items: Vec<Item> = entries
             .iter()
             .map(|e| Item {
@@ -164,6 +244,8 @@ impl Schedule {
                 locks: Vec::new(),
                 data: if e.kind() == "TABLE" { data_of.get(&e.dump_id).copied() } else { None },
                 created: false,
+                is_rows: e.kind() == "TABLE DATA" && selection.contains(e.dump_id),
+                may_retry: false,
             })
             .collect();
         for (index, below) in unnamed_partitions(entries) {
@@ -172,9 +254,20 @@ impl Schedule {
             }
         }
         for (index, entry) in entries.iter().enumerate() {
-            repoint(index, entry, entries, &by_id, &data_of, &mut items);
+            let post_data = entry.section == Section::PostData || postponed.contains(&entry.dump_id);
+            repoint(
+                index,
+                entry,
+                post_data && entry.kind() != "TABLE DATA",
+                entries,
+                &by_id,
+                &data_of,
+                &mut items,
+            );
         }
         after_their_triggers(entries, &mut items);
+        heed(&Waits::of(entries, selection, triggers_fire), entries, &mut items);
+        by_id.extend(items.iter().enumerate().skip(entries.len()).map(|(index, item)| (item.dump_id, index)));
         for index in 0..items.len() {
             let uses = items.get(index).map(|i| i.uses.clone()).unwrap_or_default();
             for id in uses {
@@ -188,6 +281,7 @@ impl Schedule {
             }
         }
         rank(&mut items);
+        let rows_left = items.iter().filter(|item| item.is_rows).count();
         let mut schedule = Schedule {
             items,
             pre_data: Vec::new(),
@@ -199,8 +293,10 @@ impl Schedule {
             used: HashMap::new(),
             locked: HashMap::new(),
             cyclic: Vec::new(),
+            again: Vec::new(),
+            rows_left,
         };
-        schedule.take_pre_data(entries);
+        schedule.take_pre_data(entries, &postponed);
         schedule.running_phase = true;
         schedule.admit();
         schedule
@@ -233,6 +329,13 @@ impl Schedule {
                 self.finish(index);
             } else if self.running > 0 {
                 return None;
+            } else if !self.again.is_empty() {
+                for index in std::mem::take(&mut self.again) {
+                    if let Some(item) = self.items.get_mut(index) {
+                        item.state = State::Ready;
+                        self.ready.insert(item.key(index));
+                    }
+                }
             } else {
                 match self.current {
                     Pass::Main => self.current = Pass::Acl,
@@ -263,10 +366,55 @@ impl Schedule {
             && matches!(item.state, State::Pending | State::Ready)
         {
             item.selected = false;
+            self.rows_left -= usize::from(std::mem::take(&mut item.is_rows));
             skipped = data;
         }
         self.stop(index);
         skipped
+    }
+
+    /// The server refused a TABLE DATA entry's rows, of which nothing is left. True if they are handed out once more when all other
+    /// rows are there; otherwise the caller reports the entry as failed. Rows that wait for these do not wait any longer: they
+    /// may be what these looked for.
+    pub fn try_again(&mut self, index: usize) -> bool {
+        let Some(item) = self.items.get_mut(index) else { return false };
+        if !item.may_retry || item.state != State::Running {
+            return false;
+        }
+        item.may_retry = false;
+        item.is_rows = false;
+        item.state = State::Pending;
+        // Nothing counts this down: it is made ready when all else is over.
+        item.waits_for = usize::MAX;
+        self.running -= 1;
+        self.rows_left -= 1;
+        release(&mut self.used, &item.uses);
+        release(&mut self.locked, &item.locks);
+        let needed_by = std::mem::take(&mut item.needed_by);
+        self.again.push(index);
+        let rest = self.count_off_rows(needed_by);
+        for &key in &rest {
+            // Rows also wait for the keys of those that they read.
+            let needed_by = self.items.get_mut(key).map(|item| std::mem::take(&mut item.needed_by));
+            let rest = self.count_off_rows(needed_by.unwrap_or_default());
+            if let Some(item) = self.items.get_mut(key) {
+                item.needed_by = rest;
+            }
+        }
+        if let Some(item) = self.items.get_mut(index) {
+            item.needed_by = rest;
+        }
+        true
+    }
+
+    /// Of entries that wait, rows wait for one less. Returns the others.
+    fn count_off_rows(&mut self, waiting: Vec<usize>) -> Vec<usize> {
+        let (rows, rest): (Vec<usize>, Vec<usize>) =
+            waiting.into_iter().partition(|&other| self.items.get(other).is_some_and(|item| item.is_rows));
+        for other in rows {
+            self.count_off(other);
+        }
+        rest
     }
 
     /// A TABLE DATA entry's table was created by this very restore (its TABLE entry was reported as done):
@@ -287,7 +435,7 @@ impl Schedule {
     }
 
     /// Pre-data in order, and what stands among it and belongs to no section, until the first data entry.
-    fn take_pre_data(&mut self, entries: &[TocEntry]) {
+    fn take_pre_data(&mut self, entries: &[TocEntry], postponed: &HashSet<i32>) {
         let mut skipped_some = false;
         for (index, entry) in entries.iter().enumerate() {
             let now = match entry.section {
@@ -298,7 +446,7 @@ impl Schedule {
                     false
                 }
             };
-            if !now || pass(entry) != Pass::Main {
+            if !now || pass(entry) != Pass::Main || postponed.contains(&entry.dump_id) {
                 continue;
             }
             // Its dependents never wait for it: the caller runs all of these before the first worker starts.
@@ -335,8 +483,10 @@ impl Schedule {
     }
 
     fn start(&mut self, index: usize) {
+        let others_left = self.rows_left > 1;
         let Some(item) = self.items.get_mut(index) else { return };
         item.state = State::Running;
+        item.may_retry = item.is_rows && others_left;
         self.running += 1;
         for id in &item.uses {
             *self.used.entry(*id).or_default() += 1;
@@ -361,18 +511,26 @@ impl Schedule {
     fn finish(&mut self, index: usize) {
         let Some(item) = self.items.get_mut(index) else { return };
         item.state = State::Over;
+        if std::mem::take(&mut item.is_rows) {
+            self.rows_left -= 1;
+        }
         for dependent in std::mem::take(&mut item.needed_by) {
-            let Some(other) = self.items.get_mut(dependent) else { continue };
-            other.waits_for = other.waits_for.saturating_sub(1);
-            // While pre-data is being taken nothing is made ready: `ready` is filled by `admit` then.
-            if other.waits_for == 0
-                && other.state == State::Pending
-                && other.pass <= self.current
-                && self.running_phase
-            {
-                other.state = State::Ready;
-                self.ready.insert(other.key(dependent));
-            }
+            self.count_off(dependent);
+        }
+    }
+
+    /// An entry waits for one less.
+    fn count_off(&mut self, index: usize) {
+        let Some(other) = self.items.get_mut(index) else { return };
+        other.waits_for = other.waits_for.saturating_sub(1);
+        // While pre-data is being taken nothing is made ready: `ready` is filled by `admit` then.
+        if other.waits_for == 0
+            && other.state == State::Pending
+            && other.pass <= self.current
+            && self.running_phase
+        {
+            other.state = State::Ready;
+            self.ready.insert(other.key(index));
         }
     }
 
@@ -447,74 +605,6 @@ fn rank(items: &mut [Item]) {
     }
 }
 
-/// A trigger that a partition inherits and only sets another way (`ALTER TABLE … ENABLE|DISABLE TRIGGER`) names no
-/// dependency on the trigger that it inherits: it waits for every trigger that is created. The indexes of entries that wait,
-/// each with what it waits for.
-fn unnamed_triggers(entries: &[TocEntry]) -> Vec<(usize, Vec<i32>)> {
-    let is_setting =
-        |e: &TocEntry| e.kind() == "TRIGGER" && e.defn_bytes().trim_ascii_start().starts_with(b"ALTER TABLE");
-    let created: Vec<i32> =
-        entries.iter().filter(|e| e.kind() == "TRIGGER" && !is_setting(e)).map(|e| e.dump_id).collect();
-    let lacks = |e: &TocEntry| created.iter().copied().filter(|id| !e.dependencies.contains(id)).collect();
-    entries.iter().enumerate().filter(|(_, e)| is_setting(e)).map(|(index, e)| (index, lacks(e))).collect()
-}
-
-/// The partitions, and theirs, of each partitioned table, by dump id. What attaches a partition depends on it and on its parent, and has its
-/// name. (pg_dump before 14 writes that into the table's own entry: there nothing is found.)
-fn partitions(entries: &[TocEntry]) -> HashMap<i32, Vec<i32>> {
-    let tables: HashMap<i32, &TocEntry> =
-        entries.iter().filter(|e| e.kind() == "TABLE").map(|e| (e.dump_id, e)).collect();
-    let mut below: HashMap<i32, Vec<i32>> = HashMap::new();
-    for attach in entries.iter().filter(|e| e.kind() == "TABLE ATTACH") {
-        let named = |id: &&i32| {
-            let table = tables.get(*id);
-            table.is_some_and(|table| table.tag == attach.tag && table.namespace == attach.namespace)
-        };
-        let Some(&child) = attach.dependencies.iter().find(named) else { continue };
-        let is_parent = |id: &&i32| **id != child && tables.contains_key(*id);
-        if let Some(&parent) = attach.dependencies.iter().find(is_parent) {
-            below.entry(parent).or_default().push(child);
-        }
-    }
-    let all = |root: i32| {
-        let (mut found, mut open) = (Vec::new(), vec![root]);
-        let mut seen = HashSet::from([root]);
-        while let Some(table) = open.pop() {
-            for &child in below.get(&table).into_iter().flatten().filter(|child| seen.insert(**child)) {
-                found.push(child);
-                open.push(child);
-            }
-        }
-        found
-    };
-    below.keys().map(|&root| (root, all(root))).collect()
-}
-
-/// Post-data of partitioned tables, except indexes, which are made table by table: the indexes of entries, each with the
-/// partitions that it does not name.
-fn unnamed_partitions(entries: &[TocEntry]) -> Vec<(usize, Vec<i32>)> {
-    let below = partitions(entries);
-    if below.is_empty() {
-        return Vec::new();
-    }
-    let goes_down = |e: &TocEntry| {
-        e.section == Section::PostData
-            && pass(e) == Pass::Main
-            && !matches!(e.kind(), "INDEX" | "INDEX ATTACH")
-    };
-    let missing = |e: &TocEntry| {
-        let known: HashSet<i32> = e.dependencies.iter().copied().collect();
-        let mut ids: Vec<i32> =
-            e.dependencies.iter().filter_map(|id| below.get(id)).flatten().copied().collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids.retain(|id| !known.contains(id));
-        ids
-    };
-    let entries = entries.iter().enumerate().filter(|(_, e)| goes_down(e));
-    entries.map(|(index, e)| (index, missing(e))).filter(|(_, ids)| !ids.is_empty()).collect()
-}
-
 fn after_their_triggers(entries: &[TocEntry], items: &mut [Item]) {
     for (index, triggers) in unnamed_triggers(entries) {
         if let Some(item) = items.get_mut(index) {
@@ -523,54 +613,118 @@ fn after_their_triggers(entries: &[TocEntry], items: &mut [Item]) {
     }
 }
 
-/// Writes into the archive what its dependencies leave out and a [`Schedule`] knows, for a parallel pg_restore of it: an
-/// inherited trigger is set after it was made; what is done to a partitioned table waits for its partitions; rights in a schema come after those on it; indexes of partitions are attached
-/// one after the other.
-pub fn name_all_dependencies(archive: &mut Archive) {
-    for (index, triggers) in unnamed_triggers(&archive.entries) {
-        if let Some(entry) = archive.entries.get_mut(index) {
-            entry.dependencies.extend(triggers);
-        }
-    }
-    for (index, below) in unnamed_partitions(&archive.entries) {
-        if let Some(entry) = archive.entries.get_mut(index) {
-            entry.dependencies.extend(below);
-        }
-    }
-    // Who grants on by what he was granted must be let into the schema first.
-    let schemas: HashMap<Vec<u8>, i32> = archive
-        .entries
-        .iter()
-        .filter(|entry| entry.kind() == "ACL")
-        .filter_map(|entry| Some((entry.tag_bytes().strip_prefix(b"SCHEMA ")?.to_vec(), entry.dump_id)))
-        .collect();
-    for entry in archive.entries.iter_mut().filter(|entry| entry.kind() == "ACL") {
-        let schema = entry.namespace.as_ref().and_then(|schema| schemas.get(schema)).copied();
-        entry
-            .dependencies
-            .extend(schema.filter(|id| *id != entry.dump_id && !entry.dependencies.contains(id)));
-    }
-    let mut last = None;
-    for entry in archive.entries.iter_mut().filter(|entry| entry.kind() == "INDEX ATTACH") {
-        entry.dependencies.extend(last.filter(|id| !entry.dependencies.contains(id)));
-        last = Some(entry.dump_id);
-    }
-}
-
 /// No entry has this dump id. Attaching an index makes its parent valid if it is the last, and so on up the tree; two at once
 /// in different branches do not see each other, and the root's index stays invalid for ever.
 const ONE_ATTACH_AT_A_TIME: i32 = i32::MIN;
+/// Nor these: the end of the rows that wait for no others; the end of the keys that need nothing but their table.
+const PLAIN_ROWS: i32 = i32::MIN + 1;
+const PLAIN_KEYS: i32 = i32::MIN + 2;
+
+/// Rows whose load reads another table also wait for that table's keys: each row would otherwise be a scan of it.
+fn keys_before_readers(waits: &Waits, entries: &[TocEntry], items: &mut [Item]) {
+    let rows_read: HashSet<i32> = waits
+        .on
+        .iter()
+        .filter(|(index, _)| entries.get(**index).is_some_and(|entry| entry.kind() == "TABLE DATA"))
+        .flat_map(|(_, others)| {
+            others.iter().filter_map(|&other| entries.get(other)).map(|entry| entry.dump_id)
+        })
+        .collect();
+    let early: HashSet<i32> =
+        entries.iter().filter(|entry| entry.section == Section::PreData).map(|entry| entry.dump_id).collect();
+    let mut keys: HashMap<i32, Vec<i32>> = HashMap::new();
+    for (index, (entry, item)) in entries.iter().zip(items.iter()).enumerate() {
+        if entry.kind() != "CONSTRAINT" || waits.after_rows.contains(&index) {
+            continue;
+        }
+        let mut of = item.uses.iter().filter(|id| !early.contains(id));
+        // It needs nothing but that table, so no circle comes of it.
+        if let (Some(&table), None) = (of.next(), of.next())
+            && rows_read.contains(&table)
+        {
+            keys.entry(table).or_default().push(entry.dump_id);
+        }
+    }
+    for index in waits.on.keys() {
+        if entries.get(*index).is_some_and(|entry| entry.kind() == "TABLE DATA")
+            && let Some(item) = items.get_mut(*index)
+        {
+            let more: Vec<i32> = item.uses.iter().filter_map(|id| keys.get(id)).flatten().copied().collect();
+            item.uses.extend(more);
+        }
+    }
+}
+
+/// Makes the items wait as [`Waits`] says.
+fn heed(waits: &Waits, entries: &[TocEntry], items: &mut Vec<Item>) {
+    let ids = |indexes: &[usize]| -> Vec<i32> {
+        indexes.iter().filter_map(|&index| entries.get(index)).map(|entry| entry.dump_id).collect()
+    };
+    for (&index, others) in &waits.on {
+        if let Some(item) = items.get_mut(index) {
+            let own = item.dump_id;
+            let more = ids(others).into_iter().filter(|id| *id != own && !item.uses.contains(id));
+            let more: Vec<i32> = more.collect();
+            item.uses.extend(more);
+        }
+    }
+    keys_before_readers(waits, entries, items);
+    for &index in &waits.after_views {
+        if let Some(item) = items.get_mut(index) {
+            item.pass = Pass::PostAcl;
+        }
+    }
+    if waits.late.is_empty() && waits.after_rows.is_empty() {
+        return;
+    }
+    // What waits for one of these, by whatever way, cannot be waited for.
+    let mut waited_by: HashMap<i32, Vec<usize>> = HashMap::new();
+    for (index, item) in items.iter().enumerate() {
+        for id in &item.uses {
+            waited_by.entry(*id).or_default().push(index);
+        }
+    }
+    let mut behind: HashSet<usize> = HashSet::new();
+    let mut open: Vec<usize> = waits.late.iter().chain(&waits.after_rows).copied().collect();
+    while let Some(index) = open.pop() {
+        if behind.insert(index)
+            && let Some(item) = items.get(index)
+        {
+            open.extend(waited_by.get(&item.dump_id).into_iter().flatten());
+        }
+    }
+    let plain = |test: &dyn Fn(&TocEntry) -> bool| -> Vec<i32> {
+        let all = entries.iter().enumerate();
+        all.filter(|(index, entry)| test(entry) && !behind.contains(index))
+            .map(|(_, entry)| entry.dump_id)
+            .collect()
+    };
+    items.push(Item::knot(PLAIN_ROWS, plain(&|entry| entry.section == Section::Data)));
+    items.push(Item::knot(PLAIN_KEYS, plain(&|entry| entry.kind() == "CONSTRAINT")));
+    let mut last = PLAIN_ROWS;
+    for &index in &waits.late {
+        if let Some(item) = items.get_mut(index) {
+            item.uses.push(last);
+            last = item.dump_id;
+        }
+    }
+    for &index in &waits.after_rows {
+        if let Some(item) = items.get_mut(index) {
+            item.uses.extend([last, PLAIN_KEYS]);
+        }
+    }
+}
 
 /// Fills in what an entry uses and locks. What it uses without naming it stands in its item.
 fn repoint(
     index: usize,
     entry: &TocEntry,
+    post_data: bool,
     entries: &[TocEntry],
     by_id: &HashMap<i32, usize>,
     data_of: &HashMap<i32, usize>,
     items: &mut [Item],
 ) {
-    let post_data = entry.section == Section::PostData;
     let unnamed = items.get_mut(index).map(|item| std::mem::take(&mut item.uses)).unwrap_or_default();
     let mut uses = Vec::with_capacity(entry.dependencies.len() + unnamed.len());
     let mut seen = HashSet::new();
