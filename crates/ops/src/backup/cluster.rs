@@ -308,7 +308,13 @@ pub(super) fn settings(connection: &mut Connection, report: &mut Report) -> Resu
     let doing = "read the server's settings";
     let rows = connection
         .query(
-            "SELECT name, setting, unit, source, sourcefile, sourceline, boot_val, pending_restart::pg_catalog.text \
+            // What this session has changed was something else before; what this role or database sets is not the server's.
+            "SELECT name, setting, unit, source, sourcefile, sourceline, boot_val, pending_restart::pg_catalog.text, \
+               CASE WHEN source = 'session' AND NOT EXISTS ( \
+                 SELECT FROM pg_catalog.pg_db_role_setting r, pg_catalog.unnest(r.setconfig) own \
+                 WHERE (r.setrole <> 0 OR r.setdatabase <> 0) AND r.setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = session_user)) \
+                   AND r.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())) \
+                   AND pg_catalog.lower(pg_catalog.split_part(own, '=', 1)) = pg_catalog.lower(name)) THEN reset_val END \
              FROM pg_catalog.pg_settings ORDER BY name",
             &[],
         )
@@ -317,7 +323,9 @@ pub(super) fn settings(connection: &mut Connection, report: &mut Report) -> Resu
     for row in &rows {
         let text = |at: usize| row.opt_str(at).doing(doing);
         let mut setting = Map::new();
-        for (key, at) in [("setting", 1), ("unit", 2), ("source", 3), ("sourcefile", 4), ("boot_val", 6)] {
+        for (key, at) in
+            [("setting", 1), ("unit", 2), ("source", 3), ("sourcefile", 4), ("boot_val", 6), ("reset_val", 8)]
+        {
             if let Some(value) = text(at)? {
                 setting.insert(key.into(), json!(value));
             }

@@ -14,6 +14,7 @@
 //! `exit_on_error` the first one ends the restore; with `single_transaction` it undoes it. A cancel stops every connection;
 //! what was restored stays, and the database is not whole: the error says so.
 
+mod analyze;
 mod clean;
 mod conflicts;
 mod data;
@@ -21,6 +22,7 @@ mod globals;
 mod hooks;
 mod links;
 mod prepare;
+mod refresh;
 mod run;
 mod target;
 mod together;
@@ -293,7 +295,7 @@ fn restore(
     report.drops = None;
     globals.carry_out(request, watch, job, &mut report)?;
     for place in &places {
-        one_database(place, &reader, job, watch, &mut report)?;
+        one_database(place, &backup, &reader, job, watch, &mut report)?;
     }
     report.errors.extend(lacking);
     if !report.errors.is_empty() {
@@ -305,6 +307,7 @@ fn restore(
 /// From the empty target to the last commit.
 fn one_database(
     place: &Place<'_>,
+    backup: &Backup,
     reader: &DataReader<'_>,
     job: &Job,
     watch: &Watch,
@@ -316,7 +319,8 @@ fn one_database(
     }
     prepare::make_ready(place, job, watch, &mut report.notes)?;
     let costs = costs(&place.contents);
-    let plan = run::Plan { place, reader, costs, job, watch, backup: report.id.clone() };
+    let refresh = refresh::Settings::of(backup, reader, place)?;
+    let plan = run::Plan { place, reader, costs, refresh, job, watch, backup: report.id.clone() };
     let mut outcome = if request.single_transaction {
         plan.in_one_transaction(&mut report.notes)?
     } else {
@@ -460,6 +464,10 @@ impl RestoreReport {
         self.bytes += outcome.bytes;
         self.skipped.extend(outcome.skipped);
         let database = place.conninfo.dbname();
+        self.notes.extend(outcome.notes.into_iter().map(|note| match place.several {
+            true => format!("database {database}: {note}"),
+            false => note,
+        }));
         self.errors.extend(outcome.errors.into_iter().map(|error| match place.several {
             true => ObjectError { object: format!("database {database}: {}", error.object), ..error },
             false => error,

@@ -7,14 +7,13 @@ use std::thread;
 use pgark_bytes::archive::order::{Schedule, Selection, serial_order};
 use pgark_bytes::archive::statements::{self, Purpose, SessionState};
 use pgark_bytes::archive::{Archive, Section, TocEntry};
-use pgark_bytes::sql::quote_ident_bytes;
 use pgark_pg::Connection;
 use pgark_repo::DataReader;
 
 use super::data::Loader;
 use super::hooks::{self, Moment, Surroundings};
 use super::together::Shared;
-use super::{ObjectError, Place, Request, SkippedRows, Target, clean, target};
+use super::{ObjectError, Place, Request, SkippedRows, Target, clean, refresh, target};
 use crate::backup::Watch;
 use crate::error::{Doing, with_causes};
 use crate::{Job, OpsError};
@@ -31,6 +30,8 @@ pub(super) struct Plan<'a> {
     pub reader: &'a DataReader<'a>,
     /// How long each entry takes about, by dump id.
     pub costs: HashMap<i32, u64>,
+    /// What materialised views are filled under.
+    pub refresh: refresh::Settings,
     pub job: &'a Job,
     pub watch: &'a Watch,
     /// Its id, for hooks.
@@ -44,6 +45,8 @@ pub(super) struct Outcome {
     pub rows: u64,
     pub bytes: u64,
     pub errors: Vec<ObjectError>,
+    /// What is to be known, and keeps nothing from being restored.
+    pub notes: Vec<String>,
     pub skipped: Vec<SkippedRows>,
 }
 
@@ -178,7 +181,7 @@ impl Plan<'_> {
         Ok(board.outcome)
     }
 
-    fn request(&self) -> &Request {
+    pub(super) fn request(&self) -> &Request {
         self.place.request
     }
 
@@ -450,6 +453,12 @@ impl Plan<'_> {
                 vec![sql]
             };
             for piece in pieces {
+                let piece = match toc.kind() {
+                    "MATERIALIZED VIEW DATA" => {
+                        self.refresh.around(piece, || target::connect(self.place, self.watch))?
+                    }
+                    _ => piece,
+                };
                 self.run_piece(hand, toc, &piece)?;
             }
         }
@@ -550,61 +559,6 @@ impl Plan<'_> {
     fn is_first_of_its_kind(&self, toc: &TocEntry) -> bool {
         let first = self.place.contents.archive.entries.iter().find(|other| other.kind() == toc.kind());
         first.is_some_and(|first| first.dump_id == toc.dump_id)
-    }
-
-    /// Planner statistics of every table that holds rows, and of partitioned tables, by many connections.
-    pub(super) fn analyze(&self, outcome: &mut Outcome) -> Result<(), OpsError> {
-        self.job.progress.phase("analyze");
-        let archive = &self.place.contents.archive;
-        let tables: Vec<&TocEntry> = serial_order(archive, &self.place.picked.selection)
-            .into_iter()
-            .filter_map(|index| archive.entries.get(index))
-            .filter(|toc| match toc.kind() {
-                "TABLE" | "MATERIALIZED VIEW" => toc.section == Section::PreData,
-                // Rows into a table that was there.
-                "TABLE DATA" => !toc.dependencies.iter().any(|id| self.place.picked.selection.contains(*id)),
-                _ => false,
-            })
-            .collect();
-        let next = Mutex::new(tables.into_iter());
-        let errors: Mutex<Vec<ObjectError>> = Mutex::new(Vec::new());
-        let results: Vec<Result<(), OpsError>> = thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.request().jobs.max(1))
-                .map(|_| scope.spawn(|| self.analyze_some(&next, &errors)))
-                .collect();
-            workers
-                .into_iter()
-                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        });
-        outcome.errors.extend(errors.into_inner().unwrap_or_else(|poison| poison.into_inner()));
-        results.into_iter().collect()
-    }
-
-    fn analyze_some<'t>(
-        &self,
-        next: &Mutex<impl Iterator<Item = &'t TocEntry>>,
-        errors: &Mutex<Vec<ObjectError>>,
-    ) -> Result<(), OpsError> {
-        let mut connection = target::connect(self.place, self.watch)?;
-        loop {
-            self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
-            let Some(toc) = lock(next).next() else { return Ok(()) };
-            let mut sql = b"ANALYZE ".to_vec();
-            sql.extend(quote_ident_bytes(toc.namespace.as_deref().unwrap_or_default()));
-            sql.push(b'.');
-            sql.extend(quote_ident_bytes(toc.tag_bytes()));
-            match connection.simple_bytes(&sql).doing(format!("analyze {}", toc.describe())) {
-                Ok(_) => {}
-                // A table that could not be made is in the report already.
-                Err(error) if error.sqlstate() == Some("42P01") => {}
-                Err(error) if error.is_refusal() && !self.job.cancel.is_cancelled() => {
-                    let message = with_causes(&error);
-                    lock(errors).push(ObjectError::new(toc.describe(), message));
-                }
-                Err(error) => return Err(error),
-            }
-        }
     }
 }
 

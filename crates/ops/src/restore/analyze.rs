@@ -1,0 +1,97 @@
+//! The planner's statistics, at the end.
+//!
+//! The rows are there by then: a table that the server does not analyze is told of, and the restore is as good as without. Statistics on
+//! expressions call functions, which may find others only by a search path; a partition may be a foreign table whose server is not
+//! reachable.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::thread;
+
+use pgark_bytes::archive::order::serial_order;
+use pgark_bytes::archive::{Section, TocEntry};
+use pgark_bytes::sql::quote_ident_bytes;
+use pgark_pg::Connection;
+
+use super::run::{Outcome, Plan, lock};
+use super::target;
+use crate::OpsError;
+use crate::error::{Doing, with_causes};
+
+impl Plan<'_> {
+    /// Planner statistics of every table that holds rows, and of partitioned tables, by many connections.
+    pub(super) fn analyze(&self, outcome: &mut Outcome) -> Result<(), OpsError> {
+        self.job.progress.phase("analyze");
+        let archive = &self.place.contents.archive;
+        // A table that could not be made is in the report already.
+        let failed: HashSet<&str> = outcome.errors.iter().map(|error| error.object.as_str()).collect();
+        let tables: Vec<&TocEntry> = serial_order(archive, &self.place.picked.selection)
+            .into_iter()
+            .filter_map(|index| archive.entries.get(index))
+            .filter(|toc| match toc.kind() {
+                "TABLE" | "MATERIALIZED VIEW" => matches!(toc.section, Section::PreData | Section::PostData),
+                // Rows into a table that was there. What else they wait for stands behind their table.
+                "TABLE DATA" | "MATERIALIZED VIEW DATA" => {
+                    !toc.dependencies.first().is_some_and(|id| self.place.picked.selection.contains(*id))
+                }
+                _ => false,
+            })
+            .filter(|toc| !failed.contains(toc.describe().as_str()))
+            .collect();
+        let next = Mutex::new(tables.into_iter());
+        let notes: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        let results: Vec<Result<(), OpsError>> = thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.request().jobs.max(1))
+                .map(|_| scope.spawn(|| self.analyze_some(&next, &notes)))
+                .collect();
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        outcome.notes.extend(notes.into_inner().unwrap_or_else(|poison| poison.into_inner()));
+        results.into_iter().collect()
+    }
+
+    fn analyze_some<'t>(
+        &self,
+        next: &Mutex<impl Iterator<Item = &'t TocEntry>>,
+        notes: &Mutex<Vec<String>>,
+    ) -> Result<(), OpsError> {
+        let mut connection = target::connect(self.place, self.watch)?;
+        loop {
+            self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
+            let Some(toc) = lock(next).next() else { return Ok(()) };
+            let mut sql = b"ANALYZE ".to_vec();
+            sql.extend(quote_ident_bytes(toc.namespace.as_deref().unwrap_or_default()));
+            sql.push(b'.');
+            sql.extend(quote_ident_bytes(toc.tag_bytes()));
+            if let Err(error) = one(&mut connection, &sql) {
+                if !error.is_refusal() || self.job.cancel.is_cancelled() {
+                    return Err(error);
+                }
+                lock(notes).push(format!(
+                    "{} has no planner statistics, because ANALYZE of it failed; its rows are complete: {}",
+                    toc.describe(),
+                    with_causes(&error)
+                ));
+            }
+        }
+    }
+}
+
+/// Analyzes one table: under the path that a restore uses, which is empty, and if that does not work under the database's own, as
+/// autovacuum does.
+fn one(connection: &mut Connection, sql: &[u8]) -> Result<(), OpsError> {
+    let doing = "analyze a table";
+    match connection.simple_bytes(sql).doing(doing) {
+        Err(error) if error.is_refusal() && error.sqlstate() != Some("57014") => {}
+        other => return other.map(|_| ()),
+    }
+    connection.execute("RESET search_path").doing(doing)?;
+    let result = connection.simple_bytes(sql).doing(doing).map(|_| ());
+    if result.as_ref().err().is_none_or(OpsError::is_refusal) {
+        connection.execute("SET search_path = ''").doing(doing)?;
+    }
+    result
+}
