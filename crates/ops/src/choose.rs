@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use pgark_bytes::archive::filter::{Chosen, ForeignKey, Names, foreign_keys};
-use pgark_bytes::archive::order::Selection;
+use pgark_bytes::archive::order::{Selection, postponed};
 use pgark_bytes::archive::statements::Options;
 use pgark_bytes::archive::{Section, TocEntry};
 use pgark_bytes::pattern::{Pattern, PatternError};
@@ -30,6 +30,9 @@ pub struct Choice {
     pub parts: Vec<Part>,
     /// Definitions only: no rows, no large objects, no sequence values.
     pub schema_only: bool,
+    /// With [`Part::Data`] as the only part: all that [`Self::schema_only`] leaves out, whichever part it stands in: large objects
+    /// themselves with their owners, privileges and comments.
+    pub data_only: bool,
     /// Everything goes to the default tablespace.
     pub no_tablespaces: bool,
     /// No comments.
@@ -74,6 +77,8 @@ pub(crate) struct Picked {
     is_listed: bool,
     /// Foreign keys among them whose parent table is not.
     pub cut_keys: Vec<ForeignKey>,
+    /// Foreign keys whose parent table an extension is expected to bring, which is among the chosen entries.
+    pub keys_to_extensions: HashSet<i32>,
 }
 
 impl Picked {
@@ -111,7 +116,7 @@ impl Choice {
         names.map_err(|error| OpsError::Usage(error.to_string()))
     }
 
-    fn wants(&self, entry: &TocEntry) -> bool {
+    fn wants(&self, entry: &TocEntry, postponed: &HashSet<i32>) -> bool {
         let left_out = match entry.kind() {
             "COMMENT" if self.no_comments => true,
             "PUBLICATION" | "PUBLICATION TABLE" | "PUBLICATION TABLES IN SCHEMA" => self.no_publications,
@@ -126,11 +131,17 @@ impl Choice {
             || (self.no_subscriptions && is_on(b"SUBSCRIPTION "));
         let is_unwanted_data = self.schema_only && is_data(entry);
         let is_unlisted = self.list.as_ref().is_some_and(|list| !list.contains(&entry.dump_id));
-        !(left_out || hangs_on_it || is_unwanted_data || is_unlisted) && self.wants_part(entry)
+        !(left_out || hangs_on_it || is_unwanted_data || is_unlisted)
+            && self.wants_part(entry, postponed.contains(&entry.dump_id))
     }
 
-    fn wants_part(&self, entry: &TocEntry) -> bool {
+    fn wants_part(&self, entry: &TocEntry, is_postponed: bool) -> bool {
+        if self.data_only {
+            return is_data(entry);
+        }
         let part = match entry.section {
+            // It cannot be made before what it needs.
+            Section::PreData | Section::Data if is_postponed => Part::PostData,
             Section::PreData => Part::PreData,
             Section::Data => Part::Data,
             Section::PostData => Part::PostData,
@@ -142,11 +153,12 @@ impl Choice {
 }
 
 /// Rows, large objects with all that hangs on them, and sequence values (pg_restore counts the same as data under
-/// `--schema-only`, pg_backup_archiver.c, `_tocEntryRequired`).
+/// `--schema-only`, pg_backup_archiver.c, `_tocEntryRequired`); and, as for `pg_dump --schema-only`, the filling of materialised views.
 fn is_data(entry: &TocEntry) -> bool {
     let of_large_object = entry.tag_bytes().starts_with(b"LARGE OBJECT");
     match entry.kind() {
-        "BLOB" | "BLOB METADATA" | "SEQUENCE SET" => true,
+        // Filled without rows, a view would be empty and look as if it were not.
+        "BLOB" | "BLOB METADATA" | "SEQUENCE SET" | "MATERIALIZED VIEW DATA" => true,
         "ACL" | "COMMENT" | "SECURITY LABEL" => of_large_object,
         _ => entry.section == Section::Data,
     }
@@ -156,7 +168,8 @@ fn is_data(entry: &TocEntry) -> bool {
 pub(crate) fn select(contents: &Contents, choice: &Choice, options: &Options) -> Result<Picked, OpsError> {
     let archive = &contents.archive;
     let mut selection = Selection::of(archive, options);
-    selection.retain(archive, |entry| choice.wants(entry));
+    let postponed = postponed(archive);
+    selection.retain(archive, |entry| choice.wants(entry, &postponed));
     if !choice.parts.is_empty() {
         selection.remove_orphans(archive);
     }
@@ -165,8 +178,8 @@ pub(crate) fn select(contents: &Contents, choice: &Choice, options: &Options) ->
     let names = choice.names()?;
     if names.is_empty() {
         // A backup made with filters may lack a parent, too.
-        let cut_keys = cut_keys(contents, &selection, &Chosen::default());
-        return Ok(Picked { selection, names: None, is_listed, cut_keys });
+        let (cut_keys, keys_to_extensions) = cut_keys(contents, &selection, &Chosen::default());
+        return Ok(Picked { selection, names: None, is_listed, cut_keys, keys_to_extensions });
     }
     let unmatched = names.unmatched(archive);
     if choice.strict_names && !unmatched.is_empty() {
@@ -184,8 +197,8 @@ pub(crate) fn select(contents: &Contents, choice: &Choice, options: &Options) ->
             "`pgark restore ID --list` shows what is there; names are folded to lower case unless in double quotes",
         ));
     }
-    let cut_keys = cut_keys(contents, &selection, &chosen);
-    Ok(Picked { selection, names: Some(chosen), is_listed, cut_keys })
+    let (cut_keys, keys_to_extensions) = cut_keys(contents, &selection, &chosen);
+    Ok(Picked { selection, names: Some(chosen), is_listed, cut_keys, keys_to_extensions })
 }
 
 /// A list that was written for another backup would silently restore less.
@@ -206,20 +219,37 @@ fn refuse_unknown_numbers(contents: &Contents, choice: &Choice) -> Result<(), Op
     }
 }
 
-/// Selected foreign keys whose parent table is not selected.
-fn cut_keys(contents: &Contents, selection: &Selection, chosen: &Chosen) -> Vec<ForeignKey> {
-    let tables: HashSet<(&[u8], &[u8])> = contents
-        .archive
-        .entries
+/// Selected foreign keys whose parent table is not selected; and apart from these the keys whose parent an extension brings that is
+/// selected: the archive has no entry for such a table, and the key depends on the extension instead.
+fn cut_keys(contents: &Contents, selection: &Selection, chosen: &Chosen) -> (Vec<ForeignKey>, HashSet<i32>) {
+    let entries = &contents.archive.entries;
+    let tables: HashSet<(&[u8], &[u8])> = entries
         .iter()
         .filter(|entry| {
             entry.kind() == "TABLE" && selection.contains(entry.dump_id) && !chosen.is_helper(entry.dump_id)
         })
         .map(|entry| (entry.namespace.as_deref().unwrap_or_default(), entry.tag_bytes()))
         .collect();
+    let extensions: HashSet<i32> = entries
+        .iter()
+        .filter(|entry| entry.kind() == "EXTENSION" && selection.contains(entry.dump_id))
+        .map(|entry| entry.dump_id)
+        .collect();
+    let defined: HashSet<(&[u8], &[u8])> = entries
+        .iter()
+        .filter(|entry| entry.kind() == "TABLE")
+        .map(|entry| (entry.namespace.as_deref().unwrap_or_default(), entry.tag_bytes()))
+        .collect();
+    let needs_extension = |key: &ForeignKey| {
+        let entry = entries.iter().find(|entry| entry.dump_id == key.dump_id);
+        entry.is_some_and(|entry| entry.dependencies.iter().any(|id| extensions.contains(id)))
+    };
     let mut cut = foreign_keys(&contents.archive);
     cut.retain(|key| selection.contains(key.dump_id) && !tables.contains(&(&*key.parent.0, &*key.parent.1)));
-    cut
+    let (brought, cut): (Vec<ForeignKey>, Vec<ForeignKey>) = cut
+        .into_iter()
+        .partition(|key| !defined.contains(&(&*key.parent.0, &*key.parent.1)) && needs_extension(key));
+    (cut, brought.into_iter().map(|key| key.dump_id).collect())
 }
 
 /// The selected objects, in the order of a restore by one worker.

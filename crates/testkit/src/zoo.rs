@@ -8,8 +8,9 @@ use crate::Cluster;
 
 const ZOO: &str = include_str!("../sql/zoo.sql");
 
-/// The extension's files by name suffix. It has what no contrib module has: configuration tables, one with a condition.
-const EXTENSION: [(&str, &str); 2] = [
+/// The files of two extensions. They have what no contrib module has: configuration tables, one with a condition; and in the second one
+/// with foreign keys, whose parent comes last by its name.
+const EXTENSION: [(&str, &str); 4] = [
     (
         "pgark_zoo.control",
         "comment = 'configuration tables, for tests of backups'\ndefault_version = '1.0'\nrelocatable = false\n",
@@ -26,6 +27,29 @@ CREATE FUNCTION @extschema@.zoo_version() RETURNS text LANGUAGE sql IMMUTABLE AS
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.zoo_config', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.zoo_settings', 'WHERE NOT built_in');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.zoo_config_seq', '');
+",
+    ),
+    (
+        "pgark_zoo_keys.control",
+        "comment = 'configuration tables with foreign keys, for tests of restores'\ndefault_version = '1.0'\nrelocatable = false\n",
+    ),
+    (
+        "pgark_zoo_keys--1.0.sql",
+        "CREATE TABLE @extschema@.a_layer (id int PRIMARY KEY, above int NOT NULL REFERENCES @extschema@.a_layer, z int);
+CREATE TABLE @extschema@.z_system (id int PRIMARY KEY, note text);
+ALTER TABLE @extschema@.a_layer ADD FOREIGN KEY (z) REFERENCES @extschema@.z_system (id);
+CREATE SEQUENCE @extschema@.zz_seq;
+CREATE TABLE @extschema@.numbered (id int GENERATED ALWAYS AS IDENTITY, v text CHECK (v <> ''));
+CREATE FUNCTION @extschema@.note_of(z int) RETURNS text LANGUAGE sql STABLE AS $$ SELECT note FROM @extschema@.z_system WHERE id = z $$;
+CREATE FUNCTION @extschema@.check_layer() RETURNS trigger LANGUAGE plpgsql AS
+  $$BEGIN IF @extschema@.note_of(NEW.z) IS NULL THEN RAISE EXCEPTION 'system % is not known', NEW.z; END IF; RETURN NEW; END$$;
+CREATE TRIGGER check_layer BEFORE INSERT ON @extschema@.a_layer FOR EACH ROW EXECUTE FUNCTION @extschema@.check_layer();
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.a_layer', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.z_system', 'WHERE id > 0');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.zz_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.numbered', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.numbered_id_seq', '');
+INSERT INTO @extschema@.z_system VALUES (0, 'built in');
 ",
     ),
 ];
@@ -57,7 +81,7 @@ fn load_with(cluster: &Cluster, db: &str, contrib: &str) -> Zoo {
     Zoo { extension }
 }
 
-/// Puts the files of the extension `pgark_zoo` into the server's share folder; false where that is not writable.
+/// Puts the files of the extensions `pgark_zoo` and `pgark_zoo_keys` into the server's share folder; false where that is not writable.
 /// A cluster that a zoo is restored into needs them too. The files stay: [`remove_extension`].
 pub fn install_extension(cluster: &Cluster) -> bool {
     let folder = extension_folder(cluster);

@@ -11,10 +11,10 @@ pub struct Selection {
     /// Only this part; may be given several times. Data and post-data go into what an earlier step made
     #[arg(long, value_enum, value_name = "PART")]
     pub section: Vec<Section>,
-    /// Definitions only: no rows, no large objects, no sequence values
+    /// Definitions only: no rows, no large objects, no sequence values; materialised views stay unfilled
     #[arg(long, conflicts_with = "section")]
     pub schema_only: bool,
-    /// Rows, large objects and sequence values only, into tables that are there
+    /// Rows, large objects and sequence values only, into tables that are there; materialised views are filled
     #[arg(long, conflicts_with_all = ["section", "schema_only"])]
     pub data_only: bool,
     /// Only schemas that match

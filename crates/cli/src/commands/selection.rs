@@ -36,6 +36,7 @@ pub fn chosen(selection: Selection) -> Result<ops::Choice, Failure> {
             selection.section.iter().map(part).collect()
         },
         schema_only: selection.schema_only,
+        data_only: selection.data_only,
         no_tablespaces: selection.no_tablespaces,
         no_comments: selection.no_comments,
         no_publications: selection.no_publications,

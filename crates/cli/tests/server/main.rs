@@ -16,6 +16,7 @@ mod keys;
 mod locks;
 mod matrix;
 mod repairs;
+mod restore_order;
 mod restore_traps;
 mod retention;
 mod round_trip;

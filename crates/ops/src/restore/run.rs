@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 
-use pgark_bytes::archive::order::{Schedule, Selection, serial_order};
+use pgark_bytes::archive::order::{Schedule, Selection, postponed, serial_order};
 use pgark_bytes::archive::statements::{self, Purpose, SessionState};
 use pgark_bytes::archive::{Archive, Section, TocEntry};
 use pgark_pg::Connection;
@@ -99,7 +99,11 @@ impl Plan<'_> {
         let between = |moment: Moment| matches!(moment, Moment::AfterData | Moment::BeforePostData);
         let mut outcome = if self.request().hooks.iter().any(|hook| between(hook.moment)) {
             // Indexes otherwise begin as soon as their table is loaded; what runs between needs the two apart.
-            let is_early = |entry: &TocEntry| matches!(entry.section, Section::PreData | Section::Data);
+            let postponed = postponed(self.archive());
+            let is_early = |entry: &TocEntry| {
+                matches!(entry.section, Section::PreData | Section::Data)
+                    && !postponed.contains(&entry.dump_id)
+            };
             let (mut early, mut late) =
                 (self.place.picked.selection.clone(), self.place.picked.selection.clone());
             early.retain(self.archive(), |entry| is_early(entry) && !entry.is_acl());
@@ -123,7 +127,8 @@ impl Plan<'_> {
     }
 
     fn schedule(&self, selection: &Selection, outcome: Outcome, is_first: bool) -> Result<Outcome, OpsError> {
-        let schedule = Schedule::new(self.archive(), selection, &|dump_id| {
+        let triggers_fire = !self.request().load.disable_triggers;
+        let schedule = Schedule::with_triggers(self.archive(), selection, triggers_fire, &|dump_id| {
             self.costs.get(&dump_id).copied().unwrap_or(0)
         });
         let board = Mutex::new(Board { schedule, outcome, busy: 0, shared: Vec::new(), fatal: None });
@@ -398,8 +403,25 @@ impl Plan<'_> {
                 board.book(index, Done::default());
                 return Ok(());
             }
+            Err(error)
+                if self.place.picked.keys_to_extensions.contains(&toc.dump_id) && is_undefined(&error) =>
+            {
+                board.outcome.notes.push(format!(
+                    "foreign key {} is left out: its parent table is neither restored nor brought by an extension",
+                    toc.tag_str()
+                ));
+                board.book(index, Done::default());
+                return Ok(());
+            }
             Err(error) => error,
         };
+        if needs_other_rows(&error) && !self.job.cancel.is_cancelled() && board.schedule.try_again(index) {
+            let message = with_causes(&error);
+            self.job
+                .progress
+                .info(&format!("{}: {message}; tried again behind the other rows", toc.describe()));
+            return Ok(());
+        }
         let skipped = board.schedule.failed(index);
         if error.sqlstate().is_none() || self.job.cancel.is_cancelled() {
             return Err(error);
@@ -584,6 +606,18 @@ impl Board {
 /// Duplicate schema, table or type, function, object.
 fn is_duplicate(error: &OpsError) -> bool {
     matches!(error.sqlstate(), Some("42P06" | "42P07" | "42723" | "42710"))
+}
+
+/// No such table or schema.
+fn is_undefined(error: &OpsError) -> bool {
+    matches!(error.sqlstate(), Some("42P01" | "3F000"))
+}
+
+/// A check, a foreign key or a function refused a row: it may be that it looked for rows of a table that was not loaded yet.
+fn needs_other_rows(error: &OpsError) -> bool {
+    let codes =
+        ["23514", "23503", "23502", "P0001", "P0002", "P0003", "P0004", "21000", "22004", "22012", "39004"];
+    error.sqlstate().is_some_and(|code| codes.contains(&code))
 }
 
 /// The statement that the server refused, at most so much of it.
