@@ -99,7 +99,8 @@ const KINDS: [Kind; 29] = [
     Kind {
         catalog: "pg_type",
         since: 0,
-        is_part: "x.typtype IN ('c', 'm') OR x.typelem <> 0 AND x.typcategory = 'A'",
+        is_part: "x.typtype = 'm' OR x.typelem <> 0 AND x.typcategory = 'A' OR x.typtype = 'c' AND NOT EXISTS ( \
+                  SELECT FROM pg_catalog.pg_class r WHERE r.oid = x.typrelid AND r.relkind = 'c')",
         more: NOTHING,
     },
     Kind { catalog: "pg_publication", since: 10, is_part: "false", more: NOTHING },

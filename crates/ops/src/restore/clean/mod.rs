@@ -151,6 +151,7 @@ impl Drops {
         let mut drops = Drops::default();
         let of_extensions = of_extensions(inventory, dropped);
         let columns = columns(inventory, dropped, connection)?;
+        let inner = inner_parts(inventory, dropped);
         let of_parents = partitions_of_what_stays(inventory, dropped);
         let mut addresses: Vec<&Address> = dropped.iter().collect();
         addresses.sort_unstable();
@@ -158,6 +159,9 @@ impl Drops {
             let Some(object) = inventory.objects.get(address).filter(|object| !object.is_part) else {
                 continue;
             };
+            if inner.contains(address) {
+                continue;
+            }
             let is_relation = object.catalog == "pg_class";
             let is_filled = is_relation && matches!(object.detail, b'r' | b'm' | b'S');
             let lost = if of_extensions.contains(address) {
@@ -259,6 +263,20 @@ fn of_extensions(inventory: &Inventory, dropped: &HashSet<Address>) -> HashSet<A
         .flat_map(|address| inventory.dependants_of(*address))
         .filter(|dependant| dependant.kind == b'e');
     with_all_that_goes(inventory, members.map(|dependant| dependant.object).collect())
+}
+
+/// What the server made as a part of something else that goes, and makes again with it: the constructors of a range type, its
+/// multirange, their cast. Not relations: the sequence of an identity column has a value.
+fn inner_parts(inventory: &Inventory, dropped: &HashSet<Address>) -> HashSet<Address> {
+    let relations = inventory.catalogs.get("pg_class").copied().unwrap_or_default();
+    let inner =
+        |dependant: &&inventory::Dependency| dependant.kind == b'i' && dependant.object.0 != relations;
+    dropped
+        .iter()
+        .flat_map(|address| inventory.dependants_of(*address))
+        .filter(inner)
+        .map(|dependant| dependant.object)
+        .collect()
 }
 
 /// Dropped partitions of parents that stay.
