@@ -100,26 +100,40 @@ impl Failure {
         chain
     }
 
+    /// What an interrupted job says.
+    fn interrupted(&self, left: &str) -> String {
+        match self {
+            Failure::Ops(error @ OpsError::Interrupted { .. }) => error.to_string(),
+            Failure::Ops(error) if error.is_unsure() => {
+                format!("interrupted: {error}; `pgark list` shows it if it was")
+            }
+            _ => format!("interrupted: {left}"),
+        }
+    }
+
     /// The reader of our output went away: that is not an error of ours.
     fn is_broken_pipe(&self) -> bool {
         matches!(self, Failure::Ops(OpsError::Output(source)) if source.kind() == io::ErrorKind::BrokenPipe)
     }
 }
 
-/// Says what went wrong on standard error.
-pub fn report(failure: &Failure, json: bool) -> ExitCode {
+/// Says what went wrong on standard error. `left`: what an interrupt leaves behind, where the failure does not say it.
+pub fn report(failure: &Failure, json: bool, left: &str) -> ExitCode {
     if failure.is_broken_pipe() {
         return ExitCode::SUCCESS;
     }
-    let chain = failure.chain();
     let code = failure.code();
+    let chain = match code {
+        INTERRUPTED => vec![failure.interrupted(left)],
+        _ => failure.chain(),
+    };
     let mut stderr = io::stderr().lock();
     // Where standard error is closed there is nobody to tell.
     let _ = if json {
         let object = serde_json::json!({ "error": chain.join(": "), "hint": failure.hint(), "code": code });
         writeln!(stderr, "{object}")
     } else if code == INTERRUPTED {
-        writeln!(stderr, "interrupted: nothing was committed")
+        writeln!(stderr, "{}", chain.join(": "))
     } else {
         let hint = failure.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
         writeln!(stderr, "error: {}{hint}", chain.join(": "))

@@ -33,10 +33,11 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let json = args.wants_json();
+    let left = args.action.left_by_interrupt();
     progress::start_log(&args.common);
     match run(args, &matches) {
         Ok(code) => code,
-        Err(failure) => error::report(&failure, json),
+        Err(failure) => error::report(&failure, json, left),
     }
 }
 

@@ -99,6 +99,11 @@ impl Choice {
         self.parts.is_empty() || self.parts.contains(&Part::PreData)
     }
 
+    /// Whether definitions and rows are restored, whatever is left out of them by kind.
+    pub(crate) fn is_all(&self) -> bool {
+        self.parts.is_empty() && !self.schema_only
+    }
+
     /// Whether rows are loaded.
     pub(crate) fn loads_data(&self) -> bool {
         !self.schema_only && (self.parts.is_empty() || self.parts.contains(&Part::Data))

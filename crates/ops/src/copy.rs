@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 use pgark_repo::{
-    Backup, BackupHead, BackupWriter, Cut, DataReader, Entry, NewBackup, NewEntry, PartSummary, Repository,
-    WriteOptions,
+    Backup, BackupHead, BackupTags, BackupWriter, Cut, DataReader, Entry, NewBackup, NewEntry, PartSummary,
+    Repository, WriteOptions,
 };
 use serde::Serialize;
 
@@ -85,6 +85,25 @@ pub fn run(
         }
     }
     let mut report = Report::default();
+    match copy_all(source, target, request, job, &reader, chosen, &tags, &there, &mut report) {
+        Err(error) if job.cancel.is_cancelled() => Err(report.interrupted(&error)),
+        Err(error) => Err(error),
+        Ok(()) => Ok(report),
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "one call, from the only caller")]
+fn copy_all(
+    source: &Repository,
+    target: &Repository,
+    request: &Request,
+    job: &Job,
+    reader: &DataReader<'_>,
+    chosen: Vec<BackupHead>,
+    tags: &BackupTags,
+    there: &BTreeSet<String>,
+    report: &mut Report,
+) -> Result<(), OpsError> {
     for head in chosen {
         job.cancel.check().map_err(|_| OpsError::Cancelled)?;
         let id = head.id.to_string();
@@ -93,13 +112,13 @@ pub fn run(
             continue;
         }
         job.progress.phase(&format!("copy backup {id}"));
-        match one(source, target, &reader, &head, request, job) {
+        match one(source, target, reader, &head, request, job) {
             Ok(copy) => {
+                report.bytes_added += copy.bytes_added;
+                report.copied.push(Pair { from: id, to: copy.id.to_string() });
                 if let Some(tags) = tags.get(&head.id) {
                     target.change_tags(copy.id, |own| own.extend(tags.iter().cloned()))?;
                 }
-                report.bytes_added += copy.bytes_added;
-                report.copied.push(Pair { from: id, to: copy.id.to_string() });
             }
             Err(OpsError::Repository(
                 error @ (pgark_repo::RepoError::Damaged { .. } | pgark_repo::RepoError::Missing { .. }),
@@ -111,7 +130,27 @@ pub fn run(
             Err(error) => return Err(error),
         }
     }
-    Ok(report)
+    Ok(())
+}
+
+impl Report {
+    /// What a copy that was stopped leaves in the target.
+    fn interrupted(&self, error: &OpsError) -> OpsError {
+        let mut left = match self.copied.as_slice() {
+            [] => "no backup was copied".to_string(),
+            copied => {
+                let pairs: Vec<String> =
+                    copied.iter().map(|pair| format!("{} as {}", pair.from, pair.to)).collect();
+                format!("copied whole: {}", pairs.join(", "))
+            }
+        };
+        if error.is_unsure() {
+            left.push_str(&format!("; {error}"));
+        }
+        OpsError::Interrupted {
+            left: format!("{left}; run the same command again, and it goes on with the rest"),
+        }
+    }
 }
 
 fn choose(source: &Repository, request: &Request) -> Result<Vec<BackupHead>, OpsError> {

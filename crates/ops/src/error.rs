@@ -109,6 +109,12 @@ pub enum OpsError {
     /// Stopped from outside.
     #[error("interrupted")]
     Cancelled,
+    /// Stopped from outside, with what it leaves behind.
+    #[error("interrupted: {left}")]
+    Interrupted {
+        /// What was done until then and stays, and what to do about it.
+        left: String,
+    },
 }
 
 impl OpsError {
@@ -143,18 +149,32 @@ impl OpsError {
     /// Whether the job was stopped from outside (exit code 130).
     pub fn is_cancelled(&self) -> bool {
         match self {
-            OpsError::Cancelled | OpsError::Repository(RepoError::Cancelled) => true,
+            OpsError::Cancelled
+            | OpsError::Interrupted { .. }
+            | OpsError::Storage(StoreError::Cancelled)
+            | OpsError::Repository(
+                RepoError::Cancelled
+                | RepoError::CommitUnsure { .. }
+                | RepoError::Store(StoreError::Cancelled),
+            ) => true,
             OpsError::Table { source, .. } => source.is_cancelled(),
             _ => false,
         }
     }
 
+    /// Whether the job was stopped at the very moment of a commit, and nobody knows whether the storage took it.
+    pub fn is_unsure(&self) -> bool {
+        matches!(self, OpsError::Repository(RepoError::CommitUnsure { .. }))
+    }
+
     /// Whether it concerns one database, so that others may still be backed up: not the repository, not a cancel.
     pub(crate) fn is_of_one_database(&self) -> bool {
         match self {
-            OpsError::Repository(_) | OpsError::Storage(_) | OpsError::Cancelled | OpsError::Usage(_) => {
-                false
-            }
+            OpsError::Repository(_)
+            | OpsError::Storage(_)
+            | OpsError::Cancelled
+            | OpsError::Interrupted { .. }
+            | OpsError::Usage(_) => false,
             OpsError::Table { source, .. } | OpsError::Lost { source } => source.is_of_one_database(),
             _ => true,
         }

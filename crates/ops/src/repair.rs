@@ -42,20 +42,37 @@ pub fn backups(
     job: &Job,
 ) -> Result<Vec<Repaired>, OpsError> {
     let report = check::run(repository, &CheckOptions::all(level), job)?;
-    let mut repaired = Vec::new();
+    let mut repaired: Vec<Repaired> = Vec::new();
     for hurt in report.hurt {
-        job.cancel.check().map_err(|_| OpsError::Cancelled)?;
+        job.cancel.check().map_err(|_| interrupted(&repaired))?;
         let id: BackupId = hurt
             .backup
             .parse()
             .map_err(|_| OpsError::Record { backup: hurt.backup.clone(), what: "the id".into() })?;
-        let now = match hurt.whole || dry_run {
-            true => None,
-            false => Some(one(repository, id, &hurt.lost, job)?),
-        };
+        let now =
+            match hurt.whole || dry_run {
+                true => None,
+                false => Some(one(repository, id, &hurt.lost, job).map_err(|error| {
+                    if job.cancel.is_cancelled() { interrupted(&repaired) } else { error }
+                })?),
+            };
         repaired.push(Repaired { backup: hurt.backup, now, lost: hurt.lost });
     }
     Ok(repaired)
+}
+
+/// What a repair that was stopped has done.
+fn interrupted(repaired: &[Repaired]) -> OpsError {
+    let pairs: Vec<String> = repaired
+        .iter()
+        .filter_map(|repaired| Some(format!("{} by {}", repaired.backup, repaired.now.as_ref()?)))
+        .collect();
+    let done = if pairs.is_empty() { String::new() } else { format!("replaced: {}; ", pairs.join(", ")) };
+    OpsError::Interrupted {
+        left: format!(
+            "{done}the backup at work may stand beside the one that replaces it; run the same command again"
+        ),
+    }
 }
 
 fn one(repository: &Repository, id: BackupId, lost: &[String], job: &Job) -> Result<String, OpsError> {

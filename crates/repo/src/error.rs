@@ -138,6 +138,12 @@ pub enum RepoError {
     /// Stopped from outside.
     #[error("cancelled")]
     Cancelled,
+    /// Stopped from outside while the manifest was put: the storage may have taken it.
+    #[error("whether backup {id} was committed is not known")]
+    CommitUnsure {
+        /// The backup's id.
+        id: String,
+    },
 }
 
 impl From<Cancelled> for RepoError {

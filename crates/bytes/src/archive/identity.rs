@@ -33,6 +33,24 @@ pub fn normal_before_arguments(text: &[u8]) -> Vec<u8> {
     join(tokens.take_while(|token| !token.is_symbol(b'(')))
 }
 
+/// As [`normal`], of `s.t in publication p`: the publication's name is written there as it is, never quoted.
+pub fn normal_of_member(text: &[u8]) -> Vec<u8> {
+    const BETWEEN: &[u8] = b" in publication ";
+    match memchr::memmem::find(text, BETWEEN) {
+        Some(at) => {
+            let (member, rest) = text.split_at(at);
+            let publication = rest.get(BETWEEN.len()..).unwrap_or_default();
+            let member = match member.contains(&b'.') {
+                true => normal(member),
+                // A schema, which is not quoted either.
+                false => member.to_vec(),
+            };
+            [&member, b"in".as_slice(), b"publication", publication].join(&SEPARATOR)
+        }
+        None => normal(text),
+    }
+}
+
 /// `schema.name` as [`normal`] writes it, of bare names.
 pub fn qualified(schema: &[u8], name: &[u8]) -> Vec<u8> {
     [schema, b".".as_slice(), name].join(&SEPARATOR)
@@ -109,6 +127,15 @@ fn of_drop(entry: &TocEntry) -> Option<Vec<u8>> {
     Some(match entry.kind() {
         "FUNCTION" | "PROCEDURE" | "AGGREGATE" | "OPERATOR" => {
             join(rest.take_while(|token| !token.is_symbol(b'(')))
+        }
+        // `for t on language l` in the catalog's words.
+        "TRANSFORM" => {
+            let on = Token { kind: sql::Kind::Word, start: 0, text: b"on" };
+            let words = rest.flat_map(|token| match token.is_word("language") {
+                true => vec![on, token],
+                false => vec![token],
+            });
+            join(words)
         }
         _ => join(rest),
     })
@@ -235,7 +262,13 @@ mod tests {
             "ALTER PUBLICATION pu ADD TABLE ONLY s.t (a) WHERE (a > 1);",
             "",
         );
-        assert_eq!(made(&member).unwrap().name, normal(b"s.t in publication pu"));
+        assert_eq!(made(&member).unwrap().name, normal_of_member(b"s.t in publication pu"));
+        let quoted = "ALTER PUBLICATION \"p \"\"x\" ADD TABLE ONLY s.\"T\";";
+        let member = entry("PUBLICATION TABLE", "s", "x", quoted, "");
+        assert_eq!(made(&member).unwrap().name, normal_of_member(b"s.\"T\" in publication p \"x"));
+        let transform = "DROP TRANSFORM FOR s.t LANGUAGE plx;";
+        same("TRANSFORM", "x", transform, "pg_transform", "for s.t on language plx");
+        let member = entry("PUBLICATION TABLE", "s", "pu t", "ALTER PUBLICATION pu ADD TABLE ONLY s.t;", "");
         assert_eq!(publication(&member).unwrap(), b"pu");
         let rule = "CREATE OR REPLACE VIEW s.v AS\nSELECT\n    NULL::integer AS id;";
         assert_eq!(made(&entry("RULE", "s", "v _RETURN", "", rule)), None);

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use pgark_ops::rowmap::MapNote;
-use pgark_ops::{BackupOutcome, BackupRecord, Repository, backup as ops};
+use pgark_ops::{BackupOutcome, BackupRecord, OpsError, Repository, backup as ops};
 
 use crate::args::{Backup, Common, Filters, Repository as Options, RowMap, Snapshots, Storage};
 use crate::config::Config;
@@ -112,7 +112,8 @@ pub fn run(common: &Common, args: Backup, config: &Config) -> Result<ExitCode, F
         let record = &outcome.record;
         // Only behind a good one; and what goes wrong here takes nothing from the backup.
         let forgot = match args.forget_after_backup && record.status == "complete" {
-            true => super::upkeep::forget_after_backup(&repository, &args.keep, &record.cluster, &job),
+            true => super::upkeep::forget_after_backup(&repository, &args.keep, &record.cluster, &job)
+                .map_err(|error| behind(&record.id, error)),
             false => Ok(()),
         };
         (outcome, second, forgot)
@@ -130,6 +131,19 @@ pub fn run(common: &Common, args: Backup, config: &Config) -> Result<ExitCode, F
     forgot?;
     let good = record.status == "complete" && second_is_good;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
+}
+
+/// An interrupt after the commit takes nothing from the backup.
+fn behind(id: &str, error: OpsError) -> OpsError {
+    match error.is_cancelled() {
+        true => OpsError::Interrupted {
+            left: format!(
+                "backup {id} is committed; some of the backups that no rule keeps may be forgotten already, and the next \
+                 backup goes on with that"
+            ),
+        },
+        false => error,
+    }
 }
 
 /// The second repository: opened by its section of pgark.toml, or by the writer key on this host.
@@ -158,7 +172,7 @@ fn tell_second(url: Option<&str>, second: Option<Result<String, Failure>>, json:
         }
         Some(Err(failure)) => {
             tracing::error!("the backup is not in {url}:");
-            let _ = crate::error::report(&failure, json);
+            let _ = crate::error::report(&failure, json, "no backup was committed there");
             false
         }
     }

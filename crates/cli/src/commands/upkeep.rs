@@ -46,7 +46,10 @@ pub fn forget(common: &Common, args: Forget) -> Result<ExitCode, Failure> {
         let job = progress::watched_job(common)?;
         let decisions = retention::forget(&repository, &choice, args.dry_run, &job)?;
         let pruned = match args.prune {
-            true => Some(run_prune(&repository, args.dry_run, &job)?),
+            true => Some(
+                run_prune(&repository, args.dry_run, &job)
+                    .map_err(|error| behind_forget(&decisions, error))?,
+            ),
             false => None,
         };
         (decisions, pruned)
@@ -63,6 +66,21 @@ pub fn forget(common: &Common, args: Forget) -> Result<ExitCode, Failure> {
             Ok(tell_refused(&report))
         }
         None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// An interrupt of the prune behind: what was forgotten is forgotten.
+fn behind_forget(decisions: &[Decision], error: OpsError) -> OpsError {
+    let gone: Vec<&str> =
+        decisions.iter().filter(|decision| !decision.keep).map(|decision| decision.id.as_str()).collect();
+    match error.is_cancelled() && !gone.is_empty() {
+        true => OpsError::Interrupted {
+            left: format!(
+                "forgotten: {}; the prune behind it was not finished, and the next one goes on",
+                gone.join(", ")
+            ),
+        },
+        false => error,
     }
 }
 

@@ -103,7 +103,15 @@ fn interrupted_in_backup_and_restore() {
             std::process::Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).status();
         assert!(kill.unwrap().success());
         let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "{said}");
+        let left = match signal {
+            "INT" => "interrupted: no backup was committed",
+            _ => {
+                "interrupted: database \"back\" is not whole, and what was restored stays in it (run the same command again"
+            }
+        };
+        assert!(said.contains(left), "{said}");
         let ours = "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
         wait_until(&cluster, "postgres", ours);
     }

@@ -12,6 +12,7 @@ mod few_rights;
 mod full_disk;
 mod imports;
 mod in_part;
+mod interrupts;
 mod keys;
 mod locks;
 mod matrix;

@@ -47,6 +47,10 @@ fn what_is_lost_is_named_and_the_rest_restores() {
     let said = String::from_utf8(desk.run(&["check", "--read-data"]).stdout).unwrap();
     assert!(said.contains(&format!("backup {hurt}: lost are /db/d/data/public.bad")), "{said}");
     assert!(said.contains("everything else of it can be restored"), "{said}");
+    // Nothing is dropped for what may not come back.
+    let d = cluster.conninfo("d");
+    let said = desk.fails(1, &["restore", &hurt, "--clean", "--dbname", &d]);
+    assert!(said.contains("is damaged: what --clean drops might not come back"), "{said}");
     let planned = desk.run(&["repair", "backups", "--read-data", "--dry-run"]);
     assert_eq!(planned.status.code(), Some(3));
     assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 2);
@@ -60,6 +64,9 @@ fn what_is_lost_is_named_and_the_rest_restores() {
     assert!(shown["missing"][0].as_str().unwrap().contains("public.bad"), "{shown}");
     assert!(desk.ok(&["tag", now]).contains("monday"));
     assert!(desk.ok(&["repair", "backups", "--read-data"]).contains("whole"));
+    let said = desk.fails(1, &["restore", now, "--clean", "--dbname", &d]);
+    assert!(said.contains("table public.bad") && !said.contains("table public.good"), "{said}");
+    assert_eq!(cluster.psql_text("d", "SELECT count(*) FROM bad"), "30000");
     // What is left of it restores; the table that is lost comes without rows.
     desk.run(&["restore", now, "--create", "--dbname", &cluster.conninfo("rest")]);
     assert_eq!(cluster.psql_text("rest", "SELECT count(*) FROM good"), "30000");

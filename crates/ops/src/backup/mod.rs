@@ -90,7 +90,7 @@ pub fn run_with_second(
     let result = watch.during(|| back_up(repository, second, request, job, &watch, started));
     // A connection that was shut by a cancel reports a broken socket; the cause is the cancel.
     match result {
-        Err(_) if job.cancel.is_cancelled() => Err(OpsError::Cancelled),
+        Err(error) if job.cancel.is_cancelled() && !error.is_unsure() => Err(OpsError::Cancelled),
         other => other,
     }
 }

@@ -1,6 +1,7 @@
 //! What an operator has run before and after the parts of a restore: SQL in the target, or a command.
 
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -110,6 +111,8 @@ fn run_command(command: &str, moment: Moment, around: &Surroundings<'_>) -> Resu
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
+        // Its children end with it: they would hold its standard error, which is read to its end.
+        .process_group(0)
         .spawn()
         .map_err(|source| failed(format!("/bin/sh cannot be started: {source}")))?;
     let stderr = child.stderr.take();
@@ -127,7 +130,10 @@ fn run_command(command: &str, moment: Moment, around: &Surroundings<'_>) -> Resu
                 Ok(Some(status)) => break Ok(status),
                 Ok(None) if around.watch.is_cancelled() => {
                     // It may be gone already; either way it is reaped.
-                    let _ = child.kill();
+                    let _ = rustix::process::kill_process_group(
+                        rustix::process::Pid::from_child(&child),
+                        rustix::process::Signal::KILL,
+                    );
                     let _ = child.wait();
                     break Err(OpsError::Cancelled);
                 }

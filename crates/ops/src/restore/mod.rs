@@ -12,7 +12,8 @@
 //!
 //! **Failure.** An object that fails is named and the rest goes on; the report lists all of them (exit code 3). With
 //! `exit_on_error` the first one ends the restore; with `single_transaction` it undoes it. A cancel stops every connection;
-//! what was restored stays, and the database is not whole: the error says so.
+//! what was restored stays, and the error says how far each database came (`trail`). Run again, a restore of several databases
+//! passes over those that are whole and makes the unfinished one again (`marks`).
 
 mod analyze;
 mod clean;
@@ -21,13 +22,16 @@ mod data;
 mod globals;
 mod hooks;
 mod links;
+mod marks;
 mod prepare;
 mod refresh;
 mod run;
 mod target;
 mod together;
+mod trail;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use pgark_bytes::archive::filter::load_parents_first;
@@ -40,6 +44,8 @@ use crate::backup::Watch;
 use crate::contents::Contents;
 use crate::record::{About, seconds};
 use crate::{BackupName, Job, OpsError, choose, inspect};
+
+use self::trail::{Stage, Trail};
 
 pub use crate::choose::{Choice, Part, PlannedObject, parse_list};
 pub use clean::PlannedDrop;
@@ -220,13 +226,36 @@ struct Place<'a> {
     pub lacks_large_objects: bool,
     /// SCHEMA entries whose schema the target has already.
     pub standing: HashSet<i32>,
+    /// The backup's id.
+    pub backup: String,
+    /// What an earlier run of the same restore left: it is passed over, or made again.
+    pub earlier: Option<marks::Mark>,
+    /// This run created the database.
+    pub created: AtomicBool,
+    /// How far it is.
+    pub trail: Trail,
+}
+
+impl Place<'_> {
+    /// Whether a mark says how far the database is: one that is created with all that the backup holds of it.
+    fn is_marked(&self) -> bool {
+        self.target == Target::Create && self.request.choice.is_all() && !self.picked.is_some_of_it()
+    }
+
+    /// An earlier run of the same restore did all of it.
+    fn is_there_already(&self) -> bool {
+        matches!(self.earlier, Some(marks::Mark::Whole { .. }))
+    }
 }
 
 /// Restores what was asked for.
 pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<RestoreReport, OpsError> {
     let watch = Watch::new(&job.cancel);
     match watch.during(|| restore(repository, request, job, &watch)) {
-        Err(_) if job.cancel.is_cancelled() => Err(OpsError::Cancelled),
+        Err(error @ OpsError::Interrupted { .. }) => Err(error),
+        Err(_) if job.cancel.is_cancelled() => {
+            Err(OpsError::Interrupted { left: "nothing was touched in the target".into() })
+        }
         other => other,
     }
 }
@@ -272,6 +301,9 @@ fn restore(
         prepare::refuse_impossible(place, &about, &globals, watch, &mut report.notes)?;
     }
     report.notes.extend(globals.differences());
+    if request.target == Target::Clean && !request.accept_loss {
+        refuse_damaged(repository, &backup, job)?;
+    }
     for place in places.iter().filter(|place| place.target == Target::Clean) {
         let drops = clean::plan(place, watch)?;
         match drops.refusal(place) {
@@ -288,20 +320,58 @@ fn restore(
     if request.dry_run {
         report.status = if report.refusal.is_some() { "refused" } else { "planned" };
         report.notes.extend(lacking.into_iter().map(|error| format!("{}: {}", error.object, error.message)));
-        let plans = places.iter().map(|place| choose::plan(&place.contents, &place.picked.selection));
+        let plans = places
+            .iter()
+            .filter(|place| !place.is_there_already())
+            .map(|place| choose::plan(&place.contents, &place.picked.selection));
         report.plan = Some(plans.flatten().collect());
         return Ok(report.timed(started, &reader));
     }
     report.drops = None;
-    globals.carry_out(request, watch, job, &mut report)?;
-    for place in &places {
-        one_database(place, &backup, &reader, job, watch, &mut report)?;
+    match all_of_it(request, &places, &globals, (&backup, &reader), job, watch, &mut report) {
+        Err(_) if job.cancel.is_cancelled() => {
+            return Err(OpsError::Interrupted { left: trail::left(&places, request.globals) });
+        }
+        other => other?,
     }
     report.errors.extend(lacking);
     if !report.errors.is_empty() {
         report.status = "incomplete";
     }
     Ok(report.timed(started, &reader))
+}
+
+/// What is known to be damaged may not come back: nothing is dropped for it.
+fn refuse_damaged(repository: &Repository, backup: &Backup, job: &Job) -> Result<(), OpsError> {
+    let id = backup.head.id;
+    if !repository.quarantined_backups(&job.cancel)?.contains(&id) {
+        return Ok(());
+    }
+    Err(OpsError::refused(
+        format!("backup {id} is damaged: what --clean drops might not come back"),
+        "restore into another database (--as NAME --create); `pgark check` names what is damaged, and `pgark repair backups` \
+         replaces the backup by one without it; nothing was touched",
+    ))
+}
+
+/// The globals, then every database.
+fn all_of_it(
+    request: &Request,
+    places: &[Place<'_>],
+    globals: &globals::Plan,
+    (backup, reader): (&Backup, &DataReader<'_>),
+    job: &Job,
+    watch: &Watch,
+    report: &mut RestoreReport,
+) -> Result<(), OpsError> {
+    globals.carry_out(request, watch, job, report)?;
+    for place in places.iter().filter(|place| !place.is_there_already()) {
+        one_database(place, backup, reader, job, watch, report)?;
+    }
+    for place in places.iter().filter(|place| place.is_marked()) {
+        marks::finish(place, job, watch, &mut report.errors)?;
+    }
+    Ok(())
 }
 
 /// From the empty target to the last commit.
@@ -318,6 +388,7 @@ fn one_database(
         job.progress.info(&format!("restoring database {}", place.conninfo.dbname()));
     }
     prepare::make_ready(place, job, watch, &mut report.notes)?;
+    place.trail.set(if request.single_transaction { Stage::Transaction } else { Stage::InPart });
     let costs = costs(&place.contents);
     let refresh = refresh::Settings::of(backup, reader, place)?;
     let plan = run::Plan { place, reader, costs, refresh, job, watch, backup: report.id.clone() };
@@ -330,12 +401,16 @@ fn one_database(
         plan.analyze(&mut outcome)?;
     }
     plan.make_durable()?;
+    place.trail.set(Stage::Done);
     let missing = if request.choice.loads_data() { place.contents.missing() } else { Vec::new() };
     for (dump_id, name) in missing {
         if place.picked.selection.contains(dump_id) {
             let message = "its rows are not in this backup, which is incomplete".to_string();
             outcome.errors.push(ObjectError::new(format!("TABLE DATA {name}"), message));
         }
+    }
+    if place.several && place.is_marked() && outcome.errors.is_empty() {
+        marks::whole(place, watch)?;
     }
     report.add(outcome, place);
     Ok(())
@@ -425,6 +500,10 @@ impl Request {
                 several,
                 lacks_large_objects,
                 standing: HashSet::new(),
+                backup: backup.head.id.to_string(),
+                earlier: None,
+                created: AtomicBool::new(false),
+                trail: Trail::default(),
             });
         }
         Ok(places)

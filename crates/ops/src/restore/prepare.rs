@@ -2,11 +2,14 @@
 //! holds).
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 
 use pgark_bytes::archive::{TocEntry, statements};
 use pgark_pg::Connection;
 
-use super::{Databases, Place, Request, Target, clean, globals, links, target};
+use super::marks::Mark;
+use super::trail::Stage;
+use super::{Databases, Place, Request, Target, clean, globals, links, marks, target};
 use crate::backup::Watch;
 use crate::error::Doing;
 use crate::holders;
@@ -30,8 +33,12 @@ pub(super) fn refuse_impossible(
     };
     target::refuse_unfit_server(&mut connection, about.server_version)?;
     target::refuse_missing(&mut connection, place, globals)?;
-    // Inside of the target, if there is one.
+    if place.is_marked() {
+        look_for_earlier_run(place, &mut connection, watch, notes)?;
+    }
+    // Inside of the target, if there is one, and it stays.
     let mut inside = match place.target {
+        Target::Create if place.earlier.is_some() => None,
         Target::Create if exists(&mut connection, place.conninfo.dbname())? => {
             Some(target::connect_to_look(&place.conninfo, watch)?)
         }
@@ -49,6 +56,47 @@ pub(super) fn refuse_impossible(
         refuse_what_never_ends(place, inside)?;
     }
     links::settle(place, inside.as_mut(), notes)
+}
+
+/// What a run that was broken off left is passed over where it is whole, and else made again, if all of it is that run's.
+fn look_for_earlier_run(
+    place: &mut Place<'_>,
+    connection: &mut Connection,
+    watch: &Watch,
+    notes: &mut Vec<String>,
+) -> Result<(), OpsError> {
+    let name = place.conninfo.dbname().to_string();
+    let Some(mark) = marks::read(connection, &name)? else { return Ok(()) };
+    match &mark {
+        Mark::Whole { backup } if *backup == place.backup => {
+            notes.push(format!(
+                "database {name} is passed over: an earlier run that was not finished restored it whole from this backup"
+            ));
+        }
+        Mark::Begun { backup } if *backup == place.backup => {
+            let strangers = clean::strangers(place, watch)?;
+            if !strangers.is_empty() {
+                return Err(OpsError::refused(
+                    format!(
+                        "database {name:?} is an unfinished restore of this backup, and holds what is not of it: {}",
+                        some(&strangers)
+                    ),
+                    "move that away or drop the database, and restore again; nothing was touched",
+                ));
+            }
+            notes.push(format!(
+                "database {name} is made again: an earlier run created it from this backup and did not finish it"
+            ));
+        }
+        Mark::Begun { backup } | Mark::Whole { backup } => {
+            return Err(OpsError::refused(
+                format!("database {name:?} was left by a restore of backup {backup} that was not finished"),
+                "run that restore again to finish it, or drop the database; nothing was touched",
+            ));
+        }
+    }
+    place.earlier = Some(mark);
+    Ok(())
 }
 
 /// A prepared transaction keeps its locks until somebody ends it: a restore that needs one of those tables would wait for ever.
@@ -191,6 +239,7 @@ pub(super) fn make_ready(
             let mut connection = target::connect(place, watch)?;
             connection.execute("BEGIN").doing("begin to drop objects")?;
             clean::drop_all(place, &mut connection, notes)?;
+            place.trail.set(Stage::Dropping);
             connection.execute("COMMIT").doing("commit the drops")
         }
     }
@@ -201,6 +250,12 @@ pub(super) fn make_ready(
 fn create(place: &Place<'_>, job: &Job, watch: &Watch) -> Result<(), OpsError> {
     let mut connection = connect_to_maintenance(place.request, watch)?;
     let name = place.conninfo.dbname();
+    if matches!(place.earlier, Some(Mark::Begun { .. })) {
+        let sql = format!("DROP DATABASE {}", pgark_bytes::sql::quote_ident(name));
+        connection
+            .execute(&sql)
+            .doing(format!("drop database {name}, which an earlier run did not finish"))?;
+    }
     if exists(&mut connection, name)? {
         job.progress.info(&format!("database {name} exists and is empty: restoring into it"));
         return Ok(());
@@ -218,7 +273,10 @@ fn create(place: &Place<'_>, job: &Job, watch: &Watch) -> Result<(), OpsError> {
     let from = entry.tag_bytes();
     let definition = statements::for_server(entry.defn_bytes(), connection.server_version() / 10_000);
     let sql = statements::rename_database(&definition, from, name.as_bytes());
-    connection.simple_bytes(&sql).map(|_| ()).doing(format!("create database {name}"))
+    place.trail.set(Stage::InPart);
+    connection.simple_bytes(&sql).map(|_| ()).doing(format!("create database {name}"))?;
+    place.created.store(true, Ordering::Release);
+    if place.is_marked() { marks::begin(&mut connection, place) } else { Ok(()) }
 }
 
 /// The database that was given comes first, unless it is the target itself, which need not be there.

@@ -13,7 +13,8 @@ use pgark_repo::DataReader;
 use super::data::Loader;
 use super::hooks::{self, Moment, Surroundings};
 use super::together::Shared;
-use super::{ObjectError, Place, Request, SkippedRows, Target, clean, refresh, target};
+use super::trail::Stage;
+use super::{ObjectError, Place, Request, SkippedRows, Target, clean, marks, refresh, target};
 use crate::backup::Watch;
 use crate::error::{Doing, with_causes};
 use crate::{Job, OpsError};
@@ -181,7 +182,9 @@ impl Plan<'_> {
             self.job.progress.object_done(&name);
             board.book(index, result?);
         }
+        self.place.trail.set(Stage::Committing);
         hand.connection.execute("COMMIT").doing("commit the restore")?;
+        self.place.trail.set(Stage::Done);
         self.hooks(Moment::AfterPostData)?;
         Ok(board.outcome)
     }
@@ -489,6 +492,10 @@ impl Plan<'_> {
 
     /// The database itself was made before anything else, and schemas may have come with it.
     fn is_made_already(&self, toc: &TocEntry, purpose: Purpose) -> bool {
+        // A mark has its place until the run is over.
+        if self.place.is_marked() && marks::is_comment(toc) {
+            return true;
+        }
         let is_there = toc.kind() == "DATABASE" || self.place.standing.contains(&toc.dump_id);
         is_there && purpose == Purpose::Definition
     }

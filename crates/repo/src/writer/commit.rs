@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use jiff::Timestamp;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
+use pgark_store::StoreError;
 
 use super::session::Session;
 use super::streams::StreamWriter;
@@ -190,8 +191,12 @@ fn put_manifest(
     session.check()?;
     if let Err(error) = session.put_object(&name.name(), bytes.clone()) {
         // An answer that was lost: the manifest may be there for all that, and then the backup is.
-        if repository.store.get(&name.name()).ok().as_ref() != Some(&bytes) {
-            return Err(error);
+        match repository.store.get(&name.name()) {
+            Ok(there) if there == bytes => {}
+            Err(StoreError::Cancelled) => {
+                return Err(RepoError::CommitUnsure { id: session.id.to_string() });
+            }
+            _ => return Err(error),
         }
     }
     // Committed. What follows is for safety and may fail without harm.

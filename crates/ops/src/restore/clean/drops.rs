@@ -106,10 +106,11 @@ fn refuse_more_than_planned(
     }
     let coming = Coming::of(place);
     let is_lost = |address: &&Address| {
-        inventory
-            .objects
-            .get(*address)
-            .is_some_and(|object| !object.is_part && !super::is_made(&coming, inventory, object))
+        inventory.objects.get(*address).is_some_and(|object| {
+            !object.is_part
+                && super::SURE.contains(&object.catalog)
+                && !super::is_made(&coming, inventory, object)
+        })
     };
     let lost: Vec<String> = unplanned
         .iter()

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use pgark_bytes::archive::identity::{has_arguments, normal, normal_before_arguments};
+use pgark_bytes::archive::identity::{has_arguments, normal, normal_before_arguments, normal_of_member};
 use pgark_pg::{Connection, Row};
 
 use crate::OpsError;
@@ -172,9 +172,10 @@ impl Inventory {
             let Some(kind) = KINDS.iter().find(|kind| kind.catalog.as_bytes() == name) else { continue };
             let Some(&catalog) = catalogs.get(kind.catalog) else { continue };
             let identity = row.get(8).unwrap_or_default().to_vec();
-            let name = match has_arguments(kind.catalog) {
-                true => normal_before_arguments(&identity),
-                false => normal(&identity),
+            let name = match kind.catalog {
+                catalog if has_arguments(catalog) => normal_before_arguments(&identity),
+                "pg_publication_rel" | "pg_publication_namespace" => normal_of_member(&identity),
+                _ => normal(&identity),
             };
             let object = Object {
                 catalog: kind.catalog,

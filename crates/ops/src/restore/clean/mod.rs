@@ -61,6 +61,19 @@ pub(super) struct Drops {
     tables: Vec<Vec<u8>>,
 }
 
+/// Catalogs of which the archive's names and the server's are sure to agree.
+const SURE: [&str; 9] = [
+    "pg_class",
+    "pg_rewrite",
+    "pg_constraint",
+    "pg_trigger",
+    "pg_policy",
+    "pg_proc",
+    "pg_type",
+    "pg_statistic_ext",
+    "pg_publication_rel",
+];
+
 /// How the places of what comes are found.
 struct Coming<'a> {
     /// Everything that the run makes.
@@ -123,6 +136,25 @@ pub(super) fn plan(place: &Place<'_>, watch: &Watch) -> Result<Drops, OpsError> 
     let drops = Drops::of(place, &inventory, &mut connection)?;
     connection.execute("ROLLBACK").doing(doing)?;
     Ok(drops)
+}
+
+/// Relations of the target that the archive does not have: somebody else made them.
+pub(super) fn strangers(place: &Place<'_>, watch: &Watch) -> Result<Vec<String>, OpsError> {
+    let mut connection = target::connect(place, watch)?;
+    let inventory = Inventory::read(&mut connection)?;
+    let coming = Coming::of(place);
+    let all: HashSet<Address> = inventory.objects.keys().copied().collect();
+    let of_extensions = of_extensions(&inventory, &all);
+    let is_strange = |(address, object): &(&Address, &Object)| {
+        object.catalog == "pg_class"
+            && !object.is_part
+            && !of_extensions.contains(*address)
+            && !is_made(&coming, &inventory, object)
+            // An index of a constraint that is not attached yet, a sequence of a column: they go with their tables.
+            && matches!(object.detail, b'r' | b'p' | b'v' | b'm' | b'f')
+    };
+    let strangers = inventory.objects.iter().filter(is_strange);
+    Ok(strangers.map(|(_, object)| object.describe()).collect())
 }
 
 impl Drops {
@@ -433,17 +465,6 @@ fn obstacles(
     connection: &mut Connection,
 ) -> Result<Vec<String>, OpsError> {
     const MOST: usize = 20;
-    // Of these the archive's names and the catalog's are sure to agree.
-    const SURE: [&str; 8] = [
-        "pg_class",
-        "pg_rewrite",
-        "pg_constraint",
-        "pg_trigger",
-        "pg_policy",
-        "pg_proc",
-        "pg_type",
-        "pg_statistic_ext",
-    ];
     let sure: HashSet<u32> = SURE.iter().filter_map(|name| inventory.catalogs.get(name)).copied().collect();
     let mut found: HashSet<(Address, u32, Address)> = HashSet::new();
     for address in dropped {
