@@ -1,4 +1,5 @@
-//! Dependencies that a schedule knows and an archive leaves out, written into it: for other programs that restore it.
+//! Dependencies that a schedule knows and an archive leaves out, written into it: for other
+//! programs that restore it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,9 +9,11 @@ use super::selection::Selection;
 use super::unnamed::{unnamed_partitions, unnamed_triggers};
 use super::waits::Waits;
 
-/// Writes into the archive what its dependencies leave out and a [`Schedule`] knows, for a parallel pg_restore of it: an
-/// inherited trigger is set after it was made; what is done to a partitioned table waits for its partitions; rights in a schema come after those on it; indexes of partitions are attached
-/// one after the other; what functions read is there before they are called; definitions that need post-data are post-data.
+/// Writes into the archive what its dependencies leave out and a [`Schedule`] knows, for a parallel
+/// pg_restore of it: an inherited trigger is set after it was made; what is done to a partitioned
+/// table waits for its partitions; rights in a schema come after those on it; indexes of partitions
+/// are attached one after the other; what functions read is there before they are called;
+/// definitions that need post-data are post-data.
 pub fn name_all_dependencies(archive: &mut Archive) {
     name_waits(archive);
     let postponed = postponed(archive);
@@ -76,7 +79,8 @@ fn name_waits(archive: &mut Archive) {
         more.push((index, before));
         before = id(index).into_iter().collect();
     }
-    // All rows are named once, by the first of those that wait for them. The others wait for that one.
+    // All rows are named once, by the first of those that wait for them. The others wait for that
+    // one.
     for &index in &waits.after_rows {
         more.push((index, before));
         before = waits.after_rows.first().and_then(|&first| id(first)).into_iter().collect();

@@ -1,13 +1,16 @@
 //! What restoring an entry reads that its dependencies do not name: rows of other tables.
 //!
-//! A CHECK constraint, a generated column, a domain, an index or a materialised view may call a function, and the function may look into
-//! another table, whatever it was declared as. The archive names the function, not what the function reads. A restore by one
-//! connection gets through by its order; one by many must know.
+//! A CHECK constraint, a generated column, a domain, an index or a materialised view may call a
+//! function, and the function may look into another table, whatever it was declared as. The archive
+//! names the function, not what the function reads. A restore by one connection gets through by its
+//! order; one by many must know.
 //!
-//! **What is known.** The body of a function in `sql` or `plpgsql` can only read what it names: a relation, another function, an
-//! operator, a type. Every word of it (also in strings and comments) that is such a name counts, and what that reads counts too. Dynamic SQL, other languages
-//! and functions of extensions that are not known could read anything ([`What::anything`]). C functions that are declared immutable, and
-//! functions of well-known extensions, read nothing but the extension's own tables.
+//! **What is known.** The body of a function in `sql` or `plpgsql` can only read what it names: a
+//! relation, another function, an operator, a type. Every word of it (also in strings and comments)
+//! that is such a name counts, and what that reads counts too. Dynamic SQL, other languages and
+//! functions of extensions that are not known could read anything ([`What::anything`]). C functions
+//! that are declared immutable, and functions of well-known extensions, read nothing but the
+//! extension's own tables.
 //!
 //! **What is not evaluated.** COPY brings every column, so defaults do not count.
 
@@ -20,7 +23,8 @@ use super::selection::Selection;
 use super::unnamed::partitions;
 use crate::sql::{Kind, Token, tokenize};
 
-/// Extensions whose functions look into no table but the extension's own, or only by the words of [`DYNAMIC`].
+/// Extensions whose functions look into no table but the extension's own, or only by the words of
+/// [`DYNAMIC`].
 const QUIET: [&str; 74] = [
     "address_standardizer",
     "adminpack",
@@ -98,7 +102,8 @@ const QUIET: [&str; 74] = [
     "xml2",
 ];
 
-/// Words of a body by which it runs SQL that stands in a value, or reads large objects. Longer words that begin so count, too.
+/// Words of a body by which it runs SQL that stands in a value, or reads large objects. Longer
+/// words that begin so count, too.
 const DYNAMIC: [&str; 16] = [
     "execute",
     "query_to_xml",
@@ -179,7 +184,8 @@ struct Step {
 }
 
 impl<'a> Reads<'a> {
-    /// Of an archive's entries. `None` if nothing in it can read anything: it has neither functions nor extensions.
+    /// Of an archive's entries. `None` if nothing in it can read anything: it has neither functions
+    /// nor extensions.
     pub fn of(entries: &'a [TocEntry]) -> Option<Reads<'a>> {
         let may_read =
             |e: &TocEntry| is_routine(e) || (e.kind() == "EXTENSION" && e.tag_bytes() != b"plpgsql");
@@ -296,8 +302,8 @@ impl<'a> Reads<'a> {
         self.quiet_schemas.retain(|schema| !loud.contains(schema));
     }
 
-    /// What loading a TABLE DATA entry's rows reads. What the selection does not create is there already, with its indexes and, where
-    /// they fire, its triggers.
+    /// What loading a TABLE DATA entry's rows reads. What the selection does not create is there
+    /// already, with its indexes and, where they fire, its triggers.
     pub fn by_load(
         &mut self,
         data: usize,
@@ -345,7 +351,8 @@ impl<'a> Reads<'a> {
         }
     }
 
-    /// What evaluating the expressions of a definition reads: by the functions, types, operators that it names.
+    /// What evaluating the expressions of a definition reads: by the functions, types, operators
+    /// that it names.
     fn by_definition(&mut self, index: usize) -> What {
         let mut what = What::default();
         let Some(entry) = self.entries.get(index) else { return what };
@@ -498,7 +505,8 @@ impl<'a> Reads<'a> {
                 step.what.anything |= contains(b"u&\"") || contains(b"u&'");
                 step.what.anything |= words(&body).any(is_dynamic);
                 if self.has_unknown_extension {
-                    // Names without a schema are looked up in a path of the function's own, if it has one.
+                    // Names without a schema are looked up in a path of the function's own, if it
+                    // has one.
                     let has_path = has("set") && contains(b"search_path");
                     let inner = inner_tokens(&tokens);
                     let calls = inner.iter().flat_map(|text| calls(&solid(text), false));
@@ -519,7 +527,8 @@ impl<'a> Reads<'a> {
         }
     }
 
-    /// The objects that a text names, wherever in it. `own`: the entry itself, which does not count.
+    /// The objects that a text names, wherever in it. `own`: the entry itself, which does not
+    /// count.
     fn named_in(&self, text: &[u8], own: usize) -> Vec<usize> {
         let text = text.to_ascii_lowercase();
         let mut found: BTreeSet<usize> = BTreeSet::new();
@@ -555,7 +564,8 @@ impl OnTable {
     }
 }
 
-/// TABLE DATA entries whose table the archive does not make: an extension does, with its foreign keys and triggers.
+/// TABLE DATA entries whose table the archive does not make: an extension does, with its foreign
+/// keys and triggers.
 pub fn configuration(entries: &[TocEntry]) -> Vec<usize> {
     let tables: HashSet<i32> =
         entries.iter().filter(|e| matches!(e.kind(), "TABLE" | "FOREIGN TABLE")).map(|e| e.dump_id).collect();
@@ -652,7 +662,8 @@ fn is_dynamic(word: &[u8]) -> bool {
     DYNAMIC.iter().any(|dynamic| word.starts_with(dynamic.as_bytes()))
 }
 
-/// The schema and name of every function that is called with its schema. `has_columns`: the definition of a table.
+/// The schema and name of every function that is called with its schema. `has_columns`: the
+/// definition of a table.
 fn calls(tokens: &[Token<'_>], has_columns: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut found = Vec::new();
     let mut depth = 0usize;

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use super::model::{Section, TocEntry};
 use super::order::{Pass, pass};
 
-/// A trigger that a partition inherits and only sets another way (`ALTER TABLE … ENABLE|DISABLE TRIGGER`) names no
-/// dependency on the trigger that it inherits: it waits for every trigger that is created. The indexes of entries that wait,
-/// each with what it waits for.
+/// A trigger that a partition inherits and only sets another way (`ALTER TABLE … ENABLE|DISABLE
+/// TRIGGER`) names no dependency on the trigger that it inherits: it waits for every trigger that
+/// is created. The indexes of entries that wait, each with what it waits for.
 pub(super) fn unnamed_triggers(entries: &[TocEntry]) -> Vec<(usize, Vec<i32>)> {
     let is_setting =
         |e: &TocEntry| e.kind() == "TRIGGER" && e.defn_bytes().trim_ascii_start().starts_with(b"ALTER TABLE");
@@ -17,8 +17,9 @@ pub(super) fn unnamed_triggers(entries: &[TocEntry]) -> Vec<(usize, Vec<i32>)> {
     entries.iter().enumerate().filter(|(_, e)| is_setting(e)).map(|(index, e)| (index, lacks(e))).collect()
 }
 
-/// The partitions, and theirs, of each partitioned table, by dump id. What attaches a partition depends on it and on its parent, and has its
-/// name. (pg_dump before 14 writes that into the table's own entry: there nothing is found.)
+/// The partitions, and theirs, of each partitioned table, by dump id. What attaches a partition
+/// depends on it and on its parent, and has its name. (pg_dump before 14 writes that into the
+/// table's own entry: there nothing is found.)
 pub(super) fn partitions(entries: &[TocEntry]) -> HashMap<i32, Vec<i32>> {
     let tables: HashMap<i32, &TocEntry> =
         entries.iter().filter(|e| e.kind() == "TABLE").map(|e| (e.dump_id, e)).collect();
@@ -48,8 +49,8 @@ pub(super) fn partitions(entries: &[TocEntry]) -> HashMap<i32, Vec<i32>> {
     below.keys().map(|&root| (root, all(root))).collect()
 }
 
-/// Post-data of partitioned tables, except indexes, which are made table by table: the indexes of entries, each with the
-/// partitions that it does not name.
+/// Post-data of partitioned tables, except indexes, which are made table by table: the indexes of
+/// entries, each with the partitions that it does not name.
 pub(super) fn unnamed_partitions(entries: &[TocEntry]) -> Vec<(usize, Vec<i32>)> {
     let below = partitions(entries);
     if below.is_empty() {

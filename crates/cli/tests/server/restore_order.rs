@@ -109,7 +109,8 @@ fn what_functions_read_is_there_before_they_are_called() {
     }
 }
 
-/// What no order gets through is tried twice; what reads a materialised view waits until that is filled.
+/// What no order gets through is tried twice; what reads a materialised view waits until that is
+/// filled.
 #[test]
 fn what_looks_into_each_other_is_loaded_all_the_same() {
     let cluster = Cluster::start();
@@ -143,7 +144,8 @@ fn what_looks_into_each_other_is_loaded_all_the_same() {
     }
 }
 
-/// pg_dump puts a materialised view that needs a primary key behind the rows, and with it views and functions that read it.
+/// pg_dump puts a materialised view that needs a primary key behind the rows, and with it views and
+/// functions that read it.
 #[test]
 fn definitions_that_need_a_key_come_behind_it() {
     let cluster = Cluster::start();
@@ -182,7 +184,8 @@ fn definitions_that_need_a_key_come_behind_it() {
     same("stock");
 }
 
-/// An extension's tables have their keys and triggers before the first row, and a user's key may refer to them.
+/// An extension's tables have their keys and triggers before the first row, and a user's key may
+/// refer to them.
 #[test]
 fn tables_of_extensions_load_in_the_archives_order() {
     let cluster = Cluster::start();
@@ -220,7 +223,8 @@ fn tables_of_extensions_load_in_the_archives_order() {
     assert_same(&before, &Snapshot::take(&cluster, "stock"));
 }
 
-/// The two steps that people take with pg_restore: large objects come once, with the rows, and with all that belongs to them.
+/// The two steps that people take with pg_restore: large objects come once, with the rows, and with
+/// all that belongs to them.
 #[test]
 fn large_objects_come_with_the_rows() {
     let cluster = Cluster::start();
@@ -276,14 +280,16 @@ fn an_analyze_that_fails_is_a_warning() {
     let notes = report["notes"].to_string();
     assert!(notes.contains("TABLE public.p has no planner statistics"), "{notes}");
     assert_same(&Snapshot::take(&cluster, "d"), &Snapshot::take(&cluster, "back"));
-    // Where the database's own path finds the helper, the table is analyzed: 17 and newer never take that path.
+    // Where the database's own path finds the helper, the table is analyzed: 17 and newer never
+    // take that path.
     if cluster.major() < 17 {
         assert!(!notes.contains("public.t "), "{notes}");
         assert_eq!(cluster.psql_text("back", "SELECT count(*) > 0 FROM pg_stats WHERE tablename = 't'"), "t");
     }
 }
 
-/// A query that makes text of a moment gives what it gave at the source, whatever the target's settings are.
+/// A query that makes text of a moment gives what it gave at the source, whatever the target's
+/// settings are.
 #[test]
 fn materialised_views_are_filled_under_the_sources_settings() {
     let cluster =

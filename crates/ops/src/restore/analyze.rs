@@ -1,8 +1,8 @@
 //! The planner's statistics, at the end.
 //!
-//! The rows are there by then: a table that the server does not analyze is told of, and the restore is as good as without. Statistics on
-//! expressions call functions, which may find others only by a search path; a partition may be a foreign table whose server is not
-//! reachable.
+//! The rows are there by then: a table that the server does not analyze is told of, and the restore
+//! is as good as without. Statistics on expressions call functions, which may find others only by a
+//! search path; a partition may be a foreign table whose server is not reachable.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -19,7 +19,8 @@ use crate::OpsError;
 use crate::error::{Doing, with_causes};
 
 impl Plan<'_> {
-    /// Planner statistics of every table that holds rows, and of partitioned tables, by many connections.
+    /// Planner statistics of every table that holds rows, and of partitioned tables, by many
+    /// connections.
     pub(super) fn analyze(&self, outcome: &mut Outcome) -> Result<(), OpsError> {
         self.job.progress.phase("analyze");
         let archive = &self.place.contents.archive;
@@ -30,7 +31,8 @@ impl Plan<'_> {
             .filter_map(|index| archive.entries.get(index))
             .filter(|toc| match toc.kind() {
                 "TABLE" | "MATERIALIZED VIEW" => matches!(toc.section, Section::PreData | Section::PostData),
-                // Rows into a table that was there. What else they wait for stands behind their table.
+                // Rows into a table that was there. What else they wait for stands behind their
+                // table.
                 "TABLE DATA" | "MATERIALIZED VIEW DATA" => {
                     !toc.dependencies.first().is_some_and(|id| self.place.picked.selection.contains(*id))
                 }
@@ -80,8 +82,8 @@ impl Plan<'_> {
     }
 }
 
-/// Analyzes one table: under the path that a restore uses, which is empty, and if that does not work under the database's own, as
-/// autovacuum does.
+/// Analyzes one table: under the path that a restore uses, which is empty, and if that does not
+/// work under the database's own, as autovacuum does.
 fn one(connection: &mut Connection, sql: &[u8]) -> Result<(), OpsError> {
     let doing = "analyze a table";
     match connection.simple_bytes(sql).doing(doing) {

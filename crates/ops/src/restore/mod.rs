@@ -157,7 +157,8 @@ pub struct RestoreReport {
     pub seconds: f64,
     /// What failed.
     pub errors: Vec<ObjectError>,
-    /// What is other in the target than in the backup and was left as it is; what was left out on purpose.
+    /// What is other in the target than in the backup and was left as it is; what was left out on purpose;
+    /// tables that could not be analyzed.
     pub notes: Vec<String>,
     /// Rows that were left out because they violate a constraint: how many, and the first of each table.
     pub skipped: Vec<SkippedRows>,

@@ -1,9 +1,11 @@
 //! The settings under which materialised views are filled.
 //!
-//! A materialised view holds what its query gave when it was last refreshed; a backup holds the query, and a restore runs it again. What
-//! the query makes of a moment, a number or a text may hang on settings (`to_char` of a timestamp with time zone on `TimeZone`): they are
-//! those of the source's database, as its own settings (`ALTER DATABASE … SET`) and the server's say, not those of the target. A role's or a
-//! session's own settings that a view was filled under are not known to the database.
+//! A materialised view holds what its query gave when it was last refreshed; a backup holds the
+//! query, and a restore runs it again. What the query makes of a moment, a number or a text may
+//! hang on settings (`to_char` of a timestamp with time zone on `TimeZone`): they are those of the
+//! source's database, as its own settings (`ALTER DATABASE … SET`) and the server's say, not those
+//! of the target. A role's or a session's own settings that a view was filled under are not known
+//! to the database.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -66,8 +68,8 @@ impl Settings {
         Ok(Settings { wanted, accepted: Mutex::new(None) })
     }
 
-    /// The statement, under these settings: in one query, whose transaction they end with. What the target does not take (a locale that its
-    /// system does not have) stays as it is there.
+    /// The statement, under these settings: in one query, whose transaction they end with. What the
+    /// target does not take (a locale that its system does not have) stays as it is there.
     pub(super) fn around(
         &self,
         statement: Vec<u8>,
@@ -106,7 +108,8 @@ impl Settings {
     }
 }
 
-/// Of `/settings.json`: the server's own settings, those that the backup's session had changed as they were before.
+/// Of `/settings.json`: the server's own settings, those that the backup's session had changed as
+/// they were before.
 fn of_server(text: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let value: Value = serde_json::from_slice(text).unwrap_or_default();
     let all = value.as_object().cloned().unwrap_or_default();
