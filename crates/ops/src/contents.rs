@@ -94,13 +94,11 @@ impl Contents {
     }
 }
 
+/// An entry that is held whole has at most so many bytes (FORMAT.md, "Streams and entries"): a table of contents, globals, settings.
+const LARGEST_WHOLE: u64 = 1 << 30;
+
 pub(crate) fn read_whole(reader: &DataReader<'_>, entry: &Entry) -> Result<Vec<u8>, OpsError> {
-    let mut bytes = Vec::new();
-    let mut content = reader.read(entry);
-    while let Some(chunk) = content.next_chunk()? {
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
+    Ok(reader.read_whole(entry, LARGEST_WHOLE)?)
 }
 
 /// The database that is meant: the one that is named, else the only one.

@@ -23,19 +23,20 @@ pub(crate) fn decode<'b, T: Decode<'b, ()> + Encode<()>>(bytes: &'b [u8]) -> Res
     Ok(value)
 }
 
-/// Decodes a sequence of values that fills `bytes`.
-pub(crate) fn decode_sequence<'b, T: Decode<'b, ()> + Encode<()>>(
+/// Decodes a sequence of values that fills `bytes`, and shows each as soon as it is there: what is wrong with one ends it before more
+/// memory is taken.
+pub(crate) fn decode_each<'b, T: Decode<'b, ()> + Encode<()>>(
     bytes: &'b [u8],
-) -> Result<Vec<T>, &'static str> {
+    mut see: impl FnMut(T) -> Result<(), &'static str>,
+) -> Result<(), &'static str> {
     let mut decoder = minicbor::Decoder::new(bytes);
-    let mut values = Vec::new();
     while decoder.position() < bytes.len() {
         let start = decoder.position();
         let value: T = decoder.decode().map_err(|_| "it is no CBOR of the expected shape")?;
         if bytes.get(start..decoder.position()) != Some(encode(&value).as_slice()) {
             return Err("its CBOR is not canonical");
         }
-        values.push(value);
+        see(value)?;
     }
-    Ok(values)
+    Ok(())
 }

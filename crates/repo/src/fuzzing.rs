@@ -38,7 +38,7 @@ pub fn manifest(keys: &Keys, bytes: &[u8]) {
 
 /// A map's records, a group of units, what is kept of it, and a unit's rows.
 pub fn map(bytes: &[u8]) {
-    let _ = codec::decode_sequence::<map::Record>(bytes);
+    let _ = map::decode_records(bytes);
     let _ = map::kept_flags(bytes);
     let Some((at, rest)) = bytes.split_first() else { return };
     let Some((group, rest)) = rest.split_at_checked(usize::from(*at)) else { return };

@@ -24,6 +24,8 @@ const LARGEST: u64 = 64 << 20;
 pub(crate) const MOST_ENTRIES: usize = 64 << 20;
 pub(crate) const LONGEST_PATH: usize = 4096;
 pub(crate) const LONGEST_ABOUT: usize = 16 << 20;
+/// Raw bytes of an entry: 1 PiB, far above the largest table. A tree that repeats one chunk may claim any length.
+pub(crate) const LONGEST_ENTRY: u64 = 1 << 50;
 
 /// One committed backup, without its entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -247,6 +249,9 @@ pub(crate) fn decode(
     let same = id == name.id.0
         && body.sequence == name.sequence
         && repository.keys.cluster_hash(&body.cluster) == name.cluster;
+    if body.about.len() > LONGEST_ABOUT || body.kind.len() > 256 || body.cluster.len() > 1024 {
+        return Err(wrong("its facts are longer than any manifest's"));
+    }
     if !same || Timestamp::from_microsecond(body.time).is_err() {
         return Err(wrong("its name and its content differ"));
     }
@@ -511,8 +516,18 @@ pub(crate) fn encode_entries(entries: &mut [Entry]) -> Result<Vec<u8>, RepoError
 
 /// The entries in a list's bytes.
 pub(crate) fn decode_entries(bytes: &[u8]) -> Result<Vec<Entry>, &'static str> {
-    let entries: Vec<Entry> = codec::decode_sequence(bytes)?;
-    check_entries(&entries)?;
+    let mut entries: Vec<Entry> = Vec::new();
+    codec::decode_each(bytes, |entry: Entry| {
+        check_entry(&entry)?;
+        if entries.len() >= MOST_ENTRIES {
+            return Err("the number of entries");
+        }
+        if entries.last().is_some_and(|last| last.path >= entry.path) {
+            return Err("a path that occurs twice");
+        }
+        entries.push(entry);
+        Ok(())
+    })?;
     Ok(entries)
 }
 
@@ -520,14 +535,23 @@ fn check_entries(entries: &[Entry]) -> Result<(), &'static str> {
     if entries.len() > MOST_ENTRIES {
         return Err("the number of entries");
     }
-    if entries.iter().any(|entry| entry.path.is_empty() || entry.path.len() > LONGEST_PATH) {
-        return Err("the length of an entry's path");
-    }
-    if entries.iter().any(|entry| entry.about.len() > LONGEST_ABOUT) {
-        return Err("the length of an entry's facts");
-    }
+    entries.iter().try_for_each(check_entry)?;
     if entries.iter().zip(entries.iter().skip(1)).any(|(a, b)| a.path >= b.path) {
         return Err("a path that occurs twice");
+    }
+    Ok(())
+}
+
+fn check_entry(entry: &Entry) -> Result<(), &'static str> {
+    if entry.path.is_empty() || entry.path.len() > LONGEST_PATH {
+        return Err("the length of an entry's path");
+    }
+    if entry.about.len() > LONGEST_ABOUT {
+        return Err("the length of an entry's facts");
+    }
+    let raw = entry.parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.bytes_raw()));
+    if raw.is_none_or(|raw| raw > LONGEST_ENTRY) {
+        return Err("the length of an entry's content");
     }
     Ok(())
 }

@@ -35,6 +35,20 @@ pub(crate) enum Kind {
     Writers = 12,
 }
 
+impl Kind {
+    /// No object of this kind has more bytes (FORMAT.md, "Objects and names"): a larger one is refused before it is opened.
+    pub(crate) fn largest(self) -> usize {
+        match self {
+            Kind::DataPack | Kind::MetadataPack | Kind::Manifest | Kind::Quarantine | Kind::Writers => {
+                64 << 20
+            }
+            Kind::Index | Kind::Draft => 256 << 20,
+            Kind::Session | Kind::Mark | Kind::Intent | Kind::Tombstone => 64 << 10,
+            Kind::Tags => 1 << 20,
+        }
+    }
+}
+
 /// The eight bytes at the start of an object.
 pub(crate) fn head(kind: Kind) -> [u8; HEAD] {
     let [p, g, a, r, k] = *MAGIC;
@@ -60,6 +74,10 @@ pub(crate) fn check_head<'a>(name: &str, kinds: &[Kind], bytes: &'a [u8]) -> Res
     }
     if !kinds.iter().any(|known| *known as u8 == kind) {
         return Err(damaged(name, "it is an object of another kind"));
+    }
+    let largest = kinds.iter().find(|known| **known as u8 == kind).map_or(0, |kind| kind.largest());
+    if bytes.len() > largest {
+        return Err(damaged(name, "it is larger than any object of its kind"));
     }
     Ok(rest)
 }

@@ -1,6 +1,7 @@
 //! Packs: sealed chunks in one object, with a directory of them at the end (FORMAT.md, "Packs").
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
@@ -15,6 +16,8 @@ use crate::{RepoError, codec};
 
 /// A pack is closed when it holds so many bytes.
 pub(crate) const PACK_BYTES: usize = 16 << 20;
+/// Or so many chunks: the directory of very many tiny ones must leave the pack small enough.
+const PACK_CHUNKS: usize = 64 << 10;
 /// No pack is larger: the limit plus one chunk, which at worst does not shrink, plus the directory.
 pub(crate) const LARGEST_PACK: u64 = 64 << 20;
 /// Sealing adds so many bytes.
@@ -139,7 +142,7 @@ impl Builder {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.len() >= PACK_BYTES
+        self.bytes.len() >= PACK_BYTES || self.directory.chunks.len() >= PACK_CHUNKS
     }
 
     /// Adds a sealed chunk; the record's offset is set here.
@@ -223,6 +226,7 @@ pub(crate) fn check_directory(directory: &Directory, kind: Kind, end: u64) -> Re
     if directory.chunks.len() > MOST_CHUNKS || directory.keys.len() > MOST_KEYS {
         return Err("its directory is too long");
     }
+    let keys: HashSet<[u8; 16]> = directory.keys.iter().map(|key| key.key_id.into()).collect();
     let mut at = HEAD as u64;
     for chunk in &directory.chunks {
         let data = ChunkKind::from_number(chunk.kind)
@@ -244,7 +248,7 @@ pub(crate) fn check_directory(directory: &Directory, kind: Kind, end: u64) -> Re
         if ![0, 16].contains(&chunk.domain.len()) {
             return Err("its directory names an impossible mask domain");
         }
-        if !directory.keys.iter().any(|key| key.key_id == chunk.key_id) {
+        if !keys.contains(&<[u8; 16]>::from(chunk.key_id)) {
             return Err("its directory names a key that is not in it");
         }
         at += u64::from(chunk.sealed_len);

@@ -38,8 +38,9 @@ const UNDER_WAY: usize = 8;
 const BYTES_UNDER_WAY: u64 = 8 << 20;
 /// Ends of packs that are under way, 64 KiB each.
 const MOST_TAILS: usize = 32;
-/// Directories of packs that are kept in memory, about 50 KB each.
+/// Directories of packs that are kept in memory, about 50 KB each; and the chunks that all of them name.
 const KEPT: usize = 64;
+const KEPT_CHUNKS: usize = 512 << 10;
 
 /// A pack whose directory was read.
 struct OpenPack {
@@ -106,6 +107,27 @@ impl<'r> DataReader<'r> {
     /// Begins to read some parts of an entry.
     pub fn read_parts(&self, entry: &Entry, parts: Range<usize>) -> EntryReader<'_> {
         EntryReader::new(&self.0, entry, parts)
+    }
+
+    /// The whole content of an entry.
+    ///
+    /// # Errors
+    /// [`RepoError::TooLarge`] if it is, or says that it is, longer than `most` bytes: it is held in memory.
+    pub fn read_whole(&self, entry: &Entry, most: u64) -> Result<Vec<u8>, RepoError> {
+        let too_large = || RepoError::TooLarge { what: format!("the length of {}", entry.path) };
+        let said = entry.parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.bytes_raw()));
+        if said.is_none_or(|said| said > most) {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::new();
+        let mut content = self.read(entry);
+        while let Some(chunk) = content.next_chunk()? {
+            if (bytes.len() + chunk.len()) as u64 > most {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
     }
 
     /// Bytes of chunks that were fetched from the storage so far.
@@ -217,18 +239,21 @@ impl<'r> ChunkReader<'r> {
                 },
             })?;
         let places = directory.chunks.iter().enumerate().map(|(at, chunk)| (chunk.id, at)).collect();
-        let open = |key_id| {
-            let record = directory.chunks.iter().find(|chunk| chunk.key_id == key_id)?;
-            pack::open_key(keys, &directory, record).ok()
-        };
-        let opened = directory.keys.iter().map(|key| open(key.key_id)).collect();
+        let mut first: HashMap<[u8; 16], &ChunkRecord> = HashMap::new();
+        for chunk in &directory.chunks {
+            first.entry(chunk.key_id.into()).or_insert(chunk);
+        }
+        let open = |key_id: [u8; 16]| pack::open_key(keys, &directory, first.get(&key_id)?).ok();
+        let opened = directory.keys.iter().map(|key| open(key.key_id.into())).collect();
         let pack =
             Arc::new(OpenPack { hash: entry.hash, size: entry.size, name, places, keys: opened, directory });
         let mut packs = lock(&self.packs);
-        if packs.1.len() >= KEPT
-            && let Some(oldest) = packs.1.iter().min_by_key(|(_, (used, _))| *used).map(|(hash, _)| *hash)
-        {
-            packs.1.remove(&oldest);
+        let mut chunks = pack.directory.chunks.len();
+        chunks += packs.1.values().map(|(_, pack)| pack.directory.chunks.len()).sum::<usize>();
+        while packs.1.len() >= KEPT || chunks > KEPT_CHUNKS {
+            let oldest = packs.1.iter().min_by_key(|(_, (used, _))| *used).map(|(hash, _)| *hash);
+            let Some((_, gone)) = oldest.and_then(|oldest| packs.1.remove(&oldest)) else { break };
+            chunks -= gone.directory.chunks.len();
         }
         let tick = packs.0;
         packs.1.insert(entry.hash, (tick, Arc::clone(&pack)));

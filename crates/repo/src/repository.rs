@@ -21,7 +21,7 @@ use crate::writer::lock;
 use crate::writers::Writers;
 
 /// Longest list of entries that is read: it is held in memory whole.
-const LONGEST_LIST: u64 = 4 << 30;
+pub(crate) const LONGEST_LIST: u64 = 1 << 30;
 
 /// A repository on one storage, opened. Many threads may use it at once.
 pub struct Repository {

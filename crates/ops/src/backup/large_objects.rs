@@ -13,6 +13,8 @@ use crate::error::Doing;
 
 /// Bytes read of each object at first, and per step of those that are longer.
 const STEP: usize = 1 << 20;
+/// A frame that says more was not made by us, and would take the memory.
+const LARGEST_FRAME: usize = 16 << 20;
 /// Bytes before a frame's content.
 pub(crate) const FRAME_HEAD: usize = 16;
 
@@ -200,6 +202,12 @@ pub(crate) fn take_frames(
 ) -> Result<(), OpsError> {
     let mut at = 0;
     while let Some((oid, offset, length)) = buffer.get(at..).and_then(head) {
+        if length > LARGEST_FRAME {
+            return Err(OpsError::refused(
+                format!("a piece of large object {oid} says that it has {length} bytes, more than any"),
+                "run `pgark check --read-data`",
+            ));
+        }
         let start = at + FRAME_HEAD;
         let Some(bytes) = buffer.get(start..start + length) else { break };
         on_frame(Frame { oid, offset, bytes })?;

@@ -14,6 +14,9 @@ use super::{ObjectError, SkippedRows};
 use crate::OpsError;
 use crate::error::{Doing, with_causes};
 
+/// Longer than any row: fields have at most 1 GiB, and a COPY line four times as much.
+const LONGEST_ROW: usize = 4 << 30;
+
 /// Rows of one statement at most, and bytes.
 const BATCH_ROWS: usize = 200;
 const BATCH_BYTES: usize = 256 << 10;
@@ -46,6 +49,12 @@ pub(super) fn load(
         let whole = copy_text::whole_rows(&buffer);
         inserter.rows(buffer.get(..whole).unwrap_or_default())?;
         buffer.drain(..whole);
+        if buffer.len() > LONGEST_ROW {
+            return Err(OpsError::refused(
+                format!("a row of {} has more than {LONGEST_ROW} bytes", inserter.skipped.table),
+                "no row of PostgreSQL is so long; run `pgark check --read-data`",
+            ));
+        }
         loader.job.progress.advance(chunk.len() as u64);
     }
     if !buffer.is_empty() {

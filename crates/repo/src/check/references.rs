@@ -28,8 +28,16 @@ impl Check<'_> {
             _ => HashMap::new(),
         };
         let groups = HashMap::new();
-        let mut walk =
-            Walk { check: self, reader: &reader, index, bad, known: HashMap::new(), groups, wrong_maps };
+        let mut walk = Walk {
+            check: self,
+            reader: &reader,
+            index,
+            bad,
+            known: HashMap::new(),
+            groups,
+            units: 0,
+            wrong_maps,
+        };
         for manifest in manifests {
             self.cancel.check()?;
             let id = manifest.name.id;
@@ -119,12 +127,14 @@ struct Walk<'w> {
     known: HashMap<ChunkId, BTreeSet<usize>>,
     /// Groups of units that were read lately.
     groups: HashMap<ChunkId, Group>,
+    units: usize,
     /// Maps whose items are not those that were backed up.
     wrong_maps: HashMap<ChunkId, usize>,
 }
 
-/// Groups that are kept in memory, about 6 KB each.
+/// Groups that are kept in memory, about 6 KB each; and the units of all.
 const GROUPS: usize = 4096;
+const UNITS: usize = 1 << 20;
 
 impl Walk<'_> {
     fn part(&mut self, part: &Part) -> Result<BTreeSet<usize>, RepoError> {
@@ -155,8 +165,10 @@ impl Walk<'_> {
         if !self.groups.contains_key(&record.group) {
             match map::group(self.reader, record) {
                 Ok(group) => {
-                    if self.groups.len() >= GROUPS {
+                    self.units += group.units.len();
+                    if self.groups.len() >= GROUPS || self.units > UNITS {
                         self.groups.clear();
+                        self.units = group.units.len();
                     }
                     self.groups.insert(record.group, group);
                 }

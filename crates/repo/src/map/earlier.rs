@@ -12,6 +12,9 @@ use crate::reader::ChunkReader;
 use crate::stream::ChunkKind;
 use crate::writer::Session;
 
+/// Items of the lists that are held at once, dead ones too: 64 MiB. Units of lists beyond are stored again.
+const MOST_LISTED: u64 = 8 << 20;
+
 /// What an earlier backup kept, to be leaned on.
 pub struct EarlierMap {
     pub(super) groups: Vec<EarlierGroup>,
@@ -73,6 +76,7 @@ impl EarlierMap {
             Ok(records) => records,
             Err(error) => return absent(error).map(|()| earlier),
         };
+        let (mut listed, mut kept) = (0u64, 0u64);
         for record in records {
             session.check()?;
             let group = match group(reader, &record) {
@@ -89,7 +93,21 @@ impl EarlierMap {
                     continue;
                 }
             };
-            let list = match group.list_child().map(|list| reader.fetch(&list, ChunkKind::ItemList)) {
+            kept += group
+                .units
+                .iter()
+                .zip(&keeps)
+                .map(|(unit, keep)| u64::from(keep.count(unit.items)))
+                .sum::<u64>();
+            if kept > map.items {
+                // It is not what it says: nothing of it is leaned on.
+                earlier.groups.clear();
+                earlier.items_lost = map.items;
+                return absent(damaged("a map", "it keeps more items than it says")).map(|()| earlier);
+            }
+            listed += group.items();
+            let wanted = group.list_child().filter(|_| listed <= MOST_LISTED);
+            let list = match wanted.map(|list| reader.fetch(&list, ChunkKind::ItemList)) {
                 Some(Ok(list)) => list,
                 Some(Err(error)) => {
                     absent(error)?;
@@ -118,6 +136,11 @@ impl EarlierMap {
             });
         }
         Ok(earlier)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn group_count(&self) -> usize {
+        self.groups.len()
     }
 
     /// The units that can be leaned on, in the map's order.

@@ -27,6 +27,8 @@ mod items;
 mod read;
 mod write;
 
+use std::collections::HashSet;
+
 use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
 
@@ -381,8 +383,12 @@ pub(crate) fn decode_keeps(mut bytes: &[u8], units: &[Unit]) -> Result<Vec<Keep>
     if bytes.is_empty() && keeps.iter().any(|keep| *keep != Keep::Nothing) { Ok(keeps) } else { Err(wrong) }
 }
 
-/// Maps are read whole; one of the largest part stays far below.
-const LONGEST: u64 = 256 << 20;
+/// Maps are read whole; one of the largest part (500,000 rows) stays far below.
+const LONGEST: u64 = 64 << 20;
+/// Groups that a map names, none twice.
+pub(crate) const MOST_RECORDS: usize = 4096;
+/// Chunks of units that a map keeps something of: what says so is held in memory.
+pub(crate) const MOST_KEPT: usize = 1 << 20;
 
 /// Why nobody can read a map that another program made.
 fn newer(what: &str) -> RepoError {
@@ -408,7 +414,23 @@ pub(crate) fn records(reader: &ChunkReader<'_>, map: &MapRef) -> Result<Vec<Reco
             }
         }
     }
-    codec::decode_sequence(&bytes).map_err(|what| damaged("a map", what))
+    decode_records(&bytes).map_err(|what| damaged("a map", what))
+}
+
+/// The records in a map's bytes.
+pub(crate) fn decode_records(bytes: &[u8]) -> Result<Vec<Record>, &'static str> {
+    let (mut records, mut seen) = (Vec::new(), HashSet::new());
+    codec::decode_each(bytes, |record: Record| {
+        if records.len() >= MOST_RECORDS {
+            return Err("it names more groups than any map");
+        }
+        if !seen.insert(record.group) {
+            return Err("it names a group twice");
+        }
+        records.push(record);
+        Ok(())
+    })?;
+    Ok(records)
 }
 
 /// The chunks of the units that a record keeps something of.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
 use super::items::{self, ItemHasher, Totals};
-use super::{Group, Keep, MapRef, Part, Unit, UnitChunk, decode_keeps, group, records};
+use super::{Group, Keep, MOST_KEPT, MapRef, Part, Unit, UnitChunk, decode_keeps, group, records};
 use crate::RepoError;
 use crate::ids::ChunkId;
 use crate::manifest::Entry as BackupEntry;
@@ -125,12 +125,18 @@ struct MapReader<'r> {
 
 impl<'r> MapReader<'r> {
     fn new(reader: &'r ChunkReader<'r>, map: &MapRef, label: String) -> Result<MapReader<'r>, RepoError> {
-        let mut units = VecDeque::new();
+        let (mut units, mut chunks) = (VecDeque::new(), 0);
         for record in records(reader, map)? {
             let group = group(reader, &record)?;
             let keeps = decode_keeps(&record.kept, &group.units).map_err(|what| damaged(&label, what))?;
             let kept = group.units.into_iter().zip(keeps).filter(|(_, keep)| *keep != Keep::Nothing);
-            units.extend(kept.map(|(unit, keep)| Kept { unit, keep }));
+            for (unit, keep) in kept {
+                chunks += unit.chunks.len();
+                if chunks > MOST_KEPT {
+                    return Err(damaged(&label, "its map keeps more chunks than any map"));
+                }
+                units.push_back(Kept { unit, keep });
+            }
         }
         let children = units.iter().flat_map(|kept| &kept.unit.chunks).map(UnitChunk::child).collect();
         Ok(MapReader {

@@ -17,7 +17,7 @@ use crate::ids::{BackupId, Hash, ObjectHash};
 use crate::manifest::{self, BackupHead, Body, LONGEST_ABOUT, ManifestName, Previous};
 use crate::object::{self, Kind};
 use crate::prune::trash;
-use crate::repository::Repository;
+use crate::repository::{LONGEST_LIST, Repository};
 use crate::stream::{Class, StreamRef};
 use crate::{RepoError, codec, pack};
 
@@ -111,6 +111,9 @@ fn check_limits(session: &Session<'_>, new: &NewBackup) -> Result<(), RepoError>
 }
 
 fn write_entries(session: &Session<'_>, bytes: &[u8]) -> Result<StreamRef, RepoError> {
+    if bytes.len() as u64 > LONGEST_LIST {
+        return Err(RepoError::TooLarge { what: "the length of the list of entries".into() });
+    }
     let mut stream = StreamWriter::new(session, Class::Metadata, Cut::Content);
     stream.write(bytes)?;
     Ok(stream.finish_stream()?.0)

@@ -34,11 +34,14 @@
 mod buffers;
 pub(crate) mod commit;
 mod dedup;
+#[cfg(test)]
+mod hostile;
 mod locks;
 mod queue;
 mod session;
 mod streams;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -118,8 +121,13 @@ impl<'a> BackupWriter<'a> {
     /// # Errors
     /// [`RepoError::Missing`] if a chunk of it has no place that can be leaned on; damage of its tree.
     pub fn lean_on(&self, part: &Part) -> Result<(), RepoError> {
-        self.earlier.walk(part.stream(), &mut |child, _| {
+        let mut seen = HashSet::new();
+        self.earlier.walk(part.stream(), &mut |child, level| {
             self.session.check()?;
+            // A node that is named often is walked once.
+            if level > 0 && !seen.insert(child.id) {
+                return Ok(false);
+            }
             self.session.lean_on(&child.id).map(|()| true)
         })?;
         if let Part::Map(map) = part {
