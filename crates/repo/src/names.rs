@@ -12,8 +12,10 @@ use crate::manifest::ManifestName;
 use crate::secrets::HEADERS;
 use crate::{index, pack, quarantine, tags, writers};
 
+type Folder = (&'static str, fn(&str) -> bool);
+
 /// Every folder, and what an object's full name must be there.
-const FOLDERS: [(&str, fn(&str) -> bool); 17] = [
+const FOLDERS: [Folder; 17] = [
     ("keys/", |name| is_slot(name, "keys/")),
     ("keys-copy/", |name| is_slot(name, "keys-copy/")),
     ("packs/", |name| pack::parse_name(name).is_some()),

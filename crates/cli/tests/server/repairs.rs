@@ -150,3 +150,84 @@ fn copies_live_under_other_keys() {
     assert!(super::support::text(&output.stderr).contains(&hurt));
     assert_eq!(other.json(&["list", "--repo", &there, "--json"]).as_array().unwrap().len(), 2);
 }
+
+/// A manifest that is rotten in both copies, and a lost and a rotten tag, through the program: everything else goes on, nothing that may be
+/// needed goes, and people are told what to do.
+#[test]
+fn what_cannot_be_read_is_in_nobodys_way() {
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    cluster.sql("d", "CREATE TABLE t AS SELECT g, md5(g::text) AS m FROM generate_series(1, 20000) g");
+    let desk = Desk::with_identity();
+    let mut ids = Vec::new();
+    for round in 0..4 {
+        ids.push(desk.backup(&cluster, "d"));
+        cluster.sql("d", &format!("UPDATE t SET m = md5(m) WHERE g % 4 = {round}"));
+    }
+    desk.ok(&["tag", &ids[0], "--add", "pinned"]);
+    desk.ok(&["tag", &ids[2], "--add", "pinned"]);
+    let objects = |part: &str, id: &str| -> Vec<PathBuf> {
+        let all = super::support::files(&desk.repo());
+        let is_of = |path: &PathBuf| {
+            let name = path.strip_prefix(desk.repo()).unwrap().display().to_string();
+            name.contains(part) && name.contains(id)
+        };
+        all.into_iter().filter(is_of).collect()
+    };
+    for path in objects("manifests/", &ids[1]) {
+        std::fs::write(path, b"rot").unwrap();
+    }
+    // The first copy of one pin is lost; both of another rot.
+    std::fs::remove_dir_all(desk.repo().join("tags").join(&ids[0])).unwrap();
+    for path in objects("tags/", &ids[2]) {
+        std::fs::write(path, b"rot").unwrap();
+    }
+    // This host knew the manifest, and does not need the object: another one does.
+    std::fs::remove_dir_all(desk.path("cache")).unwrap();
+    let listed = desk.run(&["list", "--json"]);
+    assert!(listed.status.success());
+    assert_eq!(
+        serde_json::from_slice::<serde_json::Value>(&listed.stdout).unwrap().as_array().unwrap().len(),
+        3
+    );
+    let said = String::from_utf8_lossy(&listed.stderr).into_owned();
+    assert!(said.contains(&ids[1]) && said.contains("set aside"), "{said}");
+    assert!(desk.fails(1, &["show", &ids[1][..8]]).contains("damaged"));
+    for args in [
+        vec!["show", "latest"],
+        vec!["cat", &format!("{}:/globals.sql", ids[3])],
+        vec!["stats"],
+        vec!["restore", &ids[0], "--create", "--dbname", &cluster.conninfo("back")],
+        vec!["backup", "--dbname", &cluster.conninfo("d")],
+    ] {
+        desk.ok(&args);
+    }
+    let checked = desk.run(&["check"]);
+    let told = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(!checked.status.success() && told.contains(&format!("tags/{}", ids[0])), "{told}");
+    assert!(told.contains(&format!("tags/{}", ids[2])) && told.contains(&ids[1]), "{told}");
+    // Both pins hold.
+    desk.ok(&["forget", "--keep-last", "1"]);
+    let left: Vec<String> = desk
+        .json(&["list", "--json"])
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|backup| backup["id"].as_str().unwrap().to_string())
+        .collect();
+    assert_eq!(left.len(), 3);
+    assert!(left.contains(&ids[0]) && left.contains(&ids[2]), "{left:?}");
+    assert!(desk.fails(1, &["forget", &ids[2]]).contains("may be pinned"));
+    assert!(desk.fails(1, &["tag", &ids[2]]).contains("cannot be read"));
+    let said = desk.fails(3, &["prune", "--grace", "0"]);
+    assert!(said.contains(&ids[1]) && said.contains("pgark forget ID"), "{said}");
+    assert!(desk.fails(3, &["repair", "objects"]).is_empty() || !objects("tags/", &ids[0]).is_empty());
+    assert_eq!(objects("tags/", &ids[0]).len(), 2);
+    // People say what becomes of what is lost.
+    desk.ok(&["tag", &ids[2], "--remove", "pinned"]);
+    desk.ok(&["forget", &ids[1], &ids[2]]);
+    desk.ok(&["prune", "--grace", "0"]);
+    assert!(desk.ok(&["check", "--read-data"]).contains("no problem"));
+    assert!(desk.ok(&["repair", "objects"]).contains("every copy is there"));
+    desk.ok(&["restore", &ids[0], "--create", "--dbname", &cluster.conninfo("again")]);
+}

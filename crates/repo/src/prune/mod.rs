@@ -164,6 +164,9 @@ impl Survey {
     }
 }
 
+/// The packs that drafts name; and drafts that cannot be read: of which backup, and what is wrong.
+type Drafts = (HashSet<ObjectHash>, Vec<(BackupId, String)>);
+
 /// One run.
 struct Prune<'r> {
     repository: &'r Repository,
@@ -346,7 +349,7 @@ impl Prune<'_> {
     }
 
     /// The packs that drafts name; and the drafts that cannot be read, which may name any until they are too old to count.
-    fn drafts(&self) -> Result<(HashSet<ObjectHash>, Vec<(BackupId, String)>), RepoError> {
+    fn drafts(&self) -> Result<Drafts, RepoError> {
         let (mut pinned, mut unknown) = (HashSet::new(), Vec::new());
         for meta in names::list(&*self.repository.store, "drafts/")? {
             if age(self.now, meta.modified) > DRAFTS_PIN || is_of(&meta.name, &self.forgotten) {

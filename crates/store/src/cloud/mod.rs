@@ -323,7 +323,7 @@ impl Store for CloudStore {
         let key = self.key("")?;
         let root = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
         let listed = self.ask("list", "", listed_once(self.client.list(Some(&key))))?;
-        let names = listed.iter().filter_map(|(path, _)| path.as_ref().strip_prefix(&root));
+        let names = listed.keys().filter_map(|path| path.as_ref().strip_prefix(&root));
         Ok(names.filter(|name| name::check(name).is_err()).map(str::to_string).collect())
     }
 
