@@ -7,6 +7,11 @@ use pgark_ops::{ConnInfo, Environment, LocalFolders, OpsError};
 
 use crate::args::Server;
 
+/// Everything; programs that are started get of it what they need.
+pub fn all() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os()
+}
+
 /// What libpq would read: variables, home folder, the user's name.
 pub fn for_postgres() -> Environment {
     let vars = std::env::vars_os()

@@ -27,6 +27,7 @@ use commands::{
 use error::Failure;
 
 fn main() -> ExitCode {
+    pgark_ops::environment_is(environment::all());
     let matches = Args::command().get_matches();
     let args = match Args::from_arg_matches(&matches) {
         Ok(args) => args,

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use pgark_ops::repository::{Place, connect};
@@ -83,7 +83,14 @@ fn unlock(options: &Options, place: &Place) -> Result<Unlock, Failure> {
         let text = passphrase
             .into_string()
             .map_err(|_| Failure::usage("PGARK_PASSPHRASE is not UTF-8", "use --passphrase-file"))?;
-        return Ok(Unlock::Passphrase(SecretString::from(text)));
+        let line = first_line(&text);
+        if line.is_empty() {
+            return Err(Failure::usage(
+                "the first line of PGARK_PASSPHRASE is empty",
+                "write the passphrase there",
+            ));
+        }
+        return Ok(Unlock::Passphrase(SecretString::from(line.to_string())));
     }
     left_on_this_host(place)
 }
@@ -128,7 +135,7 @@ pub fn passphrase_file(path: &Path) -> Result<SecretString, Failure> {
 pub fn secret_line(what: &str, path: &Path) -> Result<SecretString, Failure> {
     use pgark_ops::ExposeSecret;
     let text = secret_file(what, path)?;
-    let line = text.expose_secret().lines().next().unwrap_or_default().to_string();
+    let line = first_line(text.expose_secret()).to_string();
     if line.is_empty() {
         return Err(Failure::usage(
             format!("the first line of the {what} {} is empty", path.display()),
@@ -136,6 +143,11 @@ pub fn secret_line(what: &str, path: &Path) -> Result<SecretString, Failure> {
         ));
     }
     Ok(SecretString::from(line))
+}
+
+/// The first line, without what editors of other systems put around it: a byte order mark, a carriage return.
+fn first_line(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}').split(['\n', '\r']).next().unwrap_or_default()
 }
 
 fn secret_file(what: &str, path: &Path) -> Result<SecretString, Failure> {
@@ -147,7 +159,10 @@ fn secret_file(what: &str, path: &Path) -> Result<SecretString, Failure> {
             "name another file",
         ));
     }
-    let text = fs::read_to_string(path).map_err(|source| Failure::file(doing(), source))?;
+    let mut text = fs::read_to_string(path).map_err(|source| Failure::file(doing(), source))?;
+    if text.starts_with('\u{feff}') {
+        text = text.trim_start_matches('\u{feff}').to_string();
+    }
     Ok(SecretString::from(text))
 }
 
@@ -161,7 +176,12 @@ pub fn write_secret(path: &Path, what: &str, secret: &SecretString) -> Result<()
     use pgark_ops::ExposeSecret;
     let doing = || format!("write the {what} to {}", path.display());
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder).map_err(|source| Failure::file(doing(), source))?;
+        // Those that are missing are readable by their owner alone, whatever the umask.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|source| Failure::file(doing(), source))?;
     }
     let mut file = fs::File::options()
         .write(true)

@@ -48,6 +48,7 @@ pub mod storage {
         ssh_patterns,
     };
 }
+pub use pgark_store::environment_is;
 pub use record::{BackupDetail, BackupOutcome, BackupRecord, DatabaseDetail, DatabaseRead, TableDetail};
 pub use select::{BackupName, find_backup};
 

@@ -67,9 +67,9 @@ impl Place {
         }
     }
 
-    /// Creates a repository; fails if one is there.
-    pub fn init(&self, protection: Protection) -> Result<Initialised, OpsError> {
-        Ok(pgark_repo::init(&*self.store, protection)?)
+    /// Creates a repository; fails if one is there. This host remembers it instead of what was there before.
+    pub fn init(&self, protection: Protection, local: &LocalFolders) -> Result<Initialised, OpsError> {
+        Ok(pgark_repo::init(&*self.store, protection, local)?)
     }
 
     /// Opens the repository.

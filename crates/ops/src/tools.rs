@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use pgark_store::Child;
+
 use crate::OpsError;
 
 /// A client program and what it says of itself.
@@ -99,7 +101,9 @@ fn is_wrapper(path: &Path) -> bool {
 }
 
 fn ask_version(path: &Path) -> Result<Tool, String> {
-    let output = Command::new(path)
+    let mut command = Command::new(path);
+    Child::Tool.prepare(&mut command);
+    let output = command
         .arg("--version")
         .env_remove("PGOPTIONS")
         .output()

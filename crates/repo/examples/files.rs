@@ -19,7 +19,8 @@ const PASSPHRASE: &str = "five quiet otters swim north";
 fn open(folder: &Path) -> Repository {
     if !folder.join("pgark.json").exists() {
         let store = DirStore::create(folder).unwrap();
-        init(&store, Protection::Passphrase(PASSPHRASE.to_string().into())).unwrap();
+        init(&store, Protection::Passphrase(PASSPHRASE.to_string().into()), &LocalFolders::default())
+            .unwrap();
     }
     let store = Arc::new(DirStore::open(folder).unwrap());
     let unlock = Unlock::Passphrase(PASSPHRASE.to_string().into());

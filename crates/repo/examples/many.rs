@@ -14,7 +14,8 @@ fn main() {
     let count: u32 = arguments[1].parse().unwrap();
     let identity = age::x25519::Identity::generate();
     let store = DirStore::create(folder.join("many")).unwrap();
-    init(&store, Protection::Recipients(vec![identity.to_public().to_string()])).unwrap();
+    init(&store, Protection::Recipients(vec![identity.to_public().to_string()]), &LocalFolders::default())
+        .unwrap();
     let local = LocalFolders { cache: Some(folder.join("cache")), state: None };
     let open = || {
         use age::secrecy::ExposeSecret;

@@ -31,7 +31,7 @@ impl Repository {
     /// Counts what is there and what of it is needed. The writer secret suffices.
     pub fn contents(&self, cancel: &Cancel) -> Result<Contents, RepoError> {
         let manifests = manifest::read_all(self)?.warned(self);
-        let index = self.index()?;
+        let index = self.whole_index()?;
         let reader = ChunkReader::new(self, Arc::clone(&index));
         let mut live = Live::new(self);
         for (backup, error) in live.add(&reader, &manifests, cancel)? {

@@ -1,6 +1,7 @@
 //! Manifests that this host has read and verified before, in one local file: they never change under their names.
 //!
-//! The file is safe to lose; anything wrong with it makes it count as empty. Whether a signer may still sign is judged
+//! The file is safe to lose; anything wrong with it makes it count as empty. Its sum is under a key of the repository, so that who
+//! can only write this host's files cannot make up backups. Whether a signer may still sign is judged
 //! anew each time; `check` reads the objects themselves.
 
 use std::collections::HashMap;
@@ -13,8 +14,9 @@ use crate::codec;
 use crate::ids::ObjectHash;
 use crate::manifest::{Body, Manifest, ManifestName};
 use crate::repository::Repository;
+use crate::secrets::private_folder;
 
-const MAGIC: &[u8; 8] = b"pgarkmc0";
+const MAGIC: &[u8; 8] = b"pgarkmc1";
 
 #[derive(Encode, Decode)]
 #[cbor(array)]
@@ -33,6 +35,8 @@ struct Cached {
 /// What is known of manifests, by name.
 pub(crate) struct ManifestCache {
     path: Option<PathBuf>,
+    /// Of its sum.
+    key: [u8; 32],
     known: HashMap<String, Cached>,
     changed: bool,
 }
@@ -44,8 +48,9 @@ impl ManifestCache {
             .cache
             .as_ref()
             .map(|cache| cache.join(format!("manifests-{}", repository.keys.repository)));
-        let known = path.as_deref().and_then(read).unwrap_or_default();
-        ManifestCache { path, known, changed: false }
+        let key = repository.keys.cache_key("manifests");
+        let known = path.as_deref().and_then(|path| read(path, &key)).unwrap_or_default();
+        ManifestCache { path, key, known, changed: false }
     }
 
     pub(crate) fn get(&self, repository: &Repository, name: &ManifestName) -> Option<Manifest> {
@@ -85,10 +90,10 @@ impl ManifestCache {
                 body.extend_from_slice(&codec::encode(cached));
             }
         }
-        let sum = blake3::hash(&body);
+        let sum = blake3::keyed_hash(&self.key, &body);
         body.extend_from_slice(sum.as_bytes());
         let folder = path.parent().unwrap_or(Path::new("."));
-        let written = std::fs::create_dir_all(folder)
+        let written = private_folder(folder)
             .and_then(|()| tempfile::NamedTempFile::new_in(folder))
             .and_then(|mut file| file.write_all(&body).map(|()| file))
             .and_then(|file| file.persist(&path).map_err(|error| error.error));
@@ -98,10 +103,10 @@ impl ManifestCache {
     }
 }
 
-fn read(path: &Path) -> Option<HashMap<String, Cached>> {
+fn read(path: &Path, key: &[u8; 32]) -> Option<HashMap<String, Cached>> {
     let bytes = std::fs::read(path).ok()?;
     let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
-    if blake3::hash(body).as_bytes() != sum {
+    if blake3::keyed_hash(key, body).as_bytes() != sum {
         return None;
     }
     let mut decoder = minicbor::Decoder::new(body.strip_prefix(MAGIC)?);

@@ -129,7 +129,7 @@ impl Repository {
         if quarantine.is_empty() {
             return Ok(hurt);
         }
-        let index = self.index()?;
+        let index = self.whole_index()?;
         let reader = ChunkReader::new(self, Arc::clone(&index));
         let mut walk = Walk {
             repository: self,

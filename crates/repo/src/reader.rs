@@ -377,7 +377,7 @@ impl<'r> ChunkReader<'r> {
     /// The index, if it has changed since `known` was read.
     fn newer(&self, known: &Arc<Index>) -> Result<Option<Arc<Index>>, RepoError> {
         let newer = self.repository.index()?;
-        if Arc::ptr_eq(&newer, known) || newer.listed == known.listed {
+        if Arc::ptr_eq(&newer, known) || newer.listed == known.listed && !known.is_rotten() {
             return Ok(None);
         }
         *lock(&self.index) = Arc::clone(&newer);

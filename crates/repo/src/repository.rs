@@ -46,8 +46,12 @@ pub struct Backup {
 }
 
 /// Makes a new repository on a storage.
-pub fn init(store: &dyn Store, protection: Protection) -> Result<Initialised, RepoError> {
-    secrets::create(store, protection)
+pub fn init(
+    store: &dyn Store,
+    protection: Protection,
+    local: &LocalFolders,
+) -> Result<Initialised, RepoError> {
+    secrets::create(store, protection, local)
 }
 
 impl Repository {
@@ -265,6 +269,7 @@ impl Repository {
         let mut loaded = lock(&self.index);
         if let Some(index) = &*loaded
             && index.unreadable.is_empty()
+            && !index.is_rotten()
             && listed == index.listed
         {
             return Ok(Arc::clone(index));
@@ -274,9 +279,16 @@ impl Repository {
         Ok(index)
     }
 
+    /// The index for those who need all of it: every page of its local file is looked at.
+    pub(crate) fn whole_index(&self) -> Result<Arc<Index>, RepoError> {
+        let index = self.index()?;
+        if index.is_whole() { Ok(index) } else { self.index() }
+    }
+
     /// The index for readers: the loaded one, if there is one. Who misses something in it looks for a newer one.
     fn index_to_read(&self) -> Result<Arc<Index>, RepoError> {
-        let loaded = lock(&self.index).as_ref().filter(|index| index.unreadable.is_empty()).cloned();
+        let is_good = |index: &&Arc<Index>| index.unreadable.is_empty() && !index.is_rotten();
+        let loaded = lock(&self.index).as_ref().filter(is_good).cloned();
         loaded.map_or_else(|| self.index(), Ok)
     }
 

@@ -4,12 +4,16 @@
 //! name is taken: that is put-if-absent) and syncs the folder. A crash leaves at most a temporary file, which nobody sees
 //! and which a later process sweeps when it is a day old.
 //!
+//! Files and folders are their owner's alone. Where the repository's folder is writable by its group and hands its group on
+//! (mode 2770, as `git init --shared` makes it), or is made in such a folder, what is put there is the group's, too, whatever
+//! the umask: several users of one group then share the repository.
+//!
 //! A file system without hard links (exFAT, many behind FUSE) may know renames that take no name (`RENAME_NOREPLACE`,
 //! rename(2)); one without these either takes a plain rename, and one writer at a time is safe there.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -36,6 +40,8 @@ const NOW: Timestamps = Timestamps {
 #[derive(Debug)]
 pub struct DirStore {
     root: PathBuf,
+    /// Who may read and write besides the owner.
+    sharing: Sharing,
     next: AtomicU64,
     /// The file system has no hard links.
     no_links: AtomicBool,
@@ -47,11 +53,16 @@ impl DirStore {
     /// Opens a directory for a new repository, making it (readable by its owner alone) where it is missing.
     pub fn create(root: impl Into<PathBuf>) -> Result<DirStore, StoreError> {
         let root = root.into();
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&root)
-            .map_err(|source| StoreError::of("make the directory", root.display().to_string(), source))?;
+        let failed = |source| StoreError::of("make the directory", root.display().to_string(), source);
+        let missing: Vec<&Path> = root
+            .ancestors()
+            .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+            .collect();
+        let sharing = missing.last().map(|folder| Sharing::of(parent(folder))).unwrap_or_default();
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&root).map_err(failed)?;
+        for folder in missing {
+            sharing.apply_to_folder(folder).map_err(failed)?;
+        }
         DirStore::open(root)
     }
 
@@ -69,6 +80,7 @@ impl DirStore {
             });
         }
         let store = DirStore {
+            sharing: Sharing::of(&root),
             root,
             next: AtomicU64::new(0),
             no_links: AtomicBool::new(false),
@@ -120,14 +132,30 @@ impl DirStore {
         }
     }
 
+    /// Makes a folder and makes it last.
+    fn make_folder(&self, folder: &Path) -> Result<(), StoreError> {
+        let made = fs::DirBuilder::new().mode(0o700).create(folder);
+        match made.and_then(|()| self.sharing.apply_to_folder(folder)) {
+            Ok(()) => sync_folder(folder.parent().unwrap_or(folder)),
+            Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {
+                // The parent is missing: make it first. The root exists, so this ends.
+                self.make_folder(folder.parent().unwrap_or(folder))?;
+                self.make_folder(folder)
+            }
+            Err(source) => Err(StoreError::of("make the folder", folder.display().to_string(), source)),
+        }
+    }
+
     fn write_temporary(&self, bytes: &[u8]) -> Result<PathBuf, StoreError> {
         let folder = self.root.join(TEMPORARY);
-        make_folder(&folder)?;
+        self.make_folder(&folder)?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos());
         let path = folder.join(format!("{}-{nanos}-{number}", std::process::id()));
         let written =
             File::options().write(true).create_new(true).mode(0o600).open(&path).and_then(|mut file| {
+                self.sharing.apply_to_file(&file)?;
                 file.write_all(bytes)?;
                 file.sync_all()
             });
@@ -147,17 +175,39 @@ fn has_no_links(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|error| errors.contains(&error))
 }
 
-/// Makes a folder and makes it last.
-fn make_folder(folder: &Path) -> Result<(), StoreError> {
-    match fs::DirBuilder::new().mode(0o700).create(folder) {
-        Ok(()) => sync_folder(folder.parent().unwrap_or(folder)),
-        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(source) if source.kind() == io::ErrorKind::NotFound => {
-            // The parent is missing: make it first. The root exists, so this ends.
-            make_folder(folder.parent().unwrap_or(folder))?;
-            make_folder(folder)
-        }
-        Err(source) => Err(StoreError::of("make the folder", folder.display().to_string(), source)),
+/// Where a name without a folder lies, too.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Who may read and write beside the owner, as the repository's folder says.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sharing {
+    /// The mode of the folder, if it is shared with its group.
+    folder: Option<u32>,
+}
+
+impl Sharing {
+    const SETGID: u32 = 0o2000;
+    const GROUP: u32 = 0o070;
+    /// Others may read what they may read of the folder.
+    const OTHERS: u32 = 0o005;
+
+    fn of(folder: &Path) -> Sharing {
+        let mode = fs::metadata(folder).map(|meta| meta.mode()).unwrap_or_default();
+        let is_shared = mode & Self::SETGID != 0 && mode & Self::GROUP == Self::GROUP;
+        Sharing { folder: is_shared.then_some(mode & Self::OTHERS) }
+    }
+
+    fn apply_to_folder(self, folder: &Path) -> io::Result<()> {
+        let Some(others) = self.folder else { return Ok(()) };
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700 | Self::SETGID | Self::GROUP | others))
+    }
+
+    /// Objects never change: the group reads them, and may write to the folder.
+    fn apply_to_file(self, file: &File) -> io::Result<()> {
+        let Some(others) = self.folder else { return Ok(()) };
+        file.set_permissions(fs::Permissions::from_mode(0o640 | others & 0o004))
     }
 }
 
@@ -193,7 +243,7 @@ impl Store for DirStore {
             return Ok(PutOutcome::AlreadyExists);
         }
         let folder = path.parent().unwrap_or(&self.root);
-        make_folder(folder)?;
+        self.make_folder(folder)?;
         let temporary = self.write_temporary(&bytes)?;
         let named = self.give_name(&temporary, &path);
         // A rename took it along.
@@ -323,6 +373,49 @@ fn walk(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Modes of everything below a folder: of folders, of files.
+    fn modes(folder: &Path) -> (Vec<u32>, Vec<u32>) {
+        let (mut folders, mut files) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let mode = entry.metadata().unwrap().mode() & 0o7777;
+            if entry.path().is_dir() {
+                folders.push(mode);
+                let (more_folders, more_files) = modes(&entry.path());
+                folders.extend(more_folders);
+                files.extend(more_files);
+            } else {
+                files.push(mode);
+            }
+        }
+        (folders, files)
+    }
+
+    #[test]
+    fn what_lies_in_a_groups_folder_is_the_groups() {
+        let folder = tempfile::TempDir::new().unwrap();
+        for (mode, of_folders, of_files) in
+            [(0o700, 0o700, 0o600), (0o770, 0o700, 0o600), (0o2770, 0o2770, 0o640), (0o2775, 0o2775, 0o644)]
+        {
+            let group = folder.path().join(format!("{mode:o}"));
+            fs::create_dir(&group).unwrap();
+            fs::set_permissions(&group, fs::Permissions::from_mode(mode)).unwrap();
+            // Made in it, and there already.
+            for root in [group.join("a/b"), group.clone()] {
+                let store = DirStore::create(&root).unwrap();
+                store.put_if_absent("x/y/z", Bytes::from_static(b"bytes")).unwrap();
+                let (folders, files) = modes(&root);
+                assert!(
+                    folders.iter().all(|mode| mode & 0o7077 == of_folders & 0o7077),
+                    "{mode:o}: {folders:?}"
+                );
+                assert!(
+                    !files.is_empty() && files.iter().all(|mode| *mode == of_files),
+                    "{mode:o}: {files:?}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn without_links_a_rename_takes_no_name() {

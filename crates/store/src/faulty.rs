@@ -116,6 +116,10 @@ impl<S: Store> Store for Faulty<S> {
         self.inner.location()
     }
 
+    fn place(&self) -> String {
+        self.inner.place()
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }

@@ -197,6 +197,10 @@ impl Store for Guarded {
         self.inner.location()
     }
 
+    fn place(&self) -> String {
+        self.inner.place()
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }

@@ -9,6 +9,7 @@
 //! Clients of storages behind a network are asynchronous; that ends at this crate's border (`runtime`).
 
 mod cancel;
+mod child;
 mod cloud;
 mod condition;
 pub mod contract;
@@ -35,6 +36,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 pub use cancel::{Cancel, Cancelled};
+pub use child::{Child, environment_is};
 pub use directory::DirStore;
 pub use error::{Cause, StoreError};
 pub use faulty::{Fault, Faulty, Operation};
@@ -106,6 +108,11 @@ pub struct Retention {
 pub trait Store: Send + Sync {
     /// The storage for messages: no secrets.
     fn location(&self) -> String;
+
+    /// What tells this storage from every other: [`Store::location`], and the endpoint where that is not in it. Never shown.
+    fn place(&self) -> String {
+        self.location()
+    }
 
     /// What this storage can do.
     fn capabilities(&self) -> Capabilities;

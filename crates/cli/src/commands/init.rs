@@ -8,6 +8,7 @@ use pgark_ops::{Protection, repository as ops};
 use crate::args::{Common, Init};
 use crate::commands::storage_test;
 use crate::config::Config;
+use crate::environment::local_folders;
 use crate::error::Failure;
 use crate::{output, progress, repository};
 
@@ -35,7 +36,7 @@ pub fn run(common: &Common, args: Init, config: &Config) -> Result<ExitCode, Fai
     } else {
         Protection::Recipients(args.recipient)
     };
-    let made = place.init(protection).inspect_err(|_| {
+    let made = place.init(protection, &local_folders(false)).inspect_err(|_| {
         // It opens nothing, and would only be mistaken for one that does.
         if let Some(file) = &args.new_passphrase_file
             && let Err(error) = std::fs::remove_file(file)

@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use pgark_pg::ConnInfo;
+use pgark_store::Child;
 
 use super::Report;
 use super::cluster::Survey;
@@ -60,7 +61,7 @@ fn dump(tool: &Tool, pinned: &ConnInfo, database: &str, more: &[&str]) -> Result
     if let Some(role) = pinned.role() {
         command.arg(format!("--role={role}"));
     }
-    only_connection_environment(&mut command, pinned);
+    only_connection_environment(&mut command, Child::Tool, pinned);
     // Unlike pg_dump it lets the settings of database and role decide how it writes a time: `VALID UNTIL '31.12.2099'`.
     command.env("PGOPTIONS", "-c DateStyle=ISO,YMD -c TimeZone=UTC -c IntervalStyle=postgres");
     let output = command.stdin(Stdio::null()).output().map_err(|source| OpsError::Tool {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use pgark_bytes::archive::{self, Archive};
 use pgark_pg::ConnInfo;
+use pgark_store::Child as PlainChild;
 
 use super::catalog::{Catalog, TableName};
 use super::lead::{Lead, stale};
@@ -113,7 +114,7 @@ pub(super) fn run(
         argument.extend(lead.in_own_encoding(&pattern(&table.name))?);
         command.arg(OsString::from_vec(argument));
     }
-    only_connection_environment(&mut command, pinned);
+    only_connection_environment(&mut command, PlainChild::Tool, pinned);
     let (mut child, mut stdout, stderr) = start(&mut command, tool)?;
     let words = listen(stderr);
     let read = thread::scope(|scope| {
@@ -243,8 +244,10 @@ const LIBPQ_VARIABLES: &[&str] = &[
     "PGLOCALEDIR",
 ];
 
-/// A child gets the connection and nothing else: PGOPTIONS and PGCLIENTENCODING would change the archive (TRAPS 4).
-pub(crate) fn only_connection_environment(command: &mut Command, conninfo: &ConnInfo) {
+/// A child gets the connection and nothing else of libpq's variables (PGOPTIONS and PGCLIENTENCODING would change the archive,
+/// TRAPS 4), and nothing of the repository's secrets.
+pub(crate) fn only_connection_environment(command: &mut Command, child: PlainChild, conninfo: &ConnInfo) {
+    child.prepare(command);
     for name in LIBPQ_VARIABLES {
         command.env_remove(name);
     }

@@ -56,7 +56,7 @@ impl World {
     fn new(seed: u64) -> World {
         let folder = tempfile::tempdir().unwrap();
         let store = DirStore::create(folder.path().join("repo")).unwrap();
-        pgark_repo::init(&store, Protection::None).unwrap();
+        pgark_repo::init(&store, Protection::None, &LocalFolders::default()).unwrap();
         let local = LocalFolders {
             cache: Some(folder.path().join("cache")),
             state: Some(folder.path().join("state")),

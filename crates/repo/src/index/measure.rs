@@ -79,7 +79,7 @@ pub fn figures(chunks: u64, folder: &Path) -> Result<Figures, RepoError> {
         return Err(crate::object::damaged("the local index", "it does not open"));
     };
     let open = begun.elapsed().as_secs_f64();
-    let index = Index { packs, run: Arc::new(run), listed: BTreeMap::new(), unreadable: Vec::new() };
+    let index = Index::new(packs, Arc::new(run), BTreeMap::new(), Vec::new(), None);
 
     let rate = |count: u64, from: &dyn Fn(u64) -> u64, there: bool| -> Result<f64, RepoError> {
         let begun = Instant::now();
@@ -95,7 +95,8 @@ pub fn figures(chunks: u64, folder: &Path) -> Result<Figures, RepoError> {
     let hits = rate(200_000, &|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % chunks, true)?;
 
     let lives = index.run.iter().enumerate().filter(|(number, _)| number % 10 != 0).map(|(_, record)| record);
-    let live = Arc::new(Run::write(super::temporary(&folders)?, chunks, lives).map_err(local)?);
+    let live =
+        Arc::new(Run::write(super::temporary(&folders)?, super::run::UNNAMED, chunks, lives).map_err(local)?);
     let standing = vec![Standing::Good; index.packs.packs.len()];
     let begun = Instant::now();
     let usage = usage::count(&index, &live, &standing, &Quarantine::default())?;

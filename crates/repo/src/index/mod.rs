@@ -1,7 +1,9 @@
 //! Where each chunk is: the union of all index objects, as one sorted local file.
 //!
 //! The local file is a cache: it is used again when every index object in it is still there, new index objects are
-//! merged into it, and anything wrong with it makes it be built anew. Without a cache folder an unlinked temporary file
+//! merged into it, and anything wrong with it makes it be built again. It carries sums under a key of the repository. A page that is
+//! found damaged only when it is looked at holds nothing, as far as anybody knows: a writer stores its chunks again, and a reader
+//! takes a new index, since the file is removed. Without a cache folder an unlinked temporary file
 //! serves. Memory: see [`run`]; while merging, 128 Ki records of each index object and one page of each run come on top.
 
 mod filter;
@@ -16,17 +18,20 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use pgark_store::Store;
 
 use crate::at_once::each_within;
 use crate::ids::{ChunkId, ObjectHash};
-use crate::secrets::{Keys, LocalFolders};
+use crate::secrets::{Keys, LocalFolders, private_folder};
 use crate::{RepoError, codec};
 use filter::Filter;
 use object::{IndexContent, PackEntry};
 pub(crate) use run::{Record, Run};
+use run::{SumKey, UNNAMED};
 
 /// The packs that an index knows, by number.
 #[derive(Clone, Default)]
@@ -63,6 +68,10 @@ pub(crate) struct Index {
     pub listed: Listed,
     /// Index objects that could not be read, and why. Their chunks count as absent.
     pub unreadable: Vec<(String, RepoError)>,
+    /// The local file that it came from, or that it became.
+    file: Option<PathBuf>,
+    /// A page of that file is damaged.
+    rotten: AtomicBool,
 }
 
 /// Records are collected in memory up to this number, then sorted into a run.
@@ -71,7 +80,7 @@ const BATCH: usize = 512 << 10;
 const AT_ONCE: u64 = 8 << 20;
 /// How often the list of index objects is made anew while prunes replace them.
 const TRIES: u32 = 10;
-const CACHE_MAGIC: &[u8; 8] = b"pgarkix0";
+const CACHE_MAGIC: &[u8; 8] = b"pgarkix1";
 
 #[derive(Encode, Decode)]
 #[cbor(array)]
@@ -90,6 +99,14 @@ struct CacheMeta {
     #[n(5)]
     #[cbor(with = "minicbor::bytes")]
     filter: Vec<u8>,
+    /// What the key of the pages' sums is made of.
+    #[n(6)]
+    salt: ByteArray<32>,
+}
+
+/// The key of the sums of one file's pages: another for each file, so that no page of an older one fits.
+fn sum_key(keys: &Keys, salt: &[u8; 32]) -> SumKey {
+    *blake3::keyed_hash(&keys.cache_key("index"), salt).as_bytes()
 }
 
 fn local(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> RepoError {
@@ -100,7 +117,7 @@ fn local(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> RepoError {
 /// A file without a name, in the cache folder if there is one.
 pub(crate) fn temporary(folders: &LocalFolders) -> Result<File, RepoError> {
     if let Some(cache) = &folders.cache
-        && std::fs::create_dir_all(cache).is_ok()
+        && private_folder(cache).is_ok()
         && let Ok(file) = tempfile::tempfile_in(cache)
     {
         return Ok(file);
@@ -187,7 +204,7 @@ impl Index {
                 Some(path),
             ) {
                 Err(RepoError::Local { .. }) => {
-                    tracing::warn!("the local index is damaged; building it anew")
+                    tracing::warn!("the local index {} is damaged: it is made again", path.display());
                 }
                 other => return other,
             }
@@ -223,7 +240,7 @@ impl Index {
         if let Some(run) = &known
             && missing.is_empty()
         {
-            return Ok(Index { packs, run: Arc::clone(run), listed: listed.clone(), unreadable: Vec::new() });
+            return Ok(Index::new(packs, Arc::clone(run), listed.clone(), Vec::new(), cache));
         }
         let mut runs: Vec<Arc<Run>> = known.into_iter().collect();
         let (mut batch, mut unreadable) = (Vec::new(), Vec::new());
@@ -265,14 +282,52 @@ impl Index {
             (many, None) => Arc::new(merge_runs(temporary(folders)?, many)?),
             (many, Some(path)) => Arc::new(write_cache(path, folders, keys, &merged, &packs, many)?),
         };
-        Ok(Index { packs, run, listed: listed.clone(), unreadable })
+        Ok(Index::new(packs, run, listed.clone(), unreadable, cache))
     }
 
-    /// Every known place of a chunk.
+    fn new(
+        packs: PackTable,
+        run: Arc<Run>,
+        listed: Listed,
+        unreadable: Vec<(String, RepoError)>,
+        file: Option<&Path>,
+    ) -> Index {
+        let rotten = AtomicBool::new(false);
+        Index { packs, run, listed, unreadable, file: file.map(Path::to_path_buf), rotten }
+    }
+
+    /// Whether its local file was found damaged: another one is to be loaded.
+    pub(crate) fn is_rotten(&self) -> bool {
+        self.rotten.load(Ordering::Relaxed)
+    }
+
+    /// For those who need every record: whether all pages of the local file are good. Else it is removed.
+    pub(crate) fn is_whole(&self) -> bool {
+        if self.file.is_some() && !self.is_rotten() && !self.run.is_whole() {
+            self.set_rotten();
+        }
+        !self.is_rotten()
+    }
+
+    fn set_rotten(&self) {
+        if !self.rotten.swap(true, Ordering::Relaxed)
+            && let Some(file) = &self.file
+        {
+            tracing::warn!("the local index {} is damaged: it is made again", file.display());
+            // Where it cannot be removed the next command finds the same.
+            let _ = std::fs::remove_file(file);
+        }
+    }
+
+    /// Every known place of a chunk; none where the page that would name them is damaged.
     pub(crate) fn find(&self, id: &ChunkId) -> Result<Vec<Record>, RepoError> {
-        self.run
-            .find(id)
-            .map_err(local("read the local index", Path::new("of this host (it may be removed)")))
+        match self.run.find(id) {
+            Err(_) if self.file.is_some() => {
+                self.set_rotten();
+                Ok(Vec::new())
+            }
+            found => found.map_err(local("read the local index", Path::new("of this host"))),
+        }
     }
 }
 
@@ -289,14 +344,18 @@ pub(crate) fn read_object(store: &dyn Store, keys: &Keys, name: &str) -> Result<
 pub(crate) fn sorted_run(file: File, records: &mut Vec<Record>) -> Result<Run, RepoError> {
     records.sort();
     records.dedup();
-    let run = Run::write(file, records.len() as u64, records.drain(..).map(Ok));
+    let run = Run::write(file, UNNAMED, records.len() as u64, records.drain(..).map(Ok));
     run.map_err(local("write the local index", Path::new("of this host")))
 }
 
 /// Merges runs into one.
 pub(crate) fn merge_runs(file: File, runs: &[Arc<Run>]) -> Result<Run, RepoError> {
+    merge_under(file, UNNAMED, runs)
+}
+
+fn merge_under(file: File, key: SumKey, runs: &[Arc<Run>]) -> Result<Run, RepoError> {
     let at_most = runs.iter().map(|run| run.records).sum();
-    Run::write(file, at_most, run::merge(runs))
+    Run::write(file, key, at_most, run::merge(runs))
         .map_err(local("write the local index", Path::new("of this host")))
 }
 
@@ -310,7 +369,7 @@ fn write_cache(
     runs: &[Arc<Run>],
 ) -> Result<Run, RepoError> {
     let folder = path.parent().unwrap_or(Path::new(".")).to_path_buf();
-    let named = std::fs::create_dir_all(&folder).and_then(|()| tempfile::NamedTempFile::new_in(&folder));
+    let named = private_folder(&folder).and_then(|()| tempfile::NamedTempFile::new_in(&folder));
     let (file, name) = match named {
         Ok(named) => {
             let (file, name) = named.into_parts();
@@ -321,7 +380,8 @@ fn write_cache(
             (temporary(folders)?, None)
         }
     };
-    let run = merge_runs(file, runs)?;
+    let salt: [u8; 32] = crate::ids::random()?;
+    let run = merge_under(file, sum_key(keys, &salt), runs)?;
     if let Some(name) = name {
         let meta = CacheMeta {
             repository: keys.repository.0.to_vec(),
@@ -330,11 +390,12 @@ fn write_cache(
             records: run.records,
             fences: run.fences().to_vec(),
             filter: run.filter().as_bytes().to_vec(),
+            salt: ByteArray::from(salt),
         };
         let meta = codec::encode(&meta);
         let mut tail = meta.clone();
         tail.extend_from_slice(&(meta.len() as u64).to_le_bytes());
-        tail.extend_from_slice(blake3::hash(&meta).as_bytes());
+        tail.extend_from_slice(blake3::keyed_hash(&keys.cache_key("index"), &meta).as_bytes());
         tail.extend_from_slice(CACHE_MAGIC);
         let kept = run
             .file()
@@ -364,7 +425,7 @@ fn open_cache(path: &PathBuf, keys: &Keys) -> Option<(BTreeSet<String>, PackTabl
     }
     let mut bytes = vec![0; usize::try_from(len).ok()?];
     file.read_exact_at(&mut bytes, start).ok()?;
-    if blake3::hash(&bytes).as_bytes() != sum {
+    if blake3::keyed_hash(&keys.cache_key("index"), &bytes).as_bytes() != sum {
         return None;
     }
     // Its sum says that it is ours: no need to compare a second encoding of what may be large.
@@ -375,7 +436,8 @@ fn open_cache(path: &PathBuf, keys: &Keys) -> Option<(BTreeSet<String>, PackTabl
             return None;
         }
     }
-    let run = Run::restore(file, meta.records, meta.fences, Filter::from_bytes(meta.filter))?;
+    let key = sum_key(keys, &meta.salt);
+    let run = Run::restore(file, key, meta.records, meta.fences, Filter::from_bytes(meta.filter))?;
     (meta.repository == keys.repository.0 && run.page_bytes() == start)
         .then(|| (meta.objects.into_iter().collect(), packs, run))
 }

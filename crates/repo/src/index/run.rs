@@ -1,7 +1,7 @@
 //! Sorted records of fixed size in a local file, looked up by one read of one page.
 //!
-//! A page is 4096 bytes: up to 85 records of 48 bytes, then 16 bytes of BLAKE3 over them, so that rot of a local disk is
-//! noticed and never becomes a false "already stored". In memory stand ten filter bits per record and the first eight
+//! A page is 4096 bytes: up to 85 records of 48 bytes, then 16 bytes of BLAKE3 over its number and them, under a key that each
+//! file that is kept has for itself: neither rot of a local disk nor somebody who writes there becomes a false "already stored". In memory stand ten filter bits per record and the first eight
 //! bytes of each page's first id: 133 MB for 100 million chunks, whose file has 4.8 GB.
 
 use std::cmp::Reverse;
@@ -58,6 +58,8 @@ impl Record {
 /// A sorted file of records with its filter and fences.
 pub(crate) struct Run {
     file: File,
+    /// Of the pages' sums.
+    key: SumKey,
     /// Where the records' pages begin is always 0.
     pub records: u64,
     fences: Vec<u64>,
@@ -68,9 +70,17 @@ fn rotten() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "a page of the local index is damaged")
 }
 
-fn sum(bytes: &[u8]) -> [u8; 16] {
+/// What the sums of a file's pages are made with.
+pub(crate) type SumKey = [u8; 32];
+
+/// Of files without a name, which nobody else can write.
+pub(crate) const UNNAMED: SumKey = [0; 32];
+
+fn sum(key: &SumKey, number: usize, bytes: &[u8]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    hasher.update(&(number as u64).to_le_bytes()).update(bytes);
     let mut sum = [0; 16];
-    sum.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
+    sum.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     sum
 }
 
@@ -78,15 +88,18 @@ impl Run {
     /// Writes records that come sorted and without doubles.
     pub(crate) fn write(
         file: File,
+        key: SumKey,
         at_most: u64,
         records: impl Iterator<Item = io::Result<Record>>,
     ) -> io::Result<Run> {
         let mut out = BufWriter::with_capacity(256 << 10, file);
         let mut filter = Filter::with_capacity(at_most);
         let (mut fences, mut count, mut page) = (Vec::new(), 0u64, Vec::with_capacity(PAGE));
-        let flush = |page: &mut Vec<u8>, out: &mut BufWriter<File>| {
+        let mut pages = 0;
+        let mut flush = |page: &mut Vec<u8>, out: &mut BufWriter<File>| {
             page.resize(PAGE - 16, 0);
-            let sum = sum(page);
+            let sum = sum(&key, pages, page);
+            pages += 1;
             page.extend_from_slice(&sum);
             let written = out.write_all(page);
             page.clear();
@@ -108,13 +121,20 @@ impl Run {
             flush(&mut page, &mut out)?;
         }
         let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok(Run { file, records: count, fences, filter })
+        Ok(Run { file, key, records: count, fences, filter })
     }
 
     /// A run whose parts were kept.
-    pub(crate) fn restore(file: File, records: u64, fences: Vec<u64>, filter: Filter) -> Option<Run> {
+    pub(crate) fn restore(
+        file: File,
+        key: SumKey,
+        records: u64,
+        fences: Vec<u64>,
+        filter: Filter,
+    ) -> Option<Run> {
         (fences.len() as u64 == records.div_ceil(PER_PAGE as u64)).then_some(Run {
             file,
+            key,
             records,
             fences,
             filter,
@@ -142,7 +162,7 @@ impl Run {
         let mut page = [0; PAGE];
         self.file.read_exact_at(&mut page, (number * PAGE) as u64)?;
         let (body, stored) = page.split_at(PAGE - 16);
-        if sum(body) != stored {
+        if sum(&self.key, number, body) != stored {
             return Err(rotten());
         }
         let count = self.records.saturating_sub((number * PER_PAGE) as u64).min(PER_PAGE as u64) as usize;
@@ -150,6 +170,11 @@ impl Run {
             .take(count)
             .map(|bytes| Record::from_bytes(bytes).ok_or_else(rotten))
             .collect()
+    }
+
+    /// Whether every page is as it was written.
+    pub(crate) fn is_whole(&self) -> bool {
+        (0..self.fences.len()).all(|number| self.page(number).is_ok())
     }
 
     /// Every record of this id.
@@ -212,4 +237,28 @@ pub(crate) fn merge(runs: &[Arc<Run>]) -> impl Iterator<Item = io::Result<Record
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_counts_under_its_own_key_and_number_only() {
+        let record =
+            |number: u8| Record { id: Hash([number; 32]), pack: 0, raw_len: 1, sealed_len: 1, kind: 0 };
+        let records = || (1..=200).map(|number| Ok(record(number)));
+        let run = Run::write(tempfile::tempfile().unwrap(), [1; 32], 200, records()).unwrap();
+        assert!(run.is_whole() && run.find(&record(7).id).unwrap() == [record(7)]);
+        let under = |key: SumKey| {
+            let filter = Filter::from_bytes(run.filter.as_bytes().to_vec());
+            Run::restore(run.file.try_clone().unwrap(), key, 200, run.fences.clone(), filter).unwrap()
+        };
+        assert!(under([1; 32]).is_whole() && under([2; 32]).find(&record(7).id).is_err());
+        // A good page at another's place is none.
+        let mut page = [0; PAGE];
+        run.file.read_exact_at(&mut page, 0).unwrap();
+        run.file.write_all_at(&page, PAGE as u64).unwrap();
+        assert!(!run.is_whole() && run.find(&record(7).id).is_ok() && run.find(&record(100).id).is_err());
+    }
 }

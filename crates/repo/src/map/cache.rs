@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::ids::ChunkId;
 use crate::repository::Repository;
+use crate::secrets::private_folder;
 
 /// Files that were not used for so long are removed.
 const KEEP: Duration = Duration::from_secs(35 * 86_400);
@@ -53,7 +54,7 @@ impl ItemCache {
     pub(crate) fn put(&self, id: &ChunkId, bytes: &[u8]) {
         let Some(file) = self.file(id).filter(|file| !file.exists()) else { return };
         let folder = file.parent().unwrap_or(Path::new("."));
-        let written = std::fs::create_dir_all(folder)
+        let written = private_folder(folder)
             .and_then(|()| tempfile::NamedTempFile::new_in(folder))
             .and_then(|mut temporary| temporary.write_all(bytes).map(|()| temporary))
             .and_then(|temporary| temporary.persist(&file).map_err(|error| error.error));

@@ -323,7 +323,7 @@ impl Prune<'_> {
                 unknown.push(format!("backup {}: {}", aside.name.id, aside.error));
             }
         }
-        let index = repository.index()?;
+        let index = repository.whole_index()?;
         for (name, _) in &index.unreadable {
             repository.warn_once(format!(
                 "{name} cannot be read: packs that no other index object names stay; `pgark repair index` makes a new one"

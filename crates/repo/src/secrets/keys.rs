@@ -109,6 +109,13 @@ impl Keys {
         [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
     }
 
+    /// The key of the sums of a local file, by its purpose: who does not open the repository cannot write one that counts. Of an
+    /// unencrypted repository anybody can.
+    pub(crate) fn cache_key(&self, purpose: &str) -> [u8; 32] {
+        let material = [self.id_key.as_slice(), purpose.as_bytes()].concat();
+        blake3::derive_key("pgark 2026 local file v0", &material)
+    }
+
     /// The seed of the chunker's gear table.
     pub fn chunker_seed(&self) -> u64 {
         let key = blake3::derive_key("pgark 2026 chunker seed v0", &self.chunker_key);

@@ -3,26 +3,38 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use pgark_store::Store;
 
 use super::header::{Header, hex};
 use super::{LocalFolders, RepositoryId};
 use crate::RepoError;
 
 /// Compares the header with what is remembered for this storage; a first sight is trusted.
-pub(super) fn compare(local: &LocalFolders, location: &str, header: &Header) -> Result<(), RepoError> {
-    let Some(file) = fingerprint_file(local, location) else { return Ok(()) };
+pub(super) fn compare(local: &LocalFolders, store: &dyn Store, header: &Header) -> Result<(), RepoError> {
+    let location = store.location();
+    let Some(file) = fingerprint_file(local, &store.place()) else { return Ok(()) };
     let Some(known) = read(&file)? else { return Ok(()) };
     let found = header.fingerprint();
     if known.trim() == found {
         return Ok(());
     }
-    Err(RepoError::FingerprintChanged { location: location.into(), known: known.trim().into(), found })
+    Err(RepoError::FingerprintChanged { location, known: known.trim().into(), found })
+}
+
+/// Remembers the header of a repository that was made just now, whatever was there before.
+pub(super) fn remember_new(local: &LocalFolders, place: &str, header: &Header) {
+    let Some(file) = fingerprint_file(local, place) else { return };
+    if let Err(error) = write(&file, &format!("{}\n", header.fingerprint())) {
+        tracing::warn!("the repository's fingerprint cannot be remembered in {}: {error}", file.display());
+    }
 }
 
 /// Remembers the header. A state folder that cannot be written is no reason to refuse work.
-pub(super) fn remember(local: &LocalFolders, location: &str, header: &Header) -> Result<(), RepoError> {
-    let Some(file) = fingerprint_file(local, location) else { return Ok(()) };
+pub(super) fn remember(local: &LocalFolders, place: &str, header: &Header) -> Result<(), RepoError> {
+    let Some(file) = fingerprint_file(local, place) else { return Ok(()) };
     if !file.exists()
         && let Err(error) = write(&file, &format!("{}\n", header.fingerprint()))
     {
@@ -31,8 +43,8 @@ pub(super) fn remember(local: &LocalFolders, location: &str, header: &Header) ->
     Ok(())
 }
 
-fn fingerprint_file(local: &LocalFolders, location: &str) -> Option<PathBuf> {
-    let name = hex(&blake3::hash(location.as_bytes()).as_bytes()[..16]);
+fn fingerprint_file(local: &LocalFolders, place: &str) -> Option<PathBuf> {
+    let name = hex(&blake3::hash(place.as_bytes()).as_bytes()[..16]);
     Some(local.state.as_ref()?.join("known").join(name))
 }
 
@@ -101,10 +113,15 @@ fn read(file: &Path) -> Result<Option<String>, RepoError> {
     }
 }
 
+/// Makes a folder, and those above it, readable by its owner alone whatever the umask.
+pub fn private_folder(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
 /// Writes a whole file or none.
 fn write(file: &Path, text: &str) -> io::Result<()> {
     let folder = file.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
+    private_folder(folder)?;
     let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
     temporary.write_all(text.as_bytes())?;
     temporary.as_file().sync_all()?;

@@ -25,7 +25,7 @@ pub(crate) use header::HEADERS;
 pub use header::Header;
 use keyring::Keyring;
 pub use keys::{Keys, WrappedKey};
-pub use local::Heads;
+pub use local::{Heads, private_folder};
 pub use sealing::PackKey;
 pub use slots::generate_passphrase;
 
@@ -86,8 +86,13 @@ pub struct Initialised {
     pub writer_key: Option<SecretString>,
 }
 
-/// Creates a repository: the key slot first, the header last; the header's put is the commit.
-pub fn create(store: &dyn Store, protection: Protection) -> Result<Initialised, RepoError> {
+/// Creates a repository: the key slot first, the header last; the header's put is the commit. What this host remembers of an
+/// older one at the same place gives way.
+pub fn create(
+    store: &dyn Store,
+    protection: Protection,
+    local: &LocalFolders,
+) -> Result<Initialised, RepoError> {
     if header::exists(store)? {
         return Err(RepoError::AlreadyARepository { location: store.location() });
     }
@@ -106,6 +111,7 @@ pub fn create(store: &dyn Store, protection: Protection) -> Result<Initialised, 
     if header.put(store)? == PutOutcome::AlreadyExists {
         return Err(RepoError::AlreadyARepository { location: store.location() });
     }
+    local::remember_new(local, &store.place(), &header);
     Ok(Initialised { id: header.id, fingerprint: header.fingerprint(), writer_key })
 }
 
@@ -137,7 +143,7 @@ fn open_by(
     local: &LocalFolders,
     header: &Header,
 ) -> Result<Keys, RepoError> {
-    local::compare(local, &store.location(), header)?;
+    local::compare(local, store, header)?;
     let keys = match (header.encrypted, unlock) {
         (false, Unlock::Nothing) => Keys::plain(header),
         (false, _) => return Err(RepoError::SecretForPlainRepository),
@@ -145,7 +151,7 @@ fn open_by(
         (true, Unlock::WriterKey(text)) => Keys::of(header, writer_key::from_text(header, text)?)?,
         (true, unlock) => Keys::of(header, newest(header, &slots::open(store, unlock)?)?)?,
     };
-    local::remember(local, &store.location(), header)?;
+    local::remember(local, &store.place(), header)?;
     Ok(keys)
 }
 

@@ -6,6 +6,7 @@ use age::secrecy::zeroize::Zeroizing;
 use age::secrecy::{ExposeSecret, SecretString};
 use age::{Decryptor, Encryptor, Identity, Recipient};
 use pgark_store::Store;
+use unicode_normalization::UnicodeNormalization;
 
 use super::header::hex;
 use super::{Protection, Unlock};
@@ -36,7 +37,7 @@ pub(crate) fn put(
         }
         Protection::Passphrase(passphrase) => {
             refuse_weak(passphrase)?;
-            let mut recipient = age::scrypt::Recipient::new(passphrase.clone());
+            let mut recipient = age::scrypt::Recipient::new(composed(passphrase));
             recipient.set_work_factor(WORK_FACTOR);
             vec![Box::new(recipient)]
         }
@@ -120,13 +121,26 @@ pub(super) fn open(store: &dyn Store, unlock: &Unlock) -> Result<Vec<Zeroizing<V
     }
 }
 
+/// A passphrase in the one form that slots are made with (NFC): keyboards and systems differ in how they write an `é`.
+fn composed(passphrase: &SecretString) -> SecretString {
+    SecretString::from(passphrase.expose_secret().nfc().collect::<String>())
+}
+
 fn identities(unlock: &Unlock) -> Result<Vec<Box<dyn Identity>>, RepoError> {
     match unlock {
         Unlock::Passphrase(passphrase) => {
-            let mut identity = age::scrypt::Identity::new(passphrase.clone());
-            // A slot that asks for more was not made by us, and would take the memory.
-            identity.set_max_work_factor(WORK_FACTOR + 1);
-            Ok(vec![Box::new(identity)])
+            let identity = |form: SecretString| -> Box<dyn Identity> {
+                let mut identity = age::scrypt::Identity::new(form);
+                // A slot that asks for more was not made by us, and would take the memory.
+                identity.set_max_work_factor(WORK_FACTOR + 1);
+                Box::new(identity)
+            };
+            // A slot that another program made may hold it as it was typed.
+            let mut forms = vec![composed(passphrase)];
+            if forms.iter().all(|form| form.expose_secret() != passphrase.expose_secret()) {
+                forms.push(passphrase.clone());
+            }
+            Ok(forms.into_iter().map(identity).collect())
         }
         Unlock::Identity(text) => {
             let mut found: Vec<Box<dyn Identity>> = Vec::new();

@@ -23,7 +23,7 @@ use crate::{CheckLevel, CheckOptions, PruneOptions, RepoError, codec};
 fn repository() -> (tempfile::TempDir, Repository) {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(pgark_store::DirStore::create(dir.path().join("r")).unwrap());
-    crate::init(&*store, Protection::None).unwrap();
+    crate::init(&*store, Protection::None, &LocalFolders::default()).unwrap();
     let repository = Repository::open(store, Unlock::Nothing, LocalFolders::default()).unwrap();
     (dir, repository)
 }

@@ -20,14 +20,19 @@ impl Place {
         let identity = age::x25519::Identity::generate();
         let dir = tempfile::tempdir().unwrap();
         let store = DirStore::create(dir.path().join("repo")).unwrap();
-        let made = init(&store, Protection::Recipients(vec![identity.to_public().to_string()])).unwrap();
+        let made = init(
+            &store,
+            Protection::Recipients(vec![identity.to_public().to_string()]),
+            &LocalFolders::default(),
+        )
+        .unwrap();
         Place { dir, identity: Some(identity.to_string()), writer: made.writer_key }
     }
 
     pub fn plain() -> Place {
         let dir = tempfile::tempdir().unwrap();
         let store = DirStore::create(dir.path().join("repo")).unwrap();
-        init(&store, Protection::None).unwrap();
+        init(&store, Protection::None, &LocalFolders::default()).unwrap();
         Place { dir, identity: None, writer: None }
     }
 

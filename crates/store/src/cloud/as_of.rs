@@ -156,6 +156,10 @@ impl Store for AsOf {
         self.store.location()
     }
 
+    fn place(&self) -> String {
+        self.store.place()
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.store.capabilities()
     }

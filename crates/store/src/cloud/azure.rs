@@ -45,6 +45,8 @@ pub(crate) fn open(config: AzureConfig, engine: Engine, wire: Wire) -> Result<Cl
         engine,
         client: Arc::new(client),
         shown: format!("azblob://{}", config.container.shown()),
+        // A container's name is unique in its account only.
+        endpoint: Some(format!("{} {}", config.account, config.endpoint.as_deref().unwrap_or_default())),
         prefix: config.container.prefix,
         storage_class: config.storage_class,
         wire,

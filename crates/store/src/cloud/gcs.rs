@@ -30,6 +30,7 @@ pub(crate) fn open(config: GcsConfig, engine: Engine, wire: Wire) -> Result<Clou
         engine,
         client: Arc::new(client),
         shown: format!("gs://{}", config.bucket.shown()),
+        endpoint: config.endpoint.clone(),
         prefix: config.bucket.prefix,
         storage_class: config.storage_class,
         wire,

@@ -50,6 +50,8 @@ pub(crate) struct CloudStore {
     pub(crate) client: Arc<dyn ObjectStore>,
     /// For messages: the URL.
     pub(crate) shown: String,
+    /// Where it is, if not at the cloud's own address.
+    endpoint: Option<String>,
     /// The folder in the bucket; may be empty.
     pub(crate) prefix: String,
     /// Storage class.
@@ -65,6 +67,8 @@ pub(crate) struct Parts {
     pub engine: Engine,
     pub client: Arc<dyn ObjectStore>,
     pub shown: String,
+    /// Where it was asked for, if not at the cloud's own address.
+    pub endpoint: Option<String>,
     pub prefix: String,
     pub storage_class: Option<String>,
     pub wire: Wire,
@@ -94,6 +98,7 @@ impl CloudStore {
             engine: parts.engine,
             client: parts.client,
             shown: parts.shown,
+            endpoint: parts.endpoint,
             prefix: parts.prefix,
             attributes,
             traffic: parts.wire.traffic,
@@ -230,6 +235,13 @@ const LARGE: u64 = 64 << 20;
 impl Store for CloudStore {
     fn location(&self) -> String {
         self.shown.clone()
+    }
+
+    fn place(&self) -> String {
+        match &self.endpoint {
+            Some(endpoint) => format!("{} at {}", self.shown, endpoint.trim_end_matches('/')),
+            None => self.shown.clone(),
+        }
     }
 
     fn capabilities(&self) -> Capabilities {

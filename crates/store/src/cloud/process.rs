@@ -61,7 +61,9 @@ impl Process {
                 self.command.expose_secret().split_whitespace().next().unwrap_or_default().to_string();
             Failed { program, what }
         };
-        let mut child = Command::new("sh")
+        let mut command = Command::new("sh");
+        crate::Child::Amazon.prepare(command.as_std_mut());
+        let mut child = command
             .args(["-c", self.command.expose_secret()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

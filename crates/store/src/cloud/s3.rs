@@ -80,6 +80,7 @@ pub(crate) fn open(config: S3Config, engine: Engine, wire: Wire) -> Result<Cloud
         engine,
         client: Arc::new(client),
         shown: format!("s3://{}", config.bucket.shown()),
+        endpoint: config.endpoint.clone(),
         prefix: config.bucket.prefix,
         storage_class: config.storage_class,
         wire,

@@ -26,7 +26,9 @@ pub(super) struct Proxy {
 
 impl Proxy {
     pub(super) fn start(command: &str) -> io::Result<Proxy> {
-        let mut child = Command::new("sh")
+        let mut shell = Command::new("sh");
+        crate::Child::Command.prepare(shell.as_std_mut());
+        let mut child = shell
             .args(["-c", command])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
