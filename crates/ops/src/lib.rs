@@ -27,6 +27,7 @@ pub mod restore;
 pub mod retention;
 pub mod rowmap;
 mod select;
+mod shortage;
 mod tools;
 
 use std::sync::Arc;

@@ -78,6 +78,14 @@ impl Connection {
         }
     }
 
+    /// Ends the session now, for one who still wants to know what the server said of itself.
+    pub fn hang_up(&mut self) {
+        // Terminate; a server that is gone needs no good-bye.
+        let _ = self.wire.put(Some(b'X'), &[]).and_then(|()| self.wire.flush());
+        self.canceller.shutdown();
+        self.broken = true;
+    }
+
     /// Runs statements by the simple protocol: one result each.
     pub fn simple(&mut self, sql: &str) -> Result<Vec<QueryResult>, PgError> {
         self.simple_bytes(sql.as_bytes())

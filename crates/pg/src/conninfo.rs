@@ -2,7 +2,11 @@
 //! (explicit, service, environment, default; PostgreSQL 18 documentation, sections 32.1 and 32.15 to 32.17).
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use crate::connection::Connection;
 use crate::keywords::{KEYWORDS, Support};
@@ -83,6 +87,8 @@ pub struct ConnInfo {
     home: Option<PathBuf>,
     /// What every session becomes after login.
     role: Option<String>,
+    /// What children need that no variable of libpq's holds.
+    for_children: Arc<OnceLock<Option<File>>>,
 }
 
 impl std::fmt::Debug for ConnInfo {
@@ -101,7 +107,12 @@ impl ConnInfo {
         } else {
             parse_text(text)?
         };
-        let mut info = ConnInfo { parameters: BTreeMap::new(), home: environment.home.clone(), role: None };
+        let mut info = ConnInfo {
+            parameters: BTreeMap::new(),
+            home: environment.home.clone(),
+            role: None,
+            for_children: Arc::default(),
+        };
         for (keyword, value) in explicit {
             info.set(&keyword, &value)?;
         }
@@ -344,8 +355,27 @@ impl ConnInfo {
                 variables.push(("PGHOST".into(), host.name));
             }
         }
+        // The password of the client's key has no variable, and an argument everybody sees: it comes by a service file that is only in
+        // memory, and that a child has inherited.
+        let key_password = self.get("sslpassword");
+        if !key_password.is_empty()
+            && let Some(file) = self.for_children.get_or_init(|| service_in_memory(key_password).ok())
+        {
+            variables.push(("PGSERVICE".into(), SERVICE.into()));
+            variables.push(("PGSERVICEFILE".into(), format!("/proc/self/fd/{}", file.as_raw_fd())));
+        }
         variables
     }
+}
+
+/// The section of the service file that children get.
+const SERVICE: &str = "pgark";
+
+/// Inherited by children: it is not closed when one starts.
+fn service_in_memory(key_password: &str) -> io::Result<File> {
+    let mut file = File::from(rustix::fs::memfd_create("pgark-service", rustix::fs::MemfdFlags::empty())?);
+    file.write_all(format!("[{SERVICE}]\nsslpassword={key_password}\n").as_bytes())?;
+    Ok(file)
 }
 
 /// Debian's libpq has its own default; others have `/tmp`.

@@ -231,12 +231,59 @@ fn refuse_open_key(key: &Path) -> Result<(), PgError> {
 /// RFC 5929, tls-server-end-point: the certificate's digest by its signature's hash, SHA-256 in place of MD5 and SHA-1.
 pub(crate) fn server_end_point(stream: &SslStream<TcpStream>) -> Option<Vec<u8>> {
     let certificate = stream.ssl().peer_certificate()?;
-    let algorithms = certificate.signature_algorithm().object().nid().signature_algorithms()?;
-    let digest = match algorithms.digest {
+    let algorithm = certificate.signature_algorithm().object().nid();
+    let digest = match algorithm {
+        // Its hash is a parameter.
+        Nid::RSASSAPSS => pss_hash(&certificate.to_der().ok()?)?,
+        other => other.signature_algorithms()?.digest,
+    };
+    let digest = match digest {
         Nid::MD5 | Nid::SHA1 => MessageDigest::sha256(),
         other => MessageDigest::from_nid(other)?,
     };
     certificate.digest(digest).ok().map(|bytes| bytes.to_vec())
+}
+
+/// The hash of a certificate that is signed by RSASSA-PSS (RFC 5280, Certificate; RFC 4055, RSASSA-PSS-params: `[0] hashAlgorithm`,
+/// SHA-1 where it is left out).
+fn pss_hash(certificate: &[u8]) -> Option<Nid> {
+    const SEQUENCE: u8 = 0x30;
+    const OID: u8 = 0x06;
+    const HASH_ALGORITHM: u8 = 0xa0;
+    /// 2.16.840.1.101.3.4.2, the hashes of the SHA-2 family.
+    const SHA_2: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02];
+    let (certificate, _) = der(certificate, SEQUENCE)?;
+    let (_, behind_the_content) = der(certificate, SEQUENCE)?;
+    let (algorithm, _) = der(behind_the_content, SEQUENCE)?;
+    let (_, parameters) = der(algorithm, OID)?;
+    let (parameters, _) = der(parameters, SEQUENCE)?;
+    let Some((hash, _)) = der(parameters, HASH_ALGORITHM) else { return Some(Nid::SHA1) };
+    let (hash, _) = der(hash, SEQUENCE)?;
+    let (oid, _) = der(hash, OID)?;
+    match oid.strip_prefix(SHA_2) {
+        Some([1]) => Some(Nid::SHA256),
+        Some([2]) => Some(Nid::SHA384),
+        Some([3]) => Some(Nid::SHA512),
+        Some([4]) => Some(Nid::SHA224),
+        _ => None,
+    }
+}
+
+/// The content of a DER value of this tag, and what follows it.
+fn der(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (first, rest) = bytes.split_first()?;
+    let (length, rest) = rest.split_first()?;
+    let (length, rest) = match length {
+        short @ 0..=0x7f => (usize::from(*short), rest),
+        // At most four bytes of length.
+        long @ 0x81..=0x84 => {
+            let (digits, rest) = rest.split_at_checked(usize::from(long & 0x7f))?;
+            (digits.iter().fold(0, |sum, digit| sum << 8 | usize::from(*digit)), rest)
+        }
+        _ => return None,
+    };
+    (*first == tag).then_some(())?;
+    rest.split_at_checked(length)
 }
 
 fn failed(doing: &str, error: &ErrorStack) -> PgError {
@@ -246,4 +293,55 @@ fn failed(doing: &str, error: &ErrorStack) -> PgError {
 fn reason(error: &ErrorStack) -> String {
     let first = error.errors().first().and_then(|error| error.reason());
     first.map_or_else(|| error.to_string(), str::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use openssl::asn1::Asn1Time;
+    use openssl::nid::Nid;
+    use openssl::pkey::PKey;
+    use openssl::rsa::Rsa;
+    use openssl::x509::X509;
+
+    use super::{der, pss_hash};
+
+    #[test]
+    fn the_hash_of_an_rsa_pss_signature_is_found() {
+        let folder = std::env::temp_dir().join(format!("pgark-pss-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = |name: &str| folder.join(name).display().to_string();
+        for (hash, nid) in
+            [("sha1", Nid::SHA1), ("sha256", Nid::SHA256), ("sha384", Nid::SHA384), ("sha512", Nid::SHA512)]
+        {
+            let made = std::process::Command::new("openssl")
+                .args([
+                    "req", "-new", "-x509", "-days", "2", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=x",
+                ])
+                .args(["-sigopt", "rsa_padding_mode:pss", &format!("-{hash}")])
+                .args(["-keyout", &path("key"), "-out", &path("crt")])
+                .output()
+                .unwrap();
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            let certificate = X509::from_pem(&std::fs::read(folder.join("crt")).unwrap()).unwrap();
+            assert_eq!(certificate.signature_algorithm().object().nid(), Nid::RSASSAPSS);
+            assert_eq!(pss_hash(&certificate.to_der().unwrap()), Some(nid), "{hash}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_certificate_has_no_hash() {
+        let key = PKey::from_rsa(Rsa::generate(1024).unwrap()).unwrap();
+        let mut builder = X509::builder().unwrap();
+        builder.set_pubkey(&key).unwrap();
+        builder.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+        builder.sign(&key, openssl::hash::MessageDigest::sha256()).unwrap();
+        let bytes = builder.build().to_der().unwrap();
+        assert_eq!(pss_hash(&bytes), None, "not signed so");
+        for end in 0..bytes.len() {
+            assert_eq!(pss_hash(&bytes[..end]), None);
+        }
+        assert_eq!(der(&[0x30, 0x85, 1, 1, 1, 1, 1], 0x30), None);
+        assert_eq!(der(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff], 0x30), None);
+    }
 }

@@ -131,6 +131,15 @@ fn a_role_that_inherits_nothing_becomes_the_one_that_may() {
         "--dbname",
         &few,
     ]);
+    // An owner that inherits nothing may not make tables in its own `public`, unless it becomes pg_database_owner.
+    cluster.sql("postgres", "ALTER ROLE few CREATEDB");
+    let made =
+        ["restore", id.trim(), "--as", "own", "--create", "--no-owner", "--no-privileges", "--dbname", &few];
+    desk.ok(&made);
+    assert_eq!(
+        cluster.psql_text("own", "SELECT tableowner FROM pg_tables WHERE tablename = 't'").trim(),
+        "few"
+    );
     let owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'r'";
     assert_eq!(cluster.psql_text("r", owner).trim(), "owner_of_it");
     let said = desk.fails(1, &["backup", "--dbname", &few, "--role", "pg_monitor"]);
@@ -219,4 +228,43 @@ fn databases_without_a_schema_are_left_out_of_a_backup_of_it() {
     let said = desk.fails(1, &["backup", "--all", "--schema=nowhere", "--dbname", &info]);
     assert!(said.contains("no matching schemas"), "{said}");
     desk.fails(1, &["backup", "--dbname", &cluster.conninfo("a"), "--schema=sales"]);
+}
+
+/// Small plans give a role a few connections: a backup needs two at a time, a restore one.
+#[test]
+fn a_role_with_few_connections_backs_up_and_restores_over_those() {
+    let cluster = Cluster::start();
+    cluster.sql(
+        "postgres",
+        "CREATE ROLE few LOGIN CREATEDB; GRANT pg_read_all_data, pg_read_all_settings TO few",
+    );
+    for name in ["a", "b", "c"] {
+        cluster.create_database(name);
+        cluster.sql(
+            name,
+            "CREATE TABLE big AS SELECT g, repeat('x', 500) AS b FROM generate_series(1, 90000) g;
+             CREATE INDEX ON big (g); CREATE TABLE small AS SELECT 1 AS a; SELECT lo_from_bytea(0, 'object');",
+        );
+    }
+    let lo = "DO $$BEGIN EXECUTE format('GRANT SELECT ON LARGE OBJECT %s TO few', (SELECT oid FROM pg_largeobject_metadata)); END$$";
+    ["a", "b", "c"].iter().for_each(|name| cluster.sql(name, lo));
+    let desk = Desk::plain();
+    let few = |database: &str| cluster.conninfo_as(database, "few", None);
+    let limit = |count: u32| cluster.sql("postgres", &format!("ALTER ROLE few CONNECTION LIMIT {count}"));
+    limit(2);
+    let output = desk.run(&["backup", "--dbname", &few("a"), "-j", "4"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("gives no more connections"), "{said}");
+    let output = desk.run(&["backup", "--all", "--dbname", &few("a"), "-j", "4"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let id = String::from_utf8(output.stdout).unwrap().trim().to_string();
+    let listed = desk.ok(&["ls", &id]);
+    assert!(listed.contains("/globals.sql"), "{listed}");
+    limit(1);
+    let said = desk.example("Fewer connections than a backup needs", 1, &["backup", "--dbname", &few("a")]);
+    assert!(said.contains("two connections at a time") && said.contains("CONNECTION LIMIT"), "{said}");
+    let args = ["restore", &id, "--database", "b", "--as", "r", "--create", "-j", "4", "--dbname", &few("a")];
+    desk.ok(&[&args[..], &["--no-owner", "--no-privileges"]].concat());
+    assert_eq!(cluster.psql_text("r", "SELECT count(*), max(g) FROM big").trim(), "90000|90000");
 }

@@ -69,8 +69,8 @@ pub(super) fn by_lead(
     }
 }
 
-/// Copies what a small database has over the lead connection, which is there anyway. What the server refuses is left to the
-/// workers, who can tell which table it was and go on without it.
+/// Copies over the lead connection, which is there anyway, what a small database has, and what no worker has a connection for. What
+/// the server refuses is undone, tried again table by table, and then named.
 pub(super) fn tried_by_lead(
     crew: &Crew<'_>,
     of: &Copying,
@@ -87,7 +87,10 @@ pub(super) fn tried_by_lead(
     if is_over || connection.execute("ROLLBACK TO SAVEPOINT pgark").is_err() {
         return Err(of.named(&work, error));
     }
-    Ok(Fate::Again(vec![work]))
+    match work {
+        Work::Batch(batch) if batch.len() > 1 => Ok(Fate::Again(one_by_one(batch))),
+        work => failed(crew, of, &work, error),
+    }
 }
 
 fn one_by_one(batch: Vec<usize>) -> Vec<Work> {

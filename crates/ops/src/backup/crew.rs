@@ -4,19 +4,26 @@
 //! stored or one of them could not be. Workers take the work of the database that they are connected to, else that of
 //! the one whose turn began first, so that snapshots are held for as short as possible. What a worker cannot lock goes to
 //! the turn's keeper, whose connection holds the locks already (TRAPS 1).
+//!
+//! **Few connections.** A worker that gets none gives its work back and asks again later; while no worker has one, keepers copy
+//! all over their lead connections. A keeper that gets none for itself or its pg_dump lets the others finish, and from then on
+//! fewer databases are open at once: at least one is, with two connections.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Instant;
 
 use pgark_pg::Connection;
 
 use super::copy::{self, Fate};
 use super::homes::Homes;
 use super::lead;
+use super::request::Request;
 use super::watch::Watch;
 use super::work::{Copying, Work};
-use crate::error::Doing;
+use crate::error::{Doing, with_causes};
+use crate::shortage::{PATIENCE, PAUSE, is_shortage};
 use crate::{Job, OpsError};
 
 /// What the workers of one backup share.
@@ -27,6 +34,8 @@ pub(super) struct Crew<'a> {
     pub keep_going: bool,
     board: Mutex<Board>,
     changed: Condvar,
+    /// Whether the operator has heard that connections are short.
+    goes_with_fewer: AtomicBool,
     /// Everything ends.
     stop: AtomicBool,
     bytes: AtomicU64,
@@ -39,6 +48,14 @@ struct Board {
     begun: usize,
     /// No turn will begin any more.
     closed: bool,
+    /// Workers that have a connection or may get one.
+    hands: usize,
+    /// Databases that are open, or being opened.
+    open: usize,
+    /// So many at most, where the server gives no connections for more.
+    most_open: Option<usize>,
+    /// Keepers that wait for a connection.
+    starved: usize,
 }
 
 struct Turn {
@@ -76,13 +93,14 @@ pub(super) enum Duty {
 }
 
 impl<'a> Crew<'a> {
-    pub(super) fn new(homes: &'a Homes<'a>, job: &'a Job, watch: &'a Watch, keep_going: bool) -> Crew<'a> {
+    pub(super) fn new(homes: &'a Homes<'a>, job: &'a Job, watch: &'a Watch, request: &Request) -> Crew<'a> {
         Crew {
             homes,
             job,
             watch,
-            keep_going,
-            board: Mutex::new(Board::default()),
+            keep_going: request.keep_going,
+            board: Mutex::new(Board { hands: request.jobs.max(1), ..Board::default() }),
+            goes_with_fewer: AtomicBool::new(false),
             changed: Condvar::new(),
             stop: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
@@ -104,6 +122,75 @@ impl<'a> Crew<'a> {
                 return Ok(());
             }
             board = self.changed.wait(board).unwrap_or_else(|poison| poison.into_inner());
+        }
+    }
+
+    /// Opens a database; where connections are short, lets others finish first. The answer comes with the place among those
+    /// that are open at once.
+    pub(super) fn with_connections<T>(
+        &self,
+        open: impl Fn() -> Result<T, OpsError>,
+    ) -> Result<(T, OpenPlace<'_, 'a>), OpsError> {
+        let mut alone_since: Option<Instant> = None;
+        loop {
+            let place = self.take_place()?;
+            let error = match open() {
+                Ok(opened) => return Ok((opened, place)),
+                Err(error) if is_shortage(&error) => error,
+                Err(error) => return Err(error),
+            };
+            drop(place);
+            self.tell_of_shortage(&error);
+            let others = {
+                let mut board = self.board();
+                board.most_open = Some(board.most_open.unwrap_or(usize::MAX).min(board.open.max(1)));
+                board.open > 0
+            };
+            // What others hold will be free; what nobody of us holds may be so a moment later.
+            if others {
+                alone_since = None;
+            } else if alone_since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
+                let hint = "a backup needs two connections at a time, its own and pg_dump's: raise the limit (ALTER ROLE … \
+                            CONNECTION LIMIT, ALTER DATABASE … CONNECTION LIMIT, max_connections), or end other sessions";
+                return Err(OpsError::refused(with_causes(&error), hint));
+            }
+            self.starve()?;
+        }
+    }
+
+    fn take_place(&self) -> Result<OpenPlace<'_, 'a>, OpsError> {
+        let mut board = self.board();
+        loop {
+            self.check()?;
+            if board.most_open.is_none_or(|most| board.open < most) {
+                board.open += 1;
+                return Ok(OpenPlace(self));
+            }
+            board = self.changed.wait(board).unwrap_or_else(|poison| poison.into_inner());
+        }
+    }
+
+    /// Waits a moment; workers that have nothing to do let go of their connections meanwhile.
+    fn starve(&self) -> Result<(), OpsError> {
+        let begun = Instant::now();
+        let mut board = self.board();
+        board.starved += 1;
+        self.changed.notify_all();
+        while begun.elapsed() < PAUSE && self.check().is_ok() {
+            let left = PAUSE.saturating_sub(begun.elapsed());
+            board = self.changed.wait_timeout(board, left).unwrap_or_else(|poison| poison.into_inner()).0;
+        }
+        board.starved -= 1;
+        drop(board);
+        self.check()
+    }
+
+    fn tell_of_shortage(&self, error: &OpsError) {
+        if !self.goes_with_fewer.swap(true, Ordering::Relaxed) {
+            self.job.progress.warn(&format!(
+                "the server gives no more connections, the backup goes on with those that it has: {}",
+                with_causes(error)
+            ));
         }
     }
 
@@ -167,12 +254,13 @@ impl<'a> Crew<'a> {
     }
 
     /// The next work, of turn `mine` if it has any. Waits while there may be more; none when there will not.
-    fn take(&self, mine: Option<usize>) -> Option<(usize, Arc<Copying>, Work)> {
+    fn take(&self, hand: &mut Option<(usize, Connection)>) -> Option<(usize, Arc<Copying>, Work)> {
         let mut board = self.board();
         loop {
             if self.check().is_err() {
                 return None;
             }
+            let mine = hand.as_ref().map(|(number, _)| *number);
             let first =
                 mine.filter(|mine| board.turns.get(mine).is_some_and(|turn| !turn.queue.is_empty())).or_else(
                     || board.turns.iter().find(|(_, turn)| !turn.queue.is_empty()).map(|(number, _)| *number),
@@ -189,6 +277,9 @@ impl<'a> Crew<'a> {
             }
             if board.closed && board.turns.values().all(Turn::is_over) {
                 return None;
+            }
+            if board.starved > 0 {
+                *hand = None;
             }
             board = self.changed.wait(board).unwrap_or_else(|poison| poison.into_inner());
         }
@@ -220,12 +311,18 @@ impl<'a> Crew<'a> {
     fn duty(&self, number: usize) -> Duty {
         let mut board = self.board();
         loop {
+            let no_hands = board.hands == 0;
             let Some(turn) = board.turns.get_mut(&number) else { return Duty::Done };
             if let Some(work) = turn.for_lead.pop_front() {
                 turn.running += 1;
                 return Duty::Copy(work);
             }
-            if let Some(work) = turn.small.pop_front() {
+            let own = if no_hands {
+                turn.small.pop_front().or_else(|| turn.queue.pop_front())
+            } else {
+                turn.small.pop_front()
+            };
+            if let Some(work) = own {
                 turn.running += 1;
                 return Duty::Try(work);
             }
@@ -282,9 +379,18 @@ impl<'a> Crew<'a> {
     pub(super) fn work_off(&self) {
         let _end = StopOnPanic(self);
         let mut hand: Option<(usize, Connection)> = None;
-        while let Some((number, of, work)) = self.take(hand.as_ref().map(|(number, _)| *number)) {
+        while let Some((number, of, work)) = self.take(&mut hand) {
+            if let Err(error) = self.connect(&mut hand, number, &of) {
+                if is_shortage(&error) {
+                    self.tell_of_shortage(&error);
+                    self.give_back(number, work);
+                } else {
+                    self.ended(number, Err(error));
+                }
+                continue;
+            }
             let booking = Booking { crew: self, number };
-            let result = self.work_one(&mut hand, number, &of, work);
+            let result = self.work_one(&mut hand, &of, work);
             std::mem::forget(booking);
             if result.is_err() {
                 // Whatever state the connection is in, nobody else shall find it there.
@@ -294,21 +400,48 @@ impl<'a> Crew<'a> {
         }
     }
 
-    fn work_one(
+    /// Makes sure that the worker is connected to the turn's database.
+    fn connect(
         &self,
         hand: &mut Option<(usize, Connection)>,
         number: usize,
         of: &Copying,
+    ) -> Result<(), OpsError> {
+        self.check_stop(of)?;
+        if hand.as_ref().is_none_or(|(held, _)| *held != number) {
+            *hand = None;
+            *hand = Some((number, lead::connect_reader(&of.pinned, &of.encoding, self.watch)?));
+        }
+        Ok(())
+    }
+
+    /// A worker that got no connection: others take its work, and it comes back later.
+    fn give_back(&self, number: usize, work: Work) {
+        let begun = Instant::now();
+        let mut board = self.board();
+        if let Some(turn) = board.turns.get_mut(&number) {
+            turn.running -= 1;
+            if turn.failed.is_none() {
+                turn.queue.push_front(work);
+            }
+        }
+        board.hands -= 1;
+        self.changed.notify_all();
+        let is_over = |board: &Board| board.closed && board.turns.values().all(Turn::is_over);
+        while begun.elapsed() < PATIENCE && self.check().is_ok() && !is_over(&board) {
+            let left = PATIENCE.saturating_sub(begun.elapsed());
+            board = self.changed.wait_timeout(board, left).unwrap_or_else(|poison| poison.into_inner()).0;
+        }
+        board.hands += 1;
+    }
+
+    fn work_one(
+        &self,
+        hand: &mut Option<(usize, Connection)>,
+        of: &Copying,
         work: Work,
     ) -> Result<Fate, OpsError> {
-        self.check_stop(of)?;
-        if hand.as_ref().is_some_and(|(held, _)| *held != number) {
-            *hand = None;
-        }
-        let (_, connection) = match hand {
-            Some(held) => held,
-            None => hand.insert((number, lead::connect_reader(&of.pinned, &of.encoding, self.watch)?)),
-        };
+        let Some((_, connection)) = hand else { return Ok(Fate::Again(vec![work])) };
         let begin = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}'",
             of.snapshot
@@ -317,6 +450,16 @@ impl<'a> Crew<'a> {
         let fate = copy::by_worker(self, of, connection, work)?;
         connection.execute("COMMIT").doing("end a worker's transaction")?;
         Ok(fate)
+    }
+}
+
+/// A place among the databases that are open at once.
+pub(super) struct OpenPlace<'c, 'a>(&'c Crew<'a>);
+
+impl Drop for OpenPlace<'_, '_> {
+    fn drop(&mut self) {
+        self.0.board().open -= 1;
+        self.0.changed.notify_all();
     }
 }
 

@@ -1,6 +1,8 @@
 //! Roles, memberships, tablespaces and their settings: pg_dumpall's own text (TRAPS 11).
 
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Instant;
 
 use pgark_pg::ConnInfo;
 use pgark_store::Child;
@@ -8,6 +10,7 @@ use pgark_store::Child;
 use super::Report;
 use super::cluster::Survey;
 use super::tap::only_connection_environment;
+use crate::shortage::{PATIENCE, PAUSE, is_shortage};
 use crate::tools::{Tool, sister};
 use crate::{Job, OpsError};
 
@@ -51,6 +54,25 @@ pub(super) fn read(survey: &Survey, job: &Job) -> Result<Globals, OpsError> {
         Ok(sql) => Ok(Globals::WithoutPasswords(sql)),
         Err(_) if job.cancel.is_cancelled() => Err(OpsError::Cancelled),
         Err(error) => Ok(Globals::Missing(error)),
+    }
+}
+
+/// Whether pg_dumpall may have found no connection free: it does not always repeat the server's words.
+pub(super) fn may_be_shortage(error: &OpsError) -> bool {
+    is_shortage(error)
+        || matches!(error, OpsError::Tool { what, .. } if what.contains("could not connect to database"))
+}
+
+/// The same, waiting a while for a connection.
+pub(super) fn read_patiently(survey: &Survey, job: &Job) -> Result<Globals, OpsError> {
+    let begun = Instant::now();
+    loop {
+        match read(survey, job)? {
+            Globals::Missing(error) if may_be_shortage(&error) && begun.elapsed() < PATIENCE => {
+                thread::sleep(PAUSE);
+            }
+            other => return Ok(other),
+        }
     }
 }
 

@@ -56,6 +56,7 @@ use cluster::Survey;
 use crew::{Crew, StopOnPanic};
 use database::{Common, Finished, Frozen};
 use describe::ClusterFacts;
+use globals::Globals;
 use homes::Homes;
 pub(crate) use request::Selection;
 pub use request::{Databases, Filters, Request, Snapshots};
@@ -184,7 +185,9 @@ fn first_home(
             let homes = Homes { main: writer, maps: &maps, also };
             let mut small = server_entries(&homes, survey, &mut report)?;
             let facts = ClusterFacts::read(&mut survey.connection)?;
-            let crew = Crew::new(&homes, job, watch, request.keep_going);
+            // A role may have few connections, and this one is not needed any more.
+            survey.connection.hang_up();
+            let crew = Crew::new(&homes, job, watch, request);
             let mut finished = databases(&crew, survey, request, &mut report, &mut small)?;
             small.push(describe_backup(&homes, options, survey, &facts, &mut finished)?);
             homes.settle()?;
@@ -334,6 +337,11 @@ fn databases(
         (finished, globals.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let finished = finished?;
+    let globals = match globals? {
+        // By now all connections are free again.
+        Globals::Missing(error) if globals::may_be_shortage(&error) => globals::read_patiently(survey, job),
+        globals => Ok(globals),
+    };
     if let Some(globals) = globals?.into_sql(report) {
         small.push(crew.homes.whole(paths::GLOBALS.into(), Class::Data, &globals, Note::Globals)?);
     }
@@ -349,7 +357,7 @@ fn staggered(
 ) -> Result<Vec<Finished>, OpsError> {
     in_parallel(common, crew, jobs.max(2), report, |name, report| {
         crew.wait_for_need(jobs)?;
-        let frozen = common.freeze(name)?;
+        let (frozen, _open) = crew.with_connections(|| common.freeze(name))?;
         common.copy(frozen, crew, report)
     })
 }

@@ -17,6 +17,7 @@ use super::run::{Outcome, Plan, lock};
 use super::target;
 use crate::OpsError;
 use crate::error::{Doing, with_causes};
+use crate::shortage::is_shortage;
 
 impl Plan<'_> {
     /// Planner statistics of every table that holds rows, and of partitioned tables, by many
@@ -40,27 +41,37 @@ impl Plan<'_> {
             })
             .filter(|toc| !failed.contains(toc.describe().as_str()))
             .collect();
-        let next = Mutex::new(tables.into_iter());
+        let next = Mutex::new(tables.into_iter().peekable());
         let notes: Mutex<Vec<String>> = Mutex::new(Vec::new());
         let results: Vec<Result<(), OpsError>> = thread::scope(|scope| {
             let workers: Vec<_> = (0..self.request().jobs.max(1))
-                .map(|_| scope.spawn(|| self.analyze_some(&next, &notes)))
+                .map(|_| {
+                    scope.spawn(|| match target::connect_beside(self.place, self.watch) {
+                        // Others do it, or it is done below.
+                        Err(error) if is_shortage(&error) => Ok(()),
+                        connection => self.analyze_some(connection?, &next, &notes),
+                    })
+                })
                 .collect();
             workers
                 .into_iter()
                 .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
                 .collect()
         });
+        results.into_iter().collect::<Result<(), OpsError>>()?;
+        if lock(&next).peek().is_some() {
+            self.analyze_some(target::connect(self.place, self.watch)?, &next, &notes)?;
+        }
         outcome.notes.extend(notes.into_inner().unwrap_or_else(|poison| poison.into_inner()));
-        results.into_iter().collect()
+        Ok(())
     }
 
     fn analyze_some<'t>(
         &self,
+        mut connection: Connection,
         next: &Mutex<impl Iterator<Item = &'t TocEntry>>,
         notes: &Mutex<Vec<String>>,
     ) -> Result<(), OpsError> {
-        let mut connection = target::connect(self.place, self.watch)?;
         loop {
             self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
             let Some(toc) = lock(next).next() else { return Ok(()) };

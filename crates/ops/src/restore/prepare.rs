@@ -40,6 +40,8 @@ pub(super) fn refuse_impossible(
     let mut inside = match place.target {
         Target::Create if place.earlier.is_some() => None,
         Target::Create if exists(&mut connection, place.conninfo.dbname())? => {
+            // A role may have few connections.
+            drop(connection);
             Some(target::connect_to_look(&place.conninfo, watch)?)
         }
         Target::Create => None,
@@ -231,7 +233,7 @@ pub(super) fn make_ready(
 ) -> Result<(), OpsError> {
     match place.target {
         Target::Existing => Ok(()),
-        Target::Create => create(place, job, watch),
+        Target::Create => create(place, job, watch, notes),
         // Part of that transaction.
         Target::Clean if place.request.single_transaction => Ok(()),
         Target::Clean => {
@@ -247,7 +249,7 @@ pub(super) fn make_ready(
 
 /// The archive's own CREATE DATABASE (encoding, locale, template0) under the target's name. Its properties follow with
 /// the other entries.
-fn create(place: &Place<'_>, job: &Job, watch: &Watch) -> Result<(), OpsError> {
+fn create(place: &Place<'_>, job: &Job, watch: &Watch, notes: &mut Vec<String>) -> Result<(), OpsError> {
     let mut connection = connect_to_maintenance(place.request, watch)?;
     let name = place.conninfo.dbname();
     if matches!(place.earlier, Some(Mark::Begun { .. })) {
@@ -276,7 +278,41 @@ fn create(place: &Place<'_>, job: &Job, watch: &Watch) -> Result<(), OpsError> {
     place.trail.set(Stage::InPart);
     connection.simple_bytes(&sql).map(|_| ()).doing(format!("create database {name}"))?;
     place.created.store(true, Ordering::Release);
-    if place.is_marked() { marks::begin(&mut connection, place) } else { Ok(()) }
+    if place.is_marked() {
+        marks::begin(&mut connection, place)?;
+    }
+    let sql = "SELECT NOT rolinherit AND NOT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user";
+    let inherits_nothing = is_true(&mut connection, sql)?;
+    drop(connection);
+    if inherits_nothing { let_owner_in(place, watch, notes) } else { Ok(()) }
+}
+
+/// Schema `public` belongs to `pg_database_owner` (PostgreSQL 15 and newer). Who owns the database and inherits nothing is a member of
+/// that role and may not make a table there; as that role it may grant itself the right.
+fn let_owner_in(place: &Place<'_>, watch: &Watch, notes: &mut Vec<String>) -> Result<(), OpsError> {
+    let mut connection = target::connect_to_look(&place.conninfo, watch)?;
+    let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = 'public' \
+               AND pg_catalog.pg_get_userbyid(n.nspowner) = 'pg_database_owner' \
+               AND pg_catalog.pg_has_role(n.nspowner, 'MEMBER') \
+               AND NOT pg_catalog.has_schema_privilege(n.oid, 'CREATE'))";
+    if !is_true(&mut connection, sql)? {
+        return Ok(());
+    }
+    let doing = "let the owner of the database into schema public";
+    let rows = connection.query("SELECT pg_catalog.quote_ident(current_user)", &[]).doing(doing)?;
+    let role = rows.first().map(|row| row.str(0)).transpose().doing(doing)?.unwrap_or_default().to_string();
+    connection
+        .execute(&format!("SET ROLE pg_database_owner; GRANT ALL ON SCHEMA public TO {role}"))
+        .doing(doing)?;
+    notes
+        .push(format!("role {role} inherits nothing, so it was granted its rights on schema public by name"));
+    Ok(())
+}
+
+fn is_true(connection: &mut Connection, sql: &str) -> Result<bool, OpsError> {
+    let doing = "look at the role";
+    let rows = connection.query(sql, &[]).doing(doing)?;
+    Ok(rows.first().map(|row| row.str(0)).transpose().doing(doing)? == Some("t"))
 }
 
 /// The database that was given comes first, unless it is the target itself, which need not be there.
@@ -284,7 +320,8 @@ pub(super) fn connect_to_maintenance(request: &Request, watch: &Watch) -> Result
     let given = request.conninfo.dbname();
     let is_target = match &request.databases {
         Databases::One { to, .. } => to.as_deref().is_none_or(|to| to == given),
-        Databases::Named(_) | Databases::All | Databases::None => false,
+        // It may be one of them.
+        Databases::Named(_) | Databases::All | Databases::None => true,
     };
     let maintenance = Maintenance {
         named: request.maintenance_db.as_deref(),

@@ -17,6 +17,7 @@ use super::trail::Stage;
 use super::{ObjectError, Place, Request, SkippedRows, Target, clean, marks, refresh, target};
 use crate::backup::Watch;
 use crate::error::{Doing, with_causes};
+use crate::shortage::is_shortage;
 use crate::{Job, OpsError};
 
 /// Definitions restored in one transaction: what they create is locked until its end, and locks are few.
@@ -58,8 +59,17 @@ pub(super) struct Board {
     busy: usize,
     /// Tables that idle workers may help with.
     pub(super) shared: Vec<Arc<Shared>>,
+    /// Workers that are there; one that gets no connection leaves its task to the others.
+    workers: usize,
+    left: Vec<Task>,
     /// The error that ends the restore.
     fatal: Option<OpsError>,
+}
+
+impl Board {
+    fn new(schedule: Schedule, outcome: Outcome, workers: usize) -> Board {
+        Board { schedule, outcome, busy: 0, shared: Vec::new(), workers, left: Vec::new(), fatal: None }
+    }
 }
 
 /// What a worker does next.
@@ -132,7 +142,7 @@ impl Plan<'_> {
         let schedule = Schedule::with_triggers(self.archive(), selection, triggers_fire, &|dump_id| {
             self.costs.get(&dump_id).copied().unwrap_or(0)
         });
-        let board = Mutex::new(Board { schedule, outcome, busy: 0, shared: Vec::new(), fatal: None });
+        let board = Mutex::new(Board::new(schedule, outcome, self.request().jobs.max(1)));
         if !self.place.several {
             self.job.progress.phase("restore definitions");
         }
@@ -169,8 +179,7 @@ impl Plan<'_> {
             clean::drop_all(self.place, &mut hand.connection, notes)?;
         }
         let schedule = Schedule::new(self.archive(), &self.place.picked.selection, &|_| 0);
-        let mut board =
-            Board { schedule, outcome: Outcome::default(), busy: 0, shared: Vec::new(), fatal: None };
+        let mut board = Board::new(schedule, Outcome::default(), 1);
         for index in serial_order(self.archive(), &self.place.picked.selection) {
             self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
             let Some(toc) = self.archive().entries.get(index) else { continue };
@@ -232,7 +241,10 @@ impl Plan<'_> {
     }
 
     fn connect(&self) -> Result<Hand, OpsError> {
-        let mut connection = target::connect(self.place, self.watch)?;
+        self.hand(target::connect(self.place, self.watch)?)
+    }
+
+    fn hand(&self, mut connection: Connection) -> Result<Hand, OpsError> {
         let doing = "prepare a connection to the target";
         let rows = connection.query("SHOW max_parallel_maintenance_workers", &[]).doing(doing)?;
         let helpers = rows.first().map(|row| row.parse(0)).transpose().doing(doing)?.unwrap_or(0);
@@ -259,6 +271,7 @@ impl Plan<'_> {
             }
             if group.iter().any(alone) {
                 // The database's own settings hold from the next connection on.
+                drop(hand);
                 hand = self.connect()?;
             }
         }
@@ -299,10 +312,17 @@ impl Plan<'_> {
     fn work(&self, board: &Mutex<Board>, changed: &Condvar) {
         let mut hand = None;
         while let Some(task) = self.next(board, changed) {
-            let result = match &task {
+            let connected = match &hand {
+                Some(_) => Ok(()),
+                None => self.connect_worker(board).map(|own| hand = own),
+            };
+            if connected.is_ok() && hand.is_none() {
+                return self.leave(board, changed, task);
+            }
+            let result = connected.and_then(|()| match &task {
                 Task::Entry(index) => self.work_one(&mut hand, board, changed, *index),
                 Task::Help(shared) => self.help(&mut hand, shared),
-            };
+            });
             let mut held = lock(board);
             held.busy -= 1;
             if let Task::Help(shared) = task {
@@ -312,6 +332,37 @@ impl Plan<'_> {
                 held.fatal.get_or_insert(error);
             }
             changed.notify_all();
+        }
+        changed.notify_all();
+    }
+
+    /// None: the server gives no more connections, and other workers are there. The last one waits for its connection.
+    fn connect_worker(&self, board: &Mutex<Board>) -> Result<Option<Hand>, OpsError> {
+        match target::connect_beside(self.place, self.watch) {
+            Err(error) if is_shortage(&error) => {
+                let mut held = lock(board);
+                if held.workers > 1 {
+                    held.workers -= 1;
+                    drop(held);
+                    self.job.progress.warn(&format!(
+                        "the server gives no more connections, the restore goes on with fewer: {}",
+                        with_causes(&error)
+                    ));
+                    return Ok(None);
+                }
+                drop(held);
+                self.connect().map(Some)
+            }
+            other => self.hand(other?).map(Some),
+        }
+    }
+
+    fn leave(&self, board: &Mutex<Board>, changed: &Condvar, task: Task) {
+        let mut held = lock(board);
+        held.busy -= 1;
+        match task {
+            Task::Help(shared) => shared.leave(),
+            entry @ Task::Entry(_) => held.left.push(entry),
         }
         changed.notify_all();
     }
@@ -326,9 +377,10 @@ impl Plan<'_> {
             if held.fatal.is_some() {
                 return None;
             }
-            if let Some(index) = held.schedule.next_ready() {
+            let left = held.left.pop();
+            if let Some(task) = left.or_else(|| held.schedule.next_ready().map(Task::Entry)) {
                 held.busy += 1;
-                return Some(Task::Entry(index));
+                return Some(task);
             }
             if let Some(shared) = held.shared.iter().find(|shared| shared.has_more()).map(Arc::clone) {
                 shared.join();

@@ -9,16 +9,25 @@ use super::{Place, globals};
 use crate::OpsError;
 use crate::backup::{Watch, reading_encoding};
 use crate::error::Doing;
+use crate::shortage::connect_patiently;
 
 /// Beside pg_restore's own settings: those that rows and definitions were written under, one that the database's own
 /// settings may have turned on, and no wait for the disk at each commit: a restore that breaks off is done again anyway,
 /// and one that succeeds ends with a commit that waits (`Plan::make_durable`).
 const SETTINGS: &str = "SET synchronous_commit = off; SET DateStyle = ISO; SET IntervalStyle = postgres; SET default_transaction_read_only = off; SET row_security = off";
 
-/// Opens a connection that restores.
+/// Opens a connection that restores, for one who holds no other.
 pub(super) fn connect(place: &Place<'_>, watch: &Watch) -> Result<Connection, OpsError> {
+    prepared(place, watch, connect_patiently(&place.conninfo, "connect to the target", watch)?)
+}
+
+/// The same for one beside others: where the server gives no more connections, that is an error at once.
+pub(super) fn connect_beside(place: &Place<'_>, watch: &Watch) -> Result<Connection, OpsError> {
+    prepared(place, watch, Connection::connect(&place.conninfo).doing("connect to the target")?)
+}
+
+fn prepared(place: &Place<'_>, watch: &Watch, mut connection: Connection) -> Result<Connection, OpsError> {
     let archive = &place.contents.archive;
-    let mut connection = Connection::connect(&place.conninfo).doing("connect to the target")?;
     watch.add(connection.canceller());
     let doing = "prepare a connection to the target";
     for statement in session_setup(archive, connection.server_version() / 10_000) {
@@ -33,7 +42,7 @@ pub(super) fn connect(place: &Place<'_>, watch: &Watch) -> Result<Connection, Op
 
 /// A connection for looking at the target's catalog: text in UTF-8.
 pub(super) fn connect_to_look(conninfo: &ConnInfo, watch: &Watch) -> Result<Connection, OpsError> {
-    let mut connection = Connection::connect(conninfo).doing("connect to the target")?;
+    let mut connection = connect_patiently(conninfo, "connect to the target", watch)?;
     watch.add(connection.canceller());
     connection
         .execute(&format!(
