@@ -44,6 +44,12 @@ impl Maintenance<'_> {
                 other => return other,
             }
         }
+        // The same everywhere: it is not the database.
+        if refused.iter().all(|error| error.sqlstate() == Some("28000"))
+            && let Some(first) = refused.drain(..).next()
+        {
+            return Err(first);
+        }
         let reasons: Vec<String> = refused.iter().map(|error| with_causes(error)).collect();
         Err(OpsError::refused(
             format!("none of the databases {} lets the role in: {}", tried.join(", "), reasons.join("; ")),

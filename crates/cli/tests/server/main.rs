@@ -5,6 +5,7 @@ mod bad_input;
 mod choices;
 mod clean;
 mod cluster;
+mod connections;
 mod database_kinds;
 mod differences;
 mod exports;
