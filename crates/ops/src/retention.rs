@@ -430,7 +430,7 @@ fn keep_of_series(
     let last_held = newest_good.into_iter().chain(halves.iter().copied()).max();
     let proofs: Vec<usize> = places.iter().filter(|at| !is_held(**at)).copied().collect();
     let after = |at: &&usize| last_held.is_some_and(|last| **at > last);
-    let dropped = proofs.iter().filter(after).last().copied();
+    let dropped = proofs.iter().rfind(after).copied();
     let (held, why) = match (dropped, places.first()) {
         (Some(dropped), Some(newest)) => {
             let gone_for = time(*newest).duration_since(time(dropped)).unsigned_abs();
