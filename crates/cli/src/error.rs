@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use pgark_ops::OpsError;
 
+use crate::visible::visible_lines;
+
 /// Finished, but something that was asked for is missing.
 pub const INCOMPLETE: u8 = 3;
 const FAILED: u8 = 1;
@@ -135,8 +137,8 @@ pub fn report(failure: &Failure, json: bool, left: &str) -> ExitCode {
     } else if code == INTERRUPTED {
         writeln!(stderr, "{}", chain.join(": "))
     } else {
-        let hint = failure.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-        writeln!(stderr, "error: {}{hint}", chain.join(": "))
+        let hint = failure.hint().map(|hint| format!("\nhint: {}", visible_lines(&hint))).unwrap_or_default();
+        writeln!(stderr, "error: {}{hint}", visible_lines(&chain.join(": ")))
     };
     ExitCode::from(code)
 }

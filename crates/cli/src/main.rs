@@ -14,6 +14,7 @@ mod progress;
 mod repository;
 mod signals;
 mod storage;
+mod visible;
 
 use std::process::ExitCode;
 

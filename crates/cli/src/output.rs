@@ -6,11 +6,12 @@ use pgark_ops::Repository;
 use serde::Serialize;
 
 use crate::error::Failure;
+use crate::visible::visible;
 
 /// One JSON value and a newline.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(|error| Failure::output(io::Error::other(error)))?;
-    line(&text)
+    raw_line(&text)
 }
 
 /// The same with what the repository's storage was asked, where a network lies between: that is what clouds bill.
@@ -52,8 +53,12 @@ pub fn tell_requests(repository: &Repository) {
     }
 }
 
-/// One line.
+/// One line of text for people.
 pub fn line(text: &str) -> Result<(), Failure> {
+    raw_line(&visible(text))
+}
+
+fn raw_line(text: &str) -> Result<(), Failure> {
     writeln!(io::stdout().lock(), "{text}").map_err(Failure::output)
 }
 
@@ -67,6 +72,10 @@ pub enum Align {
 /// Lines with aligned columns, the first line being their names.
 pub fn table(columns: &[(&str, Align)], rows: &[Vec<String>]) -> Result<(), Failure> {
     let names: Vec<String> = columns.iter().map(|(name, _)| (*name).to_string()).collect();
+    // Escapes are as wide as they are shown.
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| visible(cell).into_owned()).collect()).collect();
+    let rows = &rows;
     let width = |at: usize| {
         let cells = std::iter::once(&names).chain(rows).filter_map(|row| row.get(at));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)

@@ -10,10 +10,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pgark_ops::{Job, Progress};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format;
 use tracing_subscriber::prelude::*;
 
 use crate::args::Common;
 use crate::error::Failure;
+use crate::visible::{visible, visible_lines};
 use crate::{output, signals};
 
 /// Between two progress lines of a log.
@@ -34,6 +36,10 @@ pub fn start_log(common: &Common) {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
+        .fmt_fields(format::debug_fn(|to, field, value| match field.name() {
+            "message" => write!(to, "{}", visible_lines(&format!("{value:?}"))),
+            name => write!(to, "{name}={}", visible(&format!("{value:?}"))),
+        }))
         .with_ansi(std::io::stderr().is_terminal());
     tracing_subscriber::registry().with(lines.with_filter(ours)).init();
 }
@@ -69,7 +75,7 @@ impl Bar {
         change(&mut names);
         let shown: Vec<&str> = names.iter().take(NAMES_SHOWN).map(String::as_str).collect();
         let more = if names.len() > NAMES_SHOWN { ", …" } else { "" };
-        self.bar.set_message(format!("{}{more}", shown.join(", ")));
+        self.bar.set_message(format!("{}{more}", visible(&shown.join(", "))));
     }
 }
 
@@ -91,7 +97,7 @@ impl Progress for Bar {
         self.bar.reset();
         self.bar.set_length(0);
         self.bar.set_style(style("{spinner} {prefix}"));
-        self.bar.set_prefix(name.to_string());
+        self.bar.set_prefix(visible(name).into_owned());
         self.bar.set_message("");
     }
 

@@ -1,6 +1,5 @@
 //! `pgark restore`.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use pgark_ops::restore as ops;
@@ -167,7 +166,9 @@ fn list(args: Restore) -> Result<ExitCode, Failure> {
     let database = args.choice.database.first().cloned();
     let name = args.which.backup_for(&args.backup, database.clone());
     let text = ops::list(&repository, &name, database.as_deref(), &chosen(args.choice.filters)?)?;
-    std::io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::output)?;
+    for line in text.lines() {
+        output::line(line)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

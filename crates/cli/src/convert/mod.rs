@@ -11,6 +11,7 @@ use std::io::Write;
 use crate::args::{Convert, Foreign};
 use crate::config::schema;
 use crate::error::Failure;
+use crate::visible::visible;
 
 /// A converted file.
 #[derive(Debug, Default)]
@@ -60,11 +61,7 @@ impl Converted {
         if !self.left.is_empty() {
             text.push_str("\n# Not carried over:\n");
             for (key, why) in &self.left {
-                text.push_str(&format!(
-                    "#   {}: {}\n",
-                    key.replace(['\n', '\r'], " "),
-                    why.replace(['\n', '\r'], " ")
-                ));
+                text.push_str(&format!("#   {}: {}\n", visible(key), visible(why)));
             }
         }
         text
