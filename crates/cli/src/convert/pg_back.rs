@@ -7,8 +7,8 @@ use super::{Converted, conninfo, literal, toml_list};
 
 /// Every key of version 2 that has no counterpart, with the reason.
 const LEFT: [(&str, &str); 20] = [
-    ("bin_directory", "pgark finds pg_dump by the server's version; --pg-dump names another"),
-    ("backup_directory", "backups lie in a repository: `pgark init`, then `repository` in pgark.toml"),
+    ("bin_directory", "pgark finds pg_dump by the server's version; `pg_dump` names another"),
+    ("backup_directory", "backups are stored in a repository: `pgark init`, then `repository` in pgark.toml"),
     ("backup_file_mode", "a repository's files are the owner's alone"),
     ("timestamp_format", "backups are named by ids, their times are always UTC"),
     ("uniform_timestamp", "one backup holds all databases and has one time"),
@@ -21,8 +21,8 @@ const LEFT: [(&str, &str); 20] = [
         "purge_older_than",
         "write keep_within: its one unit is s, min, h, d or w, and no time lies in the future",
     ),
-    ("purge_min_keep", "nothing would ever go: leave forget_after_backup out"),
-    ("purge_remote", "a repository is one place: what is forgotten is gone everywhere"),
+    ("purge_min_keep", "nothing would ever be removed: leave forget_after_backup out"),
+    ("purge_remote", "a repository is one place: a backup that is forgotten is gone everywhere"),
     ("pre_backup_hook", "run it before `pgark backup`"),
     ("post_backup_hook", "run it after `pgark backup`"),
     ("encrypt", "a repository is encrypted from `pgark init` on"),
@@ -31,8 +31,46 @@ const LEFT: [(&str, &str); 20] = [
     ("cipher_public_key", "a repository has its own secrets: `pgark init --recipient`"),
     ("cipher_private_key", "a repository has its own secrets: `pgark init --recipient`, --identity"),
 ];
-/// What the keys of other storages, and of sending files there, begin with.
-const STORAGES: [&str; 7] = ["upload", "delete_uploaded", "s3_", "sftp_", "gcs_", "azure_", "b2_"];
+/// What keys of other storages, and of sending files there, begin with, and how pgark says it.
+const STORAGES: [(&str, &str); 21] = [
+    ("upload_prefix", "write it at the end of the repository's URL: s3://BUCKET/PREFIX"),
+    (
+        "upload",
+        "a repository can be a bucket or an SFTP folder itself: `url` in [repositories.NAME]; `also` names a second one",
+    ),
+    ("delete_uploaded", "a repository in a bucket keeps nothing on this host"),
+    ("s3_bucket", "it is the repository's URL: s3://BUCKET"),
+    ("s3_region", "write it as `region` in [repositories.NAME]"),
+    ("s3_endpoint", "write it as `endpoint` in [repositories.NAME], with https:// or http://"),
+    ("s3_force_path", "write it as `path_style` in [repositories.NAME]"),
+    ("s3_profile", "write it as `profile` in [repositories.NAME]"),
+    ("s3_tls", "an `endpoint` that begins with http:// is used without TLS"),
+    ("s3_", "credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile"),
+    ("sftp_identity", "write it as `ssh_key` in [repositories.NAME]"),
+    ("sftp_password", "write it to a file, and that file's name as `password_file` in [repositories.NAME]"),
+    (
+        "sftp_ignore_hostkey",
+        "the host's key is always checked; `known_hosts` in [repositories.NAME] names a file of your own",
+    ),
+    ("sftp_", "it is part of the repository's URL: sftp://USER@HOST:PORT/FOLDER"),
+    ("gcs_keyfile", "write it as `key_file` in [repositories.NAME]"),
+    ("gcs_endpoint", "write it as `endpoint` in [repositories.NAME]"),
+    ("gcs_", "it is the repository's URL: gs://BUCKET"),
+    ("azure_container", "it is the repository's URL: azblob://CONTAINER"),
+    ("azure_key", "write it to a file, and that file's name as `key_file` in [repositories.NAME]"),
+    ("azure_", "write it as `account` or `endpoint` in [repositories.NAME]"),
+    (
+        "b2_",
+        "B2 speaks S3: s3://BUCKET, with `endpoint` in [repositories.NAME] and the key as S3 credentials",
+    ),
+];
+/// Of one database's section: what is one for all databases of a backup.
+const OF_ALL: [(&str, &str); 4] = [
+    ("purge_older_than", "one backup holds all databases, and keep_within is of the cluster"),
+    ("purge_min_keep", "one backup holds all databases, and keep_min is of the cluster"),
+    ("user", "all databases are backed up by one role"),
+    ("parallel_backup_jobs", "one queue serves all databases; see jobs"),
+];
 
 /// Keys whose values are secrets: they are named, their values are not.
 fn is_secret(key: &str) -> bool {
@@ -176,19 +214,17 @@ fn of_database(converted: &mut Converted, database: &str, key: &str, value: &str
             section.insert("no_large_objects".into(), (!yes(value)).to_string());
         }
         "pg_dump_options" => take(converted, Some(database), &shown, &words(value)),
-        "user" => converted.leave(shown, "all databases are backed up by one role"),
-        "parallel_backup_jobs" => converted.leave(shown, "one queue serves all databases; see jobs"),
-        _ => left(converted, key, &shown, value),
+        _ => match OF_ALL.iter().find(|(known, _)| *known == key) {
+            Some((_, why)) => converted.leave(format!("{shown} = {value}"), *why),
+            None => left(converted, key, &shown, value),
+        },
     }
 }
 
 fn left(converted: &mut Converted, key: &str, shown: &str, value: &str) {
-    let is_storage = STORAGES.iter().any(|prefix| key.starts_with(prefix));
-    let why = LEFT
-        .iter()
-        .find(|(known, _)| *known == key)
-        .map(|(_, why)| *why)
-        .or(is_storage.then_some("a repository lives in a directory for now"));
+    let named = LEFT.iter().find(|(known, _)| *known == key);
+    let of_storage = || STORAGES.iter().find(|(prefix, _)| key.starts_with(prefix));
+    let why = named.or_else(of_storage).map(|(_, why)| *why);
     let shown = if is_secret(key) { shown.to_string() } else { format!("{shown} = {value}") };
     converted.leave(shown, why.unwrap_or("pg_back has no such key"));
 }
@@ -303,6 +339,20 @@ mod tests {
             assert!(toml.contains(left), "{left}: {toml}");
         }
         assert!(!toml.contains("s3cret"));
+        let elsewhere = "upload = s3\ns3_region = eu-west-1\ns3_bucket = b\ns3_secret = hush\nsftp_host = h\nazure_account = a\n\
+                         [shop]\npurge_older_than = 36h\n";
+        let toml = version_2(elsewhere).unwrap().to_toml("main");
+        for left in [
+            "upload = s3: a repository can be a bucket",
+            "s3_region = eu-west-1: write it as `region`",
+            "s3_bucket = b: it is the repository's URL: s3://BUCKET",
+            "sftp_host = h: it is part of the repository's URL",
+            "azure_account = a: write it as `account`",
+            "[shop] purge_older_than = 36h: one backup holds all databases",
+        ] {
+            assert!(toml.contains(left), "{left}: {toml}");
+        }
+        assert!(!toml.contains("hush") && !toml.contains("no such key"), "{toml}");
         assert!(version_2("host\n[x\n").is_err());
     }
 
