@@ -1,8 +1,8 @@
 //! One database of a logical backup: its table of contents and where its rows are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use pgark_bytes::archive::{self, Archive};
+use pgark_bytes::archive::{self, Archive, TocEntry};
 use pgark_repo::{Backup, DataReader, Entry};
 
 use crate::OpsError;
@@ -80,10 +80,20 @@ impl Contents {
         about.missing_of(&self.database).into_iter().filter(is_other).collect()
     }
 
-    pub(crate) fn refuse_incomplete(&self, backup: &Backup, about: &About) -> Result<(), OpsError> {
+    /// Keeps the entries that pass the test, with their rows and objects.
+    pub(crate) fn keep(&mut self, mut test: impl FnMut(&TocEntry) -> bool) {
+        self.archive.entries.retain(|entry| test(entry));
+        let kept: HashSet<i32> = self.archive.entries.iter().map(|entry| entry.dump_id).collect();
+        self.tables.retain(|dump_id, _| kept.contains(dump_id));
+        if !self.archive.entries.iter().any(|entry| entry.kind() == "BLOBS") {
+            self.large_objects = None;
+        }
+    }
+
+    /// Refuses rows that the backup lacks of these tables, and whatever else it lacks.
+    pub(crate) fn refuse_incomplete(&self, backup: &Backup, undefined: &[String]) -> Result<(), OpsError> {
         let rows = self.missing().into_iter().map(|(_, name)| format!("rows of {name}"));
-        let missing: Vec<String> =
-            rows.chain(self.undefined(about).into_iter().map(str::to_string)).collect();
+        let missing: Vec<String> = rows.chain(undefined.iter().cloned()).collect();
         if missing.is_empty() {
             return Ok(());
         }

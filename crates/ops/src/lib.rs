@@ -20,6 +20,7 @@ pub mod keys;
 mod maintenance;
 mod paths;
 pub mod prune;
+mod psql;
 mod record;
 pub mod repair;
 pub mod repository;

@@ -317,6 +317,37 @@ pub fn load_parents_first(archive: &mut Archive) {
     }
 }
 
+/// Puts each table's rows behind those that they wait for, into the places that rows have in the archive: a reader that goes by
+/// the archive's order alone then loads parents first.
+pub fn parents_in_front(archive: &mut Archive) {
+    let is_rows = |entry: &TocEntry| entry.kind() == "TABLE DATA";
+    let places: Vec<usize> =
+        archive.entries.iter().enumerate().filter(|(_, entry)| is_rows(entry)).map(|(at, _)| at).collect();
+    let mut rest: Vec<TocEntry> = places.iter().filter_map(|at| archive.entries.get(*at)).cloned().collect();
+    let mut waiting: HashSet<i32> = rest.iter().map(|entry| entry.dump_id).collect();
+    let mut ordered = Vec::with_capacity(rest.len());
+    while !rest.is_empty() {
+        let before = rest.len();
+        rest.retain(|entry| {
+            let is_free = !entry.dependencies.iter().any(|id| *id != entry.dump_id && waiting.contains(id));
+            if is_free {
+                waiting.remove(&entry.dump_id);
+                ordered.push(entry.clone());
+            }
+            !is_free
+        });
+        if rest.len() == before {
+            // A circle, which an archive of another program may hold: its order stays.
+            ordered.append(&mut rest);
+        }
+    }
+    for (place, entry) in places.into_iter().zip(ordered) {
+        if let Some(at) = archive.entries.get_mut(place) {
+            *at = entry;
+        }
+    }
+}
+
 /// Whether `from` waits for `to`, directly or through others.
 fn reaches(waits: &HashMap<i32, Vec<i32>>, from: i32, to: i32) -> bool {
     let mut seen = HashSet::new();

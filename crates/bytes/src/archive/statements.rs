@@ -218,14 +218,38 @@ pub fn for_server(definition: &[u8], server_major: i32) -> Vec<u8> {
         }
         _ => None,
     });
-    match clause {
-        Some(clause) => [
-            definition.get(..clause.start).unwrap_or_default().trim_ascii_end(),
-            definition.get(clause.end..).unwrap_or_default(),
-        ]
-        .concat(),
-        None => definition.to_vec(),
+    cut_out(definition, clause)
+}
+
+/// Takes the owner out of the entry itself: whoever restores it, by whatever program, owns it.
+pub fn without_owner(entry: &mut TocEntry) {
+    // Old archives name the owner of a schema in its definition.
+    if entry.kind() == "SCHEMA" && !entry.defn_bytes().starts_with(b"--") {
+        let plain = join(&[b"CREATE SCHEMA ", &quote_ident_bytes(entry.tag_bytes()), b";\n"]);
+        entry.defn = Some(plain);
     }
+    entry.owner = Some(Vec::new());
+}
+
+/// `CREATE DATABASE` without its `TABLESPACE = name`.
+pub fn without_tablespace(definition: &[u8]) -> Vec<u8> {
+    let tokens: Vec<Token<'_>> = sql::tokenize(definition).filter(|t| !t.is_blank()).collect();
+    let clause = tokens.windows(3).find_map(|three| match three {
+        [name, sign, value] if name.is_word("tablespace") && sign.is_symbol(b'=') => {
+            Some(name.start..value.end())
+        }
+        _ => None,
+    });
+    cut_out(definition, clause)
+}
+
+/// The text without a clause, and without the white space in front of it.
+fn cut_out(definition: &[u8], clause: Option<std::ops::Range<usize>>) -> Vec<u8> {
+    let Some(clause) = clause else { return definition.to_vec() };
+    join(&[
+        definition.get(..clause.start).unwrap_or_default().trim_ascii_end(),
+        definition.get(clause.end..).unwrap_or_default(),
+    ])
 }
 
 fn join(parts: &[&[u8]]) -> Vec<u8> {
@@ -298,6 +322,7 @@ fn definition(archive: &Archive, entry: &TocEntry, options: &Options) -> Vec<Vec
     let defn = entry.defn_bytes();
     match entry.kind() {
         // Old archives put AUTHORIZATION here. A comment means that the schema is there already.
+        "DATABASE" if options.no_tablespaces => vec![without_tablespace(defn)],
         "SCHEMA" if options.no_owner && !defn.starts_with(b"--") => {
             vec![join(&[b"CREATE SCHEMA ", &quote_ident_bytes(entry.tag_bytes()), b";"])]
         }

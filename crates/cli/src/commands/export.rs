@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use pgark_ops::export as ops;
 
-use crate::args::{Common, Export, Format};
+use crate::args::{Common, Export, Format, Selection};
+use crate::commands::selection::chosen;
 use crate::environment::default_jobs;
 use crate::error::Failure;
 use crate::{output, progress, repository};
@@ -15,8 +16,20 @@ pub fn run(common: &Common, args: Export) -> Result<ExitCode, Failure> {
     if args.json && to_stream {
         return Err(Failure::usage("--json and --output - both want standard output", "give one of them"));
     }
-    if args.no_create && !matches!(args.format, Format::Plain) {
-        return Err(Failure::usage("--no-create is for --format plain", "with archives, pg_restore decides"));
+    if args.create && !matches!(args.format, Format::Plain) {
+        return Err(Failure::usage(
+            "--create is for --format plain",
+            "with archives, pg_restore --create decides",
+        ));
+    }
+    if args.no_restrict && !matches!(args.format, Format::Plain | Format::Directory) {
+        return Err(Failure::usage(
+            "--no-restrict is for --format plain, and for the globals.sql of --format directory",
+            "the other formats hold no SQL for psql",
+        ));
+    }
+    if matches!(args.format, Format::Csv) {
+        refuse_unfit_for_csv(&args.selection)?;
     }
     if args.jobs.is_some() && !matches!(args.format, Format::Directory) {
         return Err(Failure::usage("--jobs is for --format directory", "the other formats are one stream"));
@@ -30,11 +43,16 @@ pub fn run(common: &Common, args: Export) -> Result<ExitCode, Failure> {
             Format::Custom => ops::Format::Custom,
             Format::Tar => ops::Format::Tar,
             Format::Plain => ops::Format::Plain,
+            Format::Csv => ops::Format::Csv,
         },
         output: if to_stream { ops::Output::Stream } else { ops::Output::Path(args.output) },
         compress: args.compress,
         for_major: args.for_version,
-        with_database: !args.no_create,
+        with_database: args.create,
+        restrict: !args.no_restrict,
+        no_owner: args.selection.no_owner,
+        no_privileges: args.selection.no_privileges,
+        choice: chosen(args.selection)?,
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
     };
     let report = {
@@ -55,4 +73,26 @@ pub fn run(common: &Common, args: Export) -> Result<ExitCode, Failure> {
         report.seconds,
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// A CSV file holds rows and nothing else.
+fn refuse_unfit_for_csv(selection: &Selection) -> Result<(), Failure> {
+    if selection.table.is_empty() {
+        return Err(Failure::usage("--format csv is of one table", "name it: --table SCHEMA.NAME"));
+    }
+    let of_definitions = selection.schema_only
+        || !selection.section.is_empty()
+        || selection.no_owner
+        || selection.no_privileges
+        || selection.no_tablespaces
+        || selection.no_comments
+        || selection.no_publications
+        || selection.no_subscriptions;
+    if of_definitions {
+        return Err(Failure::usage(
+            "--format csv holds rows only, and options that concern definitions say nothing about it",
+            "give --table, and --exclude-table if need be",
+        ));
+    }
+    Ok(())
 }

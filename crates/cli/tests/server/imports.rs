@@ -197,6 +197,138 @@ fn scripts_of_pg_dumpall_18() {
     every_script(&source.start(), &target.start());
 }
 
+/// By every option that wrappers of pg_dump pass: whole, or refused.
+#[test]
+fn dumps_by_every_option() {
+    let cluster = Cluster::start();
+    cluster.sql("postgres", "CREATE DATABASE d; CREATE ROLE owner_x");
+    cluster.sql(
+        "d",
+        "CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10); \
+         CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (100); INSERT INTO p SELECT g, E'a\\\\b\\'' || g FROM generate_series(1, 50) g; \
+         CREATE TABLE \"Weird\" (id int REFERENCES p, \"sel\\ect\" text DEFAULT '\\\\'); INSERT INTO \"Weird\" VALUES (1); \
+         ALTER TABLE \"Weird\" OWNER TO owner_x; SELECT lo_from_bytea(5, '\\x5c27')",
+    );
+    let before = Snapshot::take(&cluster, "d");
+    let desk = Desk::plain();
+    let mut number = 0;
+    let mut taken = |options: &[&str]| {
+        number += 1;
+        let path = desk.path(&format!("taken{number}"));
+        dumps::pg_dump(&cluster, "d", &path, options);
+        let id = comes_back(&desk, &path, &before, &cluster, &format!("new{number}"));
+        // And into a database that is there.
+        let db = format!("there{number}");
+        cluster.sql("postgres", &format!("CREATE DATABASE {db} TEMPLATE template0"));
+        desk.ok(&["restore", &id, "--dbname", &cluster.conninfo(&db)]);
+        let mut after = Snapshot::take(&cluster, &db);
+        after.database.clone_from(&before.database);
+        assert_same(&before, &after);
+    };
+    for options in [
+        &["--create", "--quote-all-identifiers"][..],
+        &["--create", "--clean", "--if-exists"],
+        &["--create", "--load-via-partition-root", "--disable-dollar-quoting"],
+        &["-Fc", "--quote-all-identifiers", "--create", "--clean"],
+        &["-Fc", "--load-via-partition-root"],
+        &["-Fc", "--use-set-session-authorization"],
+    ] {
+        taken(options);
+    }
+    // Where backslashes escape in plain strings, pg_dump doubles them, in archives and scripts.
+    cluster.sql("postgres", "ALTER DATABASE d SET standard_conforming_strings = off");
+    let before = Snapshot::take(&cluster, "d");
+    for (options, db) in [(&["--create"][..], "off_script"), (&["-Fc"], "off_archive")] {
+        let path = desk.path(db);
+        dumps::pg_dump(&cluster, "d", &path, options);
+        let id = comes_back(&desk, &path, &before, &cluster, db);
+        let script = desk.run(&["export", &id, "--format", "plain", "--output", "-"]).stdout;
+        let plain = format!("{db}_plain");
+        cluster.create_database(&plain);
+        super::exports::psql_into(&cluster, &plain, &script);
+        assert_eq!(Snapshot::take(&cluster, &plain).large_objects, before.large_objects);
+    }
+    // What pg_dump does not write would be cut at another place than psql cuts it.
+    let honest = std::fs::read_to_string(desk.path("off_script")).unwrap();
+    let forged = honest.replacen("DEFAULT '", "DEFAULT 'a\\nb", 1);
+    assert_ne!(forged, honest);
+    std::fs::write(desk.path("forged"), forged).unwrap();
+    assert!(
+        desk.fails(1, &["import", &desk.path("forged").display().to_string()]).contains("backslash escape")
+    );
+
+    let refused = |options: &[&str], why: &str| {
+        let path = desk.path(&format!("refused{}", options.concat()));
+        dumps::pg_dump(&cluster, "d", &path, options);
+        let said = desk.fails(1, &["import", &path.display().to_string()]);
+        assert!(said.contains(why), "{options:?}: {said}");
+    };
+    for (options, why) in [
+        (&["--create", "--inserts"][..], "--inserts"),
+        (&["--create", "--rows-per-insert=2"], "--inserts"),
+        (&["-Fc", "--column-inserts"], "INSERT"),
+        (&["--create", "--use-set-session-authorization"], "SESSION AUTHORIZATION"),
+        (&["--create", "--data-only"], "no definitions"),
+        (&["-Fc", "--section=data"], "no definitions"),
+        (&["-Fc", "--section=post-data"], "no definitions"),
+    ] {
+        refused(options, why);
+    }
+    // Definitions alone are a part.
+    let path = desk.path("definitions");
+    dumps::pg_dump(&cluster, "d", &path, &["-Fc", "--schema-only"]);
+    let id = desk.ok(&["import", &path.display().to_string()]);
+    assert_eq!(
+        desk.json(&["show", id.trim(), "--json"])["contents"][0]["read"]["filters"]["schema_only"],
+        true
+    );
+    // What was changed or packed on its way says so.
+    for (bytes, why) in [
+        (b"\x1f\x8b\x08\x00".to_vec(), "gunzip"),
+        (b"\xef\xbb\xbf--\n".to_vec(), "byte order mark"),
+        (b"--\r\n-- PostgreSQL database dump\r\n".to_vec(), "CR LF"),
+    ] {
+        std::fs::write(desk.path("odd"), bytes).unwrap();
+        let said = desk.fails(1, &["import", &desk.path("odd").display().to_string()]);
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+/// `pg_dumpall --clean` drops first what it makes: that is no part of the backup, and no restore of globals carries it out.
+#[test]
+fn a_script_that_drops_first_drops_nothing() {
+    let cluster = Cluster::start();
+    cluster.sql("postgres", "CREATE ROLE app; CREATE DATABASE precious OWNER app; CREATE DATABASE other");
+    cluster.sql("precious", "CREATE TABLE t AS SELECT 1 AS a");
+    let desk = Desk::plain();
+    for (number, options) in [&["--clean"][..], &["--clean", "--if-exists"]].iter().enumerate() {
+        let path = desk.path(&format!("all{number}.sql"));
+        let mut dump = cluster.client("pg_dumpall");
+        super::support::stock(
+            dump.args(["-d", &cluster.conninfo("postgres")]).args(*options).arg("-f").arg(&path),
+        );
+        assert!(std::fs::read_to_string(&path).unwrap().contains("DROP DATABASE"));
+        let id = desk.ok(&["import", &path.display().to_string()]);
+        let globals = desk.ok(&["cat", &format!("{}:/globals.sql", id.trim())]);
+        assert!(globals.contains("CREATE ROLE app") && !globals.contains("DROP "), "{globals}");
+        assert!(globals.starts_with("\\restrict "), "{globals}");
+        desk.ok(&["restore", id.trim(), "--globals-only", "--dbname", &cluster.conninfo("postgres")]);
+        assert_eq!(cluster.psql_text("precious", "SELECT a FROM t"), "1");
+        desk.ok(&[
+            "restore",
+            id.trim(),
+            "--database",
+            "precious",
+            "--as",
+            &format!("new{number}"),
+            "--create",
+            "--dbname",
+            &cluster.conninfo("postgres"),
+        ]);
+        assert_eq!(cluster.psql_text(&format!("new{number}"), "SELECT a FROM t"), "1");
+    }
+}
+
 #[test]
 fn what_is_damaged_is_refused_and_leaves_nothing() {
     let cluster = Cluster::start();

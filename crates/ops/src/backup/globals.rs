@@ -4,12 +4,14 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
+use pgark_bytes::sql;
 use pgark_pg::ConnInfo;
 use pgark_store::Child;
 
 use super::Report;
 use super::cluster::Survey;
 use super::tap::only_connection_environment;
+use crate::psql::{self, Guard};
 use crate::shortage::{PATIENCE, PAUSE, is_shortage};
 use crate::tools::{Tool, sister};
 use crate::{Job, OpsError};
@@ -23,6 +25,14 @@ pub(super) enum Globals {
 }
 
 impl Globals {
+    fn of(sql: Result<Vec<u8>, OpsError>, sees_passwords: bool) -> Globals {
+        match sql {
+            Ok(sql) if sees_passwords => Globals::Whole(sql),
+            Ok(sql) => Globals::WithoutPasswords(sql),
+            Err(error) => Globals::Missing(error),
+        }
+    }
+
     /// The SQL, if there is any; the report hears what is missing.
     pub(super) fn into_sql(self, report: &mut Report) -> Option<Vec<u8>> {
         match self {
@@ -50,8 +60,7 @@ pub(super) fn read(survey: &Survey, job: &Job) -> Result<Globals, OpsError> {
         more.push("--encoding=UTF8");
     }
     match dump(&survey.tool, &survey.pinned, survey.pinned.dbname(), &more) {
-        Ok(sql) if survey.sees_passwords => Ok(Globals::Whole(sql)),
-        Ok(sql) => Ok(Globals::WithoutPasswords(sql)),
+        Ok(sql) => Ok(Globals::of(restricted(sql, &survey.tool.version), survey.sees_passwords)),
         Err(_) if job.cancel.is_cancelled() => Err(OpsError::Cancelled),
         Err(error) => Ok(Globals::Missing(error)),
     }
@@ -76,6 +85,28 @@ pub(super) fn read_patiently(survey: &Survey, job: &Job) -> Result<Globals, OpsE
     }
 }
 
+/// Whether an identifier holds a line break. pg_dumpall names every role in a statement before it names one in a comment.
+fn has_broken_name(text: &[u8]) -> bool {
+    sql::tokenize(text)
+        .filter_map(|token| token.ident())
+        .any(|name| name.iter().any(|b| matches!(b, b'\n' | b'\r')))
+}
+
+/// Old versions of pg_dumpall write no `\restrict`, and line breaks of names into comments.
+fn restricted(text: Vec<u8>, version: &str) -> Result<Vec<u8>, OpsError> {
+    if psql::keeps_comments_closed(version) {
+        return Ok(text);
+    }
+    if has_broken_name(&text) {
+        return Err(OpsError::refused(
+            "the name of a role or tablespace holds a line break, and this pg_dumpall would let it speak as SQL: rename it, or \
+             install pg_dumpall 13.22, 14.19, 15.14, 16.10, 17.6 or newer",
+            "see CVE-2025-8715",
+        ));
+    }
+    Guard::new(true)?.around(&text)
+}
+
 fn dump(tool: &Tool, pinned: &ConnInfo, database: &str, more: &[&str]) -> Result<Vec<u8>, OpsError> {
     let program = sister(tool, "pg_dumpall");
     let mut command = Command::new(&program);
@@ -97,4 +128,25 @@ fn dump(tool: &Tool, pinned: &ConnInfo, database: &str, more: &[&str]) -> Result
         program: program.display().to_string(),
         what: String::from_utf8_lossy(&output.stderr).trim().to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_break_in_a_name_is_seen() {
+        assert!(has_broken_name(b"CREATE ROLE \"a\nALTER ROLE x SUPERUSER; --\";\n"));
+        assert!(!has_broken_name(b"-- it's \"\nCREATE ROLE \"a b\";\nCOMMENT ON ROLE x IS 'a\nb';\n"));
+    }
+
+    #[test]
+    fn old_text_is_restricted() {
+        let text = b"--\n-- x\n--\n\nCREATE ROLE a;\n".to_vec();
+        assert!(restricted(text.clone(), "15.13").unwrap().starts_with(b"\\restrict "));
+        assert_eq!(restricted(text.clone(), "15.14").unwrap(), text);
+        let broken = b"CREATE ROLE \"a\nALTER ROLE x SUPERUSER; --\";\n".to_vec();
+        assert!(restricted(broken.clone(), "15.13").is_err());
+        assert_eq!(restricted(broken.clone(), "18.0").unwrap(), broken);
+    }
 }

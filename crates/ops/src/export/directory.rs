@@ -15,6 +15,7 @@ use super::file::{file_error, in_the_way, partial, sync_folder, sync_parent};
 use super::{END_OF_ROWS, Source, large_objects};
 use crate::OpsError;
 use crate::contents::read_whole;
+use crate::psql::Guard;
 
 /// `toc.dat` of a directory archive with plain data files.
 pub(crate) fn directory_toc(archive: &Archive) -> Vec<u8> {
@@ -80,7 +81,8 @@ fn fill(source: &Source<'_>, folder: &Path, jobs: usize, globals: Option<&Entry>
     }
     write_file(&folder.join("toc.dat"), &archive::write_toc(&archive))?;
     if let Some(globals) = globals {
-        write_file(&folder.join("globals.sql"), &read_whole(source.reader, globals)?)?;
+        let sql = Guard::new(source.restrict)?.around(&read_whole(source.reader, globals)?)?;
+        write_file(&folder.join("globals.sql"), &sql)?;
     }
     source.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
     sync_folder(folder)?;

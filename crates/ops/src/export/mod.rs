@@ -1,10 +1,12 @@
-//! `export`: one database of a backup in pg_dump's own formats, for stock `pg_restore` and `psql`.
+//! `export`: one database of a backup in pg_dump's own formats, for stock `pg_restore` and `psql`, or one table as CSV.
 //!
+//! What is exported is chosen as a restore chooses it (`crate::choose`), before any format sees it: formats write what is there.
 //! One TABLE DATA entry per table, always: several entries for one table lose rows silently under `pg_restore -j`
 //! (TRAPS 17). A directory or file is written under another name beside the one that was asked for, synced, and renamed at
 //! the end: what has its final name is whole.
 
 mod compress;
+mod csv;
 mod custom;
 mod directory;
 mod file;
@@ -12,11 +14,14 @@ mod large_objects;
 mod plain;
 mod tar;
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use pgark_bytes::archive::filter::{load_parents_first, parents_in_front};
 use pgark_bytes::archive::order::name_all_dependencies;
+use pgark_bytes::archive::statements::{Options, without_owner};
 use pgark_bytes::archive::{Archive, ArchiveVersion, Format as HeaderFormat, TocEntry, convert};
 use pgark_repo::{DataReader, Entry, Repository};
 use serde::Serialize;
@@ -24,11 +29,12 @@ use serde::Serialize;
 pub use compress::Method;
 pub(crate) use directory::directory_toc;
 
+use crate::choose::{self, Choice, Picked};
 use crate::contents::Contents;
 use crate::record::About;
 use crate::{BackupName, Job, OpsError, inspect, paths};
 
-/// pg_dump's formats.
+/// pg_dump's formats, and CSV.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// A directory of files, written by several threads; `pg_restore -j` reads it in parallel.
@@ -37,8 +43,10 @@ pub enum Format {
     Custom,
     /// A tar file, uncompressed.
     Tar,
-    /// SQL for psql, with the database's own creation, settings and privileges.
+    /// SQL for psql.
     Plain,
+    /// The rows of one table, as `COPY … (FORMAT csv, HEADER)` writes them.
+    Csv,
 }
 
 /// Where an export goes.
@@ -66,6 +74,14 @@ pub struct Request {
     pub for_major: Option<i32>,
     /// Of plain SQL: the database's creation, settings and privileges too.
     pub with_database: bool,
+    /// Of SQL for psql: with `\restrict`, which psql knows since 2025-08.
+    pub restrict: bool,
+    /// What of the database.
+    pub choice: Choice,
+    /// Objects belong to the role that restores.
+    pub no_owner: bool,
+    /// Leave out GRANT and REVOKE.
+    pub no_privileges: bool,
     /// Files written at once, of a directory.
     pub jobs: usize,
 }
@@ -97,8 +113,9 @@ struct Source<'a> {
     method: Method,
     /// The major version of the server that a plain script is for.
     major: i32,
-    /// A plain script makes the database itself, too.
-    with_database: bool,
+    /// What a plain script leaves out, and whether it makes the database itself, too.
+    options: Options,
+    restrict: bool,
     reader: &'a DataReader<'a>,
     job: &'a Job,
 }
@@ -114,10 +131,18 @@ pub fn run(
     let method = request.method()?;
     let backup = inspect::open(repository, &request.backup)?;
     let reader = repository.reader()?;
-    let contents = Contents::of(&backup, &reader, request.database.as_deref())?;
+    let mut contents = Contents::of(&backup, &reader, request.database.as_deref())?;
     let about = About::of(&backup.head)?;
-    contents.refuse_incomplete(&backup, &about)?;
+    // Rows that are missing are told with their tables; what else the backup lacks, only the whole lacks.
+    let undefined: Vec<String> = contents.undefined(&about).into_iter().map(str::to_string).collect();
+    let picked = request.take(&mut contents, job)?;
+    contents.refuse_incomplete(&backup, if picked.is_some_of_it() { &[] } else { &undefined })?;
+    if request.with_database {
+        plain::refuse_unreachable(&contents.archive)?;
+    }
+    // Roles and tablespaces are of the whole.
     let globals = backup.entries.iter().find(|entry| entry.path == paths::GLOBALS);
+    let globals = globals.filter(|_| !picked.is_some_of_it());
     let source = Source::new(&contents, &reader, method, request, &about, job)?;
     job.progress.phase("export");
     job.progress.total_bytes(contents.bytes_raw());
@@ -147,12 +172,77 @@ impl Request {
     fn method(&self) -> Result<Method, OpsError> {
         match (self.format, self.compress) {
             (Format::Directory | Format::Custom, None) => Ok(Method::Gzip(1)),
-            (Format::Tar | Format::Plain, None) => Ok(Method::None),
+            (Format::Tar | Format::Plain | Format::Csv, None) => Ok(Method::None),
             (Format::Tar, Some(method)) if method != Method::None => Err(OpsError::Usage(
                 "a tar archive is not compressed; write --compress none, or another format".into(),
             )),
             (_, Some(method)) => Ok(method),
         }
+    }
+
+    /// Whether what reads the export decides about the database itself, as pg_restore does.
+    fn is_archive(&self) -> bool {
+        matches!(self.format, Format::Directory | Format::Custom | Format::Tar)
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            create_database: self.with_database || self.is_archive(),
+            no_owner: self.no_owner,
+            no_privileges: self.no_privileges,
+            no_tablespaces: self.choice.no_tablespaces,
+            ..Options::default()
+        }
+    }
+
+    /// Leaves in the contents what was asked for.
+    fn take(&self, contents: &mut Contents, job: &Job) -> Result<Picked, OpsError> {
+        let rows_only = !self.choice.makes_definitions();
+        if rows_only {
+            load_parents_first(&mut contents.archive);
+        }
+        let picked = choose::select(contents, &self.choice, &self.options())?;
+        // Rows, or what comes behind them, go where the tables are.
+        for key in picked.cut_keys.iter().filter(|_| !rows_only) {
+            job.progress.warn(&format!(
+                "foreign key {} needs {}.{}, which is not exported: it can be restored only where that table is",
+                key.tag,
+                String::from_utf8_lossy(&key.parent.0),
+                String::from_utf8_lossy(&key.parent.1)
+            ));
+        }
+        // An archive always says of which database it is, whatever pg_restore then does about it.
+        let is_head = |entry: &TocEntry| {
+            entry.is_setting()
+                || (self.is_archive() && matches!(entry.kind(), "DATABASE" | "DATABASE PROPERTIES"))
+        };
+        // As with pg_dump, a table says that it is in a publication only where that comes along.
+        let publications: HashSet<i32> = contents
+            .archive
+            .entries
+            .iter()
+            .filter(|entry| entry.kind() == "PUBLICATION" && picked.selection.contains(entry.dump_id))
+            .map(|entry| entry.dump_id)
+            .collect();
+        let has_its_publication = |entry: &TocEntry| {
+            !matches!(entry.kind(), "PUBLICATION TABLE" | "PUBLICATION TABLES IN SCHEMA")
+                || entry.dependencies.iter().any(|id| publications.contains(id))
+        };
+        contents.keep(|entry| {
+            is_head(entry) || (picked.selection.contains(entry.dump_id) && has_its_publication(entry))
+        });
+        if rows_only {
+            parents_in_front(&mut contents.archive);
+        }
+        for entry in &mut contents.archive.entries {
+            if self.no_owner {
+                without_owner(entry);
+            }
+            if self.choice.no_tablespaces && entry.tablespace.is_some() {
+                entry.tablespace = Some(Vec::new());
+            }
+        }
+        Ok(picked)
     }
 }
 
@@ -174,7 +264,8 @@ impl<'a> Source<'a> {
             archive,
             method,
             major: request.for_major.unwrap_or(about.server_version / 10_000),
-            with_database: request.with_database,
+            options: request.options(),
+            restrict: request.restrict,
             reader,
             job,
         })
@@ -185,6 +276,7 @@ impl<'a> Source<'a> {
             Format::Custom => custom::write(self, to),
             Format::Tar => tar::write(self, to),
             Format::Plain => plain::write(self, to),
+            Format::Csv => csv::write(self, to),
             Format::Directory => Err(OpsError::Usage("a directory is no file".into())),
         }
     }

@@ -15,10 +15,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use pgark_bytes::archive::{Archive, convert};
+use pgark_bytes::archive::{Archive, Section, TocEntry, convert};
 use pgark_repo::{BackupWriter, Class, NewBackup, NewEntry, Repository, WriteOptions};
 use serde_json::{Value, json};
 
+use crate::backup::Filters;
+use crate::psql::Guard;
 use crate::record::{About, DatabaseRead, Note, Written, seconds};
 use crate::{BackupRecord, Job, OpsError, paths};
 use rows::{ObjectSink, RowSink};
@@ -63,7 +65,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
                 writer,
                 paths::GLOBALS.into(),
                 Class::Data,
-                globals,
+                &Guard::new(true)?.around(globals)?,
                 Note::Globals,
             )?);
         }
@@ -169,7 +171,7 @@ impl Taken {
             ),
             lsn: String::new(),
             seconds: seconds(begun.elapsed()),
-            filters: crate::backup::Filters::default(),
+            filters: filters(&archive),
         };
         self.reads.insert(database.clone(), read);
         self.rows.insert(database, rows_of_all);
@@ -268,8 +270,32 @@ fn version_number(text: &str) -> i32 {
     numbers.next().unwrap_or(0) * 10_000 + numbers.next().unwrap_or(0)
 }
 
-/// Rows as statements instead of COPY cannot be read as rows.
+/// What of the database the dump's own options left out, as far as it shows: then it is a part, as a backup with filters is.
+fn filters(archive: &Archive) -> Filters {
+    let has = |kind: &str| archive.entries.iter().any(|entry| entry.kind() == kind);
+    Filters { schema_only: has("TABLE") && !has("TABLE DATA"), ..Filters::default() }
+}
+
+/// Rows as statements instead of COPY cannot be read as rows; and what hangs on tables is nothing without them.
 fn refuse_unfit(archive: &Archive, dump: &Dump) -> Result<(), OpsError> {
+    let hangs_on_tables = |entry: &TocEntry| {
+        matches!(
+            entry.kind(),
+            "TABLE DATA" | "SEQUENCE SET" | "INDEX" | "CONSTRAINT" | "FK CONSTRAINT" | "TRIGGER"
+        )
+    };
+    let defines = |entry: &TocEntry| {
+        entry.section == Section::PreData && !entry.is_setting() && !entry.is_about_database()
+    };
+    if archive.entries.iter().any(hangs_on_tables) && !archive.entries.iter().any(defines) {
+        return Err(OpsError::refused(
+            format!(
+                "{} holds no definitions: it was made with --data-only or --section",
+                dump.path().display()
+            ),
+            "it cannot be restored alone, and is no backup; import a dump that is whole",
+        ));
+    }
     let inserts = archive.entries.iter().find(|toc| {
         toc.kind() == "TABLE DATA" && toc.had_dumper && toc.copy_stmt.as_deref().is_none_or(<[u8]>::is_empty)
     });

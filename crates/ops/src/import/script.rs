@@ -142,7 +142,10 @@ impl Read for Calls<'_> {
                 self.closed = true;
             } else {
                 let hex = call
-                    .strip_prefix(br"SELECT pg_catalog.lowrite(0, '\x")
+                    .strip_prefix(br"SELECT pg_catalog.lowrite(0, '\")
+                    // Twice where backslashes escape in plain strings.
+                    .map(|rest| rest.strip_prefix(br"\").unwrap_or(rest))
+                    .and_then(|rest| rest.strip_prefix(b"x"))
                     .and_then(|rest| rest.strip_suffix(b"');"))
                     .ok_or_else(|| io::Error::other("a line is no call that writes"))?;
                 self.piece =

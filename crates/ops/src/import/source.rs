@@ -99,8 +99,24 @@ fn file(path: &Path) -> Result<(Vec<Dump>, Option<Vec<u8>>), OpsError> {
         let (parts, globals) = script::open(path)?;
         return Ok((parts.into_iter().map(Dump::Script).collect(), globals));
     }
-    Err(OpsError::refused(format!("{} is no dump of pg_dump or pg_dumpall", path.display()), TAKEN))
+    let packed = PACKED.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, how)| *how);
+    Err(OpsError::refused(
+        format!("{} is no dump of pg_dump or pg_dumpall", path.display()),
+        packed.map_or(TAKEN.to_string(), |how| format!("{how}; {TAKEN}")),
+    ))
 }
+
+/// What files begin with that may hold a dump, and what to do about them.
+const PACKED: [(&[u8], &str); 8] = [
+    (b"\x1f\x8b", "it is compressed by gzip: unpack it first (gunzip)"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed by zstd: unpack it first (zstd -d)"),
+    (b"\x04\x22\x4d\x18", "it is compressed by lz4: unpack it first (lz4 -d)"),
+    (b"\xfd7zXZ\0", "it is compressed by xz: unpack it first (unxz)"),
+    (b"BZh", "it is compressed by bzip2: unpack it first (bunzip2)"),
+    (b"PK\x03\x04", "it is a zip file: unpack it first (unzip)"),
+    (b"age-encryption.org/", "it is encrypted by age: decrypt it first (age -d)"),
+    (b"\xef\xbb\xbf", "it begins with a byte order mark, which no dump does: some program changed it"),
+];
 
 /// Greenmask writes `done` into its heartbeat when all is written.
 fn refuse_unfinished(path: &Path) -> Result<(), OpsError> {

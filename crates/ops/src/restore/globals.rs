@@ -147,7 +147,13 @@ impl Plan {
         }
         let shown: Vec<String> =
             tokens.iter().take(3).map(|token| String::from_utf8_lossy(token.text).into_owned()).collect();
-        run(shown.join(" "));
+        // A script of pg_dumpall --clean drops what it makes; whatever else is in the text, it is no role and no tablespace.
+        if ["grant", "revoke", "alter", "comment", "security"].iter().any(|own| word(0, own)) {
+            run(shown.join(" "));
+        } else {
+            self.differences
+                .push(format!("not carried out, since it makes no role or tablespace: {}", shown.join(" ")));
+        }
     }
 
     /// Runs what the target lacks. A statement that fails is in the report.
@@ -398,6 +404,19 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!text.contains("md5"), "{text}");
+    }
+
+    #[test]
+    fn nothing_is_dropped() {
+        let plan = plan(
+            "DROP DATABASE shop;\nDROP ROLE IF EXISTS app;\nSELECT 1;\nREVOKE ALL ON PARAMETER x FROM app;\n",
+        );
+        assert_eq!(plan.steps.len(), 1);
+        assert!(
+            plan.differences.iter().any(|line| line.ends_with("DROP DATABASE shop")),
+            "{:?}",
+            plan.differences
+        );
     }
 
     #[test]

@@ -273,7 +273,10 @@ fn create(place: &Place<'_>, job: &Job, watch: &Watch, notes: &mut Vec<String>) 
             )
         })?;
     let from = entry.tag_bytes();
-    let definition = statements::for_server(entry.defn_bytes(), connection.server_version() / 10_000);
+    let mut definition = statements::for_server(entry.defn_bytes(), connection.server_version() / 10_000);
+    if place.options.no_tablespaces {
+        definition = statements::without_tablespace(&definition);
+    }
     let sql = statements::rename_database(&definition, from, name.as_bytes());
     place.trail.set(Stage::InPart);
     connection.simple_bytes(&sql).map(|_| ()).doing(format!("create database {name}"))?;

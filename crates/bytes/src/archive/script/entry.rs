@@ -250,9 +250,19 @@ fn with_owner(archive: &Archive, entry: &TocEntry) -> Option<TocEntry> {
     let changed = TocEntry { defn: Some(defn), drop_stmt: Some(drop), owner: Some(owner), ..entry.clone() };
     let said = statements::statements(archive, &changed, &Options::default(), &mut SessionState::default());
     let same = said.iter().any(|said| {
-        said.purpose == Purpose::Owner && statements.get(place).is_some_and(|own| said.sql == **own)
+        said.purpose == Purpose::Owner
+            && statements.get(place).is_some_and(|own| says_the_same(&said.sql, own))
     });
     same.then_some(changed)
+}
+
+/// The same words and names: --quote-all-identifiers writes quotes around names that need none.
+fn says_the_same(one: &[u8], other: &[u8]) -> bool {
+    let words = |sql: &[u8]| -> Vec<Vec<u8>> {
+        let tokens = tokenize(sql).filter(|token| !token.is_blank());
+        tokens.map(|token| token.ident().unwrap_or_else(|| token.text.to_vec())).collect()
+    };
+    words(one) == words(other)
 }
 
 /// A foreign key, which would keep its tables from being dropped.

@@ -90,6 +90,10 @@ pub fn read_script(input: &mut dyn BufRead) -> Result<Script, ScriptError> {
         if !line.ends_with(b"\n") {
             line.push(b'\n');
         }
+        if reading.line == 1 && line.ends_with(b"\r\n") {
+            return Err(reading
+                .invalid("lines end with CR LF: some program changed the script, and its rows with it"));
+        }
         if gather.is_empty() && !reading.begins_statement(line.trim_ascii_end())? {
             continue;
         }
@@ -125,6 +129,8 @@ struct Open {
     server_version: Option<Vec<u8>>,
     dump_version: Option<Vec<u8>>,
     settings: Vec<(&'static str, Vec<u8>)>,
+    /// Backslashes escape in plain strings: `standard_conforming_strings = off`.
+    escapes: bool,
     tablespace: Option<Vec<u8>>,
     table_am: Option<Vec<u8>>,
     entry: Option<entry::Open>,
@@ -210,6 +216,7 @@ impl Reading {
             server_version: None,
             dump_version: None,
             settings: Vec::new(),
+            escapes: false,
             tablespace: None,
             table_am: None,
             entry: None,
@@ -249,6 +256,10 @@ impl Reading {
                     self.invalid("CREATE DATABASE stands among the roles: this is of pg_dumpall 10 or older")
                 );
             }
+            // What pg_dumpall --clean drops first is no part of what it makes.
+            if is_drop(&tokens) {
+                return Ok(());
+            }
             self.done.globals.extend_from_slice(&sql);
             self.done.globals.push(b'\n');
             return Ok(());
@@ -256,12 +267,16 @@ impl Reading {
         if word(0, "set") && open.setting(&tokens) {
             return Ok(());
         }
-        if word(0, "set") && word(1, "standard_conforming_strings") && !word(3, "on") {
-            return Err(self.invalid("the script was written with standard_conforming_strings off"));
+        if open.escapes && !escapes_are_doubled(&sql) {
+            return Err(self.invalid("a string has a backslash escape that pg_dump does not write"));
         }
         let Some(entry) = &mut open.entry else {
             if word(0, "set") || word(0, "select") {
                 open.session_setting(&sql, &tokens);
+                return Ok(());
+            }
+            // Of pg_dump --clean --create: the database is dropped before it is made.
+            if is_drop(&tokens) && (word(0, "update") || word(1, "database")) {
                 return Ok(());
             }
             return Err(self.invalid("a statement stands outside of any object"));
@@ -365,10 +380,11 @@ impl Open {
             _ => return,
         };
         if self.settings.iter().all(|(other, _)| *other != kind) {
-            let sql = if kind == "STDSTRINGS" {
-                b"SET standard_conforming_strings = 'on';".as_slice()
-            } else {
-                sql
+            self.escapes |= kind == "STDSTRINGS" && tokens.get(3).is_some_and(|value| value.is_word("off"));
+            let sql = match (kind, self.escapes) {
+                ("STDSTRINGS", true) => b"SET standard_conforming_strings = 'off';".as_slice(),
+                ("STDSTRINGS", false) => b"SET standard_conforming_strings = 'on';".as_slice(),
+                _ => sql,
             };
             self.settings.push((kind, [sql, b"\n"].concat()));
         }
@@ -381,7 +397,10 @@ impl Open {
         if let Some(range) = &open.data {
             self.data.push((id, range.clone()));
         } else if open.heading.kind == b"TABLE DATA" {
-            return Err(format!("the rows of {} are not there", String::from_utf8_lossy(&open.heading.tag)));
+            return Err(format!(
+                "there is no COPY for the rows of {}: the script was made with --inserts, or it is not whole",
+                String::from_utf8_lossy(&open.heading.tag)
+            ));
         }
         self.entries.push(open.into_entry(id));
         Ok(())
@@ -431,6 +450,26 @@ impl Open {
         links::find(&mut archive.entries);
         Ok(Database { archive, data: self.data })
     }
+}
+
+/// `DROP …`, and the statement by which pg_dump makes a template one that can be dropped.
+fn is_drop(tokens: &[Token<'_>]) -> bool {
+    let word = |at: usize, word: &str| tokens.get(at).is_some_and(|token| token.is_word(word));
+    word(0, "drop") || (word(0, "update") && tokens.get(3).is_some_and(|token| token.is_word("pg_database")))
+}
+
+/// Whether a backslash in a plain string is always followed by another. Then the string ends at the same quote whatever
+/// `standard_conforming_strings` is, and so does every token behind it.
+fn escapes_are_doubled(sql: &[u8]) -> bool {
+    tokenize(sql).filter(|token| token.kind == Kind::String && token.text.starts_with(b"'")).all(|token| {
+        let mut bytes = token.text.iter();
+        while let Some(byte) = bytes.next() {
+            if *byte == b'\\' && bytes.next() != Some(&b'\\') {
+                return false;
+            }
+        }
+        true
+    })
 }
 
 /// `15` of `15.18 (Debian …)`.
