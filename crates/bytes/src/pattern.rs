@@ -4,6 +4,10 @@
 //! they stand in double quotes; `*` means any characters, `?` any one; a dot outside of quotes separates the schema from
 //! the name; `$` is itself; the other signs of regular expressions keep their meaning outside of quotes and have none
 //! inside. A pattern matches a whole name.
+//!
+//! Folded are the letters of ASCII alone, as `pg_dump` does in a UTF-8 terminal, and as a server does in every encoding of
+//! several bytes. A name that is no UTF-8 (of a `SQL_ASCII` database) is matched byte by byte, as the server itself does there:
+//! `?` is any one byte, and outside of quotes `\xE9` is the byte of this number.
 
 use regex::bytes::Regex;
 
@@ -11,8 +15,25 @@ use regex::bytes::Regex;
 #[derive(Debug, Clone)]
 pub struct Pattern {
     text: String,
-    schema: Option<Regex>,
-    name: Regex,
+    schema: Option<Part>,
+    name: Part,
+}
+
+/// One name of a pattern.
+#[derive(Debug, Clone)]
+struct Part {
+    text: Regex,
+    /// For names that are no UTF-8; None where the expression makes sense of text alone.
+    bytes: Option<Regex>,
+}
+
+impl Part {
+    fn is_match(&self, name: &[u8]) -> bool {
+        match &self.bytes {
+            Some(bytes) if std::str::from_utf8(name).is_err() => bytes.is_match(name),
+            _ => self.text.is_match(name),
+        }
+    }
 }
 
 /// A pattern that cannot be used, with the reason.
@@ -126,14 +147,14 @@ fn translate(text: &str) -> Result<Vec<String>, PatternError> {
             '$' => part.push_str("\\$"),
             _ if quoted => part.push_str(&regex::escape(sign.encode_utf8(&mut [0; 4]))),
             '*' => part.push_str("(?s-u:.)*"),
-            '?' => part.push_str("(?s:.)"),
+            '?' => part.push('.'),
             '.' => parts.push(std::mem::take(&mut part)),
             // An array type's brackets.
             '[' if signs.peek() == Some(&']') => {
                 signs.next();
                 part.push_str("\\[\\]");
             }
-            _ => part.extend(sign.to_lowercase()),
+            _ => part.push(sign.to_ascii_lowercase()),
         }
     }
     if quoted {
@@ -146,10 +167,11 @@ fn translate(text: &str) -> Result<Vec<String>, PatternError> {
     Ok(parts)
 }
 
-fn compile(text: &str, expression: &str) -> Result<Regex, PatternError> {
+fn compile(text: &str, expression: &str) -> Result<Part, PatternError> {
     // A line feed is a character of a name like any other.
-    Regex::new(&format!("(?s)\\A(?:{expression})\\z"))
-        .map_err(|_| error(text, "is no regular expression outside of its quotes"))
+    let compiled = Regex::new(&format!("(?s)\\A(?:{expression})\\z"))
+        .map_err(|_| error(text, "is no regular expression outside of its quotes"))?;
+    Ok(Part { text: compiled, bytes: Regex::new(&format!("(?s-u)\\A(?:{expression})\\z")).ok() })
 }
 
 #[cfg(test)]
@@ -173,6 +195,8 @@ mod tests {
             hits("*.*", "x", "y") && hits("\"a.b\".\"c*d\"", "a.b", "c*d") && !hits("\"c*d\"", "a", "cxd")
         );
         assert!(hits("t[0-9]+", "p", "t12") && hits("a|b", "p", "b") && !hits("a|b", "p", "ab"));
+        // Beyond ASCII no letter is folded: neither the server nor pg_dump does so.
+        assert!(hits("ÉTÉ", "p", "ÉtÉ") && !hits("ÉTÉ", "p", "été"));
         assert!(hits("a$b", "p", "a$b") && hits("\"a\"\"b\"", "p", "a\"b") && hits("x[]", "p", "x[]"));
     }
 
@@ -184,7 +208,15 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_match_stars() {
-        assert!(Pattern::relation("t*").unwrap().matches_in(b"s", b"t\xff\xfe"));
+        let matches = |pattern: &str, name: &[u8]| Pattern::relation(pattern).unwrap().matches_in(b"s", name);
+        assert!(
+            matches("t*", b"t\xff\xfe") && matches("t?\\xfe", b"t\xff\xfe") && !matches("t?", b"t\xff\xfe")
+        );
+        assert!(matches("latin \\xE9", b"latin \xe9") && !matches("latin \\xE9", b"latin \xe8"));
+        assert!(matches("\"é\"\\xE9", b"\xc3\xa9\xe9"));
+        // In text it is the character of that number.
+        assert!(matches("caf\\xE9", "café".as_bytes()) && !matches("\\xE9*", "鏡".as_bytes()));
+        assert!(matches("[éè]*", "école".as_bytes()));
     }
 
     #[test]

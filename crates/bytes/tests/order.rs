@@ -54,6 +54,7 @@ fn entry(dump_id: i32, desc: &str, tag: &str, section: Section, dependencies: &[
         dependencies: dependencies.to_vec(),
         file_name: bytes(""),
         offset: None,
+        shown: None,
     }
 }
 

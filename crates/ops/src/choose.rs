@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use pgark_bytes::archive::filter::{Chosen, ForeignKey, Names, foreign_keys};
+use pgark_bytes::archive::filter::{Children, Chosen, ForeignKey, Names, foreign_keys};
 use pgark_bytes::archive::order::{Selection, postponed};
 use pgark_bytes::archive::statements::Options;
 use pgark_bytes::archive::{Section, TocEntry};
@@ -49,6 +49,8 @@ pub struct Choice {
     pub table: Vec<String>,
     /// Not the relations that match.
     pub exclude_table: Vec<String>,
+    /// A table that a pattern names does not bring its partitions, and the tables that inherit from it.
+    pub no_children: bool,
     /// Only the entries of this list: the numbers that lines of `--list` begin with.
     pub list: Option<HashSet<i32>>,
     /// A pattern that matches nothing is an error.
@@ -82,6 +84,11 @@ pub(crate) struct Picked {
 }
 
 impl Picked {
+    /// Partitions and child tables that came along with tables that were named.
+    pub(crate) fn children(&self) -> Children {
+        self.names.as_ref().map(Chosen::children).unwrap_or_default()
+    }
+
     /// Whether the entry is there only for others: one that the target has already will do.
     pub(crate) fn is_helper(&self, dump_id: i32) -> bool {
         self.names.as_ref().is_some_and(|names| names.is_helper(dump_id))
@@ -109,13 +116,15 @@ impl Choice {
         !self.schema_only && (self.parts.is_empty() || self.parts.contains(&Part::Data))
     }
 
-    fn names(&self) -> Result<Names, OpsError> {
+    fn names(&self, contents: &Contents) -> Result<Names, OpsError> {
         let names = (|| {
             Ok::<_, PatternError>(Names {
                 schemas: Pattern::plains(&self.schema)?,
                 exclude_schemas: Pattern::plains(&self.exclude_schema)?,
                 tables: Pattern::relations(&self.table)?,
                 exclude_tables: Pattern::relations(&self.exclude_table)?,
+                without_children: self.no_children,
+                inheritance: contents.inheritance.clone(),
             })
         })();
         names.map_err(|error| OpsError::Usage(error.to_string()))
@@ -180,7 +189,7 @@ pub(crate) fn select(contents: &Contents, choice: &Choice, options: &Options) ->
     }
     refuse_unknown_numbers(contents, choice)?;
     let is_listed = choice.list.is_some();
-    let names = choice.names()?;
+    let names = choice.names(contents)?;
     if names.is_empty() {
         // A backup made with filters may lack a parent, too.
         let (cut_keys, keys_to_extensions) = cut_keys(contents, &selection, &Chosen::default());

@@ -2,10 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use pgark_bytes::archive::family::Inheritance;
 use pgark_bytes::archive::{self, Archive, TocEntry};
 use pgark_repo::{Backup, DataReader, Entry};
 
 use crate::OpsError;
+use crate::names;
 use crate::record::{About, Note};
 
 /// The entries of one database by what they are.
@@ -15,6 +17,8 @@ pub(crate) struct Contents {
     /// By dump id of the TABLE DATA entry.
     pub tables: HashMap<i32, (Entry, u64)>,
     pub large_objects: Option<Entry>,
+    /// Who inherits from whom, where the archive has no definitions that say it.
+    pub inheritance: Vec<Inheritance>,
 }
 
 impl Contents {
@@ -45,13 +49,14 @@ impl Contents {
                 _ => {}
             }
         }
-        let Some(archive) = archive else {
+        let Some(mut archive) = archive else {
             return Err(OpsError::Record {
                 backup: backup.head.id.to_string(),
                 what: format!("the table of contents of database {database}"),
             });
         };
-        Ok(Contents { database, archive, tables, large_objects })
+        let inheritance = names::settle(&mut archive, backup, reader, &database)?;
+        Ok(Contents { database, archive, tables, large_objects, inheritance })
     }
 
     pub(crate) fn bytes_raw(&self) -> u64 {

@@ -29,6 +29,13 @@ fn digit(byte: u8) -> Option<u8> {
     }
 }
 
+/// The digits.
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    encode_onto(&mut text, bytes);
+    text
+}
+
 /// Appends the digits.
 pub(crate) fn encode_onto(text: &mut String, bytes: &[u8]) {
     for byte in bytes {

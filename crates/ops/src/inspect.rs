@@ -6,7 +6,7 @@ use pgark_repo::{Backup, Repository};
 use serde::Serialize;
 
 use crate::record::{About, Note};
-use crate::{BackupDetail, BackupName, BackupRecord, DatabaseDetail, Job, OpsError, TableDetail};
+use crate::{BackupDetail, BackupName, BackupRecord, DatabaseDetail, Job, OpsError, TableDetail, paths};
 
 /// Every backup, oldest first.
 pub fn list(repository: &Repository) -> Result<Vec<BackupRecord>, OpsError> {
@@ -70,6 +70,7 @@ pub struct EntryLine {
 /// The entries of a backup, all or below a path (`ID` or `ID:/PATH`).
 pub fn ls(repository: &Repository, place: &BackupName) -> Result<Vec<EntryLine>, OpsError> {
     let (id, path) = split(&place.text);
+    let path = &*paths::as_stored(path);
     let backup = open(repository, &place.with_text(id))?;
     let mut lines = Vec::new();
     for entry in backup.entries.iter().filter(|entry| is_below(&entry.path, path)) {
@@ -100,6 +101,7 @@ pub fn cat(
 ) -> Result<(), OpsError> {
     let text = &place.text;
     let (id, path) = split(text);
+    let path = &*paths::as_stored(path);
     if path.is_empty() {
         return Err(OpsError::Usage(format!(
             "{text:?} names no entry; write ID:/PATH as `pgark ls` shows it"

@@ -18,6 +18,7 @@ pub mod import;
 pub mod inspect;
 pub mod keys;
 mod maintenance;
+mod names;
 mod paths;
 pub mod prune;
 mod psql;
@@ -40,6 +41,9 @@ pub use pgark_repo::{
     BackupId, Initialised, LocalFolders, Protection, PruneReport, Repository, SecretString, Unlock,
 };
 pub use pgark_store::Cancel;
+
+/// What was typed in a terminal whose locale is not UTF-8, as text (`pgark_bytes::encoding::of_locale`).
+pub use pgark_bytes::encoding::of_locale as text_of_locale;
 
 /// Storages: URLs, what opens them, what they can.
 pub mod storage {

@@ -30,6 +30,13 @@ fn component(name: &[u8]) -> String {
     percent_encode(name, COMPONENT).to_string()
 }
 
+/// A path as it is stored, of one that somebody typed: names may stand in it as they are, or encoded as `ls` shows them.
+pub(crate) fn as_stored(typed: &str) -> String {
+    // Of these signs one that stands bare is of the path itself, or begins an encoded one.
+    const TYPED: &AsciiSet = &COMPONENT.remove(b'%').remove(b'/').remove(b'.');
+    percent_encode(typed.as_bytes(), TYPED).to_string()
+}
+
 pub(crate) const GLOBALS: &str = "/globals.sql";
 pub(crate) const MANIFEST: &str = "/manifest.json";
 pub(crate) const SETTINGS: &str = "/settings.json";
@@ -67,6 +74,14 @@ mod tests {
     fn names_cannot_leave_their_component() {
         let path = super::table("a/b", b"s.1", "t\n\"é".as_bytes());
         assert_eq!(path, "/db/a%2Fb/data/s%2E1.t%0A%22%C3%A9");
+    }
+
+    #[test]
+    fn what_is_typed_finds_what_is_stored() {
+        let stored = super::table("däta", "日本".as_bytes(), b"a b");
+        assert_eq!(super::as_stored("/db/däta/data/日本.a b"), stored);
+        assert_eq!(super::as_stored(&stored), stored);
+        assert_eq!(super::as_stored("/pg_hba.conf"), "/pg_hba.conf");
     }
 
     #[test]

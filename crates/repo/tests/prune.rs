@@ -265,7 +265,7 @@ fn a_backup_begins_in_the_middle_of_a_prune() {
                         });
                     }
                     writer.settle()?;
-                    let until = Instant::now() + Duration::from_secs(20);
+                    let until = Instant::now() + Duration::from_secs(120);
                     while place.store().list("packs/").unwrap().len() == packs {
                         assert!(Instant::now() < until, "no pack was full");
                         std::thread::sleep(Duration::from_millis(5));

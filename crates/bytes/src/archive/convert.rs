@@ -68,7 +68,7 @@ fn single_objects(archive: &Archive) -> Vec<TocEntry> {
             }
             (_, Some(group)) => {
                 // A comment or a label is on one of the group.
-                let tag = entry.tag_str();
+                let tag = String::from_utf8_lossy(entry.tag_bytes());
                 let oid: Option<u32> = tag.strip_prefix("LARGE OBJECT ").and_then(|oid| oid.parse().ok());
                 let members = groups.get(&group).map_or(&[][..], Vec::as_slice);
                 let id = members.iter().find(|(other, _)| Some(*other) == oid).map(|(_, id)| *id);
@@ -105,6 +105,7 @@ fn one_object(group: &TocEntry, oid: u32, dump_id: i32) -> TocEntry {
         drop_stmt: Some(format!("SELECT pg_catalog.lo_unlink('{oid}');\n").into_bytes()),
         copy_stmt: None,
         dependencies: Vec::new(),
+        shown: None,
         ..group.clone()
     }
 }
@@ -133,6 +134,7 @@ fn privileges(
         tag: Some(format!("LARGE OBJECT {oid}").into_bytes()),
         defn: Some(defn),
         dependencies: vec![object],
+        shown: None,
         ..group.clone()
     }
 }

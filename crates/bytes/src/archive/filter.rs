@@ -8,7 +8,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::family::{Inheritance, QualifiedName, inheritance, qualified};
 use super::model::{Archive, Section, TocEntry};
+use crate::names::shown;
 use crate::pattern::Pattern;
 use crate::sql::{self, Token};
 
@@ -23,6 +25,11 @@ pub struct Names {
     pub tables: Vec<Pattern>,
     /// Without these.
     pub exclude_tables: Vec<Pattern>,
+    /// A parent does not bring (or take along, where it is excluded) its partitions and the tables that inherit from it:
+    /// pg_dump's own way.
+    pub without_children: bool,
+    /// Who inherits from whom, where the archive has no definitions that say it.
+    pub inheritance: Vec<Inheritance>,
 }
 
 /// The entries that names choose.
@@ -30,12 +37,40 @@ pub struct Names {
 pub struct Chosen {
     wanted: HashSet<i32>,
     helpers: HashSet<i32>,
+    children: Children,
+}
+
+/// How many relations patterns reached that they do not match: partitions, and tables that inherit, of all levels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Children {
+    /// With tables that are chosen.
+    pub chosen: usize,
+    /// With tables that are excluded.
+    pub excluded: usize,
+}
+
+impl Children {
+    /// The same for people, a line each.
+    pub fn told(self) -> Vec<String> {
+        let counted = |count: usize, what: &str| match count {
+            0 => None,
+            1 => Some(format!("1 partition or child table {what}")),
+            _ => Some(format!("{count} partitions or child tables {what}")),
+        };
+        let chosen = counted(self.chosen, "included with the tables that --table names");
+        chosen.into_iter().chain(counted(self.excluded, "excluded with the parent tables")).collect()
+    }
 }
 
 impl Chosen {
     /// Whether the entry is to be restored.
     pub fn contains(&self, dump_id: i32) -> bool {
         self.wanted.contains(&dump_id) || self.helpers.contains(&dump_id)
+    }
+
+    /// The children that came along with their parents.
+    pub fn children(&self) -> Children {
+        self.children
     }
 
     /// Whether the entry is there only because a chosen one needs it: one that the target has already will do.
@@ -57,20 +92,41 @@ impl Names {
         (self.schemas.is_empty() || any(&self.schemas)) && !any(&self.exclude_schemas)
     }
 
-    fn takes_relation(&self, schema: &[u8], name: &[u8]) -> bool {
-        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches_in(schema, name));
-        let included = if self.tables.is_empty() { self.takes_schema(schema) } else { any(&self.tables) };
-        included && !any(&self.exclude_tables)
+    /// What these patterns match of the archive's relations, with the children of all of it, and how many of these the
+    /// patterns do not match themselves.
+    fn reached(patterns: &[Pattern], family: &Family<'_>) -> (HashSet<QualifiedName>, usize) {
+        let is_named = |(_, (schema, name)): &&Named<'_>| {
+            patterns.iter().any(|pattern| pattern.matches_in(schema, name))
+        };
+        let mut names: HashSet<QualifiedName> =
+            family.relations.iter().filter(is_named).map(|(name, _)| name.clone()).collect();
+        let named = names.len();
+        let mut open: Vec<QualifiedName> = names.iter().cloned().collect();
+        while let Some(parent) = open.pop() {
+            for child in family.children.get(&parent).into_iter().flatten() {
+                if names.insert(child.clone()) {
+                    open.push(child.clone());
+                }
+            }
+        }
+        let children = names.len() - named;
+        (names, children)
     }
 
     /// The patterns that match nothing in the archive, as they were written.
     pub fn unmatched(&self, archive: &Archive) -> Vec<String> {
-        let relations: Vec<(&[u8], &[u8])> =
-            archive.entries.iter().filter(|e| is_relation(e)).map(name_of).collect();
+        let mut relations: Vec<(&[u8], &[u8])> =
+            archive.entries.iter().filter(|e| is_relation(e)).map(TocEntry::matched_name).collect();
+        for link in &self.inheritance {
+            relations.extend([&link.child, &link.parent].map(|(schema, name)| (&**schema, &**name)));
+        }
         let schemas: HashSet<&[u8]> = archive
             .entries
             .iter()
-            .flat_map(|entry| [entry.namespace.as_deref(), schema_made(entry)])
+            .flat_map(|entry| {
+                let (schema, tag) = entry.matched_name();
+                [entry.namespace.as_ref().map(|_| schema), schema_made(entry).map(|_| tag)]
+            })
             .flatten()
             .collect();
         let no_schema = |pattern: &&Pattern| !schemas.iter().any(|schema| pattern.matches(schema));
@@ -91,9 +147,16 @@ impl Names {
         let by_id = by_id(archive);
         let mut wanted: HashSet<i32> = HashSet::new();
         let mut relations: HashMap<i32, bool> = HashMap::new();
+        let family = Family::of(archive, self);
+        let (chosen, excluded) =
+            (Self::reached(&self.tables, &family), Self::reached(&self.exclude_tables, &family));
         for entry in entries.iter().filter(|entry| is_relation(entry)) {
-            let (schema, name) = name_of(entry);
-            relations.insert(entry.dump_id, self.takes_relation(schema, name));
+            let name = owned_name(entry);
+            let is_included = match self.tables.is_empty() {
+                true => self.takes_schema(entry.matched_name().0),
+                false => chosen.0.contains(&name),
+            };
+            relations.insert(entry.dump_id, is_included && !excluded.0.contains(&name));
         }
         self.take_owned_sequences(archive, &by_id, &mut relations);
         for entry in entries {
@@ -103,6 +166,10 @@ impl Names {
             }
             let is_wanted = match relations.get(&entry.dump_id) {
                 Some(is_taken) => *is_taken,
+                // An attached index, like an attached partition, needs both sides.
+                None if entry.kind() == "INDEX ATTACH" => {
+                    entry.dependencies.iter().all(|id| wanted.contains(id))
+                }
                 None => match owner_relation(&by_id, entry, &relations) {
                     Some(is_taken) => is_taken,
                     None => self.takes_other(entry, &wanted),
@@ -117,7 +184,8 @@ impl Names {
         } else {
             needed(archive, &wanted)
         };
-        Chosen { wanted, helpers }
+        let children = Children { chosen: chosen.1, excluded: excluded.1 };
+        Chosen { wanted, helpers, children }
     }
 
     /// A sequence that a column owns goes with the column's table.
@@ -156,11 +224,42 @@ impl Names {
         if !self.tables.is_empty() {
             return false;
         }
-        match (schema_made(entry), entry.namespace.as_deref().filter(|schema| !schema.is_empty())) {
-            (Some(schema), _) | (None, Some(schema)) => self.takes_schema(schema),
+        let (schema, tag) = entry.matched_name();
+        match schema_made(entry) {
+            Some(_) => self.takes_schema(tag),
+            None if !schema.is_empty() => self.takes_schema(schema),
             // In no schema: extensions, large objects, publications, … go where no schema was named.
-            (None, None) => self.schemas.is_empty(),
+            None => self.schemas.is_empty(),
         }
+    }
+}
+
+/// A relation's name in the archive, and the one that patterns match.
+type Named<'a> = (QualifiedName, (&'a [u8], &'a [u8]));
+
+/// The relations of an archive, and who inherits from whom.
+struct Family<'a> {
+    relations: Vec<Named<'a>>,
+    children: HashMap<QualifiedName, Vec<QualifiedName>>,
+}
+
+impl<'a> Family<'a> {
+    fn of(archive: &'a Archive, names: &'a Names) -> Family<'a> {
+        let relations = archive.entries.iter().filter(|entry| is_relation(entry));
+        let mut relations: Vec<_> =
+            relations.map(|entry| (owned_name(entry), entry.matched_name())).collect();
+        let mut children: HashMap<QualifiedName, Vec<QualifiedName>> = HashMap::new();
+        let names_tables = !names.tables.is_empty() || !names.exclude_tables.is_empty();
+        if names_tables && !names.without_children {
+            for link in inheritance(archive).into_iter().chain(names.inheritance.iter().cloned()) {
+                children.entry(link.parent).or_default().push(link.child);
+            }
+            // A partitioned table has no rows: an archive of rows does not name it.
+            for link in &names.inheritance {
+                relations.push((link.parent.clone(), (&link.parent.0, &link.parent.1)));
+            }
+        }
+        Family { relations, children }
     }
 }
 
@@ -173,7 +272,7 @@ fn by_id(archive: &Archive) -> HashMap<i32, &TocEntry> {
     archive.entries.iter().map(|entry| (entry.dump_id, entry)).collect()
 }
 
-fn is_relation(entry: &TocEntry) -> bool {
+pub(super) fn is_relation(entry: &TocEntry) -> bool {
     matches!(entry.kind(), "TABLE" | "VIEW" | "MATERIALIZED VIEW" | "SEQUENCE" | "FOREIGN TABLE")
         // An archive of rows only has no entry that they hang on.
         || (matches!(entry.kind(), "TABLE DATA" | "SEQUENCE SET") && entry.dependencies.is_empty())
@@ -181,6 +280,10 @@ fn is_relation(entry: &TocEntry) -> bool {
 
 pub(super) fn name_of(entry: &TocEntry) -> (&[u8], &[u8]) {
     (entry.namespace.as_deref().unwrap_or_default(), entry.tag_bytes())
+}
+
+pub(super) fn owned_name(entry: &TocEntry) -> QualifiedName {
+    (entry.namespace.clone().unwrap_or_default(), entry.tag_bytes().to_vec())
 }
 
 /// For what belongs to a relation: whether that is taken. Of the relations that it depends on (a foreign key on two, a rule
@@ -203,6 +306,8 @@ fn owner_relation(
         let mut of = entry.dependencies.iter().filter_map(|id| relations.get(id).copied()).peekable();
         of.peek().is_some().then(|| of.all(|is_taken| is_taken))
     };
+    // Both sides have to be there: a backup of one partition knows its table only by name.
+    let both = || Some(of().count() > 1 && of().all(|id| relations.get(id) == Some(&true)));
     match entry.kind() {
         "TABLE DATA"
         | "SEQUENCE SET"
@@ -221,7 +326,8 @@ fn owner_relation(
         | "COMMENT"
         | "ACL"
         | "SECURITY LABEL" => first(),
-        "TABLE ATTACH" | "SEQUENCE OWNED BY" | "PUBLICATION TABLE" => all(),
+        "TABLE ATTACH" => both(),
+        "SEQUENCE OWNED BY" | "PUBLICATION TABLE" => all(),
         _ => None,
     }
 }
@@ -260,14 +366,26 @@ pub struct ForeignKey {
     /// The constraint's tag: table and name.
     pub tag: String,
     /// Schema and name of the table that refers.
-    pub child: (Vec<u8>, Vec<u8>),
+    pub child: QualifiedName,
     /// Schema and name of the table that is referred to.
-    pub parent: (Vec<u8>, Vec<u8>),
+    pub parent: QualifiedName,
+    /// The same as patterns see it ([`TocEntry::matched_name`]).
+    pub parent_matched: QualifiedName,
+}
+
+impl ForeignKey {
+    /// The table that is referred to, for people.
+    pub fn parent_shown(&self) -> String {
+        let (schema, name) = &self.parent_matched;
+        format!("{}.{}", shown(schema), shown(name))
+    }
 }
 
 /// Every foreign key.
 pub fn foreign_keys(archive: &Archive) -> Vec<ForeignKey> {
-    archive.entries.iter().filter(|entry| entry.kind() == "FK CONSTRAINT").filter_map(foreign_key).collect()
+    let with_text = |key: ForeignKey| ForeignKey { parent_matched: archive.matched(&key.parent), ..key };
+    let keys = archive.entries.iter().filter(|entry| entry.kind() == "FK CONSTRAINT");
+    keys.filter_map(foreign_key).map(with_text).collect()
 }
 
 /// An entry's foreign key, by its definition: `ALTER TABLE ONLY s.c ADD CONSTRAINT k FOREIGN KEY (…) REFERENCES s.p(…)`.
@@ -276,34 +394,24 @@ pub(super) fn foreign_key(entry: &TocEntry) -> Option<ForeignKey> {
     let table = tokens.iter().position(|token| token.is_word("table"))? + 1;
     let only = usize::from(tokens.get(table)?.is_word("only"));
     let references = tokens.iter().position(|token| token.is_word("references"))? + 1;
+    let parent = qualified(&tokens, references, entry)?;
     Some(ForeignKey {
         dump_id: entry.dump_id,
         tag: entry.tag_str().into_owned(),
         child: qualified(&tokens, table + only, entry)?,
-        parent: qualified(&tokens, references, entry)?,
+        parent_matched: parent.clone(),
+        parent,
     })
-}
-
-/// `schema.name` at a place; a bare name is in the entry's schema.
-fn qualified(tokens: &[Token<'_>], at: usize, entry: &TocEntry) -> Option<(Vec<u8>, Vec<u8>)> {
-    let first = tokens.get(at)?.ident()?;
-    match (tokens.get(at + 1), tokens.get(at + 2)) {
-        (Some(dot), Some(name)) if dot.is_symbol(b'.') => Some((first, name.ident()?)),
-        _ => Some((entry.namespace.clone().unwrap_or_default(), first)),
-    }
 }
 
 /// Makes the rows of each table wait for those of the tables that its foreign keys refer to: for rows that go into tables
 /// whose keys are there already. Keys that refer in a circle cannot all be heeded.
 pub fn load_parents_first(archive: &mut Archive) {
-    let data: HashMap<(Vec<u8>, Vec<u8>), i32> = archive
+    let data: HashMap<QualifiedName, i32> = archive
         .entries
         .iter()
         .filter(|entry| entry.kind() == "TABLE DATA")
-        .map(|entry| {
-            let (schema, name) = name_of(entry);
-            ((schema.to_vec(), name.to_vec()), entry.dump_id)
-        })
+        .map(|entry| (owned_name(entry), entry.dump_id))
         .collect();
     let mut waits: HashMap<i32, Vec<i32>> = HashMap::new();
     for key in foreign_keys(archive) {

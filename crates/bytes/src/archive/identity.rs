@@ -200,25 +200,12 @@ mod tests {
 
     fn entry(kind: &str, schema: &str, tag: &str, defn: &str, drop: &str) -> TocEntry {
         TocEntry {
-            dump_id: 1,
-            had_dumper: false,
-            table_oid: 0,
-            oid: 0,
             tag: Some(tag.into()),
             desc: Some(kind.into()),
-            section: Section::PreData,
             defn: Some(defn.into()),
             drop_stmt: Some(drop.into()),
-            copy_stmt: None,
             namespace: Some(schema.into()),
-            tablespace: None,
-            table_am: None,
-            relkind: None,
-            owner: None,
-            with_oids: None,
-            dependencies: Vec::new(),
-            file_name: None,
-            offset: None,
+            ..TocEntry::new(1, Section::PreData)
         }
     }
 

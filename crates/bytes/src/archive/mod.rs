@@ -13,6 +13,7 @@
 //!
 //! * [`read_toc`] reads exactly the header and the TOC, [`write_toc`] writes them;
 //! * [`convert`] makes an archive that older programs read;
+//! * [`family`] is who inherits from whom;
 //! * [`filter`] chooses tables and schemas with what belongs to them;
 //! * [`identity`] is what entries make, as a server's catalog names it;
 //! * [`order`] is the order in which entries may be restored, also by many workers;
@@ -22,6 +23,7 @@
 pub mod convert;
 mod dependencies;
 mod error;
+pub mod family;
 pub mod filter;
 pub mod identity;
 mod model;
@@ -37,6 +39,8 @@ mod waits;
 mod write;
 
 pub use error::ArchiveError;
-pub use model::{Archive, ArchiveVersion, Compression, CreatedAt, Format, Header, Offset, Section, TocEntry};
+pub use model::{
+    Archive, ArchiveVersion, Compression, CreatedAt, Format, Header, Offset, Section, Shown, TocEntry,
+};
 pub use read::{Limits, read_toc, read_toc_with_limits};
 pub use write::{DirectoryCompression, write_directory_toc, write_toc};

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::family::QualifiedName;
+use super::filter::{is_relation, owned_name};
+
 /// A whole header and table of contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archive {
@@ -169,31 +172,82 @@ pub struct TocEntry {
     pub file_name: Option<Vec<u8>>,
     /// Custom: where the data lies. `None` from a tar or directory archive.
     pub offset: Option<Offset>,
+    /// Names for people and for patterns, where those above are in another encoding than UTF-8: see [`Archive::show`].
+    pub shown: Option<Box<Shown>>,
+}
+
+/// An entry's names as UTF-8; empty where the entry has none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The tag.
+    pub tag: String,
+    /// The schema.
+    pub namespace: String,
+    /// The owner.
+    pub owner: String,
 }
 
 fn lossy(value: &Option<Vec<u8>>) -> Cow<'_, str> {
     value.as_deref().map_or(Cow::Borrowed(""), String::from_utf8_lossy)
 }
 
+fn text(value: &Option<Vec<u8>>) -> Cow<'_, str> {
+    value.as_deref().map_or(Cow::Borrowed(""), crate::names::shown)
+}
+
 impl TocEntry {
+    /// An entry of no kind, without names or SQL.
+    pub fn new(dump_id: i32, section: Section) -> TocEntry {
+        TocEntry {
+            dump_id,
+            had_dumper: false,
+            table_oid: 0,
+            oid: 0,
+            tag: None,
+            desc: None,
+            section,
+            defn: None,
+            drop_stmt: None,
+            copy_stmt: None,
+            namespace: None,
+            tablespace: None,
+            table_am: None,
+            relkind: None,
+            owner: None,
+            with_oids: None,
+            dependencies: Vec::new(),
+            file_name: None,
+            offset: None,
+            shown: None,
+        }
+    }
+
     /// The kind (`TABLE`, `ACL`, …); empty when it is NULL or no text, which `pg_dump` never writes.
     pub fn kind(&self) -> &str {
         self.desc.as_deref().and_then(|d| std::str::from_utf8(d).ok()).unwrap_or("")
     }
 
-    /// The tag for messages: other encodings than UTF-8 lose characters, NULL is empty.
+    /// The tag for messages (see [`Archive::show`]); NULL is empty.
     pub fn tag_str(&self) -> Cow<'_, str> {
-        lossy(&self.tag)
+        self.shown.as_ref().map_or_else(|| text(&self.tag), |shown| Cow::Borrowed(&shown.tag))
     }
 
     /// The schema for messages.
     pub fn namespace_str(&self) -> Cow<'_, str> {
-        lossy(&self.namespace)
+        self.shown.as_ref().map_or_else(|| text(&self.namespace), |shown| Cow::Borrowed(&shown.namespace))
     }
 
     /// The owner for messages.
     pub fn owner_str(&self) -> Cow<'_, str> {
-        lossy(&self.owner)
+        self.shown.as_ref().map_or_else(|| text(&self.owner), |shown| Cow::Borrowed(&shown.owner))
+    }
+
+    /// Schema and tag as patterns see them: UTF-8, or bytes that have no encoding.
+    pub fn matched_name(&self) -> (&[u8], &[u8]) {
+        match &self.shown {
+            Some(shown) => (shown.namespace.as_bytes(), shown.tag.as_bytes()),
+            None => (self.namespace.as_deref().unwrap_or_default(), self.tag_bytes()),
+        }
     }
 
     /// The definition for messages.
@@ -228,6 +282,50 @@ impl TocEntry {
 }
 
 impl Archive {
+    /// Every name that is no plain ASCII: what has to be known as UTF-8 before [`Archive::show`].
+    pub fn foreign_names(&self) -> std::collections::BTreeSet<&[u8]> {
+        self.entries
+            .iter()
+            .flat_map(|entry| [&entry.tag, &entry.namespace, &entry.owner])
+            .filter_map(|name| name.as_deref().filter(|name| !name.is_ascii()))
+            .collect()
+    }
+
+    /// From now on entries are shown, and matched by patterns, under their names as UTF-8.
+    pub fn show(&mut self, as_text: &dyn Fn(&[u8]) -> String) {
+        let of = |name: &Option<Vec<u8>>| {
+            name.as_deref().map_or_else(String::new, |name| {
+                if name.is_ascii() { String::from_utf8_lossy(name).into_owned() } else { as_text(name) }
+            })
+        };
+        for entry in &mut self.entries {
+            let names = [&entry.tag, &entry.namespace, &entry.owner];
+            if names.into_iter().flatten().any(|name| !name.is_ascii()) {
+                entry.shown = Some(Box::new(Shown {
+                    tag: of(&entry.tag),
+                    namespace: of(&entry.namespace),
+                    owner: of(&entry.owner),
+                }));
+            }
+        }
+    }
+
+    /// A relation's schema and name as patterns see them ([`TocEntry::matched_name`]).
+    pub fn matched(&self, name: &QualifiedName) -> QualifiedName {
+        // Only what is not ASCII can be shown otherwise than it is.
+        let entry = match name.0.is_ascii() && name.1.is_ascii() {
+            true => None,
+            false => self.entries.iter().find(|entry| is_relation(entry) && owned_name(entry) == *name),
+        };
+        entry.map_or_else(
+            || name.clone(),
+            |entry| {
+                let (schema, name) = entry.matched_name();
+                (schema.to_vec(), name.to_vec())
+            },
+        )
+    }
+
     /// The entry with this dump id.
     pub fn entry(&self, dump_id: i32) -> Option<&TocEntry> {
         self.entries.iter().find(|e| e.dump_id == dump_id)

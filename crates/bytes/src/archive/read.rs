@@ -243,6 +243,7 @@ impl Reader<'_> {
             dependencies,
             file_name,
             offset,
+            shown: None,
         })
     }
 

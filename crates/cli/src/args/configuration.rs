@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
 use super::Backup;
+use super::text::text;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -57,7 +58,7 @@ pub struct Convert {
     #[arg(long, value_enum, value_name = "PROGRAM")]
     pub from: Option<Foreign>,
     /// Name of the cluster's section
-    #[arg(long, value_name = "NAME", default_value = "main")]
+    #[arg(long, value_name = "NAME", default_value = "main", value_parser = text())]
     pub cluster: String,
 }
 

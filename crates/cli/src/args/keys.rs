@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args as ClapArgs, Subcommand};
 
 use super::Repository;
+use super::text::text;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -106,10 +107,10 @@ pub struct KeyRotate {
 #[derive(Debug, ClapArgs)]
 pub struct KeyWriter {
     /// Name of the writer: the host's, for one
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = text())]
     pub name: String,
     /// The only cluster that it may write (default: any)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = text())]
     pub cluster: Option<String>,
     /// New file for the key, readable by its owner alone
     #[arg(short, long, value_name = "FILE")]
@@ -121,7 +122,7 @@ pub struct KeyWriter {
 #[derive(Debug, ClapArgs)]
 pub struct KeyRevoke {
     /// Name of the writer
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = text())]
     pub name: String,
     #[command(flatten)]
     pub repository: Repository,

@@ -5,6 +5,7 @@ mod keys;
 mod restore;
 mod selection;
 mod storage;
+mod text;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub use keys::{Key, KeyAction, KeyAdd, KeyList, KeyRotate, KeyWriter};
 pub use restore::{Choice, OnConflict, Restore};
 pub use selection::{Section, Selection};
 pub use storage::{Past, Storage, StorageAction, StorageCommand, StorageTest, rate};
+use text::text;
 pub use upkeep::{
     Copy, Forget, Keep, Prune, Repair, RepairAction, RepairBackups, RepairIndex, RepairObjects, Stats, Tag,
 };
@@ -135,7 +137,7 @@ pub struct Repository {
 #[derive(Debug, ClapArgs)]
 pub struct OfCluster {
     /// Only backups of this cluster: what `latest` means where a repository holds several
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = text())]
     pub cluster: Option<String>,
 }
 
@@ -179,7 +181,7 @@ pub struct Server {
     #[arg(long, value_name = "PORT")]
     pub port: Option<String>,
     /// Role to connect as
-    #[arg(short = 'U', long, value_name = "NAME")]
+    #[arg(short = 'U', long, value_name = "NAME", value_parser = text())]
     pub username: Option<String>,
 }
 
@@ -197,26 +199,30 @@ pub enum Snapshots {
 #[command(next_help_heading = "What of each database")]
 pub struct Filters {
     /// Only schemas that match
-    #[arg(short = 'n', long, value_name = "PATTERN")]
+    #[arg(short = 'n', long, value_name = "PATTERN", value_parser = text())]
     pub schema: Vec<String>,
     /// Not the schemas that match
-    #[arg(short = 'N', long, value_name = "PATTERN")]
+    #[arg(short = 'N', long, value_name = "PATTERN", value_parser = text())]
     pub exclude_schema: Vec<String>,
-    /// Only tables, views, sequences that match
-    #[arg(short = 't', long, value_name = "PATTERN")]
+    /// Only tables, views, sequences that match, with their partitions and child tables
+    #[arg(short = 't', long, value_name = "PATTERN", value_parser = text())]
     pub table: Vec<String>,
-    /// Not the tables, views, sequences that match
-    #[arg(short = 'T', long, value_name = "PATTERN")]
+    /// Not the tables, views, sequences that match, nor their partitions and child tables
+    #[arg(short = 'T', long, value_name = "PATTERN", value_parser = text())]
     pub exclude_table: Vec<String>,
     /// Only extensions that match (pg_dump 14 or newer)
-    #[arg(short = 'e', long, value_name = "PATTERN")]
+    #[arg(short = 'e', long, value_name = "PATTERN", value_parser = text())]
     pub extension: Vec<String>,
-    /// No rows of tables that match
-    #[arg(long, value_name = "PATTERN")]
+    /// No rows of tables that match, nor of their partitions and child tables
+    #[arg(long, value_name = "PATTERN", value_parser = text())]
     pub exclude_table_data: Vec<String>,
     /// Also the rows of foreign tables of servers that match
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_parser = text())]
     pub include_foreign_data: Vec<String>,
+    /// --table, --exclude-table and --exclude-table-data of a partitioned table, or of one that others inherit from, do not take
+    /// these along
+    #[arg(long)]
+    pub no_children: bool,
     /// Definitions only
     #[arg(long, conflicts_with = "data_only")]
     pub schema_only: bool,
@@ -233,10 +239,10 @@ pub struct Filters {
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub row_map: RowMap,
     /// Store only new rows of tables that match, whatever --row-map says
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_parser = text())]
     pub row_map_on: Vec<String>,
     /// Store tables that match as bytes, whatever --row-map and --row-map-on say
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_parser = text())]
     pub row_map_off: Vec<String>,
 }
 
@@ -309,25 +315,25 @@ pub struct Backup {
     #[command(flatten)]
     pub repository: Repository,
     /// Database name, connection string or URI
-    #[arg(short, long, value_name = "CONNINFO")]
+    #[arg(short, long, value_name = "CONNINFO", value_parser = text())]
     pub dbname: Option<String>,
     #[command(flatten)]
     pub server: Server,
     /// SET ROLE to this role after connecting, in pg_dump too
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = text())]
     pub role: Option<String>,
     /// Back up every database that allows connections, in one backup; --dbname is then only where to connect first
     #[arg(short, long)]
     pub all: bool,
     /// With --all or --database: connect to this database first (default: the one of --dbname, those of --database, postgres,
     /// template1, defaultdb, whichever lets the role in)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = text())]
     pub maintenance_db: Option<String>,
     /// Back up the databases that match; may be given several times
-    #[arg(long, value_name = "PATTERN", conflicts_with = "all")]
+    #[arg(long, value_name = "PATTERN", conflicts_with = "all", value_parser = text())]
     pub database: Vec<String>,
     /// Leave out the databases that match; may be given several times. Implies --all without --database
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_parser = text())]
     pub exclude_database: Vec<String>,
     /// Template databases too
     #[arg(long)]
@@ -350,7 +356,7 @@ pub struct Backup {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
     /// Name of the cluster (default: its system identifier). What pgark.toml says in [clusters.NAME] then holds, too
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = text())]
     pub cluster: Option<String>,
     /// zstd level
     #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
@@ -421,7 +427,7 @@ version and newer; --for-version makes it readable by an older one.
 Exit codes: 0 written; 1 failed; 2 wrong usage; 130 interrupted.")]
 pub struct Export {
     /// Backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = text())]
     pub backup: String,
     #[command(flatten)]
     pub repository: Repository,
@@ -430,7 +436,7 @@ pub struct Export {
     #[command(flatten)]
     pub which: Which,
     /// The backup's database, where it holds several
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = text())]
     pub database: Option<String>,
     /// Format of the files
     #[arg(short = 'F', long, value_enum, default_value_t = Format::Directory)]
@@ -483,7 +489,7 @@ pub struct Import {
     #[command(flatten)]
     pub repository: Repository,
     /// Name of the cluster (default: the system identifier that a manifest beside the dump names, else `imported`)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = text())]
     pub cluster: Option<String>,
     /// zstd level
     #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
@@ -525,7 +531,7 @@ pub struct List {
 Exit codes: 0 shown; 1 failed; 2 wrong usage.")]
 pub struct Show {
     /// Backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = text())]
     pub backup: String,
     #[command(flatten)]
     pub repository: Repository,
@@ -549,10 +555,10 @@ and not shown.
 Exit codes: 0 compared, whatever was found; 1 failed; 2 wrong usage.")]
 pub struct Diff {
     /// The older backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
-    #[arg(value_name = "A")]
+    #[arg(value_name = "A", value_parser = text())]
     pub a: String,
     /// The newer backup
-    #[arg(value_name = "B")]
+    #[arg(value_name = "B", value_parser = text())]
     pub b: String,
     #[command(flatten)]
     pub repository: Repository,
@@ -561,7 +567,7 @@ pub struct Diff {
     #[command(flatten)]
     pub which: Which,
     /// Only this database
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = text())]
     pub database: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -576,7 +582,7 @@ pub struct Diff {
 Exit codes: 0 listed; 1 failed; 2 wrong usage.")]
 pub struct Ls {
     /// Backup, and where wanted a path inside it
-    #[arg(value_name = "ID[:/PATH]")]
+    #[arg(value_name = "ID[:/PATH]", value_parser = text())]
     pub place: String,
     #[command(flatten)]
     pub repository: Repository,
@@ -599,7 +605,7 @@ A table is its COPY text, all rows, without the end mark.
 Exit codes: 0 written; 1 failed; 2 wrong usage.")]
 pub struct Cat {
     /// Backup and path of an entry, as `pgark ls` shows it
-    #[arg(value_name = "ID:/PATH")]
+    #[arg(value_name = "ID:/PATH", value_parser = text())]
     pub place: String,
     #[command(flatten)]
     pub repository: Repository,

@@ -2,6 +2,7 @@
 
 use clap::{Args as ClapArgs, ValueEnum};
 
+use super::text::text;
 use super::{Past, Repository, Selection, Server, Which};
 
 #[derive(Debug, ClapArgs)]
@@ -22,7 +23,7 @@ restore impossible (missing roles, an older server, a database that is not empty
 Exit codes: 0 all restored; 1 failed; 2 wrong usage; 3 some objects failed (they are named); 130 interrupted.")]
 pub struct Restore {
     /// Backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = text())]
     pub backup: String,
     #[command(flatten)]
     pub repository: Repository,
@@ -32,13 +33,13 @@ pub struct Restore {
     pub which: Which,
     /// Target database: name, connection string or URI; never taken from the environment. With --all, --as or several
     /// --database only where to connect
-    #[arg(short, long, value_name = "CONNINFO")]
+    #[arg(short, long, value_name = "CONNINFO", value_parser = text())]
     pub dbname: Option<String>,
     #[command(flatten)]
     pub server: Server,
     /// Connect to this database where the target is created, and for roles (default: the one of --dbname if that is not the
     /// target, postgres, template1, defaultdb, whichever lets the role in)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = text())]
     pub maintenance_db: Option<String>,
     #[command(flatten)]
     pub choice: Choice,
@@ -56,7 +57,7 @@ pub struct Restore {
     #[arg(long, requires = "clean")]
     pub if_exists: bool,
     /// SET ROLE to this role after connecting
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = text())]
     pub role: Option<String>,
     /// Parallel connections, helpers of index builds included (default: the number of cores, at most 8)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -111,10 +112,10 @@ pub enum OnConflict {
 #[command(next_help_heading = "What of the backup")]
 pub struct Choice {
     /// The backup's database; may be given several times. Several keep their names
-    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    #[arg(long, value_name = "NAME", conflicts_with = "all", value_parser = text())]
     pub database: Vec<String>,
     /// The target database's name
-    #[arg(long = "as", value_name = "NAME", conflicts_with = "all")]
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "all", value_parser = text())]
     pub target: Option<String>,
     /// Every database of the backup, under its own name
     #[arg(short, long, conflicts_with_all = ["section", "data_only", "use_list"])]

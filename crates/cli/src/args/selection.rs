@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::text::text;
+
 use clap::{Args as ClapArgs, ValueEnum};
 
 /// Which objects of a database.
@@ -18,17 +20,21 @@ pub struct Selection {
     #[arg(long, conflicts_with_all = ["section", "schema_only"])]
     pub data_only: bool,
     /// Only schemas that match
-    #[arg(short = 'n', long, value_name = "PATTERN")]
+    #[arg(short = 'n', long, value_name = "PATTERN", value_parser = text())]
     pub schema: Vec<String>,
     /// Not the schemas that match
-    #[arg(short = 'N', long, value_name = "PATTERN")]
+    #[arg(short = 'N', long, value_name = "PATTERN", value_parser = text())]
     pub exclude_schema: Vec<String>,
-    /// Only tables, views, sequences that match, with their indexes, constraints, triggers, and the types that they need
-    #[arg(short = 't', long, value_name = "PATTERN")]
+    /// Only tables, views, sequences that match, with their partitions and child tables, indexes, constraints, triggers, and
+    /// the types that they need
+    #[arg(short = 't', long, value_name = "PATTERN", value_parser = text())]
     pub table: Vec<String>,
-    /// Not the tables, views, sequences that match
-    #[arg(short = 'T', long, value_name = "PATTERN")]
+    /// Not the tables, views, sequences that match, nor their partitions and child tables
+    #[arg(short = 'T', long, value_name = "PATTERN", value_parser = text())]
     pub exclude_table: Vec<String>,
+    /// --table and --exclude-table of a partitioned table, or of one that others inherit from, do not take these along
+    #[arg(long)]
+    pub no_children: bool,
     /// Only the entries that this file lists (see `pgark restore --list`)
     #[arg(short = 'L', long, value_name = "FILE")]
     pub use_list: Option<PathBuf>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args as ClapArgs, Subcommand};
 
+use super::text::text;
 use super::{OfCluster, Repository, Which, duration};
 
 /// What a policy keeps.
@@ -59,7 +60,7 @@ counted by no rule; remove it by its ID. Days and weeks are those of UTC. Space 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 130 interrupted.")]
 pub struct Forget {
     /// Forget these: an id, or a unique prefix of at least 4 digits
-    #[arg(value_name = "ID", conflicts_with_all = ["keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "keep_min", "keep_tag", "keep_dropped"])]
+    #[arg(value_name = "ID", conflicts_with_all = ["keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "keep_min", "keep_tag", "keep_dropped"], value_parser = text())]
     pub backups: Vec<String>,
     #[command(flatten)]
     pub repository: Repository,
@@ -125,7 +126,7 @@ Prints each backup's tags. Without --add and --remove nothing is changed.
 Exit codes: 0 done; 1 failed; 2 wrong usage.")]
 pub struct Tag {
     /// Backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
-    #[arg(value_name = "ID", required = true)]
+    #[arg(value_name = "ID", required = true, value_parser = text())]
     pub backups: Vec<String>,
     #[command(flatten)]
     pub repository: Repository,
@@ -279,7 +280,7 @@ pub struct Copy {
     #[arg(long, value_name = "RATE", value_parser = super::rate)]
     pub limit_download: Option<u64>,
     /// Only this backup: its id, or a unique prefix of at least 4 digits; may be given several times
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = text())]
     pub backup: Vec<String>,
     #[command(flatten)]
     pub of: OfCluster,

@@ -31,6 +31,7 @@ fn filters(args: Filters) -> ops::Filters {
         extension: args.extension,
         exclude_table_data: args.exclude_table_data,
         include_foreign_data: args.include_foreign_data,
+        no_children: args.no_children,
         schema_only: args.schema_only,
         data_only: args.data_only,
         no_large_objects: args.no_large_objects,

@@ -45,6 +45,7 @@ pub fn chosen(selection: Selection) -> Result<ops::Choice, Failure> {
         exclude_schema: selection.exclude_schema,
         table: selection.table,
         exclude_table: selection.exclude_table,
+        no_children: selection.no_children,
         list,
         strict_names: selection.strict_names,
     })

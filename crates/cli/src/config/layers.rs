@@ -253,6 +253,7 @@ fn set_filter(filters: &mut Filters, key: &str, value: &Value) {
         list.clone_from(values);
     }
     let flag = match key {
+        "no_children" => Some(&mut filters.no_children),
         "schema_only" => Some(&mut filters.schema_only),
         "data_only" => Some(&mut filters.data_only),
         "no_large_objects" => Some(&mut filters.no_large_objects),
@@ -311,6 +312,7 @@ fn get(backup: &Backup, key: &str) -> String {
         "keep_min" => backup.keep.keep_min.to_string(),
         "keep_tag" => backup.keep.keep_tag.join(", "),
         "forget_after_backup" => backup.forget_after_backup.to_string(),
+        "no_children" => backup.filters.no_children.to_string(),
         "schema_only" => backup.filters.schema_only.to_string(),
         "data_only" => backup.filters.data_only.to_string(),
         "no_large_objects" => backup.filters.no_large_objects.to_string(),

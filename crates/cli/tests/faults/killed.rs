@@ -159,7 +159,7 @@ fn cancelled_at_random_moments() {
         Command::new("kill").args([signal, &child.id().to_string()]).stderr(Stdio::null()).status().unwrap();
         let asked = Instant::now();
         let output = child.wait_with_output().unwrap();
-        assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?} to stop", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(60), "it took {:?} to stop", asked.elapsed());
         match output.status.code() {
             Some(130) => cancelled += 1,
             Some(0) => {}
@@ -171,7 +171,7 @@ fn cancelled_at_random_moments() {
         let ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('pgark', 'pg_dump', 'pg_dumpall')";
         let begun = Instant::now();
         while site.cluster.psql_text("postgres", ours) != "0" {
-            assert!(begun.elapsed() < Duration::from_secs(10), "connections were left behind");
+            assert!(begun.elapsed() < Duration::from_secs(60), "connections were left behind");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

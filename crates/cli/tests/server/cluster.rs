@@ -497,8 +497,9 @@ fn standby_stands_still(builder: pgark_testkit::Builder) {
     assert!(paused());
     standby.sql("postgres", "SELECT pg_wal_replay_resume()");
     // An interrupted backup resumes, too: it waits behind a lock of this very session's.
-    let child = desk.spawn(&["backup", "--dbname", &standby.conninfo("d"), "--jobs", "1"]);
+    let mut child = desk.spawn(&["backup", "--dbname", &standby.conninfo("d"), "--jobs", "1"]);
     while !paused()
+        && child.try_wait().unwrap().is_none()
         && standby.psql_text("postgres", "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%'")
             == "0"
     {

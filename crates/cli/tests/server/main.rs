@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod children;
 mod choices;
 mod clean;
 mod cluster;
@@ -19,6 +20,7 @@ mod interrupts;
 mod keys;
 mod locks;
 mod matrix;
+mod names;
 mod repairs;
 mod restore_order;
 mod restore_traps;

@@ -501,7 +501,7 @@ fn two_homes_from_one_reading() {
     assert!(said.contains("not in sftp://nobody@127.0.0.1:1/x"), "{said}");
     desk.ok(&["show", &id, "--repo", &near]);
     let before = proxy.moved();
-    let child = desk.spawn(&[
+    let mut child = desk.spawn(&[
         "backup",
         "--repo",
         &near,
@@ -516,6 +516,7 @@ fn two_homes_from_one_reading() {
         "--full",
     ]);
     while proxy.moved() < before + 200_000 {
+        assert!(child.try_wait().unwrap().is_none(), "the backup ended before the connection did");
         std::thread::sleep(Duration::from_millis(1));
     }
     proxy.cut();

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use pgark_bytes::names::shown;
 use pgark_bytes::sql::quote_ident_bytes;
 use pgark_pg::Connection;
 
@@ -26,7 +27,7 @@ impl TableName {
 /// For people.
 impl std::fmt::Display for TableName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", String::from_utf8_lossy(&self.schema), String::from_utf8_lossy(&self.name))
+        write!(f, "{}.{}", shown(&self.schema), shown(&self.name))
     }
 }
 
@@ -241,6 +242,15 @@ impl Catalog {
                 listed(&quoted)
             ),
         ))
+    }
+}
+
+#[cfg(test)]
+impl Catalog {
+    pub(super) fn for_tests(schema: &str, name: &str) -> Catalog {
+        let name = TableName { schema: schema.into(), name: name.into() };
+        let tables = vec![Table { name, readable: true, ..Table::for_tests(1, 1) }];
+        Catalog { by_oid: HashMap::from([(1, 0)]), tables, chosen: None }
     }
 }
 

@@ -14,6 +14,7 @@ use super::catalog::Catalog;
 use super::crew::Crew;
 use super::describe::{DatabaseFacts, DatabaseReport};
 use super::lead::{self, Lead};
+use super::patterns::{self, Children, Resolved};
 use super::request::Request;
 use super::work::{Copied, Copying};
 use super::{Report, cluster::Survey, tap, watch::Watch};
@@ -110,13 +111,15 @@ impl Common<'_> {
         let (request, watch) = (self.request, self.watch);
         let filters = request.filters_for(&lead.database);
         let mut catalog = Catalog::read(&mut lead)?;
+        let children = Children::read(&mut lead, filters)?;
+        let resolved = patterns::resolve(filters, self.survey.tool.major, &catalog, &children, &mut lead)?;
+        self.tell_children(&resolved, &lead.database);
         let run_pg_dump = |lead: &mut Lead, catalog: &Catalog, wait: tap::Wait| {
             self.phase("read the definitions");
-            tap::run(&self.survey.tool, pinned, lead, catalog, filters, wait, watch)
+            tap::run(&self.survey.tool, pinned, lead, catalog, &resolved, wait, watch)
         };
         if !filters.take_all_objects() {
-            let selector = filters.selector()?;
-            catalog.choose(|table| selector.takes(&table.name));
+            filters.selector()?.choose(&mut catalog, &children);
             catalog.refuse_unreadable(&lead.role, request.keep_going)?;
             // Only pg_dump knows what its patterns choose: it goes first, and what it found is locked after it.
             let wait = tap::Wait::alone(request.lock_wait_timeout);
@@ -149,6 +152,14 @@ impl Common<'_> {
         }
     }
 
+    /// Says how many tables come, or are left out, that no pattern names.
+    fn tell_children(&self, resolved: &Resolved, database: &str) {
+        let of_it = if self.several { format!("database {database}: ") } else { String::new() };
+        for text in resolved.children.told() {
+            self.job.progress.info(&format!("{of_it}{text}"));
+        }
+    }
+
     /// Lets the crew copy the database, and keeps its snapshot and locks until that is done.
     pub(super) fn copy(
         &self,
@@ -162,12 +173,13 @@ impl Common<'_> {
         let copying = Arc::new(copying);
         let turn = crew.begin(copying.clone(), queue);
         // Meanwhile, on the connection that has nothing to do.
-        let described = DatabaseFacts::read(&mut lead);
+        let described = DatabaseFacts::read(&mut lead, &tapped.archive);
         if described.is_err() {
             crew.give_up(turn, &copying);
         }
         let kept = crew.keep(turn, &mut lead, &copying);
         let facts = described?;
+        tapped.archive.show(&|name| facts.shown(name));
         kept.map_err(|error| lead.cause_of(error))?;
         let copied = copying.collect(self.request.keep_going, report)?;
         for table in catalog.unreadable() {
@@ -179,7 +191,7 @@ impl Common<'_> {
             report.lost(&name, "no right to read it; its definition is missing as well");
         }
         if !self.request.filters_for(&lead.database).is_default() {
-            self.warn_of_cut_keys(&tapped.archive, &lead.database, report);
+            self.warn_of_cut_keys(&tapped.archive, &facts, &lead.database, report);
         }
         if tapped.lost_the_locks() {
             // No lock kept the tables as they were; that each still is what the snapshot saw proves that none was emptied.
@@ -190,7 +202,13 @@ impl Common<'_> {
     }
 
     /// Filters may leave out what a foreign key refers to: said now, not when it is needed.
-    fn warn_of_cut_keys(&self, archive: &Archive, database: &str, report: &mut Report) {
+    fn warn_of_cut_keys(
+        &self,
+        archive: &Archive,
+        facts: &DatabaseFacts,
+        database: &str,
+        report: &mut Report,
+    ) {
         let of = |kind: &str| -> HashSet<(&[u8], &[u8])> {
             let entries = archive.entries.iter().filter(|entry| entry.kind() == kind);
             entries.map(|entry| (entry.namespace.as_deref().unwrap_or_default(), entry.tag_bytes())).collect()
@@ -198,7 +216,7 @@ impl Common<'_> {
         let (tables, rows) = (of("TABLE"), of("TABLE DATA"));
         for key in foreign_keys(archive) {
             let (child, parent) = ((&*key.child.0, &*key.child.1), (&*key.parent.0, &*key.parent.1));
-            let name = format!("{}.{}", String::from_utf8_lossy(parent.0), String::from_utf8_lossy(parent.1));
+            let name = format!("{}.{}", facts.shown(parent.0), facts.shown(parent.1));
             let in_database = if self.several { format!(" of database {database}") } else { String::new() };
             if !tables.contains(&parent) {
                 report.warn(&format!(

@@ -5,9 +5,12 @@
 //! digests and durations. The server builds the JSON of its catalogs itself; each database's part is read in the backup's
 //! own snapshot.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use pgark_bytes::archive::Archive;
+use pgark_bytes::archive::filter::foreign_keys;
 use pgark_bytes::copy_text;
+use pgark_bytes::names::{shown, shown_json};
 use pgark_pg::Connection;
 use serde_json::{Map, Value, json};
 
@@ -34,6 +37,8 @@ pub(super) struct DatabaseFacts {
     schemas: Vec<String>,
     /// With the relation's oid.
     relations: Vec<(u32, String)>,
+    /// Names in the archive that are not UTF-8, and their text.
+    names: BTreeMap<Vec<u8>, String>,
 }
 
 /// One database in the backup: how and when it was copied.
@@ -53,7 +58,8 @@ fn texts(connection: &mut Connection, sql: &str, doing: &str) -> Result<Vec<Stri
 
 /// A SQL_ASCII database may hold bytes that are no text.
 fn json_text(bytes: Option<&[u8]>) -> String {
-    String::from_utf8_lossy(bytes.unwrap_or(b"null")).into_owned()
+    let bytes = bytes.unwrap_or(b"null");
+    std::str::from_utf8(bytes).map_or_else(|_| shown_json(bytes), str::to_string)
 }
 
 fn values(connection: &mut Connection, sql: &str, doing: &str) -> Result<Vec<Value>, OpsError> {
@@ -148,7 +154,13 @@ fn config(settings: &HashMap<&str, &str>) -> Value {
 
 impl DatabaseFacts {
     /// Reads the database in the lead's snapshot.
-    pub(super) fn read(lead: &mut Lead) -> Result<DatabaseFacts, OpsError> {
+    pub(super) fn read(lead: &mut Lead, archive: &Archive) -> Result<DatabaseFacts, OpsError> {
+        let keys = foreign_keys(archive);
+        let mut names = archive.foreign_names();
+        // Of a table that filters leave out, the archive has no entry.
+        let parents = keys.iter().flat_map(|key| [&*key.parent.0, &*key.parent.1]);
+        names.extend(parents.filter(|name| !name.is_ascii()));
+        let names = lead.in_utf8(&names)?;
         let connection = &mut lead.connection;
         let doing = "describe the relations";
         // By COPY: of the rows of a query, all would be in memory twice.
@@ -181,7 +193,13 @@ impl DatabaseFacts {
                 "read the schemas",
             )?,
             relations,
+            names,
         })
+    }
+
+    /// A name of the archive, for people.
+    pub(super) fn shown(&self, name: &[u8]) -> String {
+        self.names.get(name).cloned().unwrap_or_else(|| shown(name).into_owned())
     }
 }
 
@@ -194,6 +212,9 @@ SELECT pg_catalog.json_build_object('schema', n.nspname, 'name', r.relname, 'own
   'has_triggers', r.relhastriggers, 'rls_enabled', r.relrowsecurity, 'rls_forced', r.relforcerowsecurity, 'is_partition', r.relispartition, \
   'partition_parent', (SELECT pn.nspname || '.' || pc.relname FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class pc ON pc.oid = h.inhparent \
      JOIN pg_catalog.pg_namespace pn ON pn.oid = pc.relnamespace WHERE h.inhrelid = r.oid ORDER BY h.inhseqno LIMIT 1), \
+  'parents', (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(pn.nspname, pc.relname) ORDER BY h.inhseqno), '[]') \
+     FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class pc ON pc.oid = h.inhparent \
+     JOIN pg_catalog.pg_namespace pn ON pn.oid = pc.relnamespace WHERE h.inhrelid = r.oid), \
   'partition_strategy', (SELECT CASE p.partstrat WHEN 'r' THEN 'range' WHEN 'l' THEN 'list' WHEN 'h' THEN 'hash' END \
      FROM pg_catalog.pg_partitioned_table p WHERE p.partrelid = r.oid), \
   'storage_options', coalesce(r.reloptions, '{}'), 'last_vacuum', pg_catalog.pg_stat_get_last_vacuum_time(r.oid), 'last_analyze', pg_catalog.pg_stat_get_last_analyze_time(r.oid), \
@@ -287,14 +308,14 @@ fn content(
     out: &mut dyn FnMut(&str) -> Result<(), OpsError>,
 ) -> Result<(), OpsError> {
     let (report, copied) = (&database.report, &database.copied);
-    let facts = std::mem::take(&mut database.facts);
+    let mut facts = std::mem::take(&mut database.facts);
     let by_oid: HashMap<u32, _> = copied.tables.iter().map(|table| (table.oid, table)).collect();
     out(&format!(
         ",\"extensions\":[{}],\"schemas\":[{}],\"relations\":[",
         facts.extensions.join(","),
         facts.schemas.join(",")
     ))?;
-    for (number, (oid, text)) in facts.relations.into_iter().enumerate() {
+    for (number, (oid, text)) in std::mem::take(&mut facts.relations).into_iter().enumerate() {
         if number > 0 {
             out(",")?;
         }
@@ -317,5 +338,11 @@ fn content(
         "toc_digest": report.toc_digest,
         "filters": (!report.read.filters.is_default()).then_some(&report.read.filters),
     });
-    out(&format!("],\"backup\":{backup}"))
+    out(&format!("],\"backup\":{backup}"))?;
+    if !facts.names.is_empty() {
+        let names: BTreeMap<String, &String> =
+            facts.names.iter().map(|(name, text)| (crate::hex::encode(name), text)).collect();
+        out(&format!(",\"names\":{}", json!(names)))?;
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@
 //! LOCK), so what is locked cannot have changed between the two, and no second connection has to look (TRAPS 2). What the snapshot
 //! then shows beyond that (a table made in between), and what filters choose, is locked behind it and compared.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use pgark_pg::{ConnInfo, Connection, PgError};
@@ -182,19 +182,94 @@ impl Lead {
         alive.err().filter(|lost| lost.sqlstate() != Some("25P02")).unwrap_or(error)
     }
 
-    /// A name that the lead read, as bytes of the database's encoding.
-    pub(crate) fn in_own_encoding(&mut self, name: &[u8]) -> Result<Vec<u8>, OpsError> {
-        let doing = "write a name in the database's own encoding";
-        let Ok(text) = std::str::from_utf8(name) else { return Ok(name.to_vec()) };
-        if text.is_ascii() || matches!(self.encoding.as_str(), "UTF8" | "SQL_ASCII") {
-            return Ok(name.to_vec());
+    /// Whether names have to be converted between UTF-8 and the database's encoding.
+    fn converts(&self) -> bool {
+        !matches!(self.encoding.as_str(), "UTF8" | "SQL_ASCII")
+    }
+
+    /// Names that the lead read, as bytes of the database's encoding.
+    pub(crate) fn in_own_encoding(&mut self, names: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, OpsError> {
+        if !self.converts() || names.iter().all(|name| name.is_ascii()) {
+            return Ok(names.to_vec());
         }
-        let parameters = [Some(text), Some(self.encoding.as_str())];
-        let sql = "SELECT pg_catalog.encode(pg_catalog.convert_to($1, $2), 'hex')";
-        let rows = self.connection.query(sql, &parameters).doing(doing)?;
-        let hex = rows.first().map(|row| row.str(0)).transpose().doing(doing)?.unwrap_or_default();
-        crate::hex::decode(hex.as_bytes())
+        let doing = "write names in the database's own encoding";
+        // In hex an array needs no quotes; the text that it holds is UTF-8, as the connection's is.
+        let list: Vec<String> = names.iter().map(|name| crate::hex::encode(name)).collect();
+        let list = format!("{{{}}}", list.join(","));
+        let sql = "SELECT pg_catalog.encode(pg_catalog.convert(pg_catalog.decode(x, 'hex'), 'UTF8', $2), 'hex') \
+                   FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY u(x, at) ORDER BY at";
+        let rows = self.connection.query(sql, &[Some(&list), Some(&self.encoding)]).doing(doing)?;
+        let converted: Option<Vec<Vec<u8>>> =
+            rows.iter().map(|row| crate::hex::decode(row.get(0).unwrap_or_default())).collect();
+        converted
+            .filter(|converted| converted.len() == names.len())
             .ok_or_else(|| OpsError::refused(doing, "this is a defect of pgark"))
+    }
+
+    /// What somebody typed, as bytes of the database's encoding; none if that does not have these letters.
+    pub(crate) fn try_in_own_encoding(&mut self, text: &str) -> Result<Option<Vec<u8>>, OpsError> {
+        if !self.converts() || text.is_ascii() {
+            return Ok(Some(text.as_bytes().to_vec()));
+        }
+        // A failure must not end the transaction that holds the snapshot.
+        let converted = self.under_savepoint(|lead| lead.in_own_encoding(&[text.as_bytes().to_vec()]))?;
+        Ok(converted.and_then(|names| names.into_iter().next()))
+    }
+
+    /// Names out of pg_dump's archive as UTF-8; those that the server cannot convert are left out.
+    pub(crate) fn in_utf8(&mut self, names: &BTreeSet<&[u8]>) -> Result<BTreeMap<Vec<u8>, String>, OpsError> {
+        let mut converted = BTreeMap::new();
+        if !self.converts() || names.is_empty() {
+            return Ok(converted);
+        }
+        let all: Vec<&[u8]> = names.iter().copied().collect();
+        let doing = "read names as UTF-8";
+        let sql = "SELECT pg_catalog.convert_from(pg_catalog.decode(x, 'hex'), $2) \
+                   FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY u(x, at) ORDER BY at";
+        let mut open: Vec<&[&[u8]]> = all.chunks(1000).collect();
+        while let Some(batch) = open.pop() {
+            let list: Vec<String> = batch.iter().map(|name| crate::hex::encode(name)).collect();
+            let list = format!("{{{}}}", list.join(","));
+            let rows = self.under_savepoint(|lead| {
+                lead.connection.query(sql, &[Some(&list), Some(&lead.encoding)]).doing(doing)
+            })?;
+            match rows {
+                Some(rows) => {
+                    for (name, row) in batch.iter().zip(&rows) {
+                        converted.insert(name.to_vec(), row.str(0).doing(doing)?.to_string());
+                    }
+                }
+                // One of them is the reason: the halves show which.
+                None if batch.len() > 1 => {
+                    let (left, right) = batch.split_at(batch.len() / 2);
+                    open.extend([left, right]);
+                }
+                None => {}
+            }
+        }
+        Ok(converted)
+    }
+
+    /// None: the server refused it, and the transaction is as it was.
+    fn under_savepoint<T>(
+        &mut self,
+        run: impl FnOnce(&mut Lead) -> Result<T, OpsError>,
+    ) -> Result<Option<T>, OpsError> {
+        let doing = "convert names";
+        self.connection.execute("SAVEPOINT pgark_names").doing(doing)?;
+        match run(self) {
+            Ok(value) => {
+                self.connection.execute("RELEASE SAVEPOINT pgark_names").doing(doing)?;
+                Ok(Some(value))
+            }
+            Err(error) if error.is_refusal() => {
+                self.connection
+                    .execute("ROLLBACK TO SAVEPOINT pgark_names; RELEASE SAVEPOINT pgark_names")
+                    .doing(doing)?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Ends the transaction; the locks go with it. An error means that they may have gone before: a table that was

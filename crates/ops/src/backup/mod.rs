@@ -33,6 +33,7 @@ mod globals;
 mod homes;
 pub(crate) mod large_objects;
 mod lead;
+mod patterns;
 mod request;
 mod server;
 mod standby;

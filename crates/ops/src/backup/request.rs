@@ -8,7 +8,8 @@ use pgark_bytes::pattern::{Pattern, PatternError};
 use pgark_pg::ConnInfo;
 use serde::{Deserialize, Serialize};
 
-use super::catalog::TableName;
+use super::catalog::Catalog;
+use super::patterns::Children;
 use crate::OpsError;
 use crate::rowmap::RowMaps;
 
@@ -145,6 +146,9 @@ pub struct Filters {
     /// With the rows of the foreign tables on these servers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub include_foreign_data: Vec<String>,
+    /// A table that a pattern names does not bring its partitions, and the tables that inherit from it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_children: bool,
     /// No rows.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub schema_only: bool,
@@ -169,18 +173,19 @@ impl Filters {
 
     /// Whether anything is left out or added.
     pub fn is_default(&self) -> bool {
-        Filters { strict_names: false, ..self.clone() } == Filters::default()
+        Filters { strict_names: false, no_children: false, ..self.clone() } == Filters::default()
     }
 
     /// Whether something is left out: what holds more than pg_dump takes by itself is whole, too.
     pub fn is_part(&self) -> bool {
-        Filters { strict_names: false, include_foreign_data: Vec::new(), ..self.clone() }
+        Filters { strict_names: false, no_children: false, include_foreign_data: Vec::new(), ..self.clone() }
             != Filters::default()
     }
 
     /// The same filters in one form: backups are of one series if theirs are the same.
     pub(crate) fn normal(&self) -> Filters {
-        let mut normal = Filters { strict_names: false, ..self.clone() };
+        let no_children = self.no_children && self.name_tables();
+        let mut normal = Filters { strict_names: false, no_children, ..self.clone() };
         for patterns in [
             &mut normal.schema,
             &mut normal.exclude_schema,
@@ -198,13 +203,18 @@ impl Filters {
 
     /// For people, as options.
     pub fn describe(&self) -> String {
-        self.arguments().join(" ").replace("--no-blobs", "--no-large-objects")
+        let patterns = self.patterns().into_iter();
+        let patterns = patterns.flat_map(|(option, list)| list.iter().map(move |p| format!("{option}={p}")));
+        let mut options: Vec<String> = patterns.chain(self.flags().into_iter().map(str::to_string)).collect();
+        if self.no_children {
+            options.push("--no-children".to_string());
+        }
+        options.join(" ").replace("--no-blobs", "--no-large-objects")
     }
 
-    /// pg_dump's own options.
-    pub(super) fn arguments(&self) -> Vec<String> {
-        let mut arguments = Vec::new();
-        for (option, patterns) in [
+    /// Every pattern, by pg_dump's options.
+    pub(super) fn patterns(&self) -> [(&'static str, &[String]); 7] {
+        [
             ("--schema", &self.schema),
             ("--exclude-schema", &self.exclude_schema),
             ("--table", &self.table),
@@ -212,9 +222,21 @@ impl Filters {
             ("--extension", &self.extension),
             ("--exclude-table-data", &self.exclude_table_data),
             ("--include-foreign-data", &self.include_foreign_data),
-        ] {
-            arguments.extend(patterns.iter().map(|pattern| format!("{option}={pattern}")));
-        }
+        ]
+    }
+
+    fn name_tables(&self) -> bool {
+        [&self.table, &self.exclude_table, &self.exclude_table_data].iter().any(|list| !list.is_empty())
+    }
+
+    /// Whether partitions and tables that inherit come, or go, with the tables that patterns name.
+    pub(super) fn bring_children(&self) -> bool {
+        !self.no_children && self.name_tables()
+    }
+
+    /// pg_dump's own options that are no patterns.
+    pub(super) fn flags(&self) -> Vec<&'static str> {
+        let mut arguments = Vec::new();
         for (wanted, option) in [
             (self.schema_only, "--schema-only"),
             (self.data_only, "--data-only"),
@@ -223,7 +245,7 @@ impl Filters {
             (self.strict_names, "--strict-names"),
         ] {
             if wanted {
-                arguments.push(option.to_string());
+                arguments.push(option);
             }
         }
         arguments
@@ -256,17 +278,23 @@ pub(super) struct Selector {
 }
 
 impl Selector {
-    pub(super) fn takes(&self, table: &TableName) -> bool {
-        let in_any = |patterns: &[Pattern]| {
-            patterns.iter().any(|pattern| pattern.matches_in(&table.schema, &table.name))
-        };
-        let schema_in = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(&table.schema));
-        let included = if self.table.is_empty() {
-            (self.schema.is_empty() || schema_in(&self.schema)) && !schema_in(&self.exclude_schema)
-        } else {
-            in_any(&self.table)
-        };
-        included && !in_any(&self.exclude_table)
+    /// Leaves in the catalog what pg_dump will take.
+    pub(super) fn choose(&self, catalog: &mut Catalog, children: &Children) {
+        let (named, _) = children.reached(&self.table, catalog);
+        let (excluded, _) = children.reached(&self.exclude_table, catalog);
+        catalog.choose(|table| {
+            let included = if self.table.is_empty() {
+                self.takes_schema(&table.name.schema)
+            } else {
+                named.contains(&table.oid)
+            };
+            included && !excluded.contains(&table.oid)
+        });
+    }
+
+    fn takes_schema(&self, schema: &[u8]) -> bool {
+        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(schema));
+        (self.schema.is_empty() || any(&self.schema)) && !any(&self.exclude_schema)
     }
 }
 
@@ -293,11 +321,14 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
-    use super::{Databases, Filters, TableName};
+    use super::{Databases, Filters};
+    use crate::backup::catalog::Catalog;
+    use crate::backup::patterns::Children;
 
     fn takes(filters: &Filters, schema: &str, name: &str) -> bool {
-        let name = TableName { schema: schema.into(), name: name.into() };
-        filters.selector().unwrap().takes(&name)
+        let mut catalog = Catalog::for_tests(schema, name);
+        filters.selector().unwrap().choose(&mut catalog, &Children::none());
+        catalog.lockable().count() == 1
     }
 
     #[test]
@@ -355,7 +386,7 @@ mod tests {
 
     #[test]
     fn the_default_takes_everything() {
-        assert!(Filters::default().is_default() && Filters::default().arguments().is_empty());
+        assert!(Filters::default().is_default() && Filters::default().flags().is_empty());
         assert!(takes(&Filters::default(), "any", "t"));
     }
 }

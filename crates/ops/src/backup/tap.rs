@@ -4,9 +4,7 @@
 //! object kind, COPY statement and dependency keeps pg_dump's own meaning, whatever its version. A pg_dump that ends
 //! before its TOC does has failed, and its own words say why.
 
-use std::ffi::OsString;
 use std::io::{BufReader, Read};
-use std::os::unix::ffi::OsStringExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -16,9 +14,9 @@ use pgark_bytes::archive::{self, Archive};
 use pgark_pg::ConnInfo;
 use pgark_store::Child as PlainChild;
 
-use super::catalog::{Catalog, TableName};
+use super::catalog::Catalog;
 use super::lead::{Lead, stale};
-use super::request::Filters;
+use super::patterns::{self, Resolved};
 use super::watch::Watch;
 use crate::OpsError;
 use crate::holders::LOCK_WAIT_HINT;
@@ -92,7 +90,7 @@ pub(super) fn run(
     pinned: &ConnInfo,
     lead: &mut Lead,
     catalog: &Catalog,
-    filters: &Filters,
+    filters: &Resolved,
     wait: Wait,
     watch: &Watch,
 ) -> Result<Tapped, OpsError> {
@@ -102,18 +100,14 @@ pub(super) fn run(
         .arg(format!("--snapshot={}", lead.snapshot))
         .arg(format!("--encoding={}", lead.encoding))
         .arg(format!("--lock-wait-timeout={}", wait.limit.as_millis().max(1)))
-        .args(filters.arguments());
+        .args(&filters.arguments);
     if let Some(role) = pinned.role() {
         command.arg(format!("--role={role}"));
     }
     if !lead.has_labels {
         command.arg("--no-security-labels");
     }
-    for table in catalog.unreadable() {
-        let mut argument = b"--exclude-table=".to_vec();
-        argument.extend(lead.in_own_encoding(&pattern(&table.name))?);
-        command.arg(OsString::from_vec(argument));
-    }
+    command.args(patterns::without(catalog.unreadable(), lead)?);
     only_connection_environment(&mut command, PlainChild::Tool, pinned);
     let (mut child, mut stdout, stderr) = start(&mut command, tool)?;
     let words = listen(stderr);
@@ -138,7 +132,7 @@ pub(super) fn run(
             if watch.is_cancelled() {
                 return Err(OpsError::Cancelled);
             }
-            let words = words.recv().unwrap_or_default();
+            let words = filters.readable(words.recv().unwrap_or_default());
             if words.trim().is_empty() {
                 return Err(OpsError::Archive { of: tool.path.display().to_string(), source });
             }
@@ -186,16 +180,6 @@ const NOTHING_HINT: &str = "check the patterns of schemas, tables and extensions
 /// Whether pg_dump found nothing that the filters choose.
 pub(super) fn found_nothing(error: &OpsError) -> bool {
     matches!(error, OpsError::Refused { hint, .. } if hint == NOTHING_HINT)
-}
-
-fn double_quotes(name: &[u8]) -> Vec<u8> {
-    name.iter().flat_map(|byte| std::iter::repeat_n(*byte, if *byte == b'"' { 2 } else { 1 })).collect()
-}
-
-/// A pattern that matches this one table (pg_dump's patterns are psql's: quoted parts are literal).
-fn pattern(table: &TableName) -> Vec<u8> {
-    let quoted = |name: &[u8]| [b"\"".as_slice(), &double_quotes(name), b"\""].concat();
-    [quoted(&table.schema), quoted(&table.name)].join(b".".as_slice())
 }
 
 /// Every variable that libpq reads (PostgreSQL 18 documentation, section 32.15).
@@ -252,7 +236,8 @@ pub(crate) fn only_connection_environment(command: &mut Command, child: PlainChi
         command.env_remove(name);
     }
     command.envs(conninfo.child_environment());
-    command.env("LC_MESSAGES", "C").env("LANGUAGE", "C");
+    // Its words are read (`explain`), and of patterns it folds what the locale takes for capital letters.
+    command.env("LC_ALL", "C").env_remove("LANGUAGE");
 }
 
 fn start(command: &mut Command, tool: &Tool) -> Result<(Child, ChildStdout, ChildStderr), OpsError> {
@@ -260,7 +245,14 @@ fn start(command: &mut Command, tool: &Tool) -> Result<(Child, ChildStdout, Chil
     let program = tool.path.display().to_string();
     let mut child = command.spawn().map_err(|source| OpsError::Tool {
         program: program.clone(),
-        what: format!("cannot be started: {source}"),
+        what: match source.kind() {
+            std::io::ErrorKind::ArgumentListTooLong => {
+                "cannot be given so many names of partitions: pg_dump 16 and newer \
+                finds them itself (--pg-dump PATH)"
+                    .to_string()
+            }
+            _ => format!("cannot be started: {source}"),
+        },
     })?;
     match (child.stdout.take(), child.stderr.take()) {
         (Some(stdout), Some(stderr)) => Ok((child, stdout, stderr)),
@@ -269,13 +261,13 @@ fn start(command: &mut Command, tool: &Tool) -> Result<(Child, ChildStdout, Chil
 }
 
 /// Collects what the child says, at most 64 KiB of it, until it closes its standard error.
-fn listen(stderr: ChildStderr) -> mpsc::Receiver<String> {
+fn listen(stderr: ChildStderr) -> mpsc::Receiver<Vec<u8>> {
     let (words, heard) = mpsc::channel();
     thread::spawn(move || {
         let mut said = Vec::new();
         let _ = stderr.take(64 * 1024).read_to_end(&mut said);
         // Nobody waits for the words of a child that did well.
-        let _ = words.send(String::from_utf8_lossy(&said).into_owned());
+        let _ = words.send(said);
     });
     heard
 }

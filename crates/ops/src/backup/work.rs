@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use pgark_bytes::archive::TocEntry;
 use pgark_bytes::copy_text::row_hash;
+use pgark_bytes::names::shown;
 use pgark_bytes::sql::quote_ident_bytes;
 use pgark_pg::ConnInfo;
 use pgark_repo::{BackupHead, Class, NewEntry, PartSummary, Repository};
@@ -156,8 +157,8 @@ impl Copied {
                     database: database.to_string(),
                     dump_id: table.dump_id,
                     rows: table.rows,
-                    schema: String::from_utf8_lossy(&table.name.schema).into_owned(),
-                    name: String::from_utf8_lossy(&table.name.name).into_owned(),
+                    schema: shown(&table.name.schema).into_owned(),
+                    name: shown(&table.name.name).into_owned(),
                     maps: Some(table.maps.clone()).filter(|maps| maps.parts > 0),
                 };
                 let path = paths::table(database, &table.name.schema, &table.name.name);

@@ -8,7 +8,8 @@ use std::collections::HashSet;
 
 use pgark_bytes::archive::filter::foreign_keys;
 use pgark_bytes::archive::identity::{attached_to, publication};
-use pgark_bytes::archive::{Section, TocEntry};
+use pgark_bytes::archive::{Archive, Section, TocEntry};
+use pgark_bytes::names;
 use pgark_pg::Connection;
 
 use super::{Place, target};
@@ -18,8 +19,10 @@ use crate::error::Doing;
 /// Schema and name.
 type Name = (Vec<u8>, Vec<u8>);
 
-fn shown(name: &Name) -> String {
-    format!("{}.{}", String::from_utf8_lossy(&name.0), String::from_utf8_lossy(&name.1))
+/// A name of the archive, for people.
+fn shown(archive: &Archive, name: &Name) -> String {
+    let (schema, name) = archive.matched(name);
+    format!("{}.{}", names::shown(&schema), names::shown(&name))
 }
 
 /// Settles every tie; `inside` is the target, if it exists.
@@ -37,9 +40,17 @@ pub(super) fn settle(
     }
 }
 
-fn present(inside: Option<&mut Connection>, relations: &[Name]) -> Result<Vec<bool>, OpsError> {
+/// Whether relations that the archive names are in the target.
+fn present(
+    archive: &Archive,
+    inside: Option<&mut Connection>,
+    relations: &[Name],
+) -> Result<Vec<bool>, OpsError> {
     match inside {
-        Some(inside) => target::present(inside, relations),
+        Some(inside) => {
+            let names: Vec<Name> = relations.iter().map(|name| archive.matched(name)).collect();
+            target::present(inside, &names)
+        }
         None => Ok(vec![false; relations.len()]),
     }
 }
@@ -52,17 +63,16 @@ fn leave_out_cut_keys(
 ) -> Result<(), OpsError> {
     let parents: Vec<(Vec<u8>, Vec<u8>)> =
         place.picked.cut_keys.iter().map(|key| key.parent.clone()).collect();
-    let present = present(inside, &parents)?;
+    let present = present(&place.contents.archive, inside, &parents)?;
     for (key, is_there) in std::mem::take(&mut place.picked.cut_keys).into_iter().zip(present) {
         if is_there {
             continue;
         }
         place.picked.selection.remove(key.dump_id);
         notes.push(format!(
-            "foreign key {} is left out: its parent table {}.{} is neither restored nor in the target",
+            "foreign key {} is left out: its parent table {} is neither restored nor in the target",
             key.tag,
-            String::from_utf8_lossy(&key.parent.0),
-            String::from_utf8_lossy(&key.parent.1)
+            key.parent_shown(),
         ));
     }
     Ok(())
@@ -151,8 +161,9 @@ fn attach_partitions(
         }
     }
     let parents: Vec<Name> = alone.iter().map(|(.., parent)| parent.clone()).collect();
-    let there = present(inside, &parents)?;
+    let there = present(&place.contents.archive, inside, &parents)?;
     for ((attach, table, child, parent), is_there) in alone.into_iter().zip(there) {
+        leave_out_index_links(place, table);
         let is_whole = place.request.choice.parts.is_empty();
         if is_there && is_whole {
             move_to_the_end(place, attach, table);
@@ -163,17 +174,31 @@ fn attach_partitions(
         notes.push(match is_there {
             true => format!(
                 "table {} is a partition of {} and is not attached to it: attach it when its indexes are there",
-                shown(&child),
-                shown(&parent)
+                shown(&place.contents.archive, &child),
+                shown(&place.contents.archive, &parent)
             ),
             false => format!(
                 "table {} is a partition of {}, which is neither restored nor in the target: it is restored as a table of its own",
-                shown(&child),
-                shown(&parent)
+                shown(&place.contents.archive, &child),
+                shown(&place.contents.archive, &parent)
             ),
         });
     }
     Ok(())
+}
+
+/// The parent's indexes do not come: where the parent is in the target, attaching the table links its indexes, too.
+fn leave_out_index_links(place: &mut Place<'_>, table: i32) {
+    let entries = &place.contents.archive.entries;
+    let own: HashSet<i32> = entries
+        .iter()
+        .filter(|entry| matches!(entry.kind(), "INDEX" | "CONSTRAINT") && entry.dependencies.contains(&table))
+        .map(|entry| entry.dump_id)
+        .collect();
+    let links = entries.iter().filter(|entry| entry.kind() == "INDEX ATTACH");
+    for link in links.filter(|link| link.dependencies.iter().any(|id| own.contains(id))) {
+        place.picked.selection.remove(link.dump_id);
+    }
 }
 
 /// Behind the rows, indexes and constraints of the table.
@@ -214,15 +239,13 @@ fn name_what_stays_away(
     keys.retain(|key| !picked.selection.contains(key.dump_id) && tables.contains(&key.parent));
     keys.retain(|key| !tables.contains(&key.child));
     let children: Vec<Name> = keys.iter().map(|key| key.child.clone()).collect();
-    let there = target::present(inside, &children)?;
+    let there = present(archive, Some(&mut *inside), &children)?;
     for (key, _) in keys.iter().zip(there).filter(|(_, is_there)| *is_there) {
         let Some(entry) = archive.entry(key.dump_id) else { continue };
-        let name = entry.tag_bytes().strip_prefix(&*key.child.1).unwrap_or_default().trim_ascii_start();
-        let (schema, table, name) = (
-            String::from_utf8_lossy(&key.child.0),
-            String::from_utf8_lossy(&key.child.1),
-            String::from_utf8_lossy(name),
-        );
+        let (schema, table) = archive.matched(&key.child);
+        let tag = entry.matched_name().1;
+        let name = tag.strip_prefix(&*table).unwrap_or_default().trim_ascii_start();
+        let (schema, table, name) = (names::shown(&schema), names::shown(&table), names::shown(name));
         let rows = inside
             .query(
                 "SELECT FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid \
@@ -235,8 +258,8 @@ fn name_what_stays_away(
             let words: Vec<String> = entry.defn_str().split_whitespace().map(str::to_string).collect();
             notes.push(format!(
                 "foreign key {name} of table {} to {} is in the backup, but neither chosen nor in the target; afterwards: {}",
-                shown(&key.child),
-                shown(&key.parent),
+                shown(archive, &key.child),
+                shown(archive, &key.parent),
                 words.join(" ")
             ));
         }

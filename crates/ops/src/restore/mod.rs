@@ -249,6 +249,17 @@ impl Place<'_> {
     }
 }
 
+impl Place<'_> {
+    /// Says how many tables come, or are left out, that no pattern names.
+    fn tell_children(&self, job: &Job) {
+        let of_it =
+            if self.several { format!("database {}: ", self.contents.database) } else { String::new() };
+        for text in self.picked.children().told() {
+            job.progress.info(&format!("{of_it}{text}"));
+        }
+    }
+}
+
 /// Restores what was asked for.
 pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<RestoreReport, OpsError> {
     let watch = Watch::new(&job.cancel);
@@ -294,6 +305,9 @@ fn restore(
         ));
     }
     let mut places = request.places(&backup, &reader, &about)?;
+    for place in &places {
+        place.tell_children(job);
+    }
 
     job.progress.phase("look at the target");
     let mut report = RestoreReport::new(&backup, &places);

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use pgark_bytes::archive::{TocEntry, statements};
+use pgark_bytes::names::shown;
 use pgark_pg::Connection;
 
 use super::marks::Mark;
@@ -137,16 +138,17 @@ fn refuse_what_is_there(place: &Place<'_>, about: &About, inside: &mut Connectio
             .filter(|entry| {
                 place.picked.selection.contains(entry.dump_id) && !place.picked.is_helper(entry.dump_id)
             })
-            .map(|entry| (entry.namespace.clone().unwrap_or_default(), entry.tag_bytes().to_vec()))
+            .map(|entry| {
+                let (schema, name) = entry.matched_name();
+                (schema.to_vec(), name.to_vec())
+            })
             .collect();
         let present = target::present(inside, &relations)?;
         let there: Vec<String> = relations
             .iter()
             .zip(present)
             .filter(|(_, is_there)| *is_there)
-            .map(|((schema, name), _)| {
-                format!("{}.{}", String::from_utf8_lossy(schema), String::from_utf8_lossy(name))
-            })
+            .map(|((schema, name), _)| format!("{}.{}", shown(schema), shown(name)))
             .collect();
         if there.is_empty() {
             return Ok(());

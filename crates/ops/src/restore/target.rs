@@ -9,6 +9,7 @@ use super::{Place, globals};
 use crate::OpsError;
 use crate::backup::{Watch, reading_encoding};
 use crate::error::Doing;
+use crate::hex;
 use crate::shortage::connect_patiently;
 
 /// Beside pg_restore's own settings: those that rows and definitions were written under, one that the database's own
@@ -200,7 +201,7 @@ pub(super) fn refuse_missing(
     ))
 }
 
-/// Which of these relations the connected database has.
+/// Which of these relations (names in UTF-8, or bytes that have no encoding) the connected database has.
 pub(super) fn present(
     connection: &mut Connection,
     relations: &[(Vec<u8>, Vec<u8>)],
@@ -208,14 +209,27 @@ pub(super) fn present(
     let doing = "look for tables in the target";
     let mut found = Vec::with_capacity(relations.len());
     for (schema, name) in relations {
-        let (schema, name) = (String::from_utf8_lossy(schema), String::from_utf8_lossy(name));
-        let rows = connection
-            .query(
-                "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE n.nspname = $1 AND c.relname = $2",
-                &[Some(&schema), Some(&name)],
-            )
-            .doing(doing)?;
+        let from =
+            "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace";
+        let rows = match (std::str::from_utf8(schema), std::str::from_utf8(name)) {
+            (Ok(schema), Ok(name)) => connection.query(
+                &format!("{from} WHERE n.nspname = $1 AND c.relname = $2"),
+                &[Some(schema), Some(name)],
+            ),
+            _ => {
+                let bytes = |name: &str| {
+                    format!(
+                        "pg_catalog.convert_to({name}::pg_catalog.text, pg_catalog.getdatabaseencoding())"
+                    )
+                };
+                let is = |name: &str, at: u8| format!("{} = pg_catalog.decode(${at}, 'hex')", bytes(name));
+                connection.query(
+                    &format!("{from} WHERE {} AND {}", is("n.nspname", 1), is("c.relname", 2)),
+                    &[Some(&hex::encode(schema)), Some(&hex::encode(name))],
+                )
+            }
+        }
+        .doing(doing)?;
         found.push(!rows.is_empty());
     }
     Ok(found)

@@ -151,12 +151,14 @@ async fn reach(config: &SftpConfig, shown: &str) -> Result<Handle<Host>, StoreEr
     let (reached, complaint) = match &config.proxy {
         None => (client::connect(settings, (config.host.as_str(), config.port), host).await, String::new()),
         Some(command) => {
-            let proxy = Proxy::start(command).map_err(|error| {
+            let mut proxy = Proxy::start(command).map_err(|error| {
                 failed(shown, format!("start the proxy command: {error}"), Cause::Unknown)
             })?;
             let complaint = proxy.complaint();
             let reached = client::connect_stream(settings, proxy, host).await;
-            let complaint = if reached.is_ok() { String::new() } else { complaint.await };
+            // A host that is not taken for the right one is no fault of the command's.
+            let is_its_fault = reached.is_err() && lock(&verdict.0).is_none();
+            let complaint = if is_its_fault { complaint.await } else { String::new() };
             (reached, complaint)
         }
     };

@@ -9,19 +9,23 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Join, ReadBuf, join};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::oneshot;
 
 use crate::lock;
 
 /// Of what the command complains, so much is kept.
 const KEPT: usize = 500;
-/// A command that has ended the connection is about to say why.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+/// A command that has ended the connection is about to say why, and ends then: waited for is its end, and at most this, since what
+/// it has started may go on with its standard error.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// The command ends with the connection.
 pub(super) struct Proxy {
     stream: Join<ChildStdout, ChildStdin>,
     complaint: Arc<Mutex<Vec<u8>>>,
-    _child: Child,
+    /// Hears when all was read that it complained of.
+    silence: Option<oneshot::Receiver<()>>,
+    child: Arc<Child>,
 }
 
 impl Proxy {
@@ -42,6 +46,7 @@ impl Proxy {
         let mut errors = child.stderr.take().ok_or_else(pipe)?;
         let complaint = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&complaint);
+        let (is_silent, silence) = oneshot::channel();
         // Ends with the command. What is too much is read all the same, so that the command does not wait.
         tokio::spawn(async move {
             let mut bytes = [0; 512];
@@ -50,15 +55,23 @@ impl Proxy {
                 let room = KEPT.saturating_sub(kept.len()).min(count);
                 kept.extend_from_slice(bytes.get(..room).unwrap_or_default());
             }
+            // Perhaps nobody waits for it.
+            let _ = is_silent.send(());
         });
-        Ok(Proxy { stream: join(output, input), complaint, _child: child })
+        let (stream, child) = (join(output, input), Arc::new(child));
+        Ok(Proxy { stream, complaint, silence: Some(silence), child })
     }
 
-    /// What the command has complained of when its connection has ended.
-    pub(super) fn complaint(&self) -> impl Future<Output = String> + use<> {
-        let complaint = Arc::clone(&self.complaint);
+    /// What the command has complained of when its connection has ended. Until that is heard, it is not killed.
+    pub(super) fn complaint(&mut self) -> impl Future<Output = String> + use<> {
+        let (complaint, silence) = (Arc::clone(&self.complaint), self.silence.take());
+        let child = Arc::clone(&self.child);
         async move {
-            tokio::time::sleep(LAST_WORDS).await;
+            if let Some(silence) = silence {
+                // What was said until then counts, either way.
+                let _ = tokio::time::timeout(LAST_WORDS, silence).await;
+            }
+            drop(child);
             String::from_utf8_lossy(&lock(&complaint)).trim().replace("\r\n", "\n").replace('\n', "; ")
         }
     }

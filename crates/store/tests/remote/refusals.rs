@@ -62,7 +62,8 @@ fn s3_says_when_there_are_no_credentials() {
     let (cause, text) = failure(store.get("pgark.json"));
     assert_eq!(cause, Cause::Credentials, "{text}");
     assert!(text.contains("no credentials were found") && text.contains("169.254.169.254"), "{text}");
-    assert!(started.elapsed().unwrap() < Duration::from_secs(15));
+    // Nobody waits for the metadata service as long as for a storage.
+    assert!(started.elapsed().unwrap() < Duration::from_secs(60));
 }
 
 #[test]

@@ -120,6 +120,7 @@ fn bare(id: i32, section: Section, kind: Vec<u8>, tag: Vec<u8>, defn: Vec<u8>) -
         dependencies: Vec::new(),
         file_name: Some(Vec::new()),
         offset: None,
+        shown: None,
     }
 }
 
