@@ -29,6 +29,7 @@ pub mod restore;
 pub mod retention;
 pub mod rowmap;
 mod select;
+mod session;
 mod shortage;
 mod tools;
 

@@ -1,6 +1,6 @@
 //! Where to connect to a cluster before it is known which databases it has: services differ in what they let a role into.
 
-use pgark_pg::{ConnInfo, Connection};
+use pgark_pg::ConnInfo;
 
 use crate::OpsError;
 use crate::error::with_causes;
@@ -23,11 +23,11 @@ impl Maintenance<'_> {
     ///
     /// # Errors
     /// The only error, or all of them in one.
-    pub(crate) fn connect(
+    pub(crate) fn connect<C>(
         &self,
         conninfo: &ConnInfo,
-        connect: impl Fn(&ConnInfo) -> Result<Connection, OpsError>,
-    ) -> Result<Connection, OpsError> {
+        connect: impl Fn(&ConnInfo) -> Result<C, OpsError>,
+    ) -> Result<C, OpsError> {
         if let Some(named) = self.named {
             return connect(&conninfo.with_dbname(named));
         }

@@ -4,11 +4,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pgark_pg::{ConnInfo, Connection};
-
 use crate::OpsError;
 use crate::backup::Watch;
-use crate::error::Doing;
 
 /// How long one who holds no other connection waits for one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,14 +25,10 @@ pub(crate) fn is_shortage(error: &OpsError) -> bool {
 }
 
 /// Connects, and waits a while for a connection.
-pub(crate) fn connect_patiently(
-    conninfo: &ConnInfo,
-    doing: &str,
-    watch: &Watch,
-) -> Result<Connection, OpsError> {
+pub(crate) fn patiently<C>(watch: &Watch, connect: impl Fn() -> Result<C, OpsError>) -> Result<C, OpsError> {
     let begun = Instant::now();
     loop {
-        match Connection::connect(conninfo).doing(doing) {
+        match connect() {
             Err(error) if is_shortage(&error) && begun.elapsed() < PATIENCE && !watch.is_cancelled() => {
                 thread::sleep(PAUSE);
             }

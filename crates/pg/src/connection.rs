@@ -31,6 +31,8 @@ pub struct Connection {
     pub(crate) canceller: Canceller,
     parameters: BTreeMap<String, String>,
     pid: i32,
+    /// The server's process, by its own word, since the session was settled.
+    pub(crate) process: Option<i32>,
     host: Host,
     numeric: Option<String>,
     notices: Vec<DbError>,
@@ -59,10 +61,15 @@ impl Connection {
     /// Connects to the first host that is as asked, and becomes the role of [`ConnInfo::with_role`].
     pub fn connect(info: &ConnInfo) -> Result<Connection, PgError> {
         let mut connection = open::connect(info)?;
-        if let Some(role) = info.role() {
-            connection.execute(&format!("SET ROLE {}", quote_ident(role)))?;
-        }
+        connection.become_role(info)?;
         Ok(connection)
+    }
+
+    pub(crate) fn become_role(&mut self, info: &ConnInfo) -> Result<(), PgError> {
+        match info.role() {
+            Some(role) => self.execute(&format!("SET ROLE {}", quote_ident(role))),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn new(session: Session) -> Connection {
@@ -71,6 +78,7 @@ impl Connection {
             canceller: session.canceller,
             parameters: session.parameters,
             pid: session.pid,
+            process: None,
             host: session.host,
             numeric: session.numeric,
             notices: session.notices,

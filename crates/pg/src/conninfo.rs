@@ -240,6 +240,21 @@ impl ConnInfo {
         self.role.as_deref()
     }
 
+    /// Options of the server's command line (`-c name=value …`).
+    pub fn options(&self) -> &str {
+        self.get("options")
+    }
+
+    /// The same, with settings that the session asks for at login, above those of role and database. No space is in a value.
+    pub fn with_settings(&self, settings: &[(&str, &str)]) -> ConnInfo {
+        let mut words: Vec<String> =
+            Some(self.options()).filter(|text| !text.is_empty()).map(str::to_string).into_iter().collect();
+        words.extend(settings.iter().map(|(name, value)| format!("-c {name}={value}")));
+        let mut other = self.clone();
+        other.parameters.insert("options", words.join(" "));
+        other
+    }
+
     /// The same, pinned to the host that a connection reached (TRAPS 8).
     pub fn for_host_of(&self, connection: &Connection) -> ConnInfo {
         let mut other = self.clone();

@@ -90,6 +90,14 @@ pub enum PgError {
     /// The server said something that the protocol does not allow here.
     #[error("understand the server: {0}")]
     Protocol(String),
+    /// The session's settings cannot be what they must be.
+    #[error("fix the settings of the session: {what}")]
+    Settings {
+        /// Why not.
+        what: String,
+        /// What a person can do about it.
+        advice: &'static str,
+    },
     /// A value of a row is not what was asked for.
     #[error("read column {column}: {what}")]
     Value {
@@ -148,7 +156,7 @@ impl PgError {
             (_, Some("53200")) => {
                 "the server ran out of memory or lock slots; raise max_locks_per_transaction"
             }
-            (PgError::Connect { advice, .. }, _) => advice,
+            (PgError::Settings { advice, .. } | PgError::Connect { advice, .. }, _) => advice,
             (PgError::Closed(_), _) => "look into the server's log; nothing was committed",
             _ => return None,
         };

@@ -5,6 +5,7 @@
 //!   process ends, and also when it is killed.
 //! - [`shop`]: a seeded sample shop of any size, with personal data.
 //! - [`zoo`]: one of every kind of object, with hostile names and values.
+//! - [`Pooler`]: pgbouncer before a cluster.
 //! - [`storage`]: real storage servers, and bad networks before them.
 //! - [`oracle`]: what of a database must survive a backup and restore, as a comparable value.
 //!
@@ -20,6 +21,7 @@ mod disk;
 pub mod dumps;
 mod majors;
 pub mod oracle;
+mod pooler;
 mod server_user;
 mod session;
 pub mod shop;
@@ -31,4 +33,5 @@ pub use certificates::TlsFiles;
 pub use cluster::{Builder, Cluster};
 pub use disk::SmallDisk;
 pub use majors::{Installation, available_majors, default_major, require};
+pub use pooler::Pooler;
 pub use session::Session;

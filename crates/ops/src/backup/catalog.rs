@@ -31,14 +31,6 @@ impl std::fmt::Display for TableName {
     }
 }
 
-/// The encoding in which catalogs are read on a connection: UTF-8, but nothing is converted where bytes have no encoding.
-pub(crate) fn reading_encoding(connection: &Connection) -> &'static str {
-    match connection.parameter("server_encoding") {
-        Some("SQL_ASCII") => "SET client_encoding = 'SQL_ASCII'",
-        _ => "SET client_encoding = 'UTF8'",
-    }
-}
-
 /// One table that holds data or is locked for its definition.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {

@@ -2,16 +2,16 @@
 
 use pgark_bytes::pattern::Pattern;
 use pgark_bytes::sql::quote_ident;
-use pgark_pg::{ConnInfo, Connection};
+use pgark_pg::{ConnInfo, Connection, Login, Use};
 use serde_json::{Map, Value, json};
 
-use super::catalog::reading_encoding;
+use super::Report;
 use super::request::{Databases, Request, Snapshots};
 use super::server::Server;
 use super::watch::Watch;
-use super::{Report, lead};
 use crate::error::Doing;
 use crate::maintenance::Maintenance;
+use crate::session::{self, SERVER, Settled, Text};
 use crate::tools::{Tool, find_pg_dump};
 use crate::{Job, OpsError};
 
@@ -19,6 +19,8 @@ use crate::{Job, OpsError};
 pub(super) struct Survey {
     /// The first connection; kept for what a standby needs.
     pub connection: Connection,
+    /// How its session began: so does pg_dumpall's.
+    pub login: Login,
     /// Every other connection goes where the first one went (TRAPS 8).
     pub pinned: ConnInfo,
     pub server_version: i32,
@@ -74,7 +76,7 @@ fn is_literal(pattern: &Pattern, name: &str) -> bool {
 impl Survey {
     /// Connects, and finds out what there is to back up and with what.
     pub(super) fn of(request: &Request, job: &Job, watch: &Watch) -> Result<Survey, OpsError> {
-        let mut connection = connect(request, watch)?;
+        let Settled { mut connection, login } = connect(request, watch)?;
         let server_version = connection.server_version();
         if server_version < 130_000 {
             return Err(OpsError::refused(
@@ -82,8 +84,6 @@ impl Survey {
                 "pgark backs up PostgreSQL 13 and newer",
             ));
         }
-        connection.execute(&lead::settings(server_version)).doing("prepare the first connection")?;
-        connection.execute(reading_encoding(&connection)).doing("prepare the first connection")?;
         let tool = find_pg_dump(request.pg_dump.as_deref(), &request.search_path, server_version / 10_000)?;
         let Chosen { databases, unmatched, closed } = databases(&mut connection, &request.databases)?;
         if request.filters.strict_names && !unmatched.is_empty() {
@@ -146,6 +146,7 @@ impl Survey {
             databases,
             unmatched,
             closed,
+            login,
             connection,
         })
     }
@@ -170,11 +171,11 @@ impl Survey {
 }
 
 /// With `--all` the connection string's database is only where to connect first: where it does not let us in, another will do.
-fn connect(request: &Request, watch: &Watch) -> Result<Connection, OpsError> {
+fn connect(request: &Request, watch: &Watch) -> Result<Settled, OpsError> {
     let conninfo = request.conninfo.with_role(request.role.as_deref());
-    let connect = |conninfo: &ConnInfo| Connection::connect(conninfo).doing("connect to the server");
-    let connection = match &request.databases {
-        Databases::Connected => connect(&conninfo)?,
+    let open = |conninfo: &ConnInfo| session::open(conninfo, Use::Read, Text::ToRead, watch, SERVER);
+    match &request.databases {
+        Databases::Connected => open(&conninfo),
         Databases::Matching { include, .. } => {
             let named = include.iter().map(String::as_str);
             let maintenance = Maintenance {
@@ -182,11 +183,9 @@ fn connect(request: &Request, watch: &Watch) -> Result<Connection, OpsError> {
                 likely: std::iter::once(conninfo.dbname()).chain(named).collect(),
                 unlikely: None,
             };
-            maintenance.connect(&conninfo, connect)?
+            maintenance.connect(&conninfo, open)
         }
-    };
-    watch.add(connection.canceller());
-    Ok(connection)
+    }
 }
 
 /// What there is to back up.
@@ -303,7 +302,8 @@ pub(super) struct ServerFile {
     pub content: Vec<u8>,
 }
 
-/// All settings as JSON; what the role may not see is not in `pg_settings`, and the report says so.
+/// All settings as JSON, those that this session fixed as they were at its login; what the role may not see is not in
+/// `pg_settings`, and the report says so.
 pub(super) fn settings(connection: &mut Connection, report: &mut Report) -> Result<Vec<u8>, OpsError> {
     let doing = "read the server's settings";
     let rows = connection

@@ -166,9 +166,10 @@ fn copy_one(
     range: usize,
 ) -> Result<(), OpsError> {
     let Some(source) = of.sources.get(at) else { return Ok(()) };
-    if source.is_foreign && connection.server_version() >= 170_000 {
-        // Closed by `lead::settings`, as pg_dump does; what was asked for is opened, as pg_dump does.
-        let open = "SET LOCAL restrict_nonsystem_relation_kind = 'view'";
+    if source.is_foreign {
+        // Closed by `Use::Read`, as pg_dump does where the server knows it; what was asked for is opened, as pg_dump does.
+        let open = "SELECT pg_catalog.set_config(name, 'view', true) FROM pg_catalog.pg_settings \
+                    WHERE name = 'restrict_nonsystem_relation_kind'";
         connection.execute(open).doing("open foreign tables")?;
     }
     let sql = source.copy_statement(range);

@@ -446,7 +446,7 @@ impl<'a> Crew<'a> {
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}'",
             of.snapshot
         );
-        connection.execute(&begin).doing("import the backup's snapshot")?;
+        connection.begin(&begin).doing("import the backup's snapshot")?;
         let fate = copy::by_worker(self, of, connection, work)?;
         connection.execute("COMMIT").doing("end a worker's transaction")?;
         Ok(fate)

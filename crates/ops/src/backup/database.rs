@@ -182,6 +182,15 @@ impl Common<'_> {
         tapped.archive.show(&|name| facts.shown(name));
         kept.map_err(|error| lead.cause_of(error))?;
         let copied = copying.collect(self.request.keep_going, report)?;
+        for setting in ["zero_damaged_pages", "ignore_checksum_failure"] {
+            if lead.login.value(setting) == Some("on") {
+                let what = format!(
+                    "{setting} is on in database {}: rows on damaged pages may be missing from this backup or wrong",
+                    lead.database
+                );
+                report.warn(&what);
+            }
+        }
         for table in catalog.unreadable() {
             let name = if self.several {
                 format!("{} of database {}", table.name, lead.database)

@@ -76,7 +76,11 @@ impl ClusterFacts {
     /// Reads what needs no database.
     pub(super) fn read(connection: &mut Connection) -> Result<ClusterFacts, OpsError> {
         let rows = connection
-            .query("SELECT name, setting FROM pg_catalog.pg_settings", &[])
+            // Not what this session has made of it.
+            .query(
+                "SELECT name, CASE source WHEN 'session' THEN reset_val ELSE setting END FROM pg_catalog.pg_settings",
+                &[],
+            )
             .doing("read the server's settings")?;
         let settings: HashMap<&str, &str> =
             rows.iter().filter_map(|row| Some((row.str(0).ok()?, row.opt_str(1).ok()??))).collect();

@@ -5,15 +5,13 @@ use std::thread;
 use std::time::Instant;
 
 use pgark_bytes::sql;
-use pgark_pg::ConnInfo;
-use pgark_store::Child;
 
 use super::Report;
 use super::cluster::Survey;
-use super::tap::only_connection_environment;
 use crate::psql::{self, Guard};
+use crate::session::prepare_child;
 use crate::shortage::{PATIENCE, PAUSE, is_shortage};
-use crate::tools::{Tool, sister};
+use crate::tools::sister;
 use crate::{Job, OpsError};
 
 /// What pg_dumpall gave.
@@ -59,7 +57,7 @@ pub(super) fn read(survey: &Survey, job: &Job) -> Result<Globals, OpsError> {
     if survey.connection.parameter("server_encoding") != Some("SQL_ASCII") {
         more.push("--encoding=UTF8");
     }
-    match dump(&survey.tool, &survey.pinned, survey.pinned.dbname(), &more) {
+    match dump(survey, &more) {
         Ok(sql) => Ok(Globals::of(restricted(sql, &survey.tool.version), survey.sees_passwords)),
         Err(_) if job.cancel.is_cancelled() => Err(OpsError::Cancelled),
         Err(error) => Ok(Globals::Missing(error)),
@@ -107,16 +105,18 @@ fn restricted(text: Vec<u8>, version: &str) -> Result<Vec<u8>, OpsError> {
     Guard::new(true)?.around(&text)
 }
 
-fn dump(tool: &Tool, pinned: &ConnInfo, database: &str, more: &[&str]) -> Result<Vec<u8>, OpsError> {
-    let program = sister(tool, "pg_dumpall");
+fn dump(survey: &Survey, more: &[&str]) -> Result<Vec<u8>, OpsError> {
+    let program = sister(&survey.tool, "pg_dumpall");
     let mut command = Command::new(&program);
-    command.args(["--globals-only", "--no-password"]).args(more).arg("--database").arg(database);
-    if let Some(role) = pinned.role() {
+    command
+        .args(["--globals-only", "--no-password"])
+        .args(more)
+        .arg("--database")
+        .arg(survey.pinned.dbname());
+    if let Some(role) = survey.pinned.role() {
         command.arg(format!("--role={role}"));
     }
-    only_connection_environment(&mut command, Child::Tool, pinned);
-    // Unlike pg_dump it lets the settings of database and role decide how it writes a time: `VALID UNTIL '31.12.2099'`.
-    command.env("PGOPTIONS", "-c DateStyle=ISO,YMD -c TimeZone=UTC -c IntervalStyle=postgres");
+    prepare_child(&mut command, &survey.pinned, &survey.login);
     let output = command.stdin(Stdio::null()).output().map_err(|source| OpsError::Tool {
         program: program.display().to_string(),
         what: format!("cannot be started: {source}"),

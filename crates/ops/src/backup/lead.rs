@@ -7,50 +7,22 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
-use pgark_pg::{ConnInfo, Connection, PgError};
+use pgark_pg::{ConnInfo, Connection, Login, PgError, Use};
 
-use super::catalog::{Catalog, FREE_LOCKS, TableName, reading_encoding};
+use super::catalog::{Catalog, FREE_LOCKS, TableName};
 use super::watch::Watch;
 use crate::OpsError;
 use crate::error::Doing;
 use crate::holders::{self, Holder, LOCK_WAIT_HINT};
+use crate::session::{self, SERVER, Settled, Text};
 
-/// Settings of every connection that reads data, so that the text of a row depends on the row alone, and that queries of
-/// catalogs are not compiled for longer than they run
-/// (pg_dump makes the same ones; facts: PostgreSQL's pg_dump, `setup_connection`). Those that a major does not know
-/// are left out by version.
-pub(crate) fn settings(server_version: i32) -> String {
-    let mut sql = String::from(
-        "SET search_path = ''; SET DateStyle = ISO; SET IntervalStyle = postgres; SET extra_float_digits = 3; \
-         SET TimeZone = 'UTC'; SET bytea_output = hex; SET xmloption = content; \
-         SET synchronize_seqscans = off; SET jit = off; SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0; \
-         SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning;",
-    );
-    if server_version >= 170_000 {
-        sql.push_str(
-            " SET transaction_timeout = 0; SET restrict_nonsystem_relation_kind = 'view,foreign-table';",
-        );
-    }
-    if server_version >= 140_000 {
-        sql.push_str(" SET idle_session_timeout = 0;");
-    }
-    sql
-}
-
-/// Opens a connection whose rows are as `settings` says and whose text is in the database's own encoding.
+/// Opens a connection whose text is in the database's own encoding.
 pub(crate) fn connect_reader(
     conninfo: &ConnInfo,
     encoding: &str,
     watch: &Watch,
 ) -> Result<Connection, OpsError> {
-    let mut connection = Connection::connect(conninfo).doing("connect to the server")?;
-    watch.add(connection.canceller());
-    let sql = settings(connection.server_version());
-    connection.execute(&sql).doing("prepare a connection")?;
-    connection
-        .query("SELECT pg_catalog.set_config('client_encoding', $1, false)", &[Some(encoding)])
-        .doing("choose the database's own encoding")?;
-    Ok(connection)
+    Ok(session::open(conninfo, Use::Read, Text::In(encoding), watch, SERVER)?.connection)
 }
 
 /// The lead connection and the facts that it read first.
@@ -68,6 +40,8 @@ pub(crate) struct Lead {
     /// Whose rights count, quoted as SQL has it.
     pub role: String,
     lock_wait: Duration,
+    /// How the session began: so does pg_dump's.
+    pub login: Login,
     /// Objects carry security labels, which pg_dump then reads; its query for them is one of the dearest.
     pub has_labels: bool,
     /// The tables that were locked before the snapshot was taken.
@@ -83,11 +57,9 @@ impl Lead {
         all: bool,
         watch: &Watch,
     ) -> Result<Lead, OpsError> {
-        let mut connection = Connection::connect(conninfo).doing("connect to the server")?;
-        watch.add(connection.canceller());
+        let Settled { mut connection, login } =
+            session::open(conninfo, Use::Read, Text::ToRead, watch, SERVER)?;
         let server_version = connection.server_version();
-        connection.execute(&settings(server_version)).doing("prepare the lead connection")?;
-        connection.execute(reading_encoding(&connection)).doing("prepare the lead connection")?;
         // Reading a table's size already waits for whoever holds it alone.
         let limit = format!("SET lock_timeout = {}", lock_wait.as_millis().max(1));
         connection.execute(&limit).doing("limit the wait for locks")?;
@@ -103,16 +75,17 @@ impl Lead {
                  'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), d.datname, pg_catalog.pg_encoding_to_char(d.encoding), \
                  CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
                       ELSE pg_catalog.pg_current_wal_lsn() END, \
-                 pg_catalog.current_setting('lc_monetary'), \
                  (SELECT pg_catalog.string_agg(l.relation::pg_catalog.text, ' ') FROM pg_catalog.pg_locks l \
                   WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted), \
                  EXISTS (SELECT FROM pg_catalog.pg_seclabel) OR EXISTS (SELECT FROM pg_catalog.pg_shseclabel), \
-                 pg_catalog.quote_ident(current_user) \
+                 pg_catalog.quote_ident(current_user), pg_catalog.pg_backend_pid() \
                  FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()",
                 &[],
             )
             .doing("export the snapshot")?;
         let row = rows.first().ok_or_else(|| OpsError::refused("the database has no catalog row", ""))?;
+        let process = row.parse(8).doing("export the snapshot")?;
+        connection.check_process(process).doing("export the snapshot")?;
         let text = |i: usize| -> Result<String, OpsError> {
             Ok(row.str(i).doing("read the database's properties")?.to_string())
         };
@@ -121,12 +94,12 @@ impl Lead {
             snapshot_time: text(1)?,
             database: text(2)?,
             encoding: text(3)?,
-            row_settings: format!("1 {} {}", text(3)?, text(5)?),
+            row_settings: format!("2 {}", text(3)?),
             lsn: row.opt_str(4).doing("read the database's properties")?.unwrap_or_default().to_string(),
-            role: text(8)?,
-            has_labels: text(7)? == "t",
+            role: text(7)?,
+            has_labels: text(6)? == "t",
             held: row
-                .opt_str(6)
+                .opt_str(5)
                 .doing("read the database's properties")?
                 .unwrap_or_default()
                 .split(' ')
@@ -134,6 +107,7 @@ impl Lead {
                 .collect(),
             server_version,
             lock_wait,
+            login,
             connection,
         })
     }
@@ -300,11 +274,7 @@ fn lock_all<'t>(
 /// After the locks: does every table still look as the snapshot sees it? Asked over a second connection, whose own
 /// snapshot is newer than the locks, so that a TRUNCATE, rewrite or column change in between shows (TRAPS 2).
 pub(crate) fn refuse_stale(catalog: &Catalog, conninfo: &ConnInfo, watch: &Watch) -> Result<(), OpsError> {
-    let mut connection = Connection::connect(conninfo).doing("connect to the server")?;
-    watch.add(connection.canceller());
-    let version = connection.server_version();
-    connection.execute(&settings(version)).doing("prepare a connection")?;
-    connection.execute(reading_encoding(&connection)).doing("prepare a connection")?;
+    let mut connection = session::open(conninfo, Use::Read, Text::ToRead, watch, SERVER)?.connection;
     let now = Catalog::fingerprints(&mut connection)?;
     for table in catalog.lockable() {
         match now.get(&table.oid) {
@@ -333,10 +303,7 @@ pub(crate) fn name_the_holders(error: OpsError, conninfo: &ConnInfo, watch: &Wat
 }
 
 fn ask_for_holders(conninfo: &ConnInfo, watch: &Watch) -> Result<Vec<Holder>, OpsError> {
-    let doing = "ask who holds the locks";
-    let mut connection = Connection::connect(conninfo).doing(doing)?;
-    watch.add(connection.canceller());
-    connection.execute(reading_encoding(&connection)).doing(doing)?;
+    let mut connection = session::open(conninfo, Use::Read, Text::ToRead, watch, SERVER)?.connection;
     holders::of_exclusive_locks(&mut connection)
 }
 

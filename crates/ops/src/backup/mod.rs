@@ -52,7 +52,6 @@ use pgark_repo::{BackupHead, BackupWriter, Class, Cut, NewBackup, NewEntry, Repo
 use crate::record::{About, DatabaseRead, Note, Written, seconds};
 pub use crate::rowmap::{Mode as RowMapMode, RowMaps};
 use crate::{BackupOutcome, BackupRecord, Job, OpsError, TableDetail, paths};
-pub(crate) use catalog::reading_encoding;
 use cluster::Survey;
 use crew::{Crew, StopOnPanic};
 use database::{Common, Finished, Frozen};

@@ -8,7 +8,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pgark_pg::{ConnInfo, Connection};
+use pgark_pg::{ConnInfo, Connection, PgError, Use};
 
 use super::cluster::{Survey, may};
 use super::request::Request;
@@ -59,7 +59,7 @@ impl Pause {
         }
         job.progress.phase("pause replay");
         // Not under watch: it must outlive a cancel.
-        let connection = Connection::connect(&survey.pinned).doing("connect to the standby")?;
+        let connection = connect(&survey.pinned).doing("connect to the standby")?;
         let mut pause = Pause { paused: Some(Paused { connection, conninfo: survey.pinned.clone() }) };
         let server_version = survey.server_version;
         let result = match pause.paused.as_mut() {
@@ -163,7 +163,7 @@ impl Paused {
                     job.progress.warn(&format!("{}; connecting again", with_causes(&error)));
                     thread::sleep(TICK * attempt);
                     // Where that fails too, the next attempt says so.
-                    if let Ok(connection) = Connection::connect(&self.conninfo) {
+                    if let Ok(connection) = connect(&self.conninfo) {
                         self.connection = connection;
                     }
                     attempt += 1;
@@ -171,6 +171,13 @@ impl Paused {
             }
         }
     }
+}
+
+/// A session that lasts as long as the pause.
+fn connect(conninfo: &ConnInfo) -> Result<Connection, PgError> {
+    let mut connection = Connection::connect_to_settle(conninfo)?;
+    connection.settle(conninfo, Use::Read, &[], false)?;
+    Ok(connection)
 }
 
 /// An exclusive lock of the process that replays: no session of a standby can take one, or wait for one.

@@ -20,6 +20,7 @@ use super::patterns::{self, Resolved};
 use super::watch::Watch;
 use crate::OpsError;
 use crate::holders::LOCK_WAIT_HINT;
+use crate::session::prepare_child;
 use crate::tools::Tool;
 
 /// How long pg_dump may wait for locks.
@@ -108,7 +109,7 @@ pub(super) fn run(
         command.arg("--no-security-labels");
     }
     command.args(patterns::without(catalog.unreadable(), lead)?);
-    only_connection_environment(&mut command, PlainChild::Tool, pinned);
+    let unfixed = prepare_child(&mut command, pinned, &lead.login);
     let (mut child, mut stdout, stderr) = start(&mut command, tool)?;
     let words = listen(stderr);
     let read = thread::scope(|scope| {
@@ -121,7 +122,8 @@ pub(super) fn run(
         read
     });
     match read {
-        Ok(archive) => {
+        Ok(mut archive) => {
+            read_money(&mut archive, &unfixed)?;
             let toc = crate::export::directory_toc(&archive);
             Ok(Tapped { archive, toc, holding: Some(Dump { child, _stdout: stdout }) })
         }
@@ -139,6 +141,30 @@ pub(super) fn run(
             Err(explain(tool, words.trim(), wait.behind_the_lead))
         }
     }
+}
+
+/// Where money is, the archive says in which `lc_monetary` it is to be read: rows are written under `C`. The entry that holds
+/// the search path is run by every session of pg_restore as it stands, and by ours.
+fn read_money(archive: &mut Archive, unfixed: &[&str]) -> Result<(), OpsError> {
+    let holds = |word: &[u8]| {
+        archive
+            .entries
+            .iter()
+            .any(|entry| entry.defn_bytes().windows(word.len()).any(|found| found.eq_ignore_ascii_case(word)))
+    };
+    if unfixed.contains(&"lc_monetary") && holds(b"::money") {
+        return Err(OpsError::refused(
+            "definitions hold amounts of money, and through this pooler pg_dump's session cannot be told how to write them",
+            "connect to the server itself, or RESET lc_monetary of the role and database",
+        ));
+    }
+    if holds(b"money")
+        && let Some(path) = archive.entries.iter_mut().find(|entry| entry.kind() == "SEARCHPATH")
+        && let Some(defn) = path.defn.as_mut()
+    {
+        defn.extend_from_slice(b"SET lc_monetary = 'C';\n");
+    }
+    Ok(())
 }
 
 /// pg_dump's failure in our words where we know better: what a new snapshot can cure is marked as stale. `behind`: the lead

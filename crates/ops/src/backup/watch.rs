@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use pgark_pg::Canceller;
 use pgark_store::Cancel;
 
+use crate::session::Proved;
+
 /// How often the flag is looked at.
 const TICK: Duration = Duration::from_millis(50);
 /// How long a server may take to answer a cancel request before its socket is shut.
@@ -17,12 +19,19 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) struct Watch {
     cancel: Cancel,
     connections: Mutex<Vec<Canceller>>,
+    /// The databases that are reached over one server per session.
+    pub(crate) proved: Proved,
     ended: AtomicBool,
 }
 
 impl Watch {
     pub(crate) fn new(cancel: &Cancel) -> Watch {
-        Watch { cancel: cancel.clone(), connections: Mutex::new(Vec::new()), ended: AtomicBool::new(false) }
+        Watch {
+            cancel: cancel.clone(),
+            connections: Mutex::new(Vec::new()),
+            proved: Proved::default(),
+            ended: AtomicBool::new(false),
+        }
     }
 
     /// Adds a connection. If the job is cancelled already, it is told at once.

@@ -228,11 +228,12 @@ impl Plan<'_> {
         tables.sum::<u64>() + objects
     }
 
-    /// The restore's transactions did not wait for the disk (`target::SETTINGS`); this last one does, by the server's own
-    /// setting, and what was written before it is then safe too.
+    /// The restore's transactions did not wait for the disk ([`pgark_pg::SETTINGS`]); this last one does, by the server's own
+    /// setting or, where that is not to wait, for this server's disk. What was written before it is then safe too.
     pub(super) fn make_durable(&self) -> Result<(), OpsError> {
         let mut hand = self.connect()?;
-        let sql = "SET synchronous_commit = DEFAULT; \
+        let sql = "SELECT pg_catalog.set_config(name, CASE reset_val WHEN 'off' THEN 'local' ELSE reset_val END, false) \
+                   FROM pg_catalog.pg_settings WHERE name = 'synchronous_commit'; \
                    SELECT pg_catalog.pg_logical_emit_message(true, 'pgark', 'restored')";
         for statement in pgark_bytes::sql::split(sql.as_bytes()) {
             hand.connection.simple_bytes(statement).doing("wait until everything is on disk")?;

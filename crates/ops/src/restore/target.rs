@@ -3,55 +3,38 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use pgark_bytes::archive::statements::{self, session_setup};
-use pgark_pg::{ConnInfo, Connection};
+use pgark_pg::{ConnInfo, Connection, Use};
 
 use super::{Place, globals};
 use crate::OpsError;
-use crate::backup::{Watch, reading_encoding};
+use crate::backup::Watch;
 use crate::error::Doing;
 use crate::hex;
-use crate::shortage::connect_patiently;
-
-/// Beside pg_restore's own settings: those that rows and definitions were written under, one that the database's own
-/// settings may have turned on, and no wait for the disk at each commit: a restore that breaks off is done again anyway,
-/// and one that succeeds ends with a commit that waits (`Plan::make_durable`).
-const SETTINGS: &str = "SET synchronous_commit = off; SET DateStyle = ISO; SET IntervalStyle = postgres; SET default_transaction_read_only = off; SET row_security = off";
+use crate::session::{self, TARGET, Text};
+use crate::shortage::patiently;
 
 /// Opens a connection that restores, for one who holds no other.
 pub(super) fn connect(place: &Place<'_>, watch: &Watch) -> Result<Connection, OpsError> {
-    prepared(place, watch, connect_patiently(&place.conninfo, "connect to the target", watch)?)
+    patiently(watch, || connect_beside(place, watch))
 }
 
-/// The same for one beside others: where the server gives no more connections, that is an error at once.
+/// The same for one beside others: where the server gives no more connections, that is an error at once. Its settings are those of
+/// [`Use::Load`], which do not wait for the disk at each commit (a restore that breaks off is done again anyway, and one that
+/// succeeds ends with a commit that waits, `Plan::make_durable`), and those that the archive was written under.
 pub(super) fn connect_beside(place: &Place<'_>, watch: &Watch) -> Result<Connection, OpsError> {
-    prepared(place, watch, Connection::connect(&place.conninfo).doing("connect to the target")?)
-}
-
-fn prepared(place: &Place<'_>, watch: &Watch, mut connection: Connection) -> Result<Connection, OpsError> {
-    let archive = &place.contents.archive;
-    watch.add(connection.canceller());
-    let doing = "prepare a connection to the target";
-    for statement in session_setup(archive, connection.server_version() / 10_000) {
-        connection.simple_bytes(&statement).doing(doing)?;
-    }
-    connection.execute(SETTINGS).doing(doing)?;
-    if place.request.load.replica_role {
-        connection.execute("SET session_replication_role = replica").doing(doing)?;
-    }
+    let replica: &[_] = &[("session_replication_role", "replica")];
+    let more = if place.request.load.replica_role { replica } else { &[] };
+    let mut connection =
+        session::open_with(&place.conninfo, Use::Load, Text::ToRead, more, watch, TARGET)?.connection;
+    let setup = session_setup(&place.contents.archive, connection.server_version() / 10_000);
+    connection.simple_bytes(&setup.join(&b'\n')).doing("prepare a connection to the target")?;
     Ok(connection)
 }
 
-/// A connection for looking at the target's catalog: text in UTF-8.
+/// A connection for looking at the target's catalog, and for what is done beside restoring: text in UTF-8.
 pub(super) fn connect_to_look(conninfo: &ConnInfo, watch: &Watch) -> Result<Connection, OpsError> {
-    let mut connection = connect_patiently(conninfo, "connect to the target", watch)?;
-    watch.add(connection.canceller());
-    connection
-        .execute(&format!(
-            "{}; SET search_path = ''; SET statement_timeout = 0; SET DateStyle = ISO; SET default_transaction_read_only = off",
-            reading_encoding(&connection)
-        ))
-        .doing("prepare a connection to the target")?;
-    Ok(connection)
+    let open = || session::open(conninfo, Use::Read, Text::ToRead, watch, TARGET);
+    Ok(patiently(watch, open)?.connection)
 }
 
 /// A standby or an older major cannot take the backup.
