@@ -13,7 +13,7 @@
 //!   directions would deadlock.
 //! * **Partitions.** What is done to a partitioned table is done to its partitions: a trigger on the root locks every one, and
 //!   fires for each row that is loaded after it. It waits for the partitions' rows, and runs beside nothing that uses one.
-//! * **What functions read.** A check, a generated column, an index may call a function that looks into another table: [`super::waits`]
+//! * **What functions read.** A check, a generated column, an index may call a function that looks into another table: `waits.rs`
 //!   says what waits for that, and what an extension's own tables wait for.
 //! * **Definitions behind the rows.** pg_dump puts a materialised view that needs a primary key among the post-data, and with it the
 //!   views and functions that read it, though these still say that they are pre-data ([`postponed`]).
