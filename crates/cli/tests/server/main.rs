@@ -31,5 +31,6 @@ mod settings;
 mod storages;
 #[allow(dead_code, reason = "shared with the tests of faults")]
 mod support;
+mod surroundings;
 mod traps;
 mod upkeep;
