@@ -107,7 +107,7 @@ pub const KEEP: &[Key] = &[
     key("keep_monthly", Kind::Number(0, 1_000_000), "0", "Of so many months"),
     key("keep_yearly", Kind::Number(0, 1_000_000), "0", "Of so many years"),
     key("keep_within", Kind::Time, "", "All of so long before the newest: \"30d\""),
-    key("keep_dropped", Kind::Time, "7d", "A database that was dropped: its last backup stays so long"),
+    key("keep_dropped", Kind::Time, "\"7d\"", "A database that was dropped: its last backup stays so long"),
     key("keep_min", Kind::Number(0, 1_000_000), "0", "Never fewer than so many"),
     key("keep_tag", Kind::List, "[]", "Those with these tags"),
     key(

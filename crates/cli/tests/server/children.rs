@@ -87,6 +87,14 @@ fn everywhere(cluster: &Cluster, pg_dump: &[&str]) {
     let valid = "SELECT bool_and(indisvalid), count(*) FROM pg_index WHERE indrelid = 'parent'::regclass";
     assert_eq!(cluster.psql_text("one", valid), "t|2");
     assert_eq!(cluster.psql_text("one", "SELECT to_regclass('bystander') IS NULL"), "t");
+    let script = desk.path("parent.sql").display().to_string();
+    let output = desk.run(&["export", &whole, "--format", "plain", "--table", "parent", "--output", &script]);
+    assert!(
+        text(&output.stderr).contains("4 partitions or child tables included"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(std::fs::read_to_string(&script).unwrap().matches("COPY ").count(), 3);
     restore(&whole, "two", &["--create", "--table", "inh"]);
     assert_eq!(cluster.psql_text("two", "SELECT count(*), sum(a) FROM inh"), "4|6");
     let said = restore(&whole, "three", &["--create", "--exclude-table", "parent"]);

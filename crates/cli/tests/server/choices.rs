@@ -56,6 +56,16 @@ fn choices_leave_out_what_pg_restores_leave_out() {
         desk.ok(&[&["restore", &id, "--dbname", &target][..], choice].concat());
         let mut restore = cluster.client("pg_restore");
         stock(restore.args(choice).args(["-d", &cluster.conninfo(&theirs)]).arg(&folder));
+        if choice.contains(&"--schema-only") {
+            // Stock pg_restore fills materialised views, out of empty tables; here they wait for the rows.
+            cluster.sql(
+                &theirs,
+                "SET session_replication_role = replica; DO $$ DECLARE m regclass; BEGIN
+                   FOR m IN SELECT oid FROM pg_class WHERE relkind = 'm' LOOP
+                     EXECUTE format('REFRESH MATERIALIZED VIEW %s WITH NO DATA', m);
+                   END LOOP; END $$",
+            );
+        }
         assert_same(&Snapshot::take(&cluster, &theirs), &Snapshot::take(&cluster, &ours));
         if choice.contains(&"--schema-only") {
             let snapshot = Snapshot::take(&cluster, &ours);

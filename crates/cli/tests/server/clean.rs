@@ -110,7 +110,7 @@ fn nothing_goes_that_does_not_come_back() {
     refuses(&["--schema-only", "-n", "s"], &["sequence s.counter"]);
     refuses(&["--schema-only", "-t", "p*"], &["cannot drop", "view public.v depends on table public.plain"]);
     // What depends on what goes, and stays; what is inherited from it.
-    refuses(&["-t", "base"], &["table public.heir depends on table public.base"]);
+    refuses(&["-t", "base", "--no-children"], &["table public.heir depends on table public.base"]);
     cluster.sql("d", "CREATE VIEW leans AS SELECT * FROM plain; CREATE TABLE child (a int REFERENCES plain)");
     let said = refuses(&[], &["view public.leans depends on table public.plain", "child_a_fkey"]);
     assert_eq!(said.matches("child_a_fkey").count(), 1, "{said}");

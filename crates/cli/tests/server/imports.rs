@@ -278,10 +278,7 @@ fn dumps_by_every_option() {
     let path = desk.path("definitions");
     dumps::pg_dump(&cluster, "d", &path, &["-Fc", "--schema-only"]);
     let id = desk.ok(&["import", &path.display().to_string()]);
-    assert_eq!(
-        desk.json(&["show", id.trim(), "--json"])["contents"][0]["read"]["filters"]["schema_only"],
-        true
-    );
+    assert_eq!(desk.json(&["show", id.trim(), "--json"])["contents"][0]["filters"]["schema_only"], true);
     // What was changed or packed on its way says so.
     for (bytes, why) in [
         (b"\x1f\x8b\x08\x00".to_vec(), "gunzip"),

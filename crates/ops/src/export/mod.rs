@@ -202,13 +202,15 @@ impl Request {
             load_parents_first(&mut contents.archive);
         }
         let picked = choose::select(contents, &self.choice, &self.options())?;
+        for text in picked.children().told() {
+            job.progress.info(&text);
+        }
         // Rows, or what comes behind them, go where the tables are.
         for key in picked.cut_keys.iter().filter(|_| !rows_only) {
             job.progress.warn(&format!(
-                "foreign key {} needs {}.{}, which is not exported: it can be restored only where that table is",
+                "foreign key {} needs {}, which is not exported: it can be restored only where that table is",
                 key.tag,
-                String::from_utf8_lossy(&key.parent.0),
-                String::from_utf8_lossy(&key.parent.1)
+                key.parent_shown(),
             ));
         }
         // An archive always says of which database it is, whatever pg_restore then does about it.

@@ -284,8 +284,12 @@ fn refuse_unfit(archive: &Archive, dump: &Dump) -> Result<(), OpsError> {
             "TABLE DATA" | "SEQUENCE SET" | "INDEX" | "CONSTRAINT" | "FK CONSTRAINT" | "TRIGGER"
         )
     };
+    // Large objects count as data, although their entries are among the definitions.
     let defines = |entry: &TocEntry| {
-        entry.section == Section::PreData && !entry.is_setting() && !entry.is_about_database()
+        entry.section == Section::PreData
+            && !entry.is_setting()
+            && !entry.is_about_database()
+            && !matches!(entry.kind(), "BLOB" | "BLOB METADATA")
     };
     if archive.entries.iter().any(hangs_on_tables) && !archive.entries.iter().any(defines) {
         return Err(OpsError::refused(
