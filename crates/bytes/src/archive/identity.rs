@@ -116,6 +116,9 @@ fn tokens(text: &[u8]) -> Vec<Token<'_>> {
 
 /// What comes after `DROP` and the kind.
 fn of_drop(entry: &TocEntry) -> Option<Vec<u8>> {
+    if entry.kind() == "TRIGGER" && entry.drop_stmt.as_deref().unwrap_or_default().is_empty() {
+        return made_trigger(entry);
+    }
     let tokens = tokens(entry.drop_stmt.as_deref()?);
     let words = entry.kind().split(' ').count();
     let kind: Vec<&Token<'_>> = tokens.get(1..=words)?.iter().collect();
@@ -141,10 +144,29 @@ fn of_drop(entry: &TocEntry) -> Option<Vec<u8>> {
     })
 }
 
+/// `tr on s.t` of a script's `CREATE TRIGGER tr BEFORE INSERT ON s.t …`, which comes without a drop.
+fn made_trigger(entry: &TocEntry) -> Option<Vec<u8>> {
+    let tokens = tokens(entry.defn_bytes());
+    let at = tokens.iter().position(|token| token.is_word("trigger"))? + 1;
+    let on = at + tokens.get(at..)?.iter().position(|token| token.is_word("on"))?;
+    Some(join([*tokens.get(at)?].into_iter().chain(tokens.get(on..on + 4)?.iter().copied())))
+}
+
 /// `c on s.t` of `ALTER TABLE ONLY s.t DROP CONSTRAINT c`.
 fn constraint(entry: &TocEntry) -> Option<Vec<u8>> {
-    let tokens = tokens(entry.drop_stmt.as_deref()?);
-    let drop = tokens.iter().rposition(|token| token.is_word("constraint"))?;
+    // A script has no drops: there it is `ALTER TABLE ONLY s.t ADD CONSTRAINT c …`.
+    let (tokens, drop) = match entry.drop_stmt.as_deref() {
+        Some(sql) if !sql.is_empty() => {
+            let tokens = tokens(sql);
+            let at = tokens.iter().rposition(|token| token.is_word("constraint"))?;
+            (tokens, at)
+        }
+        _ => {
+            let tokens = tokens(entry.defn_bytes());
+            let at = tokens.iter().position(|token| token.is_word("add"))? + 1;
+            (tokens, at)
+        }
+    };
     let name = tokens.get(drop + 1)?;
     let from = tokens.iter().position(|token| token.is_word("table") || token.is_word("domain"))? + 1;
     let only = usize::from(tokens.get(from)?.is_word("only"));

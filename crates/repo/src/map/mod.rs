@@ -27,8 +27,6 @@ mod items;
 mod read;
 mod write;
 
-use std::collections::HashSet;
-
 use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
 
@@ -385,7 +383,7 @@ pub(crate) fn decode_keeps(mut bytes: &[u8], units: &[Unit]) -> Result<Vec<Keep>
 
 /// Maps are read whole; one of the largest part (500,000 rows) stays far below.
 const LONGEST: u64 = 64 << 20;
-/// Groups that a map names, none twice.
+/// Groups that a map names; groups with equal content have one id, and may come twice.
 pub(crate) const MOST_RECORDS: usize = 4096;
 /// Chunks of units that a map keeps something of: what says so is held in memory.
 pub(crate) const MOST_KEPT: usize = 1 << 20;
@@ -419,13 +417,10 @@ pub(crate) fn records(reader: &ChunkReader<'_>, map: &MapRef) -> Result<Vec<Reco
 
 /// The records in a map's bytes.
 pub(crate) fn decode_records(bytes: &[u8]) -> Result<Vec<Record>, &'static str> {
-    let (mut records, mut seen) = (Vec::new(), HashSet::new());
+    let mut records = Vec::new();
     codec::decode_each(bytes, |record: Record| {
         if records.len() >= MOST_RECORDS {
             return Err("it names more groups than any map");
-        }
-        if !seen.insert(record.group) {
-            return Err("it names a group twice");
         }
         records.push(record);
         Ok(())

@@ -181,14 +181,13 @@ fn a_map_of_very_many_units() {
     });
     let reader = repository.reader().unwrap();
     let read = |map: &MapRef| reader.read_whole(&entry(vec![Part::Map(map.clone())]), 1 << 30);
-    for (number, what) in [(1, "twice"), (2, "more groups"), (3, "more chunks")] {
+    for (number, what) in [(2, "more groups"), (3, "more chunks")] {
         let said = read(&maps[number]).unwrap_err().to_string();
         assert!(said.contains(what), "{said}");
     }
     // The check names them, and whom they hurt; a prune deletes nothing meanwhile.
     let report =
         repository.check(&CheckOptions::all(CheckLevel::Structure), &Cancel::new(), &|_| {}).unwrap();
-    assert!(report.problems.iter().any(|problem| problem.what.contains("twice")), "{:#?}", report.problems);
     assert!(!report.hurt.is_empty());
     let pruned = repository.prune(&PruneOptions::default(), &Cancel::new(), &|_| {}).unwrap();
     assert!(!pruned.held_by.is_empty(), "{pruned:?}");
