@@ -80,6 +80,26 @@ pub(crate) fn open_with(
     Ok(Settled { connection, login })
 }
 
+/// The SQL of a grant with the session's role kept: pg_dump writes grants of others than the owner between SET and RESET SESSION
+/// AUTHORIZATION, and the latter makes the role what role and database say (from the minor versions of November 2024 on).
+pub(crate) fn keep_role(sql: Vec<u8>, connection: &Connection) -> Vec<u8> {
+    const RESET: &[u8] = b"RESET SESSION AUTHORIZATION";
+    let Some(again) = connection.role_again() else { return sql };
+    if memchr::memmem::find(&sql, RESET).is_none() {
+        return sql;
+    }
+    let mut kept = Vec::with_capacity(sql.len() + 64);
+    for statement in pgark_bytes::sql::split(&sql) {
+        kept.extend_from_slice(statement);
+        kept.push(b'\n');
+        if statement.trim_ascii().strip_suffix(b";").unwrap_or(statement).trim_ascii() == RESET {
+            kept.extend_from_slice(again.as_bytes());
+            kept.extend_from_slice(b";\n");
+        }
+    }
+    kept
+}
+
 /// Gives a child (pg_dump, pg_dumpall) the connection, and the settings that it does not fix itself where its session would
 /// begin with others. Returns the names of those that do not arrive, because a pooler in between drops or refuses
 /// start-up options: the child then runs with those of role and database.

@@ -33,6 +33,7 @@ pub struct Connection {
     pid: i32,
     /// The server's process, by its own word, since the session was settled.
     pub(crate) process: Option<i32>,
+    pub(crate) role_again: Option<String>,
     host: Host,
     numeric: Option<String>,
     notices: Vec<DbError>,
@@ -66,10 +67,18 @@ impl Connection {
     }
 
     pub(crate) fn become_role(&mut self, info: &ConnInfo) -> Result<(), PgError> {
-        match info.role() {
-            Some(role) => self.execute(&format!("SET ROLE {}", quote_ident(role))),
-            None => Ok(()),
+        if let Some(role) = info.role() {
+            let sql = format!("SET ROLE {}", quote_ident(role));
+            self.execute(&sql)?;
+            self.role_again = Some(sql);
         }
+        Ok(())
+    }
+
+    /// The SQL that makes the session's role again what it was made after login, where it was: RESET SESSION AUTHORIZATION also
+    /// resets it.
+    pub fn role_again(&self) -> Option<&str> {
+        self.role_again.as_deref()
     }
 
     pub(crate) fn new(session: Session) -> Connection {
@@ -79,6 +88,7 @@ impl Connection {
             parameters: session.parameters,
             pid: session.pid,
             process: None,
+            role_again: None,
             host: session.host,
             numeric: session.numeric,
             notices: session.notices,

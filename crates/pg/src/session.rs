@@ -18,8 +18,8 @@ pub struct Login {
     /// The values of [`SETTINGS`] and of [`WATCHED`], as far as the server has them.
     values: BTreeMap<&'static str, String>,
     is_superuser: bool,
-    /// The role that `ALTER DATABASE … SET role` made of the session, which is undone.
-    role_of_database: Option<String>,
+    /// `ALTER DATABASE … SET role` had made another role of the session, which is undone.
+    role_is_of_database: bool,
 }
 
 /// What a session has now.
@@ -56,7 +56,7 @@ impl Login {
             .filter(|(setting, wanted, value)| !setting.is(wanted, value))
             .map(|(setting, wanted, _)| (setting.name, wanted))
             .collect();
-        if self.role_of_database.is_some() {
+        if self.role_is_of_database {
             wanted.push(("role", "none"));
         }
         let is_english = |language: &str| matches!(language, "C" | "POSIX") || language.starts_with("en");
@@ -105,7 +105,7 @@ impl Connection {
             pooled: start.process != self.backend_pid(),
             is_superuser: self.parameter("is_superuser") == Some("on"),
             values: start.values,
-            role_of_database: None,
+            role_is_of_database: false,
         };
         if prove && login.pooled {
             self.prove_own_server(info)?;
@@ -113,9 +113,10 @@ impl Connection {
         if start.role != "none" {
             // Its operators are to be PostgreSQL's own.
             self.set(&[("search_path", ""), ("statement_timeout", "0")])?;
-            login.role_of_database = self.role_of_database()?;
-            if login.role_of_database.is_some() {
+            login.role_is_of_database = self.is_role_of_database(&start.role)?;
+            if login.role_is_of_database {
                 self.set(&[("role", "none")])?;
+                self.role_again = Some("SET ROLE none".into());
             }
         }
         let mut to_set = wrong(&login.values);
@@ -243,19 +244,16 @@ impl Connection {
     }
 
     /// `ALTER DATABASE … SET role` is meant for applications, and would take our rights away: nothing of the kind can be
-    /// asked of the login's own role, whose `ALTER ROLE … SET role` is kept.
-    fn role_of_database(&mut self) -> Result<Option<String>, PgError> {
-        let sql = "SELECT pg_catalog.current_setting('role') \
-             FROM pg_catalog.pg_database d, pg_catalog.pg_roles u \
+    /// asked of the login's own role, whose `ALTER ROLE … SET role` is kept. Whether this one, which the session has, is such.
+    fn is_role_of_database(&mut self, role: &str) -> Result<bool, PgError> {
+        // The setting itself is not asked for here: a parallel worker would say that it is `none`.
+        let sql = "SELECT 1 FROM pg_catalog.pg_database d, pg_catalog.pg_roles u \
              WHERE d.datname = pg_catalog.current_database() AND u.rolname = SESSION_USER \
-             AND pg_catalog.current_setting('role') <> 'none' \
              AND EXISTS (SELECT FROM pg_catalog.pg_db_role_setting s WHERE s.setdatabase IN (0, d.oid) AND s.setrole = 0 \
-                 AND pg_catalog.array_position(s.setconfig, 'role=' || pg_catalog.current_setting('role')) IS NOT NULL) \
+                 AND pg_catalog.array_position(s.setconfig, 'role=' || $1) IS NOT NULL) \
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c \
                  WHERE s.setdatabase IN (0, d.oid) AND s.setrole = u.oid AND c LIKE 'role=%')";
-        let results = self.simple(sql)?;
-        let row = results.first().and_then(|result| result.rows.first());
-        Ok(row.and_then(|row| row.get(0)).map(|role| String::from_utf8_lossy(role).into_owned()))
+        Ok(!self.query(sql, &[Some(role)])?.is_empty())
     }
 }
 

@@ -116,7 +116,8 @@ fn round(cluster: &Cluster, db: &str, settings: &[(&str, &str)], whose: Whose) -
             false => Err(vec![format!("{}: {}", args[0], text(&output.stderr))]),
         }
     };
-    let done = run(&["backup", "--dbname", &info(db), "--jobs", "2"]).and_then(|id| {
+    let pg_dump = cluster.bin("pg_dump").display().to_string();
+    let done = run(&["backup", "--dbname", &info(db), "--jobs", "2", "--pg-dump", &pg_dump]).and_then(|id| {
         run(&["restore", &id, "--dbname", &info(&back), "--create", "--jobs", "2"])?;
         // Definitions are written as without the settings.
         let toc = text(&desk.run(&["cat", &format!("{id}:/db/{db}/toc.dat")]).stdout);
@@ -152,14 +153,18 @@ fn hostile_rounds(major: u32) {
             if wrong.is_empty() {
                 continue;
             }
-            eprintln!("{db} under settings of the {whose:?}: {}", wrong.join("\n"));
-            let alone: Vec<&str> = settings
+            let alone: Vec<String> = settings
                 .iter()
-                .filter(|setting| !round(&cluster, db, &[**setting], whose).is_empty())
-                .map(|(name, _)| *name)
+                .filter_map(|setting| {
+                    let wrong = round(&cluster, db, &[*setting], whose).into_iter().next()?;
+                    Some(format!("{}: {wrong}", setting.0))
+                })
                 .collect();
             let shown = wrong.iter().take(30).cloned().collect::<Vec<_>>().join("\n");
-            panic!("{db} under settings of the {whose:?}, of which {alone:?} do it alone:\n{shown}");
+            panic!(
+                "{db} under settings of the {whose:?}, of which {} do it alone: {alone:#?}\n{shown}",
+                alone.len()
+            );
         }
     }
 }

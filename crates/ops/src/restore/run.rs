@@ -17,6 +17,7 @@ use super::trail::Stage;
 use super::{ObjectError, Place, Request, SkippedRows, Target, clean, marks, refresh, target};
 use crate::backup::Watch;
 use crate::error::{Doing, with_causes};
+use crate::session::keep_role;
 use crate::shortage::is_shortage;
 use crate::{Job, OpsError};
 
@@ -291,7 +292,7 @@ impl Plan<'_> {
                 if self.is_made_already(toc, statement.purpose) {
                     continue;
                 }
-                sql.extend_from_slice(&statement.sql);
+                sql.extend(keep_role(statement.sql, &hand.connection));
                 // A statement may end with a comment.
                 sql.extend_from_slice(b"\n;\n");
             }
@@ -522,7 +523,7 @@ impl Plan<'_> {
                 let to = self.place.conninfo.dbname().as_bytes();
                 statements::rename_database(&statement.sql, self.place.contents.database.as_bytes(), to)
             } else {
-                statement.sql
+                keep_role(statement.sql, &hand.connection)
             };
             // Several statements in one query share a transaction; those of the database's properties may not.
             let pieces = if toc.kind() == "DATABASE PROPERTIES" {
