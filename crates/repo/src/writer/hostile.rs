@@ -165,7 +165,7 @@ fn a_map_of_very_many_units() {
             .map(|number| Record { group: Hash::of(&number.to_le_bytes()), raw_len: 9, kept: vec![1].into() })
             .collect();
         let per_group = 64u32 << 10;
-        let large = groups(writer, (MOST_KEPT as u32 / per_group) + 1, per_group);
+        let large = vec![groups(writer, 1, per_group).remove(0); MOST_KEPT / per_group as usize + 1];
         for (records, items) in [(&few, 6), (&twice, 9), (&many, 5000), (&large, 2 << 20), (&few, 5)] {
             let raw: Vec<u8> = records.iter().flat_map(codec::encode).collect();
             maps.push(map_of(writer.metadata(&raw), items));
@@ -174,7 +174,8 @@ fn a_map_of_very_many_units() {
     });
     backup(&repository, |writer| {
         let earlier = |map: &MapRef| writer.earlier_map(map).unwrap();
-        assert_eq!(earlier(&maps[1]).group_count(), 0);
+        // Groups of equal content have one id: a map may name it twice.
+        assert_eq!(earlier(&maps[1]).group_count(), 3);
         // A map that keeps more than it says is leaned on by nobody.
         assert_eq!((earlier(&maps[0]).group_count(), earlier(&maps[4]).group_count()), (2, 0));
         Vec::new()
