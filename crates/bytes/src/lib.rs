@@ -7,6 +7,7 @@
 //! * [`archive`]: `pg_dump`'s archive (header and table of contents), and what `pg_restore` makes of it;
 //! * [`copy_text`]: rows and fields of `COPY` in text format;
 //! * [`encoding`]: text in other encodings than UTF-8;
+//! * [`large_objects`]: large objects as a stream of frames;
 //! * [`names`]: names for people, whatever bytes they are of;
 //! * [`pattern`]: name patterns as psql and pg_dump have them;
 //! * [`sql`]: quoting, and a tokenizer just deep enough to find statements and role names;
@@ -15,6 +16,7 @@
 pub mod archive;
 pub mod copy_text;
 pub mod encoding;
+pub mod large_objects;
 pub mod names;
 pub mod pattern;
 pub mod sql;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use pgark_bytes::archive::ArchiveError;
+use pgark_bytes::large_objects::FrameTooLong;
 use pgark_pg::{ConnInfoError, PgError};
 use pgark_repo::RepoError;
 use pgark_store::StoreError;
@@ -212,6 +213,12 @@ impl<T> Doing<T> for Result<T, PgError> {
 impl From<PgError> for OpsError {
     fn from(source: PgError) -> OpsError {
         OpsError::Server { doing: "talk to the server".into(), source }
+    }
+}
+
+impl From<FrameTooLong> for OpsError {
+    fn from(error: FrameTooLong) -> OpsError {
+        OpsError::refused(error.to_string(), "run `pgark check --read-data`")
     }
 }
 

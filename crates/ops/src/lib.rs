@@ -1,41 +1,31 @@
-//! One module per thing an operator asks for.
+//! What an operator asks for, by subject: one module per thing.
 //!
-//! `backup`, `restore`, `export`, `inspect` and `check` each have a `run`-like entry that reads as a page of contents.
+//! `logical` makes and reads backups of what SQL shows, `upkeep` cares for the repository, and what they share stands
+//! beside them. `backup`, `restore`, `export`, `inspect` and `check` each have a `run`-like entry that reads as a page of
+//! contents.
 //! Nothing here knows a terminal, an environment variable or a home folder: the program hands such things in as values
 //! ([`Job`], the requests), and gets records and reports back.
 
-pub mod backup;
-pub mod check;
-mod choose;
-mod contents;
-pub mod copy;
-pub mod diff;
 mod error;
-pub mod export;
 mod hex;
 mod holders;
-pub mod import;
 pub mod inspect;
-pub mod keys;
+mod logical;
 mod maintenance;
-mod names;
 mod paths;
-pub mod prune;
-mod psql;
 mod record;
-pub mod repair;
 pub mod repository;
-pub mod restore;
-pub mod retention;
-pub mod rowmap;
 mod select;
 mod session;
 mod shortage;
 mod tools;
+mod upkeep;
+mod watch;
 
 use std::sync::Arc;
 
 pub use error::OpsError;
+pub use logical::{backup, diff, export, import, restore, rowmap};
 pub use pgark_pg::{ConnInfo, Environment};
 pub use pgark_repo::ExposeSecret;
 pub use pgark_repo::{
@@ -58,6 +48,7 @@ pub mod storage {
 pub use pgark_store::environment_is;
 pub use record::{BackupDetail, BackupOutcome, BackupRecord, DatabaseDetail, DatabaseRead, TableDetail};
 pub use select::{BackupName, find_backup};
+pub use upkeep::{check, copy, keys, prune, repair, retention};
 
 /// What one run of an operation is given beside its request: how to stop it and whom to tell how far it is.
 #[derive(Clone)]

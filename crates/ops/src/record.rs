@@ -6,8 +6,8 @@ use std::time::Duration;
 use pgark_repo::{Backup, BackupHead, BackupWriter, Class, Cut, Entry, NewEntry, PartSummary};
 use serde::{Deserialize, Serialize};
 
-use crate::backup::{Filters, Selection, Server};
-use crate::rowmap::MapNote;
+use crate::logical::backup::{Filters, Selection, Server};
+use crate::logical::rowmap::MapNote;
 use crate::{OpsError, paths};
 
 /// One backup as `list --json` and `backup --json` print it.
@@ -185,7 +185,7 @@ pub(crate) enum Note {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         maps: Option<MapNote>,
     },
-    /// Frames of large objects (see `backup::large_objects`).
+    /// Frames of large objects (`pgark_bytes::large_objects`).
     LargeObjects { database: String, objects: u64 },
     /// The archive's table of contents.
     Toc { database: String },

@@ -8,8 +8,9 @@ use pgark_pg::{ConnInfo, Connection, Login, Use};
 use pgark_store::Child;
 
 use crate::OpsError;
-use crate::backup::{Watch, only_connection_environment};
 use crate::error::Doing;
+use crate::logical::backup::only_connection_environment;
+use crate::watch::Watch;
 
 /// What a backup connects to.
 pub(crate) const SERVER: &str = "the server";

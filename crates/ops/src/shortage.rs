@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::OpsError;
-use crate::backup::Watch;
+use crate::watch::Watch;
 
 /// How long one who holds no other connection waits for one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,285 @@
+//! Copies one piece of work over one connection, straight into the repository.
+
+use pgark_pg::{Connection, CopyEvent};
+use pgark_repo::{Class, Cut};
+
+use super::crew::Crew;
+use super::homes::InSecond;
+use super::large_objects;
+use super::work::{Copy, Copying, Source, Work, take};
+use crate::OpsError;
+use crate::error::Doing;
+use crate::logical::rowmap::RowSink;
+
+/// How a piece of work ended that did not fail.
+pub(super) enum Fate {
+    /// Copied, or named as missing.
+    Done,
+    /// Not copied; to be done as these smaller pieces.
+    Again(Vec<Work>),
+    /// Not copied: only the lead, which holds the lock, gets past the DDL that queues behind it.
+    ForLead(Work),
+}
+
+/// Copies in a worker's transaction. Locks come first, NOWAIT: waiting behind DDL that waits for the lead's lock would be a
+/// deadlock that the server cannot see (TRAPS 1).
+pub(super) fn by_worker(
+    crew: &Crew<'_>,
+    of: &Copying,
+    connection: &mut Connection,
+    work: Work,
+) -> Result<Fate, OpsError> {
+    match lock_nowait(of, connection, &work) {
+        Ok(()) => {}
+        Err(error) if error.sqlstate() == Some("55P03") => {
+            return Ok(match work {
+                // One of the batch is contended: find out which.
+                Work::Batch(batch) if batch.len() > 1 => Fate::Again(one_by_one(batch)),
+                work => Fate::ForLead(work),
+            });
+        }
+        Err(error) => return failed(crew, of, &work, error),
+    }
+    let Err(error) = copy(crew, of, connection, &work, true) else { return Ok(Fate::Done) };
+    if crew.job.cancel.is_cancelled() || error.sqlstate().is_none() {
+        return Err(of.named(&work, error));
+    }
+    if connection.execute("ROLLBACK; BEGIN").is_err() {
+        // The connection is gone, and the error says why.
+        return Err(of.named(&work, error));
+    }
+    match work {
+        Work::Batch(batch) if batch.len() > 1 => Ok(Fate::Again(one_by_one(batch))),
+        work => failed(crew, of, &work, error),
+    }
+}
+
+/// Copies over the lead connection: its transaction holds the locks and the snapshot, and cannot be rolled back and gone
+/// on with. Where pg_dump holds the locks instead, the wait is bounded.
+pub(super) fn by_lead(
+    crew: &Crew<'_>,
+    of: &Copying,
+    connection: &mut Connection,
+    work: Work,
+) -> Result<Fate, OpsError> {
+    crew.check_stop(of)?;
+    match copy(crew, of, connection, &work, false) {
+        Ok(()) => Ok(Fate::Done),
+        Err(error) => Err(of.named(&work, error)),
+    }
+}
+
+/// Copies over the lead connection, which is there anyway, what a small database has, and what no worker has a connection for. What
+/// the server refuses is undone, tried again table by table, and then named.
+pub(super) fn tried_by_lead(
+    crew: &Crew<'_>,
+    of: &Copying,
+    connection: &mut Connection,
+    work: Work,
+) -> Result<Fate, OpsError> {
+    crew.check_stop(of)?;
+    let result = connection
+        .execute("SAVEPOINT pgark")
+        .doing("set a savepoint")
+        .and_then(|()| copy(crew, of, connection, &work, true));
+    let Err(error) = result else { return Ok(Fate::Done) };
+    let is_over = crew.job.cancel.is_cancelled() || !error.is_refusal();
+    if is_over || connection.execute("ROLLBACK TO SAVEPOINT pgark").is_err() {
+        return Err(of.named(&work, error));
+    }
+    match work {
+        Work::Batch(batch) if batch.len() > 1 => Ok(Fate::Again(one_by_one(batch))),
+        work => failed(crew, of, &work, error),
+    }
+}
+
+fn one_by_one(batch: Vec<usize>) -> Vec<Work> {
+    batch.into_iter().map(|source| Work::Whole { source }).collect()
+}
+
+/// A table that cannot be read ends its database, or is named as missing if that was asked for.
+fn failed(crew: &Crew<'_>, of: &Copying, work: &Work, error: OpsError) -> Result<Fate, OpsError> {
+    let error = of.named(work, error);
+    if !crew.keep_going {
+        return Err(error);
+    }
+    if let OpsError::Table { table, source } = &error {
+        let cause = std::error::Error::source(source.as_ref())
+            .map_or_else(|| source.to_string(), |cause| format!("{source}: {cause}"));
+        take(&of.lost).push((table.clone(), cause));
+    }
+    Ok(Fate::Done)
+}
+
+fn lock_nowait(of: &Copying, connection: &mut Connection, work: &Work) -> Result<(), OpsError> {
+    let mut sql = b"LOCK TABLE ".to_vec();
+    let names: Vec<Vec<u8>> = work
+        .sources()
+        .iter()
+        .filter_map(|at| of.sources.get(*at))
+        // A foreign table takes no lock.
+        .filter(|source| !source.is_foreign)
+        .map(|source| [b"ONLY ".as_slice(), &source.relation].concat())
+        .collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    sql.extend(names.join(b", ".as_slice()));
+    sql.extend_from_slice(b" IN ACCESS SHARE MODE NOWAIT");
+    connection.simple_bytes(&sql).map(|_| ()).doing("lock a table")
+}
+
+/// `may_batch`: several tables may go in one round trip; their errors then do not tell which of them it was.
+fn copy(
+    crew: &Crew<'_>,
+    of: &Copying,
+    connection: &mut Connection,
+    work: &Work,
+    may_batch: bool,
+) -> Result<(), OpsError> {
+    match work {
+        Work::Range { source, range } => copy_one(crew, of, connection, *source, *range),
+        Work::Whole { source } => copy_one(crew, of, connection, *source, 0),
+        Work::Batch(batch) if batch.len() == 1 || !may_batch => {
+            batch.iter().try_for_each(|source| copy_one(crew, of, connection, *source, 0))
+        }
+        Work::Batch(batch) => copy_batch(crew, of, connection, batch),
+        Work::LargeObjects { first, last, number } => {
+            let mut stream = crew.homes.stream(Class::Data, Cut::Content);
+            let objects =
+                large_objects::copy(connection, (*first, *last), &of.closed_objects, &mut |frame| {
+                    crew.check_stop(of)?;
+                    crew.told(frame.len());
+                    stream.write(frame)
+                })?;
+            of.keep_objects(*number, stream.finish()?, objects);
+            Ok(())
+        }
+    }
+}
+
+fn copy_one(
+    crew: &Crew<'_>,
+    of: &Copying,
+    connection: &mut Connection,
+    at: usize,
+    range: usize,
+) -> Result<(), OpsError> {
+    let Some(source) = of.sources.get(at) else { return Ok(()) };
+    if source.is_foreign {
+        // Closed by `Use::Read`, as pg_dump does where the server knows it; what was asked for is opened, as pg_dump does.
+        let open = "SELECT pg_catalog.set_config(name, 'view', true) FROM pg_catalog.pg_settings \
+                    WHERE name = 'restrict_nonsystem_relation_kind'";
+        connection.execute(open).doing("open foreign tables")?;
+    }
+    let sql = source.copy_statement(range);
+    crew.job.progress.object_started(&of.shown(source));
+    let mut parts = Parts::new(crew, of, source, range)?;
+    let mut rows = 0;
+    let result = connection.copy_out_many::<OpsError>(&sql, &mut |event| match event {
+        CopyEvent::Data(row) => parts.write(row, true),
+        CopyEvent::Piece(piece) => parts.write(piece, false),
+        CopyEvent::End { rows: counted } => {
+            rows = counted;
+            Ok(())
+        }
+        CopyEvent::Begin(_) => Ok(()),
+    });
+    crew.job.progress.object_done(&of.shown(source));
+    result?;
+    of.keep(at, range, parts.finish(rows)?);
+    Ok(())
+}
+
+fn copy_batch(
+    crew: &Crew<'_>,
+    of: &Copying,
+    connection: &mut Connection,
+    batch: &[usize],
+) -> Result<(), OpsError> {
+    let mut sql = Vec::new();
+    for source in batch.iter().filter_map(|at| of.sources.get(*at)) {
+        sql.extend(source.copy_statement(0));
+        sql.push(b';');
+    }
+    let mut open: Option<Parts<'_>> = None;
+    let mut number = 0;
+    connection.copy_out_many::<OpsError>(&sql, &mut |event| {
+        match event {
+            CopyEvent::Begin(at) => {
+                number = at;
+                let source = batch.get(at).and_then(|at| of.sources.get(*at));
+                open = source.map(|source| Parts::new(crew, of, source, 0)).transpose()?;
+            }
+            CopyEvent::Data(row) => {
+                if let Some(parts) = open.as_mut() {
+                    parts.write(row, true)?;
+                }
+            }
+            CopyEvent::Piece(piece) => {
+                if let Some(parts) = open.as_mut() {
+                    parts.write(piece, false)?;
+                }
+            }
+            CopyEvent::End { rows } => {
+                if let (Some(parts), Some(at)) = (open.take(), batch.get(number)) {
+                    of.keep(*at, 0, parts.finish(rows)?);
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// One COPY's rows on their way into the repository.
+struct Parts<'s> {
+    crew: &'s Crew<'s>,
+    of: &'s Copying,
+    sink: RowSink<'s>,
+    /// In the second home.
+    also: InSecond<'s, RowSink<'s>>,
+    /// Bytes that progress has not heard of.
+    untold: usize,
+}
+
+impl<'s> Parts<'s> {
+    /// Rows are few bytes: what costs more than a row is done once for this many of them.
+    const STEP: usize = 64 << 10;
+
+    fn new(
+        crew: &'s Crew<'s>,
+        of: &'s Copying,
+        source: &Source,
+        range: usize,
+    ) -> Result<Parts<'s>, OpsError> {
+        let homes = crew.homes;
+        let sink = RowSink::new(homes.main, of.rows(source, range, homes.maps)?)?;
+        let also = homes.in_second(|also| RowSink::new(also.writer, of.rows(source, range, also.maps)?));
+        Ok(Parts { crew, of, sink, also, untold: 0 })
+    }
+
+    /// One row, or a piece of one; `ends`: the last.
+    #[inline]
+    fn write(&mut self, row: &[u8], ends: bool) -> Result<(), OpsError> {
+        self.untold += row.len();
+        if self.untold >= Self::STEP {
+            self.tell()?;
+        }
+        self.sink.write(row, ends)?;
+        self.also.go_on(|sink| sink.write(row, ends));
+        Ok(())
+    }
+
+    fn tell(&mut self) -> Result<(), OpsError> {
+        self.crew.check_stop(self.of)?;
+        self.crew.told(self.untold);
+        self.untold = 0;
+        Ok(())
+    }
+
+    fn finish(mut self, rows: u64) -> Result<Copy, OpsError> {
+        self.tell()?;
+        let main = self.sink.finish(rows)?;
+        Ok(Copy { main, also: self.also.end(|sink| sink.finish(rows)) })
+    }
+}

@@ -1,0 +1,605 @@
+//! What there is to copy of one database: every table that the archive promises, as pieces of work, and what came of them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+
+use pgark_bytes::archive::TocEntry;
+use pgark_bytes::copy_text::row_hash;
+use pgark_bytes::names::shown;
+use pgark_bytes::sql::quote_ident_bytes;
+use pgark_pg::ConnInfo;
+use pgark_repo::{BackupHead, Class, NewEntry, PartSummary, Repository};
+
+use super::catalog::{Catalog, Table, TableName};
+use super::database::Common;
+use super::large_objects::Listed;
+use super::lead::{self, Lead};
+use super::request::Request;
+use super::tap::Tapped;
+use super::{Report, large_objects};
+use crate::logical::rowmap::{Chooser, EarlierTables, MOST_BACKUPS, MapNote, Mode, Rows, Rules, Sunk};
+use crate::record::{Note, Written};
+use crate::{OpsError, paths};
+
+/// Heap pages of one ctid range at most: 32 MiB. With 64 MiB the last ranges left connections idle for longer.
+const PAGES_PER_RANGE: u64 = 4096;
+/// Main fork and TOAST of one range, about.
+const BYTES_PER_RANGE: u64 = 32 << 20;
+/// Tables smaller than this are copied many to a round trip.
+const TINY_BYTES: u64 = 256 << 10;
+/// Tables in one such batch at most.
+const BATCH_TABLES: usize = 50;
+/// Beside others, a database of so many bytes at most is copied over its lead connection.
+const SMALL_DATABASE: u64 = 16 << 20;
+/// Large objects in one item.
+const OBJECTS_PER_ITEM: usize = 1000;
+
+/// A table whose rows the archive promises.
+pub(super) struct Source {
+    dump_id: i32,
+    oid: u32,
+    /// For people and paths.
+    pub(super) name: TableName,
+    /// `"s"."t"` in the database's encoding.
+    pub(super) relation: Vec<u8>,
+    /// `a, b` in the database's encoding; empty for a table without columns.
+    columns: Vec<u8>,
+    /// `WHERE …` of an extension's configuration table.
+    condition: Option<String>,
+    /// Row-level security hides rows of it from the role: none are copied.
+    hides_rows: bool,
+    /// Its rows are on another server: they are read by a query, under no lock.
+    pub(super) is_foreign: bool,
+    bytes: u64,
+    /// First page of each ctid range; empty: copied whole.
+    ranges: Vec<u64>,
+    /// What fixes the text of its rows: settings in the first half, columns in the second.
+    identity: [u8; 16],
+}
+
+/// How the rows of a backup are mapped.
+pub(super) struct RowMapping<'r> {
+    /// None with `--full`.
+    earlier: Option<EarlierTables<'r>>,
+    /// The newest backups of the cluster, the newest last.
+    pub(super) newest: Vec<BackupHead>,
+    chooser: Chooser,
+    choosers: BTreeMap<String, Chooser>,
+    condemn_dead: bool,
+}
+
+impl<'r> RowMapping<'r> {
+    pub(super) fn new(
+        repository: &'r Repository,
+        request: &Request,
+        cluster: &str,
+    ) -> Result<RowMapping<'r>, OpsError> {
+        let choosers = request.row_maps_of.iter().map(|(name, maps)| Ok((name.clone(), maps.chooser()?)));
+        let mut newest = repository.newest_backups(cluster, if request.full { 1 } else { MOST_BACKUPS })?;
+        newest.retain(|head| head.kind == "logical");
+        Ok(RowMapping {
+            earlier: (!request.full).then(|| EarlierTables::of(repository, newest.clone())),
+            newest,
+            chooser: request.row_maps.chooser()?,
+            choosers: choosers.collect::<Result<_, OpsError>>()?,
+            condemn_dead: request.condemn_dead,
+        })
+    }
+
+    fn rules(&self, database: &str, table: &TableName) -> Rules {
+        let chooser = self.choosers.get(database).unwrap_or(&self.chooser);
+        Rules { mode: chooser.mode(&table.schema, &table.name), condemn_dead: self.condemn_dead }
+    }
+}
+
+/// One thing for one worker.
+pub(super) enum Work {
+    Range { source: usize, range: usize },
+    Whole { source: usize },
+    Batch(Vec<usize>),
+    LargeObjects { first: u32, last: u32, number: usize },
+}
+
+/// What one COPY gave.
+pub(super) struct Copy {
+    pub(super) main: Sunk,
+    /// In the second home.
+    pub(super) also: Option<Sunk>,
+}
+
+/// The copied data of a database, before it becomes entries.
+pub(super) struct Copied {
+    pub(super) tables: Vec<CopiedTable>,
+    pub(super) large_objects: u64,
+    object_parts: Vec<PartSummary>,
+    /// In the second home; None: there is none, or it failed.
+    objects_also: Option<Vec<PartSummary>>,
+}
+
+pub(super) struct CopiedTable {
+    pub(super) rows: u64,
+    dump_id: i32,
+    pub(super) oid: u32,
+    pub(super) name: TableName,
+    pub(super) parts: Vec<PartSummary>,
+    pub(super) maps: MapNote,
+    /// Its parts in the second home, and what maps did there.
+    also: Option<(Vec<PartSummary>, MapNote)>,
+}
+
+impl Copied {
+    /// Whether everything lies in the second home too.
+    pub(super) fn is_in_second(&self) -> bool {
+        self.objects_also.is_some() && self.tables.iter().all(|table| table.also.is_some())
+    }
+
+    /// Exchanges what lies in the first home with what lies in the second.
+    pub(super) fn swap_homes(&mut self) {
+        for table in &mut self.tables {
+            if let Some((parts, maps)) = &mut table.also {
+                std::mem::swap(parts, &mut table.parts);
+                std::mem::swap(maps, &mut table.maps);
+            }
+        }
+        if let Some(parts) = &mut self.objects_also {
+            std::mem::swap(parts, &mut self.object_parts);
+        }
+    }
+
+    /// Call after `settle`: only then are the added bytes known.
+    pub(super) fn entries(&self, database: &str) -> Vec<NewEntry> {
+        let mut entries: Vec<NewEntry> = self
+            .tables
+            .iter()
+            .map(|table| {
+                let note = Note::Table {
+                    database: database.to_string(),
+                    dump_id: table.dump_id,
+                    rows: table.rows,
+                    schema: shown(&table.name.schema).into_owned(),
+                    name: shown(&table.name.name).into_owned(),
+                    maps: Some(table.maps.clone()).filter(|maps| maps.parts > 0),
+                };
+                let path = paths::table(database, &table.name.schema, &table.name.name);
+                entry(path, table.parts.clone(), note)
+            })
+            .collect();
+        if self.large_objects > 0 {
+            let note = Note::LargeObjects { database: database.to_string(), objects: self.large_objects };
+            entries.push(entry(paths::large_objects(database), self.object_parts.clone(), note));
+        }
+        entries
+    }
+}
+
+fn entry(path: String, parts: Vec<PartSummary>, note: Note) -> NewEntry {
+    Written { path, class: Class::Data, note, parts, also: None }.into_entry()
+}
+
+/// One database while its rows are copied: what its workers share.
+pub(super) struct Copying {
+    pub(super) database: String,
+    /// The server that holds the snapshot, and the database.
+    pub(super) pinned: ConnInfo,
+    pub(super) snapshot: String,
+    pub(super) encoding: String,
+    pub(super) sources: Vec<Source>,
+    /// Of all sources, about.
+    pub(super) bytes: u64,
+    /// Its tables are named with it.
+    several: bool,
+    /// Its keeper copies it: another connection would cost more than the rows.
+    pub(super) is_small: bool,
+    /// Per source and range.
+    done: Mutex<Vec<Vec<Option<Copy>>>>,
+    objects: Mutex<ObjectParts>,
+    /// Large objects that the role may not read.
+    pub(super) closed_objects: Vec<u32>,
+    pub(super) lost: Mutex<Vec<(String, String)>>,
+    /// Set by the first failure: the others stop at the next row.
+    pub(super) stop: AtomicBool,
+}
+
+impl Copying {
+    /// Everything that the archive promises, and the order in which it is copied. What the role may not read is refused here, or
+    /// noted as missing.
+    pub(super) fn new(
+        catalog: &Catalog,
+        tapped: &Tapped,
+        lead: &mut Lead,
+        pinned: &ConnInfo,
+        common: &Common<'_>,
+    ) -> Result<(Copying, VecDeque<Work>), OpsError> {
+        let several = common.several;
+        let sources = sources(catalog, tapped, lead)?;
+        let listed = large_objects::list(lead, &tapped.archive)?;
+        if !common.request.keep_going {
+            refuse_hidden(&sources, &lead.role)?;
+            listed.refuse_closed(&lead.role)?;
+        }
+        let mut lost = listed.lost(&lead.role);
+        let Listed { readable: objects, closed: closed_objects } = listed;
+        let hidden = sources.iter().filter(|source| source.hides_rows);
+        lost.extend(hidden.map(|source| (format!("table {}", source.name), hidden_from(&lead.role))));
+        let queue = queue(&sources, &objects);
+        let bytes = sources.iter().map(|source| source.bytes).sum();
+        let is_plain = |source: &Source| source.ranges.is_empty() && !source.is_foreign;
+        let is_small =
+            several && bytes <= SMALL_DATABASE && objects.is_empty() && sources.iter().all(is_plain);
+        let copying = Copying {
+            database: lead.database.clone(),
+            pinned: pinned.clone(),
+            snapshot: lead.snapshot.clone(),
+            encoding: lead.encoding.clone(),
+            bytes,
+            several,
+            is_small,
+            done: Mutex::new(sources.iter().map(|source| vacant(source.ranges.len().max(1))).collect()),
+            objects: Mutex::new((0..objects.len().div_ceil(OBJECTS_PER_ITEM)).map(|_| None).collect()),
+            sources,
+            closed_objects,
+            lost: Mutex::new(lost),
+            stop: AtomicBool::new(false),
+        };
+        Ok((copying, queue))
+    }
+
+    /// What a COPY of one range brings, and what is known of its rows.
+    ///
+    /// # Errors
+    /// Failures of the storage.
+    pub(super) fn rows(
+        &self,
+        source: &Source,
+        range: usize,
+        maps: &RowMapping<'_>,
+    ) -> Result<Rows, OpsError> {
+        let (from, to) = source.pages(range);
+        let rules = maps.rules(&self.database, &source.name);
+        let path = paths::table(&self.database, &source.name.schema, &source.name.name);
+        let earlier = Some(rules.mode).filter(|mode| *mode != Mode::Off).and(maps.earlier.as_ref());
+        let earlier = match earlier {
+            Some(earlier) => earlier.table(&self.database, &path)?,
+            None => None,
+        };
+        Ok(Rows { identity: source.identity, from, to, earlier, rules })
+    }
+
+    /// A table's name for people.
+    pub(super) fn shown(&self, source: &Source) -> String {
+        if self.several { format!("{}: {}", self.database, source.name) } else { source.name.to_string() }
+    }
+
+    pub(super) fn keep(&self, source: usize, range: usize, copy: Copy) {
+        if let Some(place) = take(&self.done).get_mut(source).and_then(|ranges| ranges.get_mut(range)) {
+            *place = Some(copy);
+        }
+    }
+
+    pub(super) fn keep_objects(
+        &self,
+        number: usize,
+        parts: (PartSummary, Option<PartSummary>),
+        objects: u64,
+    ) {
+        if let Some(place) = take(&self.objects).get_mut(number) {
+            *place = Some((parts.0, parts.1, objects));
+        }
+    }
+
+    /// An error with the table that it hit.
+    pub(super) fn named(&self, work: &Work, error: OpsError) -> OpsError {
+        if error.is_cancelled() {
+            return error;
+        }
+        let name = match (work, work.sources().first().and_then(|at| self.sources.get(*at))) {
+            (Work::Batch(batch), Some(first)) if batch.len() > 1 => {
+                format!("table {} or one of the {} small ones copied with it", first.name, batch.len() - 1)
+            }
+            (_, Some(source)) => format!("table {}", source.name),
+            (_, None) => "the large objects".to_string(),
+        };
+        OpsError::Table { table: name, source: Box::new(error) }
+    }
+
+    /// The finished copies as tables; a table with a missing range is not a table, and the report hears of it.
+    pub(super) fn collect(&self, keep_going: bool, report: &mut Report) -> Result<Copied, OpsError> {
+        let lost = std::mem::take(&mut *take(&self.lost));
+        let done = std::mem::take(&mut *take(&self.done));
+        let mut tables = Vec::with_capacity(done.len());
+        for (source, copies) in self.sources.iter().zip(done) {
+            if copies.iter().any(Option::is_none) {
+                continue;
+            }
+            let mut table = CopiedTable {
+                rows: 0,
+                dump_id: source.dump_id,
+                oid: source.oid,
+                name: source.name.clone(),
+                parts: Vec::new(),
+                maps: MapNote::default(),
+                also: Some((Vec::new(), MapNote::default())),
+            };
+            for copy in copies.into_iter().flatten() {
+                table.rows += copy.main.rows;
+                table.parts.extend(copy.main.parts);
+                table.maps.add(&copy.main.maps);
+                table.also = table.also.zip(copy.also).map(|((mut parts, mut maps), also)| {
+                    parts.extend(also.parts);
+                    maps.add(&also.maps);
+                    (parts, maps)
+                });
+            }
+            tables.push(table);
+        }
+        if tables.len() < self.sources.len() && lost.is_empty() && !keep_going {
+            return Err(OpsError::refused(
+                "a table was not copied",
+                "this is a defect of pgark; please report it",
+            ));
+        }
+        for (object, why) in lost {
+            let object =
+                if self.several { format!("{object} of database {}", self.database) } else { object };
+            report.lost(&object, &why);
+        }
+        let mut copied =
+            Copied { tables, large_objects: 0, object_parts: Vec::new(), objects_also: Some(Vec::new()) };
+        for (part, also, objects) in std::mem::take(&mut *take(&self.objects)).into_iter().flatten() {
+            copied.large_objects += objects;
+            copied.object_parts.push(part);
+            copied.objects_also = copied.objects_also.zip(also).map(|(mut parts, part)| {
+                parts.push(part);
+                parts
+            });
+        }
+        Ok(copied)
+    }
+}
+
+/// The large objects of each item: its stream, that in the second home, and how many objects they hold.
+type ObjectParts = Vec<Option<(PartSummary, Option<PartSummary>, u64)>>;
+
+fn vacant(ranges: usize) -> Vec<Option<Copy>> {
+    (0..ranges).map(|_| None).collect()
+}
+
+pub(super) fn take<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poison| poison.into_inner())
+}
+
+/// Every TABLE DATA entry with its relation, columns and ranges.
+fn sources(catalog: &Catalog, tapped: &Tapped, lead: &Lead) -> Result<Vec<Source>, OpsError> {
+    let mut found = Vec::new();
+    for toc in tapped.archive.entries.iter().filter(|toc| toc.kind() == "TABLE DATA" && toc.had_dumper) {
+        let table = catalog.table(toc.oid).ok_or_else(|| {
+            lead::stale(format!("pg_dump found table {}, which the catalog does not hold", toc.tag_str()))
+        })?;
+        found.push(Source {
+            dump_id: toc.dump_id,
+            oid: toc.oid,
+            hides_rows: table.hides_rows,
+            is_foreign: table.kind == 'f',
+            name: table.name.clone(),
+            relation: relation(toc),
+            columns: columns(toc),
+            identity: identity(lead, table, toc),
+            condition: table.extension_condition.clone().filter(|condition| !condition.trim().is_empty()),
+            bytes: table.bytes,
+            ranges: ranges(table, lead.server_version),
+        });
+    }
+    Ok(found)
+}
+
+/// Names every table whose rows the role sees only in part, before one is copied.
+fn refuse_hidden(sources: &[Source], role: &str) -> Result<(), OpsError> {
+    let names: Vec<String> =
+        sources.iter().filter(|source| source.hides_rows).map(|source| source.name.to_string()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(OpsError::refused(
+        format!("row-level security hides rows of {} from the role", names.join(", ")),
+        format!(
+            "ALTER ROLE {role} BYPASSRLS (pg_read_all_data does not do that), or back up the rest with --keep-going"
+        ),
+    ))
+}
+
+fn hidden_from(role: &str) -> String {
+    format!("row-level security hides rows of it from the role: ALTER ROLE {role} BYPASSRLS")
+}
+
+/// Rows of one identity have the same text if they are the same.
+fn identity(lead: &Lead, table: &Table, toc: &TocEntry) -> [u8; 16] {
+    let columns = [table.columns.as_bytes(), &columns(toc)].join(b" ".as_slice());
+    let (settings, columns) = (row_hash(lead.row_settings.as_bytes()), row_hash(&columns));
+    let mut identity = [0; 16];
+    identity[..8].copy_from_slice(&settings.to_le_bytes());
+    identity[8..].copy_from_slice(&columns.to_le_bytes());
+    identity
+}
+
+/// `"s"."t"` from the entry's own names: the COPY statement may name a partition's root instead.
+fn relation(toc: &TocEntry) -> Vec<u8> {
+    let mut name = quote_ident_bytes(toc.namespace.as_deref().unwrap_or_default());
+    name.push(b'.');
+    name.extend(quote_ident_bytes(toc.tag_bytes()));
+    name
+}
+
+/// The column list of `COPY s.t (a, "b)") FROM stdin;`, without its parentheses.
+fn columns(toc: &TocEntry) -> Vec<u8> {
+    let statement = toc.copy_stmt.as_deref().unwrap_or_default();
+    let mut in_quotes = false;
+    let mut start = None;
+    for (at, byte) in statement.iter().enumerate() {
+        match byte {
+            b'"' => in_quotes = !in_quotes,
+            b'(' if !in_quotes && start.is_none() => start = Some(at + 1),
+            b')' if !in_quotes => {
+                return start.map(|start| statement[start..at].to_vec()).unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    Vec::new()
+}
+
+/// First pages of the ranges of a big heap. Tid range scans exist from PostgreSQL 14; a range holds about 64 MiB of heap
+/// and TOAST, in powers of two of pages, so that the ranges of a growing table stay where they are.
+fn ranges(table: &Table, server_version: i32) -> Vec<u64> {
+    if server_version < 140_000 || !table.is_heap || table.kind != 'r' || table.extension_condition.is_some()
+    {
+        return Vec::new();
+    }
+    let mut pages = PAGES_PER_RANGE;
+    while pages > 64 && table.heap_pages > 0 && table.bytes / table.heap_pages * pages > BYTES_PER_RANGE * 2 {
+        pages /= 2;
+    }
+    if table.heap_pages <= pages + pages / 2 {
+        return Vec::new();
+    }
+    (0..table.heap_pages).step_by(usize::try_from(pages).unwrap_or(usize::MAX)).collect()
+}
+
+/// All work, largest first; the tiny tables in batches at the end.
+fn queue(sources: &[Source], objects: &[u32]) -> VecDeque<Work> {
+    let mut big: Vec<(u64, Work)> = Vec::new();
+    let mut tiny = Vec::new();
+    for (at, source) in sources.iter().enumerate().filter(|(_, source)| !source.hides_rows) {
+        if !source.ranges.is_empty() {
+            // Ranges weigh as their whole table: the table that bounds the run goes first.
+            big.extend(
+                (0..source.ranges.len()).map(|range| (source.bytes, Work::Range { source: at, range })),
+            );
+        } else if source.bytes >= TINY_BYTES || source.condition.is_some() || source.is_foreign {
+            big.push((source.bytes, Work::Whole { source: at }));
+        } else {
+            tiny.push(at);
+        }
+    }
+    for (number, batch) in objects.chunks(OBJECTS_PER_ITEM).enumerate() {
+        if let (Some(first), Some(last)) = (batch.first(), batch.last()) {
+            big.push((BYTES_PER_RANGE, Work::LargeObjects { first: *first, last: *last, number }));
+        }
+    }
+    big.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    let mut queue: VecDeque<Work> = big.into_iter().map(|(_, work)| work).collect();
+    queue.extend(tiny.chunks(BATCH_TABLES).map(|batch| Work::Batch(batch.to_vec())));
+    queue
+}
+
+impl Work {
+    pub(super) fn sources(&self) -> Vec<usize> {
+        match self {
+            Work::Range { source, .. } | Work::Whole { source } => vec![*source],
+            Work::Batch(batch) => batch.clone(),
+            Work::LargeObjects { .. } => Vec::new(),
+        }
+    }
+}
+
+impl Source {
+    /// The first heap page of a range, and the first behind it.
+    fn pages(&self, range: usize) -> (u64, Option<u64>) {
+        (self.ranges.get(range).copied().unwrap_or(0), self.ranges.get(range + 1).copied())
+    }
+
+    /// Plain `COPY t` for whole tables: it locks the table alone, a query locks its indexes too.
+    pub(super) fn copy_statement(&self, range: usize) -> Vec<u8> {
+        let mut sql = b"COPY ".to_vec();
+        let filter = match (&self.condition, self.ranges.get(range)) {
+            (Some(condition), _) => Some(format!(" {condition}")),
+            (None, Some(first)) => {
+                let mut filter = format!(" WHERE ctid >= '({first},0)'::pg_catalog.tid");
+                // The last range is open: the table may have grown, and rows beyond are not visible anyway.
+                if let Some(end) = self.ranges.get(range + 1) {
+                    filter.push_str(&format!(" AND ctid < '({end},0)'::pg_catalog.tid"));
+                }
+                Some(filter)
+            }
+            // Rows of a foreign table, which `COPY t` refuses.
+            (None, None) if self.is_foreign => Some(String::new()),
+            (None, None) => None,
+        };
+        if let Some(filter) = filter {
+            sql.extend_from_slice(b"(SELECT ");
+            sql.extend_from_slice(&self.columns);
+            // ONLY: a query would return the rows of inheritance children, which have entries of their own (TRAPS 3).
+            sql.extend_from_slice(b" FROM ONLY ");
+            sql.extend_from_slice(&self.relation);
+            sql.extend_from_slice(filter.as_bytes());
+            sql.push(b')');
+        } else {
+            sql.extend_from_slice(&self.relation);
+            if !self.columns.is_empty() {
+                sql.extend_from_slice(b" (");
+                sql.extend_from_slice(&self.columns);
+                sql.push(b')');
+            }
+        }
+        sql.extend_from_slice(b" TO STDOUT");
+        sql
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Source, ranges};
+    use crate::logical::backup::catalog::{Table, TableName};
+
+    fn source(ranges: Vec<u64>, condition: Option<&str>, columns: &str) -> Source {
+        Source {
+            dump_id: 1,
+            oid: 1,
+            hides_rows: false,
+            is_foreign: false,
+            name: TableName { schema: b"s".to_vec(), name: b"t".to_vec() },
+            relation: b"\"s\".\"t\"".to_vec(),
+            columns: columns.as_bytes().to_vec(),
+            condition: condition.map(str::to_string),
+            bytes: 0,
+            ranges,
+            identity: [0; 16],
+        }
+    }
+
+    fn text(source: &Source, range: usize) -> String {
+        String::from_utf8(source.copy_statement(range)).unwrap()
+    }
+
+    #[test]
+    fn whole_tables_are_copied_plainly() {
+        assert_eq!(text(&source(vec![], None, "a, b"), 0), "COPY \"s\".\"t\" (a, b) TO STDOUT");
+        assert_eq!(text(&source(vec![], None, ""), 0), "COPY \"s\".\"t\" TO STDOUT");
+    }
+
+    #[test]
+    fn the_last_range_is_open() {
+        let source = source(vec![0, 8192], None, "a");
+        assert_eq!(
+            text(&source, 0),
+            "COPY (SELECT a FROM ONLY \"s\".\"t\" WHERE ctid >= '(0,0)'::pg_catalog.tid \
+             AND ctid < '(8192,0)'::pg_catalog.tid) TO STDOUT"
+        );
+        assert!(text(&source, 1).ends_with("WHERE ctid >= '(8192,0)'::pg_catalog.tid) TO STDOUT"));
+    }
+
+    #[test]
+    fn configuration_tables_keep_their_condition() {
+        let source = source(vec![], Some("WHERE NOT builtin"), "a");
+        assert_eq!(text(&source, 0), "COPY (SELECT a FROM ONLY \"s\".\"t\" WHERE NOT builtin) TO STDOUT");
+    }
+
+    #[test]
+    fn ranges_need_a_heap_and_version_14() {
+        let table = Table::for_tests(100_000, 100_000 * 8192);
+        assert_eq!(ranges(&table, 150_000).len(), 25);
+        assert!(ranges(&table, 130_000).is_empty());
+        let toasted = Table::for_tests(1_000, 10 << 30);
+        assert!(ranges(&toasted, 150_000).len() > 5, "TOAST counts: {:?}", ranges(&toasted, 150_000));
+    }
+}

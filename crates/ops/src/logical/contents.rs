@@ -1,0 +1,135 @@
+//! One database of a logical backup: its table of contents and where its rows are.
+
+use std::collections::{HashMap, HashSet};
+
+use pgark_bytes::archive::family::Inheritance;
+use pgark_bytes::archive::{self, Archive, TocEntry};
+use pgark_repo::{Backup, DataReader, Entry};
+
+use crate::OpsError;
+use crate::logical::names;
+use crate::record::{About, Note};
+
+/// The entries of one database by what they are.
+pub(crate) struct Contents {
+    pub database: String,
+    pub archive: Archive,
+    /// By dump id of the TABLE DATA entry.
+    pub tables: HashMap<i32, (Entry, u64)>,
+    pub large_objects: Option<Entry>,
+    /// Who inherits from whom, where the archive has no definitions that say it.
+    pub inheritance: Vec<Inheritance>,
+}
+
+impl Contents {
+    /// The contents of `database`, which may be left out where the backup holds only one.
+    pub(crate) fn of(
+        backup: &Backup,
+        reader: &DataReader<'_>,
+        database: Option<&str>,
+    ) -> Result<Contents, OpsError> {
+        let database = which(backup, database)?;
+        let mut archive = None;
+        let mut tables = HashMap::new();
+        let mut large_objects = None;
+        for entry in &backup.entries {
+            match Note::of(backup, entry)? {
+                Note::Toc { database: of } if of == database => {
+                    let bytes = read_whole(reader, entry)?;
+                    let read = archive::read_toc(&mut bytes.as_slice())
+                        .map_err(|source| OpsError::Archive { of: entry.path.clone(), source })?;
+                    archive = Some(read);
+                }
+                Note::Table { database: of, dump_id, rows, .. } if of == database => {
+                    tables.insert(dump_id, (entry.clone(), rows));
+                }
+                Note::LargeObjects { database: of, .. } if of == database => {
+                    large_objects = Some(entry.clone());
+                }
+                _ => {}
+            }
+        }
+        let Some(mut archive) = archive else {
+            return Err(OpsError::Record {
+                backup: backup.head.id.to_string(),
+                what: format!("the table of contents of database {database}"),
+            });
+        };
+        let inheritance = names::settle(&mut archive, backup, reader, &database)?;
+        Ok(Contents { database, archive, tables, large_objects, inheritance })
+    }
+
+    pub(crate) fn bytes_raw(&self) -> u64 {
+        self.tables.values().map(|(entry, _)| entry.bytes_raw).sum::<u64>()
+            + self.large_objects.as_ref().map_or(0, |entry| entry.bytes_raw)
+    }
+
+    /// TABLE DATA entries of the archive that the backup holds no rows for.
+    pub(crate) fn missing(&self) -> Vec<(i32, String)> {
+        self.archive
+            .entries
+            .iter()
+            .filter(|toc| {
+                toc.had_dumper && toc.kind() == "TABLE DATA" && !self.tables.contains_key(&toc.dump_id)
+            })
+            .map(|toc| (toc.dump_id, format!("{}.{}", toc.namespace_str(), toc.tag_str())))
+            .collect()
+    }
+
+    /// What the backup lacks of this database beside rows of tables that it defines: tables that could not even be defined, large
+    /// objects.
+    pub(crate) fn undefined<'a>(&self, about: &'a About) -> Vec<&'a str> {
+        let rows = self.missing();
+        let is_word = |word: &str| rows.iter().any(|(_, table)| word.trim_end_matches(':') == table);
+        let is_other = |name: &&str| !name.split(' ').any(is_word);
+        about.missing_of(&self.database).into_iter().filter(is_other).collect()
+    }
+
+    /// Keeps the entries that pass the test, with their rows and objects.
+    pub(crate) fn keep(&mut self, mut test: impl FnMut(&TocEntry) -> bool) {
+        self.archive.entries.retain(|entry| test(entry));
+        let kept: HashSet<i32> = self.archive.entries.iter().map(|entry| entry.dump_id).collect();
+        self.tables.retain(|dump_id, _| kept.contains(dump_id));
+        if !self.archive.entries.iter().any(|entry| entry.kind() == "BLOBS") {
+            self.large_objects = None;
+        }
+    }
+
+    /// Refuses rows that the backup lacks of these tables, and whatever else it lacks.
+    pub(crate) fn refuse_incomplete(&self, backup: &Backup, undefined: &[String]) -> Result<(), OpsError> {
+        let rows = self.missing().into_iter().map(|(_, name)| format!("rows of {name}"));
+        let missing: Vec<String> = rows.chain(undefined.iter().cloned()).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(OpsError::refused(
+            format!("backup {} is incomplete: it lacks {}", backup.head.id, missing.join(", ")),
+            "export a complete backup; `pgark restore` brings back the rest of this one",
+        ))
+    }
+}
+
+/// An entry that is held whole has at most so many bytes (FORMAT.md, "Streams and entries"): a table of contents, globals, settings.
+const LARGEST_WHOLE: u64 = 1 << 30;
+
+pub(crate) fn read_whole(reader: &DataReader<'_>, entry: &Entry) -> Result<Vec<u8>, OpsError> {
+    Ok(reader.read_whole(entry, LARGEST_WHOLE)?)
+}
+
+/// The database that is meant: the one that is named, else the only one.
+fn which(backup: &Backup, database: Option<&str>) -> Result<String, OpsError> {
+    let there = About::of(&backup.head)?.databases;
+    let id = &backup.head.id;
+    match (database, there.as_slice()) {
+        (Some(name), _) if there.iter().any(|other| other == name) => Ok(name.to_string()),
+        (Some(name), _) => Err(OpsError::refused(
+            format!("backup {id} holds no database {name:?}"),
+            format!("it holds {}", there.join(", ")),
+        )),
+        (None, [one]) => Ok(one.clone()),
+        (None, _) => Err(OpsError::refused(
+            format!("backup {id} holds {} databases: {}", there.len(), there.join(", ")),
+            "choose one with --database NAME",
+        )),
+    }
+}

@@ -1,0 +1,12 @@
+//! Backups of what SQL shows: definitions, rows and large objects, taken through connections and pg_dump.
+
+pub mod backup;
+mod choose;
+mod contents;
+pub mod diff;
+pub mod export;
+pub mod import;
+mod names;
+mod psql;
+pub mod restore;
+pub mod rowmap;

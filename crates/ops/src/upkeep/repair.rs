@@ -1,0 +1,117 @@
+//! Repair: the index anew, and backups without what is lost of them.
+
+use std::collections::BTreeSet;
+
+pub use pgark_repo::Mended;
+use pgark_repo::{BackupId, CheckLevel, CheckOptions, NewBackup, RepairedIndex, Repository, WriteOptions};
+use serde::Serialize;
+
+use super::check;
+use crate::record::{About, Note};
+use crate::{Job, OpsError};
+
+/// Reads every pack's directory and replaces the index.
+pub fn index(repository: &Repository, job: &Job) -> Result<RepairedIndex, OpsError> {
+    job.progress.phase("read the directories of all packs");
+    Ok(repository.repair_index(&job.cancel, &|_, _| {})?)
+}
+
+/// Puts copies of objects that are missing or damaged from their twins, and removes what is provably nobody's.
+pub fn objects(repository: &Repository, dry_run: bool, job: &Job) -> Result<Mended, OpsError> {
+    job.progress.phase("compare the copies of manifests, tags, keys");
+    Ok(repository.mend(dry_run, &job.cancel)?)
+}
+
+/// What became of a backup that lacked something.
+#[derive(Debug, Serialize)]
+pub struct Repaired {
+    /// The backup that was hurt.
+    pub backup: String,
+    /// The one that took its place; none if nothing of it can be read, and it was left as it is.
+    pub now: Option<String>,
+    /// Paths of what is lost.
+    pub lost: Vec<String>,
+}
+
+/// Replaces each backup that lacks something by one without it: incomplete, of the same time, naming what is lost. Everything
+/// is checked to `level` first; nothing that can be read is lost. With `dry_run` nothing is changed.
+pub fn backups(
+    repository: &Repository,
+    level: CheckLevel,
+    dry_run: bool,
+    job: &Job,
+) -> Result<Vec<Repaired>, OpsError> {
+    let report = check::run(repository, &CheckOptions::all(level), job)?;
+    let mut repaired: Vec<Repaired> = Vec::new();
+    for hurt in report.hurt {
+        job.cancel.check().map_err(|_| interrupted(&repaired))?;
+        let id: BackupId = hurt
+            .backup
+            .parse()
+            .map_err(|_| OpsError::Record { backup: hurt.backup.clone(), what: "the id".into() })?;
+        let now =
+            match hurt.whole || dry_run {
+                true => None,
+                false => Some(one(repository, id, &hurt.lost, job).map_err(|error| {
+                    if job.cancel.is_cancelled() { interrupted(&repaired) } else { error }
+                })?),
+            };
+        repaired.push(Repaired { backup: hurt.backup, now, lost: hurt.lost });
+    }
+    Ok(repaired)
+}
+
+/// What a repair that was stopped has done.
+fn interrupted(repaired: &[Repaired]) -> OpsError {
+    let pairs: Vec<String> = repaired
+        .iter()
+        .filter_map(|repaired| Some(format!("{} by {}", repaired.backup, repaired.now.as_ref()?)))
+        .collect();
+    let done = if pairs.is_empty() { String::new() } else { format!("replaced: {}; ", pairs.join(", ")) };
+    OpsError::Interrupted {
+        left: format!(
+            "{done}the backup at work may stand beside the one that replaces it; run the same command again"
+        ),
+    }
+}
+
+fn one(repository: &Repository, id: BackupId, lost: &[String], job: &Job) -> Result<String, OpsError> {
+    job.progress.phase(&format!("write backup {id} without what is lost"));
+    let mut backup = repository.open_backup(id)?;
+    let tags = repository.tags()?.get(&id).cloned().unwrap_or_default();
+    let mut about = About::of(&backup.head)?;
+    for path in lost {
+        let entry = backup.entries.iter().find(|entry| entry.path == *path);
+        let name = match entry.map(|entry| Note::of(&backup, entry)).transpose()? {
+            Some(Note::Table { database, schema, name, .. }) => {
+                format!("rows of {schema}.{name} in {database}")
+            }
+            _ => path.clone(),
+        };
+        about.missing.push(format!("{name}: damaged in the repository"));
+    }
+    about.warnings.push(format!("repaired: {} entries of backup {id} are lost", lost.len()));
+    let lost: BTreeSet<&String> = lost.iter().collect();
+    backup.entries.retain(|entry| !lost.contains(&entry.path));
+    about.bytes_raw = backup.entries.iter().map(|entry| entry.bytes_raw).sum();
+    let options =
+        WriteOptions { cluster: backup.head.cluster.clone(), jobs: 1, compression_level: 1, full: false };
+    let (head, ()) = repository.write_backup(&options, &job.cancel, |writer| {
+        for part in backup.entries.iter().flat_map(|entry| &entry.parts) {
+            writer.lean_on(part)?;
+        }
+        let new = NewBackup {
+            kind: backup.head.kind.clone(),
+            complete: false,
+            about: serde_json::to_vec(&about).unwrap_or_default(),
+            entries: backup.entries,
+            time: Some(backup.head.time),
+        };
+        Ok::<_, OpsError>((new, ()))
+    })?;
+    if !tags.is_empty() {
+        repository.change_tags(head.id, |own| own.extend(tags.iter().cloned()))?;
+    }
+    repository.forget(id)?;
+    Ok(head.id.to_string())
+}

@@ -1,0 +1,755 @@
+//! Retention: which backups a policy keeps, and why.
+//!
+//! Backups are judged in series: all that hold one database of one cluster, made with the same filters. A backup of several
+//! databases is in several series, and stays if one of them needs it. So a part (made with filters) keeps and replaces only parts
+//! of the same selection, and a backup of the whole cluster and one of a single database replace each other where they hold the
+//! same. Dumps that were imported are in series of their own.
+//!
+//! Only good backups (complete, and not found damaged by a check) count towards what is kept; an incomplete one goes as soon as a
+//! newer good one is there. The newest good one of a series always stays, and so does what is tagged `pinned`. Hours, days, weeks
+//! (ISO 8601, from Monday), months and years are those of UTC, so that every host decides alike; in each the newest is kept.
+//!
+//! **Databases that are gone.** A good backup that would have taken a database (`--all`, or a pattern that matches) and does not
+//! hold it proves that it was dropped. Such a backup takes a place in the series as if it held the database, so that databases
+//! which come and go do not keep a backup each for ever. The last backup of a database that was dropped stays for a week more
+//! ([`Policy::dropped`]), and when it goes, that is told.
+//!
+//! **Clocks.** A backup whose time lies ahead of the storage's clock is judged by no rule and stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use pgark_repo::{BackupHead, BackupId, Repository};
+use serde::Serialize;
+
+use crate::record::About;
+use crate::select::{BackupName, find_backup};
+use crate::{Job, OpsError};
+
+/// The tag that keeps a backup whatever a policy says.
+pub const PINNED: &str = "pinned";
+
+/// What to keep. Every rule adds to what the others keep.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// The newest so many.
+    pub last: u32,
+    /// The newest of so many hours that have a backup.
+    pub hourly: u32,
+    /// Of so many days.
+    pub daily: u32,
+    /// Of so many weeks.
+    pub weekly: u32,
+    /// Of so many months.
+    pub monthly: u32,
+    /// Of so many years.
+    pub yearly: u32,
+    /// All that are not older than this, seen from the newest good one of the series.
+    pub within: Option<Duration>,
+    /// Never fewer good ones than this.
+    pub min: u32,
+    /// Those with any of these tags.
+    pub tags: Vec<String>,
+    /// How long the last backup of a database stays after the first one that shows that it was dropped; None: a week.
+    pub dropped: Option<Duration>,
+}
+
+/// How long the last backup of a dropped database stays.
+pub const DROPPED: Duration = Duration::from_secs(7 * 24 * 3600);
+
+impl Policy {
+    /// Whether it says anything at all.
+    pub fn is_empty(&self) -> bool {
+        Policy { dropped: None, ..self.clone() } == Policy::default()
+    }
+}
+
+/// What becomes of one backup, and why.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct Decision {
+    /// 16 hex digits.
+    pub id: String,
+    /// When it was made.
+    pub time: String,
+    /// Its cluster.
+    pub cluster: String,
+    /// Its databases.
+    pub databases: Vec<String>,
+    /// `complete`, `incomplete` or `damaged`.
+    pub status: String,
+    /// Made with filters.
+    pub partial: bool,
+    /// Its time lies ahead of the storage's clock.
+    pub ahead: bool,
+    /// Databases that no other backup holds that stays, if this one goes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub last_of: Vec<String>,
+    /// Whether it stays.
+    pub keep: bool,
+    /// The rules that keep it, or why it goes.
+    pub reasons: Vec<String>,
+}
+
+/// What to forget.
+pub enum Choice {
+    /// These, whatever a policy would say; the last good one of a series only with `even_last`.
+    These {
+        /// The backups.
+        names: Vec<BackupName>,
+        /// The last good one may go, too.
+        even_last: bool,
+    },
+    /// What the policy does not keep, of one cluster or of all.
+    Policy {
+        /// The policy.
+        policy: Policy,
+        /// Only backups of this cluster.
+        cluster: Option<String>,
+    },
+}
+
+/// A backup as a policy sees it.
+struct Candidate {
+    head: BackupHead,
+    about: About,
+    tags: BTreeSet<String>,
+    /// It has tags that cannot be read, and may be pinned.
+    tags_unreadable: bool,
+    /// A check found that something of it cannot be read.
+    damaged: bool,
+}
+
+/// One database of one cluster, with the same filters each time: cluster, kind, whether imported, database, filters.
+type Series = (String, String, bool, String, String);
+
+impl Candidate {
+    /// Every series that it is in.
+    fn series(&self) -> impl Iterator<Item = Series> {
+        self.about.databases.iter().map(|database| {
+            let filters = self.about.reads.get(database).map(|read| read.filters.normal());
+            let filters = filters.filter(|filters| !filters.is_default());
+            let filters = filters.map(|filters| serde_json::to_string(&filters).unwrap_or_default());
+            (
+                self.head.cluster.clone(),
+                self.head.kind.clone(),
+                self.about.imported,
+                database.clone(),
+                filters.unwrap_or_default(),
+            )
+        })
+    }
+
+    /// Everything that was asked for is in it, as far as is known.
+    fn is_good(&self) -> bool {
+        self.head.complete && !self.damaged
+    }
+
+    /// Good, and its time can be believed.
+    fn counts(&self) -> bool {
+        self.is_good() && !self.head.is_ahead()
+    }
+
+    /// Whether it proves that the database of a series was not there when it was made.
+    fn proves_gone(&self, series: &Series) -> bool {
+        let (cluster, kind, imported, database, _) = series;
+        let is_of_them =
+            self.head.cluster == *cluster && self.head.kind == *kind && self.about.imported == *imported;
+        is_of_them
+            && self.counts()
+            && !self.about.holds(database)
+            && self.about.selection.as_ref().is_some_and(|selection| selection.takes(database))
+    }
+
+    fn decision(&self, keep: bool, reasons: Vec<String>) -> Decision {
+        Decision {
+            id: self.head.id.to_string(),
+            time: self.head.time.to_string(),
+            cluster: self.head.cluster.clone(),
+            databases: self.about.databases.clone(),
+            status: self.status().into(),
+            partial: self.about.is_part(),
+            ahead: self.head.is_ahead(),
+            last_of: Vec::new(),
+            keep,
+            reasons,
+        }
+    }
+
+    fn status(&self) -> &'static str {
+        match (self.damaged, self.head.complete) {
+            (true, _) => "damaged",
+            (false, true) => "complete",
+            (false, false) => "incomplete",
+        }
+    }
+}
+
+fn candidates(repository: &Repository, job: &Job) -> Result<Vec<Candidate>, OpsError> {
+    let tags = repository.tags()?;
+    let damaged = repository.quarantined_backups(&job.cancel)?;
+    repository
+        .backups()?
+        .into_iter()
+        .map(|head| {
+            if let Some(why) = tags.unreadable(&head.id) {
+                job.progress.warn(&format!("the tags of backup {} cannot be read: {why}", head.id));
+            }
+            let (id, own) = (head.id, tags.get(&head.id).cloned().unwrap_or_default());
+            Ok(Candidate {
+                about: About::of(&head)?,
+                damaged: damaged.contains(&id),
+                head,
+                tags: own,
+                tags_unreadable: tags.unreadable(&id).is_some(),
+            })
+        })
+        .collect()
+}
+
+/// Decides, and forgets what does not stay unless `dry_run`. Decisions are in the order of time, oldest first; with
+/// [`Choice::These`] only of those.
+pub fn forget(
+    repository: &Repository,
+    choice: &Choice,
+    dry_run: bool,
+    job: &Job,
+) -> Result<Vec<Decision>, OpsError> {
+    let decisions = match choice {
+        Choice::These { names, even_last } => these(repository, names, *even_last, job)?,
+        Choice::Policy { policy, cluster } => {
+            let mut all = candidates(repository, job)?;
+            if let Some(cluster) = cluster {
+                all.retain(|candidate| candidate.head.cluster == *cluster);
+            }
+            decide(&all, policy)
+        }
+    };
+    if !dry_run {
+        let gone = decisions.iter().filter(|decision| !decision.keep);
+        let gone: Vec<BackupId> = gone.filter_map(|decision| decision.id.parse().ok()).collect();
+        repository.forget_all(&gone, &job.cancel)?;
+    }
+    Ok(decisions)
+}
+
+fn these(
+    repository: &Repository,
+    names: &[BackupName],
+    even_last: bool,
+    job: &Job,
+) -> Result<Vec<Decision>, OpsError> {
+    let all = candidates(repository, job)?;
+    let set_aside = repository.set_aside()?;
+    let mut chosen = BTreeSet::new();
+    let mut decisions = Vec::new();
+    for name in names {
+        match crate::select::find_set_aside(&set_aside, &all_heads(&all), name) {
+            Some((id, _)) => decisions.push(of_set_aside(*id)),
+            None => drop(chosen.insert(find_backup(repository, name)?.id)),
+        }
+    }
+    for candidate in all.iter().filter(|candidate| chosen.contains(&candidate.head.id)) {
+        let id = candidate.head.id;
+        if candidate.tags.contains(PINNED) {
+            return Err(OpsError::refused(
+                format!("backup {id} is pinned"),
+                format!("`pgark tag --remove {PINNED} {id}` takes the pin off; nothing was forgotten"),
+            ));
+        }
+        if candidate.tags_unreadable {
+            return Err(OpsError::refused(
+                format!("the tags of backup {id} cannot be read: it may be pinned"),
+                format!(
+                    "`pgark repair objects` puts them back from their second copy; `pgark tag --remove {PINNED} {id}` \
+                     says that it is not pinned; nothing was forgotten"
+                ),
+            ));
+        }
+        let mut last_of = Vec::new();
+        for series in candidate.series().filter(|_| candidate.is_good()) {
+            let another = all.iter().any(|other| {
+                other.counts() && !chosen.contains(&other.head.id) && other.series().any(|own| own == series)
+            });
+            if !another {
+                last_of.push(series.3);
+            }
+        }
+        if !last_of.is_empty() && !even_last {
+            let part = if candidate.about.is_part() { " made with the same filters" } else { "" };
+            return Err(OpsError::refused(
+                format!("backup {id} is the last good one of {}{part}", last_of.join(", ")),
+                "give --even-last if it is to go all the same; nothing was forgotten",
+            ));
+        }
+        decisions.push(candidate.decision(false, vec!["named".into()]));
+    }
+    Ok(decisions)
+}
+
+/// How the reason begins that names its database itself.
+const LAST_ONE: &str = "the last one of database";
+
+/// Why a backup stays: each reason with the databases that it holds for.
+type Reasons = BTreeMap<(usize, String), BTreeSet<String>>;
+fn all_heads(all: &[Candidate]) -> Vec<BackupId> {
+    all.iter().map(|candidate| candidate.head.id).collect()
+}
+
+/// A backup whose manifest cannot be read: nothing else is known of it.
+fn of_set_aside(id: BackupId) -> Decision {
+    Decision {
+        id: id.to_string(),
+        time: String::new(),
+        cluster: String::new(),
+        databases: Vec::new(),
+        status: "damaged".into(),
+        partial: false,
+        ahead: false,
+        last_of: Vec::new(),
+        keep: false,
+        reasons: vec!["named".into()],
+    }
+}
+
+/// What of these (oldest first) stays.
+fn decide(all: &[Candidate], policy: &Policy) -> Vec<Decision> {
+    let mut members: BTreeMap<Series, Vec<usize>> = BTreeMap::new();
+    for (at, candidate) in all.iter().enumerate() {
+        for series in candidate.series() {
+            members.entry(series).or_default().push(at);
+        }
+    }
+    let mut reasons: Vec<Reasons> = vec![Reasons::new(); all.len()];
+    for (series, members) in &members {
+        let mut order = 0;
+        keep_of_series(all, series, members, policy, &mut |at, reason| {
+            if let Some(reasons) = reasons.get_mut(at) {
+                order += 1;
+                let known = reasons.keys().find(|(_, known)| *known == reason).cloned();
+                reasons.entry(known.unwrap_or((order, reason))).or_default().insert(series.3.clone());
+            }
+        });
+    }
+    let mut decisions: Vec<Decision> = all
+        .iter()
+        .zip(reasons)
+        .map(|(candidate, reasons)| {
+            let mut reasons: Vec<String> =
+                reasons.into_iter().map(|((_, reason), of)| of_databases(candidate, reason, &of)).collect();
+            reasons.extend(of_itself(candidate, policy));
+            let keep = !reasons.is_empty();
+            if !keep {
+                reasons.push(match candidate.is_good() {
+                    true => "no rule keeps it".to_string(),
+                    false => format!("{}, and a newer good one is there", candidate.status()),
+                });
+            }
+            candidate.decision(keep, reasons)
+        })
+        .collect();
+    // Newest first: of several that go, only the last one is the last.
+    for (series, members) in &members {
+        let stays = |at: &usize| decisions.get(*at).is_none_or(|decision| decision.keep);
+        if members.iter().any(stays) {
+            continue;
+        }
+        let good = members.iter().rev().find(|at| all.get(**at).is_some_and(Candidate::is_good));
+        let Some(decision) = good.or(members.last()).and_then(|last| decisions.get_mut(*last)) else {
+            continue;
+        };
+        if good.is_none() {
+            decision.reasons = vec![decision.status.clone()];
+        }
+        decision.last_of.push(series.3.clone());
+        decision.reasons.push(format!("no newer backup holds database {}", series.3));
+    }
+    decisions
+}
+
+/// A reason, and of which of a backup's databases if not of all.
+fn of_databases(candidate: &Candidate, reason: String, of: &BTreeSet<String>) -> String {
+    const TOLD: usize = 3;
+    if of.len() == candidate.about.databases.len() || reason.starts_with(LAST_ONE) {
+        return reason;
+    }
+    let told: Vec<&str> = of.iter().take(TOLD).map(String::as_str).collect();
+    let more = match of.len() - told.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{reason} of {}{more}", told.join(", "))
+}
+
+/// What keeps a backup, whatever others there are.
+fn of_itself(candidate: &Candidate, policy: &Policy) -> Vec<String> {
+    let tags = &candidate.tags;
+    let mut reasons = Vec::new();
+    if candidate.tags_unreadable {
+        reasons.push("its tags cannot be read".to_string());
+    }
+    if tags.contains(PINNED) {
+        reasons.push(PINNED.to_string());
+    }
+    reasons.extend(policy.tags.iter().filter(|tag| tags.contains(*tag)).map(|tag| format!("tag {tag}")));
+    if candidate.head.is_ahead() {
+        reasons.push("no rule judges it: its time lies ahead of the storage's clock".into());
+    }
+    reasons
+}
+
+type Period = fn(DateTime) -> (i16, i16);
+
+/// `members`: those that hold the series, oldest first.
+fn keep_of_series(
+    all: &[Candidate],
+    series: &Series,
+    members: &[usize],
+    policy: &Policy,
+    note: &mut dyn FnMut(usize, String),
+) {
+    let time = |at: usize| all.get(at).map_or(Timestamp::UNIX_EPOCH, |own| own.head.moment());
+    let counts = |at: &usize| all.get(*at).is_some_and(Candidate::counts);
+    let good: Vec<usize> = members.iter().rev().filter(|at| counts(at)).copied().collect();
+    let first = members.first().copied().unwrap_or(0);
+    let proves = |at: &usize| all.get(*at).is_some_and(|candidate| candidate.proves_gone(series));
+    // Newest first: what holds it, and what shows that it was not there any more.
+    let mut places: Vec<usize> = (first..all.len()).filter(proves).chain(good.iter().copied()).collect();
+    places.sort_unstable_by(|a, b| b.cmp(a));
+    let is_held = |at: usize| members.binary_search(&at).is_ok();
+    // Half a backup is better than none.
+    let newest_good = good.first().copied();
+    let halves: Vec<usize> = members
+        .iter()
+        .filter(|at| all.get(**at).is_some_and(|candidate| !candidate.is_good()))
+        .filter(|at| newest_good.is_none_or(|newest| time(newest) < time(**at)))
+        .copied()
+        .collect();
+    let last_held = newest_good.into_iter().chain(halves.iter().copied()).max();
+    let proofs: Vec<usize> = places.iter().filter(|at| !is_held(**at)).copied().collect();
+    let after = |at: &&usize| last_held.is_some_and(|last| **at > last);
+    let dropped = proofs.iter().rfind(after).copied();
+    let (held, why) = match (dropped, places.first()) {
+        (Some(dropped), Some(newest)) => {
+            let gone_for = time(*newest).duration_since(time(dropped)).unsigned_abs();
+            let since = time(dropped).to_zoned(TimeZone::UTC).date();
+            let why = format!("{LAST_ONE} {}, gone since {since}", series.3);
+            (gone_for < policy.dropped.unwrap_or(DROPPED), Some(why))
+        }
+        _ => (true, None),
+    };
+    if held {
+        if let Some(newest) = newest_good {
+            note(newest, why.clone().unwrap_or_else(|| "the newest good one".into()));
+        }
+        for at in halves {
+            note(at, why.clone().unwrap_or_else(|| "not whole, but nothing good is newer".into()));
+        }
+    }
+    let mut keep = |at: usize, reason: String| {
+        if is_held(at) {
+            note(at, reason);
+        }
+    };
+    for (number, at) in places.iter().enumerate().take(policy.last as usize) {
+        keep(*at, format!("last {}", number + 1));
+    }
+    let periods: [(&str, u32, Period); 5] = [
+        ("hourly", policy.hourly, |time| {
+            (
+                time.date().year() * 12 + i16::from(time.month()),
+                i16::from(time.day()) * 24 + i16::from(time.hour()),
+            )
+        }),
+        ("daily", policy.daily, |time| (time.year(), time.date().day_of_year())),
+        ("weekly", policy.weekly, |time| {
+            let week = time.date().iso_week_date();
+            (week.year(), i16::from(week.week()))
+        }),
+        ("monthly", policy.monthly, |time| (time.year(), i16::from(time.month()))),
+        ("yearly", policy.yearly, |time| (time.year(), 0)),
+    ];
+    for (name, count, period) in periods {
+        let mut seen = BTreeSet::new();
+        for at in &places {
+            let now = time(*at).to_zoned(TimeZone::UTC).datetime();
+            if seen.len() < count as usize && seen.insert(period(now)) {
+                keep(*at, format!("{name} {}", seen.len()));
+            }
+        }
+    }
+    if let (Some(within), Some(newest)) = (policy.within, places.first()) {
+        let newest = time(*newest);
+        for at in &places {
+            if newest.duration_since(time(*at)).unsigned_abs() <= within {
+                keep(*at, "within".into());
+            }
+        }
+    }
+    for (number, at) in places.iter().enumerate().take(policy.min as usize) {
+        keep(*at, format!("one of at least {}, number {}", policy.min, number + 1));
+    }
+}
+
+/// Adds and removes tags of backups; returns each backup's tags.
+pub fn tag(
+    repository: &Repository,
+    names: &[BackupName],
+    add: &[String],
+    remove: &[String],
+) -> Result<Vec<(String, Vec<String>)>, OpsError> {
+    let mut heads = Vec::new();
+    for name in names {
+        heads.push(find_backup(repository, name)?);
+    }
+    let mut found = Vec::new();
+    if add.is_empty() && remove.is_empty() {
+        let tags = repository.tags()?;
+        for head in heads {
+            if let Some(why) = tags.unreadable(&head.id) {
+                return Err(OpsError::refused(
+                    format!("the tags of backup {} cannot be read: {why}", head.id),
+                    "`pgark repair objects` puts them back from their second copy; --add or --remove replaces them",
+                ));
+            }
+            let own = tags.get(&head.id).cloned().unwrap_or_default();
+            found.push((head.id.to_string(), own.into_iter().collect()));
+        }
+        return Ok(found);
+    }
+    for head in heads {
+        let tags = repository.change_tags(head.id, |tags| {
+            tags.extend(add.iter().cloned());
+            tags.retain(|tag| !remove.contains(tag));
+        })?;
+        found.push((head.id.to_string(), tags.into_iter().collect()));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logical::backup::{Filters, Selection};
+    use crate::record::DatabaseRead;
+
+    fn candidate(number: u64, time: &str, complete: bool, tags: &[&str]) -> Candidate {
+        Candidate {
+            head: BackupHead {
+                id: format!("{number:016x}").parse().unwrap(),
+                time: time.parse().unwrap(),
+                cluster: "c".into(),
+                kind: "logical".into(),
+                complete,
+                stored: None,
+                sequence: number,
+                bytes_added: 0,
+                entries: 0,
+                about: Vec::new(),
+            },
+            about: About {
+                databases: vec!["shop".into()],
+                bytes_raw: 0,
+                seconds: 0.0,
+                warnings: Vec::new(),
+                missing: Vec::new(),
+                imported: false,
+                copied: None,
+                reads: BTreeMap::new(),
+                selection: None,
+                server: None,
+                server_version: 0,
+                system_identifier: String::new(),
+            },
+            tags: tags.iter().map(|tag| (*tag).to_string()).collect(),
+            tags_unreadable: false,
+            damaged: false,
+        }
+    }
+
+    fn kept(all: &[Candidate], policy: &Policy) -> Vec<u64> {
+        let decisions = decide(all, policy);
+        decisions
+            .iter()
+            .filter(|decision| decision.keep)
+            .map(|decision| u64::from_str_radix(&decision.id, 16).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn rules_add_up() {
+        let all = [
+            candidate(1, "2024-12-30T01:00:00Z", true, &[]),
+            candidate(2, "2025-01-05T01:00:00Z", true, &["release"]),
+            candidate(3, "2025-01-06T01:00:00Z", true, &[]),
+            candidate(4, "2025-01-06T02:00:00Z", true, &["pinned"]),
+            candidate(5, "2025-01-06T23:00:00Z", false, &[]),
+            candidate(6, "2025-01-07T01:00:00Z", true, &[]),
+            candidate(7, "2025-01-07T01:30:00Z", true, &[]),
+            candidate(8, "2025-01-07T02:00:00Z", false, &[]),
+        ];
+        let policy = Policy::default;
+        // The newest good one, the pin, and the incomplete one that nothing good follows.
+        assert_eq!(kept(&all, &policy()), [4, 7, 8]);
+        assert_eq!(kept(&all, &Policy { last: 2, ..policy() }), [4, 6, 7, 8]);
+        assert_eq!(kept(&all, &Policy { hourly: 3, ..policy() }), [3, 4, 7, 8]);
+        assert_eq!(kept(&all, &Policy { daily: 3, ..policy() }), [2, 4, 7, 8]);
+        // 2024-12-30 and 2025-01-05 are of one ISO week.
+        assert_eq!(kept(&all, &Policy { weekly: 9, ..policy() }), [2, 4, 7, 8]);
+        assert_eq!(kept(&all, &Policy { monthly: 2, ..policy() }), [1, 4, 7, 8]);
+        assert_eq!(kept(&all, &Policy { yearly: 2, ..policy() }), [1, 4, 7, 8]);
+        assert_eq!(
+            kept(&all, &Policy { within: Some(Duration::from_secs(86_400)), ..policy() }),
+            [4, 6, 7, 8]
+        );
+        assert_eq!(kept(&all, &Policy { min: 4, ..policy() }), [3, 4, 6, 7, 8]);
+        assert_eq!(kept(&all, &Policy { tags: vec!["release".into()], ..policy() }), [2, 4, 7, 8]);
+        let decisions = decide(&all, &policy());
+        assert_eq!(decisions[4].reasons, ["incomplete, and a newer good one is there"]);
+        assert!(kept(&[], &policy()).is_empty());
+        // What a check found damaged counts for nothing either.
+        let mut damaged = all;
+        damaged[6].damaged = true;
+        assert_eq!(kept(&damaged, &policy()), [4, 6, 7, 8]);
+        // Who may be pinned stays.
+        damaged[0].tags_unreadable = true;
+        assert_eq!(kept(&damaged, &policy()), [1, 4, 6, 7, 8]);
+    }
+
+    #[test]
+    fn groups_are_judged_apart() {
+        let mut other = candidate(2, "2025-01-01T00:00:00Z", true, &[]);
+        other.about.databases = vec!["crm".into()];
+        let mut imported = candidate(3, "2025-01-02T00:00:00Z", true, &[]);
+        imported.about.imported = true;
+        let all = [candidate(1, "2020-01-01T00:00:00Z", true, &[]), other, imported];
+        assert_eq!(kept(&all, &Policy { last: 1, ..Policy::default() }), [1, 2, 3]);
+    }
+
+    /// A backup of these databases, each with its filters.
+    fn holding(number: u64, time: &str, of: &[(&str, Filters)]) -> Candidate {
+        let mut own = candidate(number, time, true, &[]);
+        own.about.databases = of.iter().map(|(name, _)| (*name).to_string()).collect();
+        let read = |filters: &Filters| DatabaseRead { filters: filters.clone(), ..DatabaseRead::default() };
+        own.about.reads = of.iter().map(|(name, filters)| ((*name).to_string(), read(filters))).collect();
+        own
+    }
+
+    fn whole(number: u64, time: &str, databases: &[&str]) -> Candidate {
+        let of: Vec<_> = databases.iter().map(|name| (*name, Filters::default())).collect();
+        holding(number, time, &of)
+    }
+
+    /// The same, of all databases that there were.
+    fn all_of(number: u64, time: &str, databases: &[&str]) -> Candidate {
+        let mut own = whole(number, time, databases);
+        own.about.selection = Some(Selection::default());
+        own
+    }
+
+    const LAST: Policy = Policy {
+        last: 1,
+        hourly: 0,
+        daily: 0,
+        weekly: 0,
+        monthly: 0,
+        yearly: 0,
+        within: None,
+        min: 0,
+        tags: Vec::new(),
+        dropped: None,
+    };
+
+    #[test]
+    fn a_part_replaces_only_parts_of_the_same_selection() {
+        let schema = Filters { schema_only: true, ..Filters::default() };
+        let tables = |names: &[&str]| Filters {
+            table: names.iter().map(|name| (*name).to_string()).collect(),
+            ..Filters::default()
+        };
+        let all = [
+            whole(1, "2025-01-01T00:00:00Z", &["shop"]),
+            holding(2, "2025-01-02T00:00:00Z", &[("shop", schema.clone())]),
+            holding(3, "2025-01-03T00:00:00Z", &[("shop", tables(&["a", "b"]))]),
+            holding(4, "2025-01-04T00:00:00Z", &[("shop", tables(&["b", "a"]))]),
+            holding(5, "2025-01-05T00:00:00Z", &[("shop", schema)]),
+        ];
+        assert_eq!(kept(&all, &LAST), [1, 4, 5]);
+        // In a backup of several databases a part of one is none of the other.
+        let rowless = Filters { exclude_table_data: vec!["log".into()], ..Filters::default() };
+        let all = [
+            whole(1, "2025-01-01T00:00:00Z", &["crm", "shop"]),
+            holding(2, "2025-01-02T00:00:00Z", &[("crm", Filters::default()), ("shop", rowless.clone())]),
+            holding(3, "2025-01-03T00:00:00Z", &[("crm", Filters::default()), ("shop", rowless)]),
+        ];
+        assert_eq!(kept(&all, &LAST), [1, 3]);
+        assert_eq!(decide(&all, &LAST)[0].reasons, ["the newest good one of shop", "last 1 of shop"]);
+    }
+
+    #[test]
+    fn what_holds_the_same_replaces_each_other() {
+        let all = [
+            all_of(1, "2025-01-01T00:00:00Z", &["crm", "shop"]),
+            whole(2, "2025-01-02T00:00:00Z", &["shop"]),
+            all_of(3, "2025-01-03T00:00:00Z", &["crm", "shop"]),
+            whole(4, "2025-01-03T01:00:00Z", &["shop"]),
+        ];
+        // The newest of crm is in 3, that of shop is 4.
+        assert_eq!(kept(&all, &LAST), [3, 4]);
+    }
+
+    #[test]
+    fn databases_that_come_and_go_keep_no_backup_for_ever() {
+        let night = |day: u64, own: &str| {
+            all_of(day, &format!("2025-01-{day:02}T00:00:00Z"), &["shop", &format!("ci_{own}")])
+        };
+        let mut all: Vec<Candidate> = (1..=20).map(|day| night(day, &day.to_string())).collect();
+        // Of the databases that were dropped within the last week, the last backup is there still.
+        let dropped: Vec<u64> = (13..=20).collect();
+        assert_eq!(kept(&all, &LAST), dropped);
+        assert_eq!(
+            decide(&all, &LAST)[18].reasons,
+            ["the last one of database ci_19, gone since 2025-01-20"]
+        );
+        let none = Policy { dropped: Some(Duration::ZERO), ..LAST };
+        assert_eq!(kept(&all, &none), [20]);
+        assert_eq!(decide(&all, &none)[18].last_of, ["ci_19"], "it goes, and that is told");
+        // Days without the database count as days.
+        assert_eq!(kept(&all, &Policy { last: 0, daily: 3, ..none.clone() }), [18, 19, 20]);
+        // A backup of one database proves nothing of another, and a selection only of what it takes.
+        all.push(whole(21, "2025-03-01T00:00:00Z", &["crm"]));
+        assert_eq!(kept(&all, &none), [20, 21]);
+        let mut some = all_of(22, "2025-03-02T00:00:00Z", &["shop"]);
+        some.about.selection = serde_json::from_str(r#"{"exclude": ["ci_*"]}"#).unwrap();
+        all.push(some);
+        assert_eq!(kept(&all, &none), [20, 22], "crm is gone, of ci_20 that is not known");
+        // What is not good proves nothing.
+        let mut failed = all_of(23, "2025-03-03T00:00:00Z", &["shop"]);
+        failed.head.complete = false;
+        all.push(failed);
+        assert_eq!(kept(&all, &none), [20, 22, 23]);
+        all.push(all_of(24, "2025-03-04T00:00:00Z", &["shop"]));
+        assert_eq!(kept(&all, &none), [24]);
+    }
+
+    #[test]
+    fn a_time_ahead_of_the_storage_counts_for_nothing() {
+        let mut future = candidate(3, "2036-01-01T00:00:00Z", true, &[]);
+        future.head.stored = Some("2025-01-03T00:00:00Z".parse().unwrap());
+        let all = [
+            candidate(1, "2025-01-01T00:00:00Z", true, &[]),
+            candidate(2, "2025-01-02T00:00:00Z", true, &[]),
+            future,
+            candidate(4, "2025-01-04T00:00:00Z", true, &[]),
+        ];
+        let within = Policy { last: 0, within: Some(Duration::from_secs(3 * 86_400)), ..LAST };
+        assert_eq!(kept(&all, &within), [1, 2, 3, 4]);
+        assert_eq!(kept(&all, &LAST), [3, 4]);
+        assert!(decide(&all, &LAST)[2].ahead && !decide(&all, &LAST)[3].ahead);
+        let mut early = all;
+        early[2].head.time = "2025-01-03T00:59:00Z".parse().unwrap();
+        assert_eq!(kept(&early, &LAST), [4], "within an hour clocks may differ");
+    }
+}
