@@ -175,7 +175,7 @@ impl Connection {
     }
 
     /// Its numeric address, for TCP.
-    pub(crate) fn address(&self) -> Option<&str> {
+    pub fn address(&self) -> Option<&str> {
         self.numeric.as_deref()
     }
 

@@ -265,13 +265,14 @@ impl ConnInfo {
         other
     }
 
-    /// The hosts as they were named (or their addresses, where only these were given), with their ports, in the order of trying.
+    /// The hosts as they were named, and their addresses where these were given, with their ports,
+    /// in the order of trying.
     pub fn named_hosts(&self) -> Vec<(String, u16)> {
-        let name = |host: Host| match host.name.is_empty() {
-            true => (host.address.unwrap_or_default(), host.port),
-            false => (host.name, host.port),
+        let both = |host: Host| {
+            let names = [Some(host.name), host.address].into_iter().flatten();
+            names.filter(|name| !name.is_empty()).map(move |name| (name, host.port)).collect::<Vec<_>>()
         };
-        self.hosts().unwrap_or_default().into_iter().map(name).collect()
+        self.hosts().unwrap_or_default().into_iter().flat_map(both).collect()
     }
 
     /// The places to try, in order.

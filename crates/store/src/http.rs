@@ -89,16 +89,20 @@ pub(crate) struct Wire {
 }
 
 /// Makes the client. `authorities` are PEM certificates trusted beside the system's.
-pub(crate) fn client(authorities: &[Vec<u8>]) -> Result<reqwest::Client, reqwest::Error> {
+///
+/// # Errors
+/// What is not understood, in words.
+pub(crate) fn client(authorities: &[Vec<u8>]) -> Result<reqwest::Client, String> {
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT)
         .redirect(reqwest::redirect::Policy::none())
         .tcp_nodelay(true)
         .user_agent(concat!("pgark/", env!("CARGO_PKG_VERSION")));
-    for pem in authorities {
-        builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem)?);
+    if !authorities.is_empty() {
+        let trust = crate::trust::config(authorities).map_err(|error| error.to_string())?;
+        builder = builder.tls_backend_preconfigured(trust);
     }
-    builder.build()
+    builder.build().map_err(|error| error.to_string())
 }
 
 impl HttpConnector for Wire {

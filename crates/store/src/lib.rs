@@ -28,6 +28,7 @@ mod sftp;
 pub mod ssh_patterns;
 mod target;
 mod traffic;
+mod trust;
 mod url;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

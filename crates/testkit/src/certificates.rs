@@ -126,6 +126,27 @@ fn signed(folder: &Path, name: &str, common_name: &str, extension: &str) {
         .expect("close the key file");
 }
 
+/// A certificate that signed itself and is an authority's, as `openssl req -x509` makes it, and its key. `names` as in
+/// `subjectAltName`; `is_over`: its time is.
+pub(crate) fn self_signed(folder: &Path, names: &str, is_over: bool) -> (PathBuf, PathBuf) {
+    let config = format!(
+        "[ca]\ndefault_ca = x\n[x]\ndatabase = own.txt\nserial = own.serial\nnew_certs_dir = .\ndefault_md = sha256\npolicy = any\n\
+         x509_extensions = v3\n[any]\ncommonName = supplied\n[v3]\nbasicConstraints = critical,CA:TRUE\nsubjectAltName = {names}\n"
+    );
+    for (name, text) in [("own.cnf", config.as_str()), ("own.txt", ""), ("own.serial", "01\n")] {
+        std::fs::write(folder.join(name), text).expect("write the certificate's configuration");
+    }
+    let new = ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    openssl(folder, &[&new[..], &["-subj", "/CN=own", "-keyout", "own.key", "-out", "own.csr"]].concat());
+    let time: &[&str] = match is_over {
+        true => &["-startdate", "20200101000000Z", "-enddate", "20200201000000Z"],
+        false => &["-days", "2"],
+    };
+    let sign = ["ca", "-batch", "-config", "own.cnf", "-selfsign", "-keyfile", "own.key", "-in", "own.csr"];
+    openssl(folder, &[&sign[..], &["-out", "own.crt", "-notext"], time].concat());
+    (folder.join("own.crt"), folder.join("own.key"))
+}
+
 fn openssl(folder: &Path, arguments: &[&str]) {
     let output = Command::new("openssl")
         .args(arguments)

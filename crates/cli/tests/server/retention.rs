@@ -218,6 +218,24 @@ fn a_clone_is_another_cluster_until_its_name_is_given() {
     assert!(desk.fails(1, &["backup", "--dbname", &primary.conninfo("d")]).contains("another server"));
 }
 
+/// The name beside an address is what the certificate must say: the server is where the address leads.
+#[test]
+fn a_server_is_known_by_the_address_that_it_was_reached_at() {
+    let cluster = Cluster::builder().tcp().start();
+    let desk = Desk::plain();
+    let at = |places: &str| {
+        let conninfo = format!("{places} port={} dbname=postgres user=postgres", cluster.port());
+        match cluster.password() {
+            Some(password) => format!("{conninfo} password={password}"),
+            None => conninfo,
+        }
+    };
+    desk.ok(&["backup", "--dbname", &at("host=localhost")]);
+    desk.ok(&["backup", "--dbname", &at("host=db.localdomain hostaddr=127.0.0.1")]);
+    desk.ok(&["backup", "--dbname", &at("hostaddr=127.0.0.1")]);
+    assert_eq!(listed(&desk).len(), 3);
+}
+
 #[test]
 fn many_are_forgotten_at_once() {
     let cluster = source(&["d"]);

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -436,18 +437,42 @@ fn sftp_names_a_missing_folder_and_one_that_may_not_be_written() {
 #[test]
 fn certificates_are_checked_against_the_authority_that_is_given() {
     let (_moto, endpoint, files) = Moto::behind_tls("bucket");
-    let with = |authority: Option<&std::path::Path>| {
-        let authorities = authority.map(|path| std::fs::read(path).unwrap()).into_iter().collect();
-        let usage = Usage { authorities, ..crate::support::usage() };
-        let target = Target::S3(s3(endpoint.clone(), "bucket", "p", keys("a", "b")));
-        let store = open(target, usage, false, Cancel::new()).unwrap();
-        contract::put(&*store, "a", b"x")
-    };
     for authority in [None, Some(files.other_ca.as_path())] {
-        let (cause, text) = failure(with(authority));
+        let (cause, text) = failure(put_behind_tls(&endpoint, authority));
         assert_eq!(cause, Cause::Certificate, "{text}");
     }
-    with(Some(&files.ca)).unwrap();
+    put_behind_tls(&endpoint, Some(&files.ca)).unwrap();
+}
+
+/// Where these authorities are trusted.
+fn put_behind_tls(endpoint: &str, authority: Option<&Path>) -> Result<(), StoreError> {
+    let authorities = authority.map(|path| std::fs::read(path).unwrap()).into_iter().collect();
+    let usage = Usage { authorities, ..crate::support::usage() };
+    let target = Target::S3(s3(endpoint.to_owned(), "bucket", "p", keys("a", "b")));
+    let store = open(target, usage, false, Cancel::new())?;
+    contract::put(&*store, "a", b"x").map(drop)
+}
+
+/// What `openssl req -x509` makes is an authority's certificate and the server's own at once: it is trusted where it is
+/// named, for its names, in its time.
+#[test]
+fn a_certificate_that_signed_itself_is_trusted_where_it_is_named() {
+    let (_own, endpoint, certificate) = Moto::behind_own_certificate("bucket", "IP:127.0.0.1", false);
+    put_behind_tls(&endpoint, Some(&certificate)).unwrap();
+    let (cause, text) = failure(put_behind_tls(&endpoint, None));
+    assert_eq!(cause, Cause::Certificate, "{text}");
+    // The same name and the same issuer, another key.
+    let (_twin, twin, _) = Moto::behind_own_certificate("bucket", "IP:127.0.0.1", false);
+    let (_other, other_name, named_otherwise) = Moto::behind_own_certificate("bucket", "DNS:elsewhere", false);
+    let (_old, old, of_old) = Moto::behind_own_certificate("bucket", "IP:127.0.0.1", true);
+    for (endpoint, named) in [(&twin, &certificate), (&other_name, &named_otherwise), (&old, &of_old)] {
+        let (cause, text) = failure(put_behind_tls(endpoint, Some(named)));
+        assert_eq!(cause, Cause::Certificate, "{text}");
+    }
+    let usage = Usage { authorities: vec![b"no certificate".to_vec()], ..crate::support::usage() };
+    let target = Target::S3(s3(endpoint, "bucket", "p", keys("a", "b")));
+    let refused = open(target, usage, false, Cancel::new()).map(drop).unwrap_err().to_string();
+    assert!(refused.contains("ca_file are not understood: it holds no certificate"), "{refused}");
 }
 
 /// Gives one answer to every request: what no server of the kit says, as Amazon documents it ("Error responses").

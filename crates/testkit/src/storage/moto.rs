@@ -1,6 +1,7 @@
 //! moto: honours conditional puts, keeps versions and object locks, plays the token service; checks no signature unless asked.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{Namespace, Service, answer, free_port, http, program};
@@ -32,12 +33,26 @@ impl Moto {
 
     /// One behind TLS, with a bucket of that name: the server, its URL, and the certificates of its authority.
     pub fn behind_tls(bucket: &str) -> (Moto, String, crate::TlsFiles) {
-        let port = free_port();
         let folder = Service::folder("moto");
         let files = crate::TlsFiles::make(&folder);
+        let (moto, endpoint) = Moto::behind(bucket, folder, &files.server_cert, &files.server_key);
+        (moto, endpoint, files)
+    }
+
+    /// One behind a certificate that signed itself and is an authority's (`CA:TRUE`), as `openssl req -x509` makes them:
+    /// the server, its URL, and the certificate. `names` as in `subjectAltName`; `is_over`: its time is.
+    pub fn behind_own_certificate(bucket: &str, names: &str, is_over: bool) -> (Moto, String, PathBuf) {
+        let folder = Service::folder("moto");
+        let (certificate, key) = crate::certificates::self_signed(&folder, names, is_over);
+        let (moto, endpoint) = Moto::behind(bucket, folder, &certificate, &key);
+        (moto, endpoint, certificate)
+    }
+
+    fn behind(bucket: &str, folder: PathBuf, certificate: &Path, key: &Path) -> (Moto, String) {
+        let port = free_port();
         let service = Service::start(None, "moto", port, folder, &program("moto/bin/python3"), |command| {
             command.args(["-c", MAIN, "-H", "127.0.0.1", "-p", &port.to_string(), "-s"]);
-            command.arg("-c").arg(&files.server_cert).arg("-k").arg(&files.server_key);
+            command.arg("-c").arg(certificate).arg("-k").arg(key);
         });
         let request = format!(
             "PUT /{bucket} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {SIGNED}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -55,7 +70,7 @@ impl Moto {
             String::from_utf8_lossy(&answer.stdout).contains(" 200 "),
             "make bucket {bucket}: {answer:?}"
         );
-        (Moto { service }, format!("https://127.0.0.1:{port}"), files)
+        (Moto { service }, format!("https://127.0.0.1:{port}"))
     }
 
     fn start_at(host: Option<&Namespace>) -> Moto {

@@ -5,7 +5,9 @@
 //! compares: another host, port or data directory, or WAL that goes back, is refused until `--cluster` says which is which.
 //!
 //! The host is the one that the user named: what a server says of its own address is often private (in a container), and
-//! changes with each start of it. Where the connection does not leave this machine, the machine's name takes its place.
+//! changes with each start of it. A `hostaddr` beside the name counts as well: the connection goes
+//! there, and the name is only what the certificate must say. Where the connection does not leave
+//! this machine, the machine's name takes its place.
 
 use pgark_pg::ConnInfo;
 use pgark_pg::Connection;
@@ -57,11 +59,17 @@ impl Server {
             .doing(doing)?;
         let row = rows.first().ok_or_else(|| OpsError::refused(doing, "this is a defect of pgark"))?;
         let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let (hosts, ports) = conninfo
-            .named_hosts()
-            .into_iter()
-            .map(|(host, port)| (if is_here(&host) { format!("{HERE}{machine}") } else { host }, port))
-            .unzip();
+        // A name may lead to this machine by its hosts file.
+        let reached = connection.address().filter(|address| is_here(address));
+        let reached = reached.map(|address| (address.to_owned(), connection.port()));
+        let mut places = Vec::new();
+        for (host, port) in conninfo.named_hosts().into_iter().chain(reached) {
+            let place = (if is_here(&host) { format!("{HERE}{machine}") } else { host }, port);
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        let (hosts, ports) = places.into_iter().unzip();
         Ok(Server {
             hosts,
             ports,
