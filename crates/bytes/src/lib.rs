@@ -8,8 +8,10 @@
 //! * [`copy_text`]: rows and fields of `COPY` in text format;
 //! * [`encoding`]: text in other encodings than UTF-8;
 //! * [`large_objects`]: large objects as a stream of frames;
+//! * [`lsn`]: positions in the WAL;
 //! * [`names`]: names for people, whatever bytes they are of;
 //! * [`pattern`]: name patterns as psql and pg_dump have them;
+//! * [`protocol`]: framing of the frontend/backend protocol, and the messages of streaming replication;
 //! * [`sql`]: quoting, and a tokenizer just deep enough to find statements and role names;
 //! * [`version`]: server version numbers.
 
@@ -17,7 +19,9 @@ pub mod archive;
 pub mod copy_text;
 pub mod encoding;
 pub mod large_objects;
+pub mod lsn;
 pub mod names;
 pub mod pattern;
+pub mod protocol;
 pub mod sql;
 pub mod version;

@@ -9,7 +9,7 @@ use crate::conninfo::{ConnInfo, Host};
 use crate::open;
 use crate::stream::Stream;
 use crate::wire::Wire;
-use crate::{DbError, PgError, Row};
+use crate::{DbError, PgError, Replication, Row};
 
 /// Notices kept at most.
 const MOST_NOTICES: usize = 100;
@@ -37,6 +37,7 @@ pub struct Connection {
     host: Host,
     numeric: Option<String>,
     notices: Vec<DbError>,
+    replication: Option<Replication>,
     /// A conversation was left in the middle.
     pub(crate) broken: bool,
 }
@@ -49,6 +50,15 @@ pub(crate) struct Session {
     pub numeric: Option<String>,
     pub canceller: Canceller,
     pub notices: Vec<DbError>,
+    pub replication: Option<Replication>,
+}
+
+/// What a command was answered with.
+pub(crate) enum Answer {
+    /// Results, and the server is ready for the next command.
+    Results(Vec<QueryResult>),
+    /// CopyBothResponse: both sides may send now.
+    CopyBoth,
 }
 
 impl Drop for Connection {
@@ -92,6 +102,7 @@ impl Connection {
             host: session.host,
             numeric: session.numeric,
             notices: session.notices,
+            replication: session.replication,
             broken: false,
         }
     }
@@ -123,6 +134,10 @@ impl Connection {
     /// Runs one statement with parameters (`$1`, …) by the extended protocol; values go and come as text.
     pub fn query(&mut self, sql: &str, parameters: &[Option<&str>]) -> Result<Vec<Row>, PgError> {
         self.check_usable()?;
+        if self.replication.is_some() {
+            let what = "a replication connection has the simple query protocol only";
+            return Err(PgError::Protocol(what.into()));
+        }
         let count =
             u16::try_from(parameters.len()).map_err(|_| PgError::Protocol("too many parameters".into()))?;
         self.wire.put(Some(b'P'), &[b"\0", sql_text(sql.as_bytes())?, b"\0\0\0"].concat())?;
@@ -146,6 +161,18 @@ impl Connection {
         self.wire.put(Some(b'S'), b"")?;
         self.flush()?;
         Ok(self.results()?.into_iter().flat_map(|result| result.rows).collect())
+    }
+
+    /// The value of a setting, by SHOW: also on a replication connection.
+    pub fn show(&mut self, name: &str) -> Result<String, PgError> {
+        let name: Vec<String> = name.split('.').map(quote_ident).collect();
+        let results = self.simple(&format!("SHOW {}", name.join(".")))?;
+        let row = results.first().and_then(|result| result.rows.first());
+        Ok(row.ok_or_else(|| PgError::Protocol("no answer about a setting".into()))?.str(0)?.to_string())
+    }
+
+    pub(crate) fn replication(&self) -> Option<Replication> {
+        self.replication
     }
 
     /// A parameter that the server reports (`server_version`, `client_encoding`, …).
@@ -237,7 +264,15 @@ impl Connection {
     }
 
     /// Reads results up to ReadyForQuery; the first error is the answer.
-    fn results(&mut self) -> Result<Vec<QueryResult>, PgError> {
+    pub(crate) fn results(&mut self) -> Result<Vec<QueryResult>, PgError> {
+        match self.answer(false)? {
+            Answer::Results(results) => Ok(results),
+            Answer::CopyBoth => Err(PgError::Broken),
+        }
+    }
+
+    /// Reads results up to ReadyForQuery, or up to CopyBothResponse where that may come.
+    pub(crate) fn answer(&mut self, may_copy_both: bool) -> Result<Answer, PgError> {
         let mut results = Vec::new();
         let mut current = QueryResult::default();
         let mut failure: Option<PgError> = None;
@@ -263,7 +298,8 @@ impl Connection {
                 b'E' => {
                     failure = failure.or_else(|| Some(PgError::Db(Box::new(DbError::parse(message.body)))))
                 }
-                b'Z' => return failure.map_or(Ok(results), Err),
+                b'Z' => return failure.map_or(Ok(Answer::Results(results)), Err),
+                b'W' if may_copy_both && failure.is_none() => return Ok(Answer::CopyBoth),
                 b'G' | b'H' | b'W' => {
                     self.broken = true;
                     return Err(PgError::Protocol("a COPY where none was expected".into()));

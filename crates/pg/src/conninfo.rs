@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::connection::Connection;
 use crate::keywords::{KEYWORDS, Support};
-use crate::{check, passfile, service, uri};
+use crate::{Replication, check, passfile, service, uri};
 
 /// What libpq would read from the process: handed in, so that this crate reads nothing itself.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +87,7 @@ pub struct ConnInfo {
     home: Option<PathBuf>,
     /// What every session becomes after login.
     role: Option<String>,
+    replication: Option<Replication>,
     /// What children need that no variable of libpq's holds.
     for_children: Arc<OnceLock<Option<File>>>,
 }
@@ -111,6 +112,7 @@ impl ConnInfo {
             parameters: BTreeMap::new(),
             home: environment.home.clone(),
             role: None,
+            replication: None,
             for_children: Arc::default(),
         };
         for (keyword, value) in explicit {
@@ -238,6 +240,21 @@ impl ConnInfo {
     /// The role that sessions become, if that is another than the one that logs in.
     pub fn role(&self) -> Option<&str> {
         self.role.as_deref()
+    }
+
+    /// The same for replication connections ([`Replication`] says what these can do). Sessions stay the role
+    /// that logs in: it must have REPLICATION.
+    pub fn for_replication(&self, replication: Replication) -> ConnInfo {
+        let mut other = ConnInfo { role: None, replication: Some(replication), ..self.clone() };
+        if replication == Replication::Physical {
+            // The server heeds no name; the password file has this one (libpq, "The Password File").
+            other.parameters.insert("dbname", "replication".to_string());
+        }
+        other
+    }
+
+    pub(crate) fn replication(&self) -> Option<Replication> {
+        self.replication
     }
 
     /// Options of the server's command line (`-c name=value …`).

@@ -156,7 +156,7 @@ impl Connection {
         }
     }
 
-    fn until_ready(&mut self) -> Result<(), PgError> {
+    pub(crate) fn until_ready(&mut self) -> Result<(), PgError> {
         loop {
             let message = self.wire.message().inspect_err(|_| self.broken = true)?;
             match message.tag {

@@ -2,7 +2,6 @@
 //! one that was asked for (`target_session_attrs`).
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::SystemTime;
 
@@ -10,8 +9,8 @@ use crate::cancel::{Canceller, request_tls};
 use crate::connection::{Connection, Session};
 use crate::conninfo::{ConnInfo, Host};
 use crate::stream::{Address, Stream, timeout};
-use crate::wire::Wire;
-use crate::{DbError, PgError, auth, peer};
+use crate::wire::{Wire, is_timeout};
+use crate::{DbError, PgError, Replication, Row, auth, peer};
 
 const PROTOCOL_3_0: u32 = 196_608;
 
@@ -44,10 +43,6 @@ impl Failure {
         };
         Failure { error, next }
     }
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 /// Tries every host and address in order until one is as asked.
@@ -188,10 +183,25 @@ fn session_is_wanted(connection: &mut Connection, wanted: &str) -> Result<(), Pg
         return Ok(());
     }
     let refuse = |what: &str| Err(PgError::Protocol(format!("the server is {what}; {wanted} was asked for")));
-    let sql = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')";
-    let rows = connection.query(sql, &[])?;
-    let row = rows.first().ok_or_else(|| PgError::Protocol("no answer about recovery".into()))?;
-    let (standby, read_only) = (row.str(0)? == "t", row.str(1)? == "on");
+    let (standby, read_only) = if connection.replication() == Some(Replication::Physical) {
+        // No SQL there. Recovery is read-only, so that what only asks for that needs no more.
+        let standby = match (connection.parameter("in_hot_standby"), wanted) {
+            (Some(value), _) => value == "on",
+            (None, "read-write" | "read-only") => false,
+            (None, _) => {
+                return Err(PgError::Protocol(format!(
+                    "target_session_attrs={wanted}: a server before version 14 does not tell a replication \
+                     connection whether it is a standby"
+                )));
+            }
+        };
+        (standby, connection.show("transaction_read_only")? == "on")
+    } else {
+        let sql =
+            "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')";
+        let row = first_row(connection, sql)?;
+        (row.str(0)? == "t", row.str(1)? == "on")
+    };
     match wanted {
         "primary" if standby => refuse("a standby"),
         "standby" if !standby => refuse("a primary"),
@@ -201,17 +211,29 @@ fn session_is_wanted(connection: &mut Connection, wanted: &str) -> Result<(), Pg
     }
 }
 
+/// By the simple protocol, which is the only one of replication connections.
+fn first_row(connection: &mut Connection, sql: &str) -> Result<Row, PgError> {
+    let rows = connection.simple(sql)?.into_iter().flat_map(|result| result.rows);
+    rows.into_iter().next().ok_or_else(|| PgError::Protocol("no answer about the session".into()))
+}
+
 /// `sslcertmode=require`: libpq has its TLS library tell whether the server asked for the certificate. Ours cannot, so the
 /// server is asked whether it has it, which says no less.
 fn certificate_was_seen(connection: &mut Connection, info: &ConnInfo) -> Result<(), PgError> {
     if info.get("sslcertmode") != "require" {
         return Ok(());
     }
+    if connection.replication() == Some(Replication::Physical) {
+        return Err(PgError::Auth(
+            "sslcertmode=require: a physical replication connection cannot ask the server whether it has this \
+             client's certificate"
+                .into(),
+        ));
+    }
     let sql =
         "SELECT client_dn IS NOT NULL FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()";
-    let rows = connection.query(sql, &[])?;
-    match rows.first().map(|row| row.str(0)).transpose()? {
-        Some("t") => Ok(()),
+    match first_row(connection, sql)?.str(0)? {
+        "t" => Ok(()),
         _ => Err(PgError::Auth(
             "sslcertmode=require: the server accepted the connection without this client's certificate \
              (sslcert, and ssl_ca_file of the server)"
@@ -288,7 +310,8 @@ fn open_session(
         Address::Tcp(address) => Some(address.ip().to_string()),
         Address::Unix(_) => None,
     };
-    Ok(Connection::new(Session { wire, parameters, pid, host: host.clone(), numeric, canceller, notices }))
+    let (host, replication) = (host.clone(), info.replication());
+    Ok(Connection::new(Session { wire, parameters, pid, host, numeric, canceller, notices, replication }))
 }
 
 fn startup(info: &ConnInfo) -> Vec<u8> {
@@ -304,6 +327,7 @@ fn startup(info: &ConnInfo) -> Vec<u8> {
         ("client_encoding", "UTF8"),
         ("application_name", name),
         ("options", info.get("options")),
+        ("replication", info.replication().map_or("", Replication::parameter)),
     ] {
         if !value.is_empty() {
             body.extend_from_slice(keyword.as_bytes());

@@ -84,6 +84,10 @@ impl Connection {
         more: &[(&str, &str)],
         prove: bool,
     ) -> Result<Login, PgError> {
+        if self.replication().is_some() {
+            let what = "the settings of a replication connection are fixed at login, not by SQL";
+            return Err(PgError::Protocol(what.into()));
+        }
         let start = self.values()?;
         self.process = Some(start.process);
         let wanted: Vec<_> = SETTINGS

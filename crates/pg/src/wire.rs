@@ -1,18 +1,18 @@
-//! Framing: messages of the server parsed where they lie in the read buffer, messages to the server gathered and sent.
+//! The buffers of a conversation: messages of the server are given where they lie in the read buffer,
+//! messages to the server are gathered and sent. What a message is, `pgark_bytes::protocol` says.
 
 use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+
+use pgark_bytes::protocol::{self, Frame, FrameError, Framed, HEAD_BYTES, Head, Sender};
 
 use crate::PgError;
+use crate::stream::Stream;
 
 /// Bytes of the read buffer; it grows for a larger message and shrinks after it.
 const BUFFER_BYTES: usize = 256 << 10;
-/// PostgreSQL's own limit of a message is 1 GiB.
-const LARGEST: usize = (1 << 30) + 64;
-const HEAD: usize = 5;
-/// Messages that may be long (libpq, fe-protocol3.c, VALID_LONG_MESSAGE_TYPE); of any other, more than 30,000 bytes mean
-/// that the conversation is out of step, or that this is no PostgreSQL server.
-const LONG: &[u8] = b"TDdVENA";
-const LARGEST_SHORT: usize = 30_000;
+/// The shortest time for which a socket can be told to wait.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 /// The two directions of a conversation over any stream.
 pub(crate) struct Wire<S> {
@@ -26,10 +26,13 @@ pub(crate) struct Wire<S> {
     output: Vec<u8>,
 }
 
-/// One message of the server.
-pub(crate) struct Message<'a> {
-    pub tag: u8,
-    pub body: &'a [u8],
+impl From<FrameError> for PgError {
+    fn from(error: FrameError) -> PgError {
+        PgError::Protocol(match error {
+            FrameError::TooLarge { .. } => error.to_string(),
+            _ => format!("{error}: this may be no PostgreSQL server"),
+        })
+    }
 }
 
 impl<S: Read + Write> Wire<S> {
@@ -47,37 +50,37 @@ impl<S: Read + Write> Wire<S> {
     }
 
     /// The next message, whole; waits for it. What is left of one that came in pieces is passed over.
-    pub(crate) fn message(&mut self) -> Result<Message<'_>, PgError> {
+    pub(crate) fn message(&mut self) -> Result<Frame<'_>, PgError> {
         while self.rest > 0 {
             self.take_rest()?;
         }
-        let (tag, total) = self.head()?;
-        self.body(tag, total)
+        let head = self.head()?;
+        self.body(head)
     }
 
     #[inline]
-    fn body(&mut self, tag: u8, total: usize) -> Result<Message<'_>, PgError> {
+    fn body(&mut self, Head { tag, total }: Head) -> Result<Frame<'_>, PgError> {
         self.need(total)?;
-        let body = self.start + HEAD..self.start + total;
+        let body = self.start + HEAD_BYTES..self.start + total;
         self.start += total;
-        Ok(Message { tag, body: self.input.get(body).unwrap_or_default() })
+        Ok(Frame { tag, body: self.input.get(body).unwrap_or_default() })
     }
 
     /// The next message, or a piece of it if it is CopyData too long for the buffer: then more pieces follow. So a row of
     /// a gigabyte takes no more memory than one of a kilobyte.
     #[inline]
-    pub(crate) fn piece(&mut self) -> Result<(Message<'_>, bool), PgError> {
+    pub(crate) fn piece(&mut self) -> Result<(Frame<'_>, bool), PgError> {
         if self.rest == 0 {
-            let (tag, total) = self.head()?;
-            if tag != b'd' || total <= BUFFER_BYTES {
-                return Ok((self.body(tag, total)?, false));
+            let head = self.head()?;
+            if head.tag != b'd' || head.total <= BUFFER_BYTES {
+                return Ok((self.body(head)?, false));
             }
-            self.start += HEAD;
-            self.rest = total - HEAD;
+            self.start += HEAD_BYTES;
+            self.rest = head.total - HEAD_BYTES;
         }
         let body = self.take_rest()?;
         let more = self.rest > 0;
-        Ok((Message { tag: b'd', body: self.input.get(body).unwrap_or_default() }, more))
+        Ok((Frame { tag: b'd', body: self.input.get(body).unwrap_or_default() }, more))
     }
 
     /// Some of what is left of a long message.
@@ -89,24 +92,20 @@ impl<S: Read + Write> Wire<S> {
         Ok(from..self.start)
     }
 
-    /// Tag and length, head included, of the message that comes.
+    /// The head of the message that comes.
     #[inline]
-    fn head(&mut self) -> Result<(u8, usize), PgError> {
-        self.need(HEAD)?;
-        let head = self.input.get(self.start..self.start + HEAD).unwrap_or_default();
-        let (tag, length) = match head {
-            [tag, a, b, c, d] => (*tag, u32::from_be_bytes([*a, *b, *c, *d])),
-            _ => return Err(PgError::Closed(None)),
-        };
-        let total = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(1);
-        let largest = if LONG.contains(&tag) { LARGEST } else { LARGEST_SHORT };
-        if !(HEAD..=largest).contains(&total) {
-            return Err(PgError::Protocol(format!(
-                "a message {:?} of {length} bytes, which the protocol does not have: this may be no PostgreSQL server",
-                char::from(tag)
-            )));
+    fn head(&mut self) -> Result<Head, PgError> {
+        loop {
+            match protocol::head(self.unread(), Sender::Backend)? {
+                Framed::Whole(head) => return Ok(head),
+                Framed::Needs(count) => self.need(count)?,
+            }
         }
-        Ok((tag, total))
+    }
+
+    #[inline]
+    fn unread(&self) -> &[u8] {
+        self.input.get(self.start..self.end).unwrap_or_default()
     }
 
     /// Makes `count` unread bytes be in the buffer.
@@ -116,6 +115,15 @@ impl<S: Read + Write> Wire<S> {
     }
 
     fn read_until(&mut self, count: usize) -> Result<(), PgError> {
+        self.make_room(count);
+        while self.end < count {
+            self.read_once(count)?;
+        }
+        Ok(())
+    }
+
+    /// Unread bytes to the front of the buffer, which is no larger than it must be.
+    fn make_room(&mut self, count: usize) {
         self.input.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
@@ -123,33 +131,30 @@ impl<S: Read + Write> Wire<S> {
             self.input.truncate(BUFFER_BYTES);
             self.input.shrink_to_fit();
         }
-        while self.end < count {
-            if self.end == self.input.len() {
-                // Only as bytes arrive: a length alone, which may be a lie, takes no memory.
-                self.input.resize(count.min(self.input.len() * 2), 0);
-            }
-            let free = self.input.get_mut(self.end..).unwrap_or_default();
-            match self.stream.read(free) {
-                Ok(0) => return Err(PgError::Closed(None)),
-                Ok(read) => self.end += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(PgError::Closed(Some(error))),
-            }
+    }
+
+    /// One read, on the way to `count` bytes. Whatever it ends with, the buffer keeps what has arrived.
+    fn read_once(&mut self, count: usize) -> Result<(), PgError> {
+        if self.end == self.input.len() {
+            // Only as bytes arrive: a length alone, which may be a lie, takes no memory.
+            self.input.resize(count.min(self.input.len() * 2), 0);
+        }
+        let free = self.input.get_mut(self.end..).unwrap_or_default();
+        match self.stream.read(free) {
+            Ok(0) => return Err(PgError::Closed(None)),
+            Ok(read) => self.end += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(PgError::Closed(Some(error))),
         }
         Ok(())
     }
 
     /// Queues a message: its tag (none for the first of a connection) and its body.
     pub(crate) fn put(&mut self, tag: Option<u8>, body: &[u8]) -> Result<(), PgError> {
-        let length = u32::try_from(body.len() + 4)
-            .ok()
-            .filter(|length| usize::try_from(*length).is_ok_and(|length| length < LARGEST))
-            .ok_or_else(|| {
-                PgError::Protocol(format!("a message of {} bytes is too large to send", body.len()))
-            })?;
-        self.output.extend(tag);
-        self.output.extend_from_slice(&length.to_be_bytes());
-        self.output.extend_from_slice(body);
+        match tag {
+            Some(tag) => protocol::put(tag, body, &mut self.output)?,
+            None => protocol::put_startup(body, &mut self.output)?,
+        }
         Ok(())
     }
 
@@ -159,6 +164,49 @@ impl<S: Read + Write> Wire<S> {
         self.output.clear();
         sent.map_err(|error| PgError::Closed(Some(error)))
     }
+}
+
+impl Wire<Stream> {
+    /// The tag of the next message, once it has arrived whole: [`Wire::message`] then gives it without
+    /// waiting. `None` if it has not arrived by then: what has arrived of it stays in the buffer, and the
+    /// next call goes on there. A deadline in the past looks without waiting.
+    pub(crate) fn arrives_by(&mut self, deadline: Instant) -> Result<Option<u8>, PgError> {
+        while self.rest > 0 {
+            self.take_rest()?;
+        }
+        let arrived = self.fill_by(deadline);
+        // Whoever waits next waits as long as it takes.
+        self.set_read_timeout(None)?;
+        arrived
+    }
+
+    fn fill_by(&mut self, deadline: Instant) -> Result<Option<u8>, PgError> {
+        loop {
+            let count = match protocol::frame(self.unread(), Sender::Backend)? {
+                Framed::Whole(frame) => return Ok(Some(frame.tag)),
+                Framed::Needs(count) => count,
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() && !self.stream.is_readable() {
+                return Ok(None);
+            }
+            self.set_read_timeout(Some(left.max(SHORTEST_WAIT)))?;
+            self.make_room(count);
+            match self.read_once(count) {
+                Err(PgError::Closed(Some(error))) if is_timeout(&error) => {}
+                other => other?,
+            }
+        }
+    }
+
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> Result<(), PgError> {
+        self.stream.set_read_timeout(timeout).map_err(|error| PgError::Closed(Some(error)))
+    }
+}
+
+/// The system says either for a read that took too long.
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 #[cfg(test)]
@@ -238,6 +286,38 @@ mod tests {
             assert!(wire.piece().unwrap().1);
             assert_eq!(wire.message().unwrap().body.len(), 262_139);
         }
+    }
+
+    #[test]
+    fn nothing_yet_loses_nothing() {
+        use std::os::unix::net::UnixStream;
+        let (mut server, client) = UnixStream::pair().unwrap();
+        let mut wire = Wire::new(Stream::Unix(client));
+        let past = Instant::now();
+        let long = vec![b'x'; 400_000];
+        let mut bytes = Vec::new();
+        protocol::put(b'd', b"first", &mut bytes).unwrap();
+        protocol::put(b'd', &long, &mut bytes).unwrap();
+        // Whatever the piece ends in, a head or a body: not yet, and it goes on there.
+        for piece in [&bytes[..3], &bytes[3..8], b""] {
+            server.write_all(piece).unwrap();
+            assert_eq!(wire.arrives_by(past).unwrap(), None);
+        }
+        server.write_all(&bytes[8..13]).unwrap();
+        assert_eq!(wire.arrives_by(past).unwrap(), Some(b'd'));
+        assert_eq!(wire.message().unwrap().body, b"first");
+        let later = Instant::now() + Duration::from_millis(20);
+        assert_eq!(wire.arrives_by(later).unwrap(), None);
+        assert!(Instant::now() >= later);
+        // Then as long as it takes.
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            server.write_all(&bytes[13..]).unwrap();
+        });
+        assert_eq!(wire.message().unwrap().body, long);
+        writer.join().unwrap();
+        let end = Instant::now() + Duration::from_secs(600);
+        assert!(matches!(wire.arrives_by(end), Err(PgError::Closed(None))));
     }
 
     #[test]

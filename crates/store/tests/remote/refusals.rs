@@ -463,7 +463,8 @@ fn a_certificate_that_signed_itself_is_trusted_where_it_is_named() {
     assert_eq!(cause, Cause::Certificate, "{text}");
     // The same name and the same issuer, another key.
     let (_twin, twin, _) = Moto::behind_own_certificate("bucket", "IP:127.0.0.1", false);
-    let (_other, other_name, named_otherwise) = Moto::behind_own_certificate("bucket", "DNS:elsewhere", false);
+    let (_other, other_name, named_otherwise) =
+        Moto::behind_own_certificate("bucket", "DNS:elsewhere", false);
     let (_old, old, of_old) = Moto::behind_own_certificate("bucket", "IP:127.0.0.1", true);
     for (endpoint, named) in [(&twin, &certificate), (&other_name, &named_otherwise), (&old, &of_old)] {
         let (cause, text) = failure(put_behind_tls(endpoint, Some(named)));
