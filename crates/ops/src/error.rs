@@ -150,20 +150,16 @@ impl OpsError {
     /// Whether the job was stopped from outside (exit code 130).
     pub fn is_cancelled(&self) -> bool {
         match self {
-            OpsError::Cancelled
-            | OpsError::Interrupted { .. }
-            | OpsError::Storage(StoreError::Cancelled)
-            | OpsError::Repository(
-                RepoError::Cancelled
-                | RepoError::CommitUnsure { .. }
-                | RepoError::Store(StoreError::Cancelled),
-            ) => true,
+            OpsError::Cancelled | OpsError::Interrupted { .. } | OpsError::Storage(StoreError::Cancelled) => {
+                true
+            }
+            OpsError::Repository(source) => source.is_cancelled(),
             OpsError::Table { source, .. } => source.is_cancelled(),
             _ => false,
         }
     }
 
-    /// Whether the job was stopped at the very moment of a commit, and nobody knows whether the storage took it.
+    /// Whether the job ended at the very moment of a commit, and nobody knows whether the storage took it.
     pub fn is_unsure(&self) -> bool {
         matches!(self, OpsError::Repository(RepoError::CommitUnsure { .. }))
     }

@@ -99,6 +99,7 @@ pub fn cat(
     output: &mut dyn Write,
     job: &Job,
 ) -> Result<(), OpsError> {
+    let repository = &job.on(repository);
     let text = &place.text;
     let (id, path) = split(text);
     let path = &*paths::as_stored(path);

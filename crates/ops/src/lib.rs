@@ -64,6 +64,11 @@ impl Job {
     pub fn quiet() -> Job {
         Job { cancel: Cancel::new(), progress: Arc::new(Silent) }
     }
+
+    /// The repository as this job sees it: what it asks ends with the job, whoever opened the repository.
+    pub(crate) fn on(&self, repository: &Repository) -> Repository {
+        repository.for_job(&self.cancel)
+    }
 }
 
 /// Receives the progress of a job. Called from many threads at once.

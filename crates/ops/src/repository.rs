@@ -5,18 +5,18 @@ use std::sync::{Arc, OnceLock};
 use pgark_repo::{
     Header, Initialised, LocalFolders, Protection, RepoError, Repository, SecretString, TEMPORARY, Unlock,
 };
-use pgark_store::{Cancel, Store, Target, Usage, probe};
+use pgark_store::{Cancel, Storage, Target, Usage, probe};
 
 use crate::{Job, OpsError};
 
 /// A storage that was opened.
 pub struct Place {
-    store: Arc<dyn Store>,
+    store: Storage,
     /// Once it was read.
     header: OnceLock<Header>,
 }
 
-/// Opens a storage; `create` makes a directory or a folder behind SSH that is missing.
+/// Opens a storage; `cancel` ends the attempt, and what is asked of it before a [`Job`] works on it. `create` makes a directory or a folder behind SSH that is missing.
 pub fn connect(mut target: Target, usage: Usage, create: bool, cancel: Cancel) -> Result<Place, OpsError> {
     if let Target::S3(config) = &mut target
         && let Some(lock) = &mut config.lock
@@ -47,7 +47,7 @@ impl Place {
         if let Some(header) = self.header.get() {
             return Ok(header);
         }
-        let header = Header::get(&*self.store)?;
+        let header = Header::get(&self.store)?;
         Ok(self.header.get_or_init(|| header))
     }
 
@@ -55,7 +55,7 @@ impl Place {
     pub fn probe(&self, throughput: bool, job: &Job) -> Result<probe::Report, OpsError> {
         let progress = Arc::clone(&job.progress);
         let on_phase = move |name: &str| progress.phase(name);
-        probe::run(&*self.store, throughput, &job.cancel, &on_phase).map_err(OpsError::Storage)
+        probe::run(&self.store.for_job(&job.cancel), throughput, &on_phase).map_err(OpsError::Storage)
     }
 
     /// Whether a repository is there.
@@ -69,7 +69,7 @@ impl Place {
 
     /// Creates a repository; fails if one is there. This host remembers it instead of what was there before.
     pub fn init(&self, protection: Protection, local: &LocalFolders) -> Result<Initialised, OpsError> {
-        Ok(pgark_repo::init(&*self.store, protection, local)?)
+        Ok(pgark_repo::init(&self.store, protection, local)?)
     }
 
     /// Opens the repository.

@@ -7,7 +7,6 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -18,11 +17,11 @@ const PASSPHRASE: &str = "five quiet otters swim north";
 
 fn open(folder: &Path) -> Repository {
     if !folder.join("pgark.json").exists() {
-        let store = DirStore::create(folder).unwrap();
+        let store = Storage::uncancelled(DirStore::create(folder).unwrap());
         init(&store, Protection::Passphrase(PASSPHRASE.to_string().into()), &LocalFolders::default())
             .unwrap();
     }
-    let store = Arc::new(DirStore::open(folder).unwrap());
+    let store = Storage::uncancelled(DirStore::open(folder).unwrap());
     let unlock = Unlock::Passphrase(PASSPHRASE.to_string().into());
     Repository::open(store, unlock, LocalFolders::default()).unwrap()
 }
@@ -30,7 +29,7 @@ fn open(folder: &Path) -> Repository {
 fn write(repository: &Repository, jobs: usize, cut: Cut, files: &[String]) {
     let options = WriteOptions { cluster: "bench".into(), jobs, compression_level: 1, full: false };
     let (_, ()) = repository
-        .write_backup(&options, &Cancel::new(), |writer| {
+        .write_backup(&options, |writer| {
             let next = AtomicUsize::new(0);
             let entries = std::thread::scope(|scope| {
                 let work = || {
@@ -108,7 +107,7 @@ fn main() {
                 erase: true,
                 dry_run: false,
             };
-            moved = repository.prune(&options, &Cancel::new(), &|_| {}).unwrap().bytes_moved;
+            moved = repository.prune(&options, &|_| {}).unwrap().bytes_moved;
         }
         other => panic!("{other}"),
     }

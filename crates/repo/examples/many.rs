@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement")]
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use pgark_repo::*;
@@ -13,15 +12,15 @@ fn main() {
     let folder = Path::new(&arguments[0]);
     let count: u32 = arguments[1].parse().unwrap();
     let identity = age::x25519::Identity::generate();
-    let store = DirStore::create(folder.join("many")).unwrap();
+    let store = Storage::uncancelled(DirStore::create(folder.join("many")).unwrap());
     init(&store, Protection::Recipients(vec![identity.to_public().to_string()]), &LocalFolders::default())
         .unwrap();
     let local = LocalFolders { cache: Some(folder.join("cache")), state: None };
     let open = || {
         use age::secrecy::ExposeSecret;
         let unlock = Unlock::Identity(identity.to_string().expose_secret().to_string().into());
-        Repository::open(Arc::new(DirStore::open(folder.join("many")).unwrap()), unlock, local.clone())
-            .unwrap()
+        let store = Storage::uncancelled(DirStore::open(folder.join("many")).unwrap());
+        Repository::open(store, unlock, local.clone()).unwrap()
     };
     let repository = open();
     for number in 0..count {
@@ -31,7 +30,7 @@ fn main() {
         let about = vec![b'x'; 600];
         let new =
             NewBackup { kind: "logical".into(), complete: true, entries: Vec::new(), about, time: None };
-        repository.write_backup::<_, RepoError>(&options, &Cancel::new(), |_| Ok((new, ()))).unwrap();
+        repository.write_backup::<_, RepoError>(&options, |_| Ok((new, ()))).unwrap();
     }
     let timed = |what: &str| {
         let repository = open();

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 
-use pgark_store::{Store, StoreError};
+use pgark_store::{Storage, StoreError};
 
 use crate::writer::lock;
 
@@ -51,12 +51,12 @@ struct Running {
 
 /// Fetches ahead.
 pub(crate) struct Ahead {
-    store: Arc<dyn Store>,
+    store: Storage,
     running: Mutex<Option<Running>>,
 }
 
 impl Ahead {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Ahead {
+    pub(crate) fn new(store: Storage) -> Ahead {
         Ahead { store, running: Mutex::new(None) }
     }
 
@@ -76,7 +76,7 @@ impl Ahead {
         let (orders, taken) = channel::<Order>();
         let taken = Arc::new(Mutex::new(taken));
         let thread = |_| {
-            let (store, taken) = (Arc::clone(&self.store), Arc::clone(&taken));
+            let (store, taken) = (self.store.clone(), Arc::clone(&taken));
             std::thread::spawn(move || {
                 loop {
                     let order = lock(&taken).recv();

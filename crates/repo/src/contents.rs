@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use pgark_store::Cancel;
-
 use crate::RepoError;
 use crate::manifest;
 use crate::names;
@@ -29,16 +27,16 @@ pub struct Contents {
 
 impl Repository {
     /// Counts what is there and what of it is needed. The writer secret suffices.
-    pub fn contents(&self, cancel: &Cancel) -> Result<Contents, RepoError> {
+    pub fn contents(&self) -> Result<Contents, RepoError> {
         let manifests = manifest::read_all(self)?.warned(self);
         let index = self.whole_index()?;
         let reader = ChunkReader::new(self, Arc::clone(&index));
         let mut live = Live::new(self);
-        for (backup, error) in live.add(&reader, &manifests, cancel)? {
+        for (backup, error) in live.add(&reader, &manifests)? {
             self.warn_once(format!("backup {backup} is counted in part only: {error}"));
         }
         let mut contents = Contents::default();
-        let (live, unknown) = live.sorted(&reader, cancel)?;
+        let (live, unknown) = live.sorted(&reader)?;
         unknown
             .into_iter()
             .for_each(|error| self.warn_once(format!("what it names is not counted: {error}")));
@@ -49,7 +47,7 @@ impl Repository {
                 contents.bytes_sealed += u64::from(place.sealed_len);
             }
         })?;
-        for meta in names::list_all(&*self.store)? {
+        for meta in names::list_all(&self.store)? {
             contents.bytes_stored += meta.size;
             if meta.name.starts_with("packs/") {
                 contents.bytes_packs += meta.size;

@@ -118,7 +118,7 @@ pub enum RepoError {
     Crypto(&'static str),
     /// The storage failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// The storage does not honour put-if-absent, so that one writer at a time is safe; and another is at work.
     #[error("backup {id} is being written to {location}, which is safe for one writer at a time only")]
     AnotherWriter {
@@ -138,11 +138,14 @@ pub enum RepoError {
     /// Stopped from outside.
     #[error("cancelled")]
     Cancelled,
-    /// Stopped from outside while the manifest was put: the storage may have taken it.
+    /// The manifest's put was not answered (the network broke, the job was stopped), nor the question whether it is there: the
+    /// storage may have taken it.
     #[error("whether backup {id} was committed is not known")]
     CommitUnsure {
         /// The backup's id.
         id: String,
+        /// How the put ended.
+        source: Box<RepoError>,
     },
 }
 
@@ -152,7 +155,25 @@ impl From<Cancelled> for RepoError {
     }
 }
 
+impl From<StoreError> for RepoError {
+    fn from(error: StoreError) -> RepoError {
+        match error {
+            StoreError::Cancelled => RepoError::Cancelled,
+            error => RepoError::Store(error),
+        }
+    }
+}
+
 impl RepoError {
+    /// Whether the job was stopped from outside.
+    pub fn is_cancelled(&self) -> bool {
+        match self {
+            RepoError::Cancelled => true,
+            RepoError::CommitUnsure { source, .. } => source.is_cancelled(),
+            _ => false,
+        }
+    }
+
     /// It is about one object, which is damaged, missing, or looks like one of a newer program: nothing is wrong with the storage, and
     /// other objects can be read.
     pub fn is_of_object(&self) -> bool {
@@ -194,6 +215,7 @@ impl RepoError {
                 "run it again. A prune does so only if it did not hear of the backup for an hour: was it suspended, or \
                  the network down?"
             }
+            RepoError::CommitUnsure { .. } => "`pgark list` shows it if it was",
             RepoError::Store(StoreError::PermissionDenied { .. }) => {
                 "check the owner and mode of the repository's files"
             }

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
-use pgark_store::Cancel;
 
 use crate::at_once::each;
 use crate::ids::{BackupId, ObjectHash};
@@ -50,7 +49,7 @@ pub(crate) fn list(repository: &Repository, cluster: &str) -> Result<BTreeSet<Ma
 /// The verified tombstone of a manifest, if there is one.
 pub(crate) fn read(repository: &Repository, name: &ManifestName) -> Result<Option<Forgotten>, RepoError> {
     let object = name.below(FOLDER);
-    let Some(bytes) = object::get_if_there(&*repository.store, &object)? else { return Ok(None) };
+    let Some(bytes) = object::get_if_there(&repository.store, &object)? else { return Ok(None) };
     let opened = signed::open_any(&repository.keys, Kind::Tombstone, &object, &object, &bytes)?;
     let trusted = repository.judge(&opened.signer, None).is_ok();
     let tombstone: Tombstone = codec::decode(&opened.body).map_err(|what| damaged(&object, what))?;
@@ -66,7 +65,7 @@ impl Repository {
     /// # Errors
     /// [`RepoError::UnknownBackup`]; failures of the storage. After an error the backup may be forgotten already.
     pub fn forget(&self, id: BackupId) -> Result<(), RepoError> {
-        match self.forget_all(&[id], &Cancel::default())? {
+        match self.forget_all(&[id])? {
             0 => Err(RepoError::UnknownBackup { id }),
             _ => Ok(()),
         }
@@ -74,7 +73,7 @@ impl Repository {
 
     /// [`Repository::forget`] of many: names are listed once, and what does not wait for another goes at once. Returns how many
     /// were there; somebody else may have been faster.
-    pub fn forget_all(&self, ids: &[BackupId], cancel: &Cancel) -> Result<usize, RepoError> {
+    pub fn forget_all(&self, ids: &[BackupId]) -> Result<usize, RepoError> {
         if ids.is_empty() {
             return Ok(0);
         }
@@ -83,7 +82,7 @@ impl Repository {
             manifest::list(self, "")?.into_iter().filter(|name| ids.contains(&name.id)).collect();
         let known = ManifestCache::open(self);
         let bury = |name: &ManifestName| {
-            cancel.check()?;
+            self.store.cancel().check()?;
             self.bury(name, known.get(self, name).map(|manifest| manifest.hash))
         };
         each(&names, bury).collect::<Result<(), RepoError>>()?;
@@ -113,7 +112,7 @@ impl Repository {
         let tombstone =
             Tombstone { id: ByteArray::from(id.0), time: Timestamp::now().as_microsecond(), manifest: hash };
         let bytes = signed::seal(self, Kind::Tombstone, &object, codec::encode(&tombstone))?;
-        match object::put(&*self.store, &Cancel::default(), &object, bytes.clone()) {
+        match object::put_regardless(&self.store, &object, bytes.clone()) {
             // Somebody else forgot it at the same moment.
             Err(RepoError::Damaged { .. }) if read(self, name)?.is_some() => Ok(()),
             other => other,

@@ -1,6 +1,7 @@
 //! The repository: encrypted, deduplicating, immutable objects over a [`Store`]. It knows nothing of PostgreSQL.
 //!
 //! `FORMAT.md` describes every byte. [`init`] makes a repository, [`Repository::open`] opens one;
+//! [`Repository::for_job`] gives an open one to a job, whose cancel ends what is asked through it;
 //! [`Repository::write_backup`] writes, [`Repository::backups`], [`Repository::open_backup`] and [`Repository::reader`]
 //! read, [`Repository::check`] verifies.
 
@@ -54,7 +55,7 @@ pub use map::{
     PartReader, UnitName, UsedItems,
 };
 pub use mend::Mended;
-pub use pgark_store::{Cancel, Store};
+pub use pgark_store::{Cancel, Storage, Store};
 pub use prune::{PruneOptions, PruneReport};
 pub use reader::DataReader;
 pub use repair::RepairedIndex;

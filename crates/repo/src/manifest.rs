@@ -346,7 +346,7 @@ pub(crate) fn read_one(
     name: &ManifestName,
     object: &str,
 ) -> Result<Manifest, RepoError> {
-    let bytes = object::get(&*repository.store, object)?;
+    let bytes = object::get(&repository.store, object)?;
     decode(repository, name.clone(), object, &bytes)
 }
 
@@ -447,7 +447,7 @@ pub(crate) fn why_misnamed(
     let forgotten = forget::list(repository, "")?;
     let mut why = None;
     for object in [name.name(), name.copy()] {
-        let bytes = match object::get_if_there(&*repository.store, &object) {
+        let bytes = match object::get_if_there(&repository.store, &object) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => continue,
             Err(error) if error.is_of_object() => return Ok(None),

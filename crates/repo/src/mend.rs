@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pgark_store::{Cancel, Store};
+use pgark_store::Storage;
 
 use crate::at_once::each;
 use crate::ids::BackupId;
@@ -48,7 +48,7 @@ enum Copy {
 
 impl Pair {
     fn read(&self, repository: &Repository, object: &str) -> Result<Copy, RepoError> {
-        let bytes = match object::get_if_there(&*repository.store, object) {
+        let bytes = match object::get_if_there(&repository.store, object) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(Copy::Missing),
             Err(error) if error.is_of_object() => return Ok(Copy::Damaged),
@@ -75,7 +75,7 @@ const FOLDERS: [&str; 7] =
 /// The names that are there.
 fn list(repository: &Repository) -> Result<BTreeSet<String>, RepoError> {
     let mut found = BTreeSet::new();
-    for listed in each(&FOLDERS, |folder| names::list(&*repository.store, folder)) {
+    for listed in each(&FOLDERS, |folder| names::list(&repository.store, folder)) {
         found.extend(listed?.into_iter().map(|meta| meta.name));
     }
     Ok(found)
@@ -105,8 +105,8 @@ fn pairs(repository: &Repository, there: &BTreeSet<String>) -> Vec<Pair> {
 }
 
 /// Puts copies that are missing. Returns how many.
-pub(crate) fn put_missing(repository: &Repository, cancel: &Cancel) -> Result<u64, RepoError> {
-    let store = &*repository.store;
+pub(crate) fn put_missing(repository: &Repository) -> Result<u64, RepoError> {
+    let store = &repository.store;
     let there = list(repository)?;
     let mut put = 0;
     for pair in pairs(repository, &there) {
@@ -120,31 +120,31 @@ pub(crate) fn put_missing(repository: &Repository, cancel: &Cancel) -> Result<u6
             (Copy::Missing, Copy::Good(bytes)) => (first, bytes),
             _ => continue,
         };
-        object::put(store, cancel, missing, bytes)?;
+        object::put(store, missing, bytes)?;
         put += 1;
     }
     for (name, bytes) in tags::missing_copies(repository, &there)? {
-        object::put(store, cancel, &name, bytes)?;
+        object::put(store, &name, bytes)?;
         put += 1;
     }
     Ok(put)
 }
 
 /// Replaces an object that is there and damaged.
-fn replace(store: &dyn Store, cancel: &Cancel, name: &str, bytes: Vec<u8>) -> Result<(), RepoError> {
+fn replace(store: &Storage, name: &str, bytes: Vec<u8>) -> Result<(), RepoError> {
     store.delete(name)?;
-    object::put(store, cancel, name, bytes)
+    object::put(store, name, bytes)
 }
 
 impl Repository {
     /// Puts copies that are missing or damaged from their good twins, and removes what is provably nobody's. What cannot be read and may
     /// be somebody's is left, and named. The writer secret suffices.
-    pub fn mend(&self, dry_run: bool, cancel: &Cancel) -> Result<Mended, RepoError> {
-        let store = &*self.store;
+    pub fn mend(&self, dry_run: bool) -> Result<Mended, RepoError> {
+        let store = &self.store;
         let mut mended = Mended::default();
         let there = list(self)?;
         for pair in pairs(self, &there) {
-            cancel.check()?;
+            store.cancel().check()?;
             let [first, second] = &pair.names;
             let (name, bytes, is_there) = match (pair.read(self, first)?, pair.read(self, second)?) {
                 (Copy::Good(bytes), Copy::Missing) => (second, bytes, false),
@@ -155,21 +155,21 @@ impl Repository {
             };
             if !dry_run {
                 match is_there {
-                    true => replace(store, cancel, name, bytes)?,
-                    false => object::put(store, cancel, name, bytes)?,
+                    true => replace(store, name, bytes)?,
+                    false => object::put(store, name, bytes)?,
                 }
             }
             mended.put.push(name.clone());
         }
         for (name, bytes) in tags::missing_copies(self, &there)? {
             if !dry_run {
-                object::put(store, cancel, &name, bytes)?;
+                object::put(store, &name, bytes)?;
             }
             mended.put.push(name);
         }
         for (name, bytes) in tags::damaged_copies(self, &there)? {
             if !dry_run {
-                replace(store, cancel, &name, bytes)?;
+                replace(store, &name, bytes)?;
             }
             mended.put.push(name);
         }
@@ -178,7 +178,7 @@ impl Repository {
     }
 
     fn remove_nobodys(&self, dry_run: bool, mended: &mut Mended) -> Result<(), RepoError> {
-        let store = &*self.store;
+        let store = &self.store;
         let manifest::All { good, set_aside } = manifest::read_all(self)?;
         let mut gone: Vec<(String, String)> = Vec::new();
         for aside in set_aside {

@@ -4,7 +4,7 @@
 //! conflicts. What does not look like an object of its folder is none: nobody reads it, counts it or deletes it. Every list that
 //! this crate works with is made here.
 
-use pgark_store::{ObjectMeta, Store, StoreError};
+use pgark_store::{ObjectMeta, Storage, StoreError};
 
 use crate::at_once::each;
 use crate::ids::{BackupId, ObjectHash, unhex};
@@ -48,21 +48,21 @@ pub(crate) fn is_ours(name: &str) -> bool {
 }
 
 /// Our objects below a folder.
-pub(crate) fn list(store: &dyn Store, folder: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+pub(crate) fn list(store: &Storage, folder: &str) -> Result<Vec<ObjectMeta>, StoreError> {
     let mut listed = store.list(folder)?;
     listed.retain(|meta| is_ours(&meta.name));
     Ok(listed)
 }
 
 /// All our objects. Folders of others are not looked into.
-pub(crate) fn list_all(store: &dyn Store) -> Result<Vec<ObjectMeta>, StoreError> {
+pub(crate) fn list_all(store: &Storage) -> Result<Vec<ObjectMeta>, StoreError> {
     let mut found = list_all_but_packs(store)?;
     found.extend(list(store, "packs/")?);
     Ok(found)
 }
 
 /// The same without what may be very many.
-pub(crate) fn list_all_but_packs(store: &dyn Store) -> Result<Vec<ObjectMeta>, StoreError> {
+pub(crate) fn list_all_but_packs(store: &Storage) -> Result<Vec<ObjectMeta>, StoreError> {
     let mut found = Vec::new();
     for name in HEADERS {
         match store.stat(name) {
@@ -84,7 +84,7 @@ pub(crate) fn list_all_but_packs(store: &dyn Store) -> Result<Vec<ObjectMeta>, S
 }
 
 /// What lies in the storage and is none of ours.
-pub(crate) fn foreign(store: &dyn Store) -> Result<Vec<String>, StoreError> {
+pub(crate) fn foreign(store: &Storage) -> Result<Vec<String>, StoreError> {
     let mut found = store.foreign()?;
     found.extend(store.list("")?.into_iter().map(|meta| meta.name).filter(|name| !is_ours(name)));
     found.sort();

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
-use pgark_store::{Cancel, PutOutcome, Store, StoreError};
+use pgark_store::{PutOutcome, Storage, StoreError};
 
 use crate::secrets::{Keys, PackKey, WrappedKey};
 use crate::{RepoError, codec};
@@ -190,15 +190,15 @@ pub(crate) fn open_key<'a>(
     Ok((key, rest))
 }
 
-/// Puts an object. One of that name with the very same bytes counts as put (an earlier try's answer was lost); other bytes
-/// under that name are an error.
-pub(crate) fn put(
-    store: &dyn Store,
-    cancel: &Cancel,
-    name: &str,
-    bytes: impl Into<Bytes>,
-) -> Result<(), RepoError> {
-    cancel.check()?;
+/// Puts an object, unless the job was cancelled. One of that name with the very same bytes counts as put (an earlier try's
+/// answer was lost); other bytes under that name are an error.
+pub(crate) fn put(store: &Storage, name: &str, bytes: impl Into<Bytes>) -> Result<(), RepoError> {
+    store.cancel().check()?;
+    put_regardless(store, name, bytes)
+}
+
+/// [`put`] for what completes a step that was taken: tried even if the job was cancelled.
+pub(crate) fn put_regardless(store: &Storage, name: &str, bytes: impl Into<Bytes>) -> Result<(), RepoError> {
     let bytes = bytes.into();
     let outcome = store.put_if_absent(name, bytes.clone())?;
     if outcome == PutOutcome::AlreadyExists && store.get(name)? != bytes {
@@ -208,7 +208,7 @@ pub(crate) fn put(
 }
 
 /// A get; None if there is no such object.
-pub(crate) fn get_if_there(store: &dyn Store, name: &str) -> Result<Option<Vec<u8>>, RepoError> {
+pub(crate) fn get_if_there(store: &Storage, name: &str) -> Result<Option<Vec<u8>>, RepoError> {
     match store.get(name) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(StoreError::NotFound { .. }) => Ok(None),
@@ -218,7 +218,7 @@ pub(crate) fn get_if_there(store: &dyn Store, name: &str) -> Result<Option<Vec<u
 }
 
 /// A get whose absence is [`RepoError::Missing`].
-pub(crate) fn get(store: &dyn Store, name: &str) -> Result<Vec<u8>, RepoError> {
+pub(crate) fn get(store: &Storage, name: &str) -> Result<Vec<u8>, RepoError> {
     match store.get(name) {
         Err(StoreError::NotFound { .. }) => Err(RepoError::Missing { object: name.to_string() }),
         Err(StoreError::TooLarge { .. }) => Err(too_large(name)),

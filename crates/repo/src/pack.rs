@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
-use pgark_store::{Store, StoreError};
+use pgark_store::{Storage, StoreError};
 
 use crate::cut::LARGEST;
 use crate::ids::{ChunkId, ObjectHash, hex, unhex};
@@ -93,7 +93,7 @@ pub(crate) fn parse_name(name: &str) -> Option<ObjectHash> {
 }
 
 /// Asks for one pack whether it is gone; a list may be older than the pack.
-pub(crate) fn is_gone(store: &dyn Store, hash: &ObjectHash) -> Result<bool, RepoError> {
+pub(crate) fn is_gone(store: &Storage, hash: &ObjectHash) -> Result<bool, RepoError> {
     match store.stat(&name(hash)) {
         Ok(_) => Ok(false),
         Err(StoreError::NotFound { .. }) => Ok(true),
@@ -263,7 +263,7 @@ pub(crate) fn tail(size: u64) -> (u64, u64) {
 }
 
 /// A range of a pack from the storage.
-pub(crate) fn range(store: &dyn Store, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, RepoError> {
+pub(crate) fn range(store: &Storage, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, RepoError> {
     match store.get_range(name, offset, len) {
         Err(StoreError::NotFound { .. }) => Err(RepoError::Missing { object: name.to_string() }),
         Err(StoreError::TooShort { .. }) => Err(damaged(name, "it is too short")),
@@ -273,7 +273,7 @@ pub(crate) fn range(store: &dyn Store, name: &str, offset: u64, len: u64) -> Res
 
 /// Reads a pack's directory, and nothing else of it, from the storage.
 pub(crate) fn read_directory(
-    store: &dyn Store,
+    store: &Storage,
     keys: &Keys,
     hash: &ObjectHash,
     size: u64,

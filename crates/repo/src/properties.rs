@@ -17,8 +17,9 @@ use crate::{Repository, codec};
 
 fn repository() -> (tempfile::TempDir, Repository) {
     let dir = tempfile::tempdir().unwrap();
-    let store = Arc::new(pgark_store::DirStore::create(dir.path().join("r")).unwrap());
-    crate::init(&*store, Protection::None, &LocalFolders::default()).unwrap();
+    let store = pgark_store::DirStore::create(dir.path().join("r")).unwrap();
+    let store = pgark_store::Storage::uncancelled(store);
+    crate::init(&store, Protection::None, &LocalFolders::default()).unwrap();
     let repository = Repository::open(store, Unlock::Nothing, LocalFolders::default()).unwrap();
     (dir, repository)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use minicbor::{Decode, Encode};
-use pgark_store::{Cancel, Store};
+use pgark_store::Storage;
 
 use crate::ids::{BackupId, ChunkId, Hash, ObjectHash, unhex};
 use crate::index::{Index, Record};
@@ -79,7 +79,7 @@ pub(crate) fn parse(name: &str) -> Option<ObjectHash> {
 }
 
 fn read_one(repository: &Repository, name: &str, hash: &ObjectHash) -> Result<Option<Body>, RepoError> {
-    let Some(bytes) = object::get_if_there(&*repository.store, name)? else { return Ok(None) };
+    let Some(bytes) = object::get_if_there(&repository.store, name)? else { return Ok(None) };
     let body = signed::open(repository, Kind::Quarantine, name, name, &bytes)?;
     let body: Body = codec::decode(&body).map_err(|what| damaged(name, what))?;
     if body.pack != *hash {
@@ -105,13 +105,13 @@ pub(crate) fn add(
         let name = format!("{FOLDER}{hash}/{}", BackupId::new()?);
         let body = Body { pack: *hash, chunks: chunks.clone(), time: Timestamp::now().as_microsecond() };
         let bytes = signed::seal(repository, Kind::Quarantine, &name, codec::encode(&body))?;
-        object::put(&*repository.store, &Cancel::default(), &name, bytes)?;
+        object::put_regardless(&repository.store, &name, bytes)?;
     }
     Ok(())
 }
 
 /// Removes the records of packs that are gone.
-pub(crate) fn sweep(store: &dyn Store) -> Result<(), RepoError> {
+pub(crate) fn sweep(store: &Storage) -> Result<(), RepoError> {
     for meta in store.list(FOLDER)? {
         let Some(hash) = parse(&meta.name) else { continue };
         if matches!(pack::is_gone(store, &hash), Ok(true)) {
@@ -123,7 +123,7 @@ pub(crate) fn sweep(store: &dyn Store) -> Result<(), RepoError> {
 
 impl Repository {
     /// Backups that need a chunk of which every place is in quarantine. Empty, and cheap, while nothing is.
-    pub fn quarantined_backups(&self, cancel: &Cancel) -> Result<BTreeSet<BackupId>, RepoError> {
+    pub fn quarantined_backups(&self) -> Result<BTreeSet<BackupId>, RepoError> {
         let quarantine = Quarantine::read(self)?;
         let mut hurt = BTreeSet::new();
         if quarantine.is_empty() {
@@ -139,7 +139,7 @@ impl Repository {
             nodes: HashMap::new(),
         };
         for manifest in manifest::read_all(self)?.warned(self) {
-            cancel.check()?;
+            self.store.cancel().check()?;
             let is_hurt = walk.backup(&manifest).or_else(|error| match error.is_of_object() {
                 // What says which chunks it needs cannot be read.
                 true => Ok(true),

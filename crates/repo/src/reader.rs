@@ -144,7 +144,7 @@ impl<'r> ChunkReader<'r> {
         let index = Mutex::new(index);
         let fetched = AtomicU64::new(0);
         let storage = repository.store.capabilities();
-        let ahead = storage.remote.then(|| Ahead::new(Arc::clone(&repository.store)));
+        let ahead = storage.remote.then(|| Ahead::new(repository.store.clone()));
         let blocks = storage.remote.then(Blocks::default);
         let packs = Mutex::default();
         ChunkReader {
@@ -223,7 +223,7 @@ impl<'r> ChunkReader<'r> {
         }
         let keys = &self.repository.keys;
         let name = pack::name(&entry.hash);
-        let fetch = |offset, len| pack::range(&*self.repository.store, &name, offset, len);
+        let fetch = |offset, len| pack::range(&self.repository.store, &name, offset, len);
         let ordered = lock(&self.tails).remove(&entry.hash).and_then(Ordered::wait);
         let (_, directory) =
             pack::read_directory_by(keys, &entry.hash, entry.size, &|offset, len| match &ordered {
@@ -313,7 +313,7 @@ impl<'r> ChunkReader<'r> {
 
     fn range(&self, pack: &OpenPack, from: u64, to: u64) -> Result<Vec<u8>, RepoError> {
         self.fetched.fetch_add(to - from, Ordering::Relaxed);
-        pack::range(&*self.repository.store, &pack.name, from, to - from)
+        pack::range(&self.repository.store, &pack.name, from, to - from)
     }
 
     /// One chunk from any of its places; where none is good, from those of a newer index.

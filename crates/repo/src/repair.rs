@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use pgark_store::Cancel;
-
 use crate::RepoError;
 use crate::ids::Hash;
 use crate::index::Index;
@@ -34,12 +32,8 @@ pub struct RepairedIndex {
 impl Repository {
     /// Reads the directory of every pack and writes new index objects, which replace all that were there. The writer secret
     /// suffices. Writers may be at work: what they put meanwhile stays.
-    pub fn repair_index(
-        &self,
-        cancel: &Cancel,
-        on_pack: &dyn Fn(u64, u64),
-    ) -> Result<RepairedIndex, RepoError> {
-        let store = &*self.store;
+    pub fn repair_index(&self, on_pack: &dyn Fn(u64, u64)) -> Result<RepairedIndex, RepoError> {
+        let store = &self.store;
         // Index objects first: whatever they name was there before them.
         let old = Index::list_whole(store)?;
         let mut report = RepairedIndex { replaced: old.len() as u64, ..RepairedIndex::default() };
@@ -53,7 +47,7 @@ impl Repository {
         let packs = names::list(store, "packs/")?;
         let (mut content, mut new) = (IndexContent::default(), BTreeSet::new());
         for (number, meta) in packs.iter().enumerate() {
-            cancel.check()?;
+            store.cancel().check()?;
             on_pack(number as u64, packs.len() as u64);
             let Some(hash) = pack::parse_name(&meta.name) else { continue };
             let (_, directory) = match pack::read_directory(store, &self.keys, &hash, meta.size) {
@@ -78,14 +72,14 @@ impl Repository {
             report.packs += 1;
             report.chunks += directory.chunks.len() as u64;
             if content.records.len() >= PER_OBJECT {
-                new.insert(self.put_index_object(std::mem::take(&mut content), cancel)?);
+                new.insert(self.put_index_object(std::mem::take(&mut content))?);
             }
         }
         if !content.records.is_empty() {
-            new.insert(self.put_index_object(content, cancel)?);
+            new.insert(self.put_index_object(content)?);
         }
         // Only now is everything in the new ones.
-        crate::prune::settle(store, cancel)?;
+        crate::prune::settle(store)?;
         for name in old.keys().filter(|name| !new.contains(*name)) {
             store.delete(name)?;
         }
@@ -93,10 +87,10 @@ impl Repository {
         Ok(report)
     }
 
-    fn put_index_object(&self, content: IndexContent, cancel: &Cancel) -> Result<String, RepoError> {
+    fn put_index_object(&self, content: IndexContent) -> Result<String, RepoError> {
         let bytes = index_object::encode(&self.keys, content)?;
         let name = index_object::name(&Hash::of(&bytes));
-        object::put(&*self.store, cancel, &name, bytes)?;
+        object::put(&self.store, &name, bytes)?;
         Ok(name)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-use pgark_store::Store;
+use pgark_store::{Cancel, Storage};
 
 use crate::RepoError;
 use crate::at_once::both;
@@ -23,11 +23,18 @@ use crate::writers::Writers;
 /// Longest list of entries that is read: it is held in memory whole.
 pub(crate) const LONGEST_LIST: u64 = 1 << 30;
 
-/// A repository on one storage, opened. Many threads may use it at once.
+/// A repository on one storage, opened, as one job sees it: every request that its methods make ends with that job
+/// ([`Storage`]). Many threads may use it at once, and [`Repository::for_job`] gives it to any number of jobs. Its
+/// methods block; the head of `pgark_store` says what that means to asynchronous callers.
 pub struct Repository {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) keys: Keys,
-    pub(crate) local: LocalFolders,
+    pub(crate) store: Storage,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) local: Arc<LocalFolders>,
+    pub(crate) known: Arc<Known>,
+}
+
+/// What was found out about a repository, for all of its jobs.
+pub(crate) struct Known {
     index: Mutex<Option<Arc<Index>>>,
     pub(crate) writers: Mutex<Arc<Writers>>,
     /// Warnings that were given: each once.
@@ -46,44 +53,49 @@ pub struct Backup {
 }
 
 /// Makes a new repository on a storage.
-pub fn init(
-    store: &dyn Store,
-    protection: Protection,
-    local: &LocalFolders,
-) -> Result<Initialised, RepoError> {
+pub fn init(store: &Storage, protection: Protection, local: &LocalFolders) -> Result<Initialised, RepoError> {
     secrets::create(store, protection, local)
 }
 
 impl Repository {
-    /// Opens a repository.
+    /// Opens a repository for the job that `store` belongs to.
     ///
     /// # Errors
     /// [`RepoError::NoRepository`], [`RepoError::WrongKey`], [`RepoError::NeedsKey`],
     /// [`RepoError::SecretForPlainRepository`], [`RepoError::FingerprintChanged`], [`RepoError::NewerFormat`].
-    pub fn open(store: Arc<dyn Store>, unlock: Unlock, local: LocalFolders) -> Result<Repository, RepoError> {
-        let header = Header::get(&*store)?;
+    pub fn open(store: Storage, unlock: Unlock, local: LocalFolders) -> Result<Repository, RepoError> {
+        let header = Header::get(&store)?;
         Repository::open_with(store, &header, unlock, local)
     }
 
     /// [`Repository::open`] where the header was read just now.
     pub fn open_with(
-        store: Arc<dyn Store>,
+        store: Storage,
         header: &Header,
         unlock: Unlock,
         local: LocalFolders,
     ) -> Result<Repository, RepoError> {
-        let keys = secrets::open(&*store, header, &unlock, &local)?;
-        let writers = Mutex::new(Arc::new(Writers::read(&*store, &keys)?));
-        Ok(Repository {
-            store,
-            keys,
-            local,
+        let keys = secrets::open(&store, header, &unlock, &local)?;
+        let writers = Mutex::new(Arc::new(Writers::read(&store, &keys)?));
+        let known = Known {
             index: Mutex::default(),
             writers,
             told: Mutex::default(),
             #[cfg(feature = "weak_hashes")]
             listed_bits: std::sync::atomic::AtomicU64::new(u64::MAX),
-        })
+        };
+        Ok(Repository { store, keys: Arc::new(keys), local: Arc::new(local), known: Arc::new(known) })
+    }
+
+    /// The same open repository for another job: what is asked through it ends with `cancel` and with nothing else.
+    /// What was read already (the index, the list of writers) serves all jobs.
+    pub fn for_job(&self, cancel: &Cancel) -> Repository {
+        Repository {
+            store: self.store.for_job(cancel),
+            keys: Arc::clone(&self.keys),
+            local: Arc::clone(&self.local),
+            known: Arc::clone(&self.known),
+        }
     }
 
     /// Its id.
@@ -138,9 +150,9 @@ impl Repository {
 
     /// Warns, unless the same was said before.
     pub(crate) fn warn_once(&self, warning: String) {
-        if !lock(&self.told).contains(&warning) {
+        if !lock(&self.known.told).contains(&warning) {
             tracing::warn!("{warning}");
-            lock(&self.told).insert(warning);
+            lock(&self.known.told).insert(warning);
         }
     }
 
@@ -247,7 +259,7 @@ impl Repository {
     pub(crate) fn item_hasher(&self, domain: &[u8]) -> ItemHasher {
         let key = self.keys.item_key(domain);
         #[cfg(feature = "weak_hashes")]
-        return ItemHasher::new(&key, self.listed_bits.load(std::sync::atomic::Ordering::Relaxed));
+        return ItemHasher::new(&key, self.known.listed_bits.load(std::sync::atomic::Ordering::Relaxed));
         #[cfg(not(feature = "weak_hashes"))]
         ItemHasher::new(&key, u64::MAX)
     }
@@ -256,17 +268,17 @@ impl Repository {
     #[cfg(feature = "weak_hashes")]
     pub fn cut_item_hashes(&self, bits: u32) {
         let mask = u64::MAX >> 64u32.saturating_sub(bits).min(63);
-        self.listed_bits.store(mask, std::sync::atomic::Ordering::Relaxed);
+        self.known.listed_bits.store(mask, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// The index as it is now: the loaded one if no index object came or went.
     pub(crate) fn index(&self) -> Result<Arc<Index>, RepoError> {
-        self.index_after(Index::list(&*self.store)?)
+        self.index_after(Index::list(&self.store)?)
     }
 
     /// [`Repository::index`] behind a list of its objects that was made just now.
     pub(crate) fn index_after(&self, listed: Listed) -> Result<Arc<Index>, RepoError> {
-        let mut loaded = lock(&self.index);
+        let mut loaded = lock(&self.known.index);
         if let Some(index) = &*loaded
             && index.unreadable.is_empty()
             && !index.is_rotten()
@@ -274,7 +286,7 @@ impl Repository {
         {
             return Ok(Arc::clone(index));
         }
-        let index = Arc::new(Index::load(&*self.store, &self.keys, &self.local, true, listed)?);
+        let index = Arc::new(Index::load(&self.store, &self.keys, &self.local, true, listed)?);
         *loaded = Some(Arc::clone(&index));
         Ok(index)
     }
@@ -288,12 +300,12 @@ impl Repository {
     /// The index for readers: the loaded one, if there is one. Who misses something in it looks for a newer one.
     fn index_to_read(&self) -> Result<Arc<Index>, RepoError> {
         let is_good = |index: &&Arc<Index>| index.unreadable.is_empty() && !index.is_rotten();
-        let loaded = lock(&self.index).as_ref().filter(is_good).cloned();
+        let loaded = lock(&self.known.index).as_ref().filter(is_good).cloned();
         loaded.map_or_else(|| self.index(), Ok)
     }
 
     pub(crate) fn forget_index(&self) {
-        *lock(&self.index) = None;
+        *lock(&self.known.index) = None;
     }
 
     pub(crate) fn heads(&self) -> Result<Heads, RepoError> {

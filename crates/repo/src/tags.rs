@@ -110,7 +110,7 @@ fn read(
     number: u64,
 ) -> Result<BTreeSet<String>, RepoError> {
     let (object, name) = (below(folder, id, number), below(FOLDER, id, number));
-    let bytes = object::get(&*repository.store, &object)?;
+    let bytes = object::get(&repository.store, &object)?;
     let body = signed::open(repository, Kind::Tags, &name, &object, &bytes)?;
     let body: Body = codec::decode(&body).map_err(|what| damaged(&object, what))?;
     if body.id != ByteArray::from(id.0) {
@@ -276,7 +276,7 @@ fn broken_copies(
             (Err(error), _) | (_, Err(error)) if !error.is_of_object() => return Err(error),
             _ => continue,
         };
-        if let Some(bytes) = object::get_if_there(&*repository.store, &below(from, id, number))? {
+        if let Some(bytes) = object::get_if_there(&repository.store, &below(from, id, number))? {
             found.push((below(to, id, number), bytes));
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use age::secrecy::SecretString;
 use jiff::Timestamp;
 use minicbor::{Decode, Encode};
-use pgark_store::{PutOutcome, Store};
+use pgark_store::{PutOutcome, Storage};
 
 use crate::at_once::both;
 use crate::ids::ObjectHash;
@@ -120,7 +120,7 @@ pub(crate) fn copy_name(number: u64) -> String {
 }
 
 /// Numbers of the lists that are there, in either copy.
-fn numbers(store: &dyn Store) -> Result<BTreeSet<u64>, RepoError> {
+fn numbers(store: &Storage) -> Result<BTreeSet<u64>, RepoError> {
     let (first, copies) = both(|| store.list(FOLDER), || store.list(COPIES));
     let (first, copies) = (first?, copies?);
     Ok(first.iter().chain(&copies).filter_map(|meta| parse(&meta.name)).collect())
@@ -137,7 +137,7 @@ pub(crate) fn parse_below(folder: &str, name: &str) -> Option<u64> {
 }
 
 /// One copy of a list, verified.
-fn read_one(store: &dyn Store, keys: &Keys, number: u64, object: &str) -> Result<Body, RepoError> {
+fn read_one(store: &Storage, keys: &Keys, number: u64, object: &str) -> Result<Body, RepoError> {
     decode(keys, number, object, &crate::object::get(store, object)?)
 }
 
@@ -154,7 +154,7 @@ pub(crate) fn decode(keys: &Keys, number: u64, object: &str, bytes: &[u8]) -> Re
 impl Writers {
     /// The newest list, from either copy; an empty one in an unencrypted repository. Where both copies are damaged, the one
     /// before holds, with a warning: backups must be readable for all that. `check` tells what is damaged.
-    pub(crate) fn read(store: &dyn Store, keys: &Keys) -> Result<Writers, RepoError> {
+    pub(crate) fn read(store: &Storage, keys: &Keys) -> Result<Writers, RepoError> {
         if !keys.encrypted {
             return Ok(Writers::default());
         }
@@ -187,7 +187,7 @@ impl Writers {
 
     /// What is wrong with the lists and their copies: object and error.
     pub(crate) fn check(
-        store: &dyn Store,
+        store: &Storage,
         keys: &Keys,
         on_object: &mut dyn FnMut(u64) -> Result<(), RepoError>,
     ) -> Result<Vec<(String, RepoError)>, RepoError> {
@@ -215,7 +215,7 @@ impl Writers {
 
 /// The first list of a new repository: its slots, and the writer whose key is returned.
 pub(crate) fn begin(
-    store: &dyn Store,
+    store: &Storage,
     keys: &Keys,
     protection: &Protection,
 ) -> Result<SecretString, RepoError> {
@@ -230,7 +230,7 @@ pub(crate) fn begin(
 }
 
 /// One slot for each recipient, so that each can be taken away.
-fn put_slots(store: &dyn Store, keys: &Keys, protection: &Protection) -> Result<Vec<Slot>, RepoError> {
+fn put_slots(store: &Storage, keys: &Keys, protection: &Protection) -> Result<Vec<Slot>, RepoError> {
     let keyring = keys.for_slot()?;
     let mut found = Vec::new();
     let mut put = |protection: &Protection, recipient: Option<String>| {
@@ -256,13 +256,13 @@ impl Repository {
         if !self.keys.encrypted || signer == self.keys.owner_public() {
             return Ok(());
         }
-        let mut list = Arc::clone(&lock(&self.writers));
+        let mut list = Arc::clone(&lock(&self.known.writers));
         if !list.body.writers.iter().any(|writer| writer.public == signer)
-            && let Ok(newer) = Writers::read(&*self.store, &self.keys)
+            && let Ok(newer) = Writers::read(&self.store, &self.keys)
         {
             // Perhaps it was added since this repository was opened.
             list = Arc::new(newer);
-            *lock(&self.writers) = Arc::clone(&list);
+            *lock(&self.known.writers) = Arc::clone(&list);
         }
         let Some(writer) = list.body.writers.iter().find(|writer| writer.public == signer) else {
             return Err("it is of a writer that this repository does not know".into());
@@ -280,7 +280,7 @@ impl Repository {
 
     /// Reads the list that holds now.
     pub(crate) fn read_writers(&self) -> Result<(), RepoError> {
-        *lock(&self.writers) = Arc::new(Writers::read(&*self.store, &self.keys)?);
+        *lock(&self.known.writers) = Arc::new(Writers::read(&self.store, &self.keys)?);
         Ok(())
     }
 
@@ -294,7 +294,7 @@ impl Repository {
 
     /// Slots and writers.
     pub fn key_list(&self) -> Result<KeyList, RepoError> {
-        let list = Writers::read(&*self.store, &self.keys)?;
+        let list = Writers::read(&self.store, &self.keys)?;
         let time = |time: i64| Timestamp::from_microsecond(time).unwrap_or(Timestamp::UNIX_EPOCH);
         let hex = |bytes: &[u8]| crate::ids::hex(bytes.get(..8).unwrap_or_default());
         Ok(KeyList {
@@ -321,14 +321,14 @@ impl Repository {
 
     /// Names of the slots that the list names, below their folder.
     pub(crate) fn listed_slots(&self) -> Vec<String> {
-        lock(&self.writers).body.slots.iter().map(|slot| slot.name.clone()).collect()
+        lock(&self.known.writers).body.slots.iter().map(|slot| slot.name.clone()).collect()
     }
 
     /// Deletes slots that the list does not name: those that were removed just now, and what a change that broke off left.
     fn remove_unlisted(&self) -> Result<(), RepoError> {
         let listed = self.listed_slots();
         for folder in [slots::FOLDER, slots::COPIES] {
-            for meta in names::list(&*self.store, folder)? {
+            for meta in names::list(&self.store, folder)? {
                 let name = meta.name.trim_start_matches(folder);
                 if !listed.iter().any(|own| own == name) {
                     self.store.delete(&meta.name)?;
@@ -352,7 +352,7 @@ impl Repository {
         mut change: impl FnMut(&mut Body) -> Result<T, RepoError>,
     ) -> Result<T, RepoError> {
         loop {
-            let mut body = Writers::read(&*self.store, keys)?.body;
+            let mut body = Writers::read(&self.store, keys)?.body;
             let answer = change(&mut body)?;
             body.number += 1;
             body.time = Timestamp::now().as_microsecond();
@@ -362,7 +362,7 @@ impl Repository {
             let put = self.store.put_if_absent(&object, bytes.clone().into())?;
             if put == PutOutcome::Created || self.store.get(&object)? == bytes {
                 self.store.put_if_absent(&copy_name(number), bytes.into())?;
-                *lock(&self.writers) = Arc::new(Writers { body });
+                *lock(&self.known.writers) = Arc::new(Writers { body });
                 return Ok(answer);
             }
         }
@@ -371,7 +371,7 @@ impl Repository {
     /// Adds key slots: whoever holds their secrets opens everything.
     pub fn add_slots(&self, protection: &Protection) -> Result<Vec<String>, RepoError> {
         self.refuse_not_owner()?;
-        let slots = put_slots(&*self.store, &self.keys, protection)?;
+        let slots = put_slots(&self.store, &self.keys, protection)?;
         self.change_list(&self.keys, |body| {
             body.slots.extend(slots.iter().cloned());
             Ok(slots.iter().map(|slot| id_of(&slot.name)).collect())
@@ -438,7 +438,7 @@ impl Repository {
 
     /// Hashes of the manifests that the writer of this name has signed, by its keys that are not revoked.
     fn written_by(&self, writer: &str) -> Result<Vec<ObjectHash>, RepoError> {
-        let list = Writers::read(&*self.store, &self.keys)?;
+        let list = Writers::read(&self.store, &self.keys)?;
         let publics: Vec<&Vec<u8>> = list
             .body
             .writers
@@ -462,7 +462,7 @@ impl Repository {
         drop_passphrases: bool,
     ) -> Result<u32, RepoError> {
         self.refuse_not_owner()?;
-        let old = Writers::read(&*self.store, &self.keys)?.body.slots;
+        let old = Writers::read(&self.store, &self.keys)?.body.slots;
         let passphrases = old.iter().filter(|slot| slot.recipient.is_none()).count();
         let kept = usize::from(passphrase.is_some() && passphrases > 0);
         if passphrases > kept && !drop_passphrases {
@@ -477,10 +477,10 @@ impl Repository {
         let recipients: Vec<String> = old.iter().filter_map(|slot| slot.recipient.clone()).collect();
         let mut new = Vec::new();
         if !recipients.is_empty() {
-            new.extend(put_slots(&*self.store, &keys, &Protection::Recipients(recipients))?);
+            new.extend(put_slots(&self.store, &keys, &Protection::Recipients(recipients))?);
         }
         if let Some(passphrase) = passphrase.filter(|_| passphrases > 0) {
-            new.extend(put_slots(&*self.store, &keys, &Protection::Passphrase(passphrase))?);
+            new.extend(put_slots(&self.store, &keys, &Protection::Passphrase(passphrase))?);
         }
         if new.is_empty() {
             return Err(RepoError::Keys { what: "no slot would be left".into() });

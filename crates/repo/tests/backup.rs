@@ -112,7 +112,7 @@ fn deep_trees_and_raw_chunks() {
     let bytes = rows(9, 40 << 20);
     let plain = WriteOptions { compression_level: 0, ..options(2) };
     let (head, ()) = repository
-        .write_backup(&plain, &Cancel::new(), |writer| {
+        .write_backup(&plain, |writer| {
             let mut stream = writer.stream(Class::Data, Cut::Content);
             stream.write(&bytes)?;
             let summary = stream.finish()?;
@@ -153,7 +153,7 @@ fn a_writer_key_backs_up_and_lists_and_reads_no_data() {
     assert_eq!(writer.backups().unwrap().len(), 1);
     assert_eq!(writer.open_backup(head.id).unwrap().entries.len(), content(1).len());
     assert!(matches!(writer.reader(), Err(RepoError::NeedsReaderSecret)));
-    let checked = writer.check(&CheckOptions::all(CheckLevel::Data), &Cancel::new(), &|_| {});
+    let checked = writer.check(&CheckOptions::all(CheckLevel::Data), &|_| {});
     assert!(matches!(checked, Err(RepoError::NeedsReaderSecret)));
     assert!(check(&writer, CheckLevel::Objects).problems.is_empty());
     let second = backup(&writer, 2, &content(1));
@@ -187,7 +187,7 @@ fn manifests_are_remembered() {
     assert_eq!(listed(place.open()), heads);
     // Without their objects they are not listed at all; with other bytes the cache knows better, and the check tells.
     let root = place.dir.path().join("repo");
-    let manifest = place.store().list("manifests/").unwrap().remove(1).name;
+    let manifest = place.storage().list("manifests/").unwrap().remove(1).name;
     let good = std::fs::read(root.join(&manifest)).unwrap();
     for name in [manifest.clone(), format!("copies/{manifest}")] {
         std::fs::write(root.join(name), b"rot").unwrap();

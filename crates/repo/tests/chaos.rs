@@ -64,13 +64,13 @@ impl<S: Store> Store for Chaos<S> {
         Capabilities { list_lateness: LATE, ..self.inner.capabilities() }
     }
 
-    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
+    fn put_if_absent(&self, name: &str, bytes: Bytes, cancel: &Cancel) -> Result<PutOutcome, StoreError> {
         if self.hits() {
             match self.draw(3) {
                 0 => return Err(self.failure(name)),
                 1 => {
                     // Done, and the answer is lost; or it comes for a second try that nobody made.
-                    if self.inner.put_if_absent(name, bytes.clone())? == PutOutcome::Created {
+                    if self.inner.put_if_absent(name, bytes.clone(), cancel)? == PutOutcome::Created {
                         self.changed(name, None);
                     }
                     return if self.draw(2) == 0 {
@@ -82,16 +82,16 @@ impl<S: Store> Store for Chaos<S> {
                 _ => {}
             }
         }
-        let outcome = self.inner.put_if_absent(name, bytes)?;
+        let outcome = self.inner.put_if_absent(name, bytes, cancel)?;
         if outcome == PutOutcome::Created {
             self.changed(name, None);
         }
         Ok(outcome)
     }
 
-    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+    fn get(&self, name: &str, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
         let hits = self.hits();
-        let mut bytes = self.inner.get(name)?;
+        let mut bytes = self.inner.get(name, cancel)?;
         if hits {
             if self.draw(2) == 0 {
                 return Err(self.failure(name));
@@ -101,9 +101,9 @@ impl<S: Store> Store for Chaos<S> {
         Ok(bytes)
     }
 
-    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+    fn get_range(&self, name: &str, offset: u64, len: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
         let hits = self.hits();
-        let mut bytes = self.inner.get_range(name, offset, len)?;
+        let mut bytes = self.inner.get_range(name, offset, len, cancel)?;
         if hits {
             if self.draw(2) == 0 {
                 return Err(self.failure(name));
@@ -113,15 +113,15 @@ impl<S: Store> Store for Chaos<S> {
         Ok(bytes)
     }
 
-    fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
-        if self.hits() { Err(self.failure(name)) } else { self.inner.stat(name) }
+    fn stat(&self, name: &str, cancel: &Cancel) -> Result<ObjectMeta, StoreError> {
+        if self.hits() { Err(self.failure(name)) } else { self.inner.stat(name, cancel) }
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+    fn list(&self, prefix: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
         if self.hits() {
             return Err(self.failure(prefix));
         }
-        let mut listed = self.inner.list(prefix)?;
+        let mut listed = self.inner.list(prefix, cancel)?;
         let changes = self.changes.lock().unwrap();
         let recent = |name: &str| changes.get(name).filter(|(at, _)| at.elapsed() < LATE * 2 / 3);
         // What was put just now is missing, what was deleted just now is still there: by chance.
@@ -141,13 +141,13 @@ impl<S: Store> Store for Chaos<S> {
         Ok(listed)
     }
 
-    fn delete(&self, name: &str) -> Result<(), StoreError> {
+    fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError> {
         let hits = self.hits();
         if hits && self.draw(2) == 0 {
             return Err(self.failure(name));
         }
-        let before = self.inner.stat(name).ok();
-        self.inner.delete(name)?;
+        let before = self.inner.stat(name, cancel).ok();
+        self.inner.delete(name, cancel)?;
         if before.is_some() {
             self.changed(name, before);
         }
@@ -164,7 +164,9 @@ fn writers_and_pruners_on_a_storage_without_mercy() {
         let random = Mutex::new(seed * 7919 + 1);
         Arc::new(Chaos { inner: place.store(), random, changes: Arc::clone(&changes), one_of })
     };
-    let open = |store: Arc<dyn Store>| Repository::open(store, place.unlock(), LocalFolders::default());
+    let open = |store: Arc<dyn Store>| {
+        Repository::open(Storage::new(store, Cancel::new()), place.unlock(), LocalFolders::default())
+    };
     let until = Instant::now() + Duration::from_secs(seconds);
     let committed: Mutex<Vec<(BackupId, Content)>> = Mutex::default();
     let counts = Mutex::new((0u64, 0u64, 0u64, 0u64));
@@ -212,7 +214,7 @@ fn writers_and_pruners_on_a_storage_without_mercy() {
                         dry_run: false,
                     };
                     let pruned = open(chaos(900_000 + number * 10_000 + round, 300))
-                        .and_then(|repository| repository.prune(&options, &Cancel::new(), &|_| {}));
+                        .and_then(|repository| repository.prune(&options, &|_| {}));
                     match pruned {
                         Ok(report) => counts.lock().unwrap().2 += report.packs_deleted,
                         Err(_) => counts.lock().unwrap().3 += 1,
@@ -231,7 +233,7 @@ fn writers_and_pruners_on_a_storage_without_mercy() {
     }
     assert_clean(&quiet);
     let options = PruneOptions { grace: Duration::ZERO, repack_below: 90, erase: false, dry_run: false };
-    quiet.prune(&options, &Cancel::new(), &|_| {}).unwrap();
+    quiet.prune(&options, &|_| {}).unwrap();
     for (id, content) in committed.lock().unwrap().iter() {
         compare(&place.open(), *id, content).unwrap();
     }

@@ -27,7 +27,7 @@ fn now() -> PruneOptions {
 }
 
 fn prune(repository: &Repository) -> PruneReport {
-    repository.prune(&now(), &Cancel::new(), &|_| {}).unwrap()
+    repository.prune(&now(), &|_| {}).unwrap()
 }
 
 fn add(tags: &mut BTreeSet<String>, tag: &str) {
@@ -81,12 +81,12 @@ fn a_rotten_manifest_is_set_aside() {
         );
         let fifth = backup(&stranger(&place), 1, &small(5));
         compare(&stranger(&place), fifth.id, &small(5)).unwrap();
-        repository.contents(&Cancel::new()).unwrap();
+        repository.contents().unwrap();
         let report = check(&repository, CheckLevel::Data);
         assert!(report.problems.iter().all(|problem| problem.object.contains(&heads[1].id.to_string())));
         assert!(report.hurt.iter().any(|hurt| hurt.backup == heads[1].id && hurt.whole));
         // `mend` cannot know whose it was. Letting go of it is for people to say.
-        let mended = repository.mend(false, &Cancel::new()).unwrap();
+        let mended = repository.mend(false).unwrap();
         assert_eq!((mended.removed.len(), mended.left.len()), (0, 1), "{mended:?}");
         repository.forget(heads[1].id).unwrap();
         let report = prune(&stranger(&place));
@@ -148,8 +148,8 @@ fn a_manifest_under_another_name_is_nobodys() {
         repository.forget(heads[1].id).unwrap();
         assert!(prune(&repository).packs_deleted > 0);
         let fourth = backup(&stranger(&place), 1, &small(4));
-        let dry = repository.mend(true, &Cancel::new()).unwrap();
-        let mended = repository.mend(false, &Cancel::new()).unwrap();
+        let dry = repository.mend(true).unwrap();
+        let mended = repository.mend(false).unwrap();
         assert_eq!(dry, mended);
         let removed: BTreeSet<String> = mended.removed.into_iter().map(|(name, _)| name).collect();
         assert_eq!(removed, strays.iter().cloned().collect());
@@ -164,17 +164,17 @@ fn a_manifest_under_another_name_is_nobodys() {
 fn a_rotten_index_object_keeps_what_only_it_names() {
     let place = Place::encrypted();
     let heads: Vec<BackupHead> = (1..=3).map(|seed| backup(&place.open(), 1, &small(seed))).collect();
-    let index = place.store().list("index/").unwrap();
+    let index = place.storage().list("index/").unwrap();
     for stray in [index[1].name.clone(), format!("index/{}", "5c".repeat(32))] {
         std::fs::write(root(&place).join(stray), b"pgark\x03\x09\x00").unwrap();
     }
-    let packs = || place.store().list("packs/").unwrap().len();
+    let packs = || place.storage().list("packs/").unwrap().len();
     let before = packs();
     let repository = stranger(&place);
     repository.forget(heads[2].id).unwrap();
     prune(&repository);
     assert!(packs() <= before);
-    repository.repair_index(&Cancel::new(), &|_, _| {}).unwrap();
+    repository.repair_index(&|_, _| {}).unwrap();
     for (at, seed) in [(0, 1), (1, 2)] {
         compare(&stranger(&place), heads[at].id, &small(seed)).unwrap();
     }
@@ -185,7 +185,7 @@ fn a_rotten_index_object_keeps_what_only_it_names() {
     repository.forget(heads[1].id).unwrap();
     let report = prune(&repository);
     assert!(report.held_by.is_empty() && report.packs_deleted > 0, "{report:?}");
-    assert_eq!(repository.mend(false, &Cancel::new()).unwrap().removed.len(), 1);
+    assert_eq!(repository.mend(false).unwrap().removed.len(), 1);
     compare(&stranger(&place), heads[0].id, &small(1)).unwrap();
 }
 
@@ -226,7 +226,7 @@ fn second_copies_are_missed_and_mended() {
             if gone && name.contains('e') && name.len() % 2 == 0 {
                 assert_eq!(prune(&repository).copies_put, 1, "{name}");
             } else {
-                assert_eq!(repository.mend(false, &Cancel::new()).unwrap().put, std::slice::from_ref(name));
+                assert_eq!(repository.mend(false).unwrap().put, std::slice::from_ref(name));
             }
             assert_eq!(std::fs::read(&path).unwrap(), good, "{name}");
             age(&place);
@@ -315,10 +315,10 @@ fn files_of_others_are_left_alone() {
     repository.change_tags(third.id, |tags| add(tags, "y")).unwrap();
     let report = prune(&repository);
     assert!(report.packs_deleted > 0 && report.held_by.is_empty(), "{report:?}");
-    repository.repair_index(&Cancel::new(), &|_, _| {}).unwrap();
-    assert_eq!(repository.mend(false, &Cancel::new()).unwrap(), Mended::default());
-    repository.contents(&Cancel::new()).unwrap();
-    assert!(repository.quarantined_backups(&Cancel::new()).unwrap().is_empty());
+    repository.repair_index(&|_, _| {}).unwrap();
+    assert_eq!(repository.mend(false).unwrap(), Mended::default());
+    repository.contents().unwrap();
+    assert!(repository.quarantined_backups().unwrap().is_empty());
     compare(&stranger(&place), third.id, &small(3)).unwrap();
     assert_clean(&stranger(&place));
     let removed: Vec<&PathBuf> = litter.iter().filter(|path| !path.exists()).collect();
@@ -348,27 +348,27 @@ impl Store for Meddling<'static> {
     fn capabilities(&self) -> Capabilities {
         self.store.capabilities()
     }
-    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
-        self.store.put_if_absent(name, bytes)
+    fn put_if_absent(&self, name: &str, bytes: Bytes, cancel: &Cancel) -> Result<PutOutcome, StoreError> {
+        self.store.put_if_absent(name, bytes, cancel)
     }
-    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+    fn get(&self, name: &str, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
         self.call();
-        self.store.get(name)
+        self.store.get(name, cancel)
     }
-    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+    fn get_range(&self, name: &str, offset: u64, len: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
         self.call();
-        self.store.get_range(name, offset, len)
+        self.store.get_range(name, offset, len, cancel)
     }
-    fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
+    fn stat(&self, name: &str, cancel: &Cancel) -> Result<ObjectMeta, StoreError> {
         self.call();
-        self.store.stat(name)
+        self.store.stat(name, cancel)
     }
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+    fn list(&self, prefix: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
         self.call();
-        self.store.list(prefix)
+        self.store.list(prefix, cancel)
     }
-    fn delete(&self, name: &str) -> Result<(), StoreError> {
-        self.store.delete(name)
+    fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError> {
+        self.store.delete(name, cancel)
     }
 }
 
@@ -391,7 +391,7 @@ fn a_check_beside_others_tells_nothing_of_what_they_do() {
             repository.forget(first).unwrap();
             repository.change_tags(second, |tags| add(tags, "z")).unwrap();
             let options = PruneOptions { erase: true, repack_below: 100, ..now() };
-            repository.prune(&options, &Cancel::new(), &|_| {}).unwrap();
+            repository.prune(&options, &|_| {}).unwrap();
             backup(&repository, 1, &small(3));
         };
         let store =
@@ -400,7 +400,7 @@ fn a_check_beside_others_tells_nothing_of_what_they_do() {
         let repository = place.open_on(Arc::clone(&store) as Arc<dyn Store>, place.local());
         let report = check(&repository, CheckLevel::Data);
         assert!(report.problems.is_empty(), "at call {at}: {:#?}", report.problems);
-        assert!(report.hurt.is_empty() && place.store().list("quarantine/").unwrap().is_empty());
+        assert!(report.hurt.is_empty() && place.storage().list("quarantine/").unwrap().is_empty());
         if store.calls.load(Ordering::SeqCst) <= at {
             assert!(at > 30, "only {at} calls were seen");
             return;
@@ -414,7 +414,7 @@ fn a_check_beside_others_tells_nothing_of_what_they_do() {
 fn a_check_beside_others_tells_damage() {
     let place = Place::encrypted();
     let head = backup(&place.open(), 1, &small(1));
-    let pack = place.store().list("packs/").unwrap().into_iter().max_by_key(|meta| meta.size).unwrap().name;
+    let pack = place.storage().list("packs/").unwrap().into_iter().max_by_key(|meta| meta.size).unwrap().name;
     let path = root(&place).join(&pack);
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[2000] ^= 1;

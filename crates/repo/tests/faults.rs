@@ -75,19 +75,18 @@ fn a_broken_off_backup_is_continued() {
 fn work_that_fails_panics_or_is_cancelled_leaves_no_backup() {
     let place = Place::encrypted();
     let repository = place.open();
-    let failed = repository.write_backup(&options(2), &Cancel::new(), |writer| {
+    let failed = repository.write_backup(&options(2), |writer| {
         let mut stream = writer.stream(Class::Data, Cut::Rows);
         stream.write(&rows(1, 1 << 20))?;
         Err::<(NewBackup, ()), _>(RepoError::WrongKey)
     });
     assert!(matches!(failed, Err(RepoError::WrongKey)));
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let _ =
-            repository.write_backup::<(), RepoError>(&options(2), &Cancel::new(), |_| panic!("on purpose"));
+        let _ = repository.write_backup::<(), RepoError>(&options(2), |_| panic!("on purpose"));
     }));
     assert!(panicked.is_err());
     let cancel = Cancel::new();
-    let cancelled = repository.write_backup::<(), RepoError>(&options(2), &cancel, |writer| {
+    let cancelled = repository.for_job(&cancel).write_backup::<(), RepoError>(&options(2), |writer| {
         let mut stream = writer.stream(Class::Data, Cut::Rows);
         for seed in 0.. {
             stream.write(&rows(seed, 1 << 20))?;
@@ -100,7 +99,7 @@ fn work_that_fails_panics_or_is_cancelled_leaves_no_backup() {
     assert!(matches!(cancelled, Err(RepoError::Cancelled)));
     // Cancelled behind the work, before the commit.
     let cancel = Cancel::new();
-    let late = repository.write_backup(&options(2), &cancel, |_| {
+    let late = repository.for_job(&cancel).write_backup(&options(2), |_| {
         cancel.cancel();
         let new = NewBackup {
             kind: "x".into(),
@@ -117,7 +116,7 @@ fn work_that_fails_panics_or_is_cancelled_leaves_no_backup() {
     let head = backup(&repository, 2, &content(1));
     compare(&repository, head.id, &content(1)).unwrap();
     assert!(matches!(
-        repository.check(&CheckOptions::all(CheckLevel::Data), &cancel, &|_| {}),
+        repository.for_job(&cancel).check(&CheckOptions::all(CheckLevel::Data), &|_| {}),
         Err(RepoError::Cancelled)
     ));
 }
@@ -229,7 +228,7 @@ fn a_backup_never_leans_on_what_is_not_there() {
     backup(&place.open(), 2, &content);
     let root = place.dir.path().join("repo");
     for folder in ["packs/", "index/"] {
-        for meta in place.store().list(folder).unwrap() {
+        for meta in place.storage().list(folder).unwrap() {
             std::fs::write(root.join(&meta.name), b"pgark").unwrap();
         }
         let repository = place.open_on(Arc::new(place.store()), LocalFolders::default());
@@ -245,20 +244,23 @@ fn marked_packs_are_absent() {
     let place = Place::encrypted();
     let content = content(1);
     backup(&place.open(), 1, &content);
-    let packs = place.store().list("packs/").unwrap();
+    let packs = place.storage().list("packs/").unwrap();
     for meta in &packs {
         let hash = meta.name.rsplit('/').next().unwrap();
-        place.store().put_if_absent(&format!("trash/{hash}/0123456789abcdef.mark"), "".into()).unwrap();
+        place.storage().put_if_absent(&format!("trash/{hash}/0123456789abcdef.mark"), "".into()).unwrap();
     }
     let second = backup(&place.open(), 1, &content);
     assert!(second.bytes_added > 1_000_000);
-    let stopped = place.open().write_backup::<(), RepoError>(&options(1), &Cancel::new(), |writer| {
+    let stopped = place.open().write_backup::<(), RepoError>(&options(1), |writer| {
         let mut stream = writer.stream(Class::Data, Cut::Rows);
         stream.write(&content[0].2)?;
         stream.finish()?;
-        for meta in place.store().list("packs/").unwrap() {
+        for meta in place.storage().list("packs/").unwrap() {
             let hash = meta.name.rsplit('/').next().unwrap();
-            place.store().put_if_absent(&format!("trash/{hash}/0123456789abcdef.intent"), "".into()).unwrap();
+            place
+                .storage()
+                .put_if_absent(&format!("trash/{hash}/0123456789abcdef.intent"), "".into())
+                .unwrap();
         }
         Ok((
             NewBackup {
@@ -282,10 +284,10 @@ fn vanished_manifests_are_noticed() {
         let place = Place::encrypted();
         backup(&place.open(), 1, &content(1));
         backup(&place.open(), 1, &content(1));
-        let manifests = place.store().list("manifests/").unwrap();
+        let manifests = place.storage().list("manifests/").unwrap();
         let name = &manifests[number].name;
-        place.store().delete(name).unwrap();
-        place.store().delete(&format!("copies/{name}")).unwrap();
+        place.storage().delete(name).unwrap();
+        place.storage().delete(&format!("copies/{name}")).unwrap();
         let report = check(&place.open(), CheckLevel::Structure);
         assert_eq!(report.problems.len(), 1, "{gone}: {:#?}", report.problems);
         // The next backup's number is above all that were seen.

@@ -3,14 +3,12 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use age::secrecy::ExposeSecret;
 use common::*;
 use pgark_repo::*;
 
 fn open_with(place: &Place, unlock: Unlock) -> Result<Repository, RepoError> {
-    Repository::open(Arc::new(place.store()), unlock, LocalFolders::default())
+    Repository::open(place.storage(), unlock, LocalFolders::default())
 }
 
 fn writer(place: &Place, key: &SecretString) -> Result<Repository, RepoError> {
@@ -45,8 +43,8 @@ fn slots_come_and_go() {
     let last = owner.key_list().unwrap().slots.remove(0);
     let said = owner.remove_slot(&last.id).unwrap_err().to_string();
     assert!(said.contains("last slot"), "{said}");
-    assert_eq!(place.store().list("keys/").unwrap().len(), 1);
-    assert_eq!(place.store().list("keys-copy/").unwrap().len(), 1);
+    assert_eq!(place.storage().list("keys/").unwrap().len(), 1);
+    assert_eq!(place.storage().list("keys-copy/").unwrap().len(), 1);
     assert_clean(&owner);
     let weak = owner.add_slots(&Protection::Passphrase("aaaaaaaaaaaaaaa".to_string().into()));
     assert!(matches!(weak, Err(RepoError::WeakPassphrase { .. })));
@@ -91,7 +89,7 @@ fn writers_are_held_to_their_cluster_and_revoked() {
             .add_slots(&Protection::Passphrase("five quiet otters swim".to_string().into()))
             .map(|_| ()),
         repository.reader().map(|_| ()),
-        repository.check(&CheckOptions::all(CheckLevel::Data), &Cancel::new(), &|_| {}).map(|_| ()),
+        repository.check(&CheckOptions::all(CheckLevel::Data), &|_| {}).map(|_| ()),
     ] {
         assert!(matches!(refused, Err(RepoError::NeedsReaderSecret)), "{refused:?}");
     }
@@ -105,19 +103,19 @@ fn what_a_writer_may_not_write_does_not_count() {
     let key = owner.add_writer("db7", None).unwrap();
     let good = backup(&writer(&place, &key).unwrap(), 1, &small(1));
     // A list that an attacker kept: the writer's program believes that it may write.
-    let lists = place.store().list("writers/").unwrap();
+    let lists = place.storage().list("writers/").unwrap();
     let newest = lists.last().unwrap().name.clone();
     let late = writer(&place, &key).unwrap();
     owner.revoke_writer("db7").unwrap();
-    let revoked = place.store().list("writers/").unwrap().last().unwrap().name.clone();
+    let revoked = place.storage().list("writers/").unwrap().last().unwrap().name.clone();
     assert!(revoked > newest);
-    let kept = place.store().get(&revoked).unwrap();
+    let kept = place.storage().get(&revoked).unwrap();
     let copy = format!("copies/{revoked}");
-    place.store().delete(&revoked).unwrap();
-    place.store().delete(&copy).unwrap();
+    place.storage().delete(&revoked).unwrap();
+    place.storage().delete(&copy).unwrap();
     let bad = backup(&late, 1, &small(2));
-    place.store().put_if_absent(&revoked, kept.clone().into()).unwrap();
-    place.store().put_if_absent(&copy, kept.clone().into()).unwrap();
+    place.storage().put_if_absent(&revoked, kept.clone().into()).unwrap();
+    place.storage().put_if_absent(&copy, kept.clone().into()).unwrap();
     let fresh = place.open();
     assert_eq!(fresh.backups().unwrap(), std::slice::from_ref(&good));
     let said = fresh.open_backup(bad.id).unwrap_err().to_string();
@@ -128,7 +126,7 @@ fn what_a_writer_may_not_write_does_not_count() {
     fresh.forget(bad.id).unwrap();
     assert_clean(&place.open());
     // A list that is not what its name says is none: the one before holds, and the check tells.
-    place.store().put_if_absent("writers/00000099", kept.clone().into()).unwrap();
+    place.storage().put_if_absent("writers/00000099", kept.clone().into()).unwrap();
     assert_eq!(place.open().backups().unwrap(), std::slice::from_ref(&good));
     assert!(
         check(&place.open(), CheckLevel::Structure)
@@ -148,9 +146,9 @@ fn a_slot_that_opens_other_keys() {
     place.open().add_slots(&recipient()).unwrap();
     let other = Place::encrypted();
     other.open().add_slots(&recipient()).unwrap();
-    let foreign: Vec<_> = other.store().list("keys/").unwrap();
+    let foreign: Vec<_> = other.storage().list("keys/").unwrap();
     for meta in foreign {
-        place.store().put_if_absent(&meta.name, other.store().get(&meta.name).unwrap().into()).unwrap();
+        place.storage().put_if_absent(&meta.name, other.storage().get(&meta.name).unwrap().into()).unwrap();
     }
     let unlock = || Unlock::Identity(identity.to_string().expose_secret().to_string().into());
     compare(&open_with(&place, unlock()).unwrap(), head.id, &small(1)).unwrap();
@@ -158,7 +156,7 @@ fn a_slot_that_opens_other_keys() {
     let own: Vec<String> = place.open().key_list().unwrap().slots.into_iter().map(|slot| slot.id).collect();
     for folder in ["keys", "keys-copy"] {
         for id in &own {
-            place.store().delete(&format!("{folder}/1-{id}.age")).unwrap();
+            place.storage().delete(&format!("{folder}/1-{id}.age")).unwrap();
         }
     }
     assert!(matches!(open_with(&place, unlock()), Err(RepoError::Damaged { .. })));
@@ -186,9 +184,9 @@ fn a_rotation_stores_nothing_anew_and_shuts_old_keys_out() {
     repository.forget(second.id).unwrap();
     let now =
         PruneOptions { grace: std::time::Duration::ZERO, repack_below: 100, erase: true, dry_run: false };
-    repository.prune(&now, &Cancel::new(), &|_| {}).unwrap();
+    repository.prune(&now, &|_| {}).unwrap();
     compare(&place.open(), third.id, &content(2)).unwrap();
-    assert_eq!(place.store().list("keys/").unwrap().len(), 1);
+    assert_eq!(place.storage().list("keys/").unwrap().len(), 1);
     // A passphrase that nobody gave cannot be kept.
     let owner = place.open();
     owner.add_slots(&Protection::Passphrase("five quiet otters swim north".to_string().into())).unwrap();

@@ -11,7 +11,7 @@ type Set<'s> = (&'s str, [u8; 16], Vec<u8>, &'s [u8]);
 
 /// A backup of these rows, each set under a map of its own identity and mask domain. Returns what each added.
 fn write(repository: &Repository, sets: &[Set<'_>]) -> (BackupHead, Vec<u64>) {
-    let written = repository.write_backup(&options(1), &Cancel::new(), |writer| {
+    let written = repository.write_backup(&options(1), |writer| {
         let mut parts = Vec::new();
         for (path, identity, domain, bytes) in sets {
             let target = MapTarget { identity: *identity, domain: domain.clone(), from: 0 };
@@ -67,8 +67,8 @@ fn mask_domains_share_nothing() {
         repository.forget(extra.id).unwrap();
         let options =
             PruneOptions { grace: std::time::Duration::ZERO, repack_below: 99, ..PruneOptions::default() };
-        repository.prune(&options, &Cancel::new(), &|_| {}).unwrap();
-        repository.repair_index(&Cancel::new(), &|_, _| {}).unwrap();
+        repository.prune(&options, &|_| {}).unwrap();
+        repository.repair_index(&|_, _| {}).unwrap();
         compare(&place.open(), head.id, &content).unwrap();
         assert_clean(&place.open());
     }
@@ -126,7 +126,7 @@ fn maps_are_copied_as_maps() {
         let opened = repository.open_backup(head.id).unwrap();
         let reader = repository.reader().unwrap();
         let (copy, ()) = target
-            .write_backup(&options(1), &Cancel::new(), |writer| {
+            .write_backup(&options(1), |writer| {
                 let part = writer.copy_part(&reader, &opened.entries[0], 0, Cut::Rows, &mut |_| {})?;
                 let entry = NewEntry { parts: vec![part.part], ..opened.entries[0].clone() };
                 let new = NewBackup {

@@ -18,11 +18,11 @@ fn now() -> PruneOptions {
 }
 
 fn prune(repository: &Repository, options: PruneOptions) -> PruneReport {
-    repository.prune(&options, &Cancel::new(), &|_| {}).unwrap()
+    repository.prune(&options, &|_| {}).unwrap()
 }
 
 fn pack_bytes(place: &Place) -> u64 {
-    place.store().list("packs/").unwrap().iter().map(|meta| meta.size).sum()
+    place.storage().list("packs/").unwrap().iter().map(|meta| meta.size).sum()
 }
 
 /// One table's rows, and a part of another backup's.
@@ -61,7 +61,7 @@ fn what_only_a_forgotten_backup_needed_is_freed() {
             (report.packs_repacked, report.bytes_moved)
         );
         assert!(pack_bytes(&place) < full * 2 / 3, "{} of {full}", pack_bytes(&place));
-        assert!(place.store().list("trash/").unwrap().is_empty());
+        assert!(place.storage().list("trash/").unwrap().is_empty());
         compare(&repository, second.id, &halves(2)).unwrap();
         compare(&place.open(), second.id, &halves(2)).unwrap();
         assert_clean(&place.open());
@@ -74,7 +74,7 @@ fn what_only_a_forgotten_backup_needed_is_freed() {
         }
         prune(&repository, now());
         assert_eq!(pack_bytes(&place), 0);
-        assert!(place.store().list("index/").unwrap().is_empty());
+        assert!(place.storage().list("index/").unwrap().is_empty());
         assert_clean(&place.open());
         assert_eq!(backup(&place.open(), 1, &halves(4)).sequence, 4);
     }
@@ -124,7 +124,7 @@ fn writers_and_readers_go_on() {
     let entries = reader_of.open_backup(second.id).unwrap().entries;
     let (third, ()) = place
         .open()
-        .write_backup::<(), RepoError>(&options(1), &Cancel::new(), |writer| {
+        .write_backup::<(), RepoError>(&options(1), |writer| {
             // It leans on the packs of a backup that is forgotten while it runs.
             let mut stream = writer.stream(Class::Data, Cut::Rows);
             stream.write(&rows(1, 1_500_000))?;
@@ -190,26 +190,26 @@ impl<S: Store> Store for Meanwhile<S> {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }
-    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
+    fn put_if_absent(&self, name: &str, bytes: Bytes, cancel: &Cancel) -> Result<PutOutcome, StoreError> {
         self.look(Operation::Put, name);
-        self.inner.put_if_absent(name, bytes)
+        self.inner.put_if_absent(name, bytes, cancel)
     }
-    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        self.inner.get(name)
+    fn get(&self, name: &str, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
+        self.inner.get(name, cancel)
     }
-    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
-        self.inner.get_range(name, offset, len)
+    fn get_range(&self, name: &str, offset: u64, len: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
+        self.inner.get_range(name, offset, len, cancel)
     }
-    fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
-        self.inner.stat(name)
+    fn stat(&self, name: &str, cancel: &Cancel) -> Result<ObjectMeta, StoreError> {
+        self.inner.stat(name, cancel)
     }
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+    fn list(&self, prefix: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
         self.look(Operation::List, prefix);
-        self.inner.list(prefix)
+        self.inner.list(prefix, cancel)
     }
-    fn delete(&self, name: &str) -> Result<(), StoreError> {
+    fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError> {
         self.look(Operation::Delete, name);
-        self.inner.delete(name)
+        self.inner.delete(name, cancel)
     }
 }
 
@@ -248,8 +248,8 @@ fn a_backup_begins_in_the_middle_of_a_prune() {
             let (place, content) = (&place, &content);
             let writer = scope.spawn(move || {
                 started.recv().unwrap();
-                let packs = place.store().list("packs/").unwrap().len();
-                place.open().write_backup::<(), RepoError>(&options(1), &Cancel::new(), |writer| {
+                let packs = place.storage().list("packs/").unwrap().len();
+                place.open().write_backup::<(), RepoError>(&options(1), |writer| {
                     let mut entries = Vec::new();
                     for (path, class, bytes) in content {
                         let mut stream = writer.stream(*class, Cut::Rows);
@@ -266,7 +266,7 @@ fn a_backup_begins_in_the_middle_of_a_prune() {
                     }
                     writer.settle()?;
                     let until = Instant::now() + Duration::from_secs(120);
-                    while place.store().list("packs/").unwrap().len() == packs {
+                    while place.storage().list("packs/").unwrap().len() == packs {
                         assert!(Instant::now() < until, "no pack was full");
                         std::thread::sleep(Duration::from_millis(5));
                     }
@@ -304,14 +304,14 @@ fn a_prune_may_crash_anywhere() {
     let second = backup(&repository, 1, &halves(2));
     repository.forget(first.id).unwrap();
     // Somebody else's intent on a pack that lives, as a pruner that is gone leaves it.
-    let pack = template.store().list("packs/").unwrap().remove(0);
+    let pack = template.storage().list("packs/").unwrap().remove(0);
     let hash = pack.name.rsplit('/').next().unwrap().to_string();
-    template.store().put_if_absent(&format!("trash/{hash}/0123456789abcdef.intent"), "".into()).unwrap();
+    template.storage().put_if_absent(&format!("trash/{hash}/0123456789abcdef.intent"), "".into()).unwrap();
     let copy = |to: &std::path::Path| {
         for meta in template.objects() {
             let file = to.join(&meta.name);
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            std::fs::write(file, template.store().get(&meta.name).unwrap()).unwrap();
+            std::fs::write(file, template.storage().get(&meta.name).unwrap()).unwrap();
         }
     };
     let mut tried = 0;
@@ -324,11 +324,11 @@ fn a_prune_may_crash_anywhere() {
                 place.identity.clone_from(&template.identity);
                 let faulty = Arc::new(Faulty::new(place.store(), operation, fault(at)));
                 let result = Repository::open(
-                    Arc::clone(&faulty) as Arc<dyn Store>,
+                    Storage::new(Arc::clone(&faulty) as Arc<dyn Store>, Cancel::new()),
                     place.unlock(),
                     LocalFolders::default(),
                 )
-                .and_then(|repository| repository.prune(&now(), &Cancel::new(), &|_| {}));
+                .and_then(|repository| repository.prune(&now(), &|_| {}));
                 let what = format!("{operation:?} {at}: {result:?}");
                 compare(&place.open(), second.id, &halves(2))
                     .unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -338,7 +338,7 @@ fn a_prune_may_crash_anywhere() {
                 compare(&place.open(), second.id, &halves(2))
                     .unwrap_or_else(|error| panic!("{what}: {error}"));
                 assert_clean(&place.open());
-                let mut left = place.store().list("trash/").unwrap();
+                let mut left = place.storage().list("trash/").unwrap();
                 // Of a lost answer: it tells the time, and goes a day later.
                 left.retain(|meta| !meta.name.starts_with("trash/clock/"));
                 assert!(left.is_empty(), "{what}: {left:?}");
@@ -469,11 +469,11 @@ fn tags_come_and_go() {
     repository.change_tags(head.id, |all| all.extend(tags(&["release", "pinned"]))).unwrap();
     repository.change_tags(head.id, |all| all.retain(|tag| tag != "release")).unwrap();
     assert_eq!(place.open().tags().unwrap().get(&head.id), Some(&tags(&["pinned"])));
-    assert_eq!(place.store().list("tags/").unwrap().len(), 1);
+    assert_eq!(place.storage().list("tags/").unwrap().len(), 1);
     repository.change_tags(head.id, BTreeSet::clear).unwrap();
     assert!(repository.tags().unwrap().is_empty());
     repository.forget(head.id).unwrap();
-    assert!(place.store().list("tags/").unwrap().is_empty());
+    assert!(place.storage().list("tags/").unwrap().is_empty());
     assert!(matches!(repository.change_tags(head.id, |_| {}), Err(RepoError::UnknownBackup { .. })));
 }
 
@@ -486,18 +486,18 @@ fn replayed_manifests_stay_forgotten() {
     let manifests: Vec<ObjectMeta> =
         place.objects().into_iter().filter(|meta| meta.name.contains("manifests/")).collect();
     let kept: Vec<(String, Vec<u8>)> =
-        manifests.iter().map(|meta| (meta.name.clone(), place.store().get(&meta.name).unwrap())).collect();
+        manifests.iter().map(|meta| (meta.name.clone(), place.storage().get(&meta.name).unwrap())).collect();
     repository.forget(first.id).unwrap();
     for (name, bytes) in &kept {
-        place.store().put_if_absent(name, bytes.to_vec().into()).unwrap();
+        place.storage().put_if_absent(name, bytes.to_vec().into()).unwrap();
     }
     assert_eq!(repository.backups().unwrap(), std::slice::from_ref(&second));
     prune(&repository, now());
     assert_eq!(place.objects().iter().filter(|meta| meta.name.contains("manifests/")).count(), 2);
     let name = kept.iter().find(|(name, _)| name.contains(&second.id.to_string())).unwrap().0.clone();
     let stranger = name.replace("copies/", "").replace("manifests/", "forgotten/");
-    let true_one = place.store().list("forgotten/").unwrap().remove(0).name;
-    place.store().put_if_absent(&stranger, place.store().get(&true_one).unwrap().into()).unwrap();
+    let true_one = place.storage().list("forgotten/").unwrap().remove(0).name;
+    place.storage().put_if_absent(&stranger, place.storage().get(&true_one).unwrap().into()).unwrap();
     assert_eq!(repository.backups().unwrap(), std::slice::from_ref(&second));
     prune(&repository, now());
     compare(&place.open(), second.id, &halves(2)).unwrap();
@@ -521,23 +521,23 @@ impl<S: Store> Store for Shifted<S> {
     fn capabilities(&self) -> Capabilities {
         self.0.capabilities()
     }
-    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
-        self.0.put_if_absent(name, bytes)
+    fn put_if_absent(&self, name: &str, bytes: Bytes, cancel: &Cancel) -> Result<PutOutcome, StoreError> {
+        self.0.put_if_absent(name, bytes, cancel)
     }
-    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        self.0.get(name)
+    fn get(&self, name: &str, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
+        self.0.get(name, cancel)
     }
-    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
-        self.0.get_range(name, offset, len)
+    fn get_range(&self, name: &str, offset: u64, len: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
+        self.0.get_range(name, offset, len, cancel)
     }
-    fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
-        self.0.stat(name).map(|meta| self.shift(meta))
+    fn stat(&self, name: &str, cancel: &Cancel) -> Result<ObjectMeta, StoreError> {
+        self.0.stat(name, cancel).map(|meta| self.shift(meta))
     }
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
-        Ok(self.0.list(prefix)?.into_iter().map(|meta| self.shift(meta)).collect())
+    fn list(&self, prefix: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
+        Ok(self.0.list(prefix, cancel)?.into_iter().map(|meta| self.shift(meta)).collect())
     }
-    fn delete(&self, name: &str) -> Result<(), StoreError> {
-        self.0.delete(name)
+    fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError> {
+        self.0.delete(name, cancel)
     }
 }
 
@@ -553,7 +553,7 @@ fn a_clock_that_is_off_changes_nothing() {
         assert_eq!(prune(&repository, half_an_hour).packs_deleted, 0);
         assert_eq!(prune(&repository, half_an_hour).packs_deleted, 0);
         // The marks grow old.
-        for meta in place.store().list("trash/").unwrap() {
+        for meta in place.storage().list("trash/").unwrap() {
             let file = std::fs::File::options()
                 .write(true)
                 .open(place.dir.path().join("repo").join(meta.name))
@@ -588,7 +588,7 @@ fn erase_leaves_no_dead_chunk() {
 }
 
 fn break_pack(place: &Place, largest: bool) -> String {
-    let mut packs = place.store().list("packs/").unwrap();
+    let mut packs = place.storage().list("packs/").unwrap();
     packs.sort_by_key(|meta| meta.size);
     let name = if largest { packs.pop().unwrap().name } else { packs.remove(0).name };
     let file = place.dir.path().join("repo").join(&name);
@@ -608,11 +608,11 @@ fn what_is_rotten_is_not_leaned_on_and_heals() {
     assert_eq!((report.problems.len(), report.hurt.len()), (2, 1), "{report:#?}");
     assert_eq!(report.hurt[0].backup, first.id);
     assert_eq!(report.hurt[0].entries.len(), 1, "{report:#?}");
-    assert_eq!(place.store().list("quarantine/").unwrap().len(), 1);
-    assert_eq!(place.open().quarantined_backups(&Cancel::new()).unwrap(), BTreeSet::from([first.id]));
+    assert_eq!(place.storage().list("quarantine/").unwrap().len(), 1);
+    assert_eq!(place.open().quarantined_backups().unwrap(), BTreeSet::from([first.id]));
     // Noted once.
     check(&place.open(), CheckLevel::Data);
-    assert_eq!(place.store().list("quarantine/").unwrap().len(), 1);
+    assert_eq!(place.storage().list("quarantine/").unwrap().len(), 1);
     let second = backup(&place.open(), 1, &halves(1));
     // What a backup puts that finds everything; chunks are as long as a random key wants.
     let nothing_new = backup(&place.open(), 1, &halves(1)).bytes_added;
@@ -621,7 +621,7 @@ fn what_is_rotten_is_not_leaned_on_and_heals() {
         compare(&place.open(), id, &halves(1)).unwrap();
     }
     assert!(check(&place.open(), CheckLevel::Data).hurt.is_empty());
-    assert!(place.open().quarantined_backups(&Cancel::new()).unwrap().is_empty());
+    assert!(place.open().quarantined_backups().unwrap().is_empty());
     // Prune keeps the good place; the note goes with the pack.
     place.open().forget(first.id).unwrap();
     prune(&place.open(), now());
@@ -635,7 +635,7 @@ fn a_full_backup_leans_on_nothing() {
     let full = WriteOptions { full: true, ..options(1) };
     let (second, ()) = place
         .open()
-        .write_backup::<(), RepoError>(&full, &Cancel::new(), |writer| {
+        .write_backup::<(), RepoError>(&full, |writer| {
             let mut stream = writer.stream(Class::Data, Cut::Rows);
             stream.write(&rows(1, 1_500_000))?;
             let summary = stream.finish()?;
@@ -661,19 +661,19 @@ fn an_index_is_made_anew_from_packs_alone() {
     let place = Place::encrypted();
     let (first, second) = (backup(&place.open(), 2, &halves(1)), backup(&place.open(), 2, &halves(2)));
     let root = place.dir.path().join("repo");
-    let index = place.store().list("index/").unwrap();
+    let index = place.storage().list("index/").unwrap();
     std::fs::write(root.join(&index[0].name), b"not what it was").unwrap();
     std::fs::remove_file(root.join(&index[1].name)).unwrap();
     assert!(compare(&place.open(), second.id, &halves(2)).is_err());
     let writer = place.open_as_writer();
-    let report = writer.repair_index(&Cancel::new(), &|_, _| {}).unwrap();
+    let report = writer.repair_index(&|_, _| {}).unwrap();
     assert_eq!((report.replaced, report.unreadable, report.lost.len()), (1, 1, 0), "{report:?}");
-    assert_eq!(report.packs, place.store().list("packs/").unwrap().len() as u64);
+    assert_eq!(report.packs, place.storage().list("packs/").unwrap().len() as u64);
     compare(&place.open(), first.id, &halves(1)).unwrap();
     compare(&place.open(), second.id, &halves(2)).unwrap();
     assert_clean(&place.open());
     // Again: nothing changes.
-    let again = writer.repair_index(&Cancel::new(), &|_, _| {}).unwrap();
+    let again = writer.repair_index(&|_, _| {}).unwrap();
     assert_eq!((again.packs, again.chunks, again.unreadable), (report.packs, report.chunks, 0));
     assert_clean(&place.open());
 }
@@ -686,7 +686,7 @@ fn a_check_in_part() {
     std::thread::sleep(Duration::from_millis(10));
     let since = jiff::Timestamp::now();
     let second = backup(&place.open(), 1, &vec![("/new".into(), Class::Data, rows(99, 500_000))]);
-    let run = |options: CheckOptions| place.open().check(&options, &Cancel::new(), &|_| {}).unwrap();
+    let run = |options: CheckOptions| place.open().check(&options, &|_| {}).unwrap();
     let recent = run(CheckOptions { since: Some(since), ..CheckOptions::all(CheckLevel::Data) });
     assert!(recent.problems.is_empty(), "{:#?}", recent.problems);
     let all = run(CheckOptions::all(CheckLevel::Data));
@@ -707,13 +707,13 @@ fn a_damaged_pack_that_is_needed_stays() {
     let place = Place::encrypted();
     let (first, second) = (backup(&place.open(), 1, &halves(1)), backup(&place.open(), 1, &halves(2)));
     let root = place.dir.path().join("repo");
-    let packs = place.store().list("packs/").unwrap();
+    let packs = place.storage().list("packs/").unwrap();
     let largest = packs.iter().max_by_key(|meta| meta.size).unwrap();
     let bytes = std::fs::read(root.join(&largest.name)).unwrap();
     std::fs::write(root.join(&largest.name), &bytes[..bytes.len() - 100]).unwrap();
     for options in [now(), PruneOptions { erase: true, ..now() }] {
         prune(&place.open(), options);
-        assert_eq!(place.store().list("packs/").unwrap().len(), packs.len());
+        assert_eq!(place.storage().list("packs/").unwrap().len(), packs.len());
     }
     // Whole again, as from a copy of the storage, everything is back.
     std::fs::write(root.join(&largest.name), bytes).unwrap();

@@ -92,10 +92,10 @@ fn place() -> (Place, Vec<(BackupId, Content)>, Vec<PathBuf>) {
         erase: false,
         dry_run: false,
     };
-    let _ = place.open_on(Arc::new(place.store()), place.local()).prune(&day, &Cancel::new(), &|_| {});
-    let pack = place.store().list("packs/").unwrap().remove(0).name;
+    let _ = place.open_on(Arc::new(place.store()), place.local()).prune(&day, &|_| {});
+    let pack = place.storage().list("packs/").unwrap().remove(0).name;
     let hash = pack.rsplit('/').next().unwrap();
-    place.store().put_if_absent(&format!("quarantine/{hash}/0123456789abcdef"), "rot".into()).unwrap();
+    place.storage().put_if_absent(&format!("quarantine/{hash}/0123456789abcdef"), "rot".into()).unwrap();
     let before_the_end = Faulty::new(place.store(), Operation::Put, Fault::GoneFrom(3));
     let broken = place.open_on(Arc::new(before_the_end), place.local());
     let content: Content = vec![("/db/shop/data/1".into(), Class::Data, rows(3, 600_000))];
@@ -158,7 +158,7 @@ fn any_object_damaged_in_any_way() {
         let store: Arc<dyn Store> = Arc::new(place.store());
         let count = found.entry(kind).or_default();
         count.0 += 1;
-        match Repository::open(store, place.unlock(), local) {
+        match Repository::open(Storage::new(store, Cancel::new()), place.unlock(), local) {
             Err(error) => {
                 // The header in both copies cannot be damaged at once here; a slot has its copy.
                 panic!("{what}: the repository does not open: {error}");

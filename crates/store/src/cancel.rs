@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 /// A wait looks this often whether it is set.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
+/// What a cancelled job may still do to tidy up, each.
+pub(crate) const TIDY: Duration = Duration::from_secs(10);
+
 /// Shared by everything that works for one job; cloned freely. Once set it stays set.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);

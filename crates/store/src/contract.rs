@@ -1,4 +1,4 @@
-//! The contract of [`Store`] as tests: each storage calls [`all`] with an empty instance of itself.
+//! The contract of [`crate::Store`] as tests: each storage calls [`all`] with an empty instance of itself.
 //!
 //! Everything here panics on a broken promise; it is called from tests only.
 #![allow(
@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use crate::{PutOutcome, Store, StoreError};
+use crate::{PutOutcome, Storage, StoreError};
 
 /// Objects of one folder: more than a page of any storage holds (1000 on S3 and GCS, 5000 on Azure unless asked for fewer).
 const MANY: usize = 1100;
@@ -24,7 +24,7 @@ const LARGE: usize = 40 << 20;
 const CLOCK: Duration = Duration::from_secs(5);
 
 /// Every promise, one after the other, on an empty storage.
-pub fn all(store: &dyn Store) {
+pub fn all(store: &Storage) {
     an_empty_storage_lists_nothing(store);
     an_object_comes_back(store);
     an_object_is_never_changed(store);
@@ -45,20 +45,20 @@ pub fn all(store: &dyn Store) {
 }
 
 /// Puts bytes.
-pub fn put(store: &dyn Store, name: &str, bytes: &[u8]) -> Result<PutOutcome, StoreError> {
+pub fn put(store: &Storage, name: &str, bytes: &[u8]) -> Result<PutOutcome, StoreError> {
     store.put_if_absent(name, Bytes::copy_from_slice(bytes))
 }
 
-fn names(store: &dyn Store, prefix: &str) -> Vec<String> {
+fn names(store: &Storage, prefix: &str) -> Vec<String> {
     store.list(prefix).unwrap().into_iter().map(|meta| meta.name).collect()
 }
 
-fn an_empty_storage_lists_nothing(store: &dyn Store) {
+fn an_empty_storage_lists_nothing(store: &Storage) {
     assert!(names(store, "").is_empty());
     assert!(names(store, "nothing/here/").is_empty());
 }
 
-fn an_object_comes_back(store: &dyn Store) {
+fn an_object_comes_back(store: &Storage) {
     for (name, bytes) in [("a/empty", vec![]), ("a/small", b"x".to_vec()), ("a/b/large", vec![7u8; 3 << 20])]
     {
         assert!(matches!(store.get(name), Err(StoreError::NotFound { .. })));
@@ -69,20 +69,20 @@ fn an_object_comes_back(store: &dyn Store) {
     }
 }
 
-fn an_object_is_never_changed(store: &dyn Store) {
+fn an_object_is_never_changed(store: &Storage) {
     assert_eq!(put(store, "once", b"first").unwrap(), PutOutcome::Created);
     assert_eq!(put(store, "once", b"second").unwrap(), PutOutcome::AlreadyExists);
     assert_eq!(store.get("once").unwrap(), b"first");
 }
 
 /// An answer that was lost: the put is tried again, and what is there tells that it worked.
-fn a_second_put_of_the_same_bytes_finds_them(store: &dyn Store) {
+fn a_second_put_of_the_same_bytes_finds_them(store: &Storage) {
     assert_eq!(put(store, "ambiguous", b"bytes").unwrap(), PutOutcome::Created);
     assert_eq!(put(store, "ambiguous", b"bytes").unwrap(), PutOutcome::AlreadyExists);
     assert_eq!(store.get("ambiguous").unwrap(), b"bytes");
 }
 
-fn beginnings_are_bounded(store: &dyn Store) {
+fn beginnings_are_bounded(store: &Storage) {
     put(store, "beginning", b"0123456789").unwrap();
     put(store, "emptiness", b"").unwrap();
     assert_eq!(store.get_at_most("beginning", 4).unwrap(), b"0123");
@@ -92,7 +92,7 @@ fn beginnings_are_bounded(store: &dyn Store) {
     assert!(matches!(store.get_at_most("none", 10), Err(StoreError::NotFound { .. })));
 }
 
-fn ranges_are_exact(store: &dyn Store) {
+fn ranges_are_exact(store: &Storage) {
     put(store, "range", b"0123456789").unwrap();
     assert_eq!(store.get_range("range", 2, 3).unwrap(), b"234");
     assert_eq!(store.get_range("range", 0, 10).unwrap(), b"0123456789");
@@ -109,7 +109,7 @@ fn ranges_are_exact(store: &dyn Store) {
     assert!(matches!(store.get_range("none", 0, 1), Err(StoreError::NotFound { .. })));
 }
 
-fn what_was_put_is_listed_at_once(store: &dyn Store) {
+fn what_was_put_is_listed_at_once(store: &Storage) {
     for number in 0..20 {
         let name = format!("late/{number:02}");
         put(store, &name, b"").unwrap();
@@ -120,7 +120,7 @@ fn what_was_put_is_listed_at_once(store: &dyn Store) {
     }
 }
 
-fn lists_are_complete_and_sorted(store: &dyn Store) {
+fn lists_are_complete_and_sorted(store: &Storage) {
     let own = ["list/1", "list/10", "list/2", "list/sub/x", "listing"];
     for name in own {
         put(store, name, name.as_bytes()).unwrap();
@@ -131,7 +131,7 @@ fn lists_are_complete_and_sorted(store: &dyn Store) {
     assert!(store.list("nothing/").unwrap().is_empty());
 }
 
-fn deletes_are_idempotent(store: &dyn Store) {
+fn deletes_are_idempotent(store: &Storage) {
     put(store, "delete/me", b"x").unwrap();
     store.delete("delete/me").unwrap();
     store.delete("delete/me").unwrap();
@@ -141,7 +141,7 @@ fn deletes_are_idempotent(store: &dyn Store) {
     assert_eq!(store.get("delete/me").unwrap(), b"y");
 }
 
-fn bad_names_are_refused(store: &dyn Store) {
+fn bad_names_are_refused(store: &Storage) {
     for name in ["", "../x", "/x", "x/", "X", ".hidden", "a//b", "a b"] {
         assert!(matches!(put(store, name, b""), Err(StoreError::InvalidName { .. })), "{name}");
         assert!(matches!(store.get(name), Err(StoreError::InvalidName { .. })), "{name}");
@@ -149,7 +149,7 @@ fn bad_names_are_refused(store: &dyn Store) {
     }
 }
 
-fn times_are_the_storages(store: &dyn Store) {
+fn times_are_the_storages(store: &Storage) {
     let before = SystemTime::now();
     put(store, "clock", b"tick").unwrap();
     let modified = store.stat("clock").unwrap().modified;
@@ -159,7 +159,7 @@ fn times_are_the_storages(store: &dyn Store) {
     assert!(listed + CLOCK > modified && listed < modified + CLOCK);
 }
 
-fn large_objects_come_back(store: &dyn Store) {
+fn large_objects_come_back(store: &Storage) {
     let bytes: Vec<u8> =
         (0..LARGE as u64 / 8).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
     assert_eq!(store.put_if_absent("large", bytes.clone().into()).unwrap(), PutOutcome::Created);
@@ -168,7 +168,7 @@ fn large_objects_come_back(store: &dyn Store) {
     assert!(store.get_range("large", from, len).unwrap() == bytes[from as usize..(from + len) as usize]);
 }
 
-fn many_objects_are_listed_once(store: &dyn Store) {
+fn many_objects_are_listed_once(store: &Storage) {
     let wanted: Vec<String> =
         (0..MANY).map(|number| format!("many/{:02x}/{number:08}", number % 16)).collect();
     thread::scope(|scope| {
@@ -183,7 +183,7 @@ fn many_objects_are_listed_once(store: &dyn Store) {
     assert_eq!(names(store, "many/"), sorted);
 }
 
-fn many_threads_do_not_disturb_each_other(store: &dyn Store) {
+fn many_threads_do_not_disturb_each_other(store: &Storage) {
     thread::scope(|scope| {
         for thread in 0..8u8 {
             scope.spawn(move || {
@@ -198,7 +198,7 @@ fn many_threads_do_not_disturb_each_other(store: &dyn Store) {
     });
 }
 
-fn of_many_puts_one_wins(store: &dyn Store) {
+fn of_many_puts_one_wins(store: &Storage) {
     for round in 0..20 {
         let name = format!("race/{round}");
         let start = Barrier::new(8);

@@ -23,7 +23,7 @@ use rustix::fs::{AtFlags, CWD, RenameFlags, Timespec, Timestamps, UTIME_NOW, ren
 use rustix::io::Errno;
 
 use crate::condition::Condition;
-use crate::{Capabilities, LARGEST_OBJECT, ObjectMeta, PutOutcome, Store, StoreError, name};
+use crate::{Cancel, Capabilities, LARGEST_OBJECT, ObjectMeta, PutOutcome, Store, StoreError, name};
 
 const TEMPORARY: &str = ".tmp";
 /// No put takes this long: a temporary file of this age belongs to a crash.
@@ -231,7 +231,7 @@ impl Store for DirStore {
         }
     }
 
-    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
+    fn put_if_absent(&self, name: &str, bytes: Bytes, _: &Cancel) -> Result<PutOutcome, StoreError> {
         let path = self.path(name)?;
         if !self.root.is_dir() {
             return Err(StoreError::NotFound {
@@ -260,7 +260,7 @@ impl Store for DirStore {
         }
     }
 
-    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+    fn get(&self, name: &str, _: &Cancel) -> Result<Vec<u8>, StoreError> {
         let path = self.path(name)?;
         let failed = |source| StoreError::of("read", Self::shown(&path), source);
         let file = File::open(&path).map_err(failed)?;
@@ -273,7 +273,7 @@ impl Store for DirStore {
         Ok(bytes)
     }
 
-    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+    fn get_range(&self, name: &str, offset: u64, len: u64, _: &Cancel) -> Result<Vec<u8>, StoreError> {
         let path = self.path(name)?;
         let failed = |source| StoreError::of("read", Self::shown(&path), source);
         let file = File::open(&path).map_err(failed)?;
@@ -291,7 +291,7 @@ impl Store for DirStore {
         Ok(bytes)
     }
 
-    fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
+    fn stat(&self, name: &str, _: &Cancel) -> Result<ObjectMeta, StoreError> {
         let path = self.path(name)?;
         let failed = |source| StoreError::of("look at", Self::shown(&path), source);
         let meta = fs::metadata(&path).map_err(failed)?;
@@ -302,7 +302,7 @@ impl Store for DirStore {
         Ok(ObjectMeta { name: name.to_string(), size: meta.len(), modified })
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+    fn list(&self, prefix: &str, _: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
         name::check_prefix(prefix)?;
         let mut found = Vec::new();
         walk(&self.root.join(prefix), prefix, &mut found, &mut |_| {})?;
@@ -310,7 +310,7 @@ impl Store for DirStore {
         Ok(found)
     }
 
-    fn foreign(&self) -> Result<Vec<String>, StoreError> {
+    fn foreign(&self, _: &Cancel) -> Result<Vec<String>, StoreError> {
         let mut foreign = Vec::new();
         let own = format!("{TEMPORARY}/");
         walk(&self.root, "", &mut Vec::new(), &mut |name| {
@@ -321,7 +321,7 @@ impl Store for DirStore {
         Ok(foreign)
     }
 
-    fn delete(&self, name: &str) -> Result<(), StoreError> {
+    fn delete(&self, name: &str, _: &Cancel) -> Result<(), StoreError> {
         let path = self.path(name)?;
         match fs::remove_file(&path) {
             Ok(()) => sync_folder(path.parent().unwrap_or(&self.root)),
@@ -403,7 +403,7 @@ mod tests {
             // Made in it, and there already.
             for root in [group.join("a/b"), group.clone()] {
                 let store = DirStore::create(&root).unwrap();
-                store.put_if_absent("x/y/z", Bytes::from_static(b"bytes")).unwrap();
+                store.put_if_absent("x/y/z", Bytes::from_static(b"bytes"), &Cancel::new()).unwrap();
                 let (folders, files) = modes(&root);
                 assert!(
                     folders.iter().all(|mode| mode & 0o7077 == of_folders & 0o7077),
@@ -422,7 +422,9 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let store = DirStore::create(folder.path()).unwrap();
         store.no_links.store(true, Ordering::Relaxed);
-        crate::contract::all(&store);
+        let store = std::sync::Arc::new(store);
+        let shared: std::sync::Arc<dyn Store> = std::sync::Arc::clone(&store) as _;
+        crate::contract::all(&crate::Storage::new(shared, Cancel::new()));
         assert!(store.capabilities().atomic_put_if_absent);
         assert_eq!(fs::read_dir(folder.path().join(TEMPORARY)).unwrap().count(), 0);
     }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 
-use crate::{Capabilities, ObjectMeta, PutOutcome, Store, StoreError, lock};
+use crate::{Cancel, Capabilities, ObjectMeta, PutOutcome, Store, StoreError, lock};
 
 /// The calls that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,36 +124,36 @@ impl<S: Store> Store for Faulty<S> {
         self.inner.capabilities()
     }
 
-    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
-        self.around(Operation::Put, name, || self.inner.put_if_absent(name, bytes.clone()), |_| {})
+    fn put_if_absent(&self, name: &str, bytes: Bytes, cancel: &Cancel) -> Result<PutOutcome, StoreError> {
+        self.around(Operation::Put, name, || self.inner.put_if_absent(name, bytes.clone(), cancel), |_| {})
     }
 
-    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        self.around(Operation::Get, name, || self.inner.get(name), |bytes| flip_middle(bytes))
+    fn get(&self, name: &str, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
+        self.around(Operation::Get, name, || self.inner.get(name, cancel), |bytes| flip_middle(bytes))
     }
 
-    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+    fn get_range(&self, name: &str, offset: u64, len: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
         self.around(
             Operation::Get,
             name,
-            || self.inner.get_range(name, offset, len),
+            || self.inner.get_range(name, offset, len, cancel),
             |bytes| flip_middle(bytes),
         )
     }
 
-    fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
-        self.inner.stat(name)
+    fn stat(&self, name: &str, cancel: &Cancel) -> Result<ObjectMeta, StoreError> {
+        self.inner.stat(name, cancel)
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
-        self.around(Operation::List, prefix, || self.inner.list(prefix), |_| {})
+    fn list(&self, prefix: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
+        self.around(Operation::List, prefix, || self.inner.list(prefix, cancel), |_| {})
     }
 
-    fn foreign(&self) -> Result<Vec<String>, StoreError> {
-        self.inner.foreign()
+    fn foreign(&self, cancel: &Cancel) -> Result<Vec<String>, StoreError> {
+        self.inner.foreign(cancel)
     }
 
-    fn delete(&self, name: &str) -> Result<(), StoreError> {
-        self.around(Operation::Delete, name, || self.inner.delete(name), |_| {})
+    fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError> {
+        self.around(Operation::Delete, name, || self.inner.delete(name, cancel), |_| {})
     }
 }

@@ -1,5 +1,5 @@
 //! What every storage needs around it: tries again what may pass, bounds how many requests run at once, keeps the pace, ends
-//! with the job.
+//! with the job that asks: its cancel ends its own requests, those of other jobs go on.
 //!
 //! **Retries** wait a random time that doubles, from 0.2 s to 15 s (full jitter), for as long as [`Usage::retry_for`] allows; of a
 //! storage that has never answered, or not since an operation was given up, for 20 s: there is nothing to lose, and somebody
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
+use crate::cancel::{LOOK, TIDY};
 use crate::pace::Pace;
 use crate::target::Usage;
 use crate::traffic::{Traffic, TrafficReport};
@@ -36,7 +37,6 @@ pub struct Guarded {
     /// Upload and download, where the storage does not keep them itself.
     paced: Option<(Arc<Pace>, Arc<Pace>)>,
     traffic: Option<Arc<Traffic>>,
-    cancel: Cancel,
     running: Mutex<usize>,
     ended: Condvar,
     budget: AtomicI64,
@@ -60,7 +60,6 @@ impl Guarded {
         usage: &Usage,
         paced: Option<(Arc<Pace>, Arc<Pace>)>,
         traffic: Option<Arc<Traffic>>,
-        cancel: Cancel,
     ) -> Guarded {
         Guarded {
             inner,
@@ -69,7 +68,6 @@ impl Guarded {
             first: usage.retry_for.min(FIRST),
             paced,
             traffic,
-            cancel,
             running: Mutex::new(0),
             ended: Condvar::new(),
             budget: AtomicI64::new(BUDGET),
@@ -77,18 +75,26 @@ impl Guarded {
         }
     }
 
-    fn turn(&self) -> Turn<'_> {
+    /// Waits until one more request may run. Others may hold every turn for long: a cancel ends the
+    /// wait, and one that came before it leaves a short time.
+    fn turn(&self, cancel: &Cancel) -> Result<Turn<'_>, StoreError> {
+        let tidied_by = cancel.is_cancelled().then(|| Instant::now() + TIDY);
         let mut running = lock(&self.running);
         while *running >= self.connections {
-            running = self.ended.wait(running).unwrap_or_else(|poison| poison.into_inner());
+            if tidied_by.map_or_else(|| cancel.is_cancelled(), |until| Instant::now() >= until) {
+                return Err(StoreError::Cancelled);
+            }
+            let waited = self.ended.wait_timeout(running, LOOK);
+            running = waited.unwrap_or_else(|poison| poison.into_inner()).0;
         }
         *running += 1;
-        Turn(self)
+        Ok(Turn(self))
     }
 
     /// Does it, and again where that may help. `what` and `name` are for the log.
     fn again<T>(
         &self,
+        cancel: &Cancel,
         what: &str,
         name: &str,
         work: impl Fn() -> Result<T, StoreError>,
@@ -107,10 +113,10 @@ impl Guarded {
             }
             goes_on
         };
-        let done = retry(&self.cancel, &may_go_on, || {
-            let _turn = self.turn();
+        let done = retry(cancel, &may_go_on, || {
+            let _turn = self.turn(cancel)?;
             let done = work();
-            if !done.as_ref().is_err_and(StoreError::is_retryable) {
+            if !done.as_ref().is_err_and(is_no_answer) {
                 self.has_answered.store(true, Ordering::Relaxed);
             }
             done
@@ -129,14 +135,19 @@ impl Guarded {
         self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
     }
 
-    fn pace(&self, upload: bool, bytes: usize) -> Result<(), StoreError> {
+    fn pace(&self, upload: bool, bytes: usize, cancel: &Cancel) -> Result<(), StoreError> {
         let Some((up, down)) = &self.paced else { return Ok(()) };
         let pace = if upload { up } else { down };
         if !pace.is_limited() {
             return Ok(());
         }
-        pace.wait(bytes, &self.cancel).map_err(|_| StoreError::Cancelled)
+        pace.wait(bytes, cancel).map_err(|_| StoreError::Cancelled)
     }
+}
+
+/// Whether the storage was not heard: what may pass, and what a cancel broke off.
+fn is_no_answer(error: &StoreError) -> bool {
+    error.is_retryable() || matches!(error, StoreError::Cancelled)
 }
 
 /// Does it, and again after a while where that may help. `may_go_on` hears how long it will have taken by then.
@@ -205,43 +216,45 @@ impl Store for Guarded {
         self.inner.capabilities()
     }
 
-    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
-        self.pace(true, bytes.len())?;
-        self.again("put", name, || self.inner.put_if_absent(name, bytes.clone()))
+    fn put_if_absent(&self, name: &str, bytes: Bytes, cancel: &Cancel) -> Result<PutOutcome, StoreError> {
+        self.pace(true, bytes.len(), cancel)?;
+        self.again(cancel, "put", name, || self.inner.put_if_absent(name, bytes.clone(), cancel))
     }
 
-    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        let bytes = self.again("get", name, || self.inner.get(name))?;
-        self.pace(false, bytes.len())?;
+    fn get(&self, name: &str, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
+        let bytes = self.again(cancel, "get", name, || self.inner.get(name, cancel))?;
+        self.pace(false, bytes.len(), cancel)?;
         Ok(bytes)
     }
 
-    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
-        let bytes = self.again("get a range of", name, || self.inner.get_range(name, offset, len))?;
-        self.pace(false, bytes.len())?;
+    fn get_range(&self, name: &str, offset: u64, len: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
+        let bytes =
+            self.again(cancel, "get a range of", name, || self.inner.get_range(name, offset, len, cancel))?;
+        self.pace(false, bytes.len(), cancel)?;
         Ok(bytes)
     }
 
-    fn get_at_most(&self, name: &str, most: u64) -> Result<Vec<u8>, StoreError> {
-        let bytes = self.again("get the beginning of", name, || self.inner.get_at_most(name, most))?;
-        self.pace(false, bytes.len())?;
+    fn get_at_most(&self, name: &str, most: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
+        let bytes =
+            self.again(cancel, "get the beginning of", name, || self.inner.get_at_most(name, most, cancel))?;
+        self.pace(false, bytes.len(), cancel)?;
         Ok(bytes)
     }
 
-    fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
-        self.again("stat", name, || self.inner.stat(name))
+    fn stat(&self, name: &str, cancel: &Cancel) -> Result<ObjectMeta, StoreError> {
+        self.again(cancel, "stat", name, || self.inner.stat(name, cancel))
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
-        self.again("list", prefix, || self.inner.list(prefix))
+    fn list(&self, prefix: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
+        self.again(cancel, "list", prefix, || self.inner.list(prefix, cancel))
     }
 
-    fn foreign(&self) -> Result<Vec<String>, StoreError> {
-        self.again("list", "", || self.inner.foreign())
+    fn foreign(&self, cancel: &Cancel) -> Result<Vec<String>, StoreError> {
+        self.again(cancel, "list", "", || self.inner.foreign(cancel))
     }
 
-    fn delete(&self, name: &str) -> Result<(), StoreError> {
-        self.again("delete", name, || self.inner.delete(name))
+    fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError> {
+        self.again(cancel, "delete", name, || self.inner.delete(name, cancel))
     }
 
     fn traffic(&self) -> Option<TrafficReport> {
@@ -252,16 +265,16 @@ impl Store for Guarded {
         self.inner.retention()
     }
 
-    fn retain(&self, name: &str, until: SystemTime) -> Result<(), StoreError> {
-        self.again("retain", name, || self.inner.retain(name, until))
+    fn retain(&self, name: &str, until: SystemTime, cancel: &Cancel) -> Result<(), StoreError> {
+        self.again(cancel, "retain", name, || self.inner.retain(name, until, cancel))
     }
 
-    fn keeps_versions(&self) -> Result<Option<bool>, StoreError> {
-        self.again("ask for versions", "", || self.inner.keeps_versions())
+    fn keeps_versions(&self, cancel: &Cancel) -> Result<Option<bool>, StoreError> {
+        self.again(cancel, "ask for versions", "", || self.inner.keeps_versions(cancel))
     }
 
-    fn can_lock(&self) -> Result<Option<bool>, StoreError> {
-        self.again("ask for locks", "", || self.inner.can_lock())
+    fn can_lock(&self, cancel: &Cancel) -> Result<Option<bool>, StoreError> {
+        self.again(cancel, "ask for locks", "", || self.inner.can_lock(cancel))
     }
 
     fn is_past(&self) -> bool {
@@ -291,10 +304,10 @@ mod tests {
         fn capabilities(&self) -> Capabilities {
             Capabilities { atomic_put_if_absent: true, list_lateness: Duration::ZERO, gap: 0, remote: true }
         }
-        fn put_if_absent(&self, _: &str, _: Bytes) -> Result<PutOutcome, StoreError> {
-            self.get("").map(|_| PutOutcome::Created)
+        fn put_if_absent(&self, _: &str, _: Bytes, cancel: &Cancel) -> Result<PutOutcome, StoreError> {
+            self.get("", cancel).map(|_| PutOutcome::Created)
         }
-        fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        fn get(&self, name: &str, _: &Cancel) -> Result<Vec<u8>, StoreError> {
             if self.calls.fetch_add(1, Ordering::Relaxed) < self.failures {
                 return Err(StoreError::Failed {
                     operation: "read",
@@ -306,46 +319,41 @@ mod tests {
             }
             Ok(vec![1])
         }
-        fn get_range(&self, name: &str, _: u64, _: u64) -> Result<Vec<u8>, StoreError> {
-            self.get(name)
+        fn get_range(&self, name: &str, _: u64, _: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
+            self.get(name, cancel)
         }
-        fn stat(&self, _: &str) -> Result<ObjectMeta, StoreError> {
+        fn stat(&self, _: &str, _: &Cancel) -> Result<ObjectMeta, StoreError> {
             Err(StoreError::Cancelled)
         }
-        fn list(&self, _: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+        fn list(&self, _: &str, _: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
             Ok(Vec::new())
         }
-        fn delete(&self, _: &str) -> Result<(), StoreError> {
+        fn delete(&self, _: &str, _: &Cancel) -> Result<(), StoreError> {
             Ok(())
         }
     }
 
-    fn guarded(
-        failures: usize,
-        passing: bool,
-        retry_for: Duration,
-        cancel: &Cancel,
-    ) -> (Guarded, Arc<AtomicUsize>) {
+    fn guarded(failures: usize, passing: bool, retry_for: Duration) -> (Guarded, Arc<AtomicUsize>) {
         let calls = Arc::new(AtomicUsize::new(0));
         let flaky = Flaky { failures, calls: Arc::clone(&calls), passing };
         let usage = Usage { retry_for, ..Usage::default() };
-        (Guarded::new(Box::new(flaky), &usage, None, None, cancel.clone()), calls)
+        (Guarded::new(Box::new(flaky), &usage, None, None), calls)
     }
 
     #[test]
     fn what_passes_is_tried_again_and_what_does_not_is_not() {
-        let (store, calls) = guarded(2, true, Duration::from_secs(60), &Cancel::new());
-        assert_eq!(store.get("x").unwrap(), [1]);
+        let (store, calls) = guarded(2, true, Duration::from_secs(60));
+        assert_eq!(store.get("x", &Cancel::new()).unwrap(), [1]);
         assert_eq!(calls.load(Ordering::Relaxed), 3);
-        let (store, calls) = guarded(2, false, Duration::from_secs(60), &Cancel::new());
-        store.get("x").unwrap_err();
+        let (store, calls) = guarded(2, false, Duration::from_secs(60));
+        store.get("x", &Cancel::new()).unwrap_err();
         assert_eq!(calls.load(Ordering::Relaxed), 1);
     }
 
     #[test]
     fn giving_up_says_how_often_it_was_tried() {
-        let (store, calls) = guarded(usize::MAX, true, Duration::from_secs(1), &Cancel::new());
-        let error = store.get("x").unwrap_err();
+        let (store, calls) = guarded(usize::MAX, true, Duration::from_secs(1));
+        let error = store.get("x", &Cancel::new()).unwrap_err();
         let tries = calls.load(Ordering::Relaxed);
         assert!(error.to_string().contains(&format!("tried {tries} times")), "{error}");
         assert!(!error.is_retryable());
@@ -353,27 +361,78 @@ mod tests {
 
     #[test]
     fn what_was_given_up_is_not_waited_for_as_long_again() {
-        let (mut store, calls) = guarded(usize::MAX, true, Duration::from_secs(3), &Cancel::new());
+        let (mut store, calls) = guarded(usize::MAX, true, Duration::from_secs(3));
         store.first = Duration::ZERO;
         store.has_answered.store(true, Ordering::Relaxed);
-        store.get("x").unwrap_err();
+        store.get("x", &Cancel::new()).unwrap_err();
         assert!(calls.swap(0, Ordering::Relaxed) > 1);
         // To tidy up, say.
-        store.get("x").unwrap_err();
+        store.get("x", &Cancel::new()).unwrap_err();
         assert_eq!(calls.load(Ordering::Relaxed), 1);
     }
 
     #[test]
     fn a_cancel_ends_the_waiting() {
         let cancel = Cancel::new();
-        let (store, _) = guarded(usize::MAX, true, Duration::from_secs(3600), &cancel);
+        let (store, _) = guarded(usize::MAX, true, Duration::from_secs(3600));
         std::thread::scope(|scope| {
-            let job = scope.spawn(|| store.get("x"));
+            let job = scope.spawn(|| store.get("x", &cancel));
             std::thread::sleep(Duration::from_millis(300));
             cancel.cancel();
             job.join().unwrap().unwrap_err();
         });
         // Tidying up is tried once.
-        store.delete("x").unwrap();
+        store.delete("x", &cancel).unwrap();
+    }
+
+    /// Answers nobody before the cancel of the job that asks.
+    struct Hanging;
+
+    impl Store for Hanging {
+        fn location(&self) -> String {
+            "hanging".into()
+        }
+        fn capabilities(&self) -> Capabilities {
+            Capabilities { atomic_put_if_absent: true, list_lateness: Duration::ZERO, gap: 0, remote: true }
+        }
+        fn put_if_absent(&self, _: &str, _: Bytes, cancel: &Cancel) -> Result<PutOutcome, StoreError> {
+            self.get("", cancel).map(|_| PutOutcome::Created)
+        }
+        fn get(&self, _: &str, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
+            cancel.sleep(Duration::from_secs(3600)).map(|()| Vec::new()).map_err(|_| StoreError::Cancelled)
+        }
+        fn get_range(&self, name: &str, _: u64, _: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
+            self.get(name, cancel)
+        }
+        fn stat(&self, _: &str, _: &Cancel) -> Result<ObjectMeta, StoreError> {
+            Err(StoreError::Cancelled)
+        }
+        fn list(&self, _: &str, _: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
+            Ok(Vec::new())
+        }
+        fn delete(&self, _: &str, _: &Cancel) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_waits_for_a_turn_is_cancelled_too() {
+        let usage = Usage { connections: 1, ..Usage::default() };
+        let store = Guarded::new(Box::new(Hanging), &usage, None, None);
+        let (one, other) = (Cancel::new(), Cancel::new());
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(|| store.get("x", &one));
+            while *lock(&store.running) == 0 {
+                std::thread::yield_now();
+            }
+            let waiting = scope.spawn(|| store.get("x", &other));
+            other.cancel();
+            assert!(matches!(waiting.join().unwrap(), Err(StoreError::Cancelled)));
+            assert!(!asking.is_finished(), "another job's cancel ended it");
+            one.cancel();
+            assert!(matches!(asking.join().unwrap(), Err(StoreError::Cancelled)));
+        });
+        // Every turn came back.
+        assert!(store.list("", &Cancel::new()).unwrap().is_empty());
     }
 }

@@ -1,12 +1,17 @@
 //! Named immutable objects with a written contract, on each storage.
 //!
-//! [`Store`] is the contract. [`DirStore`] keeps objects as files of a local directory; `cloud` in buckets of S3, Google
+//! [`Store`] is the contract for those who keep objects, [`Storage`] the handle of a job that asks for them. [`DirStore`] keeps objects as files of a local directory; `cloud` in buckets of S3, Google
 //! Cloud Storage and Azure; `sftp` in a folder behind SSH. A [`StorageUrl`] says where a storage is, a [`Target`] what opens
 //! it, and [`open`] gives it, wrapped in what every storage needs ([`Guarded`]: retries, limits, an end at a cancel).
 //! [`probe`] finds out by trying whether a storage can be trusted. [`Faulty`] makes one fail on purpose, for tests. The
 //! contract suite is [`contract`]: a new storage supplies a factory and inherits every test.
 //!
 //! Clients of storages behind a network are asynchronous; that ends at this crate's border (`runtime`).
+//!
+//! **Every call blocks** until it is answered, given up or cancelled, which can be minutes. An
+//! asynchronous caller (a web server, say) makes it from `tokio::task::spawn_blocking` or a thread of
+//! its own. From a worker of an asynchronous runtime it works and never panics, but that worker does
+//! nothing else meanwhile.
 
 mod cancel;
 mod child;
@@ -26,6 +31,7 @@ pub mod probe;
 mod runtime;
 mod sftp;
 pub mod ssh_patterns;
+mod storage;
 mod target;
 mod traffic;
 mod trust;
@@ -42,6 +48,7 @@ pub use directory::DirStore;
 pub use error::{Cause, StoreError};
 pub use faulty::{Fault, Faulty, Operation};
 pub use guard::Guarded;
+pub use storage::Storage;
 pub use target::{
     AzureConfig, AzureCredentials, GcsConfig, GcsCredentials, Lock, LockMode, S3Config, S3Credentials,
     S3Encryption, SftpConfig, Target, Usage, open,
@@ -106,6 +113,10 @@ pub struct Retention {
 /// dot; at most 512 bytes. Anything else is refused with [`StoreError::InvalidName`] before the storage is asked.
 ///
 /// **Objects** are put once and never changed. Any number of processes may use one storage at once.
+///
+/// **Requests** belong to a job: each is given the job's [`Cancel`], and a storage behind a network ends it with
+/// [`StoreError::Cancelled`] soon after that is set, whether it was sent or not. A request that is made after the cancel
+/// removes what the job left; it gets a few seconds. Callers ask through [`Storage`], which carries the cancel.
 pub trait Store: Send + Sync {
     /// The storage for messages: no secrets.
     fn location(&self) -> String;
@@ -120,35 +131,35 @@ pub trait Store: Send + Sync {
 
     /// Puts an object unless one of that name exists. On return the object is durable and whole: a crash at any moment
     /// leaves either the whole object under its name or none. An existing object is never changed.
-    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError>;
+    fn put_if_absent(&self, name: &str, bytes: Bytes, cancel: &Cancel) -> Result<PutOutcome, StoreError>;
 
     /// The whole object; [`StoreError::NotFound`] if there is none, [`StoreError::TooLarge`] above [`LARGEST_OBJECT`].
-    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError>;
+    fn get(&self, name: &str, cancel: &Cancel) -> Result<Vec<u8>, StoreError>;
 
     /// `len` bytes from `offset`. An object that ends before that is [`StoreError::TooShort`], never a short answer.
-    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError>;
+    fn get_range(&self, name: &str, offset: u64, len: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError>;
 
     /// The object's first bytes, at most so many; [`StoreError::NotFound`] if there is none.
-    fn get_at_most(&self, name: &str, most: u64) -> Result<Vec<u8>, StoreError> {
-        let size = self.stat(name)?.size;
-        self.get_range(name, 0, size.min(most))
+    fn get_at_most(&self, name: &str, most: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
+        let size = self.stat(name, cancel)?.size;
+        self.get_range(name, 0, size.min(most), cancel)
     }
 
     /// Size and time; [`StoreError::NotFound`] if there is none.
-    fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError>;
+    fn stat(&self, name: &str, cancel: &Cancel) -> Result<ObjectMeta, StoreError>;
 
     /// Every object whose name begins with `prefix` (empty, or a folder with its final `/`), each exactly once, in the
     /// order of names. Objects put or deleted meanwhile may or may not be in it. A missing folder is an empty list.
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError>;
+    fn list(&self, prefix: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError>;
 
     /// Names of what lies in the storage and is no object by its name: files and folders of others, for people to see. Where that
     /// cannot be asked there are none.
-    fn foreign(&self) -> Result<Vec<String>, StoreError> {
+    fn foreign(&self, _cancel: &Cancel) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
     }
 
     /// Deletes an object. One that is not there is no error: of two deletes both succeed.
-    fn delete(&self, name: &str) -> Result<(), StoreError>;
+    fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError>;
 
     /// What was asked so far and what moved; None where nobody counts.
     fn traffic(&self) -> Option<TrafficReport> {
@@ -161,17 +172,17 @@ pub trait Store: Send + Sync {
     }
 
     /// Makes the lock of an object last until then at least; nothing where there is no lock.
-    fn retain(&self, _name: &str, _until: SystemTime) -> Result<(), StoreError> {
+    fn retain(&self, _name: &str, _until: SystemTime, _cancel: &Cancel) -> Result<(), StoreError> {
         Ok(())
     }
 
     /// Whether what is deleted or overwritten stays as an older version; None where that cannot be asked.
-    fn keeps_versions(&self) -> Result<Option<bool>, StoreError> {
+    fn keeps_versions(&self, _cancel: &Cancel) -> Result<Option<bool>, StoreError> {
         Ok(None)
     }
 
     /// Whether objects can be locked; None where that cannot be asked.
-    fn can_lock(&self) -> Result<Option<bool>, StoreError> {
+    fn can_lock(&self, _cancel: &Cancel) -> Result<Option<bool>, StoreError> {
         Ok(None)
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
-use crate::{Cancel, PutOutcome, Store, StoreError, lock};
+use crate::{PutOutcome, Storage, StoreError, lock};
 
 /// The folder of all probes.
 pub const FOLDER: &str = "probe/";
@@ -96,8 +96,7 @@ pub struct Report {
 
 /// One run.
 struct Probe<'s> {
-    store: &'s dyn Store,
-    cancel: &'s Cancel,
+    store: &'s Storage,
     folder: String,
     put: Mutex<Vec<String>>,
 }
@@ -106,14 +105,9 @@ struct Probe<'s> {
 ///
 /// # Errors
 /// The storage cannot be reached, or lets us do nothing at all; cancelled.
-pub fn run(
-    store: &dyn Store,
-    throughput: bool,
-    cancel: &Cancel,
-    on_phase: &dyn Fn(&str),
-) -> Result<Report, StoreError> {
+pub fn run(store: &Storage, throughput: bool, on_phase: &dyn Fn(&str)) -> Result<Report, StoreError> {
     let folder = format!("{FOLDER}{:016x}/", fastrand::u64(..));
-    let probe = Probe { store, cancel, folder, put: Mutex::default() };
+    let probe = Probe { store, folder, put: Mutex::default() };
     let report = probe.report(throughput, on_phase);
     if report.is_err() {
         let _ = probe.clean_up();
@@ -123,7 +117,7 @@ pub fn run(
 
 impl Probe<'_> {
     fn check(&self) -> Result<(), StoreError> {
-        self.cancel.check().map_err(|_| StoreError::Cancelled)
+        self.store.cancel().check().map_err(|_| StoreError::Cancelled)
     }
 
     fn name(&self, name: &str) -> String {

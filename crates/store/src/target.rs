@@ -14,7 +14,7 @@ use crate::runtime::Engine;
 use crate::sftp::SftpStore;
 use crate::traffic::Traffic;
 use crate::url::{Bucket, SftpPlace};
-use crate::{Cancel, DirStore, Guarded, Store, StoreError};
+use crate::{Cancel, DirStore, Guarded, Storage, Store, StoreError};
 
 /// A storage and what opens it.
 #[derive(Clone, Debug)]
@@ -311,19 +311,17 @@ impl Default for Usage {
     }
 }
 
-/// Opens a storage. `create`: a directory or a folder behind SSH that is missing is made (buckets are not).
+/// Opens a storage for one job: `cancel` ends the attempt, and the requests made through the answer. More jobs use the same
+/// storage through [`Storage::for_job`]. `create`: a directory or a folder behind SSH that is missing is made (buckets
+/// are not).
 ///
 /// # Errors
 /// What a directory or an SSH server says at once; buckets are asked first when something is wanted of them.
-pub fn open(
-    target: Target,
-    usage: Usage,
-    create: bool,
-    cancel: Cancel,
-) -> Result<Arc<dyn Store>, StoreError> {
+pub fn open(target: Target, usage: Usage, create: bool, cancel: Cancel) -> Result<Storage, StoreError> {
     let up = Arc::new(Pace::new(usage.limit_upload));
     let down = Arc::new(Pace::new(usage.limit_download));
     let traffic = Arc::new(Traffic::default());
+    let shared = |guarded: Guarded| Storage::new(Arc::new(guarded), cancel.clone());
     let started =
         |source| StoreError::Io { operation: "start the threads for", object: "the storage".into(), source };
     let wire = || -> Result<Wire, StoreError> {
@@ -339,7 +337,7 @@ pub fn open(
             stall: usage.stall,
         })
     };
-    let engine = || Engine::start(cancel.clone()).map_err(started);
+    let engine = || Engine::start().map_err(started);
     let cloud = match target {
         Target::Directory(path) => {
             if usage.as_of.is_some() {
@@ -348,7 +346,7 @@ pub fn open(
             let store = if create { DirStore::create(path)? } else { DirStore::open(path)? };
             // A directory's bytes are paced here; the others' on the wire.
             let paced = Some((Arc::clone(&up), Arc::clone(&down)));
-            return Ok(Arc::new(Guarded::new(Box::new(store), &usage, paced, None, cancel)));
+            return Ok(shared(Guarded::new(Box::new(store), &usage, paced, None)));
         }
         Target::Sftp(config) => {
             if usage.as_of.is_some() {
@@ -356,9 +354,9 @@ pub fn open(
             }
             let limits = crate::sftp::Limits { up, down, stall: usage.stall, connections: usage.connections };
             let store = crate::guard::reach(&cancel, &usage, || {
-                SftpStore::open(config.clone(), create, engine()?, limits.clone(), &traffic)
+                SftpStore::open(config.clone(), create, engine()?, limits.clone(), &traffic, &cancel)
             })?;
-            return Ok(Arc::new(Guarded::new(Box::new(store), &usage, None, Some(traffic), cancel)));
+            return Ok(shared(Guarded::new(Box::new(store), &usage, None, Some(traffic))));
         }
         Target::S3(config) => open_s3(config, engine()?, wire()?)?,
         Target::Gcs(config) => open_gcs(config, engine()?, wire()?)?,
@@ -366,12 +364,13 @@ pub fn open(
     };
     let store: Box<dyn Store> = match usage.as_of {
         Some(moment) => {
-            let seen = crate::guard::reach(&cancel, &usage, || as_of::what_was_there(&cloud, moment))?;
+            let seen =
+                crate::guard::reach(&cancel, &usage, || as_of::what_was_there(&cloud, moment, &cancel))?;
             Box::new(AsOf::new(cloud, moment, seen))
         }
         None => Box::new(cloud),
     };
-    Ok(Arc::new(Guarded::new(store, &usage, None, Some(traffic), cancel)))
+    Ok(shared(Guarded::new(store, &usage, None, Some(traffic))))
 }
 
 fn no_versions(shown: &str) -> StoreError {

@@ -3,25 +3,25 @@
 
 use std::process::Command;
 
-use pgark_store::{DirStore, Fault, Faulty, Operation, Store, StoreError, contract};
+use pgark_store::{DirStore, Fault, Faulty, Operation, Storage, StoreError, contract};
 
 #[test]
 fn the_contract_holds() {
     let folder = tempfile::TempDir::new().unwrap();
-    contract::all(&DirStore::create(folder.path().join("store")).unwrap());
+    contract::all(&Storage::uncancelled(DirStore::create(folder.path().join("store")).unwrap()));
 }
 
 #[test]
 fn the_contract_holds_through_a_wrapper_without_fault() {
     let folder = tempfile::TempDir::new().unwrap();
     let store = DirStore::create(folder.path()).unwrap();
-    contract::all(&Faulty::new(store, Operation::Put, Fault::FailsAt(usize::MAX)));
+    contract::all(&Storage::uncancelled(Faulty::new(store, Operation::Put, Fault::FailsAt(usize::MAX))));
 }
 
 #[test]
 fn leftovers_of_a_crash_are_not_objects() {
     let folder = tempfile::TempDir::new().unwrap();
-    let store = DirStore::create(folder.path()).unwrap();
+    let store = Storage::uncancelled(DirStore::create(folder.path()).unwrap());
     store.put_if_absent("a", "a".into()).unwrap();
     let left = folder.path().join(".tmp/left");
     std::fs::write(&left, b"half").unwrap();
@@ -38,7 +38,7 @@ fn leftovers_of_a_crash_are_not_objects() {
 #[test]
 fn a_file_that_is_no_object_is_not_read() {
     let folder = tempfile::TempDir::new().unwrap();
-    let store = DirStore::create(folder.path()).unwrap();
+    let store = Storage::uncancelled(DirStore::create(folder.path()).unwrap());
     // Sparse: takes no space.
     std::fs::File::create(folder.path().join("large")).unwrap().set_len(1 << 40).unwrap();
     let error = store.get("large").unwrap_err();
@@ -57,7 +57,7 @@ fn a_missing_directory_is_named() {
 fn a_directory_that_vanishes_is_not_made_again() {
     let folder = tempfile::TempDir::new().unwrap();
     let root = folder.path().join("mounted");
-    let store = DirStore::create(&root).unwrap();
+    let store = Storage::uncancelled(DirStore::create(&root).unwrap());
     std::fs::remove_dir_all(&root).unwrap();
     assert!(matches!(store.put_if_absent("a", "a".into()), Err(StoreError::NotFound { .. })));
     assert!(!root.exists());

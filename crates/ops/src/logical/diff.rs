@@ -127,6 +127,7 @@ pub fn run(
     database: Option<&str>,
     job: &Job,
 ) -> Result<DiffReport, OpsError> {
+    let repository = &job.on(repository);
     job.progress.phase("compare");
     let reader = repository.reader()?;
     let (a, b) =

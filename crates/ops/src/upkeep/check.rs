@@ -78,7 +78,7 @@ pub struct Problem {
 pub fn run(repository: &Repository, options: &CheckOptions, job: &Job) -> Result<CheckReport, OpsError> {
     job.progress.phase("check");
     let told = std::sync::atomic::AtomicU64::new(0);
-    let report = repository.check(options, &job.cancel, &|progress: CheckProgress| {
+    let report = job.on(repository).check(options, &|progress: CheckProgress| {
         job.progress.total_bytes(progress.bytes_total);
         let before = told.fetch_max(progress.bytes, std::sync::atomic::Ordering::Relaxed);
         job.progress.advance(progress.bytes.saturating_sub(before));

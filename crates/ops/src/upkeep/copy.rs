@@ -71,6 +71,7 @@ pub fn run(
     request: &Request,
     job: &Job,
 ) -> Result<Report, OpsError> {
+    let (source, target) = (&job.on(source), &job.on(target));
     if source.id() == target.id() {
         return Err(OpsError::refused("source and target are one repository", "copy into another one"));
     }
@@ -187,7 +188,7 @@ fn one(
         full: false,
     };
     job.progress.total_bytes(backup.entries.iter().map(|entry| entry.bytes_raw).sum());
-    let (copy, ()) = target.write_backup(&options, &job.cancel, |writer| {
+    let (copy, ()) = target.write_backup(&options, |writer| {
         let parts = copy_entries(writer, reader, &backup, request.jobs, job)?;
         writer.settle()?;
         let mut entries = Vec::with_capacity(backup.entries.len());

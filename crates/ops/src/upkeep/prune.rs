@@ -11,7 +11,7 @@ use crate::{Job, OpsError};
 
 /// Marks what no backup needs, and deletes what was marked before the grace time.
 pub fn run(repository: &Repository, options: &Options, job: &Job) -> Result<PruneReport, OpsError> {
-    Ok(repository.prune(options, &job.cancel, &|phase| job.progress.phase(phase))?)
+    Ok(job.on(repository).prune(options, &|phase| job.progress.phase(phase))?)
 }
 
 /// What a repository holds.
@@ -58,7 +58,8 @@ pub struct ClusterStats {
 
 /// Counts.
 pub fn stats(repository: &Repository, job: &Job) -> Result<Stats, OpsError> {
-    let stored = repository.contents(&job.cancel)?;
+    let repository = &job.on(repository);
+    let stored = repository.contents()?;
     let heads = repository.backups()?;
     let mut by_cluster: BTreeMap<String, Vec<(pgark_repo::BackupHead, About)>> = BTreeMap::new();
     let mut bytes_raw = 0;

@@ -13,13 +13,13 @@ use crate::{Job, OpsError};
 /// Reads every pack's directory and replaces the index.
 pub fn index(repository: &Repository, job: &Job) -> Result<RepairedIndex, OpsError> {
     job.progress.phase("read the directories of all packs");
-    Ok(repository.repair_index(&job.cancel, &|_, _| {})?)
+    Ok(job.on(repository).repair_index(&|_, _| {})?)
 }
 
 /// Puts copies of objects that are missing or damaged from their twins, and removes what is provably nobody's.
 pub fn objects(repository: &Repository, dry_run: bool, job: &Job) -> Result<Mended, OpsError> {
     job.progress.phase("compare the copies of manifests, tags, keys");
-    Ok(repository.mend(dry_run, &job.cancel)?)
+    Ok(job.on(repository).mend(dry_run)?)
 }
 
 /// What became of a backup that lacked something.
@@ -41,6 +41,7 @@ pub fn backups(
     dry_run: bool,
     job: &Job,
 ) -> Result<Vec<Repaired>, OpsError> {
+    let repository = &job.on(repository);
     let report = check::run(repository, &CheckOptions::all(level), job)?;
     let mut repaired: Vec<Repaired> = Vec::new();
     for hurt in report.hurt {
@@ -96,7 +97,7 @@ fn one(repository: &Repository, id: BackupId, lost: &[String], job: &Job) -> Res
     about.bytes_raw = backup.entries.iter().map(|entry| entry.bytes_raw).sum();
     let options =
         WriteOptions { cluster: backup.head.cluster.clone(), jobs: 1, compression_level: 1, full: false };
-    let (head, ()) = repository.write_backup(&options, &job.cancel, |writer| {
+    let (head, ()) = repository.write_backup(&options, |writer| {
         for part in backup.entries.iter().flat_map(|entry| &entry.parts) {
             writer.lean_on(part)?;
         }

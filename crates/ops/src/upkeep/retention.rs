@@ -189,7 +189,7 @@ impl Candidate {
 
 fn candidates(repository: &Repository, job: &Job) -> Result<Vec<Candidate>, OpsError> {
     let tags = repository.tags()?;
-    let damaged = repository.quarantined_backups(&job.cancel)?;
+    let damaged = repository.quarantined_backups()?;
     repository
         .backups()?
         .into_iter()
@@ -217,6 +217,7 @@ pub fn forget(
     dry_run: bool,
     job: &Job,
 ) -> Result<Vec<Decision>, OpsError> {
+    let repository = &job.on(repository);
     let decisions = match choice {
         Choice::These { names, even_last } => these(repository, names, *even_last, job)?,
         Choice::Policy { policy, cluster } => {
@@ -230,7 +231,7 @@ pub fn forget(
     if !dry_run {
         let gone = decisions.iter().filter(|decision| !decision.keep);
         let gone: Vec<BackupId> = gone.filter_map(|decision| decision.id.parse().ok()).collect();
-        repository.forget_all(&gone, &job.cancel)?;
+        repository.forget_all(&gone)?;
     }
     Ok(decisions)
 }

@@ -16,7 +16,7 @@ impl Check<'_> {
         state: &State,
     ) -> Result<Vec<Manifest>, RepoError> {
         let repository = self.repository;
-        let store = &*repository.store;
+        let store = &repository.store;
         let mut manifests = Vec::new();
         for (name, stored) in names {
             let copy = match object::get_if_there(store, &name.copy()) {

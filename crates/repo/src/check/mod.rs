@@ -18,7 +18,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use pgark_store::Cancel;
 
 use crate::RepoError;
 use crate::at_once::each;
@@ -135,7 +134,7 @@ struct State(BTreeMap<String, SystemTime>);
 impl State {
     fn list(repository: &Repository) -> Result<State, RepoError> {
         let mut found = BTreeMap::new();
-        for listed in each(&CHANGING, |folder| names::list(&*repository.store, folder)) {
+        for listed in each(&CHANGING, |folder| names::list(&repository.store, folder)) {
             found.extend(listed?.into_iter().map(|meta| (meta.name, meta.modified)));
         }
         Ok(State(found))
@@ -244,7 +243,6 @@ struct Check<'a> {
     options: &'a CheckOptions,
     /// Which packs are drawn.
     drawn_by: [u8; 8],
-    cancel: &'a Cancel,
     on_progress: &'a (dyn Fn(CheckProgress) + Sync),
     progress: Mutex<CheckProgress>,
     /// Objects are counted in the first look.
@@ -262,7 +260,6 @@ impl Repository {
     pub fn check(
         &self,
         options: &CheckOptions,
-        cancel: &Cancel,
         on_progress: &(dyn Fn(CheckProgress) + Sync),
     ) -> Result<CheckReport, RepoError> {
         let level = options.level;
@@ -275,7 +272,6 @@ impl Repository {
             level,
             options,
             drawn_by: crate::ids::random()?,
-            cancel,
             on_progress,
             progress: Mutex::new(progress),
             counts: AtomicBool::new(true),
@@ -297,7 +293,7 @@ impl Check<'_> {
             if look.found.is_empty() {
                 break look;
             }
-            let now = (State::list(repository)?, Index::list(&*repository.store)?);
+            let now = (State::list(repository)?, Index::list(&repository.store)?);
             if now == (look.state, look.index.listed.clone()) {
                 look.state = now.0;
                 break look;
@@ -326,7 +322,7 @@ impl Check<'_> {
             .filter(|(number, (_, backups))| !backups.is_empty() || !harmless.contains(number))
             .map(|(_, problem)| problem)
             .map(|(problem, backups)| Problem { backups: backups.into_iter().collect(), ..problem });
-        let foreign = names::foreign(&*repository.store).unwrap_or_else(|error| {
+        let foreign = names::foreign(&repository.store).unwrap_or_else(|error| {
             tracing::debug!("files of others are not named: {error}");
             Vec::new()
         });
@@ -355,11 +351,11 @@ impl Check<'_> {
         // Manifests before the index: whatever they name was there before them, so a backup that is committed meanwhile is no problem.
         let (names, _) = manifest::list_timed(repository, "")?;
         let index = Arc::new(Index::load(
-            &*repository.store,
+            &repository.store,
             &repository.keys,
             &repository.local,
             false,
-            Index::list(&*repository.store)?,
+            Index::list(&repository.store)?,
         )?);
         repository.read_writers()?;
         self.header_and_slots(&state)?;
@@ -404,7 +400,7 @@ impl Check<'_> {
     }
 
     fn step(&self, bytes: u64) -> Result<(), RepoError> {
-        self.cancel.check()?;
+        self.repository.store.cancel().check()?;
         if !self.counts.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -426,8 +422,8 @@ impl Check<'_> {
     ) -> Result<Option<HashSet<u32>>, RepoError> {
         let reader = ChunkReader::new(self.repository, Arc::clone(index));
         let mut live = Live::new(self.repository);
-        let unknown = live.add(&reader, manifests, self.cancel)?;
-        let (gathered, unread) = live.sorted(&reader, self.cancel)?;
+        let unknown = live.add(&reader, manifests)?;
+        let (gathered, unread) = live.sorted(&reader)?;
         if !unknown.is_empty() || !unread.is_empty() {
             return Ok(None);
         }
@@ -496,7 +492,7 @@ impl Check<'_> {
             "writers/",
             "copies/writers/",
         ] {
-            for meta in names::list(&**store, folder)? {
+            for meta in names::list(store, folder)? {
                 progress.objects_total += 1;
                 progress.bytes_total += meta.size;
             }
@@ -515,13 +511,13 @@ impl Check<'_> {
     fn header_and_slots(&self, state: &State) -> Result<(), RepoError> {
         let repository = self.repository;
         let slots = repository.listed_slots();
-        let wrong = secrets::check_copies(&*repository.store, &repository.keys, &slots, &mut |bytes| {
+        let wrong = secrets::check_copies(&repository.store, &repository.keys, &slots, &mut |bytes| {
             self.step(bytes)
         })?;
         for (object, what) in wrong {
             lock(&self.found).add(object, what);
         }
-        let wrong = Writers::check(&*repository.store, &repository.keys, &mut |bytes| self.step(bytes))?;
+        let wrong = Writers::check(&repository.store, &repository.keys, &mut |bytes| self.step(bytes))?;
         for (object, error) in wrong {
             self.note_copy(&object, error, state)?;
         }

@@ -102,10 +102,10 @@ impl Check<'_> {
         let repository = self.repository;
         let bytes = match level {
             CheckLevel::Structure => None,
-            _ => Some(object::get(&*repository.store, &name)),
+            _ => Some(object::get(&repository.store, &name)),
         };
         let read = match &bytes {
-            None => pack::read_directory(&*repository.store, &repository.keys, &entry.hash, size)
+            None => pack::read_directory(&repository.store, &repository.keys, &entry.hash, size)
                 .map(|read| (read, None)),
             Some(Ok(bytes)) => {
                 if Hash::of(bytes) != entry.hash {
@@ -122,7 +122,7 @@ impl Check<'_> {
             Some(Err(RepoError::Missing { .. })) => Err(RepoError::Missing { object: name.clone() }),
             Some(Err(_)) => {
                 // Let the storage say it again, as an error that can be handed on.
-                object::get(&*repository.store, &name).map(|_| ())?;
+                object::get(&repository.store, &name).map(|_| ())?;
                 return Ok(());
             }
         };
@@ -180,7 +180,7 @@ impl Check<'_> {
         let mut id_keys: HashMap<(u8, Vec<u8>), [u8; 32]> = HashMap::new();
         let mut opened = HashMap::new();
         for chunk in &directory.chunks {
-            self.cancel.check()?;
+            self.repository.store.cancel().check()?;
             let from = chunk.offset as usize;
             let sealed = bytes.get(from..from + chunk.sealed_len as usize).unwrap_or_default();
             let key_id: [u8; 16] = chunk.key_id.into();

@@ -39,7 +39,7 @@ impl Check<'_> {
             wrong_maps,
         };
         for manifest in manifests {
-            self.cancel.check()?;
+            self.repository.store.cancel().check()?;
             let id = manifest.name.id;
             let mut problems = walk.stream(&manifest.body.entries)?;
             let mut hurt = Hurt { backup: id, entries: Vec::new(), whole: false };
@@ -104,7 +104,7 @@ impl Check<'_> {
         let mut wrong = HashMap::new();
         for maps in families.into_values() {
             let refs: Vec<&MapRef> = maps.values().map(|(map, _)| map).collect();
-            let found = map::verify(reader, &refs, &mut |_| Ok(self.cancel.check()?))?;
+            let found = map::verify(reader, &refs, &mut |_| Ok(self.repository.store.cancel().check()?))?;
             for (number, what) in found.wrong {
                 if let Some((root, (_, label))) = maps.iter().nth(number) {
                     wrong.insert(*root, lock(&self.found).add(label, what));
@@ -149,7 +149,7 @@ impl Walk<'_> {
         match map::records(self.reader, map) {
             Ok(records) => {
                 for record in records {
-                    self.check.cancel.check()?;
+                    self.check.repository.store.cancel().check()?;
                     problems.extend(self.record(&record)?);
                 }
             }
@@ -208,7 +208,7 @@ impl Walk<'_> {
         if let Some(known) = self.known.get(&child.id) {
             return Ok(known.clone());
         }
-        self.check.cancel.check()?;
+        self.check.repository.store.cancel().check()?;
         let mut problems = self.chunk(child, ChunkKind::Tree)?;
         match self.reader.node(child, level) {
             Ok(node) => {

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
-use pgark_store::Store;
+use pgark_store::Storage;
 
 use crate::at_once::each_within;
 use crate::ids::{ChunkId, ObjectHash};
@@ -128,7 +128,7 @@ pub(crate) fn temporary(folders: &LocalFolders) -> Result<File, RepoError> {
 
 impl Index {
     /// All index objects.
-    pub(crate) fn list(store: &dyn Store) -> Result<Listed, RepoError> {
+    pub(crate) fn list(store: &Storage) -> Result<Listed, RepoError> {
         Ok(store
             .list("index/")?
             .into_iter()
@@ -139,12 +139,12 @@ impl Index {
 
     /// The names at one moment: a list that is made while a prune puts a new object and then deletes an old one may lack both,
     /// but then the next list differs.
-    pub(crate) fn list_whole(store: &dyn Store) -> Result<Listed, RepoError> {
+    pub(crate) fn list_whole(store: &Storage) -> Result<Listed, RepoError> {
         Index::list_after(store, Index::list(store)?)
     }
 
     /// [`Index::list_whole`] behind a list that was made just now.
-    fn list_after(store: &dyn Store, mut listed: Listed) -> Result<Listed, RepoError> {
+    fn list_after(store: &Storage, mut listed: Listed) -> Result<Listed, RepoError> {
         for _ in 0..TRIES {
             let again = Index::list(store)?;
             if again == listed {
@@ -158,7 +158,7 @@ impl Index {
     /// [`Index::load_listed`], again where a prune replaced an index object between the list and the reading. `listed`: as it was
     /// just now.
     pub(crate) fn load(
-        store: &dyn Store,
+        store: &Storage,
         keys: &Keys,
         folders: &LocalFolders,
         use_cache: bool,
@@ -177,7 +177,7 @@ impl Index {
     /// Loads the union of all index objects. An unreadable one is noted, not an error: what only it knows is absent.
     /// `use_cache`: whether the local cache may serve and be written.
     fn load_listed(
-        store: &dyn Store,
+        store: &Storage,
         keys: &Keys,
         folders: &LocalFolders,
         use_cache: bool,
@@ -223,7 +223,7 @@ impl Index {
 
     #[allow(clippy::too_many_arguments, reason = "the parts of one cache")]
     fn merge_into(
-        store: &dyn Store,
+        store: &Storage,
         keys: &Keys,
         folders: &LocalFolders,
         listed: &Listed,
@@ -331,7 +331,7 @@ impl Index {
     }
 }
 
-pub(crate) fn read_object(store: &dyn Store, keys: &Keys, name: &str) -> Result<IndexContent, RepoError> {
+pub(crate) fn read_object(store: &Storage, keys: &Keys, name: &str) -> Result<IndexContent, RepoError> {
     let bytes = crate::object::get(store, name)?;
     // First of all: a flipped bit in the version must not look like a newer format, which ends everything.
     if object::parse_name(name) != Some(ObjectHash::of(&bytes)) {

@@ -3,8 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use pgark_store::Cancel;
-
 use crate::RepoError;
 use crate::ids::{ChunkId, Hash};
 use crate::index::{self, Record, Run};
@@ -65,7 +63,6 @@ impl<'r> Live<'r> {
         &mut self,
         reader: &ChunkReader<'_>,
         manifests: &[Manifest],
-        cancel: &Cancel,
     ) -> Result<Vec<(crate::BackupId, RepoError)>, RepoError> {
         let mut unknown = Vec::new();
         let all_are_new = self.seen_manifests.is_empty();
@@ -73,11 +70,11 @@ impl<'r> Live<'r> {
         newest_first.sort_by_key(|manifest| std::cmp::Reverse((manifest.moment(), manifest.body.sequence)));
         let mut newer = Newer::new();
         for manifest in newest_first {
-            cancel.check()?;
+            self.repository.store.cancel().check()?;
             if self.seen_manifests.contains(&manifest.name.id) {
                 continue;
             }
-            let Err(error) = self.backup(reader, manifest, &mut newer, !all_are_new, cancel) else {
+            let Err(error) = self.backup(reader, manifest, &mut newer, !all_are_new) else {
                 self.seen_manifests.insert(manifest.name.id);
                 continue;
             };
@@ -101,13 +98,12 @@ impl<'r> Live<'r> {
         manifest: &Manifest,
         newer: &mut Newer,
         keep_lists: bool,
-        cancel: &Cancel,
     ) -> Result<(), RepoError> {
-        self.stream(reader, &manifest.body.entries, cancel)?;
+        self.stream(reader, &manifest.body.entries)?;
         for entry in self.repository.entries(reader, manifest)? {
             let lists = is_current(newer, manifest, &entry) || keep_lists;
             for part in &entry.parts {
-                self.stream(reader, part.stream(), cancel)?;
+                self.stream(reader, part.stream())?;
                 if let Part::Map(map) = part {
                     self.map(reader, map, lists)?;
                 }
@@ -116,15 +112,10 @@ impl<'r> Live<'r> {
         Ok(())
     }
 
-    fn stream(
-        &mut self,
-        reader: &ChunkReader<'_>,
-        stream: &StreamRef,
-        cancel: &Cancel,
-    ) -> Result<(), RepoError> {
+    fn stream(&mut self, reader: &ChunkReader<'_>, stream: &StreamRef) -> Result<(), RepoError> {
         reader.walk(stream, &mut |child, level| {
             if level > 0 {
-                cancel.check()?;
+                self.repository.store.cancel().check()?;
                 if !self.seen_nodes.insert(child.id) {
                     return Ok(false);
                 }
@@ -160,14 +151,10 @@ impl<'r> Live<'r> {
     }
 
     /// Reads the groups of which maps need more than was gathered before; the errors of those that cannot be read.
-    fn gather_groups(
-        &mut self,
-        reader: &ChunkReader<'_>,
-        cancel: &Cancel,
-    ) -> Result<Vec<RepoError>, RepoError> {
+    fn gather_groups(&mut self, reader: &ChunkReader<'_>) -> Result<Vec<RepoError>, RepoError> {
         let mut groups = std::mem::take(&mut self.groups);
         let mut unknown = Vec::new();
-        let gathered = self.gather(&mut groups, &mut unknown, reader, cancel);
+        let gathered = self.gather(&mut groups, &mut unknown, reader);
         self.groups = groups;
         gathered.map(|()| unknown)
     }
@@ -177,13 +164,12 @@ impl<'r> Live<'r> {
         groups: &mut HashMap<ChunkId, GroupUse>,
         unknown: &mut Vec<RepoError>,
         reader: &ChunkReader<'_>,
-        cancel: &Cancel,
     ) -> Result<(), RepoError> {
         for (id, of) in groups {
             if of.gathered == (of.kept.clone(), of.lists) {
                 continue;
             }
-            cancel.check()?;
+            self.repository.store.cancel().check()?;
             self.id(*id)?;
             let record = map::Record { group: *id, raw_len: of.raw_len, kept: Vec::new().into() };
             let group = match map::group(reader, &record) {
@@ -227,9 +213,8 @@ impl<'r> Live<'r> {
     pub(crate) fn sorted(
         &mut self,
         reader: &ChunkReader<'_>,
-        cancel: &Cancel,
     ) -> Result<(Arc<Run>, Vec<RepoError>), RepoError> {
-        let unknown = self.gather_groups(reader, cancel)?;
+        let unknown = self.gather_groups(reader)?;
         self.flush()?;
         let run = match self.runs.as_slice() {
             [one] => Arc::clone(one),

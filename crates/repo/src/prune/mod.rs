@@ -31,7 +31,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use pgark_store::Cancel;
 
 use crate::at_once::{MOST, each};
 use crate::ids::{BackupId, ObjectHash};
@@ -171,7 +170,6 @@ type Drafts = (HashSet<ObjectHash>, Vec<(BackupId, String)>);
 struct Prune<'r> {
     repository: &'r Repository,
     options: &'r PruneOptions,
-    cancel: &'r Cancel,
     on_phase: &'r dyn Fn(&str),
     pruner: String,
     now: SystemTime,
@@ -192,30 +190,15 @@ impl Repository {
     ///
     /// # Errors
     /// Failures of the storage; cancelled.
-    pub fn prune(
-        &self,
-        options: &PruneOptions,
-        cancel: &Cancel,
-        on_phase: &dyn Fn(&str),
-    ) -> Result<PruneReport, RepoError> {
+    pub fn prune(&self, options: &PruneOptions, on_phase: &dyn Fn(&str)) -> Result<PruneReport, RepoError> {
         let pruner = BackupId::new()?.to_string();
         let (now, may_delete) =
             if options.dry_run { (SystemTime::now(), true) } else { storage_clock(self, &pruner)? };
         let forgotten = forget::list(self, "")?.into_iter().map(|name| name.id.to_string()).collect();
         let live = Live::new(self);
         let report = PruneReport::default();
-        let mut prune = Prune {
-            repository: self,
-            options,
-            cancel,
-            on_phase,
-            pruner,
-            now,
-            may_delete,
-            forgotten,
-            live,
-            report,
-        };
+        let mut prune =
+            Prune { repository: self, options, on_phase, pruner, now, may_delete, forgotten, live, report };
         let result = prune.run();
         self.forget_index();
         result.map(|()| prune.report)
@@ -225,7 +208,7 @@ impl Repository {
 /// The storage's own clock: the time of an object that is put for it; and whether that could be deleted again.
 fn storage_clock(repository: &Repository, pruner: &str) -> Result<(SystemTime, bool), RepoError> {
     let name = trash::clock_name(pruner);
-    object::put(&*repository.store, &Cancel::default(), &name, &b"pgark clock"[..])?;
+    object::put_regardless(&repository.store, &name, &b"pgark clock"[..])?;
     let meta = repository.store.stat(&name)?;
     match repository.store.delete(&name) {
         Ok(()) => Ok((meta.modified, true)),
@@ -236,7 +219,7 @@ fn storage_clock(repository: &Repository, pruner: &str) -> Result<(SystemTime, b
 
 /// Reads a draft; none if it is gone.
 pub(crate) fn read_draft(repository: &Repository, name: &str) -> Result<Option<Draft>, RepoError> {
-    let Some(bytes) = object::get_if_there(&*repository.store, name)? else { return Ok(None) };
+    let Some(bytes) = object::get_if_there(&repository.store, name)? else { return Ok(None) };
     let body = object::open(&repository.keys, Kind::Draft, name, &bytes)?;
     codec::decode(&body).map(Some).map_err(|what| object::damaged(name, what))
 }
@@ -282,7 +265,7 @@ impl Prune<'_> {
         let sparse = if survey.unknown.is_empty() { self.sparse(&survey) } else { Vec::new() };
         if !dry {
             self.sweep(&survey)?;
-            self.report.copies_put = mend::put_missing(self.repository, self.cancel)?;
+            self.report.copies_put = mend::put_missing(self.repository)?;
         }
         if !self.may_delete {
             // Marks and moved packs would only add to what cannot be removed.
@@ -301,7 +284,7 @@ impl Prune<'_> {
         let many = survey.index.listed.len() >= MANY_INDEXES;
         if !dry && (self.report.packs_deleted > 0 || names_gone || many) {
             (self.on_phase)("write the index anew");
-            reindex::run(self.repository, self.cancel)?;
+            reindex::run(self.repository)?;
         }
         Ok(())
     }
@@ -330,14 +313,14 @@ impl Prune<'_> {
             ));
         }
         // An intent that is not there was either put after this, and its pruner sees ours; or it is gone with its pack.
-        let marks = trash::list(&*repository.store)?;
+        let marks = trash::list(&repository.store)?;
         let listed = repository.store.list("packs/")?;
         let sizes: HashMap<ObjectHash, u64> =
             listed.iter().filter_map(|meta| Some((pack::parse_name(&meta.name)?, meta.size))).collect();
         let reader = ChunkReader::new(repository, Arc::clone(&index));
-        let walked = self.live.add(&reader, &manifests, self.cancel)?;
+        let walked = self.live.add(&reader, &manifests)?;
         unknown.extend(walked.into_iter().map(|(id, error)| format!("backup {id}: {error}")));
-        let (live, unread) = self.live.sorted(&reader, self.cancel)?;
+        let (live, unread) = self.live.sorted(&reader)?;
         unknown.extend(unread.iter().map(ToString::to_string));
         let foreign = |mark: &&Mark| mark.intent && mark.pruner != self.pruner;
         let others: HashSet<ObjectHash> = marks.iter().filter(foreign).map(|mark| mark.pack).collect();
@@ -351,7 +334,7 @@ impl Prune<'_> {
     /// The packs that drafts name; and the drafts that cannot be read, which may name any until they are too old to count.
     fn drafts(&self) -> Result<Drafts, RepoError> {
         let (mut pinned, mut unknown) = (HashSet::new(), Vec::new());
-        for meta in names::list(&*self.repository.store, "drafts/")? {
+        for meta in names::list(&self.repository.store, "drafts/")? {
             if age(self.now, meta.modified) > DRAFTS_PIN || is_of(&meta.name, &self.forgotten) {
                 continue;
             }
@@ -368,11 +351,11 @@ impl Prune<'_> {
 
     /// Removes what nobody needs: drafts that pin nothing any more, sessions long dead, trash of packs that are gone.
     fn sweep(&mut self, survey: &Survey) -> Result<(), RepoError> {
-        let store = Arc::clone(&self.repository.store);
+        let store = self.repository.store.clone();
         for (folder, keep) in
             [("drafts/", DRAFTS_PIN), ("sessions/", SWEEP), ("trash/clock/", SWEEP), (PROBES, SWEEP)]
         {
-            for meta in names::list(&*store, folder)? {
+            for meta in names::list(&store, folder)? {
                 let is_over = age(self.now, meta.modified) > keep && !self.is_first_of_living(&meta.name)?;
                 if is_over || is_of(&meta.name, &self.forgotten) {
                     self.remove(&meta.name)?;
@@ -380,11 +363,11 @@ impl Prune<'_> {
             }
         }
         for mark in survey.marks.iter().filter(|mark| !survey.sizes.contains_key(&mark.pack)) {
-            if matches!(pack::is_gone(&*store, &mark.pack), Ok(true)) {
+            if matches!(pack::is_gone(&store, &mark.pack), Ok(true)) {
                 self.remove(&mark.name)?;
             }
         }
-        if self.may_delete { quarantine::sweep(&*store) } else { Ok(()) }
+        if self.may_delete { quarantine::sweep(&store) } else { Ok(()) }
     }
 
     /// Deletes an object; noted if the storage does not let us.
@@ -394,7 +377,7 @@ impl Prune<'_> {
 
     /// Deletes objects, a few at once; those that the storage does not let us delete are noted.
     fn remove_all(&mut self, names: &[String]) -> Result<(), RepoError> {
-        let store = Arc::clone(&self.repository.store);
+        let store = self.repository.store.clone();
         for (name, answer) in names.iter().zip(each(names, |name| store.delete(name))) {
             match answer {
                 Err(error) if error.is_denied() => self.note_refused(name),
@@ -428,7 +411,7 @@ impl Prune<'_> {
         else {
             return Ok(false);
         };
-        let others = names::list(&*self.repository.store, folder)?;
+        let others = names::list(&self.repository.store, folder)?;
         Ok(others.iter().any(|meta| age(self.now, meta.modified) <= sessions::IS_DEAD))
     }
 
@@ -467,15 +450,9 @@ impl Prune<'_> {
             return Ok(sparse.to_vec());
         }
         let reader = ChunkReader::new(self.repository, Arc::clone(&survey.index));
-        let (live, _) = self.live.sorted(&reader, self.cancel)?;
-        let outcome = repack::run(
-            self.repository,
-            &survey.index,
-            (&survey.standing, &survey.usage),
-            &live,
-            sparse,
-            self.cancel,
-        )?;
+        let (live, _) = self.live.sorted(&reader)?;
+        let outcome =
+            repack::run(self.repository, &survey.index, (&survey.standing, &survey.usage), &live, sparse)?;
         self.report.packs_repacked = outcome.packs.len() as u64;
         self.report.bytes_moved = outcome.bytes;
         Ok(outcome.packs)
@@ -487,14 +464,14 @@ impl Prune<'_> {
         if self.options.dry_run {
             return Ok(());
         }
-        let store = Arc::clone(&self.repository.store);
+        let store = self.repository.store.clone();
         let marked: HashSet<&ObjectHash> = survey.marks.iter().map(|mark| &mark.pack).collect();
         let new: Vec<&ObjectHash> = dead.iter().filter(|pack| !marked.contains(pack)).collect();
         let put = |pack: &&ObjectHash| {
-            self.cancel.check()?;
+            self.repository.store.cancel().check()?;
             let name = trash::name(pack, &self.pruner, false);
             let bytes = object::seal(&self.repository.keys, Kind::Mark, &name, &codec::encode(*pack))?;
-            object::put(&*store, self.cancel, &name, bytes)
+            object::put(&store, &name, bytes)
         };
         each(&new, put).collect::<Result<(), RepoError>>()?;
         let dead: HashSet<&ObjectHash> = dead.iter().collect();
@@ -559,12 +536,12 @@ impl Prune<'_> {
         announced.names.extend(doomed.iter().map(own));
         let intents: Vec<_> = announced.names.iter().collect();
         let put = |(pack, name): &(&ObjectHash, &String)| {
-            self.cancel.check()?;
+            self.repository.store.cancel().check()?;
             let bytes = object::seal(&self.repository.keys, Kind::Intent, name, &codec::encode(*pack))?;
-            object::put(&*self.repository.store, self.cancel, name, bytes)
+            object::put(&self.repository.store, name, bytes)
         };
         each(&intents, put).collect::<Result<(), RepoError>>()?;
-        settle(&*self.repository.store, self.cancel)?;
+        settle(&self.repository.store)?;
         let set: HashSet<ObjectHash> = doomed.iter().copied().collect();
         let survey = self.survey(&set)?;
         let size = |pack: &ObjectHash| survey.sizes.get(pack).copied().unwrap_or(0);
@@ -574,7 +551,7 @@ impl Prune<'_> {
             self.wait(size(pack), self.now);
         }
         for batch in dead.chunks(MOST) {
-            self.cancel.check()?;
+            self.repository.store.cancel().check()?;
             // From here on the intents stay whatever happens: an answer may be lost and the pack deleted all the same.
             let own: Vec<Option<String>> = batch.iter().map(|pack| announced.names.remove(*pack)).collect();
             let delete = |pack: &&ObjectHash| self.repository.store.delete(&pack::name(pack));

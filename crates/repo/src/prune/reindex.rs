@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use pgark_store::{Cancel, Store};
+use pgark_store::Storage;
 
 use crate::RepoError;
 use crate::ids::{Hash, ObjectHash};
@@ -21,12 +21,12 @@ const PER_OBJECT: usize = 1 << 20;
 const SMALL: usize = 64 << 10;
 const MANY: usize = 8;
 
-pub(super) fn run(repository: &Repository, cancel: &Cancel) -> Result<(), RepoError> {
-    let store = &*repository.store;
+pub(super) fn run(repository: &Repository) -> Result<(), RepoError> {
+    let store = &repository.store;
     let listed = Index::list_whole(store)?;
     let mut contents: Vec<(String, usize, Vec<ObjectHash>, Vec<ObjectHash>)> = Vec::new();
     for name in listed.keys() {
-        cancel.check()?;
+        repository.store.cancel().check()?;
         match read_object(store, &repository.keys, name) {
             Ok(content) => contents.push((
                 name.clone(),
@@ -61,7 +61,7 @@ pub(super) fn run(repository: &Repository, cancel: &Cancel) -> Result<(), RepoEr
         .filter(|name| listed.contains_key(name))
         .collect();
     if !superseded.is_empty() {
-        settle(store, cancel)?;
+        settle(store)?;
     }
     for name in &superseded {
         store.delete(name)?;
@@ -78,9 +78,9 @@ pub(super) fn run(repository: &Repository, cancel: &Cancel) -> Result<(), RepoEr
             old.push(name.clone());
         }
     }
-    let mut new = New { repository, cancel, content: IndexContent::default(), numbers: HashMap::new() };
+    let mut new = New { repository, content: IndexContent::default(), numbers: HashMap::new() };
     for name in &old {
-        cancel.check()?;
+        repository.store.cancel().check()?;
         let content = match read_object(store, &repository.keys, name) {
             Ok(content) => content,
             Err(RepoError::Missing { .. }) => continue,
@@ -99,13 +99,12 @@ pub(super) fn run(repository: &Repository, cancel: &Cancel) -> Result<(), RepoEr
 }
 
 /// On a storage whose lists are late: until they show what was put.
-pub(crate) fn settle(store: &dyn Store, cancel: &Cancel) -> Result<(), RepoError> {
-    Ok(cancel.sleep(store.capabilities().list_lateness * 2)?)
+pub(crate) fn settle(store: &Storage) -> Result<(), RepoError> {
+    Ok(store.cancel().sleep(store.capabilities().list_lateness * 2)?)
 }
 
 struct New<'r> {
     repository: &'r Repository,
-    cancel: &'r Cancel,
     content: IndexContent,
     numbers: HashMap<ObjectHash, u32>,
 }
@@ -138,12 +137,12 @@ impl New<'_> {
         if old.is_empty() {
             return Ok(());
         }
-        let store = &*self.repository.store;
+        let store = &self.repository.store;
         if !content.records.is_empty() {
             let bytes = index_object::encode(&self.repository.keys, content)?;
             let name = index_object::name(&Hash::of(&bytes));
-            object::put(store, self.cancel, &name, bytes)?;
-            settle(store, self.cancel)?;
+            object::put(store, &name, bytes)?;
+            settle(store)?;
         }
         for name in old {
             store.delete(&name)?;

@@ -3,8 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use pgark_store::Cancel;
-
 use super::usage::{Standing, Usage};
 use crate::RepoError;
 use crate::ids::{Hash, ObjectHash};
@@ -26,7 +24,6 @@ pub(super) struct Outcome {
 
 struct Repack<'r> {
     repository: &'r Repository,
-    cancel: &'r Cancel,
     builders: [Builder; 2],
     waiting: IndexContent,
     /// Sources whose chunks are in builders or waiting, and those that are done with.
@@ -41,7 +38,6 @@ pub(super) fn run(
     (standing, usage): (&[Standing], &Usage),
     live: &Arc<Run>,
     sparse: &[ObjectHash],
-    cancel: &Cancel,
 ) -> Result<Outcome, RepoError> {
     let sources: HashSet<u32> = sparse.iter().filter_map(|pack| index.packs.find(pack)).collect();
     // A place in a pack that is itself about to go as dead is none.
@@ -52,7 +48,6 @@ pub(super) fn run(
     };
     let mut repack = Repack {
         repository,
-        cancel,
         builders: [Kind::DataPack, Kind::MetadataPack].map(|kind| Builder::new(kind, Vec::new())),
         waiting: IndexContent::default(),
         open: Vec::new(),
@@ -60,9 +55,9 @@ pub(super) fn run(
     };
     let mut moved = HashSet::new();
     for source in sparse {
-        cancel.check()?;
+        repository.store.cancel().check()?;
         let name = pack::name(source);
-        let bytes = match object::get(&*repository.store, &name) {
+        let bytes = match object::get(&repository.store, &name) {
             Ok(bytes) => bytes,
             // Another pruner was faster; or it is lost, which is not for prune to say.
             Err(RepoError::Missing { .. }) => continue,
@@ -128,7 +123,7 @@ impl Repack<'_> {
     fn put(&mut self, builder: Builder) -> Result<(), RepoError> {
         let (hash, bytes, chunks) = builder.finish(&self.repository.keys)?;
         let size = bytes.len() as u64;
-        object::put(&*self.repository.store, self.cancel, &pack::name(&hash), bytes)?;
+        object::put(&self.repository.store, &pack::name(&hash), bytes)?;
         let number = u32::try_from(self.waiting.packs.len()).unwrap_or(u32::MAX);
         self.waiting.packs.push(PackEntry { hash, size });
         self.waiting.records.extend(chunks.iter().map(|chunk| IndexRecord {
@@ -147,7 +142,7 @@ impl Repack<'_> {
             return Ok(());
         }
         let bytes = index_object::encode(&self.repository.keys, content)?;
-        object::put(&*self.repository.store, self.cancel, &index_object::name(&Hash::of(&bytes)), bytes)
+        object::put(&self.repository.store, &index_object::name(&Hash::of(&bytes)), bytes)
     }
 
     /// Only when everything is put and in the index are the sources done with.

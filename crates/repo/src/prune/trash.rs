@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use pgark_store::{Store, StoreError};
+use pgark_store::{Storage, StoreError};
 
 use crate::ids::ObjectHash;
 use crate::names;
@@ -22,7 +22,7 @@ pub(crate) struct Mark {
 }
 
 /// All marks.
-pub(crate) fn list(store: &dyn Store) -> Result<Vec<Mark>, StoreError> {
+pub(crate) fn list(store: &Storage) -> Result<Vec<Mark>, StoreError> {
     let parse = |name: &str, put: SystemTime| {
         let (pack, pruner, intent) = names::mark(name)?;
         Some(Mark { name: name.to_string(), pack, pruner: pruner.to_string(), intent, put })

@@ -1,6 +1,6 @@
 //! Are the header and the key slots, and the second copy of each, still what was put there?
 
-use pgark_store::Store;
+use pgark_store::Storage;
 
 use super::header::{self, Header, hex};
 use super::{Keys, slots};
@@ -12,7 +12,7 @@ use crate::object::get_if_there;
 /// `listed` are the slots that the owner's list names. A slot's name holds the hash of its bytes, so that a changed one shows
 /// without the key that opens it.
 pub(crate) fn check(
-    store: &dyn Store,
+    store: &Storage,
     keys: &Keys,
     listed: &[String],
     on_object: &mut dyn FnMut(u64) -> Result<(), RepoError>,
@@ -82,7 +82,7 @@ pub(crate) fn check_slot(name: &str, bytes: &[u8]) -> Result<(), RepoError> {
 }
 
 /// An object's bytes, or what is wrong with it.
-fn get(store: &dyn Store, name: &str) -> Result<Result<Vec<u8>, String>, RepoError> {
+fn get(store: &Storage, name: &str) -> Result<Result<Vec<u8>, String>, RepoError> {
     match get_if_there(store, name) {
         Ok(Some(bytes)) => Ok(Ok(bytes)),
         Ok(None) => Ok(Err("it is missing".into())),

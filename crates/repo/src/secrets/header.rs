@@ -2,7 +2,7 @@
 
 use age::secrecy::zeroize::Zeroize;
 use jiff::Timestamp;
-use pgark_store::{PutOutcome, Store, StoreError};
+use pgark_store::{PutOutcome, Storage, StoreError};
 
 use super::RepositoryId;
 use super::sealing::random;
@@ -49,7 +49,7 @@ impl Header {
     ///
     /// # Errors
     /// [`RepoError::NoRepository`], [`RepoError::NewerFormat`]; damage of both; failures of the storage.
-    pub fn get(store: &dyn Store) -> Result<Header, RepoError> {
+    pub fn get(store: &Storage) -> Result<Header, RepoError> {
         match Header::one(store, NAME) {
             Err(first @ RepoError::Damaged { .. }) => Ok(Header::copy(store)?.ok_or(first)?),
             Ok(Some(header)) => Ok(header),
@@ -61,12 +61,12 @@ impl Header {
         }
     }
 
-    fn one(store: &dyn Store, name: &str) -> Result<Option<Header>, RepoError> {
+    fn one(store: &Storage, name: &str) -> Result<Option<Header>, RepoError> {
         read(store, name)?.map(Header::parse).transpose()
     }
 
     /// The second copy, if it is there and can be read.
-    pub(super) fn copy(store: &dyn Store) -> Result<Option<Header>, RepoError> {
+    pub(super) fn copy(store: &Storage) -> Result<Option<Header>, RepoError> {
         match Header::one(store, COPY) {
             Err(RepoError::Store(error)) => Err(error.into()),
             other => Ok(other.ok().flatten()),
@@ -74,7 +74,7 @@ impl Header {
     }
 
     /// Puts the header, whose outcome is the repository's, then its copy.
-    pub(super) fn put(&self, store: &dyn Store) -> Result<PutOutcome, RepoError> {
+    pub(super) fn put(&self, store: &Storage) -> Result<PutOutcome, RepoError> {
         let mut outcome = store.put_if_absent(NAME, self.bytes.clone().into())?;
         // Ours, and the answer to the put that made it was lost.
         if outcome == PutOutcome::AlreadyExists && store.get(NAME)? == self.bytes {
@@ -131,7 +131,7 @@ struct Fields {
     needed_to_write: Vec<String>,
 }
 
-pub(super) fn exists(store: &dyn Store) -> Result<bool, RepoError> {
+pub(super) fn exists(store: &Storage) -> Result<bool, RepoError> {
     match read(store, NAME) {
         Ok(found) => Ok(found.is_some()),
         // Something that is too large for a header is something.
@@ -140,7 +140,7 @@ pub(super) fn exists(store: &dyn Store) -> Result<bool, RepoError> {
     }
 }
 
-fn read(store: &dyn Store, name: &str) -> Result<Option<Vec<u8>>, RepoError> {
+fn read(store: &Storage, name: &str) -> Result<Option<Vec<u8>>, RepoError> {
     // A size from a stranger must not take the memory.
     match store.get_at_most(name, LARGEST + 1) {
         Ok(bytes) if bytes.len() as u64 > LARGEST => {

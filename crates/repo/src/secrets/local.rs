@@ -6,14 +6,14 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use pgark_store::Store;
+use pgark_store::Storage;
 
 use super::header::{Header, hex};
 use super::{LocalFolders, RepositoryId};
 use crate::RepoError;
 
 /// Compares the header with what is remembered for this storage; a first sight is trusted.
-pub(super) fn compare(local: &LocalFolders, store: &dyn Store, header: &Header) -> Result<(), RepoError> {
+pub(super) fn compare(local: &LocalFolders, store: &Storage, header: &Header) -> Result<(), RepoError> {
     let location = store.location();
     let Some(file) = fingerprint_file(local, &store.place()) else { return Ok(()) };
     let Some(known) = read(&file)? else { return Ok(()) };

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use age::secrecy::SecretString;
 use age::secrecy::zeroize::Zeroizing;
-use pgark_store::{PutOutcome, Store};
+use pgark_store::{PutOutcome, Storage};
 
 use crate::{RepoError, writers};
 pub(crate) use copies::{check as check_copies, check_header, check_slot};
@@ -89,7 +89,7 @@ pub struct Initialised {
 /// Creates a repository: the key slot first, the header last; the header's put is the commit. What this host remembers of an
 /// older one at the same place gives way.
 pub fn create(
-    store: &dyn Store,
+    store: &Storage,
     protection: Protection,
     local: &LocalFolders,
 ) -> Result<Initialised, RepoError> {
@@ -118,7 +118,7 @@ pub fn create(
 /// Opens a repository with what is given, and compares it with what this host remembers. Where the header does not pass,
 /// its copy is tried.
 pub(crate) fn open(
-    store: &dyn Store,
+    store: &Storage,
     first: &Header,
     unlock: &Unlock,
     local: &LocalFolders,
@@ -138,7 +138,7 @@ pub(crate) fn open(
 }
 
 fn open_by(
-    store: &dyn Store,
+    store: &Storage,
     unlock: &Unlock,
     local: &LocalFolders,
     header: &Header,

@@ -5,7 +5,7 @@ use std::io::{Cursor, Read};
 use age::secrecy::zeroize::Zeroizing;
 use age::secrecy::{ExposeSecret, SecretString};
 use age::{Decryptor, Encryptor, Identity, Recipient};
-use pgark_store::Store;
+use pgark_store::Storage;
 use unicode_normalization::UnicodeNormalization;
 
 use super::header::hex;
@@ -27,7 +27,7 @@ const FEWEST_DIFFERENT: usize = 6;
 /// Seals the keyring into a slot and puts it, with a second copy. Returns its name below the folder of slots; none without
 /// protection.
 pub(crate) fn put(
-    store: &dyn Store,
+    store: &Storage,
     protection: &Protection,
     keyring: &[u8],
 ) -> Result<Option<String>, RepoError> {
@@ -98,7 +98,7 @@ fn refuse_weak(passphrase: &SecretString) -> Result<(), RepoError> {
 }
 
 /// The keyrings of all slots that open; of their copies only where none of them does.
-pub(super) fn open(store: &dyn Store, unlock: &Unlock) -> Result<Vec<Zeroizing<Vec<u8>>>, RepoError> {
+pub(super) fn open(store: &Storage, unlock: &Unlock) -> Result<Vec<Zeroizing<Vec<u8>>>, RepoError> {
     let identities = identities(unlock)?;
     let mut seen = 0;
     for folder in [FOLDER, COPIES] {

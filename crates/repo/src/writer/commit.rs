@@ -139,7 +139,7 @@ fn put_draft(session: &Session<'_>) -> Result<(), RepoError> {
 fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
     let packs = session.packs();
     let wanted = |pack: &ObjectHash| packs.binary_search(pack).is_ok();
-    let marks = trash::list(&*session.repository.store)?;
+    let marks = trash::list(&session.repository.store)?;
     let hit = marks.iter().find(|mark| mark.intent && wanted(&mark.pack)).map(|mark| mark.pack);
     let there: HashSet<ObjectHash> = session
         .repository
@@ -196,14 +196,14 @@ fn put_manifest(
         // An answer that was lost: the manifest may be there for all that, and then the backup is.
         match repository.store.get(&name.name()) {
             Ok(there) if there == bytes => {}
-            Err(StoreError::Cancelled) => {
-                return Err(RepoError::CommitUnsure { id: session.id.to_string() });
+            Ok(_) | Err(StoreError::NotFound { .. }) => return Err(error),
+            Err(_) => {
+                return Err(RepoError::CommitUnsure { id: session.id.to_string(), source: Box::new(error) });
             }
-            _ => return Err(error),
         }
     }
     // Committed. What follows is for safety and may fail without harm.
-    let copy = || object::put(&*repository.store, &Default::default(), &name.copy(), bytes.clone());
+    let copy = || object::put_regardless(&repository.store, &name.copy(), bytes.clone());
     // By the storage's clock, so that a wrong one of this host is told at once.
     let look = || repository.store.stat(&name.name()).ok().as_ref().and_then(manifest::stored);
     let (copied, (stored, ())) = both(copy, || both(look, || session.clean_up()));
@@ -233,7 +233,7 @@ fn find_previous(
                 if manifest::why_misnamed(repository, name, &others)?.is_some() {
                     continue;
                 }
-                match object::get_if_there(&*repository.store, &name.name()) {
+                match object::get_if_there(&repository.store, &name.name()) {
                     Ok(Some(bytes)) => Hash::of(&bytes),
                     // Something that is no object at all stands there: the one before it is named.
                     Ok(None) | Err(RepoError::Damaged { .. }) => continue,

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use minicbor::bytes::{ByteArray, ByteVec};
-use pgark_store::Cancel;
 
 use super::{BackupWriter, NewBackup, WriteOptions};
 use crate::cut::{Cut, LARGEST};
@@ -22,8 +21,9 @@ use crate::{CheckLevel, CheckOptions, PruneOptions, RepoError, codec};
 
 fn repository() -> (tempfile::TempDir, Repository) {
     let dir = tempfile::tempdir().unwrap();
-    let store = Arc::new(pgark_store::DirStore::create(dir.path().join("r")).unwrap());
-    crate::init(&*store, Protection::None, &LocalFolders::default()).unwrap();
+    let store = pgark_store::DirStore::create(dir.path().join("r")).unwrap();
+    let store = pgark_store::Storage::uncancelled(store);
+    crate::init(&store, Protection::None, &LocalFolders::default()).unwrap();
     let repository = Repository::open(store, Unlock::Nothing, LocalFolders::default()).unwrap();
     (dir, repository)
 }
@@ -59,7 +59,7 @@ impl BackupWriter<'_> {
 /// A backup of these parts, one entry each.
 fn backup(repository: &Repository, parts: impl FnOnce(&BackupWriter<'_>) -> Vec<Part>) -> BackupHead {
     let options = WriteOptions { cluster: "c".into(), jobs: 1, compression_level: 1, full: false };
-    let written = repository.write_backup::<(), RepoError>(&options, &Cancel::new(), |writer| {
+    let written = repository.write_backup::<(), RepoError>(&options, |writer| {
         let entry = |(number, part): (usize, Part)| NewEntry {
             path: format!("/{number}"),
             class: Class::Data,
@@ -111,9 +111,9 @@ fn a_tree_that_repeats_one_chunk() {
     assert!(matches!(map::records(&chunks, &map), Err(RepoError::Damaged { .. })));
     // Everything that walks trees walks each node once.
     let all = CheckOptions::all(CheckLevel::Data);
-    assert!(repository.check(&all, &Cancel::new(), &|_| {}).unwrap().problems.is_empty());
-    repository.prune(&PruneOptions::default(), &Cancel::new(), &|_| {}).unwrap();
-    assert_eq!(repository.contents(&Cancel::new()).unwrap().bytes_unique >> 20, 8);
+    assert!(repository.check(&all, &|_| {}).unwrap().problems.is_empty());
+    repository.prune(&PruneOptions::default(), &|_| {}).unwrap();
+    assert_eq!(repository.contents().unwrap().bytes_unique >> 20, 8);
     let opened = repository.open_backup(head.id).unwrap();
     backup(&repository, |writer| {
         let part = opened.entries[0].parts[0].clone();
@@ -187,10 +187,9 @@ fn a_map_of_very_many_units() {
         assert!(said.contains(what), "{said}");
     }
     // The check names them, and whom they hurt; a prune deletes nothing meanwhile.
-    let report =
-        repository.check(&CheckOptions::all(CheckLevel::Structure), &Cancel::new(), &|_| {}).unwrap();
+    let report = repository.check(&CheckOptions::all(CheckLevel::Structure), &|_| {}).unwrap();
     assert!(!report.hurt.is_empty());
-    let pruned = repository.prune(&PruneOptions::default(), &Cancel::new(), &|_| {}).unwrap();
+    let pruned = repository.prune(&PruneOptions::default(), &|_| {}).unwrap();
     assert!(!pruned.held_by.is_empty(), "{pruned:?}");
 }
 
@@ -222,5 +221,5 @@ fn very_many_tiny_chunks() {
     assert!(packs.len() >= 3, "{packs:?}");
     assert_eq!(repository.open_backup(head.id).unwrap().entries.len(), 70_000);
     let all = CheckOptions::all(CheckLevel::Data);
-    assert!(repository.check(&all, &Cancel::new(), &|_| {}).unwrap().problems.is_empty());
+    assert!(repository.check(&all, &|_| {}).unwrap().problems.is_empty());
 }

@@ -46,8 +46,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use pgark_store::Cancel;
-
 use crate::RepoError;
 use crate::cut::Cut;
 use crate::manifest::{BackupHead, Entry, NewEntry};
@@ -187,14 +185,13 @@ impl<'a> BackupWriter<'a> {
 
 impl Repository {
     /// Writes one backup: runs `work`, which writes streams and returns what to commit, then commits it. If `work` fails
-    /// or panics, if the storage fails, or if `cancel` is set before the commit, no backup exists.
+    /// or panics, if the storage fails, or if the job is cancelled before the commit, no backup exists.
     pub fn write_backup<T, E: From<RepoError>>(
         &self,
         options: &WriteOptions,
-        cancel: &Cancel,
         work: impl FnOnce(&BackupWriter<'_>) -> Result<(NewBackup, T), E>,
     ) -> Result<(BackupHead, T), E> {
-        let session = Session::begin(self, options, cancel)?;
+        let session = Session::begin(self, options)?;
         let result = thread::scope(|scope| {
             let _stop = StopOnDrop(&session);
             for _ in 0..options.jobs.clamp(1, MOST_JOBS) {

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use minicbor::bytes::{ByteArray, ByteVec};
-use pgark_store::Cancel;
 
 use super::buffers::Buffers;
 use super::dedup::Dedup;
@@ -71,7 +70,6 @@ pub(super) struct Closed {
 pub(crate) struct Session<'a> {
     pub(super) repository: &'a Repository,
     pub(super) options: &'a WriteOptions,
-    pub(super) cancel: &'a Cancel,
     pub(super) id: BackupId,
     cutter: Cutter,
     dedup: Dedup,
@@ -128,16 +126,15 @@ impl<'a> Session<'a> {
     pub(super) fn begin(
         repository: &'a Repository,
         options: &'a WriteOptions,
-        cancel: &'a Cancel,
     ) -> Result<Session<'a>, RepoError> {
-        cancel.check()?;
+        repository.store.cancel().check()?;
         let id = BackupId::new()?;
         let jobs = options.jobs.clamp(1, MOST_JOBS);
         // The session object first: from then on a pruner waits for us, so the lists below stay true.
         let (name, bytes) = commit::session_object(repository, id, 0)?;
         let put = bytes.len() as u64;
         let (announced, allowed) = both(
-            || object::put(&*repository.store, cancel, &name, bytes),
+            || object::put(&repository.store, &name, bytes),
             || repository.refuse_stranger(&options.cluster),
         );
         announced?;
@@ -148,7 +145,6 @@ impl<'a> Session<'a> {
         Ok(Session {
             repository,
             options,
-            cancel,
             id,
             cutter: Cutter::new(repository.keys.chunker_seed()),
             dedup,
@@ -206,7 +202,7 @@ impl<'a> Session<'a> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire) || self.cancel.is_cancelled()
+        self.stopped.load(Ordering::Acquire) || self.repository.store.cancel().is_cancelled()
     }
 
     /// An error once the session is stopped. What stopped it is reported by [`Session::failure`].
@@ -261,7 +257,7 @@ impl<'a> Session<'a> {
     pub(super) fn put_object(&self, name: &str, bytes: impl Into<Bytes>) -> Result<(), RepoError> {
         let bytes = bytes.into();
         let len = bytes.len() as u64;
-        object::put(&*self.repository.store, self.cancel, name, bytes)?;
+        object::put(&self.repository.store, name, bytes)?;
         self.put.fetch_add(len, Ordering::Relaxed);
         Ok(())
     }
@@ -515,7 +511,7 @@ fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> 
         let usable = vec![false; index.packs.packs.len()];
         return Ok(Dedup::new(index, usable, Quarantine::default()));
     }
-    let store = &*repository.store;
+    let store = &repository.store;
     // What does not wait for another is asked at once: far away each costs a round trip. The second list of the index, which
     // counts, is made behind the trash.
     let (trash, (rotten, listed)) =

@@ -21,7 +21,7 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let store = DirStore::create(dir.path().join("repo")).unwrap();
         let made = init(
-            &store,
+            &Storage::uncancelled(store),
             Protection::Recipients(vec![identity.to_public().to_string()]),
             &LocalFolders::default(),
         )
@@ -32,7 +32,7 @@ impl Place {
     pub fn plain() -> Place {
         let dir = tempfile::tempdir().unwrap();
         let store = DirStore::create(dir.path().join("repo")).unwrap();
-        init(&store, Protection::None, &LocalFolders::default()).unwrap();
+        init(&Storage::uncancelled(store), Protection::None, &LocalFolders::default()).unwrap();
         Place { dir, identity: None, writer: None }
     }
 
@@ -47,6 +47,11 @@ impl Place {
         DirStore::open(self.dir.path().join("repo")).unwrap()
     }
 
+    /// The same, to ask.
+    pub fn storage(&self) -> Storage {
+        Storage::uncancelled(self.store())
+    }
+
     pub fn local(&self) -> LocalFolders {
         LocalFolders {
             cache: Some(self.dir.path().join("cache")),
@@ -59,17 +64,16 @@ impl Place {
     }
 
     pub fn open_on(&self, store: Arc<dyn Store>, local: LocalFolders) -> Repository {
-        Repository::open(store, self.unlock(), local).unwrap()
+        Repository::open(Storage::new(store, Cancel::new()), self.unlock(), local).unwrap()
     }
 
     pub fn open_as_writer(&self) -> Repository {
         let key = self.writer.as_ref().unwrap().expose_secret().to_string();
-        Repository::open(Arc::new(self.store()), Unlock::WriterKey(key.into()), LocalFolders::default())
-            .unwrap()
+        Repository::open(self.storage(), Unlock::WriterKey(key.into()), LocalFolders::default()).unwrap()
     }
 
     pub fn objects(&self) -> Vec<ObjectMeta> {
-        self.store().list("").unwrap()
+        self.storage().list("").unwrap()
     }
 }
 
@@ -105,7 +109,7 @@ pub fn try_backup(
 ) -> Result<BackupHead, RepoError> {
     let newest = repository.backups().ok().and_then(|heads| heads.last().map(|head| head.id));
     let earlier = newest.and_then(|id| repository.open_backup(id).ok());
-    let (head, ()) = repository.write_backup(&options(jobs), cancel, |writer| {
+    let (head, ()) = repository.for_job(cancel).write_backup(&options(jobs), |writer| {
         let written: Vec<_> = std::thread::scope(|scope| {
             let one = |(path, class, bytes): &(String, Class, Vec<u8>)| {
                 let (class, cut) = (*class, if *class == Class::Data { Cut::Rows } else { Cut::Content });
@@ -238,7 +242,7 @@ pub fn compare(repository: &Repository, id: BackupId, content: &Content) -> Resu
 }
 
 pub fn check(repository: &Repository, level: CheckLevel) -> CheckReport {
-    repository.check(&CheckOptions::all(level), &Cancel::new(), &|_| {}).unwrap()
+    repository.check(&CheckOptions::all(level), &|_| {}).unwrap()
 }
 
 pub fn assert_clean(repository: &Repository) {

@@ -15,7 +15,7 @@ use quick_xml::events::Event;
 use super::CloudStore;
 use super::s3::Version;
 use crate::traffic::TrafficReport;
-use crate::{Capabilities, ObjectMeta, PutOutcome, Store, StoreError, name};
+use crate::{Cancel, Capabilities, ObjectMeta, PutOutcome, Store, StoreError, name};
 
 /// One page of a list of versions.
 #[derive(Debug, Default)]
@@ -90,14 +90,18 @@ pub(crate) struct AsOf {
 }
 
 /// Lists what was there at that moment.
-pub(crate) fn what_was_there(store: &CloudStore, moment: SystemTime) -> Result<Seen, StoreError> {
+pub(crate) fn what_was_there(
+    store: &CloudStore,
+    moment: SystemTime,
+    cancel: &Cancel,
+) -> Result<Seen, StoreError> {
     let Some(s3) = &store.s3 else {
         return Err(StoreError::Unsupported {
             what: format!("{}: --as-of reads versions of S3 buckets only", store.shown),
             hint: "restore the deleted or overwritten objects with the storage's own tools first".into(),
         });
     };
-    if store.keeps_versions()? != Some(true) {
+    if store.keeps_versions(cancel)? != Some(true) {
         return Err(StoreError::Unsupported {
             what: format!(
                 "{}: the bucket keeps no versions, so nothing is behind what is there",
@@ -107,7 +111,7 @@ pub(crate) fn what_was_there(store: &CloudStore, moment: SystemTime) -> Result<S
         });
     }
     let root = if store.prefix.is_empty() { String::new() } else { format!("{}/", store.prefix) };
-    let versions = store.ask("list the versions in", "", s3.versions(&root))?;
+    let versions = store.ask(cancel, "list the versions in", "", s3.versions(&root))?;
     let mut newest: BTreeMap<String, Version> = BTreeMap::new();
     for version in versions {
         let Some(modified) = version.modified.filter(|modified| *modified <= moment) else { continue };
@@ -164,31 +168,31 @@ impl Store for AsOf {
         self.store.capabilities()
     }
 
-    fn put_if_absent(&self, _: &str, _: Bytes) -> Result<PutOutcome, StoreError> {
+    fn put_if_absent(&self, _: &str, _: Bytes, _: &Cancel) -> Result<PutOutcome, StoreError> {
         self.read_only()
     }
 
-    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+    fn get(&self, name: &str, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
         let (version, _) = self.find("read", name)?;
-        self.store.read(name, None, Some(version.clone()))
+        self.store.read(name, None, Some(version.clone()), cancel)
     }
 
-    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+    fn get_range(&self, name: &str, offset: u64, len: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
         let (version, meta) = self.find("read", name)?;
-        self.store.read_range(name, offset, len, Some(version.clone()), || Ok(meta.size))
+        self.store.read_range(name, offset, len, Some(version.clone()), || Ok(meta.size), cancel)
     }
 
-    fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
+    fn stat(&self, name: &str, _: &Cancel) -> Result<ObjectMeta, StoreError> {
         Ok(self.find("look at", name)?.1.clone())
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+    fn list(&self, prefix: &str, _: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
         name::check_prefix(prefix)?;
         let from = self.seen.range(prefix.to_string()..);
         Ok(from.take_while(|(name, _)| name.starts_with(prefix)).map(|(_, (_, meta))| meta.clone()).collect())
     }
 
-    fn delete(&self, _: &str) -> Result<(), StoreError> {
+    fn delete(&self, _: &str, _: &Cancel) -> Result<(), StoreError> {
         self.read_only()
     }
 

@@ -31,7 +31,7 @@ use crate::condition::Condition;
 use crate::http::{Wire, listening};
 use crate::runtime::Engine;
 use crate::traffic::{Traffic, TrafficReport};
-use crate::{Capabilities, Cause, ObjectMeta, PutOutcome, Retention, Store, StoreError, name};
+use crate::{Cancel, Capabilities, Cause, ObjectMeta, PutOutcome, Retention, Store, StoreError, name};
 
 pub(crate) use azure::open as open_azure;
 pub(crate) use gcs::open as open_gcs;
@@ -130,18 +130,26 @@ impl CloudStore {
     /// Runs one request.
     pub(crate) fn ask<T>(
         &self,
+        cancel: &Cancel,
         operation: &'static str,
         name: &str,
         work: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T, StoreError> {
-        self.engine.run(async {
+        self.engine.run(cancel, async {
             let (done, answer) = listening(work).await;
             done.map_err(|error| answer::sort(operation, self.object(name), &answer, &error))
         })
     }
 
     /// A conditional put, or a plain one.
-    fn put(&self, name: &str, path: &Path, bytes: &Bytes, mode: PutMode) -> Result<PutOutcome, StoreError> {
+    fn put(
+        &self,
+        name: &str,
+        path: &Path,
+        bytes: &Bytes,
+        mode: PutMode,
+        cancel: &Cancel,
+    ) -> Result<PutOutcome, StoreError> {
         let put = async {
             if let Some(s3) = self.s3.as_ref().filter(|s3| s3.locks(name)) {
                 return s3.put_locked(path, bytes, mode == PutMode::Create).await;
@@ -149,7 +157,7 @@ impl CloudStore {
             let options = PutOptions { mode, attributes: self.attributes.clone(), ..PutOptions::default() };
             self.client.put_opts(path, bytes.clone().into(), options).await.map(|_| ())
         };
-        self.engine.run(async {
+        self.engine.run(cancel, async {
             let (done, answer) = listening(put).await;
             match done {
                 Ok(()) => Ok(PutOutcome::Created),
@@ -159,10 +167,16 @@ impl CloudStore {
         })
     }
 
-    fn put_unconditionally(&self, name: &str, path: &Path, bytes: &Bytes) -> Result<PutOutcome, StoreError> {
-        match self.stat(name) {
+    fn put_unconditionally(
+        &self,
+        name: &str,
+        path: &Path,
+        bytes: &Bytes,
+        cancel: &Cancel,
+    ) -> Result<PutOutcome, StoreError> {
+        match self.stat(name, cancel) {
             Ok(_) => Ok(PutOutcome::AlreadyExists),
-            Err(StoreError::NotFound { .. }) => self.put(name, path, bytes, PutMode::Overwrite),
+            Err(StoreError::NotFound { .. }) => self.put(name, path, bytes, PutMode::Overwrite, cancel),
             Err(error) => Err(error),
         }
     }
@@ -173,10 +187,11 @@ impl CloudStore {
         name: &str,
         range: Option<std::ops::Range<u64>>,
         version: Option<String>,
+        cancel: &Cancel,
     ) -> Result<Vec<u8>, StoreError> {
         let path = self.path(name)?;
         let options = GetOptions { range: range.map(GetRange::Bounded), version, ..GetOptions::default() };
-        let bytes = self.ask("read", name, async {
+        let bytes = self.ask(cancel, "read", name, async {
             let answer = self.client.get_opts(&path, options).await?;
             answer.bytes().await
         })?;
@@ -191,6 +206,7 @@ impl CloudStore {
         len: u64,
         version: Option<String>,
         size: impl Fn() -> Result<u64, StoreError>,
+        cancel: &Cancel,
     ) -> Result<Vec<u8>, StoreError> {
         let end = offset.saturating_add(len);
         let too_short = || StoreError::TooShort { object: self.object(name), end };
@@ -201,7 +217,7 @@ impl CloudStore {
         if len == 0 {
             return Ok(Vec::new());
         }
-        let bytes = self.read(name, Some(offset..end), version).map_err(|error| match error {
+        let bytes = self.read(name, Some(offset..end), version, cancel).map_err(|error| match error {
             StoreError::TooShort { .. } => too_short(),
             // Some servers answer a range that begins at the end with the whole object.
             StoreError::Failed { cause: Cause::Unknown, .. } if size().is_ok_and(|size| size < end) => {
@@ -253,15 +269,15 @@ impl Store for CloudStore {
         }
     }
 
-    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
+    fn put_if_absent(&self, name: &str, bytes: Bytes, cancel: &Cancel) -> Result<PutOutcome, StoreError> {
         let path = self.path(name)?;
         if self.condition.is_ignored() {
-            return self.put_unconditionally(name, &path, &bytes);
+            return self.put_unconditionally(name, &path, &bytes, cancel);
         }
-        let first = match self.put(name, &path, &bytes, PutMode::Create) {
+        let first = match self.put(name, &path, &bytes, PutMode::Create, cancel) {
             Err(error) if answer::condition_not_implemented(&error) => {
                 self.condition.set_ignored(&self.shown);
-                return self.put_unconditionally(name, &path, &bytes);
+                return self.put_unconditionally(name, &path, &bytes, cancel);
             }
             other => other?,
         };
@@ -269,7 +285,7 @@ impl Store for CloudStore {
         if unknown && first == PutOutcome::AlreadyExists {
             self.condition.set_honoured();
         } else if unknown && bytes.len() <= Condition::SMALL {
-            match self.put(name, &path, &bytes, PutMode::Create) {
+            match self.put(name, &path, &bytes, PutMode::Create, cancel) {
                 Ok(PutOutcome::AlreadyExists) => self.condition.set_honoured(),
                 Ok(PutOutcome::Created) => self.condition.set_ignored(&self.shown),
                 // The object is there; the question stays open.
@@ -279,20 +295,20 @@ impl Store for CloudStore {
         Ok(first)
     }
 
-    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        self.read(name, None, None)
+    fn get(&self, name: &str, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
+        self.read(name, None, None, cancel)
     }
 
-    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
-        self.read_range(name, offset, len, None, || Ok(self.stat(name)?.size))
+    fn get_range(&self, name: &str, offset: u64, len: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
+        self.read_range(name, offset, len, None, || Ok(self.stat(name, cancel)?.size), cancel)
     }
 
     /// One request where two would do.
-    fn get_at_most(&self, name: &str, most: u64) -> Result<Vec<u8>, StoreError> {
-        match self.read(name, Some(0..most), None) {
+    fn get_at_most(&self, name: &str, most: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
+        match self.read(name, Some(0..most), None, cancel) {
             // Of an empty object no range can be asked for, and servers say so in several ways.
             Err(StoreError::TooShort { .. }) => Ok(Vec::new()),
-            Err(error @ StoreError::Failed { cause: Cause::Unknown, .. }) => match self.stat(name) {
+            Err(error @ StoreError::Failed { cause: Cause::Unknown, .. }) => match self.stat(name, cancel) {
                 Ok(meta) if meta.size == 0 => Ok(Vec::new()),
                 _ => Err(error),
             },
@@ -300,11 +316,11 @@ impl Store for CloudStore {
         }
     }
 
-    fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
+    fn stat(&self, name: &str, cancel: &Cancel) -> Result<ObjectMeta, StoreError> {
         let path = self.path(name)?;
-        let meta = self.ask("look at", name, self.client.head(&path)).map_err(|error| {
+        let meta = self.ask(cancel, "look at", name, self.client.head(&path)).map_err(|error| {
             // An answer to a HEAD has no body: what a denial is about, only a GET is told.
-            match error.is_denied().then(|| self.read(name, Some(0..1), None)) {
+            match error.is_denied().then(|| self.read(name, Some(0..1), None, cancel)) {
                 Some(Err(told)) => told,
                 _ => error,
             }
@@ -312,11 +328,11 @@ impl Store for CloudStore {
         Ok(ObjectMeta { name: name.to_string(), size: meta.size, modified: meta.last_modified.into() })
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+    fn list(&self, prefix: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
         name::check_prefix(prefix)?;
         let key = self.key(prefix.trim_end_matches('/'))?;
         let root = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
-        let listed = self.ask("list", prefix, listed_once(self.client.list(Some(&key))))?;
+        let listed = self.ask(cancel, "list", prefix, listed_once(self.client.list(Some(&key))))?;
         let mut found: Vec<ObjectMeta> = listed
             .into_iter()
             .filter_map(|(path, meta)| {
@@ -331,17 +347,17 @@ impl Store for CloudStore {
         Ok(found)
     }
 
-    fn foreign(&self) -> Result<Vec<String>, StoreError> {
+    fn foreign(&self, cancel: &Cancel) -> Result<Vec<String>, StoreError> {
         let key = self.key("")?;
         let root = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
-        let listed = self.ask("list", "", listed_once(self.client.list(Some(&key))))?;
+        let listed = self.ask(cancel, "list", "", listed_once(self.client.list(Some(&key))))?;
         let names = listed.keys().filter_map(|path| path.as_ref().strip_prefix(&root));
         Ok(names.filter(|name| name::check(name).is_err()).map(str::to_string).collect())
     }
 
-    fn delete(&self, name: &str) -> Result<(), StoreError> {
+    fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError> {
         let path = self.path(name)?;
-        match self.ask("delete", name, self.client.delete(&path)) {
+        match self.ask(cancel, "delete", name, self.client.delete(&path)) {
             Err(StoreError::NotFound { .. }) => Ok(()),
             other => other,
         }
@@ -355,21 +371,21 @@ impl Store for CloudStore {
         self.s3.as_ref().and_then(|s3| s3.retention())
     }
 
-    fn retain(&self, name: &str, until: SystemTime) -> Result<(), StoreError> {
+    fn retain(&self, name: &str, until: SystemTime, cancel: &Cancel) -> Result<(), StoreError> {
         let path = self.path(name)?;
         match &self.s3 {
-            Some(s3) => self.ask("extend the lock of", name, s3.retain(&path, until)),
+            Some(s3) => self.ask(cancel, "extend the lock of", name, s3.retain(&path, until)),
             None => Ok(()),
         }
     }
 
-    fn keeps_versions(&self) -> Result<Option<bool>, StoreError> {
-        let ask = |s3: &s3::Bucketed| self.ask("ask for the versioning of", "", s3.keeps_versions());
+    fn keeps_versions(&self, cancel: &Cancel) -> Result<Option<bool>, StoreError> {
+        let ask = |s3: &s3::Bucketed| self.ask(cancel, "ask for the versioning of", "", s3.keeps_versions());
         self.s3.as_ref().map(ask).transpose()
     }
 
-    fn can_lock(&self) -> Result<Option<bool>, StoreError> {
-        let ask = |s3: &s3::Bucketed| self.ask("ask for the object lock of", "", s3.can_lock());
+    fn can_lock(&self, cancel: &Cancel) -> Result<Option<bool>, StoreError> {
+        let ask = |s3: &s3::Bucketed| self.ask(cancel, "ask for the object lock of", "", s3.can_lock());
         self.s3.as_ref().map(ask).transpose()
     }
 }

@@ -28,7 +28,9 @@ use crate::runtime::Engine;
 use crate::target::SftpConfig;
 use crate::traffic::{Request, Traffic, TrafficReport};
 use crate::url::StorageUrl;
-use crate::{Capabilities, Cause, LARGEST_OBJECT, ObjectMeta, PutOutcome, Store, StoreError, lock, name};
+use crate::{
+    Cancel, Capabilities, Cause, LARGEST_OBJECT, ObjectMeta, PutOutcome, Store, StoreError, lock, name,
+};
 use connect::Connection;
 use files::OpenFile;
 use pool::{Load, Pool};
@@ -111,6 +113,7 @@ impl SftpStore {
         engine: Engine,
         limits: Limits,
         traffic: &Arc<Traffic>,
+        cancel: &Cancel,
     ) -> Result<SftpStore, StoreError> {
         let shown = StorageUrl::Sftp(config.place.clone()).to_string();
         let path = config.place.path.clone();
@@ -125,7 +128,7 @@ impl SftpStore {
             folders: Mutex::default(),
             naming: Naming::default(),
         };
-        let (root, there) = store.ask("open the folder", "", Load::Small, async |connection| {
+        let (root, there) = store.ask(cancel, "open the folder", "", Load::Small, async |connection| {
             let root = match path.starts_with('/') {
                 true => path.clone(),
                 false => {
@@ -172,10 +175,10 @@ impl SftpStore {
     }
 
     /// The objects below a folder, and the names of what is no object there.
-    fn list_both(&self, prefix: &str) -> Result<(Vec<ObjectMeta>, Vec<String>), StoreError> {
+    fn list_both(&self, prefix: &str, cancel: &Cancel) -> Result<(Vec<ObjectMeta>, Vec<String>), StoreError> {
         self.traffic.count(Request::List);
         let own = TEMPORARY.trim_end_matches('/').to_string();
-        let (mut found, foreign) = self.ask("list", prefix, Load::Small, async |connection| {
+        let (mut found, foreign) = self.ask(cancel, "list", prefix, Load::Small, async |connection| {
             let (mut found, mut foreign) = (Vec::new(), Vec::new());
             // Folders that are known are asked for with the one that they are in.
             let mut folders: VecDeque<String> =
@@ -231,13 +234,14 @@ impl SftpStore {
     /// Does something on a connection that is free enough, or on a new one.
     fn ask<T>(
         &self,
+        cancel: &Cancel,
         operation: &'static str,
         name: &str,
         load: Load,
         work: impl AsyncFnOnce(&Connection) -> Result<T, Wrong>,
     ) -> Result<T, StoreError> {
-        self.engine.run(async {
-            let connection = self.pool.take(load).await?;
+        self.engine.run(cancel, async {
+            let mut connection = self.pool.take(load).await?;
             let object = || self.object(name);
             // The client library leaves requests waiting whose connection is gone.
             let done = tokio::select! {
@@ -245,20 +249,23 @@ impl SftpStore {
                 () = connection.closed() => Err(Wrong::Broken("the connection was lost".into())),
             };
             let wrong = match done {
-                Ok(done) => return Ok(done),
+                Ok(done) => {
+                    connection.answered();
+                    return Ok(done);
+                }
                 Err(wrong) => wrong,
             };
+            if !matches!(wrong, Wrong::Broken(_)) {
+                connection.answered();
+            }
             Err(match wrong {
-                Wrong::Broken(answer) => {
-                    self.pool.lose(connection);
-                    StoreError::Failed {
-                        operation,
-                        object: object(),
-                        answer,
-                        cause: Cause::Network,
-                        passing: true,
-                    }
-                }
+                Wrong::Broken(answer) => StoreError::Failed {
+                    operation,
+                    object: object(),
+                    answer,
+                    cause: Cause::Network,
+                    passing: true,
+                },
                 Wrong::Answer(code, text) => {
                     let full = code == StatusCode::Failure && self.is_full(&connection).await;
                     match code {
@@ -389,7 +396,9 @@ impl SftpStore {
 
 /// Removes what crashed processes left. Failing to is harmless, and nobody waits for it.
 async fn sweep(pool: Arc<Pool>, root: String) {
-    let Ok(connection) = pool.take(Load::Small).await else { return };
+    let Ok(mut connection) = pool.take(Load::Small).await else { return };
+    // Whatever becomes of this: nobody waits for it, and who uses the connection next finds out.
+    connection.answered();
     let folder = format!("{root}/{TEMPORARY}");
     let Ok(files) = read_folder(&connection, &folder).await else { return };
     for file in files {
@@ -480,33 +489,33 @@ impl Store for SftpStore {
         }
     }
 
-    fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<PutOutcome, StoreError> {
-        self.put(name, &bytes)
+    fn put_if_absent(&self, name: &str, bytes: Bytes, cancel: &Cancel) -> Result<PutOutcome, StoreError> {
+        self.put(name, &bytes, cancel)
     }
 
-    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+    fn get(&self, name: &str, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
         let path = self.path(name)?;
         self.traffic.count(Request::Get);
-        self.ask("read", name, Load::Small, async |connection| {
+        self.ask(cancel, "read", name, Load::Small, async |connection| {
             self.read_beginning(connection, name, &path, None).await
         })
     }
 
-    fn get_at_most(&self, name: &str, most: u64) -> Result<Vec<u8>, StoreError> {
+    fn get_at_most(&self, name: &str, most: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
         let path = self.path(name)?;
         self.traffic.count(Request::Get);
-        self.ask("read", name, Load::Small, async |connection| {
+        self.ask(cancel, "read", name, Load::Small, async |connection| {
             self.read_beginning(connection, name, &path, Some(most)).await
         })
     }
 
-    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+    fn get_range(&self, name: &str, offset: u64, len: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
         let path = self.path(name)?;
         let end = offset.saturating_add(len);
         let too_short = || StoreError::TooShort { object: self.object(name), end };
         self.traffic.count(Request::Get);
         let load = if len > LARGE_GET { Load::Large } else { Load::Small };
-        self.ask("read", name, load, async |connection| {
+        self.ask(cancel, "read", name, load, async |connection| {
             self.pool.begin();
             // Asked before a buffer is made: a length from a damaged index must not take the memory.
             let count = usize::try_from(len).map_err(|_| Wrong::Told(too_short()))?;
@@ -533,10 +542,10 @@ impl Store for SftpStore {
         })
     }
 
-    fn stat(&self, name: &str) -> Result<ObjectMeta, StoreError> {
+    fn stat(&self, name: &str, cancel: &Cancel) -> Result<ObjectMeta, StoreError> {
         let path = self.path(name)?;
         self.traffic.count(Request::Head);
-        self.ask("look at", name, Load::Small, async |connection| {
+        self.ask(cancel, "look at", name, Load::Small, async |connection| {
             let attributes = connection.sftp.stat(&path).await?.attrs;
             match attributes.is_regular() {
                 true => Ok(meta_of(name, &attributes)),
@@ -545,19 +554,19 @@ impl Store for SftpStore {
         })
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+    fn list(&self, prefix: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
         name::check_prefix(prefix)?;
-        Ok(self.list_both(prefix)?.0)
+        Ok(self.list_both(prefix, cancel)?.0)
     }
 
-    fn foreign(&self) -> Result<Vec<String>, StoreError> {
-        Ok(self.list_both("")?.1)
+    fn foreign(&self, cancel: &Cancel) -> Result<Vec<String>, StoreError> {
+        Ok(self.list_both("", cancel)?.1)
     }
 
-    fn delete(&self, name: &str) -> Result<(), StoreError> {
+    fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError> {
         let path = self.path(name)?;
         self.traffic.count(Request::Delete);
-        self.ask("delete", name, Load::Small, async |connection| {
+        self.ask(cancel, "delete", name, Load::Small, async |connection| {
             self.pool.forget(&path);
             match connection.sftp.remove(&path).await.map_err(Wrong::from) {
                 Err(wrong) if wrong.is_missing() => Ok(()),

@@ -1,5 +1,6 @@
 //! Connections that are kept. What moves many bytes gets one of its own; small requests share one, since a new one costs ten
-//! round trips.
+//! round trips. A request that is broken off (its job was cancelled) takes its connection out of the pool: files that it
+//! opened stay open there. Others that use it finish, and it ends with the last of them.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -51,16 +52,23 @@ pub(super) struct Pool {
     has_begun: AtomicBool,
 }
 
-/// A connection that is used for one request.
+/// A connection that is used for one request. Unless that was answered, no later one gets it.
 pub(super) struct Lease {
+    pool: Arc<Pool>,
     kept: Arc<Kept>,
     load: Load,
+    was_answered: bool,
 }
 
 impl Lease {
-    fn new(kept: &Arc<Kept>, load: Load) -> Lease {
+    fn new(pool: &Arc<Pool>, kept: &Arc<Kept>, load: Load) -> Lease {
         kept.users(load).fetch_add(1, Ordering::Relaxed);
-        Lease { kept: Arc::clone(kept), load }
+        Lease { pool: Arc::clone(pool), kept: Arc::clone(kept), load, was_answered: false }
+    }
+
+    /// The request was answered, in whatever way: the connection is of use to the next.
+    pub(super) fn answered(&mut self) {
+        self.was_answered = true;
     }
 }
 
@@ -75,6 +83,9 @@ impl Deref for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.kept.users(self.load).fetch_sub(1, Ordering::Relaxed);
+        if !self.was_answered {
+            lock(&self.pool.kept).retain(|kept| !Arc::ptr_eq(kept, &self.kept));
+        }
     }
 }
 
@@ -84,14 +95,14 @@ impl Pool {
     }
 
     /// A connection that is free enough, or a new one.
-    pub(super) async fn take(&self, load: Load) -> Result<Lease, StoreError> {
+    pub(super) async fn take(self: &Arc<Pool>, load: Load) -> Result<Lease, StoreError> {
         match self.free(load) {
             Some(lease) => Ok(lease),
-            None => Ok(Lease::new(&self.add().await?, load)),
+            None => Ok(Lease::new(self, &self.add().await?, load)),
         }
     }
 
-    fn free(&self, load: Load) -> Option<Lease> {
+    fn free(self: &Arc<Pool>, load: Load) -> Option<Lease> {
         let mut kept = lock(&self.kept);
         kept.retain(|kept| !kept.connection.is_closed());
         let best = kept.iter().min_by_key(|kept| kept.busy())?;
@@ -100,7 +111,7 @@ impl Pool {
             Load::Large => large == 0,
             Load::Small => small < SHARED,
         };
-        (fits || kept.len() >= self.most).then(|| Lease::new(best, load))
+        (fits || kept.len() >= self.most).then(|| Lease::new(self, best, load))
     }
 
     async fn add(&self) -> Result<Arc<Kept>, StoreError> {
@@ -115,11 +126,6 @@ impl Pool {
         for kept in &*lock(&self.kept) {
             kept.connection.files.forget(path);
         }
-    }
-
-    /// Nobody else is to use it: it broke. It ends with its last user.
-    pub(super) fn lose(&self, lease: Lease) {
-        lock(&self.kept).retain(|kept| !Arc::ptr_eq(kept, &lease.kept));
     }
 
     /// Makes a few connections beforehand, once. Where that fails, whoever needs one hears why.

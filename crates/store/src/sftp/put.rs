@@ -18,7 +18,7 @@ use super::pool::Load;
 use super::{SftpStore, TEMPORARY, Wrong, make_folder};
 use crate::condition::Condition;
 use crate::traffic::Request;
-use crate::{PutOutcome, StoreError, lock};
+use crate::{Cancel, PutOutcome, StoreError, lock};
 
 /// Writes at once: what OpenSSH's server takes before it has answered is 2 MiB.
 const WRITES: usize = 8;
@@ -39,11 +39,11 @@ impl SftpStore {
         [TEMPORARY].into_iter().chain(slashes).map(|folder| format!("{}/{folder}", self.root)).collect()
     }
 
-    pub(super) fn put(&self, name: &str, bytes: &Bytes) -> Result<PutOutcome, StoreError> {
+    pub(super) fn put(&self, name: &str, bytes: &Bytes, cancel: &Cancel) -> Result<PutOutcome, StoreError> {
         let path = self.path(name)?;
         self.traffic.count(Request::Put);
         let load = if bytes.len() > LARGE { Load::Large } else { Load::Small };
-        self.ask("write", name, load, async |connection| {
+        self.ask(cancel, "write", name, load, async |connection| {
             self.pool.begin();
             let folder = path.rsplit_once('/').map(|(folder, _)| folder.to_string()).unwrap_or_default();
             let needed = self.folders_of(name);

@@ -1,14 +1,14 @@
 //! What a probe finds on storages of which it is known.
 
+use pgark_store::Target;
 use pgark_store::probe::{self, Finding, Verdict};
-use pgark_store::{Cancel, Target};
 use pgark_testkit::storage::{Login, Moto, S3rver, Sshd};
 
 use crate::support::{keys, opened, s3, sftp};
 
 fn probed(target: Target, throughput: bool) -> probe::Report {
     let store = opened(target);
-    let report = probe::run(&*store, throughput, &Cancel::new(), &|_| {}).unwrap();
+    let report = probe::run(&store, throughput, &|_| {}).unwrap();
     let left = store.list(probe::FOLDER).unwrap();
     assert!(left.is_empty() || report.delete != Finding::Good, "{left:?}");
     report

@@ -34,11 +34,9 @@ fn failure<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (Cause, String)
 fn s3_names_a_missing_bucket() {
     let moto = Moto::start();
     let store = opened(Target::S3(s3(moto.endpoint(), "nowhere", "p", keys("a", "hunter2"))));
-    for (cause, text) in [
-        failure(store.get("pgark.json")),
-        failure(contract::put(&*store, "a", b"x")),
-        failure(store.list("")),
-    ] {
+    for (cause, text) in
+        [failure(store.get("pgark.json")), failure(contract::put(&store, "a", b"x")), failure(store.list(""))]
+    {
         assert_eq!(cause, Cause::NoBucket, "{text}");
         assert!(text.contains("s3://nowhere/p") && text.contains("NoSuchBucket"), "{text}");
     }
@@ -80,7 +78,7 @@ fn s3_refuses_what_a_policy_denies() {
     let (blind_id, blind_secret) = moto.make_user("blind", &policy(r#""s3:DeleteObject""#));
     moto.check_policies_after(0);
     let writer = opened(Target::S3(s3(moto.endpoint(), "bucket", "", keys(&id, &secret))));
-    contract::put(&*writer, "packs/a", b"x").unwrap();
+    contract::put(&writer, "packs/a", b"x").unwrap();
     assert_eq!(writer.get("packs/a").unwrap(), b"x");
     assert_eq!(writer.list("").unwrap().len(), 1);
     let error = writer.delete("packs/a").unwrap_err();
@@ -88,7 +86,7 @@ fn s3_refuses_what_a_policy_denies() {
     let blind = opened(Target::S3(s3(moto.endpoint(), "bucket", "", keys(&blind_id, &blind_secret))));
     for error in [
         blind.list("").unwrap_err(),
-        contract::put(&*blind, "b", b"x").unwrap_err(),
+        contract::put(&blind, "b", b"x").unwrap_err(),
         blind.get("packs/a").unwrap_err(),
     ] {
         assert!(error.is_denied(), "{error}");
@@ -110,7 +108,7 @@ fn s3_takes_a_role_and_a_role_alone() {
         sts: Some(moto.endpoint()),
     };
     let store = opened(Target::S3(s3(moto.endpoint(), "bucket", "", role)));
-    contract::put(&*store, "a", b"x").unwrap();
+    contract::put(&store, "a", b"x").unwrap();
     assert_eq!(store.get("a").unwrap(), b"x");
     let folder = tempfile::TempDir::new().unwrap();
     let token = folder.path().join("token");
@@ -146,7 +144,7 @@ fn s3_takes_what_a_program_prints() {
     };
     let count = || std::fs::read_to_string(&runs).map_or(0, |text| text.lines().count());
     let store = printing("");
-    contract::put(&*store, "a", b"x").unwrap();
+    contract::put(&store, "a", b"x").unwrap();
     assert_eq!(store.get("a").unwrap(), b"x");
     assert_eq!(count(), 1, "what does not end is asked for once");
     let soon = jiff::Timestamp::now() + Duration::from_secs(60);
@@ -196,22 +194,22 @@ fn s3_locks_extends_and_sees_the_past() {
     assert_eq!(store.can_lock().unwrap(), Some(true));
     assert_eq!(store.keeps_versions().unwrap(), Some(true));
     assert_eq!(store.retention().unwrap().period, period);
-    contract::put(&*store, "packs/a", b"locked").unwrap();
+    contract::put(&store, "packs/a", b"locked").unwrap();
     assert_eq!(
-        contract::put(&*store, "packs/a", b"other").unwrap(),
+        contract::put(&store, "packs/a", b"other").unwrap(),
         pgark_store::PutOutcome::AlreadyExists,
         "a locked object, too, is never changed"
     );
     store.retain("packs/a", SystemTime::now() + 2 * period).unwrap();
-    contract::put(&*store, "sessions/a", b"free").unwrap();
+    contract::put(&store, "sessions/a", b"free").unwrap();
     std::thread::sleep(Duration::from_millis(1100));
     let before = SystemTime::now();
     std::thread::sleep(Duration::from_millis(1100));
     // A thief deletes, and puts something else in its place.
     store.delete("packs/a").unwrap();
-    contract::put(&*store, "packs/a", b"a thief's").unwrap();
+    contract::put(&store, "packs/a", b"a thief's").unwrap();
     store.delete("sessions/a").unwrap();
-    contract::put(&*store, "packs/b", b"later").unwrap();
+    contract::put(&store, "packs/b", b"later").unwrap();
     let usage = Usage { as_of: Some(before), ..Usage::default() };
     let past = open(Target::S3(config()), usage, false, Cancel::new()).unwrap();
     assert!(past.is_past());
@@ -220,7 +218,7 @@ fn s3_locks_extends_and_sees_the_past() {
     let names: Vec<String> = past.list("").unwrap().into_iter().map(|meta| meta.name).collect();
     assert_eq!(names, ["packs/a", "sessions/a"]);
     assert!(matches!(past.get("packs/b"), Err(StoreError::NotFound { .. })));
-    assert!(matches!(contract::put(&*past, "x", b""), Err(StoreError::Unsupported { .. })));
+    assert!(matches!(contract::put(&past, "x", b""), Err(StoreError::Unsupported { .. })));
     assert!(matches!(past.delete("packs/a"), Err(StoreError::Unsupported { .. })));
 }
 
@@ -450,7 +448,7 @@ fn put_behind_tls(endpoint: &str, authority: Option<&Path>) -> Result<(), StoreE
     let usage = Usage { authorities, ..crate::support::usage() };
     let target = Target::S3(s3(endpoint.to_owned(), "bucket", "p", keys("a", "b")));
     let store = open(target, usage, false, Cancel::new())?;
-    contract::put(&*store, "a", b"x").map(drop)
+    contract::put(&store, "a", b"x").map(drop)
 }
 
 /// What `openssl req -x509` makes is an authority's certificate and the server's own at once: it is trusted where it is
@@ -518,7 +516,7 @@ fn s3_tells_how_far_the_clock_is_off() {
         "<Error><Code>RequestTimeTooSkewed</Code><Message>The difference between the request time and the current time is too large.</Message></Error>",
     );
     let store = opened(Target::S3(s3(endpoint, "bucket", "", keys("a", "b"))));
-    for error in [store.get("pgark.json").unwrap_err(), contract::put(&*store, "a", b"x").unwrap_err()] {
+    for error in [store.get("pgark.json").unwrap_err(), contract::put(&store, "a", b"x").unwrap_err()] {
         let hint = error.hint().unwrap();
         assert!(hint.contains("ahead of the storage's: set it right"), "{error}: {hint}");
     }
@@ -639,7 +637,7 @@ fn lists_without_an_end_are_not_read() {
 fn files_that_are_no_objects_are_not_read() {
     let sshd = Sshd::start(Login::Key);
     let store = opened(Target::Sftp(sftp(&sshd, sshd.port(), "repository")));
-    contract::put(&*store, "a", b"x").unwrap();
+    contract::put(&store, "a", b"x").unwrap();
     // Sparse: takes no space.
     let file = std::fs::File::create(sshd.data().join("repository/large")).unwrap();
     file.set_len(1 << 40).unwrap();

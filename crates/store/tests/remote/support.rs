@@ -1,12 +1,11 @@
 //! Storages on the servers of the test kit.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use pgark_store::{
     AzureConfig, AzureCredentials, Bucket, Cancel, GcsConfig, GcsCredentials, S3Config, S3Credentials,
-    SftpConfig, SftpPlace, Store, StoreError, Target, Usage, open,
+    SftpConfig, SftpPlace, Storage, StoreError, Target, Usage, open,
 };
 use pgark_testkit::storage::{Azurite, GcsStandIn, Rclone, Sshd};
 use secrecy::SecretString;
@@ -79,10 +78,10 @@ pub fn usage() -> Usage {
     Usage { stall: Duration::from_secs(20), retry_for: Duration::from_secs(20), ..Usage::default() }
 }
 
-pub fn try_open(target: Target) -> Result<Arc<dyn Store>, StoreError> {
+pub fn try_open(target: Target) -> Result<Storage, StoreError> {
     open(target, usage(), true, Cancel::new())
 }
 
-pub fn opened(target: Target) -> Arc<dyn Store> {
+pub fn opened(target: Target) -> Storage {
     try_open(target).unwrap()
 }

@@ -3,24 +3,24 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pgark_store::{Cancel, Cause, Store, StoreError, Target, Usage, contract, open};
+use pgark_store::{Cancel, Cause, Storage, StoreError, Target, Usage, contract, open};
 use pgark_testkit::storage::{Login, Moto, Network, Proxy, Sshd};
 
 use crate::support::{keys, s3, sftp};
 
 /// S3 and SFTP behind a network.
-fn both(network: Network, usage: &Usage, test: impl Fn(&str, &Proxy, &dyn Store, &Cancel)) {
+fn both(network: Network, usage: &Usage, test: impl Fn(&str, &Proxy, &Storage, &Cancel)) {
     let moto = Moto::start();
     moto.make_bucket("bucket");
     let proxy = Proxy::start(moto.port(), network);
     let cancel = Cancel::new();
     let target = Target::S3(s3(format!("http://127.0.0.1:{}", proxy.port()), "bucket", "", keys("a", "b")));
-    test("S3", &proxy, &*open(target, usage.clone(), true, cancel.clone()).unwrap(), &cancel);
+    test("S3", &proxy, &open(target, usage.clone(), true, cancel.clone()).unwrap(), &cancel);
     let sshd = Sshd::start(Login::Key);
     let proxy = Proxy::start(sshd.port(), network);
     let cancel = Cancel::new();
     let target = Target::Sftp(sftp(&sshd, proxy.port(), "repository"));
-    test("SFTP", &proxy, &*open(target, usage.clone(), true, cancel.clone()).unwrap(), &cancel);
+    test("SFTP", &proxy, &open(target, usage.clone(), true, cancel.clone()).unwrap(), &cancel);
 }
 
 #[test]
@@ -71,12 +71,14 @@ fn a_stalled_network_is_noticed() {
 }
 
 #[test]
-fn a_cancel_ends_what_hangs() {
+fn a_cancel_ends_what_hangs_and_no_other_job() {
     both(Network::default(), &Usage::default(), |name, proxy, store, cancel| {
         contract::put(store, "a", b"x").unwrap();
         proxy.stall();
         thread::scope(|scope| {
             let job = scope.spawn(|| store.get("a"));
+            // It hangs on the same connections.
+            let other = scope.spawn(|| store.for_job(&Cancel::new()).get("a"));
             thread::sleep(Duration::from_millis(500));
             let at = Instant::now();
             cancel.cancel();
@@ -84,6 +86,9 @@ fn a_cancel_ends_what_hangs() {
             assert!(matches!(error, StoreError::Cancelled), "{name}: {error}");
             // Without the cancel it would be tried for three minutes.
             assert!(at.elapsed() < Duration::from_secs(90), "{name}: {:?}", at.elapsed());
+            assert!(!other.is_finished(), "{name}: another job's cancel ended it");
+            proxy.heal();
+            assert_eq!(other.join().unwrap().unwrap(), b"x", "{name}");
         });
     });
 }

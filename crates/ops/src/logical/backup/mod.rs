@@ -86,8 +86,10 @@ pub fn run_with_second(
     if second.is_some_and(|second| second.id() == repository.id()) {
         return Err(OpsError::refused("both repositories are one", "give --also another one"));
     }
+    let repository = &job.on(repository);
+    let second = second.map(|second| job.on(second));
     let watch = Watch::new(&job.cancel);
-    let result = watch.during(|| back_up(repository, second, request, job, &watch, started));
+    let result = watch.during(|| back_up(repository, second.as_ref(), request, job, &watch, started));
     // A connection that was shut by a cancel reports a broken socket; the cause is the cancel.
     match result {
         Err(error) if job.cancel.is_cancelled() && !error.is_unsure() => Err(OpsError::Cancelled),
@@ -112,7 +114,7 @@ fn back_up(
         compression_level: request.compression_level,
         full: request.full,
     };
-    let result = into_homes(second, request, &options, job, &mut |also| {
+    let result = into_homes(second, request, &options, &mut |also| {
         first_home(repository, also, request, job, watch, &options, &mut survey, started)
     });
     // On every way out: whatever happened to the backup, the standby goes on.
@@ -128,14 +130,13 @@ fn into_homes(
     second: Option<&Repository>,
     request: &Request,
     options: &WriteOptions,
-    job: &Job,
     first_home: &mut dyn FnMut(Option<&homes::Also<'_>>) -> Result<FirstHome, OpsError>,
 ) -> Result<(BackupOutcome, Option<Second>), OpsError> {
     let Some(second) = second else {
         return Ok((first_home(None)?.0, None));
     };
     let mut first = None;
-    let committed = second.write_backup(options, &job.cancel, |writer| {
+    let committed = second.write_backup(options, |writer| {
         let maps = RowMapping::new(second, request, &options.cluster)?;
         let also = homes::Also::new(writer, &maps);
         let (outcome, new) = match first_home(Some(&also)) {
@@ -176,7 +177,7 @@ fn first_home(
     let (head, (tables, new_also)) = thread::scope(|scope| {
         // Far away this takes as long as the announcement of the session, beside which it goes.
         let maps = scope.spawn(|| RowMapping::new(repository, request, &options.cluster));
-        repository.write_backup(options, &job.cancel, |writer| {
+        repository.write_backup(options, |writer| {
             let maps = maps.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             for warning in survey.server.compare(request, &survey.system_identifier, &maps.newest)? {
                 report.warn(&warning);

@@ -128,6 +128,7 @@ pub fn run(
     job: &Job,
 ) -> Result<ExportReport, OpsError> {
     let started = Instant::now();
+    let repository = &job.on(repository);
     let method = request.method()?;
     let backup = inspect::open(repository, &request.backup)?;
     let reader = repository.reader()?;

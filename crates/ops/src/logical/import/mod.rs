@@ -41,6 +41,7 @@ pub struct Request {
 /// Imports one dump, or several that lie in one directory.
 pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<BackupRecord, OpsError> {
     let started = Instant::now();
+    let repository = &job.on(repository);
     job.progress.phase("look at the dump");
     let found = source::find(&request.path)?;
     let identifier = found.system_identifier().unwrap_or_default();
@@ -54,7 +55,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
         compression_level: request.compression_level,
         full: false,
     };
-    let (head, ()) = repository.write_backup(&options, &job.cancel, |writer| {
+    let (head, ()) = repository.write_backup(&options, |writer| {
         let mut taken = Taken::default();
         for dump in &found.dumps {
             job.progress.phase(&format!("import {}", dump.path().display()));

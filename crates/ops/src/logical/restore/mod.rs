@@ -263,6 +263,7 @@ impl Place<'_> {
 
 /// Restores what was asked for.
 pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<RestoreReport, OpsError> {
+    let repository = &job.on(repository);
     let watch = Watch::new(&job.cancel);
     match watch.during(|| restore(repository, request, job, &watch)) {
         Err(error @ OpsError::Interrupted { .. }) => Err(error),
@@ -318,7 +319,7 @@ fn restore(
     }
     report.notes.extend(globals.differences());
     if request.target == Target::Clean && !request.accept_loss {
-        refuse_damaged(repository, &backup, job)?;
+        refuse_damaged(repository, &backup)?;
     }
     for place in places.iter().filter(|place| place.target == Target::Clean) {
         let drops = clean::plan(place, watch)?;
@@ -358,9 +359,9 @@ fn restore(
 }
 
 /// What is known to be damaged may not come back: nothing is dropped for it.
-fn refuse_damaged(repository: &Repository, backup: &Backup, job: &Job) -> Result<(), OpsError> {
+fn refuse_damaged(repository: &Repository, backup: &Backup) -> Result<(), OpsError> {
     let id = backup.head.id;
-    if !repository.quarantined_backups(&job.cancel)?.contains(&id) {
+    if !repository.quarantined_backups()?.contains(&id) {
         return Ok(());
     }
     Err(OpsError::refused(

@@ -1,14 +1,13 @@
 //! Row maps without a server: tables as lists of rows, changed as PostgreSQL changes heaps.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use pgark_repo::{
-    BackupId, Cancel, CheckLevel, CheckOptions, Class, LocalFolders, MapTarget, NewBackup, NewEntry,
-    PartSummary, Protection, PruneOptions, RepoError, Repository, Unlock, WriteOptions,
+    BackupId, CheckLevel, CheckOptions, Class, LocalFolders, MapTarget, NewBackup, NewEntry, PartSummary,
+    Protection, PruneOptions, RepoError, Repository, Unlock, WriteOptions,
 };
-use pgark_store::DirStore;
+use pgark_store::{DirStore, Storage};
 use proptest::prelude::*;
 
 use super::sink::{RowSink, Rows};
@@ -55,13 +54,13 @@ struct World {
 impl World {
     fn new(seed: u64) -> World {
         let folder = tempfile::tempdir().unwrap();
-        let store = DirStore::create(folder.path().join("repo")).unwrap();
+        let store = Storage::uncancelled(DirStore::create(folder.path().join("repo")).unwrap());
         pgark_repo::init(&store, Protection::None, &LocalFolders::default()).unwrap();
         let local = LocalFolders {
             cache: Some(folder.path().join("cache")),
             state: Some(folder.path().join("state")),
         };
-        let repository = Repository::open(Arc::new(store), Unlock::Nothing, local).unwrap();
+        let repository = Repository::open(store, Unlock::Nothing, local).unwrap();
         World {
             _folder: folder,
             repository,
@@ -197,7 +196,7 @@ impl World {
             system_identifier: "1".into(),
         };
         let mut notes = BTreeMap::new();
-        let result: Result<_, OpsError> = self.repository.write_backup(&options, &Cancel::new(), |writer| {
+        let result: Result<_, OpsError> = self.repository.write_backup(&options, |writer| {
             let mut entries = Vec::new();
             for (name, table) in tables {
                 let (mut parts, mut rows, mut note) = (Vec::new(), 0, MapNote::default());
@@ -301,7 +300,7 @@ impl World {
 
     fn prune(&self) {
         let options = PruneOptions { grace: Duration::ZERO, ..PruneOptions::default() };
-        let report = self.repository.prune(&options, &Cancel::new(), &|_| {}).unwrap();
+        let report = self.repository.prune(&options, &|_| {}).unwrap();
         assert!(!report.missing, "{report:?}");
     }
 
@@ -313,7 +312,7 @@ impl World {
         }
         self.prune();
         let options = PruneOptions { grace: Duration::ZERO, erase: true, ..PruneOptions::default() };
-        self.repository.prune(&options, &Cancel::new(), &|_| {}).unwrap();
+        self.repository.prune(&options, &|_| {}).unwrap();
         self.prune();
     }
 
@@ -321,7 +320,7 @@ impl World {
     fn listed(&self, row: &[u8]) -> [u8; 8] {
         let options = WriteOptions { cluster: "c".into(), jobs: 1, compression_level: 0, full: false };
         let mut listed = [0; 8];
-        let ended = self.repository.write_backup::<(), OpsError>(&options, &Cancel::new(), |writer| {
+        let ended = self.repository.write_backup::<(), OpsError>(&options, |writer| {
             let target = MapTarget { identity: [1; 16], domain: Vec::new(), from: 0 };
             let map = writer.map(target);
             listed = map.hasher().listed(map.hasher().hash(row)).to_le_bytes();
@@ -347,8 +346,7 @@ impl World {
     }
 
     fn problems(&self) -> Vec<String> {
-        let report =
-            self.repository.check(&CheckOptions::all(CheckLevel::Data), &Cancel::new(), &|_| {}).unwrap();
+        let report = self.repository.check(&CheckOptions::all(CheckLevel::Data), &|_| {}).unwrap();
         report.problems.into_iter().map(|problem| format!("{}: {}", problem.object, problem.what)).collect()
     }
 }
