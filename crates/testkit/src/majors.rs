@@ -71,7 +71,7 @@ pub fn require(major: u32) -> Option<Builder> {
     let skip_18 = major == 18 && std::env::var(PG18_SKIP).is_ok_and(|value| value == "1");
     let no_15 = major == 15 && Path::new("/usr/lib/postgresql").is_dir() && default_major() != 15;
     if skip_18 || no_15 {
-        eprintln!("skipped: PostgreSQL {major} is not prepared on this machine");
+        crate::skipped(&format!("PostgreSQL {major} is not prepared on this machine"));
         return None;
     }
     panic!("PostgreSQL {major} is not prepared: run ./test once, or set {PG18_SKIP}=1 to leave out 18");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pgark_testkit::Cluster;
+use pgark_testkit::{Cluster, skipped};
 use pgark_testkit::storage::{Login, Moto, Namespace, Network, Proxy, Sshd};
 
 use super::bench_of_faults::{Random, Site, tell, times};
@@ -174,7 +174,7 @@ fn connections_that_break_again_and_again() {
 #[test]
 fn slow_lossy_and_unplugged_cables() {
     let Some(host) = Namespace::make() else {
-        eprintln!("skipped: only root can make network namespaces");
+        skipped("only root can make network namespaces");
         return;
     };
     let sshd = Sshd::start_on(&host, Login::Key);

@@ -1,7 +1,7 @@
 //! Backups of a whole cluster: every database in one backup, what belongs to the cluster, and what a role may not see.
 
 use pgark_testkit::oracle::{self, Snapshot, assert_same};
-use pgark_testkit::{Cluster, shop, zoo};
+use pgark_testkit::{Cluster, in_full, shop, zoo};
 use serde_json::Value;
 
 use super::support::{Desk, stock};
@@ -423,8 +423,7 @@ fn a_standby_stands_still_for_its_backup() {
 /// 13 does not tell when replay has paused, the others do (TRAPS 27).
 #[test]
 fn standbys_of_other_majors_stand_still() {
-    if std::env::var_os("PGARK_TEST_FULL").is_none_or(|value| value != "1") {
-        eprintln!("skipped: other majors are part of ./test --full");
+    if !in_full("standbys of 13 and 14") {
         return;
     }
     for major in [13, 14] {

@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use pgark_testkit::oracle::{Snapshot, assert_same};
-use pgark_testkit::{Cluster, available_majors, shop, zoo};
+use pgark_testkit::{Cluster, available_majors, in_full, shop, zoo};
 
 use super::support::{Desk, stock};
 
 #[test]
 fn every_major_into_itself_and_every_newer_one() {
-    if std::env::var_os("PGARK_TEST_FULL").is_none_or(|value| value != "1") {
-        eprintln!("skipped: the matrix of majors is part of ./test --full");
+    if !in_full("the matrix of majors") {
         return;
     }
     let majors: Vec<u32> = available_majors().iter().map(|found| found.major).collect();
@@ -80,8 +79,7 @@ fn every_major_into_itself_and_every_newer_one() {
 /// one.
 #[test]
 fn whole_clusters_into_every_newer_major() {
-    if std::env::var_os("PGARK_TEST_FULL").is_none_or(|value| value != "1") {
-        eprintln!("skipped: the matrix of majors is part of ./test --full");
+    if !in_full("the matrix of majors") {
         return;
     }
     let mut table = String::new();

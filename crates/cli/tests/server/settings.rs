@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pgark_testkit::oracle::{Snapshot, diff};
-use pgark_testkit::{Cluster, Pooler, available_majors, shop, zoo};
+use pgark_testkit::{Cluster, Pooler, available_majors, shop, skipped, zoo};
 
 use super::support::{Desk, text, wait_until};
 
@@ -183,7 +183,7 @@ fn settings_of_role_and_database_change_nothing_elsewhere() {
         if full || majors.contains(&major) {
             hostile_rounds(major);
         } else {
-            eprintln!("skipped: PostgreSQL {major} is not prepared on this machine");
+            skipped(&format!("PostgreSQL {major} is not prepared on this machine"));
         }
     }
 }
@@ -196,7 +196,7 @@ fn money_comes_back_under_another_locale() {
     let german =
         cluster.psql_text("postgres", "SELECT count(*) FROM pg_collation WHERE collname = 'de_DE.utf8'");
     if german == "0" {
-        eprintln!("skipped: the server has no locale de_DE.UTF-8");
+        skipped("the server has no locale de_DE.UTF-8");
         return;
     }
     cluster.create_database("d");

@@ -17,7 +17,7 @@ impl NoLinks {
     /// Mounts one; none where this machine has no FUSE.
     pub fn mount() -> Option<NoLinks> {
         if !Path::new("/dev/fuse").exists() {
-            eprintln!("skipped: this machine has no /dev/fuse");
+            crate::skipped("this machine has no /dev/fuse");
             return None;
         }
         let server = Sshd::start(Login::Key);
