@@ -3,9 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use pgark_ops::{ConnInfo, Environment, LocalFolders, OpsError};
-
-use crate::args::Server;
+use pgark_ops::{Environment, LocalFolders};
 
 /// Everything; programs that are started get of it what they need.
 pub fn all() -> impl Iterator<Item = (OsString, OsString)> {
@@ -18,25 +16,6 @@ pub fn for_postgres() -> Environment {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     Environment { vars, home: home(), user: user_name() }
-}
-
-/// The connection of `--dbname`, `--host`, `--port`, `--username` over the environment.
-pub fn connection(dbname: &str, server: &Server) -> Result<ConnInfo, OpsError> {
-    let mut environment = for_postgres();
-    for (name, value) in [("PGHOST", &server.host), ("PGPORT", &server.port), ("PGUSER", &server.username)] {
-        if let Some(value) = value {
-            environment.vars.insert(name.to_string(), value.clone());
-            if name == "PGHOST" {
-                environment.vars.remove("PGHOSTADDR");
-            }
-        }
-    }
-    Ok(ConnInfo::resolve(dbname, &environment)?)
-}
-
-/// Whether a connection string says which database.
-pub fn names_database(dbname: &str) -> Result<bool, OpsError> {
-    Ok(ConnInfo::names_database(dbname, &for_postgres())?)
 }
 
 /// Folders of programs.

@@ -102,6 +102,12 @@ impl Failure {
         chain
     }
 
+    /// The error with its causes, in one line.
+    #[cfg(test)]
+    pub fn words(&self) -> String {
+        self.chain().join(": ")
+    }
+
     /// What an interrupted job says.
     fn interrupted(&self, left: &str) -> String {
         match self {

@@ -17,7 +17,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 22] = [
     "init",
     "backup",
     "restore",
@@ -29,6 +29,14 @@ const COMMANDS: [&str; 14] = [
     "ls",
     "cat",
     "check",
+    "forget",
+    "prune",
+    "copy",
+    "repair",
+    "key",
+    "tag",
+    "stats",
+    "storage",
     "config",
     "completions",
     "man",
@@ -219,6 +227,103 @@ fn every_value_tells_its_layer() {
     let shown = rows(&["--database", "x"], &[("PGARK_REPO", "/plain")]);
     assert_eq!(shown["all"], pair("false", "default".into()));
     assert_eq!(shown["repository"], pair("/plain", "environment PGARK_REPO".into()));
+}
+
+#[test]
+fn the_file_serves_every_command() {
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("pgark.toml");
+    let repo = home.path().join("repo").display().to_string();
+    let run = |text: &str, args: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        pgark(home.path(), &[&["--config", file.to_str().unwrap()], args].concat())
+    };
+    // What is required may be said by the file.
+    let text = format!(
+        "repository = \"main\"\n[repositories.main]\nurl = \"{repo}\"\n[init]\nno_encryption = true\n"
+    );
+    let output = run(&text, &["init"]);
+    assert!(output.status.success(), "{}", text_of(&output));
+    let text = format!("repository = \"{repo}\"\n[list]\njson = true\n[stats]\njson = true\n");
+    assert_eq!(text_of(&run(&text, &["list"])), "[]\n");
+    assert!(text_of(&run(&text, &["stats"])).contains("\"backups\":0"));
+    // Errors are JSON where the file says so.
+    let output = run("[list]\njson = true\nrepository = \"/nowhere/x\"\n", &["list"]);
+    let said: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!((output.status.code(), &said["code"]), (Some(1), &1.into()));
+    // Two that contradict each other.
+    let output = run("[restore]\ncreate = true\nclean = true\n", &["restore", "latest"]);
+    let said = self::text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("pgark.toml:3: clean: ") && said.contains("'--create'"), "{said}");
+    // What is typed wins, and `config show` tells of each command.
+    let text =
+        "[restore]\njobs = 3\ncreate = true\n[clusters.prod.restore]\njobs = 4\n[prune]\ngrace = \"3d\"\n";
+    let shown = |args: &[&str]| {
+        let output = run(text, &[&["config", "show"], args].concat());
+        let shown = text_of(&output);
+        move |key: &str| {
+            let line = shown.lines().find(|line| line.starts_with(&format!("{key} ")));
+            line.unwrap_or_else(|| panic!("{key}: {shown}"))
+                .split_whitespace()
+                .skip(1)
+                .collect::<Vec<_>>()
+                .join(" ")
+        }
+    };
+    let at = |line: usize| format!("{}:{line}", file.display());
+    let restore = shown(&["restore"]);
+    assert_eq!(restore("jobs"), format!("3 {}", at(2)));
+    assert_eq!(restore("create"), format!("true {}", at(3)));
+    let restore = shown(&["restore", "latest", "--cluster", "prod", "--clean", "--on-conflict", "skip"]);
+    assert_eq!(restore("jobs"), format!("4 {}", at(5)));
+    assert_eq!((restore("create"), restore("clean")), ("false default".into(), "true command line".into()));
+    assert_eq!(
+        (restore("on_conflict"), restore("single_transaction")),
+        ("skip command line".into(), "false default".into())
+    );
+    let prune = shown(&["prune", "--repack-below", "50"]);
+    assert_eq!((prune("grace"), prune("repack_below")), (format!("3d {}", at(7)), "50 command line".into()));
+    // Of words that are wrong the command itself would say the same.
+    let output = run(text, &["config", "show", "prune", "--jobs", "3"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(self::text(&output.stderr).contains("--jobs"));
+    assert!(self::text(&run(text, &["config", "show", "--help"]).stdout).contains("Examples:"));
+}
+
+/// Standard output of a run, or what it said instead.
+fn text_of(output: &Output) -> String {
+    if output.status.success() { text(&output.stdout) } else { text(&output.stderr) }
+}
+
+#[test]
+fn a_policy_is_for_what_forgets() {
+    let home = TempDir::new().unwrap();
+    let output = pgark(home.path(), &["backup", "--repo", "/nowhere", "--keep-daily", "7"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--forget-after-backup"), "{said}");
+    let output = pgark(home.path(), &["backup", "--repo", "/nowhere", "--forget-after-backup"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--keep-"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_server_is_named_as_for_psql() {
+    let home = TempDir::new().unwrap();
+    for command in ["backup", "restore"] {
+        let help = text(&pgark(home.path(), &[command, "--help"]).stdout);
+        for option in ["-h, --host", "-p, --port", "-U, --username", "-d, --dbname", "\n      --help"] {
+            assert!(help.contains(option), "{command}: {option}");
+        }
+    }
+    let help = text(&pgark(home.path(), &["list", "-h"]).stdout);
+    assert!(help.contains("-h, --help"), "{help}");
+    let repo = home.path().join("repo").display().to_string();
+    assert!(pgark(home.path(), &["init", "--repo", &repo, "--no-encryption"]).status.success());
+    let args = ["backup", "--repo", &repo, "-h", "/no/socket", "-p", "5433", "-U", "me", "-d", "shop"];
+    let said = text(&pgark(home.path(), &args).stderr);
+    assert!(said.contains("/no/socket") && said.contains("5433"), "{said}");
 }
 
 #[test]

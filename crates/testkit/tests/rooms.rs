@@ -15,7 +15,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("pgark-store", &[]),
     ("pgark-repo", &["pgark-store"]),
     ("pgark-ops", &["pgark-bytes", "pgark-datadir", "pgark-mask", "pgark-pg", "pgark-store", "pgark-repo"]),
-    ("pgark", &["pgark-ops"]),
+    ("pgark", &["pgark-ops", "pgark-web"]),
     ("pgark-web", &["pgark-ops"]),
     ("pgark-module", &["pgark-bytes", "pgark-datadir"]),
 ];

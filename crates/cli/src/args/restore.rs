@@ -2,8 +2,14 @@
 
 use clap::{Args as ClapArgs, ValueEnum};
 
+use super::repository::{Past, Repository};
+use super::selection::Selection;
+use super::server::{SERVER, Server};
 use super::text::text;
-use super::{Past, Repository, Selection, Server, Which};
+use super::which::Which;
+
+/// Heading of the options that choose databases and globals.
+pub const CHOICE: &str = "What of the backup";
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -33,7 +39,7 @@ pub struct Restore {
     pub which: Which,
     /// Target database: name, connection string or URI; never taken from the environment. With --all, --as or several
     /// --database only where to connect
-    #[arg(short, long, value_name = "CONNINFO", value_parser = text())]
+    #[arg(short, long, value_name = "CONNINFO", value_parser = text(), help_heading = SERVER)]
     pub dbname: Option<String>,
     #[command(flatten)]
     pub server: Server,
@@ -109,22 +115,21 @@ pub enum OnConflict {
 
 /// What of the backup is restored.
 #[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "What of the backup")]
 pub struct Choice {
     /// The backup's database; may be given several times. Several keep their names
-    #[arg(long, value_name = "NAME", conflicts_with = "all", value_parser = text())]
+    #[arg(long, value_name = "NAME", conflicts_with = "all", value_parser = text(), help_heading = CHOICE)]
     pub database: Vec<String>,
     /// The target database's name
-    #[arg(long = "as", value_name = "NAME", conflicts_with = "all", value_parser = text())]
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "all", value_parser = text(), help_heading = CHOICE)]
     pub target: Option<String>,
     /// Every database of the backup, under its own name
-    #[arg(short, long, conflicts_with_all = ["section", "data_only", "use_list"])]
+    #[arg(short, long, conflicts_with_all = ["section", "data_only", "use_list"], help_heading = CHOICE)]
     pub all: bool,
     /// Roles, memberships and tablespaces first; what is there stays as it is, and differences are listed
-    #[arg(long)]
+    #[arg(long, help_heading = CHOICE)]
     pub globals: bool,
     /// Only roles, memberships and tablespaces
-    #[arg(long, conflicts_with_all = ["all", "database", "target"])]
+    #[arg(long, conflicts_with_all = ["all", "database", "target"], help_heading = CHOICE)]
     pub globals_only: bool,
     #[command(flatten)]
     pub filters: Selection,

@@ -2,62 +2,64 @@
 
 use std::path::PathBuf;
 
+use clap::{Args as ClapArgs, ValueEnum};
+
 use super::text::text;
 
-use clap::{Args as ClapArgs, ValueEnum};
+/// Heading of these options.
+pub const SELECTION: &str = "What of the database";
 
 /// Which objects of a database.
 #[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "What of the database")]
 pub struct Selection {
     /// Only this part; may be given several times. Data and post-data go into what an earlier step made
-    #[arg(long, value_enum, value_name = "PART")]
+    #[arg(long, value_enum, value_name = "PART", help_heading = SELECTION)]
     pub section: Vec<Section>,
     /// Definitions only: no rows, no large objects, no sequence values; materialised views stay unfilled
-    #[arg(long, conflicts_with = "section")]
+    #[arg(long, conflicts_with = "section", help_heading = SELECTION)]
     pub schema_only: bool,
     /// Rows, large objects and sequence values only, into tables that are there; materialised views are filled
-    #[arg(long, conflicts_with_all = ["section", "schema_only"])]
+    #[arg(long, conflicts_with_all = ["section", "schema_only"], help_heading = SELECTION)]
     pub data_only: bool,
     /// Only schemas that match
-    #[arg(short = 'n', long, value_name = "PATTERN", value_parser = text())]
+    #[arg(short = 'n', long, value_name = "PATTERN", value_parser = text(), help_heading = SELECTION)]
     pub schema: Vec<String>,
     /// Not the schemas that match
-    #[arg(short = 'N', long, value_name = "PATTERN", value_parser = text())]
+    #[arg(short = 'N', long, value_name = "PATTERN", value_parser = text(), help_heading = SELECTION)]
     pub exclude_schema: Vec<String>,
     /// Only tables, views, sequences that match, with their partitions and child tables, indexes, constraints, triggers, and
     /// the types that they need
-    #[arg(short = 't', long, value_name = "PATTERN", value_parser = text())]
+    #[arg(short = 't', long, value_name = "PATTERN", value_parser = text(), help_heading = SELECTION)]
     pub table: Vec<String>,
     /// Not the tables, views, sequences that match, nor their partitions and child tables
-    #[arg(short = 'T', long, value_name = "PATTERN", value_parser = text())]
+    #[arg(short = 'T', long, value_name = "PATTERN", value_parser = text(), help_heading = SELECTION)]
     pub exclude_table: Vec<String>,
     /// --table and --exclude-table of a partitioned table, or of one that others inherit from, do not take these along
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     pub no_children: bool,
     /// Only the entries that this file lists (see `pgark restore --list`)
-    #[arg(short = 'L', long, value_name = "FILE")]
+    #[arg(short = 'L', long, value_name = "FILE", help_heading = SELECTION)]
     pub use_list: Option<PathBuf>,
     /// Fail if a pattern matches nothing
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     pub strict_names: bool,
     /// No owners: everything belongs to the connecting role
-    #[arg(short = 'O', long)]
+    #[arg(short = 'O', long, help_heading = SELECTION)]
     pub no_owner: bool,
     /// No GRANT and REVOKE
-    #[arg(short = 'x', long)]
+    #[arg(short = 'x', long, help_heading = SELECTION)]
     pub no_privileges: bool,
     /// Everything goes to the default tablespace
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     pub no_tablespaces: bool,
     /// No comments
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     pub no_comments: bool,
     /// No publications
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     pub no_publications: bool,
     /// No subscriptions
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     pub no_subscriptions: bool,
 }
 

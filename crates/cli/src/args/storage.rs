@@ -1,35 +1,8 @@
-//! Arguments that say how a storage is reached, and `pgark storage`.
-
-use std::collections::BTreeMap;
+//! Arguments of `pgark storage`.
 
 use clap::{Args as ClapArgs, Subcommand};
 
-/// How the storage is reached.
-#[derive(Clone, Debug, Default, ClapArgs)]
-#[command(next_help_heading = "Storage")]
-pub struct Storage {
-    /// Option of the storage: region, endpoint, ca_file, …; may be given several times (`pgark storage test --help` lists them)
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
-    pub storage_option: Vec<(String, String)>,
-    /// Send at most so many bytes per second: 500k, 20M
-    #[arg(long, value_name = "RATE", value_parser = rate)]
-    pub limit_upload: Option<u64>,
-    /// Receive at most so many bytes per second: 500k, 20M
-    #[arg(long, value_name = "RATE", value_parser = rate)]
-    pub limit_download: Option<u64>,
-    /// What pgark.toml says of it.
-    #[arg(skip)]
-    pub from_file: BTreeMap<String, String>,
-}
-
-/// When a repository is looked at.
-#[derive(Clone, Debug, Default, ClapArgs)]
-pub struct Past {
-    /// See the repository as it was then, behind what was deleted or overwritten since (S3 buckets with versioning): a time, or how
-    /// long ago
-    #[arg(long, value_name = "TIME", value_parser = super::moment)]
-    pub as_of: Option<jiff::Timestamp>,
-}
+use super::repository::Storage;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -93,48 +66,8 @@ Credentials are in no URL and no option. The first that is there counts:
 
 Exit codes: 0 fit for any number of writers; 1 unfit, or it could not be tried; 2 wrong usage; 3 fit with limits, which are named.";
 
-pub fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
-    if key.is_empty() || value.is_empty() {
-        return Err("write KEY=VALUE, neither of them empty".into());
-    }
-    Ok((key.to_string(), value.to_string()))
-}
-
-/// Bytes per second: `500k`, `20M`, `1G`; a bare number is bytes.
-pub fn rate(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no rate; write bytes per second: 500k, 20M");
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '/');
-    let number: u64 = digits.trim().parse().map_err(|_| wrong())?;
-    let unit =
-        text.get(digits.len()..).unwrap_or_default().trim_end_matches("/s").trim_end_matches(['b', 'B']);
-    let factor = match unit {
-        "" => 1,
-        "k" | "K" => 1000,
-        "M" => 1_000_000,
-        "G" => 1_000_000_000,
-        "Ki" => 1 << 10,
-        "Mi" => 1 << 20,
-        "Gi" => 1 << 30,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(factor).filter(|rate| *rate > 0).ok_or_else(wrong)
-}
-
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn rates_have_units() {
-        for (text, rate) in
-            [("7", 7), ("500k", 500_000), ("20MB", 20_000_000), ("1MiB/s", 1 << 20), ("2G", 2_000_000_000)]
-        {
-            assert_eq!(super::rate(text), Ok(rate), "{text}");
-        }
-        for bad in ["", "0", "fast", "-1", "1.5M", "1 fortnight", "99999999999999999G"] {
-            assert!(super::rate(bad).is_err(), "{bad}");
-        }
-    }
-
     #[test]
     fn the_help_lists_every_option() {
         for key in crate::storage::KEYS {

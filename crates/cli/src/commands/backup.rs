@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use pgark_ops::rowmap::MapNote;
 use pgark_ops::{BackupOutcome, BackupRecord, OpsError, Repository, backup as ops};
 
-use crate::args::{Backup, Common, Filters, Repository as Options, RowMap, Snapshots, Storage};
-use crate::config::Config;
-use crate::environment::{connection, default_jobs, search_path};
+use crate::args::{Backup, Filters, Keep, Repository as Options, RowMap, Snapshots, Storage};
+use crate::context::Context;
+use crate::environment::{default_jobs, search_path};
 use crate::error::{Failure, INCOMPLETE};
+use crate::server::connection;
 use crate::{output, progress, repository};
 
 fn databases(args: &Backup) -> ops::Databases {
@@ -52,7 +53,7 @@ fn row_maps(args: &Filters) -> ops::RowMaps {
 }
 
 /// Backs up the databases and prints the new id.
-pub fn run(common: &Common, args: Backup, config: &Config) -> Result<ExitCode, Failure> {
+pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
     let databases = databases(&args);
     if args.with_templates && databases == ops::Databases::Connected {
         return Err(Failure::usage("--with-templates has nothing to add to", "give it with --all"));
@@ -63,7 +64,7 @@ pub fn run(common: &Common, args: Backup, config: &Config) -> Result<ExitCode, F
             "give it with --all or --database",
         ));
     }
-    let second = match args.also.as_ref().map(|url| open_also(url, &args, config)) {
+    let second = match args.also.as_ref().map(|url| open_also(context, url, &args)) {
         Some(Err(failure)) if failure.is_usage() => return Err(failure),
         second => second,
     };
@@ -95,13 +96,19 @@ pub fn run(common: &Common, args: Backup, config: &Config) -> Result<ExitCode, F
     };
     if args.forget_after_backup && super::upkeep::policy(&args.keep).is_empty() {
         return Err(Failure::usage(
-            "forget_after_backup is set, and no keep_… rule says what stays",
-            "set keep_last, keep_daily, … in the same section of pgark.toml",
+            "--forget-after-backup is given, and no --keep-… rule says what stays",
+            "give --keep-last, --keep-daily, …, or set keep_last, keep_daily, … in pgark.toml",
         ));
     }
-    let repository = repository::open(&args.repository)?;
+    if !args.forget_after_backup && args.keep != Keep::default() {
+        return Err(Failure::usage(
+            "--keep-… rules are given, and nothing is to be forgotten",
+            "give --forget-after-backup too, or run `pgark forget` with these rules",
+        ));
+    }
+    let repository = repository::open(context, &args.repository)?;
     let (outcome, second, forgot) = {
-        let job = progress::watched_job(common)?;
+        let job = progress::watched_job(&context.common)?;
         let open = second.as_ref().and_then(|second| second.as_ref().ok());
         let (outcome, stored) = ops::run_with_second(&repository, open, &request, &job)?;
         // One that could not even be opened is told behind the backup that did not wait for it.
@@ -148,7 +155,7 @@ fn behind(id: &str, error: OpsError) -> OpsError {
 }
 
 /// The second repository: opened by its section of pgark.toml, or by the writer key on this host.
-fn open_also(url: &str, args: &Backup, config: &Config) -> Result<Repository, Failure> {
+fn open_also(context: &Context, url: &str, args: &Backup) -> Result<Repository, Failure> {
     let options = Options {
         repo: Some(url.to_string()),
         no_cache: args.repository.no_cache,
@@ -159,7 +166,7 @@ fn open_also(url: &str, args: &Backup, config: &Config) -> Result<Repository, Fa
         },
         ..Options::default()
     };
-    repository::open_second(&config.resolve(options))
+    repository::open_second(context, options)
 }
 
 /// What became of the second repository's backup; true if it is there or was not asked for.

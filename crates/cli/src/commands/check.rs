@@ -4,21 +4,22 @@ use std::process::ExitCode;
 
 use pgark_ops::check as ops;
 
-use crate::args::{Check, Common, Level};
+use crate::args::{Check, Level};
+use crate::context::Context;
 use crate::error::Failure;
 use crate::{output, progress, repository};
 
 /// Checks the repository; problems end with exit code 1.
-pub fn run(common: &Common, args: Check) -> Result<ExitCode, Failure> {
+pub fn run(context: &Context, args: Check) -> Result<ExitCode, Failure> {
     let level = match (args.read_data, args.level) {
         (Some(_), _) | (None, Level::Data) => ops::Level::Data,
         (None, Level::Objects) => ops::Level::Objects,
         (None, Level::Structure) => ops::Level::Structure,
     };
     let options = ops::Options { level, since: args.since, percent: args.read_data.unwrap_or(100) };
-    let repository = repository::open(&args.repository)?;
+    let repository = repository::open_as_of(context, &args.repository, &args.past)?;
     let report = {
-        let job = progress::watched_job(common)?;
+        let job = progress::watched_job(&context.common)?;
         ops::run(&repository, &options, &job)?
     };
     if args.json {

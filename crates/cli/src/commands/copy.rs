@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use pgark_ops::copy as ops;
 
-use crate::args::{Common, Copy, Repository as Options, Storage};
-use crate::config::Config;
+use crate::args::{Copy, Repository as Options, Storage};
+use crate::context::Context;
 use crate::environment::default_jobs;
 use crate::error::{Failure, INCOMPLETE};
 use crate::{output, progress, repository};
 
 /// Copies backups from one repository into another.
-pub fn run(common: &Common, args: Copy, config: &Config) -> Result<ExitCode, Failure> {
+pub fn run(context: &Context, args: Copy) -> Result<ExitCode, Failure> {
     let source = Options {
         repo: Some(args.source),
         identity: args.identity,
@@ -35,8 +35,8 @@ pub fn run(common: &Common, args: Copy, config: &Config) -> Result<ExitCode, Fai
         },
         ..Options::default()
     };
-    let source = repository::open(&config.resolve(source))?;
-    let target = repository::open_second(&config.resolve(target))?;
+    let source = repository::open(context, &source)?;
+    let target = repository::open_second(context, target)?;
     let request = ops::Request {
         backups: args.backup.iter().map(|text| args.of.backup(text)).collect(),
         cluster: args.of.cluster,
@@ -45,7 +45,7 @@ pub fn run(common: &Common, args: Copy, config: &Config) -> Result<ExitCode, Fai
         compression_level: args.compression_level,
     };
     let report = {
-        let job = progress::watched_job(common)?;
+        let job = progress::watched_job(&context.common)?;
         ops::run(&source, &target, &request, &job)?
     };
     if args.json {

@@ -4,16 +4,17 @@ use std::process::ExitCode;
 
 use pgark_ops::diff as ops;
 
-use crate::args::{Common, Diff};
+use crate::args::Diff;
+use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{self, Align};
 use crate::{progress, repository};
 
 /// Compares two backups and shows what differs.
-pub fn run(common: &Common, args: Diff) -> Result<ExitCode, Failure> {
-    let repository = repository::open(&args.repository)?;
+pub fn run(context: &Context, args: Diff) -> Result<ExitCode, Failure> {
+    let repository = repository::open_as_of(context, &args.repository, &args.past)?;
     let report = {
-        let job = progress::watched_job(common)?;
+        let job = progress::watched_job(&context.common)?;
         ops::run(
             &repository,
             &args.which.backup_for(&args.a, args.database.clone()),

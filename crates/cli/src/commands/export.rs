@@ -4,14 +4,15 @@ use std::process::ExitCode;
 
 use pgark_ops::export as ops;
 
-use crate::args::{Common, Export, Format, Selection};
+use crate::args::{Export, Format, Selection};
 use crate::commands::selection::chosen;
+use crate::context::Context;
 use crate::environment::default_jobs;
 use crate::error::Failure;
 use crate::{output, progress, repository};
 
 /// Writes a backup as files for stock tools.
-pub fn run(common: &Common, args: Export) -> Result<ExitCode, Failure> {
+pub fn run(context: &Context, args: Export) -> Result<ExitCode, Failure> {
     let to_stream = args.output.as_os_str() == "-";
     if args.json && to_stream {
         return Err(Failure::usage("--json and --output - both want standard output", "give one of them"));
@@ -34,7 +35,7 @@ pub fn run(common: &Common, args: Export) -> Result<ExitCode, Failure> {
     if args.jobs.is_some() && !matches!(args.format, Format::Directory) {
         return Err(Failure::usage("--jobs is for --format directory", "the other formats are one stream"));
     }
-    let repository = repository::open(&args.repository)?;
+    let repository = repository::open_as_of(context, &args.repository, &args.past)?;
     let request = ops::Request {
         backup: args.which.backup_for(&args.backup, args.database.clone()),
         database: args.database,
@@ -56,7 +57,7 @@ pub fn run(common: &Common, args: Export) -> Result<ExitCode, Failure> {
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
     };
     let report = {
-        let job = progress::watched_job(common)?;
+        let job = progress::watched_job(&context.common)?;
         ops::run(&repository, &request, &mut std::io::stdout().lock(), &job)?
     };
     if args.json {

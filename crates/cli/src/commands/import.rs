@@ -4,15 +4,16 @@ use std::process::ExitCode;
 
 use pgark_ops::import as ops;
 
-use crate::args::{Common, Import};
+use crate::args::Import;
 use crate::commands::backup::tell;
+use crate::context::Context;
 use crate::environment::default_jobs;
 use crate::error::Failure;
 use crate::{output, progress, repository};
 
 /// Takes a dump of another program into the repository and prints the new id.
-pub fn run(common: &Common, args: Import) -> Result<ExitCode, Failure> {
-    let repository = repository::open(&args.repository)?;
+pub fn run(context: &Context, args: Import) -> Result<ExitCode, Failure> {
+    let repository = repository::open(context, &args.repository)?;
     let request = ops::Request {
         path: args.path,
         cluster: args.cluster,
@@ -20,7 +21,7 @@ pub fn run(common: &Common, args: Import) -> Result<ExitCode, Failure> {
         compression_level: args.compression_level,
     };
     let record = {
-        let job = progress::watched_job(common)?;
+        let job = progress::watched_job(&context.common)?;
         ops::run(&repository, &request, &job)?
     };
     if args.json {

@@ -5,17 +5,18 @@ use std::process::ExitCode;
 use pgark_ops::storage::Verdict;
 use pgark_ops::{Protection, repository as ops};
 
-use crate::args::{Common, Init};
+use crate::args::Init;
 use crate::commands::storage_test;
-use crate::config::Config;
+use crate::context::Context;
 use crate::environment::local_folders;
 use crate::error::Failure;
+use crate::secrets::{passphrase_file, write_secret};
 use crate::{output, progress, repository};
 
 /// Creates a repository, prints its id and fingerprint, and leaves the writer key on this host.
-pub fn run(common: &Common, args: Init, config: &Config) -> Result<ExitCode, Failure> {
-    let place = repository::new_place(&args.repo, args.storage, config)?;
-    let job = progress::watched_job(common)?;
+pub fn run(context: &Context, args: Init) -> Result<ExitCode, Failure> {
+    let place = repository::new_place(context, &args.repo, args.storage)?;
+    let job = progress::watched_job(&context.common)?;
     if !place.has_repository()? {
         let report = place.probe(false, &job)?;
         storage_test::advise(&report);
@@ -25,11 +26,11 @@ pub fn run(common: &Common, args: Init, config: &Config) -> Result<ExitCode, Fai
     }
     drop(job);
     let protection = if let Some(file) = &args.passphrase_file {
-        Protection::Passphrase(repository::passphrase_file(file)?)
+        Protection::Passphrase(passphrase_file(file)?)
     } else if let Some(file) = &args.new_passphrase_file {
         // On disk before it protects anything: a repository whose passphrase was lost on the way would be lost too.
         let passphrase = ops::generate_passphrase()?;
-        repository::write_secret(file, "passphrase", &passphrase)?;
+        write_secret(file, "passphrase", &passphrase)?;
         Protection::Passphrase(passphrase)
     } else if args.no_encryption {
         Protection::None
@@ -58,7 +59,7 @@ pub fn run(common: &Common, args: Init, config: &Config) -> Result<ExitCode, Fai
     };
     match repository::writer_key_file(&made.id.to_string()) {
         Some(path) => {
-            repository::write_secret(&path, "writer key", &key)?;
+            write_secret(&path, "writer key", &key)?;
             tracing::info!(
                 "the writer key of this host is in {}: backups need no other secret",
                 path.display()

@@ -5,15 +5,16 @@ use std::process::ExitCode;
 use pgark_ops::backup::Filters;
 use pgark_ops::inspect as ops;
 
-use crate::args::{Cat, Common, List, Ls, Show};
+use crate::args::{Cat, List, Ls, Show};
 use crate::commands::backup::whole;
+use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{self, Align};
 use crate::{progress, repository};
 
 /// Every backup, oldest first.
-pub fn list(_: &Common, args: List) -> Result<ExitCode, Failure> {
-    let mut records = ops::list(&repository::open(&args.repository)?)?;
+pub fn list(context: &Context, args: List) -> Result<ExitCode, Failure> {
+    let mut records = ops::list(&repository::open_as_of(context, &args.repository, &args.past)?)?;
     if let Some(cluster) = &args.of.cluster {
         records.retain(|record| record.cluster == *cluster);
     }
@@ -49,8 +50,11 @@ pub fn list(_: &Common, args: List) -> Result<ExitCode, Failure> {
 }
 
 /// One backup and its tables.
-pub fn show(_: &Common, args: Show) -> Result<ExitCode, Failure> {
-    let detail = ops::show(&repository::open(&args.repository)?, &args.which.backup(&args.backup))?;
+pub fn show(context: &Context, args: Show) -> Result<ExitCode, Failure> {
+    let detail = ops::show(
+        &repository::open_as_of(context, &args.repository, &args.past)?,
+        &args.which.backup(&args.backup),
+    )?;
     if args.json {
         output::json(&detail)?;
         return Ok(ExitCode::SUCCESS);
@@ -134,8 +138,11 @@ pub fn show(_: &Common, args: Show) -> Result<ExitCode, Failure> {
 }
 
 /// The entries of a backup.
-pub fn ls(_: &Common, args: Ls) -> Result<ExitCode, Failure> {
-    let entries = ops::ls(&repository::open(&args.repository)?, &args.which.backup(&args.place))?;
+pub fn ls(context: &Context, args: Ls) -> Result<ExitCode, Failure> {
+    let entries = ops::ls(
+        &repository::open_as_of(context, &args.repository, &args.past)?,
+        &args.which.backup(&args.place),
+    )?;
     if args.json {
         output::json(&entries)?;
         return Ok(ExitCode::SUCCESS);
@@ -149,9 +156,9 @@ pub fn ls(_: &Common, args: Ls) -> Result<ExitCode, Failure> {
 }
 
 /// One entry's content.
-pub fn cat(common: &Common, args: Cat) -> Result<ExitCode, Failure> {
-    let repository = repository::open(&args.repository)?;
-    let job = progress::watched_job(common)?;
+pub fn cat(context: &Context, args: Cat) -> Result<ExitCode, Failure> {
+    let repository = repository::open_as_of(context, &args.repository, &args.past)?;
+    let job = progress::watched_job(&context.common)?;
     ops::cat(&repository, &args.which.backup(&args.place), &mut std::io::stdout().lock(), &job)?;
     Ok(ExitCode::SUCCESS)
 }

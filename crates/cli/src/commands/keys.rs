@@ -4,32 +4,34 @@ use std::process::ExitCode;
 
 use pgark_ops::{Protection, keys as ops};
 
-use crate::args::{Common, Key, KeyAction, KeyAdd, KeyList, KeyRotate, KeyWriter};
+use crate::args::{Key, KeyAction, KeyAdd, KeyList, KeyRotate, KeyWriter};
+use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{self, Align};
-use crate::repository::{self, passphrase_file, write_secret};
+use crate::repository;
+use crate::secrets::{passphrase_file, write_secret};
 
 /// Manages key slots and writers.
-pub fn run(_: &Common, args: Key) -> Result<ExitCode, Failure> {
+pub fn run(context: &Context, args: Key) -> Result<ExitCode, Failure> {
     match args.action {
-        KeyAction::List(args) => list(args)?,
-        KeyAction::Add(args) => add(args)?,
+        KeyAction::List(args) => list(context, args)?,
+        KeyAction::Add(args) => add(context, args)?,
         KeyAction::Remove(args) => {
-            let gone = ops::remove(&repository::open(&args.repository)?, &args.slot)?;
+            let gone = ops::remove(&repository::open(context, &args.repository)?, &args.slot)?;
             output::line(&format!("slot {gone} is removed"))?;
         }
-        KeyAction::Rotate(args) => rotate(args)?,
-        KeyAction::Writer(args) => writer(args)?,
+        KeyAction::Rotate(args) => rotate(context, args)?,
+        KeyAction::Writer(args) => writer(context, args)?,
         KeyAction::Revoke(args) => {
-            ops::revoke(&repository::open(&args.repository)?, &args.name)?;
+            ops::revoke(&repository::open(context, &args.repository)?, &args.name)?;
             output::line(&format!("writer {} is revoked", args.name))?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(args: KeyList) -> Result<(), Failure> {
-    let list = ops::list(&repository::open(&args.repository)?)?;
+fn list(context: &Context, args: KeyList) -> Result<(), Failure> {
+    let list = ops::list(&repository::open(context, &args.repository)?)?;
     if args.json {
         return output::json(&serde_json::json!({
             "epoch": list.epoch,
@@ -67,20 +69,21 @@ fn list(args: KeyList) -> Result<(), Failure> {
     output::table(&["WRITER", "KEY", "CLUSTER", ""].map(|name| (name, Align::Left)), &rows)
 }
 
-fn add(args: KeyAdd) -> Result<(), Failure> {
+fn add(context: &Context, args: KeyAdd) -> Result<(), Failure> {
     let protection = match &args.add_passphrase_file {
         Some(file) => Protection::Passphrase(passphrase_file(file)?),
         None => Protection::Recipients(args.recipient),
     };
-    for slot in ops::add(&repository::open(&args.repository)?, &protection)? {
+    for slot in ops::add(&repository::open(context, &args.repository)?, &protection)? {
         output::line(&format!("slot {slot} is added"))?;
     }
     Ok(())
 }
 
-fn rotate(args: KeyRotate) -> Result<(), Failure> {
-    let passphrase = repository::passphrase(&args.repository)?;
-    let epoch = ops::rotate(&repository::open(&args.repository)?, passphrase, args.drop_passphrases)?;
+fn rotate(context: &Context, args: KeyRotate) -> Result<(), Failure> {
+    let passphrase = repository::passphrase(context, &args.repository)?;
+    let epoch =
+        ops::rotate(&repository::open(context, &args.repository)?, passphrase, args.drop_passphrases)?;
     output::line(&format!("epoch {epoch}"))?;
     tracing::warn!(
         "every host needs a new writer key now, this one too: `pgark key list` shows the writers, `pgark key writer NAME --out \
@@ -89,14 +92,15 @@ fn rotate(args: KeyRotate) -> Result<(), Failure> {
     Ok(())
 }
 
-fn writer(args: KeyWriter) -> Result<(), Failure> {
+fn writer(context: &Context, args: KeyWriter) -> Result<(), Failure> {
     if args.out.exists() {
         return Err(Failure::usage(
             format!("{} is there already", args.out.display()),
             "name a new file; nothing was changed",
         ));
     }
-    let key = ops::writer(&repository::open(&args.repository)?, &args.name, args.cluster.as_deref())?;
+    let key =
+        ops::writer(&repository::open(context, &args.repository)?, &args.name, args.cluster.as_deref())?;
     write_secret(&args.out, "writer key", &key)?;
     output::line(&format!("the key of writer {} is in {}", args.name, args.out.display()))
 }

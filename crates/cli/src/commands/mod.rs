@@ -9,6 +9,7 @@ pub mod export;
 pub mod import;
 pub mod init;
 pub mod inspect;
+pub mod interrupted;
 pub mod keys;
 pub mod repair;
 pub mod restore;

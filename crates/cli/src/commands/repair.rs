@@ -5,23 +5,24 @@ use std::process::ExitCode;
 use pgark_ops::check::Level;
 use pgark_ops::repair as ops;
 
-use crate::args::{Common, Repair, RepairAction, RepairBackups, RepairIndex, RepairObjects};
+use crate::args::{Repair, RepairAction, RepairBackups, RepairIndex, RepairObjects};
+use crate::context::Context;
 use crate::error::{Failure, INCOMPLETE};
 use crate::{output, progress, repository};
 
 /// Repairs; what is lost ends with exit code 3.
-pub fn run(common: &Common, args: Repair) -> Result<ExitCode, Failure> {
+pub fn run(context: &Context, args: Repair) -> Result<ExitCode, Failure> {
     match args.action {
-        RepairAction::Index(args) => index(common, args),
-        RepairAction::Backups(args) => backups(common, args),
-        RepairAction::Objects(args) => objects(common, args),
+        RepairAction::Index(args) => index(context, args),
+        RepairAction::Backups(args) => backups(context, args),
+        RepairAction::Objects(args) => objects(context, args),
     }
 }
 
-fn objects(common: &Common, args: RepairObjects) -> Result<ExitCode, Failure> {
-    let repository = repository::open(&args.repository)?;
+fn objects(context: &Context, args: RepairObjects) -> Result<ExitCode, Failure> {
+    let repository = repository::open(context, &args.repository)?;
     let report = {
-        let job = progress::watched_job(common)?;
+        let job = progress::watched_job(&context.common)?;
         ops::objects(&repository, args.dry_run, &job)?
     };
     let named = |list: &[(String, String)]| -> Vec<serde_json::Value> {
@@ -56,10 +57,10 @@ fn verdict(is_lost: bool) -> ExitCode {
     if is_lost { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS }
 }
 
-fn index(common: &Common, args: RepairIndex) -> Result<ExitCode, Failure> {
-    let repository = repository::open(&args.repository)?;
+fn index(context: &Context, args: RepairIndex) -> Result<ExitCode, Failure> {
+    let repository = repository::open(context, &args.repository)?;
     let report = {
-        let job = progress::watched_job(common)?;
+        let job = progress::watched_job(&context.common)?;
         ops::index(&repository, &job)?
     };
     if args.json {
@@ -85,11 +86,11 @@ fn index(common: &Common, args: RepairIndex) -> Result<ExitCode, Failure> {
     Ok(verdict(!report.lost.is_empty()))
 }
 
-fn backups(common: &Common, args: RepairBackups) -> Result<ExitCode, Failure> {
+fn backups(context: &Context, args: RepairBackups) -> Result<ExitCode, Failure> {
     let level = if args.read_data { Level::Data } else { Level::Structure };
-    let repository = repository::open(&args.repository)?;
+    let repository = repository::open(context, &args.repository)?;
     let repaired = {
-        let job = progress::watched_job(common)?;
+        let job = progress::watched_job(&context.common)?;
         ops::backups(&repository, level, args.dry_run, &job)?
     };
     if args.json {

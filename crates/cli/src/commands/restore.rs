@@ -4,10 +4,12 @@ use std::process::ExitCode;
 
 use pgark_ops::restore as ops;
 
-use crate::args::{Choice, Common, OnConflict, Restore, Server};
+use crate::args::{Choice, OnConflict, Restore, Server};
 use crate::commands::selection::chosen;
-use crate::environment::{connection, default_jobs, names_database};
+use crate::context::Context;
+use crate::environment::default_jobs;
 use crate::error::{Failure, INCOMPLETE};
+use crate::server::{connection, names_database};
 use crate::{output, progress, repository};
 
 /// What `--clean` would drop first.
@@ -58,7 +60,7 @@ fn databases(choice: &Choice, dbname: Option<&str>) -> Result<ops::Databases, Fa
     let named = match (&choice.target, dbname.map(str::trim).filter(|text| !text.is_empty())) {
         (Some(name), _) => Some(name.clone()),
         (None, Some(text)) if names_database(text)? => {
-            Some(connection(text, &Server { host: None, port: None, username: None })?.dbname().to_string())
+            Some(connection(text, &Server::default())?.dbname().to_string())
         }
         (None, _) => None,
     };
@@ -96,9 +98,9 @@ fn hook(text: &str) -> Result<ops::Hook, Failure> {
 }
 
 /// Restores one backup.
-pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
+pub fn run(context: &Context, args: Restore) -> Result<ExitCode, Failure> {
     if args.list {
-        return list(args);
+        return list(context, args);
     }
     let dbname = args.dbname.as_deref();
     let request = ops::Request {
@@ -131,9 +133,9 @@ pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
         hooks: args.hook.iter().map(|text| hook(text)).collect::<Result<_, _>>()?,
         dry_run: args.dry_run,
     };
-    let repository = repository::open(&args.repository)?;
+    let repository = repository::open_as_of(context, &args.repository, &args.past)?;
     let report = {
-        let job = progress::watched_job(common)?;
+        let job = progress::watched_job(&context.common)?;
         ops::run(&repository, &request, &job)?
     };
     if args.json {
@@ -161,8 +163,8 @@ pub fn run(common: &Common, args: Restore) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(INCOMPLETE))
 }
 
-fn list(args: Restore) -> Result<ExitCode, Failure> {
-    let repository = repository::open(&args.repository)?;
+fn list(context: &Context, args: Restore) -> Result<ExitCode, Failure> {
+    let repository = repository::open_as_of(context, &args.repository, &args.past)?;
     let database = args.choice.database.first().cloned();
     let name = args.which.backup_for(&args.backup, database.clone());
     let text = ops::list(&repository, &name, database.as_deref(), &chosen(args.choice.filters)?)?;

@@ -4,22 +4,22 @@ use std::process::ExitCode;
 
 use pgark_ops::storage::{Finding, Report, Verdict};
 
-use crate::args::{Common, StorageAction, StorageCommand, StorageTest};
-use crate::config::Config;
+use crate::args::{StorageAction, StorageCommand, StorageTest};
+use crate::context::Context;
 use crate::error::{Failure, INCOMPLETE};
 use crate::{output, progress, repository};
 
 /// Runs a subcommand of `storage`.
-pub fn run(common: &Common, args: StorageCommand, config: &Config) -> Result<ExitCode, Failure> {
+pub fn run(context: &Context, args: StorageCommand) -> Result<ExitCode, Failure> {
     match args.action {
-        StorageAction::Test(args) => test(common, args, config),
+        StorageAction::Test(args) => test(context, args),
     }
 }
 
-fn test(common: &Common, args: StorageTest, config: &Config) -> Result<ExitCode, Failure> {
-    let place = repository::new_place(&args.url, args.storage, config)?;
+fn test(context: &Context, args: StorageTest) -> Result<ExitCode, Failure> {
+    let place = repository::new_place(context, &args.url, args.storage)?;
     let report = {
-        let job = progress::watched_job(common)?;
+        let job = progress::watched_job(&context.common)?;
         place.probe(!args.quick, &job)?
     };
     if args.json {

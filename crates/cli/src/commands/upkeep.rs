@@ -6,7 +6,8 @@ use pgark_ops::retention::{self, Choice, Decision, Policy};
 use pgark_ops::{Job, OpsError, prune as ops};
 use pgark_ops::{PruneReport, Repository};
 
-use crate::args::{Common, Forget, Keep, Prune, Stats, Tag};
+use crate::args::{Forget, Keep, Prune, Stats, Tag};
+use crate::context::Context;
 use crate::error::{Failure, INCOMPLETE};
 use crate::output::{self, Align};
 use crate::{progress, repository};
@@ -28,7 +29,7 @@ pub fn policy(keep: &Keep) -> Policy {
 }
 
 /// Forgets what was named, or what the policy does not keep.
-pub fn forget(common: &Common, args: Forget) -> Result<ExitCode, Failure> {
+pub fn forget(context: &Context, args: Forget) -> Result<ExitCode, Failure> {
     let policy = policy(&args.keep);
     let choice = if !args.backups.is_empty() {
         let names = args.backups.iter().map(|text| args.of.backup(text)).collect();
@@ -41,9 +42,9 @@ pub fn forget(common: &Common, args: Forget) -> Result<ExitCode, Failure> {
     } else {
         Choice::Policy { policy, cluster: args.of.cluster.clone() }
     };
-    let repository = repository::open(&args.repository)?;
+    let repository = repository::open(context, &args.repository)?;
     let (decisions, pruned) = {
-        let job = progress::watched_job(common)?;
+        let job = progress::watched_job(&context.common)?;
         let decisions = retention::forget(&repository, &choice, args.dry_run, &job)?;
         let pruned = match args.prune {
             true => Some(
@@ -152,8 +153,8 @@ fn show_decisions(decisions: &[Decision], dry_run: bool) -> Result<(), Failure> 
 }
 
 /// Frees what no backup needs.
-pub fn prune(common: &Common, args: Prune) -> Result<ExitCode, Failure> {
-    let repository = repository::open(&args.repository)?;
+pub fn prune(context: &Context, args: Prune) -> Result<ExitCode, Failure> {
+    let repository = repository::open(context, &args.repository)?;
     let options = ops::Options {
         grace: args.grace,
         repack_below: args.repack_below,
@@ -161,7 +162,7 @@ pub fn prune(common: &Common, args: Prune) -> Result<ExitCode, Failure> {
         dry_run: args.dry_run,
     };
     let report = {
-        let job = progress::watched_job(common)?;
+        let job = progress::watched_job(&context.common)?;
         ops::run(&repository, &options, &job)?
     };
     if args.json {
@@ -252,8 +253,8 @@ fn in_words(report: &PruneReport, dry_run: bool) -> String {
 }
 
 /// Changes tags, and prints them.
-pub fn tag(_: &Common, args: Tag) -> Result<ExitCode, Failure> {
-    let repository = repository::open(&args.repository)?;
+pub fn tag(context: &Context, args: Tag) -> Result<ExitCode, Failure> {
+    let repository = repository::open(context, &args.repository)?;
     let names: Vec<_> = args.backups.iter().map(|text| args.which.backup(text)).collect();
     for (id, tags) in retention::tag(&repository, &names, &args.add, &args.remove)? {
         output::line(&format!("{id}  {}", tags.join(" ")))?;
@@ -262,10 +263,10 @@ pub fn tag(_: &Common, args: Tag) -> Result<ExitCode, Failure> {
 }
 
 /// What the repository holds.
-pub fn stats(common: &Common, args: Stats) -> Result<ExitCode, Failure> {
-    let repository = repository::open(&args.repository)?;
+pub fn stats(context: &Context, args: Stats) -> Result<ExitCode, Failure> {
+    let repository = repository::open(context, &args.repository)?;
     let stats = {
-        let job = progress::watched_job(common)?;
+        let job = progress::watched_job(&context.common)?;
         ops::stats(&repository, &job)?
     };
     if args.json {

@@ -1,4 +1,5 @@
-//! Reads and checks `pgark.toml`. Every problem is found at once, each with its line and the nearest right key.
+//! Reads and checks `pgark.toml`. Every problem is found at once, each with its line and the nearest
+//! right key.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,37 +8,21 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::schema::{self, Key, Kind};
+use super::keys::{Key, Keys, Kind, URL};
+use super::value::Value;
+use crate::values;
 
-/// A value of the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    Text(String),
-    List(Vec<String>),
-    Flag(bool),
-    Number(i64),
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Value::Text(text) => write!(f, "{text}"),
-            Value::List(list) => write!(f, "{}", list.join(", ")),
-            Value::Flag(flag) => write!(f, "{flag}"),
-            Value::Number(number) => write!(f, "{number}"),
-        }
-    }
-}
-
-/// A value and where it stands.
+/// A value and where it is.
 #[derive(Clone, Debug)]
 pub struct Setting {
     pub value: Value,
     pub line: usize,
+    /// Its key: how it is written, and which option it sets.
+    pub key: Key,
 }
 
 /// The settings of one section, by key.
-pub type Section = BTreeMap<&'static str, Setting>;
+pub type Section = BTreeMap<String, Setting>;
 
 /// One cluster's section.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +30,8 @@ pub struct Cluster {
     pub own: Section,
     /// By database.
     pub databases: BTreeMap<String, Section>,
+    /// By command.
+    pub commands: BTreeMap<String, Section>,
 }
 
 /// A whole file.
@@ -55,6 +42,8 @@ pub struct Config {
     pub top: Section,
     pub repositories: BTreeMap<String, Section>,
     pub clusters: BTreeMap<String, Cluster>,
+    /// By command: `backup`, `key rotate`.
+    pub commands: BTreeMap<String, Section>,
 }
 
 /// Something wrong in the file.
@@ -73,6 +62,7 @@ impl fmt::Display for Problem {
 
 /// Reads one file.
 struct Reader<'t> {
+    keys: &'static Keys,
     path: &'t Path,
     text: &'t str,
     problems: Vec<Problem>,
@@ -81,7 +71,7 @@ struct Reader<'t> {
 impl Config {
     /// Reads and checks a file's text.
     pub fn parse(path: &Path, text: &str) -> Result<Config, Vec<Problem>> {
-        let mut reader = Reader { path, text, problems: Vec::new() };
+        let mut reader = Reader { keys: Keys::all(), path, text, problems: Vec::new() };
         let table = match DeTable::parse(text) {
             Ok(table) => table,
             Err(error) => {
@@ -109,15 +99,18 @@ impl Reader<'_> {
 
     fn config(&mut self, table: &DeTable<'_>) -> Config {
         let mut config = Config { path: Some(self.path.to_path_buf()), ..Config::default() };
+        let names = self.keys.commands();
+        let mut tables = vec!["repositories", "clusters"];
+        tables.extend(names.iter().filter_map(|path| path.split(' ').next()));
+        tables.dedup();
+        config.top = self.section(table, &self.keys.top(), &tables);
         for (name, value) in table {
             let at = name.span().start;
             match name.get_ref().as_ref() {
                 "repositories" => {
                     for (name, at, table) in self.sections("repositories", value, at) {
-                        let section = self.section(table, schema::of_repository(), &[]);
-                        if !section.contains_key("url") && self.problems.is_empty() {
-                            self.problem(at, format!("repository {name:?} has no url"));
-                        }
+                        let section = self.section(table, &self.keys.of_repository(), &[]);
+                        self.check_repository(&name, at, &section);
                         config.repositories.insert(name, section);
                     }
                 }
@@ -127,29 +120,77 @@ impl Reader<'_> {
                         config.clusters.insert(name, cluster);
                     }
                 }
-                key => match schema::TOP.iter().find(|known| known.name == key) {
-                    Some(known) => self.setting(&mut config.top, known, value, at),
-                    None => {
-                        let known =
-                            schema::TOP.iter().map(|key| key.name).chain(["repositories", "clusters"]);
-                        self.unknown(key, at, known);
-                    }
-                },
+                name if tables.contains(&name) => {
+                    self.commands(name, value, at, &mut config.commands, &Keys::of_command);
+                }
+                _ => {}
             }
         }
         config
     }
 
+    fn check_repository(&mut self, name: &str, at: usize, section: &Section) {
+        if !section.contains_key(URL) && self.problems.is_empty() {
+            self.problem(at, format!("repository {name:?} has no url"));
+        }
+        let secrets = ["identity", "passphrase_file", "writer_key"];
+        let set = secrets.iter().filter_map(|key| section.get(*key));
+        let found: Vec<&Setting> = set.filter(|setting| !setting.value.is_nothing()).collect();
+        if let [first, second, ..] = found.as_slice() {
+            let both = format!("{} and {}", first.key.name, second.key.name);
+            let (path, line) = (self.path.to_path_buf(), first.line.max(second.line));
+            let what = format!("repository {name:?} has both {both}: one secret opens it");
+            self.problems.push(Problem { path, line, what });
+        }
+    }
+
     fn cluster(&mut self, table: &DeTable<'_>) -> Cluster {
-        let own = self.section(table, schema::of_cluster(), &["databases"]);
-        let mut databases = BTreeMap::new();
-        for (name, value) in table.iter().filter(|(name, _)| name.get_ref() == "databases") {
-            for (database, _, table) in self.sections("databases", value, name.span().start) {
-                let section = self.section(table, schema::FILTERS.iter(), &[]);
-                databases.insert(database, section);
+        let names = self.keys.commands();
+        let of_cluster = |path: &&String| !self.keys.of_command_of_cluster(path).is_empty();
+        let mut tables = vec!["databases"];
+        tables.extend(names.iter().filter(of_cluster).filter_map(|path| path.split(' ').next()));
+        let mut cluster =
+            Cluster { own: self.section(table, &self.keys.of_cluster(), &tables), ..Cluster::default() };
+        for (name, value) in table {
+            let at = name.span().start;
+            match name.get_ref().as_ref() {
+                "databases" => {
+                    for (database, _, table) in self.sections("databases", value, at) {
+                        let section = self.section(table, &self.keys.of_database(), &[]);
+                        cluster.databases.insert(database, section);
+                    }
+                }
+                name if tables.contains(&name) => {
+                    self.commands(name, value, at, &mut cluster.commands, &Keys::of_command_of_cluster);
+                }
+                _ => {}
             }
         }
-        Cluster { own, databases }
+        cluster
+    }
+
+    /// A command's section, or those of its subcommands.
+    fn commands(
+        &mut self,
+        path: &str,
+        value: &Spanned<DeValue<'_>>,
+        at: usize,
+        found: &mut BTreeMap<String, Section>,
+        keys: &dyn Fn(&Keys, &str) -> Vec<Key>,
+    ) {
+        let DeValue::Table(table) = value.get_ref() else {
+            return self.problem(at, format!("{path} is a section: [{path}]"));
+        };
+        let below = format!("{path} ");
+        let names = self.keys.commands();
+        let inner: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix(&below)).collect();
+        let section = self.section(table, &keys(self.keys, path), &inner);
+        if inner.is_empty() {
+            found.insert(path.to_string(), section);
+        }
+        for (name, value) in table.iter().filter(|(name, _)| inner.contains(&name.get_ref().as_ref())) {
+            self.commands(&format!("{path} {}", name.get_ref()), value, name.span().start, found, keys);
+        }
     }
 
     /// The named tables within a table.
@@ -173,36 +214,37 @@ impl Reader<'_> {
         found
     }
 
-    fn section(
-        &mut self,
-        table: &DeTable<'_>,
-        keys: impl Iterator<Item = &'static Key>,
-        tables: &[&str],
-    ) -> Section {
-        let keys: Vec<&'static Key> = keys.collect();
+    /// The settings of a section that has these keys, and these tables beside them.
+    fn section(&mut self, table: &DeTable<'_>, keys: &[Key], tables: &[&str]) -> Section {
         let mut section = Section::new();
         for (name, value) in table {
             let (text, at) = (name.get_ref().as_ref(), name.span().start);
             if tables.contains(&text) {
                 continue;
             }
-            match keys.iter().find(|known| known.name == text) {
+            match keys.iter().find(|known| known.is_called(text)) {
                 Some(known) => self.setting(&mut section, known, value, at),
-                None => self.unknown(text, at, keys.iter().map(|key| key.name).chain(tables.iter().copied())),
+                None => {
+                    let names = keys.iter().map(|key| key.name.as_str()).chain(tables.iter().copied());
+                    self.unknown(text, at, names);
+                }
             }
         }
         section
     }
 
-    fn setting(&mut self, section: &mut Section, key: &'static Key, value: &Spanned<DeValue<'_>>, at: usize) {
-        match read_value(key.kind, value.get_ref()) {
-            Some(value) => {
-                section.insert(key.name, Setting { value, line: self.line(at) });
-            }
-            None => {
-                let found = value.get_ref().type_str();
-                self.problem(at, format!("{} is {}, not this {found}", key.name, key.kind.describe()));
-            }
+    fn setting(&mut self, section: &mut Section, key: &Key, value: &Spanned<DeValue<'_>>, at: usize) {
+        let name = &key.name;
+        let Some(read) = read_value(&key.kind, value.get_ref()) else {
+            let found = value.get_ref().type_str();
+            return self.problem(at, format!("{name} is {}, not this {found}", key.kind.describe()));
+        };
+        if let Err(why) = key.check(&read) {
+            return self.problem(at, format!("{name}: {why}"));
+        }
+        let setting = Setting { value: read, line: self.line(at), key: key.clone() };
+        if let Some(first) = section.insert(name.clone(), setting) {
+            self.problem(at, format!("{name} is set in line {} already", first.line));
         }
     }
 
@@ -216,22 +258,22 @@ impl Reader<'_> {
     }
 }
 
-fn read_value(kind: Kind, value: &DeValue<'_>) -> Option<Value> {
+fn read_value(kind: &Kind, value: &DeValue<'_>) -> Option<Value> {
+    let whole = |number: &toml::de::DeInteger<'_>| i64::from_str_radix(number.as_str(), number.radix()).ok();
     match (kind, value) {
-        (Kind::Text, DeValue::String(text)) => Some(Value::Text(text.to_string())),
+        (Kind::Text | Kind::Rate, DeValue::String(text)) => Some(Value::Text(text.to_string())),
         (Kind::Time, DeValue::String(text)) => {
-            crate::args::duration(text).ok().map(|_| Value::Text(text.to_string()))
+            (text.is_empty() || values::duration(text).is_ok()).then(|| Value::Text(text.to_string()))
         }
-        (Kind::OneOf(words), DeValue::String(text)) => {
-            words.contains(&text.as_ref()).then(|| Value::Text(text.to_string()))
-        }
+        (Kind::OneOf(words), DeValue::String(text)) => (text.is_empty()
+            || words.iter().any(|word| *word == text.as_ref()))
+        .then(|| Value::Text(text.to_string())),
         (Kind::Flag, DeValue::Boolean(flag)) => Some(Value::Flag(*flag)),
-        (Kind::Number(from, to), DeValue::Integer(number)) => {
-            i64::from_str_radix(number.as_str(), number.radix())
-                .ok()
-                .filter(|number| (from..=to).contains(number))
-                .map(Value::Number)
-        }
+        (Kind::NumberOrFlag, DeValue::Boolean(flag)) => Some(Value::Flag(*flag)),
+        (Kind::Number(range), DeValue::Integer(number)) => whole(number)
+            .filter(|number| range.is_none_or(|(from, to)| (from..=to).contains(number)))
+            .map(Value::Number),
+        (Kind::NumberOrFlag | Kind::Rate, DeValue::Integer(number)) => whole(number).map(Value::Number),
         (Kind::List, DeValue::Array(items)) => items
             .iter()
             .map(|item| item.get_ref().as_str().map(str::to_string))
@@ -285,14 +327,16 @@ mod tests {
     fn problems_have_lines_and_hints() {
         assert_eq!(
             problems(
-                "[clusters.prod]\njbos = 4\nlock-wait-timeout = \"3s\"\njobs = \"x\"\npause_timeout = \"3 moons\"\nzzz = 1\n"
+                "[clusters.prod]\njbos = 4\nlock-wait-timeout = \"3s\"\njobs = \"x\"\npause_timeout = \"3 moons\"\nzzz = 1\n[backup]\njobs = 999\nrow_map = \"x\"\n"
             ),
             [
                 "p:2: there is no key \"jbos\" here; did you mean jobs?",
                 "p:3: there is no key \"lock-wait-timeout\" here; did you mean lock_wait_timeout?",
-                "p:4: jobs is a number from 1 to 256, not this string",
+                "p:4: jobs is a number, not this string",
                 "p:5: pause_timeout is a time like \"30s\", \"5min\" or \"30d\", not this string",
                 "p:6: there is no key \"zzz\" here",
+                "p:8: jobs: 999 is not in 1..=256",
+                "p:9: row_map is one of auto, on, off, not this string",
             ]
         );
         assert_eq!(problems("[repositories.x]\n")[0], "p:1: repository \"x\" has no url");
@@ -307,17 +351,5 @@ mod tests {
     #[test]
     fn words_differ_by_letters() {
         assert_eq!((distance("jbos", "jobs"), distance("", "ab"), distance("kitten", "sitting")), (2, 2, 3));
-    }
-
-    #[test]
-    fn the_template_is_sound() {
-        let text: String = super::schema::template()
-            .lines()
-            .map(|line| line.strip_prefix("# ").unwrap_or(line))
-            .filter(|line| line.starts_with('[') || line.contains(" = "))
-            .map(|line| format!("{line}\n"))
-            .collect();
-        let config = Config::parse(Path::new("p"), &text).unwrap();
-        assert_eq!(config.clusters["prod"].own.len(), super::schema::of_cluster().count());
     }
 }

@@ -1,12 +1,22 @@
-//! `pgark.toml`: options that need not be typed. Flags win over the environment, the environment over the file, the file over
-//! the defaults.
+//! `pgark.toml`: options that need not be typed. Flags win over the environment, the environment
+//! over the file, the file over the defaults.
 //!
-//! The file is found by `--config`, `PGARK_CONFIG`, in this user's configuration folder, or in `/etc/pgark`. It is read whole
-//! and checked against `schema` before anything is done: an unknown key is an error, not a surprise at 3 a.m.
+//! The file is found by `--config`, `PGARK_CONFIG`, in this user's configuration folder, or in
+//! `/etc/pgark`. It is read whole and checked against clap's options (`keys`) before anything is
+//! done: an unknown key is an error, not a surprise at 3 a.m. Its settings become options of the
+//! command that runs (`layers`); what it says of a repository holds for each command that names
+//! the repository (`repositories`).
 
 mod file;
+mod keys;
 mod layers;
-pub mod schema;
+mod repositories;
+mod show;
+mod template;
+#[cfg(test)]
+mod tests;
+mod typed;
+mod value;
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +24,11 @@ use crate::environment;
 use crate::error::Failure;
 
 pub use file::{Config, Problem};
-pub use layers::{apply, effective};
+pub use keys::Keys;
+pub use layers::{Layers, Wrong};
+pub use show::effective;
+pub use template::template;
+pub use typed::{Arguments, Typed};
 
 /// Where the file of the whole host lies.
 const OF_HOST: &str = "/etc/pgark/pgark.toml";

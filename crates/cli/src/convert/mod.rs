@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use crate::args::{Convert, Foreign};
-use crate::config::schema;
+use crate::config::Keys;
 use crate::error::Failure;
 use crate::visible::visible;
 
@@ -45,15 +45,15 @@ impl Converted {
     fn to_toml(&self, name: &str) -> String {
         let mut text = format!("[clusters.{}]\n", toml_key(name));
         // In the order in which the keys are documented.
-        for key in schema::of_cluster() {
-            if let Some(value) = self.cluster.get(key.name) {
+        for key in Keys::all().of_cluster() {
+            if let Some(value) = self.cluster.get(&key.name) {
                 text.push_str(&format!("{} = {value}\n", key.name));
             }
         }
         for (database, section) in &self.databases {
             text.push_str(&format!("\n[clusters.{}.databases.{}]\n", toml_key(name), toml_key(database)));
-            for key in schema::FILTERS {
-                if let Some(value) = section.get(key.name) {
+            for key in Keys::all().of_database() {
+                if let Some(value) = section.get(&key.name) {
                     text.push_str(&format!("{} = {value}\n", key.name));
                 }
             }

@@ -7,8 +7,8 @@ use ini::{Ini, Properties};
 use pgark_ops::SecretString;
 use pgark_ops::storage::{Bucket, Lock, LockMode, S3Config, S3Credentials, S3Encryption};
 
-use super::Surroundings;
 use super::options::{Options, wrong};
+use super::surroundings::Surroundings;
 use crate::error::Failure;
 
 /// Names the session of a role in the account's logs.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use pgark_ops::SecretString;
 use pgark_ops::storage::{AzureConfig, AzureCredentials, Bucket};
 
-use super::Surroundings;
 use super::options::Options;
+use super::surroundings::Surroundings;
 use crate::error::Failure;
-use crate::repository::secret_line;
+use crate::secrets::secret_line;
 
 /// What `az login` writes.
 const COMMAND_LINE: &str = ".azure/azureProfile.json";

@@ -3,8 +3,8 @@
 use pgark_ops::SecretString;
 use pgark_ops::storage::{Bucket, GcsConfig, GcsCredentials};
 
-use super::Surroundings;
 use super::options::Options;
+use super::surroundings::Surroundings;
 
 /// What `gcloud auth application-default login` writes.
 const WELL_KNOWN: &str = ".config/gcloud/application_default_credentials.json";

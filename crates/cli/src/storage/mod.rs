@@ -10,41 +10,18 @@ mod google;
 mod options;
 mod ssh;
 mod ssh_config;
+mod surroundings;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use pgark_ops::storage::{BadUrl, StorageUrl, Target, Usage};
 
 use crate::args::Storage as Typed;
-use crate::environment;
 use crate::error::Failure;
-pub use options::KEYS;
 use options::Options;
+use surroundings::Surroundings;
 
-/// What the storages' worlds keep: variables and files below the home folder. Tests bring their own.
-struct Surroundings {
-    variables: BTreeMap<String, String>,
-    home: Option<PathBuf>,
-}
-
-impl Surroundings {
-    fn ours() -> Surroundings {
-        let found = environment::for_postgres();
-        Surroundings { variables: found.vars.into_iter().collect(), home: found.home }
-    }
-
-    /// A variable that is not empty.
-    fn variable(&self, name: &str) -> Option<String> {
-        self.variables.get(name).filter(|value| !value.is_empty()).cloned()
-    }
-
-    /// A file of the user that is there.
-    fn file(&self, below_home: &str) -> Option<PathBuf> {
-        self.home.as_ref().map(|home| home.join(below_home)).filter(|path| path.is_file())
-    }
-}
+pub use options::{KEYS, Key, Kind};
 
 /// A storage and how it is used.
 pub struct Resolved {

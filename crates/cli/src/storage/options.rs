@@ -7,10 +7,42 @@ use std::time::{Duration, SystemTime};
 
 use pgark_ops::storage::{StorageUrl, Usage};
 
-use super::Surroundings;
-use crate::args::{Storage as Typed, duration};
-use crate::config::schema::{Key, Kind, key};
+use super::surroundings::Surroundings;
+use crate::args::Storage as Typed;
 use crate::error::Failure;
+use crate::values::{duration, rate};
+
+/// What an option's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A text.
+    Text,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number from, to.
+    Number(i64, i64),
+    /// `30s`, `5min`.
+    Time,
+    /// Bytes per second: `20M`.
+    Rate,
+    /// One of these.
+    OneOf(&'static [&'static str]),
+}
+
+/// One option: this is its only declaration, for `--storage-option` and for `pgark.toml`.
+#[derive(Debug)]
+pub struct Key {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// What is used without it, as TOML; empty: nothing.
+    pub default: &'static str,
+    /// What it is for.
+    pub about: &'static str,
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
+    Key { name, kind, default, about }
+}
 
 /// Every option, in the order of the help; also keys of `[repositories.NAME]`.
 pub const KEYS: &[Key] = &[
@@ -66,8 +98,8 @@ pub const KEYS: &[Key] = &[
     key("connections", Kind::Number(1, 64), "8", "Requests at once"),
     key("timeout", Kind::Time, "\"60s\"", "A request of which no byte moves for so long has failed"),
     key("retry_for", Kind::Time, "\"3min\"", "How long what may pass is tried again"),
-    key("limit_upload", Kind::Text, "", "Bytes per second: 500k, 20M"),
-    key("limit_download", Kind::Text, "", "Bytes per second: 500k, 20M"),
+    key("limit_upload", Kind::Rate, "", "Bytes per second: 500k, 20M"),
+    key("limit_download", Kind::Rate, "", "Bytes per second: 500k, 20M"),
 ];
 
 /// Options that only some storages have.
@@ -110,10 +142,9 @@ pub(super) fn wrong(key: &str, what: impl std::fmt::Display) -> Failure {
 }
 
 impl Options {
-    /// Those of the file, and over them those that were typed; each must belong to this storage.
+    /// Those that were given, of two of one name the later; each must belong to this storage.
     pub fn of(url: &StorageUrl, typed: &Typed) -> Result<Options, Failure> {
-        let mut values = typed.from_file.clone();
-        values.extend(typed.storage_option.iter().cloned());
+        let mut values: BTreeMap<String, String> = typed.storage_option.iter().cloned().collect();
         for (key, rate) in [("limit_upload", typed.limit_upload), ("limit_download", typed.limit_download)] {
             if let Some(rate) = rate {
                 values.insert(key.into(), rate.to_string());
@@ -168,9 +199,8 @@ impl Options {
                 _ => return Err(wrong("connections", format!("{text:?} is no number from 1 to 64"))),
             },
         };
-        let rate = |key: &str| {
-            self.text(key).map(|text| crate::args::rate(&text).map_err(|what| wrong(key, what))).transpose()
-        };
+        let limit =
+            |key: &str| self.text(key).map(|text| rate(&text).map_err(|what| wrong(key, what))).transpose();
         let mut authorities = Vec::new();
         let from_world = around.variable("AWS_CA_BUNDLE").filter(|_| self.scheme == "s3").map(PathBuf::from);
         if let Some(path) = self.path("ca_file").or(from_world) {
@@ -182,8 +212,8 @@ impl Options {
             connections,
             stall: self.time("timeout")?.unwrap_or(usual.stall).max(Duration::from_secs(1)),
             retry_for: self.time("retry_for")?.unwrap_or(usual.retry_for),
-            limit_upload: rate("limit_upload")?,
-            limit_download: rate("limit_download")?,
+            limit_upload: limit("limit_upload")?,
+            limit_download: limit("limit_download")?,
             authorities,
             as_of,
         })

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use pgark_ops::SecretString;
 use pgark_ops::storage::{SftpConfig, SftpPlace};
 
-use super::Surroundings;
 use super::options::Options;
 use super::ssh_config::{self, Asked};
+use super::surroundings::Surroundings;
 use crate::environment;
 use crate::error::Failure;
-use crate::repository::secret_line;
+use crate::secrets::secret_line;
 
 /// Tried in this order where no key is named.
 const USUAL_KEYS: [&str; 3] = [".ssh/id_ed25519", ".ssh/id_ecdsa", ".ssh/id_rsa"];

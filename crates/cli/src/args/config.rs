@@ -1,10 +1,10 @@
 //! Arguments of `pgark config`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
-use super::Backup;
 use super::text::text;
 
 #[derive(Debug, ClapArgs)]
@@ -24,13 +24,8 @@ pub struct Config {
 
 #[derive(Debug, Subcommand)]
 pub enum ConfigAction {
-    /// Print what a backup with these options would run with, and where each value came from
-    #[command(after_help = "Examples:
-  pgark config show --cluster prod
-  pgark config show --cluster prod --jobs 8 --json
-
-Takes the options of `pgark backup`; nothing is run.")]
-    Show(Box<Backup>),
+    /// Print what a command would run with, and where each value came from
+    Show(ConfigShow),
     /// Check the file: unknown keys, wrong types, with line and nearest right key
     #[command(after_help = "Examples:
   pgark config check
@@ -47,6 +42,19 @@ Takes the options of `pgark backup`; nothing is run.")]
 
 Whatever cannot be carried over is named on standard error and in comments at the end.")]
     Convert(Convert),
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark config show --cluster prod
+  pgark config show --cluster prod --jobs 8 --json
+  pgark config show restore --cluster prod
+
+Takes the command's own options; nothing is run.")]
+pub struct ConfigShow {
+    /// A command and options of it (default: backup)
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<OsString>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -73,14 +81,4 @@ pub enum Foreign {
     PgBack1,
     /// Greenmask: YAML or JSON
     Greenmask,
-}
-
-impl Config {
-    /// The options that `config show` explains.
-    pub fn backup_mut(&mut self) -> Option<&mut Backup> {
-        match &mut self.action {
-            ConfigAction::Show(backup) => Some(backup),
-            _ => None,
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as ClapArgs, Subcommand};
 
-use super::Repository;
+use super::repository::Repository;
 use super::text::text;
 
 #[derive(Debug, ClapArgs)]
@@ -126,18 +126,4 @@ pub struct KeyRevoke {
     pub name: String,
     #[command(flatten)]
     pub repository: Repository,
-}
-
-impl KeyAction {
-    /// The repository's options.
-    pub fn repository_mut(&mut self) -> &mut Repository {
-        match self {
-            KeyAction::List(args) => &mut args.repository,
-            KeyAction::Add(args) => &mut args.repository,
-            KeyAction::Remove(args) => &mut args.repository,
-            KeyAction::Rotate(args) => &mut args.repository,
-            KeyAction::Writer(args) => &mut args.repository,
-            KeyAction::Revoke(args) => &mut args.repository,
-        }
-    }
 }

@@ -1,0 +1,121 @@
+//! Arguments of `pgark backup`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args as ClapArgs, ValueEnum};
+
+use super::filters::Filters;
+use super::keep::Keep;
+use super::repository::Repository;
+use super::server::{SERVER, Server};
+use super::text::text;
+use crate::values::{duration, pair};
+
+/// Options of which one is enough to say which databases: one that is typed replaces all that a file says.
+pub const DATABASES: &str = "databases";
+
+#[derive(Debug, ClapArgs)]
+#[command(group = ArgGroup::new(DATABASES).args(["all", "database", "exclude_database"]).multiple(true), after_help = "Examples:
+  pgark backup --repo /backup/main --dbname shop
+  pgark backup --repo /backup/main --dbname 'host=db1 user=backup dbname=shop sslmode=verify-full' --jobs 4
+  pgark backup --repo /backup/main --dbname postgresql://backup@db1,db2/shop?target_session_attrs=standby --json
+  pgark backup --repo /backup/main --all --exclude-database 'test_*'
+  pgark backup --repo /backup/main --also s3://second-site/main --all
+  pgark backup --repo /backup/main --dbname shop --exclude-table-data 'log.*' --table 'public.*' --table 'log.*'
+
+Patterns are psql's: * and ?, names folded to lower case unless in double quotes, SCHEMA.NAME. A standby's replay is paused
+meanwhile. Standard output is the new backup's id. Connection parameters not given come from the environment (PGHOST, …), the
+service file and .pgpass, as with psql.
+
+Exit codes: 0 complete; 1 failed; 2 wrong usage; 3 incomplete (--keep-going), or not in the second repository (--also): the id is
+printed; 130 interrupted.")]
+pub struct Backup {
+    #[command(flatten)]
+    pub repository: Repository,
+    /// Database name, connection string or URI
+    #[arg(short, long, value_name = "CONNINFO", value_parser = text(), help_heading = SERVER)]
+    pub dbname: Option<String>,
+    #[command(flatten)]
+    pub server: Server,
+    /// SET ROLE to this role after connecting, in pg_dump too
+    #[arg(long, value_name = "NAME", value_parser = text())]
+    pub role: Option<String>,
+    /// Back up every database that allows connections, in one backup; --dbname is then only where to connect first
+    #[arg(short, long)]
+    pub all: bool,
+    /// With --all or --database: connect to this database first (default: the one of --dbname, those of --database, postgres,
+    /// template1, defaultdb, whichever lets the role in)
+    #[arg(long, value_name = "NAME", value_parser = text())]
+    pub maintenance_db: Option<String>,
+    /// Back up the databases that match; may be given several times
+    #[arg(long, value_name = "PATTERN", conflicts_with = "all", value_parser = text())]
+    pub database: Vec<String>,
+    /// Leave out the databases that match; may be given several times. Implies --all without --database
+    #[arg(long, value_name = "PATTERN", value_parser = text())]
+    pub exclude_database: Vec<String>,
+    /// Template databases too
+    #[arg(long)]
+    pub with_templates: bool,
+    /// When snapshots of several databases are taken
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Snapshots::Staggered)]
+    pub snapshots: Snapshots,
+    #[command(flatten)]
+    pub filters: Filters,
+    /// Of databases that pgark.toml has sections for.
+    #[arg(skip)]
+    pub filters_of: BTreeMap<String, Filters>,
+    /// After a complete backup forget those of its cluster that the --keep-… rules do not keep, as `pgark forget` does
+    #[arg(long)]
+    pub forget_after_backup: bool,
+    #[command(flatten)]
+    pub keep: Keep,
+    /// Parallel connections (default: the number of cores, at most 8)
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+    /// Name of the cluster (default: its system identifier). What pgark.toml says in [clusters.NAME] then holds, too
+    #[arg(long, value_name = "NAME", value_parser = text())]
+    pub cluster: Option<String>,
+    /// zstd level
+    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
+    pub compression_level: i32,
+    /// Use this pg_dump (default: the server's major version, else the lowest newer one)
+    #[arg(long, value_name = "PATH")]
+    pub pg_dump: Option<PathBuf>,
+    /// How long the first table locks may wait: 500ms, 30s, 5min
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub lock_wait_timeout: Duration,
+    /// On a standby: how long to wait for a moment at which replay can be paused; 0 does not pause it
+    #[arg(long, value_name = "TIME", default_value = "60min", value_parser = duration)]
+    pub pause_timeout: Duration,
+    /// Go on without what cannot be read; the backup is then incomplete (exit code 3)
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Store everything anew, leaning on nothing that the repository holds already
+    #[arg(long)]
+    pub full: bool,
+    /// Store the backup in this repository, too, reading the server once: a URL, or a name in pgark.toml. It is opened by what
+    /// pgark.toml says, or by the writer key that `init` left on this host; if it fails, the first is good (exit code 3)
+    #[arg(long, value_name = "URL")]
+    pub also: Option<String>,
+    /// Storage option of --also; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, requires = "also")]
+    pub also_storage_option: Vec<(String, String)>,
+    /// Name no chunk that holds a deleted row: the other rows of such chunks are stored again. When the older backups are
+    /// forgotten, `pgark prune --erase` removes the deleted rows
+    #[arg(long)]
+    pub condemn_dead: bool,
+    /// Print the backup as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// When the snapshots of several databases are taken.
+#[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
+pub enum Snapshots {
+    /// Each when its database's turn comes, released when it is copied
+    Staggered,
+    /// All before the first byte: needs a connection for each database
+    Together,
+}

@@ -1,0 +1,37 @@
+//! Arguments of `pgark diff`.
+
+use clap::Args as ClapArgs;
+
+use super::repository::{Past, Repository};
+use super::text::text;
+use super::which::Which;
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark diff 4f0c latest --repo /backup/main
+  pgark diff 4f0c latest --repo /backup/main --database shop --json
+
+Compared are definitions, rows and bytes of tables, and for whole backups settings, roles and tablespaces. Passwords are compared
+and not shown.
+
+Exit codes: 0 compared, whatever was found; 1 failed; 2 wrong usage.")]
+pub struct Diff {
+    /// The older backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
+    #[arg(value_name = "A", value_parser = text())]
+    pub a: String,
+    /// The newer backup
+    #[arg(value_name = "B", value_parser = text())]
+    pub b: String,
+    #[command(flatten)]
+    pub repository: Repository,
+    #[command(flatten)]
+    pub past: Past,
+    #[command(flatten)]
+    pub which: Which,
+    /// Only this database
+    #[arg(long, value_name = "NAME", value_parser = text())]
+    pub database: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}

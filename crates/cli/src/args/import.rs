@@ -1,0 +1,42 @@
+//! Arguments of `pgark import`.
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+
+use super::repository::Repository;
+use super::text::text;
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark import /var/backups/shop.dump --repo /backup/main --cluster shop-2024
+  pgark import /var/backups/greenmask/1717000000000 --repo /backup/main
+  pgark import /var/backups/all.sql --repo /backup/main --cluster old-server
+
+Taken are archives of pg_dump (directory, custom, tar; versions 1.12 to 1.16), scripts of pg_dumpall and of pg_dump --create
+(with COPY, not INSERT), dump directories of Greenmask, and what Plakar's PostgreSQL integration lays out (a directory with
+manifest.json, globals.sql and *.dump, or all.sql). A dump that is not whole is refused, and one that holds rows without
+definitions (--data-only). Compressed files are unpacked first, by you.
+`latest` never means an imported backup where there are others.
+Standard output is the new backup's id.
+
+Exit codes: 0 imported; 1 failed; 2 wrong usage; 130 interrupted.")]
+pub struct Import {
+    /// The dump: a file or a directory
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    #[command(flatten)]
+    pub repository: Repository,
+    /// Name of the cluster (default: the system identifier that a manifest beside the dump names, else `imported`)
+    #[arg(long, value_name = "NAME", value_parser = text())]
+    pub cluster: Option<String>,
+    /// zstd level
+    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
+    pub compression_level: i32,
+    /// Threads that compress (default: the number of cores, at most 8)
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+    /// Print the backup as JSON
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,45 @@
+//! Arguments of `pgark init`.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args as ClapArgs};
+
+use super::repository::{REPOSITORY, Storage};
+
+#[derive(Debug, ClapArgs)]
+#[command(
+    group = ArgGroup::new("protection").required(true).multiple(false),
+    after_help = "Examples:
+  pgark init --repo /backup/main --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq
+  pgark init --repo /backup/main --passphrase-file /etc/pgark/passphrase
+  pgark init --repo /backup/main --new-passphrase-file /root/pgark-passphrase
+  pgark init --repo s3://backups/main --storage-option region=eu-west-1 --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq
+  pgark init --repo /backup/scratch --no-encryption
+
+First it is tried whether the storage does what a repository needs; see `pgark storage test`.
+
+With recipients or a passphrase, the writer key is left in this host's configuration folder: backups then need no
+secret on this host, and a thief of the host cannot read them.
+
+Exit codes: 0 created; 1 failed, or a repository is there already; 2 wrong usage."
+)]
+pub struct Init {
+    /// The new repository: a directory, s3://, gs://, azblob:// or sftp:// (see `pgark storage test --help`), or the name of one
+    /// in pgark.toml
+    #[arg(long, alias = "repository", value_name = "URL", env = "PGARK_REPO", help_heading = REPOSITORY)]
+    pub repo: String,
+    #[command(flatten)]
+    pub storage: Storage,
+    /// age public key whose identity opens the repository; may be given several times
+    #[arg(long, value_name = "AGE_PUBLIC_KEY", group = "protection")]
+    pub recipient: Vec<String>,
+    /// File whose first line is the passphrase that opens the repository
+    #[arg(long, value_name = "FILE", group = "protection")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Draw a passphrase of 150 random bits, write it to this new file, and use it
+    #[arg(long, value_name = "FILE", group = "protection")]
+    pub new_passphrase_file: Option<PathBuf>,
+    /// Do not encrypt: whoever reads the storage reads the backups
+    #[arg(long, group = "protection")]
+    pub no_encryption: bool,
+}

@@ -1,0 +1,48 @@
+//! What a policy keeps: options that forget and backup share.
+
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+
+use crate::values::duration;
+
+/// Heading of these options.
+pub const KEEP: &str = "What stays (each rule adds to the others)";
+/// The group of these options: a policy is one whole, and one that is typed replaces all of a file's.
+pub const POLICY: &str = "policy";
+
+/// What a policy keeps.
+#[derive(Clone, Debug, Default, ClapArgs, PartialEq, Eq)]
+#[group(id = POLICY)]
+pub struct Keep {
+    /// The newest N
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP)]
+    pub keep_last: u32,
+    /// The newest of each of N hours
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP)]
+    pub keep_hourly: u32,
+    /// The newest of each of N days
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP)]
+    pub keep_daily: u32,
+    /// The newest of each of N weeks
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP)]
+    pub keep_weekly: u32,
+    /// The newest of each of N months
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP)]
+    pub keep_monthly: u32,
+    /// The newest of each of N years
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP)]
+    pub keep_yearly: u32,
+    /// All of so long before the newest: 36h, 30d, 8w
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = KEEP)]
+    pub keep_within: Option<Duration>,
+    /// Never fewer than N
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP)]
+    pub keep_min: u32,
+    /// Those with this tag; may be given several times
+    #[arg(long, value_name = "TAG", help_heading = KEEP)]
+    pub keep_tag: Vec<String>,
+    /// A database that was dropped: keep its last backup for so long (default: 7d; 0 for not at all)
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = KEEP)]
+    pub keep_dropped: Option<Duration>,
+}

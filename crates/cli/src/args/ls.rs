@@ -1,0 +1,28 @@
+//! Arguments of `pgark ls`.
+
+use clap::Args as ClapArgs;
+
+use super::repository::{Past, Repository};
+use super::text::text;
+use super::which::Which;
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark ls latest --repo /backup/main
+  pgark ls latest:/db/shop/data --repo /backup/main
+
+Exit codes: 0 listed; 1 failed; 2 wrong usage.")]
+pub struct Ls {
+    /// Backup, and where wanted a path inside it
+    #[arg(value_name = "ID[:/PATH]", value_parser = text())]
+    pub place: String,
+    #[command(flatten)]
+    pub repository: Repository,
+    #[command(flatten)]
+    pub past: Past,
+    #[command(flatten)]
+    pub which: Which,
+    /// Print a JSON array
+    #[arg(long)]
+    pub json: bool,
+}

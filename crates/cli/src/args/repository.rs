@@ -1,0 +1,61 @@
+//! Where a repository is, what opens it, how its storage is reached, and when it is looked at.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args as ClapArgs};
+
+use crate::values::{moment, pair, rate};
+
+/// Heading of the options that name a repository and what opens it.
+pub const REPOSITORY: &str = "Repository";
+/// The group of the options of which one opens a repository.
+pub const SECRET: &str = "secret";
+/// Heading of the options that say how a storage is reached.
+pub const STORAGE: &str = "Storage";
+
+/// Where the repository is and what opens it.
+#[derive(Clone, Debug, Default, ClapArgs)]
+#[command(group = ArgGroup::new(SECRET).multiple(false))]
+pub struct Repository {
+    /// The repository: a directory, s3://, gs://, azblob:// or sftp:// (see `pgark storage test --help`), or the name of one in
+    /// pgark.toml (default: what pgark.toml says)
+    #[arg(long, alias = "repository", value_name = "URL", env = "PGARK_REPO", help_heading = REPOSITORY)]
+    pub repo: Option<String>,
+    /// age identity file that opens it (default: what PGARK_IDENTITY names)
+    #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY)]
+    pub identity: Option<PathBuf>,
+    /// File whose first line is the passphrase (PGARK_PASSPHRASE holds the passphrase itself)
+    #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY)]
+    pub passphrase_file: Option<PathBuf>,
+    /// Writer key file: backs up and cannot read data (default: the one that `init` left on this host)
+    #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY)]
+    pub writer_key: Option<PathBuf>,
+    /// Keep no index on this host's disk: slower
+    #[arg(long, help_heading = REPOSITORY)]
+    pub no_cache: bool,
+    #[command(flatten)]
+    pub storage: Storage,
+}
+
+/// How the storage is reached.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub struct Storage {
+    /// Option of the storage: region, endpoint, ca_file, …; may be given several times (`pgark storage test --help` lists them)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = STORAGE)]
+    pub storage_option: Vec<(String, String)>,
+    /// Send at most so many bytes per second: 500k, 20M
+    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = STORAGE)]
+    pub limit_upload: Option<u64>,
+    /// Receive at most so many bytes per second: 500k, 20M
+    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = STORAGE)]
+    pub limit_download: Option<u64>,
+}
+
+/// When a repository is looked at.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub struct Past {
+    /// See the repository as it was then, behind what was deleted or overwritten since (S3 buckets with versioning): a time, or how
+    /// long ago
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub as_of: Option<jiff::Timestamp>,
+}

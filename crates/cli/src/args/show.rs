@@ -1,0 +1,28 @@
+//! Arguments of `pgark show`.
+
+use clap::Args as ClapArgs;
+
+use super::repository::{Past, Repository};
+use super::text::text;
+use super::which::Which;
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  pgark show latest --repo /backup/main
+  pgark show 4f0c --repo /backup/main --json
+
+Exit codes: 0 shown; 1 failed; 2 wrong usage.")]
+pub struct Show {
+    /// Backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
+    #[arg(value_name = "ID", value_parser = text())]
+    pub backup: String,
+    #[command(flatten)]
+    pub repository: Repository,
+    #[command(flatten)]
+    pub past: Past,
+    #[command(flatten)]
+    pub which: Which,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}

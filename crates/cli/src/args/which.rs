@@ -1,0 +1,44 @@
+//! Which backups are meant.
+
+use clap::Args as ClapArgs;
+use pgark_ops::BackupName;
+
+use super::text::text;
+
+/// Whose backups.
+#[derive(Debug, ClapArgs)]
+pub struct OfCluster {
+    /// Only backups of this cluster: what `latest` means where a repository holds several
+    #[arg(long, value_name = "NAME", value_parser = text())]
+    pub cluster: Option<String>,
+}
+
+impl OfCluster {
+    /// The backup that this text means.
+    pub fn backup(&self, text: &str) -> BackupName {
+        let (text, cluster) = (text.to_string(), self.cluster.clone());
+        BackupName { text, cluster, partial: false, databases: Vec::new() }
+    }
+}
+
+/// Which backup `latest` is.
+#[derive(Debug, ClapArgs)]
+pub struct Which {
+    #[command(flatten)]
+    pub of: OfCluster,
+    /// `latest` can also be a backup that was made with filters, and holds a part of its databases
+    #[arg(long)]
+    pub partial: bool,
+}
+
+impl Which {
+    /// The backup that this text means.
+    pub fn backup(&self, text: &str) -> BackupName {
+        BackupName { partial: self.partial, ..self.of.backup(text) }
+    }
+
+    /// The backup that this text means where only these databases of it are wanted.
+    pub fn backup_for(&self, text: &str, databases: impl IntoIterator<Item = String>) -> BackupName {
+        BackupName { databases: databases.into_iter().collect(), ..self.backup(text) }
+    }
+}

@@ -1,0 +1,46 @@
+//! What an interrupted command leaves behind, in words.
+
+use crate::args::Action;
+
+/// What this command leaves behind when it is interrupted, where the operation itself does not say it better.
+pub fn leaves(action: &Action) -> &'static str {
+    match action {
+        Action::Backup(_) => {
+            "no backup was committed; what was stored until now is used by the next one, or goes with a prune"
+        }
+        Action::Import(_) => {
+            "no backup was committed; what was stored until now is used by the next import, or goes with a prune"
+        }
+        Action::Export(args) if args.output.as_os_str() == "-" => {
+            "the output ends before its end: do not use it"
+        }
+        Action::Export(_) => "nothing was exported",
+        Action::Prune(_) => {
+            "every backup is whole; what was deleted until now was needed by none of them, and the next prune goes on"
+        }
+        Action::Check(_) => "not everything was checked; no backup was changed",
+        Action::Init(_) => {
+            "`pgark list` on that place says whether there is a repository now; if not, begin again"
+        }
+        Action::Key(_) => "`pgark key list` shows which keys hold now",
+        Action::Tag(_) => "`pgark list` shows which tags hold now",
+        Action::Repair(_) => "what was repaired until now stays repaired; run the same command again",
+        Action::Storage(_) => "objects of the test may be left on the storage, in a folder of the test's own",
+        Action::Forget(args) if args.dry_run => "nothing was changed",
+        Action::Forget(_) => {
+            "some of the backups to forget may be forgotten already: `pgark list` shows what is there; no other was touched"
+        }
+        // They say it themselves, or change nothing.
+        Action::Restore(_)
+        | Action::Copy(_)
+        | Action::List(_)
+        | Action::Show(_)
+        | Action::Diff(_)
+        | Action::Ls(_)
+        | Action::Cat(_)
+        | Action::Stats(_)
+        | Action::Config(_)
+        | Action::Completions(_)
+        | Action::Man(_) => "nothing was changed",
+    }
+}

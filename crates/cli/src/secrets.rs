@@ -1,0 +1,75 @@
+//! Files with secrets: read with care, written for their owner alone.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use pgark_ops::{ExposeSecret, SecretString};
+
+use crate::error::Failure;
+
+/// A secret file larger than this is a mistake.
+const LARGEST_SECRET: u64 = 1 << 20;
+
+/// The first line of a file.
+pub fn passphrase_file(path: &Path) -> Result<SecretString, Failure> {
+    secret_line("passphrase file", path)
+}
+
+/// The first line of a file with a secret.
+pub fn secret_line(what: &str, path: &Path) -> Result<SecretString, Failure> {
+    let text = secret_file(what, path)?;
+    let line = first_line(text.expose_secret()).to_string();
+    if line.is_empty() {
+        return Err(Failure::usage(
+            format!("the first line of the {what} {} is empty", path.display()),
+            "write the secret on its first line",
+        ));
+    }
+    Ok(SecretString::from(line))
+}
+
+/// The first line, without what editors of other systems put around it: a byte order mark, a carriage return.
+pub fn first_line(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}').split(['\n', '\r']).next().unwrap_or_default()
+}
+
+/// A file with a secret, whole.
+pub fn secret_file(what: &str, path: &Path) -> Result<SecretString, Failure> {
+    let doing = || format!("read the {what} {}", path.display());
+    let length = fs::metadata(path).map_err(|source| Failure::file(doing(), source))?.len();
+    if length > LARGEST_SECRET {
+        return Err(Failure::usage(
+            format!("the {what} {} has {length} bytes", path.display()),
+            "name another file",
+        ));
+    }
+    let mut text = fs::read_to_string(path).map_err(|source| Failure::file(doing(), source))?;
+    if text.starts_with('\u{feff}') {
+        text = text.trim_start_matches('\u{feff}').to_string();
+    }
+    Ok(SecretString::from(text))
+}
+
+/// Writes a secret to a new file, readable by its owner alone.
+pub fn write_secret(path: &Path, what: &str, secret: &SecretString) -> Result<(), Failure> {
+    let doing = || format!("write the {what} to {}", path.display());
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        // Those that are missing are readable by their owner alone, whatever the umask.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|source| Failure::file(doing(), source))?;
+    }
+    let mut file = fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| Failure::file(doing(), source))?;
+    writeln!(file, "{}", secret.expose_secret())
+        .and_then(|()| file.sync_all())
+        .map_err(|source| Failure::file(doing(), source))
+}

@@ -1,0 +1,90 @@
+//! What the texts of options and of the configuration file mean: times, moments, rates, pairs.
+
+use std::time::Duration;
+
+/// `KEY=VALUE`.
+pub fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    if key.is_empty() || value.is_empty() {
+        return Err("write KEY=VALUE, neither of them empty".into());
+    }
+    Ok((key.to_string(), value.to_string()))
+}
+
+/// Bytes per second: `500k`, `20M`, `1G`; a bare number is bytes.
+pub fn rate(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no rate; write bytes per second: 500k, 20M");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '/');
+    let number: u64 = digits.trim().parse().map_err(|_| wrong())?;
+    let unit =
+        text.get(digits.len()..).unwrap_or_default().trim_end_matches("/s").trim_end_matches(['b', 'B']);
+    let factor = match unit {
+        "" => 1,
+        "k" | "K" => 1000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(factor).filter(|rate| *rate > 0).ok_or_else(wrong)
+}
+
+/// A time in RFC 3339, or how long ago.
+pub fn moment(text: &str) -> Result<jiff::Timestamp, String> {
+    if let Ok(ago) = duration(text) {
+        return jiff::Timestamp::now().checked_sub(ago).map_err(|error| error.to_string());
+    }
+    text.parse()
+        .map_err(|_| format!("{text:?} is no time; write 2026-11-01T00:00:00Z, or how long ago: 7d, 36h"))
+}
+
+/// `500ms`, `30s`, `5min`, `24h`, `30d`, `8w`; a bare number is seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 =
+        digits.trim().parse().map_err(|_| format!("{text:?} is no time; write 500ms, 30s or 5min"))?;
+    match text.get(digits.len()..).unwrap_or_default() {
+        "ms" => Ok(Duration::from_millis(number)),
+        "" | "s" => Ok(Duration::from_secs(number)),
+        "min" | "m" => times(number, 60),
+        "h" => times(number, 3600),
+        "d" => times(number, 24 * 3600),
+        "w" => times(number, 7 * 24 * 3600),
+        unit => Err(format!("{unit:?} is no unit of time; write ms, s, min, h, d or w")),
+    }
+}
+
+fn times(number: u64, seconds: u64) -> Result<Duration, String> {
+    // A hundred years are for ever, and still a time that clocks can be asked about.
+    let most = 100 * 366 * 24 * 3600;
+    let all = number.checked_mul(seconds).filter(|all| *all <= most);
+    all.map(Duration::from_secs).ok_or_else(|| "too long: a hundred years at most".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn rates_have_units() {
+        for (text, rate) in
+            [("7", 7), ("500k", 500_000), ("20MB", 20_000_000), ("1MiB/s", 1 << 20), ("2G", 2_000_000_000)]
+        {
+            assert_eq!(super::rate(text), Ok(rate), "{text}");
+        }
+        for bad in ["", "0", "fast", "-1", "1.5M", "1 fortnight", "99999999999999999G"] {
+            assert!(super::rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(super::duration("30s").unwrap().as_millis(), 30_000);
+        assert_eq!(super::duration("500ms").unwrap().as_millis(), 500);
+        assert_eq!(super::duration("2min").unwrap().as_secs(), 120);
+        assert_eq!(super::duration("7").unwrap().as_secs(), 7);
+        for bad in ["", "s", "-1s", "1h30", "1 fortnight"] {
+            assert!(super::duration(bad).is_err(), "{bad}");
+        }
+    }
+}
