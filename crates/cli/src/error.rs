@@ -103,7 +103,6 @@ impl Failure {
     }
 
     /// The error with its causes, in one line.
-    #[cfg(test)]
     pub fn words(&self) -> String {
         self.chain().join(": ")
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use pgark_ops::Repository;
+use pgark_ops::Requests;
 use serde::Serialize;
 
 use crate::error::Failure;
@@ -14,41 +14,20 @@ pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     raw_line(&text)
 }
 
-/// The same with what the repository's storage was asked, where a network lies between: that is what clouds bill.
-pub fn json_with_requests(value: &impl Serialize, repository: &Repository) -> Result<(), Failure> {
-    let mut value = serde_json::to_value(value).map_err(|error| Failure::output(io::Error::other(error)))?;
-    if let (Some(object), Some(traffic)) = (value.as_object_mut(), repository.traffic()) {
-        object.insert(
-            "requests".into(),
-            serde_json::json!({
-                "put": traffic.puts,
-                "get": traffic.gets,
-                "list": traffic.lists,
-                "head": traffic.heads,
-                "delete": traffic.deletes,
-                "retries": traffic.retries,
-                "bytes_sent": traffic.bytes_sent,
-                "bytes_received": traffic.bytes_received,
-            }),
-        );
-    }
-    json(&value)
-}
-
-/// A line for the log about the same.
-pub fn tell_requests(repository: &Repository) {
-    if let Some(traffic) = repository.traffic() {
+/// A line for the log about what the repository's storage was asked.
+pub fn tell_requests(requests: Option<&Requests>) {
+    if let Some(requests) = requests {
         tracing::info!(
             "{} requests: {} put, {} get, {} list, {} head, {} delete; {} tried again; {} sent, {} received",
-            count(traffic.requests()),
-            count(traffic.puts),
-            count(traffic.gets),
-            count(traffic.lists),
-            count(traffic.heads),
-            count(traffic.deletes),
-            count(traffic.retries),
-            bytes(traffic.bytes_sent),
-            bytes(traffic.bytes_received),
+            count(requests.all()),
+            count(requests.put),
+            count(requests.get),
+            count(requests.list),
+            count(requests.head),
+            count(requests.delete),
+            count(requests.retries),
+            bytes(requests.bytes_sent),
+            bytes(requests.bytes_received),
         );
     }
 }

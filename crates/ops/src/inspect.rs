@@ -8,9 +8,11 @@ use serde::Serialize;
 use crate::record::{About, Note};
 use crate::{BackupDetail, BackupName, BackupRecord, DatabaseDetail, Job, OpsError, TableDetail, paths};
 
-/// Every backup, oldest first.
-pub fn list(repository: &Repository) -> Result<Vec<BackupRecord>, OpsError> {
-    repository.backups()?.iter().map(BackupRecord::of).collect()
+/// Every backup, of one cluster or of all, oldest first.
+pub fn list(repository: &Repository, cluster: Option<&str>) -> Result<Vec<BackupRecord>, OpsError> {
+    let heads = repository.backups()?;
+    let own = heads.iter().filter(|head| cluster.is_none_or(|cluster| head.cluster == cluster));
+    own.map(BackupRecord::of).collect()
 }
 
 /// One backup with its databases and tables.

@@ -12,13 +12,16 @@ mod holders;
 pub mod inspect;
 mod logical;
 mod maintenance;
+pub mod operate;
 mod paths;
 mod record;
 pub mod repository;
 mod select;
 mod session;
 mod shortage;
+mod storage_report;
 mod tools;
+mod traffic;
 mod upkeep;
 mod watch;
 
@@ -28,9 +31,7 @@ pub use error::OpsError;
 pub use logical::{backup, diff, export, import, restore, rowmap};
 pub use pgark_pg::{ConnInfo, Environment};
 pub use pgark_repo::ExposeSecret;
-pub use pgark_repo::{
-    BackupId, Initialised, LocalFolders, Protection, PruneReport, Repository, SecretString, Unlock,
-};
+pub use pgark_repo::{BackupId, Initialised, LocalFolders, Protection, Repository, SecretString, Unlock};
 pub use pgark_store::Cancel;
 
 /// What was typed in a terminal whose locale is not UTF-8, as text (`pgark_bytes::encoding::of_locale`).
@@ -38,7 +39,8 @@ pub use pgark_bytes::encoding::of_locale as text_of_locale;
 
 /// Storages: URLs, what opens them, what they can.
 pub mod storage {
-    pub use pgark_store::probe::{Finding, Report, Verdict};
+    pub use crate::storage_report::{Finding, StorageReport, words_of};
+    pub use pgark_store::probe::Verdict;
     pub use pgark_store::{
         AzureConfig, AzureCredentials, BadUrl, Bucket, GcsConfig, GcsCredentials, Lock, LockMode, S3Config,
         S3Credentials, S3Encryption, SftpConfig, SftpPlace, StorageUrl, Target, TrafficReport, Usage,
@@ -48,6 +50,7 @@ pub mod storage {
 pub use pgark_store::environment_is;
 pub use record::{BackupDetail, BackupOutcome, BackupRecord, DatabaseDetail, DatabaseRead, TableDetail};
 pub use select::{BackupName, find_backup};
+pub use traffic::{Requests, WithRequests};
 pub use upkeep::{check, copy, keys, prune, repair, retention};
 
 /// What one run of an operation is given beside its request: how to stop it and whom to tell how far it is.

@@ -7,6 +7,7 @@ use pgark_repo::{
 };
 use pgark_store::{Cancel, Storage, Target, Usage, probe};
 
+use crate::storage_report::StorageReport;
 use crate::{Job, OpsError};
 
 /// A storage that was opened.
@@ -52,10 +53,11 @@ impl Place {
     }
 
     /// Tries what the storage can.
-    pub fn probe(&self, throughput: bool, job: &Job) -> Result<probe::Report, OpsError> {
+    pub fn probe(&self, throughput: bool, job: &Job) -> Result<StorageReport, OpsError> {
         let progress = Arc::clone(&job.progress);
         let on_phase = move |name: &str| progress.phase(name);
-        probe::run(&self.store.for_job(&job.cancel), throughput, &on_phase).map_err(OpsError::Storage)
+        let report = probe::run(&self.store.for_job(&job.cancel), throughput, &on_phase);
+        Ok(report.map_err(OpsError::Storage)?.into())
     }
 
     /// Whether a repository is there.

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+use pgark_ops::operate::nightly::{self, Nightly, Second};
 use pgark_ops::rowmap::MapNote;
-use pgark_ops::{BackupOutcome, BackupRecord, OpsError, Repository, backup as ops};
+use pgark_ops::{BackupOutcome, BackupRecord, Repository, backup as ops};
 
 use crate::args::{Backup, Filters, Keep, Repository as Options, RowMap, Snapshots, Storage};
 use crate::context::Context;
@@ -107,51 +108,32 @@ pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
         ));
     }
     let repository = repository::open(context, &args.repository)?;
-    let (outcome, second, forgot) = {
-        let job = progress::watched_job(&context.common)?;
-        let open = second.as_ref().and_then(|second| second.as_ref().ok());
-        let (outcome, stored) = ops::run_with_second(&repository, open, &request, &job)?;
-        // One that could not even be opened is told behind the backup that did not wait for it.
-        let second = match second {
-            None => None,
-            Some(Err(failure)) => Some(Err(failure)),
-            Some(Ok(_)) => stored.map(|stored| stored.map_err(Failure::Ops)),
-        };
-        let record = &outcome.record;
-        // Only behind a good one; and what goes wrong here takes nothing from the backup.
-        let forgot = match args.forget_after_backup && record.status == "complete" {
-            true => super::upkeep::forget_after_backup(&repository, &args.keep, &record.cluster, &job)
-                .map_err(|error| behind(&record.id, error)),
-            false => Ok(()),
-        };
-        (outcome, second, forgot)
+    let nightly = Nightly {
+        backup: &request,
+        second: args.also.as_ref().zip(second.as_ref()).map(|(location, second)| Second {
+            location: location.clone(),
+            repository: second.as_ref().map_err(Failure::words),
+        }),
+        keep: args.forget_after_backup.then(|| super::upkeep::policy(&args.keep)),
     };
-    let record = &outcome.record;
+    let report = {
+        let job = progress::watched_job(&context.common)?;
+        nightly::run(&repository, &nightly, &job)?
+    };
     if args.json {
-        output::json_with_requests(&outcome, &repository)?
+        output::json(&report)?
     } else {
-        output::line(&record.id)?
+        output::line(&report.backup.record.id)?
     }
-    tell_tables(&outcome);
-    tell(record);
-    output::tell_requests(&repository);
-    let second_is_good = tell_second(args.also.as_deref(), second, args.json);
-    forgot?;
-    let good = record.status == "complete" && second_is_good;
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
-}
-
-/// An interrupt after the commit takes nothing from the backup.
-fn behind(id: &str, error: OpsError) -> OpsError {
-    match error.is_cancelled() {
-        true => OpsError::Interrupted {
-            left: format!(
-                "backup {id} is committed; some of the backups that no rule keeps may be forgotten already, and the next \
-                 backup goes on with that"
-            ),
-        },
-        false => error,
-    }
+    tell_tables(&report.backup);
+    tell(&report.backup.record);
+    output::tell_requests(report.requests.as_ref());
+    let is_complete = report.is_complete();
+    // One that could not even be opened is told behind the backup that did not wait for it.
+    let unopened = second.and_then(Result::err);
+    tell_second(report.second, unopened, args.json);
+    tell_retention(report.retention)?;
+    Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
 
 /// The second repository: opened by its section of pgark.toml, or by the writer key on this host.
@@ -169,21 +151,31 @@ fn open_also(context: &Context, url: &str, args: &Backup) -> Result<Repository, 
     repository::open_second(context, options)
 }
 
-/// What became of the second repository's backup; true if it is there or was not asked for.
-fn tell_second(url: Option<&str>, second: Option<Result<String, Failure>>, json: bool) -> bool {
-    let url = url.unwrap_or_default();
-    match second {
-        None => true,
-        Some(Ok(id)) => {
-            tracing::info!("the same is in {url} as backup {id}");
-            true
-        }
-        Some(Err(failure)) => {
-            tracing::error!("the backup is not in {url}:");
-            let _ = crate::error::report(&failure, json, "no backup was committed there");
-            false
+/// What became of the second repository's backup.
+fn tell_second(second: Option<nightly::InSecond>, unopened: Option<Failure>, json: bool) {
+    let Some(second) = second else { return };
+    match (second.id, second.failure.map(Failure::Ops).or(unopened)) {
+        (Some(id), _) => tracing::info!("the same is in {} as backup {id}", second.repository),
+        (None, failure) => {
+            tracing::error!("the backup is not in {}:", second.repository);
+            if let Some(failure) = failure {
+                let _ = crate::error::report(&failure, json, "no backup was committed there");
+            }
         }
     }
+}
+
+/// What the policy did behind the backup; its failure is the command's.
+fn tell_retention(retention: Option<nightly::Retention>) -> Result<(), Failure> {
+    let Some(retention) = retention else { return Ok(()) };
+    let decisions = &retention.decisions;
+    let gone: Vec<&str> =
+        decisions.iter().filter(|decision| !decision.keep).map(|decision| decision.id.as_str()).collect();
+    if !gone.is_empty() {
+        tracing::info!("forgotten by the policy: {}", gone.join(", "));
+    }
+    super::upkeep::tell_lost(decisions, false);
+    retention.failure.map_or(Ok(()), |failure| Err(Failure::Ops(failure)))
 }
 
 /// What row maps did: the tables that added most.

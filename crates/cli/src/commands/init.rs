@@ -21,7 +21,7 @@ pub fn run(context: &Context, args: Init) -> Result<ExitCode, Failure> {
         let report = place.probe(false, &job)?;
         storage_test::advise(&report);
         if report.verdict == Verdict::Unfit {
-            return Err(Failure::unfit(&report.location));
+            return Err(Failure::unfit(&report.storage));
         }
     }
     drop(job);

@@ -14,10 +14,8 @@ use crate::{progress, repository};
 
 /// Every backup, oldest first.
 pub fn list(context: &Context, args: List) -> Result<ExitCode, Failure> {
-    let mut records = ops::list(&repository::open_as_of(context, &args.repository, &args.past)?)?;
-    if let Some(cluster) = &args.of.cluster {
-        records.retain(|record| record.cluster == *cluster);
-    }
+    let repository = repository::open_as_of(context, &args.repository, &args.past)?;
+    let records = ops::list(&repository, args.of.cluster.as_deref())?;
     if args.json {
         output::json(&records)?;
         return Ok(ExitCode::SUCCESS);

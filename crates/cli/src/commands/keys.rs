@@ -33,16 +33,7 @@ pub fn run(context: &Context, args: Key) -> Result<ExitCode, Failure> {
 fn list(context: &Context, args: KeyList) -> Result<(), Failure> {
     let list = ops::list(&repository::open(context, &args.repository)?)?;
     if args.json {
-        return output::json(&serde_json::json!({
-            "epoch": list.epoch,
-            "slots": list.slots.iter().map(|slot| serde_json::json!({"id": slot.id, "recipient": slot.recipient})).collect::<Vec<_>>(),
-            "writers": list.writers.iter().map(|writer| serde_json::json!({
-                "name": writer.name,
-                "key": writer.key,
-                "cluster": writer.cluster,
-                "revoked": writer.revoked.map(|time| time.to_string()),
-            })).collect::<Vec<_>>(),
-        }));
+        return output::json(&list);
     }
     output::line(&format!("epoch {}", list.epoch))?;
     output::line("")?;

@@ -25,26 +25,18 @@ fn objects(context: &Context, args: RepairObjects) -> Result<ExitCode, Failure> 
         let job = progress::watched_job(&context.common)?;
         ops::objects(&repository, args.dry_run, &job)?
     };
-    let named = |list: &[(String, String)]| -> Vec<serde_json::Value> {
-        list.iter().map(|(object, what)| serde_json::json!({"object": object, "what": what})).collect()
-    };
     if args.json {
-        output::json(&serde_json::json!({
-            "put": report.put,
-            "removed": named(&report.removed),
-            "left": named(&report.left),
-            "dry_run": args.dry_run,
-        }))?;
+        output::json(&report)?;
     } else {
         let would = if args.dry_run { "would be " } else { "" };
         for name in &report.put {
             output::line(&format!("{name}: {would}put from the other copy"))?;
         }
-        for (name, why) in &report.removed {
-            output::line(&format!("{name}: {would}removed: {why}"))?;
+        for named in &report.removed {
+            output::line(&format!("{}: {would}removed: {}", named.object, named.what))?;
         }
-        for (name, what) in &report.left {
-            output::line(&format!("{name}: left as it is: {what}"))?;
+        for named in &report.left {
+            output::line(&format!("{}: left as it is: {}", named.object, named.what))?;
         }
         if report.put.is_empty() && report.removed.is_empty() && report.left.is_empty() {
             output::line("every copy is there, and nothing is nobody's")?;
@@ -64,16 +56,10 @@ fn index(context: &Context, args: RepairIndex) -> Result<ExitCode, Failure> {
         ops::index(&repository, &job)?
     };
     if args.json {
-        output::json(&serde_json::json!({
-            "packs": report.packs,
-            "chunks": report.chunks,
-            "replaced": report.replaced,
-            "unreadable": report.unreadable,
-            "lost": report.lost.iter().map(|(object, what)| serde_json::json!({"object": object, "what": what})).collect::<Vec<_>>(),
-        }))?;
+        output::json(&report)?;
     } else {
-        for (object, what) in &report.lost {
-            output::line(&format!("{object}: {what}"))?;
+        for named in &report.lost {
+            output::line(&format!("{}: {}", named.object, named.what))?;
         }
         output::line(&format!(
             "{} chunks in {} packs; {} index objects were replaced, {} of which could not be read",

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use pgark_ops::restore as ops;
+use pgark_ops::{Requests, WithRequests, restore as ops};
 
 use crate::args::{Choice, OnConflict, Restore, Server};
 use crate::commands::selection::chosen;
@@ -138,8 +138,9 @@ pub fn run(context: &Context, args: Restore) -> Result<ExitCode, Failure> {
         let job = progress::watched_job(&context.common)?;
         ops::run(&repository, &request, &job)?
     };
+    let requests = Requests::of(&repository);
     if args.json {
-        output::json_with_requests(&report, &repository)?;
+        output::json(&WithRequests { report: &report, requests: requests.clone() })?;
     }
     for note in &report.notes {
         tracing::warn!("{note}");
@@ -155,7 +156,7 @@ pub fn run(context: &Context, args: Restore) -> Result<ExitCode, Failure> {
         };
     }
     summarise(&report);
-    output::tell_requests(&repository);
+    output::tell_requests(requests.as_ref());
     if report.errors.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }

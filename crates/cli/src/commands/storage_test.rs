@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use pgark_ops::storage::{Finding, Report, Verdict};
+use pgark_ops::storage::{Finding, StorageReport, Verdict, words_of};
 
 use crate::args::{StorageAction, StorageCommand, StorageTest};
 use crate::context::Context;
@@ -23,7 +23,7 @@ fn test(context: &Context, args: StorageTest) -> Result<ExitCode, Failure> {
         place.probe(!args.quick, &job)?
     };
     if args.json {
-        output::json(&as_json(&report))?
+        output::json(&report)?
     } else {
         show(&report)?
     }
@@ -35,32 +35,24 @@ fn test(context: &Context, args: StorageTest) -> Result<ExitCode, Failure> {
 }
 
 /// What a new repository's owner should know, in the log.
-pub fn advise(report: &Report) {
+pub fn advise(report: &StorageReport) {
     for advice in &report.advice {
         tracing::warn!("{advice}");
     }
 }
 
-fn findings(report: &Report) -> [(&'static str, &Finding); 4] {
+fn findings(report: &StorageReport) -> [(&'static str, &Finding); 4] {
     [
         ("put-if-absent", &report.put_if_absent),
         ("read after write", &report.read_after_write),
-        ("list after write", &report.list),
+        ("list after write", &report.list_after_write),
         ("delete", &report.delete),
     ]
 }
 
-fn verdict(report: &Report) -> &'static str {
-    match report.verdict {
-        Verdict::Fit => "fit for any number of writers",
-        Verdict::FitWithLimits => "fit, with limits",
-        Verdict::Unfit => "unfit",
-    }
-}
-
-fn show(report: &Report) -> Result<(), Failure> {
+fn show(report: &StorageReport) -> Result<(), Failure> {
     let line = |name: &str, value: &str| output::line(&format!("{name:<18} {value}"));
-    line("storage", &report.location)?;
+    line("storage", &report.storage)?;
     for (name, finding) in findings(report) {
         match finding {
             Finding::Good => line(name, "yes")?,
@@ -68,7 +60,7 @@ fn show(report: &Report) -> Result<(), Failure> {
             Finding::Unknown(why) => line(name, &format!("not allowed: {why}"))?,
         }
     }
-    for (name, known) in [("versions kept", report.versions), ("object lock", report.lock)] {
+    for (name, known) in [("versions kept", report.versions), ("object lock", report.object_lock)] {
         line(
             name,
             match known {
@@ -78,52 +70,26 @@ fn show(report: &Report) -> Result<(), Failure> {
             },
         )?;
     }
-    let milliseconds = |time: std::time::Duration| format!("{:.1} ms", time.as_secs_f64() * 1000.0);
+    let milliseconds = |seconds: f64| format!("{:.1} ms", seconds * 1000.0);
     line(
         "latency",
         &format!(
             "put {}, get {}, list {}",
-            milliseconds(report.put_latency),
-            milliseconds(report.get_latency),
-            milliseconds(report.list_latency)
+            milliseconds(report.put_seconds),
+            milliseconds(report.get_seconds),
+            milliseconds(report.list_seconds)
         ),
     )?;
-    if let (Some(up), Some(down)) = (report.upload, report.download) {
+    if let (Some(up), Some(down)) = (report.upload_bytes_per_second, report.download_bytes_per_second) {
         line(
             "throughput",
             &format!("{}/s up, {}/s down", output::bytes(up as u64), output::bytes(down as u64)),
         )?;
     }
-    line("clock", &format!("{} s from the storage's", report.clock_skew))?;
-    line("verdict", verdict(report))?;
+    line("clock", &format!("{} s from the storage's", report.clock_skew_seconds))?;
+    line("verdict", words_of(report.verdict))?;
     for advice in &report.advice {
         output::line(&format!("- {advice}"))?;
     }
     Ok(())
-}
-
-fn as_json(report: &Report) -> serde_json::Value {
-    let finding = |finding: &Finding| match finding {
-        Finding::Good => serde_json::json!({ "finding": "good" }),
-        Finding::Bad(why) => serde_json::json!({ "finding": "bad", "why": why }),
-        Finding::Unknown(why) => serde_json::json!({ "finding": "not allowed", "why": why }),
-    };
-    let seconds = |time: std::time::Duration| time.as_secs_f64();
-    serde_json::json!({
-        "storage": report.location,
-        "put_if_absent": finding(&report.put_if_absent),
-        "read_after_write": finding(&report.read_after_write),
-        "list_after_write": finding(&report.list),
-        "delete": finding(&report.delete),
-        "versions": report.versions,
-        "object_lock": report.lock,
-        "clock_skew_seconds": report.clock_skew,
-        "put_seconds": seconds(report.put_latency),
-        "get_seconds": seconds(report.get_latency),
-        "list_seconds": seconds(report.list_latency),
-        "upload_bytes_per_second": report.upload,
-        "download_bytes_per_second": report.download,
-        "verdict": verdict(report),
-        "advice": report.advice,
-    })
 }

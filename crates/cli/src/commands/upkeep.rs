@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
+use pgark_ops::operate::tidy;
+use pgark_ops::prune::{self as ops, Pruned};
 use pgark_ops::retention::{self, Choice, Decision, Policy};
-use pgark_ops::{Job, OpsError, prune as ops};
-use pgark_ops::{PruneReport, Repository};
 
 use crate::args::{Forget, Keep, Prune, Stats, Tag};
 use crate::context::Context;
@@ -43,72 +43,28 @@ pub fn forget(context: &Context, args: Forget) -> Result<ExitCode, Failure> {
         Choice::Policy { policy, cluster: args.of.cluster.clone() }
     };
     let repository = repository::open(context, &args.repository)?;
-    let (decisions, pruned) = {
+    let prune = args.prune.then(ops::Options::default);
+    let report = {
         let job = progress::watched_job(&context.common)?;
-        let decisions = retention::forget(&repository, &choice, args.dry_run, &job)?;
-        let pruned = match args.prune {
-            true => Some(
-                run_prune(&repository, args.dry_run, &job)
-                    .map_err(|error| behind_forget(&decisions, error))?,
-            ),
-            false => None,
-        };
-        (decisions, pruned)
+        tidy::run(&repository, &choice, prune.as_ref(), args.dry_run, &job)?
     };
     if args.json {
-        output::json(&decisions)?;
+        output::json(&report.decisions)?;
     } else {
-        show_decisions(&decisions, args.dry_run)?;
+        show_decisions(&report.decisions, args.dry_run)?;
     }
-    tell_lost(&decisions, args.dry_run);
-    match pruned {
+    tell_lost(&report.decisions, args.dry_run);
+    match report.pruned {
         Some(report) => {
-            tracing::info!("{}", in_words(&report, args.dry_run));
+            tracing::info!("{}", in_words(&report));
             Ok(tell_refused(&report))
         }
         None => Ok(ExitCode::SUCCESS),
     }
 }
 
-/// An interrupt of the prune behind: what was forgotten is forgotten.
-fn behind_forget(decisions: &[Decision], error: OpsError) -> OpsError {
-    let gone: Vec<&str> =
-        decisions.iter().filter(|decision| !decision.keep).map(|decision| decision.id.as_str()).collect();
-    match error.is_cancelled() && !gone.is_empty() {
-        true => OpsError::Interrupted {
-            left: format!(
-                "forgotten: {}; the prune behind it was not finished, and the next one goes on",
-                gone.join(", ")
-            ),
-        },
-        false => error,
-    }
-}
-
-fn run_prune(repository: &Repository, dry_run: bool, job: &Job) -> Result<PruneReport, OpsError> {
-    ops::run(repository, &ops::Options { dry_run, ..ops::Options::default() }, job)
-}
-
-/// The policy of `pgark.toml`, behind a backup: what was forgotten goes to the log.
-pub fn forget_after_backup(
-    repository: &Repository,
-    keep: &Keep,
-    cluster: &str,
-    job: &Job,
-) -> Result<(), OpsError> {
-    let choice = Choice::Policy { policy: policy(keep), cluster: Some(cluster.to_string()) };
-    let decisions = retention::forget(repository, &choice, false, job)?;
-    let gone: Vec<&str> =
-        decisions.iter().filter(|decision| !decision.keep).map(|decision| decision.id.as_str()).collect();
-    if !gone.is_empty() {
-        tracing::info!("forgotten by the policy: {}", gone.join(", "));
-    }
-    tell_lost(&decisions, false);
-    Ok(())
-}
-
 /// Databases that no backup holds any more, and backups that no rule judges.
-fn tell_lost(decisions: &[Decision], dry_run: bool) {
+pub fn tell_lost(decisions: &[Decision], dry_run: bool) {
     for decision in decisions.iter().filter(|decision| !decision.last_of.is_empty()) {
         tracing::warn!(
             "backup {} {} the last good one of {} (cluster {})",
@@ -166,36 +122,15 @@ pub fn prune(context: &Context, args: Prune) -> Result<ExitCode, Failure> {
         ops::run(&repository, &options, &job)?
     };
     if args.json {
-        output::json(&serde_json::json!({
-            "packs": report.packs,
-            "bytes": report.bytes,
-            "bytes_live": report.bytes_live,
-            "packs_deleted": report.packs_deleted,
-            "bytes_deleted": report.bytes_deleted,
-            "packs_waiting": report.packs_waiting,
-            "bytes_waiting": report.bytes_waiting,
-            "packs_repacked": report.packs_repacked,
-            "bytes_moved": report.bytes_moved,
-            "sessions": report.sessions,
-            "next": report.next.map(|next| next.to_string()),
-            "missing": report.missing,
-            "packs_refused": report.packs_refused,
-            "bytes_refused": report.bytes_refused,
-            "refused": report.refused,
-            "packs_held": report.packs_held,
-            "bytes_held": report.bytes_held,
-            "held_by": report.held_by,
-            "copies_put": report.copies_put,
-            "dry_run": args.dry_run,
-        }))?;
+        output::json(&report)?;
     } else {
-        output::line(&in_words(&report, args.dry_run))?;
+        output::line(&in_words(&report))?;
     }
     Ok(tell_refused(&report))
 }
 
 /// Names what the storage did not let us delete: that was asked for, and is not done.
-fn tell_refused(report: &PruneReport) -> ExitCode {
+fn tell_refused(report: &Pruned) -> ExitCode {
     for what in &report.held_by {
         tracing::warn!("it is not known what this needs, so nothing is deleted: {what}");
     }
@@ -221,8 +156,8 @@ fn tell_refused(report: &PruneReport) -> ExitCode {
     ExitCode::from(INCOMPLETE)
 }
 
-fn in_words(report: &PruneReport, dry_run: bool) -> String {
-    let would = if dry_run { "would be " } else { "" };
+fn in_words(report: &Pruned) -> String {
+    let would = if report.dry_run { "would be " } else { "" };
     let mut text = format!(
         "{} of {} in packs needed; {} in {} packs {would}deleted",
         output::bytes(report.bytes_live),
@@ -236,7 +171,7 @@ fn in_words(report: &PruneReport, dry_run: bool) -> String {
     }
     if report.packs_waiting > 0 {
         text.push_str(&format!(", {} {would}waiting", output::bytes(report.bytes_waiting)));
-        if let Some(next) = report.next {
+        if let Some(next) = &report.next {
             text.push_str(&format!(": a prune after {next} deletes the first of it"));
         }
     }
@@ -256,8 +191,8 @@ fn in_words(report: &PruneReport, dry_run: bool) -> String {
 pub fn tag(context: &Context, args: Tag) -> Result<ExitCode, Failure> {
     let repository = repository::open(context, &args.repository)?;
     let names: Vec<_> = args.backups.iter().map(|text| args.which.backup(text)).collect();
-    for (id, tags) in retention::tag(&repository, &names, &args.add, &args.remove)? {
-        output::line(&format!("{id}  {}", tags.join(" ")))?;
+    for backup in retention::tag(&repository, &names, &args.add, &args.remove)? {
+        output::line(&format!("{}  {}", backup.id, backup.tags.join(" ")))?;
     }
     Ok(ExitCode::SUCCESS)
 }

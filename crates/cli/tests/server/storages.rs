@@ -454,6 +454,10 @@ fn two_homes_from_one_reading() {
         ]);
         let record: serde_json::Value =
             serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+        // The report says the same as the log.
+        let (second, is_there) = (&record["second"], output.status.success());
+        assert_eq!((&second["repository"], second["id"].is_string()), (&also.into(), is_there), "{second}");
+        assert_eq!(second["error"].is_string(), !is_there, "{second}");
         (output.status.code(), record["id"].as_str().unwrap().to_string(), text(&output.stderr))
     };
     for round in 0..3 {

@@ -98,7 +98,10 @@ fn a_policy_in_the_file_holds_behind_each_backup() {
     let config = toml.display().to_string();
     for round in 0..4 {
         grow(&cluster, round);
-        desk.ok(&["backup", "--cluster", "prod", "--config", &config]);
+        let report = desk.json(&["backup", "--cluster", "prod", "--config", &config, "--json"]);
+        let decisions = report["retention"]["decisions"].as_array().unwrap();
+        assert_eq!(decisions.len() as u64, (round + 1).min(3) as u64, "{report}");
+        assert_eq!(decisions.iter().filter(|own| own["keep"] == true).count(), decisions.len().min(2));
     }
     assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 2);
     let shown = desk.ok(&["config", "show", "--cluster", "prod", "--config", &config]);

@@ -1,12 +1,54 @@
 //! Keys: slots that open a repository, writers that may write to it, and rotation.
 
-use pgark_repo::{KeyList, Protection, Repository, SecretString};
+use pgark_repo::{Protection, Repository, SecretString};
+use serde::Serialize;
 
 use crate::OpsError;
 
 /// Slots and writers.
 pub fn list(repository: &Repository) -> Result<KeyList, OpsError> {
-    Ok(repository.key_list()?)
+    let list = repository.key_list()?;
+    let slots = list.slots.into_iter().map(|slot| Slot { id: slot.id, recipient: slot.recipient });
+    let writers = list.writers.into_iter().map(|writer| Writer {
+        name: writer.name,
+        key: writer.key,
+        cluster: writer.cluster,
+        revoked: writer.revoked.map(|time| time.to_string()),
+    });
+    Ok(KeyList { epoch: list.epoch, slots: slots.collect(), writers: writers.collect() })
+}
+
+/// Everything that opens a repository, or writes to it.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeyList {
+    /// The newest epoch.
+    pub epoch: u32,
+    /// Key slots.
+    pub slots: Vec<Slot>,
+    /// Writers, revoked ones too.
+    pub writers: Vec<Writer>,
+}
+
+/// A key slot.
+#[derive(Clone, Debug, Serialize)]
+pub struct Slot {
+    /// Its id: 16 hex digits.
+    pub id: String,
+    /// The age recipient; none: a passphrase.
+    pub recipient: Option<String>,
+}
+
+/// A writer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Writer {
+    /// Its name.
+    pub name: String,
+    /// Its public key, the first 16 hex digits.
+    pub key: String,
+    /// The only cluster that it can write.
+    pub cluster: Option<String>,
+    /// Since when it can write no more.
+    pub revoked: Option<String>,
 }
 
 /// Adds slots; returns their ids.

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-pub use pgark_repo::Mended;
-use pgark_repo::{BackupId, CheckLevel, CheckOptions, NewBackup, RepairedIndex, Repository, WriteOptions};
+use pgark_repo::{BackupId, CheckLevel, CheckOptions, NewBackup, Repository, WriteOptions};
 use serde::Serialize;
 
 use super::check;
@@ -13,13 +12,62 @@ use crate::{Job, OpsError};
 /// Reads every pack's directory and replaces the index.
 pub fn index(repository: &Repository, job: &Job) -> Result<RepairedIndex, OpsError> {
     job.progress.phase("read the directories of all packs");
-    Ok(job.on(repository).repair_index(&|_, _| {})?)
+    let report = job.on(repository).repair_index(&|_, _| {})?;
+    Ok(RepairedIndex {
+        packs: report.packs,
+        chunks: report.chunks,
+        replaced: report.replaced,
+        unreadable: report.unreadable,
+        lost: named(report.lost),
+    })
+}
+
+/// What a repair of the index did.
+#[derive(Clone, Debug, Serialize)]
+pub struct RepairedIndex {
+    /// Packs whose directories were read.
+    pub packs: u64,
+    /// Chunks in them.
+    pub chunks: u64,
+    /// Index objects that were replaced.
+    pub replaced: u64,
+    /// Of these, those that could not be read.
+    pub unreadable: u64,
+    /// Packs whose directory cannot be read.
+    pub lost: Vec<Named>,
+}
+
+/// An object, and what is to be said of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Named {
+    /// Its name, or a backup's.
+    pub object: String,
+    /// What is wrong with it, or why it is nobody's.
+    pub what: String,
+}
+
+fn named(list: Vec<(String, String)>) -> Vec<Named> {
+    list.into_iter().map(|(object, what)| Named { object, what }).collect()
+}
+
+/// What a repair of second copies did, or would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct RepairedObjects {
+    /// Copies that were missing or damaged, and were put from the other one.
+    pub put: Vec<String>,
+    /// Objects that are nobody's, and were removed.
+    pub removed: Vec<Named>,
+    /// What cannot be read, and may be somebody's.
+    pub left: Vec<Named>,
+    /// Nothing was changed.
+    pub dry_run: bool,
 }
 
 /// Puts copies of objects that are missing or damaged from their twins, and removes what is provably nobody's.
-pub fn objects(repository: &Repository, dry_run: bool, job: &Job) -> Result<Mended, OpsError> {
+pub fn objects(repository: &Repository, dry_run: bool, job: &Job) -> Result<RepairedObjects, OpsError> {
     job.progress.phase("compare the copies of manifests, tags, keys");
-    Ok(job.on(repository).mend(dry_run)?)
+    let report = job.on(repository).mend(dry_run)?;
+    Ok(RepairedObjects { put: report.put, removed: named(report.removed), left: named(report.left), dry_run })
 }
 
 /// What became of a backup that lacked something.

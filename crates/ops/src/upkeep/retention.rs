@@ -494,13 +494,22 @@ fn keep_of_series(
     }
 }
 
+/// A backup's tags.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tagged {
+    /// The backup.
+    pub id: String,
+    /// Its tags, in order.
+    pub tags: Vec<String>,
+}
+
 /// Adds and removes tags of backups; returns each backup's tags.
 pub fn tag(
     repository: &Repository,
     names: &[BackupName],
     add: &[String],
     remove: &[String],
-) -> Result<Vec<(String, Vec<String>)>, OpsError> {
+) -> Result<Vec<Tagged>, OpsError> {
     let mut heads = Vec::new();
     for name in names {
         heads.push(find_backup(repository, name)?);
@@ -516,7 +525,7 @@ pub fn tag(
                 ));
             }
             let own = tags.get(&head.id).cloned().unwrap_or_default();
-            found.push((head.id.to_string(), own.into_iter().collect()));
+            found.push(Tagged { id: head.id.to_string(), tags: own.into_iter().collect() });
         }
         return Ok(found);
     }
@@ -525,7 +534,7 @@ pub fn tag(
             tags.extend(add.iter().cloned());
             tags.retain(|tag| !remove.contains(tag));
         })?;
-        found.push((head.id.to_string(), tags.into_iter().collect()));
+        found.push(Tagged { id: head.id.to_string(), tags: tags.into_iter().collect() });
     }
     Ok(found)
 }

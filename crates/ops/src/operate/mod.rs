@@ -1,0 +1,5 @@
+//! What a routine does in one call: several operations in the order in which an operator wants
+//! them, with one report.
+
+pub mod nightly;
+pub mod tidy;

@@ -1,0 +1,136 @@
+//! `nightly`: a backup, the same in a second repository, and the retention behind it.
+//!
+//! **Order.** The backup first, into both repositories at once; then, and only if it is complete,
+//! what the policy does not keep is forgotten.
+//!
+//! **Failure.** Nothing that goes wrong behind the backup takes anything from it: a second
+//! repository that cannot be opened or written, and a retention that fails or is interrupted, are
+//! in the report, with their errors.
+
+use pgark_repo::Repository;
+use serde::Serialize;
+
+use crate::error::with_causes;
+use crate::logical::backup::{self, Request};
+use crate::record::BackupOutcome;
+use crate::traffic::Requests;
+use crate::upkeep::retention::{self, Choice, Decision, Policy};
+use crate::{Job, OpsError};
+
+/// What is done.
+pub struct Nightly<'a> {
+    /// The backup.
+    pub backup: &'a Request,
+    /// The second repository.
+    pub second: Option<Second<'a>>,
+    /// What stays of the cluster's backups; none: nothing is forgotten.
+    pub keep: Option<Policy>,
+}
+
+/// A second repository.
+pub struct Second<'a> {
+    /// Where it is, for people.
+    pub location: String,
+    /// The repository, or why it could not be opened: the first does not wait for it.
+    pub repository: Result<&'a Repository, String>,
+}
+
+/// What was done.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The backup in the first repository.
+    #[serde(flatten)]
+    pub backup: BackupOutcome,
+    /// What the first repository's storage was asked, where a network lies between.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<Requests>,
+    /// The backup in the second repository, where one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second: Option<InSecond>,
+    /// The retention, where one was asked for and the backup is complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+}
+
+/// What became of the second repository's backup.
+#[derive(Debug, Serialize)]
+pub struct InSecond {
+    /// Where it is.
+    pub repository: String,
+    /// The backup's id there.
+    pub id: Option<String>,
+    /// Why there is none.
+    pub error: Option<String>,
+    /// The error itself; none where the repository could not be opened.
+    #[serde(skip)]
+    pub failure: Option<OpsError>,
+}
+
+/// What the policy did.
+#[derive(Debug, Serialize)]
+pub struct Retention {
+    /// Every backup that was judged.
+    pub decisions: Vec<Decision>,
+    /// What went wrong; some of what the policy does not keep may be forgotten then.
+    pub error: Option<String>,
+    /// The error itself.
+    #[serde(skip)]
+    pub failure: Option<OpsError>,
+}
+
+impl Report {
+    /// Whether all that was asked for is there.
+    pub fn is_complete(&self) -> bool {
+        self.backup.record.status == "complete"
+            && self.second.as_ref().is_none_or(|second| second.id.is_some())
+    }
+}
+
+/// Does it. An error means that there is no backup in the first repository.
+pub fn run(repository: &Repository, nightly: &Nightly<'_>, job: &Job) -> Result<Report, OpsError> {
+    let open = nightly.second.as_ref().and_then(|second| second.repository.as_ref().ok()).copied();
+    let (backup, stored) = backup::run_with_second(repository, open, nightly.backup, job)?;
+    let second = nightly.second.as_ref().map(|second| in_second(second, stored));
+    let retention = match &nightly.keep {
+        Some(policy) if backup.record.status == "complete" => Some(retain(repository, policy, &backup, job)),
+        _ => None,
+    };
+    Ok(Report { backup, requests: Requests::of(repository), second, retention })
+}
+
+fn in_second(second: &Second<'_>, stored: Option<backup::Second>) -> InSecond {
+    let repository = second.location.clone();
+    match (&second.repository, stored) {
+        (Err(why), _) => InSecond { repository, id: None, error: Some(why.clone()), failure: None },
+        (Ok(_), Some(Ok(id))) => InSecond { repository, id: Some(id), error: None, failure: None },
+        (Ok(_), Some(Err(failure))) => {
+            InSecond { repository, id: None, error: Some(with_causes(&failure)), failure: Some(failure) }
+        }
+        (Ok(_), None) => InSecond { repository, id: None, error: None, failure: None },
+    }
+}
+
+fn retain(repository: &Repository, policy: &Policy, backup: &BackupOutcome, job: &Job) -> Retention {
+    let record = &backup.record;
+    let choice = Choice::Policy { policy: policy.clone(), cluster: Some(record.cluster.clone()) };
+    match retention::forget(repository, &choice, false, job) {
+        Ok(decisions) => Retention { decisions, error: None, failure: None },
+        Err(error) => {
+            let failure = behind(&record.id, error);
+            Retention { decisions: Vec::new(), error: Some(with_causes(&failure)), failure: Some(failure) }
+        }
+    }
+}
+
+/// An interrupt after the commit takes nothing from the backup.
+fn behind(id: &str, error: OpsError) -> OpsError {
+    match error.is_cancelled() {
+        true => OpsError::Interrupted {
+            left: format!(
+                "backup {id} is committed; some of the backups that no rule keeps may be forgotten already, and the next \
+                 backup goes on with that"
+            ),
+        },
+        false => error,
+    }
+}

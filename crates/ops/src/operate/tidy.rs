@@ -1,0 +1,49 @@
+//! `tidy`: backups are forgotten, and the space that they took is freed, in one call.
+
+use pgark_repo::Repository;
+use serde::Serialize;
+
+use crate::upkeep::prune::{self, Pruned};
+use crate::upkeep::retention::{self, Choice, Decision};
+use crate::{Job, OpsError};
+
+/// What was done, or would be.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Every backup that was judged.
+    pub decisions: Vec<Decision>,
+    /// The prune behind it, where one was asked for.
+    pub pruned: Option<Pruned>,
+    /// Nothing was changed.
+    pub dry_run: bool,
+}
+
+/// Forgets; with `prune` frees the space behind it.
+pub fn run(
+    repository: &Repository,
+    choice: &Choice,
+    prune: Option<&prune::Options>,
+    dry_run: bool,
+    job: &Job,
+) -> Result<Report, OpsError> {
+    let decisions = retention::forget(repository, choice, dry_run, job)?;
+    let options = prune.map(|options| prune::Options { dry_run, ..*options });
+    let pruned = options.map(|options| prune::run(repository, &options, job));
+    let pruned = pruned.transpose().map_err(|error| behind(&decisions, error))?;
+    Ok(Report { decisions, pruned, dry_run })
+}
+
+/// An interrupt of the prune: what was forgotten is forgotten.
+fn behind(decisions: &[Decision], error: OpsError) -> OpsError {
+    let gone: Vec<&str> =
+        decisions.iter().filter(|decision| !decision.keep).map(|decision| decision.id.as_str()).collect();
+    match error.is_cancelled() && !gone.is_empty() {
+        true => OpsError::Interrupted {
+            left: format!(
+                "forgotten: {}; the prune behind it was not finished, and the next one goes on",
+                gone.join(", ")
+            ),
+        },
+        false => error,
+    }
+}
