@@ -66,6 +66,34 @@ pub enum OpsError {
         #[source]
         source: ArchiveError,
     },
+    /// Something was dropped, renamed, truncated or altered between a snapshot and the locks: a new
+    /// snapshot can cure that.
+    #[error("{what}")]
+    Stale {
+        /// What changed.
+        what: String,
+    },
+    /// pg_dump found nothing that the filters choose.
+    #[error("{what}")]
+    NothingMatches {
+        /// Its own words.
+        what: String,
+    },
+    /// pg_dump could not lock the tables in time.
+    #[error("pg_dump could not lock the tables in time: {what}")]
+    LockWait {
+        /// Its own words.
+        what: String,
+    },
+    /// A child program could not be started.
+    #[error("run {program}: cannot be started")]
+    NotStarted {
+        /// The program's path.
+        program: String,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
     /// A child program failed.
     #[error("run {program}: {what}")]
     Tool {
@@ -129,10 +157,19 @@ impl OpsError {
             OpsError::Refused { hint, .. } if !hint.is_empty() => Some(hint.clone()),
             OpsError::Table { source, .. } => source.hint(),
             OpsError::Server { source, .. } | OpsError::Statement { source, .. } => source.hint(),
-            OpsError::Tool { what, .. } if what.starts_with("cannot be started") => Some(
+            OpsError::NotStarted { .. } => Some(
                 "install PostgreSQL's client programs (package postgresql-client), or give --pg-dump PATH"
                     .into(),
             ),
+            OpsError::Stale { .. } => {
+                Some("the schema changes all the time; run the backup again when it is quieter".into())
+            }
+            OpsError::NothingMatches { .. } => {
+                Some("check the patterns of schemas, tables and extensions".into())
+            }
+            OpsError::LockWait { .. } => {
+                Some("another session holds a lock; wait for it, or give a longer --lock-wait-timeout".into())
+            }
             OpsError::Repository(source) => source.hint(),
             OpsError::Storage(StoreError::NotFound { .. }) => Some(
                 "check the path given with --repo; `pgark init --repo URL` makes a new repository".into(),

@@ -7,10 +7,6 @@ use pgark_pg::{Connection, Row};
 use crate::OpsError;
 use crate::error::Doing;
 
-/// What is done about a lock that is not to be had, where nothing more is known.
-pub(crate) const LOCK_WAIT_HINT: &str =
-    "another session holds a lock; wait for it, or give a longer --lock-wait-timeout";
-
 /// Prepared transactions with their locks. `pg_locks` of PostgreSQL 14 and newer shows them under the virtual transaction of
 /// the session that prepared them; the lock on their own id tells which they are.
 const PREPARED: &str = "SELECT t.virtualtransaction, p.gid, p.owner, p.database, \

@@ -6,6 +6,7 @@ use pgark_repo::{Backup, Repository};
 use serde::Serialize;
 
 use crate::record::{About, Note};
+use crate::select::{self, Wanted};
 use crate::{BackupDetail, BackupName, BackupRecord, DatabaseDetail, Job, OpsError, TableDetail, paths};
 
 /// Every backup, of one cluster or of all, oldest first.
@@ -17,7 +18,7 @@ pub fn list(repository: &Repository, cluster: Option<&str>) -> Result<Vec<Backup
 
 /// One backup with its databases and tables.
 pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, OpsError> {
-    let backup = open(repository, name)?;
+    let backup = open(repository, name, Wanted::Any)?;
     let about = About::of(&backup.head)?;
     let mut contents: Vec<DatabaseDetail> = about
         .databases
@@ -45,7 +46,9 @@ pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, 
             },
             Note::LargeObjects { database, objects } => (database, None, objects),
             Note::Toc { database } | Note::Definition { database } => (database, None, 0),
-            Note::Globals | Note::Manifest | Note::Settings | Note::ServerFile { .. } => continue,
+            Note::Globals | Note::Manifest | Note::Settings | Note::ServerFile { .. } | Note::OfNewer => {
+                continue;
+            }
         };
         if let Some(detail) = contents.iter_mut().find(|detail| detail.database == database) {
             detail.tables += u64::from(rows.is_some());
@@ -63,8 +66,9 @@ pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, 
 pub struct EntryLine {
     /// The entry's path.
     pub path: String,
-    /// `table`, `large objects`, `toc`, `definition`, `globals`, `manifest`, `settings`, `server file`.
-    pub kind: &'static str,
+    /// `table`, `large objects`, `toc`, `definition`, `globals`, `manifest`, `settings`, `server file`, or
+    /// what a newer version calls it.
+    pub kind: String,
     /// Bytes of its content.
     pub bytes_raw: u64,
 }
@@ -73,20 +77,11 @@ pub struct EntryLine {
 pub fn ls(repository: &Repository, place: &BackupName) -> Result<Vec<EntryLine>, OpsError> {
     let (id, path) = split(&place.text);
     let path = &*paths::as_stored(path);
-    let backup = open(repository, &place.with_text(id))?;
+    let backup = open(repository, &place.with_text(id), Wanted::Any)?;
     let mut lines = Vec::new();
     for entry in backup.entries.iter().filter(|entry| is_below(&entry.path, path)) {
-        let kind = match Note::of(&backup, entry)? {
-            Note::Table { .. } => "table",
-            Note::LargeObjects { .. } => "large objects",
-            Note::Toc { .. } => "toc",
-            Note::Globals => "globals",
-            Note::Manifest => "manifest",
-            Note::Definition { .. } => "definition",
-            Note::Settings => "settings",
-            Note::ServerFile { .. } => "server file",
-        };
-        lines.push(EntryLine { path: entry.path.clone(), kind, bytes_raw: entry.bytes_raw });
+        let (path, kind) = (entry.path.clone(), Note::kind_of(entry));
+        lines.push(EntryLine { path, kind, bytes_raw: entry.bytes_raw });
     }
     if lines.is_empty() {
         return Err(no_entry(id, path));
@@ -110,7 +105,7 @@ pub fn cat(
             "{text:?} names no entry; write ID:/PATH as `pgark ls` shows it"
         )));
     }
-    let backup = open(repository, &place.with_text(id))?;
+    let backup = open(repository, &place.with_text(id), Wanted::Any)?;
     let entry = backup.entries.iter().find(|entry| entry.path == path).ok_or_else(|| no_entry(id, path))?;
     let reader = repository.reader()?;
     let mut content = reader.read(entry);
@@ -121,13 +116,12 @@ pub fn cat(
     output.flush().map_err(OpsError::Output)
 }
 
-pub(crate) fn open(repository: &Repository, name: &BackupName) -> Result<Backup, OpsError> {
-    repository.open_chosen(|heads| crate::select::choose(heads, name)).map_err(
-        |error: OpsError| match error {
-            OpsError::Repository(_) => error,
-            error => crate::select::or_set_aside(repository, name, error),
-        },
-    )
+pub(crate) fn open(repository: &Repository, name: &BackupName, wanted: Wanted) -> Result<Backup, OpsError> {
+    let opened = repository.open_chosen(|heads| select::choose(heads, name, wanted));
+    opened.map_err(|error: OpsError| match error {
+        OpsError::Repository(_) => error,
+        error => select::or_set_aside(repository, name, error),
+    })
 }
 
 /// Splits `ID:/PATH`; `latest:DB` keeps its colon, since a path begins with a slash.

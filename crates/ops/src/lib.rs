@@ -7,6 +7,7 @@
 //! ([`Job`], the requests), and gets records and reports back.
 
 mod error;
+mod facts;
 mod hex;
 mod holders;
 pub mod inspect;
@@ -28,6 +29,7 @@ mod watch;
 use std::sync::Arc;
 
 pub use error::OpsError;
+pub use facts::{BackupKind, Missing, MissingKind};
 pub use logical::{backup, diff, export, import, restore, rowmap};
 pub use pgark_pg::{ConnInfo, Environment};
 pub use pgark_repo::ExposeSecret;
@@ -49,7 +51,7 @@ pub mod storage {
 }
 pub use pgark_store::environment_is;
 pub use record::{BackupDetail, BackupOutcome, BackupRecord, DatabaseDetail, DatabaseRead, TableDetail};
-pub use select::{BackupName, find_backup};
+pub use select::BackupName;
 pub use traffic::{Requests, WithRequests};
 pub use upkeep::{check, copy, keys, prune, repair, retention};
 

@@ -46,11 +46,6 @@ pub(crate) fn included(by: &str, path: &str) -> String {
     format!("{by}.included/{}", component(path.as_bytes()))
 }
 
-/// What stands before everything of one database.
-pub(crate) fn of_database(database: &str) -> String {
-    format!("/db/{}/", component(database.as_bytes()))
-}
-
 /// The SQL that makes the database itself.
 pub(crate) fn definition(database: &str) -> String {
     format!("/db/{}/database.sql", component(database.as_bytes()))

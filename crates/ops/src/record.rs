@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use pgark_repo::{Backup, BackupHead, BackupWriter, Class, Cut, Entry, NewEntry, PartSummary};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::OpsError;
+use crate::facts::{BackupKind, Missing};
 use crate::logical::backup::{Filters, Selection, Server};
 use crate::logical::rowmap::MapNote;
-use crate::{OpsError, paths};
 
 /// One backup as `list --json` and `backup --json` print it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -19,8 +21,8 @@ pub struct BackupRecord {
     pub time: String,
     /// The cluster's name.
     pub cluster: String,
-    /// `logical`.
-    pub kind: String,
+    /// Which engine made it.
+    pub kind: BackupKind,
     /// `complete` or `incomplete`.
     pub status: String,
     /// Made with filters: it holds a part of what there was, and is `latest` only with `--partial`.
@@ -48,7 +50,7 @@ pub struct BackupDetail {
     #[serde(flatten)]
     pub record: BackupRecord,
     /// What was asked for and is not in it.
-    pub missing: Vec<String>,
+    pub missing: Vec<Missing>,
     /// Every database.
     pub contents: Vec<DatabaseDetail>,
     /// Every table of every database.
@@ -114,30 +116,27 @@ impl TableDetail {
     }
 }
 
-/// The part of the record that the manifest carries (the repository knows id, time and bytes added).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The part of the record that the manifest carries (the repository knows id, time, kind and bytes
+/// added): the maker's facts of FORMAT.md, as JSON. What a backup's kind does not have is left out.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct About {
     pub databases: Vec<String>,
     pub bytes_raw: u64,
     pub seconds: f64,
     pub warnings: Vec<String>,
-    /// What is missing from an incomplete backup, by name.
-    #[serde(default)]
-    pub missing: Vec<String>,
-    /// Made of a dump of another program: its content may be much older than the backup.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub imported: bool,
+    /// What is missing from an incomplete backup.
+    pub missing: Vec<Missing>,
     /// Of which backup of another repository this is a copy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub copied: Option<Copied>,
     /// By name: when and how each database was read.
-    #[serde(default)]
     pub reads: BTreeMap<String, DatabaseRead>,
     /// Which databases were asked for; nothing where the connection named one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub selection: Option<Selection>,
     /// Which server of the cluster was read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
     /// Major version and full number of the source server.
     pub server_version: i32,
@@ -158,6 +157,7 @@ pub(crate) struct Copied {
 
 /// When and how one database was read.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DatabaseRead {
     /// RFC 3339, UTC.
     pub snapshot_time: String,
@@ -166,7 +166,7 @@ pub struct DatabaseRead {
     /// From the snapshot to the last row.
     pub seconds: f64,
     /// What of it was asked for, where that was not all.
-    #[serde(default, skip_serializing_if = "Filters::is_default")]
+    #[serde(skip_serializing_if = "Filters::is_default")]
     pub filters: Filters,
 }
 
@@ -199,6 +199,9 @@ pub(crate) enum Note {
     Settings,
     /// A file of the server's configuration, by its path there.
     ServerFile { path: String },
+    /// Of a newer version of this program; it stands beside the entry as it is.
+    #[serde(other, skip_serializing)]
+    OfNewer,
 }
 
 /// An entry whose content is written, before what it added is known.
@@ -257,7 +260,7 @@ impl BackupRecord {
             id: head.id.to_string(),
             time: head.time.to_string(),
             cluster: head.cluster.clone(),
-            kind: head.kind.clone(),
+            kind: BackupKind::of(head),
             status: if head.complete { "complete" } else { "incomplete" }.to_string(),
             partial: about.is_part(),
             ahead: head.is_ahead(),
@@ -271,9 +274,28 @@ impl BackupRecord {
 }
 
 impl About {
+    /// The facts of a backup. Of a kind that this version does not know they may be anything.
+    ///
+    /// # Errors
+    /// Facts of a known kind that cannot be read.
     pub(crate) fn of(head: &BackupHead) -> Result<About, OpsError> {
-        serde_json::from_slice(&head.about)
-            .map_err(|_| OpsError::Record { backup: head.id.to_string(), what: "the record".into() })
+        match serde_json::from_slice(&head.about) {
+            Ok(about) => Ok(about),
+            Err(_) if !BackupKind::of(head).is_known() => Ok(About::default()),
+            Err(_) => Err(OpsError::Record { backup: head.id.to_string(), what: "the record".into() }),
+        }
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        // Serialising plain strings and numbers to memory cannot fail; nothing would be refused on reading.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// These facts in place of those of `head`, of which what this version does not know stays.
+    pub(crate) fn over(&self, head: &BackupHead) -> Vec<u8> {
+        let Ok(mut facts) = serde_json::from_slice(&head.about) else { return self.to_bytes() };
+        merge(&mut facts, serde_json::to_value(self).unwrap_or_default());
+        facts.to_string().into_bytes()
     }
 
     /// Whether it holds something of this database.
@@ -294,17 +316,21 @@ impl About {
         self.reads.get(database).is_some_and(|read| read.filters.is_part())
     }
 
-    /// What the backup lacks of one of its databases, by name: as `backup` and `repair` wrote it, for people.
-    pub(crate) fn missing_of(&self, database: &str) -> Vec<&str> {
-        let (of_it, in_it) = (format!(" of database {database}"), format!(" in {database}: "));
-        let below = paths::of_database(database);
-        let is_of_it = |name: &&str| {
-            let is_named = name.ends_with(&of_it) || name.contains(&in_it) || name.starts_with(&below);
-            // A backup of one database does not say of which.
-            let is_bare = !name.contains(" of database ") && !name.starts_with(['/']);
-            is_named || is_bare && self.databases.len() == 1 && !name.starts_with("database ")
-        };
-        self.missing.iter().map(String::as_str).filter(is_of_it).collect()
+    /// What the backup lacks of one of its databases.
+    pub(crate) fn missing_of(&self, database: &str) -> impl Iterator<Item = &Missing> {
+        self.missing.iter().filter(move |missing| missing.is_of(database))
+    }
+}
+
+/// Puts the members of one JSON object into another, and those of objects within it.
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
     }
 }
 
@@ -314,7 +340,7 @@ impl Note {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The note beside an entry, if it can be understood.
+    /// The note beside an entry; none if it is of a known kind and cannot be understood.
     pub(crate) fn read(entry: &Entry) -> Option<Note> {
         serde_json::from_slice(&entry.about).ok()
     }
@@ -325,45 +351,58 @@ impl Note {
             what: format!("the note beside {}", entry.path),
         })
     }
+
+    /// What the note of an entry calls it, whether this version knows that or not.
+    pub(crate) fn kind_of(entry: &Entry) -> String {
+        #[derive(Deserialize)]
+        struct Kind {
+            kind: String,
+        }
+        let kind: Option<Kind> = serde_json::from_slice(&entry.about).ok();
+        kind.map_or_else(|| "unknown".to_string(), |note| note.kind.replace('_', " "))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn missing(databases: &[&str], missing: &[&str], of: &str) -> Vec<String> {
-        let about: About = serde_json::from_value(serde_json::json!({
-            "databases": databases, "missing": missing, "bytes_raw": 0, "seconds": 0.0, "warnings": [],
-            "server_version": 150000, "system_identifier": "1",
-        }))
-        .unwrap();
-        about.missing_of(of).into_iter().map(str::to_string).collect()
+    fn entry(note: &str) -> Entry {
+        Entry {
+            path: "/db/d/x".into(),
+            class: Class::Data,
+            parts: Vec::new(),
+            bytes_raw: 0,
+            bytes_added: 0,
+            about: note.as_bytes().to_vec(),
+        }
     }
 
     #[test]
-    fn what_is_missing_belongs_to_its_database() {
-        let of_one = [
-            "public.t",
-            "table public.t or one of the 3 small ones copied with it",
-            "the large objects",
-            "rows of public.t in d: damaged in the repository",
-            "/db/d/largeobjects: damaged in the repository",
-        ];
-        assert_eq!(missing(&["d"], &of_one, "d"), of_one);
-        let of_all = ["/globals.sql", "/settings.json: damaged in the repository", "database d is gone"];
-        assert!(missing(&["e"], &of_all, "e").is_empty());
-        let of_several = [
-            "public.t of database d",
-            "the large objects of database d",
-            "rows of public.t in d: damaged in the repository",
-            "/db/d/largeobjects: damaged in the repository",
-        ];
-        assert_eq!(missing(&["d", "e", "d2"], &of_several, "d"), of_several);
-        for other in ["e", "d2", "db"] {
-            assert!(missing(&["d", "e", "d2"], &of_several, other).is_empty(), "{other}");
-        }
-        // Of two that were asked for only one came.
-        assert!(missing(&["e"], &["database d", "public.t of database d"], "e").is_empty());
-        assert_eq!(missing(&["d b"], &["/db/d%20b/largeobjects: damaged"], "d b").len(), 1);
+    fn a_note_of_a_newer_version_is_no_failure() {
+        let newer = entry(r#"{"kind":"wal_segment","timeline":3}"#);
+        assert!(matches!(Note::read(&newer), Some(Note::OfNewer)));
+        assert_eq!(Note::kind_of(&newer), "wal segment");
+        // More in a note that is known says nothing against it; less does.
+        let more = entry(r#"{"kind":"toc","database":"d","lines":3}"#);
+        assert!(matches!(Note::read(&more), Some(Note::Toc { database }) if database == "d"));
+        let ours = entry(&String::from_utf8(Note::Globals.to_bytes()).unwrap());
+        assert_eq!((Note::kind_of(&ours).as_str(), Note::kind_of(&more).as_str()), ("globals", "toc"));
+        assert!(Note::read(&entry(r#"{"kind":"table","database":"d"}"#)).is_none());
+        assert!(Note::read(&entry("")).is_none() && Note::read(&entry("{}")).is_none());
+    }
+
+    #[test]
+    fn facts_that_are_written_again_keep_what_a_newer_version_added() {
+        let mut facts = serde_json::json!({
+            "databases": ["d"], "warnings": [], "missing": [], "mask": "rules",
+            "reads": { "d": { "lsn": "0/1", "seconds": 1.0, "snapshot_time": "", "sampled": true } },
+        });
+        let mut about: About = serde_json::from_value(facts.clone()).unwrap();
+        about.missing.push(Missing::rows("d", "public", "t", "damaged in the repository"));
+        merge(&mut facts, serde_json::to_value(&about).unwrap());
+        assert_eq!(facts["mask"], "rules");
+        assert_eq!(facts["reads"]["d"]["sampled"], true);
+        assert_eq!(facts["missing"][0]["name"], "t");
     }
 }

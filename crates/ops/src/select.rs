@@ -3,6 +3,7 @@
 use pgark_repo::{BackupHead, BackupId, RepoError, Repository};
 
 use crate::OpsError;
+use crate::facts::BackupKind;
 use crate::record::About;
 
 /// What a person calls a backup.
@@ -25,14 +26,49 @@ impl BackupName {
     }
 }
 
+/// Backups of which kinds a command can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Those that hold databases as SQL shows them.
+    Logical,
+    /// All. `latest` is still none of a kind that this version does not know: what it holds is a guess.
+    Any,
+}
+
+impl Wanted {
+    fn may_be_latest(self, kind: &BackupKind) -> bool {
+        match self {
+            Wanted::Logical => kind.is_logical(),
+            Wanted::Any => kind.is_known(),
+        }
+    }
+
+    /// Refuses a backup that was named and that the command cannot use.
+    fn refuse_other(self, head: BackupHead) -> Result<BackupHead, OpsError> {
+        let kind = BackupKind::of(&head);
+        if self == Wanted::Any || kind.is_logical() {
+            return Ok(head);
+        }
+        Err(OpsError::refused(
+            format!("backup {} is of kind {:?}, which this version cannot read", head.id, kind.to_string()),
+            "it was made by a newer version of pgark: use that one",
+        ))
+    }
+}
+
 /// Finds the backup that a name means.
 ///
-/// `latest` is the newest complete backup that was not imported (unless all were); `latest:DB` the newest complete one that holds
-/// database DB. Neither is ever one that was made with filters (unless that is wished), nor one whose time lies ahead of the
-/// storage's clock. Where backups of several clusters could be meant, that is an error: a restore of the wrong cluster is worse
-/// than a question.
-pub fn find_backup(repository: &Repository, name: &BackupName) -> Result<BackupHead, OpsError> {
-    choose(repository.backups()?, name).map_err(|error| or_set_aside(repository, name, error))
+/// `latest` is the newest complete backup of a kind that the command can use, and that was not imported
+/// (unless all were); `latest:DB` the newest complete one of these that holds database DB. Neither is
+/// ever one that was made with filters (unless that is wished), nor one whose time lies ahead of the
+/// storage's clock. Where backups of several clusters could be meant, that is an error: a restore of
+/// the wrong cluster is worse than a question.
+pub(crate) fn find_backup(
+    repository: &Repository,
+    name: &BackupName,
+    wanted: Wanted,
+) -> Result<BackupHead, OpsError> {
+    choose(repository.backups()?, name, wanted).map_err(|error| or_set_aside(repository, name, error))
 }
 
 /// The backup that a name means among those that cannot be read, if it means no other.
@@ -65,7 +101,11 @@ pub(crate) fn or_set_aside(repository: &Repository, name: &BackupName, error: Op
 }
 
 /// [`find_backup`] among these.
-pub(crate) fn choose(mut heads: Vec<BackupHead>, name: &BackupName) -> Result<BackupHead, OpsError> {
+pub(crate) fn choose(
+    mut heads: Vec<BackupHead>,
+    name: &BackupName,
+    wanted: Wanted,
+) -> Result<BackupHead, OpsError> {
     let text = name.text.as_str();
     if let Some(cluster) = &name.cluster {
         let there: std::collections::BTreeSet<String> =
@@ -83,24 +123,27 @@ pub(crate) fn choose(mut heads: Vec<BackupHead>, name: &BackupName) -> Result<Ba
         let database = match database.strip_prefix(':') {
             Some(name) => Some(name),
             None if database.is_empty() => None,
-            None => return by_prefix(heads, text),
+            None => return wanted.refuse_other(by_prefix(heads, text)?),
         };
+        heads.retain(|head| head.complete && wanted.may_be_latest(&BackupKind::of(head)));
         return latest(heads, database, name);
     }
-    by_prefix(heads, text)
+    wanted.refuse_other(by_prefix(heads, text)?)
 }
 
+/// The newest of these, which are complete and of a kind that can be meant.
 fn latest(heads: Vec<BackupHead>, database: Option<&str>, name: &BackupName) -> Result<BackupHead, OpsError> {
     let mut candidates = Vec::new();
-    for head in heads.into_iter().filter(|head| head.complete) {
+    for head in heads {
         let about = About::of(&head)?;
         if database.is_none_or(|database| about.databases.iter().any(|name| name == database)) {
             candidates.push((about, head));
         }
     }
     // What an import brought is as old as the dump was: it is the latest only where there is nothing else.
-    if candidates.iter().any(|(about, _)| !about.imported) {
-        candidates.retain(|(about, _)| !about.imported);
+    let is_imported = |head: &BackupHead| BackupKind::of(head) == BackupKind::Imported;
+    if candidates.iter().any(|(_, head)| !is_imported(head)) {
+        candidates.retain(|(_, head)| !is_imported(head));
     }
     let is_part = |about: &About| match database {
         _ if name.partial => false,
@@ -190,5 +233,67 @@ fn by_prefix(heads: Vec<BackupHead>, text: &str) -> Result<BackupHead, OpsError>
             ),
             "give more digits",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A complete backup of database `d`; the higher the number, the newer.
+    fn head(number: u64, kind: &str) -> BackupHead {
+        let about = About { databases: vec!["d".into()], ..About::default() };
+        BackupHead {
+            id: format!("{number:016x}").parse().unwrap(),
+            time: jiff::Timestamp::from_second(i64::try_from(number).unwrap()).unwrap(),
+            stored: None,
+            cluster: "c".into(),
+            kind: kind.into(),
+            complete: true,
+            sequence: number,
+            bytes_added: 0,
+            entries: 0,
+            about: about.to_bytes(),
+        }
+    }
+
+    fn chosen(heads: &[BackupHead], text: &str, wanted: Wanted) -> Result<u64, String> {
+        let (cluster, partial, databases) = (None, false, Vec::new());
+        let name = BackupName { text: text.into(), cluster, partial, databases };
+        let found = choose(heads.to_vec(), &name, wanted).map_err(|error| error.to_string())?;
+        Ok(found.sequence)
+    }
+
+    #[test]
+    fn latest_is_of_the_kind_of_the_command() {
+        let heads = [head(1, "imported"), head(2, "logical"), head(3, "imported"), head(4, "physical")];
+        for (heads, latest) in [(&heads[..], Ok(2)), (&heads[2..], Ok(3)), (&heads[..1], Ok(1))] {
+            for text in ["latest", "latest:d"] {
+                assert_eq!(chosen(heads, text, Wanted::Logical), latest);
+                // What a newer version made is never meant, whatever the command.
+                assert_eq!(chosen(heads, text, Wanted::Any), latest);
+            }
+        }
+        let masked = [head(1, "logical"), head(2, "masked logical")];
+        assert_eq!(chosen(&masked, "latest", Wanted::Logical), Ok(1));
+        assert_eq!(chosen(&masked, "latest", Wanted::Any), Ok(1));
+        assert!(chosen(&masked[1..], "latest", Wanted::Any).unwrap_err().contains("no complete backup"));
+        let mut half = head(3, "logical");
+        half.complete = false;
+        assert_eq!(chosen(&[masked[0].clone(), half], "latest", Wanted::Logical), Ok(1));
+    }
+
+    #[test]
+    fn a_backup_of_a_newer_version_is_found_by_its_id_alone() {
+        let mut newer = head(7, "physical");
+        newer.about = b"[\"not facts of ours\"]".to_vec();
+        let heads = [head(1, "logical"), newer];
+        assert_eq!(chosen(&heads, "0000000000000007", Wanted::Any), Ok(7));
+        let refused = chosen(&heads, "0000000000000007", Wanted::Logical).unwrap_err();
+        assert!(refused.contains("of kind \"physical\""), "{refused}");
+        assert_eq!(chosen(&heads, "latest", Wanted::Any), Ok(1));
+        // It stands in the list as it is.
+        let record = crate::BackupRecord::of(&heads[1]).unwrap();
+        assert_eq!((record.kind.to_string().as_str(), record.databases.len()), ("physical", 0));
     }
 }

@@ -22,8 +22,7 @@ pub(crate) fn find_pg_dump(
     server_major: i32,
 ) -> Result<Tool, OpsError> {
     if let Some(path) = given {
-        let tool =
-            ask_version(path).map_err(|what| OpsError::Tool { program: path.display().to_string(), what })?;
+        let tool = ask_version(path)?;
         if tool.major < server_major {
             return Err(too_old(&tool, server_major));
         }
@@ -100,20 +99,24 @@ fn is_wrapper(path: &Path) -> bool {
     }
 }
 
-fn ask_version(path: &Path) -> Result<Tool, String> {
+fn ask_version(path: &Path) -> Result<Tool, OpsError> {
+    let program = path.display().to_string();
     let mut command = Command::new(path);
     Child::Tool.prepare(&mut command);
     let output = command
         .arg("--version")
         .env_remove("PGOPTIONS")
         .output()
-        .map_err(|source| format!("cannot be started: {source}"))?;
+        .map_err(|source| OpsError::NotStarted { program: program.clone(), source })?;
     let text = String::from_utf8_lossy(&output.stdout);
     // "pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"
     let version = text.split_whitespace().nth(2).unwrap_or_default().to_string();
     let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
     match digits.parse() {
         Ok(major) if output.status.success() => Ok(Tool { path: path.to_path_buf(), major, version }),
-        _ => Err(format!("does not tell its version (it said {:?})", text.trim())),
+        _ => {
+            let what = format!("does not tell its version (it said {:?})", text.trim());
+            Err(OpsError::Tool { program, what })
+        }
     }
 }

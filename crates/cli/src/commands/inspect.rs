@@ -62,7 +62,7 @@ pub fn show(context: &Context, args: Show) -> Result<ExitCode, Failure> {
         ("id", record.id.clone()),
         ("time", record.time.clone()),
         ("cluster", record.cluster.clone()),
-        ("kind", record.kind.clone()),
+        ("kind", record.kind.to_string()),
         ("status", output::status(&record.status, record.partial, record.ahead)),
         ("databases", record.databases.join(", ")),
         ("raw", output::bytes(record.bytes_raw)),
@@ -72,7 +72,7 @@ pub fn show(context: &Context, args: Show) -> Result<ExitCode, Failure> {
         output::line(&format!("{name:<10} {value}"))?;
     }
     for missing in &detail.missing {
-        output::line(&format!("{:<10} {missing}", "missing"))?;
+        output::line(&format!("{:<10} {missing}: {}", "missing", missing.reason))?;
     }
     for warning in &record.warnings {
         output::line(&format!("{:<10} {warning}", "warning"))?;
@@ -147,7 +147,7 @@ pub fn ls(context: &Context, args: Ls) -> Result<ExitCode, Failure> {
     }
     let rows: Vec<Vec<String>> = entries
         .into_iter()
-        .map(|entry| vec![output::bytes(entry.bytes_raw), entry.kind.to_string(), entry.path])
+        .map(|entry| vec![output::bytes(entry.bytes_raw), entry.kind, entry.path])
         .collect();
     output::table(&[("RAW", Align::Right), ("KIND", Align::Left), ("PATH", Align::Left)], &rows)?;
     Ok(ExitCode::SUCCESS)

@@ -1,13 +1,25 @@
 //! Roles that may do little: not read everything, not inherit, not connect everywhere.
 
 use pgark_testkit::Cluster;
+use serde_json::Value;
 
 use super::support::Desk;
 
+/// Kind, database, and the name with its schema of everything that a backup lacks.
 fn missing(desk: &Desk, id: &str) -> Vec<String> {
     let shown = desk.json(&["show", id, "--json"]);
     let missing = shown["missing"].as_array().unwrap_or_else(|| panic!("{shown}"));
-    missing.iter().map(|name| name.as_str().unwrap().to_string()).collect()
+    let told = |one: &Value| {
+        assert!(one["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{one}");
+        let name: Vec<&str> = ["schema", "name"].iter().filter_map(|member| one[member].as_str()).collect();
+        format!(
+            "{} in {}: {}",
+            one["kind"].as_str().unwrap(),
+            one["database"].as_str().unwrap(),
+            name.join(".")
+        )
+    };
+    missing.iter().map(told).collect()
 }
 
 /// Neither `pg_read_all_data` nor GRANT SELECT opens large objects or tables under row-level security.
@@ -46,9 +58,9 @@ fn what_pg_read_all_data_does_not_cover_is_named_with_the_sql_that_opens_it() {
     assert_eq!(
         missing(&desk, &id),
         [
-            format!("large object {}", objects[0]),
-            format!("large object {}", objects[2]),
-            "table public.mine".to_string()
+            format!("large object in d: {}", objects[0]),
+            format!("large object in d: {}", objects[2]),
+            "rows in d: public.mine".to_string()
         ]
     );
     assert_eq!(desk.ok(&["cat", &format!("{id}:/db/d/data/public.t")]), "1\n");
@@ -65,6 +77,36 @@ fn what_pg_read_all_data_does_not_cover_is_named_with_the_sql_that_opens_it() {
     cluster.sql("d", &sql);
     cluster.sql("d", "ALTER ROLE reader BYPASSRLS");
     desk.ok(&["backup", "--dbname", &reader]);
+}
+
+/// Names may hold whatever separates words.
+#[test]
+fn what_is_missing_is_told_once_whatever_its_name() {
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    cluster.sql(
+        "d",
+        "CREATE ROLE reader LOGIN; GRANT pg_read_all_data TO reader; CREATE TABLE t AS SELECT 1 AS a",
+    );
+    for name in ["\"my t\"", "other"] {
+        let table = format!(
+            "CREATE TABLE {name} AS SELECT 2 AS a; ALTER TABLE {name} ENABLE ROW LEVEL SECURITY;
+             CREATE POLICY none_of_it ON {name} USING (false)"
+        );
+        cluster.sql("d", &table);
+    }
+    let desk = Desk::plain();
+    let reader = cluster.conninfo_as("d", "reader", None);
+    let output = desk.run(&["backup", "--dbname", &reader, "--keep-going"]);
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    let id = String::from_utf8(output.stdout).unwrap().trim().to_string();
+    assert_eq!(missing(&desk, &id), ["rows in d: public.my t", "rows in d: public.other"]);
+    let target = cluster.conninfo("postgres");
+    let output = desk.run(&["restore", &id, "--create", "--as", "r", "--dbname", &target, "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let failed: Vec<&Value> =
+        report["errors"].as_array().unwrap().iter().map(|error| &error["object"]).collect();
+    assert_eq!(failed, ["TABLE DATA public.my t", "TABLE DATA public.other"], "{report}");
 }
 
 /// The same among several small databases, which are copied over one connection each: the others are whole.
@@ -84,14 +126,14 @@ fn a_small_database_that_cannot_be_read_whole_is_copied_but_for_that() {
     let output = desk.run(&["backup", "--all", "--dbname", &info, "--keep-going"]);
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
     let id = String::from_utf8(output.stdout).unwrap().trim().to_string();
-    assert_eq!(missing(&desk, &id), ["table public.bad of database a"]);
+    assert_eq!(missing(&desk, &id), ["rows in a: public.bad"]);
     for (database, table, rows) in [("a", "first", "1\n"), ("a", "second", "2\n"), ("b", "second", "2\n")] {
         assert_eq!(desk.ok(&["cat", &format!("{id}:/db/{database}/data/public.{table}")]), rows);
     }
     // Without --keep-going the database is missing, and the others are there.
     let output = desk.run(&["backup", "--all", "--dbname", &info]);
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(missing(&desk, String::from_utf8_lossy(&output.stdout).trim()), ["database a"]);
+    assert_eq!(missing(&desk, String::from_utf8_lossy(&output.stdout).trim()), ["database in a: "]);
 }
 
 /// What a login may do only as another role: by --role, by `options`, by a setting of the role.

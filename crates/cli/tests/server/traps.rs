@@ -86,16 +86,19 @@ fn a_table_without_the_right_to_read_it() {
     };
     let (code, report, said) = restored("whole", &[]);
     assert_eq!((code, &report["status"]), (Some(3), &"incomplete".into()), "{said}");
-    assert!(said.contains("public.secret_one: it is not in this backup, which is incomplete"), "{said}");
+    assert!(
+        said.contains("table public.secret_one of database d: it is not in this backup, which is incomplete"),
+        "{said}"
+    );
     assert_eq!(cluster.psql_text("whole", "TABLE open_one"), "1");
     let (code, report, said) = restored("part", &["--table", "open_one"]);
     assert_eq!((code, &report["status"]), (Some(0), &"complete".into()), "{said}");
     let (code, report, said) = restored("planned", &["--dry-run"]);
     assert_eq!((code, &report["status"]), (Some(0), &"planned".into()), "{said}");
-    assert!(said.contains("public.secret_one: it is not in this backup"), "{said}");
+    assert!(said.contains("table public.secret_one of database d: it is not in this backup"), "{said}");
     let out = desk.path("out").display().to_string();
     let said = desk.fails(1, &["export", id, "--format", "plain", "--output", &out]);
-    assert!(said.contains("is incomplete: it lacks public.secret_one"), "{said}");
+    assert!(said.contains("is incomplete: it lacks table public.secret_one of database d"), "{said}");
     assert!(!desk.path("out").exists());
     // The same among several databases, of which another is whole.
     cluster.create_database("e");

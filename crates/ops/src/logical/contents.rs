@@ -7,6 +7,7 @@ use pgark_bytes::archive::{self, Archive, TocEntry};
 use pgark_repo::{Backup, DataReader, Entry};
 
 use crate::OpsError;
+use crate::facts::Missing;
 use crate::logical::names;
 use crate::record::{About, Note};
 
@@ -76,13 +77,12 @@ impl Contents {
             .collect()
     }
 
-    /// What the backup lacks of this database beside rows of tables that it defines: tables that could not even be defined, large
-    /// objects.
-    pub(crate) fn undefined<'a>(&self, about: &'a About) -> Vec<&'a str> {
+    /// What the backup lacks of this database beside rows of tables that it defines: tables that could
+    /// not even be defined, large objects.
+    pub(crate) fn undefined<'a>(&self, about: &'a About) -> Vec<&'a Missing> {
         let rows = self.missing();
-        let is_word = |word: &str| rows.iter().any(|(_, table)| word.trim_end_matches(':') == table);
-        let is_other = |name: &&str| !name.split(' ').any(is_word);
-        about.missing_of(&self.database).into_iter().filter(is_other).collect()
+        let is_told = |missing: &Missing| rows.iter().any(|(_, table)| missing.is_rows_of(table));
+        about.missing_of(&self.database).filter(|missing| !is_told(missing)).collect()
     }
 
     /// Keeps the entries that pass the test, with their rows and objects.
@@ -96,9 +96,9 @@ impl Contents {
     }
 
     /// Refuses rows that the backup lacks of these tables, and whatever else it lacks.
-    pub(crate) fn refuse_incomplete(&self, backup: &Backup, undefined: &[String]) -> Result<(), OpsError> {
-        let rows = self.missing().into_iter().map(|(_, name)| format!("rows of {name}"));
-        let missing: Vec<String> = rows.chain(undefined.iter().cloned()).collect();
+    pub(crate) fn refuse_incomplete(&self, backup: &Backup, undefined: &[&Missing]) -> Result<(), OpsError> {
+        let rows = self.missing().into_iter().map(|(_, name)| format!("rows of table {name}"));
+        let missing: Vec<String> = rows.chain(undefined.iter().map(ToString::to_string)).collect();
         if missing.is_empty() {
             return Ok(());
         }

@@ -15,6 +15,7 @@ use similar::TextDiff;
 
 use crate::logical::contents::{Contents, read_whole};
 use crate::record::About;
+use crate::select::Wanted;
 use crate::{BackupName, Job, OpsError, inspect, paths};
 
 /// What changed from `a` to `b`.
@@ -101,7 +102,7 @@ impl<'r> Side<'r> {
         id: &BackupName,
         only: Option<&str>,
     ) -> Result<Side<'r>, OpsError> {
-        let backup = inspect::open(repository, id)?;
+        let backup = inspect::open(repository, id, Wanted::Logical)?;
         let mut databases = About::of(&backup.head)?.databases;
         if let Some(only) = only {
             databases.retain(|name| name == only);

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::error::with_causes;
 use crate::record::{About, Copied, Note, seconds};
-use crate::select::{BackupName, find_backup};
+use crate::select::{BackupName, Wanted, find_backup};
 use crate::{Job, OpsError};
 
 /// What to copy.
@@ -159,7 +159,7 @@ fn choose(source: &Repository, request: &Request) -> Result<Vec<BackupHead>, Ops
     if !request.backups.is_empty() {
         let mut wanted = BTreeSet::new();
         for name in &request.backups {
-            wanted.insert(find_backup(source, name)?.id);
+            wanted.insert(find_backup(source, name, Wanted::Any)?.id);
         }
         heads.retain(|head| wanted.contains(&head.id));
     }
@@ -208,7 +208,7 @@ fn one(
         let new = NewBackup {
             kind: head.kind.clone(),
             complete: head.complete,
-            about: serde_json::to_vec(&about).unwrap_or_default(),
+            about: about.over(head),
             entries,
             time: Some(head.time),
         };

@@ -6,6 +6,7 @@ use pgark_repo::{BackupId, CheckLevel, CheckOptions, NewBackup, Repository, Writ
 use serde::Serialize;
 
 use super::check;
+use crate::facts::Missing;
 use crate::record::{About, Note};
 use crate::{Job, OpsError};
 
@@ -124,6 +125,9 @@ fn interrupted(repaired: &[Repaired]) -> OpsError {
     }
 }
 
+/// Why something is missing from a backup that takes the place of a damaged one.
+const DAMAGED: &str = "damaged in the repository";
+
 fn one(repository: &Repository, id: BackupId, lost: &[String], job: &Job) -> Result<String, OpsError> {
     job.progress.phase(&format!("write backup {id} without what is lost"));
     let mut backup = repository.open_backup(id)?;
@@ -131,13 +135,16 @@ fn one(repository: &Repository, id: BackupId, lost: &[String], job: &Job) -> Res
     let mut about = About::of(&backup.head)?;
     for path in lost {
         let entry = backup.entries.iter().find(|entry| entry.path == *path);
-        let name = match entry.map(|entry| Note::of(&backup, entry)).transpose()? {
+        about.missing.push(match entry.map(|entry| Note::of(&backup, entry)).transpose()? {
             Some(Note::Table { database, schema, name, .. }) => {
-                format!("rows of {schema}.{name} in {database}")
+                Missing::rows(&database, &schema, &name, DAMAGED)
             }
-            _ => path.clone(),
-        };
-        about.missing.push(format!("{name}: damaged in the repository"));
+            Some(Note::LargeObjects { database, .. }) => Missing::large_objects(&database, None, DAMAGED),
+            Some(Note::Toc { database } | Note::Definition { database }) => {
+                Missing::entry(path, Some(&database), DAMAGED)
+            }
+            _ => Missing::entry(path, None, DAMAGED),
+        });
     }
     about.warnings.push(format!("repaired: {} entries of backup {id} are lost", lost.len()));
     let lost: BTreeSet<&String> = lost.iter().collect();
@@ -152,7 +159,7 @@ fn one(repository: &Repository, id: BackupId, lost: &[String], job: &Job) -> Res
         let new = NewBackup {
             kind: backup.head.kind.clone(),
             complete: false,
-            about: serde_json::to_vec(&about).unwrap_or_default(),
+            about: about.over(&backup.head),
             entries: backup.entries,
             time: Some(backup.head.time),
         };

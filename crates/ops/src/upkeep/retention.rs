@@ -25,8 +25,9 @@ use jiff::tz::TimeZone;
 use pgark_repo::{BackupHead, BackupId, Repository};
 use serde::Serialize;
 
+use crate::facts::BackupKind;
 use crate::record::About;
-use crate::select::{BackupName, find_backup};
+use crate::select::{BackupName, Wanted, find_backup};
 use crate::{Job, OpsError};
 
 /// The tag that keeps a backup whatever a policy says.
@@ -122,8 +123,14 @@ struct Candidate {
     damaged: bool,
 }
 
-/// One database of one cluster, with the same filters each time: cluster, kind, whether imported, database, filters.
-type Series = (String, String, bool, String, String);
+/// One database of one cluster, with the same filters each time.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Series {
+    cluster: String,
+    kind: BackupKind,
+    database: String,
+    filters: String,
+}
 
 impl Candidate {
     /// Every series that it is in.
@@ -132,13 +139,12 @@ impl Candidate {
             let filters = self.about.reads.get(database).map(|read| read.filters.normal());
             let filters = filters.filter(|filters| !filters.is_default());
             let filters = filters.map(|filters| serde_json::to_string(&filters).unwrap_or_default());
-            (
-                self.head.cluster.clone(),
-                self.head.kind.clone(),
-                self.about.imported,
-                database.clone(),
-                filters.unwrap_or_default(),
-            )
+            Series {
+                cluster: self.head.cluster.clone(),
+                kind: BackupKind::of(&self.head),
+                database: database.clone(),
+                filters: filters.unwrap_or_default(),
+            }
         })
     }
 
@@ -154,10 +160,9 @@ impl Candidate {
 
     /// Whether it proves that the database of a series was not there when it was made.
     fn proves_gone(&self, series: &Series) -> bool {
-        let (cluster, kind, imported, database, _) = series;
-        let is_of_them =
-            self.head.cluster == *cluster && self.head.kind == *kind && self.about.imported == *imported;
-        is_of_them
+        let database = &series.database;
+        self.head.cluster == series.cluster
+            && BackupKind::of(&self.head) == series.kind
             && self.counts()
             && !self.about.holds(database)
             && self.about.selection.as_ref().is_some_and(|selection| selection.takes(database))
@@ -249,7 +254,7 @@ fn these(
     for name in names {
         match crate::select::find_set_aside(&set_aside, &all_heads(&all), name) {
             Some((id, _)) => decisions.push(of_set_aside(*id)),
-            None => drop(chosen.insert(find_backup(repository, name)?.id)),
+            None => drop(chosen.insert(find_backup(repository, name, Wanted::Any)?.id)),
         }
     }
     for candidate in all.iter().filter(|candidate| chosen.contains(&candidate.head.id)) {
@@ -275,7 +280,7 @@ fn these(
                 other.counts() && !chosen.contains(&other.head.id) && other.series().any(|own| own == series)
             });
             if !another {
-                last_of.push(series.3);
+                last_of.push(series.database);
             }
         }
         if !last_of.is_empty() && !even_last {
@@ -290,11 +295,18 @@ fn these(
     Ok(decisions)
 }
 
-/// How the reason begins that names its database itself.
-const LAST_ONE: &str = "the last one of database";
+/// Why a backup stays.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reason {
+    /// A rule, in words; it may hold for some of the backup's databases only.
+    Rule(String),
+    /// It is the last one of a database that is gone since a day.
+    LastOf(String, jiff::civil::Date),
+}
 
-/// Why a backup stays: each reason with the databases that it holds for.
-type Reasons = BTreeMap<(usize, String), BTreeSet<String>>;
+/// Each reason, in the order in which they were found, with the databases that it holds for.
+type Reasons = BTreeMap<(usize, Reason), BTreeSet<String>>;
+
 fn all_heads(all: &[Candidate]) -> Vec<BackupId> {
     all.iter().map(|candidate| candidate.head.id).collect()
 }
@@ -330,7 +342,7 @@ fn decide(all: &[Candidate], policy: &Policy) -> Vec<Decision> {
             if let Some(reasons) = reasons.get_mut(at) {
                 order += 1;
                 let known = reasons.keys().find(|(_, known)| *known == reason).cloned();
-                reasons.entry(known.unwrap_or((order, reason))).or_default().insert(series.3.clone());
+                reasons.entry(known.unwrap_or((order, reason))).or_default().insert(series.database.clone());
             }
         });
     }
@@ -364,18 +376,22 @@ fn decide(all: &[Candidate], policy: &Policy) -> Vec<Decision> {
         if good.is_none() {
             decision.reasons = vec![decision.status.clone()];
         }
-        decision.last_of.push(series.3.clone());
-        decision.reasons.push(format!("no newer backup holds database {}", series.3));
+        decision.last_of.push(series.database.clone());
+        decision.reasons.push(format!("no newer backup holds database {}", series.database));
     }
     decisions
 }
 
 /// A reason, and of which of a backup's databases if not of all.
-fn of_databases(candidate: &Candidate, reason: String, of: &BTreeSet<String>) -> String {
+fn of_databases(candidate: &Candidate, reason: Reason, of: &BTreeSet<String>) -> String {
     const TOLD: usize = 3;
-    if of.len() == candidate.about.databases.len() || reason.starts_with(LAST_ONE) {
-        return reason;
-    }
+    let reason = match reason {
+        Reason::LastOf(database, day) => {
+            return format!("the last one of database {database}, gone since {day}");
+        }
+        Reason::Rule(rule) if of.len() == candidate.about.databases.len() => return rule,
+        Reason::Rule(rule) => rule,
+    };
     let told: Vec<&str> = of.iter().take(TOLD).map(String::as_str).collect();
     let more = match of.len() - told.len() {
         0 => String::new(),
@@ -395,6 +411,9 @@ fn of_itself(candidate: &Candidate, policy: &Policy) -> Vec<String> {
         reasons.push(PINNED.to_string());
     }
     reasons.extend(policy.tags.iter().filter(|tag| tags.contains(*tag)).map(|tag| format!("tag {tag}")));
+    if !BackupKind::of(&candidate.head).is_known() {
+        reasons.push("no rule judges it: a newer version of pgark made it".into());
+    }
     if candidate.head.is_ahead() {
         reasons.push("no rule judges it: its time lies ahead of the storage's clock".into());
     }
@@ -409,7 +428,7 @@ fn keep_of_series(
     series: &Series,
     members: &[usize],
     policy: &Policy,
-    note: &mut dyn FnMut(usize, String),
+    note: &mut dyn FnMut(usize, Reason),
 ) {
     let time = |at: usize| all.get(at).map_or(Timestamp::UNIX_EPOCH, |own| own.head.moment());
     let counts = |at: &usize| all.get(*at).is_some_and(Candidate::counts);
@@ -436,22 +455,23 @@ fn keep_of_series(
         (Some(dropped), Some(newest)) => {
             let gone_for = time(*newest).duration_since(time(dropped)).unsigned_abs();
             let since = time(dropped).to_zoned(TimeZone::UTC).date();
-            let why = format!("{LAST_ONE} {}, gone since {since}", series.3);
+            let why = Reason::LastOf(series.database.clone(), since);
             (gone_for < policy.dropped.unwrap_or(DROPPED), Some(why))
         }
         _ => (true, None),
     };
     if held {
         if let Some(newest) = newest_good {
-            note(newest, why.clone().unwrap_or_else(|| "the newest good one".into()));
+            note(newest, why.clone().unwrap_or_else(|| Reason::Rule("the newest good one".into())));
         }
         for at in halves {
-            note(at, why.clone().unwrap_or_else(|| "not whole, but nothing good is newer".into()));
+            let halfway = || Reason::Rule("not whole, but nothing good is newer".into());
+            note(at, why.clone().unwrap_or_else(halfway));
         }
     }
     let mut keep = |at: usize, reason: String| {
         if is_held(at) {
-            note(at, reason);
+            note(at, Reason::Rule(reason));
         }
     };
     for (number, at) in places.iter().enumerate().take(policy.last as usize) {
@@ -512,7 +532,7 @@ pub fn tag(
 ) -> Result<Vec<Tagged>, OpsError> {
     let mut heads = Vec::new();
     for name in names {
-        heads.push(find_backup(repository, name)?);
+        heads.push(find_backup(repository, name, Wanted::Any)?);
     }
     let mut found = Vec::new();
     if add.is_empty() && remove.is_empty() {
@@ -559,20 +579,7 @@ mod tests {
                 entries: 0,
                 about: Vec::new(),
             },
-            about: About {
-                databases: vec!["shop".into()],
-                bytes_raw: 0,
-                seconds: 0.0,
-                warnings: Vec::new(),
-                missing: Vec::new(),
-                imported: false,
-                copied: None,
-                reads: BTreeMap::new(),
-                selection: None,
-                server: None,
-                server_version: 0,
-                system_identifier: String::new(),
-            },
+            about: About { databases: vec!["shop".into()], ..About::default() },
             tags: tags.iter().map(|tag| (*tag).to_string()).collect(),
             tags_unreadable: false,
             damaged: false,
@@ -633,9 +640,21 @@ mod tests {
         let mut other = candidate(2, "2025-01-01T00:00:00Z", true, &[]);
         other.about.databases = vec!["crm".into()];
         let mut imported = candidate(3, "2025-01-02T00:00:00Z", true, &[]);
-        imported.about.imported = true;
+        imported.head.kind = BackupKind::Imported.into();
         let all = [candidate(1, "2020-01-01T00:00:00Z", true, &[]), other, imported];
         assert_eq!(kept(&all, &Policy { last: 1, ..Policy::default() }), [1, 2, 3]);
+    }
+
+    #[test]
+    fn no_rule_judges_a_kind_of_a_newer_version() {
+        let all: Vec<Candidate> = (1..=4)
+            .map(|number| {
+                let mut own = candidate(number, &format!("2025-01-0{number}T00:00:00Z"), true, &[]);
+                own.head.kind = if number < 3 { "masked logical" } else { "logical" }.into();
+                own
+            })
+            .collect();
+        assert_eq!(kept(&all, &Policy { last: 1, ..Policy::default() }), [1, 2, 4]);
     }
 
     /// A backup of these databases, each with its filters.

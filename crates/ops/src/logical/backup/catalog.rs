@@ -6,7 +6,7 @@ use pgark_bytes::names::shown;
 use pgark_bytes::sql::quote_ident_bytes;
 use pgark_pg::Connection;
 
-use super::lead::{Lead, stale};
+use super::lead::Lead;
 use crate::OpsError;
 use crate::error::Doing;
 
@@ -125,7 +125,7 @@ impl Catalog {
             if row.get(7).is_none() {
                 // The privilege functions look at the present: the snapshot's table is gone.
                 let name = String::from_utf8_lossy(row.get(2).unwrap_or_default());
-                return Err(stale(format!("{name} was dropped")));
+                return Err(OpsError::Stale { what: format!("{name} was dropped") });
             }
             let heap: u64 = row.parse(5).doing(doing)?;
             let toast: u64 = row.parse(6).doing(doing)?;

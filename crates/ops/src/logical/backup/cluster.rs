@@ -9,6 +9,7 @@ use super::Report;
 use super::request::{Databases, Request, Snapshots};
 use super::server::Server;
 use crate::error::Doing;
+use crate::facts::Missing;
 use crate::maintenance::Maintenance;
 use crate::session::{self, SERVER, Settled, Text};
 use crate::tools::{Tool, find_pg_dump};
@@ -162,7 +163,7 @@ impl Survey {
             if pattern.names_one() {
                 let closed = self.closed.iter().find(|closed| closed.is_meant_by(pattern));
                 let why = closed.map_or("there is none of this name".to_string(), Closed::why);
-                report.lost(&format!("database {}", pattern.text()), &why);
+                report.lost(Missing::database(pattern.text(), why));
             } else {
                 report.warn(&format!("no database matches {}", pattern.text()));
             }

@@ -8,7 +8,8 @@ use super::homes::InSecond;
 use super::large_objects;
 use super::work::{Copy, Copying, Source, Work, take};
 use crate::OpsError;
-use crate::error::Doing;
+use crate::error::{Doing, with_causes};
+use crate::facts::Missing;
 use crate::logical::rowmap::RowSink;
 
 /// How a piece of work ended that did not fail.
@@ -38,7 +39,15 @@ pub(super) fn by_worker(
                 work => Fate::ForLead(work),
             });
         }
-        Err(error) => return failed(crew, of, &work, error),
+        Err(error) => {
+            return match work {
+                // The server refused one of the batch: find out which.
+                Work::Batch(batch) if batch.len() > 1 && error.is_refusal() => {
+                    Ok(Fate::Again(one_by_one(batch)))
+                }
+                work => failed(crew, of, &work, error),
+            };
+        }
     }
     let Err(error) = copy(crew, of, connection, &work, true) else { return Ok(Fate::Done) };
     if crew.job.cancel.is_cancelled() || error.sqlstate().is_none() {
@@ -99,14 +108,14 @@ fn one_by_one(batch: Vec<usize>) -> Vec<Work> {
 
 /// A table that cannot be read ends its database, or is named as missing if that was asked for.
 fn failed(crew: &Crew<'_>, of: &Copying, work: &Work, error: OpsError) -> Result<Fate, OpsError> {
-    let error = of.named(work, error);
-    if !crew.keep_going {
-        return Err(error);
+    if !crew.keep_going || error.is_cancelled() {
+        return Err(of.named(work, error));
     }
-    if let OpsError::Table { table, source } = &error {
-        let cause = std::error::Error::source(source.as_ref())
-            .map_or_else(|| source.to_string(), |cause| format!("{source}: {cause}"));
-        take(&of.lost).push((table.clone(), cause));
+    let reason = with_causes(&error);
+    let mut lost = take(&of.lost);
+    match work {
+        Work::LargeObjects { .. } => lost.push(Missing::large_objects(&of.database, None, reason)),
+        _ => lost.extend(of.sources_of(work).map(|source| source.rows_missing(&of.database, reason.clone()))),
     }
     Ok(Fate::Done)
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use pgark_bytes::archive::Archive;
 use pgark_bytes::archive::filter::foreign_keys;
 use pgark_bytes::archive::statements::{Options, SessionState, statements};
+use pgark_bytes::names::shown;
 use pgark_pg::ConnInfo;
 use pgark_repo::{Class, NewEntry, PartSummary};
 
@@ -18,6 +19,7 @@ use super::patterns::{self, Children, Resolved};
 use super::request::Request;
 use super::work::{Copied, Copying};
 use super::{Report, cluster::Survey, tap};
+use crate::facts::Missing;
 use crate::record::{DatabaseRead, Note, Written, seconds};
 use crate::watch::Watch;
 use crate::{Job, OpsError, paths};
@@ -76,7 +78,10 @@ impl Common<'_> {
     /// Whether a database may have nothing of what the filters choose: they are those of all databases.
     pub(super) fn may_be_without(&self, database: &str, error: &OpsError) -> bool {
         let (request, is_of_all) = (self.request, !self.request.filters_of.contains_key(database));
-        self.several && is_of_all && !request.filters.strict_names && tap::found_nothing(error)
+        self.several
+            && is_of_all
+            && !request.filters.strict_names
+            && matches!(error, OpsError::NothingMatches { .. })
     }
 
     /// Freezes a database; starts again when its schema moved meanwhile.
@@ -193,12 +198,12 @@ impl Common<'_> {
             }
         }
         for table in catalog.unreadable() {
-            let name = if self.several {
-                format!("{} of database {}", table.name, lead.database)
-            } else {
-                table.name.to_string()
-            };
-            report.lost(&name, "no right to read it; its definition is missing as well");
+            report.lost(Missing::table(
+                &lead.database,
+                &shown(&table.name.schema),
+                &shown(&table.name.name),
+                "no right to read it; its definition is missing as well",
+            ));
         }
         if !self.request.filters_for(&lead.database).is_default() {
             self.warn_of_cut_keys(&tapped.archive, &facts, &lead.database, report);

@@ -8,11 +8,13 @@ use pgark_bytes::sql;
 
 use super::Report;
 use super::cluster::Survey;
+use crate::error::with_causes;
+use crate::facts::Missing;
 use crate::logical::psql::{self, Guard};
 use crate::session::prepare_child;
 use crate::shortage::{PATIENCE, PAUSE, is_shortage};
 use crate::tools::sister;
-use crate::{Job, OpsError};
+use crate::{Job, OpsError, paths};
 
 /// What pg_dumpall gave.
 pub(super) enum Globals {
@@ -42,7 +44,7 @@ impl Globals {
                 Some(sql)
             }
             Globals::Missing(error) => {
-                report.lost("/globals.sql", &error.to_string());
+                report.lost(Missing::entry(paths::GLOBALS, None, with_causes(&error)));
                 None
             }
         }
@@ -117,9 +119,9 @@ fn dump(survey: &Survey, more: &[&str]) -> Result<Vec<u8>, OpsError> {
         command.arg(format!("--role={role}"));
     }
     prepare_child(&mut command, &survey.pinned, &survey.login);
-    let output = command.stdin(Stdio::null()).output().map_err(|source| OpsError::Tool {
-        program: program.display().to_string(),
-        what: format!("cannot be started: {source}"),
+    let output = command.stdin(Stdio::null()).output().map_err(|source| {
+        let program = program.display().to_string();
+        OpsError::NotStarted { program, source }
     })?;
     if output.status.success() {
         return Ok(output.stdout);

@@ -8,6 +8,7 @@ use pgark_pg::Connection;
 use super::lead::Lead;
 use crate::OpsError;
 use crate::error::Doing;
+use crate::facts::Missing;
 
 /// Bytes read of each object at first, and per step of those that are longer.
 const STEP: usize = 1 << 20;
@@ -70,8 +71,8 @@ impl Listed {
         )
     }
 
-    /// The same, for the report of a backup that goes on without them: what is missing, and why.
-    pub(super) fn lost(&self, role: &str) -> Vec<(String, String)> {
+    /// For the report of a backup that goes on without them: what is missing, and why.
+    pub(super) fn lost(&self, database: &str, role: &str) -> Vec<Missing> {
         let why = |object: &dyn std::fmt::Display| {
             format!(
                 "the role has no right to read it: GRANT SELECT ON LARGE OBJECT {object} TO {role} (pg_read_all_data does not \
@@ -79,10 +80,11 @@ impl Listed {
             )
         };
         let named = self.closed.iter().take(Self::NAMED);
-        let mut lost: Vec<_> = named.map(|object| (format!("large object {object}"), why(object))).collect();
-        let more = self.closed.len().saturating_sub(Self::NAMED);
+        let mut lost: Vec<Missing> =
+            named.map(|object| Missing::large_object(database, *object, why(object))).collect();
+        let more = self.closed.len().saturating_sub(Self::NAMED) as u64;
         if more > 0 {
-            lost.push((format!("{more} more large objects"), why(&"…")));
+            lost.push(Missing::large_objects(database, Some(more), why(&"…")));
         }
         lost
     }

@@ -12,7 +12,7 @@ use pgark_pg::{ConnInfo, Connection, Login, PgError, Use};
 use super::catalog::{Catalog, FREE_LOCKS, TableName};
 use crate::OpsError;
 use crate::error::Doing;
-use crate::holders::{self, Holder, LOCK_WAIT_HINT};
+use crate::holders::{self, Holder};
 use crate::session::{self, SERVER, Settled, Text};
 use crate::watch::Watch;
 
@@ -279,8 +279,10 @@ pub(crate) fn refuse_stale(catalog: &Catalog, conninfo: &ConnInfo, watch: &Watch
     for table in catalog.lockable() {
         match now.get(&table.oid) {
             Some(fingerprint) if *fingerprint == table.fingerprint => {}
-            Some(_) => return Err(stale(format!("{} was rewritten or altered", table.name))),
-            None => return Err(stale(format!("{} was dropped", table.name))),
+            Some(_) => {
+                return Err(OpsError::Stale { what: format!("{} was rewritten or altered", table.name) });
+            }
+            None => return Err(OpsError::Stale { what: format!("{} was dropped", table.name) }),
         }
     }
     Ok(())
@@ -288,7 +290,7 @@ pub(crate) fn refuse_stale(catalog: &Catalog, conninfo: &ConnInfo, watch: &Watch
 
 /// A lock was not to be had in time: says whose it is, as far as the role may see that.
 pub(crate) fn name_the_holders(error: OpsError, conninfo: &ConnInfo, watch: &Watch) -> OpsError {
-    let is_pg_dumps = matches!(&error, OpsError::Refused { hint, .. } if hint == LOCK_WAIT_HINT);
+    let is_pg_dumps = matches!(error, OpsError::LockWait { .. });
     if error.sqlstate() != Some("55P03") && !is_pg_dumps {
         return error;
     }
@@ -307,17 +309,11 @@ fn ask_for_holders(conninfo: &ConnInfo, watch: &Watch) -> Result<Vec<Holder>, Op
     holders::of_exclusive_locks(&mut connection)
 }
 
-const STALE_HINT: &str = "the schema changes all the time; run the backup again when it is quieter";
-
-pub(crate) fn stale(what: String) -> OpsError {
-    OpsError::refused(what, STALE_HINT)
-}
-
 /// Whether a new snapshot can cure the error: something was dropped, renamed, truncated or altered between snapshot and
 /// lock, or pg_dump found the same.
 pub(crate) fn is_stale(error: &OpsError) -> bool {
     match error {
-        OpsError::Refused { hint, .. } => hint == STALE_HINT,
+        OpsError::Stale { .. } => true,
         // Of a connection that was never made the same codes mean something else.
         OpsError::Server { source: PgError::Connect { .. }, .. } => false,
         // undefined table, column, schema, object; "snapshot does not exist" cannot be cured by waiting, but by a new one.

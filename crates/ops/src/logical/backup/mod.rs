@@ -48,6 +48,7 @@ use std::time::Instant;
 
 use pgark_repo::{BackupHead, BackupWriter, Class, Cut, NewBackup, NewEntry, Repository, WriteOptions};
 
+use crate::facts::{BackupKind, Missing};
 pub use crate::logical::rowmap::{Mode as RowMapMode, RowMaps};
 use crate::record::{About, DatabaseRead, Note, Written, seconds};
 use crate::watch::Watch;
@@ -464,11 +465,9 @@ fn in_parallel<T: Send>(
     }
     for (name, error) in failed {
         let name = name.map(String::as_str).unwrap_or_default();
-        report.lost(&format!("database {name}"), &crate::error::with_causes(&error));
-        common
-            .job
-            .progress
-            .warn(&format!("database {name} is not in this backup: {}", crate::error::with_causes(&error)));
+        let reason = crate::error::with_causes(&error);
+        common.job.progress.warn(&format!("database {name} is not in this backup: {reason}"));
+        report.lost(Missing::database(name, reason));
     }
     Ok(done)
 }
@@ -477,14 +476,14 @@ fn in_parallel<T: Send>(
 #[derive(Default)]
 pub(crate) struct Report {
     warnings: Vec<String>,
-    missing: Vec<String>,
+    missing: Vec<Missing>,
 }
 
 impl Report {
     /// Something asked for is not in the backup.
-    pub(crate) fn lost(&mut self, object: &str, why: &str) {
-        self.missing.push(object.to_string());
-        self.warnings.push(format!("{object} is missing: {why}"));
+    pub(crate) fn lost(&mut self, missing: Missing) {
+        self.warnings.push(format!("{missing} is missing: {}", missing.reason));
+        self.missing.push(missing);
     }
 
     /// Something the operator should know.
@@ -508,7 +507,6 @@ fn new_backup(
         seconds: seconds(started.elapsed()),
         warnings: report.warnings.clone(),
         missing: report.missing.clone(),
-        imported: false,
         copied: None,
         reads,
         selection: request.databases.selection(),
@@ -517,9 +515,9 @@ fn new_backup(
         system_identifier: survey.system_identifier.clone(),
     };
     NewBackup {
-        kind: "logical".into(),
+        kind: BackupKind::Logical.into(),
         complete: about.missing.is_empty(),
-        about: serde_json::to_vec(&about).unwrap_or_default(),
+        about: about.to_bytes(),
         time: None,
         entries,
     }

@@ -89,7 +89,7 @@ impl Server {
         newest: &[BackupHead],
     ) -> Result<Vec<String>, OpsError> {
         let last = newest.iter().rev().find_map(|head| {
-            let about = About::of(head).ok().filter(|about| !about.imported)?;
+            let about = About::of(head).ok()?;
             Some((head, about.server.clone()?, about.system_identifier))
         });
         let Some((head, known, known_identifier)) = last else { return Ok(Vec::new()) };

@@ -15,10 +15,9 @@ use pgark_pg::ConnInfo;
 use pgark_store::Child as PlainChild;
 
 use super::catalog::Catalog;
-use super::lead::{Lead, stale};
+use super::lead::Lead;
 use super::patterns::{self, Resolved};
 use crate::OpsError;
-use crate::holders::LOCK_WAIT_HINT;
 use crate::session::prepare_child;
 use crate::tools::Tool;
 use crate::watch::Watch;
@@ -173,10 +172,7 @@ fn explain(tool: &Tool, words: &str, behind: bool) -> OpsError {
     // --lock-wait-timeout is a statement timeout.
     let waited = words.contains("due to lock timeout") || words.contains("due to statement timeout");
     if waited && !behind {
-        return OpsError::refused(
-            format!("pg_dump could not lock the tables in time: {words}"),
-            LOCK_WAIT_HINT,
-        );
+        return OpsError::LockWait { what: words.to_string() };
     }
     let is_nothing = [
         "no matching schemas were found",
@@ -184,14 +180,14 @@ fn explain(tool: &Tool, words: &str, behind: bool) -> OpsError {
         "no matching extensions were found",
     ];
     if is_nothing.iter().any(|end| words.ends_with(end)) {
-        return OpsError::refused(words, NOTHING_HINT);
+        return OpsError::NothingMatches { what: words.to_string() };
     }
     let is_stale = words.contains("does not exist")
         || words.contains("could not open relation with OID")
         || words.contains("cache lookup failed")
         || waited;
     if is_stale && !words.contains("connection to server") {
-        return stale(format!("pg_dump found a change of the schema: {words}"));
+        return OpsError::Stale { what: format!("pg_dump found a change of the schema: {words}") };
     }
     let mut what = words.to_string();
     if words.contains("invalid client encoding") {
@@ -199,13 +195,6 @@ fn explain(tool: &Tool, words: &str, behind: bool) -> OpsError {
         what.push_str(" (the encoding is the server's own: pg_dump's connection was lost just then)");
     }
     OpsError::Tool { program: tool.path.display().to_string(), what }
-}
-
-const NOTHING_HINT: &str = "check the patterns of schemas, tables and extensions";
-
-/// Whether pg_dump found nothing that the filters choose.
-pub(super) fn found_nothing(error: &OpsError) -> bool {
-    matches!(error, OpsError::Refused { hint, .. } if hint == NOTHING_HINT)
 }
 
 /// Every variable that libpq reads (PostgreSQL 18 documentation, section 32.15).
@@ -269,16 +258,14 @@ pub(crate) fn only_connection_environment(command: &mut Command, child: PlainChi
 fn start(command: &mut Command, tool: &Tool) -> Result<(Child, ChildStdout, ChildStderr), OpsError> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let program = tool.path.display().to_string();
-    let mut child = command.spawn().map_err(|source| OpsError::Tool {
-        program: program.clone(),
-        what: match source.kind() {
-            std::io::ErrorKind::ArgumentListTooLong => {
-                "cannot be given so many names of partitions: pg_dump 16 and newer \
-                finds them itself (--pg-dump PATH)"
-                    .to_string()
-            }
-            _ => format!("cannot be started: {source}"),
+    let mut child = command.spawn().map_err(|source| match source.kind() {
+        std::io::ErrorKind::ArgumentListTooLong => OpsError::Tool {
+            program: program.clone(),
+            what: "cannot be given so many names of partitions: pg_dump 16 and newer finds them itself \
+                   (--pg-dump PATH)"
+                .to_string(),
         },
+        _ => OpsError::NotStarted { program: program.clone(), source },
     })?;
     match (child.stdout.take(), child.stderr.take()) {
         (Some(stdout), Some(stderr)) => Ok((child, stdout, stderr)),

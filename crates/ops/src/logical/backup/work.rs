@@ -14,10 +14,11 @@ use pgark_repo::{BackupHead, Class, NewEntry, PartSummary, Repository};
 use super::catalog::{Catalog, Table, TableName};
 use super::database::Common;
 use super::large_objects::Listed;
-use super::lead::{self, Lead};
+use super::lead::Lead;
 use super::request::Request;
 use super::tap::Tapped;
 use super::{Report, large_objects};
+use crate::facts::{BackupKind, Missing};
 use crate::logical::rowmap::{Chooser, EarlierTables, MOST_BACKUPS, MapNote, Mode, Rows, Rules, Sunk};
 use crate::record::{Note, Written};
 use crate::{OpsError, paths};
@@ -77,7 +78,7 @@ impl<'r> RowMapping<'r> {
     ) -> Result<RowMapping<'r>, OpsError> {
         let choosers = request.row_maps_of.iter().map(|(name, maps)| Ok((name.clone(), maps.chooser()?)));
         let mut newest = repository.newest_backups(cluster, if request.full { 1 } else { MOST_BACKUPS })?;
-        newest.retain(|head| head.kind == "logical");
+        newest.retain(|head| BackupKind::of(head) == BackupKind::Logical);
         Ok(RowMapping {
             earlier: (!request.full).then(|| EarlierTables::of(repository, newest.clone())),
             newest,
@@ -196,7 +197,7 @@ pub(super) struct Copying {
     objects: Mutex<ObjectParts>,
     /// Large objects that the role may not read.
     pub(super) closed_objects: Vec<u32>,
-    pub(super) lost: Mutex<Vec<(String, String)>>,
+    pub(super) lost: Mutex<Vec<Missing>>,
     /// Set by the first failure: the others stop at the next row.
     pub(super) stop: AtomicBool,
 }
@@ -218,10 +219,10 @@ impl Copying {
             refuse_hidden(&sources, &lead.role)?;
             listed.refuse_closed(&lead.role)?;
         }
-        let mut lost = listed.lost(&lead.role);
+        let mut lost = listed.lost(&lead.database, &lead.role);
         let Listed { readable: objects, closed: closed_objects } = listed;
         let hidden = sources.iter().filter(|source| source.hides_rows);
-        lost.extend(hidden.map(|source| (format!("table {}", source.name), hidden_from(&lead.role))));
+        lost.extend(hidden.map(|source| source.rows_missing(&lead.database, hidden_from(&lead.role))));
         let queue = queue(&sources, &objects);
         let bytes = sources.iter().map(|source| source.bytes).sum();
         let is_plain = |source: &Source| source.ranges.is_empty() && !source.is_foreign;
@@ -288,6 +289,11 @@ impl Copying {
         }
     }
 
+    /// The tables of a piece of work.
+    pub(super) fn sources_of(&self, work: &Work) -> impl Iterator<Item = &Source> {
+        work.sources().into_iter().filter_map(|at| self.sources.get(at))
+    }
+
     /// An error with the table that it hit.
     pub(super) fn named(&self, work: &Work, error: OpsError) -> OpsError {
         if error.is_cancelled() {
@@ -339,11 +345,7 @@ impl Copying {
                 "this is a defect of pgark; please report it",
             ));
         }
-        for (object, why) in lost {
-            let object =
-                if self.several { format!("{object} of database {}", self.database) } else { object };
-            report.lost(&object, &why);
-        }
+        lost.into_iter().for_each(|missing| report.lost(missing));
         let mut copied =
             Copied { tables, large_objects: 0, object_parts: Vec::new(), objects_also: Some(Vec::new()) };
         for (part, also, objects) in std::mem::take(&mut *take(&self.objects)).into_iter().flatten() {
@@ -374,7 +376,8 @@ fn sources(catalog: &Catalog, tapped: &Tapped, lead: &Lead) -> Result<Vec<Source
     let mut found = Vec::new();
     for toc in tapped.archive.entries.iter().filter(|toc| toc.kind() == "TABLE DATA" && toc.had_dumper) {
         let table = catalog.table(toc.oid).ok_or_else(|| {
-            lead::stale(format!("pg_dump found table {}, which the catalog does not hold", toc.tag_str()))
+            let what = format!("pg_dump found table {}, which the catalog does not hold", toc.tag_str());
+            OpsError::Stale { what }
         })?;
         found.push(Source {
             dump_id: toc.dump_id,
@@ -503,6 +506,11 @@ impl Work {
 }
 
 impl Source {
+    /// That its rows are not in the backup.
+    pub(super) fn rows_missing(&self, database: &str, reason: String) -> Missing {
+        Missing::rows(database, &shown(&self.name.schema), &shown(&self.name.name), reason)
+    }
+
     /// The first heap page of a range, and the first behind it.
     fn pages(&self, range: usize) -> (u64, Option<u64>) {
         (self.ranges.get(range).copied().unwrap_or(0), self.ranges.get(range + 1).copied())

@@ -32,6 +32,7 @@ pub(crate) use directory::directory_toc;
 use crate::logical::choose::{self, Choice, Picked};
 use crate::logical::contents::Contents;
 use crate::record::About;
+use crate::select::Wanted;
 use crate::{BackupName, Job, OpsError, inspect, paths};
 
 /// pg_dump's formats, and CSV.
@@ -130,12 +131,12 @@ pub fn run(
     let started = Instant::now();
     let repository = &job.on(repository);
     let method = request.method()?;
-    let backup = inspect::open(repository, &request.backup)?;
+    let backup = inspect::open(repository, &request.backup, Wanted::Logical)?;
     let reader = repository.reader()?;
     let mut contents = Contents::of(&backup, &reader, request.database.as_deref())?;
     let about = About::of(&backup.head)?;
     // Rows that are missing are told with their tables; what else the backup lacks, only the whole lacks.
-    let undefined: Vec<String> = contents.undefined(&about).into_iter().map(str::to_string).collect();
+    let undefined = contents.undefined(&about);
     let picked = request.take(&mut contents, job)?;
     contents.refuse_incomplete(&backup, if picked.is_some_of_it() { &[] } else { &undefined })?;
     if request.with_database {

@@ -19,6 +19,7 @@ use pgark_bytes::archive::{Archive, Section, TocEntry, convert};
 use pgark_repo::{BackupWriter, Class, NewBackup, NewEntry, Repository, WriteOptions};
 use serde_json::{Value, json};
 
+use crate::facts::BackupKind;
 use crate::logical::backup::Filters;
 use crate::logical::psql::Guard;
 use crate::record::{About, DatabaseRead, Note, Written, seconds};
@@ -246,7 +247,6 @@ impl Taken {
             seconds: seconds(started.elapsed()),
             warnings,
             missing: Vec::new(),
-            imported: true,
             copied: None,
             reads: self.reads,
             selection: None,
@@ -255,9 +255,9 @@ impl Taken {
             system_identifier: identifier.to_string(),
         };
         NewBackup {
-            kind: "logical".into(),
+            kind: BackupKind::Imported.into(),
             complete: true,
-            about: serde_json::to_vec(&about).unwrap_or_default(),
+            about: about.to_bytes(),
             entries,
             time: None,
         }

@@ -40,9 +40,11 @@ use pgark_pg::ConnInfo;
 use pgark_repo::{Backup, DataReader, Repository};
 use serde::Serialize;
 
+use crate::facts::{Missing, MissingKind};
 use crate::logical::choose;
 use crate::logical::contents::Contents;
 use crate::record::{About, seconds};
+use crate::select::Wanted;
 use crate::watch::Watch;
 use crate::{BackupName, Job, OpsError, inspect};
 
@@ -281,7 +283,7 @@ pub fn list(
     database: Option<&str>,
     choice: &Choice,
 ) -> Result<String, OpsError> {
-    let backup = inspect::open(repository, backup)?;
+    let backup = inspect::open(repository, backup, Wanted::Logical)?;
     let contents = Contents::of(&backup, &repository.reader()?, database)?;
     let options = Options { create_database: false, ..Options::default() };
     let picked = choose::select(&contents, choice, &options)?;
@@ -297,7 +299,7 @@ fn restore(
     let started = Instant::now();
     request.refuse_nonsense()?;
     job.progress.phase("read the backup");
-    let backup = inspect::open(repository, &request.backup)?;
+    let backup = inspect::open(repository, &request.backup, Wanted::Logical)?;
     let reader = repository.reader()?;
     let about = About::of(&backup.head)?;
     for (database, read) in about.reads.iter().filter(|(_, read)| !read.filters.is_default()) {
@@ -504,9 +506,10 @@ impl Request {
             };
             let picked = choose::select(&contents, &self.choice, &options)?;
             let conninfo = self.session().with_dbname(to.as_deref().unwrap_or(&contents.database));
-            let missing = about.missing_of(&contents.database);
+            let is_object =
+                |kind: &MissingKind| matches!(kind, MissingKind::LargeObject | MissingKind::LargeObjects);
             let lacks_large_objects =
-                missing.iter().any(|name| name.contains("large object") || name.contains("/largeobjects"));
+                about.missing_of(&contents.database).any(|missing| is_object(&missing.kind));
             places.push(Place {
                 contents,
                 picked,
@@ -575,11 +578,12 @@ impl RestoreReport {
 fn lacking(about: &About, request: &Request, places: &[Place<'_>]) -> Vec<ObjectError> {
     let is_whole = |place: &&Place<'_>| !place.picked.is_some_of_it();
     let of_databases = places.iter().filter(is_whole).flat_map(|place| place.contents.undefined(about));
-    let is_database = |name: &&str| name.starts_with("database ") && request.databases == Databases::All;
-    let databases = about.missing.iter().map(String::as_str).filter(is_database);
+    let is_database =
+        |missing: &&Missing| missing.kind == MissingKind::Database && request.databases == Databases::All;
+    let databases = about.missing.iter().filter(is_database);
     databases
         .chain(of_databases)
-        .map(|name| ObjectError::new(name, "it is not in this backup, which is incomplete"))
+        .map(|missing| ObjectError::new(missing.to_string(), "it is not in this backup, which is incomplete"))
         .collect()
 }
 

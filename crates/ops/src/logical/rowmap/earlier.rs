@@ -110,7 +110,7 @@ impl<'r> EarlierTables<'r> {
             let table = EarlierTable { parts, sample: OnceLock::new(), rewritten: AtomicU32::new(0) };
             state.tables.entry(entry.path).or_insert_with(|| Arc::new(table));
         }
-        let whole = about.reads.into_iter().filter(|(_, read)| read.filters.is_default() && !about.imported);
+        let whole = about.reads.into_iter().filter(|(_, read)| read.filters.is_default());
         state.whole.extend(whole.map(|(database, _)| database));
         Ok(())
     }

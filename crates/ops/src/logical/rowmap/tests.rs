@@ -187,7 +187,6 @@ impl World {
             seconds: 0.0,
             warnings: Vec::new(),
             missing: Vec::new(),
-            imported: false,
             copied: None,
             reads: BTreeMap::from([("d".to_string(), DatabaseRead::default())]),
             selection: None,
