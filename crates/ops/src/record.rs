@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::OpsError;
-use crate::facts::{BackupKind, Missing};
-use crate::logical::backup::{Filters, Selection, Server};
+use crate::facts::{BackupKind, Filters, Missing, Selection, Server};
 use crate::logical::rowmap::MapNote;
 
 /// One backup as `list --json` and `backup --json` print it.

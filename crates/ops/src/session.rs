@@ -1,15 +1,13 @@
 //! Connections whose settings are fixed: by these every backup and restore talks to a server.
 
-use std::collections::BTreeSet;
 use std::process::Command;
-use std::sync::Mutex;
 
 use pgark_pg::{ConnInfo, Connection, Login, Use};
 use pgark_store::Child;
 
 use crate::OpsError;
 use crate::error::Doing;
-use crate::logical::backup::only_connection_environment;
+use crate::tools::only_connection_environment;
 use crate::watch::Watch;
 
 /// What a backup connects to.
@@ -21,20 +19,6 @@ pub(crate) const TARGET: &str = "the target";
 pub(crate) struct Settled {
     pub connection: Connection,
     pub login: Login,
-}
-
-/// The databases whose way was proved to be one server per session.
-#[derive(Default)]
-pub(crate) struct Proved(Mutex<BTreeSet<String>>);
-
-impl Proved {
-    fn has(&self, database: &str) -> bool {
-        self.0.lock().unwrap_or_else(|poison| poison.into_inner()).contains(database)
-    }
-
-    fn add(&self, database: &str) {
-        self.0.lock().unwrap_or_else(|poison| poison.into_inner()).insert(database.to_string());
-    }
 }
 
 /// The encoding of a session's text.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use pgark_pg::ConnInfo;
 use pgark_store::Child;
 
 use crate::OpsError;
@@ -119,4 +120,62 @@ fn ask_version(path: &Path) -> Result<Tool, OpsError> {
             Err(OpsError::Tool { program, what })
         }
     }
+}
+
+/// Every variable that libpq reads (PostgreSQL 18 documentation, section 32.15).
+const LIBPQ_VARIABLES: &[&str] = &[
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGPORT",
+    "PGDATABASE",
+    "PGUSER",
+    "PGPASSWORD",
+    "PGPASSFILE",
+    "PGREQUIREAUTH",
+    "PGCHANNELBINDING",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGOPTIONS",
+    "PGAPPNAME",
+    "PGSSLMODE",
+    "PGSSLNEGOTIATION",
+    "PGREQUIRESSL",
+    "PGSSLCOMPRESSION",
+    "PGSSLCERT",
+    "PGSSLKEY",
+    "PGSSLCERTMODE",
+    "PGSSLROOTCERT",
+    "PGSSLCRL",
+    "PGSSLCRLDIR",
+    "PGSSLSNI",
+    "PGREQUIREPEER",
+    "PGSSLMINPROTOCOLVERSION",
+    "PGSSLMAXPROTOCOLVERSION",
+    "PGGSSENCMODE",
+    "PGKRBSRVNAME",
+    "PGGSSLIB",
+    "PGGSSDELEGATION",
+    "PGCONNECT_TIMEOUT",
+    "PGCLIENTENCODING",
+    "PGTARGETSESSIONATTRS",
+    "PGLOADBALANCEHOSTS",
+    "PGMINPROTOCOLVERSION",
+    "PGMAXPROTOCOLVERSION",
+    "PGDATESTYLE",
+    "PGTZ",
+    "PGGEQO",
+    "PGSYSCONFDIR",
+    "PGLOCALEDIR",
+];
+
+/// A child gets the connection and nothing else of libpq's variables (PGOPTIONS and PGCLIENTENCODING would change the archive,
+/// TRAPS 4), and nothing of the repository's secrets.
+pub(crate) fn only_connection_environment(command: &mut Command, child: Child, conninfo: &ConnInfo) {
+    child.prepare(command);
+    for name in LIBPQ_VARIABLES {
+        command.env_remove(name);
+    }
+    command.envs(conninfo.child_environment());
+    // Its words are read (`explain`), and of patterns it folds what the locale takes for capital letters.
+    command.env("LC_ALL", "C").env_remove("LANGUAGE");
 }

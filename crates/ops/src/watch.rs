@@ -1,5 +1,6 @@
 //! Ends conversations and children when the job is cancelled: a thread that blocks in a read does not look at a flag.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -8,12 +9,24 @@ use std::time::{Duration, Instant};
 use pgark_pg::Canceller;
 use pgark_store::Cancel;
 
-use crate::session::Proved;
-
 /// How often the flag is looked at.
 const TICK: Duration = Duration::from_millis(50);
 /// How long a server may take to answer a cancel request before its socket is shut.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The databases whose way was proved to be one server per session.
+#[derive(Default)]
+pub(crate) struct Proved(Mutex<BTreeSet<String>>);
+
+impl Proved {
+    pub(crate) fn has(&self, database: &str) -> bool {
+        self.0.lock().unwrap_or_else(|poison| poison.into_inner()).contains(database)
+    }
+
+    pub(crate) fn add(&self, database: &str) {
+        self.0.lock().unwrap_or_else(|poison| poison.into_inner()).insert(database.to_string());
+    }
+}
 
 /// Everything that must be told of a cancel.
 pub(crate) struct Watch {

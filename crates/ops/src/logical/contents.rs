@@ -9,6 +9,7 @@ use pgark_repo::{Backup, DataReader, Entry};
 use crate::OpsError;
 use crate::facts::Missing;
 use crate::logical::names;
+use crate::logical::whole::read_whole;
 use crate::record::{About, Note};
 
 /// The entries of one database by what they are.
@@ -107,13 +108,6 @@ impl Contents {
             "export a complete backup; `pgark restore` brings back the rest of this one",
         ))
     }
-}
-
-/// An entry that is held whole has at most so many bytes (FORMAT.md, "Streams and entries"): a table of contents, globals, settings.
-const LARGEST_WHOLE: u64 = 1 << 30;
-
-pub(crate) fn read_whole(reader: &DataReader<'_>, entry: &Entry) -> Result<Vec<u8>, OpsError> {
-    Ok(reader.read_whole(entry, LARGEST_WHOLE)?)
 }
 
 /// The database that is meant: the one that is named, else the only one.

@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde_json::Value;
 use similar::TextDiff;
 
-use crate::logical::contents::{Contents, read_whole};
+use crate::logical::contents::Contents;
+use crate::logical::whole::read_whole;
 use crate::record::About;
 use crate::select::Wanted;
 use crate::{BackupName, Job, OpsError, inspect, paths};

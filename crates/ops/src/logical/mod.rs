@@ -10,3 +10,5 @@ mod names;
 mod psql;
 pub mod restore;
 pub mod rowmap;
+mod toc;
+mod whole;

@@ -11,7 +11,7 @@ use pgark_bytes::{encoding, names};
 use pgark_repo::{Backup, DataReader};
 use serde::Deserialize;
 
-use crate::logical::contents::read_whole;
+use crate::logical::whole::read_whole;
 use crate::record::Note;
 use crate::{OpsError, hex};
 

@@ -562,7 +562,7 @@ pub fn tag(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logical::backup::{Filters, Selection};
+    use crate::facts::{Filters, Selection};
     use crate::record::DatabaseRead;
 
     fn candidate(number: u64, time: &str, complete: bool, tags: &[&str]) -> Candidate {

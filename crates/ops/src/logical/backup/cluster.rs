@@ -7,9 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::Report;
 use super::request::{Databases, Request, Snapshots};
-use super::server::Server;
 use crate::error::Doing;
-use crate::facts::Missing;
+use crate::facts::{Missing, Server};
 use crate::maintenance::Maintenance;
 use crate::session::{self, SERVER, Settled, Text};
 use crate::tools::{Tool, find_pg_dump};

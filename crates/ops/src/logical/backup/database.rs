@@ -17,6 +17,7 @@ use super::describe::{DatabaseFacts, DatabaseReport};
 use super::lead::{self, Lead};
 use super::patterns::{self, Children, Resolved};
 use super::request::Request;
+use super::selector::Selector;
 use super::work::{Copied, Copying};
 use super::{Report, cluster::Survey, tap};
 use crate::facts::Missing;
@@ -125,7 +126,7 @@ impl Common<'_> {
             tap::run(&self.survey.tool, pinned, lead, catalog, &resolved, wait, watch)
         };
         if !filters.take_all_objects() {
-            filters.selector()?.choose(&mut catalog, &children);
+            Selector::of(filters)?.choose(&mut catalog, &children);
             catalog.refuse_unreadable(&lead.role, request.keep_going)?;
             // Only pg_dump knows what its patterns choose: it goes first, and what it found is locked after it.
             let wait = tap::Wait::alone(request.lock_wait_timeout);

@@ -35,6 +35,7 @@ mod large_objects;
 mod lead;
 mod patterns;
 mod request;
+mod selector;
 mod server;
 mod standby;
 mod tap;
@@ -48,6 +49,7 @@ use std::time::Instant;
 
 use pgark_repo::{BackupHead, BackupWriter, Class, Cut, NewBackup, NewEntry, Repository, WriteOptions};
 
+pub use crate::facts::Filters;
 use crate::facts::{BackupKind, Missing};
 pub use crate::logical::rowmap::{Mode as RowMapMode, RowMaps};
 use crate::record::{About, DatabaseRead, Note, Written, seconds};
@@ -59,11 +61,8 @@ use database::{Common, Finished, Frozen};
 use describe::ClusterFacts;
 use globals::Globals;
 use homes::Homes;
-pub(crate) use request::Selection;
-pub use request::{Databases, Filters, Request, Snapshots};
-pub(crate) use server::Server;
+pub use request::{Databases, Request, Snapshots};
 use standby::Pause;
-pub(crate) use tap::only_connection_environment;
 use work::RowMapping;
 
 /// Backs up what was asked for. The returned record's `status` is `incomplete` if some of it is missing.

@@ -13,9 +13,9 @@ use pgark_bytes::pattern::Pattern;
 
 use super::catalog::{Catalog, Table, TableName};
 use super::lead::Lead;
-use super::request::Filters;
 use crate::OpsError;
 use crate::error::Doing;
+use crate::facts::Filters;
 
 /// From this major on pg_dump has `--table-and-children`, `--exclude-table-and-children` and
 /// `--exclude-table-data-and-children`.

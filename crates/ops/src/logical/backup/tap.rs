@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use pgark_bytes::archive::{self, Archive};
 use pgark_pg::ConnInfo;
-use pgark_store::Child as PlainChild;
 
 use super::catalog::Catalog;
 use super::lead::Lead;
@@ -123,7 +122,7 @@ pub(super) fn run(
     match read {
         Ok(mut archive) => {
             read_money(&mut archive, &unfixed)?;
-            let toc = crate::logical::export::directory_toc(&archive);
+            let toc = crate::logical::toc::directory_toc(&archive);
             Ok(Tapped { archive, toc, holding: Some(Dump { child, _stdout: stdout }) })
         }
         Err(source) => {
@@ -195,64 +194,6 @@ fn explain(tool: &Tool, words: &str, behind: bool) -> OpsError {
         what.push_str(" (the encoding is the server's own: pg_dump's connection was lost just then)");
     }
     OpsError::Tool { program: tool.path.display().to_string(), what }
-}
-
-/// Every variable that libpq reads (PostgreSQL 18 documentation, section 32.15).
-const LIBPQ_VARIABLES: &[&str] = &[
-    "PGHOST",
-    "PGHOSTADDR",
-    "PGPORT",
-    "PGDATABASE",
-    "PGUSER",
-    "PGPASSWORD",
-    "PGPASSFILE",
-    "PGREQUIREAUTH",
-    "PGCHANNELBINDING",
-    "PGSERVICE",
-    "PGSERVICEFILE",
-    "PGOPTIONS",
-    "PGAPPNAME",
-    "PGSSLMODE",
-    "PGSSLNEGOTIATION",
-    "PGREQUIRESSL",
-    "PGSSLCOMPRESSION",
-    "PGSSLCERT",
-    "PGSSLKEY",
-    "PGSSLCERTMODE",
-    "PGSSLROOTCERT",
-    "PGSSLCRL",
-    "PGSSLCRLDIR",
-    "PGSSLSNI",
-    "PGREQUIREPEER",
-    "PGSSLMINPROTOCOLVERSION",
-    "PGSSLMAXPROTOCOLVERSION",
-    "PGGSSENCMODE",
-    "PGKRBSRVNAME",
-    "PGGSSLIB",
-    "PGGSSDELEGATION",
-    "PGCONNECT_TIMEOUT",
-    "PGCLIENTENCODING",
-    "PGTARGETSESSIONATTRS",
-    "PGLOADBALANCEHOSTS",
-    "PGMINPROTOCOLVERSION",
-    "PGMAXPROTOCOLVERSION",
-    "PGDATESTYLE",
-    "PGTZ",
-    "PGGEQO",
-    "PGSYSCONFDIR",
-    "PGLOCALEDIR",
-];
-
-/// A child gets the connection and nothing else of libpq's variables (PGOPTIONS and PGCLIENTENCODING would change the archive,
-/// TRAPS 4), and nothing of the repository's secrets.
-pub(crate) fn only_connection_environment(command: &mut Command, child: PlainChild, conninfo: &ConnInfo) {
-    child.prepare(command);
-    for name in LIBPQ_VARIABLES {
-        command.env_remove(name);
-    }
-    command.envs(conninfo.child_environment());
-    // Its words are read (`explain`), and of patterns it folds what the locale takes for capital letters.
-    command.env("LC_ALL", "C").env_remove("LANGUAGE");
 }
 
 fn start(command: &mut Command, tool: &Tool) -> Result<(Child, ChildStdout, ChildStderr), OpsError> {

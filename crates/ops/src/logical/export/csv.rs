@@ -7,9 +7,9 @@ use pgark_bytes::archive::TocEntry;
 use pgark_bytes::copy_text;
 use pgark_bytes::sql::{self, Token};
 
-use super::Source;
 use super::file::Target;
 use super::plain::Bytes;
+use super::source::Source;
 use crate::OpsError;
 
 /// Writes the file. Returns the number of large objects: none.

@@ -11,7 +11,8 @@ use std::io::{self, Write};
 use pgark_bytes::archive::{Archive, Format as HeaderFormat, Offset, write_toc};
 
 use super::file::Target;
-use super::{END_OF_ROWS, Source, large_objects};
+use super::large_objects;
+use super::source::{END_OF_ROWS, Source};
 use crate::OpsError;
 
 const BLOCK_DATA: u8 = 1;

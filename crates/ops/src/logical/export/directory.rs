@@ -8,37 +8,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use pgark_bytes::archive::{self, Archive, DirectoryCompression, Format as HeaderFormat, TocEntry};
+use pgark_bytes::archive::{self, Format as HeaderFormat, TocEntry};
 use pgark_repo::Entry;
 
 use super::file::{file_error, in_the_way, partial, sync_folder, sync_parent};
-use super::{END_OF_ROWS, Source, large_objects};
+use super::large_objects;
+use super::source::{END_OF_ROWS, Source};
 use crate::OpsError;
-use crate::logical::contents::read_whole;
 use crate::logical::psql::Guard;
-
-/// `toc.dat` of a directory archive with plain data files.
-pub(crate) fn directory_toc(archive: &Archive) -> Vec<u8> {
-    archive::write_directory_toc(archive, &|toc| data_file(archive, toc), DirectoryCompression::None)
-}
-
-/// The name that pg_dump gives an entry's data file (PostgreSQL 15 and 17, pg_backup_directory.c, `_ArchiveEntry`). From
-/// archive version 1.16 each BLOBS entry has its own list.
-fn data_file(archive: &Archive, toc: &TocEntry) -> Option<String> {
-    match toc.kind() {
-        _ if !toc.had_dumper => None,
-        "BLOBS" => Some(blobs_toc(archive, toc)),
-        _ => Some(format!("{}.dat", toc.dump_id)),
-    }
-}
-
-pub(super) fn blobs_toc(archive: &Archive, toc: &TocEntry) -> String {
-    if archive.header.version >= archive::ArchiveVersion::V1_16 {
-        format!("blobs_{}.toc", toc.dump_id)
-    } else {
-        "blobs.toc".to_string()
-    }
-}
+use crate::logical::toc::data_file;
+use crate::logical::whole::read_whole;
 
 /// Makes the directory, with the globals beside the archive. Returns the number of large objects.
 pub(super) fn write(

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use pgark_bytes::large_objects::take_frames;
 
-use super::Source;
 use super::file::file_error;
+use super::source::Source;
 use crate::OpsError;
 
 /// The file of one object, as pg_dump calls it.

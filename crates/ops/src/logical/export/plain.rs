@@ -12,7 +12,8 @@ use pgark_bytes::archive::{Archive, TocEntry};
 
 use super::compress::Compressor;
 use super::file::Target;
-use super::{END_OF_ROWS, Source, large_objects};
+use super::large_objects;
+use super::source::{END_OF_ROWS, Source};
 use crate::OpsError;
 use crate::logical::psql::{Guard, Outside, in_comment};
 

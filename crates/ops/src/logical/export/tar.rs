@@ -7,7 +7,8 @@
 use pgark_bytes::archive::{Format as HeaderFormat, write_toc};
 
 use super::file::Target;
-use super::{END_OF_ROWS, Source, large_objects};
+use super::large_objects;
+use super::source::{END_OF_ROWS, Source};
 use crate::OpsError;
 
 const BLOCK: usize = 512;

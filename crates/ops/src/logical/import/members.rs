@@ -5,8 +5,8 @@ use std::io::{self, BufReader, Read};
 
 use pgark_bytes::archive::{self, Archive, ArchiveError};
 
+use super::item::{Item, Take};
 use super::rows::{damaged, unreadable};
-use super::source::{Item, Take};
 use crate::OpsError;
 
 const BLOCK: usize = 512;

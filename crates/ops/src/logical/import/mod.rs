@@ -6,6 +6,7 @@
 //! dump that ends too early, or whose table of contents promises rows that are not there, gives no backup.
 
 mod blocks;
+mod item;
 mod members;
 mod rows;
 mod script;
@@ -19,11 +20,11 @@ use pgark_bytes::archive::{Archive, Section, TocEntry, convert};
 use pgark_repo::{BackupWriter, Class, NewBackup, NewEntry, Repository, WriteOptions};
 use serde_json::{Value, json};
 
-use crate::facts::BackupKind;
-use crate::logical::backup::Filters;
+use crate::facts::{BackupKind, Filters};
 use crate::logical::psql::Guard;
 use crate::record::{About, DatabaseRead, Note, Written, seconds};
 use crate::{BackupRecord, Job, OpsError, paths};
+use item::Item;
 use rows::{ObjectSink, RowSink};
 use source::{Dump, Found};
 
@@ -119,7 +120,7 @@ impl Taken {
         data.read(&archive, &mut |item| {
             job.cancel.check().map_err(|_| OpsError::Cancelled)?;
             match item {
-                source::Item::Rows { toc, content } => {
+                Item::Rows { toc, content } => {
                     let mut sink = RowSink::new(writer, job);
                     let name = toc.describe();
                     job.progress.object_started(&name);
@@ -143,7 +144,7 @@ impl Taken {
                     });
                     Ok(())
                 }
-                source::Item::LargeObject { oid, content } => objects.take(oid, content),
+                Item::LargeObject { oid, content } => objects.take(oid, content),
             }
         })?;
         self.refuse_missing(&archive, &database, dump, &objects)?;
@@ -156,7 +157,7 @@ impl Taken {
                 also: None,
             });
         }
-        let toc = crate::logical::export::directory_toc(&archive);
+        let toc = crate::logical::toc::directory_toc(&archive);
         let note = Note::Toc { database: database.clone() };
         self.small.push(Written::whole(writer, paths::toc(&database), Class::Data, &toc, note)?);
         let created = archive.header.created;

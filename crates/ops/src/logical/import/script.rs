@@ -9,8 +9,8 @@ use std::time::UNIX_EPOCH;
 use pgark_bytes::archive::script::{self, Database};
 use pgark_bytes::archive::{Archive, CreatedAt};
 
+use super::item::{Item, Take, file_error};
 use super::rows::{damaged, unreadable};
-use super::source::{Item, Take, file_error};
 use crate::OpsError;
 use crate::error::with_causes;
 

@@ -5,9 +5,10 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
-use pgark_bytes::archive::{self, Archive, Format, TocEntry};
+use pgark_bytes::archive::{self, Archive, Format};
 use serde_json::Value;
 
+use super::item::{Item, Take, file_error};
 use super::rows::{damaged, unreadable};
 use super::{blocks, members, script};
 use crate::OpsError;
@@ -32,15 +33,6 @@ pub(super) struct Found {
     pub globals: Option<Vec<u8>>,
     pub manifest: Option<Value>,
 }
-
-/// One thing of a dump.
-pub(super) enum Item<'r> {
-    Rows { toc: &'r TocEntry, content: &'r mut dyn Read },
-    LargeObject { oid: u32, content: &'r mut dyn Read },
-}
-
-/// Takes things in the order in which the dump has them.
-pub(super) type Take<'t> = dyn FnMut(Item<'_>) -> Result<(), OpsError> + 't;
 
 /// The data of an open dump.
 pub(super) enum Data {
@@ -298,8 +290,4 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, OpsError> {
         .and_then(|file| file.take(LARGEST_TEXT).read_to_end(&mut bytes))
         .map_err(|source| file_error(path, source))?;
     Ok(bytes)
-}
-
-pub(super) fn file_error(path: &Path, source: std::io::Error) -> OpsError {
-    OpsError::File { doing: "read", path: path.to_path_buf(), source }
 }

@@ -11,7 +11,7 @@ use pgark_repo::{Backup, DataReader};
 
 use super::{ObjectError, Request, RestoreReport, prepare};
 use crate::error::{Doing, with_causes};
-use crate::logical::contents::read_whole;
+use crate::logical::whole::read_whole;
 use crate::watch::Watch;
 use crate::{Job, OpsError, paths};
 

@@ -102,11 +102,7 @@ fn run_command(command: &str, moment: Moment, around: &Surroundings<'_>) -> Resu
     let failed = |what: String| OpsError::Tool { program: format!("the hook {}", moment.name()), what };
     let mut child = Command::new("/bin/sh");
     child.arg("-c").arg(command);
-    crate::logical::backup::only_connection_environment(
-        &mut child,
-        pgark_store::Child::Command,
-        around.conninfo,
-    );
+    crate::tools::only_connection_environment(&mut child, pgark_store::Child::Command, around.conninfo);
     child
         .env("PGARK_BACKUP", around.backup)
         .env("PGARK_DATABASE", around.conninfo.dbname())

@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::Place;
 use super::run::lock;
 use crate::error::Doing;
-use crate::logical::contents::read_whole;
+use crate::logical::whole::read_whole;
 use crate::{OpsError, paths};
 
 /// Settings that change what a query makes of the same rows.

@@ -3,10 +3,17 @@
 //! Kinds stand in the manifest as text. A text that this version does not know is of a newer one: it is
 //! kept, shown and copied as it is, and nothing here guesses what it means.
 
+mod filters;
+mod server;
+
 use std::fmt;
 
 use pgark_repo::BackupHead;
 use serde::{Deserialize, Serialize};
+
+pub use filters::Filters;
+pub(crate) use filters::Selection;
+pub(crate) use server::Server;
 
 /// What kind of backup it is: which engine made it, and of what.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
