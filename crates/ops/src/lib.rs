@@ -11,6 +11,7 @@ mod facts;
 mod hex;
 mod holders;
 pub mod inspect;
+mod lock;
 mod logical;
 mod maintenance;
 pub mod operate;

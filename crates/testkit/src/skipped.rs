@@ -8,8 +8,10 @@ const FILE: &str = "PGARK_TEST_SKIPPED";
 /// Says that the running test, or a part of it, did not run, and why.
 pub fn skipped(why: &str) {
     let thread = std::thread::current();
-    let test =
-        std::env::var("NEXTEST_TEST_NAME").ok().or_else(|| thread.name().map(str::to_owned)).unwrap_or_default();
+    let test = std::env::var("NEXTEST_TEST_NAME")
+        .ok()
+        .or_else(|| thread.name().map(str::to_owned))
+        .unwrap_or_default();
     let line = format!("{test}: {why}\n");
     eprint!("skipped: {line}");
     if let Some(file) = std::env::var_os(FILE) {

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use pgark_testkit::{Cluster, skipped};
 use pgark_testkit::storage::{Login, Moto, Namespace, Network, Proxy, Sshd};
+use pgark_testkit::{Cluster, skipped};
 
 use super::bench_of_faults::{Random, Site, tell, times};
 use super::support::{Desk, Home, text};

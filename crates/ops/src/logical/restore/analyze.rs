@@ -13,13 +13,15 @@ use pgark_bytes::archive::{Section, TocEntry};
 use pgark_bytes::sql::quote_ident_bytes;
 use pgark_pg::Connection;
 
-use super::run::{Outcome, Plan, lock};
+use super::report::Outcome;
+use super::run::OneDatabase;
 use super::target;
 use crate::OpsError;
 use crate::error::{Doing, with_causes};
+use crate::lock::lock;
 use crate::shortage::is_shortage;
 
-impl Plan<'_> {
+impl OneDatabase<'_> {
     /// Planner statistics of every table that holds rows, and of partitioned tables, by many
     /// connections.
     pub(super) fn analyze(&self, outcome: &mut Outcome) -> Result<(), OpsError> {

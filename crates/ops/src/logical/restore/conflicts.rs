@@ -7,12 +7,11 @@ use pgark_bytes::archive::TocEntry;
 use pgark_bytes::copy_text;
 use pgark_bytes::sql::quote_literal_bytes;
 use pgark_pg::Connection;
-use pgark_repo::Entry;
+use pgark_repo::{DataReader, Entry};
 
-use super::data::Loader;
-use super::{ObjectError, SkippedRows};
-use crate::OpsError;
+use super::report::{ObjectError, SkippedRows};
 use crate::error::{Doing, with_causes};
+use crate::{Job, OpsError};
 
 /// Longer than any row: fields have at most 1 GiB, and a COPY line four times as much.
 const LONGEST_ROW: usize = 4 << 30;
@@ -26,14 +25,16 @@ const EXAMPLE_BYTES: usize = 200;
 
 /// Loads one table. Returns the rows that went in, and those that did not.
 pub(super) fn load(
-    loader: &Loader<'_>,
+    reader: &DataReader<'_>,
+    job: &Job,
     connection: &mut Connection,
     toc: &TocEntry,
     entry: &Entry,
+    overriding_system_value: bool,
 ) -> Result<(u64, Option<SkippedRows>), OpsError> {
     let mut inserter = Inserter {
         connection,
-        insert: insert_statement(toc, loader.load.overriding_system_value),
+        insert: insert_statement(toc, overriding_system_value),
         inserted: 0,
         skipped: SkippedRows {
             table: format!("{}.{}", toc.namespace_str(), toc.tag_str()),
@@ -42,9 +43,9 @@ pub(super) fn load(
         },
     };
     let mut buffer = Vec::new();
-    let mut content = loader.reader.read(entry);
+    let mut content = reader.read(entry);
     while let Some(chunk) = content.next_chunk()? {
-        loader.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
+        job.cancel.check().map_err(|_| OpsError::Cancelled)?;
         buffer.extend_from_slice(&chunk);
         let whole = copy_text::whole_rows(&buffer);
         inserter.rows(buffer.get(..whole).unwrap_or_default())?;
@@ -55,7 +56,7 @@ pub(super) fn load(
                 "no row of PostgreSQL is so long; run `pgark check --read-data`",
             ));
         }
-        loader.job.progress.advance(chunk.len() as u64);
+        job.progress.advance(chunk.len() as u64);
     }
     if !buffer.is_empty() {
         return Err(OpsError::refused(

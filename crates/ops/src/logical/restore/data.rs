@@ -10,7 +10,9 @@ use pgark_bytes::sql::{quote_ident_bytes, quote_literal_bytes};
 use pgark_pg::Connection;
 use pgark_repo::{DataReader, Entry};
 
-use super::{Load, SkippedRows, conflicts};
+use super::conflicts;
+use super::report::SkippedRows;
+use super::request::Load;
 use crate::error::Doing;
 use crate::{Job, OpsError};
 
@@ -53,7 +55,7 @@ impl Loader<'_> {
             Vec::new()
         };
         let loaded = if !fresh && self.load.skip_conflicts {
-            conflicts::load(self, connection, toc, entry)?
+            conflicts::load(self.reader, self.job, connection, toc, entry, self.load.overriding_system_value)?
         } else {
             (self.copy(connection, &copy_statement(toc, freeze), entry, 0..entry.parts.len())?, None)
         };

@@ -9,7 +9,9 @@ use pgark_bytes::sql::{self, Token};
 use pgark_pg::Connection;
 use pgark_repo::{Backup, DataReader};
 
-use super::{ObjectError, Request, RestoreReport, prepare};
+use super::report::ObjectError;
+use super::request::Request;
+use super::target;
 use crate::error::{Doing, with_causes};
 use crate::logical::whole::read_whole;
 use crate::watch::Watch;
@@ -53,7 +55,7 @@ impl Plan {
             ));
         };
         let text = read_whole(reader, entry)?;
-        let mut connection = prepare::connect_to_maintenance(request, watch)?;
+        let mut connection = target::connect_to_maintenance(request, watch)?;
         let present = Present::read(&mut connection)?;
         let mut plan = Plan::default();
         for statement in sql::split(&text) {
@@ -62,8 +64,8 @@ impl Plan {
         Ok(plan)
     }
 
-    pub(super) fn differences(&self) -> Vec<String> {
-        self.differences.clone()
+    pub(super) fn differences(&self) -> &[String] {
+        &self.differences
     }
 
     fn add(&mut self, statement: &[u8], present: &Present) {
@@ -162,13 +164,13 @@ impl Plan {
         request: &Request,
         watch: &Watch,
         job: &Job,
-        report: &mut RestoreReport,
+        errors: &mut Vec<ObjectError>,
     ) -> Result<(), OpsError> {
         if self.steps.is_empty() {
             return Ok(());
         }
         job.progress.phase("restore roles and tablespaces");
-        let mut connection = prepare::connect_to_maintenance(request, watch)?;
+        let mut connection = target::connect_to_maintenance(request, watch)?;
         for (what, statement) in &self.steps {
             job.cancel.check().map_err(|_| OpsError::Cancelled)?;
             match connection.simple_bytes(statement).doing(what.as_str()) {
@@ -176,7 +178,7 @@ impl Plan {
                 Err(error) if error.is_refusal() && !job.cancel.is_cancelled() => {
                     let message = with_causes(&error);
                     job.progress.warn(&message);
-                    report.errors.push(ObjectError::new(what.clone(), message));
+                    errors.push(ObjectError::new(what.clone(), message));
                     if request.exit_on_error {
                         return Err(error);
                     }

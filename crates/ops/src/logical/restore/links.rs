@@ -12,7 +12,8 @@ use pgark_bytes::archive::{Archive, Section, TocEntry};
 use pgark_bytes::names;
 use pgark_pg::Connection;
 
-use super::{Place, target};
+use super::place::Place;
+use super::target;
 use crate::OpsError;
 use crate::error::Doing;
 

@@ -10,28 +10,15 @@ use pgark_bytes::archive::statements::{self, SessionState};
 use pgark_bytes::sql::{quote_ident, quote_literal};
 use pgark_pg::Connection;
 
-use super::{ObjectError, Place, prepare};
+use super::place::{Mark, Place};
+use super::report::ObjectError;
+use super::target;
 use crate::error::{Doing, with_causes};
 use crate::watch::Watch;
 use crate::{Job, OpsError};
 
 const BEGUN: &str = "pgark: unfinished restore of backup ";
 const WHOLE: &str = "pgark: restored whole, by a run that was not finished, from backup ";
-
-/// What an earlier run left in a database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
-    /// It made the database, and did not finish it.
-    Begun {
-        /// The backup's id.
-        backup: String,
-    },
-    /// It restored all of it.
-    Whole {
-        /// The backup's id.
-        backup: String,
-    },
-}
 
 /// The mark on a database.
 pub(super) fn read(connection: &mut Connection, database: &str) -> Result<Option<Mark>, OpsError> {
@@ -56,7 +43,7 @@ pub(super) fn begin(connection: &mut Connection, place: &Place<'_>) -> Result<()
 
 /// Marks a database that is restored without an error.
 pub(super) fn whole(place: &Place<'_>, watch: &Watch) -> Result<(), OpsError> {
-    let mut connection = prepare::connect_to_maintenance(place.request, watch)?;
+    let mut connection = target::connect_to_maintenance(place.request, watch)?;
     put(&mut connection, place, Some(&format!("{WHOLE}{}", place.backup)))
 }
 
@@ -84,7 +71,7 @@ pub(super) fn finish(
     watch: &Watch,
     errors: &mut Vec<ObjectError>,
 ) -> Result<(), OpsError> {
-    let mut connection = prepare::connect_to_maintenance(place.request, watch)?;
+    let mut connection = target::connect_to_maintenance(place.request, watch)?;
     if read(&mut connection, place.conninfo.dbname())?.is_some() {
         put(&mut connection, place, None)?;
     }

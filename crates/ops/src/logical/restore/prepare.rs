@@ -1,26 +1,111 @@
-//! Before the first object: refuse what is not possible, then make the target ready (create it, or drop what the backup
-//! holds).
+//! Before the first object: looks at everything that can be known, for all databases, and makes the
+//! plan. What is not possible is refused here; nothing is touched.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
 
-use pgark_bytes::archive::{TocEntry, statements};
+use pgark_bytes::archive::TocEntry;
 use pgark_bytes::names::shown;
 use pgark_pg::Connection;
+use pgark_repo::{Backup, DataReader, Repository};
 
-use super::marks::Mark;
-use super::trail::Stage;
-use super::{Databases, Place, Request, Target, clean, globals, links, marks, target};
-use crate::error::Doing;
-use crate::holders;
-use crate::maintenance::Maintenance;
+use super::place::{Mark, Place};
+use super::plan::Plan;
+use super::report::{ObjectError, Refusal};
+use super::request::{Databases, Request, Target};
+use super::{clean, globals, links, marks, target};
+use crate::facts::{Missing, MissingKind};
 use crate::record::About;
 use crate::watch::Watch;
-use crate::{Job, OpsError};
+use crate::{Job, OpsError, holders};
+
+/// Plans a restore of this backup.
+///
+/// # Errors
+/// Why it is not possible; of a dry run only what keeps the plan from being made.
+pub(super) fn plan<'a>(
+    repository: &Repository,
+    backup: &'a Backup,
+    reader: &'a DataReader<'a>,
+    request: &'a Request,
+    job: &Job,
+    watch: &Watch,
+) -> Result<Plan<'a>, OpsError> {
+    let about = About::of(&backup.head)?;
+    tell_filters(&about, job);
+    let mut places = Place::all_of(request, backup, reader, &about)?;
+    places.iter().for_each(|place| place.tell_children(job));
+    job.progress.phase("look at the target");
+    let globals = globals::Plan::make(backup, reader, request, watch)?;
+    let mut notes = Vec::new();
+    for place in &mut places {
+        refuse_impossible(place, &about, &globals, watch, &mut notes)?;
+    }
+    notes.extend_from_slice(globals.differences());
+    if request.target == Target::Clean && !request.accept_loss {
+        refuse_damaged(repository, backup)?;
+    }
+    let lacking = lacking(&about, request, &places);
+    let (drops, refusal) = (None, None);
+    let mut plan = Plan { request, backup, reader, globals, places, notes, drops, refusal, lacking };
+    plan_drops(&mut plan, watch)?;
+    Ok(plan)
+}
+
+fn tell_filters(about: &About, job: &Job) {
+    for (database, read) in about.reads.iter().filter(|(_, read)| !read.filters.is_default()) {
+        job.progress.info(&format!(
+            "the backup does not hold all of database {database}; it was made with {}",
+            serde_json::to_string(&read.filters).unwrap_or_default()
+        ));
+    }
+}
+
+/// What `--clean` drops, and what of it does not come back.
+fn plan_drops(plan: &mut Plan<'_>, watch: &Watch) -> Result<(), OpsError> {
+    for place in plan.places.iter().filter(|place| place.target == Target::Clean) {
+        let drops = clean::plan(place, watch)?;
+        match drops.refusal(place) {
+            Some(refusal) if !plan.request.dry_run => return Err(refusal),
+            Some(refusal) => plan.refusal = plan.refusal.take().or(Some(Refusal::of(&refusal))),
+            None => {
+                let losses = drops.losses.iter();
+                plan.notes.extend(losses.map(|loss| format!("dropped for good: {loss}")));
+            }
+        }
+        plan.drops.get_or_insert_default().extend(drops.list);
+    }
+    Ok(())
+}
+
+/// What is known to be damaged may not come back: nothing is dropped for it.
+fn refuse_damaged(repository: &Repository, backup: &Backup) -> Result<(), OpsError> {
+    let id = backup.head.id;
+    if !repository.quarantined_backups()?.contains(&id) {
+        return Ok(());
+    }
+    Err(OpsError::refused(
+        format!("backup {id} is damaged: what --clean drops might not come back"),
+        "restore into another database (--as NAME --create); `pgark check` names what is damaged, and `pgark repair backups` \
+         replaces the backup by one without it; nothing was touched",
+    ))
+}
+
+/// What is asked for as part of a whole, and the backup itself lacks. Rows of tables that it defines are told of with the tables.
+fn lacking(about: &About, request: &Request, places: &[Place<'_>]) -> Vec<ObjectError> {
+    let is_whole = |place: &&Place<'_>| !place.picked.is_some_of_it();
+    let of_databases = places.iter().filter(is_whole).flat_map(|place| place.contents.undefined(about));
+    let is_database =
+        |missing: &&Missing| missing.kind == MissingKind::Database && request.databases == Databases::All;
+    let databases = about.missing.iter().filter(is_database);
+    databases
+        .chain(of_databases)
+        .map(|missing| ObjectError::new(missing.to_string(), "it is not in this backup, which is incomplete"))
+        .collect()
+}
 
 /// Every reason that is known beforehand why this restore cannot work; nothing is touched. What ties the chosen objects to
 /// others is settled, too (`links`).
-pub(super) fn refuse_impossible(
+fn refuse_impossible(
     place: &mut Place<'_>,
     about: &About,
     globals: &globals::Plan,
@@ -29,18 +114,18 @@ pub(super) fn refuse_impossible(
 ) -> Result<(), OpsError> {
     let request = place.request;
     let mut connection = match place.target {
-        Target::Create => connect_to_maintenance(request, watch)?,
+        Target::Create => target::connect_to_maintenance(request, watch)?,
         Target::Existing | Target::Clean => target::connect_to_look(&place.conninfo, watch)?,
     };
     target::refuse_unfit_server(&mut connection, about.server_version)?;
-    target::refuse_missing(&mut connection, place, globals)?;
+    target::refuse_missing(&mut connection, place, &globals.roles, &globals.tablespaces)?;
     if place.is_marked() {
         look_for_earlier_run(place, &mut connection, watch, notes)?;
     }
     // Inside of the target, if there is one, and it stays.
     let mut inside = match place.target {
         Target::Create if place.earlier.is_some() => None,
-        Target::Create if exists(&mut connection, place.conninfo.dbname())? => {
+        Target::Create if target::exists(&mut connection, place.conninfo.dbname())? => {
             // A role may have few connections.
             drop(connection);
             Some(target::connect_to_look(&place.conninfo, watch)?)
@@ -224,121 +309,4 @@ fn schema_of_extension(entry: &TocEntry) -> Option<Vec<u8>> {
 fn some(names: &[String]) -> String {
     let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > 5 { format!("{shown} and more") } else { shown }
-}
-
-/// Creates the database, or drops what the backup holds.
-pub(super) fn make_ready(
-    place: &Place<'_>,
-    job: &Job,
-    watch: &Watch,
-    notes: &mut Vec<String>,
-) -> Result<(), OpsError> {
-    match place.target {
-        Target::Existing => Ok(()),
-        Target::Create => create(place, job, watch, notes),
-        // Part of that transaction.
-        Target::Clean if place.request.single_transaction => Ok(()),
-        Target::Clean => {
-            job.progress.phase("drop what the backup holds");
-            let mut connection = target::connect(place, watch)?;
-            connection.execute("BEGIN").doing("begin to drop objects")?;
-            clean::drop_all(place, &mut connection, notes)?;
-            place.trail.set(Stage::Dropping);
-            connection.execute("COMMIT").doing("commit the drops")
-        }
-    }
-}
-
-/// The archive's own CREATE DATABASE (encoding, locale, template0) under the target's name. Its properties follow with
-/// the other entries.
-fn create(place: &Place<'_>, job: &Job, watch: &Watch, notes: &mut Vec<String>) -> Result<(), OpsError> {
-    let mut connection = connect_to_maintenance(place.request, watch)?;
-    let name = place.conninfo.dbname();
-    if matches!(place.earlier, Some(Mark::Begun { .. })) {
-        let sql = format!("DROP DATABASE {}", pgark_bytes::sql::quote_ident(name));
-        connection
-            .execute(&sql)
-            .doing(format!("drop database {name}, which an earlier run did not finish"))?;
-    }
-    if exists(&mut connection, name)? {
-        job.progress.info(&format!("database {name} exists and is empty: restoring into it"));
-        return Ok(());
-    }
-    if !place.several {
-        job.progress.phase("create the database");
-    }
-    let entry =
-        place.contents.archive.entries.iter().find(|entry| entry.kind() == "DATABASE").ok_or_else(|| {
-            OpsError::refused(
-                "the backup does not hold the database's properties",
-                "create it, and restore without --create",
-            )
-        })?;
-    let from = entry.tag_bytes();
-    let mut definition = statements::for_server(entry.defn_bytes(), connection.server_version() / 10_000);
-    if place.options.no_tablespaces {
-        definition = statements::without_tablespace(&definition);
-    }
-    let sql = statements::rename_database(&definition, from, name.as_bytes());
-    place.trail.set(Stage::InPart);
-    connection.simple_bytes(&sql).map(|_| ()).doing(format!("create database {name}"))?;
-    place.created.store(true, Ordering::Release);
-    if place.is_marked() {
-        marks::begin(&mut connection, place)?;
-    }
-    let sql = "SELECT NOT rolinherit AND NOT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user";
-    let inherits_nothing = is_true(&mut connection, sql)?;
-    drop(connection);
-    if inherits_nothing { let_owner_in(place, watch, notes) } else { Ok(()) }
-}
-
-/// Schema `public` belongs to `pg_database_owner` (PostgreSQL 15 and newer). Who owns the database and inherits nothing is a member of
-/// that role and may not make a table there; as that role it may grant itself the right.
-fn let_owner_in(place: &Place<'_>, watch: &Watch, notes: &mut Vec<String>) -> Result<(), OpsError> {
-    let mut connection = target::connect_to_look(&place.conninfo, watch)?;
-    let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = 'public' \
-               AND pg_catalog.pg_get_userbyid(n.nspowner) = 'pg_database_owner' \
-               AND pg_catalog.pg_has_role(n.nspowner, 'MEMBER') \
-               AND NOT pg_catalog.has_schema_privilege(n.oid, 'CREATE'))";
-    if !is_true(&mut connection, sql)? {
-        return Ok(());
-    }
-    let doing = "let the owner of the database into schema public";
-    let rows = connection.query("SELECT pg_catalog.quote_ident(current_user)", &[]).doing(doing)?;
-    let role = rows.first().map(|row| row.str(0)).transpose().doing(doing)?.unwrap_or_default().to_string();
-    connection
-        .execute(&format!("SET ROLE pg_database_owner; GRANT ALL ON SCHEMA public TO {role}"))
-        .doing(doing)?;
-    notes
-        .push(format!("role {role} inherits nothing, so it was granted its rights on schema public by name"));
-    Ok(())
-}
-
-fn is_true(connection: &mut Connection, sql: &str) -> Result<bool, OpsError> {
-    let doing = "look at the role";
-    let rows = connection.query(sql, &[]).doing(doing)?;
-    Ok(rows.first().map(|row| row.str(0)).transpose().doing(doing)? == Some("t"))
-}
-
-/// The database that was given comes first, unless it is the target itself, which need not be there.
-pub(super) fn connect_to_maintenance(request: &Request, watch: &Watch) -> Result<Connection, OpsError> {
-    let given = request.conninfo.dbname();
-    let is_target = match &request.databases {
-        Databases::One { to, .. } => to.as_deref().is_none_or(|to| to == given),
-        // It may be one of them.
-        Databases::Named(_) | Databases::All | Databases::None => true,
-    };
-    let maintenance = Maintenance {
-        named: request.maintenance_db.as_deref(),
-        likely: Some(given).filter(|_| !is_target).into_iter().collect(),
-        unlikely: Some(given).filter(|_| is_target),
-    };
-    maintenance.connect(&request.session(), |conninfo| target::connect_to_look(conninfo, watch))
-}
-
-fn exists(connection: &mut Connection, database: &str) -> Result<bool, OpsError> {
-    let rows = connection
-        .query("SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1", &[Some(database)])
-        .doing("look for the target database")?;
-    Ok(!rows.is_empty())
 }

@@ -16,9 +16,9 @@ use pgark_pg::Connection;
 use pgark_repo::{Backup, DataReader};
 use serde_json::Value;
 
-use super::Place;
-use super::run::lock;
+use super::place::Place;
 use crate::error::Doing;
+use crate::lock::lock;
 use crate::logical::whole::read_whole;
 use crate::{OpsError, paths};
 

@@ -1,7 +1,7 @@
 //! Carries the plan out: definitions by one connection, then everything else by many, as the schedule allows.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use pgark_bytes::archive::order::{Schedule, Selection, postponed, serial_order};
@@ -10,12 +10,18 @@ use pgark_bytes::archive::{Archive, Section, TocEntry};
 use pgark_pg::Connection;
 use pgark_repo::DataReader;
 
+use super::costs::costs;
 use super::data::Loader;
 use super::hooks::{self, Moment, Surroundings};
-use super::together::Shared;
+use super::place::Place;
+use super::plan::Plan;
+use super::report::{ObjectError, Outcome, SkippedRows};
+use super::request::{Request, Target};
+use super::together::{Helpers, Shared};
 use super::trail::Stage;
-use super::{ObjectError, Place, Request, SkippedRows, Target, clean, marks, refresh, target};
+use super::{clean, marks, refresh, target};
 use crate::error::{Doing, with_causes};
+use crate::lock::lock;
 use crate::session::keep_role;
 use crate::shortage::is_shortage;
 use crate::watch::Watch;
@@ -28,7 +34,7 @@ const GROUP: usize = 100;
 const DEADLOCKS: u32 = 10;
 
 /// Everything that the restore of one database needs.
-pub(super) struct Plan<'a> {
+pub(super) struct OneDatabase<'a> {
     pub place: &'a Place<'a>,
     pub reader: &'a DataReader<'a>,
     /// How long each entry takes about, by dump id.
@@ -37,29 +43,31 @@ pub(super) struct Plan<'a> {
     pub refresh: refresh::Settings,
     pub job: &'a Job,
     pub watch: &'a Watch,
-    /// Its id, for hooks.
+    /// The backup's id, for hooks.
     pub backup: String,
 }
 
-/// What has happened so far.
-#[derive(Default)]
-pub(super) struct Outcome {
-    pub tables: u64,
-    pub rows: u64,
-    pub bytes: u64,
-    pub errors: Vec<ObjectError>,
-    /// What is to be known, and keeps nothing from being restored.
-    pub notes: Vec<String>,
-    pub skipped: Vec<SkippedRows>,
+impl<'a> OneDatabase<'a> {
+    pub(super) fn new(
+        plan: &'a Plan<'a>,
+        place: &'a Place<'a>,
+        job: &'a Job,
+        watch: &'a Watch,
+    ) -> Result<OneDatabase<'a>, OpsError> {
+        let refresh = refresh::Settings::of(plan.backup, plan.reader, place)?;
+        let costs = costs(&place.contents);
+        let backup = plan.backup.head.id.to_string();
+        Ok(OneDatabase { place, reader: plan.reader, costs, refresh, job, watch, backup })
+    }
 }
 
 /// What the workers share.
-pub(super) struct Board {
+struct Board {
     schedule: Schedule,
     outcome: Outcome,
     busy: usize,
     /// Tables that idle workers may help with.
-    pub(super) shared: Vec<Arc<Shared>>,
+    shared: Vec<Arc<Shared>>,
     /// Workers that are there; one that gets no connection leaves its task to the others.
     workers: usize,
     left: Vec<Task>,
@@ -70,6 +78,27 @@ pub(super) struct Board {
 impl Board {
     fn new(schedule: Schedule, outcome: Outcome, workers: usize) -> Board {
         Board { schedule, outcome, busy: 0, shared: Vec::new(), workers, left: Vec::new(), fatal: None }
+    }
+}
+
+/// Workers that may help with a table, while they have nothing else to do.
+struct Idle<'b> {
+    board: &'b Mutex<Board>,
+    changed: &'b Condvar,
+}
+
+impl Helpers for Idle<'_> {
+    fn offer(&self, table: &Arc<Shared>) {
+        lock(self.board).shared.push(Arc::clone(table));
+        self.changed.notify_all();
+    }
+
+    fn take_back(&self, table: &Arc<Shared>) {
+        let mut held = lock(self.board);
+        held.shared.retain(|other| !Arc::ptr_eq(other, table));
+        while table.is_helped() {
+            held = self.changed.wait(held).unwrap_or_else(|poison| poison.into_inner());
+        }
     }
 }
 
@@ -104,7 +133,7 @@ impl Hand {
     }
 }
 
-impl Plan<'_> {
+impl OneDatabase<'_> {
     /// Restores every selected entry. Objects that fail are in the outcome; only what ends the restore is an error.
     pub(super) fn carry_out(&self) -> Result<Outcome, OpsError> {
         self.hooks(Moment::BeforePreData)?;
@@ -429,7 +458,7 @@ impl Plan<'_> {
         }
         let name = toc.describe();
         self.job.progress.object_started(&name);
-        let result = self.restore_one(hand, toc, created_here, Some((board, changed)));
+        let result = self.restore_one(hand, toc, created_here, Some(&Idle { board, changed }));
         self.job.progress.object_done(&name);
         self.note(&mut lock(board), index, toc, result)
     }
@@ -500,7 +529,7 @@ impl Plan<'_> {
         hand: &mut Hand,
         toc: &TocEntry,
         created_here: bool,
-        helpers: Option<(&Mutex<Board>, &Condvar)>,
+        helpers: Option<&dyn Helpers>,
     ) -> Result<Done, OpsError> {
         let result = self.statements(hand, toc).and_then(|()| self.data(hand, toc, created_here, helpers));
         match result {
@@ -593,13 +622,13 @@ impl Plan<'_> {
         }
     }
 
-    /// `helpers`: where idle workers look for tables to help with.
+    /// `helpers`: idle workers, who may load a part of it.
     fn data(
         &self,
         hand: &mut Hand,
         toc: &TocEntry,
         created_here: bool,
-        helpers: Option<(&Mutex<Board>, &Condvar)>,
+        helpers: Option<&dyn Helpers>,
     ) -> Result<Done, OpsError> {
         let loader = self.loader();
         match toc.kind() {
@@ -611,9 +640,9 @@ impl Plan<'_> {
                 let fresh = created_here && !toc.loads_via_partition_root();
                 let shared = Shared::pays(entry, self.request().jobs, self.bytes_selected());
                 let (loaded, skipped) = match helpers.filter(|_| fresh && shared) {
-                    Some((board, changed)) => {
+                    Some(helpers) => {
                         let shared = Shared::new(toc, entry);
-                        (shared.load(&loader, &mut hand.connection, toc, board, changed)?, None)
+                        (shared.load(&loader, &mut hand.connection, toc, helpers)?, None)
                     }
                     None => loader.table(&mut hand.connection, toc, entry, fresh)?,
                 };
@@ -691,8 +720,4 @@ fn statement_of(error: &OpsError) -> Option<String> {
         OpsError::Statement { statement, .. } => Some(statement.clone()),
         _ => None,
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poison| poison.into_inner())
 }

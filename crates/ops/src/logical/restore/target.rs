@@ -5,10 +5,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use pgark_bytes::archive::statements::{self, session_setup};
 use pgark_pg::{ConnInfo, Connection, Use};
 
-use super::{Place, globals};
+use super::place::Place;
+use super::request::{Databases, Request};
 use crate::OpsError;
 use crate::error::Doing;
 use crate::hex;
+use crate::maintenance::Maintenance;
 use crate::session::{self, TARGET, Text};
 use crate::shortage::patiently;
 use crate::watch::Watch;
@@ -130,7 +132,8 @@ pub(super) fn extensions(connection: &mut Connection) -> Result<HashMap<Vec<u8>,
 pub(super) fn refuse_missing(
     connection: &mut Connection,
     place: &Place<'_>,
-    globals: &globals::Plan,
+    roles_to_come: &BTreeSet<String>,
+    tablespaces_to_come: &BTreeSet<String>,
 ) -> Result<(), OpsError> {
     let (archive, selection, options) = (&place.contents.archive, &place.picked.selection, &place.options);
     let wanted = || archive.entries.iter().filter(|entry| selection.contains(entry.dump_id));
@@ -164,8 +167,8 @@ pub(super) fn refuse_missing(
         }
         // What the globals of this very restore will make.
         match what {
-            "role" => present.extend(globals.roles.iter().cloned()),
-            "tablespace" => present.extend(globals.tablespaces.iter().cloned()),
+            "role" => present.extend(roles_to_come.iter().cloned()),
+            "tablespace" => present.extend(tablespaces_to_come.iter().cloned()),
             _ => {}
         }
         let lacking: Vec<&str> = needed.difference(&present).map(String::as_str).collect();
@@ -225,4 +228,28 @@ pub(super) fn is_the_source(connection: &mut Connection, system_identifier: &str
     let doing = "look at the target";
     let rows = connection.query(sql, &[]).doing(doing)?;
     Ok(rows.first().map(|row| row.opt_str(0)).transpose().doing(doing)?.flatten() == Some(system_identifier))
+}
+
+/// The database that was given comes first, unless it is the target itself, which need not be there.
+pub(super) fn connect_to_maintenance(request: &Request, watch: &Watch) -> Result<Connection, OpsError> {
+    let given = request.conninfo.dbname();
+    let is_target = match &request.databases {
+        Databases::One { to, .. } => to.as_deref().is_none_or(|to| to == given),
+        // It may be one of them.
+        Databases::Named(_) | Databases::All | Databases::None => true,
+    };
+    let maintenance = Maintenance {
+        named: request.maintenance_db.as_deref(),
+        likely: Some(given).filter(|_| !is_target).into_iter().collect(),
+        unlikely: Some(given).filter(|_| is_target),
+    };
+    maintenance.connect(&request.session(), |conninfo| connect_to_look(conninfo, watch))
+}
+
+/// Whether there is a database of this name.
+pub(super) fn exists(connection: &mut Connection, database: &str) -> Result<bool, OpsError> {
+    let rows = connection
+        .query("SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1", &[Some(database)])
+        .doing("look for the target database")?;
+    Ok(!rows.is_empty())
 }

@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 
 use pgark_bytes::archive::TocEntry;
 use pgark_bytes::archive::statements::qualified_name;
@@ -18,13 +18,21 @@ use pgark_pg::Connection;
 use pgark_repo::Entry;
 
 use super::data::{Loader, copy_statement};
-use super::run::{Board, lock};
 use crate::OpsError;
+use crate::lock::lock;
 
 /// A smaller table is loaded by one.
 const LEAST_BYTES: u64 = 64 << 20;
 /// Bytes of one group of parts, about.
 const GROUP_BYTES: u64 = 32 << 20;
+
+/// Those who may help.
+pub(super) trait Helpers {
+    /// Offers a table to whoever has nothing to do.
+    fn offer(&self, table: &Arc<Shared>);
+    /// Offers it no more, and waits until nobody works on it.
+    fn take_back(&self, table: &Arc<Shared>);
+}
 
 /// A table that is open for helpers.
 pub(super) struct Shared {
@@ -98,6 +106,11 @@ impl Shared {
         true
     }
 
+    /// Whether somebody helps; ask with the board locked.
+    pub(super) fn is_helped(&self) -> bool {
+        self.helpers.load(Ordering::Relaxed) > 0
+    }
+
     /// A helper begins; call with the board locked.
     pub(super) fn join(&self) {
         self.helpers.fetch_add(1, Ordering::Relaxed);
@@ -114,18 +127,11 @@ impl Shared {
         loader: &Loader<'_>,
         connection: &mut Connection,
         toc: &TocEntry,
-        board: &Mutex<Board>,
-        changed: &Condvar,
+        helpers: &dyn Helpers,
     ) -> Result<u64, OpsError> {
-        lock(board).shared.push(Arc::clone(self));
-        changed.notify_all();
+        helpers.offer(self);
         self.help(loader, connection);
-        let mut held = lock(board);
-        held.shared.retain(|other| !Arc::ptr_eq(other, self));
-        while self.helpers.load(Ordering::Relaxed) > 0 {
-            held = changed.wait(held).unwrap_or_else(|poison| poison.into_inner());
-        }
-        drop(held);
+        helpers.take_back(self);
         let Some(error) = lock(&self.failed).take() else { return Ok(self.rows.load(Ordering::Relaxed)) };
         let mut truncate = b"TRUNCATE TABLE ONLY ".to_vec();
         truncate.extend(qualified_name(toc));

@@ -1,8 +1,6 @@
-//! How far a restore came in each database: what an interrupt says of it.
+//! How far a restore came in each database.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-
-use super::{Place, Target};
 
 /// How far one database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,62 +41,4 @@ impl Trail {
         let now = self.0.load(Ordering::Acquire);
         all.into_iter().find(|stage| *stage as u8 == now).unwrap_or(Stage::InPart)
     }
-}
-
-/// What a restore that was stopped leaves behind, and what to do.
-pub(super) fn left(places: &[Place<'_>], globals: bool) -> String {
-    let named = |stage: Stage| -> Vec<&Place<'_>> {
-        places.iter().filter(|place| place.earlier.is_none() && place.trail.stage() == stage).collect()
-    };
-    let names = |places: &[&Place<'_>]| {
-        let names: Vec<String> =
-            places.iter().map(|place| format!("{:?}", place.conninfo.dbname())).collect();
-        let word = if names.len() == 1 { "database" } else { "databases" };
-        format!("{word} {}", names.join(", "))
-    };
-    let mut said = Vec::new();
-    if globals {
-        said.push("roles and tablespaces of the backup may have been made".to_string());
-    }
-    let done = named(Stage::Done);
-    if !done.is_empty() {
-        said.push(format!("{} restored", names(&done)));
-    }
-    let untouched: Vec<&Place<'_>> =
-        named(Stage::Untouched).into_iter().chain(named(Stage::Transaction)).collect();
-    if !untouched.is_empty() {
-        said.push(format!("nothing was changed in {}", names(&untouched)));
-    }
-    for place in named(Stage::Dropping) {
-        said.push(format!(
-            "what the backup holds may have been dropped from {}: run the same command again",
-            names(&[place])
-        ));
-    }
-    for place in named(Stage::Committing) {
-        said.push(format!(
-            "whether the transaction in {} was committed is not known: look into it",
-            names(&[place])
-        ));
-    }
-    for place in named(Stage::InPart) {
-        let what_next = match place.target {
-            Target::Create if place.is_marked() && place.created.load(Ordering::Acquire) => {
-                "run the same command again: it makes this database again"
-            }
-            Target::Clean => "run the same command again",
-            _ if place.request.choice.makes_definitions() => {
-                "drop what came, or the database, before you restore again"
-            }
-            _ => "each table has either all of the rows or none of them",
-        };
-        said.push(format!(
-            "{} is not whole, and what was restored stays in it ({what_next})",
-            names(&[place])
-        ));
-    }
-    if places.iter().any(|place| !place.request.hooks.is_empty() && place.trail.stage() != Stage::Untouched) {
-        said.push("hooks have run".to_string());
-    }
-    if said.is_empty() { "nothing was touched in the target".to_string() } else { said.join("; ") }
 }

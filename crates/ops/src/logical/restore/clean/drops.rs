@@ -9,7 +9,7 @@ use super::inventory::{Address, Inventory};
 use super::{Coming, Drops, hollow};
 use crate::OpsError;
 use crate::error::Doing;
-use crate::logical::restore::Place;
+use crate::logical::restore::place::Place;
 
 /// Drops what the backup holds, in the connection's transaction: either all of it or, where something else depends on it or
 /// something would not come back, nothing. What is not there is noted, unless that was to be expected.

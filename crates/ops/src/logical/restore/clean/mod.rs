@@ -20,31 +20,16 @@ use pgark_bytes::archive::TocEntry;
 use pgark_bytes::archive::identity::{Identity, made, qualified, words_of_definition};
 use pgark_bytes::sql::quote_literal_bytes;
 use pgark_pg::Connection;
-use serde::Serialize;
 
 use self::inventory::{Address, Inventory, Object};
-use super::{Place, target};
+use super::place::Place;
+use super::report::PlannedDrop;
+use super::target;
 use crate::OpsError;
 use crate::error::Doing;
 use crate::watch::Watch;
 
 pub(super) use drops::drop_all;
-
-/// One object that the target has and that would be dropped.
-#[derive(Clone, Debug, Serialize)]
-pub struct PlannedDrop {
-    /// Kind and name.
-    pub object: String,
-    /// Rows of a table, as the target's planner counts them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rows: Option<u64>,
-    /// Bytes of a table.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bytes: Option<u64>,
-    /// Why it, or something of it, would not come back.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lost: Option<String>,
-}
 
 /// What `--clean` means for one database.
 #[derive(Default)]
