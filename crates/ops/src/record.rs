@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pgark_repo::{Backup, BackupHead, BackupWriter, Class, Cut, Entry, NewEntry, PartSummary};
+use pgark_repo::{Backup, BackupHead, BackupWriter, Class, Entry};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -203,48 +203,17 @@ pub(crate) enum Note {
     OfNewer,
 }
 
-/// An entry whose content is written, before what it added is known.
-pub(crate) struct Written {
-    pub path: String,
-    pub class: Class,
-    pub note: Note,
-    pub parts: Vec<PartSummary>,
-    /// The same in a second repository; None: there is none, or it failed.
-    pub also: Option<Vec<PartSummary>>,
-}
-
-impl Written {
-    /// Stores a small content as one stream.
-    pub(crate) fn whole(
-        writer: &BackupWriter<'_>,
-        path: String,
-        class: Class,
-        content: &[u8],
-        note: Note,
-    ) -> Result<Written, OpsError> {
-        let mut stream = writer.stream(class, Cut::Content);
-        stream.write(content)?;
-        Ok(Written { path, class, note, parts: vec![stream.finish()?], also: None })
-    }
-
-    /// The entry of the second repository.
-    pub(crate) fn also_entry(&self) -> Option<NewEntry> {
-        let parts = self.also.clone()?;
-        let (path, class, note) = (self.path.clone(), self.class, self.note.clone());
-        Some(Written { path, class, note, parts, also: None }.into_entry())
-    }
-
-    /// Call after `settle`: only then are the added bytes known.
-    pub(crate) fn into_entry(self) -> NewEntry {
-        NewEntry {
-            path: self.path,
-            class: self.class,
-            bytes_raw: self.parts.iter().map(|part| part.bytes_raw).sum(),
-            bytes_added: self.parts.iter().map(PartSummary::bytes_added).sum(),
-            parts: self.parts.into_iter().map(|part| part.part).collect(),
-            about: self.note.to_bytes(),
-        }
-    }
+/// Writes a small content as one entry.
+pub(crate) fn write_whole(
+    writer: &BackupWriter<'_>,
+    path: String,
+    class: Class,
+    content: &[u8],
+    note: &Note,
+) -> Result<(), OpsError> {
+    let mut entry = writer.entry(path, class);
+    entry.write(content)?;
+    Ok(entry.finish(note.to_bytes())?)
 }
 
 /// A time in seconds, with three digits.

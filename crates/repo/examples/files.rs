@@ -31,40 +31,29 @@ fn write(repository: &Repository, jobs: usize, cut: Cut, files: &[String]) {
     let (_, ()) = repository
         .write_backup(&options, |writer| {
             let next = AtomicUsize::new(0);
-            let entries = std::thread::scope(|scope| {
+            std::thread::scope(|scope| {
                 let work = || {
-                    let mut own = Vec::new();
                     let mut piece = vec![0; 64 << 10];
                     while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let mut file = std::fs::File::open(path).unwrap();
-                        let mut stream = writer.stream(Class::Data, cut);
+                        let mut entry = writer.entry(path, Class::Data);
+                        let mut stream = entry.stream(cut);
                         loop {
                             match file.read(&mut piece).unwrap() {
                                 0 => break,
                                 read => stream.write(&piece[..read])?,
                             }
                         }
-                        let summary = stream.finish()?;
-                        own.push(NewEntry {
-                            path: path.clone(),
-                            class: Class::Data,
-                            bytes_raw: summary.bytes_raw,
-                            bytes_added: 0,
-                            parts: vec![summary.part],
-                            about: Vec::new(),
-                        });
+                        entry.add(stream.finish()?);
+                        entry.finish(Vec::new())?;
                     }
-                    Ok::<_, RepoError>(own)
+                    Ok::<_, RepoError>(())
                 };
                 let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-                threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Result<Vec<_>, _>>()
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Result<(), _>>()
             })?;
-            let entries = entries.into_iter().flatten().collect();
             let about = Vec::new();
-            Ok::<_, RepoError>((
-                NewBackup { kind: "files".into(), complete: true, entries, about, time: None },
-                (),
-            ))
+            Ok::<_, RepoError>((NewBackup { kind: "files".into(), complete: true, about, time: None }, ()))
         })
         .unwrap();
 }

@@ -28,8 +28,7 @@ fn main() {
         let cluster = format!("cluster {}", number / 100);
         let options = WriteOptions { cluster, jobs: 1, compression_level: 1, full: false };
         let about = vec![b'x'; 600];
-        let new =
-            NewBackup { kind: "logical".into(), complete: true, entries: Vec::new(), about, time: None };
+        let new = NewBackup { kind: "logical".into(), complete: true, about, time: None };
         repository.write_backup::<_, RepoError>(&options, |_| Ok((new, ()))).unwrap();
     }
     let timed = |what: &str| {

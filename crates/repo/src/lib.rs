@@ -49,7 +49,7 @@ pub use contents::Contents;
 pub use cut::Cut;
 pub use error::RepoError;
 pub use ids::{BackupId, NoBackupId};
-pub use manifest::{BackupHead, Entry, NewEntry};
+pub use manifest::{BackupHead, Entry};
 pub use map::{
     EarlierMap, EarlierUnit, EntryReader, ItemHash, ItemHasher, MapRef, MapTarget, MapWriter, Part,
     PartReader, UnitName, UsedItems,
@@ -67,5 +67,5 @@ pub use secrets::{Header, generate_passphrase};
 pub use secrets::{Initialised, LocalFolders, Protection, RepositoryId, Unlock};
 pub use stream::Class;
 pub use tags::BackupTags;
-pub use writer::{BackupWriter, NewBackup, PartSummary, StreamWriter, WriteOptions};
+pub use writer::{BackupWriter, EntryWriter, NewBackup, PartSummary, StreamWriter, WriteOptions};
 pub use writers::{KeyList, SlotInfo, WriterInfo};

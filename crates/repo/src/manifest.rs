@@ -100,9 +100,6 @@ pub struct Entry {
     pub about: Vec<u8>,
 }
 
-/// An entry to be written.
-pub type NewEntry = Entry;
-
 /// The manifest before this one.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]

@@ -111,32 +111,21 @@ fn deep_trees_and_raw_chunks() {
     let repository = place.open();
     let bytes = rows(9, 40 << 20);
     let plain = WriteOptions { compression_level: 0, ..options(2) };
-    let (head, ()) = repository
+    let (made, ()) = repository
         .write_backup(&plain, |writer| {
-            let mut stream = writer.stream(Class::Data, Cut::Content);
+            let mut entry = writer.entry("/a", Class::Data);
+            let mut stream = entry.stream(Cut::Content);
             stream.write(&bytes)?;
             let summary = stream.finish()?;
-            let entry = NewEntry {
-                path: "/a".into(),
-                class: Class::Data,
-                bytes_raw: summary.bytes_raw,
-                bytes_added: 0,
-                parts: vec![summary.part.clone(), summary.part],
-                about: Vec::new(),
-            };
-            let entry = NewEntry { bytes_raw: entry.bytes_raw * 2, ..entry };
-            Ok::<_, RepoError>((
-                NewBackup {
-                    kind: "x".into(),
-                    complete: false,
-                    entries: vec![entry],
-                    about: Vec::new(),
-                    time: None,
-                },
-                (),
-            ))
+            entry.add(summary.clone());
+            entry.add(summary);
+            entry.finish(Vec::new())?;
+            let (kind, about) = ("x".into(), Vec::new());
+            Ok::<_, RepoError>((NewBackup { kind, complete: false, about, time: None }, ()))
         })
         .unwrap();
+    assert_eq!(made.entries, repository.open_backup(made.head.id).unwrap().entries);
+    let head = made.head;
     assert!(!head.complete && head.bytes_added > 40 << 20);
     let mut twice = bytes.clone();
     twice.extend_from_slice(&bytes);

@@ -101,13 +101,7 @@ fn work_that_fails_panics_or_is_cancelled_leaves_no_backup() {
     let cancel = Cancel::new();
     let late = repository.for_job(&cancel).write_backup(&options(2), |_| {
         cancel.cancel();
-        let new = NewBackup {
-            kind: "x".into(),
-            complete: true,
-            entries: Vec::new(),
-            about: Vec::new(),
-            time: None,
-        };
+        let new = NewBackup { kind: "x".into(), complete: true, about: Vec::new(), time: None };
         Ok::<_, RepoError>((new, ()))
     });
     assert!(matches!(late, Err(RepoError::Cancelled)));
@@ -262,16 +256,7 @@ fn marked_packs_are_absent() {
                 .put_if_absent(&format!("trash/{hash}/0123456789abcdef.intent"), "".into())
                 .unwrap();
         }
-        Ok((
-            NewBackup {
-                kind: "x".into(),
-                complete: true,
-                entries: Vec::new(),
-                about: Vec::new(),
-                time: None,
-            },
-            (),
-        ))
+        Ok((NewBackup { kind: "x".into(), complete: true, about: Vec::new(), time: None }, ()))
     });
     assert!(matches!(stopped, Err(RepoError::PrunedAway { .. })), "{stopped:?}");
     assert_eq!(place.open().backups().unwrap().len(), 2);

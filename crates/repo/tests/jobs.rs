@@ -78,26 +78,11 @@ type Work = fn(&Repository) -> Result<(), RepoError>;
 
 fn write(repository: &Repository) -> Result<(), RepoError> {
     let (_, ()) = repository.write_backup(&options(2), |writer| {
-        let mut stream = writer.stream(Class::Data, Cut::Rows);
-        stream.write(&rows(9, 1 << 20))?;
-        let summary = stream.finish()?;
-        writer.settle()?;
-        let entry = NewEntry {
-            path: "/own".into(),
-            class: Class::Data,
-            bytes_raw: summary.bytes_raw,
-            bytes_added: summary.bytes_added(),
-            parts: vec![summary.part],
-            about: Vec::new(),
-        };
-        let new = NewBackup {
-            kind: "x".into(),
-            complete: true,
-            entries: vec![entry],
-            about: Vec::new(),
-            time: None,
-        };
-        Ok::<_, RepoError>((new, ()))
+        let mut entry = writer.entry("/own", Class::Data);
+        entry.write(&rows(9, 1 << 20))?;
+        entry.finish(Vec::new())?;
+        let (kind, about) = ("x".into(), Vec::new());
+        Ok::<_, RepoError>((NewBackup { kind, complete: true, about, time: None }, ()))
     })?;
     Ok(())
 }

@@ -12,7 +12,6 @@ type Set<'s> = (&'s str, [u8; 16], Vec<u8>, &'s [u8]);
 /// A backup of these rows, each set under a map of its own identity and mask domain. Returns what each added.
 fn write(repository: &Repository, sets: &[Set<'_>]) -> (BackupHead, Vec<u64>) {
     let written = repository.write_backup(&options(1), |writer| {
-        let mut parts = Vec::new();
         for (path, identity, domain, bytes) in sets {
             let target = MapTarget { identity: *identity, domain: domain.clone(), from: 0 };
             let mut map = writer.map(target);
@@ -20,28 +19,16 @@ fn write(repository: &Repository, sets: &[Set<'_>]) -> (BackupHead, Vec<u64>) {
                 let hash = map.hasher().hash(row);
                 map.add(row, hash)?;
             }
-            parts.push((path.to_string(), map.finish(&[], 0)?));
+            let mut entry = writer.entry(*path, Class::Data);
+            entry.add(map.finish(&[], 0)?);
+            entry.finish(b"{}".to_vec())?;
         }
-        writer.settle()?;
-        let added: Vec<u64> = parts.iter().map(|(_, part)| part.bytes_added()).collect();
-        let entries = parts.into_iter().map(|(path, part)| NewEntry {
-            path,
-            class: Class::Data,
-            bytes_raw: part.bytes_raw,
-            bytes_added: part.bytes_added(),
-            parts: vec![part.part],
-            about: b"{}".to_vec(),
-        });
-        let new = NewBackup {
-            kind: "logical".into(),
-            complete: true,
-            entries: entries.collect(),
-            about: b"{}".to_vec(),
-            time: None,
-        };
-        Ok::<_, RepoError>((new, added))
+        let (kind, about) = ("logical".into(), b"{}".to_vec());
+        Ok::<_, RepoError>((NewBackup { kind, complete: true, about, time: None }, ()))
     });
-    written.unwrap()
+    let (written, ()) = written.unwrap();
+    let added = |path: &str| written.entries.iter().find(|entry| entry.path == path).unwrap().bytes_added;
+    (written.head.clone(), sets.iter().map(|(path, ..)| added(path)).collect())
 }
 
 #[test]
@@ -127,20 +114,13 @@ fn maps_are_copied_as_maps() {
         let reader = repository.reader().unwrap();
         let (copy, ()) = target
             .write_backup(&options(1), |writer| {
-                let part = writer.copy_part(&reader, &opened.entries[0], 0, Cut::Rows, &mut |_| {})?;
-                let entry = NewEntry { parts: vec![part.part], ..opened.entries[0].clone() };
-                let new = NewBackup {
-                    kind: "logical".into(),
-                    complete: true,
-                    entries: vec![entry],
-                    about: b"{}".to_vec(),
-                    time: None,
-                };
-                Ok::<_, RepoError>((new, ()))
+                writer.copy_entry(&reader, &opened.entries[0], Cut::Rows, &mut |_| {})?;
+                let (kind, about) = ("logical".into(), b"{}".to_vec());
+                Ok::<_, RepoError>((NewBackup { kind, complete: true, about, time: None }, ()))
             })
             .unwrap();
-        compare(&target, copy.id, &content(seed)).unwrap();
-        added.push(copy.bytes_added);
+        compare(&target, copy.head.id, &content(seed)).unwrap();
+        added.push(copy.head.bytes_added);
     }
     assert!(added[1] * 3 < added[0] && added[2] * 3 < added[0], "{added:?}");
     assert_clean(&other.open());

@@ -126,35 +126,21 @@ fn writers_and_readers_go_on() {
         .open()
         .write_backup::<(), RepoError>(&options(1), |writer| {
             // It leans on the packs of a backup that is forgotten while it runs.
-            let mut stream = writer.stream(Class::Data, Cut::Rows);
+            let mut entry = writer.entry("/own", Class::Data);
+            let mut stream = entry.stream(Cut::Rows);
             stream.write(&rows(1, 1_500_000))?;
-            let summary = stream.finish()?;
-            writer.settle()?;
-            assert_eq!(summary.bytes_added(), 0);
+            entry.add(stream.finish()?);
+            entry.finish(Vec::new())?;
             repository.forget(first.id)?;
             let report = prune(&repository, now());
             assert_eq!(report.sessions, 1, "{report:?}");
             assert_eq!(report.packs_deleted, 0, "{report:?}");
-            let entry = NewEntry {
-                path: "/own".into(),
-                class: Class::Data,
-                bytes_raw: summary.bytes_raw,
-                bytes_added: 0,
-                parts: vec![summary.part],
-                about: Vec::new(),
-            };
-            Ok((
-                NewBackup {
-                    kind: "x".into(),
-                    complete: true,
-                    entries: vec![entry],
-                    about: Vec::new(),
-                    time: None,
-                },
-                (),
-            ))
+            let (kind, about) = ("x".into(), Vec::new());
+            Ok((NewBackup { kind, complete: true, about, time: None }, ()))
         })
         .unwrap();
+    assert_eq!(third.entries[0].bytes_added, 0);
+    let third = third.head;
     compare(&place.open(), third.id, &vec![("/own".into(), Class::Data, rows(1, 1_500_000))]).unwrap();
     repository.forget(third.id).unwrap();
     assert!(prune(&repository, now()).packs_deleted > 0);
@@ -250,21 +236,13 @@ fn a_backup_begins_in_the_middle_of_a_prune() {
                 started.recv().unwrap();
                 let packs = place.storage().list("packs/").unwrap().len();
                 place.open().write_backup::<(), RepoError>(&options(1), |writer| {
-                    let mut entries = Vec::new();
                     for (path, class, bytes) in content {
-                        let mut stream = writer.stream(*class, Cut::Rows);
+                        let mut entry = writer.entry(path, *class);
+                        let mut stream = entry.stream(Cut::Rows);
                         stream.write(bytes)?;
-                        let summary = stream.finish()?;
-                        entries.push(NewEntry {
-                            path: path.clone(),
-                            class: *class,
-                            bytes_raw: summary.bytes_raw,
-                            bytes_added: summary.bytes_added(),
-                            parts: vec![summary.part],
-                            about: Vec::new(),
-                        });
+                        entry.add(stream.finish()?);
+                        entry.finish(Vec::new())?;
                     }
-                    writer.settle()?;
                     let until = Instant::now() + Duration::from_secs(120);
                     while place.storage().list("packs/").unwrap().len() == packs {
                         assert!(Instant::now() < until, "no pack was full");
@@ -273,7 +251,7 @@ fn a_backup_begins_in_the_middle_of_a_prune() {
                     begun.send(()).unwrap();
                     ended.recv().unwrap();
                     let (kind, about) = ("x".into(), Vec::new());
-                    Ok((NewBackup { kind, complete: true, entries, about, time: None }, ()))
+                    Ok((NewBackup { kind, complete: true, about, time: None }, ()))
                 })
             });
             let store = Meanwhile {
@@ -287,8 +265,8 @@ fn a_backup_begins_in_the_middle_of_a_prune() {
             let report = prune(&place.open_on(Arc::new(store), place.local()), now());
             assert_eq!(report.sessions, 1, "{number}: {report:?}");
             end.send(()).unwrap();
-            let (head, ()) = writer.join().unwrap().unwrap_or_else(|error| panic!("{number}: {error}"));
-            compare(&place.open(), head.id, content).unwrap();
+            let (made, ()) = writer.join().unwrap().unwrap_or_else(|error| panic!("{number}: {error}"));
+            compare(&place.open(), made.head.id, content).unwrap();
         });
         prune(&place.open(), now());
         assert_clean(&place.open());
@@ -636,24 +614,17 @@ fn a_full_backup_leans_on_nothing() {
     let (second, ()) = place
         .open()
         .write_backup::<(), RepoError>(&full, |writer| {
-            let mut stream = writer.stream(Class::Data, Cut::Rows);
+            let mut entry = writer.entry("/a", Class::Data);
+            let mut stream = entry.stream(Cut::Rows);
             stream.write(&rows(1, 1_500_000))?;
-            let summary = stream.finish()?;
-            writer.settle()?;
-            assert!(summary.bytes_added() > 100_000);
-            Ok((
-                NewBackup {
-                    kind: "x".into(),
-                    complete: true,
-                    entries: Vec::new(),
-                    about: Vec::new(),
-                    time: None,
-                },
-                (),
-            ))
+            entry.add(stream.finish()?);
+            entry.finish(Vec::new())?;
+            let (kind, about) = ("x".into(), Vec::new());
+            Ok((NewBackup { kind, complete: true, about, time: None }, ()))
         })
         .unwrap();
-    assert!(second.bytes_added > first.bytes_added / 3);
+    assert!(second.entries[0].bytes_added > 100_000);
+    assert!(second.head.bytes_added > first.bytes_added / 3);
 }
 
 #[test]

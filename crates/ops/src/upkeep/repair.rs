@@ -152,22 +152,21 @@ fn one(repository: &Repository, id: BackupId, lost: &[String], job: &Job) -> Res
     about.bytes_raw = backup.entries.iter().map(|entry| entry.bytes_raw).sum();
     let options =
         WriteOptions { cluster: backup.head.cluster.clone(), jobs: 1, compression_level: 1, full: false };
-    let (head, ()) = repository.write_backup(&options, |writer| {
-        for part in backup.entries.iter().flat_map(|entry| &entry.parts) {
-            writer.lean_on(part)?;
+    let (made, ()) = repository.write_backup(&options, |writer| {
+        for entry in &backup.entries {
+            writer.keep_entry(entry)?;
         }
         let new = NewBackup {
             kind: backup.head.kind.clone(),
             complete: false,
             about: about.over(&backup.head),
-            entries: backup.entries,
             time: Some(backup.head.time),
         };
         Ok::<_, OpsError>((new, ()))
     })?;
     if !tags.is_empty() {
-        repository.change_tags(head.id, |own| own.extend(tags.iter().cloned()))?;
+        repository.change_tags(made.head.id, |own| own.extend(tags.iter().cloned()))?;
     }
     repository.forget(id)?;
-    Ok(head.id.to_string())
+    Ok(made.head.id.to_string())
 }

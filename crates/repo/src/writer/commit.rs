@@ -17,7 +17,7 @@ use crate::ids::{BackupId, Hash, ObjectHash};
 use crate::manifest::{self, BackupHead, Body, LONGEST_ABOUT, ManifestName, Previous};
 use crate::object::{self, Kind};
 use crate::prune::trash;
-use crate::repository::{LONGEST_LIST, Repository};
+use crate::repository::{Backup, LONGEST_LIST, Repository};
 use crate::stream::{Class, StreamRef};
 use crate::{RepoError, codec, pack};
 
@@ -58,13 +58,13 @@ pub(crate) fn session_object(
 }
 
 /// Commits a backup. Until the manifest's put nothing of it is visible; after that nothing of it can fail.
-pub(super) fn commit(session: &Session<'_>, mut new: NewBackup) -> Result<BackupHead, RepoError> {
+pub(super) fn commit(session: &Session<'_>, new: NewBackup) -> Result<Backup, RepoError> {
     session.check()?;
     check_limits(session, &new)?;
-    let mut entries = std::mem::take(&mut new.entries);
-    let entry_count = entries.len() as u64;
+    // What each entry added is known when all is sealed; the list of entries is sealed behind that.
+    session.settle()?;
+    let mut entries = session.entries.take();
     let list = write_entries(session, &manifest::encode_entries(&mut entries)?)?;
-    drop(entries);
     session.settle()?;
     let last = session.close_packs()?;
     // What the draft names is pinned, whether it is there yet or not: its put need not wait for the last packs'.
@@ -76,7 +76,8 @@ pub(super) fn commit(session: &Session<'_>, mut new: NewBackup) -> Result<Backup
     let look = || both(|| look_at_trash(session), || locks::extend(session));
     let (indexed, (looked, locked)) = both(|| session.put_index(false), look);
     indexed.and(looked).and(locked)?;
-    put_manifest(session, place?, new, list, entry_count)
+    let head = put_manifest(session, place?, new, list, entries.len() as u64)?;
+    Ok(Backup { head, entries })
 }
 
 /// Where a backup stands among those of its cluster: its number, and the one before it.
@@ -154,7 +155,7 @@ fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
     }
 }
 
-/// `entries` is the list of the backup's entries, which were taken out of `new`.
+/// `entries` is the list of the backup's entries.
 fn put_manifest(
     session: &Session<'_>,
     place: Place,

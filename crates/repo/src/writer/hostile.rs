@@ -7,10 +7,10 @@ use std::sync::atomic::AtomicU64;
 
 use minicbor::bytes::{ByteArray, ByteVec};
 
-use super::{BackupWriter, NewBackup, WriteOptions};
+use super::{BackupWriter, NewBackup, PartSummary, WriteOptions};
 use crate::cut::{Cut, LARGEST};
 use crate::ids::{ChunkId, Hash};
-use crate::manifest::{self, BackupHead, Entry, NewEntry};
+use crate::manifest::{self, BackupHead, Entry};
 use crate::map::{self, Group, Keep, MOST_KEPT, MapRef, Part, Record, Unit, UnitChunk, encode_keeps};
 use crate::object::{self, Kind};
 use crate::reader::ChunkReader;
@@ -60,19 +60,15 @@ impl BackupWriter<'_> {
 fn backup(repository: &Repository, parts: impl FnOnce(&BackupWriter<'_>) -> Vec<Part>) -> BackupHead {
     let options = WriteOptions { cluster: "c".into(), jobs: 1, compression_level: 1, full: false };
     let written = repository.write_backup::<(), RepoError>(&options, |writer| {
-        let entry = |(number, part): (usize, Part)| NewEntry {
-            path: format!("/{number}"),
-            class: Class::Data,
-            bytes_raw: part.bytes_raw(),
-            bytes_added: 0,
-            parts: vec![part],
-            about: Vec::new(),
-        };
-        let entries = parts(writer).into_iter().enumerate().map(entry).collect();
+        for (number, part) in parts(writer).into_iter().enumerate() {
+            let mut entry = writer.entry(format!("/{number}"), Class::Data);
+            entry.add(PartSummary::new(part, Vec::new()));
+            entry.finish(Vec::new())?;
+        }
         let (kind, about) = ("x".into(), Vec::new());
-        Ok((NewBackup { kind, complete: true, entries, about, time: None }, ()))
+        Ok((NewBackup { kind, complete: true, about, time: None }, ()))
     });
-    written.unwrap().0
+    written.unwrap().0.head
 }
 
 fn entry(parts: Vec<Part>) -> Entry {

@@ -34,6 +34,7 @@
 mod buffers;
 pub(crate) mod commit;
 mod dedup;
+mod entries;
 #[cfg(test)]
 mod hostile;
 mod locks;
@@ -48,11 +49,12 @@ use std::thread;
 
 use crate::RepoError;
 use crate::cut::Cut;
-use crate::manifest::{BackupHead, Entry, NewEntry};
+use crate::manifest::Entry;
 use crate::map::{EarlierMap, MapRef, MapTarget, MapWriter, Part};
 use crate::reader::{ChunkReader, DataReader};
-use crate::repository::Repository;
+use crate::repository::{Backup, Repository};
 use crate::stream::Class;
+pub use entries::EntryWriter;
 pub(crate) use queue::lock;
 pub(crate) use session::{Lane, Session};
 use session::{MOST_JOBS, StopOnDrop};
@@ -71,22 +73,20 @@ pub struct WriteOptions {
     pub full: bool,
 }
 
-/// A backup that is ready to be committed.
+/// What its maker says of a backup that is ready to be committed.
 #[derive(Clone, Debug)]
 pub struct NewBackup {
     /// What kind of backup, in its maker's terms.
     pub kind: String,
     /// Whether everything that was asked for is in it.
     pub complete: bool,
-    /// Its entries in any order; no path twice.
-    pub entries: Vec<NewEntry>,
     /// Its maker's own facts; sealed under the metadata key.
     pub about: Vec<u8>,
     /// When it was made, if that was not now (a copy, a repaired one).
     pub time: Option<jiff::Timestamp>,
 }
 
-/// Writes the streams of one backup, from many threads at once.
+/// Writes the entries of one backup, from many threads at once.
 pub struct BackupWriter<'a> {
     session: &'a Session<'a>,
     /// Reads what earlier backups left under the metadata key.
@@ -94,7 +94,12 @@ pub struct BackupWriter<'a> {
 }
 
 impl<'a> BackupWriter<'a> {
-    /// A new stream.
+    /// A new entry. It stands in the backup once it is finished; no path may occur twice.
+    pub fn entry(&self, path: impl Into<String>, class: Class) -> EntryWriter<'a> {
+        EntryWriter::new(self.session, path.into(), class)
+    }
+
+    /// A new stream, for whoever does not know its entry yet ([`EntryWriter::add`]).
     pub fn stream(&self, class: Class, cut: Cut) -> StreamWriter<'a> {
         StreamWriter::new(self.session, class, cut)
     }
@@ -114,11 +119,18 @@ impl<'a> BackupWriter<'a> {
         map.let_go_of_lists(self.session)
     }
 
-    /// Leans on a part that is stored already: it may stand in an entry of this backup, and a prune spares its packs.
+    /// Takes an entry of an earlier backup of this repository as it is, with its facts and what it added then. Nothing of it is
+    /// stored again, and a prune spares its packs.
     ///
     /// # Errors
     /// [`RepoError::Missing`] if a chunk of it has no place that can be leaned on; damage of its tree.
-    pub fn lean_on(&self, part: &Part) -> Result<(), RepoError> {
+    pub fn keep_entry(&self, entry: &Entry) -> Result<(), RepoError> {
+        entry.parts.iter().try_for_each(|part| self.lean_on(part))?;
+        self.session.entries.keep(entry)
+    }
+
+    /// Leans on a part that is stored already.
+    fn lean_on(&self, part: &Part) -> Result<(), RepoError> {
         let mut seen = HashSet::new();
         self.earlier.walk(part.stream(), &mut |child, level| {
             self.session.check()?;
@@ -145,8 +157,22 @@ impl<'a> BackupWriter<'a> {
         Ok(())
     }
 
-    /// Copies a part of an entry of another repository, verified. `on_bytes` hears of the bytes that are read.
-    pub fn copy_part(
+    /// Copies an entry of another repository, with its facts; every byte is verified. `on_bytes` hears of those that are read.
+    pub fn copy_entry(
+        &self,
+        from: &DataReader<'_>,
+        entry: &Entry,
+        cut: Cut,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<(), RepoError> {
+        let mut copy = self.entry(&entry.path, entry.class);
+        for number in 0..entry.parts.len() {
+            copy.add(self.copy_part(from, entry, number, cut, on_bytes)?);
+        }
+        copy.finish(entry.about.clone())
+    }
+
+    fn copy_part(
         &self,
         from: &DataReader<'_>,
         entry: &Entry,
@@ -167,9 +193,14 @@ impl<'a> BackupWriter<'a> {
         stream.finish()
     }
 
-    /// Waits until the chunks of every finished part are sealed: [`PartSummary::bytes_added`] is exact then.
-    pub fn settle(&self) -> Result<(), RepoError> {
-        self.session.settle()
+    /// Raw bytes of the entries that are finished.
+    pub fn bytes_raw(&self) -> u64 {
+        self.session.entries.bytes_raw()
+    }
+
+    /// Of each part of an entry that is finished: within one repository and class, equal content has equal digests.
+    pub fn digests(&self, path: &str) -> Vec<String> {
+        self.session.entries.digests(path)
     }
 
     /// Sealed bytes stored so far, for progress.
@@ -184,13 +215,13 @@ impl<'a> BackupWriter<'a> {
 }
 
 impl Repository {
-    /// Writes one backup: runs `work`, which writes streams and returns what to commit, then commits it. If `work` fails
+    /// Writes one backup: runs `work`, which writes entries and returns what is to be said of them, then commits. If `work` fails
     /// or panics, if the storage fails, or if the job is cancelled before the commit, no backup exists.
     pub fn write_backup<T, E: From<RepoError>>(
         &self,
         options: &WriteOptions,
         work: impl FnOnce(&BackupWriter<'_>) -> Result<(NewBackup, T), E>,
-    ) -> Result<(BackupHead, T), E> {
+    ) -> Result<(Backup, T), E> {
         let session = Session::begin(self, options)?;
         let result = thread::scope(|scope| {
             let _stop = StopOnDrop(&session);

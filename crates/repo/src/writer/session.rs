@@ -11,6 +11,7 @@ use minicbor::bytes::{ByteArray, ByteVec};
 
 use super::buffers::Buffers;
 use super::dedup::Dedup;
+use super::entries::Entries;
 use super::queue::{Queue, lock, wait_until};
 use super::{WriteOptions, commit};
 use crate::RepoError;
@@ -71,6 +72,8 @@ pub(crate) struct Session<'a> {
     pub(super) repository: &'a Repository,
     pub(super) options: &'a WriteOptions,
     pub(super) id: BackupId,
+    /// What will stand in the backup.
+    pub(super) entries: Entries,
     cutter: Cutter,
     dedup: Dedup,
     jobs: Queue<Job>,
@@ -146,6 +149,7 @@ impl<'a> Session<'a> {
             repository,
             options,
             id,
+            entries: Entries::default(),
             cutter: Cutter::new(repository.keys.chunker_seed()),
             dedup,
             jobs: Queue::new(WAITING * jobs),

@@ -45,9 +45,9 @@ impl PartSummary {
         PartSummary { bytes_raw: part.bytes_raw(), part, added }
     }
 
-    /// Sealed bytes that were stored for this part and were nowhere before. Exact after
-    /// [`crate::BackupWriter::settle`]; of parts with equal chunks, the first has them.
-    pub fn bytes_added(&self) -> u64 {
+    /// Sealed bytes that were stored for this part and were nowhere before. Exact when all its chunks are sealed; of parts with
+    /// equal chunks, the first has them.
+    pub(crate) fn bytes_added(&self) -> u64 {
         self.added.iter().map(|added| added.load(Ordering::Relaxed)).sum()
     }
 }
@@ -145,7 +145,7 @@ impl<'a> StreamWriter<'a> {
         self.add_child(level + 1, Child { id, bytes, raw_len })
     }
 
-    /// Ends the stream. Its chunks may still be on their way; [`crate::BackupWriter::settle`] waits for them.
+    /// Ends the stream. Its chunks may still be on their way; the commit waits for them.
     pub fn finish(self) -> Result<PartSummary, RepoError> {
         let (stream, added) = self.finish_stream()?;
         Ok(PartSummary::new(Part::Stream(stream), vec![added]))

@@ -109,8 +109,8 @@ pub fn try_backup(
 ) -> Result<BackupHead, RepoError> {
     let newest = repository.backups().ok().and_then(|heads| heads.last().map(|head| head.id));
     let earlier = newest.and_then(|id| repository.open_backup(id).ok());
-    let (head, ()) = repository.for_job(cancel).write_backup(&options(jobs), |writer| {
-        let written: Vec<_> = std::thread::scope(|scope| {
+    let (made, ()) = repository.for_job(cancel).write_backup(&options(jobs), |writer| {
+        std::thread::scope(|scope| {
             let one = |(path, class, bytes): &(String, Class, Vec<u8>)| {
                 let (class, cut) = (*class, if *class == Class::Data { Cut::Rows } else { Cut::Content });
                 let (path, bytes) = (path.clone(), bytes.clone());
@@ -118,38 +118,27 @@ pub fn try_backup(
                 scope.spawn(move || {
                     if path.starts_with("/map/") {
                         let part = write_map(writer, earlier, &path, &bytes)?;
-                        return Ok((path, class, part));
+                        let mut entry = writer.entry(path, class);
+                        entry.add(part);
+                        return entry.finish(b"{}".to_vec());
                     }
-                    let mut stream = writer.stream(class, cut);
+                    let mut entry = writer.entry(path, class);
+                    let mut stream = entry.stream(cut);
                     for piece in bytes.chunks(10_007) {
                         stream.write(piece)?;
                     }
-                    Ok::<_, RepoError>((path, class, stream.finish()?))
+                    entry.add(stream.finish()?);
+                    entry.finish(b"{}".to_vec())
                 })
             };
             let threads: Vec<_> = content.iter().map(one).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        let written: Vec<_> = written.into_iter().collect::<Result<_, _>>()?;
-        writer.settle()?;
-        let entries = written.into_iter().map(|(path, class, summary)| NewEntry {
-            path,
-            class,
-            bytes_raw: summary.bytes_raw,
-            bytes_added: summary.bytes_added(),
-            parts: vec![summary.part],
-            about: b"{}".to_vec(),
-        });
-        let new = NewBackup {
-            kind: "logical".into(),
-            complete: true,
-            entries: entries.collect(),
-            about: b"{\"a\":1}".to_vec(),
-            time: None,
-        };
-        Ok::<_, RepoError>((new, ()))
+            let ended: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+            ended.into_iter().collect::<Result<(), RepoError>>()
+        })?;
+        let (kind, about) = ("logical".into(), b"{\"a\":1}".to_vec());
+        Ok::<_, RepoError>((NewBackup { kind, complete: true, about, time: None }, ()))
     })?;
-    Ok(head)
+    Ok(made.head)
 }
 
 /// Writes rows under a map that leans on the newest backup's map of that path, if it has one.

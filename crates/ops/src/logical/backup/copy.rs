@@ -4,13 +4,13 @@ use pgark_pg::{Connection, CopyEvent};
 use pgark_repo::{Class, Cut};
 
 use super::crew::Crew;
-use super::homes::InSecond;
+use super::destination::{DestinationRows, InEach};
 use super::large_objects;
-use super::work::{Copy, Copying, Source, Work, take};
+use super::work::{Copying, Source, Work, take};
 use crate::OpsError;
 use crate::error::{Doing, with_causes};
 use crate::facts::Missing;
-use crate::logical::rowmap::RowSink;
+use crate::logical::rowmap::Sunk;
 
 /// How a piece of work ended that did not fail.
 pub(super) enum Fate {
@@ -154,7 +154,7 @@ fn copy(
         }
         Work::Batch(batch) => copy_batch(crew, of, connection, batch),
         Work::LargeObjects { first, last, number } => {
-            let mut stream = crew.homes.stream(Class::Data, Cut::Content);
+            let mut stream = crew.destination.stream(Class::Data, Cut::Content);
             let objects =
                 large_objects::copy(connection, (*first, *last), &of.closed_objects, &mut |frame| {
                     crew.check_stop(of)?;
@@ -244,9 +244,7 @@ fn copy_batch(
 struct Parts<'s> {
     crew: &'s Crew<'s>,
     of: &'s Copying,
-    sink: RowSink<'s>,
-    /// In the second home.
-    also: InSecond<'s, RowSink<'s>>,
+    rows: DestinationRows<'s>,
     /// Bytes that progress has not heard of.
     untold: usize,
 }
@@ -261,10 +259,8 @@ impl<'s> Parts<'s> {
         source: &Source,
         range: usize,
     ) -> Result<Parts<'s>, OpsError> {
-        let homes = crew.homes;
-        let sink = RowSink::new(homes.main, of.rows(source, range, homes.maps)?)?;
-        let also = homes.in_second(|also| RowSink::new(also.writer, of.rows(source, range, also.maps)?));
-        Ok(Parts { crew, of, sink, also, untold: 0 })
+        let rows = crew.destination.rows(|maps| of.rows(source, range, maps))?;
+        Ok(Parts { crew, of, rows, untold: 0 })
     }
 
     /// One row, or a piece of one; `ends`: the last.
@@ -274,9 +270,7 @@ impl<'s> Parts<'s> {
         if self.untold >= Self::STEP {
             self.tell()?;
         }
-        self.sink.write(row, ends)?;
-        self.also.go_on(|sink| sink.write(row, ends));
-        Ok(())
+        self.rows.write(row, ends)
     }
 
     fn tell(&mut self) -> Result<(), OpsError> {
@@ -286,9 +280,8 @@ impl<'s> Parts<'s> {
         Ok(())
     }
 
-    fn finish(mut self, rows: u64) -> Result<Copy, OpsError> {
+    fn finish(mut self, rows: u64) -> Result<InEach<Sunk>, OpsError> {
         self.tell()?;
-        let main = self.sink.finish(rows)?;
-        Ok(Copy { main, also: self.also.end(|sink| sink.finish(rows)) })
+        self.rows.finish(rows)
     }
 }

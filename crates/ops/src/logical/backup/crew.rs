@@ -17,7 +17,7 @@ use std::time::Instant;
 use pgark_pg::Connection;
 
 use super::copy::{self, Fate};
-use super::homes::Homes;
+use super::destination::Destination;
 use super::lead;
 use super::request::Request;
 use super::work::{Copying, Work};
@@ -28,7 +28,7 @@ use crate::{Job, OpsError};
 
 /// What the workers of one backup share.
 pub(super) struct Crew<'a> {
-    pub homes: &'a Homes<'a>,
+    pub destination: &'a Destination<'a>,
     pub job: &'a Job,
     pub watch: &'a Watch,
     pub keep_going: bool,
@@ -93,9 +93,14 @@ pub(super) enum Duty {
 }
 
 impl<'a> Crew<'a> {
-    pub(super) fn new(homes: &'a Homes<'a>, job: &'a Job, watch: &'a Watch, request: &Request) -> Crew<'a> {
+    pub(super) fn new(
+        destination: &'a Destination<'a>,
+        job: &'a Job,
+        watch: &'a Watch,
+        request: &Request,
+    ) -> Crew<'a> {
         Crew {
-            homes,
+            destination,
             job,
             watch,
             keep_going: request.keep_going,

@@ -9,7 +9,7 @@ use pgark_bytes::archive::filter::foreign_keys;
 use pgark_bytes::archive::statements::{Options, SessionState, statements};
 use pgark_bytes::names::shown;
 use pgark_pg::ConnInfo;
-use pgark_repo::{Class, NewEntry, PartSummary};
+use pgark_repo::Class;
 
 use super::catalog::Catalog;
 use super::crew::Crew;
@@ -18,10 +18,10 @@ use super::lead::{self, Lead};
 use super::patterns::{self, Children, Resolved};
 use super::request::Request;
 use super::selector::Selector;
-use super::work::{Copied, Copying};
+use super::work::{Copied, Copying, Stored};
 use super::{Report, cluster::Survey, tap};
 use crate::facts::Missing;
-use crate::record::{DatabaseRead, Note, Written, seconds};
+use crate::record::{DatabaseRead, Note, seconds};
 use crate::watch::Watch;
 use crate::{Job, OpsError, paths};
 
@@ -41,22 +41,7 @@ pub(super) struct Frozen {
 pub(super) struct Finished {
     pub report: DatabaseReport,
     pub facts: DatabaseFacts,
-    pub copied: Copied,
-    /// Its entries beside tables and large objects.
-    pub small: Vec<Written>,
-}
-
-impl Finished {
-    /// Exchanges what lies in the first home with what lies in the second.
-    pub fn swap_homes(&mut self) {
-        std::mem::swap(&mut self.report.toc_digest, &mut self.report.toc_digest_also);
-        self.copied.swap_homes();
-    }
-
-    /// Its entries in the first home. Call after `settle`.
-    pub fn entries(&self) -> Vec<NewEntry> {
-        self.copied.entries(&self.report.name)
-    }
+    pub stored: Stored,
 }
 
 /// What all databases of a backup share.
@@ -261,36 +246,19 @@ impl Common<'_> {
         crew: &Crew<'_>,
     ) -> Result<Finished, OpsError> {
         let database = lead.database.clone();
-        let toc = crew.homes.whole(
-            paths::toc(&database),
-            Class::Data,
-            &tapped.toc,
-            Note::Toc { database: database.clone() },
-        )?;
-        let definition = crew.homes.whole(
-            paths::definition(&database),
-            Class::Data,
-            &definition(&tapped.archive),
-            Note::Definition { database: database.clone() },
-        )?;
+        let stored = copied.store(&database, crew.destination)?;
+        let note = Note::Toc { database: database.clone() };
+        crew.destination.whole(&paths::toc(&database), Class::Data, &tapped.toc, note)?;
+        let (sql, note) = (definition(&tapped.archive), Note::Definition { database: database.clone() });
+        crew.destination.whole(&paths::definition(&database), Class::Data, &sql, note)?;
         let read = DatabaseRead {
             snapshot_time: lead.snapshot_time.clone(),
             lsn: lead.lsn.clone(),
             seconds: seconds(since.elapsed()),
             filters: self.request.filters_for(&database).clone(),
         };
-        let report = DatabaseReport {
-            name: database,
-            read,
-            toc_digest: digests(&toc.parts),
-            toc_digest_also: toc.also.as_deref().map(digests).unwrap_or_default(),
-        };
-        Ok(Finished { report, facts, copied, small: vec![toc, definition] })
+        Ok(Finished { report: DatabaseReport { name: database, read }, facts, stored })
     }
-}
-
-fn digests(parts: &[PartSummary]) -> String {
-    parts.iter().map(|part| part.part.digest()).collect()
 }
 
 /// A partitioned table has no rows of its own.

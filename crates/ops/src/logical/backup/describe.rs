@@ -17,9 +17,9 @@ use serde_json::{Map, Value, json};
 use super::cluster::Survey;
 use super::database::Finished;
 use super::lead::Lead;
-use crate::OpsError;
 use crate::error::Doing;
 use crate::record::DatabaseRead;
+use crate::{OpsError, paths};
 
 /// What the manifest says of the cluster beside its databases.
 pub(super) struct ClusterFacts {
@@ -31,7 +31,7 @@ pub(super) struct ClusterFacts {
 
 /// What a database's snapshot holds: extensions, schemas, relations; each as the server's JSON text (a tree of values would
 /// take ten times the memory).
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct DatabaseFacts {
     extensions: Vec<String>,
     schemas: Vec<String>,
@@ -41,13 +41,10 @@ pub(super) struct DatabaseFacts {
     names: BTreeMap<Vec<u8>, String>,
 }
 
-/// One database in the backup: how and when it was copied.
+/// One database in the backup: how and when it was stored.
 pub(super) struct DatabaseReport {
     pub name: String,
     pub read: DatabaseRead,
-    pub toc_digest: String,
-    /// The same in the second home.
-    pub toc_digest_also: String,
 }
 
 /// The first column of a query's rows, which is JSON.
@@ -242,20 +239,21 @@ CROSS JOIN LATERAL (SELECT pg_catalog.json_agg(pg_catalog.json_strip_nulls(pg_ca
 WHERE r.relkind IN ('r', 'p', 'f', 'm', 'v', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)' \
 ORDER BY n.nspname, r.relname";
 
-/// Writes the manifest, piece by piece; takes the facts out of the finished databases.
+/// Writes the manifest, piece by piece. `digests`: of the parts of an entry, where it goes.
 pub(super) fn manifest(
     cluster: &str,
     survey: &Survey,
     facts: &ClusterFacts,
-    finished: &mut [Finished],
+    finished: &[Finished],
+    digests: &dyn Fn(&str) -> Vec<String>,
     out: &mut dyn FnMut(&str) -> Result<(), OpsError>,
 ) -> Result<(), OpsError> {
-    let single = match &*finished {
+    let single = match finished {
         [one] => Some(one.report.name.clone()),
         _ => None,
     };
-    let mut backed_up: HashMap<String, &mut Finished> =
-        finished.iter_mut().map(|database| (database.report.name.clone(), database)).collect();
+    let backed_up: HashMap<&str, &Finished> =
+        finished.iter().map(|database| (&*database.report.name, database)).collect();
     let head = json!({
         "version": 2,
         "created_at": now(),
@@ -285,10 +283,10 @@ pub(super) fn manifest(
         }
         let name = value.get("name").and_then(Value::as_str).unwrap_or_default();
         let text = value.to_string();
-        match backed_up.remove(name) {
+        match backed_up.get(name) {
             Some(database) => {
                 out(open(&text))?;
-                content(database, out)?;
+                content(database, digests, out)?;
                 out("}")?;
             }
             None => out(&text)?,
@@ -308,38 +306,37 @@ fn now() -> String {
 
 /// What is inside of a database, and what this backup holds of it: more members of the database's object.
 fn content(
-    database: &mut Finished,
+    database: &Finished,
+    digests: &dyn Fn(&str) -> Vec<String>,
     out: &mut dyn FnMut(&str) -> Result<(), OpsError>,
 ) -> Result<(), OpsError> {
-    let (report, copied) = (&database.report, &database.copied);
-    let mut facts = std::mem::take(&mut database.facts);
-    let by_oid: HashMap<u32, _> = copied.tables.iter().map(|table| (table.oid, table)).collect();
+    let Finished { report, facts, stored } = database;
+    let by_oid: HashMap<u32, _> = stored.tables.iter().map(|table| (table.oid, table)).collect();
     out(&format!(
         ",\"extensions\":[{}],\"schemas\":[{}],\"relations\":[",
         facts.extensions.join(","),
         facts.schemas.join(",")
     ))?;
-    for (number, (oid, text)) in std::mem::take(&mut facts.relations).into_iter().enumerate() {
+    for (number, (oid, text)) in facts.relations.iter().enumerate() {
         if number > 0 {
             out(",")?;
         }
-        let Some(table) = by_oid.get(&oid) else {
-            out(&text)?;
+        let Some(table) = by_oid.get(oid) else {
+            out(text)?;
             continue;
         };
-        let bytes: u64 = table.parts.iter().map(|part| part.bytes_raw).sum();
-        let digests: Vec<String> = table.parts.iter().map(|part| part.part.digest()).collect();
-        out(open(&text))?;
-        out(&format!(",\"rows\":{},\"bytes\":{bytes},\"digests\":{}}}", table.rows, Value::from(digests)))?;
+        let (rows, bytes, digests) = (table.rows, table.bytes_raw, Value::from(digests(&table.path)));
+        out(open(text))?;
+        out(&format!(",\"rows\":{rows},\"bytes\":{bytes},\"digests\":{digests}}}"))?;
     }
     let backup = json!({
         "snapshot_time": report.read.snapshot_time,
         "lsn": report.read.lsn,
         "seconds": report.read.seconds,
-        "tables": copied.tables.len(),
-        "rows": copied.tables.iter().map(|table| table.rows).sum::<u64>(),
-        "large_objects": copied.large_objects,
-        "toc_digest": report.toc_digest,
+        "tables": stored.tables.len(),
+        "rows": stored.tables.iter().map(|table| table.rows).sum::<u64>(),
+        "large_objects": stored.large_objects,
+        "toc_digest": digests(&paths::toc(&report.name)).concat(),
         "filters": (!report.read.filters.is_default()).then_some(&report.read.filters),
     });
     out(&format!("],\"backup\":{backup}"))?;

@@ -29,8 +29,8 @@ mod copy;
 mod crew;
 mod database;
 mod describe;
+mod destination;
 mod globals;
-mod homes;
 mod large_objects;
 mod lead;
 mod patterns;
@@ -47,20 +47,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use pgark_repo::{BackupHead, BackupWriter, Class, Cut, NewBackup, NewEntry, Repository, WriteOptions};
+use pgark_repo::{BackupHead, Class, Cut, NewBackup, Repository, WriteOptions};
 
 pub use crate::facts::Filters;
 use crate::facts::{BackupKind, Missing};
 pub use crate::logical::rowmap::{Mode as RowMapMode, RowMaps};
-use crate::record::{About, DatabaseRead, Note, Written, seconds};
+use crate::record::{About, DatabaseRead, Note, seconds};
 use crate::watch::Watch;
 use crate::{BackupOutcome, BackupRecord, Job, OpsError, TableDetail, paths};
 use cluster::Survey;
 use crew::{Crew, StopOnPanic};
 use database::{Common, Finished, Frozen};
-use describe::ClusterFacts;
+use describe::{ClusterFacts, DatabaseReport};
+use destination::{Destination, SecondRepository, Uncommitted};
 use globals::Globals;
-use homes::Homes;
 pub use request::{Databases, Request, Snapshots};
 use standby::Pause;
 use work::RowMapping;
@@ -70,7 +70,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
     run_with_second(repository, None, request, job).map(|(outcome, _)| outcome)
 }
 
-/// What became of the second home: its backup's id, or why there is none.
+/// What became of the second repository: its backup's id, or why there is none.
 pub type Second = Result<String, OpsError>;
 
 /// The same into a second repository too, reading the server once. What goes wrong with the second is in the answer, and takes
@@ -114,102 +114,127 @@ fn back_up(
         compression_level: request.compression_level,
         full: request.full,
     };
-    let result = into_homes(second, request, &options, &mut |also| {
-        first_home(repository, also, request, job, watch, &options, &mut survey, started)
-    });
+    let run = Run { repository, request, job, watch, options, started };
+    let result = match second {
+        None => run.back_up_into_first(&mut survey, None).map(|(outcome, _)| (outcome, None)),
+        Some(second) => {
+            run.back_up_into_both(second, &mut survey).map(|(outcome, second)| (outcome, Some(second)))
+        }
+    };
     // On every way out: whatever happened to the backup, the standby goes on.
     pause.end(job)?;
     result
 }
 
-/// A committed backup of the first home, and what is to be committed in the second.
-type FirstHome = (BackupOutcome, Option<NewBackup>);
+/// One backup: what its steps share.
+struct Run<'a> {
+    repository: &'a Repository,
+    request: &'a Request,
+    job: &'a Job,
+    watch: &'a Watch,
+    options: WriteOptions,
+    started: Instant,
+}
 
-/// Opens the second home, if there is one, around the first: it hears of every byte, and commits when the first has.
-fn into_homes(
-    second: Option<&Repository>,
-    request: &Request,
-    options: &WriteOptions,
-    first_home: &mut dyn FnMut(Option<&homes::Also<'_>>) -> Result<FirstHome, OpsError>,
-) -> Result<(BackupOutcome, Option<Second>), OpsError> {
-    let Some(second) = second else {
-        return Ok((first_home(None)?.0, None));
-    };
-    let mut first = None;
-    let committed = second.write_backup(options, |writer| {
-        let maps = RowMapping::new(second, request, &options.cluster)?;
-        let also = homes::Also::new(writer, &maps);
-        let (outcome, new) = match first_home(Some(&also)) {
-            Ok((outcome, new)) => (Ok(outcome), new),
-            Err(error) => (Err(error), None),
+impl Run<'_> {
+    /// Into two repositories: the second hears of every byte that goes into the first, and commits when that has.
+    fn back_up_into_both(
+        &self,
+        second: &Repository,
+        survey: &mut Survey,
+    ) -> Result<(BackupOutcome, Second), OpsError> {
+        let mut first = None;
+        let committed = second.write_backup(&self.options, |writer| {
+            let maps = RowMapping::new(second, self.request, &self.options.cluster)
+                .map_err(Uncommitted::SecondFailed)?;
+            let second = SecondRepository::new(writer, &maps);
+            let about = match self.back_up_into_first(survey, Some(&second)) {
+                Ok((outcome, about)) => {
+                    first = Some(Ok(outcome));
+                    about
+                }
+                Err(error) => {
+                    first = Some(Err(error));
+                    return Err(Uncommitted::FirstFailed);
+                }
+            };
+            match second.failure() {
+                None => Ok((new_backup(&About { bytes_raw: writer.bytes_raw(), ..about }), ())),
+                Some(why) => Err(Uncommitted::SecondFailed(why)),
+            }
+        });
+        let outcome = match first {
+            Some(first) => first?,
+            // The second could not even begin: the first does not wait for it.
+            None => self.back_up_into_first(survey, None)?.0,
         };
-        let well = outcome.is_ok();
-        first = Some(outcome);
-        let why = also.failure();
-        match (new, why) {
-            (Some(new), None) if well => Ok((new, ())),
-            (_, Some(why)) => Err(why),
-            // The first home says what is wrong.
-            _ => Err(OpsError::Cancelled),
+        Ok((outcome, committed.map(|(backup, ())| backup.head.id.to_string()).map_err(OpsError::from)))
+    }
+
+    /// Into the first repository, and with every entry into the second. Returns also what the second is to say of itself.
+    fn back_up_into_first(
+        &self,
+        survey: &mut Survey,
+        second: Option<&SecondRepository<'_>>,
+    ) -> Result<(BackupOutcome, About), OpsError> {
+        let Run { repository, request, job, watch, options, .. } = self;
+        let mut report = Report::default();
+        survey.tell_unmatched(&mut report);
+        let (backup, about) = thread::scope(|scope| {
+            // Far away this takes as long as the announcement of the session, beside which it goes.
+            let maps = scope.spawn(|| RowMapping::new(repository, request, &options.cluster));
+            repository.write_backup(options, |writer| {
+                let maps = maps.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                for warning in survey.server.compare(request, &survey.system_identifier, &maps.newest)? {
+                    report.warn(&warning);
+                }
+                let destination = Destination { main: writer, maps: &maps, second };
+                server_entries(&destination, survey, &mut report)?;
+                let facts = ClusterFacts::read(&mut survey.connection)?;
+                // A role may have few connections, and this one is not needed any more.
+                survey.connection.hang_up();
+                let crew = Crew::new(&destination, job, watch, request);
+                let finished = databases(&crew, survey, request, &mut report)?;
+                describe_backup(&destination, options, survey, &facts, &finished)?;
+                let about = self.about(&finished, report, survey, writer.bytes_raw());
+                Ok::<_, OpsError>((new_backup(&about), about))
+            })
+        })?;
+        let mut record = BackupRecord::of(&backup.head)?;
+        record.warnings.extend(clock_ahead(&backup.head));
+        let tables = backup.entries.iter().filter_map(|entry| TableDetail::of(Note::read(entry)?, entry));
+        Ok((BackupOutcome { record, tables: tables.collect() }, about))
+    }
+
+    fn about(&self, finished: &[Finished], report: Report, survey: &Survey, bytes_raw: u64) -> About {
+        let reads = finished.iter().map(|database| {
+            let DatabaseReport { name, read } = &database.report;
+            (name.clone(), read.clone())
+        });
+        let reads: BTreeMap<String, DatabaseRead> = reads.collect();
+        About {
+            databases: reads.keys().cloned().collect(),
+            bytes_raw,
+            seconds: seconds(self.started.elapsed()),
+            warnings: report.warnings,
+            missing: report.missing,
+            copied: None,
+            reads,
+            selection: self.request.databases.selection(),
+            server: Some(survey.server.clone()),
+            server_version: survey.server_version,
+            system_identifier: survey.system_identifier.clone(),
         }
-    });
-    let second = committed.map(|(head, ())| head.id.to_string());
-    match first {
-        Some(first) => Ok((first?, Some(second))),
-        // It could not even begin: the first home does not wait for it.
-        None => Ok((first_home(None)?.0, Some(second))),
     }
 }
 
-#[allow(clippy::too_many_arguments, reason = "one call, from the only caller")]
-fn first_home(
-    repository: &Repository,
-    also: Option<&homes::Also<'_>>,
-    request: &Request,
-    job: &Job,
-    watch: &Watch,
-    options: &WriteOptions,
-    survey: &mut Survey,
-    started: Instant,
-) -> Result<FirstHome, OpsError> {
-    let mut report = Report::default();
-    survey.tell_unmatched(&mut report);
-    let (head, (tables, new_also)) = thread::scope(|scope| {
-        // Far away this takes as long as the announcement of the session, beside which it goes.
-        let maps = scope.spawn(|| RowMapping::new(repository, request, &options.cluster));
-        repository.write_backup(options, |writer| {
-            let maps = maps.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            for warning in survey.server.compare(request, &survey.system_identifier, &maps.newest)? {
-                report.warn(&warning);
-            }
-            let homes = Homes { main: writer, maps: &maps, also };
-            let mut small = server_entries(&homes, survey, &mut report)?;
-            let facts = ClusterFacts::read(&mut survey.connection)?;
-            // A role may have few connections, and this one is not needed any more.
-            survey.connection.hang_up();
-            let crew = Crew::new(&homes, job, watch, request);
-            let mut finished = databases(&crew, survey, request, &mut report, &mut small)?;
-            small.push(describe_backup(&homes, options, survey, &facts, &mut finished)?);
-            homes.settle()?;
-            let new_also = new_in_second(&homes, request, &report, &small, &mut finished, survey, started);
-            let mut entries: Vec<NewEntry> = small.into_iter().map(Written::into_entry).collect();
-            for database in &finished {
-                entries.extend(database.entries());
-            }
-            let mut reads = BTreeMap::new();
-            for database in finished {
-                entries.extend(database.small.into_iter().map(Written::into_entry));
-                reads.insert(database.report.name, database.report.read);
-            }
-            let tables: Vec<TableDetail> =
-                entries.iter().filter_map(|entry| TableDetail::of(Note::read(entry)?, entry)).collect();
-            let new = new_backup(request, &report, entries, reads, survey, started);
-            Ok::<_, OpsError>((new, (tables, new_also)))
-        })
-    })?;
-    let mut record = BackupRecord::of(&head)?;
-    record.warnings.extend(clock_ahead(&head));
-    Ok((BackupOutcome { record, tables }, new_also))
+fn new_backup(about: &About) -> NewBackup {
+    NewBackup {
+        kind: BackupKind::Logical.into(),
+        complete: about.missing.is_empty(),
+        about: about.to_bytes(),
+        time: None,
+    }
 }
 
 /// Told behind a backup whose time nobody will believe.
@@ -222,87 +247,39 @@ fn clock_ahead(head: &BackupHead) -> Option<String> {
     ))
 }
 
-/// Writes `manifest.json`, in each home with the digests of what lies there.
+/// Writes `manifest.json`, in each repository with the digests of what lies there.
 fn describe_backup(
-    homes: &Homes<'_>,
+    destination: &Destination<'_>,
     options: &WriteOptions,
     survey: &Survey,
     facts: &ClusterFacts,
-    finished: &mut [Finished],
-) -> Result<Written, OpsError> {
-    let write = |writer: &BackupWriter<'_>, finished: &mut [Finished]| -> Result<_, OpsError> {
-        let mut stream = writer.stream(Class::Metadata, Cut::Content);
-        describe::manifest(&options.cluster, survey, facts, finished, &mut |text| {
+    finished: &[Finished],
+) -> Result<(), OpsError> {
+    destination.with_each(|writer| {
+        let mut entry = writer.entry(paths::MANIFEST, Class::Metadata);
+        let mut stream = entry.stream(Cut::Content);
+        let digests = |path: &str| writer.digests(path);
+        describe::manifest(&options.cluster, survey, facts, finished, &digests, &mut |text| {
             Ok(stream.write(text.as_bytes())?)
         })?;
-        Ok(vec![stream.finish()?])
-    };
-    let also = homes.also.and_then(|also| {
-        also.attempt(|also| {
-            refuse_less_in_second(finished)?;
-            // The facts are used up by each description.
-            let kept: Vec<_> = finished.iter().map(|database| database.facts.clone()).collect();
-            finished.iter_mut().for_each(Finished::swap_homes);
-            let written = write(also.writer, finished);
-            finished.iter_mut().for_each(Finished::swap_homes);
-            for (database, facts) in finished.iter_mut().zip(kept) {
-                database.facts = facts;
-            }
-            written
-        })
-    });
-    let parts = write(homes.main, finished)?;
-    Ok(Written { path: paths::MANIFEST.into(), class: Class::Metadata, note: Note::Manifest, parts, also })
-}
-
-/// Where something is not in the second home, that has failed before, and the failure is kept.
-fn refuse_less_in_second(finished: &[Finished]) -> Result<(), OpsError> {
-    match finished.iter().all(|database| database.copied.is_in_second()) {
-        true => Ok(()),
-        false => Err(OpsError::Cancelled),
-    }
-}
-
-/// What the second home commits, if it has everything.
-fn new_in_second(
-    homes: &Homes<'_>,
-    request: &Request,
-    report: &Report,
-    small: &[Written],
-    finished: &mut [Finished],
-    survey: &Survey,
-    started: Instant,
-) -> Option<NewBackup> {
-    let also = homes.also?;
-    also.attempt(|_| {
-        refuse_less_in_second(finished)?;
-        finished.iter_mut().for_each(Finished::swap_homes);
-        let mut entries: Vec<NewEntry> = finished.iter().flat_map(|database| database.entries()).collect();
-        finished.iter_mut().for_each(Finished::swap_homes);
-        for written in small.iter().chain(finished.iter().flat_map(|database| &database.small)) {
-            entries.push(written.also_entry().ok_or(OpsError::Cancelled)?);
-        }
-        let reads = finished
-            .iter()
-            .map(|database| (database.report.name.clone(), database.report.read.clone()))
-            .collect();
-        Ok(new_backup(request, report, entries, reads, survey, started))
+        entry.add(stream.finish()?);
+        Ok(entry.finish(Note::Manifest.to_bytes())?)
     })
 }
 
 /// Settings and access files.
 fn server_entries(
-    homes: &Homes<'_>,
+    destination: &Destination<'_>,
     survey: &mut Survey,
     report: &mut Report,
-) -> Result<Vec<Written>, OpsError> {
+) -> Result<(), OpsError> {
     let settings = cluster::settings(&mut survey.connection, report)?;
-    let mut entries = vec![homes.whole(paths::SETTINGS.into(), Class::Data, &settings, Note::Settings)?];
+    destination.whole(paths::SETTINGS, Class::Data, &settings, Note::Settings)?;
     for file in cluster::access_files(&mut survey.connection, report)? {
         let note = Note::ServerFile { path: file.path };
-        entries.push(homes.whole(file.entry, Class::Data, &file.content, note)?);
+        destination.whole(&file.entry, Class::Data, &file.content, note)?;
     }
-    Ok(entries)
+    Ok(())
 }
 
 /// All databases, and beside them the globals.
@@ -311,7 +288,6 @@ fn databases(
     survey: &Survey,
     request: &Request,
     report: &mut Report,
-    small: &mut Vec<Written>,
 ) -> Result<Vec<Finished>, OpsError> {
     let (job, watch) = (crew.job, crew.watch);
     let several = survey.databases.len() > 1;
@@ -343,7 +319,7 @@ fn databases(
         globals => Ok(globals),
     };
     if let Some(globals) = globals?.into_sql(report) {
-        small.push(crew.homes.whole(paths::GLOBALS.into(), Class::Data, &globals, Note::Globals)?);
+        crew.destination.whole(paths::GLOBALS, Class::Data, &globals, Note::Globals)?;
     }
     Ok(finished)
 }
@@ -488,36 +464,5 @@ impl Report {
     /// Something the operator should know.
     pub(crate) fn warn(&mut self, text: &str) {
         self.warnings.push(text.to_string());
-    }
-}
-
-fn new_backup(
-    request: &Request,
-    report: &Report,
-    mut entries: Vec<NewEntry>,
-    reads: BTreeMap<String, DatabaseRead>,
-    survey: &Survey,
-    started: Instant,
-) -> NewBackup {
-    entries.sort_by(|a, b| a.path.cmp(&b.path));
-    let about = About {
-        databases: reads.keys().cloned().collect(),
-        bytes_raw: entries.iter().map(|entry| entry.bytes_raw).sum(),
-        seconds: seconds(started.elapsed()),
-        warnings: report.warnings.clone(),
-        missing: report.missing.clone(),
-        copied: None,
-        reads,
-        selection: request.databases.selection(),
-        server: Some(survey.server.clone()),
-        server_version: survey.server_version,
-        system_identifier: survey.system_identifier.clone(),
-    };
-    NewBackup {
-        kind: BackupKind::Logical.into(),
-        complete: about.missing.is_empty(),
-        about: about.to_bytes(),
-        time: None,
-        entries,
     }
 }

@@ -9,18 +9,19 @@ use pgark_bytes::copy_text::row_hash;
 use pgark_bytes::names::shown;
 use pgark_bytes::sql::quote_ident_bytes;
 use pgark_pg::ConnInfo;
-use pgark_repo::{BackupHead, Class, NewEntry, PartSummary, Repository};
+use pgark_repo::{BackupHead, Class, PartSummary, Repository};
 
 use super::catalog::{Catalog, Table, TableName};
 use super::database::Common;
+use super::destination::{Destination, InEach};
 use super::large_objects::Listed;
 use super::lead::Lead;
 use super::request::Request;
 use super::tap::Tapped;
 use super::{Report, large_objects};
 use crate::facts::{BackupKind, Missing};
-use crate::logical::rowmap::{Chooser, EarlierTables, MOST_BACKUPS, MapNote, Mode, Rows, Rules, Sunk};
-use crate::record::{Note, Written};
+use crate::logical::rowmap::{Chooser, EarlierTables, MOST_BACKUPS, Mode, Rows, Rules, Sunk};
+use crate::record::Note;
 use crate::{OpsError, paths};
 
 /// Heap pages of one ctid range at most: 32 MiB. With 64 MiB the last ranges left connections idle for longer.
@@ -102,80 +103,68 @@ pub(super) enum Work {
     LargeObjects { first: u32, last: u32, number: usize },
 }
 
-/// What one COPY gave.
-pub(super) struct Copy {
-    pub(super) main: Sunk,
-    /// In the second home.
-    pub(super) also: Option<Sunk>,
-}
-
 /// The copied data of a database, before it becomes entries.
 pub(super) struct Copied {
-    pub(super) tables: Vec<CopiedTable>,
-    pub(super) large_objects: u64,
-    object_parts: Vec<PartSummary>,
-    /// In the second home; None: there is none, or it failed.
-    objects_also: Option<Vec<PartSummary>>,
+    tables: Vec<CopiedTable>,
+    large_objects: u64,
+    object_parts: InEach<Vec<PartSummary>>,
 }
 
-pub(super) struct CopiedTable {
-    pub(super) rows: u64,
+struct CopiedTable {
     dump_id: i32,
+    oid: u32,
+    name: TableName,
+    /// What its COPYs gave, in the order of its rows.
+    sunk: InEach<Vec<Sunk>>,
+}
+
+/// What is known of the data of a database whose entries are written.
+pub(super) struct Stored {
+    pub(super) tables: Vec<StoredTable>,
+    pub(super) large_objects: u64,
+}
+
+pub(super) struct StoredTable {
     pub(super) oid: u32,
-    pub(super) name: TableName,
-    pub(super) parts: Vec<PartSummary>,
-    pub(super) maps: MapNote,
-    /// Its parts in the second home, and what maps did there.
-    also: Option<(Vec<PartSummary>, MapNote)>,
+    /// Of its entry.
+    pub(super) path: String,
+    pub(super) rows: u64,
+    pub(super) bytes_raw: u64,
 }
 
 impl Copied {
-    /// Whether everything lies in the second home too.
-    pub(super) fn is_in_second(&self) -> bool {
-        self.objects_also.is_some() && self.tables.iter().all(|table| table.also.is_some())
-    }
-
-    /// Exchanges what lies in the first home with what lies in the second.
-    pub(super) fn swap_homes(&mut self) {
-        for table in &mut self.tables {
-            if let Some((parts, maps)) = &mut table.also {
-                std::mem::swap(parts, &mut table.parts);
-                std::mem::swap(maps, &mut table.maps);
-            }
-        }
-        if let Some(parts) = &mut self.objects_also {
-            std::mem::swap(parts, &mut self.object_parts);
-        }
-    }
-
-    /// Call after `settle`: only then are the added bytes known.
-    pub(super) fn entries(&self, database: &str) -> Vec<NewEntry> {
-        let mut entries: Vec<NewEntry> = self
-            .tables
-            .iter()
-            .map(|table| {
-                let note = Note::Table {
-                    database: database.to_string(),
-                    dump_id: table.dump_id,
-                    rows: table.rows,
-                    schema: shown(&table.name.schema).into_owned(),
-                    name: shown(&table.name.name).into_owned(),
-                    maps: Some(table.maps.clone()).filter(|maps| maps.parts > 0),
-                };
-                let path = paths::table(database, &table.name.schema, &table.name.name);
-                entry(path, table.parts.clone(), note)
-            })
-            .collect();
+    /// Makes entries of it: its database is whole.
+    pub(super) fn store(self, database: &str, destination: &Destination<'_>) -> Result<Stored, OpsError> {
+        let tables = self.tables.into_iter().map(|table| table.store(database, destination));
+        let tables = tables.collect::<Result<_, _>>()?;
         if self.large_objects > 0 {
             let note = Note::LargeObjects { database: database.to_string(), objects: self.large_objects };
-            entries.push(entry(paths::large_objects(database), self.object_parts.clone(), note));
+            let mut entry = destination.entry(&paths::large_objects(database), Class::Data);
+            entry.add(self.object_parts);
+            entry.finish(InEach::same(note))?;
         }
-        entries
+        Ok(Stored { tables, large_objects: self.large_objects })
     }
 }
 
-fn entry(path: String, parts: Vec<PartSummary>, note: Note) -> NewEntry {
-    Written { path, class: Class::Data, note, parts, also: None }.into_entry()
+impl CopiedTable {
+    fn store(self, database: &str, destination: &Destination<'_>) -> Result<StoredTable, OpsError> {
+        let path = paths::table(database, &self.name.schema, &self.name.name);
+        let whole = self.sunk.map(|sunk| Sunk::joined(sunk));
+        let (rows, bytes_raw) = (whole.main.rows, whole.main.parts.iter().map(|part| part.bytes_raw).sum());
+        let note = whole.map(|whole| Note::Table {
+            database: database.to_string(),
+            dump_id: self.dump_id,
+            rows,
+            schema: shown(&self.name.schema).into_owned(),
+            name: shown(&self.name.name).into_owned(),
+            maps: Some(whole.maps.clone()).filter(|maps| maps.parts > 0),
+        });
+        let mut entry = destination.entry(&path, Class::Data);
+        entry.add(whole.map(|whole| whole.parts.clone()));
+        entry.finish(note)?;
+        Ok(StoredTable { oid: self.oid, path, rows, bytes_raw })
+    }
 }
 
 /// One database while its rows are copied: what its workers share.
@@ -193,7 +182,7 @@ pub(super) struct Copying {
     /// Its keeper copies it: another connection would cost more than the rows.
     pub(super) is_small: bool,
     /// Per source and range.
-    done: Mutex<Vec<Vec<Option<Copy>>>>,
+    done: Mutex<Vec<Vec<Option<InEach<Sunk>>>>>,
     objects: Mutex<ObjectParts>,
     /// Large objects that the role may not read.
     pub(super) closed_objects: Vec<u32>,
@@ -272,20 +261,15 @@ impl Copying {
         if self.several { format!("{}: {}", self.database, source.name) } else { source.name.to_string() }
     }
 
-    pub(super) fn keep(&self, source: usize, range: usize, copy: Copy) {
+    pub(super) fn keep(&self, source: usize, range: usize, copy: InEach<Sunk>) {
         if let Some(place) = take(&self.done).get_mut(source).and_then(|ranges| ranges.get_mut(range)) {
             *place = Some(copy);
         }
     }
 
-    pub(super) fn keep_objects(
-        &self,
-        number: usize,
-        parts: (PartSummary, Option<PartSummary>),
-        objects: u64,
-    ) {
+    pub(super) fn keep_objects(&self, number: usize, part: InEach<PartSummary>, objects: u64) {
         if let Some(place) = take(&self.objects).get_mut(number) {
-            *place = Some((parts.0, parts.1, objects));
+            *place = Some((part, objects));
         }
     }
 
@@ -318,26 +302,10 @@ impl Copying {
             if copies.iter().any(Option::is_none) {
                 continue;
             }
-            let mut table = CopiedTable {
-                rows: 0,
-                dump_id: source.dump_id,
-                oid: source.oid,
-                name: source.name.clone(),
-                parts: Vec::new(),
-                maps: MapNote::default(),
-                also: Some((Vec::new(), MapNote::default())),
-            };
-            for copy in copies.into_iter().flatten() {
-                table.rows += copy.main.rows;
-                table.parts.extend(copy.main.parts);
-                table.maps.add(&copy.main.maps);
-                table.also = table.also.zip(copy.also).map(|((mut parts, mut maps), also)| {
-                    parts.extend(also.parts);
-                    maps.add(&also.maps);
-                    (parts, maps)
-                });
-            }
-            tables.push(table);
+            let mut sunk = InEach::none();
+            copies.into_iter().flatten().for_each(|copy| sunk.push(copy));
+            let (dump_id, oid, name) = (source.dump_id, source.oid, source.name.clone());
+            tables.push(CopiedTable { dump_id, oid, name, sunk });
         }
         if tables.len() < self.sources.len() && lost.is_empty() && !keep_going {
             return Err(OpsError::refused(
@@ -346,24 +314,19 @@ impl Copying {
             ));
         }
         lost.into_iter().for_each(|missing| report.lost(missing));
-        let mut copied =
-            Copied { tables, large_objects: 0, object_parts: Vec::new(), objects_also: Some(Vec::new()) };
-        for (part, also, objects) in std::mem::take(&mut *take(&self.objects)).into_iter().flatten() {
-            copied.large_objects += objects;
-            copied.object_parts.push(part);
-            copied.objects_also = copied.objects_also.zip(also).map(|(mut parts, part)| {
-                parts.push(part);
-                parts
-            });
+        let (mut large_objects, mut object_parts) = (0, InEach::none());
+        for (part, objects) in std::mem::take(&mut *take(&self.objects)).into_iter().flatten() {
+            large_objects += objects;
+            object_parts.push(part);
         }
-        Ok(copied)
+        Ok(Copied { tables, large_objects, object_parts })
     }
 }
 
-/// The large objects of each item: its stream, that in the second home, and how many objects they hold.
-type ObjectParts = Vec<Option<(PartSummary, Option<PartSummary>, u64)>>;
+/// The large objects of each item: its stream, and how many objects it holds.
+type ObjectParts = Vec<Option<(InEach<PartSummary>, u64)>>;
 
-fn vacant(ranges: usize) -> Vec<Option<Copy>> {
+fn vacant(ranges: usize) -> Vec<Option<InEach<Sunk>>> {
     (0..ranges).map(|_| None).collect()
 }
 

@@ -12,17 +12,17 @@ mod rows;
 mod script;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use pgark_bytes::archive::{Archive, Section, TocEntry, convert};
-use pgark_repo::{BackupWriter, Class, NewBackup, NewEntry, Repository, WriteOptions};
+use pgark_repo::{BackupWriter, Class, NewBackup, Repository, WriteOptions};
 use serde_json::{Value, json};
 
 use crate::facts::{BackupKind, Filters};
 use crate::logical::psql::Guard;
-use crate::record::{About, DatabaseRead, Note, Written, seconds};
+use crate::record::{About, DatabaseRead, Note, seconds, write_whole};
 use crate::{BackupRecord, Job, OpsError, paths};
 use item::Item;
 use rows::{ObjectSink, RowSink};
@@ -57,39 +57,26 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
         compression_level: request.compression_level,
         full: false,
     };
-    let (head, ()) = repository.write_backup(&options, |writer| {
+    let (made, ()) = repository.write_backup(&options, |writer| {
         let mut taken = Taken::default();
         for dump in &found.dumps {
             job.progress.phase(&format!("import {}", dump.path().display()));
             taken.dump(writer, dump, job)?;
         }
         if let Some(globals) = &found.globals {
-            taken.small.push(Written::whole(
-                writer,
-                paths::GLOBALS.into(),
-                Class::Data,
-                &Guard::new(true)?.around(globals)?,
-                Note::Globals,
-            )?);
+            let sql = Guard::new(true)?.around(globals)?;
+            write_whole(writer, paths::GLOBALS.into(), Class::Data, &sql, &Note::Globals)?;
         }
         let manifest = manifest(&found, &taken, &options.cluster);
-        taken.small.push(Written::whole(
-            writer,
-            paths::MANIFEST.into(),
-            Class::Metadata,
-            &manifest,
-            Note::Manifest,
-        )?);
-        writer.settle()?;
-        Ok::<_, OpsError>((taken.into_backup(&found, &identifier, started), ()))
+        write_whole(writer, paths::MANIFEST.into(), Class::Metadata, &manifest, &Note::Manifest)?;
+        Ok::<_, OpsError>((taken.into_backup(&found, &identifier, started, writer.bytes_raw()), ()))
     })?;
-    BackupRecord::of(&head)
+    BackupRecord::of(&made.head)
 }
 
 /// What has been imported.
 #[derive(Default)]
 struct Taken {
-    small: Vec<Written>,
     reads: BTreeMap<String, DatabaseRead>,
     server_version: i32,
     server_version_text: String,
@@ -117,6 +104,8 @@ impl Taken {
         }
         let mut objects = ObjectSink::new(writer);
         let mut rows_of_all = 0;
+        // The dump ids of tables whose rows came.
+        let mut here = HashSet::new();
         data.read(&archive, &mut |item| {
             job.cancel.check().map_err(|_| OpsError::Cancelled)?;
             match item {
@@ -128,38 +117,34 @@ impl Taken {
                     job.progress.object_done(&name);
                     rows_of_all += rows;
                     let schema = toc.namespace.clone().unwrap_or_default();
-                    self.small.push(Written {
-                        path: paths::table(&database, &schema, toc.tag_bytes()),
-                        class: Class::Data,
-                        note: Note::Table {
-                            database: database.clone(),
-                            schema: String::from_utf8_lossy(&schema).into_owned(),
-                            name: toc.tag_str().into_owned(),
-                            dump_id: toc.dump_id,
-                            rows,
-                            maps: None,
-                        },
-                        parts,
-                        also: None,
-                    });
+                    here.insert(toc.dump_id);
+                    let note = Note::Table {
+                        database: database.clone(),
+                        schema: String::from_utf8_lossy(&schema).into_owned(),
+                        name: toc.tag_str().into_owned(),
+                        dump_id: toc.dump_id,
+                        rows,
+                        maps: None,
+                    };
+                    let path = paths::table(&database, &schema, toc.tag_bytes());
+                    let mut entry = writer.entry(path, Class::Data);
+                    parts.into_iter().for_each(|part| entry.add(part));
+                    entry.finish(note.to_bytes())?;
                     Ok(())
                 }
                 Item::LargeObject { oid, content } => objects.take(oid, content),
             }
         })?;
-        self.refuse_missing(&archive, &database, dump, &objects)?;
-        if let Some((parts, count)) = objects.finish()? {
-            self.small.push(Written {
-                path: paths::large_objects(&database),
-                class: Class::Data,
-                note: Note::LargeObjects { database: database.clone(), objects: count },
-                parts,
-                also: None,
-            });
+        refuse_missing(&archive, dump, &here, &objects)?;
+        if let Some((part, objects)) = objects.finish()? {
+            let note = Note::LargeObjects { database: database.clone(), objects };
+            let mut entry = writer.entry(paths::large_objects(&database), Class::Data);
+            entry.add(part);
+            entry.finish(note.to_bytes())?;
         }
         let toc = crate::logical::toc::directory_toc(&archive);
         let note = Note::Toc { database: database.clone() };
-        self.small.push(Written::whole(writer, paths::toc(&database), Class::Data, &toc, note)?);
+        write_whole(writer, paths::toc(&database), Class::Data, &toc, &note)?;
         let created = archive.header.created;
         let read = DatabaseRead {
             // The archive says the local time only, of no known zone.
@@ -185,53 +170,7 @@ impl Taken {
         Ok(())
     }
 
-    /// Everything that the table of contents promises must have come.
-    fn refuse_missing(
-        &self,
-        archive: &Archive,
-        database: &str,
-        dump: &Dump,
-        objects: &ObjectSink<'_>,
-    ) -> Result<(), OpsError> {
-        let here: std::collections::HashSet<i32> = self
-            .small
-            .iter()
-            .filter_map(|written| match &written.note {
-                Note::Table { database: of, dump_id, .. } if of == database => Some(*dump_id),
-                _ => None,
-            })
-            .collect();
-        let missing = archive
-            .entries
-            .iter()
-            .find(|toc| toc.had_dumper && toc.kind() == "TABLE DATA" && !here.contains(&toc.dump_id));
-        if let Some(toc) = missing {
-            return Err(OpsError::refused(
-                format!("{} lacks the rows of {}", dump.path().display(), toc.describe()),
-                "the dump is not whole; nothing was imported",
-            ));
-        }
-        let promised = archive.entries.iter().any(|toc| toc.kind() == "BLOBS" && toc.had_dumper);
-        let single = archive.entries.iter().filter(|toc| toc.kind() == "BLOB").count();
-        let grouped: usize = archive
-            .entries
-            .iter()
-            .filter(|toc| toc.kind() == "BLOB METADATA")
-            .map(|toc| convert::group_members(toc).len())
-            .sum();
-        let expected = (single + grouped) as u64;
-        if promised && objects.count() < expected {
-            return Err(OpsError::refused(
-                format!("{} holds {} of {expected} large objects", dump.path().display(), objects.count()),
-                "the dump is not whole; nothing was imported",
-            ));
-        }
-        Ok(())
-    }
-
-    fn into_backup(self, found: &Found, identifier: &str, started: Instant) -> NewBackup {
-        let mut entries: Vec<NewEntry> = self.small.into_iter().map(Written::into_entry).collect();
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
+    fn into_backup(self, found: &Found, identifier: &str, started: Instant, bytes_raw: u64) -> NewBackup {
         let mut warnings = vec![format!("imported from {}", found.path.display())];
         if found.globals.is_none() {
             warnings.push("the dump holds no roles and tablespaces".into());
@@ -244,7 +183,7 @@ impl Taken {
         }
         let about = About {
             databases: self.reads.keys().cloned().collect(),
-            bytes_raw: entries.iter().map(|entry| entry.bytes_raw).sum(),
+            bytes_raw,
             seconds: seconds(started.elapsed()),
             warnings,
             missing: Vec::new(),
@@ -255,14 +194,43 @@ impl Taken {
             server_version: self.server_version,
             system_identifier: identifier.to_string(),
         };
-        NewBackup {
-            kind: BackupKind::Imported.into(),
-            complete: true,
-            about: about.to_bytes(),
-            entries,
-            time: None,
-        }
+        NewBackup { kind: BackupKind::Imported.into(), complete: true, about: about.to_bytes(), time: None }
     }
+}
+
+/// Everything that the table of contents promises must have come.
+fn refuse_missing(
+    archive: &Archive,
+    dump: &Dump,
+    here: &HashSet<i32>,
+    objects: &ObjectSink<'_>,
+) -> Result<(), OpsError> {
+    let missing = archive
+        .entries
+        .iter()
+        .find(|toc| toc.had_dumper && toc.kind() == "TABLE DATA" && !here.contains(&toc.dump_id));
+    if let Some(toc) = missing {
+        return Err(OpsError::refused(
+            format!("{} lacks the rows of {}", dump.path().display(), toc.describe()),
+            "the dump is not whole; nothing was imported",
+        ));
+    }
+    let promised = archive.entries.iter().any(|toc| toc.kind() == "BLOBS" && toc.had_dumper);
+    let single = archive.entries.iter().filter(|toc| toc.kind() == "BLOB").count();
+    let grouped: usize = archive
+        .entries
+        .iter()
+        .filter(|toc| toc.kind() == "BLOB METADATA")
+        .map(|toc| convert::group_members(toc).len())
+        .sum();
+    let expected = (single + grouped) as u64;
+    if promised && objects.count() < expected {
+        return Err(OpsError::refused(
+            format!("{} holds {} of {expected} large objects", dump.path().display(), objects.count()),
+            "the dump is not whole; nothing was imported",
+        ));
+    }
+    Ok(())
 }
 
 /// `150018` of `15.18 (Debian …)`.

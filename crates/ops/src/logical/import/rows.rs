@@ -122,10 +122,11 @@ impl<'w> ObjectSink<'w> {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Result<Option<(Vec<PartSummary>, u64)>, OpsError> {
+    /// What they became, and how many they are; nothing if there was none.
+    pub(super) fn finish(self) -> Result<Option<(PartSummary, u64)>, OpsError> {
         match self.open {
             None => Ok(None),
-            Some(stream) => Ok(Some((vec![stream.finish()?], self.count))),
+            Some(stream) => Ok(Some((stream.finish()?, self.count))),
         }
     }
 }

@@ -52,6 +52,19 @@ pub(crate) struct Sunk {
     pub maps: MapNote,
 }
 
+impl Sunk {
+    /// What several COPYs of one table gave, one behind the other.
+    pub(crate) fn joined(several: &[Sunk]) -> Sunk {
+        let mut whole = Sunk::default();
+        for one in several {
+            whole.parts.extend(one.parts.iter().cloned());
+            whole.rows += one.rows;
+            whole.maps.add(&one.maps);
+        }
+        whole
+    }
+}
+
 enum Open<'a> {
     /// It is not known yet whether a map pays: what came so far.
     Undecided(Vec<u8>),

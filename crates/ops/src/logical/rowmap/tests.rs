@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pgark_repo::{
-    BackupId, CheckLevel, CheckOptions, Class, LocalFolders, MapTarget, NewBackup, NewEntry, PartSummary,
-    Protection, PruneOptions, RepoError, Repository, Unlock, WriteOptions,
+    BackupId, CheckLevel, CheckOptions, Class, LocalFolders, MapTarget, NewBackup, Protection, PruneOptions,
+    RepoError, Repository, Unlock, WriteOptions,
 };
 use pgark_store::{DirStore, Storage};
 use proptest::prelude::*;
@@ -196,7 +196,6 @@ impl World {
         };
         let mut notes = BTreeMap::new();
         let result: Result<_, OpsError> = self.repository.write_backup(&options, |writer| {
-            let mut entries = Vec::new();
             for (name, table) in tables {
                 let (mut parts, mut rows, mut note) = (Vec::new(), 0, MapNote::default());
                 let ranges = table.places.len().div_ceil(RANGE).max(1);
@@ -230,27 +229,19 @@ impl World {
                     maps: Some(note.clone()),
                 };
                 notes.insert(name.clone(), note);
-                entries.push((name.clone(), parts, of_table));
+                let mut entry = writer.entry(name, Class::Data);
+                parts.into_iter().for_each(|part| entry.add(part));
+                entry.finish(of_table.to_bytes())?;
             }
-            writer.settle()?;
-            let entries = entries.into_iter().map(|(path, parts, note)| NewEntry {
-                path,
-                class: Class::Data,
-                bytes_raw: parts.iter().map(|part| part.bytes_raw).sum(),
-                bytes_added: parts.iter().map(PartSummary::bytes_added).sum(),
-                parts: parts.into_iter().map(|part| part.part).collect(),
-                about: note.to_bytes(),
-            });
             let new = NewBackup {
                 kind: "logical".into(),
                 complete: true,
-                entries: entries.collect(),
                 about: serde_json::to_vec(&about).unwrap(),
                 time: None,
             };
             Ok((new, ()))
         });
-        let (head, ()) = result.unwrap();
+        let head = result.unwrap().0.head;
         let state = self.tables.iter().map(|(name, table)| (name.clone(), table.sorted()));
         self.made.push((head.id, state.collect()));
         notes

@@ -1,0 +1,256 @@
+//! Where a backup goes: its repository, and perhaps a second one, for which the server is read only once.
+//!
+//! Every byte that goes into the first goes into the second too, under its keys, deduplicated and mapped against what is there;
+//! each writer has its own list of entries. The second commits behind the first. What goes wrong with the second never touches
+//! the first: it is noted, the second gets no more, and no backup is there; the first is good, and the report says what is
+//! missing.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pgark_repo::{BackupWriter, Class, Cut, EntryWriter, PartSummary, RepoError, StreamWriter};
+
+use super::work::{RowMapping, take};
+use crate::OpsError;
+use crate::logical::rowmap::{RowSink, Rows, Sunk};
+use crate::record::Note;
+
+/// The writers of one backup.
+pub(super) struct Destination<'a> {
+    pub(super) main: &'a BackupWriter<'a>,
+    pub(super) maps: &'a RowMapping<'a>,
+    pub(super) second: Option<&'a SecondRepository<'a>>,
+}
+
+/// The second repository.
+pub(super) struct SecondRepository<'a> {
+    writer: &'a BackupWriter<'a>,
+    maps: &'a RowMapping<'a>,
+    failed: AtomicBool,
+    failure: Mutex<Option<OpsError>>,
+}
+
+/// Why nothing is committed in the second repository.
+pub(super) enum Uncommitted {
+    /// Nothing is committed in the first either, and its own error says why.
+    FirstFailed,
+    /// What went wrong with the second.
+    SecondFailed(OpsError),
+}
+
+impl From<Uncommitted> for OpsError {
+    fn from(why: Uncommitted) -> OpsError {
+        match why {
+            Uncommitted::FirstFailed => OpsError::refused("the first repository has no backup either", ""),
+            Uncommitted::SecondFailed(error) => error,
+        }
+    }
+}
+
+impl From<RepoError> for Uncommitted {
+    fn from(error: RepoError) -> Uncommitted {
+        Uncommitted::SecondFailed(error.into())
+    }
+}
+
+impl<'a> SecondRepository<'a> {
+    pub(super) fn new(writer: &'a BackupWriter<'a>, maps: &'a RowMapping<'a>) -> SecondRepository<'a> {
+        SecondRepository { writer, maps, failed: AtomicBool::new(false), failure: Mutex::default() }
+    }
+
+    /// Does something there; a failure is kept, and is the last thing that is done there.
+    fn attempt<T>(&self, work: impl FnOnce(&SecondRepository<'a>) -> Result<T, OpsError>) -> Option<T> {
+        if self.failed.load(Ordering::Acquire) {
+            return None;
+        }
+        match work(self) {
+            Ok(done) => Some(done),
+            Err(error) => {
+                self.failed.store(true, Ordering::Release);
+                take(&self.failure).get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// What went wrong with it.
+    pub(super) fn failure(&self) -> Option<OpsError> {
+        take(&self.failure).take()
+    }
+}
+
+/// What came of one thing in the first repository, and in the second if there is one and it has not failed.
+pub(super) struct InEach<T> {
+    pub(super) main: T,
+    pub(super) second: Option<T>,
+}
+
+impl<T: Clone> InEach<T> {
+    /// The same in each.
+    pub(super) fn same(value: T) -> InEach<T> {
+        InEach { second: Some(value.clone()), main: value }
+    }
+}
+
+impl<T> InEach<T> {
+    pub(super) fn map<R>(&self, of: impl Fn(&T) -> R) -> InEach<R> {
+        InEach { main: of(&self.main), second: self.second.as_ref().map(of) }
+    }
+}
+
+impl<T> InEach<Vec<T>> {
+    pub(super) fn none() -> InEach<Vec<T>> {
+        InEach { main: Vec::new(), second: Some(Vec::new()) }
+    }
+
+    pub(super) fn push(&mut self, one: InEach<T>) {
+        self.main.push(one.main);
+        self.second = self.second.take().zip(one.second).map(|(mut all, one)| {
+            all.push(one);
+            all
+        });
+    }
+}
+
+impl<'a> Destination<'a> {
+    /// A new entry in each. It stands in a backup once it is finished.
+    pub(super) fn entry(&self, path: &str, class: Class) -> DestinationEntry<'a> {
+        DestinationEntry {
+            main: self.main.entry(path, class),
+            second: self.in_second(|second| Ok(second.writer.entry(path, class))),
+        }
+    }
+
+    /// A small content as an entry in each.
+    pub(super) fn whole(&self, path: &str, class: Class, content: &[u8], note: Note) -> Result<(), OpsError> {
+        let mut entry = self.entry(path, class);
+        entry.main.write(content)?;
+        entry.second.go_on(|entry| Ok(entry.write(content)?));
+        entry.finish(InEach::same(note))
+    }
+
+    /// A new stream in each, whose entry follows.
+    pub(super) fn stream(&self, class: Class, cut: Cut) -> DestinationStream<'a> {
+        DestinationStream {
+            main: self.main.stream(class, cut),
+            second: self.in_second(|second| Ok(second.writer.stream(class, cut))),
+        }
+    }
+
+    /// The rows of one COPY in each; `rows` says what is known of them where these maps count.
+    pub(super) fn rows(
+        &self,
+        rows: impl Fn(&RowMapping<'_>) -> Result<Rows, OpsError>,
+    ) -> Result<DestinationRows<'a>, OpsError> {
+        let main = RowSink::new(self.main, rows(self.maps)?)?;
+        let second = self.in_second(|second| RowSink::new(second.writer, rows(second.maps)?));
+        Ok(DestinationRows { main, second })
+    }
+
+    /// Does something with the writer of each; what fails with the second is kept there.
+    pub(super) fn with_each(
+        &self,
+        work: impl Fn(&BackupWriter<'_>) -> Result<(), OpsError>,
+    ) -> Result<(), OpsError> {
+        work(self.main)?;
+        self.in_second(|second| work(second.writer));
+        Ok(())
+    }
+
+    /// Begins something in the second, if there is one.
+    fn in_second<T>(
+        &self,
+        begin: impl FnOnce(&SecondRepository<'a>) -> Result<T, OpsError>,
+    ) -> InSecond<'a, T> {
+        InSecond(self.second.and_then(|second| Some((second, second.attempt(begin)?))))
+    }
+}
+
+/// Something that is under way in the second repository; nothing once that has failed.
+struct InSecond<'a, T>(Option<(&'a SecondRepository<'a>, T)>);
+
+impl<T> InSecond<'_, T> {
+    /// Goes on with it.
+    fn go_on(&mut self, work: impl FnOnce(&mut T) -> Result<(), OpsError>) {
+        if let Some((second, under_way)) = &mut self.0
+            && second.attempt(|_| work(under_way)).is_none()
+        {
+            self.0 = None;
+        }
+    }
+
+    /// Ends it.
+    fn end<R>(self, work: impl FnOnce(T) -> Result<R, OpsError>) -> Option<R> {
+        self.0.and_then(|(second, under_way)| second.attempt(|_| work(under_way)))
+    }
+}
+
+/// One entry in each repository.
+pub(super) struct DestinationEntry<'a> {
+    main: EntryWriter<'a>,
+    second: InSecond<'a, EntryWriter<'a>>,
+}
+
+impl DestinationEntry<'_> {
+    /// Adds parts behind those that are there.
+    pub(super) fn add(&mut self, parts: InEach<Vec<PartSummary>>) {
+        parts.main.into_iter().for_each(|part| self.main.add(part));
+        match parts.second {
+            Some(parts) => self.second.go_on(|entry| {
+                parts.into_iter().for_each(|part| entry.add(part));
+                Ok(())
+            }),
+            // That has failed, and commits nothing.
+            None => self.second = InSecond(None),
+        }
+    }
+
+    pub(super) fn finish(self, note: InEach<Note>) -> Result<(), OpsError> {
+        self.main.finish(note.main.to_bytes())?;
+        if let Some(note) = note.second {
+            self.second.end(|entry| Ok(entry.finish(note.to_bytes())?));
+        }
+        Ok(())
+    }
+}
+
+/// One stream in each repository.
+pub(super) struct DestinationStream<'a> {
+    main: StreamWriter<'a>,
+    second: InSecond<'a, StreamWriter<'a>>,
+}
+
+impl DestinationStream<'_> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), OpsError> {
+        self.main.write(bytes)?;
+        self.second.go_on(|stream| Ok(stream.write(bytes)?));
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Result<InEach<PartSummary>, OpsError> {
+        let main = self.main.finish()?;
+        Ok(InEach { main, second: self.second.end(|stream| Ok(stream.finish()?)) })
+    }
+}
+
+/// The rows of one COPY on their way into each repository.
+pub(super) struct DestinationRows<'a> {
+    main: RowSink<'a>,
+    second: InSecond<'a, RowSink<'a>>,
+}
+
+impl DestinationRows<'_> {
+    /// One row, or a piece of one; `ends`: the last.
+    #[inline]
+    pub(super) fn write(&mut self, piece: &[u8], ends: bool) -> Result<(), OpsError> {
+        self.main.write(piece, ends)?;
+        self.second.go_on(|sink| sink.write(piece, ends));
+        Ok(())
+    }
+
+    /// `rows` is the server's own count.
+    pub(super) fn finish(self, rows: u64) -> Result<InEach<Sunk>, OpsError> {
+        let main = self.main.finish(rows)?;
+        Ok(InEach { main, second: self.second.end(|sink| sink.finish(rows)) })
+    }
+}
