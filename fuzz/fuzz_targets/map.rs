@@ -1,4 +1,5 @@
-//! Any bytes in the place of a map, a group of units and what is kept of them: read or refused.
+//! Any bytes in the place of a map of any kind, a group of units and what is kept of them: read or
+//! refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

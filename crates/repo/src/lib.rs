@@ -51,8 +51,9 @@ pub use error::RepoError;
 pub use ids::{BackupId, NoBackupId};
 pub use manifest::{BackupHead, Entry};
 pub use map::{
-    EarlierMap, EarlierUnit, EntryReader, ItemHash, ItemHasher, MapRef, MapTarget, MapWriter, Part,
-    PartReader, UnitName, UsedItems,
+    Address, AddressRun, Addresses, DueUnits, EarlierMap, EarlierUnit, EntryReader, ItemHash, ItemHasher,
+    ItemKind, ItemReader, KeptItems, ListedUnit, MapLists, MapRef, MapTarget, MapWriter, Measured, Part,
+    PartReader, Rows, UnitName, UsedItems,
 };
 pub use mend::Mended;
 pub use pgark_store::{Cancel, Storage, Store};

@@ -178,24 +178,33 @@ impl Walk<'_> {
     }
 
     fn part(&mut self, part: &Part) -> Result<bool, RepoError> {
-        let Part::Map(map) = part else { return self.stream(part.stream()) };
-        if let Some(known) = self.nodes.get(&map.units.root) {
+        let map = match part {
+            Part::Stream(stream) => return self.stream(stream),
+            Part::Map(map) => map,
+        };
+        // Kept beside the tree nodes, under a hash of its own.
+        let name = Hash::of(&codec::encode(map));
+        if let Some(known) = self.nodes.get(&name) {
             return Ok(*known);
         }
-        let mut hurt = self.stream(&map.units)?;
+        let mut hurt = false;
+        for stream in part.streams() {
+            hurt = hurt || self.stream(stream)?;
+        }
         if !hurt {
-            for record in map::records(self.reader, map)? {
+            let (kind, records) = map::records(self.reader, map)?;
+            for record in records {
                 hurt = hurt || self.is_rotten(&record.group)?;
                 if hurt {
                     break;
                 }
-                let group = map::group(self.reader, &record)?;
-                for chunk in map::kept_chunks(&record, &group)? {
+                let group = map::group(self.reader, &record, kind)?;
+                for chunk in map::used_chunks(&record, &group)? {
                     hurt = hurt || self.is_rotten(&chunk.id)?;
                 }
             }
         }
-        self.nodes.insert(map.units.root, hurt);
+        self.nodes.insert(name, hurt);
         Ok(hurt)
     }
 

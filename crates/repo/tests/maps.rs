@@ -14,7 +14,7 @@ fn write(repository: &Repository, sets: &[Set<'_>]) -> (BackupHead, Vec<u64>) {
     let written = repository.write_backup(&options(1), |writer| {
         for (path, identity, domain, bytes) in sets {
             let target = MapTarget { identity: *identity, domain: domain.clone(), from: 0 };
-            let mut map = writer.map(target);
+            let mut map = writer.map(Rows, target);
             for row in bytes.split_inclusive(|byte| *byte == b'\n') {
                 let hash = map.hasher().hash(row);
                 map.add(row, hash)?;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::packs::BadPlaces;
 use super::{Check, CheckLevel, Hurt};
-use crate::RepoError;
 use crate::ids::{ChunkId, Hash};
 use crate::index::Index;
 use crate::manifest::Manifest;
-use crate::map::{self, Group, MapRef, Part};
+use crate::map::{self, Group, Keeping, MapRef, Part};
 use crate::reader::{ChunkReader, root_child};
 use crate::stream::{Child, ChunkKind, StreamRef};
 use crate::writer::lock;
+use crate::{RepoError, codec};
 
 impl Check<'_> {
     /// Follows every reference of every backup.
@@ -79,39 +79,41 @@ impl Check<'_> {
     }
 
     /// What the items of maps come to, against what the maps say: the maps of one part in all its backups share chunks, and are looked
-    /// at together. Of a check of some packs only, the same share of parts. Returns problems by the root of the map's stream.
+    /// at together. Of a check of some packs only, the same share of parts. Returns problems by the hash of the map's own encoding.
     fn maps(
         &self,
         reader: &ChunkReader<'_>,
         manifests: &[Manifest],
     ) -> Result<HashMap<ChunkId, usize>, RepoError> {
-        let mut families: BTreeMap<Hash, BTreeMap<ChunkId, (MapRef, String)>> = BTreeMap::new();
+        let mut families: BTreeMap<Hash, BTreeMap<ChunkId, (Box<MapRef>, String)>> = BTreeMap::new();
         for manifest in manifests {
             // A list that cannot be read is told of by those who follow references.
             let Ok(entries) = self.repository.entries(reader, manifest) else { continue };
             for entry in entries {
                 for (number, part) in entry.parts.iter().enumerate() {
                     let Part::Map(map) = part else { continue };
-                    let family = (&manifest.name.cluster, &entry.path, map.from(), map.domain().to_vec());
+                    let family =
+                        (&manifest.name.cluster, &entry.path, map.kind, map.from(), map.domain().to_vec());
                     let family = Hash::of(format!("{family:?}").as_bytes());
-                    if self.is_drawn(&family) && !lock(&self.known).maps.contains(&map.units.root) {
+                    let name = Hash::of(&codec::encode(map));
+                    if self.is_drawn(&family) && !lock(&self.known).maps.contains(&name) {
                         let label = format!("part {} of {}", number + 1, entry.path);
-                        families.entry(family).or_default().insert(map.units.root, (map.clone(), label));
+                        families.entry(family).or_default().insert(name, (map.clone(), label));
                     }
                 }
             }
         }
         let mut wrong = HashMap::new();
         for maps in families.into_values() {
-            let refs: Vec<&MapRef> = maps.values().map(|(map, _)| map).collect();
+            let refs: Vec<&MapRef> = maps.values().map(|(map, _)| &**map).collect();
             let found = map::verify(reader, &refs, &mut |_| Ok(self.repository.store.cancel().check()?))?;
             for (number, what) in found.wrong {
-                if let Some((root, (_, label))) = maps.iter().nth(number) {
-                    wrong.insert(*root, lock(&self.found).add(label, what));
+                if let Some((name, (_, label))) = maps.iter().nth(number) {
+                    wrong.insert(*name, lock(&self.found).add(label, what));
                 }
             }
             let right = maps.keys().enumerate().filter(|(number, _)| found.right.contains(number));
-            lock(&self.known).maps.extend(right.map(|(_, root)| *root));
+            lock(&self.known).maps.extend(right.map(|(_, name)| *name));
         }
         Ok(wrong)
     }
@@ -138,32 +140,51 @@ const UNITS: usize = 1 << 20;
 
 impl Walk<'_> {
     fn part(&mut self, part: &Part) -> Result<BTreeSet<usize>, RepoError> {
-        let Part::Map(map) = part else { return self.stream(part.stream()) };
-        // Kept beside the tree nodes: under the hash of the map's own name.
-        let name = Hash::of(&map.units.root.0);
+        let map = match part {
+            Part::Stream(stream) => return self.stream(stream),
+            Part::Map(map) => map,
+        };
+        // Kept beside the tree nodes, under a hash of its own.
+        let name = Hash::of(&codec::encode(map));
         if let Some(known) = self.known.get(&name) {
             return Ok(known.clone());
         }
-        let mut problems = self.stream(&map.units)?;
-        problems.extend(self.wrong_maps.get(&map.units.root));
-        match map::records(self.reader, map) {
-            Ok(records) => {
-                for record in records {
-                    self.check.repository.store.cancel().check()?;
-                    problems.extend(self.record(&record)?);
-                }
+        let mut problems = BTreeSet::new();
+        for stream in part.streams() {
+            problems.extend(self.stream(stream)?);
+        }
+        problems.extend(self.wrong_maps.get(&name));
+        let (mut keeping, records) = match Keeping::open(self.reader, map) {
+            Ok(opened) => opened,
+            Err(error) => {
+                problems.insert(lock(&self.check.found).note("a map", error)?);
+                self.known.insert(name, problems.clone());
+                return Ok(problems);
             }
-            Err(error) => drop(problems.insert(lock(&self.check.found).note("a map", error)?)),
+        };
+        let mut is_over = false;
+        for record in records {
+            self.check.repository.store.cancel().check()?;
+            problems.extend(self.record(&record, &mut keeping, &mut is_over)?);
+        }
+        if !is_over && let Err(error) = keeping.end(self.reader) {
+            problems.insert(lock(&self.check.found).note("a map", error)?);
         }
         self.known.insert(name, problems.clone());
         Ok(problems)
     }
 
-    /// A group and the units of it that are kept. Its item list may be gone.
-    fn record(&mut self, record: &map::Record) -> Result<BTreeSet<usize>, RepoError> {
+    /// A group, the units of it that are used, and what is kept of them. Its item list may be gone. `is_over`: what is kept cannot be
+    /// told any more, because of an error that was noted.
+    fn record(
+        &mut self,
+        record: &map::Record,
+        keeping: &mut Keeping,
+        is_over: &mut bool,
+    ) -> Result<BTreeSet<usize>, RepoError> {
         let mut problems = self.chunk(&record.child(), ChunkKind::Group)?;
         if !self.groups.contains_key(&record.group) {
-            match map::group(self.reader, record) {
+            match map::group(self.reader, record, keeping.kind) {
                 Ok(group) => {
                     self.units += group.units.len();
                     if self.groups.len() >= GROUPS || self.units > UNITS {
@@ -174,12 +195,17 @@ impl Walk<'_> {
                 }
                 Err(error) => {
                     problems.insert(lock(&self.check.found).note("a group of units", error)?);
+                    *is_over = *is_over || keeping.skip(record).is_err();
                     return Ok(problems);
                 }
             }
         }
         let Some(group) = self.groups.get(&record.group) else { return Ok(problems) };
-        match map::kept_chunks(record, group) {
+        if !*is_over && let Err(error) = keeping.take(record, group) {
+            *is_over = true;
+            problems.insert(lock(&self.check.found).note("a map", error)?);
+        }
+        match map::used_chunks(record, group) {
             Ok(chunks) => {
                 for chunk in chunks {
                     problems.extend(self.chunk(&chunk.child(), ChunkKind::Data)?);

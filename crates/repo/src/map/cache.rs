@@ -1,9 +1,9 @@
-//! Chunks that describe maps, kept on this host: the lists of a table are 8 bytes for each of its rows, and every backup needs
-//! them anew.
+//! Chunks that describe maps, kept on this host: the lists of a table are 8 bytes for each of its
+//! rows, and every backup needs them anew.
 //!
-//! One file for each chunk, under its id, which is the keyed hash of the bytes: a file that is damaged or of another repository
-//! is passed over. The folder is safe to lose. Files that nobody has read for a month are removed, a sixteenth of the
-//! folder with each backup.
+//! One file for each chunk, under its id, which is the keyed hash of the bytes: a file that is
+//! damaged or of another repository is passed over. The folder is safe to lose. Files that nobody
+//! has read for a month are removed, a sixteenth of the folder with each backup.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -63,7 +63,8 @@ impl ItemCache {
         }
     }
 
-    /// Removes what nobody has read for long, in the sixteenth of the folder whose turn it is today.
+    /// Removes what nobody has read for long, in the sixteenth of the folder whose turn it is
+    /// today.
     pub(crate) fn sweep(&self) {
         let Some(folder) = &self.folder else { return };
         let days =

@@ -1,10 +1,13 @@
 //! A map of one repository, written into another: the same units and runs, under the other's keys.
 //!
-//! What is there already is not stored again, because equal units have equal ids there, too. Everything read is verified on the
-//! way: a map whose items are not those that were backed up is not copied.
+//! What is there already is not stored again, because equal units have equal ids there, too.
+//! Everything read is verified on the way: a map whose items are not those that were backed up is
+//! not copied.
 //!
-//! Item lists are not made: they serve the next backup of the cluster alone, which a copy rarely sees (its first then stores each
-//! part whole), and would cost every copy 8 bytes for each row of a group that lost a unit.
+//! Of rows, item lists are not made: they serve the next backup of the cluster alone, which a copy
+//! rarely sees (its first then stores each part whole), and would cost every copy 8 bytes for each
+//! row of a group that lost a unit. Kinds whose readers need lists get them, under the other's
+//! keys.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,20 +15,22 @@ use std::sync::atomic::AtomicU64;
 
 use minicbor::bytes::{ByteArray, ByteVec};
 
-use super::items::{self, ItemHash, Totals};
-use super::read::{self, NOT_WHOLE};
-use super::{Group, Keep, MapRef, Part, Record, Unit, UnitChunk, decode_keeps, encode_keeps, group, records};
-use crate::cut::Cut;
+use super::describe::{self, Description, NewGroup, ReadyGroup};
+use super::items::{self, Totals};
+use super::kind::{AnyKind, Hashes, NOT_WHOLE, UnitOf};
+use super::read;
+use super::{Keep, Keeping, MapRef, Part, Unit, UnitChunk, group};
 use crate::object::damaged;
 use crate::reader::{ChunkReader, StreamReader};
-use crate::stream::{ChunkKind, Class};
-use crate::writer::{Lane, PartSummary, Session, StreamWriter};
+use crate::stream::ChunkKind;
+use crate::writer::{Lane, PartSummary, Session};
 use crate::{RepoError, codec};
 
 struct Copying<'c, 'a> {
     session: &'c Session<'a>,
     lane: Lane<'a>,
     reader: &'c ChunkReader<'c>,
+    kind: &'static dyn AnyKind,
     map: &'c MapRef,
     label: &'c str,
     added: Arc<AtomicU64>,
@@ -40,82 +45,113 @@ pub(crate) fn copy<'a>(
     label: &str,
     on_bytes: &mut dyn FnMut(u64),
 ) -> Result<PartSummary, RepoError> {
-    let totals = Default::default();
-    let mut copying =
-        Copying { session, lane: session.lane(), reader, map, label, added: Arc::default(), totals };
-    let mut stream = StreamWriter::new(session, Class::Metadata, Cut::Content);
-    for record in records(reader, map)? {
-        let group = group(reader, &record)?;
-        let keeps = decode_keeps(&record.kept, &group.units).map_err(|what| damaged(label, what))?;
+    let (mut keeping, records) = Keeping::open(reader, map)?;
+    let (kind, totals, added) = (keeping.kind, Default::default(), Arc::default());
+    let mut copying = Copying { session, lane: session.lane(), reader, kind, map, label, added, totals };
+    let mut description = Description::default();
+    for record in records {
+        let group = group(reader, &record, kind)?;
+        let keeps = keeping.take(&record, &group)?;
         let kept: Vec<(Unit, Keep)> =
             group.units.into_iter().zip(keeps).filter(|(_, keep)| *keep != Keep::Nothing).collect();
-        stream.write(&codec::encode(&copying.group(kept, on_bytes)?))?;
+        copying.group(kept, &group.names, &mut description, on_bytes)?;
     }
-    read::compare(&copying.totals.0, map).map_err(|what| damaged(label, what))?;
-    let (units, added) = stream.finish_stream()?;
-    let own = copying.totals.1;
+    keeping.end(reader)?;
+    read::compare(kind, &copying.totals.0, map).map_err(|what| damaged(label, what))?;
+    let described = description.finish(session)?;
+    let mut added = described.added;
+    added.push(copying.added);
+    let (own, mut more) = (copying.totals.1, None);
+    if let Some(from) = &map.more {
+        let (stream, of_more) = describe::stored(session, &super::description(reader, from)?)?;
+        more = Some(stream);
+        added.push(of_more);
+    }
     let map = MapRef {
-        units,
+        units: described.units,
+        keeps: described.keeps,
+        more,
         items: own.items,
         bytes: own.bytes,
         sum: ByteArray::from(own.sum.to_le_bytes()),
         ..map.clone()
     };
-    Ok(PartSummary::new(Part::Map(map), vec![copying.added, added]))
+    Ok(PartSummary::new(Part::Map(Box::new(map)), added))
 }
 
 impl Copying<'_, '_> {
-    fn group(&mut self, kept: Vec<(Unit, Keep)>, on_bytes: &mut dyn FnMut(u64)) -> Result<Record, RepoError> {
+    fn group(
+        &mut self,
+        kept: Vec<(Unit, Keep)>,
+        names: &[ByteVec],
+        description: &mut Description,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<(), RepoError> {
         let children = kept.iter().flat_map(|(unit, _)| &unit.chunks).map(UnitChunk::child).collect();
         let mut chunks = self.reader.read_chunks(children, ChunkKind::Data);
-        let (mut units, mut keeps) = (Vec::new(), Vec::new());
+        let mut new = NewGroup::default();
         for (unit, keep) in kept {
             self.session.check()?;
             on_bytes(unit.bytes());
-            units.push(self.unit(&unit, &keep, &mut chunks)?);
-            keeps.push(keep);
+            let (stored, list) = self.unit(UnitOf { unit: &unit, names }, &keep, &mut chunks)?;
+            new.add(stored, names, keep, &list);
         }
-        let raw = codec::encode(&Group { list: None, units });
+        let Some(ReadyGroup { list, mut group, keeps }) = new.ready(self.kind) else { return Ok(()) };
+        if self.kind.keeps_lists() {
+            group.list = Some(self.store(ChunkKind::ItemList, &[], &list)?);
+        }
+        let raw = codec::encode(&group);
         let raw_len =
             u32::try_from(raw.len()).map_err(|_| RepoError::TooLarge { what: "a group of units".into() })?;
-        let group = self.store(ChunkKind::Group, &[], &raw)?;
-        Ok(Record { group, raw_len, kept: ByteVec::from(encode_keeps(&keeps)) })
+        let id = self.store(ChunkKind::Group, &[], &raw)?;
+        description.add(id, raw_len, &group, keeps)
     }
 
-    fn unit(&mut self, unit: &Unit, keep: &Keep, chunks: &mut StreamReader<'_>) -> Result<Unit, RepoError> {
+    /// Copies the chunks of a unit. Returns it, and what the other repository's list holds of it.
+    fn unit(
+        &mut self,
+        of: UnitOf<'_>,
+        keep: &Keep,
+        chunks: &mut StreamReader<'_>,
+    ) -> Result<(Unit, Vec<u8>), RepoError> {
+        let unit = of.unit;
         let ended = || damaged(self.label, "its chunks end before its units");
+        let wrong = |what| damaged(self.label, what);
         let domain = &self.map.domain;
         let (from, to) = (self.reader.hasher(domain), self.session.hasher(domain));
-        // Both hashes and the length of every item.
-        let mut hashes: Vec<(ItemHash, ItemHash, u64)> = Vec::with_capacity(unit.items as usize);
+        // Of every item its length and the hash there, and the hash here.
+        let (source, target): (Hashes, Hashes);
+        let mut list = Vec::new();
         let mut stored = Vec::with_capacity(unit.chunks.len());
         if unit.chunks.len() == 1 {
             let raw = chunks.next_chunk()?.ok_or_else(ended)?;
-            let raw = read::take_items(raw, unit, &Keep::All, |item| {
-                hashes.push((from.hash(item), to.hash(item), item.len() as u64));
-            });
-            stored.push(self.store_data(&raw.map_err(|what| damaged(self.label, what))?)?);
+            source = self.kind.hashes(&from, of, &raw, None).map_err(wrong)?;
+            let wanted = self.kind.keeps_lists().then_some(&mut list);
+            target = self.kind.hashes(&to, of, &raw, wanted).map_err(wrong)?;
+            stored.push(self.store_data(&raw)?);
         } else {
             let (mut of_source, mut of_target, mut ends) = (from.begin(), to.begin(), false);
             for _ in &unit.chunks {
                 let raw = chunks.next_chunk()?.ok_or_else(ended)?;
                 items::piece(&mut of_source, &raw);
                 items::piece(&mut of_target, &raw);
-                ends = raw.ends_with(b"\n");
+                ends = self.kind.ends_item(&raw);
                 stored.push(self.store_data(&raw)?);
             }
             if !ends {
-                return Err(damaged(self.label, NOT_WHOLE));
+                return Err(wrong(NOT_WHOLE));
             }
-            hashes.push((items::finish(&of_source), items::finish(&of_target), unit.bytes()));
+            source = vec![(items::finish(&of_source), unit.bytes())];
+            target = vec![(items::finish(&of_target), unit.bytes())];
         }
         for at in keep.ranges(unit.items).into_iter().flatten() {
-            if let Some((of_source, of_target, len)) = hashes.get(at as usize) {
-                self.totals.0.add(*of_source, *len);
-                self.totals.1.add(*of_target, *len);
+            if let (Some((there, len)), Some((here, _))) = (source.get(at as usize), target.get(at as usize))
+            {
+                self.totals.0.add(*there, *len);
+                self.totals.1.add(*here, *len);
             }
         }
-        Ok(Unit { chunks: stored, items: unit.items })
+        Ok((Unit { chunks: stored, items: unit.items, runs: unit.runs.clone() }, list))
     }
 
     fn store_data(&self, raw: &[u8]) -> Result<UnitChunk, RepoError> {

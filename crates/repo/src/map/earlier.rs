@@ -1,22 +1,27 @@
-//! A map of an earlier backup, as a writer sees it: the hashes of its items, and which of its units can still be leaned on.
+//! A map of an earlier backup, as a writer sees it: the hashes of its items, and which of its units
+//! can still be leaned on.
 
 use std::borrow::Cow;
-use std::ops::Range;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::{Group, Keep, MapRef, decode_keeps, group, records};
+use super::address::{self, AddressRun};
+use super::kind::ItemKind;
+use super::rows::Rows;
+use super::{Group, Keep, Keeping, MapRef, group};
 use crate::RepoError;
 use crate::ids::ChunkId;
-use crate::object::damaged;
 use crate::reader::ChunkReader;
 use crate::stream::ChunkKind;
 use crate::writer::Session;
 
-/// Items of the lists that are held at once, dead ones too: 64 MiB. Units of lists beyond are stored again.
-const MOST_LISTED: u64 = 8 << 20;
+/// Bytes of the lists that are held at once, those of dead items too. Units of lists beyond are
+/// stored again.
+const MOST_LISTED: u64 = 64 << 20;
 
 /// What an earlier backup kept, to be leaned on.
-pub struct EarlierMap {
+pub struct EarlierMap<K: ItemKind = Rows> {
+    kind: PhantomData<K>,
     pub(super) groups: Vec<EarlierGroup>,
     /// Where its items began, in the maker's terms.
     pub from: u64,
@@ -43,6 +48,12 @@ pub(super) struct EarlierGroup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UnitName(ChunkId, usize);
 
+impl UnitName {
+    pub(super) fn new(group: ChunkId, unit: usize) -> UnitName {
+        UnitName(group, unit)
+    }
+}
+
 /// One kept unit of an [`EarlierMap`] that can be leaned on.
 #[derive(Clone, Debug)]
 pub struct EarlierUnit {
@@ -58,55 +69,52 @@ pub struct EarlierUnit {
     pub bytes: u64,
 }
 
-impl EarlierMap {
-    /// Reads a map, its groups and lists. Those that are gone or damaged make their units unusable, and are no error.
+impl<K: ItemKind> EarlierMap<K> {
+    /// Reads a map, its groups and lists. Those that are gone or damaged make their units unusable,
+    /// and are no error. Of a map of other items nothing can be used.
     pub(crate) fn load(
         session: &Session<'_>,
         reader: &ChunkReader<'_>,
         map: &MapRef,
-    ) -> Result<EarlierMap, RepoError> {
+    ) -> Result<EarlierMap<K>, RepoError> {
         let mut earlier = EarlierMap {
+            kind: PhantomData,
             groups: Vec::new(),
             from: map.from,
             items: map.items,
             changed: map.changed,
             items_lost: map.items,
         };
-        let records = match records(reader, map) {
-            Ok(records) => records,
+        if !map.is_of::<K>() {
+            return Ok(earlier);
+        }
+        let (mut keeping, records) = match Keeping::open(reader, map) {
+            Ok(opened) => opened,
             Err(error) => return absent(error).map(|()| earlier),
         };
-        let (mut listed, mut kept) = (0u64, 0u64);
+        let kind = keeping.kind;
+        let mut listed = 0u64;
         for record in records {
             session.check()?;
-            let group = match group(reader, &record) {
-                Ok(group) => group,
+            let taken = match group(reader, &record, kind) {
+                Ok(group) => keeping.take(&record, &group).map(|keeps| Some((group, keeps))),
                 Err(error) => {
                     absent(error)?;
-                    continue;
+                    keeping.skip(&record).map(|()| None)
                 }
             };
-            let keeps = match decode_keeps(&record.kept, &group.units) {
-                Ok(keeps) => keeps,
-                Err(what) => {
-                    absent(damaged(format!("group {}", record.group), what))?;
-                    continue;
+            let (group, keeps) = match taken {
+                Ok(Some(taken)) => taken,
+                Ok(None) => continue,
+                Err(error) => {
+                    // It is not what it says: nothing of it is leaned on.
+                    earlier.groups.clear();
+                    earlier.items_lost = map.items;
+                    return absent(error).map(|()| earlier);
                 }
             };
-            kept += group
-                .units
-                .iter()
-                .zip(&keeps)
-                .map(|(unit, keep)| u64::from(keep.count(unit.items)))
-                .sum::<u64>();
-            if kept > map.items {
-                // It is not what it says: nothing of it is leaned on.
-                earlier.groups.clear();
-                earlier.items_lost = map.items;
-                return absent(damaged("a map", "it keeps more items than it says")).map(|()| earlier);
-            }
-            listed += group.items();
-            let wanted = group.list_child().filter(|_| listed <= MOST_LISTED);
+            listed += group.items() * K::LISTED as u64;
+            let wanted = group.list_child(K::LISTED).filter(|_| listed <= MOST_LISTED);
             let list = match wanted.map(|list| reader.fetch(&list, ChunkKind::ItemList)) {
                 Some(Ok(list)) => list,
                 Some(Err(error)) => {
@@ -135,6 +143,11 @@ impl EarlierMap {
                 there,
             });
         }
+        if let Err(error) = keeping.end(reader) {
+            earlier.groups.clear();
+            earlier.items_lost = map.items;
+            absent(error)?;
+        }
         Ok(earlier)
     }
 
@@ -158,19 +171,33 @@ impl EarlierMap {
     }
 
     /// Appends what the list says of a unit's kept items, in their order.
-    pub fn listed(&self, unit: &EarlierUnit, out: &mut Vec<u64>) {
-        let (group, at) = unit.place;
-        let Some((of, keep)) = self.groups.get(group).and_then(|of| Some((of, of.keeps.get(at)?))) else {
-            return;
-        };
-        let list = of.list.get(of.unit_list(at)).unwrap_or_default();
+    pub fn listed(&self, unit: &EarlierUnit, out: &mut Vec<K::Listed>) {
+        let Some((of, keep)) = self.of(unit) else { return };
+        let list = of.list.get(of.group.listed(unit.place.1, K::LISTED)).unwrap_or_default();
         for range in keep.ranges(unit.items) {
-            let bytes = list.get(range.start as usize * 8..range.end as usize * 8).unwrap_or_default();
-            out.extend(bytes.as_chunks::<8>().0.iter().map(|eight| u64::from_le_bytes(*eight)));
+            let (from, to) = (range.start as usize * K::LISTED, range.end as usize * K::LISTED);
+            out.extend(list.get(from..to).unwrap_or_default().chunks_exact(K::LISTED).map(K::get_listed));
         }
     }
 
-    /// Lets go of the lists' bytes, which are read again if need be; those that the storage lacks stay.
+    /// The addresses of a unit's kept items, in their order; none if they have none.
+    pub fn addresses(&self, unit: &EarlierUnit) -> Vec<AddressRun> {
+        let of_unit = self.of(unit).and_then(|(of, keep)| {
+            let runs = &of.group.units.get(unit.place.1)?.runs;
+            Some(address::told(&of.group.names, &address::at(runs, &keep.ranges(unit.items))))
+        });
+        of_unit.unwrap_or_default()
+    }
+
+    /// The group of a unit, and what the map keeps of the unit.
+    fn of(&self, unit: &EarlierUnit) -> Option<(&EarlierGroup, &Keep)> {
+        let (group, at) = unit.place;
+        let of = self.groups.get(group)?;
+        Some((of, of.keeps.get(at)?))
+    }
+
+    /// Lets go of the lists' bytes, which are read again if need be; those that the storage lacks
+    /// stay.
     pub(crate) fn let_go_of_lists(&mut self, session: &Session<'_>) -> Result<(), RepoError> {
         for group in &mut self.groups {
             if let Some(list) = &group.group.list
@@ -182,35 +209,31 @@ impl EarlierMap {
         Ok(())
     }
 
-    /// What is kept now of a unit's items: of those that the map kept, in their order, the ones with a flag.
+    /// What is kept now of a unit's items: of those that the map kept, in their order, the ones
+    /// with a flag.
     pub(super) fn thin(&self, unit: &EarlierUnit, flags: &[bool]) -> Keep {
-        let (group, at) = unit.place;
-        let Some(keep) = self.groups.get(group).and_then(|of| of.keeps.get(at)) else { return Keep::Nothing };
+        let Some((_, keep)) = self.of(unit) else { return Keep::Nothing };
         let kept = keep.ranges(unit.items).into_iter().flatten();
         Keep::of(unit.items, kept.zip(flags).filter(|(_, used)| **used).map(|(position, _)| position))
     }
 }
 
 impl EarlierGroup {
-    /// All of the list's bytes.
-    pub(super) fn whole_list(&self, reader: &ChunkReader<'_>) -> Result<Cow<'_, [u8]>, RepoError> {
-        match self.group.list_child().filter(|_| self.list.is_empty()) {
+    /// All of the list's bytes; `listed`: bytes for each item.
+    pub(super) fn whole_list(
+        &self,
+        reader: &ChunkReader<'_>,
+        listed: usize,
+    ) -> Result<Cow<'_, [u8]>, RepoError> {
+        match self.group.list_child(listed).filter(|_| self.list.is_empty()) {
             Some(list) => Ok(Cow::Owned(reader.fetch(&list, ChunkKind::ItemList)?)),
             None => Ok(Cow::Borrowed(&self.list)),
         }
     }
-
-    /// Where one unit's hashes stand in the list.
-    pub(super) fn unit_list(&self, at: usize) -> Range<usize> {
-        let items = |unit: &super::Unit| unit.items as usize;
-        let units = &self.group.units;
-        let start: usize = units.iter().take(at).map(items).sum();
-        let end = start + units.get(at).map_or(0, items);
-        start * 8..end * 8
-    }
 }
 
-/// Something of an earlier map that is damaged or gone is as if it had never been; other errors are errors.
+/// Something of an earlier map that is damaged or gone is as if it had never been; other errors are
+/// errors.
 fn absent(error: RepoError) -> Result<(), RepoError> {
     match error {
         RepoError::Damaged { .. } | RepoError::Missing { .. } => {

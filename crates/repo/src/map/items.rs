@@ -1,14 +1,15 @@
-//! The keyed hash of an item.
+//! The keyed hash of an item, and what hashes come to.
 //!
-//! SipHash-2-4 with 128 bits (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012; the 128-bit variant of the reference
-//! implementation), keyed from the id key: who does not hold the writer secret can neither test guesses of rows against an
-//! item list nor choose rows that collide. It runs at about 2.6 GB/s a core, BLAKE3 on single rows at 0.6 (facts).
+//! SipHash-2-4 with 128 bits (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012; the
+//! 128-bit variant of the reference implementation), keyed from the id key: who does not hold the
+//! writer secret can neither test guesses of rows against an item list nor choose rows that
+//! collide. It runs at about 2.6 GB/s a core, BLAKE3 on single rows at 0.6 (facts).
 
 use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-/// The hash of one item; its lower half stands in the item list.
+/// The hash of one item, as it is summed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ItemHash(pub(crate) u128);
 
@@ -53,13 +54,6 @@ pub(crate) fn piece(state: &mut SipHasher24, piece: &[u8]) {
     state.write(piece);
 }
 
-/// Whether a unit that is long enough ends behind this item: decided by the item, so that the cuts of two backups meet again
-/// behind a difference. On average a unit goes on for `spread` bytes.
-pub(crate) fn ends_unit(hash: ItemHash, item_len: usize, spread: usize) -> bool {
-    let draw = (hash.0 >> 96) as u64;
-    draw * (spread as u64) < (item_len as u64) << 32
-}
-
 /// What a map must come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
@@ -78,7 +72,7 @@ impl Totals {
 
 #[cfg(test)]
 mod tests {
-    use super::{ItemHasher, ends_unit, finish, piece};
+    use super::{ItemHasher, finish, piece};
 
     #[test]
     fn pieces_make_the_hash_of_the_whole() {
@@ -91,12 +85,5 @@ mod tests {
             piece(&mut state, b);
             assert_eq!(finish(&state), hasher.hash(&item));
         }
-    }
-
-    #[test]
-    fn units_end_about_as_often_as_asked() {
-        let hasher = ItemHasher::new(&[1; 16], u64::MAX);
-        let ends = (0..100_000u32).filter(|n| ends_unit(hasher.hash(&n.to_le_bytes()), 100, 10_000)).count();
-        assert!((900..1100).contains(&ends), "{ends}");
     }
 }

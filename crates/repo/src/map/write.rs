@@ -8,30 +8,25 @@ use std::sync::atomic::AtomicU64;
 use minicbor::bytes::{ByteArray, ByteVec};
 use siphasher::sip128::SipHasher24;
 
+use super::address::{self, Address, Names, Run};
+use super::describe::{self, Description, NewGroup, ReadyGroup};
 use super::earlier::{EarlierGroup, EarlierMap, EarlierUnit};
 use super::items::{self, ItemHash, ItemHasher, Totals};
-use super::{Group, Keep, MapRef, Part, ROWS, Record, Unit, UnitChunk, encode_keeps};
-use crate::cut::{Cut, LARGEST};
+use super::kind::{ItemKind, Measured};
+use super::rows::Rows;
+use super::{Keep, MapRef, Part, Unit, UnitChunk};
+use crate::cut::LARGEST;
 use crate::ids::ChunkId;
 use crate::reader::ChunkReader;
-use crate::stream::{ChunkKind, Class};
-use crate::writer::{Lane, PartSummary, Session, StreamWriter};
+use crate::stream::ChunkKind;
+use crate::writer::{Lane, PartSummary, Session};
 use crate::{RepoError, codec};
 
-/// A unit ends at the first item behind this many bytes whose hash says so, ...
-const LEAST: usize = 128 << 10;
-/// ... on average after so many more, ...
-const SPREAD: usize = 128 << 10;
-/// ... and at last here.
-const MOST: usize = 512 << 10;
 /// With so many groups (each is an object to fetch) ...
 const MOST_GROUPS: usize = 16;
-/// ... all but the largest few become part of the new one. So a list is written again once for every dozen backups.
+/// ... all but the largest few become part of the new one. So a list is written again once for
+/// every dozen backups.
 const LEFT: usize = 4;
-/// Units of one group at most: its encoding must fit a chunk.
-const MOST_UNITS: usize = 64 << 10;
-/// Items of one list at most: it must fit a chunk.
-const MOST_ITEMS: u64 = (LARGEST / 8) as u64;
 
 /// What a map is made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,97 +40,61 @@ pub struct MapTarget {
 }
 
 /// Writes one map. Dropping it unfinished leaves chunks that nothing uses, and is no error.
-pub struct MapWriter<'a> {
+pub struct MapWriter<'a, K: ItemKind = Rows> {
     session: &'a Session<'a>,
     lane: Lane<'a>,
     /// Reads what earlier maps let go of.
     reader: &'a ChunkReader<'a>,
+    kind: K,
     target: MapTarget,
     id_key: [u8; 32],
     hasher: ItemHasher,
     totals: Totals,
     items_new: u64,
-    /// The open unit: its items' bytes and number.
+    /// The open unit: its items' bytes, number and addresses.
     buffer: Vec<u8>,
     items_in_buffer: u32,
+    runs: Vec<Run>,
     /// An item that is longer than a unit: its hash so far, and its bytes.
     long: Option<(SipHasher24, u64)>,
     long_chunks: Vec<UnitChunk>,
     units: Vec<Unit>,
+    /// Names in the new items' addresses.
+    names: Names,
     /// The new items' list.
     list: Vec<u8>,
+    /// What the kind says of the map, and what more.
+    facts: Vec<u8>,
+    more: Vec<u8>,
     /// No list is named that holds hashes of items of which no unit is kept.
     no_dead_lists: bool,
     added: Arc<AtomicU64>,
 }
 
-/// The groups that a map names: id, encoding, list, what is kept of each unit.
+/// An earlier group that a map names, and what is kept of each of its units.
 struct Named<'m> {
     of: &'m EarlierGroup,
     keeps: Vec<Keep>,
 }
 
-impl<'a> MapWriter<'a> {
-    pub(crate) fn new(
-        session: &'a Session<'a>,
-        reader: &'a ChunkReader<'a>,
-        target: MapTarget,
-    ) -> MapWriter<'a> {
-        MapWriter {
-            session,
-            lane: session.lane(),
-            reader,
-            id_key: session.id_key(ChunkKind::Data, &target.domain),
-            hasher: session.hasher(&target.domain),
-            target,
-            totals: Totals::default(),
-            items_new: 0,
-            buffer: Vec::new(),
-            items_in_buffer: 0,
-            long: None,
-            long_chunks: Vec::new(),
-            units: Vec::new(),
-            list: Vec::new(),
-            no_dead_lists: false,
-            added: Arc::default(),
-        }
-    }
-
-    /// Names no group of which a unit is not kept: its list holds the hashes of that unit's items. Its other units get a new group
-    /// and list.
-    pub fn leave_no_lists_behind(&mut self) {
-        self.no_dead_lists = true;
-    }
-
-    /// Hashes this map's items.
-    pub fn hasher(&self) -> &ItemHasher {
-        &self.hasher
-    }
-
+impl MapWriter<'_, Rows> {
     /// An item that a kept unit holds already.
+    #[inline]
     pub fn keep(&mut self, hash: ItemHash, bytes: usize) {
         self.totals.add(hash, bytes as u64);
     }
 
-    /// Items that were added so far.
-    pub fn items_new(&self) -> u64 {
-        self.items_new
+    /// Stores a new row (with its end mark). Waits while the sealers are behind.
+    #[inline]
+    pub fn add(&mut self, row: &[u8], hash: ItemHash) -> Result<(), RepoError> {
+        let measured = Measured { listed: self.hasher.listed(hash), hash };
+        self.put(row, measured)
     }
 
-    /// Stores a new item (with its end mark). Waits while the sealers are behind.
-    pub fn add(&mut self, item: &[u8], hash: ItemHash) -> Result<(), RepoError> {
-        self.count_new(hash, item.len() as u64);
-        self.buffer.extend_from_slice(item);
-        self.items_in_buffer += 1;
-        let full = self.buffer.len() >= MOST
-            || (self.buffer.len() >= LEAST && items::ends_unit(hash, item.len(), SPREAD));
-        if full { self.close_unit() } else { Ok(()) }
-    }
-
-    /// Stores a piece of an item that is too long to be held whole; `ends`: its last.
+    /// Stores a piece of a row that is too long to be held whole; `ends`: its last.
     pub fn add_piece(&mut self, mut piece: &[u8], ends: bool) -> Result<(), RepoError> {
         if self.long.is_none() {
-            self.close_unit()?;
+            self.end_unit()?;
         }
         let (state, bytes) = self.long.get_or_insert_with(|| (self.hasher.begin(), 0));
         items::piece(state, piece);
@@ -150,30 +109,10 @@ impl<'a> MapWriter<'a> {
         }
         if let Some((state, bytes)) = self.long.take_if(|_| ends) {
             self.close_fragment()?;
-            self.units.push(Unit { chunks: std::mem::take(&mut self.long_chunks), items: 1 });
-            self.count_new(items::finish(&state), bytes);
-        }
-        Ok(())
-    }
-
-    fn count_new(&mut self, hash: ItemHash, bytes: u64) {
-        self.totals.add(hash, bytes);
-        self.items_new += 1;
-        self.list.extend_from_slice(&self.hasher.listed(hash).to_le_bytes());
-    }
-
-    fn store_buffer(&mut self) -> Result<UnitChunk, RepoError> {
-        let raw = std::mem::take(&mut self.buffer);
-        let raw_len = u32::try_from(raw.len()).map_err(|_| RepoError::TooLarge { what: "a chunk".into() })?;
-        let raw = Cow::Owned(raw);
-        let id = self.lane.store(ChunkKind::Data, &self.target.domain, &self.id_key, raw, &self.added)?;
-        Ok(UnitChunk { id, raw_len })
-    }
-
-    fn close_unit(&mut self) -> Result<(), RepoError> {
-        if !self.buffer.is_empty() {
-            let chunk = self.store_buffer()?;
-            self.units.push(Unit { chunks: vec![chunk], items: std::mem::take(&mut self.items_in_buffer) });
+            let chunks = std::mem::take(&mut self.long_chunks);
+            self.units.push(Unit { chunks, items: 1, runs: Vec::new() });
+            let hash = items::finish(&state);
+            self.count_new(Measured { listed: self.hasher.listed(hash), hash }, bytes);
         }
         Ok(())
     }
@@ -185,36 +124,154 @@ impl<'a> MapWriter<'a> {
         }
         Ok(())
     }
+}
 
-    /// Ends the map. `used`: of each earlier map those of its units that are leaned on, and which of the items that they kept are items
-    /// of this map. No unit may come from two maps. `changed`: of the new items, those that are not only written again.
-    pub fn finish(mut self, used: &[UsedItems<'_>], changed: u64) -> Result<PartSummary, RepoError> {
+impl<'a, K: ItemKind> MapWriter<'a, K> {
+    pub(crate) fn new(
+        session: &'a Session<'a>,
+        reader: &'a ChunkReader<'a>,
+        kind: K,
+        target: MapTarget,
+    ) -> MapWriter<'a, K> {
+        MapWriter {
+            session,
+            lane: session.lane(),
+            reader,
+            kind,
+            id_key: session.id_key(ChunkKind::Data, &target.domain),
+            hasher: session.hasher(&target.domain),
+            target,
+            totals: Totals::default(),
+            items_new: 0,
+            buffer: Vec::new(),
+            items_in_buffer: 0,
+            runs: Vec::new(),
+            long: None,
+            long_chunks: Vec::new(),
+            units: Vec::new(),
+            names: Names::default(),
+            list: Vec::new(),
+            facts: Vec::new(),
+            more: Vec::new(),
+            no_dead_lists: false,
+            added: Arc::default(),
+        }
+    }
+
+    /// Names no group of which a unit is not kept: its list holds the hashes of that unit's items.
+    /// Its other units get a new group and list.
+    pub fn leave_no_lists_behind(&mut self) {
+        self.no_dead_lists = true;
+    }
+
+    /// Hashes this map's items.
+    pub fn hasher(&self) -> &ItemHasher {
+        &self.hasher
+    }
+
+    /// What the list would hold of an item, and what it adds to the sum.
+    pub fn measure(&self, item: &[u8], address: Address<'_>) -> Measured<K::Listed> {
+        K::measure(&self.hasher, item, address)
+    }
+
+    /// An item of so many bytes that a kept unit holds already.
+    pub fn keep_measured(&mut self, measured: Measured<K::Listed>, bytes: usize) {
+        self.totals.add(measured.hash, bytes as u64);
+    }
+
+    /// Items that were added so far.
+    pub fn items_new(&self) -> u64 {
+        self.items_new
+    }
+
+    /// Stores a new item at its address. Waits while the sealers are behind.
+    pub fn add_at(
+        &mut self,
+        item: &[u8],
+        address: Address<'_>,
+        measured: Measured<K::Listed>,
+    ) -> Result<(), RepoError> {
+        if K::HAS_ADDRESSES {
+            let name = self.names.place(address.name);
+            address::push(&mut self.runs, name, address.number);
+        }
+        self.put(item, measured)
+    }
+
+    /// What the kind says of the map: in the backup's list of entries, and in a stream of its own.
+    pub fn describe(&mut self, facts: Vec<u8>, more: Vec<u8>) {
+        (self.facts, self.more) = (facts, more);
+    }
+
+    #[inline]
+    fn put(&mut self, item: &[u8], measured: Measured<K::Listed>) -> Result<(), RepoError> {
+        self.count_new(measured, item.len() as u64);
+        self.buffer.extend_from_slice(item);
+        self.items_in_buffer += 1;
+        let is_end = K::ends_unit(self.buffer.len(), self.items_in_buffer, (measured.hash, item.len()));
+        if is_end { self.end_unit() } else { Ok(()) }
+    }
+
+    #[inline]
+    fn count_new(&mut self, measured: Measured<K::Listed>, bytes: u64) {
+        self.totals.add(measured.hash, bytes);
+        self.items_new += 1;
+        K::put_listed(measured.listed, &mut self.list);
+    }
+
+    /// Ends a unit here: the maker knows of a reason. Other ends come by the kind's rule.
+    pub fn end_unit(&mut self) -> Result<(), RepoError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let runs = std::mem::take(&mut self.runs);
+        if K::HAS_ADDRESSES {
+            let mut raw = address::header(self.names.as_slice(), &runs);
+            raw.append(&mut self.buffer);
+            self.buffer = raw;
+        }
+        let chunk = self.store_buffer()?;
+        self.units.push(Unit { chunks: vec![chunk], items: std::mem::take(&mut self.items_in_buffer), runs });
+        Ok(())
+    }
+
+    fn store_buffer(&mut self) -> Result<UnitChunk, RepoError> {
+        let raw = std::mem::take(&mut self.buffer);
+        let raw_len = u32::try_from(raw.len()).map_err(|_| RepoError::TooLarge { what: "a chunk".into() })?;
+        let raw = Cow::Owned(raw);
+        let id = self.lane.store(ChunkKind::Data, &self.target.domain, &self.id_key, raw, &self.added)?;
+        Ok(UnitChunk { id, raw_len })
+    }
+
+    /// Ends the map. `used`: of each earlier map those of its units that are leaned on, and which
+    /// of the items that they kept are items of this map. No unit may come from two maps.
+    /// `changed`: of the new items, those that are not only written again.
+    pub fn finish(mut self, used: &[UsedItems<'_, K>], changed: u64) -> Result<PartSummary, RepoError> {
         self.session.check()?;
-        self.close_unit()?;
+        self.end_unit()?;
         let mut named = name_groups(used)?;
         let merged = self.take_smallest(&mut named);
-        let mut records = Vec::new();
-        for group in &named {
-            let record = Record {
-                group: group.of.id,
-                raw_len: group.of.raw_len,
-                kept: ByteVec::from(encode_keeps(&group.keeps)),
-            };
-            self.lean_on(&record, group)?;
-            records.push(record);
+        let mut description = Description::default();
+        for Named { of, keeps } in named {
+            self.lean_on(of, &keeps)?;
+            description.add(of.id, of.raw_len, &of.group, keeps)?;
         }
-        records.extend(self.new_groups(&merged)?);
-        let mut stream = StreamWriter::new(self.session, Class::Metadata, Cut::Content);
-        let map: Vec<u8> = records.iter().flat_map(codec::encode).collect();
-        stream.write(&map)?;
-        let (units, added) = stream.finish_stream()?;
-        if units.level == 0 && !map.is_empty() {
-            self.session.items().put(&units.root, &map);
+        self.new_groups(&merged, &mut description)?;
+        let described = description.finish(self.session)?;
+        let mut added = described.added;
+        let mut more = None;
+        if !self.more.is_empty() {
+            let (stream, of_more) = describe::stored(self.session, &self.more)?;
+            more = Some(stream);
+            added.push(of_more);
         }
+        added.push(self.added);
         let MapTarget { identity, domain, from } = self.target;
         let map = MapRef {
-            units,
-            items_are: ROWS,
+            kind: K::NUMBER,
+            units: described.units,
+            keeps: described.keeps,
+            more,
             identity: ByteArray::from(identity),
             domain: ByteVec::from(domain),
             from,
@@ -222,24 +279,24 @@ impl<'a> MapWriter<'a> {
             bytes: self.totals.bytes,
             sum: ByteArray::from(self.totals.sum.to_le_bytes()),
             changed,
+            facts: ByteVec::from(self.facts),
         };
-        Ok(PartSummary::new(Part::Map(map), vec![self.added, added]))
+        describe::check(&self.kind, &map, &self.more, described.addresses)?;
+        Ok(PartSummary::new(Part::Map(Box::new(map)), added))
     }
 
-    /// Pins what a record needs: the chunks of its units, its group and its list. The writer holds the bytes of the latter two, and
-    /// stores them again if they are gone.
-    fn lean_on(&self, record: &Record, named: &Named<'_>) -> Result<(), RepoError> {
-        for (unit, _) in
-            named.of.group.units.iter().zip(&named.keeps).filter(|(_, keep)| **keep != Keep::Nothing)
-        {
+    /// Pins what a group's use needs: the chunks of its units, the group and its list. The writer
+    /// holds the bytes of the latter two, and stores them again if they are gone.
+    fn lean_on(&self, of: &EarlierGroup, keeps: &[Keep]) -> Result<(), RepoError> {
+        for (unit, _) in of.group.units.iter().zip(keeps).filter(|(_, keep)| **keep != Keep::Nothing) {
             for chunk in &unit.chunks {
                 self.session.lean_on(&chunk.id)?;
             }
         }
-        self.metadata(ChunkKind::Group, &codec::encode(&*named.of.group), &record.group)?;
-        match &named.of.group.list {
-            Some(list) if named.of.list.is_empty() => self.session.lean_on(list),
-            Some(list) => self.metadata(ChunkKind::ItemList, &named.of.list, list),
+        self.metadata(ChunkKind::Group, &codec::encode(&*of.group), &of.id)?;
+        match &of.group.list {
+            Some(list) if of.list.is_empty() => self.session.lean_on(list),
+            Some(list) => self.metadata(ChunkKind::ItemList, &of.list, list),
             None => Ok(()),
         }
     }
@@ -269,7 +326,9 @@ impl<'a> MapWriter<'a> {
             named.iter().map(|named| (named.of.group.items(), named.of.id)).collect();
         sizes.sort();
         sizes.truncate(named.len() - LEFT);
-        let mut room = MOST_ITEMS.saturating_sub(self.items_new);
+        // One list must hold them all.
+        let mut room = (LARGEST / K::LISTED) as u64;
+        room = room.saturating_sub(self.items_new);
         let fits = |(items, _): &&(u64, ChunkId)| {
             let fits = *items <= room;
             room = room.saturating_sub(*items);
@@ -282,82 +341,74 @@ impl<'a> MapWriter<'a> {
         merged
     }
 
-    /// Stores the new group, or groups where one list does not hold so many items: the units of the merged ones, then the new ones.
-    fn new_groups(&mut self, merged: &[Named<'_>]) -> Result<Vec<Record>, RepoError> {
-        let (mut records, mut open) = (Vec::new(), NewGroup::default());
+    /// Stores the new group, or groups where one list does not hold so many items: the units of the
+    /// merged ones, then the new ones.
+    fn new_groups(&mut self, merged: &[Named<'_>], description: &mut Description) -> Result<(), RepoError> {
+        let mut open = NewGroup::default();
         for named in merged {
-            let listed = named.of.whole_list(self.reader)?;
-            for (at, (unit, keep)) in named.of.group.units.iter().zip(&named.keeps).enumerate() {
+            let group = &named.of.group;
+            let listed = named.of.whole_list(self.reader, K::LISTED)?;
+            for (at, (unit, keep)) in group.units.iter().zip(&named.keeps).enumerate() {
                 if *keep != Keep::Nothing {
                     for chunk in &unit.chunks {
                         self.session.lean_on(&chunk.id)?;
                     }
-                    let list = listed.get(named.of.unit_list(at)).unwrap_or_default();
-                    records.extend(self.add_unit(&mut open, unit.clone(), keep.clone(), list)?);
+                    let list = listed.get(group.listed(at, K::LISTED)).unwrap_or_default();
+                    self.make_room(&mut open, list, description)?;
+                    open.add(unit.clone(), &group.names, keep.clone(), list);
                 }
             }
         }
         let (units, list) = (std::mem::take(&mut self.units), std::mem::take(&mut self.list));
         let mut list = list.as_slice();
         for unit in units {
-            let (own, rest) = list.split_at_checked(unit.items as usize * 8).unwrap_or_default();
+            let (own, rest) = list.split_at_checked(unit.items as usize * K::LISTED).unwrap_or_default();
             list = rest;
-            records.extend(self.add_unit(&mut open, unit, Keep::All, own)?);
+            self.make_room(&mut open, own, description)?;
+            open.add(unit, self.names.as_slice(), Keep::All, own);
         }
-        records.extend(self.store_group(open)?);
-        Ok(records)
+        self.store_group(open, description)
     }
 
-    /// Adds a unit to the open group; one that is full is stored first.
-    fn add_unit(
+    /// Stores the open group if a unit with this list does not fit in.
+    fn make_room(
         &self,
         open: &mut NewGroup,
-        unit: Unit,
-        keep: Keep,
         list: &[u8],
-    ) -> Result<Option<Record>, RepoError> {
-        let full = open.list.len() + list.len() > LARGEST || open.units.len() >= MOST_UNITS;
-        let stored = if full { self.store_group(std::mem::take(open))? } else { None };
-        open.units.push(unit);
-        open.keeps.push(keep);
-        open.list.extend_from_slice(list);
-        Ok(stored)
+        description: &mut Description,
+    ) -> Result<(), RepoError> {
+        match open.is_full_for(list) {
+            true => self.store_group(std::mem::take(open), description),
+            false => Ok(()),
+        }
     }
 
-    fn store_group(&self, NewGroup { units, keeps, list }: NewGroup) -> Result<Option<Record>, RepoError> {
-        if units.is_empty() {
-            return Ok(None);
-        }
+    fn store_group(&self, open: NewGroup, description: &mut Description) -> Result<(), RepoError> {
+        let Some(ReadyGroup { list, mut group, keeps }) = open.ready(&self.kind) else { return Ok(()) };
         let store = |kind, raw: Vec<u8>| {
             let key = self.session.id_key(kind, &[]);
             let id = self.lane.store(kind, &[], &key, Cow::Borrowed(&raw), &self.added)?;
             self.session.items().put(&id, &raw);
             Ok::<_, RepoError>(id)
         };
-        let list = store(ChunkKind::ItemList, list)?;
-        let raw = codec::encode(&Group { list: Some(list), units });
+        group.list = Some(store(ChunkKind::ItemList, list)?);
+        let raw = codec::encode(&group);
         let raw_len = u32::try_from(raw.len())
             .ok()
             .filter(|len| *len as usize <= LARGEST)
             .ok_or_else(|| RepoError::TooLarge { what: "a group of units".into() })?;
-        let group = store(ChunkKind::Group, raw)?;
-        Ok(Some(Record { group, raw_len, kept: ByteVec::from(encode_keeps(&keeps)) }))
+        let id = store(ChunkKind::Group, raw)?;
+        description.add(id, raw_len, &group, keeps)
     }
 }
 
-/// A group that is being put together.
-#[derive(Default)]
-struct NewGroup {
-    units: Vec<Unit>,
-    keeps: Vec<Keep>,
-    list: Vec<u8>,
-}
+/// Of an [`EarlierMap`]: the units that are leaned on, each with one flag for each item that the
+/// map kept.
+pub type UsedItems<'m, K = Rows> = (&'m EarlierMap<K>, Vec<(EarlierUnit, Vec<bool>)>);
 
-/// Of an [`EarlierMap`]: the units that are leaned on, each with one flag for each item that the map kept.
-pub type UsedItems<'m> = (&'m EarlierMap, Vec<(EarlierUnit, Vec<bool>)>);
-
-/// Every group that something is kept of, oldest first. A group that several maps know is named once.
-fn name_groups<'m>(used: &[UsedItems<'m>]) -> Result<Vec<Named<'m>>, RepoError> {
+/// Every group that something is kept of, oldest first. A group that several maps know is named
+/// once.
+fn name_groups<'m, K: ItemKind>(used: &[UsedItems<'m, K>]) -> Result<Vec<Named<'m>>, RepoError> {
     let mut named: Vec<Named<'m>> = Vec::new();
     let mut places: BTreeMap<ChunkId, usize> = BTreeMap::new();
     for (map, units) in used {

@@ -7,8 +7,8 @@ use crate::RepoError;
 use crate::ids::{ChunkId, Hash};
 use crate::index::{self, Record, Run};
 use crate::manifest::{self, Entry, Manifest};
+use crate::map::kind::AnyKind;
 use crate::map::{self, MapRef, Part};
-use crate::object::damaged;
 use crate::reader::ChunkReader;
 use crate::repository::Repository;
 use crate::stream::StreamRef;
@@ -33,6 +33,7 @@ pub(crate) struct Live<'r> {
 
 /// What maps need of one group of units. The group is read when all maps were seen.
 struct GroupUse {
+    kind: &'static dyn AnyKind,
     raw_len: u32,
     /// A bit for each unit that some map keeps something of.
     kept: Vec<u8>,
@@ -103,7 +104,9 @@ impl<'r> Live<'r> {
         for entry in self.repository.entries(reader, manifest)? {
             let lists = is_current(newer, manifest, &entry) || keep_lists;
             for part in &entry.parts {
-                self.stream(reader, part.stream())?;
+                for stream in part.streams() {
+                    self.stream(reader, stream)?;
+                }
                 if let Part::Map(map) = part {
                     self.map(reader, map, lists)?;
                 }
@@ -131,20 +134,21 @@ impl<'r> Live<'r> {
             Some(with_lists) => *with_lists = true,
             None => drop(self.seen_maps.insert(map.units.root, lists)),
         }
-        for record in map::records(reader, map)? {
-            let wrong = || damaged("a map", "what it keeps of a unit has an impossible shape");
-            let flags = map::kept_flags(&record.kept).ok_or_else(wrong)?;
+        let (kind, records) = map::records(reader, map)?;
+        for record in records {
             let group = self.groups.entry(record.group).or_insert_with(|| GroupUse {
+                kind,
                 raw_len: record.raw_len,
-                kept: vec![0; flags.len().div_ceil(8)],
+                kept: Vec::new(),
                 lists: false,
-                gathered: (vec![0; flags.len().div_ceil(8)], false),
+                gathered: (Vec::new(), false),
             });
-            group.lists |= lists;
-            for (unit, _) in flags.iter().enumerate().filter(|(_, kept)| **kept) {
-                if let Some(byte) = group.kept.get_mut(unit / 8) {
-                    *byte |= 1 << (unit % 8);
-                }
+            group.lists |= lists || kind.keeps_lists();
+            if group.kept.len() < record.used.len() {
+                group.kept.resize(record.used.len(), 0);
+            }
+            for (known, byte) in group.kept.iter_mut().zip(record.used.iter()) {
+                *known |= byte;
             }
         }
         Ok(())
@@ -171,8 +175,8 @@ impl<'r> Live<'r> {
             }
             self.repository.store.cancel().check()?;
             self.id(*id)?;
-            let record = map::Record { group: *id, raw_len: of.raw_len, kept: Vec::new().into() };
-            let group = match map::group(reader, &record) {
+            let record = map::Record { group: *id, raw_len: of.raw_len, used: of.kept.clone().into() };
+            let group = match map::group(reader, &record, of.kind) {
                 Ok(group) => group,
                 Err(error) if error.is_of_object() => {
                     unknown.push(error);

@@ -11,7 +11,7 @@ use super::{BackupWriter, NewBackup, PartSummary, WriteOptions};
 use crate::cut::{Cut, LARGEST};
 use crate::ids::{ChunkId, Hash};
 use crate::manifest::{self, BackupHead, Entry};
-use crate::map::{self, Group, Keep, MOST_KEPT, MapRef, Part, Record, Unit, UnitChunk, encode_keeps};
+use crate::map::{self, Group, ItemKind, Keep, MOST_KEPT, MapRef, Part, Record, Rows, Unit, UnitChunk};
 use crate::object::{self, Kind};
 use crate::reader::ChunkReader;
 use crate::repository::Repository;
@@ -29,7 +29,7 @@ fn repository() -> (tempfile::TempDir, Repository) {
 }
 
 impl BackupWriter<'_> {
-    fn put(&self, kind: ChunkKind, raw: &[u8]) -> ChunkId {
+    pub(crate) fn put(&self, kind: ChunkKind, raw: &[u8]) -> ChunkId {
         let key = self.session.id_key(kind, &[]);
         let added = Arc::new(AtomicU64::new(0));
         self.session.lane().store(kind, &[], &key, Cow::Borrowed(raw), &added).unwrap()
@@ -49,7 +49,7 @@ impl BackupWriter<'_> {
         StreamRef { root: child.id, level, class: ChunkKind::from(class) as u8, bytes: child.bytes }
     }
 
-    fn metadata(&self, raw: &[u8]) -> StreamRef {
+    pub(crate) fn metadata(&self, raw: &[u8]) -> StreamRef {
         let mut stream = self.stream(Class::Metadata, Cut::Content);
         stream.write(raw).unwrap();
         stream.finish_stream().unwrap().0
@@ -120,8 +120,11 @@ fn a_tree_that_repeats_one_chunk() {
 
 fn map_of(units: StreamRef, items: u64) -> MapRef {
     MapRef {
+        kind: Rows::NUMBER,
         units,
-        items_are: map::ROWS,
+        // Every unit is kept whole.
+        keeps: StreamRef { root: Hash([0; 32]), level: 0, class: 2, bytes: 0 },
+        more: None,
         identity: ByteArray::from([1; 16]),
         domain: ByteVec::from(Vec::new()),
         from: 0,
@@ -129,6 +132,7 @@ fn map_of(units: StreamRef, items: u64) -> MapRef {
         bytes: items * 2,
         sum: ByteArray::from([0; 16]),
         changed: 0,
+        facts: ByteVec::from(Vec::new()),
     }
 }
 
@@ -136,15 +140,13 @@ fn map_of(units: StreamRef, items: u64) -> MapRef {
 fn groups(writer: &BackupWriter<'_>, count: u32, units: u32) -> Vec<Record> {
     let chunk = UnitChunk { id: writer.put(ChunkKind::Data, b"x\n"), raw_len: 2 };
     let group = |number: u32| {
-        let mut own = vec![Unit { chunks: vec![chunk.clone()], items: 1 }; units as usize];
+        let unit = Unit { chunks: vec![chunk.clone()], items: 1, runs: Vec::new() };
+        let mut own = vec![unit; units as usize];
         own[0].chunks[0].raw_len = number + 1;
-        let raw = codec::encode(&Group { list: None, units: own });
-        let keeps = encode_keeps(&vec![Keep::All; units as usize]);
-        Record {
-            group: writer.put(ChunkKind::Group, &raw),
-            raw_len: raw.len() as u32,
-            kept: ByteVec::from(keeps),
-        }
+        let group = Group { kind: Rows::NUMBER, list: None, names: Vec::new(), units: own };
+        let raw = codec::encode(&group);
+        let keeps = vec![Keep::All; units as usize];
+        Record::new(writer.put(ChunkKind::Group, &raw), raw.len() as u32, &keeps)
     };
     (0..count).map(group).collect()
 }
@@ -158,7 +160,7 @@ fn a_map_of_very_many_units() {
         let few = groups(writer, 2, 3);
         let twice: Vec<Record> = few.iter().chain(&few[..1]).cloned().collect();
         let many: Vec<Record> = (0..=map::MOST_RECORDS as u32)
-            .map(|number| Record { group: Hash::of(&number.to_le_bytes()), raw_len: 9, kept: vec![1].into() })
+            .map(|number| Record { group: Hash::of(&number.to_le_bytes()), raw_len: 9, used: vec![1].into() })
             .collect();
         let per_group = 64u32 << 10;
         let large = vec![groups(writer, 1, per_group).remove(0); MOST_KEPT / per_group as usize + 1];
@@ -166,10 +168,10 @@ fn a_map_of_very_many_units() {
             let raw: Vec<u8> = records.iter().flat_map(codec::encode).collect();
             maps.push(map_of(writer.metadata(&raw), items));
         }
-        maps.iter().map(|map| Part::Map(map.clone())).collect()
+        maps.iter().map(|map| Part::Map(Box::new(map.clone()))).collect()
     });
     backup(&repository, |writer| {
-        let earlier = |map: &MapRef| writer.earlier_map(map).unwrap();
+        let earlier = |map: &MapRef| writer.earlier_map::<Rows>(map).unwrap();
         // Groups of equal content have one id: a map may name it twice.
         assert_eq!(earlier(&maps[1]).group_count(), 3);
         // A map that keeps more than it says is leaned on by nobody.
@@ -177,7 +179,7 @@ fn a_map_of_very_many_units() {
         Vec::new()
     });
     let reader = repository.reader().unwrap();
-    let read = |map: &MapRef| reader.read_whole(&entry(vec![Part::Map(map.clone())]), 1 << 30);
+    let read = |map: &MapRef| reader.read_whole(&entry(vec![Part::Map(Box::new(map.clone()))]), 1 << 30);
     for (number, what) in [(2, "more groups"), (3, "more chunks")] {
         let said = read(&maps[number]).unwrap_err().to_string();
         assert!(said.contains(what), "{said}");

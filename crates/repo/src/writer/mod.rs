@@ -50,7 +50,7 @@ use std::thread;
 use crate::RepoError;
 use crate::cut::Cut;
 use crate::manifest::Entry;
-use crate::map::{EarlierMap, MapRef, MapTarget, MapWriter, Part};
+use crate::map::{EarlierMap, ItemKind, MapRef, MapTarget, MapWriter, Part};
 use crate::reader::{ChunkReader, DataReader};
 use crate::repository::{Backup, Repository};
 use crate::stream::Class;
@@ -104,18 +104,18 @@ impl<'a> BackupWriter<'a> {
         StreamWriter::new(self.session, class, cut)
     }
 
-    /// A new map.
-    pub fn map(&self, target: MapTarget) -> MapWriter<'_> {
-        MapWriter::new(self.session, &self.earlier, target)
+    /// A new map of items of this kind.
+    pub fn map<K: ItemKind>(&self, kind: K, target: MapTarget) -> MapWriter<'_, K> {
+        MapWriter::new(self.session, &self.earlier, kind, target)
     }
 
     /// A map of an earlier backup, for its items to be matched. What of it is gone or damaged is as if it had never been.
-    pub fn earlier_map(&self, map: &MapRef) -> Result<EarlierMap, RepoError> {
+    pub fn earlier_map<K: ItemKind>(&self, map: &MapRef) -> Result<EarlierMap<K>, RepoError> {
         EarlierMap::load(self.session, &self.earlier, map)
     }
 
     /// Lets go of what an earlier map holds of its items' hashes, once the caller has taken what it needs.
-    pub fn let_go_of_lists(&self, map: &mut EarlierMap) -> Result<(), RepoError> {
+    pub fn let_go_of_lists<K: ItemKind>(&self, map: &mut EarlierMap<K>) -> Result<(), RepoError> {
         map.let_go_of_lists(self.session)
     }
 
@@ -132,20 +132,23 @@ impl<'a> BackupWriter<'a> {
     /// Leans on a part that is stored already.
     fn lean_on(&self, part: &Part) -> Result<(), RepoError> {
         let mut seen = HashSet::new();
-        self.earlier.walk(part.stream(), &mut |child, level| {
-            self.session.check()?;
-            // A node that is named often is walked once.
-            if level > 0 && !seen.insert(child.id) {
-                return Ok(false);
-            }
-            self.session.lean_on(&child.id).map(|()| true)
-        })?;
+        for stream in part.streams() {
+            self.earlier.walk(stream, &mut |child, level| {
+                self.session.check()?;
+                // A node that is named often is walked once.
+                if level > 0 && !seen.insert(child.id) {
+                    return Ok(false);
+                }
+                self.session.lean_on(&child.id).map(|()| true)
+            })?;
+        }
         if let Part::Map(map) = part {
-            for record in crate::map::records(&self.earlier, map)? {
+            let (kind, records) = crate::map::records(&self.earlier, map)?;
+            for record in records {
                 self.session.check()?;
                 self.session.lean_on(&record.group)?;
-                let group = crate::map::group(&self.earlier, &record)?;
-                for chunk in crate::map::kept_chunks(&record, &group)? {
+                let group = crate::map::group(&self.earlier, &record, kind)?;
+                for chunk in crate::map::used_chunks(&record, &group)? {
                     self.session.lean_on(&chunk.id)?;
                 }
                 // A list may be gone.

@@ -164,7 +164,7 @@ pub fn write_map(
         }
         used.push(vec![false; listed.len()]);
     }
-    let mut map = writer.map(MapTarget { identity: [1; 16], domain: Vec::new(), from: 0 });
+    let mut map = writer.map(Rows, MapTarget { identity: [1; 16], domain: Vec::new(), from: 0 });
     for row in bytes.split_inclusive(|byte| *byte == b'\n') {
         let hash = map.hasher().hash(row);
         match places.get_mut(&map.hasher().listed(hash)).and_then(Vec::pop) {

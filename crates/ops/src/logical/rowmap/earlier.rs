@@ -100,7 +100,7 @@ impl<'r> EarlierTables<'r> {
         let about = About::of(head)?;
         for entry in self.repository.open_head(head)?.entries {
             let maps = entry.parts.into_iter().filter_map(|part| match part {
-                Part::Map(map) => Some(map),
+                Part::Map(map) => Some(*map),
                 Part::Stream(_) => None,
             });
             let parts: Vec<MapRef> = maps.collect();

@@ -21,7 +21,7 @@
 //! than half of the first 4 MiB is new (CLUSTER, a rewritten table), the part is stored whole: a map over rows in another order
 //! would read every old chunk for a few rows each, and would restore the old order.
 //!
-//! **Rules** (`rules`). Old units whose rows are mostly gone are written again, worst first, a few each time; units that stay
+//! **Rules** (`repo::map::rules`). Old units whose rows are mostly gone are written again, worst first, a few each time; units that stay
 //! tiny are merged. Neither reads old data, which a writer cannot: the rows count as new and come from the server.
 //!
 //! **Erasure** (`held`). `--condemn-dead` names no chunk that holds a row which is gone: neither one of which an earlier backup
@@ -36,7 +36,6 @@ mod earlier;
 mod held;
 mod matching;
 mod part;
-mod rules;
 mod scope;
 mod sink;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use pgark_repo::{BackupWriter, UnitName, UsedItems};
 
 use super::earlier::EarlierTable;
 use super::matching::{OldRows, Place};
-use super::{Rules, Whole, rules};
+use super::{Rules, Whole};
 use crate::OpsError;
 
 /// After so many rows in a row without a match the next old part is tried.
@@ -109,9 +109,9 @@ impl<'t> Scope<'t> {
         }
         let map = self.writer.earlier_map(part)?;
         self.is_lossy |= map.items_lost > 0;
-        let (condemned, condemned_rows) = rules::condemned(&map, self.rules.condemn_dead);
-        self.condemned += condemned_rows;
-        self.old.push((number, OldRows::new(self.writer, map, &condemned, &mut self.taken)?));
+        let due = map.due(self.rules.condemn_dead);
+        self.condemned += due.items;
+        self.old.push((number, OldRows::new(self.writer, map, &due.places, &mut self.taken)?));
         Ok(true)
     }
 

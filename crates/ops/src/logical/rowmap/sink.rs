@@ -121,7 +121,7 @@ impl<'a> RowSink<'a> {
             },
         }
         let target = MapTarget { identity, domain: Vec::new(), from };
-        let mut writer = self.writer.map(target);
+        let mut writer = self.writer.map(pgark_repo::Rows, target);
         if rules.condemn_dead {
             writer.leave_no_lists_behind();
         }

@@ -312,7 +312,7 @@ impl World {
         let mut listed = [0; 8];
         let ended = self.repository.write_backup::<(), OpsError>(&options, |writer| {
             let target = MapTarget { identity: [1; 16], domain: Vec::new(), from: 0 };
-            let map = writer.map(target);
+            let map = writer.map(pgark_repo::Rows, target);
             listed = map.hasher().listed(map.hasher().hash(row)).to_le_bytes();
             Err(OpsError::Cancelled)
         });

@@ -1,0 +1,257 @@
+//! What the items of a map are: the one place that the mechanism asks.
+//!
+//! [`ItemKind`] is what a kind says of itself. Loops over items are compiled for each kind; who has
+//! a map whose kind is known only when it is read goes through [`AnyKind`], once for each chunk.
+
+use minicbor::bytes::ByteVec;
+
+use super::MapRef;
+use super::address::{self, Address, Addresses};
+#[cfg(any(test, feature = "fuzzing"))]
+use super::cards::Cards;
+use super::items::{ItemHash, ItemHasher, Totals};
+use super::rows::Rows;
+use super::shape::{Keep, Unit};
+use crate::RepoError;
+
+/// Kinds of items stand in FORMAT.md: no other crate makes one.
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
+
+/// A kind of items.
+pub trait ItemKind: sealed::Sealed + Copy + Send + Sync + 'static {
+    /// Names it in maps and groups.
+    const NUMBER: u8;
+    /// What people call its items: "rows".
+    const WORD: &'static str;
+    /// Whether an item has an address.
+    const HAS_ADDRESSES: bool;
+    /// Whether one item may take several chunks.
+    const HAS_LONG_ITEMS: bool;
+    /// Whether readers need lists: they stay as long as their group, and copies have them. Not with
+    /// long items.
+    const KEEPS_LISTS: bool;
+    /// Bytes of a list for each item.
+    const LISTED: usize;
+    /// What they say.
+    type Listed: Copy + PartialEq + Send;
+
+    /// Appends the record of an item to a list.
+    fn put_listed(listed: Self::Listed, list: &mut Vec<u8>);
+    /// Reads a record.
+    fn get_listed(record: &[u8]) -> Self::Listed;
+    /// Hashes an item.
+    fn measure(hasher: &ItemHasher, item: &[u8], address: Address<'_>) -> Measured<Self::Listed>;
+    /// Shows each item of a unit that has so many. False if the bytes do not hold whole items.
+    fn split(bytes: &[u8], items: u32, see: impl FnMut(&[u8])) -> bool;
+    /// Whether a piece of a long item is its last.
+    fn ends_item(piece: &[u8]) -> bool;
+    /// Whether a unit that holds so many bytes and items ends behind this item, which is its last.
+    fn ends_unit(bytes: usize, items: u32, last: (ItemHash, usize)) -> bool;
+    /// Whether a map's facts are right, and its items within what they say. `more` is the stream of
+    /// that name.
+    fn check(map: &MapRef, more: &[u8], addresses: &Addresses) -> Result<(), &'static str>;
+}
+
+/// What is known of an item by its hashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measured<L> {
+    /// What its list holds of it.
+    pub listed: L,
+    /// What it adds to the map's sum.
+    pub hash: ItemHash,
+}
+
+/// Hash and length of every item of a unit.
+pub(crate) type Hashes = Vec<(ItemHash, u64)>;
+
+pub(crate) const NOT_WHOLE: &str = "a unit does not hold the items that its group says";
+
+/// A kind that is known by its number.
+pub(crate) trait AnyKind: Sync {
+    fn number(&self) -> u8;
+    fn word(&self) -> &'static str;
+    fn has_addresses(&self) -> bool;
+    fn has_long_items(&self) -> bool;
+    fn keeps_lists(&self) -> bool;
+    fn listed(&self) -> usize;
+    fn ends_item(&self, piece: &[u8]) -> bool;
+    fn check(&self, map: &MapRef, more: &[u8], addresses: &Addresses) -> Result<(), &'static str>;
+
+    /// The kept items of a unit of one chunk, one after the other; they are added to `totals`.
+    fn take(
+        &self,
+        hasher: &ItemHasher,
+        of: UnitOf<'_>,
+        keep: &Keep,
+        raw: Vec<u8>,
+        totals: &mut Totals,
+    ) -> Result<Vec<u8>, &'static str>;
+
+    /// Every item of a unit of one chunk. Their records are appended to `list`, if one is wanted.
+    fn hashes(
+        &self,
+        hasher: &ItemHasher,
+        of: UnitOf<'_>,
+        raw: &[u8],
+        list: Option<&mut Vec<u8>>,
+    ) -> Result<Hashes, &'static str>;
+}
+
+/// A unit, and the names of its group.
+#[derive(Clone, Copy)]
+pub(crate) struct UnitOf<'g> {
+    pub unit: &'g Unit,
+    pub names: &'g [ByteVec],
+}
+
+impl<K: ItemKind> AnyKind for K {
+    fn number(&self) -> u8 {
+        K::NUMBER
+    }
+
+    fn word(&self) -> &'static str {
+        K::WORD
+    }
+
+    fn has_addresses(&self) -> bool {
+        K::HAS_ADDRESSES
+    }
+
+    fn has_long_items(&self) -> bool {
+        K::HAS_LONG_ITEMS
+    }
+
+    fn keeps_lists(&self) -> bool {
+        K::KEEPS_LISTS
+    }
+
+    fn listed(&self) -> usize {
+        K::LISTED
+    }
+
+    fn ends_item(&self, piece: &[u8]) -> bool {
+        <K as ItemKind>::ends_item(piece)
+    }
+
+    fn check(&self, map: &MapRef, more: &[u8], addresses: &Addresses) -> Result<(), &'static str> {
+        <K as ItemKind>::check(map, more, addresses)
+    }
+
+    fn take(
+        &self,
+        hasher: &ItemHasher,
+        of: UnitOf<'_>,
+        keep: &Keep,
+        mut raw: Vec<u8>,
+        totals: &mut Totals,
+    ) -> Result<Vec<u8>, &'static str> {
+        let start = begins::<K>(of, &raw)?;
+        let mut chosen = Vec::new();
+        each::<K>(of, keep, raw.get(start..).unwrap_or_default(), |item, address| {
+            totals.add(K::measure(hasher, item, address).hash, item.len() as u64);
+            if *keep != Keep::All {
+                chosen.extend_from_slice(item);
+            }
+        })?;
+        if *keep != Keep::All {
+            return Ok(chosen);
+        }
+        raw.drain(..start);
+        Ok(raw)
+    }
+
+    fn hashes(
+        &self,
+        hasher: &ItemHasher,
+        of: UnitOf<'_>,
+        raw: &[u8],
+        mut list: Option<&mut Vec<u8>>,
+    ) -> Result<Hashes, &'static str> {
+        let start = begins::<K>(of, raw)?;
+        let mut hashes = Hashes::with_capacity(of.unit.items as usize);
+        each::<K>(of, &Keep::All, raw.get(start..).unwrap_or_default(), |item, address| {
+            let measured = K::measure(hasher, item, address);
+            hashes.push((measured.hash, item.len() as u64));
+            if let Some(list) = &mut list {
+                K::put_listed(measured.listed, list);
+            }
+        })?;
+        Ok(hashes)
+    }
+}
+
+/// Where the items of a chunk begin: behind their addresses, which must be those that the group
+/// says.
+fn begins<K: ItemKind>(of: UnitOf<'_>, raw: &[u8]) -> Result<usize, &'static str> {
+    if !K::HAS_ADDRESSES {
+        return Ok(0);
+    }
+    let header = address::header(of.names, &of.unit.runs);
+    if raw.starts_with(&header) {
+        Ok(header.len())
+    } else {
+        Err("a chunk says other addresses than its group")
+    }
+}
+
+/// Shows the kept items, each with its address.
+fn each<K: ItemKind>(
+    of: UnitOf<'_>,
+    keep: &Keep,
+    items: &[u8],
+    mut see: impl FnMut(&[u8], Address<'_>),
+) -> Result<(), &'static str> {
+    let mut ranges = keep.ranges(of.unit.items).into_iter().peekable();
+    let mut addresses = address::all(of.names, &of.unit.runs);
+    let mut number = 0u32;
+    let are_whole = K::split(items, of.unit.items, |item| {
+        let address = match K::HAS_ADDRESSES {
+            true => addresses.next().unwrap_or(Address::NONE),
+            false => Address::NONE,
+        };
+        while ranges.next_if(|range| range.end <= number).is_some() {}
+        if ranges.peek().is_some_and(|range| range.contains(&number)) {
+            see(item, address);
+        }
+        number += 1;
+    });
+    if are_whole && number == of.unit.items { Ok(()) } else { Err(NOT_WHOLE) }
+}
+
+/// All kinds that this program reads.
+const KINDS: &[&dyn AnyKind] = &[
+    &Rows,
+    #[cfg(any(test, feature = "fuzzing"))]
+    &Cards,
+];
+
+/// The kind of this number.
+///
+/// # Errors
+/// [`RepoError::NewerFormat`] if this program does not know it.
+pub(crate) fn kind(number: u8) -> Result<&'static dyn AnyKind, RepoError> {
+    let known = KINDS.iter().find(|kind| kind.number() == number);
+    known.copied().ok_or_else(|| RepoError::NewerFormat {
+        what: format!("a map was made by a newer pgark: its items are of kind {number}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KINDS, kind};
+    use crate::RepoError;
+
+    #[test]
+    fn every_kind_is_found_by_its_number_and_others_are_newer() {
+        for known in KINDS {
+            assert_eq!(kind(known.number()).unwrap().word(), known.word());
+            assert!(known.listed() > 0);
+            // The list of a copy is made from whole chunks.
+            assert!(!(known.has_long_items() && known.keeps_lists()), "{}", known.word());
+        }
+        let Err(RepoError::NewerFormat { what }) = kind(2) else { panic!("pages are known") };
+        assert!(what.contains("newer pgark") && what.contains("kind 2"), "{what}");
+    }
+}
