@@ -279,7 +279,12 @@ impl CopyIn<'_> {
                 b'Z' => return failure.map_or(Ok(rows), Err),
                 tag => {
                     let body = message.body.to_vec();
-                    connection.is_aside(tag, &body);
+                    if !connection.is_aside(tag, &body) {
+                        // Whatever it was, it may have been the verdict.
+                        connection.broken = true;
+                        let what = format!("message {:?} at the end of a COPY", char::from(tag));
+                        return Err(failure.unwrap_or(PgError::Protocol(what)));
+                    }
                 }
             }
         }
