@@ -8,6 +8,10 @@ use pgark_pg::{ConnInfoError, PgError};
 use pgark_repo::RepoError;
 use pgark_store::StoreError;
 
+/// What is done about a lock that is not to be had, where nothing more is known.
+pub(crate) const LOCK_WAIT_HINT: &str =
+    "another session holds a lock; wait for it, or give a longer --lock-wait-timeout";
+
 /// Why an operation failed. Messages are verb phrases; causes are in `source()` and not repeated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -167,9 +171,7 @@ impl OpsError {
             OpsError::NothingMatches { .. } => {
                 Some("check the patterns of schemas, tables and extensions".into())
             }
-            OpsError::LockWait { .. } => {
-                Some("another session holds a lock; wait for it, or give a longer --lock-wait-timeout".into())
-            }
+            OpsError::LockWait { .. } => Some(LOCK_WAIT_HINT.into()),
             OpsError::Repository(source) => source.hint(),
             OpsError::Storage(StoreError::NotFound { .. }) => Some(
                 "check the path given with --repo; `pgark init --repo URL` makes a new repository".into(),

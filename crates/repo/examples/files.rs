@@ -50,7 +50,7 @@ fn write(repository: &Repository, jobs: usize, cut: Cut, files: &[String]) {
                     Ok::<_, RepoError>(())
                 };
                 let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-                threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Result<(), _>>()
+                threads.into_iter().try_for_each(|thread| thread.join().unwrap())
             })?;
             let about = Vec::new();
             Ok::<_, RepoError>((NewBackup { kind: "files".into(), complete: true, about, time: None }, ()))

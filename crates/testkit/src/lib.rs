@@ -6,6 +6,7 @@
 //! - [`shop`]: a seeded sample shop of any size, with personal data.
 //! - [`zoo`]: one of every kind of object, with hostile names and values.
 //! - [`Pooler`]: pgbouncer before a cluster.
+//! - [`FaultyServer`]: a real server, one of whose answers is wrong.
 //! - [`storage`]: real storage servers, and bad networks before them.
 //! - [`oracle`]: what of a database must survive a backup and restore, as a comparable value.
 //!
@@ -19,8 +20,10 @@ mod certificates;
 mod cluster;
 mod disk;
 pub mod dumps;
+mod faulty_server;
 mod majors;
 pub mod oracle;
+mod patience;
 mod pooler;
 mod server_user;
 mod session;
@@ -33,7 +36,9 @@ pub mod zoo;
 pub use certificates::TlsFiles;
 pub use cluster::{Builder, Cluster};
 pub use disk::SmallDisk;
+pub use faulty_server::{Fault, FaultyServer, What};
 pub use majors::{Installation, available_majors, default_major, require};
+pub use patience::{PATIENCE, wait_for};
 pub use pooler::Pooler;
 pub use session::Session;
 pub use skipped::{in_full, skipped};

@@ -22,6 +22,8 @@ struct State {
     stalled: AtomicBool,
     over: AtomicBool,
     moved: AtomicU64,
+    /// The cut comes when so many bytes have moved; zero: none is set.
+    cut_at: AtomicU64,
 }
 
 /// A proxy in front of a port of this host.
@@ -75,6 +77,16 @@ impl Proxy {
         self.state.cut.store(true, Ordering::Relaxed);
     }
 
+    /// Does that as soon as so many more bytes have moved: in the middle of what moves them.
+    pub fn cut_after(&self, bytes: u64) {
+        self.state.cut_at.store(self.moved() + bytes.max(1), Ordering::Relaxed);
+    }
+
+    /// Whether all connections are broken now.
+    pub fn is_cut(&self) -> bool {
+        self.state.cut.load(Ordering::Relaxed)
+    }
+
     /// Connections stay open, and nothing moves on them.
     pub fn stall(&self) {
         self.state.stalled.store(true, Ordering::Relaxed);
@@ -82,6 +94,7 @@ impl Proxy {
 
     /// All is well again.
     pub fn heal(&self) {
+        self.state.cut_at.store(0, Ordering::Relaxed);
         self.state.cut.store(false, Ordering::Relaxed);
         self.state.stalled.store(false, Ordering::Relaxed);
     }
@@ -137,6 +150,10 @@ fn carry(from: TcpStream, mut to: TcpStream, network: Network, state: &Arc<State
         }
         let bytes = rename(bytes, lines);
         let before = state.moved.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let cut_at = state.cut_at.load(Ordering::Relaxed);
+        if cut_at > 0 && before + bytes.len() as u64 >= cut_at {
+            state.cut.store(true, Ordering::Relaxed);
+        }
         let breaks =
             network.break_every.is_some_and(|every| before / every != (before + bytes.len() as u64) / every);
         if breaks || state.cut.load(Ordering::Relaxed) || to.write_all(&bytes).is_err() {

@@ -11,7 +11,7 @@ use pgark_pg::{ConnInfo, Connection, Login, PgError, Use};
 
 use super::catalog::{Catalog, FREE_LOCKS, TableName};
 use crate::OpsError;
-use crate::error::Doing;
+use crate::error::{Doing, LOCK_WAIT_HINT};
 use crate::holders::{self, Holder};
 use crate::session::{self, SERVER, Settled, Text};
 use crate::watch::Watch;
@@ -296,7 +296,7 @@ pub(crate) fn name_the_holders(error: OpsError, conninfo: &ConnInfo, watch: &Wat
     }
     match ask_for_holders(conninfo, watch) {
         Ok(found) if !found.is_empty() => {
-            let hint = holders::hint(&found, conninfo.dbname(), &error.hint().unwrap_or_default());
+            let hint = holders::hint(&found, conninfo.dbname(), LOCK_WAIT_HINT);
             let told = holders::told(&found);
             OpsError::refused(format!("the tables could not be locked in time: {told}"), hint)
         }
@@ -310,13 +310,14 @@ fn ask_for_holders(conninfo: &ConnInfo, watch: &Watch) -> Result<Vec<Holder>, Op
 }
 
 /// Whether a new snapshot can cure the error: something was dropped, renamed, truncated or altered between snapshot and
-/// lock, or pg_dump found the same.
+/// lock, or pg_dump found the same, or the locks ended in a deadlock.
 pub(crate) fn is_stale(error: &OpsError) -> bool {
     match error {
         OpsError::Stale { .. } => true,
         // Of a connection that was never made the same codes mean something else.
         OpsError::Server { source: PgError::Connect { .. }, .. } => false,
         // undefined table, column, schema, object; "snapshot does not exist" cannot be cured by waiting, but by a new one.
-        _ => matches!(error.sqlstate(), Some("42P01" | "42703" | "3F000" | "42704" | "55000")),
+        // A deadlock that the server resolved at our cost: all our locks are gone, and others have theirs.
+        _ => matches!(error.sqlstate(), Some("42P01" | "42703" | "3F000" | "42704" | "55000" | "40P01")),
     }
 }
