@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pgark_pg::{ConnInfo, Connection, Environment, PgError};
 use pgark_testkit::Cluster;
@@ -203,8 +203,11 @@ fn copy_out_and_in_with_errors_in_the_middle() {
     // A bad row: the server's own words, long before the end of the data.
     let mut copy = connection.copy_in(b"COPY u FROM STDIN").unwrap();
     let mut result = copy.write(b"not a number\tx\n");
-    let begun = Instant::now();
-    while result.is_ok() && begun.elapsed() < Duration::from_secs(20) {
+    // The server reads the bad row before what fills its buffers and ours: long before so many bytes.
+    for _ in 0..200 {
+        if result.is_err() {
+            break;
+        }
         result = copy.write(&text);
     }
     assert_eq!(result.unwrap_err().sqlstate(), Some("22P02"));

@@ -170,12 +170,17 @@ fn writers_and_pruners_on_a_storage_without_mercy() {
     let until = Instant::now() + Duration::from_secs(seconds);
     let committed: Mutex<Vec<(BackupId, Content)>> = Mutex::default();
     let counts = Mutex::new((0u64, 0u64, 0u64, 0u64));
+    // On a busy machine longer: until enough has happened of everything, or never will.
+    let goes_on = |round: u64| {
+        let (written, failed, _, stopped) = *counts.lock().unwrap();
+        Instant::now() < until || (!(written > 5 && failed > 3 && stopped > 3) && round < 5_000)
+    };
     std::thread::scope(|scope| {
         for number in 0..2u64 {
-            let (committed, counts) = (&committed, &counts);
+            let (committed, counts, goes_on) = (&committed, &counts, &goes_on);
             scope.spawn(move || {
                 let mut round = 0;
-                while Instant::now() < until {
+                while goes_on(round) {
                     round += 1;
                     let content: Content = vec![
                         ("/a".into(), Class::Data, rows(round % 4, 150_000)),
@@ -202,10 +207,10 @@ fn writers_and_pruners_on_a_storage_without_mercy() {
             });
         }
         for number in 0..2u64 {
-            let counts = &counts;
+            let (counts, goes_on) = (&counts, &goes_on);
             scope.spawn(move || {
                 let mut round = 0;
-                while Instant::now() < until {
+                while goes_on(round) {
                     round += 1;
                     let options = PruneOptions {
                         grace: Duration::ZERO,

@@ -33,8 +33,11 @@ impl Pace {
 
     /// How long to wait before these bytes may move.
     pub fn reserve(&self, bytes: usize) -> Duration {
+        self.reserve_at(Instant::now(), bytes)
+    }
+
+    fn reserve_at(&self, now: Instant, bytes: usize) -> Duration {
         let Some(rate) = self.rate else { return Duration::ZERO };
-        let now = Instant::now();
         let mut free = lock(&self.free);
         let from = now.max(*free);
         *free = from + Duration::from_secs_f64(bytes as f64 / rate as f64);
@@ -66,10 +69,14 @@ mod tests {
     #[test]
     fn reservations_queue_up() {
         let pace = Pace::new(Some(1000));
-        assert!(pace.reserve(500).is_zero());
-        let second = pace.reserve(1000);
-        assert!(second > Duration::from_millis(400) && second <= Duration::from_millis(500), "{second:?}");
-        assert!(pace.reserve(1) > Duration::from_millis(1400));
+        let now = Instant::now();
+        assert!(pace.reserve_at(now, 500).is_zero());
+        assert_eq!(pace.reserve_at(now, 1000), Duration::from_millis(500));
+        let later = now + Duration::from_millis(200);
+        assert_eq!(pace.reserve_at(later, 1), Duration::from_millis(1300));
+        // What was not used is not saved up.
+        assert!(pace.reserve_at(now + Duration::from_secs(60), 500).is_zero());
+        assert_eq!(pace.reserve_at(now + Duration::from_secs(60), 1), Duration::from_millis(500));
         assert!(Pace::new(None).reserve(usize::MAX).is_zero());
     }
 }

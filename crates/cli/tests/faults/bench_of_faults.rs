@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
-use std::process::Output;
+use std::process::{Child, Output};
+use std::time::{Duration, Instant};
 
 use pgark_testkit::Cluster;
 use pgark_testkit::oracle::{Snapshot, assert_same};
@@ -30,6 +31,49 @@ impl Random {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) % limit.max(1)
+    }
+}
+
+/// Moments within the time that a command takes: as long as it took the last time that it came to its end.
+pub struct Moments {
+    random: Random,
+    whole: Duration,
+}
+
+impl Moments {
+    pub fn new(random: Random, whole: Duration) -> Moments {
+        Moments { random, whole }
+    }
+
+    /// What the command has just taken, undisturbed.
+    pub fn took(&mut self, whole: Duration) {
+        self.whole = whole;
+    }
+
+    /// Waits for a random moment of the command's run; false if its end came first. How long it took then is
+    /// where the next moments lie, so that enough of them meet it on any machine.
+    pub fn meets(&mut self, child: &mut Child) -> bool {
+        let begun = Instant::now();
+        let until = self.whole.mul_f64(self.random.below(1000) as f64 / 1000.0);
+        loop {
+            if child.try_wait().unwrap().is_some() {
+                self.whole = begun.elapsed();
+                return false;
+            }
+            if begun.elapsed() >= until {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The same, and kills it.
+    pub fn kill(&mut self, child: &mut Child) -> bool {
+        let met = self.meets(child);
+        // One that has ended cannot be killed any more.
+        let _ = child.kill();
+        child.wait().unwrap();
+        met
     }
 }
 

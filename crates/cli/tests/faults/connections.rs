@@ -8,6 +8,9 @@ use pgark_testkit::{Cluster, zoo};
 use super::bench_of_faults::{Random, Site, failed, tell, times};
 use super::support::{Session, text};
 
+/// So many rounds in which nothing was met mean that there is nothing to meet: a busy machine misses some.
+const MISSES: usize = 300;
+
 /// Words of a connection that ended.
 const GONE: [&str; 8] = [
     "connection was lost",
@@ -67,8 +70,8 @@ fn any_connection_may_be_terminated() {
     let (info, target) = (site.info(), site.cluster.conninfo("half"));
     let mut met_of_all = 0;
     for (name, condition) in KINDS {
-        let mut met = 0;
-        for _ in 0..times(6, 30) {
+        let (mut met, mut missed) = (0, 0);
+        while met < times(4, 25) {
             site.change();
             let restoring = name.contains("restoring");
             let args: Vec<&str> = if restoring {
@@ -84,10 +87,11 @@ fn any_connection_may_be_terminated() {
             } else {
                 // Missed, or met when its work was done: then the result must be whole.
                 assert!(output.status.success(), "{name}: {}", text(&output.stderr));
+                missed += 1;
+                assert!(missed < MISSES, "{name} is never met");
             }
             site.verify();
         }
-        assert!(met > 0, "{name} was never met");
         met_of_all += met;
     }
     site.cluster.drop_database("half");
@@ -104,8 +108,9 @@ fn pg_dump_may_be_killed() {
     let mut site = site_with_many_tables();
     site.backup();
     let info = site.info();
-    let (mut met, rounds) = (0, times(6, 30));
-    for round in 0..rounds {
+    let (mut met, mut missed, wanted) = (0, 0, times(4, 25));
+    while met < wanted {
+        let round = met + missed;
         site.change();
         let mut child = site.desk.spawn(&["backup", "--dbname", &info]);
         // As soon as it is there, or a little later.
@@ -121,11 +126,11 @@ fn pg_dump_may_be_killed() {
             met += 1;
             failed(&output, &["pg_dump"]);
         } else {
-            assert!(output.status.success(), "{}", text(&output.stderr));
+            missed += 1;
+            assert!(missed < MISSES, "pg_dump is never met");
         }
         site.verify();
     }
-    assert!(met > 0, "pg_dump was never met");
     site.verify_all();
     tell("kill -9 of pg_dump", met, "failed with the cause; clean; equal");
 }
@@ -136,8 +141,9 @@ fn the_server_may_crash_or_restart() {
     site.backup();
     let info = site.info();
     let mut random = Random::new(5);
-    let (mut met, rounds) = (0, times(12, 60));
-    for round in 0..rounds {
+    let (mut met, mut missed, wanted) = (0, 0, times(8, 40));
+    while met < wanted {
+        let round = met + missed;
         site.change();
         let child = site.desk.spawn(&["backup", "--dbname", &info]);
         std::thread::sleep(Duration::from_millis(30 + random.below(260)));
@@ -151,10 +157,12 @@ fn the_server_may_crash_or_restart() {
         if !output.status.success() {
             met += 1;
             failed(&output, &GONE);
+        } else {
+            missed += 1;
+            assert!(missed < MISSES, "no backup is met by the server's end");
         }
         site.verify();
     }
-    assert!(met > 0, "no backup was met by the server's end");
     site.verify_all();
     tell("server crash and restart", met, "failed with the cause; clean; equal");
 }

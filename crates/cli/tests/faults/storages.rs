@@ -1,11 +1,12 @@
 //! The program ends at any moment, and networks are cut, stall, are slow and lose packets, with the repository on S3 and on SFTP.
 
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use pgark_testkit::storage::{Login, Moto, Namespace, Network, Proxy, Sshd};
-use pgark_testkit::{Cluster, skipped};
+use pgark_testkit::{Cluster, skipped, wait_for};
 
-use super::bench_of_faults::{Random, Site, tell, times};
+use super::bench_of_faults::{Moments, Random, Site, tell, times};
 use super::support::{Desk, Home, text};
 
 /// A repository behind a network that can be made bad.
@@ -39,10 +40,12 @@ fn killed(name: &str, mut far: Far, seed: u64) {
     let site = &mut far.site;
     site.backup();
     let info = site.info();
-    let (rounds, mut stopped) = (times(10, 100), 0);
-    let mut random = Random::new(seed);
-    let mut whole = Duration::from_millis(700);
-    for round in 0..rounds {
+    let (wanted, mut stopped) = (times(8, 80), 0);
+    let mut moments: BTreeMap<String, Moments> = BTreeMap::new();
+    for round in 0u64.. {
+        if stopped >= wanted {
+            break;
+        }
         site.change();
         if round % 5 == 4 {
             // All others may have been killed before their commit; one must be left behind the forgotten one.
@@ -54,23 +57,13 @@ fn killed(name: &str, mut far: Far, seed: u64) {
             4 => vec!["forget", &oldest, "--even-last"],
             _ => vec!["backup", "--dbname", &info],
         };
-        let begun = Instant::now();
+        let guess = || Moments::new(Random::new(seed + round), Duration::from_millis(700));
+        let moments = moments.entry(args[0].to_string()).or_insert_with(guess);
         let mut child = site.desk.spawn(&args);
-        let until = whole.mul_f64(random.below(1000) as f64 / 1000.0);
-        while begun.elapsed() < until && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        match child.try_wait().unwrap() {
-            None => stopped += 1,
-            Some(_) if args[0] == "backup" => whole = begun.elapsed(),
-            Some(_) => {}
-        }
-        let _ = child.kill();
-        child.wait().unwrap();
+        stopped += usize::from(moments.kill(&mut child));
         site.may_be_gone(&oldest);
         site.verify();
     }
-    assert!(stopped * 3 > rounds, "only {stopped} of {rounds} kills met a running command");
     site.verify_all();
     tell(
         &format!("kill -9 of backup, prune, forget on {name}"),
@@ -107,18 +100,19 @@ fn cut(name: &str, mut far: Far) {
                 far.site.cluster.sql("postgres", "DROP DATABASE IF EXISTS cut WITH (FORCE)");
             }
             far.site.change();
-            let before = far.proxy.moved();
+            // In the middle: once the job has begun to speak with the storage.
+            far.proxy.cut_after(30_000);
             let mut args = args.clone();
             args.extend(["--storage-option", if lasts { "retry_for=3s" } else { "retry_for=2min" }]);
             let mut child = far.site.desk.spawn(&args);
-            // In the middle: once the job has begun to speak with the storage.
-            while far.proxy.moved() < before + 30_000 && child.try_wait().unwrap().is_none() {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            far.proxy.cut();
-            std::thread::sleep(Duration::from_millis(1500));
-            met += usize::from(child.try_wait().unwrap().is_none());
+            wait_for("the cut, or the job's end", || {
+                far.proxy.is_cut() || child.try_wait().unwrap().is_some()
+            });
+            // Only a prune may need so few bytes that it is not met.
+            assert!(far.proxy.is_cut() || number == 2, "{name}: {args:?} moved next to nothing");
+            met += usize::from(far.proxy.is_cut());
             if !lasts {
+                std::thread::sleep(Duration::from_millis(1500));
                 far.proxy.heal();
             }
             let output = child.wait_with_output().unwrap();
@@ -138,7 +132,6 @@ fn cut(name: &str, mut far: Far) {
             far.site.verify();
         }
     }
-    assert!(met >= 3, "{name}: only {met} cuts met a running job");
     far.site.verify_all();
     tell(
         &format!("network cut on {name}"),
@@ -207,11 +200,9 @@ fn slow_lossy_and_unplugged_cables() {
         ]);
         std::thread::sleep(Duration::from_millis(300));
         host.unplug();
-        let begun = Instant::now();
+        // It ends while the cable is still out.
         let output = child.wait_with_output().unwrap();
-        let waited = begun.elapsed();
         host.plug();
-        assert!(waited < Duration::from_secs(60), "{name}: {waited:?}");
         if output.status.code() != Some(0) {
             let said = text(&output.stderr);
             assert!(

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 use std::process::Child;
-use std::time::{Duration, Instant};
 
-use pgark_testkit::Cluster;
 use pgark_testkit::oracle::{Snapshot, assert_same};
+use pgark_testkit::{Cluster, wait_for};
 
 use super::support::{Desk, stock, text, wait_until};
 
@@ -17,15 +16,6 @@ fn terminate(child: Child) -> String {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{said}");
     said
-}
-
-#[track_caller]
-fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_there() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "never came: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]

@@ -352,14 +352,10 @@ impl Session {
     }
 }
 
-/// Waits until a query answers `t`, at most half a minute.
+/// Waits until a query answers `t`.
 #[track_caller]
 pub fn wait_until(cluster: &Cluster, db: &str, query: &str) {
-    let begun = std::time::Instant::now();
-    while cluster.psql_text(db, query).trim() != "t" {
-        assert!(begun.elapsed().as_secs() < 30, "never true: {query}");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    pgark_testkit::wait_for(query, || cluster.psql_text(db, query).trim() == "t");
 }
 
 /// Runs a stock program to success.

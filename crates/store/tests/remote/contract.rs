@@ -53,11 +53,7 @@ fn sftp_on_sshd() {
 /// The last one's removal was not waited for.
 fn no_temporary_file_stays(data: &std::path::Path) {
     let left = || std::fs::read_dir(data.join("deep/er/folder/.tmp")).unwrap().count();
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while left() > 0 {
-        assert!(std::time::Instant::now() < until, "{} temporary files stay", left());
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    pgark_testkit::wait_for("the end of all temporary files", || left() == 0);
 }
 
 #[test]

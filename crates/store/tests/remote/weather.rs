@@ -62,9 +62,8 @@ fn a_stalled_network_is_noticed() {
     both(Network::default(), &usage, |name, proxy, store, _| {
         contract::put(store, "a", b"x").unwrap();
         proxy.stall();
-        let started = Instant::now();
+        // It ends although nothing moves and nothing is closed.
         let error = store.get("a").unwrap_err();
-        assert!(started.elapsed() < Duration::from_secs(150), "{name}: {:?}", started.elapsed());
         let StoreError::Failed { cause, .. } = &error else { panic!("{name}: {error}") };
         assert_eq!(*cause, Cause::Network, "{name}: {error}");
     });
@@ -72,7 +71,10 @@ fn a_stalled_network_is_noticed() {
 
 #[test]
 fn a_cancel_ends_what_hangs_and_no_other_job() {
-    both(Network::default(), &Usage::default(), |name, proxy, store, cancel| {
+    // Without the cancel it would be waited for, and tried, for a day.
+    let day = Duration::from_secs(86_400);
+    let usage = Usage { stall: day, retry_for: day, ..Usage::default() };
+    both(Network::default(), &usage, |name, proxy, store, cancel| {
         contract::put(store, "a", b"x").unwrap();
         proxy.stall();
         thread::scope(|scope| {
@@ -80,12 +82,9 @@ fn a_cancel_ends_what_hangs_and_no_other_job() {
             // It hangs on the same connections.
             let other = scope.spawn(|| store.for_job(&Cancel::new()).get("a"));
             thread::sleep(Duration::from_millis(500));
-            let at = Instant::now();
             cancel.cancel();
             let error = job.join().unwrap().unwrap_err();
             assert!(matches!(error, StoreError::Cancelled), "{name}: {error}");
-            // Without the cancel it would be tried for three minutes.
-            assert!(at.elapsed() < Duration::from_secs(90), "{name}: {:?}", at.elapsed());
             assert!(!other.is_finished(), "{name}: another job's cancel ended it");
             proxy.heal();
             assert_eq!(other.join().unwrap().unwrap(), b"x", "{name}");
@@ -104,6 +103,7 @@ fn limits_are_kept_and_no_stall() {
     };
     both(Network::default(), &usage, |name, _, store, _| {
         let bytes = vec![5; 3_000_000];
+        // A limit is a time that is waited at least: a busy machine only makes it longer.
         let started = Instant::now();
         store.put_if_absent("a", bytes.clone().into()).unwrap();
         let up = started.elapsed().as_secs_f64();
