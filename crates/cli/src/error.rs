@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use pgark_ops::OpsError;
 
+use crate::hints;
 use crate::visible::visible_lines;
 
 /// Finished, but something that was asked for is missing.
@@ -74,7 +75,7 @@ impl Failure {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Failure::Ops(error) => error.hint(),
+            Failure::Ops(error) => hints::of(error),
             Failure::Own { hint, .. } => hint.clone(),
         }
     }

@@ -11,6 +11,7 @@ mod context;
 mod convert;
 mod environment;
 mod error;
+mod hints;
 mod output;
 mod progress;
 mod repository;

@@ -225,7 +225,8 @@ impl OpsError {
         }
     }
 
-    pub(crate) fn sqlstate(&self) -> Option<&str> {
+    /// The server's error code, if the server refused.
+    pub fn sqlstate(&self) -> Option<&str> {
         match self {
             OpsError::Server { source, .. } | OpsError::Statement { source, .. } => source.sqlstate(),
             OpsError::Table { source, .. } => source.sqlstate(),

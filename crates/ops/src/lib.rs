@@ -34,7 +34,9 @@ pub use facts::{BackupKind, Missing, MissingKind};
 pub use logical::{backup, diff, export, import, restore, rowmap};
 pub use pgark_pg::{ConnInfo, Environment};
 pub use pgark_repo::ExposeSecret;
-pub use pgark_repo::{BackupId, Initialised, LocalFolders, Protection, Repository, SecretString, Unlock};
+pub use pgark_repo::{
+    BackupId, Initialised, LocalFolders, Protection, RepoError, Repository, SecretString, Unlock,
+};
 pub use pgark_store::Cancel;
 
 /// What was typed in a terminal whose locale is not UTF-8, as text (`pgark_bytes::encoding::of_locale`).
@@ -45,9 +47,9 @@ pub mod storage {
     pub use crate::storage_report::{Finding, StorageReport, words_of};
     pub use pgark_store::probe::Verdict;
     pub use pgark_store::{
-        AzureConfig, AzureCredentials, BadUrl, Bucket, GcsConfig, GcsCredentials, Lock, LockMode, S3Config,
-        S3Credentials, S3Encryption, SftpConfig, SftpPlace, StorageUrl, Target, TrafficReport, Usage,
-        ssh_patterns,
+        AzureConfig, AzureCredentials, BadUrl, Bucket, Cause, GcsConfig, GcsCredentials, Lock, LockMode,
+        S3Config, S3Credentials, S3Encryption, SftpConfig, SftpPlace, StorageUrl, StoreError, Target,
+        TrafficReport, Usage, ssh_patterns,
     };
 }
 pub use pgark_store::environment_is;

@@ -151,7 +151,7 @@ impl PgError {
                  CONNECTION LIMIT, max_connections"
             }
             (_, Some("55P03")) => {
-                "another session holds a lock; wait for it, or give a longer --lock-wait-timeout"
+                "another session holds a lock: wait for it, or allow a longer wait for locks"
             }
             (_, Some("53200")) => {
                 "the server ran out of memory or lock slots; raise max_locks_per_transaction"

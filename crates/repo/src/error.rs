@@ -186,20 +186,10 @@ impl RepoError {
         )
     }
 
-    /// What a person can do about it, where that is known.
+    /// What a person can do about it, where that is known and is no option or command of a program.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            RepoError::NoRepository { .. } => "check --repo; `pgark init --repo URL` makes a new repository",
-            RepoError::AlreadyARepository { .. } => "nothing was changed; use it, or give another --repo",
             RepoError::NewerFormat { .. } => "use a newer pgark",
-            RepoError::WrongKey => {
-                "check that --identity, --passphrase-file or --writer-key is this repository's"
-            }
-            RepoError::NeedsKey => "give --identity FILE, --passphrase-file FILE or --writer-key FILE",
-            RepoError::KeyOfOlderEpoch { .. } => {
-                "get a new writer key from the owner: `pgark key writer NAME --out FILE`"
-            }
-            RepoError::NeedsReaderSecret => "give --identity FILE or --passphrase-file FILE",
             RepoError::FingerprintChanged { .. } => {
                 "somebody put another repository there; if it was you, remove the remembered fingerprint from this \
                  host's state folder"
@@ -208,9 +198,6 @@ impl RepoError {
                 "if it should be encrypted, do not use it: somebody may have replaced it; else leave the secret out"
             }
             RepoError::WeakPassphrase { .. } => "use at least 12 characters, better five random words",
-            RepoError::Damaged { .. } | RepoError::Missing { .. } => {
-                "run `pgark check --read-data` to see which backups are touched"
-            }
             RepoError::PrunedAway { .. } => {
                 "run it again. A prune does so only if it did not hear of the backup for an hour: was it suspended, or \
                  the network down?"

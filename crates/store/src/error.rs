@@ -123,7 +123,7 @@ impl Cause {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Cause::Credentials => "check the credentials: `pgark storage test --help` lists where they come from".into(),
+            Cause::Credentials => "check the credentials, and where they come from".into(),
             Cause::Policy => "the credentials are known but may not do this: see the policy of the bucket, container or folder".into(),
             Cause::ClockSkew(seconds) => format!(
                 "this host's clock is {} s {} the storage's: set it right",

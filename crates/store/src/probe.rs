@@ -361,7 +361,7 @@ fn judge(report: &mut Report) {
     }
     match (report.versions, report.lock) {
         (Some(false), _) => advice.push(
-            "the bucket keeps no versions: what somebody deletes is gone. With versioning, --as-of brings it back".into(),
+            "the bucket keeps no versions: what somebody deletes is gone. With versioning, it can be read as it was earlier".into(),
         ),
         (Some(true), Some(false)) => advice.push(
             "the bucket keeps versions: prune frees space only with a lifecycle rule that removes old versions".into(),

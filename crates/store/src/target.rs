@@ -375,7 +375,7 @@ pub fn open(target: Target, usage: Usage, create: bool, cancel: Cancel) -> Resul
 
 fn no_versions(shown: &str) -> StoreError {
     StoreError::Unsupported {
-        what: format!("{shown}: --as-of reads versions of S3 buckets only"),
+        what: format!("{shown}: only S3 buckets can be seen as they were earlier"),
         hint: "a snapshot of the file system, mounted elsewhere, can be restored from as it is".into(),
     }
 }

@@ -155,7 +155,7 @@ fn bucket(scheme: &str, rest: &str, shortest: usize) -> Result<Bucket, BadUrl> {
     if name.contains('@') {
         return Err(bad(
             format!("a {scheme}:// URL holds no credentials"),
-            "leave out what stands before the @; `pgark storage test --help` lists where credentials come from",
+            "leave out what stands before the @: credentials come from where the storage's other tools look for them",
         ));
     }
     if name.is_empty() {

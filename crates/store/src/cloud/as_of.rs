@@ -97,7 +97,7 @@ pub(crate) fn what_was_there(
 ) -> Result<Seen, StoreError> {
     let Some(s3) = &store.s3 else {
         return Err(StoreError::Unsupported {
-            what: format!("{}: --as-of reads versions of S3 buckets only", store.shown),
+            what: format!("{}: only S3 buckets can be seen as they were earlier", store.shown),
             hint: "restore the deleted or overwritten objects with the storage's own tools first".into(),
         });
     };
@@ -107,7 +107,8 @@ pub(crate) fn what_was_there(
                 "{}: the bucket keeps no versions, so nothing is behind what is there",
                 store.shown
             ),
-            hint: "leave out --as-of; versioning protects only what is written after it was turned on".into(),
+            hint: "read it as it is now; versioning protects only what is written after it was turned on"
+                .into(),
         });
     }
     let root = if store.prefix.is_empty() { String::new() } else { format!("{}/", store.prefix) };
@@ -150,7 +151,7 @@ impl AsOf {
         let moment = Timestamp::try_from(self.moment).unwrap_or_default();
         Err(StoreError::Unsupported {
             what: format!("{} is seen as of {moment:.0}, and the past cannot be changed", self.store.shown),
-            hint: "leave out --as-of".into(),
+            hint: "use the repository as it is now".into(),
         })
     }
 }

@@ -84,7 +84,7 @@ pub(crate) fn no_retries() -> RetryConfig {
 pub(crate) fn refused(what: impl std::fmt::Display) -> StoreError {
     StoreError::Unsupported {
         what: format!("open the storage: {what}"),
-        hint: "see the storage options and the credentials: `pgark storage test --help` lists them".into(),
+        hint: "see the storage options and the credentials".into(),
     }
 }
 
