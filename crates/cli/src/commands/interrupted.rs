@@ -1,9 +1,10 @@
 //! What an interrupted command leaves behind, in words.
 
-use crate::args::Action;
+use crate::args::{Action, KeyAction, RepairAction};
 
-/// What this command leaves behind when it is interrupted, where the operation itself does not say it better.
+/// Where the operation itself does not say it better.
 pub fn leaves(action: &Action) -> &'static str {
+    const NOTHING: &str = "nothing was changed";
     match action {
         Action::Backup(_) => {
             "no backup was committed; what was stored until now is used by the next one, or goes with a prune"
@@ -15,18 +16,26 @@ pub fn leaves(action: &Action) -> &'static str {
             "the output ends before its end: do not use it"
         }
         Action::Export(_) => "nothing was exported",
+        Action::Prune(args) if args.dry_run => NOTHING,
         Action::Prune(_) => {
             "every backup is whole; what was deleted until now was needed by none of them, and the next prune goes on"
         }
         Action::Check(_) => "not everything was checked; no backup was changed",
         Action::Init(_) => {
-            "`pgark list` on that place says whether there is a repository now; if not, begin again"
+            "`pgark list` on that place says whether there is a repository now; if not, begin again (objects of the test \
+             may be left in its folder probe/)"
         }
+        Action::Key(args) if matches!(args.action, KeyAction::List(_)) => NOTHING,
         Action::Key(_) => "`pgark key list` shows which keys hold now",
-        Action::Tag(_) => "`pgark list` shows which tags hold now",
-        Action::Repair(_) => "what was repaired until now stays repaired; run the same command again",
-        Action::Storage(_) => "objects of the test may be left on the storage, in a folder of the test's own",
-        Action::Forget(args) if args.dry_run => "nothing was changed",
+        Action::Tag(args) if args.add.is_empty() && args.remove.is_empty() => NOTHING,
+        Action::Tag(_) => "`pgark tag ID` shows which tags a backup has now",
+        Action::Repair(args) => match &args.action {
+            RepairAction::Backups(args) if args.dry_run => NOTHING,
+            RepairAction::Objects(args) if args.dry_run => NOTHING,
+            _ => "what was repaired until now stays repaired; run the same command again",
+        },
+        Action::Storage(_) => "objects of the test may be left on the storage, in its folder probe/",
+        Action::Forget(args) if args.dry_run => NOTHING,
         Action::Forget(_) => {
             "some of the backups to forget may be forgotten already: `pgark list` shows what is there; no other was touched"
         }
@@ -41,6 +50,6 @@ pub fn leaves(action: &Action) -> &'static str {
         | Action::Stats(_)
         | Action::Config(_)
         | Action::Completions(_)
-        | Action::Man(_) => "nothing was changed",
+        | Action::Man(_) => NOTHING,
     }
 }

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::process::Child;
+use std::time::{Duration, Instant};
 
 use pgark_testkit::oracle::{Snapshot, assert_same};
+use pgark_testkit::storage::{Moto, Network, Proxy};
 use pgark_testkit::{Cluster, wait_for};
 
-use super::support::{Desk, stock, text, wait_until};
+use super::support::{Desk, Home, stock, text, wait_until};
 
 /// Ends the program as a service manager does, and returns what it said.
 #[track_caller]
@@ -184,4 +186,194 @@ fn what_is_said_to_be_left_is_left() {
     lock.wait().unwrap();
     cluster.kill_backends_named("psql");
     assert_eq!(cluster.psql_text("one", "SELECT count(*) FROM t"), "0");
+}
+
+/// A repository behind a network that stands still when so many bytes have gone through.
+struct Far {
+    desk: Desk,
+    proxy: Proxy,
+    moto: Moto,
+}
+
+impl Far {
+    fn new() -> Far {
+        let moto = Moto::start();
+        moto.make_bucket("backups");
+        let proxy = Proxy::start(moto.port(), Network::default());
+        let home = Home::s3("s3://backups/main", &format!("http://127.0.0.1:{}", proxy.port()), "a", "b");
+        Far { desk: Desk::with_identity_at(Some(home)), proxy, moto }
+    }
+
+    /// Runs a command; true if it ended by itself, false if the storage stood still after so many
+    /// bytes, the command was terminated, and said these words.
+    #[track_caller]
+    fn ends_within(&self, bytes: u64, args: &[&str], words: &str) -> bool {
+        self.proxy.stall_after(bytes);
+        let mut child = self.desk.spawn(args);
+        let begun = Instant::now();
+        loop {
+            if child.try_wait().unwrap().is_some() {
+                self.proxy.heal();
+                let output = child.wait_with_output().unwrap();
+                assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+                return true;
+            }
+            if self.proxy.holds_bytes() {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(120), "{args:?} neither ends nor waits");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let said = terminate(child);
+        assert!(said.contains(&format!("interrupted: {words}")), "{args:?} after {bytes} bytes: {said}");
+        // What was under way is lost, and does not arrive later.
+        self.proxy.cut();
+        std::thread::sleep(Duration::from_millis(300));
+        self.proxy.heal();
+        false
+    }
+
+    /// Stops a command again and again, each time later, until it ends by itself. `holds` looks at
+    /// what was left each time.
+    #[track_caller]
+    fn stopped_everywhere(&self, args: &[&str], words: &str, mut holds: impl FnMut()) {
+        let (mut bytes, mut stops) = (1000, 0);
+        while !self.ends_within(bytes, args, words) {
+            holds();
+            stops += 1;
+            bytes *= 4;
+        }
+        assert!(stops > 0, "{args:?} was never stopped");
+    }
+
+    fn listed(&self) -> Vec<String> {
+        let list = self.desk.json(&["list", "--json"]);
+        list.as_array().unwrap().iter().map(|backup| backup["id"].as_str().unwrap().to_string()).collect()
+    }
+
+    /// Names of all objects of the bucket that are no leftovers of a test of the storage.
+    fn objects(&self) -> Vec<String> {
+        let (_, page) = self.moto.ask("GET", "/backups?list-type=2", "");
+        let names = page.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
+        names.filter(|name| !name.contains("/probe/")).map(str::to_string).collect()
+    }
+}
+
+/// Maintenance that is stopped at any moment leaves what it says.
+#[test]
+fn upkeep_that_is_stopped_leaves_what_it_says() {
+    let cluster = Cluster::start();
+    cluster.create_database("d");
+    let mut far = Far::new();
+    // A test of a storage opens no repository.
+    let secret = far.desk.without_secret();
+    let before = far.objects();
+    let words = "objects of the test may be left on the storage, in its folder probe/";
+    far.stopped_everywhere(&["storage", "test", "--quick", "s3://backups/main"], words, || {
+        assert_eq!(far.objects(), before);
+    });
+    far.desk.secret_is(secret);
+
+    let desk = &far.desk;
+    let mut ids = Vec::new();
+    for round in 0..4 {
+        // Bytes that no compression makes fewer.
+        cluster.sql(
+            "d",
+            &format!(
+                "DROP TABLE IF EXISTS t; CREATE TABLE t AS SELECT {round} AS round, decode(string_agg(md5(random()::text), ''), 'hex') AS b
+                 FROM generate_series(1, 40) g, generate_series(1, 100) i GROUP BY g"
+            ),
+        );
+        ids.push(desk.backup(&cluster, "d"));
+    }
+
+    far.stopped_everywhere(&["check"], "not everything was checked; no backup was changed", || {
+        assert_eq!(far.listed(), ids);
+    });
+
+    let words = "`pgark tag ID` shows which tags a backup has now";
+    far.stopped_everywhere(&["tag", &ids[3], "--add", "kept"], words, || {
+        let shown = desk.ok(&["tag", &ids[3]]);
+        assert!([ids[3].clone(), format!("{}  kept", ids[3])].contains(&shown.trim().to_string()), "{shown}");
+    });
+    assert_eq!(desk.ok(&["tag", &ids[3]]).trim(), format!("{}  kept", ids[3]));
+    far.stopped_everywhere(&["tag", &ids[3]], "nothing was changed", || {});
+
+    let gone = |listed: &[String]| ids.iter().filter(|id| !listed.contains(id)).count();
+    far.stopped_everywhere(&["forget", "--keep-last", "1", "--dry-run"], "nothing was changed", || {
+        assert_eq!(far.listed(), ids);
+    });
+    let words = "some of the backups to forget may be forgotten already: `pgark list` shows what is there; no other was touched";
+    let mut most = 0;
+    far.stopped_everywhere(&["forget", "--keep-last", "1"], words, || {
+        let listed = far.listed();
+        assert!(gone(&listed) >= most && listed.contains(&ids[3]), "{listed:?}");
+        most = gone(&listed);
+    });
+    assert_eq!(far.listed(), ids[3..]);
+
+    let words = "every backup is whole; what was deleted until now was needed by none of them, and the next prune goes on";
+    let full = far.objects().len();
+    far.stopped_everywhere(&["prune", "--grace", "0", "--erase"], words, || {
+        assert_eq!(far.listed(), ids[3..]);
+        assert!(desk.ok(&["check"]).contains("no problem"));
+    });
+    assert!(far.objects().len() < full);
+    assert!(desk.ok(&["check", "--read-data"]).contains("no problem"));
+
+    let words = "what was repaired until now stays repaired; run the same command again";
+    for args in [&["repair", "index"][..], &["repair", "objects"]] {
+        far.stopped_everywhere(args, words, || assert_eq!(far.listed(), ids[3..]));
+    }
+    far.stopped_everywhere(&["repair", "objects", "--dry-run"], "nothing was changed", || {});
+    assert!(desk.ok(&["check", "--read-data"]).contains("no problem"));
+    desk.ok(&["restore", &ids[3], "--dbname", &cluster.conninfo("back"), "--create"]);
+    assert_same(&Snapshot::take(&cluster, "d"), &Snapshot::take(&cluster, "back"));
+}
+
+/// Keys and new repositories, too.
+#[test]
+fn keys_and_init_that_are_stopped_leave_what_they_say() {
+    let far = Far::new();
+    let desk = &far.desk;
+    let slots = || desk.json(&["key", "list", "--json"])["slots"].as_array().unwrap().len();
+    far.stopped_everywhere(&["key", "list"], "nothing was changed", || {});
+    let recipient = |number: u64| {
+        let file = desk.path(&format!("more-{number}.txt")).display().to_string();
+        stock(std::process::Command::new("age-keygen").args(["-o", &file]));
+        stock(std::process::Command::new("age-keygen").args(["-y", &file])).trim().to_string()
+    };
+    let words = "`pgark key list` shows which keys hold now";
+    let (mut bytes, mut known, mut stops) = (1000, slots(), 0);
+    // Another one each time: a slot may be there although nobody was told.
+    while !far.ends_within(bytes, &["key", "add", "--recipient", &recipient(bytes)], words) {
+        let now = slots();
+        assert!(now == known || now == known + 1, "{known} {now}");
+        (bytes, known, stops) = (bytes * 3, now, stops + 1);
+    }
+    assert!(stops > 0 && slots() == known + 1);
+    far.stopped_everywhere(&["key", "rotate"], words, || {
+        assert!(far.listed().is_empty() && slots() > known);
+    });
+
+    // Everything that was stopped is begun again at the same place.
+    let other = "s3://backups/other";
+    let words = "`pgark list` on that place says whether there is a repository now; if not, begin again";
+    let identity = desk.path("identity.txt").display().to_string();
+    let own = stock(std::process::Command::new("age-keygen").args(["-y", &identity]));
+    let init = ["init", "--recipient", own.trim(), "--repo", other];
+    let there = || desk.run(&["list", "--repo", other]);
+    let (mut bytes, mut stops) = (1000, 0);
+    while !far.ends_within(bytes, &init, words) {
+        let output = there();
+        stops += 1;
+        bytes *= 8;
+        if output.status.success() {
+            break;
+        }
+        assert!(text(&output.stderr).contains("no repository"), "{}", text(&output.stderr));
+    }
+    assert!(stops > 0 && there().status.success());
+    assert!(desk.ok(&["check", "--repo", other]).contains("no problem"));
 }

@@ -16,7 +16,7 @@ pub struct Network {
     pub break_every: Option<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     cut: AtomicBool,
     stalled: AtomicBool,
@@ -24,6 +24,35 @@ struct State {
     moved: AtomicU64,
     /// The cut comes when so many bytes have moved; zero: none is set.
     cut_at: AtomicU64,
+    /// Nothing moves once so many bytes have gone through.
+    most: AtomicU64,
+    /// Bytes are held back because of that.
+    holds: AtomicBool,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State {
+            cut: AtomicBool::default(),
+            stalled: AtomicBool::default(),
+            over: AtomicBool::default(),
+            moved: AtomicU64::default(),
+            cut_at: AtomicU64::default(),
+            most: AtomicU64::new(u64::MAX),
+            holds: AtomicBool::default(),
+        }
+    }
+}
+
+impl State {
+    /// Whether bytes that are there must wait.
+    fn is_still(&self) -> bool {
+        let is_full = self.moved.load(Ordering::Relaxed) >= self.most.load(Ordering::Relaxed);
+        if is_full {
+            self.holds.store(true, Ordering::Relaxed);
+        }
+        is_full || self.stalled.load(Ordering::Relaxed)
+    }
 }
 
 /// A proxy in front of a port of this host.
@@ -92,9 +121,22 @@ impl Proxy {
         self.state.stalled.store(true, Ordering::Relaxed);
     }
 
+    /// The same, once so many more bytes have gone through.
+    pub fn stall_after(&self, bytes: u64) {
+        self.state.holds.store(false, Ordering::Relaxed);
+        self.state.most.store(self.moved() + bytes, Ordering::Relaxed);
+    }
+
+    /// Whether [`Proxy::stall_after`] holds bytes back that somebody waits for.
+    pub fn holds_bytes(&self) -> bool {
+        self.state.holds.load(Ordering::Relaxed)
+    }
+
     /// All is well again.
     pub fn heal(&self) {
         self.state.cut_at.store(0, Ordering::Relaxed);
+        self.state.most.store(u64::MAX, Ordering::Relaxed);
+        self.state.holds.store(false, Ordering::Relaxed);
         self.state.cut.store(false, Ordering::Relaxed);
         self.state.stalled.store(false, Ordering::Relaxed);
     }
@@ -145,7 +187,7 @@ fn carry(from: TcpStream, mut to: TcpStream, network: Network, state: &Arc<State
     });
     while let Ok((due, bytes)) = receiver.recv() {
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        while state.stalled.load(Ordering::Relaxed) && !state.cut.load(Ordering::Relaxed) {
+        while state.is_still() && !state.cut.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(20));
         }
         let bytes = rename(bytes, lines);
