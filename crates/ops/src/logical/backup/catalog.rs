@@ -6,7 +6,6 @@ use pgark_bytes::names::shown;
 use pgark_bytes::sql::quote_ident_bytes;
 use pgark_pg::Connection;
 
-use super::lead::Lead;
 use crate::OpsError;
 use crate::error::Doing;
 
@@ -18,7 +17,7 @@ pub(crate) struct TableName {
 }
 
 impl TableName {
-    /// `"schema"."table"`, for the lead.
+    /// `"schema"."table"`, for the lead connection.
     pub(crate) fn quoted(&self) -> Vec<u8> {
         [quote_ident_bytes(&self.schema), quote_ident_bytes(&self.name)].join(b".".as_slice())
     }
@@ -101,7 +100,7 @@ const COLUMNS: &str = "CROSS JOIN LATERAL (SELECT \
         FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) a";
 
 impl Catalog {
-    pub(crate) fn read(lead: &mut Lead) -> Result<Catalog, OpsError> {
+    pub(crate) fn read(connection: &mut Connection) -> Result<Catalog, OpsError> {
         let sql = format!(
             "SELECT c.oid, n.nspname, c.relname, c.relkind, \
                     coalesce(am.amname = 'heap', false), \
@@ -116,7 +115,7 @@ impl Catalog {
              {COLUMNS} \
              WHERE {USER_TABLES} ORDER BY c.oid"
         );
-        let rows = lead.connection.query(&sql, &[]).doing("read the tables from the catalog")?;
+        let rows = connection.query(&sql, &[]).doing("read the tables from the catalog")?;
         let doing = "read the tables from the catalog";
         let page_bytes = 8192;
         let mut tables = Vec::with_capacity(rows.len());

@@ -5,7 +5,7 @@ use pgark_bytes::sql::quote_ident;
 use pgark_pg::{ConnInfo, Connection, Login, Use};
 use serde_json::{Map, Value, json};
 
-use super::Report;
+use super::report::Report;
 use super::request::{Databases, Request, Snapshots};
 use crate::error::Doing;
 use crate::facts::{Missing, Server};

@@ -1,16 +1,18 @@
 //! Copies one piece of work over one connection, straight into the repository.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use pgark_pg::{Connection, CopyEvent};
 use pgark_repo::{Class, Cut};
 
-use super::crew::Crew;
-use super::destination::{DestinationRows, InEach};
+use super::destination::{Destination, DestinationRows, InEach};
 use super::large_objects;
-use super::work::{Copying, Source, Work, take};
-use crate::OpsError;
+use super::work::{Copying, Source, Work};
 use crate::error::{Doing, with_causes};
 use crate::facts::Missing;
+use crate::lock::lock;
 use crate::logical::rowmap::Sunk;
+use crate::{Job, OpsError};
 
 /// How a piece of work ended that did not fail.
 pub(super) enum Fate {
@@ -22,10 +24,60 @@ pub(super) enum Fate {
     ForLead(Work),
 }
 
+/// What copying needs beside a connection and the work.
+pub(super) struct Copier<'a> {
+    pub destination: &'a Destination<'a>,
+    pub job: &'a Job,
+    /// What cannot be read is named, and the rest goes on.
+    pub keep_going: bool,
+    /// Everything ends.
+    stopped: AtomicBool,
+    bytes: AtomicU64,
+}
+
+impl<'a> Copier<'a> {
+    pub(super) fn new(destination: &'a Destination<'a>, job: &'a Job, keep_going: bool) -> Copier<'a> {
+        let (stopped, bytes) = (AtomicBool::new(false), AtomicU64::new(0));
+        Copier { destination, job, keep_going, stopped, bytes }
+    }
+
+    /// Ends everything: what is running stops at the next row.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// Whether work is to go on.
+    pub(super) fn check(&self) -> Result<(), OpsError> {
+        if self.stopped.load(Ordering::Relaxed) || self.job.cancel.is_cancelled() {
+            return Err(OpsError::Cancelled);
+        }
+        Ok(())
+    }
+
+    /// Whether work on this database is to go on.
+    pub(super) fn check_stop(&self, of: &Copying) -> Result<(), OpsError> {
+        if of.stop.load(Ordering::Relaxed) {
+            return Err(OpsError::Cancelled);
+        }
+        self.check()
+    }
+
+    /// Progress in steps of at least 1 MiB: one call per row would cost more than the row.
+    pub(super) fn told(&self, bytes: usize) {
+        const STEP: u64 = 1 << 20;
+        let bytes = bytes as u64;
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let steps = (before + bytes) / STEP - before / STEP;
+        if steps > 0 {
+            self.job.progress.advance(steps * STEP);
+        }
+    }
+}
+
 /// Copies in a worker's transaction. Locks come first, NOWAIT: waiting behind DDL that waits for the lead's lock would be a
 /// deadlock that the server cannot see (TRAPS 1).
 pub(super) fn by_worker(
-    crew: &Crew<'_>,
+    copier: &Copier<'_>,
     of: &Copying,
     connection: &mut Connection,
     work: Work,
@@ -45,12 +97,12 @@ pub(super) fn by_worker(
                 Work::Batch(batch) if batch.len() > 1 && error.is_refusal() => {
                     Ok(Fate::Again(one_by_one(batch)))
                 }
-                work => failed(crew, of, &work, error),
+                work => failed(copier, of, &work, error),
             };
         }
     }
-    let Err(error) = copy(crew, of, connection, &work, true) else { return Ok(Fate::Done) };
-    if crew.job.cancel.is_cancelled() || error.sqlstate().is_none() {
+    let Err(error) = copy(copier, of, connection, &work, true) else { return Ok(Fate::Done) };
+    if copier.job.cancel.is_cancelled() || error.sqlstate().is_none() {
         return Err(of.named(&work, error));
     }
     if connection.execute("ROLLBACK; BEGIN").is_err() {
@@ -59,20 +111,20 @@ pub(super) fn by_worker(
     }
     match work {
         Work::Batch(batch) if batch.len() > 1 => Ok(Fate::Again(one_by_one(batch))),
-        work => failed(crew, of, &work, error),
+        work => failed(copier, of, &work, error),
     }
 }
 
 /// Copies over the lead connection: its transaction holds the locks and the snapshot, and cannot be rolled back and gone
 /// on with. Where pg_dump holds the locks instead, the wait is bounded.
 pub(super) fn by_lead(
-    crew: &Crew<'_>,
+    copier: &Copier<'_>,
     of: &Copying,
     connection: &mut Connection,
     work: Work,
 ) -> Result<Fate, OpsError> {
-    crew.check_stop(of)?;
-    match copy(crew, of, connection, &work, false) {
+    copier.check_stop(of)?;
+    match copy(copier, of, connection, &work, false) {
         Ok(()) => Ok(Fate::Done),
         Err(error) => Err(of.named(&work, error)),
     }
@@ -81,24 +133,24 @@ pub(super) fn by_lead(
 /// Copies over the lead connection, which is there anyway, what a small database has, and what no worker has a connection for. What
 /// the server refuses is undone, tried again table by table, and then named.
 pub(super) fn tried_by_lead(
-    crew: &Crew<'_>,
+    copier: &Copier<'_>,
     of: &Copying,
     connection: &mut Connection,
     work: Work,
 ) -> Result<Fate, OpsError> {
-    crew.check_stop(of)?;
+    copier.check_stop(of)?;
     let result = connection
         .execute("SAVEPOINT pgark")
         .doing("set a savepoint")
-        .and_then(|()| copy(crew, of, connection, &work, true));
+        .and_then(|()| copy(copier, of, connection, &work, true));
     let Err(error) = result else { return Ok(Fate::Done) };
-    let is_over = crew.job.cancel.is_cancelled() || !error.is_refusal();
+    let is_over = copier.job.cancel.is_cancelled() || !error.is_refusal();
     if is_over || connection.execute("ROLLBACK TO SAVEPOINT pgark").is_err() {
         return Err(of.named(&work, error));
     }
     match work {
         Work::Batch(batch) if batch.len() > 1 => Ok(Fate::Again(one_by_one(batch))),
-        work => failed(crew, of, &work, error),
+        work => failed(copier, of, &work, error),
     }
 }
 
@@ -107,12 +159,12 @@ fn one_by_one(batch: Vec<usize>) -> Vec<Work> {
 }
 
 /// A table that cannot be read ends its database, or is named as missing if that was asked for.
-fn failed(crew: &Crew<'_>, of: &Copying, work: &Work, error: OpsError) -> Result<Fate, OpsError> {
-    if !crew.keep_going || error.is_cancelled() {
+fn failed(copier: &Copier<'_>, of: &Copying, work: &Work, error: OpsError) -> Result<Fate, OpsError> {
+    if !copier.keep_going || error.is_cancelled() {
         return Err(of.named(work, error));
     }
     let reason = with_causes(&error);
-    let mut lost = take(&of.lost);
+    let mut lost = lock(&of.lost);
     match work {
         Work::LargeObjects { .. } => lost.push(Missing::large_objects(&of.database, None, reason)),
         _ => lost.extend(of.sources_of(work).map(|source| source.rows_missing(&of.database, reason.clone()))),
@@ -140,25 +192,25 @@ fn lock_nowait(of: &Copying, connection: &mut Connection, work: &Work) -> Result
 
 /// `may_batch`: several tables may go in one round trip; their errors then do not tell which of them it was.
 fn copy(
-    crew: &Crew<'_>,
+    copier: &Copier<'_>,
     of: &Copying,
     connection: &mut Connection,
     work: &Work,
     may_batch: bool,
 ) -> Result<(), OpsError> {
     match work {
-        Work::Range { source, range } => copy_one(crew, of, connection, *source, *range),
-        Work::Whole { source } => copy_one(crew, of, connection, *source, 0),
+        Work::Range { source, range } => copy_one(copier, of, connection, *source, *range),
+        Work::Whole { source } => copy_one(copier, of, connection, *source, 0),
         Work::Batch(batch) if batch.len() == 1 || !may_batch => {
-            batch.iter().try_for_each(|source| copy_one(crew, of, connection, *source, 0))
+            batch.iter().try_for_each(|source| copy_one(copier, of, connection, *source, 0))
         }
-        Work::Batch(batch) => copy_batch(crew, of, connection, batch),
+        Work::Batch(batch) => copy_batch(copier, of, connection, batch),
         Work::LargeObjects { first, last, number } => {
-            let mut stream = crew.destination.stream(Class::Data, Cut::Content);
+            let mut stream = copier.destination.stream(Class::Data, Cut::Content);
             let objects =
                 large_objects::copy(connection, (*first, *last), &of.closed_objects, &mut |frame| {
-                    crew.check_stop(of)?;
-                    crew.told(frame.len());
+                    copier.check_stop(of)?;
+                    copier.told(frame.len());
                     stream.write(frame)
                 })?;
             of.keep_objects(*number, stream.finish()?, objects);
@@ -168,7 +220,7 @@ fn copy(
 }
 
 fn copy_one(
-    crew: &Crew<'_>,
+    copier: &Copier<'_>,
     of: &Copying,
     connection: &mut Connection,
     at: usize,
@@ -182,8 +234,8 @@ fn copy_one(
         connection.execute(open).doing("open foreign tables")?;
     }
     let sql = source.copy_statement(range);
-    crew.job.progress.object_started(&of.shown(source));
-    let mut parts = Parts::new(crew, of, source, range)?;
+    copier.job.progress.object_started(&of.shown(source));
+    let mut parts = Parts::new(copier, of, source, range)?;
     let mut rows = 0;
     let result = connection.copy_out_many::<OpsError>(&sql, &mut |event| match event {
         CopyEvent::Data(row) => parts.write(row, true),
@@ -194,14 +246,14 @@ fn copy_one(
         }
         CopyEvent::Begin(_) => Ok(()),
     });
-    crew.job.progress.object_done(&of.shown(source));
+    copier.job.progress.object_done(&of.shown(source));
     result?;
     of.keep(at, range, parts.finish(rows)?);
     Ok(())
 }
 
 fn copy_batch(
-    crew: &Crew<'_>,
+    copier: &Copier<'_>,
     of: &Copying,
     connection: &mut Connection,
     batch: &[usize],
@@ -218,7 +270,7 @@ fn copy_batch(
             CopyEvent::Begin(at) => {
                 number = at;
                 let source = batch.get(at).and_then(|at| of.sources.get(*at));
-                open = source.map(|source| Parts::new(crew, of, source, 0)).transpose()?;
+                open = source.map(|source| Parts::new(copier, of, source, 0)).transpose()?;
             }
             CopyEvent::Data(row) => {
                 if let Some(parts) = open.as_mut() {
@@ -242,7 +294,7 @@ fn copy_batch(
 
 /// One COPY's rows on their way into the repository.
 struct Parts<'s> {
-    crew: &'s Crew<'s>,
+    copier: &'s Copier<'s>,
     of: &'s Copying,
     rows: DestinationRows<'s>,
     /// Bytes that progress has not heard of.
@@ -254,13 +306,13 @@ impl<'s> Parts<'s> {
     const STEP: usize = 64 << 10;
 
     fn new(
-        crew: &'s Crew<'s>,
+        copier: &'s Copier<'s>,
         of: &'s Copying,
         source: &Source,
         range: usize,
     ) -> Result<Parts<'s>, OpsError> {
-        let rows = crew.destination.rows(|maps| of.rows(source, range, maps))?;
-        Ok(Parts { crew, of, rows, untold: 0 })
+        let rows = copier.destination.rows(|maps| of.rows(source, range, maps))?;
+        Ok(Parts { copier, of, rows, untold: 0 })
     }
 
     /// One row, or a piece of one; `ends`: the last.
@@ -274,8 +326,8 @@ impl<'s> Parts<'s> {
     }
 
     fn tell(&mut self) -> Result<(), OpsError> {
-        self.crew.check_stop(self.of)?;
-        self.crew.told(self.untold);
+        self.copier.check_stop(self.of)?;
+        self.copier.told(self.untold);
         self.untold = 0;
         Ok(())
     }

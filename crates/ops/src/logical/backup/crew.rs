@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use pgark_pg::Connection;
 
-use super::copy::{self, Fate};
+use super::copy::{self, Copier, Fate};
 use super::destination::Destination;
 use super::lead;
 use super::request::Request;
@@ -28,17 +28,12 @@ use crate::{Job, OpsError};
 
 /// What the workers of one backup share.
 pub(super) struct Crew<'a> {
-    pub destination: &'a Destination<'a>,
-    pub job: &'a Job,
+    pub copier: Copier<'a>,
     pub watch: &'a Watch,
-    pub keep_going: bool,
     board: Mutex<Board>,
     changed: Condvar,
     /// Whether the operator has heard that connections are short.
     goes_with_fewer: AtomicBool,
-    /// Everything ends.
-    stop: AtomicBool,
-    bytes: AtomicU64,
     bytes_expected: AtomicU64,
 }
 
@@ -100,15 +95,11 @@ impl<'a> Crew<'a> {
         request: &Request,
     ) -> Crew<'a> {
         Crew {
-            destination,
-            job,
+            copier: Copier::new(destination, job, request.keep_going),
             watch,
-            keep_going: request.keep_going,
             board: Mutex::new(Board { hands: request.jobs.max(1), ..Board::default() }),
             goes_with_fewer: AtomicBool::new(false),
             changed: Condvar::new(),
-            stop: AtomicBool::new(false),
-            bytes: AtomicU64::new(0),
             bytes_expected: AtomicU64::new(0),
         }
     }
@@ -121,7 +112,7 @@ impl<'a> Crew<'a> {
     pub(super) fn wait_for_need(&self, workers: usize) -> Result<(), OpsError> {
         let mut board = self.board();
         loop {
-            self.check()?;
+            self.copier.check()?;
             let queued: usize = board.turns.values().map(|turn| turn.queue.len()).sum();
             if queued <= 2 * workers {
                 return Ok(());
@@ -166,7 +157,7 @@ impl<'a> Crew<'a> {
     fn take_place(&self) -> Result<OpenPlace<'_, 'a>, OpsError> {
         let mut board = self.board();
         loop {
-            self.check()?;
+            self.copier.check()?;
             if board.most_open.is_none_or(|most| board.open < most) {
                 board.open += 1;
                 return Ok(OpenPlace(self));
@@ -181,18 +172,18 @@ impl<'a> Crew<'a> {
         let mut board = self.board();
         board.starved += 1;
         self.changed.notify_all();
-        while begun.elapsed() < PAUSE && self.check().is_ok() {
+        while begun.elapsed() < PAUSE && self.copier.check().is_ok() {
             let left = PAUSE.saturating_sub(begun.elapsed());
             board = self.changed.wait_timeout(board, left).unwrap_or_else(|poison| poison.into_inner()).0;
         }
         board.starved -= 1;
         drop(board);
-        self.check()
+        self.copier.check()
     }
 
     fn tell_of_shortage(&self, error: &OpsError) {
         if !self.goes_with_fewer.swap(true, Ordering::Relaxed) {
-            self.job.progress.warn(&format!(
+            self.copier.job.progress.warn(&format!(
                 "the server gives no more connections, the backup goes on with those that it has: {}",
                 with_causes(error)
             ));
@@ -202,7 +193,7 @@ impl<'a> Crew<'a> {
     /// Begins a turn. Returns its number. What there is to copy of a small database is its keeper's.
     pub(super) fn begin(&self, of: Arc<Copying>, work: VecDeque<Work>) -> usize {
         let expected = self.bytes_expected.fetch_add(of.bytes, Ordering::Relaxed) + of.bytes;
-        self.job.progress.total_bytes(expected);
+        self.copier.job.progress.total_bytes(expected);
         let mut board = self.board();
         board.begun += 1;
         let number = board.begun;
@@ -221,7 +212,7 @@ impl<'a> Crew<'a> {
 
     /// Ends everything: what is running is told to stop, what is queued is dropped.
     pub(super) fn stop_all(&self) {
-        self.stop.store(true, Ordering::Release);
+        self.copier.stop();
         let mut board = self.board();
         for turn in board.turns.values_mut() {
             turn.of.stop.store(true, Ordering::Release);
@@ -232,37 +223,11 @@ impl<'a> Crew<'a> {
         self.changed.notify_all();
     }
 
-    fn check(&self) -> Result<(), OpsError> {
-        if self.stop.load(Ordering::Relaxed) || self.job.cancel.is_cancelled() {
-            return Err(OpsError::Cancelled);
-        }
-        Ok(())
-    }
-
-    /// Whether work on this database is to go on.
-    pub(super) fn check_stop(&self, of: &Copying) -> Result<(), OpsError> {
-        if of.stop.load(Ordering::Relaxed) {
-            return Err(OpsError::Cancelled);
-        }
-        self.check()
-    }
-
-    /// Progress in steps of at least 1 MiB: one call per row would cost more than the row.
-    pub(super) fn told(&self, bytes: usize) {
-        const STEP: u64 = 1 << 20;
-        let bytes = bytes as u64;
-        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let steps = (before + bytes) / STEP - before / STEP;
-        if steps > 0 {
-            self.job.progress.advance(steps * STEP);
-        }
-    }
-
     /// The next work, of turn `mine` if it has any. Waits while there may be more; none when there will not.
     fn take(&self, hand: &mut Option<(usize, Connection)>) -> Option<(usize, Arc<Copying>, Work)> {
         let mut board = self.board();
         loop {
-            if self.check().is_err() {
+            if self.copier.check().is_err() {
                 return None;
             }
             let mine = hand.as_ref().map(|(number, _)| *number);
@@ -331,7 +296,7 @@ impl<'a> Crew<'a> {
                 turn.running += 1;
                 return Duty::Try(work);
             }
-            let is_over = turn.is_over() || (turn.running == 0 && self.check().is_err());
+            let is_over = turn.is_over() || (turn.running == 0 && self.copier.check().is_err());
             if is_over {
                 let failed = turn.failed.take();
                 let cut_short = !turn.is_over();
@@ -360,7 +325,7 @@ impl<'a> Crew<'a> {
 
     /// The keeper's part of a turn: copies what the workers could not lock, until everything is copied.
     pub(super) fn keep(&self, number: usize, lead: &mut lead::Lead, of: &Copying) -> Result<(), OpsError> {
-        type CopyWork = fn(&Crew<'_>, &Copying, &mut Connection, Work) -> Result<Fate, OpsError>;
+        type CopyWork = fn(&Copier<'_>, &Copying, &mut Connection, Work) -> Result<Fate, OpsError>;
         let mut prepared = false;
         loop {
             let (work, copy): (Work, CopyWork) = match self.duty(number) {
@@ -374,7 +339,7 @@ impl<'a> Crew<'a> {
                     lead.use_own_encoding()?;
                     prepared = true;
                 }
-                copy(self, of, &mut lead.connection, work)
+                copy(&self.copier, of, &mut lead.connection, work)
             })();
             self.ended(number, result);
         }
@@ -412,7 +377,7 @@ impl<'a> Crew<'a> {
         number: usize,
         of: &Copying,
     ) -> Result<(), OpsError> {
-        self.check_stop(of)?;
+        self.copier.check_stop(of)?;
         if hand.as_ref().is_none_or(|(held, _)| *held != number) {
             *hand = None;
             *hand = Some((number, lead::connect_reader(&of.pinned, &of.encoding, self.watch)?));
@@ -433,7 +398,7 @@ impl<'a> Crew<'a> {
         board.hands -= 1;
         self.changed.notify_all();
         let is_over = |board: &Board| board.closed && board.turns.values().all(Turn::is_over);
-        while begun.elapsed() < PATIENCE && self.check().is_ok() && !is_over(&board) {
+        while begun.elapsed() < PATIENCE && self.copier.check().is_ok() && !is_over(&board) {
             let left = PATIENCE.saturating_sub(begun.elapsed());
             board = self.changed.wait_timeout(board, left).unwrap_or_else(|poison| poison.into_inner()).0;
         }
@@ -452,7 +417,7 @@ impl<'a> Crew<'a> {
             of.snapshot
         );
         connection.begin(&begin).doing("import the backup's snapshot")?;
-        let fate = copy::by_worker(self, of, connection, work)?;
+        let fate = copy::by_worker(&self.copier, of, connection, work)?;
         connection.execute("COMMIT").doing("end a worker's transaction")?;
         Ok(fate)
     }

@@ -12,14 +12,16 @@ use pgark_pg::ConnInfo;
 use pgark_repo::Class;
 
 use super::catalog::Catalog;
+use super::cluster::Survey;
 use super::crew::Crew;
-use super::describe::{DatabaseFacts, DatabaseReport};
+use super::describe::{DatabaseFacts, DatabaseReport, Finished};
 use super::lead::{self, Lead};
 use super::patterns::{self, Children, Resolved};
+use super::report::Report;
 use super::request::Request;
 use super::selector::Selector;
-use super::work::{Copied, Copying, Stored};
-use super::{Report, cluster::Survey, tap};
+use super::tap;
+use super::work::{Copied, Copying};
 use crate::facts::Missing;
 use crate::record::{DatabaseRead, Note, seconds};
 use crate::watch::Watch;
@@ -35,13 +37,6 @@ pub(super) struct Frozen {
     tapped: tap::Tapped,
     pinned: ConnInfo,
     since: Instant,
-}
-
-/// What came of one database.
-pub(super) struct Finished {
-    pub report: DatabaseReport,
-    pub facts: DatabaseFacts,
-    pub stored: Stored,
 }
 
 /// What all databases of a backup share.
@@ -102,7 +97,7 @@ impl Common<'_> {
     ) -> Result<(Lead, Catalog, tap::Tapped), OpsError> {
         let (request, watch) = (self.request, self.watch);
         let filters = request.filters_for(&lead.database);
-        let mut catalog = Catalog::read(&mut lead)?;
+        let mut catalog = Catalog::read(&mut lead.connection)?;
         let children = Children::read(&mut lead, filters)?;
         let resolved = patterns::resolve(filters, self.survey.tool.major, &catalog, &children, &mut lead)?;
         self.tell_children(&resolved, &lead.database);
@@ -161,7 +156,8 @@ impl Common<'_> {
     ) -> Result<Finished, OpsError> {
         let Frozen { mut lead, catalog, mut tapped, pinned, since } = frozen;
         self.phase("copy tables");
-        let (copying, queue) = Copying::new(&catalog, &tapped, &mut lead, &pinned, self)?;
+        let (copying, queue) =
+            Copying::new(&catalog, &tapped, &mut lead, &pinned, self.several, self.request.keep_going)?;
         let copying = Arc::new(copying);
         let turn = crew.begin(copying.clone(), queue);
         // Meanwhile, on the connection that has nothing to do.
@@ -246,11 +242,11 @@ impl Common<'_> {
         crew: &Crew<'_>,
     ) -> Result<Finished, OpsError> {
         let database = lead.database.clone();
-        let stored = copied.store(&database, crew.destination)?;
+        let stored = copied.store(&database, crew.copier.destination)?;
         let note = Note::Toc { database: database.clone() };
-        crew.destination.whole(&paths::toc(&database), Class::Data, &tapped.toc, note)?;
+        crew.copier.destination.whole(&paths::toc(&database), Class::Data, &tapped.toc, note)?;
         let (sql, note) = (definition(&tapped.archive), Note::Definition { database: database.clone() });
-        crew.destination.whole(&paths::definition(&database), Class::Data, &sql, note)?;
+        crew.copier.destination.whole(&paths::definition(&database), Class::Data, &sql, note)?;
         let read = DatabaseRead {
             snapshot_time: lead.snapshot_time.clone(),
             lsn: lead.lsn.clone(),

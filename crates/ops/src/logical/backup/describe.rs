@@ -15,8 +15,8 @@ use pgark_pg::Connection;
 use serde_json::{Map, Value, json};
 
 use super::cluster::Survey;
-use super::database::Finished;
 use super::lead::Lead;
+use super::work::Stored;
 use crate::error::Doing;
 use crate::record::DatabaseRead;
 use crate::{OpsError, paths};
@@ -45,6 +45,13 @@ pub(super) struct DatabaseFacts {
 pub(super) struct DatabaseReport {
     pub name: String,
     pub read: DatabaseRead,
+}
+
+/// What came of one database.
+pub(super) struct Finished {
+    pub report: DatabaseReport,
+    pub facts: DatabaseFacts,
+    pub stored: Stored,
 }
 
 /// The first column of a query's rows, which is JSON.

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pgark_repo::{BackupWriter, Class, Cut, EntryWriter, PartSummary, RepoError, StreamWriter};
 
-use super::work::{RowMapping, take};
+use super::mapping::RowMapping;
 use crate::OpsError;
+use crate::lock::lock;
 use crate::logical::rowmap::{RowSink, Rows, Sunk};
 use crate::record::Note;
 
@@ -67,7 +68,7 @@ impl<'a> SecondRepository<'a> {
             Ok(done) => Some(done),
             Err(error) => {
                 self.failed.store(true, Ordering::Release);
-                take(&self.failure).get_or_insert(error);
+                lock(&self.failure).get_or_insert(error);
                 None
             }
         }
@@ -75,7 +76,7 @@ impl<'a> SecondRepository<'a> {
 
     /// What went wrong with it.
     pub(super) fn failure(&self) -> Option<OpsError> {
-        take(&self.failure).take()
+        lock(&self.failure).take()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What there is to copy of one database: every table that the archive promises, as pieces of work, and what came of them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
@@ -9,18 +9,19 @@ use pgark_bytes::copy_text::row_hash;
 use pgark_bytes::names::shown;
 use pgark_bytes::sql::quote_ident_bytes;
 use pgark_pg::ConnInfo;
-use pgark_repo::{BackupHead, Class, PartSummary, Repository};
+use pgark_repo::{Class, PartSummary};
 
 use super::catalog::{Catalog, Table, TableName};
-use super::database::Common;
 use super::destination::{Destination, InEach};
+use super::large_objects;
 use super::large_objects::Listed;
 use super::lead::Lead;
-use super::request::Request;
+use super::mapping::RowMapping;
+use super::report::Report;
 use super::tap::Tapped;
-use super::{Report, large_objects};
-use crate::facts::{BackupKind, Missing};
-use crate::logical::rowmap::{Chooser, EarlierTables, MOST_BACKUPS, Mode, Rows, Rules, Sunk};
+use crate::facts::Missing;
+use crate::lock::lock;
+use crate::logical::rowmap::{Mode, Rows, Sunk};
 use crate::record::Note;
 use crate::{OpsError, paths};
 
@@ -58,41 +59,6 @@ pub(super) struct Source {
     ranges: Vec<u64>,
     /// What fixes the text of its rows: settings in the first half, columns in the second.
     identity: [u8; 16],
-}
-
-/// How the rows of a backup are mapped.
-pub(super) struct RowMapping<'r> {
-    /// None with `--full`.
-    earlier: Option<EarlierTables<'r>>,
-    /// The newest backups of the cluster, the newest last.
-    pub(super) newest: Vec<BackupHead>,
-    chooser: Chooser,
-    choosers: BTreeMap<String, Chooser>,
-    condemn_dead: bool,
-}
-
-impl<'r> RowMapping<'r> {
-    pub(super) fn new(
-        repository: &'r Repository,
-        request: &Request,
-        cluster: &str,
-    ) -> Result<RowMapping<'r>, OpsError> {
-        let choosers = request.row_maps_of.iter().map(|(name, maps)| Ok((name.clone(), maps.chooser()?)));
-        let mut newest = repository.newest_backups(cluster, if request.full { 1 } else { MOST_BACKUPS })?;
-        newest.retain(|head| BackupKind::of(head) == BackupKind::Logical);
-        Ok(RowMapping {
-            earlier: (!request.full).then(|| EarlierTables::of(repository, newest.clone())),
-            newest,
-            chooser: request.row_maps.chooser()?,
-            choosers: choosers.collect::<Result<_, OpsError>>()?,
-            condemn_dead: request.condemn_dead,
-        })
-    }
-
-    fn rules(&self, database: &str, table: &TableName) -> Rules {
-        let chooser = self.choosers.get(database).unwrap_or(&self.chooser);
-        Rules { mode: chooser.mode(&table.schema, &table.name), condemn_dead: self.condemn_dead }
-    }
 }
 
 /// One thing for one worker.
@@ -199,12 +165,12 @@ impl Copying {
         tapped: &Tapped,
         lead: &mut Lead,
         pinned: &ConnInfo,
-        common: &Common<'_>,
+        several: bool,
+        keep_going: bool,
     ) -> Result<(Copying, VecDeque<Work>), OpsError> {
-        let several = common.several;
         let sources = sources(catalog, tapped, lead)?;
         let listed = large_objects::list(lead, &tapped.archive)?;
-        if !common.request.keep_going {
+        if !keep_going {
             refuse_hidden(&sources, &lead.role)?;
             listed.refuse_closed(&lead.role)?;
         }
@@ -262,13 +228,13 @@ impl Copying {
     }
 
     pub(super) fn keep(&self, source: usize, range: usize, copy: InEach<Sunk>) {
-        if let Some(place) = take(&self.done).get_mut(source).and_then(|ranges| ranges.get_mut(range)) {
+        if let Some(place) = lock(&self.done).get_mut(source).and_then(|ranges| ranges.get_mut(range)) {
             *place = Some(copy);
         }
     }
 
     pub(super) fn keep_objects(&self, number: usize, part: InEach<PartSummary>, objects: u64) {
-        if let Some(place) = take(&self.objects).get_mut(number) {
+        if let Some(place) = lock(&self.objects).get_mut(number) {
             *place = Some((part, objects));
         }
     }
@@ -295,8 +261,8 @@ impl Copying {
 
     /// The finished copies as tables; a table with a missing range is not a table, and the report hears of it.
     pub(super) fn collect(&self, keep_going: bool, report: &mut Report) -> Result<Copied, OpsError> {
-        let lost = std::mem::take(&mut *take(&self.lost));
-        let done = std::mem::take(&mut *take(&self.done));
+        let lost = std::mem::take(&mut *lock(&self.lost));
+        let done = std::mem::take(&mut *lock(&self.done));
         let mut tables = Vec::with_capacity(done.len());
         for (source, copies) in self.sources.iter().zip(done) {
             if copies.iter().any(Option::is_none) {
@@ -315,7 +281,7 @@ impl Copying {
         }
         lost.into_iter().for_each(|missing| report.lost(missing));
         let (mut large_objects, mut object_parts) = (0, InEach::none());
-        for (part, objects) in std::mem::take(&mut *take(&self.objects)).into_iter().flatten() {
+        for (part, objects) in std::mem::take(&mut *lock(&self.objects)).into_iter().flatten() {
             large_objects += objects;
             object_parts.push(part);
         }
@@ -328,10 +294,6 @@ type ObjectParts = Vec<Option<(InEach<PartSummary>, u64)>>;
 
 fn vacant(ranges: usize) -> Vec<Option<InEach<Sunk>>> {
     (0..ranges).map(|_| None).collect()
-}
-
-pub(super) fn take<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poison| poison.into_inner())
 }
 
 /// Every TABLE DATA entry with its relation, columns and ranges.
