@@ -13,7 +13,7 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
 
 /// Bytes per second: `500k`, `20M`, `1G`; a bare number is bytes.
 pub fn rate(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no rate; write bytes per second: 500k, 20M");
+    let wrong = || format!("invalid rate {text:?}: expected bytes per second, like 500k or 20M");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '/');
     let number: u64 = digits.trim().parse().map_err(|_| wrong())?;
     let unit =
@@ -36,15 +36,16 @@ pub fn moment(text: &str) -> Result<jiff::Timestamp, String> {
     if let Ok(ago) = duration(text) {
         return jiff::Timestamp::now().checked_sub(ago).map_err(|error| error.to_string());
     }
-    text.parse()
-        .map_err(|_| format!("{text:?} is no time; write 2026-11-01T00:00:00Z, or how long ago: 7d, 36h"))
+    text.parse().map_err(|_| {
+        format!("invalid time {text:?}: expected 2026-11-01T00:00:00Z, or how long ago, like 7d or 36h")
+    })
 }
 
 /// `500ms`, `30s`, `5min`, `24h`, `30d`, `8w`; a bare number is seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 =
-        digits.trim().parse().map_err(|_| format!("{text:?} is no time; write 500ms, 30s or 5min"))?;
+    let wrong = || format!("invalid duration {text:?}: expected 500ms, 30s, 5min, 2h, 7d or 2w");
+    let number: u64 = digits.trim().parse().map_err(|_| wrong())?;
     match text.get(digits.len()..).unwrap_or_default() {
         "ms" => Ok(Duration::from_millis(number)),
         "" | "s" => Ok(Duration::from_secs(number)),
@@ -52,7 +53,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "h" => times(number, 3600),
         "d" => times(number, 24 * 3600),
         "w" => times(number, 7 * 24 * 3600),
-        unit => Err(format!("{unit:?} is no unit of time; write ms, s, min, h, d or w")),
+        _ => Err(wrong()),
     }
 }
 

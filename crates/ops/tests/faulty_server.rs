@@ -87,7 +87,7 @@ impl Site {
             full: false,
             row_maps: rowmap::RowMaps::default(),
             row_maps_of: BTreeMap::new(),
-            condemn_dead: false,
+            rewrite_deleted: false,
         };
         in_time(|| backup::run(&self.repository, &request, &Job::quiet()))
     }

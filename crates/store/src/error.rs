@@ -39,7 +39,7 @@ pub enum StoreError {
         end: u64,
     },
     /// The object, or an answer, is longer than any object or list can be.
-    #[error("{operation} {object}: there is more than pgark keeps in any object ({} MiB)", crate::LARGEST_OBJECT >> 20)]
+    #[error("{operation} {object}: the object exceeds the {} MiB limit", crate::LARGEST_OBJECT >> 20)]
     TooLarge {
         /// What was tried.
         operation: &'static str,

@@ -43,7 +43,7 @@ fn a_file_that_is_no_object_is_not_read() {
     std::fs::File::create(folder.path().join("large")).unwrap().set_len(1 << 40).unwrap();
     let error = store.get("large").unwrap_err();
     assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
-    assert!(error.to_string().contains("large: there is more than pgark keeps in any object (256 MiB)"));
+    assert!(error.to_string().contains("large: the object exceeds the 256 MiB limit"));
 }
 
 #[test]

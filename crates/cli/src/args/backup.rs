@@ -104,8 +104,8 @@ pub struct Backup {
     pub also_storage_option: Vec<(String, String)>,
     /// Name no chunk that holds a deleted row: the other rows of such chunks are stored again. When the older backups are
     /// forgotten, `pgark prune --erase` removes the deleted rows
-    #[arg(long)]
-    pub condemn_dead: bool,
+    #[arg(long, alias = "condemn-dead")]
+    pub rewrite_deleted: bool,
     /// Print the backup as JSON
     #[arg(long)]
     pub json: bool,

@@ -93,7 +93,7 @@ pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
         full: args.full,
         row_maps,
         row_maps_of,
-        condemn_dead: args.condemn_dead,
+        rewrite_deleted: args.rewrite_deleted,
     };
     if args.forget_after_backup && super::upkeep::policy(&args.keep).is_empty() {
         return Err(Failure::usage(

@@ -452,7 +452,7 @@ struct Booking<'c, 'a> {
 
 impl Drop for Booking<'_, '_> {
     fn drop(&mut self) {
-        let error = OpsError::refused("a worker broke down", "this is a defect of pgark; please report it");
+        let error = OpsError::refused("internal error: a worker thread panicked", "this is a defect of pgark; please report it");
         self.crew.ended(self.number, Err(error));
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct RowMapping<'r> {
     pub(super) newest: Vec<BackupHead>,
     chooser: Chooser,
     choosers: BTreeMap<String, Chooser>,
-    condemn_dead: bool,
+    rewrite_deleted: bool,
 }
 
 impl<'r> RowMapping<'r> {
@@ -35,12 +35,12 @@ impl<'r> RowMapping<'r> {
             newest,
             chooser: request.row_maps.chooser()?,
             choosers: choosers.collect::<Result<_, OpsError>>()?,
-            condemn_dead: request.condemn_dead,
+            rewrite_deleted: request.rewrite_deleted,
         })
     }
 
     pub(super) fn rules(&self, database: &str, table: &TableName) -> Rules {
         let chooser = self.choosers.get(database).unwrap_or(&self.chooser);
-        Rules { mode: chooser.mode(&table.schema, &table.name), condemn_dead: self.condemn_dead }
+        Rules { mode: chooser.mode(&table.schema, &table.name), rewrite_deleted: self.rewrite_deleted }
     }
 }

@@ -50,7 +50,7 @@ pub struct Request {
     /// Databases with a choice of their own.
     pub row_maps_of: BTreeMap<String, RowMaps>,
     /// Write every chunk again that still holds deleted rows.
-    pub condemn_dead: bool,
+    pub rewrite_deleted: bool,
 }
 
 /// Which databases of the cluster.

@@ -1,4 +1,4 @@
-//! Old rows whose unit may have lost others, for backups that leave no deleted row behind (`--condemn-dead`).
+//! Old rows whose unit may have lost others, for backups that leave no deleted row behind (`--rewrite-deleted`).
 //!
 //! A chunk can be named again only if each of its rows is still there, which is known when the last of them has come. Until then
 //! the rows that came are held by their unit. A unit that is complete lets them go: they are only counted. At the end, and when too

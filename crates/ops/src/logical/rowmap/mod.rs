@@ -24,7 +24,7 @@
 //! **Rules** (`repo::map::rules`). Old units whose rows are mostly gone are written again, worst first, a few each time; units that stay
 //! tiny are merged. Neither reads old data, which a writer cannot: the rows count as new and come from the server.
 //!
-//! **Erasure** (`held`). `--condemn-dead` names no chunk that holds a row which is gone: neither one of which an earlier backup
+//! **Erasure** (`held`). `--rewrite-deleted` names no chunk that holds a row which is gone: neither one of which an earlier backup
 //! left a row out, nor one of which this backup would. What is known of a chunk's rows only at the end is held until then.
 //!
 //! **What it costs.** 8 bytes of hash for each row, once, beside its chunk; a table whose rows compress to less than 32 bytes is
@@ -106,7 +106,7 @@ impl Chooser {
 pub(crate) struct Rules {
     pub mode: Mode,
     /// Chunks that still hold deleted rows are written again, every one.
-    pub condemn_dead: bool,
+    pub rewrite_deleted: bool,
 }
 
 /// Why rows that may have been there before were stored whole.

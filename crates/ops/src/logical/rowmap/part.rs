@@ -39,12 +39,12 @@ struct Trial {
 }
 
 impl<'a> MapPart<'a> {
-    /// `whole`: why there is no scope. `condemn_dead`: no chunk is named that holds a row which is gone.
+    /// `whole`: why there is no scope. `rewrite_deleted`: no chunk is named that holds a row which is gone.
     pub(super) fn new(
         writer: MapWriter<'a>,
         scope: Option<Scope<'a>>,
         whole: Option<Whole>,
-        condemn_dead: bool,
+        rewrite_deleted: bool,
     ) -> MapPart<'a> {
         let whole = whole.or_else(|| scope.as_ref().and_then(Scope::why_empty));
         let trial = scope.is_some().then(Trial::default);
@@ -56,7 +56,7 @@ impl<'a> MapPart<'a> {
             whole,
             trial,
             trial_bytes,
-            held: condemn_dead.then(Held::default),
+            held: rewrite_deleted.then(Held::default),
             row: Vec::new(),
             is_long: false,
             rows: 0,

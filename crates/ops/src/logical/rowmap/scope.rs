@@ -109,7 +109,7 @@ impl<'t> Scope<'t> {
         }
         let map = self.writer.earlier_map(part)?;
         self.is_lossy |= map.items_lost > 0;
-        let due = map.due(self.rules.condemn_dead);
+        let due = map.due(self.rules.rewrite_deleted);
         self.condemned += due.items;
         self.old.push((number, OldRows::new(self.writer, map, &due.places, &mut self.taken)?));
         Ok(true)

@@ -122,10 +122,10 @@ impl<'a> RowSink<'a> {
         }
         let target = MapTarget { identity, domain: Vec::new(), from };
         let mut writer = self.writer.map(pgark_repo::Rows, target);
-        if rules.condemn_dead {
+        if rules.rewrite_deleted {
             writer.leave_no_lists_behind();
         }
-        Ok(Open::Map(Box::new(MapPart::new(writer, scope, whole, rules.condemn_dead))))
+        Ok(Open::Map(Box::new(MapPart::new(writer, scope, whole, rules.rewrite_deleted))))
     }
 
     /// One row, or a piece of one; `ends`: the last. "Messages sent from the backend will always correspond to single data rows"

@@ -67,7 +67,7 @@ impl World {
             tables: BTreeMap::new(),
             made: Vec::new(),
             random: seed | 1,
-            rules: Rules { mode: Mode::On, condemn_dead: false },
+            rules: Rules { mode: Mode::On, rewrite_deleted: false },
             compression_level: 1,
         }
     }
@@ -359,7 +359,7 @@ proptest! {
             world.fill(name, rows);
         }
         for round in 0..rounds() {
-            world.rules.condemn_dead = world.below(10) == 0;
+            world.rules.rewrite_deleted = world.below(10) == 0;
             world.backup();
             let names: Vec<String> = world.tables.keys().cloned().collect();
             for name in names {
@@ -495,7 +495,7 @@ fn tiny_changes_are_merged() {
     assert!(world.verify(100).is_empty());
 }
 
-/// Nothing that a deleted row left stays in what the newest backup names, once `condemn_dead` asked for it.
+/// Nothing that a deleted row left stays in what the newest backup names, once `rewrite_deleted` asked for it.
 #[test]
 fn condemned_rows_can_be_erased() {
     let mut world = World::new(5);
@@ -511,7 +511,7 @@ fn condemned_rows_can_be_erased() {
     forget_older(&mut world);
     // Other rows of its chunk live, and no backup shows it.
     assert!(stored(&world) && world.verify(0).is_empty());
-    world.rules.condemn_dead = true;
+    world.rules.rewrite_deleted = true;
     let note = world.backup().remove("plain").unwrap();
     assert!(note.rows_new > 0 && note.whole.is_empty(), "{note:?}");
     forget_older(&mut world);
@@ -521,7 +521,7 @@ fn condemned_rows_can_be_erased() {
     assert!(world.verify(0).is_empty());
 }
 
-/// The row went after the last backup: one backup with `condemn_dead` suffices, wherever the row stood, and however many are gone.
+/// The row went after the last backup: one backup with `rewrite_deleted` suffices, wherever the row stood, and however many are gone.
 #[test]
 fn rows_that_went_since_the_last_backup_are_erased() {
     for (seed, gone, moved) in [(21, 1, false), (22, 7, true), (23, 600, false), (24, 2500, true)] {
@@ -544,7 +544,7 @@ fn rows_that_went_since_the_last_backup_are_erased() {
         if moved {
             plain.places.rotate_left(1500);
         }
-        world.rules.condemn_dead = true;
+        world.rules.rewrite_deleted = true;
         let note = world.backup().remove("plain").unwrap();
         assert!(note.rows_new > 0, "{note:?}");
         world.erase();
