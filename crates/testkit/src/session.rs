@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use crate::Cluster;
+use crate::{Cluster, PATIENCE};
 
 /// An open connection to one database. Dropping it ends the connection, which rolls its transaction back.
 #[derive(Debug)]
@@ -38,10 +38,10 @@ impl Session {
     /// Runs SQL and waits for it; gives the rows as [`Cluster::psql_text`] does. Errors go to standard error.
     ///
     /// # Panics
-    /// If it takes longer than a minute.
+    /// If no answer ever comes.
     pub fn run(&mut self, sql: &str) -> String {
         self.send(sql);
-        self.finish(Duration::from_secs(60)).expect("psql answers within a minute")
+        self.finish(PATIENCE).expect("psql answers")
     }
 
     /// Sends SQL, which may block, without waiting. Call [`Session::finish`] before the next.

@@ -4,7 +4,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use pgark_testkit::{Cluster, oracle, require, shop};
+use pgark_testkit::{Cluster, PATIENCE, oracle, require, shop};
 
 fn stock_copy(from: &Cluster, db: &str, to: &Cluster, new: &str) {
     let mut dump = to
@@ -104,7 +104,7 @@ fn sessions_hold_locks() {
     waiter.send("SELECT a + 1 FROM t");
     assert_eq!(waiter.finish(Duration::from_millis(300)), None);
     holder.run("COMMIT");
-    assert_eq!(waiter.finish(Duration::from_secs(20)).as_deref(), Some("2"));
+    assert_eq!(waiter.finish(PATIENCE).as_deref(), Some("2"));
     holder.run("BEGIN; LOCK TABLE t;");
     drop(holder);
     assert_eq!(waiter.run("SELECT a FROM t"), "1");
