@@ -2,8 +2,8 @@
 
 use yaml_rust2::{Yaml, YamlLoader};
 
+use super::converted::{Converted, conninfo};
 use super::options::take;
-use super::{Converted, conninfo};
 
 /// Converts a configuration.
 pub(super) fn convert(text: &str) -> Result<Converted, String> {

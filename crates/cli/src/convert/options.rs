@@ -1,6 +1,6 @@
 //! pg_dump's own options, as other programs hand them on.
 
-use super::{Converted, toml_list};
+use super::converted::{Converted, toml_list};
 
 /// Splits words as a shell does: blanks, quotes, backslashes.
 pub(super) fn words(text: &str) -> Vec<String> {

@@ -2,8 +2,8 @@
 
 use ini::Ini;
 
+use super::converted::{Converted, conninfo, literal, toml_list};
 use super::options::{take, words};
-use super::{Converted, conninfo, literal, toml_list};
 
 /// Every key of version 2 that has no counterpart, with the reason.
 const LEFT: [(&str, &str); 20] = [
