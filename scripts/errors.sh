@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts docs/errors.md together from what the tests provoked in this run (target/tmp/errors). With --check: fails where the
-# page and the tests differ.
+# Puts docs/errors.md together from what the tests provoked in this run (target/tmp/errors). With
+# --check: fails where the page and the tests differ.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 examples=${CARGO_TARGET_DIR:-target}/tmp/errors
@@ -8,8 +8,9 @@ page() {
   cat <<'HEAD'
 # What pgark says when something is wrong
 
-Every message says what failed, where and why; where pgark knows what to do, a hint follows. With `--json` the same stands in one object
-on standard error: `{"error", "hint", "code"}`. A failed backup leaves nothing that counts; a refused restore has touched nothing.
+Every message says what failed, where and why; where pgark knows what to do, a hint follows. With
+`--json` the same stands in one object on standard error: `{"error", "hint", "code"}`. A failed
+backup leaves nothing that counts; a refused restore has touched nothing.
 
 This page is made by the tests that provoke these errors (`scripts/errors.sh`).
 

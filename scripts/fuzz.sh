@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Runs every fuzz target for a while: scripts/fuzz.sh [SECONDS each, default 60]. Installs cargo-fuzz where it is missing.
-# What it finds is left in fuzz/artifacts/TARGET; a crash becomes a test beside its mend.
+# Runs every fuzz target for a while: scripts/fuzz.sh [SECONDS each, default 60]. Installs
+# cargo-fuzz where it is missing. What it finds is left in fuzz/artifacts/TARGET; a crash becomes a
+# test beside its mend.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../fuzz"
 seconds=${1:-60}
 cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
-# Coverage marks need flags of the compiler that are not stable; the sanitizer, which needs another toolchain, is left out.
+# Coverage marks need flags of the compiler that are not stable; the sanitizer, which needs another
+# toolchain, is left out.
 export RUSTC_BOOTSTRAP=1
 cargo fuzz build --sanitizer none --target-dir ../target/fuzz
 grown=$(mktemp -d)

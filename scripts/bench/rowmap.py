@@ -16,8 +16,8 @@ PASSWORD = "five quiet otters swim north"
 
 EV_ROWS, ACC_ROWS = 1_300_000, 4_000_000
 
-# Uniform: of everything 1 % or 0.01 % updated, deleted, inserted. Clustered: 20 % of the newest 5 % updated, the oldest 1 % deleted,
-# 1 % appended, after a VACUUM.
+# Uniform: of everything 1 % or 0.01 % updated, deleted, inserted. Clustered: 20 % of the newest 5 %
+# updated, the oldest 1 % deleted, 1 % appended, after a VACUUM.
 CHANGES = {
     "ev": {
         "update": "UPDATE ev SET amount = amount + 1, status = 'upd' WHERE {where}",

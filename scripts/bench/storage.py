@@ -36,8 +36,9 @@ args = parser.parse_args()
 
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 ACCOUNT = "devstoreaccount1"
-# Public list prices of one region, dollars for 1000 requests: S3 Standard (us-east-1), Azure Blob hot LRS (East US; a put of 16 MiB is one
-# operation), Google Cloud Storage Standard (single region).
+# Public list prices of one region, dollars for 1000 requests: S3 Standard (us-east-1), Azure Blob
+# hot LRS (East US; a put of 16 MiB is one operation), Google Cloud Storage Standard (single
+# region).
 PRICES = {
     "S3": {"put": 0.005, "list": 0.005, "get": 0.0004, "head": 0.0004, "delete": 0.0},
     "Azure": {"put": 0.0065, "list": 0.0065, "get": 0.0005, "head": 0.0005, "delete": 0.0},
@@ -319,7 +320,8 @@ def main():
                 server.reset()
                 rates.append(raw_rates(server, port))
                 server.reset()
-                # Each repository has a place of its own: this host remembers what it has seen where.
+                # Each repository has a place of its own: this host remembers what it has seen
+                # where.
                 places = len(list(args.work.glob("directory*")))
                 folder = args.work / f"directory{places}"
                 directory.append(once(str(folder), {}))

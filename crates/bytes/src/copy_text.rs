@@ -1,9 +1,9 @@
 //! Rows and fields of `COPY … TO STDOUT` in text format with its default tab and `\N`.
 //!
-//! The server escapes every newline, tab and backslash inside a value, so a bare `\n` byte always ends a row
-//! and a bare tab always ends a field. That holds in every server encoding (no trail byte of any of them is
-//! below 0x30); in the client-only ones (SJIS, BIG5, GBK, …) a trail byte may look like a backslash, so data
-//! is always dumped in a server encoding.
+//! The server escapes every newline, tab and backslash inside a value, so a bare `\n` byte always
+//! ends a row and a bare tab always ends a field. That holds in every server encoding (no trail
+//! byte of any of them is below 0x30); in the client-only ones (SJIS, BIG5, GBK, …) a trail byte
+//! may look like a backslash, so data is always dumped in a server encoding.
 
 use std::borrow::Cow;
 
@@ -96,8 +96,9 @@ pub fn value(raw: &[u8]) -> Option<Cow<'_, [u8]>> {
     if raw == NULL { None } else { Some(unescape(raw)) }
 }
 
-/// Undoes the escapes of a raw field that is not NULL, as `COPY FROM` reads them: the letters `b f n r t v`,
-/// one to three octal digits, `x` and one or two hexadecimal digits; any other character stands for itself.
+/// Undoes the escapes of a raw field that is not NULL, as `COPY FROM` reads them: the letters
+/// `b f n r t v`, one to three octal digits, `x` and one or two hexadecimal digits; any other
+/// character stands for itself.
 pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = memchr(b'\\', raw) else { return Cow::Borrowed(raw) };
     let (plain, rest) = raw.split_at(first);
@@ -179,7 +180,8 @@ pub fn write_row<'a>(values: impl IntoIterator<Item = Option<&'a [u8]>>, out: &m
     out.push(b'\n');
 }
 
-/// A 64-bit hash of a row (without its newline), stable across builds and machines. Not cryptographic.
+/// A 64-bit hash of a row (without its newline), stable across builds and machines. Not
+/// cryptographic.
 pub fn row_hash(row: &[u8]) -> u64 {
     const K0: u64 = 0x9e37_79b9_7f4a_7c15;
     const K1: u64 = 0xd6e8_feb8_6659_fd93;
@@ -198,8 +200,8 @@ pub fn row_hash(row: &[u8]) -> u64 {
     fold(state ^ K1, K0)
 }
 
-/// What a set of rows is, whatever their order: their number and the sum of their hashes. For comparing a
-/// table with its copy.
+/// What a set of rows is, whatever their order: their number and the sum of their hashes. For
+/// comparing a table with its copy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RowSum {
     /// Number of rows.

@@ -1,9 +1,10 @@
-//! Text in other encodings than UTF-8, where no server can be asked: names in dumps that came from elsewhere, and what is typed in
-//! a terminal that is not UTF-8.
+//! Text in other encodings than UTF-8, where no server can be asked: names in dumps that came from
+//! elsewhere, and what is typed in a terminal that is not UTF-8.
 
 use encoding_rs::Encoding;
 
-/// The text of a name in an encoding, by PostgreSQL's name for that; none if it is not known, or the bytes are none in it.
+/// The text of a name in an encoding, by PostgreSQL's name for that; none if it is not known, or
+/// the bytes are none in it.
 pub fn of_server(encoding: &str, bytes: &[u8]) -> Option<String> {
     let label = match encoding {
         "EUC_JP" => "euc-jp",
@@ -39,8 +40,9 @@ pub fn of_server(encoding: &str, bytes: &[u8]) -> Option<String> {
     decode(label, bytes)
 }
 
-/// The text of what was typed under a locale (`ja_JP.eucJP`, `ru_RU.KOI8-R`, `de_DE@euro`); none if its encoding is not known, or
-/// the bytes are none in it. The locale `C` knows no letters beyond ASCII.
+/// The text of what was typed under a locale (`ja_JP.eucJP`, `ru_RU.KOI8-R`, `de_DE@euro`); none if
+/// its encoding is not known, or the bytes are none in it. The locale `C` knows no letters beyond
+/// ASCII.
 pub fn of_locale(locale: &str, bytes: &[u8]) -> Option<String> {
     let (name, modifier) = locale.split_once('@').unwrap_or((locale, ""));
     let codeset = match name.split_once('.') {

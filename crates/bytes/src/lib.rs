@@ -1,17 +1,19 @@
 //! Every byte PostgreSQL writes or says, as pure functions.
 //!
-//! Nothing here opens a file, a socket or a clock: bytes come in, values come out, and the other way round.
-//! Every reader takes its input from a file, a server or a network, so every reader is bounded and answers
-//! damaged input with a typed error, never with a panic.
+//! Nothing here opens a file, a socket or a clock: bytes come in, values come out, and the other
+//! way round. Every reader takes its input from a file, a server or a network, so every reader is
+//! bounded and answers damaged input with a typed error, never with a panic.
 //!
-//! * [`archive`]: `pg_dump`'s archive (header and table of contents), and what `pg_restore` makes of it;
+//! * [`archive`]: `pg_dump`'s archive (header and table of contents), and what `pg_restore` makes
+//!   of it;
 //! * [`copy_text`]: rows and fields of `COPY` in text format;
 //! * [`encoding`]: text in other encodings than UTF-8;
 //! * [`large_objects`]: large objects as a stream of frames;
 //! * [`lsn`]: positions in the WAL;
 //! * [`names`]: names for people, whatever bytes they are of;
 //! * [`pattern`]: name patterns as psql and pg_dump have them;
-//! * [`protocol`]: framing of the frontend/backend protocol, and the messages of streaming replication;
+//! * [`protocol`]: framing of the frontend/backend protocol, and the messages of streaming
+//!   replication;
 //! * [`sql`]: quoting, and a tokenizer just deep enough to find statements and role names;
 //! * [`version`]: server version numbers.
 

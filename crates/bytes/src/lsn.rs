@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A log sequence number: a byte's position in the WAL of one timeline. As text, two hexadecimal numbers
-/// of 32 bits each: `16/B374D848`.
+/// A log sequence number: a byte's position in the WAL of one timeline. As text, two hexadecimal
+/// numbers of 32 bits each: `16/B374D848`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(pub u64);
 
@@ -25,7 +25,8 @@ pub struct InvalidLsn {
 impl FromStr for Lsn {
     type Err = InvalidLsn;
 
-    /// As the server's type `pg_lsn` reads it: at most eight digits on either side, no sign, no blank.
+    /// As the server's type `pg_lsn` reads it: at most eight digits on either side, no sign, no
+    /// blank.
     fn from_str(text: &str) -> Result<Lsn, InvalidLsn> {
         let half = |digits: &str| {
             let is_half = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());

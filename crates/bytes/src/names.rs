@@ -1,8 +1,9 @@
 //! Names for people: UTF-8 text, even of a name that is none.
 //!
-//! A database in the encoding `SQL_ASCII` keeps whatever bytes it was given. Shown is each byte that is part of no UTF-8 character
-//! as `\xE9`, and a backslash that reads as the beginning of such a thing as `\x5C`: two names that differ are shown differently.
-//! Outside of double quotes a pattern understands both (see [`crate::pattern`]).
+//! A database in the encoding `SQL_ASCII` keeps whatever bytes it was given. Shown is each byte
+//! that is part of no UTF-8 character as `\xE9`, and a backslash that reads as the beginning of
+//! such a thing as `\x5C`: two names that differ are shown differently. Outside of double quotes a
+//! pattern understands both (see [`crate::pattern`]).
 
 use std::borrow::Cow;
 

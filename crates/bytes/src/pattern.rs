@@ -1,13 +1,15 @@
 //! Name patterns as `psql` and `pg_dump` have them.
 //!
-//! Source of the rules: PostgreSQL 18 documentation, psql, section "Patterns". Letters are folded to lower case unless
-//! they stand in double quotes; `*` means any characters, `?` any one; a dot outside of quotes separates the schema from
-//! the name; `$` is itself; the other signs of regular expressions keep their meaning outside of quotes and have none
-//! inside. A pattern matches a whole name.
+//! Source of the rules: PostgreSQL 18 documentation, psql, section "Patterns". Letters are folded
+//! to lower case unless they stand in double quotes; `*` means any characters, `?` any one; a dot
+//! outside of quotes separates the schema from the name; `$` is itself; the other signs of regular
+//! expressions keep their meaning outside of quotes and have none inside. A pattern matches a whole
+//! name.
 //!
-//! Folded are the letters of ASCII alone, as `pg_dump` does in a UTF-8 terminal, and as a server does in every encoding of
-//! several bytes. A name that is no UTF-8 (of a `SQL_ASCII` database) is matched byte by byte, as the server itself does there:
-//! `?` is any one byte, and outside of quotes `\xE9` is the byte of this number.
+//! Folded are the letters of ASCII alone, as `pg_dump` does in a UTF-8 terminal, and as a server
+//! does in every encoding of several bytes. A name that is no UTF-8 (of a `SQL_ASCII` database) is
+//! matched byte by byte, as the server itself does there: `?` is any one byte, and outside of
+//! quotes `\xE9` is the byte of this number.
 
 use regex::bytes::Regex;
 
@@ -106,7 +108,8 @@ impl Pattern {
         &self.text
     }
 
-    /// Whether it is a name, as far as signs tell: nothing outside of quotes stands for anything else.
+    /// Whether it is a name, as far as signs tell: nothing outside of quotes stands for anything
+    /// else.
     pub fn names_one(&self) -> bool {
         let mut quoted = false;
         self.text.chars().all(|sign| {

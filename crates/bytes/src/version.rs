@@ -10,8 +10,9 @@ impl ServerVersion {
         ServerVersion(num)
     }
 
-    /// From the text of `server_version` or of an archive's header: `15.18 (Debian 15.18-0+deb12u1)`,
-    /// `18beta2`, `9.6.24`. Suffixes are dropped; `None` when there is no leading number.
+    /// From the text of `server_version` or of an archive's header:
+    /// `15.18 (Debian 15.18-0+deb12u1)`, `18beta2`, `9.6.24`. Suffixes are dropped; `None` when
+    /// there is no leading number.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim_start();
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

@@ -1,4 +1,5 @@
-//! The schedule is sound on any TOC: once each, after its dependencies, no lock conflicts, no deadlock.
+//! The schedule is sound on any TOC: once each, after its dependencies, no lock conflicts, no
+//! deadlock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -272,7 +273,8 @@ fn simulate(
     started
 }
 
-/// Wanted entries that `n` waits for, through unwanted ones too. Those in between count as over once theirs are.
+/// Wanted entries that `n` waits for, through unwanted ones too. Those in between count as over
+/// once theirs are.
 fn transitive(rules: &Rules, n: usize, chosen: &dyn Fn(usize) -> bool) -> BTreeSet<usize> {
     let mut out = BTreeSet::new();
     let mut todo: Vec<usize> = rules.uses[&n].iter().copied().collect();
@@ -334,7 +336,8 @@ fn foreign_keys_in_opposite_directions_never_run_together() {
     s.done(0);
     assert_eq!(s.failed(1), Some(3), "the data of a table that could not be created is skipped");
     assert!(s.created_here(2) && !s.created_here(3));
-    // The second table's data is skipped, so what waited for it may go, but first what more work waits for.
+    // The second table's data is skipped, so what waited for it may go, but first what more work
+    // waits for.
     assert_eq!(s.next_ready(), Some(2));
     assert_eq!(s.next_ready(), Some(8));
     assert_eq!(s.next_ready(), None);
@@ -354,7 +357,8 @@ fn foreign_keys_in_opposite_directions_never_run_together() {
     assert_eq!((s.next_ready(), s.remaining()), (None, 0));
 }
 
-/// A trigger on a partitioned table is set on its partitions, too: their rows come first, and no index is built meanwhile.
+/// A trigger on a partitioned table is set on its partitions, too: their rows come first, and no
+/// index is built meanwhile.
 #[test]
 fn a_trigger_on_a_partitioned_table_waits_for_its_partitions() {
     let (pre, data, post) = (Section::PreData, Section::Data, Section::PostData);
@@ -450,8 +454,8 @@ fn ready(schedule: &mut Schedule) -> BTreeSet<usize> {
     std::iter::from_fn(|| schedule.next_ready()).collect()
 }
 
-/// Rows wait for those that their checks look for, and for their keys; indexes for all rows. What is proven to read nothing waits for
-/// nothing, and a default is not evaluated.
+/// Rows wait for those that their checks look for, and for their keys; indexes for all rows. What
+/// is proven to read nothing waits for nothing, and a default is not evaluated.
 #[test]
 fn what_functions_read_comes_first() {
     let a = with_functions();
@@ -469,7 +473,8 @@ fn what_functions_read_comes_first() {
     assert_eq!(ready(&mut s), [].into(), "big is still being loaded");
     s.done(10);
     assert_eq!(ready(&mut s), [12, 14].into());
-    // One connection takes the rows in such an order, too, and so does a stock pg_restore of an export.
+    // One connection takes the rows in such an order, too, and so does a stock pg_restore of an
+    // export.
     let serial = serial_order(&a, &(1..=15).collect());
     assert_eq!(serial[8..11], [9, 8, 10]);
     let mut exported = a.clone();
@@ -479,7 +484,8 @@ fn what_functions_read_comes_first() {
     assert_eq!((of(13), of(14), of(15)), (vec![5, 3, 10, 9, 11], vec![6, 2], vec![6, 4, 13]));
 }
 
-/// Rows that are refused are tried once more behind the others, which no longer wait for them; not if there are no others.
+/// Rows that are refused are tried once more behind the others, which no longer wait for them; not
+/// if there are no others.
 #[test]
 fn refused_rows_are_tried_again_behind_the_others() {
     let a = with_functions();
@@ -508,7 +514,8 @@ fn refused_rows_are_tried_again_behind_the_others() {
     assert!(!s.try_again(1));
 }
 
-/// Tables that an extension makes have no entry but their rows: these come in the archive's order, and a user's key waits for them.
+/// Tables that an extension makes have no entry but their rows: these come in the archive's order,
+/// and a user's key waits for them.
 #[test]
 fn rows_of_extensions_come_in_order() {
     let (pre, data) = (Section::PreData, Section::Data);
@@ -536,7 +543,8 @@ fn rows_of_extensions_come_in_order() {
     assert_eq!(ready(&mut s), [5].into());
 }
 
-/// A definition that needs something of the post-data is none of the pre-data, and rows of its table wait with it.
+/// A definition that needs something of the post-data is none of the pre-data, and rows of its
+/// table wait with it.
 #[test]
 fn definitions_behind_the_rows() {
     let (pre, data, post) = (Section::PreData, Section::Data, Section::PostData);
@@ -566,7 +574,8 @@ fn definitions_behind_the_rows() {
     assert_eq!((a.entries[4].section, a.entries[5].section, a.entries[6].section), (post, post, data));
 }
 
-/// A small table on whose key the checks of a large one wait is loaded before a larger one that nothing waits for.
+/// A small table on whose key the checks of a large one wait is loaded before a larger one that
+/// nothing waits for.
 #[test]
 fn what_much_work_waits_for_goes_first() {
     let post = Section::PostData;

@@ -125,7 +125,8 @@ impl Failure {
     }
 }
 
-/// Says what went wrong on standard error. `left`: what an interrupt leaves behind, where the failure does not say it.
+/// Says what went wrong on standard error. `left`: what an interrupt leaves behind, where the
+/// failure does not say it.
 pub fn report(failure: &Failure, json: bool, left: &str) -> ExitCode {
     if failure.is_broken_pipe() {
         return ExitCode::SUCCESS;

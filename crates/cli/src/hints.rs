@@ -1,5 +1,5 @@
-//! What a person can do about an error, where the answer is an option or a command of this program. The
-//! libraries know neither: their errors say by their kind what went wrong.
+//! What a person can do about an error, where the answer is an option or a command of this program.
+//! The libraries know neither: their errors say by their kind what went wrong.
 
 use pgark_ops::storage::{Cause, StoreError};
 use pgark_ops::{OpsError, RepoError};
@@ -79,7 +79,8 @@ mod tests {
                         let begins = line[..at].ends_with(['"', ' ', '`', '(']);
                         begins && line[at + 2..].starts_with(|sign: char| sign.is_ascii_lowercase())
                     });
-                    // The comment of an SQL script, what libpq's tests call, and the programs of others.
+                    // The comment of an SQL script, what libpq's tests call, and the programs of
+                    // others.
                     let is_of_others = ["pg_config", "ssh"].iter().any(|word| line.contains(word));
                     assert!(!names_one || is_of_others, "{}: {line}", file.display());
                 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pgark_ops::repository::{Place, connect};
+use pgark_ops::repository::{OpenStorage, connect};
 use pgark_ops::{LocalFolders, Repository, SecretString, Unlock};
 
 use crate::args::{Past, Repository as Options, Storage};
@@ -41,7 +41,7 @@ fn first(context: &Context, options: &Options) -> Result<Options, Failure> {
 fn open_with(
     options: &Options,
     past: &Past,
-    unlock: impl FnOnce(&Options, &Place) -> Result<Unlock, Failure>,
+    unlock: impl FnOnce(&Options, &OpenStorage) -> Result<Unlock, Failure>,
 ) -> Result<Repository, Failure> {
     let place = place(options, past)?;
     let unlock = unlock(options, &place)?;
@@ -51,7 +51,7 @@ fn open_with(
 }
 
 /// Opens the storage.
-fn place(options: &Options, past: &Past) -> Result<Place, Failure> {
+fn place(options: &Options, past: &Past) -> Result<OpenStorage, Failure> {
     let url = options.repo.clone().ok_or_else(|| {
         Failure::usage(
             "no repository is named",
@@ -67,7 +67,7 @@ fn reach(
     options: &Storage,
     as_of: Option<jiff::Timestamp>,
     create: bool,
-) -> Result<Place, Failure> {
+) -> Result<OpenStorage, Failure> {
     let found = storage::resolve(url, options, as_of.map(Into::into))?;
     // A signal must end what waits for a storage, too.
     signals::cancel_on_signal()?;
@@ -75,13 +75,13 @@ fn reach(
 }
 
 /// Reaches a storage that is named by a URL or by its section of pgark.toml, for something new.
-pub fn new_place(context: &Context, named: &str, typed: Storage) -> Result<Place, Failure> {
+pub fn new_place(context: &Context, named: &str, typed: Storage) -> Result<OpenStorage, Failure> {
     let (url, storage) = context.config.storage(named, typed)?;
     reach(&url, &storage, None, true)
 }
 
 /// Options before environment; then the writer key that `init` left on this host; else nothing.
-fn unlock(options: &Options, place: &Place) -> Result<Unlock, Failure> {
+fn unlock(options: &Options, place: &OpenStorage) -> Result<Unlock, Failure> {
     if let Some(unlock) = typed(options)? {
         return Ok(unlock);
     }
@@ -128,7 +128,7 @@ fn typed(options: &Options) -> Result<Option<Unlock>, Failure> {
 }
 
 /// The writer key that `init` left here; nothing for an unencrypted repository.
-fn left_on_this_host(place: &Place) -> Result<Unlock, Failure> {
+fn left_on_this_host(place: &OpenStorage) -> Result<Unlock, Failure> {
     let left = writer_key_file(&place.peek_id()?).filter(|path| path.exists());
     match left {
         Some(path) => Ok(Unlock::WriterKey(secret_file("writer key", &path)?)),

@@ -30,7 +30,8 @@ pub fn secret_line(what: &str, path: &Path) -> Result<SecretString, Failure> {
     Ok(SecretString::from(line))
 }
 
-/// The first line, without what editors of other systems put around it: a byte order mark, a carriage return.
+/// The first line, without what editors of other systems put around it: a byte order mark, a
+/// carriage return.
 pub fn first_line(text: &str) -> &str {
     text.trim_start_matches('\u{feff}').split(['\n', '\r']).next().unwrap_or_default()
 }

@@ -1,7 +1,9 @@
-//! The output's edge: names, messages and statements of servers, files and storages as text that does nothing to a terminal.
+//! The output's edge: names, messages and statements of servers, files and storages as text that
+//! does nothing to a terminal.
 //!
-//! Everything for people goes through here: lines and tables (`output`), the log and the progress (`progress`), errors
-//! (`error`). JSON has its own escapes, and `cat` and `export` write content, not text.
+//! Everything for people goes through here: lines and tables (`output`), the log and the progress
+//! (`progress`), errors (`error`). JSON has its own escapes, and `cat` and `export` write content,
+//! not text.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -21,8 +23,9 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A text that may have several lines, a server's message or a statement. Line feeds and tabs stay; each line but the first is
-/// indented, so that no name with a line feed in it begins a line of its own.
+/// A text that may have several lines, a server's message or a statement. Line feeds and tabs stay;
+/// each line but the first is indented, so that no name with a line feed in it begins a line of its
+/// own.
 pub fn visible_lines(text: &str) -> Cow<'_, str> {
     if !text.contains(acts) {
         return Cow::Borrowed(text);
@@ -42,7 +45,8 @@ pub fn visible_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Control characters, and those that only change the order or the lines of what is shown around them.
+/// Control characters, and those that only change the order or the lines of what is shown around
+/// them.
 fn acts(sign: char) -> bool {
     sign.is_control()
         || matches!(sign, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -198,12 +198,14 @@ impl OpsError {
         }
     }
 
-    /// Whether the job ended at the very moment of a commit, and nobody knows whether the storage took it.
+    /// Whether the job ended at the very moment of a commit, and nobody knows whether the storage
+    /// took it.
     pub fn is_unsure(&self) -> bool {
         matches!(self, OpsError::Repository(RepoError::CommitUnsure { .. }))
     }
 
-    /// Whether it concerns one database, so that others may still be backed up: not the repository, not a cancel.
+    /// Whether it concerns one database, so that others may still be backed up: not the repository,
+    /// not a cancel.
     pub(crate) fn is_of_one_database(&self) -> bool {
         match self {
             OpsError::Repository(_)

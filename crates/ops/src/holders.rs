@@ -1,5 +1,5 @@
-//! Who holds the locks that somebody waits for: sessions, and prepared transactions, which no session has any more and which
-//! stay until somebody ends them.
+//! Who holds the locks that somebody waits for: sessions, and prepared transactions, which no
+//! session has any more and which stay until somebody ends them.
 
 use pgark_bytes::sql::quote_literal;
 use pgark_pg::{Connection, Row};
@@ -7,8 +7,9 @@ use pgark_pg::{Connection, Row};
 use crate::OpsError;
 use crate::error::Doing;
 
-/// Prepared transactions with their locks. `pg_locks` of PostgreSQL 14 and newer shows them under the virtual transaction of
-/// the session that prepared them; the lock on their own id tells which they are.
+/// Prepared transactions with their locks. `pg_locks` of PostgreSQL 14 and newer shows them under
+/// the virtual transaction of the session that prepared them; the lock on their own id tells which
+/// they are.
 const PREPARED: &str = "SELECT t.virtualtransaction, p.gid, p.owner, p.database, \
             pg_catalog.to_char(p.prepared AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS since \
      FROM pg_catalog.pg_prepared_xacts p JOIN pg_catalog.pg_locks t ON t.transactionid = p.transaction \
@@ -29,8 +30,9 @@ pub(crate) fn of_exclusive_locks(connection: &mut Connection) -> Result<Vec<Hold
     read(connection, "l.mode = 'AccessExclusiveLock'", "LIMIT 5")
 }
 
-/// Which prepared transactions hold locks on tables of the connected database, and so end only by hand. `to_drop`: any lock
-/// keeps others from dropping a table; else those that keep them from writing.
+/// Which prepared transactions hold locks on tables of the connected database, and so end only by
+/// hand. `to_drop`: any lock keeps others from dropping a table; else those that keep them from
+/// writing.
 pub(crate) fn prepared(connection: &mut Connection, to_drop: bool) -> Result<Vec<Holder>, OpsError> {
     match to_drop {
         true => read(connection, "p.gid IS NOT NULL", ""),

@@ -66,8 +66,8 @@ pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, 
 pub struct EntryLine {
     /// The entry's path.
     pub path: String,
-    /// `table`, `large objects`, `toc`, `definition`, `globals`, `manifest`, `settings`, `server file`, or
-    /// what a newer version calls it.
+    /// `table`, `large objects`, `toc`, `definition`, `globals`, `manifest`, `settings`,
+    /// `server file`, or what a newer version calls it.
     pub kind: String,
     /// Bytes of its content.
     pub bytes_raw: u64,

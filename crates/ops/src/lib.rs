@@ -1,10 +1,10 @@
 //! What an operator asks for, by subject: one module per thing.
 //!
-//! `logical` makes and reads backups of what SQL shows, `upkeep` cares for the repository, and what they share stands
-//! beside them. `backup`, `restore`, `export`, `inspect` and `check` each have a `run`-like entry that reads as a page of
-//! contents.
-//! Nothing here knows a terminal, an environment variable or a home folder: the program hands such things in as values
-//! ([`Job`], the requests), and gets records and reports back.
+//! `logical` makes and reads backups of what SQL shows, `upkeep` cares for the repository, and what
+//! they share stands beside them. `backup`, `restore`, `export`, `inspect` and `check` each have a
+//! `run`-like entry that reads as a page of contents. Nothing here knows a terminal, an environment
+//! variable or a home folder: the program hands such things in as values ([`Job`], the requests),
+//! and gets records and reports back.
 
 mod error;
 mod facts;
@@ -39,7 +39,8 @@ pub use pgark_repo::{
 };
 pub use pgark_store::Cancel;
 
-/// What was typed in a terminal whose locale is not UTF-8, as text (`pgark_bytes::encoding::of_locale`).
+/// What was typed in a terminal whose locale is not UTF-8, as text
+/// (`pgark_bytes::encoding::of_locale`).
 pub use pgark_bytes::encoding::of_locale as text_of_locale;
 
 /// Storages: URLs, what opens them, what they can.
@@ -58,7 +59,8 @@ pub use select::BackupName;
 pub use traffic::{Requests, WithRequests};
 pub use upkeep::{check, copy, keys, prune, repair, retention};
 
-/// What one run of an operation is given beside its request: how to stop it and whom to tell how far it is.
+/// What one run of an operation is given beside its request: how to stop it and whom to tell how
+/// far it is.
 #[derive(Clone)]
 pub struct Job {
     /// Set from outside to end the job cleanly.
@@ -73,7 +75,8 @@ impl Job {
         Job { cancel: Cancel::new(), progress: Arc::new(Silent) }
     }
 
-    /// The repository as this job sees it: what it asks ends with the job, whoever opened the repository.
+    /// The repository as this job sees it: what it asks ends with the job, whoever opened the
+    /// repository.
     pub(crate) fn on(&self, repository: &Repository) -> Repository {
         repository.for_job(&self.cancel)
     }

@@ -1,4 +1,5 @@
-//! Where to connect to a cluster before it is known which databases it has: services differ in what they let a role into.
+//! Where to connect to a cluster before it is known which databases it has: services differ in what
+//! they let a role into.
 
 use pgark_pg::ConnInfo;
 
@@ -19,7 +20,8 @@ pub(crate) struct Maintenance<'a> {
 }
 
 impl Maintenance<'_> {
-    /// Connects to the first that lets us in. What has nothing to do with the database ends the search.
+    /// Connects to the first that lets us in. What has nothing to do with the database ends the
+    /// search.
     ///
     /// # Errors
     /// The only error, or all of them in one.

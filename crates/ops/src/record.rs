@@ -27,7 +27,8 @@ pub struct BackupRecord {
     /// Made with filters: it holds a part of what there was, and is `latest` only with `--partial`.
     #[serde(default)]
     pub partial: bool,
-    /// Its time lies ahead of the storage's clock: it is never `latest`, and no rule of `forget` counts it.
+    /// Its time lies ahead of the storage's clock: it is never `latest`, and no rule of `forget`
+    /// counts it.
     #[serde(default)]
     pub ahead: bool,
     /// Names of the databases inside.
@@ -255,7 +256,8 @@ impl About {
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        // Serialising plain strings and numbers to memory cannot fail; nothing would be refused on reading.
+        // Serialising plain strings and numbers to memory cannot fail; nothing would be refused on
+        // reading.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
@@ -304,7 +306,8 @@ fn merge(into: &mut Value, from: Value) {
 
 impl Note {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        // Serialising plain strings and numbers to memory cannot fail; an empty note would be refused on reading.
+        // Serialising plain strings and numbers to memory cannot fail; an empty note would be
+        // refused on reading.
         serde_json::to_vec(self).unwrap_or_default()
     }
 

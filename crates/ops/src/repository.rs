@@ -11,24 +11,30 @@ use crate::storage_report::StorageReport;
 use crate::{Job, OpsError};
 
 /// A storage that was opened.
-pub struct Place {
+pub struct OpenStorage {
     store: Storage,
     /// Once it was read.
     header: OnceLock<Header>,
 }
 
-/// Opens a storage; `cancel` ends the attempt, and what is asked of it before a [`Job`] works on it. `create` makes a directory or a folder behind SSH that is missing.
-pub fn connect(mut target: Target, usage: Usage, create: bool, cancel: Cancel) -> Result<Place, OpsError> {
+/// Opens a storage; `cancel` ends the attempt, and what is asked of it before a [`Job`] works on
+/// it. `create` makes a directory or a folder behind SSH that is missing.
+pub fn connect(
+    mut target: Target,
+    usage: Usage,
+    create: bool,
+    cancel: Cancel,
+) -> Result<OpenStorage, OpsError> {
     if let Target::S3(config) = &mut target
         && let Some(lock) = &mut config.lock
     {
         lock.except = TEMPORARY.iter().map(|folder| folder.to_string()).collect();
     }
     let store = pgark_store::open(target, usage, create, cancel).map_err(OpsError::Storage)?;
-    Ok(Place { store, header: OnceLock::new() })
+    Ok(OpenStorage { store, header: OnceLock::new() })
 }
 
-impl Place {
+impl OpenStorage {
     /// For messages: no secrets.
     pub fn location(&self) -> String {
         self.store.location()
@@ -69,7 +75,8 @@ impl Place {
         }
     }
 
-    /// Creates a repository; fails if one is there. This host remembers it instead of what was there before.
+    /// Creates a repository; fails if one is there. This host remembers it instead of what was
+    /// there before.
     pub fn init(&self, protection: Protection, local: &LocalFolders) -> Result<Initialised, OpsError> {
         Ok(pgark_repo::init(&self.store, protection, local)?)
     }
@@ -77,7 +84,7 @@ impl Place {
     /// Opens the repository.
     pub fn open(self, unlock: Unlock, local: LocalFolders) -> Result<Repository, OpsError> {
         self.header()?;
-        let Place { store, header } = self;
+        let OpenStorage { store, header } = self;
         match header.into_inner() {
             Some(header) => Ok(Repository::open_with(store, &header, unlock, local)?),
             None => Ok(Repository::open(store, unlock, local)?),

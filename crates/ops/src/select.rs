@@ -1,4 +1,4 @@
-//! Which backup a person means: an id, a unique prefix, `latest` or `latest:DB` (TRAPS 28).
+//! Which backup a person means: an id, a unique prefix, `latest` or `latest:DB` (trap 28).
 
 use pgark_repo::{BackupHead, BackupId, RepoError, Repository};
 
@@ -15,7 +15,8 @@ pub struct BackupName {
     pub cluster: Option<String>,
     /// Backups that were made with filters may be `latest`, too.
     pub partial: bool,
-    /// What is wanted of it: these databases. Filters of others then make it no part. Empty: all that it holds.
+    /// What is wanted of it: these databases. Filters of others then make it no part. Empty: all
+    /// that it holds.
     pub databases: Vec<String>,
 }
 
@@ -31,7 +32,8 @@ impl BackupName {
 pub(crate) enum Wanted {
     /// Those that hold databases as SQL shows them.
     Logical,
-    /// All. `latest` is still none of a kind that this version does not know: what it holds is a guess.
+    /// All. `latest` is still none of a kind that this version does not know: what it holds is a
+    /// guess.
     Any,
 }
 
@@ -58,11 +60,11 @@ impl Wanted {
 
 /// Finds the backup that a name means.
 ///
-/// `latest` is the newest complete backup of a kind that the command can use, and that was not imported
-/// (unless all were); `latest:DB` the newest complete one of these that holds database DB. Neither is
-/// ever one that was made with filters (unless that is wished), nor one whose time lies ahead of the
-/// storage's clock. Where backups of several clusters could be meant, that is an error: a restore of
-/// the wrong cluster is worse than a question.
+/// `latest` is the newest complete backup of a kind that the command can use, and that was not
+/// imported (unless all were); `latest:DB` the newest complete one of these that holds database DB.
+/// Neither is ever one that was made with filters (unless that is wished), nor one whose time lies
+/// ahead of the storage's clock. Where backups of several clusters could be meant, that is an
+/// error: a restore of the wrong cluster is worse than a question.
 pub(crate) fn find_backup(
     repository: &Repository,
     name: &BackupName,
@@ -89,7 +91,8 @@ pub(crate) fn find_set_aside<'a>(
     meant.next().filter(|(first, _)| meant.all(|(id, _)| id == first))
 }
 
-/// Where a name means no backup: what is wrong with the one that it means, if that is there and cannot be read.
+/// Where a name means no backup: what is wrong with the one that it means, if that is there and
+/// cannot be read.
 pub(crate) fn or_set_aside(repository: &Repository, name: &BackupName, error: OpsError) -> OpsError {
     let Ok(mut set_aside) = repository.set_aside() else { return error };
     let Some((id, _)) = find_set_aside(&set_aside, &[], name) else { return error };
@@ -140,7 +143,8 @@ fn latest(heads: Vec<BackupHead>, database: Option<&str>, name: &BackupName) -> 
             candidates.push((about, head));
         }
     }
-    // What an import brought is as old as the dump was: it is the latest only where there is nothing else.
+    // What an import brought is as old as the dump was: it is the latest only where there is
+    // nothing else.
     let is_imported = |head: &BackupHead| BackupKind::of(head) == BackupKind::Imported;
     if candidates.iter().any(|(_, head)| !is_imported(head)) {
         candidates.retain(|(_, head)| !is_imported(head));

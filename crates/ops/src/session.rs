@@ -65,8 +65,9 @@ pub(crate) fn open_with(
     Ok(Settled { connection, login })
 }
 
-/// The SQL of a grant with the session's role kept: pg_dump writes grants of others than the owner between SET and RESET SESSION
-/// AUTHORIZATION, and the latter makes the role what role and database say (from the minor versions of November 2024 on).
+/// The SQL of a grant with the session's role kept: pg_dump writes grants of others than the owner
+/// between SET and RESET SESSION AUTHORIZATION, and the latter makes the role what role and
+/// database say (from the minor versions of November 2024 on).
 pub(crate) fn keep_role(sql: Vec<u8>, connection: &Connection) -> Vec<u8> {
     const RESET: &[u8] = b"RESET SESSION AUTHORIZATION";
     let Some(again) = connection.role_again() else { return sql };
@@ -85,12 +86,14 @@ pub(crate) fn keep_role(sql: Vec<u8>, connection: &Connection) -> Vec<u8> {
     kept
 }
 
-/// Gives a child (pg_dump, pg_dumpall) the connection, and the settings that it does not fix itself where its session would
-/// begin with others. Returns the names of those that do not arrive, because a pooler in between drops or refuses
-/// start-up options: the child then runs with those of role and database.
+/// Gives a child (pg_dump, pg_dumpall) the connection, and the settings that it does not fix itself
+/// where its session would begin with others. Returns the names of those that do not arrive,
+/// because a pooler in between drops or refuses start-up options: the child then runs with those of
+/// role and database.
 pub(crate) fn prepare_child(command: &mut Command, conninfo: &ConnInfo, login: &Login) -> Vec<&'static str> {
     only_connection_environment(command, Child::Tool, conninfo);
-    // libpq sends these two by themselves, and poolers know them: pg_dumpall fixes neither, pg_dump not the second.
+    // libpq sends these two by themselves, and poolers know them: pg_dumpall fixes neither, pg_dump
+    // not the second.
     command.env("PGDATESTYLE", "ISO").env("PGTZ", "UTC");
     let wanted = login.for_child();
     let with_settings = conninfo.with_settings(&wanted);

@@ -1,5 +1,5 @@
-//! Servers and roles with few connections: what a refusal for that looks like, and how long one waits for a connection that has
-//! just been given back (the server notices a moment later).
+//! Servers and roles with few connections: what a refusal for that looks like, and how long one
+//! waits for a connection that has just been given back (the server notices a moment later).
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! Finds PostgreSQL's own programs: the server's major by real path, else the lowest newer one (TRAPS 8).
+//! Finds PostgreSQL's own programs: the server's major by real path, else the lowest newer one
+//! (trap 8).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +17,8 @@ pub(crate) struct Tool {
     pub version: String,
 }
 
-/// Finds `pg_dump` for a server of `server_major`. A path given by the operator wins, and is still checked.
+/// Finds `pg_dump` for a server of `server_major`. A path given by the operator wins, and is still
+/// checked.
 pub(crate) fn find_pg_dump(
     given: Option<&Path>,
     search_path: &[PathBuf],
@@ -168,14 +170,15 @@ const LIBPQ_VARIABLES: &[&str] = &[
     "PGLOCALEDIR",
 ];
 
-/// A child gets the connection and nothing else of libpq's variables (PGOPTIONS and PGCLIENTENCODING would change the archive,
-/// TRAPS 4), and nothing of the repository's secrets.
+/// A child gets the connection and nothing else of libpq's variables (PGOPTIONS and
+/// PGCLIENTENCODING would change the archive, trap 4), and nothing of the repository's secrets.
 pub(crate) fn only_connection_environment(command: &mut Command, child: Child, conninfo: &ConnInfo) {
     child.prepare(command);
     for name in LIBPQ_VARIABLES {
         command.env_remove(name);
     }
     command.envs(conninfo.child_environment());
-    // Its words are read (`explain`), and of patterns it folds what the locale takes for capital letters.
+    // Its words are read (`explain`), and of patterns it folds what the locale takes for capital
+    // letters.
     command.env("LC_ALL", "C").env_remove("LANGUAGE");
 }

@@ -1,4 +1,5 @@
-//! Ends conversations and children when the job is cancelled: a thread that blocks in a read does not look at a flag.
+//! Ends conversations and children when the job is cancelled: a thread that blocks in a read does
+//! not look at a flag.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

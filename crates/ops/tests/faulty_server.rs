@@ -1,6 +1,6 @@
-//! Backups and restores against a server that does what real ones rarely do: it resolves a deadlock at our
-//! cost, has forgotten a snapshot, and breaks a COPY at every kind of message. Whatever it is, no
-//! half-written backup counts, the error names the cause, and nothing waits for ever.
+//! Backups and restores against a server that does what real ones rarely do: it resolves a deadlock
+//! at our cost, has forgotten a snapshot, and breaks a COPY at every kind of message. Whatever it
+//! is, no half-written backup counts, the error names the cause, and nothing waits for ever.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
@@ -230,7 +230,8 @@ fn a_snapshot_that_is_no_longer_valid_ends_the_backup() {
     // pg_dump imports it, too.
     let faulty = site.fault("pg_dump", "SET TRANSACTION SNAPSHOT", invalid, ALWAYS);
     site.fails(&faulty, &["pg_dump", "invalid snapshot identifier"]);
-    // From version 16 on, the server says so; then as if its schema had changed: a new snapshot is taken.
+    // From version 16 on, the server says so; then as if its schema had changed: a new snapshot is
+    // taken.
     let unknown =
         What::Refuse { sqlstate: "42704", message: "snapshot \"00000003-0000001B-1\" does not exist" };
     let faulty = site.fault("pg_dump", "SET TRANSACTION SNAPSHOT", unknown, 1);

@@ -1,4 +1,5 @@
-//! Authentication: whatever the server asks for, as far as `require_auth` and `channel_binding` allow it.
+//! Authentication: whatever the server asks for, as far as `require_auth` and `channel_binding`
+//! allow it.
 
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{
@@ -72,7 +73,8 @@ fn finished(info: &ConnInfo, used: &str, bound: bool) -> Result<(), PgError> {
     allowed(info, if used == "none" { "none" } else { "any of the above" }).map(|_| ())
 }
 
-/// Whether `require_auth` allows a method: a list of methods, or of methods with `!` that are not allowed.
+/// Whether `require_auth` allows a method: a list of methods, or of methods with `!` that are not
+/// allowed.
 fn allowed(info: &ConnInfo, method: &'static str) -> Result<&'static str, PgError> {
     let list = info.get("require_auth");
     if list.is_empty() || method == "any of the above" {
@@ -102,7 +104,8 @@ fn password(info: &ConnInfo, host: &Host) -> Result<String, PgError> {
     })
 }
 
-/// SCRAM-SHA-256, with channel binding where TLS and server allow it (RFC 5802, RFC 7677). Returns whether it was bound.
+/// SCRAM-SHA-256, with channel binding where TLS and server allow it (RFC 5802, RFC 7677). Returns
+/// whether it was bound.
 fn scram(wire: &mut Wire<Stream>, info: &ConnInfo, host: &Host, mechanisms: &[u8]) -> Result<bool, PgError> {
     let offered: Vec<&[u8]> = mechanisms.split(|byte| *byte == 0).filter(|name| !name.is_empty()).collect();
     let has = |name: &str| offered.contains(&name.as_bytes());

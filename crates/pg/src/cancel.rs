@@ -37,8 +37,8 @@ impl Canceller {
         Canceller(Arc::new(Target { raw, address, host, info, uses_tls, pid, secret }))
     }
 
-    /// Asks the server to stop the running statement, over a second socket, under TLS if the first is. The statement then
-    /// ends with SQLSTATE 57014; if none runs, nothing happens.
+    /// Asks the server to stop the running statement, over a second socket, under TLS if the first
+    /// is. The statement then ends with SQLSTATE 57014; if none runs, nothing happens.
     pub fn cancel(&self) -> Result<(), PgError> {
         let target = &self.0;
         let closed = |error| PgError::Closed(Some(error));

@@ -1,4 +1,5 @@
-//! Values that libpq refuses before it connects (fe-connect.c, pqConnectOptions2), and some that it would take in silence.
+//! Values that libpq refuses before it connects (fe-connect.c, pqConnectOptions2), and some that it
+//! would take in silence.
 
 use crate::conninfo::{ConnInfo, ConnInfoError};
 
@@ -73,7 +74,8 @@ fn protocol_versions(info: &ConnInfo) -> Result<(), ConnInfoError> {
     }
 }
 
-/// A list of methods, or of methods with `!`, never both, and none twice: a slip of the pen would be a hole.
+/// A list of methods, or of methods with `!`, never both, and none twice: a slip of the pen would
+/// be a hole.
 fn require_auth(list: &str) -> Result<(), ConnInfoError> {
     if list.is_empty() {
         return Ok(());

@@ -69,7 +69,8 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Connects to the first host that is as asked, and becomes the role of [`ConnInfo::with_role`].
+    /// Connects to the first host that is as asked, and becomes the role of
+    /// [`ConnInfo::with_role`].
     pub fn connect(info: &ConnInfo) -> Result<Connection, PgError> {
         let mut connection = open::connect(info)?;
         connection.become_role(info)?;
@@ -85,8 +86,8 @@ impl Connection {
         Ok(())
     }
 
-    /// The SQL that makes the session's role again what it was made after login, where it was: RESET SESSION AUTHORIZATION also
-    /// resets it.
+    /// The SQL that makes the session's role again what it was made after login, where it was:
+    /// RESET SESSION AUTHORIZATION also resets it.
     pub fn role_again(&self) -> Option<&str> {
         self.role_again.as_deref()
     }
@@ -131,7 +132,8 @@ impl Connection {
         self.simple(sql).map(|_| ())
     }
 
-    /// Runs one statement with parameters (`$1`, …) by the extended protocol; values go and come as text.
+    /// Runs one statement with parameters (`$1`, …) by the extended protocol; values go and come as
+    /// text.
     pub fn query(&mut self, sql: &str, parameters: &[Option<&str>]) -> Result<Vec<Row>, PgError> {
         self.check_usable()?;
         if self.replication.is_some() {

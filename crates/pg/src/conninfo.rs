@@ -1,5 +1,6 @@
-//! Connection parameters: strings, URIs, service file, environment, defaults, in libpq's order of precedence
-//! (explicit, service, environment, default; PostgreSQL 18 documentation, sections 32.1 and 32.15 to 32.17).
+//! Connection parameters: strings, URIs, service file, environment, defaults, in libpq's order of
+//! precedence (explicit, service, environment, default; PostgreSQL 18 documentation, sections 32.1
+//! and 32.15 to 32.17).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -100,7 +101,8 @@ impl std::fmt::Debug for ConnInfo {
 }
 
 impl ConnInfo {
-    /// Resolves a database name, a `keyword = value` string or a URI over service file, environment and defaults.
+    /// Resolves a database name, a `keyword = value` string or a URI over service file, environment
+    /// and defaults.
     pub fn resolve(text: &str, environment: &Environment) -> Result<ConnInfo, ConnInfoError> {
         // As psql takes its `--dbname`: what is neither URI nor pairs is a name.
         let explicit = if !text.is_empty() && !uri::is_uri(text) && !text.contains('=') {
@@ -126,7 +128,8 @@ impl ConnInfo {
                 info.set(keyword, value)?;
             }
         }
-        // An old variable, which libpq still heeds: values that begin with 1 mean TLS, all others nothing.
+        // An old variable, which libpq still heeds: values that begin with 1 mean TLS, all others
+        // nothing.
         if !info.parameters.contains_key("sslmode")
             && environment.vars.get("PGREQUIRESSL").is_some_and(|value| value.starts_with('1'))
         {
@@ -137,8 +140,8 @@ impl ConnInfo {
         Ok(info)
     }
 
-    /// Whether a connection string itself, or the service that it names, says which database; not the environment, not a
-    /// default.
+    /// Whether a connection string itself, or the service that it names, says which database; not
+    /// the environment, not a default.
     pub fn names_database(text: &str, environment: &Environment) -> Result<bool, ConnInfoError> {
         let mut without = environment.clone();
         // No name of a database holds a NUL: what comes out was not in the text.
@@ -232,7 +235,8 @@ impl ConnInfo {
         other
     }
 
-    /// The same for sessions that become this role after login, by SET ROLE: for a role that inherits nothing.
+    /// The same for sessions that become this role after login, by SET ROLE: for a role that
+    /// inherits nothing.
     pub fn with_role(&self, role: Option<&str>) -> ConnInfo {
         ConnInfo { role: role.map(str::to_string), ..self.clone() }
     }
@@ -242,12 +246,13 @@ impl ConnInfo {
         self.role.as_deref()
     }
 
-    /// The same for replication connections ([`Replication`] says what these can do). Sessions stay the role
-    /// that logs in: it must have REPLICATION.
+    /// The same for replication connections ([`Replication`] says what these can do). Sessions stay
+    /// the role that logs in: it must have REPLICATION.
     pub fn for_replication(&self, replication: Replication) -> ConnInfo {
         let mut other = ConnInfo { role: None, replication: Some(replication), ..self.clone() };
         if replication == Replication::Physical {
-            // The server heeds no name; the password file has this one (libpq, "The Password File").
+            // The server heeds no name; the password file has this one (libpq, "The Password
+            // File").
             other.parameters.insert("dbname", "replication".to_string());
         }
         other
@@ -262,7 +267,8 @@ impl ConnInfo {
         self.get("options")
     }
 
-    /// The same, with settings that the session asks for at login, above those of role and database. No space is in a value.
+    /// The same, with settings that the session asks for at login, above those of role and
+    /// database. No space is in a value.
     pub fn with_settings(&self, settings: &[(&str, &str)]) -> ConnInfo {
         let mut words: Vec<String> =
             Some(self.options()).filter(|text| !text.is_empty()).map(str::to_string).into_iter().collect();
@@ -272,7 +278,7 @@ impl ConnInfo {
         other
     }
 
-    /// The same, pinned to the host that a connection reached (TRAPS 8).
+    /// The same, pinned to the host that a connection reached (trap 8).
     pub fn for_host_of(&self, connection: &Connection) -> ConnInfo {
         let mut other = self.clone();
         other.parameters.insert("host", connection.host().to_string());
@@ -361,7 +367,8 @@ impl ConnInfo {
         Some(self.home.as_ref()?.join(".postgresql").join(name))
     }
 
-    /// What a child program of PostgreSQL needs to reach the same server as the same role, and nothing else.
+    /// What a child program of PostgreSQL needs to reach the same server as the same role, and
+    /// nothing else.
     pub fn child_environment(&self) -> Vec<(String, String)> {
         let mut variables: Vec<(String, String)> = KEYWORDS
             .iter()
@@ -388,8 +395,8 @@ impl ConnInfo {
                 variables.push(("PGHOST".into(), host.name));
             }
         }
-        // The password of the client's key has no variable, and an argument everybody sees: it comes by a service file that is only in
-        // memory, and that a child has inherited.
+        // The password of the client's key has no variable, and an argument everybody sees: it
+        // comes by a service file that is only in memory, and that a child has inherited.
         let key_password = self.get("sslpassword");
         if !key_password.is_empty()
             && let Some(file) = self.for_children.get_or_init(|| service_in_memory(key_password).ok())

@@ -11,7 +11,8 @@ const FRAME_BYTES: usize = 128 << 10;
 pub enum CopyEvent<'a> {
     /// The COPY of this number (from 0) begins.
     Begin(usize),
-    /// A part of a row that is too long for the read buffer; the next ones follow, the last as `Data`.
+    /// A part of a row that is too long for the read buffer; the next ones follow, the last as
+    /// `Data`.
     Piece(&'a [u8]),
     /// A CopyData payload: one whole row in text format, or the end of one that came in pieces.
     Data(&'a [u8]),
@@ -23,9 +24,10 @@ pub enum CopyEvent<'a> {
 }
 
 impl Connection {
-    /// Runs one `COPY … TO STDOUT`. `on_data` gets each CopyData payload where it lies in the read buffer; in text format
-    /// that is one whole row. Returns the server's count of rows. If `on_data` fails, the COPY is cancelled, the
-    /// connection made usable again where possible, and its error returned.
+    /// Runs one `COPY … TO STDOUT`. `on_data` gets each CopyData payload where it lies in the read
+    /// buffer; in text format that is one whole row. Returns the server's count of rows. If
+    /// `on_data` fails, the COPY is cancelled, the connection made usable again where possible, and
+    /// its error returned.
     pub fn copy_out<E: From<PgError>>(
         &mut self,
         sql: &[u8],
@@ -43,7 +45,8 @@ impl Connection {
         Ok(total)
     }
 
-    /// Runs several `COPY … TO STDOUT` statements in one query. An error in one ends all. Long rows come in pieces.
+    /// Runs several `COPY … TO STDOUT` statements in one query. An error in one ends all. Long rows
+    /// come in pieces.
     pub fn copy_out_many<E: From<PgError>>(
         &mut self,
         sql: &[u8],
@@ -106,7 +109,8 @@ impl Connection {
         }
     }
 
-    /// Stops the running statement and reads its rest; if that fails, the connection is broken and says so.
+    /// Stops the running statement and reads its rest; if that fails, the connection is broken and
+    /// says so.
     fn abandon(&mut self) {
         self.broken = true;
         if self.canceller.cancel().is_err() {
@@ -173,7 +177,8 @@ impl Connection {
     }
 }
 
-/// A COPY FROM STDIN that is under way. Dropping it without [`CopyIn::finish`] makes the server forget its rows.
+/// A COPY FROM STDIN that is under way. Dropping it without [`CopyIn::finish`] makes the server
+/// forget its rows.
 pub struct CopyIn<'c> {
     connection: &'c mut Connection,
     frame: Vec<u8>,
@@ -181,7 +186,8 @@ pub struct CopyIn<'c> {
 }
 
 impl CopyIn<'_> {
-    /// Sends bytes; rows need not be whole. An error of the server is seen soon after it happens, not at the end.
+    /// Sends bytes; rows need not be whole. An error of the server is seen soon after it happens,
+    /// not at the end.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), PgError> {
         if self.frame.len() + bytes.len() < FRAME_BYTES {
             self.frame.extend_from_slice(bytes);

@@ -1,11 +1,11 @@
 //! COPY in both directions at once: how the server streams WAL, and hears how far the client is
-//! (PostgreSQL documentation, "Frontend/Backend Protocol", sections "COPY Operations" and "Streaming
-//! Replication Protocol").
+//! (PostgreSQL documentation, "Frontend/Backend Protocol", sections "COPY Operations" and
+//! "Streaming Replication Protocol").
 //!
-//! Either side ends its own direction with CopyDone and may still hear the other: the client when it has
-//! enough, the server at the end of a timeline that is not its latest. The conversation goes on with the
-//! next command when both have ended. One thread does both: a wait for the server has a deadline, after
-//! which the client may speak.
+//! Either side ends its own direction with CopyDone and may still hear the other: the client when
+//! it has enough, the server at the end of a timeline that is not its latest. The conversation goes
+//! on with the next command when both have ended. One thread does both: a wait for the server has a
+//! deadline, after which the client may speak.
 
 use std::time::Instant;
 
@@ -16,8 +16,8 @@ use crate::{DbError, PgError};
 pub enum CopyBothAnswer<'c> {
     /// Both sides may send now.
     Streaming(CopyBoth<'c>),
-    /// There is nothing to stream: START_REPLICATION at the very end of an old timeline gives the next
-    /// timeline and where it begins, in a row of a result.
+    /// There is nothing to stream: START_REPLICATION at the very end of an old timeline gives the
+    /// next timeline and where it begins, in a row of a result.
     Results(Vec<QueryResult>),
 }
 
@@ -32,9 +32,9 @@ pub enum Received<'a> {
     Done,
 }
 
-/// A COPY in both directions that is under way. After [`CopyBoth::finish`], and after an error that the
-/// server answered with, the connection takes the next command. Dropped before that, it is not usable any
-/// more.
+/// A COPY in both directions that is under way. After [`CopyBoth::finish`], and after an error that
+/// the server answered with, the connection takes the next command. Dropped before that, it is not
+/// usable any more.
 pub struct CopyBoth<'c> {
     connection: &'c mut Connection,
     /// We have sent CopyDone.
@@ -62,7 +62,8 @@ impl Connection {
 }
 
 impl CopyBoth<'_> {
-    /// What the server sends next, as far as it has arrived by the deadline; one in the past only looks.
+    /// What the server sends next, as far as it has arrived by the deadline; one in the past only
+    /// looks.
     pub fn receive(&mut self, deadline: Instant) -> Result<Received<'_>, PgError> {
         self.check_open()?;
         loop {
@@ -88,8 +89,8 @@ impl CopyBoth<'_> {
         self.connection.flush()
     }
 
-    /// Sends CopyDone: we send no more, and the server is to end, too. What it has sent before it hears that
-    /// can still be received.
+    /// Sends CopyDone: we send no more, and the server is to end, too. What it has sent before it
+    /// hears that can still be received.
     pub fn finish_sending(&mut self) -> Result<(), PgError> {
         self.check_open()?;
         if self.sent_done {
@@ -100,8 +101,8 @@ impl CopyBoth<'_> {
         self.connection.flush()
     }
 
-    /// Ends both directions and gives the command's results: at the end of an old timeline, the next one and
-    /// where it begins. Data that was not received is passed over.
+    /// Ends both directions and gives the command's results: at the end of an old timeline, the
+    /// next one and where it begins. Data that was not received is passed over.
     pub fn finish(mut self) -> Result<Vec<QueryResult>, PgError> {
         self.finish_sending()?;
         while !self.received_done {
@@ -126,7 +127,8 @@ impl CopyBoth<'_> {
             b'E' => {
                 let error = DbError::parse(message.body);
                 self.over = true;
-                // Ends both directions. After a FATAL error nothing follows; the connection then knows.
+                // Ends both directions. After a FATAL error nothing follows; the connection then
+                // knows.
                 let _ = connection.until_ready();
                 return Err(PgError::Db(Box::new(error)));
             }

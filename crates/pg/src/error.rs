@@ -121,8 +121,8 @@ impl PgError {
         }
     }
 
-    /// Whether the server refused a statement and the session goes on: FATAL and PANIC end the session, and are then the
-    /// cause of whatever fails next.
+    /// Whether the server refused a statement and the session goes on: FATAL and PANIC end the
+    /// session, and are then the cause of whatever fails next.
     pub fn is_refusal(&self) -> bool {
         matches!(self, PgError::Db(error) if error.severity == "ERROR")
     }

@@ -1,4 +1,5 @@
-//! The connection parameters that libpq knows (PostgreSQL 18 documentation, section 32.1.2), with their variables.
+//! The connection parameters that libpq knows (PostgreSQL 18 documentation, section 32.1.2), with
+//! their variables.
 
 /// What we do with a parameter.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -11,7 +12,8 @@ pub(crate) enum Support {
     No(&'static str),
 }
 
-/// Name, environment variable, support. A variable of a parameter without support is refused like the parameter.
+/// Name, environment variable, support. A variable of a parameter without support is refused like
+/// the parameter.
 pub(crate) const KEYWORDS: &[(&str, &str, Support)] = &[
     ("service", "PGSERVICE", Support::Yes),
     ("servicefile", "PGSERVICEFILE", Support::Yes),

@@ -1,8 +1,9 @@
 //! Conversations with a live PostgreSQL server: our own blocking driver.
 //!
-//! One [`Connection`] is one socket and one thread's business. Rows of a COPY are handed on in place from the read buffer.
-//! Connection parameters mean what they mean to libpq; the environment is handed in as a value ([`Environment`]).
-//! Protocol: PostgreSQL documentation, chapter "Frontend/Backend Protocol", version 3.0.
+//! One [`Connection`] is one socket and one thread's business. Rows of a COPY are handed on in
+//! place from the read buffer. Connection parameters mean what they mean to libpq; the environment
+//! is handed in as a value ([`Environment`]). Protocol: PostgreSQL documentation, chapter
+//! "Frontend/Backend Protocol", version 3.0.
 
 mod auth;
 mod cancel;

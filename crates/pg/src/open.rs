@@ -1,5 +1,5 @@
-//! From parameters to an open session: hosts, addresses, TLS or not, start-up, authentication, and whether the server is
-//! one that was asked for (`target_session_attrs`).
+//! From parameters to an open session: hosts, addresses, TLS or not, start-up, authentication, and
+//! whether the server is one that was asked for (`target_session_attrs`).
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -28,7 +28,8 @@ enum Next {
     Host,
     /// What `sslmode` prefers failed: the same address with TLS where it was without, or without.
     OtherWay,
-    /// Another host would say the same, or must not be asked: a wrong password, a certificate that does not verify.
+    /// Another host would say the same, or must not be asked: a wrong password, a certificate that
+    /// does not verify.
     Nothing,
 }
 
@@ -111,7 +112,8 @@ impl Report {
             _ => self.advice,
         };
         if let PgError::Db(refusal) = failure.error {
-            // With TLS the password was wrong, and without it pg_hba.conf has no line: the first is what counts.
+            // With TLS the password was wrong, and without it pg_hba.conf has no line: the first is
+            // what counts.
             let says_more = |held: &DbError| held.sqlstate != "28000" && refusal.sqlstate == "28000";
             if !self.refusal.as_deref().is_some_and(says_more) {
                 self.refusal = Some(refusal);
@@ -217,8 +219,8 @@ fn first_row(connection: &mut Connection, sql: &str) -> Result<Row, PgError> {
     rows.into_iter().next().ok_or_else(|| PgError::Protocol("no answer about the session".into()))
 }
 
-/// `sslcertmode=require`: libpq has its TLS library tell whether the server asked for the certificate. Ours cannot, so the
-/// server is asked whether it has it, which says no less.
+/// `sslcertmode=require`: libpq has its TLS library tell whether the server asked for the
+/// certificate. Ours cannot, so the server is asked whether it has it, which says no less.
 fn certificate_was_seen(connection: &mut Connection, info: &ConnInfo) -> Result<(), PgError> {
     if info.get("sslcertmode") != "require" {
         return Ok(());

@@ -1,6 +1,7 @@
 //! Connection strings and URIs mean what they mean to libpq: both are asked, and must agree.
 //!
-//! libpq answers through a small C program (`tests/libpq_oracle.c`), built by each run of the test: no unsafe code here.
+//! libpq answers through a small C program (`tests/libpq_oracle.c`), built by each run of the test:
+//! no unsafe code here.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -55,15 +56,17 @@ fn answer(line: &str) -> Option<Parameters> {
     Some(line.split_whitespace().map(pair).collect())
 }
 
-/// What we make of it: the last of equal keywords wins, and one that libpq does not know is refused.
+/// What we make of it: the last of equal keywords wins, and one that libpq does not know is
+/// refused.
 fn ours(text: &str) -> Option<Parameters> {
     let pairs = parse_text(text).ok()?;
     let known = |keyword: &str| KEYWORDS.iter().any(|(known, _, _)| *known == keyword);
     pairs.iter().all(|(keyword, _)| known(keyword)).then(|| pairs.into_iter().collect())
 }
 
-/// Where we knowingly differ: a keyword that only a newer libpq than this machine's knows; one that it knows and we do not
-/// (`authtype` and `tty` are relics without effect); bytes that are not UTF-8.
+/// Where we knowingly differ: a keyword that only a newer libpq than this machine's knows; one that
+/// it knows and we do not (`authtype` and `tty` are relics without effect); bytes that are not
+/// UTF-8.
 fn comparable(text: &str) -> bool {
     const NEWER: [&str; 9] = [
         "servicefile",

@@ -1,5 +1,5 @@
-//! The password file (PostgreSQL documentation, section 32.16): `host:port:database:user:password`, `*` matches all,
-//! `\` takes the next sign as it is.
+//! The password file (PostgreSQL documentation, section 32.16): `host:port:database:user:password`,
+//! `*` matches all, `\` takes the next sign as it is.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -46,7 +46,8 @@ fn search(text: &[u8], wanted: [&str; 4]) -> Option<Vec<u8>> {
         })
 }
 
-/// The first five fields with their escapes resolved, and whether each stood without any. A bare `:` ends the fifth too.
+/// The first five fields with their escapes resolved, and whether each stood without any. A bare
+/// `:` ends the fifth too.
 fn fields(line: &[u8]) -> Vec<(Vec<u8>, bool)> {
     let mut fields = Vec::new();
     let mut field = (Vec::new(), true);

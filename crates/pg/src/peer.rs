@@ -1,4 +1,5 @@
-//! `requirepeer`: whether the process at the other end of a unix socket runs as the OS user that was named.
+//! `requirepeer`: whether the process at the other end of a unix socket runs as the OS user that
+//! was named.
 
 use std::fs;
 
@@ -25,7 +26,8 @@ pub(crate) fn check(stream: &Stream, info: &ConnInfo) -> Result<(), PgError> {
         Some(name) => Err(PgError::Auth(format!(
             "requirepeer specifies \"{wanted}\", but actual peer user name is \"{name}\""
         ))),
-        // A user of a directory service: a name that we cannot know is not the one that was asked for.
+        // A user of a directory service: a name that we cannot know is not the one that was asked
+        // for.
         None => Err(PgError::Auth(format!(
             "requirepeer specifies \"{wanted}\", but the server's user has the id {id}, which {USERS} does not name"
         ))),

@@ -24,7 +24,8 @@ pub(crate) fn read(
     for (file, must_exist) in users.into_iter().map(|file| (file, is_named)).chain([(system, false)]) {
         let text = match fs::read(&file) {
             Ok(text) => text,
-            // One that nobody named need not be there. One that is there and cannot be read is an error.
+            // One that nobody named need not be there. One that is there and cannot be read is an
+            // error.
             Err(_) if !must_exist && fs::metadata(&file).is_err() => continue,
             Err(source) => {
                 return Err(ConnInfoError::Service(format!(
@@ -40,7 +41,8 @@ pub(crate) fn read(
     Err(ConnInfoError::Service(format!("definition of service \"{name}\" not found")))
 }
 
-/// The pairs of one section, as libpq reads them: nothing is taken off around `=`, the first section of a name counts.
+/// The pairs of one section, as libpq reads them: nothing is taken off around `=`, the first
+/// section of a name counts.
 fn section(text: &str, name: &str, file: &str) -> Result<Option<Vec<(String, String)>>, ConnInfoError> {
     let mut found: Option<Vec<(String, String)>> = None;
     for (number, line) in text.split('\n').enumerate() {

@@ -1,8 +1,9 @@
 //! What a session has at login, and the settings that it is given then.
 //!
-//! Settings are fixed after login, not in the start-up packet, which poolers cut short; and they are looked at once more in
-//! a transaction of their own. A pooler that lends a server for one transaction only would hand our settings to somebody
-//! else and somebody else's to us. It is found out before anything is set: the server's process is asked for its number.
+//! Settings are fixed after login, not in the start-up packet, which poolers cut short; and they
+//! are looked at once more in a transaction of their own. A pooler that lends a server for one
+//! transaction only would hand our settings to somebody else and somebody else's to us. It is found
+//! out before anything is set: the server's process is asked for its number.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use crate::{ConnInfo, Connection, PgError, open};
 /// How a session began, before anything was fixed.
 #[derive(Clone, Debug, Default)]
 pub struct Login {
-    /// The server's process has another number than the one that answered the login: something lies between.
+    /// The server's process has another number than the one that answered the login: something lies
+    /// between.
     pub pooled: bool,
     /// The values of [`SETTINGS`] and of [`WATCHED`], as far as the server has them.
     values: BTreeMap<&'static str, String>,
@@ -32,7 +34,8 @@ struct Now {
 /// Looked at, and never set.
 const WATCHED: &[&str] = &["zero_damaged_pages", "ignore_checksum_failure", "lc_messages"];
 
-/// For the statements behind it in one query, and for nobody else: no limit, and nothing is compiled.
+/// For the statements behind it in one query, and for nobody else: no limit, and nothing is
+/// compiled.
 const IN_TIME: &str = "SET LOCAL statement_timeout = 0; SET LOCAL jit = off";
 /// What [`IN_TIME`] hides.
 const HIDDEN: [&str; 2] = ["statement_timeout", "jit"];
@@ -48,7 +51,8 @@ impl Login {
         self.values.get(name).map(String::as_str)
     }
 
-    /// What pg_dump or pg_dumpall must be given, because their session would begin with something else.
+    /// What pg_dump or pg_dumpall must be given, because their session would begin with something
+    /// else.
     pub fn for_child(&self) -> Vec<(&'static str, &'static str)> {
         let mut wanted: Vec<(&str, &str)> = SETTINGS
             .iter()
@@ -69,14 +73,16 @@ impl Login {
 }
 
 impl Connection {
-    /// Connects without becoming the role of [`ConnInfo::with_role`]: [`Connection::settle`] does that.
+    /// Connects without becoming the role of [`ConnInfo::with_role`]: [`Connection::settle`] does
+    /// that.
     pub fn connect_to_settle(info: &ConnInfo) -> Result<Connection, PgError> {
         open::connect(info)
     }
 
-    /// Fixes the settings of a session for what it is for, checks that they are fixed, and becomes the role that `info`, by
-    /// which it was connected, says. `more`: further settings, or other values than the table's. `prove`: before anything is set,
-    /// proves that no pooler hands this session's server to others.
+    /// Fixes the settings of a session for what it is for, checks that they are fixed, and becomes
+    /// the role that `info`, by which it was connected, says. `more`: further settings, or other
+    /// values than the table's. `prove`: before anything is set, proves that no pooler hands this
+    /// session's server to others.
     pub fn settle(
         &mut self,
         info: &ConnInfo,
@@ -160,20 +166,22 @@ impl Connection {
         self.execute(&format!("{IN_TIME}; SELECT {}", calls.join(", ")))
     }
 
-    /// Begins a transaction by this SQL, in the session that was settled. Its snapshot is taken by this, if not before.
+    /// Begins a transaction by this SQL, in the session that was settled. Its snapshot is taken by
+    /// this, if not before.
     pub fn begin(&mut self, sql: &str) -> Result<(), PgError> {
         let results = self.simple(&format!("{sql}; SELECT pg_catalog.pg_backend_pid()"))?;
         let row = results.last().and_then(|result| result.rows.first());
         self.check_process(row.map(|row| row.parse(0)).transpose()?.unwrap_or(0))
     }
 
-    /// Whether the server's process, by its own word (`pg_backend_pid()`), is the one whose session was settled.
+    /// Whether the server's process, by its own word (`pg_backend_pid()`), is the one whose session
+    /// was settled.
     pub fn check_process(&self, pid: i32) -> Result<(), PgError> {
         if self.process.is_none_or(|settled| settled == pid) { Ok(()) } else { Err(moved()) }
     }
 
-    /// Proves that whoever lies between keeps one server for this session: what another session is lent is not ours.
-    /// Nothing is set before that is known.
+    /// Proves that whoever lies between keeps one server for this session: what another session is
+    /// lent is not ours. Nothing is set before that is known.
     fn prove_own_server(&mut self, info: &ConnInfo) -> Result<(), PgError> {
         let refused = |error: PgError| match error {
             PgError::Db(refusal) => PgError::Settings { what: refusal.message.clone(), advice: SESSION_MODE },
@@ -219,8 +227,8 @@ impl Connection {
         rows.first().ok_or_else(|| PgError::Protocol("no answer about the process".into()))?.parse(0)
     }
 
-    /// The server's process, and the settings that it has. No operator is in this query: which schema it would be from is
-    /// a setting, too.
+    /// The server's process, and the settings that it has. No operator is in this query: which
+    /// schema it would be from is a setting, too.
     fn values(&mut self) -> Result<Now, PgError> {
         let names: Vec<&'static str> =
             SETTINGS.iter().map(|setting| setting.name).chain(WATCHED.iter().copied()).collect();
@@ -247,8 +255,9 @@ impl Connection {
         Ok(Now { process: row.parse(0)?, role: text(1).unwrap_or_default(), values })
     }
 
-    /// `ALTER DATABASE … SET role` is meant for applications, and would take our rights away: nothing of the kind can be
-    /// asked of the login's own role, whose `ALTER ROLE … SET role` is kept. Whether this one, which the session has, is such.
+    /// `ALTER DATABASE … SET role` is meant for applications, and would take our rights away:
+    /// nothing of the kind can be asked of the login's own role, whose `ALTER ROLE … SET role` is
+    /// kept. Whether this one, which the session has, is such.
     fn is_role_of_database(&mut self, role: &str) -> Result<bool, PgError> {
         // The setting itself is not asked for here: a parallel worker would say that it is `none`.
         let sql = "SELECT 1 FROM pg_catalog.pg_database d, pg_catalog.pg_roles u \

@@ -1,10 +1,11 @@
 //! Which of the server's settings a session fixes for itself, and why.
 //!
-//! Anybody may tie settings to a role or a database (`ALTER ROLE … SET`), and a session begins with them. What changes the
-//! text or the meaning of values, what refuses statements and what ends sessions is fixed after login ([`crate::Login`]).
-//! pg_dump and pg_restore fix some of it (`setup_connection`, `_doSetFixedOutputState`); the rest is here, because it was
-//! found to do harm, or may. A test holds both tables against `pg_settings` of every major: a setting that neither names
-//! is one that nobody has thought about.
+//! Anybody may tie settings to a role or a database (`ALTER ROLE … SET`), and a session begins with
+//! them. What changes the text or the meaning of values, what refuses statements and what ends
+//! sessions is fixed after login ([`crate::Login`]). pg_dump and pg_restore fix some of it
+//! (`setup_connection`, `_doSetFixedOutputState`); the rest is here, because it was found to do
+//! harm, or may. A test holds both tables against `pg_settings` of every major: a setting that
+//! neither names is one that nobody has thought about.
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +25,8 @@ pub struct Setting {
     pub read: Option<&'static str>,
     /// Its value in a restore; none: as it is, or as the archive says.
     pub load: Option<&'static str>,
-    /// Its value in pg_dump and pg_dumpall, which do not fix it themselves and whose text it changes or whose session it
-    /// ends; none: they fix it, or it does neither.
+    /// Its value in pg_dump and pg_dumpall, which do not fix it themselves and whose text it
+    /// changes or whose session it ends; none: they fix it, or it does neither.
     pub child: Option<&'static str>,
     /// What it would do.
     pub why: &'static str,
@@ -56,7 +57,8 @@ impl Setting {
         }
     }
 
-    /// Whether a session that has `value` has what is wanted: `ISO, DMY` is `ISO`, and no locale `C`.
+    /// Whether a session that has `value` has what is wanted: `ISO, DMY` is `ISO`, and no locale
+    /// `C`.
     pub fn is(&self, wanted: &str, value: &str) -> bool {
         let value = if self.name == "search_path" && value == "\"\"" { "" } else { value };
         // Locales without conventions of their own.
@@ -124,7 +126,8 @@ pub const SETTINGS: &[Setting] = &[
     fixed("client_min_messages", "warning", "sends what nobody reads"),
 ];
 
-/// Settings that a session leaves as they are, of the categories that [`SETTINGS`] are from, and why that does no harm.
+/// Settings that a session leaves as they are, of the categories that [`SETTINGS`] are from, and
+/// why that does no harm.
 pub const LEFT: &[(&str, &str)] = &[
     ("client_encoding", "each session sets it to what it reads or writes"),
     ("transaction_isolation", "each transaction says it where it matters"),

@@ -73,7 +73,8 @@ impl Stream {
         }
     }
 
-    /// While connecting, every answer has `connect_timeout`; afterwards a query may take as long as it takes.
+    /// While connecting, every answer has `connect_timeout`; afterwards a query may take as long as
+    /// it takes.
     pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
             Stream::Unix(socket) => socket.set_read_timeout(timeout),

@@ -96,7 +96,8 @@ fn context(info: &ConnInfo) -> Result<(SslContext, Verify), PgError> {
     let roots = match info.get("sslrootcert") {
         "" => info.home_file("root.crt").filter(|path| path.exists()),
         "system" => Some(PathBuf::from("system")),
-        // libpq lets `require` go on without a file that was named: then nothing is verified that somebody wanted verified.
+        // libpq lets `require` go on without a file that was named: then nothing is verified that
+        // somebody wanted verified.
         path => Some(PathBuf::from(path)).filter(|path| path.exists() || !matches!(mode, "allow" | "prefer")),
     };
     let verify = match (mode, &roots) {
@@ -228,7 +229,8 @@ fn refuse_open_key(key: &Path) -> Result<(), PgError> {
     )))
 }
 
-/// RFC 5929, tls-server-end-point: the certificate's digest by its signature's hash, SHA-256 in place of MD5 and SHA-1.
+/// RFC 5929, tls-server-end-point: the certificate's digest by its signature's hash, SHA-256 in
+/// place of MD5 and SHA-1.
 pub(crate) fn server_end_point(stream: &SslStream<TcpStream>) -> Option<Vec<u8>> {
     let certificate = stream.ssl().peer_certificate()?;
     let algorithm = certificate.signature_algorithm().object().nid();
@@ -244,8 +246,8 @@ pub(crate) fn server_end_point(stream: &SslStream<TcpStream>) -> Option<Vec<u8>>
     certificate.digest(digest).ok().map(|bytes| bytes.to_vec())
 }
 
-/// The hash of a certificate that is signed by RSASSA-PSS (RFC 5280, Certificate; RFC 4055, RSASSA-PSS-params: `[0] hashAlgorithm`,
-/// SHA-1 where it is left out).
+/// The hash of a certificate that is signed by RSASSA-PSS (RFC 5280, Certificate; RFC 4055,
+/// RSASSA-PSS-params: `[0] hashAlgorithm`, SHA-1 where it is left out).
 fn pss_hash(certificate: &[u8]) -> Option<Nid> {
     const SEQUENCE: u8 = 0x30;
     const OID: u8 = 0x06;

@@ -1,4 +1,5 @@
-//! `postgresql://user:password@host:port,host/dbname?keyword=value` (PostgreSQL documentation, section 32.1.1.2).
+//! `postgresql://user:password@host:port,host/dbname?keyword=value` (PostgreSQL documentation,
+//! section 32.1.1.2).
 
 use crate::ConnInfoError;
 

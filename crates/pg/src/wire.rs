@@ -1,5 +1,6 @@
-//! The buffers of a conversation: messages of the server are given where they lie in the read buffer,
-//! messages to the server are gathered and sent. What a message is, `pgark_bytes::protocol` says.
+//! The buffers of a conversation: messages of the server are given where they lie in the read
+//! buffer, messages to the server are gathered and sent. What a message is, `pgark_bytes::protocol`
+//! says.
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -49,7 +50,8 @@ impl<S: Read + Write> Wire<S> {
         self.end > self.start
     }
 
-    /// The next message, whole; waits for it. What is left of one that came in pieces is passed over.
+    /// The next message, whole; waits for it. What is left of one that came in pieces is passed
+    /// over.
     pub(crate) fn message(&mut self) -> Result<Frame<'_>, PgError> {
         while self.rest > 0 {
             self.take_rest()?;
@@ -66,8 +68,8 @@ impl<S: Read + Write> Wire<S> {
         Ok(Frame { tag, body: self.input.get(body).unwrap_or_default() })
     }
 
-    /// The next message, or a piece of it if it is CopyData too long for the buffer: then more pieces follow. So a row of
-    /// a gigabyte takes no more memory than one of a kilobyte.
+    /// The next message, or a piece of it if it is CopyData too long for the buffer: then more
+    /// pieces follow. So a row of a gigabyte takes no more memory than one of a kilobyte.
     #[inline]
     pub(crate) fn piece(&mut self) -> Result<(Frame<'_>, bool), PgError> {
         if self.rest == 0 {
@@ -133,7 +135,8 @@ impl<S: Read + Write> Wire<S> {
         }
     }
 
-    /// One read, on the way to `count` bytes. Whatever it ends with, the buffer keeps what has arrived.
+    /// One read, on the way to `count` bytes. Whatever it ends with, the buffer keeps what has
+    /// arrived.
     fn read_once(&mut self, count: usize) -> Result<(), PgError> {
         if self.end == self.input.len() {
             // Only as bytes arrive: a length alone, which may be a lie, takes no memory.
@@ -167,9 +170,9 @@ impl<S: Read + Write> Wire<S> {
 }
 
 impl Wire<Stream> {
-    /// The tag of the next message, once it has arrived whole: [`Wire::message`] then gives it without
-    /// waiting. `None` if it has not arrived by then: what has arrived of it stays in the buffer, and the
-    /// next call goes on there. A deadline in the past looks without waiting.
+    /// The tag of the next message, once it has arrived whole: [`Wire::message`] then gives it
+    /// without waiting. `None` if it has not arrived by then: what has arrived of it stays in the
+    /// buffer, and the next call goes on there. A deadline in the past looks without waiting.
     pub(crate) fn arrives_by(&mut self, deadline: Instant) -> Result<Option<u8>, PgError> {
         while self.rest > 0 {
             self.take_rest()?;

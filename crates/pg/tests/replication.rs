@@ -115,7 +115,8 @@ fn wal_is_streamed_answered_and_ended_and_the_connection_goes_on() {
     let restart = "SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = 'held'";
     assert!(cluster.psql_text("postgres", restart).parse::<Lsn>().unwrap() > start, "the slot has moved on");
 
-    // The background writer may log a snapshot of running transactions at any time; then it is silent.
+    // The background writer may log a snapshot of running transactions at any time; then it is
+    // silent.
     let mut is_silent = false;
     for _ in 0..1000 {
         match stream.receive(Instant::now()).unwrap() {
@@ -132,7 +133,8 @@ fn wal_is_streamed_answered_and_ended_and_the_connection_goes_on() {
     stream.finish().unwrap();
     assert_eq!(value(&connection.simple("IDENTIFY_SYSTEM").unwrap(), "timeline"), timeline);
     connection.simple("DROP_REPLICATION_SLOT held").unwrap();
-    // And streams once more; what was on its way when we ended is received before the server's own end.
+    // And streams once more; what was on its way when we ended is received before the server's own
+    // end.
     let mut stream =
         streaming(&mut connection, &format!("START_REPLICATION PHYSICAL {start} TIMELINE {timeline}"));
     stream.finish_sending().unwrap();

@@ -1,4 +1,5 @@
-//! The driver against real servers: authentication, TLS, queries, COPY, cancel, and a server that dies.
+//! The driver against real servers: authentication, TLS, queries, COPY, cancel, and a server that
+//! dies.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
@@ -203,7 +204,8 @@ fn copy_out_and_in_with_errors_in_the_middle() {
     // A bad row: the server's own words, long before the end of the data.
     let mut copy = connection.copy_in(b"COPY u FROM STDIN").unwrap();
     let mut result = copy.write(b"not a number\tx\n");
-    // The server reads the bad row before what fills its buffers and ours: long before so many bytes.
+    // The server reads the bad row before what fills its buffers and ours: long before so many
+    // bytes.
     for _ in 0..200 {
         if result.is_err() {
             break;

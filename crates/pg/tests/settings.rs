@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use pgark_pg::{ConnInfo, Connection, Environment, HARMLESS_CATEGORIES, LEFT, SETTINGS, Use};
 use pgark_testkit::{Cluster, available_majors};
 
-/// Every setting that a role or database may be given, and that changes values or ends sessions, is in one of the tables.
+/// Every setting that a role or database may be given, and that changes values or ends sessions, is
+/// in one of the tables.
 fn assert_every_setting_is_known(cluster: &Cluster) {
     let known: BTreeSet<&str> = SETTINGS
         .iter()
@@ -47,8 +48,8 @@ fn info(text: &str) -> ConnInfo {
     ConnInfo::resolve(text, &Environment::default()).unwrap()
 }
 
-/// After login every setting of the table is what it must be, whatever role and database say; and a second look finds
-/// nothing to set.
+/// After login every setting of the table is what it must be, whatever role and database say; and a
+/// second look finds nothing to set.
 #[test]
 fn settings_are_fixed_after_login() {
     let cluster = Cluster::start();

@@ -1,8 +1,10 @@
-//! Files into a repository and back, for `./bench store`: `files write|read|prune REPOSITORY …`. Prints seconds.
+//! Files into a repository and back, for `./bench store`: `files write|read|prune REPOSITORY …`.
+//! Prints seconds.
 //!
-//! `write REPOSITORY JOBS rows|content FILE…` makes the encrypted repository where it is missing and writes one backup with
-//! an entry per file; `read REPOSITORY JOBS` reads the newest backup; `prune REPOSITORY` forgets the oldest backup and prunes without
-//! grace, with every pack packed anew that holds something dead.
+//! `write REPOSITORY JOBS rows|content FILE…` makes the encrypted repository where it is missing
+//! and writes one backup with an entry per file; `read REPOSITORY JOBS` reads the newest backup;
+//! `prune REPOSITORY` forgets the oldest backup and prunes without grace, with every pack packed
+//! anew that holds something dead.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a measurement")]
 
 use std::io::Read;

@@ -1,4 +1,5 @@
-//! `many FOLDER COUNT`: a repository with so many backups, and how long listing them takes (`./bench scale`).
+//! `many FOLDER COUNT`: a repository with so many backups, and how long listing them takes
+//! (`./bench scale`).
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement")]
 
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! `scale FOLDER CHUNKS…`: what an index of so many chunks costs; a line of a table for each (`./bench scale`).
+//! `scale FOLDER CHUNKS…`: what an index of so many chunks costs; a line of a table for each
+//! (`./bench scale`).
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement")]
 
 use std::path::PathBuf;

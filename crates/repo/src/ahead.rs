@@ -1,8 +1,9 @@
 //! Ranges of packs that are fetched before they are needed, where a network lies between.
 //!
-//! A few threads take orders and answer each on a channel of its own. They start with the first order and end with the
-//! [`Ahead`] that started them: none outlives its reader. An order that nobody waits for any more is passed over. How much is
-//! ordered ahead, and so held in memory, is for those who order.
+//! A few threads take orders and answer each on a channel of its own. They start with the first
+//! order and end with the [`Ahead`] that started them: none outlives its reader. An order that
+//! nobody waits for any more is passed over. How much is ordered ahead, and so held in memory, is
+//! for those who order.
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, Weak};

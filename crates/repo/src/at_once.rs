@@ -1,4 +1,5 @@
-//! Questions that do not wait for one another are asked at once: behind a network each costs a round trip.
+//! Questions that do not wait for one another are asked at once: behind a network each costs a
+//! round trip.
 
 use std::panic::resume_unwind;
 use std::thread;
@@ -15,7 +16,8 @@ pub(crate) fn both<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnOnc
     })
 }
 
-/// Does it for each item, a few at once. The answers are in the items' order, and those of one batch are in memory together.
+/// Does it for each item, a few at once. The answers are in the items' order, and those of one
+/// batch are in memory together.
 pub(crate) fn each<'i, T: Sync, R: Send>(
     items: &'i [T],
     work: impl Fn(&'i T) -> R + Sync + 'i,
@@ -23,7 +25,8 @@ pub(crate) fn each<'i, T: Sync, R: Send>(
     items.chunks(MOST).flat_map(move |batch| all_of(batch, &work))
 }
 
-/// [`each`], with batches whose sizes add up to no more than `most`; what is larger than that is alone.
+/// [`each`], with batches whose sizes add up to no more than `most`; what is larger than that is
+/// alone.
 pub(crate) fn each_within<'i, T: Sync, R: Send>(
     items: &'i [T],
     most: u64,

@@ -1,7 +1,8 @@
 //! Blocks of packs that hold small things: nodes of trees, maps, groups.
 //!
-//! These are read one by one and lie close together. Where a network lies between, a block around each is fetched and kept for
-//! the next: a restore over 50 ms then waits for a few of them instead of for hundreds.
+//! These are read one by one and lie close together. Where a network lies between, a block around
+//! each is fetched and kept for the next: a restore over 50 ms then waits for a few of them instead
+//! of for hundreds.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -26,7 +27,8 @@ struct Held {
 pub(crate) struct Blocks(Mutex<Held>);
 
 impl Blocks {
-    /// A range of a pack of this size, from the blocks it lies in; `fetch` gets those that are not held: from, to.
+    /// A range of a pack of this size, from the blocks it lies in; `fetch` gets those that are not
+    /// held: from, to.
     pub(crate) fn range(
         &self,
         pack: &Hash,

@@ -1,7 +1,8 @@
 //! Canonical CBOR: one value has one encoding, and nothing else is accepted.
 //!
-//! Structures are encoded as arrays (minicbor's `#[cbor(array)]`). A decoded value is encoded again and compared with
-//! what was read: longer integers, indefinite lengths, additional fields and trailing bytes are all refused that way.
+//! Structures are encoded as arrays (minicbor's `#[cbor(array)]`). A decoded value is encoded again
+//! and compared with what was read: longer integers, indefinite lengths, additional fields and
+//! trailing bytes are all refused that way.
 
 use minicbor::{Decode, Encode};
 
@@ -23,8 +24,8 @@ pub(crate) fn decode<'b, T: Decode<'b, ()> + Encode<()>>(bytes: &'b [u8]) -> Res
     Ok(value)
 }
 
-/// Decodes a sequence of values that fills `bytes`, and shows each as soon as it is there: what is wrong with one ends it before more
-/// memory is taken.
+/// Decodes a sequence of values that fills `bytes`, and shows each as soon as it is there: what is
+/// wrong with one ends it before more memory is taken.
 pub(crate) fn decode_each<'b, T: Decode<'b, ()> + Encode<()>>(
     bytes: &'b [u8],
     mut see: impl FnMut(T) -> Result<(), &'static str>,

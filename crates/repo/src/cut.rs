@@ -1,16 +1,17 @@
 //! Where a stream is cut into chunks: by content alone, never by how it was written.
 //!
-//! FastCDC (the 2020 paper, normalisation level 1) with 16 KiB / 64 KiB / 256 KiB, over a gear table that is drawn from
-//! the repository's chunker seed, so that chunk sizes tell a stranger little about known content. A chunk is cut inside a
-//! window of exactly 256 KiB, or of what is left at the end of the stream: so the way the bytes arrive does not matter.
+//! FastCDC (the 2020 paper, normalisation level 1) with 16 KiB / 64 KiB / 256 KiB, over a gear
+//! table that is drawn from the repository's chunker seed, so that chunk sizes tell a stranger
+//! little about known content. A chunk is cut inside a window of exactly 256 KiB, or of what is
+//! left at the end of the stream: so the way the bytes arrive does not matter.
 
 use fastcdc::v2020::{Normalization, cut_gear, select_masks};
 
 /// How a stream is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// At row ends: each cut is moved to just behind the next `\n`. A chunk that would exceed 8 MiB is cut there: the
-    /// pieces of such a row are its fragments.
+    /// At row ends: each cut is moved to just behind the next `\n`. A chunk that would exceed 8 MiB
+    /// is cut there: the pieces of such a row are its fragments.
     Rows,
     /// Where the content says.
     Content,
@@ -46,7 +47,8 @@ impl Cutter {
         Cutter { gear, gear_ls, mask_s, mask_l }
     }
 
-    /// The length of the first chunk of `bytes`, or None if that needs more bytes. `ended`: no more will come.
+    /// The length of the first chunk of `bytes`, or None if that needs more bytes. `ended`: no more
+    /// will come.
     pub(crate) fn next(&self, cut: Cut, bytes: &[u8], ended: bool) -> Option<usize> {
         if bytes.is_empty() || (bytes.len() < WINDOW && !ended) {
             return None;

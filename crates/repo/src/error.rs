@@ -4,7 +4,8 @@ use pgark_store::{Cancelled, StoreError};
 
 use crate::BackupId;
 
-/// Why the repository refused or failed. Messages are verb phrases or statements; the cause is in `source()`.
+/// Why the repository refused or failed. Messages are verb phrases or statements; the cause is in
+/// `source()`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RepoError {
@@ -119,7 +120,8 @@ pub enum RepoError {
     /// The storage failed.
     #[error(transparent)]
     Store(StoreError),
-    /// The storage does not honour put-if-absent, so that one writer at a time is safe; and another is at work.
+    /// The storage does not honour put-if-absent, so that one writer at a time is safe; and another
+    /// is at work.
     #[error("backup {id} is being written to {location}, which is safe for one writer at a time only")]
     AnotherWriter {
         /// The storage.
@@ -138,8 +140,8 @@ pub enum RepoError {
     /// Stopped from outside.
     #[error("cancelled")]
     Cancelled,
-    /// The manifest's put was not answered (the network broke, the job was stopped), nor the question whether it is there: the
-    /// storage may have taken it.
+    /// The manifest's put was not answered (the network broke, the job was stopped), nor the
+    /// question whether it is there: the storage may have taken it.
     #[error("whether backup {id} was committed is not known")]
     CommitUnsure {
         /// The backup's id.
@@ -174,8 +176,8 @@ impl RepoError {
         }
     }
 
-    /// It is about one object, which is damaged, missing, or looks like one of a newer program: nothing is wrong with the storage, and
-    /// other objects can be read.
+    /// It is about one object, which is damaged, missing, or looks like one of a newer program:
+    /// nothing is wrong with the storage, and other objects can be read.
     pub fn is_of_object(&self) -> bool {
         matches!(
             self,

@@ -1,7 +1,8 @@
 //! Forgetting a backup: a signed tombstone first, then its manifest goes (FORMAT.md, "Forget").
 //!
-//! The tombstone's put is the commit: from then on the backup is not listed, even if its manifest still stands or is put
-//! back by somebody who kept a copy. Its chunks stay until `prune` finds that nobody else needs them.
+//! The tombstone's put is the commit: from then on the backup is not listed, even if its manifest
+//! still stands or is put back by somebody who kept a copy. Its chunks stay until `prune` finds
+//! that nobody else needs them.
 
 use std::collections::BTreeSet;
 
@@ -63,7 +64,8 @@ impl Repository {
     /// Forgets a backup, damaged ones too. What only it needed is freed by [`Repository::prune`].
     ///
     /// # Errors
-    /// [`RepoError::UnknownBackup`]; failures of the storage. After an error the backup may be forgotten already.
+    /// [`RepoError::UnknownBackup`]; failures of the storage. After an error the backup may be
+    /// forgotten already.
     pub fn forget(&self, id: BackupId) -> Result<(), RepoError> {
         match self.forget_all(&[id])? {
             0 => Err(RepoError::UnknownBackup { id }),
@@ -71,8 +73,8 @@ impl Repository {
         }
     }
 
-    /// [`Repository::forget`] of many: names are listed once, and what does not wait for another goes at once. Returns how many
-    /// were there; somebody else may have been faster.
+    /// [`Repository::forget`] of many: names are listed once, and what does not wait for another
+    /// goes at once. Returns how many were there; somebody else may have been faster.
     pub fn forget_all(&self, ids: &[BackupId]) -> Result<usize, RepoError> {
         if ids.is_empty() {
             return Ok(0);
@@ -86,7 +88,8 @@ impl Repository {
             self.bury(name, known.get(self, name).map(|manifest| manifest.hash))
         };
         each(&names, bury).collect::<Result<(), RepoError>>()?;
-        // The copies first: a manifest without copy is seen to be one, a copy without manifest would still be listed.
+        // The copies first: a manifest without copy is seen to be one, a copy without manifest
+        // would still be listed.
         let copies: Vec<String> = names.iter().map(ManifestName::copy).collect();
         let first: Vec<String> = names.iter().map(ManifestName::name).collect();
         let ids: BTreeSet<BackupId> = names.iter().map(|name| name.id).collect();
@@ -119,7 +122,8 @@ impl Repository {
         }
     }
 
-    /// Removes manifests that have a tombstone: what a crash in [`Repository::forget`] left, or somebody put back.
+    /// Removes manifests that have a tombstone: what a crash in [`Repository::forget`] left, or
+    /// somebody put back.
     pub(crate) fn finish_forgetting(&self) -> Result<(), RepoError> {
         let forgotten = list(self, "")?;
         for name in manifest::list_all(self, "")?.keys().filter(|name| forgotten.contains(*name)) {

@@ -1,4 +1,5 @@
-//! Doors for the fuzz targets: parsers of stored objects, in an unencrypted repository without a storage.
+//! Doors for the fuzz targets: parsers of stored objects, in an unencrypted repository without a
+//! storage.
 
 use crate::codec;
 use crate::index::object as index_object;

@@ -1,9 +1,10 @@
-//! The repository: encrypted, deduplicating, immutable objects over a [`Store`]. It knows nothing of PostgreSQL.
+//! The repository: encrypted, deduplicating, immutable objects over a [`Store`]. It knows nothing
+//! of PostgreSQL.
 //!
 //! `FORMAT.md` describes every byte. [`init`] makes a repository, [`Repository::open`] opens one;
 //! [`Repository::for_job`] gives an open one to a job, whose cancel ends what is asked through it;
-//! [`Repository::write_backup`] writes, [`Repository::backups`], [`Repository::open_backup`] and [`Repository::reader`]
-//! read, [`Repository::check`] verifies.
+//! [`Repository::write_backup`] writes, [`Repository::backups`], [`Repository::open_backup`] and
+//! [`Repository::reader`] read, [`Repository::check`] verifies.
 
 mod ahead;
 mod at_once;
@@ -44,7 +45,7 @@ mod writers;
 
 /// Secrets as the doors of a repository take them.
 pub use age::secrecy::{ExposeSecret, SecretString};
-pub use check::{CheckLevel, CheckOptions, CheckProgress, CheckReport, Hurt, Problem};
+pub use check::{AffectedBackup, CheckLevel, CheckOptions, CheckProgress, CheckReport, Problem};
 pub use contents::Contents;
 pub use cut::Cut;
 pub use error::RepoError;

@@ -24,7 +24,8 @@ const LARGEST: u64 = 64 << 20;
 pub(crate) const MOST_ENTRIES: usize = 64 << 20;
 pub(crate) const LONGEST_PATH: usize = 4096;
 pub(crate) const LONGEST_ABOUT: usize = 16 << 20;
-/// Raw bytes of an entry: 1 PiB, far above the largest table. A tree that repeats one chunk may claim any length.
+/// Raw bytes of an entry: 1 PiB, far above the largest table. A tree that repeats one chunk may
+/// claim any length.
 pub(crate) const LONGEST_ENTRY: u64 = 1 << 50;
 
 /// One committed backup, without its entries.
@@ -34,7 +35,8 @@ pub struct BackupHead {
     pub id: BackupId,
     /// When it was committed, by the writer's clock.
     pub time: Timestamp,
-    /// When the storage took it, by the storage's clock; None where the storage was not asked or does not know.
+    /// When the storage took it, by the storage's clock; None where the storage was not asked or
+    /// does not know.
     pub stored: Option<Timestamp>,
     /// Of which cluster, as the writer was told.
     pub cluster: String,
@@ -44,7 +46,8 @@ pub struct BackupHead {
     pub complete: bool,
     /// Its number among the backups of its cluster.
     pub sequence: u64,
-    /// All bytes that this backup put to the storage: packs, index, session, draft and both copies of the manifest.
+    /// All bytes that this backup put to the storage: packs, index, session, draft and both copies
+    /// of the manifest.
     pub bytes_added: u64,
     /// How many entries it has.
     pub entries: u64,
@@ -56,12 +59,14 @@ pub struct BackupHead {
 const MOST_AHEAD: SignedDuration = SignedDuration::from_hours(1);
 
 impl BackupHead {
-    /// Whether its time lies ahead of the storage's clock by more than an hour: the writer's clock was wrong.
+    /// Whether its time lies ahead of the storage's clock by more than an hour: the writer's clock
+    /// was wrong.
     pub fn is_ahead(&self) -> bool {
         is_ahead(self.time, self.stored)
     }
 
-    /// When it was made, as far as that is known: its time, or where that is ahead of the storage's clock, when it was stored.
+    /// When it was made, as far as that is known: its time, or where that is ahead of the storage's
+    /// clock, when it was stored.
     pub fn moment(&self) -> Timestamp {
         moment(self.time, self.stored)
     }
@@ -255,8 +260,8 @@ pub(crate) fn decode(
     Ok(Manifest { distrust, signer: opened.signer, name, hash, body, stored: None })
 }
 
-/// Names of the manifests of a cluster (`""`: of all), whether the first or the second copy is there, without those that were
-/// forgotten.
+/// Names of the manifests of a cluster (`""`: of all), whether the first or the second copy is
+/// there, without those that were forgotten.
 pub(crate) fn list(repository: &Repository, cluster: &str) -> Result<BTreeSet<ManifestName>, RepoError> {
     Ok(list_both(repository, cluster)?.0)
 }
@@ -281,7 +286,8 @@ pub(crate) fn list_timed(
     let (names, forgotten) = both(|| list_all(repository, cluster), || forget::list(repository, cluster));
     let (mut names, forgotten) = (names?, forgotten?);
     for name in &forgotten {
-        // A tombstone with its manifest is what a crash left, or a replayed manifest; only a true one counts.
+        // A tombstone with its manifest is what a crash left, or a replayed manifest; only a true
+        // one counts.
         if names.contains_key(name) {
             match forget::read(repository, name) {
                 Ok(None) => {}
@@ -315,13 +321,15 @@ pub(crate) fn stored(meta: &ObjectMeta) -> Option<Timestamp> {
     Timestamp::try_from(meta.modified).ok().filter(|time| *time > Timestamp::UNIX_EPOCH)
 }
 
-/// Reads a manifest; where its first copy is damaged or gone, the second. What was wrong with a copy goes to `wrong`.
+/// Reads a manifest; where its first copy is damaged or gone, the second. What was wrong with a
+/// copy goes to `wrong`.
 pub(crate) fn read(
     repository: &Repository,
     name: &ManifestName,
     mut wrong: impl FnMut(RepoError),
 ) -> Result<Manifest, RepoError> {
-    // A newer version or epoch is passed over, too: a single flipped bit looks like one, and then the other copy is as it was.
+    // A newer version or epoch is passed over, too: a single flipped bit looks like one, and then
+    // the other copy is as it was.
     let first = match read_one(repository, name, &name.name()) {
         Err(error) if error.is_of_object() => error,
         other => return other,
@@ -361,7 +369,8 @@ pub(crate) struct All {
 }
 
 impl All {
-    /// Those that can be read; a warning names each of the others, once in the life of this process.
+    /// Those that can be read; a warning names each of the others, once in the life of this
+    /// process.
     pub(crate) fn warned(self, repository: &Repository) -> Vec<Manifest> {
         for aside in &self.set_aside {
             repository.warn_once(format!(
@@ -416,8 +425,9 @@ pub(crate) fn is_gone(repository: &Repository, name: &ManifestName) -> Result<bo
     Ok(!list_all(repository, &name.cluster)?.contains_key(name))
 }
 
-/// Why something that has a manifest's name is provably none: each of its copies is, byte for byte, another manifest of this repository,
-/// and no manifest names it as the one before. What is damaged in any other way may have been a manifest.
+/// Why something that has a manifest's name is provably none: each of its copies is, byte for byte,
+/// another manifest of this repository, and no manifest names it as the one before. What is damaged
+/// in any other way may have been a manifest.
 pub(crate) fn why_nobodys(
     repository: &Repository,
     name: &ManifestName,
@@ -466,7 +476,8 @@ pub(crate) fn why_misnamed(
 
 /// What is wrong with the chain of these manifests: a predecessor that is gone or another.
 ///
-/// One that was forgotten is not missing: `forgotten` says what hash its tombstone gives, if it has one.
+/// One that was forgotten is not missing: `forgotten` says what hash its tombstone gives, if it has
+/// one.
 pub(crate) fn check_chain(
     manifests: &[Manifest],
     mut forgotten: impl FnMut(&ManifestName) -> Option<Forgotten>,

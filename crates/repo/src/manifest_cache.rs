@@ -1,8 +1,9 @@
-//! Manifests that this host has read and verified before, in one local file: they never change under their names.
+//! Manifests that this host has read and verified before, in one local file: they never change
+//! under their names.
 //!
-//! The file is safe to lose; anything wrong with it makes it count as empty. Its sum is under a key of the repository, so that who
-//! can only write this host's files cannot make up backups. Whether a signer may still sign is judged
-//! anew each time; `check` reads the objects themselves.
+//! The file is safe to lose; anything wrong with it makes it count as empty. Its sum is under a key
+//! of the repository, so that who can only write this host's files cannot make up backups. Whether
+//! a signer may still sign is judged anew each time; `check` reads the objects themselves.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -81,7 +82,8 @@ impl ManifestCache {
         }
     }
 
-    /// Writes the file if something is new, without what is gone. That it cannot be written costs time only.
+    /// Writes the file if something is new, without what is gone. That it cannot be written costs
+    /// time only.
     pub(crate) fn keep<'n>(mut self, listed: impl Iterator<Item = &'n ManifestName>) {
         let Some(path) = self.path.take().filter(|_| self.changed) else { return };
         let mut body = MAGIC.to_vec();

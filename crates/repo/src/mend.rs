@@ -1,7 +1,9 @@
-//! Second copies that are missing or damaged, put again from the good ones; and what is provably nobody's, removed.
+//! Second copies that are missing or damaged, put again from the good ones; and what is provably
+//! nobody's, removed.
 //!
-//! Copies are the same bytes under two names, so that whoever may put can mend them: no signature is made. A prune puts what is
-//! missing; what is damaged is replaced by [`Repository::mend`] alone, because that deletes.
+//! Copies are the same bytes under two names, so that whoever may put can mend them: no signature
+//! is made. A prune puts what is missing; what is damaged is replaced by [`Repository::mend`]
+//! alone, because that deletes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -137,8 +139,9 @@ fn replace(store: &Storage, name: &str, bytes: Vec<u8>) -> Result<(), RepoError>
 }
 
 impl Repository {
-    /// Puts copies that are missing or damaged from their good twins, and removes what is provably nobody's. What cannot be read and may
-    /// be somebody's is left, and named. The writer secret suffices.
+    /// Puts copies that are missing or damaged from their good twins, and removes what is provably
+    /// nobody's. What cannot be read and may be somebody's is left, and named. The writer secret
+    /// suffices.
     pub fn mend(&self, dry_run: bool) -> Result<Mended, RepoError> {
         let store = &self.store;
         let mut mended = Mended::default();

@@ -1,8 +1,8 @@
 //! What the names of our objects look like, by folder (FORMAT.md, "Objects and names").
 //!
-//! File servers, desktops and tools that synchronise folders leave files of their own beside ours: `desktop.ini`, `….bak`,
-//! conflicts. What does not look like an object of its folder is none: nobody reads it, counts it or deletes it. Every list that
-//! this crate works with is made here.
+//! File servers, desktops and tools that synchronise folders leave files of their own beside ours:
+//! `desktop.ini`, `….bak`, conflicts. What does not look like an object of its folder is none:
+//! nobody reads it, counts it or deletes it. Every list that this crate works with is made here.
 
 use pgark_store::{ObjectMeta, Storage, StoreError};
 

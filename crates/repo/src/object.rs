@@ -1,4 +1,5 @@
-//! What every object begins with, and objects that are sealed as one piece under a metadata key of their own.
+//! What every object begins with, and objects that are sealed as one piece under a metadata key of
+//! their own.
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
@@ -36,7 +37,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// No object of this kind has more bytes (FORMAT.md, "Objects and names"): a larger one is refused before it is opened.
+    /// No object of this kind has more bytes (FORMAT.md, "Objects and names"): a larger one is
+    /// refused before it is opened.
     pub(crate) fn largest(self) -> usize {
         match self {
             Kind::DataPack | Kind::MetadataPack | Kind::Manifest | Kind::Quarantine | Kind::Writers => {
@@ -112,8 +114,8 @@ pub(crate) fn nonce(number: u64) -> [u8; 12] {
     nonce
 }
 
-/// What a sealed object is bound to: repository, kind, version, and its full name (empty for objects that are named
-/// by the hash of their bytes, which binds them already).
+/// What a sealed object is bound to: repository, kind, version, and its full name (empty for
+/// objects that are named by the hash of their bytes, which binds them already).
 pub(crate) fn object_aad(keys: &Keys, kind: Kind, name: &str) -> Vec<u8> {
     let mut aad = b"pgark object".to_vec();
     aad.extend_from_slice(&keys.repository.0);
@@ -190,8 +192,8 @@ pub(crate) fn open_key<'a>(
     Ok((key, rest))
 }
 
-/// Puts an object, unless the job was cancelled. One of that name with the very same bytes counts as put (an earlier try's
-/// answer was lost); other bytes under that name are an error.
+/// Puts an object, unless the job was cancelled. One of that name with the very same bytes counts
+/// as put (an earlier try's answer was lost); other bytes under that name are an error.
 pub(crate) fn put(store: &Storage, name: &str, bytes: impl Into<Bytes>) -> Result<(), RepoError> {
     store.cancel().check()?;
     put_regardless(store, name, bytes)

@@ -107,7 +107,8 @@ impl ObjectHash {
     }
 }
 
-/// What a chunk's seal is bound to. Nothing in it names a pack or an offset: sealed chunks may move.
+/// What a chunk's seal is bound to. Nothing in it names a pack or an offset: sealed chunks may
+/// move.
 pub(crate) fn chunk_aad(keys: &Keys, id: &ChunkId, kind: u8, raw_len: u32, compressed: bool) -> Vec<u8> {
     let mut aad = Vec::with_capacity(80);
     aad.extend_from_slice(b"pgark chunk");
@@ -186,7 +187,8 @@ impl Builder {
     }
 }
 
-/// Where key and sealed directory stand, from a pack's last 16 bytes: start of the key, start of the directory, its end.
+/// Where key and sealed directory stand, from a pack's last 16 bytes: start of the key, start of
+/// the directory, its end.
 fn parse_trailer(name: &str, size: u64, trailer: &[u8]) -> Result<(u64, u64, u64), RepoError> {
     let wrong = || damaged(name, "its trailer is not a pack's");
     let (lengths, end) = trailer.split_first_chunk::<8>().ok_or_else(wrong)?;
@@ -202,7 +204,8 @@ fn parse_trailer(name: &str, size: u64, trailer: &[u8]) -> Result<(u64, u64, u64
     Ok((start, middle, stop))
 }
 
-/// Opens key and directory (`bytes` from the pack's offset `start` to its trailer) and checks every record.
+/// Opens key and directory (`bytes` from the pack's offset `start` to its trailer) and checks every
+/// record.
 fn open_directory(
     keys: &Keys,
     name: &str,
@@ -256,7 +259,8 @@ pub(crate) fn check_directory(directory: &Directory, kind: Kind, end: u64) -> Re
     if at == end { Ok(()) } else { Err("its directory does not follow its chunks") }
 }
 
-/// The end of a pack of this size that is fetched first: offset and length. It holds the directory of almost every pack.
+/// The end of a pack of this size that is fetched first: offset and length. It holds the directory
+/// of almost every pack.
 pub(crate) fn tail(size: u64) -> (u64, u64) {
     let len = size.min(64 << 10);
     (size - len, len)

@@ -106,7 +106,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// No parser panics or takes much memory, whatever it is given: plain, and behind a seal that opens.
+    /// No parser panics or takes much memory, whatever it is given: plain, and behind a seal that
+    /// opens.
     #[test]
     fn parsers_survive_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300), lead in 0usize..5) {
         let (_dir, repository) = repository();

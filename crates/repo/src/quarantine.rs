@@ -1,6 +1,8 @@
-//! Quarantine: places that a check found rotten, which no later backup may lean on (FORMAT.md, "Quarantine").
+//! Quarantine: places that a check found rotten, which no later backup may lean on (FORMAT.md,
+//! "Quarantine").
 //!
-//! A backup that meets such a chunk again stores it anew, and older backups find it there. A record goes with its pack.
+//! A backup that meets such a chunk again stores it anew, and older backups find it there. A record
+//! goes with its pack.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -41,7 +43,8 @@ pub(crate) struct Quarantine {
 }
 
 impl Quarantine {
-    /// All records. One that cannot be read counts for its whole pack: it may be damaged for a reason.
+    /// All records. One that cannot be read counts for its whole pack: it may be damaged for a
+    /// reason.
     pub(crate) fn read(repository: &Repository) -> Result<Quarantine, RepoError> {
         let mut found = Quarantine::default();
         for meta in repository.store.list(FOLDER)? {
@@ -88,7 +91,8 @@ fn read_one(repository: &Repository, name: &str, hash: &ObjectHash) -> Result<Op
     Ok(Some(body))
 }
 
-/// Notes rotten places: per pack the chunks, or none for the whole pack. What is noted already is not noted again.
+/// Notes rotten places: per pack the chunks, or none for the whole pack. What is noted already is
+/// not noted again.
 pub(crate) fn add(
     repository: &Repository,
     rotten: &BTreeMap<ObjectHash, Option<Vec<ChunkId>>>,
@@ -122,7 +126,8 @@ pub(crate) fn sweep(store: &Storage) -> Result<(), RepoError> {
 }
 
 impl Repository {
-    /// Backups that need a chunk of which every place is in quarantine. Empty, and cheap, while nothing is.
+    /// Backups that need a chunk of which every place is in quarantine. Empty, and cheap, while
+    /// nothing is.
     pub fn quarantined_backups(&self) -> Result<BTreeSet<BackupId>, RepoError> {
         let quarantine = Quarantine::read(self)?;
         let mut hurt = BTreeSet::new();

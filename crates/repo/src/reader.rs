@@ -1,8 +1,9 @@
 //! Reading streams back: every byte is verified before anybody sees it.
 //!
-//! A stream's tree is walked lazily; chunks that follow one another in a pack are fetched by one ranged get of at most
-//! 2 MiB. Where a network lies between, the next few of these gets are under way while one is worked on. A chunk whose place is damaged or gone is read from its other places, if it has any; if none is good, the error
-//! names the pack and what is wrong.
+//! A stream's tree is walked lazily; chunks that follow one another in a pack are fetched by one
+//! ranged get of at most 2 MiB. Where a network lies between, the next few of these gets are under
+//! way while one is worked on. A chunk whose place is damaged or gone is read from its other
+//! places, if it has any; if none is good, the error names the pack and what is wrong.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -38,7 +39,8 @@ const UNDER_WAY: usize = 8;
 const BYTES_UNDER_WAY: u64 = 8 << 20;
 /// Ends of packs that are under way, 64 KiB each.
 const MOST_TAILS: usize = 32;
-/// Directories of packs that are kept in memory, about 50 KB each; and the chunks that all of them name.
+/// Directories of packs that are kept in memory, about 50 KB each; and the chunks that all of them
+/// name.
 const KEPT: usize = 64;
 const KEPT_CHUNKS: usize = 512 << 10;
 
@@ -112,7 +114,8 @@ impl<'r> DataReader<'r> {
     /// The whole content of an entry.
     ///
     /// # Errors
-    /// [`RepoError::TooLarge`] if it is, or says that it is, longer than `most` bytes: it is held in memory.
+    /// [`RepoError::TooLarge`] if it is, or says that it is, longer than `most` bytes: it is held
+    /// in memory.
     pub fn read_whole(&self, entry: &Entry, most: u64) -> Result<Vec<u8>, RepoError> {
         let too_large = || RepoError::TooLarge { what: format!("the length of {}", entry.path) };
         let said = entry.parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.bytes_raw()));
@@ -260,7 +263,8 @@ impl<'r> ChunkReader<'r> {
         Ok(pack)
     }
 
-    /// Where a network lies between: orders the end of the pack that holds a chunk, unless it is open or ordered already.
+    /// Where a network lies between: orders the end of the pack that holds a chunk, unless it is
+    /// open or ordered already.
     fn announce(&self, chunk: &ChunkId) {
         let Some(ahead) = &self.ahead else { return };
         let index = self.index();
@@ -395,8 +399,8 @@ impl<'r> ChunkReader<'r> {
         Ok(node)
     }
 
-    /// Every chunk below a stream, nodes before what they name: `visit` gets the chunk and its level (0: of the stream itself) and
-    /// says whether to go below it.
+    /// Every chunk below a stream, nodes before what they name: `visit` gets the chunk and its
+    /// level (0: of the stream itself) and says whether to go below it.
     pub(crate) fn walk(
         &self,
         stream: &StreamRef,
@@ -451,7 +455,8 @@ impl Planned {
     }
 }
 
-/// Reads one stream. Memory: about 2 MiB of sealed bytes and what they decompress to; behind a network up to 10 MiB of sealed bytes.
+/// Reads one stream. Memory: about 2 MiB of sealed bytes and what they decompress to; behind a
+/// network up to 10 MiB of sealed bytes.
 pub struct StreamReader<'r> {
     reader: &'r ChunkReader<'r>,
     kind: ChunkKind,
@@ -469,7 +474,8 @@ impl StreamReader<'_> {
         if self.reader.ahead.is_some() { self.plan() } else { Ok(()) }
     }
 
-    /// Behind a network: all that is left is under way. What comes after this stream may be started.
+    /// Behind a network: all that is left is under way. What comes after this stream may be
+    /// started.
     pub(crate) fn is_ending(&self) -> bool {
         self.reader.ahead.is_some() && self.pending.is_empty() && self.stack.is_empty()
     }
@@ -577,7 +583,8 @@ impl StreamReader<'_> {
         Ok(())
     }
 
-    /// Opens the chunks of a run. One that is not good there is fetched by itself, from any place that is.
+    /// Opens the chunks of a run. One that is not good there is fetched by itself, from any place
+    /// that is.
     fn open_run(&mut self, run: Run) -> Result<(), RepoError> {
         let Run { chunks, pack, from, to, ordered } = run;
         let bytes = match ordered {

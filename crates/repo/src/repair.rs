@@ -30,8 +30,8 @@ pub struct RepairedIndex {
 }
 
 impl Repository {
-    /// Reads the directory of every pack and writes new index objects, which replace all that were there. The writer secret
-    /// suffices. Writers may be at work: what they put meanwhile stays.
+    /// Reads the directory of every pack and writes new index objects, which replace all that were
+    /// there. The writer secret suffices. Writers may be at work: what they put meanwhile stays.
     pub fn repair_index(&self, on_pack: &dyn Fn(u64, u64)) -> Result<RepairedIndex, RepoError> {
         let store = &self.store;
         // Index objects first: whatever they name was there before them.

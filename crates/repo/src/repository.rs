@@ -23,9 +23,10 @@ use crate::writers::Writers;
 /// Longest list of entries that is read: it is held in memory whole.
 pub(crate) const LONGEST_LIST: u64 = 1 << 30;
 
-/// A repository on one storage, opened, as one job sees it: every request that its methods make ends with that job
-/// ([`Storage`]). Many threads may use it at once, and [`Repository::for_job`] gives it to any number of jobs. Its
-/// methods block; the head of `pgark_store` says what that means to asynchronous callers.
+/// A repository on one storage, opened, as one job sees it: every request that its methods make
+/// ends with that job ([`Storage`]). Many threads may use it at once, and [`Repository::for_job`]
+/// gives it to any number of jobs. Its methods block; the head of `pgark_store` says what that
+/// means to asynchronous callers.
 pub struct Repository {
     pub(crate) store: Storage,
     pub(crate) keys: Arc<Keys>,
@@ -62,7 +63,8 @@ impl Repository {
     ///
     /// # Errors
     /// [`RepoError::NoRepository`], [`RepoError::WrongKey`], [`RepoError::NeedsKey`],
-    /// [`RepoError::SecretForPlainRepository`], [`RepoError::FingerprintChanged`], [`RepoError::NewerFormat`].
+    /// [`RepoError::SecretForPlainRepository`], [`RepoError::FingerprintChanged`],
+    /// [`RepoError::NewerFormat`].
     pub fn open(store: Storage, unlock: Unlock, local: LocalFolders) -> Result<Repository, RepoError> {
         let header = Header::get(&store)?;
         Repository::open_with(store, &header, unlock, local)
@@ -87,8 +89,8 @@ impl Repository {
         Ok(Repository { store, keys: Arc::new(keys), local: Arc::new(local), known: Arc::new(known) })
     }
 
-    /// The same open repository for another job: what is asked through it ends with `cancel` and with nothing else.
-    /// What was read already (the index, the list of writers) serves all jobs.
+    /// The same open repository for another job: what is asked through it ends with `cancel` and
+    /// with nothing else. What was read already (the index, the list of writers) serves all jobs.
     pub fn for_job(&self, cancel: &Cancel) -> Repository {
         Repository {
             store: self.store.for_job(cancel),
@@ -123,8 +125,9 @@ impl Repository {
         self.keys.encrypted
     }
 
-    /// Every backup, oldest first, each manifest verified. One that is damaged in both copies is set aside with a warning
-    /// ([`Repository::set_aside`]); one of a writer who may not write it is passed over.
+    /// Every backup, oldest first, each manifest verified. One that is damaged in both copies is
+    /// set aside with a warning ([`Repository::set_aside`]); one of a writer who may not write it
+    /// is passed over.
     pub fn backups(&self) -> Result<Vec<BackupHead>, RepoError> {
         Ok(self.manifests()?.iter().map(Manifest::head).collect())
     }
@@ -142,7 +145,8 @@ impl Repository {
         Ok(manifests)
     }
 
-    /// What has a manifest's name and cannot be read as one, in either copy: the id in its name, and what is wrong.
+    /// What has a manifest's name and cannot be read as one, in either copy: the id in its name,
+    /// and what is wrong.
     pub fn set_aside(&self) -> Result<Vec<(BackupId, RepoError)>, RepoError> {
         let all = manifest::read_all(self)?;
         Ok(all.set_aside.into_iter().map(|aside| (aside.name.id, aside.error)).collect())
@@ -156,7 +160,8 @@ impl Repository {
         }
     }
 
-    /// The newest backups of a cluster, the newest last. What cannot be read or trusted is passed over: a writer leans on what is good.
+    /// The newest backups of a cluster, the newest last. What cannot be read or trusted is passed
+    /// over: a writer leans on what is good.
     pub fn newest_backups(&self, cluster: &str, most: usize) -> Result<Vec<BackupHead>, RepoError> {
         let (names, _) = manifest::list_timed(self, &self.keys.cluster_hash(cluster))?;
         let mut heads = Vec::new();
@@ -188,8 +193,8 @@ impl Repository {
         Err(first.unwrap_or(RepoError::UnknownBackup { id }))
     }
 
-    /// The backup that `choose` takes out of all of them ([`Repository::backups`]), with its entries. The index is read beside the
-    /// manifests, and none of these twice.
+    /// The backup that `choose` takes out of all of them ([`Repository::backups`]), with its
+    /// entries. The index is read beside the manifests, and none of these twice.
     pub fn open_chosen<E: From<RepoError>>(
         &self,
         choose: impl FnOnce(Vec<BackupHead>) -> Result<BackupHead, E>,
@@ -201,7 +206,8 @@ impl Repository {
         Ok(self.open_manifest(manifest.ok_or(RepoError::UnknownBackup { id: chosen.id })?, index?)?)
     }
 
-    /// One backup with its entries, by what [`Repository::backups`] or [`Repository::newest_backups`] told of it just now.
+    /// One backup with its entries, by what [`Repository::backups`] or
+    /// [`Repository::newest_backups`] told of it just now.
     pub fn open_head(&self, head: &BackupHead) -> Result<Backup, RepoError> {
         let cluster = self.keys.cluster_hash(&head.cluster);
         self.open_named(&ManifestName { cluster, sequence: head.sequence, id: head.id })
@@ -297,7 +303,8 @@ impl Repository {
         if index.is_whole() { Ok(index) } else { self.index() }
     }
 
-    /// The index for readers: the loaded one, if there is one. Who misses something in it looks for a newer one.
+    /// The index for readers: the loaded one, if there is one. Who misses something in it looks for
+    /// a newer one.
     fn index_to_read(&self) -> Result<Arc<Index>, RepoError> {
         let is_good = |index: &&Arc<Index>| index.unreadable.is_empty() && !index.is_rotten();
         let loaded = lock(&self.known.index).as_ref().filter(is_good).cloned();

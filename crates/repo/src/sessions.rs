@@ -35,8 +35,8 @@ fn all(repository: &Repository) -> Result<BTreeMap<String, Alive>, RepoError> {
     Ok(found)
 }
 
-/// Sessions that are alive at `now`, by the storage's clock. One whose backup is committed is over, though a key that may not
-/// delete has left its objects there.
+/// Sessions that are alive at `now`, by the storage's clock. One whose backup is committed is over,
+/// though a key that may not delete has left its objects there.
 pub(crate) fn alive(repository: &Repository, now: SystemTime) -> Result<Vec<Alive>, RepoError> {
     alive_of(repository, all(repository)?, now)
 }
@@ -56,10 +56,11 @@ fn alive_of(
     Ok(found.into_values().collect())
 }
 
-/// Where of several puts of one name more than one may be told that it was first, nobody may write beside this session.
+/// Where of several puts of one name more than one may be told that it was first, nobody may write
+/// beside this session.
 ///
-/// Both sessions list after they have put their own object: of two that begin at one moment at least one sees the other, and
-/// both may give up, which is safe.
+/// Both sessions list after they have put their own object: of two that begin at one moment at
+/// least one sees the other, and both may give up, which is safe.
 pub(crate) fn refuse_others(repository: &Repository, own: BackupId) -> Result<(), RepoError> {
     if repository.store.capabilities().atomic_put_if_absent {
         return Ok(());

@@ -1,4 +1,5 @@
-//! Sealed metadata objects that carry a signature: manifests, tombstones, tags (FORMAT.md, sections 7 and 9).
+//! Sealed metadata objects that carry a signature: manifests, tombstones, tags (FORMAT.md, sections
+//! 7 and 9).
 
 use minicbor::{Decode, Encode};
 
@@ -64,8 +65,9 @@ pub(crate) struct Opened {
     pub signer: Vec<u8>,
 }
 
-/// Opens what [`seal`] made for `name` and verifies the signature; errors speak of `stood_as`, the object that the bytes were
-/// read from. Whether the signer may sign such a thing is for `writers` to say.
+/// Opens what [`seal`] made for `name` and verifies the signature; errors speak of `stood_as`, the
+/// object that the bytes were read from. Whether the signer may sign such a thing is for `writers`
+/// to say.
 pub(crate) fn open_any(
     keys: &Keys,
     kind: Kind,

@@ -64,7 +64,8 @@ impl From<Class> for ChunkKind {
     }
 }
 
-/// Names the content of a stream: the root of a tree of chunks. About 50 bytes, whatever the stream's length.
+/// Names the content of a stream: the root of a tree of chunks. About 50 bytes, whatever the
+/// stream's length.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 #[cbor(array)]
 pub struct StreamRef {
@@ -88,7 +89,8 @@ impl StreamRef {
         self.bytes
     }
 
-    /// The content's keyed hash in hex: within one repository and class, equal content has equal digests.
+    /// The content's keyed hash in hex: within one repository and class, equal content has equal
+    /// digests.
     pub fn digest(&self) -> String {
         self.root.to_string()
     }
@@ -128,7 +130,8 @@ pub(crate) struct Node {
 
 /// At most so many children in a node.
 pub(crate) const FANOUT: usize = 1024;
-/// From so many children on, a node ends at a child whose id says so: an insertion changes few nodes.
+/// From so many children on, a node ends at a child whose id says so: an insertion changes few
+/// nodes.
 pub(crate) const FANOUT_LEAST: usize = 256;
 /// Deepest tree: far more than any stream needs (256^6 chunks).
 pub(crate) const DEEPEST: u8 = 8;

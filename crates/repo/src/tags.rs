@@ -1,7 +1,9 @@
-//! Tags of backups: small signed objects beside the manifests, in two copies; the newest number wins (FORMAT.md, "Tags").
+//! Tags of backups: small signed objects beside the manifests, in two copies; the newest number
+//! wins (FORMAT.md, "Tags").
 //!
-//! Tags decide what a policy may forget. Where the newest ones of a backup cannot be read, or are gone in one copy, that is known:
-//! the other copy serves, and without it nobody may take the backup for one without tags.
+//! Tags decide what a policy may forget. Where the newest ones of a backup cannot be read, or are
+//! gone in one copy, that is known: the other copy serves, and without it nobody may take the
+//! backup for one without tags.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -122,7 +124,8 @@ fn read(
     Ok(body.tags.into_iter().collect())
 }
 
-/// The newest tags of a backup, from either copy; none if there are none. The error says that nobody knows them.
+/// The newest tags of a backup, from either copy; none if there are none. The error says that
+/// nobody knows them.
 fn newest(
     repository: &Repository,
     id: BackupId,
@@ -187,8 +190,8 @@ impl Repository {
         Ok(wrong)
     }
 
-    /// Changes the tags of a backup; `change` may be called again if somebody else changes them at the same moment. Tags that cannot be
-    /// read are replaced by what `change` makes of none.
+    /// Changes the tags of a backup; `change` may be called again if somebody else changes them at
+    /// the same moment. Tags that cannot be read are replaced by what `change` makes of none.
     pub fn change_tags(
         &self,
         id: BackupId,

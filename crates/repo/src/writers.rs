@@ -1,7 +1,9 @@
-//! Who may write: the owner's signed list of writers, and of key slots (FORMAT.md, "Writers and slots").
+//! Who may write: the owner's signed list of writers, and of key slots (FORMAT.md, "Writers and
+//! slots").
 //!
-//! Every list is whole; the highest number holds. A writer that was revoked is known by what it had written until then: the
-//! hashes of these manifests stand in the list, and nothing else of it counts.
+//! Every list is whole; the highest number holds. A writer that was revoked is known by what it had
+//! written until then: the hashes of these manifests stand in the list, and nothing else of it
+//! counts.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -152,8 +154,9 @@ pub(crate) fn decode(keys: &Keys, number: u64, object: &str, bytes: &[u8]) -> Re
 }
 
 impl Writers {
-    /// The newest list, from either copy; an empty one in an unencrypted repository. Where both copies are damaged, the one
-    /// before holds, with a warning: backups must be readable for all that. `check` tells what is damaged.
+    /// The newest list, from either copy; an empty one in an unencrypted repository. Where both
+    /// copies are damaged, the one before holds, with a warning: backups must be readable for all
+    /// that. `check` tells what is damaged.
     pub(crate) fn read(store: &Storage, keys: &Keys) -> Result<Writers, RepoError> {
         if !keys.encrypted {
             return Ok(Writers::default());
@@ -324,7 +327,8 @@ impl Repository {
         lock(&self.known.writers).body.slots.iter().map(|slot| slot.name.clone()).collect()
     }
 
-    /// Deletes slots that the list does not name: those that were removed just now, and what a change that broke off left.
+    /// Deletes slots that the list does not name: those that were removed just now, and what a
+    /// change that broke off left.
     fn remove_unlisted(&self) -> Result<(), RepoError> {
         let listed = self.listed_slots();
         for folder in [slots::FOLDER, slots::COPIES] {
@@ -378,8 +382,9 @@ impl Repository {
         })
     }
 
-    /// Removes a slot by its id (or the beginning of it) or its recipient. Copies of the keyring that its holder made stay good:
-    /// only a rotation, and at worst a copy into a new repository, helps against these.
+    /// Removes a slot by its id (or the beginning of it) or its recipient. Copies of the keyring
+    /// that its holder made stay good: only a rotation, and at worst a copy into a new repository,
+    /// helps against these.
     pub fn remove_slot(&self, which: &str) -> Result<String, RepoError> {
         self.refuse_not_owner()?;
         let gone = self.change_list(&self.keys, |body| {
@@ -404,8 +409,8 @@ impl Repository {
         Ok(id_of(&gone.name))
     }
 
-    /// A key for a writer of this name, for one cluster or for all. A writer that had the name is revoked; what it has written
-    /// stays good.
+    /// A key for a writer of this name, for one cluster or for all. A writer that had the name is
+    /// revoked; what it has written stays good.
     pub fn add_writer(&self, writer: &str, cluster: Option<&str>) -> Result<SecretString, RepoError> {
         self.refuse_not_owner()?;
         let accepted = self.written_by(writer)?;
@@ -436,7 +441,8 @@ impl Repository {
         })
     }
 
-    /// Hashes of the manifests that the writer of this name has signed, by its keys that are not revoked.
+    /// Hashes of the manifests that the writer of this name has signed, by its keys that are not
+    /// revoked.
     fn written_by(&self, writer: &str) -> Result<Vec<ObjectHash>, RepoError> {
         let list = Writers::read(&self.store, &self.keys)?;
         let publics: Vec<&Vec<u8>> = list
@@ -453,9 +459,9 @@ impl Repository {
         Ok(own.map(|manifest| manifest.hash).collect())
     }
 
-    /// New keys for all that is written from now on; ids stay, so that nothing is stored anew. Slots of recipients are sealed
-    /// anew, and so is the passphrase if it is given; other passphrases' slots go if `drop_passphrases` says so. Writers need
-    /// new keys.
+    /// New keys for all that is written from now on; ids stay, so that nothing is stored anew.
+    /// Slots of recipients are sealed anew, and so is the passphrase if it is given; other
+    /// passphrases' slots go if `drop_passphrases` says so. Writers need new keys.
     pub fn rotate_keys(
         &self,
         passphrase: Option<SecretString>,

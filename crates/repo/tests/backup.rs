@@ -174,7 +174,8 @@ fn manifests_are_remembered() {
     let listed = |repository: Repository| timeless(repository.backups().unwrap());
     let heads = timeless(heads);
     assert_eq!(listed(place.open()), heads);
-    // Without their objects they are not listed at all; with other bytes the cache knows better, and the check tells.
+    // Without their objects they are not listed at all; with other bytes the cache knows better,
+    // and the check tells.
     let root = place.dir.path().join("repo");
     let manifest = place.storage().list("manifests/").unwrap().remove(1).name;
     let good = std::fs::read(root.join(&manifest)).unwrap();

@@ -1,4 +1,5 @@
-//! A storage that fails, stalls, answers twice, lists late and returns short reads: what was committed is whole for all that.
+//! A storage that fails, stalls, answers twice, lists late and returns short reads: what was
+//! committed is whole for all that.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -16,7 +17,8 @@ use pgark_store::{Capabilities, ObjectMeta, PutOutcome, StoreError};
 /// So late are lists at most.
 const LATE: Duration = Duration::from_millis(30);
 
-/// When each object was put or deleted by anybody of this test, and what it was: for lists that are late.
+/// When each object was put or deleted by anybody of this test, and what it was: for lists that are
+/// late.
 type Changes = Arc<Mutex<BTreeMap<String, (Instant, Option<ObjectMeta>)>>>;
 
 struct Chaos<S> {
@@ -200,7 +202,8 @@ fn writers_and_pruners_on_a_storage_without_mercy() {
                     if all.len() > 5 {
                         let (id, _) = all.remove(0);
                         drop(all);
-                        // It may be forgotten even if the answer was a failure; it is never asked for again.
+                        // It may be forgotten even if the answer was a failure; it is never asked
+                        // for again.
                         let _ = open(chaos(round, 12)).and_then(|repository| repository.forget(id));
                     }
                 }

@@ -1,4 +1,5 @@
-//! What cannot be read is in nobody else's way; what is kept twice is mended; files of others are nobody's business.
+//! What cannot be read is in nobody else's way; what is kept twice is mended; files of others are
+//! nobody's business.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -56,7 +57,8 @@ fn age(place: &Place) {
     }
 }
 
-/// A manifest that is rotten in both copies: everything else goes on, and nothing that it may need is deleted.
+/// A manifest that is rotten in both copies: everything else goes on, and nothing that it may need
+/// is deleted.
 #[test]
 fn a_rotten_manifest_is_set_aside() {
     for rot in [b"".as_slice(), b"rot", b"pgark\x06\x07\x00 of a newer program"] {
@@ -122,7 +124,8 @@ fn who_remembers_a_rotten_manifest_prunes() {
     assert_clean(&stranger(&place));
 }
 
-/// A file that somebody copied or renamed: it opens as the manifest that it is, so that it is nobody's under this name.
+/// A file that somebody copied or renamed: it opens as the manifest that it is, so that it is
+/// nobody's under this name.
 #[test]
 fn a_manifest_under_another_name_is_nobodys() {
     for place in [Place::encrypted(), Place::plain()] {
@@ -133,7 +136,8 @@ fn a_manifest_under_another_name_is_nobodys() {
             .unwrap();
         let id = heads[0].id.to_string();
         let bytes = std::fs::read(root(&place).join(&name)).unwrap();
-        // Under another id; and under the same id at another place, which must not be taken for the backup.
+        // Under another id; and under the same id at another place, which must not be taken for the
+        // backup.
         let strays = [
             name.replace(&id, "0123456789abcdef"),
             name.replace("0000000000000001-", "0000000000000000-"),
@@ -189,7 +193,8 @@ fn a_rotten_index_object_keeps_what_only_it_names() {
     compare(&stranger(&place), heads[0].id, &small(1)).unwrap();
 }
 
-/// Whatever is kept twice is missed by the check when one copy is gone or rotten, and put back by `mend`; a prune puts what is gone.
+/// Whatever is kept twice is missed by the check when one copy is gone or rotten, and put back by
+/// `mend`; a prune puts what is gone.
 #[test]
 fn second_copies_are_missed_and_mended() {
     for gone in [true, false] {
@@ -372,8 +377,8 @@ impl Store for Meddling<'static> {
     }
 }
 
-/// At any call of a check a backup is forgotten, the repository pruned with everything packed anew, the tags changed, and another
-/// backup made on this very host: nothing of that is a problem.
+/// At any call of a check a backup is forgotten, the repository pruned with everything packed anew,
+/// the tags changed, and another backup made on this very host: nothing of that is a problem.
 #[test]
 fn a_check_beside_others_tells_nothing_of_what_they_do() {
     let mut at = 0;

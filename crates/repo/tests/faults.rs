@@ -180,7 +180,8 @@ fn damage_is_found() {
                     std::fs::File::options().write(true).open(path).unwrap().set_len(1 << 40).unwrap();
                 }
                 let what = format!("object {number} {} damage {kind}", path.display());
-                // The newest manifest's second copy and the index cache may hide a loss: look with fresh eyes.
+                // The newest manifest's second copy and the index cache may hide a loss: look with
+                // fresh eyes.
                 let fresh = LocalFolders { cache: None, state: place.local().state };
                 let repository = place.open_on(Arc::new(place.store()), fresh);
                 let report = check(&repository, CheckLevel::Data);
@@ -202,7 +203,8 @@ fn damage_is_found() {
                         "{what}: {report:#?}"
                     );
                 }
-                // A pack that is gone, empty or cut off is missed; one byte more behind its end is not.
+                // A pack that is gone, empty or cut off is missed; one byte more behind its end is
+                // not.
                 if kind < 3 && path.starts_with(root.join("packs")) {
                     assert!(both.iter().any(Result::is_err), "{what}: readable");
                 }
@@ -214,7 +216,8 @@ fn damage_is_found() {
     }
 }
 
-/// A pack that vanished, or an index object that rotted, makes the next backup store again what was in it.
+/// A pack that vanished, or an index object that rotted, makes the next backup store again what was
+/// in it.
 #[test]
 fn a_backup_never_leans_on_what_is_not_there() {
     let place = Place::encrypted();

@@ -1,4 +1,5 @@
-//! Jobs beside one another on one open repository: each ends by its own cancel, in whatever request it is.
+//! Jobs beside one another on one open repository: each ends by its own cancel, in whatever request
+//! it is.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -102,7 +103,8 @@ fn prune(repository: &Repository) -> Result<(), RepoError> {
     repository.prune(&PruneOptions::default(), &|_| {}).map(drop)
 }
 
-/// Two jobs of each kind are in a request when one is cancelled: it ends there, and the other ends whole.
+/// Two jobs of each kind are in a request when one is cancelled: it ends there, and the other ends
+/// whole.
 #[test]
 fn a_cancel_ends_one_job_of_a_repository_and_no_other() {
     let works: [(&str, Work); 4] = [("write", write), ("read", read), ("check", check_all), ("prune", prune)];
@@ -152,7 +154,8 @@ enum Lost {
     Question,
 }
 
-/// Loses the manifest's put; with `deaf` no later question about it is answered either. `stops`: the job that is cancelled meanwhile.
+/// Loses the manifest's put; with `deaf` no later question about it is answered either. `stops`:
+/// the job that is cancelled meanwhile.
 struct Losing {
     inner: DirStore,
     lost: Lost,
@@ -214,8 +217,9 @@ impl Store for Losing {
     }
 }
 
-/// The answer to the commit is lost: the writer asks whether the manifest is there. If it hears nothing, it says that it does not
-/// know, and of which backup; never that there is one, nor that there is none.
+/// The answer to the commit is lost: the writer asks whether the manifest is there. If it hears
+/// nothing, it says that it does not know, and of which backup; never that there is one, nor that
+/// there is none.
 #[test]
 fn a_commit_without_an_answer_is_told_as_what_it_is() {
     for (lost, deaf, stopped) in [Lost::Answer, Lost::Question]

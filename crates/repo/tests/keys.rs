@@ -50,7 +50,8 @@ fn slots_come_and_go() {
     assert!(matches!(weak, Err(RepoError::WeakPassphrase { .. })));
 }
 
-/// A writer of one cluster writes that one; revoked, it writes nothing, and what it wrote stays good.
+/// A writer of one cluster writes that one; revoked, it writes nothing, and what it wrote stays
+/// good.
 #[test]
 fn writers_are_held_to_their_cluster_and_revoked() {
     let place = Place::encrypted();
@@ -136,7 +137,8 @@ fn what_a_writer_may_not_write_does_not_count() {
     );
 }
 
-/// A slot of another repository for the same identity, put beside ours, opens nothing and is in nobody's way.
+/// A slot of another repository for the same identity, put beside ours, opens nothing and is in
+/// nobody's way.
 #[test]
 fn a_slot_that_opens_other_keys() {
     let identity = age::x25519::Identity::generate();

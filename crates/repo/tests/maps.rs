@@ -9,7 +9,8 @@ use pgark_repo::*;
 /// Path, identity, mask domain, rows.
 type Set<'s> = (&'s str, [u8; 16], Vec<u8>, &'s [u8]);
 
-/// A backup of these rows, each set under a map of its own identity and mask domain. Returns what each added.
+/// A backup of these rows, each set under a map of its own identity and mask domain. Returns what
+/// each added.
 fn write(repository: &Repository, sets: &[Set<'_>]) -> (BackupHead, Vec<u64>) {
     let written = repository.write_backup(&options(1), |writer| {
         for (path, identity, domain, bytes) in sets {
@@ -101,7 +102,8 @@ fn a_damaged_local_cache_costs_nothing_but_time() {
     compare(&place.open(), second.id, &content(2)).unwrap();
 }
 
-/// A map goes into another repository with what it keeps, under the other's keys, and the next one stores only what is new there.
+/// A map goes into another repository with what it keeps, under the other's keys, and the next one
+/// stores only what is new there.
 #[test]
 fn maps_are_copied_as_maps() {
     let (place, other) = (Place::encrypted(), Place::encrypted());
@@ -124,7 +126,8 @@ fn maps_are_copied_as_maps() {
     }
     assert!(added[1] * 3 < added[0] && added[2] * 3 < added[0], "{added:?}");
     assert_clean(&other.open());
-    // A copy has no item lists: the first backup behind it stores its rows whole, the next leans on that.
+    // A copy has no item lists: the first backup behind it stores its rows whole, the next leans on
+    // that.
     let units = |bytes: u64| bytes * 3 < added[0];
     backup(&target, 1, &content(5));
     assert!(units(backup(&target, 1, &content(6)).bytes_added));
@@ -145,7 +148,8 @@ fn item_hashes_are_siphash() {
     assert_eq!(hasher.hash(&[0]).as_bytes(), one);
 }
 
-/// A writer leans on the newest backup that can be read; one whose manifest rotted in both copies is no reason to fail.
+/// A writer leans on the newest backup that can be read; one whose manifest rotted in both copies
+/// is no reason to fail.
 #[test]
 fn a_rotten_manifest_is_passed_over() {
     let place = Place::encrypted();

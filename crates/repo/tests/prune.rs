@@ -211,7 +211,8 @@ fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     words.take(bytes / 8).flatten().collect()
 }
 
-/// A backup that begins while a prune without grace looks or marks keeps what it leans on, and what it has put itself.
+/// A backup that begins while a prune without grace looks or marks keeps what it leans on, and what
+/// it has put itself.
 #[test]
 fn a_backup_begins_in_the_middle_of_a_prune() {
     let moments: [fn(Operation, &str) -> bool; 4] = [
@@ -273,7 +274,8 @@ fn a_backup_begins_in_the_middle_of_a_prune() {
     }
 }
 
-/// Every put and every delete of a prune fails once in every way: nothing that a backup needs is lost, and the next prune ends.
+/// Every put and every delete of a prune fails once in every way: nothing that a backup needs is
+/// lost, and the next prune ends.
 #[test]
 fn a_prune_may_crash_anywhere() {
     let template = Place::encrypted();
@@ -454,7 +456,8 @@ fn tags_come_and_go() {
     assert!(matches!(repository.change_tags(head.id, |_| {}), Err(RepoError::UnknownBackup { .. })));
 }
 
-/// A manifest that somebody kept and put back stays forgotten; a tombstone of a stranger hides nothing.
+/// A manifest that somebody kept and put back stays forgotten; a tombstone of a stranger hides
+/// nothing.
 #[test]
 fn replayed_manifests_stay_forgotten() {
     let place = Place::encrypted();
@@ -518,7 +521,8 @@ impl<S: Store> Store for Shifted<S> {
     }
 }
 
-/// Ages come from the storage's clock: a host whose own is an hour off deletes nothing early, and nothing late.
+/// Ages come from the storage's clock: a host whose own is an hour off deletes nothing early, and
+/// nothing late.
 #[test]
 fn a_clock_that_is_off_changes_nothing() {
     for hours in [-1, 1] {
@@ -575,7 +579,8 @@ fn break_pack(place: &Place, largest: bool) -> String {
     name
 }
 
-/// Rot is noted; the next backup that meets the same rows stores them anew, and the older backup is whole again.
+/// Rot is noted; the next backup that meets the same rows stores them anew, and the older backup is
+/// whole again.
 #[test]
 fn what_is_rotten_is_not_leaned_on_and_heals() {
     let place = Place::encrypted();

@@ -1,7 +1,7 @@
 //! Random damage to any stored object: found by the check, or by reading, and never wrong data.
 //!
-//! 1,000 faults in every run, 10,000 with `PGARK_TEST_FULL=1`. The rows of the table that `./test` prints are left in
-//! `target/tmp/faults/`.
+//! 1,000 faults in every run, 10,000 with `PGARK_TEST_FULL=1`. The rows of the table that `./test`
+//! prints are left in `target/tmp/faults/`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -25,7 +25,8 @@ impl Random {
     }
 }
 
-/// What an object is, by its place: damage to the first kinds must be found, to the others found or harmless.
+/// What an object is, by its place: damage to the first kinds must be found, to the others found or
+/// harmless.
 fn kind(root: &Path, path: &Path) -> &'static str {
     let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_string();
     let kinds = [
@@ -54,7 +55,8 @@ fn harmless(kind: &str) -> bool {
     matches!(kind, "sessions" | "drafts" | "trash" | "quarantine")
 }
 
-/// Two backups, a third that broke off after its packs, and objects of the first that nothing needs any more.
+/// Two backups, a third that broke off after its packs, and objects of the first that nothing needs
+/// any more.
 fn place() -> (Place, Vec<(BackupId, Content)>, Vec<PathBuf>) {
     let place = Place::encrypted();
     // What a writer would take away at its end stays, as after a kill.
@@ -70,7 +72,8 @@ fn place() -> (Place, Vec<(BackupId, Content)>, Vec<PathBuf>) {
         ];
         known.push((backup(&repository, 1, &content).id, content));
     }
-    // One forgotten in the middle (its manifest stays, as after a crash behind the tombstone), tags, a mark, a list more.
+    // One forgotten in the middle (its manifest stays, as after a crash behind the tombstone),
+    // tags, a mark, a list more.
     let names = || -> Vec<String> { place.objects().into_iter().map(|meta| meta.name).collect() };
     let before_it = names();
     let gone = backup(&repository, 1, &vec![("/gone".into(), Class::Data, rows(20, 300_000))]);
@@ -168,8 +171,9 @@ fn any_object_damaged_in_any_way() {
                 let told = !report.problems.is_empty();
                 // Either an error or the right bytes: `compare` panics on wrong ones.
                 let read = known.iter().all(|(id, content)| compare(&repository, *id, content).is_ok());
-                // Objects of the broken-off backup that no index names are garbage, whole or not; so are a missing
-                // second copy of a manifest, and slots that are gone from one folder (told all the same).
+                // Objects of the broken-off backup that no index names are garbage, whole or not;
+                // so are a missing second copy of a manifest, and slots that are gone from one
+                // folder (told all the same).
                 let needed = committed.contains(path) && !harmless(kind);
                 // Nor do tags that are gone show, nor a tombstone whose manifest stands.
                 let lost_copy = gone && matches!(kind, "copies" | "tags" | "forgotten");

@@ -1,7 +1,7 @@
 //! What programs that are started from here find in their environment.
 //!
-//! The library reads no environment; whoever runs it says once what it is. Without that (in tests of the library) children
-//! inherit everything.
+//! The library reads no environment; whoever runs it says once what it is. Without that (in tests
+//! of the library) children inherit everything.
 
 use std::ffi::{OsStr, OsString};
 use std::process::Command;
@@ -21,7 +21,8 @@ pub enum Child {
     Tool,
     /// A command of the user, which may need anything but our secrets: a hook, a ProxyCommand.
     Command,
-    /// A command of the user that asks Amazon for credentials: its profile and region are its business, too.
+    /// A command of the user that asks Amazon for credentials: its profile and region are its
+    /// business, too.
     Amazon,
 }
 
@@ -31,7 +32,8 @@ const AMAZON: &str = "AWS_";
 /// They would stand in the way of the credentials that the command is to bring.
 const AMAZON_SECRETS: &[&str] = &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 
-/// What libraries and the C runtime read: where things are, who we are, which language, how Kerberos and OpenSSL are set up.
+/// What libraries and the C runtime read: where things are, who we are, which language, how
+/// Kerberos and OpenSSL are set up.
 const FOR_TOOLS: &[&str] = &[
     "PATH",
     "HOME",

@@ -1,4 +1,5 @@
-//! The contract of [`crate::Store`] as tests: each storage calls [`all`] with an empty instance of itself.
+//! The contract of [`crate::Store`] as tests: each storage calls [`all`] with an empty instance of
+//! itself.
 //!
 //! Everything here panics on a broken promise; it is called from tests only.
 #![allow(
@@ -16,7 +17,8 @@ use bytes::Bytes;
 
 use crate::{PutOutcome, Storage, StoreError};
 
-/// Objects of one folder: more than a page of any storage holds (1000 on S3 and GCS, 5000 on Azure unless asked for fewer).
+/// Objects of one folder: more than a page of any storage holds (1000 on S3 and GCS, 5000 on Azure
+/// unless asked for fewer).
 const MANY: usize = 1100;
 /// An object that is larger than any pack.
 const LARGE: usize = 40 << 20;

@@ -1,15 +1,18 @@
 //! Objects as files of a local directory.
 //!
-//! A put writes a temporary file in `.tmp/` of the same file system, syncs it, links it to its name (which fails if the
-//! name is taken: that is put-if-absent) and syncs the folder. A crash leaves at most a temporary file, which nobody sees
-//! and which a later process sweeps when it is a day old.
+//! A put writes a temporary file in `.tmp/` of the same file system, syncs it, links it to its name
+//! (which fails if the name is taken: that is put-if-absent) and syncs the folder. A crash leaves
+//! at most a temporary file, which nobody sees and which a later process sweeps when it is a day
+//! old.
 //!
-//! Files and folders are their owner's alone. Where the repository's folder is writable by its group and hands its group on
-//! (mode 2770, as `git init --shared` makes it), or is made in such a folder, what is put there is the group's, too, whatever
-//! the umask: several users of one group then share the repository.
+//! Files and folders are their owner's alone. Where the repository's folder is writable by its
+//! group and hands its group on (mode 2770, as `git init --shared` makes it), or is made in such a
+//! folder, what is put there is the group's, too, whatever the umask: several users of one group
+//! then share the repository.
 //!
-//! A file system without hard links (exFAT, many behind FUSE) may know renames that take no name (`RENAME_NOREPLACE`,
-//! rename(2)); one without these either takes a plain rename, and one writer at a time is safe there.
+//! A file system without hard links (exFAT, many behind FUSE) may know renames that take no name
+//! (`RENAME_NOREPLACE`, rename(2)); one without these either takes a plain rename, and one writer
+//! at a time is safe there.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -50,7 +53,8 @@ pub struct DirStore {
 }
 
 impl DirStore {
-    /// Opens a directory for a new repository, making it (readable by its owner alone) where it is missing.
+    /// Opens a directory for a new repository, making it (readable by its owner alone) where it is
+    /// missing.
     pub fn create(root: impl Into<PathBuf>) -> Result<DirStore, StoreError> {
         let root = root.into();
         let failed = |source| StoreError::of("make the directory", root.display().to_string(), source);
@@ -250,7 +254,8 @@ impl Store for DirStore {
         let _ = fs::remove_file(&temporary);
         match named {
             Ok(()) => {
-                // Its time is not before anybody can see it: who prunes compares times. Where that fails it is a little earlier.
+                // Its time is not before anybody can see it: who prunes compares times. Where that
+                // fails it is a little earlier.
                 let _ = utimensat(CWD, &path, &NOW, AtFlags::empty());
                 sync_folder(folder)?;
                 Ok(PutOutcome::Created)
@@ -331,8 +336,8 @@ impl Store for DirStore {
     }
 }
 
-/// Collects the objects below `folder`, whose names begin with `prefix`. What is no name of an object is none: `foreign` hears of it, of
-/// folders with a slash at the end.
+/// Collects the objects below `folder`, whose names begin with `prefix`. What is no name of an
+/// object is none: `foreign` hears of it, of folders with a slash at the end.
 fn walk(
     folder: &Path,
     prefix: &str,

@@ -2,7 +2,8 @@
 
 use std::io;
 
-/// An operation on a storage failed. `operation` is a verb phrase, `object` a name, a path or a URL; never a secret.
+/// An operation on a storage failed. `operation` is a verb phrase, `object` a name, a path or a
+/// URL; never a secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {

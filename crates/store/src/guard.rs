@@ -1,12 +1,14 @@
-//! What every storage needs around it: tries again what may pass, bounds how many requests run at once, keeps the pace, ends
-//! with the job that asks: its cancel ends its own requests, those of other jobs go on.
+//! What every storage needs around it: tries again what may pass, bounds how many requests run at
+//! once, keeps the pace, ends with the job that asks: its cancel ends its own requests, those of
+//! other jobs go on.
 //!
-//! **Retries** wait a random time that doubles, from 0.2 s to 15 s (full jitter), for as long as [`Usage::retry_for`] allows; of a
-//! storage that has never answered, or not since an operation was given up, for 20 s: there is nothing to lose, and somebody
-//! may be waiting at a terminal.
-//! All operations draw on one budget: when nearly everything fails, not every thread hammers on for its full time. The
-//! first operation to give up names its cause, and how often it tried. **After a cancel** nothing is tried twice, and an
-//! operation gets a few seconds, so that a job can remove what it no longer needs.
+//! **Retries** wait a random time that doubles, from 0.2 s to 15 s (full jitter), for as long as
+//! [`Usage::retry_for`] allows; of a storage that has never answered, or not since an operation was
+//! given up, for 20 s: there is nothing to lose, and somebody may be waiting at a terminal. All
+//! operations draw on one budget: when nearly everything fails, not every thread hammers on for its
+//! full time. The first operation to give up names its cause, and how often it tried. **After a
+//! cancel** nothing is tried twice, and an operation gets a few seconds, so that a job can remove
+//! what it no longer needs.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -150,7 +152,8 @@ fn is_no_answer(error: &StoreError) -> bool {
     error.is_retryable() || matches!(error, StoreError::Cancelled)
 }
 
-/// Does it, and again after a while where that may help. `may_go_on` hears how long it will have taken by then.
+/// Does it, and again after a while where that may help. `may_go_on` hears how long it will have
+/// taken by then.
 fn retry<T>(
     cancel: &Cancel,
     may_go_on: &dyn Fn(Duration) -> bool,
@@ -173,7 +176,8 @@ fn retry<T>(
     }
 }
 
-/// Opens a storage that must be reached to be opened: as patiently as one that has never answered is asked.
+/// Opens a storage that must be reached to be opened: as patiently as one that has never answered
+/// is asked.
 pub(crate) fn reach<T>(
     cancel: &Cancel,
     usage: &Usage,

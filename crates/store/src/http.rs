@@ -1,8 +1,10 @@
-//! The HTTP client under S3, GCS and Azure: paced, counted, watched for stalls, and with an ear for what an answer says.
+//! The HTTP client under S3, GCS and Azure: paced, counted, watched for stalls, and with an ear for
+//! what an answer says.
 //!
-//! A client library above decides what is asked and how it is signed; here a request becomes bytes. Each answer that is no
-//! success is read whole (up to 64 KiB) and kept beside the library's own error, because only its code tells a missing
-//! bucket from a missing object, or a wrong clock from a wrong key.
+//! A client library above decides what is asked and how it is signed; here a request becomes bytes.
+//! Each answer that is no success is read whole (up to 64 KiB) and kept beside the library's own
+//! error, because only its code tells a missing bucket from a missing object, or a wrong clock from
+//! a wrong key.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -303,8 +305,8 @@ fn gives_credentials(host: &str) -> Option<String> {
     known.then(|| host.to_string())
 }
 
-/// The text of the first element of that name in an error document. These are flat and short: no parser is needed to read two
-/// words that only serve a message.
+/// The text of the first element of that name in an error document. These are flat and short: no
+/// parser is needed to read two words that only serve a message.
 pub(crate) fn element(text: &str, name: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (inner, _) = rest.split_once(&format!("</{name}>"))?;

@@ -1,17 +1,20 @@
 //! Named immutable objects with a written contract, on each storage.
 //!
-//! [`Store`] is the contract for those who keep objects, [`Storage`] the handle of a job that asks for them. [`DirStore`] keeps objects as files of a local directory; `cloud` in buckets of S3, Google
-//! Cloud Storage and Azure; `sftp` in a folder behind SSH. A [`StorageUrl`] says where a storage is, a [`Target`] what opens
-//! it, and [`open`] gives it, wrapped in what every storage needs ([`Guarded`]: retries, limits, an end at a cancel).
-//! [`probe`] finds out by trying whether a storage can be trusted. [`Faulty`] makes one fail on purpose, for tests. The
-//! contract suite is [`contract`]: a new storage supplies a factory and inherits every test.
+//! [`Store`] is the contract for those who keep objects, [`Storage`] the handle of a job that asks
+//! for them. [`DirStore`] keeps objects as files of a local directory; `cloud` in buckets of S3,
+//! Google Cloud Storage and Azure; `sftp` in a folder behind SSH. A [`StorageUrl`] says where a
+//! storage is, a [`Target`] what opens it, and [`open`] gives it, wrapped in what every storage
+//! needs ([`Guarded`]: retries, limits, an end at a cancel). [`probe`] finds out by trying whether
+//! a storage can be trusted. [`Faulty`] makes one fail on purpose, for tests. The contract suite is
+//! [`contract`]: a new storage supplies a factory and inherits every test.
 //!
-//! Clients of storages behind a network are asynchronous; that ends at this crate's border (`runtime`).
+//! Clients of storages behind a network are asynchronous; that ends at this crate's border
+//! (`runtime`).
 //!
 //! **Every call blocks** until it is answered, given up or cancelled, which can be minutes. An
-//! asynchronous caller (a web server, say) makes it from `tokio::task::spawn_blocking` or a thread of
-//! its own. From a worker of an asynchronous runtime it works and never panics, but that worker does
-//! nothing else meanwhile.
+//! asynchronous caller (a web server, say) makes it from `tokio::task::spawn_blocking` or a thread
+//! of its own. From a worker of an asynchronous runtime it works and never panics, but that worker
+//! does nothing else meanwhile.
 
 mod cancel;
 mod child;
@@ -61,8 +64,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// No object has more bytes (the repository's format is written for this): a larger one is refused before it is read, so that
-/// what a damaged or hostile storage answers never takes the memory.
+/// No object has more bytes (the repository's format is written for this): a larger one is refused
+/// before it is read, so that what a damaged or hostile storage answers never takes the memory.
 pub const LARGEST_OBJECT: u64 = 256 << 20;
 
 /// What became of a put.
@@ -109,19 +112,22 @@ pub struct Retention {
 
 /// A place that keeps named immutable objects.
 ///
-/// **Names** are relative paths of components from `[a-z0-9._-]`, parted by `/`; no component is empty or begins with a
-/// dot; at most 512 bytes. Anything else is refused with [`StoreError::InvalidName`] before the storage is asked.
+/// **Names** are relative paths of components from `[a-z0-9._-]`, parted by `/`; no component is
+/// empty or begins with a dot; at most 512 bytes. Anything else is refused with
+/// [`StoreError::InvalidName`] before the storage is asked.
 ///
 /// **Objects** are put once and never changed. Any number of processes may use one storage at once.
 ///
-/// **Requests** belong to a job: each is given the job's [`Cancel`], and a storage behind a network ends it with
-/// [`StoreError::Cancelled`] soon after that is set, whether it was sent or not. A request that is made after the cancel
-/// removes what the job left; it gets a few seconds. Callers ask through [`Storage`], which carries the cancel.
+/// **Requests** belong to a job: each is given the job's [`Cancel`], and a storage behind a network
+/// ends it with [`StoreError::Cancelled`] soon after that is set, whether it was sent or not. A
+/// request that is made after the cancel removes what the job left; it gets a few seconds. Callers
+/// ask through [`Storage`], which carries the cancel.
 pub trait Store: Send + Sync {
     /// The storage for messages: no secrets.
     fn location(&self) -> String;
 
-    /// What tells this storage from every other: [`Store::location`], and the endpoint where that is not in it. Never shown.
+    /// What tells this storage from every other: [`Store::location`], and the endpoint where that
+    /// is not in it. Never shown.
     fn place(&self) -> String {
         self.location()
     }
@@ -129,14 +135,17 @@ pub trait Store: Send + Sync {
     /// What this storage can do.
     fn capabilities(&self) -> Capabilities;
 
-    /// Puts an object unless one of that name exists. On return the object is durable and whole: a crash at any moment
-    /// leaves either the whole object under its name or none. An existing object is never changed.
+    /// Puts an object unless one of that name exists. On return the object is durable and whole: a
+    /// crash at any moment leaves either the whole object under its name or none. An existing
+    /// object is never changed.
     fn put_if_absent(&self, name: &str, bytes: Bytes, cancel: &Cancel) -> Result<PutOutcome, StoreError>;
 
-    /// The whole object; [`StoreError::NotFound`] if there is none, [`StoreError::TooLarge`] above [`LARGEST_OBJECT`].
+    /// The whole object; [`StoreError::NotFound`] if there is none, [`StoreError::TooLarge`] above
+    /// [`LARGEST_OBJECT`].
     fn get(&self, name: &str, cancel: &Cancel) -> Result<Vec<u8>, StoreError>;
 
-    /// `len` bytes from `offset`. An object that ends before that is [`StoreError::TooShort`], never a short answer.
+    /// `len` bytes from `offset`. An object that ends before that is [`StoreError::TooShort`],
+    /// never a short answer.
     fn get_range(&self, name: &str, offset: u64, len: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError>;
 
     /// The object's first bytes, at most so many; [`StoreError::NotFound`] if there is none.
@@ -148,12 +157,13 @@ pub trait Store: Send + Sync {
     /// Size and time; [`StoreError::NotFound`] if there is none.
     fn stat(&self, name: &str, cancel: &Cancel) -> Result<ObjectMeta, StoreError>;
 
-    /// Every object whose name begins with `prefix` (empty, or a folder with its final `/`), each exactly once, in the
-    /// order of names. Objects put or deleted meanwhile may or may not be in it. A missing folder is an empty list.
+    /// Every object whose name begins with `prefix` (empty, or a folder with its final `/`), each
+    /// exactly once, in the order of names. Objects put or deleted meanwhile may or may not be in
+    /// it. A missing folder is an empty list.
     fn list(&self, prefix: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError>;
 
-    /// Names of what lies in the storage and is no object by its name: files and folders of others, for people to see. Where that
-    /// cannot be asked there are none.
+    /// Names of what lies in the storage and is no object by its name: files and folders of others,
+    /// for people to see. Where that cannot be asked there are none.
     fn foreign(&self, _cancel: &Cancel) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
     }
@@ -176,7 +186,8 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
-    /// Whether what is deleted or overwritten stays as an older version; None where that cannot be asked.
+    /// Whether what is deleted or overwritten stays as an older version; None where that cannot be
+    /// asked.
     fn keeps_versions(&self, _cancel: &Cancel) -> Result<Option<bool>, StoreError> {
         Ok(None)
     }
@@ -186,7 +197,8 @@ pub trait Store: Send + Sync {
         Ok(None)
     }
 
-    /// Whether this is a view of the past: nothing can be changed, and what is missing was put later.
+    /// Whether this is a view of the past: nothing can be changed, and what is missing was put
+    /// later.
     fn is_past(&self) -> bool {
         false
     }

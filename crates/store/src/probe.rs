@@ -1,7 +1,7 @@
 //! What a storage can, found out by trying: for `pgark storage test` and `pgark init`.
 //!
-//! Everything happens in a folder of its own, `probe/<random>/`, which is empty again at the end unless the storage does not
-//! let us delete. Nothing else of the storage is read or changed.
+//! Everything happens in a folder of its own, `probe/<random>/`, which is empty again at the end
+//! unless the storage does not let us delete. Nothing else of the storage is read or changed.
 
 use std::sync::{Barrier, Mutex};
 use std::thread;

@@ -1,4 +1,5 @@
-//! Where asynchronous clients run: a small runtime of their own behind the blocking [`crate::Store`].
+//! Where asynchronous clients run: a small runtime of their own behind the blocking
+//! [`crate::Store`].
 //!
 //! A request is polled on the thread that asks, and only its timers, sockets and tasks live on the
 //! runtime's threads. `Runtime::block_on` would panic where that thread already drives asynchronous

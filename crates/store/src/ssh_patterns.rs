@@ -1,6 +1,7 @@
 //! Patterns of OpenSSH's files (ssh_config(5), "PATTERNS").
 
-/// Whether one of the patterns fits, and none that begins with `!` does. Capital letters are small ones.
+/// Whether one of the patterns fits, and none that begins with `!` does. Capital letters are small
+/// ones.
 pub fn fits_one_of<'p>(patterns: impl Iterator<Item = &'p str>, text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     let mut one_fits = false;

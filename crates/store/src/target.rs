@@ -1,4 +1,5 @@
-//! Everything that opens a storage, resolved: no environment and no home directory is read from here on.
+//! Everything that opens a storage, resolved: no environment and no home directory is read from
+//! here on.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -265,12 +266,13 @@ pub struct SftpConfig {
     pub known_as: Option<String>,
     /// Socket of an agent.
     pub agent: Option<PathBuf>,
-    /// Of the agent's keys only those are tried whose public key lies beside one of `keys`, as `KEY.pub`,
-    /// or is one of them.
+    /// Of the agent's keys only those are tried whose public key lies beside one of `keys`, as
+    /// `KEY.pub`, or is one of them.
     pub only_these_keys: bool,
     /// Private keys, tried in this order.
     pub keys: Vec<PathBuf>,
-    /// Certificates of them, or of the agent's keys, beside those that lie beside a key as `KEY-cert.pub`.
+    /// Certificates of them, or of the agent's keys, beside those that lie beside a key as
+    /// `KEY-cert.pub`.
     pub certificates: Vec<PathBuf>,
     /// Of those of them that are locked.
     pub key_passphrase: Option<SecretString>,
@@ -311,12 +313,13 @@ impl Default for Usage {
     }
 }
 
-/// Opens a storage for one job: `cancel` ends the attempt, and the requests made through the answer. More jobs use the same
-/// storage through [`Storage::for_job`]. `create`: a directory or a folder behind SSH that is missing is made (buckets
-/// are not).
+/// Opens a storage for one job: `cancel` ends the attempt, and the requests made through the
+/// answer. More jobs use the same storage through [`Storage::for_job`]. `create`: a directory or a
+/// folder behind SSH that is missing is made (buckets are not).
 ///
 /// # Errors
-/// What a directory or an SSH server says at once; buckets are asked first when something is wanted of them.
+/// What a directory or an SSH server says at once; buckets are asked first when something is wanted
+/// of them.
 pub fn open(target: Target, usage: Usage, create: bool, cancel: Cancel) -> Result<Storage, StoreError> {
     let up = Arc::new(Pace::new(usage.limit_upload));
     let down = Arc::new(Pace::new(usage.limit_download));

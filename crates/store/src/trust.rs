@@ -56,8 +56,8 @@ struct Named {
 }
 
 impl Named {
-    /// Whether the one thing against this certificate is that it is an authority's, and it is one that was named. WebPKI
-    /// looks at the time before it looks at this.
+    /// Whether the one thing against this certificate is that it is an authority's, and it is one
+    /// that was named. WebPKI looks at the time before it looks at this.
     fn is_named_authority(&self, certificate: &CertificateDer<'_>, error: &Error) -> bool {
         let Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = error else {
             return false;

@@ -1,8 +1,9 @@
 //! Where a storage is, as people write it.
 //!
-//! `/path`, `file:///path`, `s3://bucket/prefix`, `gs://bucket/prefix`, `azblob://container/prefix`,
-//! `sftp://user@host:port/path`. What stands in a prefix or path is taken literally: nothing is percent-decoded. No URL
-//! holds a secret: one that does is refused, and not repeated.
+//! `/path`, `file:///path`, `s3://bucket/prefix`, `gs://bucket/prefix`,
+//! `azblob://container/prefix`, `sftp://user@host:port/path`. What stands in a prefix or path is
+//! taken literally: nothing is percent-decoded. No URL holds a secret: one that does is refused,
+//! and not repeated.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -244,7 +245,8 @@ fn sftp(rest: &str) -> Result<SftpPlace, BadUrl> {
     Ok(SftpPlace { user: user.map(str::to_string), host: host.to_string(), port, path })
 }
 
-/// A path on a host may hold what a key of a bucket should not; `.`, `..` and control characters it may not.
+/// A path on a host may hold what a key of a bucket should not; `.`, `..` and control characters it
+/// may not.
 fn folder_of_host(path: &str) -> Result<String, BadUrl> {
     let trimmed = path.trim_matches('/');
     let wrong =

@@ -1,5 +1,5 @@
-//! Puts a far network before a port of this host: `far PORT MILLISECONDS` prints the port of the proxy and runs until its input
-//! ends. For `./bench storage`.
+//! Puts a far network before a port of this host: `far PORT MILLISECONDS` prints the port of the
+//! proxy and runs until its input ends. For `./bench storage`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a tool of the bench")]
 
 use std::io::Read;

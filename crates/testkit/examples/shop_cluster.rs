@@ -1,5 +1,5 @@
-//! Starts a throw-away cluster with a shop, prints its conninfo, and keeps it until standard input ends.
-//! Arguments: megabytes (default 200), major (default: 15 where installed).
+//! Starts a throw-away cluster with a shop, prints its conninfo, and keeps it until standard input
+//! ends. Arguments: megabytes (default 200), major (default: 15 where installed).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::Read;

@@ -40,8 +40,9 @@ impl TlsFiles {
         files
     }
 
-    /// Another certificate in place of the server's, of the same authority, with this common name and this line of
-    /// extensions (`subjectAltName=DNS:a,IP:127.0.0.1`; may be empty). It counts from the server's next start.
+    /// Another certificate in place of the server's, of the same authority, with this common name
+    /// and this line of extensions (`subjectAltName=DNS:a,IP:127.0.0.1`; may be empty). It counts
+    /// from the server's next start.
     pub fn replace_server(&self, common_name: &str, extension: &str) {
         let folder = self.ca.parent().expect("the certificates lie in a folder");
         let owner = std::fs::metadata(&self.server_key).expect("look at the server's key");
@@ -126,8 +127,8 @@ fn signed(folder: &Path, name: &str, common_name: &str, extension: &str) {
         .expect("close the key file");
 }
 
-/// A certificate that signed itself and is an authority's, as `openssl req -x509` makes it, and its key. `names` as in
-/// `subjectAltName`; `is_over`: its time is.
+/// A certificate that signed itself and is an authority's, as `openssl req -x509` makes it, and its
+/// key. `names` as in `subjectAltName`; `is_over`: its time is.
 pub(crate) fn self_signed(folder: &Path, names: &str, is_over: bool) -> (PathBuf, PathBuf) {
     let config = format!(
         "[ca]\ndefault_ca = x\n[x]\ndatabase = own.txt\nserial = own.serial\nnew_certs_dir = .\ndefault_md = sha256\npolicy = any\n\
@@ -157,7 +158,8 @@ fn openssl(folder: &Path, arguments: &[&str]) {
 }
 
 impl TlsFiles {
-    /// Two revocation lists of the authority: an empty one, and one that names the server's certificate.
+    /// Two revocation lists of the authority: an empty one, and one that names the server's
+    /// certificate.
     pub fn revocation_lists(&self) -> (PathBuf, PathBuf) {
         let folder = self.ca.parent().expect("a folder");
         let config = "[ca]\ndefault_ca = x\n[x]\ndatabase = index.txt\ncrlnumber = crlnumber\ndefault_md = sha256\n\

@@ -42,8 +42,9 @@ impl Builder {
         self
     }
 
-    /// The authentication method of all connections, as in pg_hba.conf: `trust`, `scram-sha-256`, `md5`,
-    /// `password`. Other than trust, the superuser's password is `secret` unless [`Builder::password`] says otherwise.
+    /// The authentication method of all connections, as in pg_hba.conf: `trust`, `scram-sha-256`,
+    /// `md5`, `password`. Other than trust, the superuser's password is `secret` unless
+    /// [`Builder::password`] says otherwise.
     pub fn auth(mut self, method: &str) -> Builder {
         self.auth = method.to_owned();
         self
@@ -61,8 +62,8 @@ impl Builder {
         self
     }
 
-    /// One line of pg_hba.conf, put before the lines that [`Builder::auth`] makes. Each database connection of
-    /// the kit itself is `local`, by role `postgres`: leave that open.
+    /// One line of pg_hba.conf, put before the lines that [`Builder::auth`] makes. Each database
+    /// connection of the kit itself is `local`, by role `postgres`: leave that open.
     pub fn hba(mut self, line: &str) -> Builder {
         self.hba.push(line.to_owned());
         self
@@ -75,7 +76,8 @@ impl Builder {
         self
     }
 
-    /// `conninfo` goes over TCP (127.0.0.1) instead of the unix socket. The server listens on both in any case.
+    /// `conninfo` goes over TCP (127.0.0.1) instead of the unix socket. The server listens on both
+    /// in any case.
     pub fn tcp(mut self) -> Builder {
         self.tcp = true;
         self
@@ -317,13 +319,15 @@ impl Cluster {
         self.signal_and_wait(Signal::INT);
     }
 
-    /// Stops the server without a checkpoint and without a word to its clients: the next start recovers.
+    /// Stops the server without a checkpoint and without a word to its clients: the next start
+    /// recovers.
     pub fn stop_immediate(&self) {
         self.signal_and_wait(Signal::QUIT);
     }
 
-    /// A hot standby of this cluster, which follows it by streaming replication. The kit's own role must be let in to
-    /// replicate over the unix socket, as it is unless [`Builder::hba`] says otherwise.
+    /// A hot standby of this cluster, which follows it by streaming replication. The kit's own role
+    /// must be let in to replicate over the unix socket, as it is unless [`Builder::hba`] says
+    /// otherwise.
     ///
     /// # Panics
     /// If pg_basebackup or the server fail.
@@ -350,7 +354,8 @@ impl Cluster {
         let mut conf = fs::read_to_string(&conf_file).expect("read postgresql.conf");
         conf.push_str(&format!("unix_socket_directories = '{}'\n", standby.folder.display()));
         fs::write(&conf_file, conf).expect("write postgresql.conf");
-        // What pg_basebackup wrote names every option that its libpq knows; the server's may be older.
+        // What pg_basebackup wrote names every option that its libpq knows; the server's may be
+        // older.
         let auto_file = standby.data_directory().join("postgresql.auto.conf");
         let mut auto = fs::read_to_string(&auto_file).expect("read postgresql.auto.conf");
         let password =
@@ -442,8 +447,8 @@ impl Cluster {
             .unwrap_or_default()
     }
 
-    /// A conninfo string (keyword=value form) for the superuser on `db`: the unix socket, or 127.0.0.1 after
-    /// [`Builder::tcp`] or [`Builder::tls`]. With the password where there is one.
+    /// A conninfo string (keyword=value form) for the superuser on `db`: the unix socket, or
+    /// 127.0.0.1 after [`Builder::tcp`] or [`Builder::tls`]. With the password where there is one.
     pub fn conninfo(&self, db: &str) -> String {
         self.conninfo_as(db, "postgres", self.password())
     }
@@ -467,8 +472,8 @@ impl Cluster {
         text
     }
 
-    /// A command for one of PostgreSQL's client programs (`pg_dump`, `pg_restore`, `pgbench`, …), which reaches
-    /// this cluster as superuser through its environment. The caller adds arguments.
+    /// A command for one of PostgreSQL's client programs (`pg_dump`, `pg_restore`, `pgbench`, …),
+    /// which reaches this cluster as superuser through its environment. The caller adds arguments.
     pub fn client(&self, program: &str) -> Command {
         let mut command = Command::new(self.bin(program));
         clean_environment(&mut command);
@@ -479,7 +484,8 @@ impl Cluster {
         command
     }
 
-    /// Runs SQL (any number of statements, psql's backslash commands too); stops at the first error.
+    /// Runs SQL (any number of statements, psql's backslash commands too); stops at the first
+    /// error.
     ///
     /// # Panics
     /// On an error, with psql's message.
@@ -487,7 +493,8 @@ impl Cluster {
         self.sql_with(db, text.as_bytes(), &[]);
     }
 
-    /// [`Cluster::sql`] with psql variables and SQL as bytes, for databases in other encodings. Gives what psql printed.
+    /// [`Cluster::sql`] with psql variables and SQL as bytes, for databases in other encodings.
+    /// Gives what psql printed.
     pub fn sql_with(&self, db: &str, text: &[u8], variables: &[(&str, &str)]) -> Vec<u8> {
         let output = self.psql(db, text, &["-q"], variables);
         assert!(output.status.success(), "psql on {db:?} failed: {}", said(&output));
@@ -504,7 +511,8 @@ impl Cluster {
         }
     }
 
-    /// The result of a query as psql's unaligned text: rows by newline, columns by `|`, no last newline.
+    /// The result of a query as psql's unaligned text: rows by newline, columns by `|`, no last
+    /// newline.
     pub fn psql_text(&self, db: &str, query: &str) -> String {
         let output = self.psql(db, query.as_bytes(), &["-q", "-A", "-t"], &[]);
         assert!(output.status.success(), "psql on {db:?} failed: {}", said(&output));

@@ -4,8 +4,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// A tmpfs of a few megabytes, seen only by the commands that are run through it (a mount namespace of its own): when the
-/// test process ends, however it ends, the namespace and the file system are gone. Needs root, as the tests do.
+/// A tmpfs of a few megabytes, seen only by the commands that are run through it (a mount namespace
+/// of its own): when the test process ends, however it ends, the namespace and the file system are
+/// gone. Needs root, as the tests do.
 pub struct SmallDisk {
     holder: Child,
     path: PathBuf,

@@ -16,7 +16,8 @@ pub fn pg_dump(cluster: &Cluster, db: &str, path: &Path, options: &[&str]) {
     run(cluster.client("pg_dump").args(options).args(["-d", &cluster.conninfo(db), "-f"]).arg(path));
 }
 
-/// A Greenmask dump directory: pg_dump's directory format with every data file in gzip, `heartbeat` and `metadata.json`.
+/// A Greenmask dump directory: pg_dump's directory format with every data file in gzip, `heartbeat`
+/// and `metadata.json`.
 pub fn greenmask(cluster: &Cluster, db: &str, storage: &Path) -> PathBuf {
     let folder = storage.join("1717000000000");
     fs::create_dir_all(storage).expect("a folder can be made");
@@ -40,7 +41,8 @@ pub fn greenmask(cluster: &Cluster, db: &str, storage: &Path) -> PathBuf {
     folder
 }
 
-/// What Plakar's PostgreSQL integration lays out now: `00000-globals.sql` and numbered dumps, in the order of names.
+/// What Plakar's PostgreSQL integration lays out now: `00000-globals.sql` and numbered dumps, in
+/// the order of names.
 pub fn plakar_new(cluster: &Cluster, databases: &[&str], folder: &Path) {
     fs::create_dir_all(folder).expect("a folder can be made");
     run(cluster.client("pg_dumpall").args(["--globals-only", "-f"]).arg(folder.join("00000-globals.sql")));

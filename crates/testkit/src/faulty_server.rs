@@ -1,5 +1,5 @@
-//! A real server behind a proxy that speaks its protocol and spoils chosen answers: everything is real but
-//! the fault. For what real servers rarely do, and never when a test wants them to.
+//! A real server behind a proxy that speaks its protocol and spoils chosen answers: everything is
+//! real but the fault. For what real servers rarely do, and never when a test wants them to.
 
 use std::fs;
 use std::io::{self, Read, Write};

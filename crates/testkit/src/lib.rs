@@ -1,8 +1,8 @@
-//! What tests of the other crates stand on: throw-away PostgreSQL clusters, sample databases and the round-trip
-//! oracle.
+//! What tests of the other crates stand on: throw-away PostgreSQL clusters, sample databases and
+//! the round-trip oracle.
 //!
-//! - [`Cluster`]: a real server of a chosen major on a free port, gone when the value is dropped, when the test
-//!   process ends, and also when it is killed.
+//! - [`Cluster`]: a real server of a chosen major on a free port, gone when the value is dropped,
+//!   when the test process ends, and also when it is killed.
 //! - [`shop`]: a seeded sample shop of any size, with personal data.
 //! - [`zoo`]: one of every kind of object, with hostile names and values.
 //! - [`Pooler`]: pgbouncer before a cluster.
@@ -10,10 +10,11 @@
 //! - [`storage`]: real storage servers, and bad networks before them.
 //! - [`oracle`]: what of a database must survive a backup and restore, as a comparable value.
 //!
-//! The kit talks to servers through PostgreSQL's own programs only (`psql`, `pg_dump`), never through the driver
-//! under test: an error in the driver cannot hide itself.
+//! The kit talks to servers through PostgreSQL's own programs only (`psql`, `pg_dump`), never
+//! through the driver under test: an error in the driver cannot hide itself.
 //!
-//! Everything here panics on failure, with the server's log: a fixture that does not stand is a failed test.
+//! Everything here panics on failure, with the server's log: a fixture that does not stand is a
+//! failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "fixtures fail the test by panic")]
 
 mod certificates;

@@ -1,4 +1,5 @@
-//! Which PostgreSQL majors this machine has: the distribution's packages, and 18 from a prepared folder.
+//! Which PostgreSQL majors this machine has: the distribution's packages, and 18 from a prepared
+//! folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -59,8 +60,8 @@ pub fn default_major() -> u32 {
     }
 }
 
-/// A builder for `major`, or `None` after saying "skipped" where tests on it were switched off: 18 by
-/// `PGARK_TEST_SKIP_PG18=1`, 15 where the distribution has none.
+/// A builder for `major`, or `None` after saying "skipped" where tests on it were switched off: 18
+/// by `PGARK_TEST_SKIP_PG18=1`, 15 where the distribution has none.
 ///
 /// # Panics
 /// If the major is missing and nobody asked for that: a test must not pass by not running.
@@ -82,8 +83,8 @@ pub(crate) fn installation(major: u32) -> Option<Installation> {
     available_majors().into_iter().find(|found| found.major == major)
 }
 
-/// A client program for a server of `major`: its own, else that of the lowest newer major which has one (some
-/// installations are servers only).
+/// A client program for a server of `major`: its own, else that of the lowest newer major which has
+/// one (some installations are servers only).
 pub(crate) fn client_program(installation: &Installation, program: &str) -> PathBuf {
     let own = installation.bin.join(program);
     if own.is_file() {
@@ -100,7 +101,8 @@ fn majors_folder() -> PathBuf {
     )
 }
 
-/// Where ./test prepares PostgreSQL 18. Root's home is closed to the server's user, so root uses /var/cache.
+/// Where ./test prepares PostgreSQL 18. Root's home is closed to the server's user, so root uses
+/// /var/cache.
 fn pg18_folder() -> PathBuf {
     if let Some(folder) = std::env::var_os(PG18_FOLDER) {
         return PathBuf::from(folder);

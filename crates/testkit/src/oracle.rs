@@ -1,8 +1,9 @@
 //! The round-trip oracle: what of a database must be the same after a backup and restore.
 //!
-//! A [`Snapshot`] is taken with `pg_dump -s` and with SQL through `psql`, as superuser, and holds text only; two are
-//! compared with [`diff`] or [`assert_same`]. It leaves out what a restore may change: object ids, physical order,
-//! transaction ids, and the random `\restrict` token and version comments of pg_dump.
+//! A [`Snapshot`] is taken with `pg_dump -s` and with SQL through `psql`, as superuser, and holds
+//! text only; two are compared with [`diff`] or [`assert_same`]. It leaves out what a restore may
+//! change: object ids, physical order, transaction ids, and the random `\restrict` token and
+//! version comments of pg_dump.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,8 @@ use crate::Cluster;
 pub struct RowHash {
     /// Number of rows.
     pub rows: u64,
-    /// Sum of the 64-bit hashes of all rows' text forms, in decimal. `unpopulated` for a materialised view without data.
+    /// Sum of the 64-bit hashes of all rows' text forms, in decimal. `unpopulated` for a
+    /// materialised view without data.
     pub hash: String,
 }
 
@@ -37,13 +39,15 @@ pub struct LargeObject {
 pub struct Snapshot {
     /// The text of `pg_dump -s`.
     pub schema: String,
-    /// By qualified, quoted name: plain tables, leaf partitions, materialised views, of extensions too.
+    /// By qualified, quoted name: plain tables, leaf partitions, materialised views, of extensions
+    /// too.
     pub tables: BTreeMap<String, RowHash>,
     /// By qualified name: `last_value` and `is_called`.
     pub sequences: BTreeMap<String, String>,
     /// By object id.
     pub large_objects: BTreeMap<u32, LargeObject>,
-    /// Properties of the database itself, by name: encoding, locale, owner, privileges, comment, settings, ….
+    /// Properties of the database itself, by name: encoding, locale, owner, privileges, comment,
+    /// settings, ….
     pub database: BTreeMap<String, String>,
 }
 
@@ -95,7 +99,8 @@ pub fn assert_same(a: &Snapshot, b: &Snapshot) {
     assert!(differences.is_empty(), "{} differences (- first, + second):\n{shown}", differences.len());
 }
 
-/// `pg_dumpall -g` without its token and version comments: roles, memberships, tablespaces, settings per role.
+/// `pg_dumpall -g` without its token and version comments: roles, memberships, tablespaces,
+/// settings per role.
 pub fn globals(cluster: &Cluster) -> String {
     let output = cluster.client("pg_dumpall").arg("-g").output().expect("run pg_dumpall");
     assert!(output.status.success(), "pg_dumpall failed: {}", String::from_utf8_lossy(&output.stderr));
@@ -220,7 +225,8 @@ fn printable(bytes: &[u8]) -> String {
     text
 }
 
-/// Lines that one side has more often than the other; if none, the first line where the order differs.
+/// Lines that one side has more often than the other; if none, the first line where the order
+/// differs.
 fn diff_text(a: &str, b: &str, differences: &mut Vec<String>) {
     if a == b {
         return;

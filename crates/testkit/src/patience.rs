@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a test waits for what must come: far longer than the busiest machine takes, so that only what
-/// never comes ends it. It measures nothing.
+/// How long a test waits for what must come: far longer than the busiest machine takes, so that
+/// only what never comes ends it. It measures nothing.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Waits until it is there.

@@ -22,7 +22,8 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts one in this mode (`session`, `transaction`, `statement`); `more`: further lines of its configuration.
+    /// Starts one in this mode (`session`, `transaction`, `statement`); `more`: further lines of
+    /// its configuration.
     pub fn start(cluster: &Cluster, mode: &str, more: &[&str]) -> Pooler {
         let port = free_port();
         let user = ServerUser::get();

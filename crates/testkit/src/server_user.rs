@@ -1,4 +1,5 @@
-//! Which OS user servers run as: PostgreSQL refuses to run as root, so root lends them to `postgres`.
+//! Which OS user servers run as: PostgreSQL refuses to run as root, so root lends them to
+//! `postgres`.
 
 use std::path::Path;
 use std::process::Command;
@@ -36,7 +37,8 @@ impl ServerUser {
         })
     }
 
-    /// A command that runs `program` as this user and gets SIGQUIT when the thread that started it ends.
+    /// A command that runs `program` as this user and gets SIGQUIT when the thread that started it
+    /// ends.
     pub(crate) fn command(self, program: &Path, dies_with_parent: bool) -> Command {
         let mut command = Command::new("setpriv");
         if let ServerUser::Postgres { uid, gid } = self {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::{Cluster, PATIENCE};
 
-/// An open connection to one database. Dropping it ends the connection, which rolls its transaction back.
+/// An open connection to one database. Dropping it ends the connection, which rolls its transaction
+/// back.
 #[derive(Debug)]
 pub struct Session {
     child: Child,
@@ -35,7 +36,8 @@ impl Cluster {
 }
 
 impl Session {
-    /// Runs SQL and waits for it; gives the rows as [`Cluster::psql_text`] does. Errors go to standard error.
+    /// Runs SQL and waits for it; gives the rows as [`Cluster::psql_text`] does. Errors go to
+    /// standard error.
     ///
     /// # Panics
     /// If no answer ever comes.

@@ -1,8 +1,9 @@
 //! Starts servers from one thread that lives as long as the process.
 //!
-//! The kernel's parent-death signal is sent when the *thread* that forked the child ends. Test threads end early,
-//! and a cluster kept in a `static` is never dropped; so all servers are forked by this one thread, and SIGQUIT
-//! reaches them exactly when the test process is gone, whatever ended it.
+//! The kernel's parent-death signal is sent when the *thread* that forked the child ends. Test
+//! threads end early, and a cluster kept in a `static` is never dropped; so all servers are forked
+//! by this one thread, and SIGQUIT reaches them exactly when the test process is gone, whatever
+//! ended it.
 
 use std::io;
 use std::process::{Child, Command};

@@ -1,5 +1,5 @@
-//! One of every kind of object that pg_dump knows, with hostile names and values; small databases in other
-//! encodings; and databases of very many tables.
+//! One of every kind of object that pg_dump knows, with hostile names and values; small databases
+//! in other encodings; and databases of very many tables.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use crate::Cluster;
 
 const ZOO: &str = include_str!("../sql/zoo.sql");
 
-/// The files of two extensions. They have what no contrib module has: configuration tables, one with a condition; and in the second one
-/// with foreign keys, whose parent comes last by its name.
+/// The files of two extensions. They have what no contrib module has: configuration tables, one
+/// with a condition; and in the second one with foreign keys, whose parent comes last by its name.
 const EXTENSION: [(&str, &str); 4] = [
     (
         "pgark_zoo.control",
@@ -57,18 +57,20 @@ INSERT INTO @extschema@.z_system VALUES (0, 'built in');
 /// What a zoo holds beyond the objects that every server can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Zoo {
-    /// The extension `pgark_zoo` with configuration tables: only where the server's share folder is writable by us.
+    /// The extension `pgark_zoo` with configuration tables: only where the server's share folder is
+    /// writable by us.
     pub extension: bool,
 }
 
-/// Creates the database `db` where it is missing and fills it. Object names are in the schemas `zoo`, `public` and one
-/// with a hostile name; large objects are 700001 to 700005; roles start with `zoo`. The session settings of the
-/// database itself (`ALTER DATABASE SET`) are hostile too.
+/// Creates the database `db` where it is missing and fills it. Object names are in the schemas
+/// `zoo`, `public` and one with a hostile name; large objects are 700001 to 700005; roles start
+/// with `zoo`. The session settings of the database itself (`ALTER DATABASE SET`) are hostile too.
 pub fn load(cluster: &Cluster, db: &str) -> Zoo {
     load_with(cluster, db, "true")
 }
 
-/// The same without contrib's extensions: for restores into servers whose packages lack some of them.
+/// The same without contrib's extensions: for restores into servers whose packages lack some of
+/// them.
 pub fn load_portable(cluster: &Cluster, db: &str) -> Zoo {
     load_with(cluster, db, "false")
 }
@@ -81,8 +83,9 @@ fn load_with(cluster: &Cluster, db: &str, contrib: &str) -> Zoo {
     Zoo { extension }
 }
 
-/// Puts the files of the extensions `pgark_zoo` and `pgark_zoo_keys` into the server's share folder; false where that is not writable.
-/// A cluster that a zoo is restored into needs them too. The files stay: [`remove_extension`].
+/// Puts the files of the extensions `pgark_zoo` and `pgark_zoo_keys` into the server's share
+/// folder; false where that is not writable. A cluster that a zoo is restored into needs them too.
+/// The files stay: [`remove_extension`].
 pub fn install_extension(cluster: &Cluster) -> bool {
     let folder = extension_folder(cluster);
     EXTENSION.iter().all(|(name, text)| {
@@ -138,8 +141,8 @@ pub fn load_sql_ascii(cluster: &Cluster, db: &str) {
     cluster.sql_with(db, &sql, &[]);
 }
 
-/// Creates the database `db` where it is missing, with `count` small tables in schema `many`: a primary key, a check,
-/// a comment, a foreign key to the table before, and three rows each.
+/// Creates the database `db` where it is missing, with `count` small tables in schema `many`: a
+/// primary key, a check, a comment, a foreign key to the table before, and three rows each.
 pub fn many_tables(cluster: &Cluster, db: &str, count: u32) {
     create_if_missing(cluster, db, "");
     // One transaction would need more locks than the server has by default.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Crate and what it may use (the table of DESIGN, section 2; `ops` may use all below it).
+/// Crate and what it may use (the table in ARCHITECTURE.md; `ops` may use all below it).
 const ROOMS: [(&str, &[&str]); 10] = [
     ("pgark-bytes", &[]),
     ("pgark-datadir", &["pgark-bytes"]),

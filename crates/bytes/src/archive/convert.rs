@@ -1,8 +1,9 @@
 //! An archive as an older `pg_restore` reads it.
 //!
-//! Up to 1.15 an archive has one BLOB entry for each large object and one BLOBS entry with the contents of all; from 1.16
-//! a BLOB METADATA entry stands for a group of objects with one owner and one set of privileges, each followed by a BLOBS
-//! entry of its own (PostgreSQL 17, pg_dump.c, `getLOs` and `dumpLO`).
+//! Up to 1.15 an archive has one BLOB entry for each large object and one BLOBS entry with the
+//! contents of all; from 1.16 a BLOB METADATA entry stands for a group of objects with one owner
+//! and one set of privileges, each followed by a BLOBS entry of its own (PostgreSQL 17, pg_dump.c,
+//! `getLOs` and `dumpLO`).
 
 use std::collections::HashMap;
 

@@ -9,11 +9,12 @@ use super::selection::Selection;
 use super::unnamed::{unnamed_partitions, unnamed_triggers};
 use super::waits::Waits;
 
-/// Writes into the archive what its dependencies leave out and a [`Schedule`](super::order::Schedule) knows, for a parallel
-/// pg_restore of it: an inherited trigger is set after it was made; what is done to a partitioned
-/// table waits for its partitions; rights in a schema come after those on it; indexes of partitions
-/// are attached one after the other; what functions read is there before they are called;
-/// definitions that need post-data are post-data.
+/// Writes into the archive what its dependencies leave out and a
+/// [`Schedule`](super::order::Schedule) knows, for a parallel pg_restore of it: an inherited
+/// trigger is set after it was made; what is done to a partitioned table waits for its partitions;
+/// rights in a schema come after those on it; indexes of partitions are attached one after the
+/// other; what functions read is there before they are called; definitions that need post-data are
+/// post-data.
 pub fn name_all_dependencies(archive: &mut Archive) {
     name_waits(archive);
     let postponed = postponed(archive);

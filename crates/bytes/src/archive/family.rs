@@ -1,7 +1,9 @@
-//! Who inherits from whom: partitions and their tables, and tables that inherit, as the archive's definitions say it.
+//! Who inherits from whom: partitions and their tables, and tables that inherit, as the archive's
+//! definitions say it.
 //!
-//! Since 14 `pg_dump` attaches a partition in an entry of its own (`TABLE ATTACH`), before that behind the partition's
-//! definition, in 10 within it (`PARTITION OF`); inheritance is a clause of the child's definition.
+//! Since 14 `pg_dump` attaches a partition in an entry of its own (`TABLE ATTACH`), before that
+//! behind the partition's definition, in 10 within it (`PARTITION OF`); inheritance is a clause of
+//! the child's definition.
 
 use super::model::{Archive, TocEntry};
 use crate::sql::{self, Token};

@@ -1,10 +1,12 @@
 //! Some tables or schemas out of an archive, with all that belongs to them and all that they need.
 //!
-//! `pg_restore -t` restores a bare table: without its indexes, constraints and defaults, without the types that its columns
-//! have, and only where its schema exists. That is seldom what somebody means who wants a table back. Here a chosen relation
-//! brings **what belongs to it** (rows, defaults, owned sequences, indexes, constraints, triggers, rules, policies,
-//! statistics, comments, privileges) and **what it needs** (its schema, types, functions, extensions, as the archive's
-//! dependencies name them). What it needs may be in the target already: see [`Chosen::is_helper`].
+//! `pg_restore -t` restores a bare table: without its indexes, constraints and defaults, without
+//! the types that its columns have, and only where its schema exists. That is seldom what somebody
+//! means who wants a table back. Here a chosen relation brings **what belongs to it** (rows,
+//! defaults, owned sequences, indexes, constraints, triggers, rules, policies, statistics,
+//! comments, privileges) and **what it needs** (its schema, types, functions, extensions, as the
+//! archive's dependencies name them). What it needs may be in the target already: see
+//! [`Chosen::is_helper`].
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,7 +16,8 @@ use crate::names::shown;
 use crate::pattern::Pattern;
 use crate::sql::{self, Token};
 
-/// Patterns of schemas and relations, with pg_dump's rules: where tables are named, schemas say nothing.
+/// Patterns of schemas and relations, with pg_dump's rules: where tables are named, schemas say
+/// nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     /// Only these schemas.
@@ -25,8 +28,8 @@ pub struct Names {
     pub tables: Vec<Pattern>,
     /// Without these.
     pub exclude_tables: Vec<Pattern>,
-    /// A parent does not bring (or take along, where it is excluded) its partitions and the tables that inherit from it:
-    /// pg_dump's own way.
+    /// A parent does not bring (or take along, where it is excluded) its partitions and the tables
+    /// that inherit from it: pg_dump's own way.
     pub without_children: bool,
     /// Who inherits from whom, where the archive has no definitions that say it.
     pub inheritance: Vec<Inheritance>,
@@ -40,7 +43,8 @@ pub struct Chosen {
     children: Children,
 }
 
-/// How many relations patterns reached that they do not match: partitions, and tables that inherit, of all levels.
+/// How many relations patterns reached that they do not match: partitions, and tables that inherit,
+/// of all levels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Children {
     /// With tables that are chosen.
@@ -73,7 +77,8 @@ impl Chosen {
         self.children
     }
 
-    /// Whether the entry is there only because a chosen one needs it: one that the target has already will do.
+    /// Whether the entry is there only because a chosen one needs it: one that the target has
+    /// already will do.
     pub fn is_helper(&self, dump_id: i32) -> bool {
         self.helpers.contains(&dump_id) && !self.wanted.contains(&dump_id)
     }
@@ -92,8 +97,8 @@ impl Names {
         (self.schemas.is_empty() || any(&self.schemas)) && !any(&self.exclude_schemas)
     }
 
-    /// What these patterns match of the archive's relations, with the children of all of it, and how many of these the
-    /// patterns do not match themselves.
+    /// What these patterns match of the archive's relations, with the children of all of it, and
+    /// how many of these the patterns do not match themselves.
     fn reached(patterns: &[Pattern], family: &Family<'_>) -> (HashSet<QualifiedName>, usize) {
         let is_named = |(_, (schema, name)): &&Named<'_>| {
             patterns.iter().any(|pattern| pattern.matches_in(schema, name))
@@ -141,7 +146,8 @@ impl Names {
             .collect()
     }
 
-    /// The entries that these names choose. Entries about the database itself are not the filter's business and stay.
+    /// The entries that these names choose. Entries about the database itself are not the filter's
+    /// business and stay.
     pub fn choose(&self, archive: &Archive) -> Chosen {
         let entries = &archive.entries;
         let by_id = by_id(archive);
@@ -228,7 +234,8 @@ impl Names {
         match schema_made(entry) {
             Some(_) => self.takes_schema(tag),
             None if !schema.is_empty() => self.takes_schema(schema),
-            // In no schema: extensions, large objects, publications, … go where no schema was named.
+            // In no schema: extensions, large objects, publications, … go where no schema was
+            // named.
             None => self.schemas.is_empty(),
         }
     }
@@ -286,8 +293,9 @@ pub(super) fn owned_name(entry: &TocEntry) -> QualifiedName {
     (entry.namespace.clone().unwrap_or_default(), entry.tag_bytes().to_vec())
 }
 
-/// For what belongs to a relation: whether that is taken. Of the relations that it depends on (a foreign key on two, a rule
-/// or policy on many) it belongs to the one that its tag begins with; partitions' links name both sides, and need both.
+/// For what belongs to a relation: whether that is taken. Of the relations that it depends on (a
+/// foreign key on two, a rule or policy on many) it belongs to the one that its tag begins with;
+/// partitions' links name both sides, and need both.
 fn owner_relation(
     by_id: &HashMap<i32, &TocEntry>,
     entry: &TocEntry,
@@ -332,8 +340,8 @@ fn owner_relation(
     }
 }
 
-/// What the wanted entries need and are not: dependencies of dependencies, among the definitions before the data, and the
-/// schemas of all of these.
+/// What the wanted entries need and are not: dependencies of dependencies, among the definitions
+/// before the data, and the schemas of all of these.
 fn needed(archive: &Archive, wanted: &HashSet<i32>) -> HashSet<i32> {
     let by_id = by_id(archive);
     let schemas: HashMap<&[u8], i32> =
@@ -347,7 +355,8 @@ fn needed(archive: &Archive, wanted: &HashSet<i32>) -> HashSet<i32> {
             continue;
         }
         let schema = entry.namespace.as_deref().and_then(|schema| schemas.get(schema)).copied();
-        // An index that is attached needs its parent index: those come with their own tables or not at all.
+        // An index that is attached needs its parent index: those come with their own tables or not
+        // at all.
         let of_definition = |id: &&i32| by_id.get(id).is_some_and(|other| other.section == Section::PreData);
         for needed in entry.dependencies.iter().filter(of_definition).copied().chain(schema) {
             if !wanted.contains(&needed) && found.insert(needed) {
@@ -388,7 +397,8 @@ pub fn foreign_keys(archive: &Archive) -> Vec<ForeignKey> {
     keys.filter_map(foreign_key).map(with_text).collect()
 }
 
-/// An entry's foreign key, by its definition: `ALTER TABLE ONLY s.c ADD CONSTRAINT k FOREIGN KEY (…) REFERENCES s.p(…)`.
+/// An entry's foreign key, by its definition: `ALTER TABLE ONLY s.c ADD CONSTRAINT k FOREIGN KEY
+/// (…) REFERENCES s.p(…)`.
 pub(super) fn foreign_key(entry: &TocEntry) -> Option<ForeignKey> {
     let tokens: Vec<Token<'_>> = sql::tokenize(entry.defn_bytes()).filter(|t| !t.is_blank()).collect();
     let table = tokens.iter().position(|token| token.is_word("table"))? + 1;
@@ -404,8 +414,9 @@ pub(super) fn foreign_key(entry: &TocEntry) -> Option<ForeignKey> {
     })
 }
 
-/// Makes the rows of each table wait for those of the tables that its foreign keys refer to: for rows that go into tables
-/// whose keys are there already. Keys that refer in a circle cannot all be heeded.
+/// Makes the rows of each table wait for those of the tables that its foreign keys refer to: for
+/// rows that go into tables whose keys are there already. Keys that refer in a circle cannot all be
+/// heeded.
 pub fn load_parents_first(archive: &mut Archive) {
     let data: HashMap<QualifiedName, i32> = archive
         .entries
@@ -425,8 +436,8 @@ pub fn load_parents_first(archive: &mut Archive) {
     }
 }
 
-/// Puts each table's rows behind those that they wait for, into the places that rows have in the archive: a reader that goes by
-/// the archive's order alone then loads parents first.
+/// Puts each table's rows behind those that they wait for, into the places that rows have in the
+/// archive: a reader that goes by the archive's order alone then loads parents first.
 pub fn parents_in_front(archive: &mut Archive) {
     let is_rows = |entry: &TocEntry| entry.kind() == "TABLE DATA";
     let places: Vec<usize> =

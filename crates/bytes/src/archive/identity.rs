@@ -1,8 +1,9 @@
 //! What an entry makes, under the name that a server's catalog gives it.
 //!
-//! `pg_identify_object` names every object in one way (`main_u on s.main`, `s.oc USING btree`), and the drop statements of an
-//! archive name theirs in nearly the same way. Both are brought to one form here, so that the objects of a target can be
-//! compared with those of an archive, byte by byte and in the archive's own encoding.
+//! `pg_identify_object` names every object in one way (`main_u on s.main`, `s.oc USING btree`), and
+//! the drop statements of an archive name theirs in nearly the same way. Both are brought to one
+//! form here, so that the objects of a target can be compared with those of an archive, byte by
+//! byte and in the archive's own encoding.
 
 use super::model::TocEntry;
 use crate::sql::{self, Token};
@@ -16,8 +17,8 @@ pub struct Identity {
     pub name: Vec<u8>,
 }
 
-/// Catalogs whose names end before the arguments: how these are written differs between archive and catalog (names and modes
-/// of arguments), so all that share a name count as one.
+/// Catalogs whose names end before the arguments: how these are written differs between archive and
+/// catalog (names and modes of arguments), so all that share a name count as one.
 pub fn has_arguments(catalog: &str) -> bool {
     matches!(catalog, "pg_proc" | "pg_operator")
 }
@@ -33,7 +34,8 @@ pub fn normal_before_arguments(text: &[u8]) -> Vec<u8> {
     join(tokens.take_while(|token| !token.is_symbol(b'(')))
 }
 
-/// As [`normal`], of `s.t in publication p`: the publication's name is written there as it is, never quoted.
+/// As [`normal`], of `s.t in publication p`: the publication's name is written there as it is,
+/// never quoted.
 pub fn normal_of_member(text: &[u8]) -> Vec<u8> {
     const BETWEEN: &[u8] = b" in publication ";
     match memchr::memmem::find(text, BETWEEN) {
@@ -65,8 +67,8 @@ fn join<'a>(tokens: impl Iterator<Item = Token<'a>>) -> Vec<u8> {
     words.join(&SEPARATOR)
 }
 
-/// What the entry makes. `None` for what has no name of its own (rows, defaults, privileges, comments) and for what the
-/// archive does not name.
+/// What the entry makes. `None` for what has no name of its own (rows, defaults, privileges,
+/// comments) and for what the archive does not name.
 pub fn made(entry: &TocEntry) -> Option<Identity> {
     let (catalog, name) = match entry.kind() {
         "TABLE" | "VIEW" | "MATERIALIZED VIEW" | "SEQUENCE" | "FOREIGN TABLE" | "INDEX" => {
@@ -144,7 +146,8 @@ fn of_drop(entry: &TocEntry) -> Option<Vec<u8>> {
     })
 }
 
-/// `tr on s.t` of a script's `CREATE TRIGGER tr BEFORE INSERT ON s.t …`, which comes without a drop.
+/// `tr on s.t` of a script's `CREATE TRIGGER tr BEFORE INSERT ON s.t …`, which comes without a
+/// drop.
 fn made_trigger(entry: &TocEntry) -> Option<Vec<u8>> {
     let tokens = tokens(entry.defn_bytes());
     let at = tokens.iter().position(|token| token.is_word("trigger"))? + 1;
@@ -175,7 +178,8 @@ fn constraint(entry: &TocEntry) -> Option<Vec<u8>> {
     Some(join([*name, on].into_iter().chain(table.iter().copied())))
 }
 
-/// `s.t in publication p` of `ALTER PUBLICATION p ADD TABLE ONLY s.t …`; `s in publication p` of a schema.
+/// `s.t in publication p` of `ALTER PUBLICATION p ADD TABLE ONLY s.t …`; `s in publication p` of a
+/// schema.
 fn member(entry: &TocEntry, word: &str) -> Option<Vec<u8>> {
     let tokens = tokens(entry.defn_bytes());
     let publication = tokens.get(2)?.ident()?;
@@ -196,7 +200,8 @@ pub fn publication(entry: &TocEntry) -> Option<Vec<u8>> {
     }
 }
 
-/// Schema and name of the table that a partition is attached to: `ALTER TABLE ONLY s.p ATTACH PARTITION …`.
+/// Schema and name of the table that a partition is attached to:
+/// `ALTER TABLE ONLY s.p ATTACH PARTITION …`.
 pub fn attached_to(entry: &TocEntry) -> Option<(Vec<u8>, Vec<u8>)> {
     if entry.kind() != "TABLE ATTACH" {
         return None;

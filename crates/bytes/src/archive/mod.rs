@@ -1,7 +1,8 @@
 //! `pg_dump`'s archive: the header and the table of contents (TOC), archive versions 1.12 to 1.16.
 //!
-//! The same header and TOC open a custom-format stream (`pg_dump -Fc`) and make up a directory's `toc.dat`.
-//! Format by observation of archives written by `pg_dump` 15 and by the documented history of the format:
+//! The same header and TOC open a custom-format stream (`pg_dump -Fc`) and make up a directory's
+//! `toc.dat`. Format by observation of archives written by `pg_dump` 15 and by the documented
+//! history of the format:
 //!
 //! | archive | `pg_dump` | change |
 //! |---|---|---|

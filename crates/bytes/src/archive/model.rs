@@ -130,8 +130,8 @@ pub struct Offset {
     pub position: u64,
 }
 
-/// One entry. Strings are in the dump's encoding (see [`Archive::client_encoding`]); `None` is the format's
-/// NULL, which differs from an empty string.
+/// One entry. Strings are in the dump's encoding (see [`Archive::client_encoding`]); `None` is the
+/// format's NULL, which differs from an empty string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TocEntry {
     /// Unique positive number in this archive.
@@ -168,11 +168,13 @@ pub struct TocEntry {
     pub with_oids: Option<Vec<u8>>,
     /// Dump ids of the entries that this one needs.
     pub dependencies: Vec<i32>,
-    /// Tar and directory: name of the data file; empty when there is none. `None` from a custom archive.
+    /// Tar and directory: name of the data file; empty when there is none. `None` from a custom
+    /// archive.
     pub file_name: Option<Vec<u8>>,
     /// Custom: where the data lies. `None` from a tar or directory archive.
     pub offset: Option<Offset>,
-    /// Names for people and for patterns, where those above are in another encoding than UTF-8: see [`Archive::show`].
+    /// Names for people and for patterns, where those above are in another encoding than UTF-8: see
+    /// [`Archive::show`].
     pub shown: Option<Box<Shown>>,
 }
 
@@ -222,7 +224,8 @@ impl TocEntry {
         }
     }
 
-    /// The kind (`TABLE`, `ACL`, …); empty when it is NULL or no text, which `pg_dump` never writes.
+    /// The kind (`TABLE`, `ACL`, …); empty when it is NULL or no text, which `pg_dump` never
+    /// writes.
     pub fn kind(&self) -> &str {
         self.desc.as_deref().and_then(|d| std::str::from_utf8(d).ok()).unwrap_or("")
     }
@@ -331,7 +334,8 @@ impl Archive {
         self.entries.iter().find(|e| e.dump_id == dump_id)
     }
 
-    /// The encoding of every string in this archive, as the ENCODING entry names it (`UTF8`, `LATIN1`).
+    /// The encoding of every string in this archive, as the ENCODING entry names it (`UTF8`,
+    /// `LATIN1`).
     pub fn client_encoding(&self) -> Option<String> {
         let entry = self.entries.iter().find(|e| e.kind() == "ENCODING")?;
         quoted_value(entry.defn.as_deref()?)

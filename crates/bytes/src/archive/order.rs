@@ -1,24 +1,31 @@
-//! The order in which entries may be restored: `pg_restore`'s rules, as a schedule for many workers.
+//! The order in which entries may be restored: `pg_restore`'s rules, as a schedule for many
+//! workers.
 //!
 //! The dependencies in a TOC do not suffice by themselves. A restore also has to know:
 //!
-//! * **Three passes.** Privileges come after everything of the main pass, because an owner may have revoked
-//!   rights from himself; event triggers and the refreshing of materialised views come last of all, because the
-//!   first would fire and the second may need the privileges.
-//! * **Pre-data is serial.** It runs in the archive's order on one connection; `pg_dump` sorted it so.
-//! * **Post-data waits for rows.** A post-data entry that names a TABLE means that table's data, where the
-//!   archive has any.
-//! * **Locks.** Apart from CREATE INDEX, post-data takes exclusive locks on the tables it depends on. Two
-//!   entries, of which one locks what the other uses, never run at once: two foreign keys in opposite
-//!   directions would deadlock.
-//! * **Partitions.** What is done to a partitioned table is done to its partitions: a trigger on the root locks every one, and
-//!   fires for each row that is loaded after it. It waits for the partitions' rows, and runs beside nothing that uses one.
-//! * **What functions read.** A check, a generated column, an index may call a function that looks into another table: `waits.rs`
-//!   says what waits for that, and what an extension's own tables wait for.
-//! * **Definitions behind the rows.** pg_dump puts a materialised view that needs a primary key among the post-data, and with it the
-//!   views and functions that read it, though these still say that they are pre-data ([`postponed`]).
-//! * **Second try.** Rows that are refused although they wait for what is known are tried once more when all other rows are there.
-//! * **Cycles.** What is left after the last pass could not be ordered; it runs alone, in the archive's order.
+//! * **Three passes.** Privileges come after everything of the main pass, because an owner may have
+//!   revoked rights from himself; event triggers and the refreshing of materialised views come last
+//!   of all, because the first would fire and the second may need the privileges.
+//! * **Pre-data is serial.** It runs in the archive's order on one connection; `pg_dump` sorted it
+//!   so.
+//! * **Post-data waits for rows.** A post-data entry that names a TABLE means that table's data,
+//!   where the archive has any.
+//! * **Locks.** Apart from CREATE INDEX, post-data takes exclusive locks on the tables it depends
+//!   on. Two entries, of which one locks what the other uses, never run at once: two foreign keys
+//!   in opposite directions would deadlock.
+//! * **Partitions.** What is done to a partitioned table is done to its partitions: a trigger on
+//!   the root locks every one, and fires for each row that is loaded after it. It waits for the
+//!   partitions' rows, and runs beside nothing that uses one.
+//! * **What functions read.** A check, a generated column, an index may call a function that looks
+//!   into another table: `waits.rs` says what waits for that, and what an extension's own tables
+//!   wait for.
+//! * **Definitions behind the rows.** pg_dump puts a materialised view that needs a primary key
+//!   among the post-data, and with it the views and functions that read it, though these still say
+//!   that they are pre-data ([`postponed`]).
+//! * **Second try.** Rows that are refused although they wait for what is known are tried once more
+//!   when all other rows are there.
+//! * **Cycles.** What is left after the last pass could not be ordered; it runs alone, in the
+//!   archive's order.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -36,7 +43,8 @@ pub enum Pass {
     Main,
     /// Privileges.
     Acl,
-    /// Event triggers and what belongs to them, materialised views' contents and the statistics after them.
+    /// Event triggers and what belongs to them, materialised views' contents and the statistics
+    /// after them.
     PostAcl,
 }
 
@@ -56,8 +64,9 @@ pub fn pass(entry: &TocEntry) -> Pass {
     if late { Pass::PostAcl } else { Pass::Main }
 }
 
-/// Indexes into `archive.entries` in the order of a restore by one connection: three passes, each in the
-/// archive's order, except rows, and contents of materialised views, that wait for later ones.
+/// Indexes into `archive.entries` in the order of a restore by one connection: three passes, each
+/// in the archive's order, except rows, and contents of materialised views, that wait for later
+/// ones.
 pub fn serial_order(archive: &Archive, selection: &Selection) -> Vec<usize> {
     let mut order = Vec::new();
     let moved = Waits::of(&archive.entries, selection, true).moved(&archive.entries);
@@ -76,8 +85,8 @@ pub fn table_data(archive: &Archive) -> HashMap<i32, usize> {
     data_of(&archive.entries)
 }
 
-/// Definitions that belong behind the rows, whatever their section says: what needs something of the post-data, and the rows of such
-/// tables. By dump id.
+/// Definitions that belong behind the rows, whatever their section says: what needs something of
+/// the post-data, and the rows of such tables. By dump id.
 pub fn postponed(archive: &Archive) -> HashSet<i32> {
     let mut late: HashSet<i32> =
         archive.entries.iter().filter(|e| e.section == Section::PostData).map(|e| e.dump_id).collect();
@@ -154,8 +163,8 @@ struct Item {
 ///
 /// Use: first restore [`Schedule::pre_data`] in order on one connection and report each to
 /// [`Schedule::done`] or [`Schedule::failed`]. Then give every idle worker what
-/// [`Schedule::next_ready`] returns and report its end the same way. When it returns `None`, wait until a
-/// worker ends; when no worker is busy, the restore is finished.
+/// [`Schedule::next_ready`] returns and report its end the same way. When it returns `None`, wait
+/// until a worker ends; when no worker is busy, the restore is finished.
 #[derive(Debug)]
 pub struct Schedule {
     items: Vec<Item>,
@@ -199,8 +208,8 @@ impl Item {
         }
     }
 
-    /// The place among those that are ready: first what most work hangs on; privileges in the archive's order, because a role that
-    /// grants on may need what an earlier entry grants to it.
+    /// The place among those that are ready: first what most work hangs on; privileges in the
+    /// archive's order, because a role that grants on may need what an earlier entry grants to it.
     fn key(&self, index: usize) -> (Reverse<u64>, i32, usize) {
         match self.pass {
             Pass::Acl => (Reverse(0), i32::MIN, index),
@@ -210,14 +219,16 @@ impl Item {
 }
 
 impl Schedule {
-    /// A schedule for the selected entries. `size` gives, per dump id, how much work an entry is, in any unit. Of what may
-    /// run, that goes first on which the longest way to the end hangs (its own work, then the work that waits for it):
-    /// a small table whose key many wait for does not come last.
+    /// A schedule for the selected entries. `size` gives, per dump id, how much work an entry is,
+    /// in any unit. Of what may run, that goes first on which the longest way to the end hangs (its
+    /// own work, then the work that waits for it): a small table whose key many wait for does not
+    /// come last.
     pub fn new(archive: &Archive, selection: &Selection, size: &dyn Fn(i32) -> u64) -> Schedule {
         Self::with_triggers(archive, selection, true, size)
     }
 
-    /// Like [`Self::new`]. `triggers_fire`: on tables that were there before, while their rows are loaded.
+    /// Like [`Self::new`]. `triggers_fire`: on tables that were there before, while their rows are
+    /// loaded.
     pub fn with_triggers(
         archive: &Archive,
         selection: &Selection,
@@ -307,16 +318,18 @@ impl Schedule {
         &self.pre_data
     }
 
-    /// The index of an entry that may run now beside those that are running, the most urgent first. It counts as
-    /// running until [`Self::done`] or [`Self::failed`].
+    /// The index of an entry that may run now beside those that are running, the most urgent first.
+    /// It counts as running until [`Self::done`] or [`Self::failed`].
     ///
-    /// `None` while entries are running means: nothing yet. `None` while nothing is running means: finished.
+    /// `None` while entries are running means: nothing yet. `None` while nothing is running means:
+    /// finished.
     pub fn next_ready(&mut self) -> Option<usize> {
         loop {
             if self.leftovers {
                 return self.next_leftover();
             }
-            // What is not wanted takes no locks; it only has to get out of the way of what waits for it.
+            // What is not wanted takes no locks; it only has to get out of the way of what waits
+            // for it.
             let may_go = |key: &&(Reverse<u64>, i32, usize)| !self.selected(key.2) || !self.conflicts(key.2);
             let found = self.ready.iter().find(may_go).copied();
             if let Some(key) = found {
@@ -356,8 +369,9 @@ impl Schedule {
         self.stop(index);
     }
 
-    /// The entry failed. What depends on it is tried all the same (it may have been there before), except a
-    /// failed TABLE's data, which is skipped: the index of the TABLE DATA entry is returned for the report.
+    /// The entry failed. What depends on it is tried all the same (it may have been there before),
+    /// except a failed TABLE's data, which is skipped: the index of the TABLE DATA entry is
+    /// returned for the report.
     pub fn failed(&mut self, index: usize) -> Option<usize> {
         let data = self.items.get(index).and_then(|i| i.data);
         let mut skipped = None;
@@ -373,9 +387,10 @@ impl Schedule {
         skipped
     }
 
-    /// The server refused a TABLE DATA entry's rows, of which nothing is left. True if they are handed out once more when all other
-    /// rows are there; otherwise the caller reports the entry as failed. Rows that wait for these do not wait any longer: they
-    /// may be what these looked for.
+    /// The server refused a TABLE DATA entry's rows, of which nothing is left. True if they are
+    /// handed out once more when all other rows are there; otherwise the caller reports the entry
+    /// as failed. Rows that wait for these do not wait any longer: they may be what these looked
+    /// for.
     pub fn try_again(&mut self, index: usize) -> bool {
         let Some(item) = self.items.get_mut(index) else { return false };
         if !item.may_retry || item.state != State::Running {
@@ -417,14 +432,15 @@ impl Schedule {
         rest
     }
 
-    /// A TABLE DATA entry's table was created by this very restore (its TABLE entry was reported as done):
-    /// only then may the table be truncated and loaded with FREEZE. Loads through a partition root never may,
-    /// which [`TocEntry::loads_via_partition_root`] tells.
+    /// A TABLE DATA entry's table was created by this very restore (its TABLE entry was reported as
+    /// done): only then may the table be truncated and loaded with FREEZE. Loads through a
+    /// partition root never may, which [`TocEntry::loads_via_partition_root`] tells.
     pub fn created_here(&self, data_index: usize) -> bool {
         self.items.get(data_index).is_some_and(|i| i.created)
     }
 
-    /// Entries that depend on each other in a circle and were therefore handed out alone, after the rest.
+    /// Entries that depend on each other in a circle and were therefore handed out alone, after the
+    /// rest.
     pub fn cyclic(&self) -> &[usize] {
         &self.cyclic
     }
@@ -434,7 +450,8 @@ impl Schedule {
         self.items.iter().filter(|i| i.selected && matches!(i.state, State::Pending | State::Ready)).count()
     }
 
-    /// Pre-data in order, and what stands among it and belongs to no section, until the first data entry.
+    /// Pre-data in order, and what stands among it and belongs to no section, until the first data
+    /// entry.
     fn take_pre_data(&mut self, entries: &[TocEntry], postponed: &HashSet<i32>) {
         let mut skipped_some = false;
         for (index, entry) in entries.iter().enumerate() {
@@ -449,7 +466,8 @@ impl Schedule {
             if !now || pass(entry) != Pass::Main || postponed.contains(&entry.dump_id) {
                 continue;
             }
-            // Its dependents never wait for it: the caller runs all of these before the first worker starts.
+            // Its dependents never wait for it: the caller runs all of these before the first
+            // worker starts.
             self.finish(index);
             if self.selected(index) {
                 self.pre_data.push(index);
@@ -534,8 +552,9 @@ impl Schedule {
         }
     }
 
-    /// Cycles: one at a time, never beside another. The first pass with anything left goes first; in it what
-    /// waits for nothing, else the archive's first entry, whose unfinished dependencies are then ignored.
+    /// Cycles: one at a time, never beside another. The first pass with anything left goes first;
+    /// in it what waits for nothing, else the archive's first entry, whose unfinished dependencies
+    /// are then ignored.
     fn next_leftover(&mut self) -> Option<usize> {
         while self.running == 0 {
             let left = self.items.iter().enumerate();
@@ -568,7 +587,8 @@ fn release(held: &mut HashMap<i32, usize>, ids: &[i32]) {
     }
 }
 
-/// Fills in every entry's rank, from the end to the beginning. What lies in a circle keeps its own size.
+/// Fills in every entry's rank, from the end to the beginning. What lies in a circle keeps its own
+/// size.
 fn rank(items: &mut [Item]) {
     let mut needed_by: Vec<usize> = items.iter().map(|item| item.needed_by.len()).collect();
     let by_id: HashMap<i32, usize> =
@@ -613,14 +633,17 @@ fn after_their_triggers(entries: &[TocEntry], items: &mut [Item]) {
     }
 }
 
-/// No entry has this dump id. Attaching an index makes its parent valid if it is the last, and so on up the tree; two at once
-/// in different branches do not see each other, and the root's index stays invalid for ever.
+/// No entry has this dump id. Attaching an index makes its parent valid if it is the last, and so
+/// on up the tree; two at once in different branches do not see each other, and the root's index
+/// stays invalid for ever.
 const ONE_ATTACH_AT_A_TIME: i32 = i32::MIN;
-/// Nor these: the end of the rows that wait for no others; the end of the keys that need nothing but their table.
+/// Nor these: the end of the rows that wait for no others; the end of the keys that need nothing
+/// but their table.
 const PLAIN_ROWS: i32 = i32::MIN + 1;
 const PLAIN_KEYS: i32 = i32::MIN + 2;
 
-/// Rows whose load reads another table also wait for that table's keys: each row would otherwise be a scan of it.
+/// Rows whose load reads another table also wait for that table's keys: each row would otherwise be
+/// a scan of it.
 fn keys_before_readers(waits: &Waits, entries: &[TocEntry], items: &mut [Item]) {
     let rows_read: HashSet<i32> = waits
         .on

@@ -24,10 +24,11 @@ impl Default for Limits {
     }
 }
 
-/// Reads the header and the whole TOC from a custom-format stream or a directory's `toc.dat`, and leaves
-/// the input at the first byte behind them.
+/// Reads the header and the whole TOC from a custom-format stream or a directory's `toc.dat`, and
+/// leaves the input at the first byte behind them.
 ///
-/// Reads are small (down to one byte); hand in something buffered unless the exact position matters.
+/// Reads are small (down to one byte); hand in something buffered unless the exact position
+/// matters.
 ///
 /// # Errors
 /// [`ArchiveError`], naming the entry and the field.

@@ -7,11 +7,12 @@ use super::order::Selection;
 use super::statements::{Options, owner_name};
 use crate::sql::{self, Kind, Token};
 
-/// Bare names, in the dump's encoding, of every role that restoring the selected entries names: owners,
-/// grantees and grantors, roles of default privileges, policies, user mappings and database settings.
+/// Bare names, in the dump's encoding, of every role that restoring the selected entries names:
+/// owners, grantees and grantors, roles of default privileges, policies, user mappings and database
+/// settings.
 ///
-/// `PUBLIC`, `CURRENT_USER` and their like are no roles. With `no_owner` and `no_privileges` policies and user
-/// mappings still name theirs.
+/// `PUBLIC`, `CURRENT_USER` and their like are no roles. With `no_owner` and `no_privileges`
+/// policies and user mappings still name theirs.
 pub fn required_roles(archive: &Archive, selection: &Selection, options: &Options) -> BTreeSet<Vec<u8>> {
     let mut roles = BTreeSet::new();
     for entry in &archive.entries {
@@ -62,7 +63,8 @@ fn of_definition(entry: &TocEntry, options: &Options, roles: &mut BTreeSet<Vec<u
     }
 }
 
-/// `CREATE POLICY p ON t … TO a, b USING (…)`. The name of the policy is skipped: it may be any word.
+/// `CREATE POLICY p ON t … TO a, b USING (…)`. The name of the policy is skipped: it may be any
+/// word.
 fn policy(c: &mut Cursor<'_>, roles: &mut BTreeSet<Vec<u8>>) {
     if !(c.word("create") && c.word("policy")) {
         return;
@@ -129,8 +131,8 @@ impl Cursor<'_> {
         found
     }
 
-    /// Steps behind the first of these keywords that stands outside parentheses. They are reserved words
-    /// wherever this is used, so no bare name can be one.
+    /// Steps behind the first of these keywords that stands outside parentheses. They are reserved
+    /// words wherever this is used, so no bare name can be one.
     fn skip_to(&mut self, words: &[&str]) -> bool {
         let mut depth = 0usize;
         while let Some(token) = self.tokens.get(self.at) {

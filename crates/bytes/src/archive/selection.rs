@@ -12,9 +12,10 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Everything that `pg_restore` would restore under these options and no filter: without the three
-    /// entries that are settings, without privileges if so asked, and with the database itself (its creation,
-    /// properties, privileges, comment and labels) only where it is to be created.
+    /// Everything that `pg_restore` would restore under these options and no filter: without the
+    /// three entries that are settings, without privileges if so asked, and with the database
+    /// itself (its creation, properties, privileges, comment and labels) only where it is to be
+    /// created.
     pub fn of(archive: &Archive, options: &Options) -> Selection {
         archive.entries.iter().filter(|e| wanted(e, options)).map(|e| e.dump_id).collect()
     }
@@ -43,8 +44,9 @@ impl Selection {
         }
     }
 
-    /// After a filter: takes out privileges, comments and security labels of which no dependency is selected
-    /// any more, as `pg_restore` does under its filters. Those of the database itself stay.
+    /// After a filter: takes out privileges, comments and security labels of which no dependency is
+    /// selected any more, as `pg_restore` does under its filters. Those of the database itself
+    /// stay.
     pub fn remove_orphans(&mut self, archive: &Archive) {
         // An ACL may depend on another ACL, but only ever on one that comes before it.
         for entry in &archive.entries {
@@ -86,8 +88,8 @@ impl TocEntry {
         matches!(self.kind(), "ACL" | "ACL LANGUAGE" | "DEFAULT ACL")
     }
 
-    /// The database itself, its properties, or privileges, comment or label on it: restored only where the
-    /// database is created.
+    /// The database itself, its properties, or privileges, comment or label on it: restored only
+    /// where the database is created.
     pub fn is_about_database(&self) -> bool {
         match self.kind() {
             "DATABASE" | "DATABASE PROPERTIES" => true,
@@ -96,7 +98,8 @@ impl TocEntry {
         }
     }
 
-    /// The rows go in through the root of a partition tree: such a table must never be emptied first.
+    /// The rows go in through the root of a partition tree: such a table must never be emptied
+    /// first.
     pub fn loads_via_partition_root(&self) -> bool {
         self.kind() == "TABLE DATA" && self.defn_bytes().starts_with(b"-- load via partition root ")
     }

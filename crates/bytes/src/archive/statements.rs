@@ -1,8 +1,9 @@
 //! The SQL that restoring one entry means, by `pg_restore`'s rules.
 //!
-//! An entry's definition is not all of it: the definition says nothing of the owner, the tablespace and the
-//! table access method; those are set around it, from fields of the entry. Everything is bytes in the dump's
-//! encoding, so the connection that executes it runs with the `client_encoding` of [`session_setup`].
+//! An entry's definition is not all of it: the definition says nothing of the owner, the tablespace
+//! and the table access method; those are set around it, from fields of the entry. Everything is
+//! bytes in the dump's encoding, so the connection that executes it runs with the `client_encoding`
+//! of [`session_setup`].
 
 use super::model::{Archive, ArchiveVersion, TocEntry};
 use super::order::Selection;
@@ -39,8 +40,8 @@ pub enum Purpose {
     Drop,
 }
 
-/// One piece of SQL to be sent as one query. It may hold several statements, which then succeed or fail
-/// together; [`sql::split`] takes them apart.
+/// One piece of SQL to be sent as one query. It may hold several statements, which then succeed or
+/// fail together; [`sql::split`] takes them apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     /// What it is for.
@@ -55,8 +56,8 @@ impl Statement {
     }
 }
 
-/// The settings that entries need and that a connection has now. One per connection, beginning with the
-/// default after [`session_setup`].
+/// The settings that entries need and that a connection has now. One per connection, beginning with
+/// the default after [`session_setup`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionState {
     tablespace: Option<Vec<u8>>,
@@ -93,11 +94,12 @@ pub fn session_setup(archive: &Archive, server_major: i32) -> Vec<Vec<u8>> {
     out
 }
 
-/// The statements that restore `entry`, in order; for an entry with data those that come before its data
-/// (see [`TocEntry::copy_stmt`]). Empty for an entry that is a setting or needs nothing.
+/// The statements that restore `entry`, in order; for an entry with data those that come before its
+/// data (see [`TocEntry::copy_stmt`]). Empty for an entry that is a setting or needs nothing.
 ///
-/// Whether the entry is wanted at all is [`Selection`]'s business. After a DATABASE or DATABASE PROPERTIES
-/// entry the caller connects to the new database, with [`session_setup`] and a fresh `state`.
+/// Whether the entry is wanted at all is [`Selection`]'s business. After a DATABASE or DATABASE
+/// PROPERTIES entry the caller connects to the new database, with [`session_setup`] and a fresh
+/// `state`.
 pub fn statements(
     archive: &Archive,
     entry: &TocEntry,
@@ -134,8 +136,9 @@ pub fn statements(
     out
 }
 
-/// The statements of `pg_restore --clean --if-exists`, in the archive's reverse order, each with the index
-/// of its entry. Where the database itself is created, dropping it is all there is to drop.
+/// The statements of `pg_restore --clean --if-exists`, in the archive's reverse order, each with
+/// the index of its entry. Where the database itself is created, dropping it is all there is to
+/// drop.
 pub fn drop_statements(
     archive: &Archive,
     selection: &Selection,
@@ -163,11 +166,12 @@ pub fn drop_statements(
     out
 }
 
-/// `definition` with the name of the database changed: for DATABASE and DATABASE PROPERTIES entries and for
-/// privileges, comments and labels of a database (their statements, definitions and drops alike).
+/// `definition` with the name of the database changed: for DATABASE and DATABASE PROPERTIES entries
+/// and for privileges, comments and labels of a database (their statements, definitions and drops
+/// alike).
 ///
-/// Token-exact: only the identifier behind `{ALTER|CREATE|DROP|ON|IN} DATABASE [IF EXISTS]` and the literal
-/// behind `datname =` change, and only where they are `from`.
+/// Token-exact: only the identifier behind `{ALTER|CREATE|DROP|ON|IN} DATABASE [IF EXISTS]` and the
+/// literal behind `datname =` change, and only where they are `from`.
 pub fn rename_database(definition: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let tokens: Vec<Token<'_>> = sql::tokenize(definition).filter(|t| !t.is_blank()).collect();
     let mut out = Vec::with_capacity(definition.len() + to.len());
@@ -203,8 +207,9 @@ pub fn rename_database(definition: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     out
 }
 
-/// `CREATE DATABASE` without what a server of this major does not know: a newer pg_dump writes `LOCALE_PROVIDER = libc` for
-/// every database, which servers before 15 refuse. They have no other provider.
+/// `CREATE DATABASE` without what a server of this major does not know: a newer pg_dump writes
+/// `LOCALE_PROVIDER = libc` for every database, which servers before 15 refuse. They have no other
+/// provider.
 pub fn for_server(definition: &[u8], server_major: i32) -> Vec<u8> {
     if server_major >= 15 {
         return definition.to_vec();
@@ -260,8 +265,8 @@ fn present(text: &Option<Vec<u8>>) -> Option<&[u8]> {
     text.as_deref().filter(|t| !t.is_empty())
 }
 
-/// The quoted `schema.tag`, or `tag` where the entry is in no schema: a relation's name as SQL needs it, for
-/// the kinds whose tag is a bare name (TABLE, TABLE DATA, VIEW, SEQUENCE, …).
+/// The quoted `schema.tag`, or `tag` where the entry is in no schema: a relation's name as SQL
+/// needs it, for the kinds whose tag is a bare name (TABLE, TABLE DATA, VIEW, SEQUENCE, …).
 pub fn qualified_name(entry: &TocEntry) -> Vec<u8> {
     let tag = quote_ident_bytes(entry.tag_bytes());
     match present(&entry.namespace) {
@@ -302,7 +307,8 @@ fn settings(
     }
 }
 
-/// Archives without a SEARCHPATH entry (1.12 from old minors) have unqualified names in their definitions.
+/// Archives without a SEARCHPATH entry (1.12 from old minors) have unqualified names in their
+/// definitions.
 fn search_path(archive: &Archive, entry: &TocEntry, state: &mut SessionState, out: &mut Vec<Statement>) {
     let Some(namespace) = present(&entry.namespace) else { return };
     if state.schema.as_deref() == Some(namespace) || archive.entries.iter().any(|e| e.kind() == "SEARCHPATH")
@@ -327,7 +333,8 @@ fn definition(archive: &Archive, entry: &TocEntry, options: &Options) -> Vec<Vec
             vec![join(&[b"CREATE SCHEMA ", &quote_ident_bytes(entry.tag_bytes()), b";"])]
         }
         "BLOB METADATA" => per_large_object(entry, b"SELECT pg_catalog.lo_create('", b"');"),
-        // One copy of the commands stands for a whole group of large objects, which the first dependency lists.
+        // One copy of the commands stands for a whole group of large objects, which the first
+        // dependency lists.
         "ACL" if entry.tag_bytes().starts_with(b"LARGE OBJECTS") => {
             let group = entry.dependencies.first().and_then(|&id| archive.entry(id));
             match group.filter(|e| e.kind() == "BLOB METADATA") {
@@ -446,7 +453,8 @@ fn drop_if_exists(entry: &TocEntry, drop: &[u8]) -> Vec<Vec<u8>> {
         Some(rest) => (&b"ALTER TABLE IF EXISTS"[..], rest),
         None => (&b""[..], drop),
     };
-    // These have no IF EXISTS of their own; a view is "dropped" by replacing it with one that has no rule.
+    // These have no IF EXISTS of their own; a view is "dropped" by replacing it with one that has
+    // no rule.
     if matches!(kind, "DEFAULT" | "DATABASE PROPERTIES") || rest.starts_with(b"CREATE OR REPLACE VIEW") {
         return vec![join(&[table, rest])];
     }

@@ -2,8 +2,8 @@
 
 use super::model::{Archive, ArchiveVersion, Compression, Format, Offset, TocEntry};
 
-/// How the data files beside `toc.dat` are compressed. Readers look at each file's suffix; this only fills
-/// the header's field, in the form that the archive's version has.
+/// How the data files beside `toc.dat` are compressed. Readers look at each file's suffix; this
+/// only fills the header's field, in the form that the archive's version has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DirectoryCompression {
     /// What the header said (carried over between the two forms where the versions differ).
@@ -18,11 +18,12 @@ pub enum DirectoryCompression {
     Zstd,
 }
 
-/// The bytes of a `toc.dat` for a directory archive: format byte 3, the version of the header, data offsets
-/// of a custom archive dropped, and the file names that `file_name` gives (`None`: no file).
+/// The bytes of a `toc.dat` for a directory archive: format byte 3, the version of the header, data
+/// offsets of a custom archive dropped, and the file names that `file_name` gives (`None`: no
+/// file).
 ///
-/// Up to archive version 1.14 the header knows gzip only: lz4 and zstd are then written as level -1, and the
-/// data files must be gzip or plain for `pg_restore` 15 and older.
+/// Up to archive version 1.14 the header knows gzip only: lz4 and zstd are then written as level
+/// -1, and the data files must be gzip or plain for `pg_restore` 15 and older.
 pub fn write_directory_toc(
     archive: &Archive,
     file_name: &dyn Fn(&TocEntry) -> Option<String>,
@@ -42,8 +43,9 @@ pub fn write_directory_toc(
     write_toc(&directory)
 }
 
-/// The bytes of header and TOC exactly as the archive says: its version, its format (custom: with each entry's offset; tar
-/// and directory: with its file name), its compression in the form that the version has.
+/// The bytes of header and TOC exactly as the archive says: its version, its format (custom: with
+/// each entry's offset; tar and directory: with its file name), its compression in the form that
+/// the version has.
 pub fn write_toc(archive: &Archive) -> Vec<u8> {
     let header = &archive.header;
     let version = header.version;

@@ -1,12 +1,12 @@
 //! Framing of the frontend/backend protocol, version 3 (PostgreSQL documentation, chapter
 //! "Frontend/Backend Protocol", sections "Messaging Overview" and "Message Formats").
 //!
-//! A message is a type byte, a length of four bytes that counts itself and the body but not the type
-//! byte, and the body. The first message of a connection has no type byte ([`startup`]).
+//! A message is a type byte, a length of four bytes that counts itself and the body but not the
+//! type byte, and the body. The first message of a connection has no type byte ([`startup`]).
 //!
-//! These functions read from the front of what has arrived so far and copy nothing: they give a frame that
-//! borrows its body from the caller's buffer, or say how many bytes are needed before it can be given.
-//! A length is checked before anybody waits for, or makes room for, what it promises.
+//! These functions read from the front of what has arrived so far and copy nothing: they give a
+//! frame that borrows its body from the caller's buffer, or say how many bytes are needed before it
+//! can be given. A length is checked before anybody waits for, or makes room for, what it promises.
 //!
 //! [`replication`] reads and writes what streaming replication sends inside of CopyData messages.
 
@@ -19,14 +19,14 @@ const LENGTH_BYTES: usize = 4;
 
 /// PostgreSQL's own limit of an allocation is 1 GiB (`MaxAllocSize`), and so of a message.
 const LARGEST: usize = (1 << 30) + 64;
-/// Types of a server's messages that may be long (libpq, fe-protocol3.c, VALID_LONG_MESSAGE_TYPE). Any
-/// other of more than 30,000 bytes means that the conversation is out of step, or that this is not a
-/// PostgreSQL server.
+/// Types of a server's messages that may be long (libpq, fe-protocol3.c, VALID_LONG_MESSAGE_TYPE).
+/// Any other of more than 30,000 bytes means that the conversation is out of step, or that this is
+/// not a PostgreSQL server.
 const LONG_FROM_BACKEND: &[u8] = b"TDdVENA";
 const LARGEST_FROM_BACKEND: usize = 30_000;
-/// Types of a client's messages that may be long (postgres.c, SocketBackend: PQ_LARGE_MESSAGE_LIMIT); any
-/// other has at most 10,000 bytes (PQ_SMALL_MESSAGE_LIMIT), an answer to a request for authentication at
-/// most 65,535 (auth.c, PG_MAX_AUTH_TOKEN_LENGTH).
+/// Types of a client's messages that may be long (postgres.c, SocketBackend:
+/// PQ_LARGE_MESSAGE_LIMIT); any other has at most 10,000 bytes (PQ_SMALL_MESSAGE_LIMIT), an answer
+/// to a request for authentication at most 65,535 (auth.c, PG_MAX_AUTH_TOKEN_LENGTH).
 const LONG_FROM_FRONTEND: &[u8] = b"QFBPd";
 const LARGEST_FROM_FRONTEND: usize = 10_000;
 const LARGEST_AUTHENTICATION: usize = 65_535;

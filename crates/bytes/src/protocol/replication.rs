@@ -25,8 +25,8 @@ impl Timestamp {
 /// What a server sends while it streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerMessage<'a> {
-    /// XLogData: a piece of the WAL, of any length; a record may lie in several. On a logical slot, what
-    /// its output plugin wrote.
+    /// XLogData: a piece of the WAL, of any length; a record may lie in several. On a logical slot,
+    /// what its output plugin wrote.
     WalData {
         /// Where `data` begins in the WAL.
         start: Lsn,
@@ -98,8 +98,8 @@ fn number(bytes: &[u8]) -> Result<([u8; 8], &[u8]), ReplicationError> {
     bytes.split_first_chunk().map(|(number, rest)| (*number, rest)).ok_or(ReplicationError::Short)
 }
 
-/// Standby status update: how far a client is. The server keeps the WAL from `flushed` on for the client's
-/// slot, and takes the client for alive.
+/// Standby status update: how far a client is. The server keeps the WAL from `flushed` on for the
+/// client's slot, and takes the client for alive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatusUpdate {
     /// The end of the WAL that was received.

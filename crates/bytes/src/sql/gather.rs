@@ -2,7 +2,8 @@
 
 use super::token::{Blocks, Kind, tokenize};
 
-/// Gathers lines until they are a whole statement. What was seen is not looked at again, however long the statement grows.
+/// Gathers lines until they are a whole statement. What was seen is not looked at again, however
+/// long the statement grows.
 #[derive(Debug, Default)]
 pub struct Gather {
     text: Vec<u8>,
@@ -14,7 +15,8 @@ pub struct Gather {
 }
 
 impl Gather {
-    /// Adds a line, its line feed included. Returns whether a statement (or several of one line) is whole now.
+    /// Adds a line, its line feed included. Returns whether a statement (or several of one line) is
+    /// whole now.
     pub fn push(&mut self, line: &[u8]) -> bool {
         self.text.extend_from_slice(line);
         let rest = self.text.get(self.seen..).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! Words that need quotes as identifiers: every keyword of PostgreSQL 13 to 18 that is not "unreserved".
+//! Words that need quotes as identifiers: every keyword of PostgreSQL 13 to 18 that is not
+//! "unreserved".
 
 /// Sorted by bytes. A word that only some majors reserve is quoted for all: quoting is never wrong.
 pub(super) const KEYWORDS: &[&[u8]] = &[

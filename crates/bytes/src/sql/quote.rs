@@ -1,7 +1,8 @@
 //! Quoting identifiers and literals.
 
-/// Quotes an identifier where it must be, as the server's `quote_ident` does: bare when it is lower-case
-/// letters, digits and underscores, does not begin with a digit and is no keyword that would need quotes.
+/// Quotes an identifier where it must be, as the server's `quote_ident` does: bare when it is
+/// lower-case letters, digits and underscores, does not begin with a digit and is no keyword that
+/// would need quotes.
 pub fn quote_ident(name: &str) -> String {
     let bytes = quote_ident_bytes(name.as_bytes());
     // Only quotes were added to valid text.
@@ -29,8 +30,9 @@ pub fn quote_ident_bytes(name: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Quotes a string literal for any setting of `standard_conforming_strings`: a value with a backslash
-/// becomes `E'…'` with doubled backslashes, as libpq's and the server's `quote_literal` do.
+/// Quotes a string literal for any setting of `standard_conforming_strings`: a value with a
+/// backslash becomes `E'…'` with doubled backslashes, as libpq's and the server's `quote_literal`
+/// do.
 pub fn quote_literal(value: &str) -> String {
     String::from_utf8(quote_literal_bytes(value.as_bytes())).unwrap_or_default()
 }

@@ -35,8 +35,8 @@ pub struct Token<'a> {
 }
 
 impl<'a> Token<'a> {
-    /// The identifier that this token names: a word folded to lower case, a quoted identifier without its
-    /// quotes. `None` for anything else.
+    /// The identifier that this token names: a word folded to lower case, a quoted identifier
+    /// without its quotes. `None` for anything else.
     pub fn ident(&self) -> Option<Vec<u8>> {
         match self.kind {
             Kind::Word => Some(self.text.to_ascii_lowercase()),
@@ -78,10 +78,12 @@ impl<'a> Token<'a> {
     }
 }
 
-/// The tokens of `sql`, white space and comments included, so that their texts joined are `sql` again.
+/// The tokens of `sql`, white space and comments included, so that their texts joined are `sql`
+/// again.
 ///
-/// Plain strings are read as `standard_conforming_strings = on` reads them (`pg_dump` writes its definitions
-/// so, and sets it). Text that ends inside a string or a comment makes one last token of the rest.
+/// Plain strings are read as `standard_conforming_strings = on` reads them (`pg_dump` writes its
+/// definitions so, and sets it). Text that ends inside a string or a comment makes one last token
+/// of the rest.
 pub fn tokenize(sql: &[u8]) -> Tokens<'_> {
     Tokens { sql, at: 0 }
 }
@@ -216,9 +218,9 @@ fn number(rest: &[u8]) -> usize {
     at.max(1)
 }
 
-/// The statements of `sql`: cut behind every `;` outside strings, comments, parentheses and the bodies of
-/// SQL-standard routines (`BEGIN ATOMIC … END`). Each keeps its `;` and loses white space and comments around
-/// it; those that hold nothing else are left out.
+/// The statements of `sql`: cut behind every `;` outside strings, comments, parentheses and the
+/// bodies of SQL-standard routines (`BEGIN ATOMIC … END`). Each keeps its `;` and loses white space
+/// and comments around it; those that hold nothing else are left out.
 pub fn split(sql: &[u8]) -> Vec<&[u8]> {
     let mut statements = Vec::new();
     let mut start = None;

@@ -1,4 +1,5 @@
-//! A throw-away PostgreSQL 15 cluster. It runs as the OS user `postgres` because a server refuses root.
+//! A throw-away PostgreSQL 15 cluster. It runs as the OS user `postgres` because a server refuses
+//! root.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
 use std::io::Write;

@@ -13,7 +13,8 @@ use super::server::{SERVER, Server};
 use super::text::text;
 use crate::values::{duration, pair};
 
-/// Options of which one is enough to say which databases: one that is typed replaces all that a file says.
+/// Options of which one is enough to say which databases: one that is typed replaces all that a
+/// file says.
 pub const DATABASES: &str = "databases";
 
 #[derive(Debug, ClapArgs)]
@@ -42,17 +43,19 @@ pub struct Backup {
     /// SET ROLE to this role after connecting, in pg_dump too
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub role: Option<String>,
-    /// Back up every database that allows connections, in one backup; --dbname is then only where to connect first
+    /// Back up every database that allows connections, in one backup; --dbname is then only where
+    /// to connect first
     #[arg(short, long)]
     pub all: bool,
-    /// With --all or --database: connect to this database first (default: the one of --dbname, those of --database, postgres,
-    /// template1, defaultdb, whichever lets the role in)
+    /// With --all or --database: connect to this database first (default: the one of --dbname,
+    /// those of --database, postgres, template1, defaultdb, whichever lets the role in)
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub maintenance_db: Option<String>,
     /// Back up the databases that match; may be given several times
     #[arg(long, value_name = "PATTERN", conflicts_with = "all", value_parser = text())]
     pub database: Vec<String>,
-    /// Leave out the databases that match; may be given several times. Implies --all without --database
+    /// Leave out the databases that match; may be given several times. Implies --all without
+    /// --database
     #[arg(long, value_name = "PATTERN", value_parser = text())]
     pub exclude_database: Vec<String>,
     /// Template databases too
@@ -66,7 +69,8 @@ pub struct Backup {
     /// Of databases that pgark.toml has sections for.
     #[arg(skip)]
     pub filters_of: BTreeMap<String, Filters>,
-    /// After a complete backup forget those of its cluster that the --keep-… rules do not keep, as `pgark forget` does
+    /// After a complete backup forget those of its cluster that the --keep-… rules do not keep, as
+    /// `pgark forget` does
     #[arg(long)]
     pub forget_after_backup: bool,
     #[command(flatten)]
@@ -74,7 +78,8 @@ pub struct Backup {
     /// Parallel connections (default: the number of cores, at most 8)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
-    /// Name of the cluster (default: its system identifier). What pgark.toml says in [clusters.NAME] then holds, too
+    /// Name of the cluster (default: its system identifier). What pgark.toml says in
+    /// [clusters.NAME] then holds, too
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub cluster: Option<String>,
     /// zstd level
@@ -86,7 +91,8 @@ pub struct Backup {
     /// How long the first table locks may wait: 500ms, 30s, 5min
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub lock_wait_timeout: Duration,
-    /// On a standby: how long to wait for a moment at which replay can be paused; 0 does not pause it
+    /// On a standby: how long to wait for a moment at which replay can be paused; 0 does not pause
+    /// it
     #[arg(long, value_name = "TIME", default_value = "60min", value_parser = duration)]
     pub pause_timeout: Duration,
     /// Go on without what cannot be read; the backup is then incomplete (exit code 3)
@@ -95,15 +101,16 @@ pub struct Backup {
     /// Store everything anew, leaning on nothing that the repository holds already
     #[arg(long)]
     pub full: bool,
-    /// Store the backup in this repository, too, reading the server once: a URL, or a name in pgark.toml. It is opened by what
-    /// pgark.toml says, or by the writer key that `init` left on this host; if it fails, the first is good (exit code 3)
+    /// Store the backup in this repository, too, reading the server once: a URL, or a name in
+    /// pgark.toml. It is opened by what pgark.toml says, or by the writer key that `init` left on
+    /// this host; if it fails, the first is good (exit code 3)
     #[arg(long, value_name = "URL")]
     pub also: Option<String>,
     /// Storage option of --also; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair, requires = "also")]
     pub also_storage_option: Vec<(String, String)>,
-    /// Name no chunk that holds a deleted row: the other rows of such chunks are stored again. When the older backups are
-    /// forgotten, `pgark prune --erase` removes the deleted rows
+    /// Name no chunk that holds a deleted row: the other rows of such chunks are stored again. When
+    /// the older backups are forgotten, `pgark prune --erase` removes the deleted rows
     #[arg(long, alias = "condemn-dead")]
     pub rewrite_deleted: bool,
     /// Print the backup as JSON

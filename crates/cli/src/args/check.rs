@@ -26,7 +26,8 @@ pub struct Check {
     /// The same as --level data; with a number, for that share of the packs, drawn anew each time
     #[arg(long, value_name = "PERCENT", num_args = 0..=1, require_equals = true, default_missing_value = "100", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub read_data: Option<u8>,
-    /// Only backups since then, and what they need: a time like 2026-11-01T00:00:00Z, or how long ago: 7d, 36h
+    /// Only backups since then, and what they need: a time like 2026-11-01T00:00:00Z, or how long
+    /// ago: 7d, 36h
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub since: Option<jiff::Timestamp>,
     /// Print the report as JSON

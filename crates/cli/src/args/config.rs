@@ -35,7 +35,8 @@ pub enum ConfigAction {
     #[command(after_help = "Examples:
   pgark config default > /etc/pgark/pgark.toml")]
     Default,
-    /// Turn another program's configuration into pgark.toml: pg_back.conf, a pg_back 1 file, Greenmask's YAML
+    /// Turn another program's configuration into pgark.toml: pg_back.conf, a pg_back 1 file,
+    /// Greenmask's YAML
     #[command(after_help = "Examples:
   pgark config convert /etc/pg_back/pg_back.conf > pgark.toml
   pgark config convert greenmask.yml --cluster staging

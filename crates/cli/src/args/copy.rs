@@ -54,7 +54,8 @@ pub struct Copy {
     /// Receive at most so many bytes per second from SRC: 500k, 20M
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub limit_download: Option<u64>,
-    /// Only this backup: its id, or a unique prefix of at least 4 digits; may be given several times
+    /// Only this backup: its id, or a unique prefix of at least 4 digits; may be given several
+    /// times
     #[arg(long, value_name = "ID", value_parser = text())]
     pub backup: Vec<String>,
     #[command(flatten)]

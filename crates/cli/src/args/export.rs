@@ -46,8 +46,8 @@ pub struct Export {
     /// Directory or file to make; `-` is standard output
     #[arg(short, long, value_name = "PATH")]
     pub output: PathBuf,
-    /// Compression: none, gzip, lz4 or zstd, with :LEVEL (lz4 has none). lz4 and zstd archives need pg_restore 16. Default:
-    /// gzip:1 for directory and custom, none for plain and csv
+    /// Compression: none, gzip, lz4 or zstd, with :LEVEL (lz4 has none). lz4 and zstd archives need
+    /// pg_restore 16. Default: gzip:1 for directory and custom, none for plain and csv
     #[arg(short = 'Z', long, value_name = "METHOD[:LEVEL]", value_parser = pgark_ops::export::Method::parse)]
     pub compress: Option<pgark_ops::export::Method>,
     /// Major version of the pg_restore (plain: of the server) that is to read it
@@ -56,8 +56,9 @@ pub struct Export {
     /// Plain: create the database, with its owner, settings and privileges, and connect to it
     #[arg(short = 'C', long, conflicts_with_all = ["section", "data_only"])]
     pub create: bool,
-    /// Write no `\restrict` into SQL, for psql older than 13.22, 14.19, 15.14, 16.10, 17.6, which does not know it. Without it,
-    /// a name or a definition that an attacker put into the source can run commands on the host where psql reads the SQL
+    /// Write no `\restrict` into SQL, for psql older than 13.22, 14.19, 15.14, 16.10, 17.6, which
+    /// does not know it. Without it, a name or a definition that an attacker put into the source
+    /// can run commands on the host where psql reads the SQL
     #[arg(long)]
     pub no_restrict: bool,
     #[command(flatten)]

@@ -31,8 +31,8 @@ pub struct Filters {
     /// Also the rows of foreign tables of servers that match
     #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
     pub include_foreign_data: Vec<String>,
-    /// --table, --exclude-table and --exclude-table-data of a partitioned table, or of one that others inherit from, do not take
-    /// these along
+    /// --table, --exclude-table and --exclude-table-data of a partitioned table, or of one that
+    /// others inherit from, do not take these along
     #[arg(long, help_heading = FILTERS)]
     pub no_children: bool,
     /// Definitions only
@@ -47,7 +47,8 @@ pub struct Filters {
     /// Fail if a pattern matches nothing
     #[arg(long, help_heading = FILTERS)]
     pub strict_names: bool,
-    /// Store only rows that are new: of tables where it pays (auto: a row compresses to at least 32 bytes), of all, or of none
+    /// Store only rows that are new: of tables where it pays (auto: a row compresses to at least 32
+    /// bytes), of all, or of none
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = FILTERS)]
     pub row_map: RowMap,
     /// Store only new rows of tables that match, whatever --row-map says

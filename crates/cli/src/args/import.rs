@@ -27,7 +27,8 @@ pub struct Import {
     pub path: PathBuf,
     #[command(flatten)]
     pub repository: Repository,
-    /// Name of the cluster (default: the system identifier that a manifest beside the dump names, else `imported`)
+    /// Name of the cluster (default: the system identifier that a manifest beside the dump names,
+    /// else `imported`)
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub cluster: Option<String>,
     /// zstd level

@@ -24,8 +24,8 @@ secret on this host, and a thief of the host cannot read them.
 Exit codes: 0 created; 1 failed, or a repository is there already; 2 wrong usage."
 )]
 pub struct Init {
-    /// The new repository: a directory, s3://, gs://, azblob:// or sftp:// (see `pgark storage test --help`), or the name of one
-    /// in pgark.toml
+    /// The new repository: a directory, s3://, gs://, azblob:// or sftp:// (see
+    /// `pgark storage test --help`), or the name of one in pgark.toml
     #[arg(long, alias = "repository", value_name = "URL", env = "PGARK_REPO", help_heading = REPOSITORY)]
     pub repo: String,
     #[command(flatten)]

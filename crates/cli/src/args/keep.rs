@@ -8,7 +8,8 @@ use crate::values::duration;
 
 /// Heading of these options.
 pub const KEEP: &str = "What stays (each rule adds to the others)";
-/// The group of these options: a policy is one whole, and one that is typed replaces all of a file's.
+/// The group of these options: a policy is one whole, and one that is typed replaces all of a
+/// file's.
 pub const POLICY: &str = "policy";
 
 /// What a policy keeps.
@@ -42,7 +43,8 @@ pub struct Keep {
     /// Those with this tag; may be given several times
     #[arg(long, value_name = "TAG", help_heading = KEEP)]
     pub keep_tag: Vec<String>,
-    /// A database that was dropped: keep its last backup for so long (default: 7d; 0 for not at all)
+    /// A database that was dropped: keep its last backup for so long (default: 7d; 0 for not at
+    /// all)
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = KEEP)]
     pub keep_dropped: Option<Duration>,
 }

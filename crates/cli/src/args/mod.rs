@@ -57,7 +57,7 @@ pub use ls::Ls;
 pub use prune::Prune;
 pub use repair::{Repair, RepairAction, RepairBackups, RepairIndex, RepairObjects};
 pub use repository::{Past, Repository, SECRET, Storage};
-pub use restore::{Choice, OnConflict, Restore};
+pub use restore::{DatabaseArgs, OnConflict, Restore};
 pub use selection::{Section, Selection};
 pub use server::Server;
 pub use shell::{Completions, Man};
@@ -75,7 +75,8 @@ const EXIT_CODES: &str = "Exit codes:
 
 /// Keeps PostgreSQL clusters safe and gets them back.
 ///
-/// Backs up live databases into an encrypted, deduplicating repository, and restores any backup, whole.
+/// Backs up live databases into an encrypted, deduplicating repository, and restores any backup,
+/// whole.
 #[derive(Debug, Parser)]
 #[command(name = "pgark", version, after_help = EXIT_CODES, arg_required_else_help = true, propagate_version = true)]
 pub struct Args {
@@ -94,7 +95,8 @@ pub struct Common {
     /// Say more; twice for even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Configuration file (default: pgark.toml in this user's configuration folder, else /etc/pgark/pgark.toml)
+    /// Configuration file (default: pgark.toml in this user's configuration folder, else
+    /// /etc/pgark/pgark.toml)
     #[arg(long, global = true, value_name = "FILE", env = "PGARK_CONFIG")]
     pub config: Option<PathBuf>,
 }
@@ -193,7 +195,7 @@ mod tests {
             (SERVER, ids(Server::augment_args(empty()))),
             (FILTERS, ids(Filters::augment_args(empty()))),
             (KEEP, ids(Keep::augment_args(empty()))),
-            (CHOICE, of(ids(Choice::augment_args(empty())), &selection)),
+            (CHOICE, of(ids(DatabaseArgs::augment_args(empty())), &selection)),
             (SELECTION, selection),
         ]);
         under.get_mut(SERVER).unwrap().insert("dbname".into());

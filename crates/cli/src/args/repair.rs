@@ -26,7 +26,8 @@ pub enum RepairAction {
 
 The writer key suffices; other hosts may be at work meanwhile.")]
     Index(RepairIndex),
-    /// Replace backups of which something is lost by ones without it, incomplete and of the same time
+    /// Replace backups of which something is lost by ones without it, incomplete and of the same
+    /// time
     #[command(after_help = "Examples:
   pgark repair backups --repo /backup/main --dry-run
   pgark repair backups --repo /backup/main --read-data

@@ -17,8 +17,9 @@ pub const STORAGE: &str = "Storage";
 #[derive(Clone, Debug, Default, ClapArgs)]
 #[command(group = ArgGroup::new(SECRET).multiple(false))]
 pub struct Repository {
-    /// The repository: a directory, s3://, gs://, azblob:// or sftp:// (see `pgark storage test --help`), or the name of one in
-    /// pgark.toml (default: what pgark.toml says)
+    /// The repository: a directory, s3://, gs://, azblob:// or sftp:// (see
+    /// `pgark storage test --help`), or the name of one in pgark.toml (default: what pgark.toml
+    /// says)
     #[arg(long, alias = "repository", value_name = "URL", env = "PGARK_REPO", help_heading = REPOSITORY)]
     pub repo: Option<String>,
     /// age identity file that opens it (default: what PGARK_IDENTITY names)
@@ -27,7 +28,8 @@ pub struct Repository {
     /// File whose first line is the passphrase (PGARK_PASSPHRASE holds the passphrase itself)
     #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY)]
     pub passphrase_file: Option<PathBuf>,
-    /// Writer key file: backs up and cannot read data (default: the one that `init` left on this host)
+    /// Writer key file: backs up and cannot read data (default: the one that `init` left on this
+    /// host)
     #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY)]
     pub writer_key: Option<PathBuf>,
     /// Keep no index on this host's disk: slower
@@ -40,7 +42,8 @@ pub struct Repository {
 /// How the storage is reached.
 #[derive(Clone, Debug, Default, ClapArgs)]
 pub struct Storage {
-    /// Option of the storage: region, endpoint, ca_file, …; may be given several times (`pgark storage test --help` lists them)
+    /// Option of the storage: region, endpoint, ca_file, …; may be given several times
+    /// (`pgark storage test --help` lists them)
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = STORAGE)]
     pub storage_option: Vec<(String, String)>,
     /// Send at most so many bytes per second: 500k, 20M
@@ -54,8 +57,8 @@ pub struct Storage {
 /// When a repository is looked at.
 #[derive(Clone, Debug, Default, ClapArgs)]
 pub struct Past {
-    /// See the repository as it was then, behind what was deleted or overwritten since (S3 buckets with versioning): a time, or how
-    /// long ago
+    /// See the repository as it was then, behind what was deleted or overwritten since (S3 buckets
+    /// with versioning): a time, or how long ago
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub as_of: Option<jiff::Timestamp>,
 }

@@ -37,23 +37,25 @@ pub struct Restore {
     pub past: Past,
     #[command(flatten)]
     pub which: Which,
-    /// Target database: name, connection string or URI; never taken from the environment. With --all, --as or several
-    /// --database only where to connect
+    /// Target database: name, connection string or URI; never taken from the environment. With
+    /// --all, --as or several --database only where to connect
     #[arg(short, long, value_name = "CONNINFO", value_parser = text(), help_heading = SERVER)]
     pub dbname: Option<String>,
     #[command(flatten)]
     pub server: Server,
-    /// Connect to this database where the target is created, and for roles (default: the one of --dbname if that is not the
-    /// target, postgres, template1, defaultdb, whichever lets the role in)
+    /// Connect to this database where the target is created, and for roles (default: the one of
+    /// --dbname if that is not the target, postgres, template1, defaultdb, whichever lets the role
+    /// in)
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub maintenance_db: Option<String>,
     #[command(flatten)]
-    pub choice: Choice,
+    pub choice: DatabaseArgs,
     /// Create the database with its properties
     #[arg(long, conflicts_with_all = ["clean", "section", "data_only"])]
     pub create: bool,
-    /// First drop the objects that the backup holds. Refused where that would take something that this run does not bring back:
-    /// rows, partitions, indexes, columns, … (--dry-run shows all of it)
+    /// First drop the objects that the backup holds. Refused where that would take something that
+    /// this run does not bring back: rows, partitions, indexes, columns, … (--dry-run shows all of
+    /// it)
     #[arg(long, conflicts_with_all = ["section", "data_only"])]
     pub clean: bool,
     /// With --clean: also drop, for good, what this run does not bring back
@@ -65,7 +67,8 @@ pub struct Restore {
     /// SET ROLE to this role after connecting
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub role: Option<String>,
-    /// Parallel connections, helpers of index builds included (default: the number of cores, at most 8)
+    /// Parallel connections, helpers of index builds included (default: the number of cores, at
+    /// most 8)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
     /// Stop at the first object that fails
@@ -77,7 +80,8 @@ pub struct Restore {
     /// Do not gather planner statistics at the end
     #[arg(long)]
     pub no_analyze: bool,
-    /// Disable the triggers of tables that were there before while their rows are loaded (superuser)
+    /// Disable the triggers of tables that were there before while their rows are loaded
+    /// (superuser)
     #[arg(long)]
     pub disable_triggers: bool,
     /// Load rows under session_replication_role = replica: no triggers, no foreign keys (superuser)
@@ -89,8 +93,9 @@ pub struct Restore {
     /// With --on-conflict skip: insert into columns GENERATED ALWAYS AS IDENTITY
     #[arg(long)]
     pub overriding_system_value: bool,
-    /// Run something at a moment of the restore: MOMENT=sql:SQL, MOMENT=file:FILE.sql or MOMENT=command:COMMAND, with MOMENT
-    /// one of before-pre-data, after-pre-data, before-data, after-data, before-post-data, after-post-data
+    /// Run something at a moment of the restore: MOMENT=sql:SQL, MOMENT=file:FILE.sql or
+    /// MOMENT=command:COMMAND, with MOMENT one of before-pre-data, after-pre-data, before-data,
+    /// after-data, before-post-data, after-post-data
     #[arg(long, value_name = "MOMENT=ACTION")]
     pub hook: Vec<String>,
     /// Check that the restore is possible and print what would be restored, in order; touch nothing
@@ -115,7 +120,7 @@ pub enum OnConflict {
 
 /// What of the backup is restored.
 #[derive(Debug, ClapArgs)]
-pub struct Choice {
+pub struct DatabaseArgs {
     /// The backup's database; may be given several times. Several keep their names
     #[arg(long, value_name = "NAME", conflicts_with = "all", value_parser = text(), help_heading = CHOICE)]
     pub database: Vec<String>,
@@ -125,7 +130,8 @@ pub struct Choice {
     /// Every database of the backup, under its own name
     #[arg(short, long, conflicts_with_all = ["section", "data_only", "use_list"], help_heading = CHOICE)]
     pub all: bool,
-    /// Roles, memberships and tablespaces first; what is there stays as it is, and differences are listed
+    /// Roles, memberships and tablespaces first; what is there stays as it is, and differences are
+    /// listed
     #[arg(long, help_heading = CHOICE)]
     pub globals: bool,
     /// Only roles, memberships and tablespaces

@@ -12,13 +12,16 @@ pub const SELECTION: &str = "What of the database";
 /// Which objects of a database.
 #[derive(Debug, ClapArgs)]
 pub struct Selection {
-    /// Only this part; may be given several times. Data and post-data go into what an earlier step made
+    /// Only this part; may be given several times. Data and post-data go into what an earlier step
+    /// made
     #[arg(long, value_enum, value_name = "PART", help_heading = SELECTION)]
     pub section: Vec<Section>,
-    /// Definitions only: no rows, no large objects, no sequence values; materialised views stay unfilled
+    /// Definitions only: no rows, no large objects, no sequence values; materialised views stay
+    /// unfilled
     #[arg(long, conflicts_with = "section", help_heading = SELECTION)]
     pub schema_only: bool,
-    /// Rows, large objects and sequence values only, into tables that are there; materialised views are filled
+    /// Rows, large objects and sequence values only, into tables that are there; materialised views
+    /// are filled
     #[arg(long, conflicts_with_all = ["section", "schema_only"], help_heading = SELECTION)]
     pub data_only: bool,
     /// Only schemas that match
@@ -27,14 +30,15 @@ pub struct Selection {
     /// Not the schemas that match
     #[arg(short = 'N', long, value_name = "PATTERN", value_parser = text(), help_heading = SELECTION)]
     pub exclude_schema: Vec<String>,
-    /// Only tables, views, sequences that match, with their partitions and child tables, indexes, constraints, triggers, and
-    /// the types that they need
+    /// Only tables, views, sequences that match, with their partitions and child tables, indexes,
+    /// constraints, triggers, and the types that they need
     #[arg(short = 't', long, value_name = "PATTERN", value_parser = text(), help_heading = SELECTION)]
     pub table: Vec<String>,
     /// Not the tables, views, sequences that match, nor their partitions and child tables
     #[arg(short = 'T', long, value_name = "PATTERN", value_parser = text(), help_heading = SELECTION)]
     pub exclude_table: Vec<String>,
-    /// --table and --exclude-table of a partitioned table, or of one that others inherit from, do not take these along
+    /// --table and --exclude-table of a partitioned table, or of one that others inherit from, do
+    /// not take these along
     #[arg(long, help_heading = SELECTION)]
     pub no_children: bool,
     /// Only the entries that this file lists (see `pgark restore --list`)

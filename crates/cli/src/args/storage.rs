@@ -22,7 +22,8 @@ pub enum StorageAction {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = AFTER_TEST)]
 pub struct StorageTest {
-    /// The storage: a directory, a URL, or the name of a repository in pgark.toml (default: what PGARK_REPO says)
+    /// The storage: a directory, a URL, or the name of a repository in pgark.toml (default: what
+    /// PGARK_REPO says)
     #[arg(value_name = "URL", env = "PGARK_REPO")]
     pub url: String,
     #[command(flatten)]

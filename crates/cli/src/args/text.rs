@@ -1,6 +1,7 @@
 //! Names and patterns from terminals that are not UTF-8.
 //!
-//! Arguments are bytes in the encoding of the user's locale; everything behind here is UTF-8. Files keep the bytes of their names.
+//! Arguments are bytes in the encoding of the user's locale; everything behind here is UTF-8. Files
+//! keep the bytes of their names.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

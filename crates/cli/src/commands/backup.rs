@@ -152,7 +152,7 @@ fn open_also(context: &Context, url: &str, args: &Backup) -> Result<Repository, 
 }
 
 /// What became of the second repository's backup.
-fn tell_second(second: Option<nightly::InSecond>, unopened: Option<Failure>, json: bool) {
+fn tell_second(second: Option<nightly::SecondBackup>, unopened: Option<Failure>, json: bool) {
     let Some(second) = second else { return };
     match (second.id, second.failure.map(Failure::Ops).or(unopened)) {
         (Some(id), _) => tracing::info!("the same is in {} as backup {id}", second.repository),

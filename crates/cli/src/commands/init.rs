@@ -28,7 +28,8 @@ pub fn run(context: &Context, args: Init) -> Result<ExitCode, Failure> {
     let protection = if let Some(file) = &args.passphrase_file {
         Protection::Passphrase(passphrase_file(file)?)
     } else if let Some(file) = &args.new_passphrase_file {
-        // On disk before it protects anything: a repository whose passphrase was lost on the way would be lost too.
+        // On disk before it protects anything: a repository whose passphrase was lost on the way
+        // would be lost too.
         let passphrase = ops::generate_passphrase()?;
         write_secret(file, "passphrase", &passphrase)?;
         Protection::Passphrase(passphrase)

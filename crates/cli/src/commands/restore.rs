@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use pgark_ops::{Requests, WithRequests, restore as ops};
 
-use crate::args::{Choice, OnConflict, Restore, Server};
+use crate::args::{DatabaseArgs, OnConflict, Restore, Server};
 use crate::commands::selection::chosen;
 use crate::context::Context;
 use crate::environment::default_jobs;
@@ -40,7 +40,7 @@ fn show_plan(plan: &[ops::PlannedObject], database: &str) -> Result<ExitCode, Fa
 }
 
 /// Which databases, and where they go.
-fn databases(choice: &Choice, dbname: Option<&str>) -> Result<ops::Databases, Failure> {
+fn databases(choice: &DatabaseArgs, dbname: Option<&str>) -> Result<ops::Databases, Failure> {
     if choice.globals_only {
         return Ok(ops::Databases::None);
     }

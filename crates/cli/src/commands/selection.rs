@@ -5,16 +5,17 @@ use pgark_ops::restore as ops;
 use crate::args::{Section, Selection};
 use crate::error::Failure;
 
-fn part(section: &Section) -> ops::Part {
+fn part(section: &Section) -> ops::DumpSection {
     match section {
-        Section::PreData => ops::Part::PreData,
-        Section::Data => ops::Part::Data,
-        Section::PostData => ops::Part::PostData,
+        Section::PreData => ops::DumpSection::PreData,
+        Section::Data => ops::DumpSection::Data,
+        Section::PostData => ops::DumpSection::PostData,
     }
 }
 
-/// The choice that these options make. Owners and privileges are no part of it: they are left out of what was chosen.
-pub fn chosen(selection: Selection) -> Result<ops::Choice, Failure> {
+/// The choice that these options make. Owners and privileges are no part of it: they are left out
+/// of what was chosen.
+pub fn chosen(selection: Selection) -> Result<ops::ContentsFilter, Failure> {
     let list = match &selection.use_list {
         None => None,
         Some(path) => {
@@ -29,9 +30,9 @@ pub fn chosen(selection: Selection) -> Result<ops::Choice, Failure> {
             Some(list)
         }
     };
-    Ok(ops::Choice {
+    Ok(ops::ContentsFilter {
         parts: if selection.data_only {
-            vec![ops::Part::Data]
+            vec![ops::DumpSection::Data]
         } else {
             selection.section.iter().map(part).collect()
         },

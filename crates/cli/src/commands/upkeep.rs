@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use pgark_ops::operate::tidy;
 use pgark_ops::prune::{self as ops, Pruned};
-use pgark_ops::retention::{self, Choice, Decision, Policy};
+use pgark_ops::retention::{self, Decision, Policy, WhatToForget};
 
 use crate::args::{Forget, Keep, Prune, Stats, Tag};
 use crate::context::Context;
@@ -33,14 +33,14 @@ pub fn forget(context: &Context, args: Forget) -> Result<ExitCode, Failure> {
     let policy = policy(&args.keep);
     let choice = if !args.backups.is_empty() {
         let names = args.backups.iter().map(|text| args.of.backup(text)).collect();
-        Choice::These { names, even_last: args.even_last }
+        WhatToForget::These { names, even_last: args.even_last }
     } else if policy.is_empty() {
         return Err(Failure::usage(
             "nothing says which backups are to stay",
             "name backups by their ids, give --keep-… options, or a policy in [clusters.NAME] of pgark.toml with --cluster NAME",
         ));
     } else {
-        Choice::Policy { policy, cluster: args.of.cluster.clone() }
+        WhatToForget::Policy { policy, cluster: args.of.cluster.clone() }
     };
     let repository = repository::open(context, &args.repository)?;
     let prune = args.prune.then(ops::Options::default);

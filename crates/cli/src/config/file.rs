@@ -1,5 +1,5 @@
-//! Reads and checks `pgark.toml`. Every problem is found at once, each with its line and the nearest
-//! right key.
+//! Reads and checks `pgark.toml`. Every problem is found at once, each with its line and the
+//! nearest right key.
 
 use std::collections::BTreeMap;
 use std::fmt;

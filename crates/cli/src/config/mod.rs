@@ -33,7 +33,8 @@ pub use typed::{Arguments, Typed};
 /// Where the file of the whole host lies.
 const OF_HOST: &str = "/etc/pgark/pgark.toml";
 
-/// Reads the file that applies; an empty configuration if there is none. One that was named must be there.
+/// Reads the file that applies; an empty configuration if there is none. One that was named must be
+/// there.
 pub fn load(named: Option<&Path>) -> Result<Config, Failure> {
     let path = match named {
         Some(path) => path.to_path_buf(),

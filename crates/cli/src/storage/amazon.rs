@@ -1,5 +1,5 @@
-//! Who asks S3: options, variables, profiles, and what the machine is given (AWS SDKs and Tools reference guide, "Understand
-//! the credential provider chain").
+//! Who asks S3: options, variables, profiles, and what the machine is given (AWS SDKs and Tools
+//! reference guide, "Understand the credential provider chain").
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! Who asks Azure: the variables of Azure's command line and SDKs, a connection string, an application, the machine.
+//! Who asks Azure: the variables of Azure's command line and SDKs, a connection string, an
+//! application, the machine.
 
 use std::collections::BTreeMap;
 

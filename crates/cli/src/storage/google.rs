@@ -1,4 +1,5 @@
-//! Who asks Google Cloud Storage: application default credentials, as Google's own tools look for them.
+//! Who asks Google Cloud Storage: application default credentials, as Google's own tools look for
+//! them.
 
 use pgark_ops::SecretString;
 use pgark_ops::storage::{Bucket, GcsConfig, GcsCredentials};

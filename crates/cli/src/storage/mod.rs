@@ -1,8 +1,9 @@
 //! From a URL, options and surroundings to a storage that can be opened.
 //!
-//! An option that is typed wins over `pgark.toml`, and both over what the storage's own world has (variables, profiles, files
-//! of its other tools). No secret is an option: options name files, and the rest comes from where each world keeps it. What
-//! cannot be right is refused here, before anything is asked.
+//! An option that is typed wins over `pgark.toml`, and both over what the storage's own world has
+//! (variables, profiles, files of its other tools). No secret is an option: options name files, and
+//! the rest comes from where each world keeps it. What cannot be right is refused here, before
+//! anything is asked.
 
 mod amazon;
 mod azure;

@@ -1,4 +1,5 @@
-//! Who logs in over SSH, and which hosts are known: options, then OpenSSH's own configuration, then what is usual.
+//! Who logs in over SSH, and which hosts are known: options, then OpenSSH's own configuration, then
+//! what is usual.
 
 use std::path::{Path, PathBuf};
 
@@ -40,7 +41,8 @@ pub fn config(place: SftpPlace, options: &Options, around: &Surroundings) -> Res
     let agent = agent.map(PathBuf::from).filter(|_| named.is_none());
     let keys = match named {
         Some(path) => vec![path],
-        // Of those that are configured some may be another host's; of some only the agent has the secret half.
+        // Of those that are configured some may be another host's; of some only the agent has the
+        // secret half.
         None if !settings.keys.is_empty() => {
             let is_there =
                 |key: &PathBuf| key.is_file() || Path::new(&format!("{}.pub", key.display())).is_file();

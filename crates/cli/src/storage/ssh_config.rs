@@ -1,8 +1,8 @@
 //! What OpenSSH's own configuration says of a host: `~/.ssh/config`, then `/etc/ssh/ssh_config`.
 //!
-//! Source: ssh_config(5) of OpenSSH 9. The first value of a keyword counts; only files of keys and certificates add up. Of `Match` the criteria
-//! `all`, `host`, `originalhost`, `user` and `localuser` are known; a block with another does not apply. Tests compare this
-//! with `ssh -G`.
+//! Source: ssh_config(5) of OpenSSH 9. The first value of a keyword counts; only files of keys and
+//! certificates add up. Of `Match` the criteria `all`, `host`, `originalhost`, `user` and
+//! `localuser` are known; a block with another does not apply. Tests compare this with `ssh -G`.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -282,7 +282,8 @@ impl Found {
     }
 }
 
-/// What ssh itself does for `ProxyJump`: the last host of the list forwards to ours, by way of the others.
+/// What ssh itself does for `ProxyJump`: the last host of the list forwards to ours, by way of the
+/// others.
 fn jump(hosts: &str, file: &Path, host: &str, port: &str) -> Result<String, Failure> {
     let wrong = || Failure::usage(format!("{}: {hosts:?} is no ProxyJump", file.display()), HINT);
     let (before, last) = match hosts.rsplit_once(',') {
@@ -375,7 +376,8 @@ impl<'l> Line<'l> {
     }
 }
 
-/// The files that an `Include` names, sorted; wildcards stand in the last component only. None is no error.
+/// The files that an `Include` names, sorted; wildcards stand in the last component only. None is
+/// no error.
 fn included(pattern: &str, folder: &Path, home: Option<&Path>) -> Vec<PathBuf> {
     // An absolute name stays what it is.
     let path = folder.join(below_home(pattern, home));

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use crate::environment;
 
-/// What the storages' worlds keep: variables and files below the home folder. Tests bring their own.
+/// What the storages' worlds keep: variables and files below the home folder. Tests bring their
+/// own.
 pub(super) struct Surroundings {
     pub(super) variables: BTreeMap<String, String>,
     pub(super) home: Option<PathBuf>,

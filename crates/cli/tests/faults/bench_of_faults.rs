@@ -34,7 +34,8 @@ impl Random {
     }
 }
 
-/// Moments within the time that a command takes: as long as it took the last time that it came to its end.
+/// Moments within the time that a command takes: as long as it took the last time that it came to
+/// its end.
 pub struct Moments {
     random: Random,
     whole: Duration,
@@ -50,8 +51,8 @@ impl Moments {
         self.whole = whole;
     }
 
-    /// Waits for a random moment of the command's run; false if its end came first. How long it took then is
-    /// where the next moments lie, so that enough of them meet it on any machine.
+    /// Waits for a random moment of the command's run; false if its end came first. How long it
+    /// took then is where the next moments lie, so that enough of them meet it on any machine.
     pub fn meets(&mut self, child: &mut Child) -> bool {
         let begun = Instant::now();
         let until = self.whole.mul_f64(self.random.below(1000) as f64 / 1000.0);
@@ -186,8 +187,8 @@ impl Site {
         self.of_others.insert(id.to_string());
     }
 
-    /// After a fault: the repository is clean, and no backup was lost or made up. A backup that was committed just before the
-    /// fault counts, and must be whole.
+    /// After a fault: the repository is clean, and no backup was lost or made up. A backup that was
+    /// committed just before the fault counts, and must be whole.
     #[track_caller]
     pub fn verify(&mut self) {
         let output = self.desk.run(&["check", "--read-data", "--json"]);
@@ -208,7 +209,8 @@ impl Site {
         }
     }
 
-    /// Every committed backup gives the rows that it was made of, and the newest restores equal to the database.
+    /// Every committed backup gives the rows that it was made of, and the newest restores equal to
+    /// the database.
     #[track_caller]
     pub fn verify_all(&mut self) {
         self.verify();
@@ -252,7 +254,8 @@ pub fn failed(output: &Output, cause: &[&str]) {
     assert!(cause.iter().any(|words| said.contains(words)), "none of {cause:?} in: {said}");
 }
 
-/// Of the rows of each stream, in whatever order: a table is a set, and under a row map newer rows come last.
+/// Of the rows of each stream, in whatever order: a table is a set, and under a row map newer rows
+/// come last.
 fn hash(streams: impl Iterator<Item = Vec<u8>>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for stream in streams {

@@ -1,4 +1,5 @@
-//! The other side goes away: the server, one of its backends, pg_dump; and time limits that the server sets.
+//! The other side goes away: the server, one of its backends, pg_dump; and time limits that the
+//! server sets.
 
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -8,7 +9,8 @@ use pgark_testkit::{Cluster, zoo};
 use super::bench_of_faults::{Random, Site, failed, tell, times};
 use super::support::{Session, text};
 
-/// So many rounds in which nothing was met mean that there is nothing to meet: a busy machine misses some.
+/// So many rounds in which nothing was met mean that there is nothing to meet: a busy machine
+/// misses some.
 const MISSES: usize = 300;
 
 /// Words of a connection that ended.

@@ -40,7 +40,8 @@ fn killed_at_random_moments_of_a_backup() {
     tell("kill -9 of a backup", stopped, &format!("clean; {} committed backups equal", site.committed()));
 }
 
-/// Forget, prune, copy and rotation, each killed at any moment, in any order, while backups come and go.
+/// Forget, prune, copy and rotation, each killed at any moment, in any order, while backups come
+/// and go.
 #[test]
 fn killed_at_random_moments_of_upkeep() {
     let mut site = Site::with(pgark_testkit::Cluster::start(), 20_000);

@@ -1,8 +1,8 @@
-//! Faults on purpose: killed, cancelled, cut off, out of room, two at once. After each the repository checks clean, every
-//! committed backup is what it was, and the next backup works.
+//! Faults on purpose: killed, cancelled, cut off, out of room, two at once. After each the
+//! repository checks clean, every committed backup is what it was, and the next backup works.
 //!
-//! `PGARK_TEST_FULL=1` runs the long counts. Each test leaves its row of the table that `./test` prints in
-//! `target/tmp/faults/`.
+//! `PGARK_TEST_FULL=1` runs the long counts. Each test leaves its row of the table that `./test`
+//! prints in `target/tmp/faults/`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bench_of_faults;

@@ -1,4 +1,5 @@
-//! The program ends at any moment, and networks are cut, stall, are slow and lose packets, with the repository on S3 and on SFTP.
+//! The program ends at any moment, and networks are cut, stall, are slow and lose packets, with the
+//! repository on S3 and on SFTP.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,7 +49,8 @@ fn killed(name: &str, mut far: Far, seed: u64) {
         }
         site.change();
         if round % 5 == 4 {
-            // All others may have been killed before their commit; one must be left behind the forgotten one.
+            // All others may have been killed before their commit; one must be left behind the
+            // forgotten one.
             site.backup();
         }
         let oldest = site.oldest();
@@ -82,7 +84,8 @@ fn killed_at_random_moments_on_sftp() {
     killed("SFTP", sftp(Network::default()), 12);
 }
 
-/// A cut that heals is waited for; one that lasts ends the job with its cause, and a later one goes on from what is stored.
+/// A cut that heals is waited for; one that lasts ends the job with its cause, and a later one goes
+/// on from what is stored.
 fn cut(name: &str, mut far: Far) {
     far.site.backup();
     let info = far.site.info();

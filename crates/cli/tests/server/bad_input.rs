@@ -1,4 +1,5 @@
-//! Every wrong thing a user can hand in: a clear error, the right exit code, nothing lost and nothing touched.
+//! Every wrong thing a user can hand in: a clear error, the right exit code, nothing lost and
+//! nothing touched.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;

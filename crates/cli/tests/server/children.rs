@@ -1,10 +1,12 @@
-//! Parents and their children: a table that is named brings its partitions, and the tables that inherit from it.
+//! Parents and their children: a table that is named brings its partitions, and the tables that
+//! inherit from it.
 
 use pgark_testkit::{Cluster, require};
 
 use super::support::{Desk, text};
 
-/// Partitions of two levels and in two schemas, with names that need quotes; inheritance from two parents; a bystander.
+/// Partitions of two levels and in two schemas, with names that need quotes; inheritance from two
+/// parents; a bystander.
 const FAMILY: &str = "
     CREATE SCHEMA parts; CREATE SCHEMA \"Old.Parts\";
     CREATE TABLE parent (id int, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
@@ -79,7 +81,8 @@ fn everywhere(cluster: &Cluster, pg_dump: &[&str]) {
     restore(&part, "without_data", &[]);
     assert_eq!(cluster.psql_text("without_data", COUNTS), "0|4|1");
 
-    // A restore of the parent out of everything, with what belongs to it: indexes that are attached, and so are valid.
+    // A restore of the parent out of everything, with what belongs to it: indexes that are
+    // attached, and so are valid.
     let (whole, _) = back_up(&[]);
     let said = restore(&whole, "one", &["--create", "--table", "parent", "--strict-names"]);
     assert!(said.contains("4 partitions or child tables included"), "{said}");

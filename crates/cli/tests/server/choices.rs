@@ -1,4 +1,5 @@
-//! A restore of some of the backup: parts, definitions only, without comments and the like; and what it would do.
+//! A restore of some of the backup: parts, definitions only, without comments and the like; and
+//! what it would do.
 
 use pgark_testkit::oracle::{self, Snapshot, assert_same};
 use pgark_testkit::{Cluster, shop, zoo};
@@ -57,7 +58,8 @@ fn choices_leave_out_what_pg_restores_leave_out() {
         let mut restore = cluster.client("pg_restore");
         stock(restore.args(choice).args(["-d", &cluster.conninfo(&theirs)]).arg(&folder));
         if choice.contains(&"--schema-only") {
-            // Stock pg_restore fills materialised views, out of empty tables; here they wait for the rows.
+            // Stock pg_restore fills materialised views, out of empty tables; here they wait for
+            // the rows.
             cluster.sql(
                 &theirs,
                 "SET session_replication_role = replica; DO $$ DECLARE m regclass; BEGIN

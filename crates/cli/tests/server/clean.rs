@@ -73,7 +73,8 @@ fn nothing_goes_that_does_not_come_back() {
     succeeds(&[]);
     assert_same(&source, &Snapshot::take(&cluster, "d"));
 
-    // A partition that the backup does not know, and what belongs to tables and is younger than the backup.
+    // A partition that the backup does not know, and what belongs to tables and is younger than the
+    // backup.
     cluster.sql(
         "d",
         "CREATE TABLE p3 PARTITION OF p FOR VALUES FROM (20) TO (30); INSERT INTO p VALUES (1, 25);
@@ -138,7 +139,8 @@ fn rows_that_the_backup_does_not_have_are_not_dropped() {
     // Only its definition is replaced where there are no rows to lose.
     cluster.sql("d", "DELETE FROM log");
     desk.ok(&clean);
-    // Rows and partitions that come between the first look and the drops: the second look is behind the lock.
+    // Rows and partitions that come between the first look and the drops: the second look is behind
+    // the lock.
     cluster.sql("d", "CREATE TABLE p (a int) PARTITION BY LIST (a)");
     let id = desk.ok(&["backup", "--dbname", &d, "--exclude-table-data", "log"]).trim().to_string();
     let mut session = Session::open(&cluster, "d");
@@ -158,8 +160,9 @@ fn rows_that_the_backup_does_not_have_are_not_dropped() {
     );
 }
 
-/// Views that pg_dump writes in two pieces (they group by a primary key, or need each other in a circle), with types of their own:
-/// over themselves, over an older form, and into a database that has nothing of it.
+/// Views that pg_dump writes in two pieces (they group by a primary key, or need each other in a
+/// circle), with types of their own: over themselves, over an older form, and into a database that
+/// has nothing of it.
 #[test]
 fn views_in_two_pieces() {
     let cluster = Cluster::start();

@@ -1,4 +1,5 @@
-//! Backups of a whole cluster: every database in one backup, what belongs to the cluster, and what a role may not see.
+//! Backups of a whole cluster: every database in one backup, what belongs to the cluster, and what
+//! a role may not see.
 
 use pgark_testkit::oracle::{self, Snapshot, assert_same};
 use pgark_testkit::{Cluster, in_full, shop, zoo};
@@ -6,8 +7,8 @@ use serde_json::Value;
 
 use super::support::{Desk, stock};
 
-/// A cluster of `count` databases beside `postgres`: the zoo, the shop, and small ones that differ in everything that a
-/// database can differ in.
+/// A cluster of `count` databases beside `postgres`: the zoo, the shop, and small ones that differ
+/// in everything that a database can differ in.
 pub fn fill(cluster: &Cluster, count: usize) -> Vec<String> {
     cluster.sql(
         "postgres",
@@ -214,7 +215,8 @@ fn a_database_that_fails_leaves_the_others_good() {
     desk.fails(1, &["backup", "--dbname", &as_keeper, "--database", "locked"]);
 }
 
-/// A connection costs more than a small database has rows: one that leads and copies, and pg_dump's.
+/// A connection costs more than a small database has rows: one that leads and copies, and
+/// pg_dump's.
 #[test]
 fn a_small_database_takes_two_connections() {
     let cluster = Cluster::builder().conf("log_connections = on").start();
@@ -420,7 +422,7 @@ fn a_standby_stands_still_for_its_backup() {
     standby_stands_still(Cluster::builder());
 }
 
-/// 13 does not tell when replay has paused, the others do (TRAPS 27).
+/// 13 does not tell when replay has paused, the others do (trap 27).
 #[test]
 fn standbys_of_other_majors_stand_still() {
     if !in_full("standbys of 13 and 14") {
@@ -602,7 +604,8 @@ fn a_cluster_moves_to_a_newer_major() {
     let Some(builder) = pgark_testkit::require(18) else { return };
     let (source, target) = (Cluster::start(), builder.start());
     let mut names = fill(&source, 12);
-    // What this package of 18 was built without would be gaps of the zoo: see the matrix of `./test --full`.
+    // What this package of 18 was built without would be gaps of the zoo: see the matrix of
+    // `./test --full`.
     names.retain(|name| name != "zoo");
     let desk = Desk::plain();
     let id =

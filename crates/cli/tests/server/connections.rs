@@ -4,7 +4,8 @@ use pgark_testkit::Cluster;
 
 use super::support::Desk;
 
-/// The password of an encrypted client key has no variable, and an argument would show it to everybody.
+/// The password of an encrypted client key has no variable, and an argument would show it to
+/// everybody.
 #[test]
 fn a_client_key_behind_a_password_serves_pg_dump_and_pg_dumpall() {
     let cluster = Cluster::builder()

@@ -1,4 +1,5 @@
-//! Databases of every sort: no single encoding, hostile names, and under load while they are backed up.
+//! Databases of every sort: no single encoding, hostile names, and under load while they are backed
+//! up.
 
 use std::process::Stdio;
 

@@ -53,7 +53,8 @@ fn unpack(folder: &Path) {
     std::fs::write(toc, bytes).unwrap();
 }
 
-/// Every format and compression that this major's programs read, on one database with everything in it.
+/// Every format and compression that this major's programs read, on one database with everything in
+/// it.
 fn every_format(cluster: &Cluster) {
     zoo::load_portable(cluster, "zoo");
     cluster.sql(
@@ -198,7 +199,8 @@ fn plain_sql_carries_settings_and_public_grants() {
     let mut elsewhere = Snapshot::take(&target, "elsewhere");
     elsewhere.database.clone_from(&before.database);
     assert_same(&before, &elsewhere);
-    // \restrict is written whatever the archive says of its age; an old psql is told apart by the user.
+    // \restrict is written whatever the archive says of its age; an old psql is told apart by the
+    // user.
     assert!(text(&inside).contains("\n\\restrict "));
     let old = desk.run(&["export", &id, "--format", "plain", "--no-restrict", "--output", "-"]).stdout;
     assert!(!text(&old).contains("restrict ") && text(&old).contains("SET client_encoding"));

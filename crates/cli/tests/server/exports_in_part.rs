@@ -9,7 +9,8 @@ use pgark_testkit::oracle::{Snapshot, assert_same, row_hashes};
 use super::exports::psql_into;
 use super::support::{Desk, stock, text};
 
-/// Two schemas; keys whose tables come in the wrong order of names; a publication, owners and privileges.
+/// Two schemas; keys whose tables come in the wrong order of names; a publication, owners and
+/// privileges.
 const SOURCE: &str = "CREATE ROLE owner_x; CREATE SCHEMA s; CREATE TYPE s.mood AS ENUM ('good', 'bad'); \
     CREATE TABLE s.z_parent (id int PRIMARY KEY, m s.mood); CREATE TABLE s.a_child (id int PRIMARY KEY REFERENCES s.z_parent, t text); \
     INSERT INTO s.z_parent SELECT g, 'good' FROM generate_series(1, 50) g; INSERT INTO s.a_child SELECT g, 'x' || g FROM generate_series(1, 50) g; \
@@ -71,7 +72,8 @@ const RELATIONS: &str = "SELECT string_agg(n.nspname || '.' || relname, ' ' ORDE
 fn parts_in_every_format() {
     let bench = Bench::new();
     for format in ["directory", "custom", "tar", "plain"] {
-        // Section by section, and definitions before rows: the same as the whole. Rows alone come with parents first.
+        // Section by section, and definitions before rows: the same as the whole. Rows alone come
+        // with parents first.
         let sections = format!("{format}_sections");
         for section in ["pre-data", "data", "post-data"] {
             bench.load(&sections, format, &["--section", section]);

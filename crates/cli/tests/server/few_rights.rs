@@ -22,7 +22,8 @@ fn missing(desk: &Desk, id: &str) -> Vec<String> {
     missing.iter().map(told).collect()
 }
 
-/// Neither `pg_read_all_data` nor GRANT SELECT opens large objects or tables under row-level security.
+/// Neither `pg_read_all_data` nor GRANT SELECT opens large objects or tables under row-level
+/// security.
 #[test]
 fn what_pg_read_all_data_does_not_cover_is_named_with_the_sql_that_opens_it() {
     let cluster = Cluster::start();
@@ -109,7 +110,8 @@ fn what_is_missing_is_told_once_whatever_its_name() {
     assert_eq!(failed, ["TABLE DATA public.my t", "TABLE DATA public.other"], "{report}");
 }
 
-/// The same among several small databases, which are copied over one connection each: the others are whole.
+/// The same among several small databases, which are copied over one connection each: the others
+/// are whole.
 #[test]
 fn a_small_database_that_cannot_be_read_whole_is_copied_but_for_that() {
     let cluster = Cluster::start();
@@ -173,7 +175,8 @@ fn a_role_that_inherits_nothing_becomes_the_one_that_may() {
         "--dbname",
         &few,
     ]);
-    // An owner that inherits nothing may not make tables in its own `public`, unless it becomes pg_database_owner.
+    // An owner that inherits nothing may not make tables in its own `public`, unless it becomes
+    // pg_database_owner.
     cluster.sql("postgres", "ALTER ROLE few CREATEDB");
     let made =
         ["restore", id.trim(), "--as", "own", "--create", "--no-owner", "--no-privileges", "--dbname", &few];

@@ -1,4 +1,5 @@
-//! The repository's file system is really full: the error names it, nothing is lost, and with room again work goes on.
+//! The repository's file system is really full: the error names it, nothing is lost, and with room
+//! again work goes on.
 
 use pgark_testkit::{Cluster, SmallDisk};
 

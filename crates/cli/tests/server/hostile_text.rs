@@ -1,5 +1,6 @@
-//! Names that want to be commands: in what psql reads, and on the terminal. The judge of the first is psql itself, on servers of
-//! the test's own: a command of a name would leave a file behind, its SQL a table.
+//! Names that want to be commands: in what psql reads, and on the terminal. The judge of the first
+//! is psql itself, on servers of the test's own: a command of a name would leave a file behind, its
+//! SQL a table.
 
 use std::path::Path;
 
@@ -21,7 +22,8 @@ impl Dice {
     }
 }
 
-/// A name out of everything that psql, SQL, COPY and a shell give a meaning to. PostgreSQL cuts names at 63 bytes.
+/// A name out of everything that psql, SQL, COPY and a shell give a meaning to. PostgreSQL cuts
+/// names at 63 bytes.
 fn name(dice: &mut Dice, marker: &Path, with_lines: bool) -> String {
     let command = format!("\\! touch {}", marker.display());
     let pieces = [

@@ -291,7 +291,8 @@ fn dumps_by_every_option() {
     }
 }
 
-/// `pg_dumpall --clean` drops first what it makes: that is no part of the backup, and no restore of globals carries it out.
+/// `pg_dumpall --clean` drops first what it makes: that is no part of the backup, and no restore of
+/// globals carries it out.
 #[test]
 fn a_script_that_drops_first_drops_nothing() {
     let cluster = Cluster::start();

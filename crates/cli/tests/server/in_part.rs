@@ -44,7 +44,8 @@ fn tables(cluster: &Cluster, db: &str) -> String {
 fn one_table_comes_back_with_all_that_belongs_to_it() {
     let (cluster, desk, id) = model();
     let dbname = cluster.conninfo("model");
-    // Into an empty database: type, function, schema and sequence come along; the parent of its key does not.
+    // Into an empty database: type, function, schema and sequence come along; the parent of its key
+    // does not.
     cluster.create_database("one");
     let output = desk.run(&["restore", &id, "--dbname", &cluster.conninfo("one"), "--table", "sales.orders"]);
     let said = text(&output.stderr);
@@ -82,7 +83,8 @@ fn one_table_comes_back_with_all_that_belongs_to_it() {
     assert!(output.status.success() && !text(&output.stderr).contains("does not exist"));
 }
 
-/// What ties a table to others comes back where the other end is there, and is named where it is not.
+/// What ties a table to others comes back where the other end is there, and is named where it is
+/// not.
 #[test]
 fn ties_to_others_are_kept_or_named() {
     let cluster = Cluster::start();
@@ -272,7 +274,8 @@ fn all_or_nothing() {
     let before = Snapshot::take(&cluster, "model");
     cluster.create_database("whole");
     let whole = cluster.conninfo("whole");
-    // An object in the way that the emptiness check does not know: a lock on none, a failing hook instead.
+    // An object in the way that the emptiness check does not know: a lock on none, a failing hook
+    // instead.
     let said = desk.fails(
         3,
         &["restore", &id, "--dbname", &whole, "--hook", "after-post-data=command:echo sad >&2; exit 7"],
@@ -343,7 +346,8 @@ fn hooks_run_at_their_moments() {
         ]
     );
     assert_eq!(cluster.psql_text("hooked", "SELECT min(n) FROM sales.lines"), "1001");
-    // A hook before the data that fails ends the restore; what cannot be understood is refused at once.
+    // A hook before the data that fails ends the restore; what cannot be understood is refused at
+    // once.
     cluster.create_database("unhooked");
     let dbname = cluster.conninfo("unhooked");
     let said = desk.example(

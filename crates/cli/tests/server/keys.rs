@@ -1,4 +1,5 @@
-//! Keys through the program: slots that stock age opens, writers held to their cluster, revocation, rotation.
+//! Keys through the program: slots that stock age opens, writers held to their cluster, revocation,
+//! rotation.
 
 use std::process::Command;
 

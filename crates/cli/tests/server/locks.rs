@@ -1,10 +1,10 @@
-//! TRAPS 1, 2, 5: locks, and what changes while a backup begins.
+//! Traps 1, 2, 5: locks, and what changes while a backup begins.
 
 use pgark_testkit::Cluster;
 
 use super::support::{Desk, Session, wait_until};
 
-/// TRAPS 1: DDL that queues behind the lead's lock must not stop the workers behind it.
+/// Trap 1: DDL that queues behind the lead's lock must not stop the workers behind it.
 #[test]
 fn ddl_that_waits_does_not_hang_the_backup() {
     let cluster = Cluster::start();
@@ -29,13 +29,15 @@ fn ddl_that_waits_does_not_hang_the_backup() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     ddl.end();
     let id = String::from_utf8(output.stdout).unwrap().trim().to_string();
-    // With the column or without it, as one moment had it: the DDL may have come before pg_dump's own lock.
+    // With the column or without it, as one moment had it: the DDL may have come before pg_dump's
+    // own lock.
     let late = desk.ok(&["cat", &format!("{id}:/db/d/data/public.late")]);
     assert!(late == "1\n" || late == "1\t\\N\n", "{late}");
     assert_eq!(desk.json(&["show", &id, "--json"])["tables"].as_array().unwrap().len(), 2);
 }
 
-/// TRAPS 2: tables that are truncated, rewritten, altered, dropped and made again while backups begin.
+/// Trap 2: tables that are truncated, rewritten, altered, dropped and made again while backups
+/// begin.
 #[test]
 fn a_table_that_is_emptied_between_snapshot_and_lock_is_not_lost() {
     let cluster = Cluster::start();
@@ -75,8 +77,9 @@ fn a_table_that_is_emptied_between_snapshot_and_lock_is_not_lost() {
     assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), complete);
 }
 
-/// Tables are locked before the snapshot is taken: one that is made while the first locks wait is seen, locked behind it, and
-/// copied, and one that is emptied meanwhile is copied as the snapshot has it.
+/// Tables are locked before the snapshot is taken: one that is made while the first locks wait is
+/// seen, locked behind it, and copied, and one that is emptied meanwhile is copied as the snapshot
+/// has it.
 #[test]
 fn a_table_that_is_made_while_the_first_locks_wait_is_copied() {
     let cluster = Cluster::start();
@@ -100,7 +103,7 @@ fn a_table_that_is_made_while_the_first_locks_wait_is_copied() {
     }
 }
 
-/// TRAPS 5: with default settings, two sets of locks on this many tables do not fit.
+/// Trap 5: with default settings, two sets of locks on this many tables do not fit.
 #[test]
 fn more_tables_than_two_sets_of_locks() {
     let cluster =
@@ -146,7 +149,8 @@ fn the_first_locks_wait_only_as_long_as_asked() {
     holder.end();
 }
 
-/// No session has a prepared transaction, so no process is to be named: the transaction is, and the SQL that ends it.
+/// No session has a prepared transaction, so no process is to be named: the transaction is, and the
+/// SQL that ends it.
 #[test]
 fn a_prepared_transaction_that_holds_a_lock_is_named() {
     let cluster = Cluster::builder().conf("max_prepared_transactions = 5").start();

@@ -1,4 +1,5 @@
-//! Every major that this machine has, into itself and every newer one (`./test --full` prepares 13 to 18).
+//! Every major that this machine has, into itself and every newer one (`./test --full` prepares 13
+//! to 18).
 
 use std::path::Path;
 
@@ -75,8 +76,8 @@ fn every_major_into_itself_and_every_newer_one() {
     std::fs::write(folder.join("zz matrix.md"), table).unwrap();
 }
 
-/// Forty databases with roles, settings and access rights, from each major into a fresh cluster of the same and every newer
-/// one.
+/// Forty databases with roles, settings and access rights, from each major into a fresh cluster of
+/// the same and every newer one.
 #[test]
 fn whole_clusters_into_every_newer_major() {
     if !in_full("the matrix of majors") {
@@ -102,7 +103,8 @@ fn whole_clusters_into_every_newer_major() {
                 &target.conninfo("postgres"),
             ]);
             let gaps = gaps(&output, major, newer);
-            // Where the package lacks something, the zoo is not whole; `every_major_…` compares it with a stock restore.
+            // Where the package lacks something, the zoo is not whole; `every_major_…` compares it
+            // with a stock restore.
             let compared: Vec<String> =
                 names.iter().filter(|name| gaps.is_empty() || *name != "zoo").cloned().collect();
             super::cluster::assert_same_content(&source, &target, &compared);

@@ -156,8 +156,8 @@ fn copies_live_under_other_keys() {
     assert_eq!(other.json(&["list", "--repo", &there, "--json"]).as_array().unwrap().len(), 2);
 }
 
-/// A manifest that is rotten in both copies, and a lost and a rotten tag, through the program: everything else goes on, nothing that may be
-/// needed goes, and people are told what to do.
+/// A manifest that is rotten in both copies, and a lost and a rotten tag, through the program:
+/// everything else goes on, nothing that may be needed goes, and people are told what to do.
 #[test]
 fn what_cannot_be_read_is_in_nobodys_way() {
     let cluster = Cluster::start();

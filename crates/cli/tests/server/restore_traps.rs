@@ -1,11 +1,11 @@
-//! TRAPS 7, 10, 11, 13 and 15: what a restore must do beyond loading rows.
+//! Traps 7, 10, 11, 13 and 15: what a restore must do beyond loading rows.
 
 use pgark_testkit::{Cluster, zoo};
 
 use super::support::{Desk, Session, wait_until};
 
-/// TRAPS 7 and 13: an extension's configuration tables come back with the user's rows only once, and what the extension's
-/// own script put into them stays.
+/// Traps 7 and 13: an extension's configuration tables come back with the user's rows only once,
+/// and what the extension's own script put into them stays.
 #[test]
 fn configuration_tables_keep_what_their_extension_put_there() {
     let cluster = Cluster::start();
@@ -28,7 +28,8 @@ fn configuration_tables_keep_what_their_extension_put_there() {
     assert_eq!(cluster.psql_text("back", "SELECT count(*) FROM zoo_fixed"), "3", "no configuration table");
 }
 
-/// TRAPS 13: a table that is there although this restore failed to create it is another's; its rows stay.
+/// Trap 13: a table that is there although this restore failed to create it is another's; its rows
+/// stay.
 #[test]
 fn a_table_that_somebody_else_made_meanwhile_is_not_emptied() {
     let cluster = Cluster::start();
@@ -47,7 +48,8 @@ fn a_table_that_somebody_else_made_meanwhile_is_not_emptied() {
         "back",
         "SELECT count(*) > 0 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND locktype = 'relation' AND database = (SELECT oid FROM pg_database WHERE datname = 'back')",
     );
-    // Not committed yet: the target looks empty. Our CREATE TABLE waits for the other's end, and then fails.
+    // Not committed yet: the target looks empty. Our CREATE TABLE waits for the other's end, and
+    // then fails.
     let child = desk.spawn(&["restore", &id, "--dbname", &cluster.conninfo("back")]);
     wait_until(
         &cluster,
@@ -64,7 +66,7 @@ fn a_table_that_somebody_else_made_meanwhile_is_not_emptied() {
     assert_eq!(rows, "-1", "the other's table was emptied or filled");
 }
 
-/// TRAPS 10: a sequence's value is never behind the rows that came with it.
+/// Trap 10: a sequence's value is never behind the rows that came with it.
 #[test]
 fn sequences_are_ahead_of_the_rows() {
     let cluster = Cluster::start();
@@ -95,7 +97,7 @@ fn sequences_are_ahead_of_the_rows() {
     }
 }
 
-/// TRAPS 11: globals and the database's own properties are in the backup of one database.
+/// Trap 11: globals and the database's own properties are in the backup of one database.
 #[test]
 fn the_properties_of_the_database_come_back() {
     let cluster = Cluster::start();
@@ -130,7 +132,7 @@ fn the_properties_of_the_database_come_back() {
     assert!(properties("d").contains("one of a kind"));
 }
 
-/// TRAPS 15: the planner knows the restored tables at once, unless told otherwise.
+/// Trap 15: the planner knows the restored tables at once, unless told otherwise.
 #[test]
 fn restored_tables_have_statistics() {
     let cluster = Cluster::builder().conf("autovacuum = off").start();
@@ -146,7 +148,8 @@ fn restored_tables_have_statistics() {
     assert_eq!(cluster.psql_text("back", "SELECT reltuples FROM pg_class WHERE relname = 't'"), "5000");
 }
 
-/// A trigger on a partitioned table fires for no row that is restored, into whichever partition, by whichever worker.
+/// A trigger on a partitioned table fires for no row that is restored, into whichever partition, by
+/// whichever worker.
 #[test]
 fn triggers_of_partitioned_tables_do_not_fire() {
     let cluster = Cluster::start();

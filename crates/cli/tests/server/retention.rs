@@ -1,4 +1,5 @@
-//! What counts as the newest backup of what: parts, databases that come and go, wrong clocks, clones.
+//! What counts as the newest backup of what: parts, databases that come and go, wrong clocks,
+//! clones.
 
 use std::time::{Duration, SystemTime};
 
@@ -218,7 +219,8 @@ fn a_clone_is_another_cluster_until_its_name_is_given() {
     assert!(desk.fails(1, &["backup", "--dbname", &primary.conninfo("d")]).contains("another server"));
 }
 
-/// The name beside an address is what the certificate must say: the server is where the address leads.
+/// The name beside an address is what the certificate must say: the server is where the address
+/// leads.
 #[test]
 fn a_server_is_known_by_the_address_that_it_was_reached_at() {
     let cluster = Cluster::builder().tcp().start();

@@ -23,8 +23,8 @@ fn the_zoo_comes_back_whole_and_stock_pg_restore_agrees() {
     again.database.clone_from(&before.database);
     assert_same(&before, &again);
 
-    // Out of the repository, read by stock tools. One job: with more, pg_restore itself runs grants and inherited
-    // triggers before what they need.
+    // Out of the repository, read by stock tools. One job: with more, pg_restore itself runs grants
+    // and inherited triggers before what they need.
     let folder = desk.path("dump");
     desk.ok(&["export", &id, "--format", "directory", "--output", &folder.display().to_string()]);
     cluster.create_database("zoo_stock");
@@ -72,7 +72,8 @@ fn two_backups_of_a_changing_shop_both_come_back() {
     let list = desk.json(&["list", "--json"]);
     let ids: Vec<&str> = list.as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect();
     assert_eq!(ids, [&first, &second, &third].map(|backup| backup["id"].as_str().unwrap()));
-    // Everything that was put is counted: what lies in the storage is the sum, beside header and key slots.
+    // Everything that was put is counted: what lies in the storage is the sum, beside header and
+    // key slots.
     let stored: u64 = super::support::files(&desk.repo())
         .iter()
         .filter(|path| {

@@ -1,4 +1,5 @@
-//! Row maps through the program, on real tables: whatever happens to them, each backup gives the rows that it was made of.
+//! Row maps through the program, on real tables: whatever happens to them, each backup gives the
+//! rows that it was made of.
 
 use std::collections::BTreeMap;
 
@@ -233,7 +234,8 @@ fn backups_tell_what_they_stored() {
     assert!(desk.ok(&["check", "--read-data"]).contains("no problem"));
 }
 
-/// Large tables are several ranges, on several connections; two backups run at once, and a prune beside them.
+/// Large tables are several ranges, on several connections; two backups run at once, and a prune
+/// beside them.
 #[test]
 fn several_connections_two_backups_and_a_prune() {
     let cluster = Cluster::start();
@@ -277,7 +279,8 @@ fn several_connections_two_backups_and_a_prune() {
     assert_eq!(cluster.psql_text("half", "SELECT count(*) FROM events"), "0");
 }
 
-/// Without ctid ranges (before 14) a table comes whole, and its parts follow one another: they are found again all the same.
+/// Without ctid ranges (before 14) a table comes whole, and its parts follow one another: they are
+/// found again all the same.
 #[test]
 fn successive_parts_of_one_copy() {
     let majors = Cluster::available_majors();
@@ -304,7 +307,8 @@ fn successive_parts_of_one_copy() {
     assert!(desk.ok(&["check", "--read-data"]).contains("no problem"));
 }
 
-/// Everything that the packs of an unencrypted repository hold in the clear: chunks as they are, and those that are compressed.
+/// Everything that the packs of an unencrypted repository hold in the clear: chunks as they are,
+/// and those that are compressed.
 fn everything(desk: &Desk) -> Vec<u8> {
     let mut found = Vec::new();
     for pack in super::support::files(&desk.repo().join("packs")) {

@@ -1,4 +1,5 @@
-//! Settings of the server that reach a session from its role or database, and poolers, which lose what a session sets.
+//! Settings of the server that reach a session from its role or database, and poolers, which lose
+//! what a session sets.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -134,7 +135,8 @@ fn round(cluster: &Cluster, db: &str, settings: &[(&str, &str)], whose: Whose) -
     }
 }
 
-/// A round that fails is done again with each setting alone, so that the failure names those that do it.
+/// A round that fails is done again with each setting alone, so that the failure names those that
+/// do it.
 fn hostile_rounds(major: u32) {
     let cluster = Cluster::builder().major(major).start();
     let settings = hostile(&cluster);
@@ -188,8 +190,8 @@ fn settings_of_role_and_database_change_nothing_elsewhere() {
     }
 }
 
-/// Money is written and read under one locale, whatever the role, the database and the target have; stock pg_restore reads
-/// an export likewise.
+/// Money is written and read under one locale, whatever the role, the database and the target have;
+/// stock pg_restore reads an export likewise.
 #[test]
 fn money_comes_back_under_another_locale() {
     let cluster = Cluster::start();
@@ -262,7 +264,8 @@ fn a_pool_in_session_mode_is_as_good_as_a_server() {
     }
 }
 
-/// A pool that lends a server for one transaction hands settings to others: it is refused before one is set.
+/// A pool that lends a server for one transaction hands settings to others: it is refused before
+/// one is set.
 #[test]
 fn a_pool_that_lends_servers_is_refused_and_left_clean() {
     let cluster = Cluster::start();

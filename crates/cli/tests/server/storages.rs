@@ -1,4 +1,5 @@
-//! Repositories on S3, Azure, SFTP, and on what stands in for GCS: the same promises as in a directory.
+//! Repositories on S3, Azure, SFTP, and on what stands in for GCS: the same promises as in a
+//! directory.
 
 use std::time::Duration;
 
@@ -374,7 +375,8 @@ fn a_file_names_storages_and_their_options() {
     assert!(said.contains("ssh_key"), "{said}");
 }
 
-/// What OpenSSH's own configuration says of a host holds for us: names, keys, commands that lead there.
+/// What OpenSSH's own configuration says of a host holds for us: names, keys, commands that lead
+/// there.
 #[test]
 fn hosts_of_ssh_config() {
     let sshd = Sshd::start(Login::Key);
@@ -499,7 +501,8 @@ fn two_homes_from_one_reading() {
             "{latest}"
         );
     }
-    // A second home that cannot be reached, or goes away in the middle, takes nothing from the first.
+    // A second home that cannot be reached, or goes away in the middle, takes nothing from the
+    // first.
     let (code, id, said) = backup("sftp://nobody@127.0.0.1:1/x");
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("not in sftp://nobody@127.0.0.1:1/x"), "{said}");

@@ -1,4 +1,5 @@
-//! Runs the program as a user would, with a repository and a configuration folder of the test's own.
+//! Runs the program as a user would, with a repository and a configuration folder of the test's
+//! own.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -126,7 +127,8 @@ impl Desk {
         desk
     }
 
-    /// From now on no secret is given: the writer key that `init` left on this host serves. Returns what opened it before.
+    /// From now on no secret is given: the writer key that `init` left on this host serves. Returns
+    /// what opened it before.
     pub fn without_secret(&mut self) -> Vec<String> {
         std::mem::take(&mut self.secret)
     }
@@ -154,7 +156,8 @@ impl Desk {
         self.home = Some(home);
     }
 
-    /// The program with this desk's repository and folders, and none of the caller's environment for PostgreSQL.
+    /// The program with this desk's repository and folders, and none of the caller's environment
+    /// for PostgreSQL.
     pub fn command(&self, args: &[&str]) -> Command {
         let program = env!("CARGO_BIN_EXE_pgark");
         let command = match self.prefix.split_first() {
@@ -239,8 +242,9 @@ impl Desk {
     }
 }
 
-/// Leaves an example of an error for `docs/errors.md` (put together by `scripts/errors.sh`): the error and the hint, with
-/// the test's own paths, ports and ids replaced by such as a reader would have.
+/// Leaves an example of an error for `docs/errors.md` (put together by `scripts/errors.sh`): the
+/// error and the hint, with the test's own paths, ports and ids replaced by such as a reader would
+/// have.
 pub fn example(title: &str, code: i32, said: &str) {
     let shown: Vec<&str> =
         said.lines().filter(|line| !line.contains("Z  INFO ") && !line.contains("Z  WARN ")).collect();

@@ -1,5 +1,5 @@
-//! What this host keeps and gives away: what it remembers of repositories, its caches, passphrases as they are typed, modes of
-//! folders, the environment of programs that are started.
+//! What this host keeps and gives away: what it remembers of repositories, its caches, passphrases
+//! as they are typed, modes of folders, the environment of programs that are started.
 
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;

@@ -1,11 +1,11 @@
-//! TRAPS 3, 4, 6 to 14: one test each that fails without its rule.
+//! Traps 3, 4, 6 to 14: one test each that fails without its rule.
 
 use pgark_testkit::oracle::{Snapshot, assert_same};
 use pgark_testkit::{Cluster, zoo};
 
 use super::support::{Desk, stock};
 
-/// TRAPS 3: a ctid range reads its own table, not the children's rows.
+/// Trap 3: a ctid range reads its own table, not the children's rows.
 #[test]
 fn ranges_do_not_read_inheritance_children() {
     let cluster = Cluster::start();
@@ -29,7 +29,7 @@ fn ranges_do_not_read_inheritance_children() {
     assert_eq!(rows, [("child".to_string(), 500), ("parent".to_string(), 14000)]);
 }
 
-/// TRAPS 4: the caller's PGCLIENTENCODING and PGOPTIONS reach neither pg_dump nor the workers.
+/// Trap 4: the caller's PGCLIENTENCODING and PGOPTIONS reach neither pg_dump nor the workers.
 #[test]
 fn the_callers_encoding_does_not_leak() {
     let cluster = Cluster::start();
@@ -51,7 +51,7 @@ fn the_callers_encoding_does_not_leak() {
     assert!(script.contains("client_encoding = 'UTF8'"), "{script}");
 }
 
-/// TRAPS 6: without SELECT on one table: named and refused, or left out and named.
+/// Trap 6: without SELECT on one table: named and refused, or left out and named.
 #[test]
 fn a_table_without_the_right_to_read_it() {
     let cluster = Cluster::start();
@@ -127,7 +127,7 @@ fn a_table_without_the_right_to_read_it() {
     assert_eq!(other.psql_text("e", "TABLE t"), "1");
 }
 
-/// TRAPS 8: no client programs of the server's major or newer.
+/// Trap 8: no client programs of the server's major or newer.
 #[test]
 fn a_pg_dump_that_is_missing_or_too_old() {
     use std::os::unix::fs::PermissionsExt;
@@ -152,7 +152,7 @@ fn a_pg_dump_that_is_missing_or_too_old() {
     assert!(said.contains("12.9") && said.contains("too old"), "{said}");
 }
 
-/// TRAPS 9: no part holds more than half a million rows, and nothing is lost at the seams.
+/// Trap 9: no part holds more than half a million rows, and nothing is lost at the seams.
 #[test]
 fn a_table_of_many_short_rows_is_cut_into_parts() {
     let cluster = Cluster::start();
@@ -166,7 +166,7 @@ fn a_table_of_many_short_rows_is_cut_into_parts() {
     assert_eq!(cluster.psql_text("back", "SELECT sum(a) FROM t").trim(), "720000600000");
 }
 
-/// TRAPS 12: foreign keys in opposite directions must not deadlock the workers.
+/// Trap 12: foreign keys in opposite directions must not deadlock the workers.
 #[test]
 fn foreign_keys_in_opposite_directions() {
     let cluster = Cluster::start();
@@ -193,7 +193,7 @@ fn foreign_keys_in_opposite_directions() {
     assert!(!cluster.log().contains("deadlock detected"), "the server saw a deadlock");
 }
 
-/// TRAPS 13: a restore never empties a table that it found.
+/// Trap 13: a restore never empties a table that it found.
 #[test]
 fn restored_tables_are_frozen_and_found_ones_are_kept() {
     let cluster = Cluster::start();
@@ -208,7 +208,7 @@ fn restored_tables_are_frozen_and_found_ones_are_kept() {
     assert_eq!(cluster.psql_text("back", frozen).trim(), "t");
 }
 
-/// TRAPS 14: a restore goes only where it is told to.
+/// Trap 14: a restore goes only where it is told to.
 #[test]
 fn a_restore_needs_its_target_named() {
     let cluster = Cluster::start();
@@ -219,7 +219,8 @@ fn a_restore_needs_its_target_named() {
     assert_eq!(output.status.code(), Some(2));
 }
 
-/// TRAPS 17: one TABLE DATA file per table, though it was copied in ranges; stock parallel restore loses nothing.
+/// Trap 17: one TABLE DATA file per table, though it was copied in ranges; stock parallel restore
+/// loses nothing.
 #[test]
 fn a_table_copied_in_ranges_exports_as_one() {
     let cluster = Cluster::start();

@@ -31,7 +31,8 @@ impl Selection {
     }
 }
 
-/// What of a database, by pg_dump's options of the same names and with their meaning. By default: all of it.
+/// What of a database, by pg_dump's options of the same names and with their meaning. By default:
+/// all of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Filters {
@@ -56,7 +57,8 @@ pub struct Filters {
     /// With the rows of the foreign tables on these servers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub include_foreign_data: Vec<String>,
-    /// A table that a pattern names does not bring its partitions, and the tables that inherit from it.
+    /// A table that a pattern names does not bring its partitions, and the tables that inherit from
+    /// it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_children: bool,
     /// No rows.

@@ -1,7 +1,7 @@
 //! What a backup says of itself, as types: its kind, and what is missing from it.
 //!
-//! Kinds stand in the manifest as text. A text that this version does not know is of a newer one: it is
-//! kept, shown and copied as it is, and nothing here guesses what it means.
+//! Kinds stand in the manifest as text. A text that this version does not know is of a newer one:
+//! it is kept, shown and copied as it is, and nothing here guesses what it means.
 
 mod filters;
 mod server;
@@ -21,7 +21,8 @@ pub(crate) use server::Server;
 pub enum BackupKind {
     /// Databases as SQL shows them, read from a live server.
     Logical,
-    /// The same, of a dump that another program made: its content may be much older than the backup.
+    /// The same, of a dump that another program made: its content may be much older than the
+    /// backup.
     Imported,
     /// Of a newer version of this program.
     Unknown(String),

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where a server was, and how far. Everything that is not known is left out, and compared with nothing.
+/// Where a server was, and how far. Everything that is not known is left out, and compared with
+/// nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Server {

@@ -14,7 +14,7 @@ use crate::logical::contents::Contents;
 
 /// The three parts of a dump, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum DumpSection {
     /// Everything up to the rows.
     PreData,
     /// Rows, large objects, sequence values.
@@ -25,13 +25,14 @@ pub enum Part {
 
 /// What a restore or an export takes of a backup. By default: all of it.
 #[derive(Clone, Debug, Default)]
-pub struct Choice {
+pub struct ContentsFilter {
     /// Only these parts; empty: all.
-    pub parts: Vec<Part>,
+    pub parts: Vec<DumpSection>,
     /// Definitions only: no rows, no large objects, no sequence values.
     pub schema_only: bool,
-    /// With [`Part::Data`] as the only part: all that [`Self::schema_only`] leaves out, whichever part it stands in: large objects
-    /// themselves with their owners, privileges and comments.
+    /// With [`DumpSection::Data`] as the only part: all that [`Self::schema_only`] leaves out,
+    /// whichever part it stands in: large objects themselves with their owners, privileges and
+    /// comments.
     pub data_only: bool,
     /// Everything goes to the default tablespace.
     pub no_tablespaces: bool,
@@ -49,7 +50,8 @@ pub struct Choice {
     pub table: Vec<String>,
     /// Not the relations that match.
     pub exclude_table: Vec<String>,
-    /// A table that a pattern names does not bring its partitions, and the tables that inherit from it.
+    /// A table that a pattern names does not bring its partitions, and the tables that inherit from
+    /// it.
     pub no_children: bool,
     /// Only the entries of this list: the numbers that lines of `--list` begin with.
     pub list: Option<HashSet<i32>>,
@@ -79,7 +81,8 @@ pub(crate) struct Picked {
     is_listed: bool,
     /// Foreign keys among them whose parent table is not.
     pub cut_keys: Vec<ForeignKey>,
-    /// Foreign keys whose parent table an extension is expected to bring, which is among the chosen entries.
+    /// Foreign keys whose parent table an extension is expected to bring, which is among the chosen
+    /// entries.
     pub keys_to_extensions: HashSet<i32>,
 }
 
@@ -100,10 +103,10 @@ impl Picked {
     }
 }
 
-impl Choice {
+impl ContentsFilter {
     /// Whether definitions are made: only then has the target to be empty.
     pub(crate) fn makes_definitions(&self) -> bool {
-        self.parts.is_empty() || self.parts.contains(&Part::PreData)
+        self.parts.is_empty() || self.parts.contains(&DumpSection::PreData)
     }
 
     /// Whether definitions and rows are restored, whatever is left out of them by kind.
@@ -113,7 +116,7 @@ impl Choice {
 
     /// Whether rows are loaded.
     pub(crate) fn loads_data(&self) -> bool {
-        !self.schema_only && (self.parts.is_empty() || self.parts.contains(&Part::Data))
+        !self.schema_only && (self.parts.is_empty() || self.parts.contains(&DumpSection::Data))
     }
 
     fn names(&self, contents: &Contents) -> Result<Names, OpsError> {
@@ -155,19 +158,21 @@ impl Choice {
         }
         let part = match entry.section {
             // It cannot be made before what it needs.
-            Section::PreData | Section::Data if is_postponed => Part::PostData,
-            Section::PreData => Part::PreData,
-            Section::Data => Part::Data,
-            Section::PostData => Part::PostData,
-            // What belongs to no part goes with what it belongs to: see `Selection::remove_orphans`.
+            Section::PreData | Section::Data if is_postponed => DumpSection::PostData,
+            Section::PreData => DumpSection::PreData,
+            Section::Data => DumpSection::Data,
+            Section::PostData => DumpSection::PostData,
+            // What belongs to no part goes with what it belongs to: see
+            // `Selection::remove_orphans`.
             Section::None => return true,
         };
         self.parts.is_empty() || self.parts.contains(&part)
     }
 }
 
-/// Rows, large objects with all that hangs on them, and sequence values (pg_restore counts the same as data under
-/// `--schema-only`, pg_backup_archiver.c, `_tocEntryRequired`); and, as for `pg_dump --schema-only`, the filling of materialised views.
+/// Rows, large objects with all that hangs on them, and sequence values (pg_restore counts the same
+/// as data under `--schema-only`, pg_backup_archiver.c, `_tocEntryRequired`); and, as for
+/// `pg_dump --schema-only`, the filling of materialised views.
 fn is_data(entry: &TocEntry) -> bool {
     let of_large_object = entry.tag_bytes().starts_with(b"LARGE OBJECT");
     match entry.kind() {
@@ -179,7 +184,11 @@ fn is_data(entry: &TocEntry) -> bool {
 }
 
 /// The entries that the choice asks for.
-pub(crate) fn select(contents: &Contents, choice: &Choice, options: &Options) -> Result<Picked, OpsError> {
+pub(crate) fn select(
+    contents: &Contents,
+    choice: &ContentsFilter,
+    options: &Options,
+) -> Result<Picked, OpsError> {
     let archive = &contents.archive;
     let mut selection = Selection::of(archive, options);
     let postponed = postponed(archive);
@@ -216,7 +225,7 @@ pub(crate) fn select(contents: &Contents, choice: &Choice, options: &Options) ->
 }
 
 /// A list that was written for another backup would silently restore less.
-fn refuse_unknown_numbers(contents: &Contents, choice: &Choice) -> Result<(), OpsError> {
+fn refuse_unknown_numbers(contents: &Contents, choice: &ContentsFilter) -> Result<(), OpsError> {
     let Some(list) = &choice.list else { return Ok(()) };
     let known: HashSet<i32> = contents.archive.entries.iter().map(|entry| entry.dump_id).collect();
     let mut unknown: Vec<i32> = list.difference(&known).copied().collect();
@@ -233,8 +242,9 @@ fn refuse_unknown_numbers(contents: &Contents, choice: &Choice) -> Result<(), Op
     }
 }
 
-/// Selected foreign keys whose parent table is not selected; and apart from these the keys whose parent an extension brings that is
-/// selected: the archive has no entry for such a table, and the key depends on the extension instead.
+/// Selected foreign keys whose parent table is not selected; and apart from these the keys whose
+/// parent an extension brings that is selected: the archive has no entry for such a table, and the
+/// key depends on the extension instead.
 fn cut_keys(contents: &Contents, selection: &Selection, chosen: &Chosen) -> (Vec<ForeignKey>, HashSet<i32>) {
     let entries = &contents.archive.entries;
     let tables: HashSet<(&[u8], &[u8])> = entries

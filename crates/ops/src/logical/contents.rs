@@ -78,8 +78,8 @@ impl Contents {
             .collect()
     }
 
-    /// What the backup lacks of this database beside rows of tables that it defines: tables that could
-    /// not even be defined, large objects.
+    /// What the backup lacks of this database beside rows of tables that it defines: tables that
+    /// could not even be defined, large objects.
     pub(crate) fn undefined<'a>(&self, about: &'a About) -> Vec<&'a Missing> {
         let rows = self.missing();
         let is_told = |missing: &Missing| rows.iter().any(|(_, table)| missing.is_rows_of(table));

@@ -1,7 +1,9 @@
-//! `diff`: what changed from one backup to another: definitions, rows and bytes per table, settings, roles.
+//! `diff`: what changed from one backup to another: definitions, rows and bytes per table,
+//! settings, roles.
 //!
-//! Definitions are compared entry by entry of the archives' tables of contents, by kind and name; what changed is shown as
-//! the lines that differ. Passwords are never shown: of a role's password it is said that it changed.
+//! Definitions are compared entry by entry of the archives' tables of contents, by kind and name;
+//! what changed is shown as the lines that differ. Passwords are never shown: of a role's password
+//! it is said that it changed.
 
 use std::collections::BTreeMap;
 
@@ -185,7 +187,8 @@ fn definitions(contents: &Contents) -> BTreeMap<String, String> {
             text.push_str(String::from_utf8_lossy(&statement.sql).trim());
             text.push('\n');
         }
-        // Overloaded functions have their arguments in their tags; anything else of one name is listed together.
+        // Overloaded functions have their arguments in their tags; anything else of one name is
+        // listed together.
         found.entry(entry.describe()).or_default().push_str(&text);
     }
     found
@@ -295,7 +298,8 @@ fn globals(side: &Side<'_>) -> Result<BTreeMap<String, String>, OpsError> {
             let text = String::from_utf8_lossy(token.text).into_owned();
             let shown = if hides_next { fingerprint(token.text) } else { text.clone() };
             hides_next = token.is_word("password");
-            // `ALTER ROLE r …`, `CREATE TABLESPACE t …`: the first three words name it; of anything else, all do.
+            // `ALTER ROLE r …`, `CREATE TABLESPACE t …`: the first three words name it; of anything
+            // else, all do.
             let names = match (first.to_lowercase().as_str(), at) {
                 ("alter" | "create", 0..=2) => true,
                 ("alter", _) if word(3).is_some_and(|word| word.eq_ignore_ascii_case("set")) => at <= 4,

@@ -1,4 +1,5 @@
-//! Backups of what SQL shows: definitions, rows and large objects, taken through connections and pg_dump.
+//! Backups of what SQL shows: definitions, rows and large objects, taken through connections and
+//! pg_dump.
 
 pub mod backup;
 mod choose;

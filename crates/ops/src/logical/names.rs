@@ -1,7 +1,9 @@
-//! Names of a database whose encoding is not UTF-8, as UTF-8; and who inherits from whom where the archive does not say it.
+//! Names of a database whose encoding is not UTF-8, as UTF-8; and who inherits from whom where the
+//! archive does not say it.
 //!
-//! An archive's names are in the database's encoding. Which text they are was asked of the server when the backup was made, and is
-//! in `/manifest.json`; for a dump that came from elsewhere the tables of this program must do. What neither knows is shown byte by byte.
+//! An archive's names are in the database's encoding. Which text they are was asked of the server
+//! when the backup was made, and is in `/manifest.json`; for a dump that came from elsewhere the
+//! tables of this program must do. What neither knows is shown byte by byte.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -40,8 +42,8 @@ struct Relation {
     parents: Vec<(String, String)>,
 }
 
-/// Gives the archive's entries their names for people and for patterns. Returns who inherits from whom, if the archive, one of
-/// rows only, has no definitions that say it.
+/// Gives the archive's entries their names for people and for patterns. Returns who inherits from
+/// whom, if the archive, one of rows only, has no definitions that say it.
 pub(crate) fn settle(
     archive: &mut Archive,
     backup: &Backup,

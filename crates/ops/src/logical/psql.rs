@@ -1,10 +1,11 @@
 //! Text that psql reads outside of `\restrict`: all of it comes from [`Guard::outside`].
 //!
-//! psql runs backslash commands wherever it meets them outside of a string, also within a script that only claims to hold SQL.
-//! Between `\restrict KEY` and `\unrestrict KEY` it runs none (CVE-2025-8714), and the key is random, so no name and no
-//! definition of the source can speak. Outside there are four kinds of lines: fixed comments, the two commands, and `\connect`,
-//! the one line that holds a name. A name with a line break is refused there, as pg_dump refuses it: no quoting of psql's
-//! carries it.
+//! psql runs backslash commands wherever it meets them outside of a string, also within a script
+//! that only claims to hold SQL. Between `\restrict KEY` and `\unrestrict KEY` it runs none
+//! (CVE-2025-8714), and the key is random, so no name and no definition of the source can speak.
+//! Outside there are four kinds of lines: fixed comments, the two commands, and `\connect`, the one
+//! line that holds a name. A name with a line break is refused there, as pg_dump refuses it: no
+//! quoting of psql's carries it.
 
 use pgark_bytes::sql;
 use pgark_repo::ExposeSecret;
@@ -53,11 +54,12 @@ impl Guard {
         })
     }
 
-    /// SQL of another program between the two commands, without psql's own commands of that program. What psql takes for a
-    /// command here is refused by psql.
+    /// SQL of another program between the two commands, without psql's own commands of that
+    /// program. What psql takes for a command here is refused by psql.
     pub(crate) fn around(&self, sql: &[u8]) -> Result<Vec<u8>, OpsError> {
         let mut text = self.outside(&Outside::Restrict)?;
-        // By tokens: a line of a name in quotes may look like a command, and taking it out would open the quotes.
+        // By tokens: a line of a name in quotes may look like a command, and taking it out would
+        // open the quotes.
         let mut passed = 0;
         for token in sql::tokenize(sql) {
             let rest = sql.get(token.start..).unwrap_or_default();
@@ -77,8 +79,9 @@ impl Guard {
     }
 }
 
-/// `\connect`, as pg_dump writes it (PostgreSQL 15, fe_utils/string_utils.c, `appendPsqlMetaConnect`): a plain name bare, any
-/// other as a connection string in psql's double quotes, with those of the name doubled, and its quotes and backslashes escaped.
+/// `\connect`, as pg_dump writes it (PostgreSQL 15, fe_utils/string_utils.c,
+/// `appendPsqlMetaConnect`): a plain name bare, any other as a connection string in psql's double
+/// quotes, with those of the name doubled, and its quotes and backslashes escaped.
 fn connect(database: &[u8]) -> Result<Vec<u8>, OpsError> {
     if database.is_empty() || database.iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0)) {
         return Err(OpsError::refused(
@@ -105,8 +108,8 @@ fn connect(database: &[u8]) -> Result<Vec<u8>, OpsError> {
     Ok(text)
 }
 
-/// Whether pg_dump and pg_dumpall of this version write names into comments without line breaks in them (CVE-2025-8715): 13.22,
-/// 14.19, 15.14, 16.10, 17.6 and newer.
+/// Whether pg_dump and pg_dumpall of this version write names into comments without line breaks in
+/// them (CVE-2025-8715): 13.22, 14.19, 15.14, 16.10, 17.6 and newer.
 pub(crate) fn keeps_comments_closed(version: &str) -> bool {
     let mut numbers =
         version.split(|sign: char| !sign.is_ascii_digit()).filter_map(|number| number.parse::<u32>().ok());

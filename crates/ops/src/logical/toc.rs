@@ -7,8 +7,8 @@ pub(crate) fn directory_toc(archive: &Archive) -> Vec<u8> {
     archive::write_directory_toc(archive, &|toc| data_file(archive, toc), DirectoryCompression::None)
 }
 
-/// The name that pg_dump gives an entry's data file (PostgreSQL 15 and 17, pg_backup_directory.c, `_ArchiveEntry`). From
-/// archive version 1.16 each BLOBS entry has its own list.
+/// The name that pg_dump gives an entry's data file (PostgreSQL 15 and 17, pg_backup_directory.c,
+/// `_ArchiveEntry`). From archive version 1.16 each BLOBS entry has its own list.
 pub(crate) fn data_file(archive: &Archive, toc: &TocEntry) -> Option<String> {
     match toc.kind() {
         _ if !toc.had_dumper => None,

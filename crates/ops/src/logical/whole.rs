@@ -4,7 +4,8 @@ use pgark_repo::{DataReader, Entry};
 
 use crate::OpsError;
 
-/// An entry that is held whole has at most so many bytes (FORMAT.md, "Streams and entries"): a table of contents, globals, settings.
+/// An entry that is held whole has at most so many bytes (FORMAT.md, "Streams and entries"): a
+/// table of contents, globals, settings.
 const LARGEST_WHOLE: u64 = 1 << 30;
 
 pub(crate) fn read_whole(reader: &DataReader<'_>, entry: &Entry) -> Result<Vec<u8>, OpsError> {

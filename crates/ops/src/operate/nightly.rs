@@ -14,7 +14,7 @@ use crate::error::with_causes;
 use crate::logical::backup::{self, Request};
 use crate::record::BackupOutcome;
 use crate::traffic::Requests;
-use crate::upkeep::retention::{self, Choice, Decision, Policy};
+use crate::upkeep::retention::{self, Decision, Policy, WhatToForget};
 use crate::{Job, OpsError};
 
 /// What is done.
@@ -46,7 +46,7 @@ pub struct Report {
     pub requests: Option<Requests>,
     /// The backup in the second repository, where one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub second: Option<InSecond>,
+    pub second: Option<SecondBackup>,
     /// The retention, where one was asked for and the backup is complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
@@ -54,7 +54,7 @@ pub struct Report {
 
 /// What became of the second repository's backup.
 #[derive(Debug, Serialize)]
-pub struct InSecond {
+pub struct SecondBackup {
     /// Where it is.
     pub repository: String,
     /// The backup's id there.
@@ -98,21 +98,21 @@ pub fn run(repository: &Repository, nightly: &Nightly<'_>, job: &Job) -> Result<
     Ok(Report { backup, requests: Requests::of(repository), second, retention })
 }
 
-fn in_second(second: &Second<'_>, stored: Option<backup::Second>) -> InSecond {
+fn in_second(second: &Second<'_>, stored: Option<backup::Second>) -> SecondBackup {
     let repository = second.location.clone();
     match (&second.repository, stored) {
-        (Err(why), _) => InSecond { repository, id: None, error: Some(why.clone()), failure: None },
-        (Ok(_), Some(Ok(id))) => InSecond { repository, id: Some(id), error: None, failure: None },
+        (Err(why), _) => SecondBackup { repository, id: None, error: Some(why.clone()), failure: None },
+        (Ok(_), Some(Ok(id))) => SecondBackup { repository, id: Some(id), error: None, failure: None },
         (Ok(_), Some(Err(failure))) => {
-            InSecond { repository, id: None, error: Some(with_causes(&failure)), failure: Some(failure) }
+            SecondBackup { repository, id: None, error: Some(with_causes(&failure)), failure: Some(failure) }
         }
-        (Ok(_), None) => InSecond { repository, id: None, error: None, failure: None },
+        (Ok(_), None) => SecondBackup { repository, id: None, error: None, failure: None },
     }
 }
 
 fn retain(repository: &Repository, policy: &Policy, backup: &BackupOutcome, job: &Job) -> Retention {
     let record = &backup.record;
-    let choice = Choice::Policy { policy: policy.clone(), cluster: Some(record.cluster.clone()) };
+    let choice = WhatToForget::Policy { policy: policy.clone(), cluster: Some(record.cluster.clone()) };
     match retention::forget(repository, &choice, false, job) {
         Ok(decisions) => Retention { decisions, error: None, failure: None },
         Err(error) => {

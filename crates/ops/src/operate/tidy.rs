@@ -4,7 +4,7 @@ use pgark_repo::Repository;
 use serde::Serialize;
 
 use crate::upkeep::prune::{self, Pruned};
-use crate::upkeep::retention::{self, Choice, Decision};
+use crate::upkeep::retention::{self, Decision, WhatToForget};
 use crate::{Job, OpsError};
 
 /// What was done, or would be.
@@ -21,7 +21,7 @@ pub struct Report {
 /// Forgets; with `prune` frees the space behind it.
 pub fn run(
     repository: &Repository,
-    choice: &Choice,
+    choice: &WhatToForget,
     prune: Option<&prune::Options>,
     dry_run: bool,
     job: &Job,

@@ -17,7 +17,7 @@ pub struct CheckReport {
     /// What is wrong.
     pub problems: Vec<Problem>,
     /// Backups that lack something.
-    pub hurt: Vec<Hurt>,
+    pub hurt: Vec<AffectedBackup>,
     /// Backups whose time lies ahead of the storage's clock. That is no damage.
     pub ahead: Vec<Ahead>,
     /// Objects looked at.
@@ -41,7 +41,7 @@ pub struct Ahead {
 
 /// A backup that lacks something, and what can still be restored from it.
 #[derive(Debug, Serialize)]
-pub struct Hurt {
+pub struct AffectedBackup {
     /// Its id.
     pub backup: String,
     /// Paths of what cannot be read whole.
@@ -51,7 +51,7 @@ pub struct Hurt {
 }
 
 /// What is lost of a backup, and what is not.
-pub fn in_words(hurt: &Hurt) -> String {
+pub fn in_words(hurt: &AffectedBackup) -> String {
     if hurt.whole {
         return "nothing of it can be restored: its manifest or its list of entries is lost".into();
     }
@@ -102,7 +102,11 @@ pub fn run(repository: &Repository, options: &CheckOptions, job: &Job) -> Result
         hurt: report
             .hurt
             .into_iter()
-            .map(|hurt| Hurt { backup: hurt.backup.to_string(), lost: hurt.entries, whole: hurt.whole })
+            .map(|hurt| AffectedBackup {
+                backup: hurt.backup.to_string(),
+                lost: hurt.entries,
+                whole: hurt.whole,
+            })
             .collect(),
         ahead: report
             .ahead

@@ -1,7 +1,7 @@
 //! Copies of backups in another repository: read, verified, and stored under its keys.
 //!
-//! A copy has an id of its own; its facts name repository and id of the original, so that it is copied once. What a
-//! copy that was broken off has stored serves the next one.
+//! A copy has an id of its own; its facts name repository and id of the original, so that it is
+//! copied once. What a copy that was broken off has stored serves the next one.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

@@ -61,7 +61,8 @@ pub fn remove(repository: &Repository, slot: &str) -> Result<String, OpsError> {
     Ok(repository.remove_slot(slot)?)
 }
 
-/// New keys from now on; returns the new epoch. `passphrase` is the one that opened the repository, if one did.
+/// New keys from now on; returns the new epoch. `passphrase` is the one that opened the repository,
+/// if one did.
 pub fn rotate(
     repository: &Repository,
     passphrase: Option<SecretString>,

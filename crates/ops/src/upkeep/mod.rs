@@ -1,4 +1,5 @@
-//! Care of a repository that has backups: which of them stay, what is deleted, what is damaged, who opens it.
+//! Care of a repository that has backups: which of them stay, what is deleted, what is damaged, who
+//! opens it.
 
 pub mod check;
 pub mod copy;

@@ -64,7 +64,8 @@ pub struct RepairedObjects {
     pub dry_run: bool,
 }
 
-/// Puts copies of objects that are missing or damaged from their twins, and removes what is provably nobody's.
+/// Puts copies of objects that are missing or damaged from their twins, and removes what is
+/// provably nobody's.
 pub fn objects(repository: &Repository, dry_run: bool, job: &Job) -> Result<RepairedObjects, OpsError> {
     job.progress.phase("compare the copies of manifests, tags, keys");
     let report = job.on(repository).mend(dry_run)?;
@@ -82,8 +83,9 @@ pub struct Repaired {
     pub lost: Vec<String>,
 }
 
-/// Replaces each backup that lacks something by one without it: incomplete, of the same time, naming what is lost. Everything
-/// is checked to `level` first; nothing that can be read is lost. With `dry_run` nothing is changed.
+/// Replaces each backup that lacks something by one without it: incomplete, of the same time,
+/// naming what is lost. Everything is checked to `level` first; nothing that can be read is lost.
+/// With `dry_run` nothing is changed.
 pub fn backups(
     repository: &Repository,
     level: CheckLevel,

@@ -1,20 +1,24 @@
 //! Retention: which backups a policy keeps, and why.
 //!
-//! Backups are judged in series: all that hold one database of one cluster, made with the same filters. A backup of several
-//! databases is in several series, and stays if one of them needs it. So a part (made with filters) keeps and replaces only parts
-//! of the same selection, and a backup of the whole cluster and one of a single database replace each other where they hold the
-//! same. Dumps that were imported are in series of their own.
+//! Backups are judged in series: all that hold one database of one cluster, made with the same
+//! filters. A backup of several databases is in several series, and stays if one of them needs it.
+//! So a part (made with filters) keeps and replaces only parts of the same selection, and a backup
+//! of the whole cluster and one of a single database replace each other where they hold the same.
+//! Dumps that were imported are in series of their own.
 //!
-//! Only good backups (complete, and not found damaged by a check) count towards what is kept; an incomplete one goes as soon as a
-//! newer good one is there. The newest good one of a series always stays, and so does what is tagged `pinned`. Hours, days, weeks
-//! (ISO 8601, from Monday), months and years are those of UTC, so that every host decides alike; in each the newest is kept.
+//! Only good backups (complete, and not found damaged by a check) count towards what is kept; an
+//! incomplete one goes as soon as a newer good one is there. The newest good one of a series always
+//! stays, and so does what is tagged `pinned`. Hours, days, weeks (ISO 8601, from Monday), months
+//! and years are those of UTC, so that every host decides alike; in each the newest is kept.
 //!
-//! **Databases that are gone.** A good backup that would have taken a database (`--all`, or a pattern that matches) and does not
-//! hold it proves that it was dropped. Such a backup takes a place in the series as if it held the database, so that databases
-//! which come and go do not keep a backup each for ever. The last backup of a database that was dropped stays for a week more
+//! **Databases that are gone.** A good backup that would have taken a database (`--all`, or a
+//! pattern that matches) and does not hold it proves that it was dropped. Such a backup takes a
+//! place in the series as if it held the database, so that databases which come and go do not keep
+//! a backup each for ever. The last backup of a database that was dropped stays for a week more
 //! ([`Policy::dropped`]), and when it goes, that is told.
 //!
-//! **Clocks.** A backup whose time lies ahead of the storage's clock is judged by no rule and stays.
+//! **Clocks.** A backup whose time lies ahead of the storage's clock is judged by no rule and
+//! stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -54,7 +58,8 @@ pub struct Policy {
     pub min: u32,
     /// Those with any of these tags.
     pub tags: Vec<String>,
-    /// How long the last backup of a database stays after the first one that shows that it was dropped; None: a week.
+    /// How long the last backup of a database stays after the first one that shows that it was
+    /// dropped; None: a week.
     pub dropped: Option<Duration>,
 }
 
@@ -95,7 +100,7 @@ pub struct Decision {
 }
 
 /// What to forget.
-pub enum Choice {
+pub enum WhatToForget {
     /// These, whatever a policy would say; the last good one of a series only with `even_last`.
     These {
         /// The backups.
@@ -214,18 +219,18 @@ fn candidates(repository: &Repository, job: &Job) -> Result<Vec<Candidate>, OpsE
         .collect()
 }
 
-/// Decides, and forgets what does not stay unless `dry_run`. Decisions are in the order of time, oldest first; with
-/// [`Choice::These`] only of those.
+/// Decides, and forgets what does not stay unless `dry_run`. Decisions are in the order of time,
+/// oldest first; with [`WhatToForget::These`] only of those.
 pub fn forget(
     repository: &Repository,
-    choice: &Choice,
+    choice: &WhatToForget,
     dry_run: bool,
     job: &Job,
 ) -> Result<Vec<Decision>, OpsError> {
     let repository = &job.on(repository);
     let decisions = match choice {
-        Choice::These { names, even_last } => these(repository, names, *even_last, job)?,
-        Choice::Policy { policy, cluster } => {
+        WhatToForget::These { names, even_last } => these(repository, names, *even_last, job)?,
+        WhatToForget::Policy { policy, cluster } => {
             let mut all = candidates(repository, job)?;
             if let Some(cluster) = cluster {
                 all.retain(|candidate| candidate.head.cluster == *cluster);
@@ -747,7 +752,8 @@ mod tests {
         assert_eq!(decide(&all, &none)[18].last_of, ["ci_19"], "it goes, and that is told");
         // Days without the database count as days.
         assert_eq!(kept(&all, &Policy { last: 0, daily: 3, ..none.clone() }), [18, 19, 20]);
-        // A backup of one database proves nothing of another, and a selection only of what it takes.
+        // A backup of one database proves nothing of another, and a selection only of what it
+        // takes.
         all.push(whole(21, "2025-03-01T00:00:00Z", &["crm"]));
         assert_eq!(kept(&all, &none), [20, 21]);
         let mut some = all_of(22, "2025-03-02T00:00:00Z", &["shop"]);

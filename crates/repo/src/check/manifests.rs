@@ -1,6 +1,6 @@
 //! Every manifest, its copy, and the chain of each cluster.
 
-use super::{Check, Hurt, State};
+use super::{AffectedBackup, Check, State};
 use crate::RepoError;
 use crate::forget;
 use crate::manifest::{self, Manifest};
@@ -53,7 +53,7 @@ impl Check<'_> {
                 Err(error) => {
                     let problem = found.note(&full, error)?;
                     found.touch(problem, name.id);
-                    found.hurt.push(Hurt { backup: name.id, entries: Vec::new(), whole: true });
+                    found.hurt.push(AffectedBackup { backup: name.id, entries: Vec::new(), whole: true });
                 }
             }
         }

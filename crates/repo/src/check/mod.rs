@@ -1,12 +1,16 @@
-//! Verification of a whole repository (FORMAT.md, "Check"). A problem never ends it; a storage that cannot be read does.
+//! Verification of a whole repository (FORMAT.md, "Check"). A problem never ends it; a storage that
+//! cannot be read does.
 //!
-//! First every index object, then every pack that the index names (a few threads), then every manifest with its chain, and
-//! at last every chunk that a backup refers to, against what was found before. So each problem carries the backups that it
-//! touches. What no index and no manifest names is garbage of a crash, and no problem.
+//! First every index object, then every pack that the index names (a few threads), then every
+//! manifest with its chain, and at last every chunk that a backup refers to, against what was found
+//! before. So each problem carries the backups that it touches. What no index and no manifest names
+//! is garbage of a crash, and no problem.
 //!
-//! **Beside writers.** Backups come, are forgotten and pruned while a check looks: what it listed may be gone when it reads. So a look
-//! that finds something wrong lists the repository's names again at its end. If they are not what they were at its beginning, it
-//! looks again, at what was found wrong and at what is new. What is told was found while nothing changed, or in look after look.
+//! **Beside writers.** Backups come, are forgotten and pruned while a check looks: what it listed
+//! may be gone when it reads. So a look that finds something wrong lists the repository's names
+//! again at its end. If they are not what they were at its beginning, it looks again, at what was
+//! found wrong and at what is new. What is told was found while nothing changed, or in look after
+//! look.
 
 mod manifests;
 mod packs;
@@ -54,7 +58,8 @@ pub struct CheckOptions {
     pub level: CheckLevel,
     /// Only backups made since, and the packs that they need.
     pub since: Option<Timestamp>,
-    /// Of the packs this share (per cent), drawn anew each time, is looked at so deep; of the others the structure.
+    /// Of the packs this share (per cent), drawn anew each time, is looked at so deep; of the
+    /// others the structure.
     pub percent: u8,
 }
 
@@ -91,7 +96,7 @@ pub struct Problem {
 
 /// A backup that lacks something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hurt {
+pub struct AffectedBackup {
     /// The backup.
     pub backup: BackupId,
     /// Paths of entries that cannot be read whole; everything else of it can be restored.
@@ -108,7 +113,7 @@ pub struct CheckReport {
     /// Everything that is wrong; empty if all is well.
     pub problems: Vec<Problem>,
     /// Backups that lack something, and what.
-    pub hurt: Vec<Hurt>,
+    pub hurt: Vec<AffectedBackup>,
     /// Backups whose time lies ahead of the storage's clock: id, their time, when they were stored.
     pub ahead: Vec<(BackupId, Timestamp, Timestamp)>,
     /// Objects looked at.
@@ -140,8 +145,8 @@ impl State {
         Ok(State(found))
     }
 
-    /// Whether an object has been there for so long that its second copy is missing for good. The storage's clock is not asked: its
-    /// newest object tells, or our own clock.
+    /// Whether an object has been there for so long that its second copy is missing for good. The
+    /// storage's clock is not asked: its newest object tells, or our own clock.
     fn is_old(&self, name: &str) -> bool {
         let now = self.0.values().max().copied().unwrap_or(SystemTime::UNIX_EPOCH).max(SystemTime::now());
         let put = self.0.get(name).copied();
@@ -170,7 +175,7 @@ struct Look {
 
 #[derive(Default)]
 struct Found {
-    hurt: Vec<Hurt>,
+    hurt: Vec<AffectedBackup>,
     problems: Vec<(Problem, BTreeSet<BackupId>)>,
     /// Problems that are none unless a backup needs the object.
     harmless: HashSet<usize>,
@@ -256,7 +261,8 @@ impl Repository {
     /// Verifies everything to the given depth and reports all that is wrong.
     ///
     /// # Errors
-    /// [`RepoError::NeedsReaderSecret`] for [`CheckLevel::Data`] with a writer key; failures of the storage; cancelled.
+    /// [`RepoError::NeedsReaderSecret`] for [`CheckLevel::Data`] with a writer key; failures of the
+    /// storage; cancelled.
     pub fn check(
         &self,
         options: &CheckOptions,
@@ -348,7 +354,8 @@ impl Check<'_> {
             .map(|(cluster, sequence, hash)| (cluster.to_string(), sequence, hash.to_string()))
             .collect();
         let state = State::list(repository)?;
-        // Manifests before the index: whatever they name was there before them, so a backup that is committed meanwhile is no problem.
+        // Manifests before the index: whatever they name was there before them, so a backup that is
+        // committed meanwhile is no problem.
         let (names, _) = manifest::list_timed(repository, "")?;
         let index = Arc::new(Index::load(
             &repository.store,
@@ -443,7 +450,8 @@ impl Check<'_> {
         self.options.percent >= 100 || Hash::of(&bytes).prefix() % 100 < u64::from(self.options.percent)
     }
 
-    /// Notes what is rotten, so that no later backup leans on it. That it cannot be noted changes no verdict.
+    /// Notes what is rotten, so that no later backup leans on it. That it cannot be noted changes
+    /// no verdict.
     fn quarantine(&self, index: &Index, bad: &BadPlaces) {
         let mut rotten: BTreeMap<ObjectHash, Option<Vec<ChunkId>>> = BTreeMap::new();
         for number in bad.rotten.iter() {
@@ -458,7 +466,8 @@ impl Check<'_> {
                 chunks.push(*chunk);
             }
         }
-        // What rotted since a moment of the past is not what rotted then, and nobody will lean on it.
+        // What rotted since a moment of the past is not what rotted then, and nobody will lean on
+        // it.
         if rotten.is_empty() || self.repository.store.is_past() {
             return;
         }
@@ -529,8 +538,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Notes what is wrong with an object that is kept twice. The second copy is put right behind the first: while that is young, it may
-    /// be on its way.
+    /// Notes what is wrong with an object that is kept twice. The second copy is put right behind
+    /// the first: while that is young, it may be on its way.
     fn note_copy(&self, object: &str, error: RepoError, state: &State) -> Result<Option<usize>, RepoError> {
         let is_on_its_way = object.strip_prefix("copies/").is_some_and(|first| !state.is_old(first));
         match error {
@@ -539,7 +548,8 @@ impl Check<'_> {
         }
     }
 
-    /// Loading the index read each index object whole and compared its hash; what was wrong is told here.
+    /// Loading the index read each index object whole and compared its hash; what was wrong is told
+    /// here.
     fn index_objects(&self, index: &Index) -> Result<(), RepoError> {
         for size in index.listed.values() {
             self.step(*size)?;

@@ -159,7 +159,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// A prune deletes packs before it writes the index anew: that one is missing is a problem if a backup needs it.
+    /// A prune deletes packs before it writes the index anew: that one is missing is a problem if a
+    /// backup needs it.
     fn missing_pack(&self, name: &str, number: u32, bad: &Mutex<BadPlaces>) {
         let mut found = lock(&self.found);
         let problem = found.add(name, "it is missing");

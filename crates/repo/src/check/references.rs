@@ -1,10 +1,11 @@
-//! Every chunk that a backup refers to, against what was found wrong with packs; and maps against their items.
+//! Every chunk that a backup refers to, against what was found wrong with packs; and maps against
+//! their items.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::packs::BadPlaces;
-use super::{Check, CheckLevel, Hurt};
+use super::{AffectedBackup, Check, CheckLevel};
 use crate::ids::{ChunkId, Hash};
 use crate::index::Index;
 use crate::manifest::Manifest;
@@ -42,7 +43,7 @@ impl Check<'_> {
             self.repository.store.cancel().check()?;
             let id = manifest.name.id;
             let mut problems = walk.stream(&manifest.body.entries)?;
-            let mut hurt = Hurt { backup: id, entries: Vec::new(), whole: false };
+            let mut hurt = AffectedBackup { backup: id, entries: Vec::new(), whole: false };
             match self.repository.entries(&reader, manifest) {
                 Ok(entries) => {
                     for entry in entries {
@@ -78,8 +79,9 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// What the items of maps come to, against what the maps say: the maps of one part in all its backups share chunks, and are looked
-    /// at together. Of a check of some packs only, the same share of parts. Returns problems by the hash of the map's own encoding.
+    /// What the items of maps come to, against what the maps say: the maps of one part in all its
+    /// backups share chunks, and are looked at together. Of a check of some packs only, the same
+    /// share of parts. Returns problems by the hash of the map's own encoding.
     fn maps(
         &self,
         reader: &ChunkReader<'_>,
@@ -174,8 +176,8 @@ impl Walk<'_> {
         Ok(problems)
     }
 
-    /// A group, the units of it that are used, and what is kept of them. Its item list may be gone. `is_over`: what is kept cannot be
-    /// told any more, because of an error that was noted.
+    /// A group, the units of it that are used, and what is kept of them. Its item list may be gone.
+    /// `is_over`: what is kept cannot be told any more, because of an error that was noted.
     fn record(
         &mut self,
         record: &map::Record,

@@ -1,10 +1,12 @@
 //! Where each chunk is: the union of all index objects, as one sorted local file.
 //!
-//! The local file is a cache: it is used again when every index object in it is still there, new index objects are
-//! merged into it, and anything wrong with it makes it be built again. It carries sums under a key of the repository. A page that is
-//! found damaged only when it is looked at holds nothing, as far as anybody knows: a writer stores its chunks again, and a reader
-//! takes a new index, since the file is removed. Without a cache folder an unlinked temporary file
-//! serves. Memory: see [`run`]; while merging, 128 Ki records of each index object and one page of each run come on top.
+//! The local file is a cache: it is used again when every index object in it is still there, new
+//! index objects are merged into it, and anything wrong with it makes it be built again. It carries
+//! sums under a key of the repository. A page that is found damaged only when it is looked at holds
+//! nothing, as far as anybody knows: a writer stores its chunks again, and a reader takes a new
+//! index, since the file is removed. Without a cache folder an unlinked temporary file serves.
+//! Memory: see [`run`]; while merging, 128 Ki records of each index object and one page of each run
+//! come on top.
 
 mod filter;
 #[cfg(feature = "measure")]
@@ -104,7 +106,8 @@ struct CacheMeta {
     salt: ByteArray<32>,
 }
 
-/// The key of the sums of one file's pages: another for each file, so that no page of an older one fits.
+/// The key of the sums of one file's pages: another for each file, so that no page of an older one
+/// fits.
 fn sum_key(keys: &Keys, salt: &[u8; 32]) -> SumKey {
     *blake3::keyed_hash(&keys.cache_key("index"), salt).as_bytes()
 }
@@ -137,8 +140,8 @@ impl Index {
             .collect())
     }
 
-    /// The names at one moment: a list that is made while a prune puts a new object and then deletes an old one may lack both,
-    /// but then the next list differs.
+    /// The names at one moment: a list that is made while a prune puts a new object and then
+    /// deletes an old one may lack both, but then the next list differs.
     pub(crate) fn list_whole(store: &Storage) -> Result<Listed, RepoError> {
         Index::list_after(store, Index::list(store)?)
     }
@@ -155,8 +158,8 @@ impl Index {
         Ok(listed)
     }
 
-    /// [`Index::load_listed`], again where a prune replaced an index object between the list and the reading. `listed`: as it was
-    /// just now.
+    /// [`Index::load_listed`], again where a prune replaced an index object between the list and
+    /// the reading. `listed`: as it was just now.
     pub(crate) fn load(
         store: &Storage,
         keys: &Keys,
@@ -174,8 +177,8 @@ impl Index {
         }
     }
 
-    /// Loads the union of all index objects. An unreadable one is noted, not an error: what only it knows is absent.
-    /// `use_cache`: whether the local cache may serve and be written.
+    /// Loads the union of all index objects. An unreadable one is noted, not an error: what only it
+    /// knows is absent. `use_cache`: whether the local cache may serve and be written.
     fn load_listed(
         store: &Storage,
         keys: &Keys,
@@ -301,7 +304,8 @@ impl Index {
         self.rotten.load(Ordering::Relaxed)
     }
 
-    /// For those who need every record: whether all pages of the local file are good. Else it is removed.
+    /// For those who need every record: whether all pages of the local file are good. Else it is
+    /// removed.
     pub(crate) fn is_whole(&self) -> bool {
         if self.file.is_some() && !self.is_rotten() && !self.run.is_whole() {
             self.set_rotten();
@@ -333,7 +337,8 @@ impl Index {
 
 pub(crate) fn read_object(store: &Storage, keys: &Keys, name: &str) -> Result<IndexContent, RepoError> {
     let bytes = crate::object::get(store, name)?;
-    // First of all: a flipped bit in the version must not look like a newer format, which ends everything.
+    // First of all: a flipped bit in the version must not look like a newer format, which ends
+    // everything.
     if object::parse_name(name) != Some(ObjectHash::of(&bytes)) {
         return Err(crate::object::damaged(name, "its bytes do not have the hash that is its name"));
     }

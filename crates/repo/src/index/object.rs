@@ -1,4 +1,5 @@
-//! Index objects: where the chunks of some packs are, sorted, in separately sealed blocks (FORMAT.md, "Index").
+//! Index objects: where the chunks of some packs are, sorted, in separately sealed blocks
+//! (FORMAT.md, "Index").
 
 use minicbor::{Decode, Encode};
 

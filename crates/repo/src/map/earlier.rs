@@ -198,7 +198,7 @@ impl<K: ItemKind> EarlierMap<K> {
 
     /// Lets go of the lists' bytes, which are read again if need be; those that the storage lacks
     /// stay.
-    pub(crate) fn let_go_of_lists(&mut self, session: &Session<'_>) -> Result<(), RepoError> {
+    pub(crate) fn release_lists(&mut self, session: &Session<'_>) -> Result<(), RepoError> {
         for group in &mut self.groups {
             if let Some(list) = &group.group.list
                 && session.dedup().stands(list)?

@@ -15,8 +15,8 @@ use crate::stream::StreamRef;
 
 /// Ids in memory before they become a file.
 const BATCH: usize = 512 << 10;
-/// Item lists serve the next backup alone: those of an entry's newest backups are kept, so many of any kind, and so many
-/// complete ones.
+/// Item lists serve the next backup alone: those of an entry's newest backups are kept, so many of
+/// any kind, and so many complete ones.
 const LISTS_OF: u8 = 2;
 
 /// Gathers the ids below manifests. Trees that several backups share are walked once.
@@ -58,8 +58,9 @@ impl<'r> Live<'r> {
         }
     }
 
-    /// Adds what backups need. Lists and tree nodes are read; backups of which one cannot be read are returned: they may need anything.
-    /// Backups that were not there at an earlier call are newer than all that were, and keep their item lists.
+    /// Adds what backups need. Lists and tree nodes are read; backups of which one cannot be read
+    /// are returned: they may need anything. Backups that were not there at an earlier call are
+    /// newer than all that were, and keep their item lists.
     pub(crate) fn add(
         &mut self,
         reader: &ChunkReader<'_>,
@@ -154,7 +155,8 @@ impl<'r> Live<'r> {
         Ok(())
     }
 
-    /// Reads the groups of which maps need more than was gathered before; the errors of those that cannot be read.
+    /// Reads the groups of which maps need more than was gathered before; the errors of those that
+    /// cannot be read.
     fn gather_groups(&mut self, reader: &ChunkReader<'_>) -> Result<Vec<RepoError>, RepoError> {
         let mut groups = std::mem::take(&mut self.groups);
         let mut unknown = Vec::new();
@@ -213,7 +215,8 @@ impl<'r> Live<'r> {
         Ok(())
     }
 
-    /// All ids gathered so far; and what else may be needed and is not known, because it could not be read.
+    /// All ids gathered so far; and what else may be needed and is not known, because it could not
+    /// be read.
     pub(crate) fn sorted(
         &mut self,
         reader: &ChunkReader<'_>,

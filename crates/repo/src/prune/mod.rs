@@ -1,21 +1,27 @@
-//! Prune: frees what no backup needs, beside writers on other hosts, without locks (FORMAT.md, "Prune").
+//! Prune: frees what no backup needs, beside writers on other hosts, without locks (FORMAT.md,
+//! "Prune").
 //!
-//! **Order.** A *survey* lists drafts, manifests, index, trash and packs, in this order, and counts how much of each pack
-//! lives. Packs of which nothing lives get a mark; packs of which little lives are packed anew (sealed chunks move unopened)
-//! and then get a mark. A pack whose mark is older than the grace time, and than every session that is alive, is doomed: an
-//! intent is put, **then a second survey is made**, and only what is dead in that one, too, is deleted. At last index objects
-//! that name packs which are gone are written anew.
+//! **Order.** A *survey* lists drafts, manifests, index, trash and packs, in this order, and counts
+//! how much of each pack lives. Packs of which nothing lives get a mark; packs of which little
+//! lives are packed anew (sealed chunks move unopened) and then get a mark. A pack whose mark is
+//! older than the grace time, and than every session that is alive, is doomed: an intent is put,
+//! **then a second survey is made**, and only what is dead in that one, too, is deleted. At last
+//! index objects that name packs which are gone are written anew.
 //!
-//! **Why nothing is lost.** A writer puts its draft, then looks at the trash, then at the packs, then puts the manifest. If
-//! its draft is there when we list drafts, the pack stays. If not, our intent was there before its look, and it stops; or the
-//! intent is gone again, and so is the pack, which it sees. A draft is removed only behind its manifest, so drafts are listed
-//! before manifests. An intent is taken back by its own pruner only, and stays if the delete's answer was lost; nobody leans
-//! on a pack with another's intent: what lives there only is moved away. Marks and sessions are for the writers' comfort:
-//! safety does not hang on clocks. `model.rs` tries this order, and orders that are wrong, against random schedules.
+//! **Why nothing is lost.** A writer puts its draft, then looks at the trash, then at the packs,
+//! then puts the manifest. If its draft is there when we list drafts, the pack stays. If not, our
+//! intent was there before its look, and it stops; or the intent is gone again, and so is the pack,
+//! which it sees. A draft is removed only behind its manifest, so drafts are listed before
+//! manifests. An intent is taken back by its own pruner only, and stays if the delete's answer was
+//! lost; nobody leans on a pack with another's intent: what lives there only is moved away. Marks
+//! and sessions are for the writers' comfort: safety does not hang on clocks. `model.rs` tries this
+//! order, and orders that are wrong, against random schedules.
 //!
-//! **Crashes** leave marks, intents and packs that no index names; the next prune, of whoever, goes on from there.
+//! **Crashes** leave marks, intents and packs that no index names; the next prune, of whoever, goes
+//! on from there.
 //!
-//! **Memory.** The ids that live and the index stay in files; in memory are two filters, the packs' table and one pack.
+//! **Memory.** The ids that live and the index stay in files; in memory are two filters, the packs'
+//! table and one pack.
 
 pub(crate) mod live;
 #[cfg(test)]
@@ -62,9 +68,9 @@ const PROBES: &str = pgark_store::probe::FOLDER;
 const REFUSED_NAMED: usize = 10;
 /// What a dead session left is removed after so long.
 const SWEEP: Duration = Duration::from_secs(24 * 3600);
-/// An object's time may be that of the first byte of its put, some time before a list shows it: a session that is younger than a mark
-/// by less may not have seen it, and its backup would have to give up when it finds its pack gone. The grace time, but at least and at
-/// most this.
+/// An object's time may be that of the first byte of its put, some time before a list shows it: a
+/// session that is younger than a mark by less may not have seen it, and its backup would have to
+/// give up when it finds its pack gone. The grace time, but at least and at most this.
 const PUT_TAKES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(600));
 
 /// What to prune and how.
@@ -112,7 +118,8 @@ pub struct PruneReport {
     pub sessions: u64,
     /// When the first waiting pack may go, by the storage's clock.
     pub next: Option<Timestamp>,
-    /// A backup needs a chunk that is nowhere: nothing was deleted that might hold it. `check` says more.
+    /// A backup needs a chunk that is nowhere: nothing was deleted that might hold it. `check` says
+    /// more.
     pub missing: bool,
     /// Packs that nobody needs and that the storage did not let us delete.
     pub packs_refused: u64,
@@ -120,7 +127,8 @@ pub struct PruneReport {
     pub bytes_refused: u64,
     /// The first objects of any kind that could not be deleted.
     pub refused: Vec<String>,
-    /// Packs of which nobody is known to need all, and that stay as they are because something that may need them cannot be read.
+    /// Packs of which nobody is known to need all, and that stay as they are because something that
+    /// may need them cannot be read.
     pub packs_held: u64,
     /// Bytes of them that nobody is known to need.
     pub bytes_held: u64,
@@ -175,18 +183,19 @@ struct Prune<'r> {
     now: SystemTime,
     /// The storage lets us delete; known from the first try.
     may_delete: bool,
-    /// Backups that were committed once: a key that may not delete leaves their drafts and sessions behind.
+    /// Backups that were committed once: a key that may not delete leaves their drafts and sessions
+    /// behind.
     forgotten: HashSet<String>,
     live: Live<'r>,
     report: PruneReport,
 }
 
 impl Repository {
-    /// Frees what no backup needs. The writer secret suffices. A first prune marks, a later one (after the grace time)
-    /// deletes; any number may run at once, on any hosts.
+    /// Frees what no backup needs. The writer secret suffices. A first prune marks, a later one
+    /// (after the grace time) deletes; any number may run at once, on any hosts.
     ///
-    /// While a manifest, draft, list or tree node cannot be read, what it needs is not known: no pack is deleted, marked or packed anew,
-    /// and the report says why ([`PruneReport::held_by`]).
+    /// While a manifest, draft, list or tree node cannot be read, what it needs is not known: no
+    /// pack is deleted, marked or packed anew, and the report says why ([`PruneReport::held_by`]).
     ///
     /// # Errors
     /// Failures of the storage; cancelled.
@@ -205,7 +214,8 @@ impl Repository {
     }
 }
 
-/// The storage's own clock: the time of an object that is put for it; and whether that could be deleted again.
+/// The storage's own clock: the time of an object that is put for it; and whether that could be
+/// deleted again.
 fn storage_clock(repository: &Repository, pruner: &str) -> Result<(SystemTime, bool), RepoError> {
     let name = trash::clock_name(pruner);
     object::put_regardless(&repository.store, &name, &b"pgark clock"[..])?;
@@ -289,7 +299,8 @@ impl Prune<'_> {
         Ok(())
     }
 
-    /// Drafts before manifests, manifests before the index, the trash before packs: see the top of this file.
+    /// Drafts before manifests, manifests before the index, the trash before packs: see the top of
+    /// this file.
     fn survey(&mut self, doomed: &HashSet<ObjectHash>) -> Result<Survey, RepoError> {
         let repository = self.repository;
         let (pinned, drafts) = self.drafts()?;
@@ -312,7 +323,8 @@ impl Prune<'_> {
                 "{name} cannot be read: packs that no other index object names stay; `pgark repair index` makes a new one"
             ));
         }
-        // An intent that is not there was either put after this, and its pruner sees ours; or it is gone with its pack.
+        // An intent that is not there was either put after this, and its pruner sees ours; or it is
+        // gone with its pack.
         let marks = trash::list(&repository.store)?;
         let listed = repository.store.list("packs/")?;
         let sizes: HashMap<ObjectHash, u64> =
@@ -331,7 +343,8 @@ impl Prune<'_> {
         Ok(Survey { pinned, unknown, index, sizes, marks, standing, usage })
     }
 
-    /// The packs that drafts name; and the drafts that cannot be read, which may name any until they are too old to count.
+    /// The packs that drafts name; and the drafts that cannot be read, which may name any until
+    /// they are too old to count.
     fn drafts(&self) -> Result<Drafts, RepoError> {
         let (mut pinned, mut unknown) = (HashSet::new(), Vec::new());
         for meta in names::list(&self.repository.store, "drafts/")? {
@@ -340,7 +353,8 @@ impl Prune<'_> {
             }
             let Some(id) = names::draft(&meta.name) else { continue };
             match read_draft(self.repository, &meta.name) {
-                // Else its writer is done, or gave up: the manifest, if there is one, is listed after this.
+                // Else its writer is done, or gave up: the manifest, if there is one, is listed
+                // after this.
                 Ok(draft) => pinned.extend(draft.into_iter().flat_map(|draft| draft.packs)),
                 Err(error) if error.is_of_object() => unknown.push((id, error.to_string())),
                 Err(error) => return Err(error),
@@ -349,7 +363,8 @@ impl Prune<'_> {
         Ok((pinned, unknown))
     }
 
-    /// Removes what nobody needs: drafts that pin nothing any more, sessions long dead, trash of packs that are gone.
+    /// Removes what nobody needs: drafts that pin nothing any more, sessions long dead, trash of
+    /// packs that are gone.
     fn sweep(&mut self, survey: &Survey) -> Result<(), RepoError> {
         let store = self.repository.store.clone();
         for (folder, keep) in
@@ -415,7 +430,8 @@ impl Prune<'_> {
         Ok(others.iter().any(|meta| age(self.now, meta.modified) <= sessions::IS_DEAD))
     }
 
-    /// Packs that are worth packing anew; and those that live though a pruner that may be gone wants to delete them.
+    /// Packs that are worth packing anew; and those that live though a pruner that may be gone
+    /// wants to delete them.
     fn sparse(&self, survey: &Survey) -> Vec<ObjectHash> {
         let mut found = Vec::new();
         let is_small = |entry: &crate::index::object::PackEntry| entry.size < SMALL_PACK;
@@ -486,8 +502,9 @@ impl Prune<'_> {
         Ok(())
     }
 
-    /// What may be deleted now. Sessions are listed behind the marks: a writer puts its session and then looks at the trash, so
-    /// one that did not see a mark is seen here, and one that is not seen here leans on nothing that is marked.
+    /// What may be deleted now. Sessions are listed behind the marks: a writer puts its session and
+    /// then looks at the trash, so one that did not see a mark is seen here, and one that is not
+    /// seen here leans on nothing that is marked.
     fn doomed(&mut self, survey: &Survey, dead: &[ObjectHash]) -> Result<Vec<ObjectHash>, RepoError> {
         let sessions = sessions::alive(self.repository, self.now)?;
         self.report.sessions = sessions.len() as u64;
@@ -552,7 +569,8 @@ impl Prune<'_> {
         }
         for batch in dead.chunks(MOST) {
             self.repository.store.cancel().check()?;
-            // From here on the intents stay whatever happens: an answer may be lost and the pack deleted all the same.
+            // From here on the intents stay whatever happens: an answer may be lost and the pack
+            // deleted all the same.
             let own: Vec<Option<String>> = batch.iter().map(|pack| announced.names.remove(*pack)).collect();
             let delete = |pack: &&ObjectHash| self.repository.store.delete(&pack::name(pack));
             let answers: Vec<_> = each(batch, delete).collect();
@@ -566,7 +584,8 @@ impl Prune<'_> {
                         over.extend(marks.map(|mark| mark.name.clone()).chain(own));
                     }
                     Err(error) if error.is_denied() => {
-                        // A lock, or a right that ends at packs. The intent is taken back: it may be deleted later.
+                        // A lock, or a right that ends at packs. The intent is taken back: it may
+                        // be deleted later.
                         self.refuse(pack, size(pack));
                         announced.names.extend(own.map(|own| (**pack, own)));
                         announced.withdraw(pack)?;

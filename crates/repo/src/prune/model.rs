@@ -1,13 +1,16 @@
-//! A model of the protocol between writers, pruners and those who forget, run against random schedules.
+//! A model of the protocol between writers, pruners and those who forget, run against random
+//! schedules.
 //!
-//! Every call of the storage is one step; lists take two steps, so that they may see half of a change. In each schedule a
-//! few writers, pruners and forgetters make their steps in any order; each may be left alone for as long as it happens (a
-//! suspended process) or for ever (a crash). Clocks do not occur: no age and no wait is trusted, marks count at once and
-//! sessions are not waited for, which only those who want to be safe need. After every step every manifest's chunks must
-//! have a place: an index object that names a pack that is there and holds the chunk.
+//! Every call of the storage is one step; lists take two steps, so that they may see half of a
+//! change. In each schedule a few writers, pruners and forgetters make their steps in any order;
+//! each may be left alone for as long as it happens (a suspended process) or for ever (a crash).
+//! Clocks do not occur: no age and no wait is trusted, marks count at once and sessions are not
+//! waited for, which only those who want to be safe need. After every step every manifest's chunks
+//! must have a place: an index object that names a pack that is there and holds the chunk.
 //!
-//! The steps are those of `writer/session.rs`, `writer/commit.rs`, `prune/mod.rs`, `repack.rs` and `reindex.rs`, in their
-//! order. [`Mistake`] lists orders that are wrong: the model must find each of them, else it proves nothing.
+//! The steps are those of `writer/session.rs`, `writer/commit.rs`, `prune/mod.rs`, `repack.rs` and
+//! `reindex.rs`, in their order. [`Mistake`] lists orders that are wrong: the model must find each
+//! of them, else it proves nothing.
 
 use std::time::Instant;
 
@@ -197,7 +200,8 @@ impl Writer {
     fn step(&mut self, world: &mut World, mistake: Mistake) {
         self.step += 1;
         match self.step {
-            // The session object, of which the model makes no use; then the index, until two lists are equal.
+            // The session object, of which the model makes no use; then the index, until two lists
+            // are equal.
             1 => self.listed = world.objects_there & EVEN,
             2 => self.listed |= world.objects_there & !EVEN,
             3 => self.again = world.objects_there & EVEN,
@@ -336,7 +340,8 @@ impl Pruner {
         self.needed |= needed.filter_map(|(_, own)| *own).fold(0, |a, b| a | b);
     }
 
-    /// Gives every needed chunk one place: good, marked, doomed, of another's intent, in this order.
+    /// Gives every needed chunk one place: good, marked, doomed, of another's intent, in this
+    /// order.
     fn count(&mut self, world: &World, mistake: Mistake) {
         let named = world.packs_of(self.listed);
         let foreign = match mistake {
@@ -368,7 +373,8 @@ impl Pruner {
         if missing {
             self.dead &= named;
         }
-        // What lives where another wants to delete is moved; of the rest, what holds dead chunks may be.
+        // What lives where another wants to delete is moved; of the rest, what holds dead chunks
+        // may be.
         self.repack = self.kept & usable & foreign;
     }
 
@@ -478,7 +484,8 @@ impl Pruner {
                 }
                 self.step = 304;
             }
-            // Again from the beginning, as another run: with an id of its own only where its intents are all settled.
+            // Again from the beginning, as another run: with an id of its own only where its
+            // intents are all settled.
             _ => {
                 if world.intents[self.number] == 0 {
                     *self = Pruner { number: self.number, ..Pruner::default() };

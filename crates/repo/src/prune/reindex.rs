@@ -1,7 +1,8 @@
 //! Index objects anew: without packs that are gone, and few instead of many.
 //!
-//! The new object names those that it replaces; they are deleted after it was put. Readers that listed the old ones list
-//! again. What a crash leaves between is superseded, and the next prune deletes it.
+//! The new object names those that it replaces; they are deleted after it was put. Readers that
+//! listed the old ones list again. What a crash leaves between is superseded, and the next prune
+//! deletes it.
 
 use std::collections::{HashMap, HashSet};
 

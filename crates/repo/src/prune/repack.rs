@@ -1,4 +1,5 @@
-//! Moving living chunks out of packs that are mostly dead: sealed bytes, records and keys as they are, unopened.
+//! Moving living chunks out of packs that are mostly dead: sealed bytes, records and keys as they
+//! are, unopened.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -14,8 +14,9 @@ use crate::quarantine::Quarantine;
 pub(crate) enum Standing {
     /// It is not there.
     Absent,
-    /// Another pruner, perhaps one that is gone, is deleting it; or it has another size than the index says, and perhaps something
-    /// of it can be read: nothing may lean on it, and what is nowhere else keeps it.
+    /// Another pruner, perhaps one that is gone, is deleting it; or it has another size than the
+    /// index says, and perhaps something of it can be read: nothing may lean on it, and what is
+    /// nowhere else keeps it.
     Foreign,
     /// We are deleting it.
     Doomed,
@@ -51,8 +52,9 @@ impl Standing {
     }
 }
 
-/// Counts, giving each live chunk one place: of several the one in better standing, then in the fuller pack. A chunk without
-/// a place that nobody is deleting keeps all its places: of two pruners each would else lean on what the other deletes.
+/// Counts, giving each live chunk one place: of several the one in better standing, then in the
+/// fuller pack. A chunk without a place that nobody is deleting keeps all its places: of two
+/// pruners each would else lean on what the other deletes.
 pub(crate) fn count(
     index: &Index,
     live: &Arc<Run>,
@@ -109,7 +111,8 @@ fn add(packs: &mut [Use], place: &Record) {
     }
 }
 
-/// Every chunk of the index with its places, and whether it lives; live ids that the index does not know come with no place.
+/// Every chunk of the index with its places, and whether it lives; live ids that the index does not
+/// know come with no place.
 pub(crate) fn each_chunk(
     index: &Index,
     live: &Arc<Run>,

@@ -7,10 +7,11 @@ use super::{Keys, slots};
 use crate::RepoError;
 use crate::object::get_if_there;
 
-/// What is wrong with header and slots: object and words. `on_object` is told the size of each one that was read.
+/// What is wrong with header and slots: object and words. `on_object` is told the size of each one
+/// that was read.
 ///
-/// `listed` are the slots that the owner's list names. A slot's name holds the hash of its bytes, so that a changed one shows
-/// without the key that opens it.
+/// `listed` are the slots that the owner's list names. A slot's name holds the hash of its bytes,
+/// so that a changed one shows without the key that opens it.
 pub(crate) fn check(
     store: &Storage,
     keys: &Keys,

@@ -19,8 +19,8 @@ const LARGEST: u64 = 64 * 1024;
 /// Features that this program knows.
 const KNOWN: &[&str] = &[];
 
-/// The clear header: what is known of a repository before it is opened. `bytes` are exactly those stored: fingerprint and hash
-/// are over them.
+/// The clear header: what is known of a repository before it is opened. `bytes` are exactly those
+/// stored: fingerprint and hash are over them.
 #[derive(Debug)]
 pub struct Header {
     /// The repository's id.
@@ -48,7 +48,8 @@ impl Header {
     /// Reads the header, or its copy where the first is missing or damaged.
     ///
     /// # Errors
-    /// [`RepoError::NoRepository`], [`RepoError::NewerFormat`]; damage of both; failures of the storage.
+    /// [`RepoError::NoRepository`], [`RepoError::NewerFormat`]; damage of both; failures of the
+    /// storage.
     pub fn get(store: &Storage) -> Result<Header, RepoError> {
         match Header::one(store, NAME) {
             Err(first @ RepoError::Damaged { .. }) => Ok(Header::copy(store)?.ok_or(first)?),

@@ -89,8 +89,8 @@ impl Keyring {
         })
     }
 
-    /// An owner's: every private key belongs to its public key, and the header's is among them. Only who knew the
-    /// repository's own private key could have made it.
+    /// An owner's: every private key belongs to its public key, and the header's is among them.
+    /// Only who knew the repository's own private key could have made it.
     pub(super) fn is_sound(&self, header_public: Option<[u8; 32]>) -> Result<bool, RepoError> {
         let mut names_header = false;
         for epoch in &self.epochs {
@@ -103,7 +103,8 @@ impl Keyring {
         Ok(names_header && super::keys::public_of(&self.signing_seed)? == self.owner_public)
     }
 
-    /// With one epoch more. Ids and cuts stay those of the first, or a rotation would store everything anew.
+    /// With one epoch more. Ids and cuts stay those of the first, or a rotation would store
+    /// everything anew.
     pub(super) fn rotated(&self) -> Result<Keyring, RepoError> {
         let mut keyring = self.clone();
         let mut epoch = self.current()?.clone();

@@ -1,4 +1,5 @@
-//! The keys as the rest of the repository uses them. Every derivation names its purpose (FORMAT.md, "Derivations").
+//! The keys as the rest of the repository uses them. Every derivation names its purpose (FORMAT.md,
+//! "Derivations").
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
@@ -81,7 +82,8 @@ impl Keys {
             epoch: current.number,
             fingerprint: header.fingerprint(),
             header_hash: header.hash(),
-            // Ids and cuts stay those of the first epoch: a rotation must not store everything anew.
+            // Ids and cuts stay those of the first epoch: a rotation must not store everything
+            // anew.
             id_key: first.id_key,
             chunker_key: first.chunker_key,
             keyring: Some(keyring),
@@ -109,8 +111,8 @@ impl Keys {
         [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
     }
 
-    /// The key of the sums of a local file, by its purpose: who does not open the repository cannot write one that counts. Of an
-    /// unencrypted repository anybody can.
+    /// The key of the sums of a local file, by its purpose: who does not open the repository cannot
+    /// write one that counts. Of an unencrypted repository anybody can.
     pub(crate) fn cache_key(&self, purpose: &str) -> [u8; 32] {
         let material = [self.id_key.as_slice(), purpose.as_bytes()].concat();
         blake3::derive_key("pgark 2026 local file v0", &material)
@@ -165,7 +167,8 @@ impl Keys {
         metadata_key(self.epoch_of(wrapped)?, &wrapped.bytes)
     }
 
-    /// Signs as this writer. In an unencrypted repository: a digest, which shows damage and no more.
+    /// Signs as this writer. In an unencrypted repository: a digest, which shows damage and no
+    /// more.
     pub fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>, RepoError> {
         match self.pair()? {
             Some(pair) => Ok(pair.sign(bytes).as_ref().to_vec()),
@@ -173,7 +176,8 @@ impl Keys {
         }
     }
 
-    /// Whether `signature` over `bytes` is by this public key. Whose key that is, and what it may sign, is another question.
+    /// Whether `signature` over `bytes` is by this public key. Whose key that is, and what it may
+    /// sign, is another question.
     pub fn verify(&self, public: &[u8], bytes: &[u8], signature: &[u8]) -> Result<(), RepoError> {
         let wrong =
             || RepoError::Damaged { object: "the signature".into(), what: "it is not of these bytes".into() };
@@ -184,7 +188,8 @@ impl Keys {
         UnparsedPublicKey::new(&ED25519, public).verify(bytes, signature).map_err(|_| wrong())
     }
 
-    /// The public key of the owner: who holds the reader secret. Empty in an unencrypted repository.
+    /// The public key of the owner: who holds the reader secret. Empty in an unencrypted
+    /// repository.
     pub fn owner_public(&self) -> Vec<u8> {
         self.keyring.as_ref().map(|keyring| keyring.owner_public.to_vec()).unwrap_or_default()
     }

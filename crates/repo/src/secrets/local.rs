@@ -1,4 +1,5 @@
-//! What this host remembers of a repository: its fingerprint, and the newest backup of each cluster that it saw.
+//! What this host remembers of a repository: its fingerprint, and the newest backup of each cluster
+//! that it saw.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -48,7 +49,8 @@ fn fingerprint_file(local: &LocalFolders, place: &str) -> Option<PathBuf> {
     Some(local.state.as_ref()?.join("known").join(name))
 }
 
-/// The newest manifest of each cluster that this host has seen: by cluster hash, sequence and manifest hash.
+/// The newest manifest of each cluster that this host has seen: by cluster hash, sequence and
+/// manifest hash.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heads {
     file: Option<PathBuf>,

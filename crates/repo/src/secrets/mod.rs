@@ -1,7 +1,7 @@
 //! Secrets of a repository: what each opens, and how it is kept (FORMAT.md, section "Secrets").
 //!
-//! `create` and `open` are the doors; `Keys` is what the rest of the repository works with. Nothing outside this
-//! module sees key bytes.
+//! `create` and `open` are the doors; `Keys` is what the rest of the repository works with. Nothing
+//! outside this module sees key bytes.
 
 mod copies;
 mod header;
@@ -86,8 +86,8 @@ pub struct Initialised {
     pub writer_key: Option<SecretString>,
 }
 
-/// Creates a repository: the key slot first, the header last; the header's put is the commit. What this host remembers of an
-/// older one at the same place gives way.
+/// Creates a repository: the key slot first, the header last; the header's put is the commit. What
+/// this host remembers of an older one at the same place gives way.
 pub fn create(
     store: &Storage,
     protection: Protection,
@@ -115,8 +115,8 @@ pub fn create(
     Ok(Initialised { id: header.id, fingerprint: header.fingerprint(), writer_key })
 }
 
-/// Opens a repository with what is given, and compares it with what this host remembers. Where the header does not pass,
-/// its copy is tried.
+/// Opens a repository with what is given, and compares it with what this host remembers. Where the
+/// header does not pass, its copy is tried.
 pub(crate) fn open(
     store: &Storage,
     first: &Header,
@@ -155,8 +155,9 @@ fn open_by(
     Ok(keys)
 }
 
-/// Of the keyrings that a secret opens, the one with the most epochs: a rotation that broke off leaves two. One that is not of
-/// this header, or whose keys do not belong together, was put there by somebody else.
+/// Of the keyrings that a secret opens, the one with the most epochs: a rotation that broke off
+/// leaves two. One that is not of this header, or whose keys do not belong together, was put there
+/// by somebody else.
 fn newest(header: &Header, opened: &[Zeroizing<Vec<u8>>]) -> Result<Keyring, RepoError> {
     let mut found: Option<Keyring> = None;
     let mut wrong = None;

@@ -1,6 +1,7 @@
 //! Sealing bytes: AES-256-GCM under a pack's own key, and how that key is wrapped.
 //!
-//! HPKE is RFC 9180, base mode, single-shot: DHKEM(X25519, HKDF-SHA256) 0x0020, HKDF-SHA256 0x0001, AES-256-GCM 0x0002.
+//! HPKE is RFC 9180, base mode, single-shot: DHKEM(X25519, HKDF-SHA256) 0x0020, HKDF-SHA256 0x0001,
+//! AES-256-GCM 0x0002.
 
 use age::secrecy::zeroize::Zeroizing;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -33,7 +34,8 @@ impl PackKey {
         PackKey(Kind::Plain)
     }
 
-    /// Seals `bytes` where they lie and appends 16 bytes of tag. A nonce is used once under one key: the caller counts.
+    /// Seals `bytes` where they lie and appends 16 bytes of tag. A nonce is used once under one
+    /// key: the caller counts.
     pub fn seal_in_place(&self, nonce: &[u8; 12], aad: &[u8], bytes: &mut Vec<u8>) -> Result<(), RepoError> {
         match &self.0 {
             Kind::Sealed(key) => key
@@ -153,7 +155,8 @@ fn labeled_extract(suite: &[u8], salt: &[u8], label: &[u8], input: &[u8]) -> [u8
     hmac_sha256(salt, &[b"HPKE-v1", suite, label, input])
 }
 
-/// HKDF-Expand of at most one block; `length` stands in the label, and the rest of the block is not to be used.
+/// HKDF-Expand of at most one block; `length` stands in the label, and the rest of the block is not
+/// to be used.
 fn labeled_expand(suite: &[u8], key: &[u8; 32], label: &[u8], info: &[u8], length: u16) -> [u8; 32] {
     hmac_sha256(key, &[&length.to_be_bytes(), b"HPKE-v1", suite, label, info, &[1]])
 }
@@ -173,7 +176,8 @@ mod tests {
     use super::super::header::unhex;
     use super::*;
 
-    /// RFC 9180, appendix A.1.1: the key encapsulation of our suite (its AEAD differs, so only the shared secret counts).
+    /// RFC 9180, appendix A.1.1: the key encapsulation of our suite (its AEAD differs, so only the
+    /// shared secret counts).
     #[test]
     fn the_shared_secret_is_the_rfcs() {
         let ephemeral = unhex("52c4a758a802cd8b936eceea314432798d5baf2d7e9235dc084ab1b9cfa2f736").unwrap();

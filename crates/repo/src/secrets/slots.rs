@@ -24,8 +24,8 @@ const LARGEST: u64 = 1 << 20;
 const SHORTEST_PASSPHRASE: usize = 12;
 const FEWEST_DIFFERENT: usize = 6;
 
-/// Seals the keyring into a slot and puts it, with a second copy. Returns its name below the folder of slots; none without
-/// protection.
+/// Seals the keyring into a slot and puts it, with a second copy. Returns its name below the folder
+/// of slots; none without protection.
 pub(crate) fn put(
     store: &Storage,
     protection: &Protection,
@@ -69,8 +69,8 @@ fn seal(recipients: &[Box<dyn Recipient>], keyring: &[u8]) -> Result<Vec<u8>, Re
     Ok(sealed)
 }
 
-/// A passphrase of 30 random characters in groups of five: 150 bits. Digits and letters that are not mistaken for each
-/// other (Crockford's base 32, in lower case).
+/// A passphrase of 30 random characters in groups of five: 150 bits. Digits and letters that are
+/// not mistaken for each other (Crockford's base 32, in lower case).
 pub fn generate_passphrase() -> Result<SecretString, RepoError> {
     const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let mut random = Zeroizing::new([0u8; 30]);
@@ -121,7 +121,8 @@ pub(super) fn open(store: &Storage, unlock: &Unlock) -> Result<Vec<Zeroizing<Vec
     }
 }
 
-/// A passphrase in the one form that slots are made with (NFC): keyboards and systems differ in how they write an `é`.
+/// A passphrase in the one form that slots are made with (NFC): keyboards and systems differ in how
+/// they write an `é`.
 fn composed(passphrase: &SecretString) -> SecretString {
     SecretString::from(passphrase.expose_secret().nfc().collect::<String>())
 }

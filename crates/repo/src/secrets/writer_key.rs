@@ -1,7 +1,7 @@
 //! A writer key as one line of text, for a file on a host that backs up.
 //!
-//! `PGARK-WRITER-KEY-1-` and hex digits of: CBOR keyring without data private keys, bound to the header; then the first
-//! 8 bytes of its BLAKE3, against slips of the hand.
+//! `PGARK-WRITER-KEY-1-` and hex digits of: CBOR keyring without data private keys, bound to the
+//! header; then the first 8 bytes of its BLAKE3, against slips of the hand.
 
 use age::secrecy::zeroize::Zeroizing;
 use age::secrecy::{ExposeSecret, SecretString};

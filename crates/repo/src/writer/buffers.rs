@@ -1,12 +1,14 @@
-//! The memory of a session's packs: a fixed number of buffers, which go round. They are most of what a backup takes.
+//! The memory of a session's packs: a fixed number of buffers, which go round. They are most of
+//! what a backup takes.
 
 use std::sync::{Condvar, Mutex};
 
 use super::queue::{lock, wait_until};
 use crate::pack::PACK_BYTES;
 
-/// A buffer takes its room at once, since what is grown piece by piece leaves holes in memory: a pack, its last chunk, its
-/// directory. Larger chunks let it grow. What was never written to costs nothing.
+/// A buffer takes its room at once, since what is grown piece by piece leaves holes in memory: a
+/// pack, its last chunk, its directory. Larger chunks let it grow. What was never written to costs
+/// nothing.
 const ROOM: usize = PACK_BYTES + (1 << 20);
 
 pub(super) struct Buffers {
@@ -42,7 +44,8 @@ impl Buffers {
         Some(buffer)
     }
 
-    /// The pack in it was put. None where the storage still holds on to it: another one may be made.
+    /// The pack in it was put. None where the storage still holds on to it: another one may be
+    /// made.
     pub(super) fn give_back(&self, buffer: Option<Vec<u8>>) {
         let mut state = lock(&self.state);
         match buffer {

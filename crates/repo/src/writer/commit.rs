@@ -57,7 +57,8 @@ pub(crate) fn session_object(
     Ok((name, bytes))
 }
 
-/// Commits a backup. Until the manifest's put nothing of it is visible; after that nothing of it can fail.
+/// Commits a backup. Until the manifest's put nothing of it is visible; after that nothing of it
+/// can fail.
 pub(super) fn commit(session: &Session<'_>, new: NewBackup) -> Result<Backup, RepoError> {
     session.check()?;
     check_limits(session, &new)?;
@@ -67,7 +68,8 @@ pub(super) fn commit(session: &Session<'_>, new: NewBackup) -> Result<Backup, Re
     let list = write_entries(session, &manifest::encode_entries(&mut entries)?)?;
     session.settle()?;
     let last = session.close_packs()?;
-    // What the draft names is pinned, whether it is there yet or not: its put need not wait for the last packs'.
+    // What the draft names is pinned, whether it is there yet or not: its put need not wait for the
+    // last packs'.
     let beside = || both(|| put_draft(session), || next_place(session));
     let (stored, (drafted, place)) = both(|| session.put_last(last), beside);
     stored.and(drafted)?;
@@ -128,15 +130,17 @@ fn put_draft(session: &Session<'_>) -> Result<(), RepoError> {
         packs: session.packs(),
     };
     let bytes = object::seal(&session.repository.keys, Kind::Draft, &name, &codec::encode(&draft))?;
-    // Where lists are late, a pruner might see the draft gone and the manifest not yet: it stays, and prune removes it.
+    // Where lists are late, a pruner might see the draft gone and the manifest not yet: it stays,
+    // and prune removes it.
     if session.repository.store.capabilities().list_lateness.is_zero() {
         session.goes_at_the_end(name.clone());
     }
     session.put_object(&name, bytes)
 }
 
-/// A pruner that saw neither our session nor our draft may be about to delete a pack that we lean on, or have done so. It puts
-/// its intent before it lists drafts, and removes it after the pack: so first the trash, then the packs.
+/// A pruner that saw neither our session nor our draft may be about to delete a pack that we lean
+/// on, or have done so. It puts its intent before it lists drafts, and removes it after the pack:
+/// so first the trash, then the packs.
 fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
     let packs = session.packs();
     let wanted = |pack: &ObjectHash| packs.binary_search(pack).is_ok();
@@ -181,7 +185,8 @@ fn put_manifest(
         bytes_added: session.put.load(Ordering::Relaxed),
         about: new.about,
     };
-    // The manifest names the bytes of its own two copies: their length depends on the number by a few bytes only.
+    // The manifest names the bytes of its own two copies: their length depends on the number by a
+    // few bytes only.
     let before = body.bytes_added;
     let mut bytes = manifest::encode(repository, &name, &body)?;
     for _ in 0..4 {
@@ -219,7 +224,8 @@ fn put_manifest(
     Ok(manifest.head())
 }
 
-/// The newest manifest of the cluster. A damaged one is named all the same, by the hash of its bytes as they are.
+/// The newest manifest of the cluster. A damaged one is named all the same, by the hash of its
+/// bytes as they are.
 fn find_previous(
     repository: &Repository,
     names: BTreeSet<ManifestName>,

@@ -1,4 +1,5 @@
-//! Which chunks need not be stored: those of the index whose pack is there and not marked, and those of this session.
+//! Which chunks need not be stored: those of the index whose pack is there and not marked, and
+//! those of this session.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -45,7 +46,8 @@ pub(crate) struct Dedup {
     referenced: Vec<AtomicBool>,
     /// New chunks of this session that no run holds yet.
     shards: [Mutex<Shard>; SHARDS],
-    /// New chunks of this session that were put into index objects: (generation, run), oldest first.
+    /// New chunks of this session that were put into index objects: (generation, run), oldest
+    /// first.
     runs: RwLock<Vec<(u32, Arc<Run>)>>,
 }
 

@@ -1,5 +1,5 @@
-//! The entries of the backup that is being written. The writer collects them: an entry stands in the backup once it is
-//! finished, and what was begun and not finished does not.
+//! The entries of the backup that is being written. The writer collects them: an entry stands in
+//! the backup once it is finished, and what was begun and not finished does not.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -51,7 +51,8 @@ impl Entries {
         parts.iter().map(|part| part.part.digest()).collect()
     }
 
-    /// All of them, sorted by path. Call when every chunk is sealed: only then are the added bytes known.
+    /// All of them, sorted by path. Call when every chunk is sealed: only then are the added bytes
+    /// known.
     pub(super) fn take(&self) -> Vec<Entry> {
         let entries = std::mem::take(&mut *lock(&self.0));
         let entry = |(path, entry): (String, Finished)| Entry {
@@ -66,7 +67,8 @@ impl Entries {
     }
 }
 
-/// Writes one entry of a backup ([`crate::BackupWriter::entry`]). Dropped unfinished, it is no entry.
+/// Writes one entry of a backup ([`crate::BackupWriter::entry`]). Dropped unfinished, it is no
+/// entry.
 pub struct EntryWriter<'a> {
     session: &'a Session<'a>,
     path: String,

@@ -1,5 +1,6 @@
-//! What somebody who holds a writer key may put, and a reader must not pay with its memory or for ever: trees that repeat one chunk,
-//! maps of very many units, objects of any size (FORMAT.md states the limits).
+//! What somebody who holds a writer key may put, and a reader must not pay with its memory or for
+//! ever: trees that repeat one chunk, maps of very many units, objects of any size (FORMAT.md
+//! states the limits).
 
 use std::borrow::Cow;
 use std::sync::Arc;

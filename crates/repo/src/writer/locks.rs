@@ -1,8 +1,9 @@
 //! Object lock: what a backup leans on must not become deletable before the backup itself does.
 //!
-//! What a backup puts is locked from its put on. Packs of earlier backups were locked earlier, so their locks are extended
-//! before the manifest is put; so are the index, the key slots, the header and the lists of writers, without which no backup
-//! opens. One request for each object, many at once: on a public cloud 100,000 packs (1.6 TB) cost about half a dollar.
+//! What a backup puts is locked from its put on. Packs of earlier backups were locked earlier, so
+//! their locks are extended before the manifest is put; so are the index, the key slots, the header
+//! and the lists of writers, without which no backup opens. One request for each object, many at
+//! once: on a public cloud 100,000 packs (1.6 TB) cost about half a dollar.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

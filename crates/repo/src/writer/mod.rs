@@ -2,34 +2,41 @@
 //!
 //! **Purpose.** Many streams become chunks, chunks packs, and one manifest makes a backup of them.
 //!
-//! **The way of a byte.** [`StreamWriter::write`] collects, cuts, hashes and looks up in the caller's thread; only a chunk
-//! that is nowhere goes on (one copy) through a queue that is bounded in bytes. Sealers (as many as jobs) compress it, seal
-//! it under a key of their own and append it to the open metadata pack, or the open data pack of the writer's lane (one lane for
-//! each job, so that what one writer writes lies together; the first 64 MiB go into one). Whoever fills a pack closes it and
-//! hands it to the uploaders. The keeper puts an index object and renews the session every
-//! five minutes, and earlier when 256 Ki chunks wait, whose ids then move from memory into a file.
+//! **The way of a byte.** [`StreamWriter::write`] collects, cuts, hashes and looks up in the
+//! caller's thread; only a chunk that is nowhere goes on (one copy) through a queue that is bounded
+//! in bytes. Sealers (as many as jobs) compress it, seal it under a key of their own and append it
+//! to the open metadata pack, or the open data pack of the writer's lane (one lane for each job, so
+//! that what one writer writes lies together; the first 64 MiB go into one). Whoever fills a pack
+//! closes it and hands it to the uploaders. The renewer puts an index object and renews the session
+//! every five minutes, and earlier when 256 Ki chunks wait, whose ids then move from memory into a
+//! file.
 //!
-//! **Order of writes.** Session object; packs; index objects that name only packs that were put; at the end the list of
-//! entries (as a stream like any other), the last packs and beside them the draft that names every pack leaned on; a look at
-//! `trash/`, then at `packs/`, and beside them the last index object; the manifest. The manifest's put is the commit: before
-//! it the backup does not exist, after it nothing can make it fail. Then its second copy; session object and draft are removed.
-//! `prune/model.rs` tries these orders.
+//! **Order of writes.** Session object; packs; index objects that name only packs that were put; at
+//! the end the list of entries (as a stream like any other), the last packs and beside them the
+//! draft that names every pack leaned on; a look at `trash/`, then at `packs/`, and beside them the
+//! last index object; the manifest. The manifest's put is the commit: before it the backup does not
+//! exist, after it nothing can make it fail. Then its second copy; session object and draft are
+//! removed. `prune/model.rs` tries these orders.
 //!
-//! **Leaning on what is there.** A chunk is known only if the index names a pack that the storage lists with that very
-//! size, that no pruner marked and no check found rotten. What the index names and the storage lacks is stored again.
+//! **Leaning on what is there.** A chunk is known only if the index names a pack that the storage
+//! lists with that very size, that no pruner marked and no check found rotten. What the index names
+//! and the storage lacks is stored again.
 //!
-//! **Retries.** A failure of the storage that may pass is tried again; a put that is then told "already exists" is read
-//! back and compared. Any other failure of any thread stops the session: every later call of its writers is told
-//! `Cancelled`, and the first failure is what [`Repository::write_backup`] returns.
+//! **Retries.** A failure of the storage that may pass is tried again; a put that is then told
+//! "already exists" is read back and compared. Any other failure of any thread stops the session:
+//! every later call of its writers is told `Cancelled`, and the first failure is what
+//! [`Repository::write_backup`] returns.
 //!
-//! **Cancel.** The flag is looked at by every wait, every write and every put. Nothing is committed afterwards.
+//! **Cancel.** The flag is looked at by every wait, every write and every put. Nothing is committed
+//! afterwards.
 //!
-//! **What a crash leaves.** Packs, index objects of packs that are whole, one session object, perhaps a draft: all are
-//! harmless. Packs in an index serve the next backup; the rest is for prune.
+//! **What a crash leaves.** Packs, index objects of packs that are whole, one session object,
+//! perhaps a draft: all are harmless. Packs in an index serve the next backup; the rest is for
+//! prune.
 //!
-//! **Memory.** Per job 2 MiB of waiting chunks, a sealer's scratch, and two packs of 16 MiB: one that is filled and one on its way;
-//! one pack of metadata, and about 25 MiB of ids for all; a stream that is being written holds 1 MiB, and up to 16 MiB while its
-//! row is longer than that.
+//! **Memory.** Per job 2 MiB of waiting chunks, a sealer's scratch, and two packs of 16 MiB: one
+//! that is filled and one on its way; one pack of metadata, and about 25 MiB of ids for all; a
+//! stream that is being written holds 1 MiB, and up to 16 MiB while its row is longer than that.
 
 mod buffers;
 pub(crate) mod commit;
@@ -109,21 +116,24 @@ impl<'a> BackupWriter<'a> {
         MapWriter::new(self.session, &self.earlier, kind, target)
     }
 
-    /// A map of an earlier backup, for its items to be matched. What of it is gone or damaged is as if it had never been.
+    /// A map of an earlier backup, for its items to be matched. What of it is gone or damaged is as
+    /// if it had never been.
     pub fn earlier_map<K: ItemKind>(&self, map: &MapRef) -> Result<EarlierMap<K>, RepoError> {
         EarlierMap::load(self.session, &self.earlier, map)
     }
 
-    /// Lets go of what an earlier map holds of its items' hashes, once the caller has taken what it needs.
-    pub fn let_go_of_lists<K: ItemKind>(&self, map: &mut EarlierMap<K>) -> Result<(), RepoError> {
-        map.let_go_of_lists(self.session)
+    /// Lets go of what an earlier map holds of its items' hashes, once the caller has taken what it
+    /// needs.
+    pub fn release_lists<K: ItemKind>(&self, map: &mut EarlierMap<K>) -> Result<(), RepoError> {
+        map.release_lists(self.session)
     }
 
-    /// Takes an entry of an earlier backup of this repository as it is, with its facts and what it added then. Nothing of it is
-    /// stored again, and a prune spares its packs.
+    /// Takes an entry of an earlier backup of this repository as it is, with its facts and what it
+    /// added then. Nothing of it is stored again, and a prune spares its packs.
     ///
     /// # Errors
-    /// [`RepoError::Missing`] if a chunk of it has no place that can be leaned on; damage of its tree.
+    /// [`RepoError::Missing`] if a chunk of it has no place that can be leaned on; damage of its
+    /// tree.
     pub fn keep_entry(&self, entry: &Entry) -> Result<(), RepoError> {
         entry.parts.iter().try_for_each(|part| self.lean_on(part))?;
         self.session.entries.keep(entry)
@@ -160,7 +170,8 @@ impl<'a> BackupWriter<'a> {
         Ok(())
     }
 
-    /// Copies an entry of another repository, with its facts; every byte is verified. `on_bytes` hears of those that are read.
+    /// Copies an entry of another repository, with its facts; every byte is verified. `on_bytes`
+    /// hears of those that are read.
     pub fn copy_entry(
         &self,
         from: &DataReader<'_>,
@@ -201,7 +212,8 @@ impl<'a> BackupWriter<'a> {
         self.session.entries.bytes_raw()
     }
 
-    /// Of each part of an entry that is finished: within one repository and class, equal content has equal digests.
+    /// Of each part of an entry that is finished: within one repository and class, equal content
+    /// has equal digests.
     pub fn digests(&self, path: &str) -> Vec<String> {
         self.session.entries.digests(path)
     }
@@ -218,8 +230,9 @@ impl<'a> BackupWriter<'a> {
 }
 
 impl Repository {
-    /// Writes one backup: runs `work`, which writes entries and returns what is to be said of them, then commits. If `work` fails
-    /// or panics, if the storage fails, or if the job is cancelled before the commit, no backup exists.
+    /// Writes one backup: runs `work`, which writes entries and returns what is to be said of them,
+    /// then commits. If `work` fails or panics, if the storage fails, or if the job is cancelled
+    /// before the commit, no backup exists.
     pub fn write_backup<T, E: From<RepoError>>(
         &self,
         options: &WriteOptions,
@@ -234,7 +247,7 @@ impl Repository {
             for _ in 0..session.uploaders() {
                 scope.spawn(|| session.run_uploader());
             }
-            scope.spawn(|| session.run_keeper());
+            scope.spawn(|| session.run_renewer());
             let earlier =
                 ChunkReader::new(self, session.dedup().index()).with_cache(Arc::clone(session.items()));
             let (new, answer) = work(&BackupWriter { session: &session, earlier })?;

@@ -1,4 +1,5 @@
-//! What the threads of one backup share, and the work of the sealers, the uploaders and the keeper.
+//! What the threads of one backup share, and the work of the sealers, the uploaders and the
+//! renewer.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -33,8 +34,8 @@ use crate::stream::ChunkKind;
 
 /// Raw bytes that wait for sealers, per job.
 const WAITING: usize = 2 << 20;
-/// Each lane fills a pack of its own once so many bytes are stored: what one writer writes then lies together, and is fetched
-/// together.
+/// Each lane fills a pack of its own once so many bytes are stored: what one writer writes then
+/// lies together, and is fetched together.
 const LANES_FROM: u64 = 64 << 20;
 /// A sealer takes a new key after so many sealed bytes.
 const PER_KEY: usize = PACK_BYTES;
@@ -42,7 +43,8 @@ const PER_KEY: usize = PACK_BYTES;
 const RENEW: Duration = Duration::from_secs(300);
 /// An index object is put early when so many chunks wait for it.
 const PER_INDEX: usize = 256 << 10;
-/// Packs that are put at once; behind a network as many as jobs and one more, since each put waits for its answer.
+/// Packs that are put at once; behind a network as many as jobs and one more, since each put waits
+/// for its answer.
 const UPLOADERS: usize = 2;
 /// No more are of use.
 const MOST_UPLOADERS: usize = 8;
@@ -133,7 +135,8 @@ impl<'a> Session<'a> {
         repository.store.cancel().check()?;
         let id = BackupId::new()?;
         let jobs = options.jobs.clamp(1, MOST_JOBS);
-        // The session object first: from then on a pruner waits for us, so the lists below stay true.
+        // The session object first: from then on a pruner waits for us, so the lists below stay
+        // true.
         let (name, bytes) = commit::session_object(repository, id, 0)?;
         let put = bytes.len() as u64;
         let (announced, allowed) = both(
@@ -378,7 +381,7 @@ impl<'a> Session<'a> {
     }
 
     /// A thread that puts index and session objects now and then.
-    pub(super) fn run_keeper(&self) {
+    pub(super) fn run_renewer(&self) {
         let _guard = StopOnPanic(self);
         if let Err(error) = self.keep() {
             self.fail(error);
@@ -406,7 +409,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Ends the keeper: what follows is put in order by the committing thread alone.
+    /// Ends the renewer: what follows is put in order by the committing thread alone.
     pub(super) fn end_keeping(&self) {
         *lock(&self.ended) = true;
         self.end.notify_all();
@@ -432,7 +435,8 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Puts the next session object and removes the one before, except the first, whose age is the session's.
+    /// Puts the next session object and removes the one before, except the first, whose age is the
+    /// session's.
     fn renew(&self) -> Result<(), RepoError> {
         let number = self.renewals.fetch_add(1, Ordering::Relaxed);
         let (name, bytes) = commit::session_object(self.repository, self.id, number)?;
@@ -451,7 +455,8 @@ impl<'a> Session<'a> {
         lock(&self.temporary).push(name);
     }
 
-    /// Removes session object and draft: of a committed backup they are needed no more, of a failed one neither.
+    /// Removes session object and draft: of a committed backup they are needed no more, of a failed
+    /// one neither.
     pub(super) fn clean_up(&self) {
         let names = std::mem::take(&mut *lock(&self.temporary));
         remove(self.repository, names);
@@ -479,7 +484,8 @@ pub(crate) struct Lane<'a> {
 }
 
 impl Lane<'_> {
-    /// Names a chunk; if it is nowhere, hands it to the sealers, who count its sealed bytes. Waits while they are behind.
+    /// Names a chunk; if it is nowhere, hands it to the sealers, who count its sealed bytes. Waits
+    /// while they are behind.
     pub(crate) fn store(
         &self,
         kind: ChunkKind,
@@ -505,10 +511,12 @@ impl Drop for Lane<'_> {
     }
 }
 
-/// Which packs there are to lean on: in the index, on the storage with that size, and not marked for deletion.
+/// Which packs there are to lean on: in the index, on the storage with that size, and not marked
+/// for deletion.
 ///
-/// The trash first. A pack that is gone when packs are listed after it is not leaned on, nor is one that was marked before;
-/// and what was moved out of a marked pack was in the index, and its new pack there, before the mark.
+/// The trash first. A pack that is gone when packs are listed after it is not leaned on, nor is one
+/// that was marked before; and what was moved out of a marked pack was in the index, and its new
+/// pack there, before the mark.
 fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> {
     if full {
         let index = repository.index()?;
@@ -516,8 +524,8 @@ fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> 
         return Ok(Dedup::new(index, usable, Quarantine::default()));
     }
     let store = &repository.store;
-    // What does not wait for another is asked at once: far away each costs a round trip. The second list of the index, which
-    // counts, is made behind the trash.
+    // What does not wait for another is asked at once: far away each costs a round trip. The second
+    // list of the index, which counts, is made behind the trash.
     let (trash, (rotten, listed)) =
         both(|| trash::list(store), || both(|| Quarantine::read(repository), || Index::list(store)));
     let (trash, rotten, listed) = (trash?, rotten?, listed?);
@@ -563,8 +571,9 @@ struct SealKey {
     sealed: usize,
 }
 
-/// Level 1 with a hash table of 2^11 entries instead of 2^13: it fits the nearest cache beside the chunk. Measured on COPY
-/// text of four tables in pieces of 80 KB: a quarter faster, the same size (numeric rows 2 % smaller, long text the same).
+/// Level 1 with a hash table of 2^11 entries instead of 2^13: it fits the nearest cache beside the
+/// chunk. Measured on COPY text of four tables in pieces of 80 KB: a quarter faster, the same size
+/// (numeric rows 2 % smaller, long text the same).
 fn compressor(level: i32) -> std::io::Result<zstd::bulk::Compressor<'static>> {
     let mut compressor = zstd::bulk::Compressor::new(level)?;
     if level == 1 {

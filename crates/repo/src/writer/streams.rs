@@ -1,4 +1,5 @@
-//! The writer of one stream: cuts, names and deduplicates in the caller's thread; only new chunks go on to the sealers.
+//! The writer of one stream: cuts, names and deduplicates in the caller's thread; only new chunks
+//! go on to the sealers.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use crate::ids::{ChunkId, Hash};
 use crate::map::Part;
 use crate::stream::{Child, ChunkKind, Class, Node, StreamRef, node_ends};
 
-/// Bytes are collected up to this before they are cut: the rest that is moved to the front stays small beside it.
+/// Bytes are collected up to this before they are cut: the rest that is moved to the front stays
+/// small beside it.
 const COLLECT: usize = 4 * WINDOW;
 
 /// Writes one stream. Dropping it unfinished leaves chunks that nothing uses, and is no error.
@@ -45,8 +47,8 @@ impl PartSummary {
         PartSummary { bytes_raw: part.bytes_raw(), part, added }
     }
 
-    /// Sealed bytes that were stored for this part and were nowhere before. Exact when all its chunks are sealed; of parts with
-    /// equal chunks, the first has them.
+    /// Sealed bytes that were stored for this part and were nowhere before. Exact when all its
+    /// chunks are sealed; of parts with equal chunks, the first has them.
     pub(crate) fn bytes_added(&self) -> u64 {
         self.added.iter().map(|added| added.load(Ordering::Relaxed)).sum()
     }
@@ -68,7 +70,8 @@ impl<'a> StreamWriter<'a> {
         }
     }
 
-    /// Appends bytes to the stream. Waits while the sealers are behind. After an error the backup fails.
+    /// Appends bytes to the stream. Waits while the sealers are behind. After an error the backup
+    /// fails.
     #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), RepoError> {
         // Rows come one by one, and most of them only lengthen the buffer.

@@ -216,7 +216,8 @@ pub fn read_entry(reader: &DataReader<'_>, entry: &Entry) -> Result<Vec<u8>, Rep
     Ok(bytes)
 }
 
-/// Reads a backup back and compares it with what was written: equal, or an error; never other bytes.
+/// Reads a backup back and compares it with what was written: equal, or an error; never other
+/// bytes.
 pub fn compare(repository: &Repository, id: BackupId, content: &Content) -> Result<(), RepoError> {
     let backup = repository.open_backup(id)?;
     let reader = repository.reader()?;

@@ -1,7 +1,8 @@
 //! What an answer that is no success means.
 //!
-//! Sources: Amazon S3 API reference, "Error responses"; Azure Blob service REST API, "Common REST API error codes" and "Blob
-//! service error codes"; Cloud Storage XML API, "HTTP status and error codes".
+//! Sources: Amazon S3 API reference, "Error responses"; Azure Blob service REST API, "Common REST
+//! API error codes" and "Blob service error codes"; Cloud Storage XML API, "HTTP status and error
+//! codes".
 
 use std::iter::successors;
 
@@ -10,14 +11,16 @@ use crate::error::with_causes;
 use crate::http::Answer;
 use crate::{Cause, StoreError};
 
-/// Clocks may differ by so many seconds before signatures are refused (S3: 15 minutes, Azure: 15 minutes).
+/// Clocks may differ by so many seconds before signatures are refused (S3: 15 minutes, Azure: 15
+/// minutes).
 const SKEW: i64 = 300;
 
 /// Whether a conditional put found an object.
 pub(crate) fn exists_already(answer: &Answer) -> bool {
     match answer.status {
         Some(412) => true,
-        // Azure's way to say it; S3's 409 is another: two conditional puts at one moment, and the one that asks should ask again.
+        // Azure's way to say it; S3's 409 is another: two conditional puts at one moment, and the
+        // one that asks should ask again.
         Some(409) => answer.code == "BlobAlreadyExists" || answer.code == "PreconditionFailed",
         _ => false,
     }
@@ -28,7 +31,8 @@ pub(crate) fn condition_not_implemented(error: &StoreError) -> bool {
     matches!(error, StoreError::Failed { answer, .. } if answer.contains("NotImplemented"))
 }
 
-/// Sorts a failure by what was answered; `error` is what the client says of it, for the case that nothing was.
+/// Sorts a failure by what was answered; `error` is what the client says of it, for the case that
+/// nothing was.
 pub(crate) fn sort(
     operation: &'static str,
     object: String,
@@ -59,7 +63,8 @@ pub(crate) fn sort(
     }
     let Some(status) = answer.status.filter(|status| *status >= 300) else {
         let text = with_causes(error);
-        // Azure deletes in batches: the batch succeeds, and each part of it has a status of its own.
+        // Azure deletes in batches: the batch succeeds, and each part of it has a status of its
+        // own.
         if let Some(status) = status_of_part(&text) {
             let part = Answer { status: Some(status), message: text, ..answer.clone() };
             return sort(operation, object, &part, error);

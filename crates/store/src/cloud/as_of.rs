@@ -1,8 +1,9 @@
 //! A bucket as it was: reads behind delete markers and newer versions.
 //!
-//! The versions below the repository's folder are listed once, when it is opened. Of each object the newest version that
-//! is not younger than the moment is the one that is seen; where that is a delete marker there is none. Nothing can be
-//! written or deleted. Source: Amazon S3 API reference, ListObjectVersions, version 2006-03-01.
+//! The versions below the repository's folder are listed once, when it is opened. Of each object
+//! the newest version that is not younger than the moment is the one that is seen; where that is a
+//! delete marker there is none. Nothing can be written or deleted. Source: Amazon S3 API reference,
+//! ListObjectVersions, version 2006-03-01.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;

@@ -1,11 +1,14 @@
 //! Objects in the buckets of a cloud: what S3, GCS and Azure have in common.
 //!
-//! **Put-if-absent** is a conditional put (`If-None-Match: *`, `x-goog-if-generation-match: 0`). Some servers that speak S3
-//! take the condition and ignore it. The first small object that a process puts is therefore put twice: a storage that
-//! then answers "created" again does not honour it. From then on an object is looked for before it is put, and
-//! [`Capabilities::atomic_put_if_absent`] says that of several puts at one moment more than one may win.
+//! **Put-if-absent** is a conditional put (`If-None-Match: *`, `x-goog-if-generation-match: 0`).
+//! Some servers that speak S3 take the condition and ignore it. The first small object that a
+//! process puts is therefore put twice: a storage that then answers "created" again does not honour
+//! it. From then on an object is looked for before it is put, and
+//! [`Capabilities::atomic_put_if_absent`] says that of several puts at one moment more than one may
+//! win.
 //!
-//! Nothing is tried twice here: [`crate::Guarded`] does that, with what [`answer`] says of each failure.
+//! Nothing is tried twice here: [`crate::Guarded`] does that, with what [`answer`] says of each
+//! failure.
 
 pub(crate) mod answer;
 pub(crate) mod as_of;
@@ -210,7 +213,8 @@ impl CloudStore {
     ) -> Result<Vec<u8>, StoreError> {
         let end = offset.saturating_add(len);
         let too_short = || StoreError::TooShort { object: self.object(name), end };
-        // A length from a damaged index must not take the memory: what is unusual is looked up first.
+        // A length from a damaged index must not take the memory: what is unusual is looked up
+        // first.
         if (len == 0 || len > LARGE || end == u64::MAX) && size()? < end {
             return Err(too_short());
         }
@@ -229,7 +233,8 @@ impl CloudStore {
     }
 }
 
-/// The list, each object once; an error where a storage gives the same page again and again, as one does that does not know how to go on.
+/// The list, each object once; an error where a storage gives the same page again and again, as one
+/// does that does not know how to go on.
 async fn listed_once(
     mut list: impl Stream<Item = object_store::Result<object_store::ObjectMeta>> + Unpin,
 ) -> object_store::Result<BTreeMap<Path, object_store::ObjectMeta>> {

@@ -1,4 +1,5 @@
-//! Credentials that a program prints: `credential_process` of a profile, as signing helpers on machines outside a cloud give them.
+//! Credentials that a program prints: `credential_process` of a profile, as signing helpers on
+//! machines outside a cloud give them.
 //!
 //! Source: AWS SDKs and Tools reference guide, "Process credential provider".
 

@@ -1,9 +1,10 @@
 //! S3, and what speaks its protocol.
 //!
-//! Objects go through the client library. What it does not know is asked for here, signed by the library's own signer:
-//! puts under an object lock (PutObject with `x-amz-object-lock-*`), longer retention (PutObjectRetention), versions
-//! (ListObjectVersions), versioning and lock of a bucket, and credentials of a role (AssumeRole of the Security Token Service).
-//! Source: Amazon S3 API reference, version 2006-03-01; AWS STS API reference, version 2011-06-15.
+//! Objects go through the client library. What it does not know is asked for here, signed by the
+//! library's own signer: puts under an object lock (PutObject with `x-amz-object-lock-*`), longer
+//! retention (PutObjectRetention), versions (ListObjectVersions), versioning and lock of a bucket,
+//! and credentials of a role (AssumeRole of the Security Token Service). Source: Amazon S3 API
+//! reference, version 2006-03-01; AWS STS API reference, version 2011-06-15.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -95,8 +96,9 @@ fn set(builder: AmazonS3Builder, key: &str, value: &str) -> AmazonS3Builder {
     }
 }
 
-/// The URL of the bucket itself. With an endpoint the bucket stands in the path unless told otherwise; on Amazon's own in the
-/// host's name, unless a dot in it would break the certificate's match.
+/// The URL of the bucket itself. With an endpoint the bucket stands in the path unless told
+/// otherwise; on Amazon's own in the host's name, unless a dot in it would break the certificate's
+/// match.
 fn base_url(config: &S3Config, region: &str) -> String {
     let bucket = &config.bucket.name;
     let endpoint = config.endpoint.as_deref().map(|endpoint| endpoint.trim_end_matches('/'));

@@ -1,7 +1,8 @@
-//! One SSH connection with one SFTP session on it: who the host is, who we are, what the server can.
+//! One SSH connection with one SFTP session on it: who the host is, who we are, what the server
+//! can.
 //!
-//! The host's key, or one that vouches for it, must stand in a known_hosts file; an unknown one is as much an error as a changed
-//! one, because nobody sits there to compare it.
+//! The host's key, or one that vouches for it, must stand in a known_hosts file; an unknown one is
+//! as much an error as a changed one, because nobody sits there to compare it.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -20,15 +21,16 @@ use crate::error::with_causes;
 use crate::target::SftpConfig;
 use crate::{Cause, StoreError, lock};
 
-/// A TCP connection and the exchange of keys take at most this, or as long as nothing may move, if that is less: not less than
-/// these are, since they take some ten round trips.
+/// A TCP connection and the exchange of keys take at most this, or as long as nothing may move, if
+/// that is less: not less than these are, since they take some ten round trips.
 const CONNECT: Duration = Duration::from_secs(20);
 const LEAST: Duration = Duration::from_secs(5);
 /// Looks this often whether a connection is over.
 const LOOK: Duration = Duration::from_millis(100);
 /// What a server reads or writes at once if it does not say (the draft promises 32768).
 const PLAIN: u32 = 32 << 10;
-/// The most that is asked for at once: what OpenSSH's server allows, and a packet of the client library holds.
+/// The most that is asked for at once: what OpenSSH's server allows, and a packet of the client
+/// library holds.
 const MOST: u32 = 255 << 10;
 /// Bytes that may be on their way to us: at 50 ms and 100 MB/s there are 5 MB.
 const WINDOW: u32 = 8 << 20;
@@ -137,7 +139,8 @@ async fn reach(config: &SftpConfig, shown: &str) -> Result<Handle<Host>, StoreEr
         Some(name) => KnownHost::read(&config.known_hosts, name, 22),
         None => KnownHost::read(&config.known_hosts, &config.host, config.port),
     };
-    // A host has several keys: ask for one of a kind that is known, as ssh does. Never by way of SHA-1.
+    // A host has several keys: ask for one of a kind that is known, as ssh does. Never by way of
+    // SHA-1.
     let mut order = settings.preferred.key.to_vec();
     order.retain(|algorithm| *algorithm != Algorithm::Rsa { hash: None });
     order.sort_by_key(|algorithm| !known.has_key_of(algorithm));

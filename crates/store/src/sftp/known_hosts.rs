@@ -1,8 +1,10 @@
-//! What known_hosts files say of a host: its keys, the authorities that may vouch for it, and what is revoked.
+//! What known_hosts files say of a host: its keys, the authorities that may vouch for it, and what
+//! is revoked.
 //!
-//! Source: sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT", of OpenSSH 9; tests compare the reading with `ssh-keygen -F`. As with ssh,
-//! all files count, a key that one of them revokes is never good, a line that makes no sense is skipped, and a key that
-//! stands there under the bare name is good on every port. Unlike ssh, a certificate must name the host.
+//! Source: sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT", of OpenSSH 9; tests compare the reading with
+//! `ssh-keygen -F`. As with ssh, all files count, a key that one of them revokes is never good, a
+//! line that makes no sense is skipped, and a key that stands there under the bare name is good on
+//! every port. Unlike ssh, a certificate must name the host.
 
 use std::fs;
 use std::io;
@@ -192,8 +194,9 @@ fn is_meant(hosts: &str, name: &str) -> bool {
     is_same(hashed).unwrap_or(false)
 }
 
-/// Whether a certificate, which this authority is said to have signed, is one of the host (OpenSSH's PROTOCOL.certkeys). That the host has the
-/// secret half of its key was seen by the exchange of keys.
+/// Whether a certificate, which this authority is said to have signed, is one of the host
+/// (OpenSSH's PROTOCOL.certkeys). That the host has the secret half of its key was seen by the
+/// exchange of keys.
 fn judge_certificate(
     certificate: &Certificate,
     authority: &KeyData,

@@ -1,4 +1,5 @@
-//! Who we are: keys of the agent, key files, password, in this order; a certificate goes before the key that it is of.
+//! Who we are: keys of the agent, key files, password, in this order; a certificate goes before the
+//! key that it is of.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -152,7 +153,8 @@ impl<H: client::Handler> Login<'_, H> {
         Ok(self.is_in(result))
     }
 
-    /// The hash to sign with; only with RSA keys there is a choice, and the server says which it takes (RFC 8308).
+    /// The hash to sign with; only with RSA keys there is a choice, and the server says which it
+    /// takes (RFC 8308).
     async fn hash_for(&self, algorithm: &Algorithm) -> Result<Option<HashAlg>, russh::Error> {
         match matches!(algorithm, Algorithm::Rsa { .. }) {
             true => Ok(self.handle.best_supported_rsa_hash().await?.flatten()),
@@ -236,7 +238,8 @@ impl<H: client::Handler> Login<'_, H> {
         let takes =
             if takes.is_empty() { String::new() } else { format!("; it takes: {}", takes.join(", ")) };
         let answer = format!("the server refuses user {}; tried: {tried}{takes}", self.config.user);
-        // A connection that breaks looks like a refusal; a server that has had enough of refusals breaks it, too.
+        // A connection that breaks looks like a refusal; a server that has had enough of refusals
+        // breaks it, too.
         let passing = self.handle.is_closed();
         let (operation, object) = ("connect to", shown.to_string());
         StoreError::Failed { operation, object, answer, cause: Cause::Credentials, passing }

@@ -1,9 +1,10 @@
-//! Objects as files behind SSH: SFTP version 3 (draft-ietf-secsh-filexfer-02) with OpenSSH's extensions (its PROTOCOL file,
-//! section 4).
+//! Objects as files behind SSH: SFTP version 3 (draft-ietf-secsh-filexfer-02) with OpenSSH's
+//! extensions (its PROTOCOL file, section 4).
 //!
-//! A put writes a temporary file in `.tmp/`, syncs it (`fsync@openssh.com`), and gives it its name (`put.rs`). SFTP can not sync a folder:
-//! how soon a new name survives a crash of the host is up to its file system. Requests that do not wait for one another are
-//! sent together: one round trip after the other costs 50 ms each on a far host. Connections are kept (`pool.rs`), and one that
+//! A put writes a temporary file in `.tmp/`, syncs it (`fsync@openssh.com`), and gives it its name
+//! (`put.rs`). SFTP can not sync a folder: how soon a new name survives a crash of the host is up
+//! to its file system. Requests that do not wait for one another are sent together: one round trip
+//! after the other costs 50 ms each on a far host. Connections are kept (`pool.rs`), and one that
 //! fails is thrown away.
 
 mod connect;
@@ -106,7 +107,8 @@ impl Wrong {
 }
 
 impl SftpStore {
-    /// Connects and finds the folder; `create` makes it, readable by its owner alone, with its parents.
+    /// Connects and finds the folder; `create` makes it, readable by its owner alone, with its
+    /// parents.
     pub(crate) fn open(
         config: SftpConfig,
         create: bool,
@@ -357,7 +359,8 @@ impl SftpStore {
         Ok(bytes)
     }
 
-    /// The first bytes of an object, at most so many, or all of it. What a first piece holds costs two round trips.
+    /// The first bytes of an object, at most so many, or all of it. What a first piece holds costs
+    /// two round trips.
     async fn read_beginning(
         &self,
         connection: &Connection,
@@ -517,7 +520,8 @@ impl Store for SftpStore {
         let load = if len > LARGE_GET { Load::Large } else { Load::Small };
         self.ask(cancel, "read", name, load, async |connection| {
             self.pool.begin();
-            // Asked before a buffer is made: a length from a damaged index must not take the memory.
+            // Asked before a buffer is made: a length from a damaged index must not take the
+            // memory.
             let count = usize::try_from(len).map_err(|_| Wrong::Told(too_short()))?;
             let read = async |file: &OpenFile| {
                 if len == 0 || len > LARGE || end == u64::MAX {

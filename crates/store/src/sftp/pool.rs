@@ -1,6 +1,7 @@
-//! Connections that are kept. What moves many bytes gets one of its own; small requests share one, since a new one costs ten
-//! round trips. A request that is broken off (its job was cancelled) takes its connection out of the pool: files that it
-//! opened stay open there. Others that use it finish, and it ends with the last of them.
+//! Connections that are kept. What moves many bytes gets one of its own; small requests share one,
+//! since a new one costs ten round trips. A request that is broken off (its job was cancelled)
+//! takes its connection out of the pool: files that it opened stay open there. Others that use it
+//! finish, and it ends with the last of them.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

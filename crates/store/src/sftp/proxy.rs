@@ -15,8 +15,8 @@ use crate::lock;
 
 /// Of what the command complains, so much is kept.
 const KEPT: usize = 500;
-/// A command that has ended the connection is about to say why, and ends then: waited for is its end, and at most this, since what
-/// it has started may go on with its standard error.
+/// A command that has ended the connection is about to say why, and ends then: waited for is its
+/// end, and at most this, since what it has started may go on with its standard error.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// The command ends with the connection.
@@ -47,7 +47,8 @@ impl Proxy {
         let complaint = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&complaint);
         let (is_silent, silence) = oneshot::channel();
-        // Ends with the command. What is too much is read all the same, so that the command does not wait.
+        // Ends with the command. What is too much is read all the same, so that the command does
+        // not wait.
         tokio::spawn(async move {
             let mut bytes = [0; 512];
             while let Ok(count @ 1..) = errors.read(&mut bytes).await {
@@ -62,7 +63,8 @@ impl Proxy {
         Ok(Proxy { stream, complaint, silence: Some(silence), child })
     }
 
-    /// What the command has complained of when its connection has ended. Until that is heard, it is not killed.
+    /// What the command has complained of when its connection has ended. Until that is heard, it is
+    /// not killed.
     pub(super) fn complaint(&mut self) -> impl Future<Output = String> + use<> {
         let (complaint, silence) = (Arc::clone(&self.complaint), self.silence.take());
         let child = Arc::clone(&self.child);

@@ -1,9 +1,11 @@
 //! A put: a temporary file, whole and synced, that is given its name.
 //!
-//! The name is given in a way that fails if it is taken: `hardlink@openssh.com`, else a version 3 rename, of which the draft (section 6.5) says
-//! that it fails then. Not every server keeps to that: some rename onto what is there, one answers that a link was made
-//! which was not, and some file systems have no links. So the first small object of each run is named twice, and looked for: where the second time succeeds, put-if-absent is not
-//! honoured, and where no object is found, links are not used any more.
+//! The name is given in a way that fails if it is taken: `hardlink@openssh.com`, else a version 3
+//! rename, of which the draft (section 6.5) says that it fails then. Not every server keeps to
+//! that: some rename onto what is there, one answers that a link was made which was not, and some
+//! file systems have no links. So the first small object of each run is named twice, and looked
+//! for: where the second time succeeds, put-if-absent is not honoured, and where no object is
+//! found, links are not used any more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,7 +54,8 @@ impl SftpStore {
                 connection.sftp.mkdir(folder, attributes)
             });
             let write = self.write_temporary(connection, bytes);
-            // Sent in this order, a parent before its child; what is there already says so, and nobody listens.
+            // Sent in this order, a parent before its child; what is there already says so, and
+            // nobody listens.
             let (_, found, temporary) =
                 tokio::join!(biased; join_all(make), connection.sftp.stat(&path), write);
             let temporary = temporary?;
@@ -114,7 +117,8 @@ impl SftpStore {
         Ok(())
     }
 
-    /// Whether it has its name now; else the server links nothing. Both links are sent together: it costs no round trip.
+    /// Whether it has its name now; else the server links nothing. Both links are sent together: it
+    /// costs no round trip.
     async fn link_twice(&self, connection: &Connection, temporary: &str, path: &str) -> Result<bool, Wrong> {
         let sftp = &connection.sftp;
         let (one, other) =
@@ -135,7 +139,8 @@ impl SftpStore {
         Ok(true)
     }
 
-    /// Behind a rename: whether another one takes the name. Where something goes wrong, the question stays open.
+    /// Behind a rename: whether another one takes the name. Where something goes wrong, the
+    /// question stays open.
     async fn rename_again(&self, connection: &Connection, path: &str, bytes: &Bytes) {
         // The same bytes: should they come to lie there, nothing is other than before.
         let Ok(again) = self.write_temporary(connection, bytes).await else { return };
@@ -149,8 +154,9 @@ impl SftpStore {
         }
     }
 
-    /// Where the server's file system has no hard links, which no code says, a rename still gives the name. How the server sees to it
-    /// that none is taken there is not known (OpenSSH's looks before it renames).
+    /// Where the server's file system has no hard links, which no code says, a rename still gives
+    /// the name. How the server sees to it that none is taken there is not known (OpenSSH's looks
+    /// before it renames).
     async fn without_links(
         &self,
         connection: &Connection,
@@ -190,7 +196,8 @@ impl SftpStore {
             Ok(opened) => opened,
         };
         let handle = opened.handle;
-        // A server takes the requests of one handle in their order: what follows the last write does not wait for its answer.
+        // A server takes the requests of one handle in their order: what follows the last write
+        // does not wait for its answer.
         let (all, last) = bytes.split_at(bytes.len() - self.last_piece(connection, bytes.len()));
         let written = self.write_all(connection, &handle, all).await;
         if let Some(wait) = self.limits.up.sleep(last.len()) {

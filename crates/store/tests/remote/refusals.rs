@@ -1,4 +1,5 @@
-//! What storages refuse, and what the error says: the object, the operation, the likely cause, and no secret.
+//! What storages refuse, and what the error says: the object, the operation, the likely cause, and
+//! no secret.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -173,7 +174,8 @@ fn s3_takes_what_a_program_prints() {
     }
 }
 
-/// A request for a web identity's role is not signed, and moto tells services on one port by what a signature is for.
+/// A request for a web identity's role is not signed, and moto tells services on one port by what a
+/// signature is for.
 const FOR_THE_TOKEN_SERVICE: (&str, &str) = (
     "host: 127.0.0.1",
     "authorization: AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/sts/aws4_request, SignedHeaders=host, Signature=0\r\nhost: 127.0.0.1",
@@ -451,8 +453,8 @@ fn put_behind_tls(endpoint: &str, authority: Option<&Path>) -> Result<(), StoreE
     contract::put(&store, "a", b"x").map(drop)
 }
 
-/// What `openssl req -x509` makes is an authority's certificate and the server's own at once: it is trusted where it is
-/// named, for its names, in its time.
+/// What `openssl req -x509` makes is an authority's certificate and the server's own at once: it is
+/// trusted where it is named, for its names, in its time.
 #[test]
 fn a_certificate_that_signed_itself_is_trusted_where_it_is_named() {
     let (_own, endpoint, certificate) = Moto::behind_own_certificate("bucket", "IP:127.0.0.1", false);
@@ -474,7 +476,8 @@ fn a_certificate_that_signed_itself_is_trusted_where_it_is_named() {
     assert!(refused.contains("ca_file are not understood: it holds no certificate"), "{refused}");
 }
 
-/// Gives one answer to every request: what no server of the kit says, as Amazon documents it ("Error responses").
+/// Gives one answer to every request: what no server of the kit says, as Amazon documents it
+/// ("Error responses").
 fn answers(head: &'static str, body: &'static str) -> String {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();

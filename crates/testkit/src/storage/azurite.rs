@@ -46,8 +46,8 @@ impl Azurite {
     }
 }
 
-/// Makes a container: a Shared Key request (REST API, "Authorize with Shared Key"), signed by the `openssl` program, so that nothing
-/// of what is under test makes its own ground.
+/// Makes a container: a Shared Key request (REST API, "Authorize with Shared Key"), signed by the
+/// `openssl` program, so that nothing of what is under test makes its own ground.
 pub fn make_container(server: &Azurite, name: &str) {
     let account = Azurite::ACCOUNT;
     let date = "x-ms-date:".to_owned() + &rfc1123_now();

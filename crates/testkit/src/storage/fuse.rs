@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use super::{Login, PATIENCE, Service, Sshd};
 
-/// Such a file system, mounted in a mount namespace of its own: it is gone with the process that serves it.
+/// Such a file system, mounted in a mount namespace of its own: it is gone with the process that
+/// serves it.
 #[derive(Debug)]
 pub struct NoLinks {
     service: Service,

@@ -1,10 +1,11 @@
-//! Real storage servers for tests: moto and s3rver (S3), azurite (Azure Blob), OpenSSH's sshd (SFTP), each on a free port of
-//! 127.0.0.1, gone with the value or with the test process.
+//! Real storage servers for tests: moto and s3rver (S3), azurite (Azure Blob), OpenSSH's sshd
+//! (SFTP), each on a free port of 127.0.0.1, gone with the value or with the test process.
 //!
-//! There is no Google Cloud Storage server that could be had: the one registry package speaks the JSON API, ignores
-//! preconditions and answers 501 to the XML API that we use. [`GcsStandIn`] is therefore moto behind a proxy of ours that
-//! renames two headers: object semantics, lists and errors are moto's, the protocol is GCS's XML API as far as the headers
-//! that we use go. It proves that the adapter asks the right things; it is no proof about Google's service.
+//! There is no Google Cloud Storage server that could be had: the one registry package speaks the
+//! JSON API, ignores preconditions and answers 501 to the XML API that we use. [`GcsStandIn`] is
+//! therefore moto behind a proxy of ours that renames two headers: object semantics, lists and
+//! errors are moto's, the protocol is GCS's XML API as far as the headers that we use go. It proves
+//! that the adapter asks the right things; it is no proof about Google's service.
 
 mod azurite;
 mod fuse;
@@ -71,7 +72,8 @@ impl Service {
     fn folder(kind: &str) -> PathBuf {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Not the clusters' prefix: the first cluster of a process sweeps what an earlier process of its number left.
+        // Not the clusters' prefix: the first cluster of a process sweeps what an earlier process
+        // of its number left.
         let folder = Path::new("/tmp").join(format!("pgark-s-{}-{kind}-{number}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).expect("make a server's folder");

@@ -1,4 +1,5 @@
-//! moto: honours conditional puts, keeps versions and object locks, plays the token service; checks no signature unless asked.
+//! moto: honours conditional puts, keeps versions and object locks, plays the token service; checks
+//! no signature unless asked.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,9 @@ use super::{Namespace, Service, answer, free_port, http, program};
 const SIGNED: &str =
     "AWS4-HMAC-SHA256 Credential=root/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
 
-/// moto looks whether a name is taken and then takes it, in Python: a switch of threads in between, rare as it is, tells two
-/// writers that each was first, which S3 never does. Threads switch where they wait, and else after a second.
+/// moto looks whether a name is taken and then takes it, in Python: a switch of threads in between,
+/// rare as it is, tells two writers that each was first, which S3 never does. Threads switch where
+/// they wait, and else after a second.
 const MAIN: &str = "import sys; sys.setswitchinterval(1); from moto.server import main; main(sys.argv[1:])";
 
 /// A moto server. Its buckets live in its memory.
@@ -31,7 +33,8 @@ impl Moto {
         Moto::start_at(Some(host))
     }
 
-    /// One behind TLS, with a bucket of that name: the server, its URL, and the certificates of its authority.
+    /// One behind TLS, with a bucket of that name: the server, its URL, and the certificates of its
+    /// authority.
     pub fn behind_tls(bucket: &str) -> (Moto, String, crate::TlsFiles) {
         let folder = Service::folder("moto");
         let files = crate::TlsFiles::make(&folder);
@@ -39,8 +42,9 @@ impl Moto {
         (moto, endpoint, files)
     }
 
-    /// One behind a certificate that signed itself and is an authority's (`CA:TRUE`), as `openssl req -x509` makes them:
-    /// the server, its URL, and the certificate. `names` as in `subjectAltName`; `is_over`: its time is.
+    /// One behind a certificate that signed itself and is an authority's (`CA:TRUE`), as
+    /// `openssl req -x509` makes them: the server, its URL, and the certificate. `names` as in
+    /// `subjectAltName`; `is_over`: its time is.
     pub fn behind_own_certificate(bucket: &str, names: &str, is_over: bool) -> (Moto, String, PathBuf) {
         let folder = Service::folder("moto");
         let (certificate, key) = crate::certificates::self_signed(&folder, names, is_over);
@@ -135,8 +139,8 @@ impl Moto {
         self.put(&format!("/{name}"), &[("x-amz-bucket-object-lock-enabled", "true")], "");
     }
 
-    /// Switches on the check of signatures and policies behind the next `after` requests: from then on only known users may do
-    /// what their policies allow.
+    /// Switches on the check of signatures and policies behind the next `after` requests: from then
+    /// on only known users may do what their policies allow.
     pub fn check_policies_after(&self, after: u32) {
         let (status, answer) = http(
             self.service.at(),

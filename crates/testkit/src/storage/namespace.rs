@@ -1,5 +1,6 @@
-//! A host of its own behind a real network: a namespace of the kernel at the end of a virtual cable, which can be made slow and
-//! lossy (a token bucket drops what its short queue does not hold) and be unplugged. Only root can.
+//! A host of its own behind a real network: a namespace of the kernel at the end of a virtual
+//! cable, which can be made slow and lossy (a token bucket drops what its short queue does not
+//! hold) and be unplugged. Only root can.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -60,7 +61,8 @@ impl Namespace {
         ["ip", "netns", "exec", self.name.as_str()]
     }
 
-    /// Makes the way there as slow as this (`20mbit`), with a queue so short that packets are lost when it is used fully.
+    /// Makes the way there as slow as this (`20mbit`), with a queue so short that packets are lost
+    /// when it is used fully.
     pub fn make_slow_and_lossy(&self, rate: &str) {
         for at in [None, Some(self.name.as_str())] {
             let device = if at.is_some() { format!("{}f", self.cable) } else { self.cable.clone() };

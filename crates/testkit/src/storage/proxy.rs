@@ -1,4 +1,5 @@
-//! A TCP proxy that makes a network bad: latency, a cut, a stall, connections that break. And one that renames headers.
+//! A TCP proxy that makes a network bad: latency, a cut, a stall, connections that break. And one
+//! that renames headers.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -156,7 +157,8 @@ impl Drop for Proxy {
     }
 }
 
-/// Carries one direction. Bytes are read at once and written when their time has come, so latency costs no throughput.
+/// Carries one direction. Bytes are read at once and written when their time has come, so latency
+/// costs no throughput.
 fn carry(from: TcpStream, mut to: TcpStream, network: Network, state: &Arc<State>, lines: &[(&str, &str)]) {
     let (sender, receiver) = mpsc::sync_channel::<(Instant, Vec<u8>)>(4096);
     let reading = Arc::clone(state);
@@ -206,8 +208,8 @@ fn carry(from: TcpStream, mut to: TcpStream, network: Network, state: &Arc<State
     let _ = to.shutdown(Shutdown::Both);
 }
 
-/// Replaces lines of a request's head. A head that arrives in several reads is not seen through: the clients of these tests
-/// write theirs at once.
+/// Replaces lines of a request's head. A head that arrives in several reads is not seen through:
+/// the clients of these tests write theirs at once.
 fn rename(bytes: Vec<u8>, lines: &[(&str, &str)]) -> Vec<u8> {
     let head_end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
     let (Some(end), false) = (head_end, lines.is_empty()) else { return bytes };

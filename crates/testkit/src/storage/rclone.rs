@@ -1,5 +1,6 @@
-//! An SFTP server that is not OpenSSH's: rclone's. Its renames take names that are taken, and it answers to a link that was
-//! not made that it was (1.60): the SFTP server that needs one writer at a time.
+//! An SFTP server that is not OpenSSH's: rclone's. Its renames take names that are taken, and it
+//! answers to a link that was not made that it was (1.60): the SFTP server that needs one writer at
+//! a time.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! s3rver: checks access keys, and ignores conditional puts: the S3 server that needs one writer at a time.
+//! s3rver: checks access keys, and ignores conditional puts: the S3 server that needs one writer at
+//! a time.
 
 use super::{Service, free_port, program};
 

@@ -126,7 +126,8 @@ impl Sshd {
         })
     }
 
-    /// A known_hosts file with the authority that vouches for the server; and one with another that does not.
+    /// A known_hosts file with the authority that vouches for the server; and one with another that
+    /// does not.
     pub fn known_authorities(&self) -> [PathBuf; 2] {
         ["host_authority", "user_authority"].map(|name| {
             let path = self.service.folder.join(format!("known_hosts-{name}"));

@@ -162,7 +162,8 @@ fn section(kind: &str) -> Section {
     }
 }
 
-/// From 17 on a group of large objects is one object, with a call for each; an archive lists the numbers.
+/// From 17 on a group of large objects is one object, with a call for each; an archive lists the
+/// numbers.
 fn group_of_large_objects(entry: &mut TocEntry) {
     let defn = entry.defn.take().unwrap_or_default();
     let mut numbers = Vec::new();
@@ -182,7 +183,8 @@ fn group_of_large_objects(entry: &mut TocEntry) {
     entry.owner = Some(owner.unwrap_or_default());
 }
 
-/// Names with line feeds are written with blanks in comments: those that occur in the SQL are put back.
+/// Names with line feeds are written with blanks in comments: those that occur in the SQL are put
+/// back.
 pub(super) fn true_names(entries: &mut [TocEntry]) {
     let mut names: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
     for entry in entries.iter() {
@@ -220,8 +222,8 @@ fn owner_of(statement: &[u8]) -> Option<(&[u8], Vec<u8>)> {
     begins.then_some((object, name.ident()?))
 }
 
-/// Takes the owners' statements out of the definitions into the field, with a drop statement beside it, wherever a restore
-/// of the entry then says the very same.
+/// Takes the owners' statements out of the definitions into the field, with a drop statement beside
+/// it, wherever a restore of the entry then says the very same.
 pub(super) fn owners(archive: &mut Archive) {
     for at in 0..archive.entries.len() {
         let Some(entry) = archive.entries.get(at) else { continue };

@@ -29,8 +29,9 @@ const PLAIN: [(&str, &str); 8] = [
     ("trigger", "EVENT TRIGGER"),
 ];
 
-/// Gives every entry the earlier ones that it names, the relation that it belongs to first, and keeps what comes after the
-/// rows in the script's order, except that indexes, keys and triggers may be made side by side.
+/// Gives every entry the earlier ones that it names, the relation that it belongs to first, and
+/// keeps what comes after the rows in the script's order, except that indexes, keys and triggers
+/// may be made side by side.
 pub(super) fn find(entries: &mut [TocEntry]) {
     let mut known = Known::default();
     let mut object = None;
@@ -41,7 +42,8 @@ pub(super) fn find(entries: &mut [TocEntry]) {
             once_for_all(entry);
         }
         match entry.kind() {
-            // pg_dump writes these right behind their object, which may have no qualified name (a trigger, a rule).
+            // pg_dump writes these right behind their object, which may have no qualified name (a
+            // trigger, a rule).
             "COMMENT" | "SECURITY LABEL" => {
                 entry.dependencies.extend(object.filter(|id| !entry.dependencies.contains(id)));
             }
@@ -133,7 +135,8 @@ impl Known {
     }
 }
 
-/// In an archive a group's privileges are said for one object, and meant for all; a script says them for each.
+/// In an archive a group's privileges are said for one object, and meant for all; a script says
+/// them for each.
 fn once_for_all(entry: &mut TocEntry) {
     if entry.kind() == "BLOBS" {
         return;
@@ -162,8 +165,9 @@ pub(super) fn name_behind(sql: &[u8], word: &str) -> Option<Vec<u8>> {
     tokens.next()?.ident()
 }
 
-/// Each entry of a pass waits for the one before; indexes and unique keys do not wait for each other, nor do foreign keys and
-/// triggers (the schedule has its own rule for triggers that partitions inherit).
+/// Each entry of a pass waits for the one before; indexes and unique keys do not wait for each
+/// other, nor do foreign keys and triggers (the schedule has its own rule for triggers that
+/// partitions inherit).
 fn in_order(entries: &mut [TocEntry], wanted: Pass) {
     let mut last = None;
     let mut side_by_side: Vec<i32> = Vec::new();

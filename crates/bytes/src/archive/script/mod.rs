@@ -1,4 +1,5 @@
-//! A plain dump (`pg_dump --create` or `pg_dumpall`) read as archives: one per database, and the globals as text.
+//! A plain dump (`pg_dump --create` or `pg_dumpall`) read as archives: one per database, and the
+//! globals as text.
 //!
 //! A script lacks what an archive has beside its SQL. It is found again so:
 //!
@@ -11,8 +12,9 @@
 //! | dependencies | qualified names in the definitions (pg_dump writes them with an empty search path), and the order |
 //! | rows | `COPY … FROM stdin;` up to `\.`: the range of bytes |
 //!
-//! A comment counts only where no statement is open, so that names and texts that look like one do no harm. Line feeds in
-//! names are blanks in comments (pg_dump's `sanitize_line`); the name is then taken from the SQL.
+//! A comment counts only where no statement is open, so that names and texts that look like one do
+//! no harm. Line feeds in names are blanks in comments (pg_dump's `sanitize_line`); the name is
+//! then taken from the SQL.
 //!
 //! Source of the layout: output of pg_dump and pg_dumpall 13 to 18; documentation, "pg_dumpall".
 
@@ -40,7 +42,8 @@ pub struct Script {
 pub struct Database {
     /// Its table of contents; the format is [`Format::Tar`], the time of creation unknown.
     pub archive: Archive,
-    /// Per entry with data, by dump id: where its rows (with the end mark), or the calls that write large objects, lie.
+    /// Per entry with data, by dump id: where its rows (with the end mark), or the calls that write
+    /// large objects, lie.
     pub data: Vec<(i32, Range<u64>)>,
 }
 
@@ -458,8 +461,8 @@ fn is_drop(tokens: &[Token<'_>]) -> bool {
     word(0, "drop") || (word(0, "update") && tokens.get(3).is_some_and(|token| token.is_word("pg_database")))
 }
 
-/// Whether a backslash in a plain string is always followed by another. Then the string ends at the same quote whatever
-/// `standard_conforming_strings` is, and so does every token behind it.
+/// Whether a backslash in a plain string is always followed by another. Then the string ends at the
+/// same quote whatever `standard_conforming_strings` is, and so does every token behind it.
 fn escapes_are_doubled(sql: &[u8]) -> bool {
     tokenize(sql).filter(|token| token.kind == Kind::String && token.text.starts_with(b"'")).all(|token| {
         let mut bytes = token.text.iter();

@@ -35,7 +35,8 @@ impl std::fmt::Display for TableName {
 pub(crate) struct Table {
     pub oid: u32,
     pub name: TableName,
-    /// `r`, `p` (partitioned: locked, holds no rows) or `f` (foreign: cannot be locked; its rows are elsewhere).
+    /// `r`, `p` (partitioned: locked, holds no rows) or `f` (foreign: cannot be locked; its rows
+    /// are elsewhere).
     pub kind: char,
     /// Uses the heap access method, so that ctid ranges mean pages.
     pub is_heap: bool,
@@ -47,7 +48,8 @@ pub(crate) struct Table {
     pub fingerprint: String,
     /// A hash of the columns' names and types, as COPY writes them.
     pub columns: String,
-    /// The rows that an extension declares as configuration, if this is such a table: `WHERE …` or nothing.
+    /// The rows that an extension declares as configuration, if this is such a table: `WHERE …` or
+    /// nothing.
     pub extension_condition: Option<String>,
     /// Row-level security applies to the role: COPY is refused, since it would not read all rows.
     pub hides_rows: bool,
@@ -86,8 +88,8 @@ const EXTENSION_TABLES: &str = "SELECT d.objid, e.extname, \
 const READABLE: &str =
     "pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')";
 
-/// Of each table `c` in schema `n`: what a truncation, a rewrite or a change of its columns changes. Read table by table:
-/// in a small database the rows of the system's own tables are most.
+/// Of each table `c` in schema `n`: what a truncation, a rewrite or a change of its columns
+/// changes. Read table by table: in a small database the rows of the system's own tables are most.
 const FINGERPRINT: &str = "pg_catalog.md5(c.relfilenode || ' ' || c.relname || ' ' || n.nspname || ' ' \
         || coalesce(pg_catalog.md5(a.form), ''))";
 
@@ -150,8 +152,8 @@ impl Catalog {
         Ok(Catalog { tables, by_oid, chosen: None })
     }
 
-    /// Per table: file node and columns, as the connection's snapshot sees them. Two views that agree mean that the
-    /// table was neither truncated, rewritten nor altered in between.
+    /// Per table: file node and columns, as the connection's snapshot sees them. Two views that
+    /// agree mean that the table was neither truncated, rewritten nor altered in between.
     pub(crate) fn fingerprints(connection: &mut Connection) -> Result<HashMap<u32, String>, OpsError> {
         let doing = "read the tables' columns";
         let sql = format!(
@@ -165,8 +167,8 @@ impl Catalog {
         Ok(found)
     }
 
-    /// Names of the tables that a backup of everything locks, as they are now, and how many locks the server's lock table has
-    /// room for: outside of any transaction.
+    /// Names of the tables that a backup of everything locks, as they are now, and how many locks
+    /// the server's lock table has room for: outside of any transaction.
     pub(super) fn to_lock(connection: &mut Connection) -> Result<(Vec<TableName>, i64), OpsError> {
         let doing = "list the tables";
         let sql = format!(
@@ -186,8 +188,8 @@ impl Catalog {
         self.by_oid.get(&oid).and_then(|at| self.tables.get(*at))
     }
 
-    /// What pg_dump will read or describe and what we hold still for it: everything but an extension's own tables
-    /// (save its configuration tables) and what we may not read.
+    /// What pg_dump will read or describe and what we hold still for it: everything but an
+    /// extension's own tables (save its configuration tables) and what we may not read.
     pub(crate) fn lockable(&self) -> impl Iterator<Item = &Table> {
         self.wanted().filter(|table| table.readable)
     }
@@ -212,7 +214,7 @@ impl Catalog {
         self.wanted().filter(|table| !table.readable)
     }
 
-    /// Names every table without the right to read it, before anything is locked (TRAPS 6).
+    /// Names every table without the right to read it, before anything is locked (trap 6).
     pub(crate) fn refuse_unreadable(&self, role: &str, keep_going: bool) -> Result<(), OpsError> {
         let names: Vec<String> = self.unreadable().map(|table| table.name.to_string()).collect();
         if names.is_empty() || keep_going {

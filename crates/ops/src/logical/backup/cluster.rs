@@ -1,4 +1,5 @@
-//! The cluster before its databases: what the first connection finds out, and the entries that belong to no database.
+//! The cluster before its databases: what the first connection finds out, and the entries that
+//! belong to no database.
 
 use pgark_bytes::pattern::Pattern;
 use pgark_bytes::sql::quote_ident;
@@ -21,7 +22,7 @@ pub(super) struct Survey {
     pub connection: Connection,
     /// How its session began: so does pg_dumpall's.
     pub login: Login,
-    /// Every other connection goes where the first one went (TRAPS 8).
+    /// Every other connection goes where the first one went (trap 8).
     pub pinned: ConnInfo,
     pub server_version: i32,
     pub server_version_text: String,
@@ -43,7 +44,8 @@ pub(super) struct Survey {
 /// A database that nobody can connect to.
 struct Closed {
     name: String,
-    /// A DROP DATABASE of it was interrupted (`datconnlimit = -2`); else it does not allow connections.
+    /// A DROP DATABASE of it was interrupted (`datconnlimit = -2`); else it does not allow
+    /// connections.
     is_invalid: bool,
     /// It was asked for by its own name.
     is_named: bool,
@@ -134,7 +136,8 @@ impl Survey {
                 .conninfo
                 .for_host_of(&connection)
                 .with_dbname(row.str(5).doing(doing)?)
-                // Also one that `options`, or a setting of role or database, has chosen: pg_dump gets neither of the first two.
+                // Also one that `options`, or a setting of role or database, has chosen: pg_dump
+                // gets neither of the first two.
                 .with_role(Some(row.str(6).doing(doing)?).filter(|role| *role != "none")),
             sees_passwords: row.str(4).doing(doing)? == "t",
             server_version,
@@ -170,7 +173,8 @@ impl Survey {
     }
 }
 
-/// With `--all` the connection string's database is only where to connect first: where it does not let us in, another will do.
+/// With `--all` the connection string's database is only where to connect first: where it does not
+/// let us in, another will do.
 fn connect(request: &Request, watch: &Watch) -> Result<Settled, OpsError> {
     let conninfo = request.conninfo.with_role(request.role.as_deref());
     let open = |conninfo: &ConnInfo| session::open(conninfo, Use::Read, Text::ToRead, watch, SERVER);
@@ -279,7 +283,8 @@ fn refuse_too_many(connection: &mut Connection, databases: usize, jobs: usize) -
         )
         .doing(doing)?;
     let free: i64 = rows.first().map(|row| row.parse(0)).transpose().doing(doing)?.unwrap_or(0);
-    // A lead for each database, the copying connections, pg_dump and pg_dumpall beside each of those that open.
+    // A lead for each database, the copying connections, pg_dump and pg_dumpall beside each of
+    // those that open.
     let needed = i64::try_from(databases + 2 * jobs + 1).unwrap_or(i64::MAX);
     if needed > free {
         return Err(OpsError::refused(
@@ -302,13 +307,14 @@ pub(super) struct ServerFile {
     pub content: Vec<u8>,
 }
 
-/// All settings as JSON, those that this session fixed as they were at its login; what the role may not see is not in
-/// `pg_settings`, and the report says so.
+/// All settings as JSON, those that this session fixed as they were at its login; what the role may
+/// not see is not in `pg_settings`, and the report says so.
 pub(super) fn settings(connection: &mut Connection, report: &mut Report) -> Result<Vec<u8>, OpsError> {
     let doing = "read the server's settings";
     let rows = connection
         .query(
-            // What this session has changed was something else before; what this role or database sets is not the server's.
+            // What this session has changed was something else before; what this role or database
+            // sets is not the server's.
             "SELECT name, setting, unit, source, sourcefile, sourceline, boot_val, pending_restart::pg_catalog.text, \
                CASE WHEN source = 'session' AND NOT EXISTS ( \
                  SELECT FROM pg_catalog.pg_db_role_setting r, pg_catalog.unnest(r.setconfig) own \
@@ -393,7 +399,8 @@ fn read_with_included(
     let sql = "SELECT pg_catalog.pg_read_binary_file($1)";
     let content = match connection.query(sql, &[Some(path)]).doing(doing.as_str()) {
         Ok(rows) => rows.first().and_then(|row| row.get(0)).and_then(bytea).unwrap_or_default(),
-        // A file that the server itself may not read, outside of its folders, or gone since it was last loaded.
+        // A file that the server itself may not read, outside of its folders, or gone since it was
+        // last loaded.
         Err(error) if error.sqlstate() == Some("42501") => {
             report.warn(&format!("{entry} is left out: GRANT pg_read_server_files to the role"));
             return Ok(());
@@ -462,7 +469,8 @@ enum Include {
     Folder,
 }
 
-/// The include directives of a file (PostgreSQL 16 documentation, section 21.1): a word and a path, perhaps in quotes.
+/// The include directives of a file (PostgreSQL 16 documentation, section 21.1): a word and a path,
+/// perhaps in quotes.
 fn includes(text: &str) -> Vec<(Include, String)> {
     text.lines()
         .filter_map(|line| {

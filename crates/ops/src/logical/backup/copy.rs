@@ -11,7 +11,7 @@ use super::work::{Copying, Source, Work};
 use crate::error::{Doing, with_causes};
 use crate::facts::Missing;
 use crate::lock::lock;
-use crate::logical::rowmap::Sunk;
+use crate::logical::rowmap::StoredCopy;
 use crate::{Job, OpsError};
 
 /// How a piece of work ended that did not fail.
@@ -74,8 +74,8 @@ impl<'a> Copier<'a> {
     }
 }
 
-/// Copies in a worker's transaction. Locks come first, NOWAIT: waiting behind DDL that waits for the lead's lock would be a
-/// deadlock that the server cannot see (TRAPS 1).
+/// Copies in a worker's transaction. Locks come first, NOWAIT: waiting behind DDL that waits for
+/// the lead's lock would be a deadlock that the server cannot see (trap 1).
 pub(super) fn by_worker(
     copier: &Copier<'_>,
     of: &Copying,
@@ -115,8 +115,8 @@ pub(super) fn by_worker(
     }
 }
 
-/// Copies over the lead connection: its transaction holds the locks and the snapshot, and cannot be rolled back and gone
-/// on with. Where pg_dump holds the locks instead, the wait is bounded.
+/// Copies over the lead connection: its transaction holds the locks and the snapshot, and cannot be
+/// rolled back and gone on with. Where pg_dump holds the locks instead, the wait is bounded.
 pub(super) fn by_lead(
     copier: &Copier<'_>,
     of: &Copying,
@@ -130,8 +130,9 @@ pub(super) fn by_lead(
     }
 }
 
-/// Copies over the lead connection, which is there anyway, what a small database has, and what no worker has a connection for. What
-/// the server refuses is undone, tried again table by table, and then named.
+/// Copies over the lead connection, which is there anyway, what a small database has, and what no
+/// worker has a connection for. What the server refuses is undone, tried again table by table, and
+/// then named.
 pub(super) fn tried_by_lead(
     copier: &Copier<'_>,
     of: &Copying,
@@ -190,7 +191,8 @@ fn lock_nowait(of: &Copying, connection: &mut Connection, work: &Work) -> Result
     connection.simple_bytes(&sql).map(|_| ()).doing("lock a table")
 }
 
-/// `may_batch`: several tables may go in one round trip; their errors then do not tell which of them it was.
+/// `may_batch`: several tables may go in one round trip; their errors then do not tell which of
+/// them it was.
 fn copy(
     copier: &Copier<'_>,
     of: &Copying,
@@ -228,7 +230,8 @@ fn copy_one(
 ) -> Result<(), OpsError> {
     let Some(source) = of.sources.get(at) else { return Ok(()) };
     if source.is_foreign {
-        // Closed by `Use::Read`, as pg_dump does where the server knows it; what was asked for is opened, as pg_dump does.
+        // Closed by `Use::Read`, as pg_dump does where the server knows it; what was asked for is
+        // opened, as pg_dump does.
         let open = "SELECT pg_catalog.set_config(name, 'view', true) FROM pg_catalog.pg_settings \
                     WHERE name = 'restrict_nonsystem_relation_kind'";
         connection.execute(open).doing("open foreign tables")?;
@@ -298,7 +301,7 @@ struct Parts<'s> {
     of: &'s Copying,
     rows: DestinationRows<'s>,
     /// Bytes that progress has not heard of.
-    untold: usize,
+    unreported: usize,
 }
 
 impl<'s> Parts<'s> {
@@ -312,14 +315,14 @@ impl<'s> Parts<'s> {
         range: usize,
     ) -> Result<Parts<'s>, OpsError> {
         let rows = copier.destination.rows(|maps| of.rows(source, range, maps))?;
-        Ok(Parts { copier, of, rows, untold: 0 })
+        Ok(Parts { copier, of, rows, unreported: 0 })
     }
 
     /// One row, or a piece of one; `ends`: the last.
     #[inline]
     fn write(&mut self, row: &[u8], ends: bool) -> Result<(), OpsError> {
-        self.untold += row.len();
-        if self.untold >= Self::STEP {
+        self.unreported += row.len();
+        if self.unreported >= Self::STEP {
             self.tell()?;
         }
         self.rows.write(row, ends)
@@ -327,12 +330,12 @@ impl<'s> Parts<'s> {
 
     fn tell(&mut self) -> Result<(), OpsError> {
         self.copier.check_stop(self.of)?;
-        self.copier.told(self.untold);
-        self.untold = 0;
+        self.copier.told(self.unreported);
+        self.unreported = 0;
         Ok(())
     }
 
-    fn finish(mut self, rows: u64) -> Result<InEach<Sunk>, OpsError> {
+    fn finish(mut self, rows: u64) -> Result<InEach<StoredCopy>, OpsError> {
         self.tell()?;
         self.rows.finish(rows)
     }

@@ -1,13 +1,16 @@
-//! The workers of a backup and what they take: one queue over all databases that are open for copying.
+//! The workers of a backup and what they take: one queue over all databases that are open for
+//! copying.
 //!
-//! A database's *turn* begins when its snapshot, locks and table of contents are there, and ends when all its rows are
-//! stored or one of them could not be. Workers take the work of the database that they are connected to, else that of
-//! the one whose turn began first, so that snapshots are held for as short as possible. What a worker cannot lock goes to
-//! the turn's keeper, whose connection holds the locks already (TRAPS 1).
+//! A database's *turn* begins when its snapshot, locks and table of contents are there, and ends
+//! when all its rows are stored or one of them could not be. Workers take the work of the database
+//! that they are connected to, else that of the one whose turn began first, so that snapshots are
+//! held for as short as possible. What a worker cannot lock goes to the turn's keeper, whose
+//! connection holds the locks already (trap 1).
 //!
-//! **Few connections.** A worker that gets none gives its work back and asks again later; while no worker has one, keepers copy
-//! all over their lead connections. A keeper that gets none for itself or its pg_dump lets the others finish, and from then on
-//! fewer databases are open at once: at least one is, with two connections.
+//! **Few connections.** A worker that gets none gives its work back and asks again later; while no
+//! worker has one, keepers copy all over their lead connections. A keeper that gets none for itself
+//! or its pg_dump lets the others finish, and from then on fewer databases are open at once: at
+//! least one is, with two connections.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,7 +33,7 @@ use crate::{Job, OpsError};
 pub(super) struct Crew<'a> {
     pub copier: Copier<'a>,
     pub watch: &'a Watch,
-    board: Mutex<Board>,
+    board: Mutex<CrewState>,
     changed: Condvar,
     /// Whether the operator has heard that connections are short.
     goes_with_fewer: AtomicBool,
@@ -38,7 +41,7 @@ pub(super) struct Crew<'a> {
 }
 
 #[derive(Default)]
-struct Board {
+struct CrewState {
     turns: BTreeMap<usize, Turn>,
     begun: usize,
     /// No turn will begin any more.
@@ -57,7 +60,8 @@ struct Turn {
     of: Arc<Copying>,
     queue: VecDeque<Work>,
     for_lead: VecDeque<Work>,
-    /// What the keeper tries first: of a small database that is all, and no worker need connect to it.
+    /// What the keeper tries first: of a small database that is all, and no worker need connect to
+    /// it.
     small: VecDeque<Work>,
     running: usize,
     failed: Option<OpsError>,
@@ -97,18 +101,19 @@ impl<'a> Crew<'a> {
         Crew {
             copier: Copier::new(destination, job, request.keep_going),
             watch,
-            board: Mutex::new(Board { hands: request.jobs.max(1), ..Board::default() }),
+            board: Mutex::new(CrewState { hands: request.jobs.max(1), ..CrewState::default() }),
             goes_with_fewer: AtomicBool::new(false),
             changed: Condvar::new(),
             bytes_expected: AtomicU64::new(0),
         }
     }
 
-    fn board(&self) -> MutexGuard<'_, Board> {
+    fn board(&self) -> MutexGuard<'_, CrewState> {
         self.board.lock().unwrap_or_else(|poison| poison.into_inner())
     }
 
-    /// Waits until the workers will soon have nothing to do: only then is the next snapshot worth taking.
+    /// Waits until the workers will soon have nothing to do: only then is the next snapshot worth
+    /// taking.
     pub(super) fn wait_for_need(&self, workers: usize) -> Result<(), OpsError> {
         let mut board = self.board();
         loop {
@@ -121,8 +126,8 @@ impl<'a> Crew<'a> {
         }
     }
 
-    /// Opens a database; where connections are short, lets others finish first. The answer comes with the place among those
-    /// that are open at once.
+    /// Opens a database; where connections are short, lets others finish first. The answer comes
+    /// with the place among those that are open at once.
     pub(super) fn with_connections<T>(
         &self,
         open: impl Fn() -> Result<T, OpsError>,
@@ -190,7 +195,8 @@ impl<'a> Crew<'a> {
         }
     }
 
-    /// Begins a turn. Returns its number. What there is to copy of a small database is its keeper's.
+    /// Begins a turn. Returns its number. What there is to copy of a small database is its
+    /// keeper's.
     pub(super) fn begin(&self, of: Arc<Copying>, work: VecDeque<Work>) -> usize {
         let expected = self.bytes_expected.fetch_add(of.bytes, Ordering::Relaxed) + of.bytes;
         self.copier.job.progress.total_bytes(expected);
@@ -223,7 +229,8 @@ impl<'a> Crew<'a> {
         self.changed.notify_all();
     }
 
-    /// The next work, of turn `mine` if it has any. Waits while there may be more; none when there will not.
+    /// The next work, of turn `mine` if it has any. Waits while there may be more; none when there
+    /// will not.
     fn take(&self, hand: &mut Option<(usize, Connection)>) -> Option<(usize, Arc<Copying>, Work)> {
         let mut board = self.board();
         loop {
@@ -268,7 +275,8 @@ impl<'a> Crew<'a> {
             Err(error) => {
                 turn.of.stop.store(true, Ordering::Release);
                 turn.drop_all();
-                // The first real cause wins over the `Cancelled` of those that were stopped because of it.
+                // The first real cause wins over the `Cancelled` of those that were stopped because
+                // of it.
                 if turn.failed.as_ref().is_none_or(|known| known.is_cancelled() && !error.is_cancelled()) {
                     turn.failed = Some(error);
                 }
@@ -277,7 +285,8 @@ impl<'a> Crew<'a> {
         self.changed.notify_all();
     }
 
-    /// What the keeper of a turn has to do next; waits for it. After `Done` and `Failed` the turn is over.
+    /// What the keeper of a turn has to do next; waits for it. After `Done` and `Failed` the turn
+    /// is over.
     fn duty(&self, number: usize) -> Duty {
         let mut board = self.board();
         loop {
@@ -323,7 +332,8 @@ impl<'a> Crew<'a> {
         self.changed.notify_all();
     }
 
-    /// The keeper's part of a turn: copies what the workers could not lock, until everything is copied.
+    /// The keeper's part of a turn: copies what the workers could not lock, until everything is
+    /// copied.
     pub(super) fn keep(&self, number: usize, lead: &mut lead::Lead, of: &Copying) -> Result<(), OpsError> {
         type CopyWork = fn(&Copier<'_>, &Copying, &mut Connection, Work) -> Result<Fate, OpsError>;
         let mut prepared = false;
@@ -397,7 +407,7 @@ impl<'a> Crew<'a> {
         }
         board.hands -= 1;
         self.changed.notify_all();
-        let is_over = |board: &Board| board.closed && board.turns.values().all(Turn::is_over);
+        let is_over = |board: &CrewState| board.closed && board.turns.values().all(Turn::is_over);
         while begun.elapsed() < PATIENCE && self.copier.check().is_ok() && !is_over(&board) {
             let left = PATIENCE.saturating_sub(begun.elapsed());
             board = self.changed.wait_timeout(board, left).unwrap_or_else(|poison| poison.into_inner()).0;
@@ -452,7 +462,10 @@ struct Booking<'c, 'a> {
 
 impl Drop for Booking<'_, '_> {
     fn drop(&mut self) {
-        let error = OpsError::refused("internal error: a worker thread panicked", "this is a defect of pgark; please report it");
+        let error = OpsError::refused(
+            "internal error: a worker thread panicked",
+            "this is a defect of pgark; please report it",
+        );
         self.crew.ended(self.number, Err(error));
     }
 }

@@ -1,4 +1,5 @@
-//! One database: its snapshot, locks and table of contents, and the connection that keeps them until its rows are stored.
+//! One database: its snapshot, locks and table of contents, and the connection that keeps them
+//! until its rows are stored.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -30,7 +31,8 @@ use crate::{Job, OpsError, paths};
 /// How often a database starts again because its schema changed before the locks were held.
 const ATTEMPTS: u32 = 10;
 
-/// A database that stands still for us: snapshot, locks, catalog and table of contents that belong together.
+/// A database that stands still for us: snapshot, locks, catalog and table of contents that belong
+/// together.
 pub(super) struct Frozen {
     lead: Lead,
     catalog: Catalog,
@@ -56,7 +58,8 @@ impl Common<'_> {
         }
     }
 
-    /// Whether a database may have nothing of what the filters choose: they are those of all databases.
+    /// Whether a database may have nothing of what the filters choose: they are those of all
+    /// databases.
     pub(super) fn may_be_without(&self, database: &str, error: &OpsError) -> bool {
         let (request, is_of_all) = (self.request, !self.request.filters_of.contains_key(database));
         self.several
@@ -108,7 +111,8 @@ impl Common<'_> {
         if !filters.take_all_objects() {
             Selector::of(filters)?.choose(&mut catalog, &children);
             catalog.refuse_unreadable(&lead.role, request.keep_going)?;
-            // Only pg_dump knows what its patterns choose: it goes first, and what it found is locked after it.
+            // Only pg_dump knows what its patterns choose: it goes first, and what it found is
+            // locked after it.
             let wait = tap::Wait::alone(request.lock_wait_timeout);
             let tapped = run_pg_dump(&mut lead, &catalog, wait)?.end();
             let found: HashSet<u32> = tapped.archive.entries.iter().map(|entry| entry.oid).collect();
@@ -127,7 +131,8 @@ impl Common<'_> {
                 run_pg_dump(&mut lead, &catalog, tap::Wait::behind_the_lead(request.lock_wait_timeout))?;
             Ok((lead, catalog, tapped.end()))
         } else {
-            // Two sets of locks do not fit: pg_dump, blocked on its pipe, keeps the only one (TRAPS 5).
+            // Two sets of locks do not fit: pg_dump, blocked on its pipe, keeps the only one (trap
+            // 5).
             let wait = tap::Wait::alone(request.lock_wait_timeout);
             let mut tapped = run_pg_dump(&mut lead, &catalog, wait)?;
             if tapped.has_ended() {
@@ -191,7 +196,8 @@ impl Common<'_> {
             self.warn_of_cut_keys(&tapped.archive, &facts, &lead.database, report);
         }
         if tapped.lost_the_locks() {
-            // No lock kept the tables as they were; that each still is what the snapshot saw proves that none was emptied.
+            // No lock kept the tables as they were; that each still is what the snapshot saw proves
+            // that none was emptied.
             lead::refuse_stale(&catalog, &pinned, self.watch)?;
         }
         lead.finish()?;

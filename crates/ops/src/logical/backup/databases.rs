@@ -109,8 +109,9 @@ fn together(
 /// A database's number, what came of it, and what its operator will be told.
 type Ended<T> = (usize, Result<T, OpsError>, Report);
 
-/// Does something with every database, at most `width` at once. A database that fails is reported, and the others go on; if
-/// it is the only one, or if it is not the database that failed, that is the error.
+/// Does something with every database, at most `width` at once. A database that fails is reported,
+/// and the others go on; if it is the only one, or if it is not the database that failed, that is
+/// the error.
 fn in_parallel<T: Send>(
     common: &Common<'_>,
     crew: &Crew<'_>,

@@ -1,9 +1,10 @@
-//! `/manifest.json`: facts of the cluster and of every database, with what this backup knows of its own content.
+//! `/manifest.json`: facts of the cluster and of every database, with what this backup knows of its
+//! own content.
 //!
-//! The keys of the first levels are those of the manifest, version 2, that Plakar's PostgreSQL integration writes, so that
-//! its readers find what they look for; beside them stand the LSN, the timeline, the snapshots' times, exact counts of rows,
-//! digests and durations. The server builds the JSON of its catalogs itself; each database's part is read in the backup's
-//! own snapshot.
+//! The keys of the first levels are those of the manifest, version 2, that Plakar's PostgreSQL
+//! integration writes, so that its readers find what they look for; beside them stand the LSN, the
+//! timeline, the snapshots' times, exact counts of rows, digests and durations. The server builds
+//! the JSON of its catalogs itself; each database's part is read in the backup's own snapshot.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -29,8 +30,8 @@ pub(super) struct ClusterFacts {
     databases: Vec<Value>,
 }
 
-/// What a database's snapshot holds: extensions, schemas, relations; each as the server's JSON text (a tree of values would
-/// take ten times the memory).
+/// What a database's snapshot holds: extensions, schemas, relations; each as the server's JSON text
+/// (a tree of values would take ten times the memory).
 #[derive(Default)]
 pub(super) struct DatabaseFacts {
     extensions: Vec<String>,
@@ -211,8 +212,9 @@ impl DatabaseFacts {
     }
 }
 
-/// JSON and oid of every table, partitioned table, foreign table, view, materialised view and sequence. By index scans of each
-/// relation: in a small database that is a third of what joins over whole catalogs cost, in one of 4,000 tables the same.
+/// JSON and oid of every table, partitioned table, foreign table, view, materialised view and
+/// sequence. By index scans of each relation: in a small database that is a third of what joins
+/// over whole catalogs cost, in one of 4,000 tables the same.
 const RELATIONS: &str = "\
 SELECT pg_catalog.json_build_object('schema', n.nspname, 'name', r.relname, 'owner', pg_catalog.pg_get_userbyid(r.relowner), \
   'persistence', r.relpersistence, 'kind', r.relkind, 'tablespace', (SELECT t.spcname FROM pg_catalog.pg_tablespace t WHERE t.oid = r.reltablespace), 'row_estimate', greatest(r.reltuples, 0)::pg_catalog.int8, \
@@ -311,7 +313,8 @@ fn now() -> String {
     jiff::Timestamp::now().round(jiff::Unit::Second).map_or_else(|_| String::new(), |time| time.to_string())
 }
 
-/// What is inside of a database, and what this backup holds of it: more members of the database's object.
+/// What is inside of a database, and what this backup holds of it: more members of the database's
+/// object.
 fn content(
     database: &Finished,
     digests: &dyn Fn(&str) -> Vec<String>,

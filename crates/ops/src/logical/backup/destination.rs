@@ -1,9 +1,10 @@
-//! Where a backup goes: its repository, and perhaps a second one, for which the server is read only once.
+//! Where a backup goes: its repository, and perhaps a second one, for which the server is read only
+//! once.
 //!
-//! Every byte that goes into the first goes into the second too, under its keys, deduplicated and mapped against what is there;
-//! each writer has its own list of entries. The second commits behind the first. What goes wrong with the second never touches
-//! the first: it is noted, the second gets no more, and no backup is there; the first is good, and the report says what is
-//! missing.
+//! Every byte that goes into the first goes into the second too, under its keys, deduplicated and
+//! mapped against what is there; each writer has its own list of entries. The second commits behind
+//! the first. What goes wrong with the second never touches the first: it is noted, the second gets
+//! no more, and no backup is there; the first is good, and the report says what is missing.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,7 @@ use pgark_repo::{BackupWriter, Class, Cut, EntryWriter, PartSummary, RepoError, 
 use super::mapping::RowMapping;
 use crate::OpsError;
 use crate::lock::lock;
-use crate::logical::rowmap::{RowSink, Rows, Sunk};
+use crate::logical::rowmap::{RowSink, Rows, StoredCopy};
 use crate::record::Note;
 
 /// The writers of one backup.
@@ -80,7 +81,8 @@ impl<'a> SecondRepository<'a> {
     }
 }
 
-/// What came of one thing in the first repository, and in the second if there is one and it has not failed.
+/// What came of one thing in the first repository, and in the second if there is one and it has not
+/// failed.
 pub(super) struct InEach<T> {
     pub(super) main: T,
     pub(super) second: Option<T>,
@@ -126,7 +128,7 @@ impl<'a> Destination<'a> {
     pub(super) fn whole(&self, path: &str, class: Class, content: &[u8], note: Note) -> Result<(), OpsError> {
         let mut entry = self.entry(path, class);
         entry.main.write(content)?;
-        entry.second.go_on(|entry| Ok(entry.write(content)?));
+        entry.second.attempt(|entry| Ok(entry.write(content)?));
         entry.finish(InEach::same(note))
     }
 
@@ -162,17 +164,17 @@ impl<'a> Destination<'a> {
     fn in_second<T>(
         &self,
         begin: impl FnOnce(&SecondRepository<'a>) -> Result<T, OpsError>,
-    ) -> InSecond<'a, T> {
-        InSecond(self.second.and_then(|second| Some((second, second.attempt(begin)?))))
+    ) -> SecondWriter<'a, T> {
+        SecondWriter(self.second.and_then(|second| Some((second, second.attempt(begin)?))))
     }
 }
 
 /// Something that is under way in the second repository; nothing once that has failed.
-struct InSecond<'a, T>(Option<(&'a SecondRepository<'a>, T)>);
+struct SecondWriter<'a, T>(Option<(&'a SecondRepository<'a>, T)>);
 
-impl<T> InSecond<'_, T> {
+impl<T> SecondWriter<'_, T> {
     /// Goes on with it.
-    fn go_on(&mut self, work: impl FnOnce(&mut T) -> Result<(), OpsError>) {
+    fn attempt(&mut self, work: impl FnOnce(&mut T) -> Result<(), OpsError>) {
         if let Some((second, under_way)) = &mut self.0
             && second.attempt(|_| work(under_way)).is_none()
         {
@@ -189,7 +191,7 @@ impl<T> InSecond<'_, T> {
 /// One entry in each repository.
 pub(super) struct DestinationEntry<'a> {
     main: EntryWriter<'a>,
-    second: InSecond<'a, EntryWriter<'a>>,
+    second: SecondWriter<'a, EntryWriter<'a>>,
 }
 
 impl DestinationEntry<'_> {
@@ -197,12 +199,12 @@ impl DestinationEntry<'_> {
     pub(super) fn add(&mut self, parts: InEach<Vec<PartSummary>>) {
         parts.main.into_iter().for_each(|part| self.main.add(part));
         match parts.second {
-            Some(parts) => self.second.go_on(|entry| {
+            Some(parts) => self.second.attempt(|entry| {
                 parts.into_iter().for_each(|part| entry.add(part));
                 Ok(())
             }),
             // That has failed, and commits nothing.
-            None => self.second = InSecond(None),
+            None => self.second = SecondWriter(None),
         }
     }
 
@@ -218,13 +220,13 @@ impl DestinationEntry<'_> {
 /// One stream in each repository.
 pub(super) struct DestinationStream<'a> {
     main: StreamWriter<'a>,
-    second: InSecond<'a, StreamWriter<'a>>,
+    second: SecondWriter<'a, StreamWriter<'a>>,
 }
 
 impl DestinationStream<'_> {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), OpsError> {
         self.main.write(bytes)?;
-        self.second.go_on(|stream| Ok(stream.write(bytes)?));
+        self.second.attempt(|stream| Ok(stream.write(bytes)?));
         Ok(())
     }
 
@@ -237,7 +239,7 @@ impl DestinationStream<'_> {
 /// The rows of one COPY on their way into each repository.
 pub(super) struct DestinationRows<'a> {
     main: RowSink<'a>,
-    second: InSecond<'a, RowSink<'a>>,
+    second: SecondWriter<'a, RowSink<'a>>,
 }
 
 impl DestinationRows<'_> {
@@ -245,12 +247,12 @@ impl DestinationRows<'_> {
     #[inline]
     pub(super) fn write(&mut self, piece: &[u8], ends: bool) -> Result<(), OpsError> {
         self.main.write(piece, ends)?;
-        self.second.go_on(|sink| sink.write(piece, ends));
+        self.second.attempt(|sink| sink.write(piece, ends));
         Ok(())
     }
 
     /// `rows` is the server's own count.
-    pub(super) fn finish(self, rows: u64) -> Result<InEach<Sunk>, OpsError> {
+    pub(super) fn finish(self, rows: u64) -> Result<InEach<StoredCopy>, OpsError> {
         let main = self.main.finish(rows)?;
         Ok(InEach { main, second: self.second.end(|sink| sink.finish(rows)) })
     }

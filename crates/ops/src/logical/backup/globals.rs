@@ -1,4 +1,4 @@
-//! Roles, memberships, tablespaces and their settings: pg_dumpall's own text (TRAPS 11).
+//! Roles, memberships, tablespaces and their settings: pg_dumpall's own text (trap 11).
 
 use std::process::{Command, Stdio};
 use std::thread;
@@ -51,8 +51,8 @@ impl Globals {
     }
 }
 
-/// The globals as SQL. Where the role may not read password hashes, they come without them and the report says so; where
-/// pg_dumpall fails, they are missing and the report says that.
+/// The globals as SQL. Where the role may not read password hashes, they come without them and the
+/// report says so; where pg_dumpall fails, they are missing and the report says that.
 pub(super) fn read(survey: &Survey, job: &Job) -> Result<Globals, OpsError> {
     let more: &[&str] = if survey.sees_passwords { &[] } else { &["--no-role-passwords"] };
     let mut more = more.to_vec();
@@ -66,7 +66,8 @@ pub(super) fn read(survey: &Survey, job: &Job) -> Result<Globals, OpsError> {
     }
 }
 
-/// Whether pg_dumpall may have found no connection free: it does not always repeat the server's words.
+/// Whether pg_dumpall may have found no connection free: it does not always repeat the server's
+/// words.
 pub(super) fn may_be_shortage(error: &OpsError) -> bool {
     is_shortage(error)
         || matches!(error, OpsError::Tool { what, .. } if what.contains("could not connect to database"))
@@ -85,7 +86,8 @@ pub(super) fn read_patiently(survey: &Survey, job: &Job) -> Result<Globals, OpsE
     }
 }
 
-/// Whether an identifier holds a line break. pg_dumpall names every role in a statement before it names one in a comment.
+/// Whether an identifier holds a line break. pg_dumpall names every role in a statement before it
+/// names one in a comment.
 fn has_broken_name(text: &[u8]) -> bool {
     sql::tokenize(text)
         .filter_map(|token| token.ident())

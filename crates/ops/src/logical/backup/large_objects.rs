@@ -90,7 +90,8 @@ impl Listed {
     }
 }
 
-/// Reads the objects from `first` to `last` but for `closed` ones, handing on frames. Returns their number.
+/// Reads the objects from `first` to `last` but for `closed` ones, handing on frames. Returns their
+/// number.
 pub(crate) fn copy(
     connection: &mut Connection,
     (first, last): (u32, u32),
@@ -102,7 +103,8 @@ pub(crate) fn copy(
     let mut frame = Vec::new();
     let closed: Vec<String> =
         closed.iter().filter(|oid| (first..=last).contains(*oid)).map(u32::to_string).collect();
-    // The array is a constant of the query: it is looked at before an object is read, and OFFSET 0 keeps it there.
+    // The array is a constant of the query: it is looked at before an object is read, and OFFSET 0
+    // keeps it there.
     let sql = format!(
         "COPY (SELECT oid, pg_catalog.lo_get(oid, 0, {STEP}) FROM (SELECT oid FROM pg_catalog.pg_largeobject_metadata \
          WHERE oid >= {first} AND oid <= {last} AND oid <> ALL ('{{{}}}'::pg_catalog.oid[]) ORDER BY oid OFFSET 0) m) TO STDOUT",

@@ -1,8 +1,10 @@
-//! The lead connection: one repeatable-read transaction that exports the snapshot and holds every lock to the end.
+//! The lead connection: one repeatable-read transaction that exports the snapshot and holds every
+//! lock to the end.
 //!
-//! Where everything is taken, the tables are locked *before* the snapshot: LOCK TABLE takes none (PostgreSQL documentation,
-//! LOCK), so what is locked cannot have changed between the two, and no second connection has to look (TRAPS 2). What the snapshot
-//! then shows beyond that (a table made in between), and what filters choose, is locked behind it and compared.
+//! Where everything is taken, the tables are locked *before* the snapshot: LOCK TABLE takes none
+//! (PostgreSQL documentation, LOCK), so what is locked cannot have changed between the two, and no
+//! second connection has to look (trap 2). What the snapshot then shows beyond that (a table made
+//! in between), and what filters choose, is locked behind it and compared.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
@@ -42,15 +44,16 @@ pub(crate) struct Lead {
     lock_wait: Duration,
     /// How the session began: so does pg_dump's.
     pub login: Login,
-    /// Objects carry security labels, which pg_dump then reads; its query for them is one of the dearest.
+    /// Objects carry security labels, which pg_dump then reads; its query for them is one of the
+    /// dearest.
     pub has_labels: bool,
     /// The tables that were locked before the snapshot was taken.
     held: HashSet<u32>,
 }
 
 impl Lead {
-    /// Connects, begins the transaction and exports its snapshot; `all`: locks every table before that, if the server's lock
-    /// table has room.
+    /// Connects, begins the transaction and exports its snapshot; `all`: locks every table before
+    /// that, if the server's lock table has room.
     pub(crate) fn connect(
         conninfo: &ConnInfo,
         lock_wait: Duration,
@@ -117,9 +120,11 @@ impl Lead {
         catalog.lockable().all(|table| self.held.contains(&table.oid))
     }
 
-    /// Whether the server's lock table has room for our locks and pg_dump's beside what else goes on.
+    /// Whether the server's lock table has room for our locks and pg_dump's beside what else goes
+    /// on.
     ///
-    /// The table holds about `max_locks_per_transaction * (max_connections + max_prepared_transactions)` locks.
+    /// The table holds about `max_locks_per_transaction * (max_connections +
+    /// max_prepared_transactions)` locks.
     pub(crate) fn can_lock_twice(&mut self, tables: usize) -> Result<bool, OpsError> {
         let rows = self.connection.query(FREE_LOCKS, &[]).doing("read the size of the lock table")?;
         let free: i64 = match rows.first() {
@@ -137,7 +142,8 @@ impl Lead {
         self.connection.execute("SET lock_timeout = 0").doing("lock the tables")
     }
 
-    /// From now on the lead reads rows, in the database's own encoding, and waits for no lock longer than asked.
+    /// From now on the lead reads rows, in the database's own encoding, and waits for no lock
+    /// longer than asked.
     pub(crate) fn use_own_encoding(&mut self) -> Result<(), OpsError> {
         let set = format!("SET lock_timeout = {}", self.lock_wait.as_millis().max(1));
         self.connection.execute(&set).doing("limit the wait for locks")?;
@@ -147,7 +153,8 @@ impl Lead {
         Ok(())
     }
 
-    /// The error of a worker, or, where the lead's connection is gone and with it the snapshot that all work on, that.
+    /// The error of a worker, or, where the lead's connection is gone and with it the snapshot that
+    /// all work on, that.
     pub(crate) fn cause_of(&mut self, error: OpsError) -> OpsError {
         if error.is_cancelled() {
             return error;
@@ -180,7 +187,8 @@ impl Lead {
             .ok_or_else(|| OpsError::refused(doing, "this is a defect of pgark"))
     }
 
-    /// What somebody typed, as bytes of the database's encoding; none if that does not have these letters.
+    /// What somebody typed, as bytes of the database's encoding; none if that does not have these
+    /// letters.
     pub(crate) fn try_in_own_encoding(&mut self, text: &str) -> Result<Option<Vec<u8>>, OpsError> {
         if !self.converts() || text.is_ascii() {
             return Ok(Some(text.as_bytes().to_vec()));
@@ -246,8 +254,8 @@ impl Lead {
         }
     }
 
-    /// Ends the transaction; the locks go with it. An error means that they may have gone before: a table that was
-    /// truncated then would have given no rows.
+    /// Ends the transaction; the locks go with it. An error means that they may have gone before: a
+    /// table that was truncated then would have given no rows.
     pub(crate) fn finish(&mut self) -> Result<(), OpsError> {
         self.connection.execute("COMMIT").doing("keep the locks to the end of the copy")
     }
@@ -271,8 +279,9 @@ fn lock_all<'t>(
     Ok(())
 }
 
-/// After the locks: does every table still look as the snapshot sees it? Asked over a second connection, whose own
-/// snapshot is newer than the locks, so that a TRUNCATE, rewrite or column change in between shows (TRAPS 2).
+/// After the locks: does every table still look as the snapshot sees it? Asked over a second
+/// connection, whose own snapshot is newer than the locks, so that a TRUNCATE, rewrite or column
+/// change in between shows (trap 2).
 pub(crate) fn refuse_stale(catalog: &Catalog, conninfo: &ConnInfo, watch: &Watch) -> Result<(), OpsError> {
     let mut connection = session::open(conninfo, Use::Read, Text::ToRead, watch, SERVER)?.connection;
     let now = Catalog::fingerprints(&mut connection)?;
@@ -309,15 +318,16 @@ fn ask_for_holders(conninfo: &ConnInfo, watch: &Watch) -> Result<Vec<Holder>, Op
     holders::of_exclusive_locks(&mut connection)
 }
 
-/// Whether a new snapshot can cure the error: something was dropped, renamed, truncated or altered between snapshot and
-/// lock, or pg_dump found the same, or the locks ended in a deadlock.
+/// Whether a new snapshot can cure the error: something was dropped, renamed, truncated or altered
+/// between snapshot and lock, or pg_dump found the same, or the locks ended in a deadlock.
 pub(crate) fn is_stale(error: &OpsError) -> bool {
     match error {
         OpsError::Stale { .. } => true,
         // Of a connection that was never made the same codes mean something else.
         OpsError::Server { source: PgError::Connect { .. }, .. } => false,
-        // undefined table, column, schema, object; "snapshot does not exist" cannot be cured by waiting, but by a new one.
-        // A deadlock that the server resolved at our cost: all our locks are gone, and others have theirs.
+        // undefined table, column, schema, object; "snapshot does not exist" cannot be cured by
+        // waiting, but by a new one. A deadlock that the server resolved at our cost: all our locks
+        // are gone, and others have theirs.
         _ => matches!(error.sqlstate(), Some("42P01" | "42703" | "3F000" | "42704" | "55000" | "40P01")),
     }
 }

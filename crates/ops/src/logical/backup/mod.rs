@@ -1,27 +1,32 @@
 //! `backup`: live databases of one cluster, whole, into the repository, in one backup.
 //!
-//! **Order.** The first connection finds out what there is (`cluster`). For each database a lead connection locks every table,
-//! takes a snapshot and reads the catalog (`lead`, `catalog`); a throw-away `pg_dump` on the same snapshot yields the
-//! archive's table of contents and is then ended (`tap`). Workers import the snapshot and copy tables, largest first, each
-//! straight into the repository (`crew`, `copy`, `work`): one queue for all databases. Roles and tablespaces, settings and access
-//! files, which take no part in a snapshot, are read meanwhile (`globals`, `cluster`). The repository then commits in its own
-//! order; its manifest's put is the commit.
+//! **Order.** The first connection finds out what there is (`cluster`). For each database a lead
+//! connection locks every table, takes a snapshot and reads the catalog (`lead`, `catalog`); a
+//! throw-away `pg_dump` on the same snapshot yields the archive's table of contents and is then
+//! ended (`tap`). Workers import the snapshot and copy tables, largest first, each straight into
+//! the repository (`crew`, `copy`, `work`): one queue for all databases. Roles and tablespaces,
+//! settings and access files, which take no part in a snapshot, are read meanwhile (`globals`,
+//! `cluster`). The repository then commits in its own order; its manifest's put is the commit.
 //!
-//! **Several databases.** Each has a snapshot of its own (PostgreSQL has none across databases). Staggered, the default: taken
-//! when the workers will soon need it, released when the database is copied. Together: all are taken before the first byte.
-//! A small database beside others is copied over its lead connection: another would cost more than its rows.
+//! **Several databases.** Each has a snapshot of its own (PostgreSQL has none across databases).
+//! Staggered, the default: taken when the workers will soon need it, released when the database is
+//! copied. Together: all are taken before the first byte. A small database beside others is copied
+//! over its lead connection: another would cost more than its rows.
 //!
-//! **What changes under us.** Locks come before the snapshot. Where that is not possible (filters choose, a table is new, the
-//! lock table is short) a table that is dropped, truncated or altered between snapshot and lock makes that database start again on a
-//! new snapshot, before any of its bytes is stored. After the locks nothing of the kind can happen.
+//! **What changes under us.** Locks come before the snapshot. Where that is not possible (filters
+//! choose, a table is new, the lock table is short) a table that is dropped, truncated or altered
+//! between snapshot and lock makes that database start again on a new snapshot, before any of its
+//! bytes is stored. After the locks nothing of the kind can happen.
 //!
-//! **Locks.** Workers lock NOWAIT. Where that fails, DDL is queueing behind the lead's lock: the lead, which holds the
-//! lock, copies that table itself; waiting would be a deadlock that the server cannot see (TRAPS 1).
+//! **Locks.** Workers lock NOWAIT. Where that fails, DDL is queueing behind the lead's lock: the
+//! lead, which holds the lock, copies that table itself; waiting would be a deadlock that the
+//! server cannot see (trap 1).
 //!
-//! **Cancel and failure.** One failed table ends its database (or, with `keep_going`, is named and the backup is incomplete). A
-//! database that fails leaves the others good, and the backup incomplete; if it is the only one, there is no backup.
-//! On cancel every connection is told to stop and then shut; pg_dump is killed; nothing was committed, so nothing is
-//! left but unreferenced packs, which the next backup reuses.
+//! **Cancel and failure.** One failed table ends its database (or, with `keep_going`, is named and
+//! the backup is incomplete). A database that fails leaves the others good, and the backup
+//! incomplete; if it is the only one, there is no backup. On cancel every connection is told to
+//! stop and then shut; pg_dump is killed; nothing was committed, so nothing is left but
+//! unreferenced packs, which the next backup reuses.
 
 mod catalog;
 mod cluster;
@@ -65,7 +70,8 @@ use report::Report;
 pub use request::{Databases, Request, Snapshots};
 use standby::Pause;
 
-/// Backs up what was asked for. The returned record's `status` is `incomplete` if some of it is missing.
+/// Backs up what was asked for. The returned record's `status` is `incomplete` if some of it is
+/// missing.
 pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<BackupOutcome, OpsError> {
     run_with_second(repository, None, request, job).map(|(outcome, _)| outcome)
 }
@@ -73,8 +79,8 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
 /// What became of the second repository: its backup's id, or why there is none.
 pub type Second = Result<String, OpsError>;
 
-/// The same into a second repository too, reading the server once. What goes wrong with the second is in the answer, and takes
-/// nothing from the first.
+/// The same into a second repository too, reading the server once. What goes wrong with the second
+/// is in the answer, and takes nothing from the first.
 pub fn run_with_second(
     repository: &Repository,
     second: Option<&Repository>,
@@ -137,7 +143,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Into two repositories: the second hears of every byte that goes into the first, and commits when that has.
+    /// Into two repositories: the second hears of every byte that goes into the first, and commits
+    /// when that has.
     fn back_up_into_both(
         &self,
         second: &Repository,
@@ -171,7 +178,8 @@ impl Run<'_> {
         Ok((outcome, committed.map(|(backup, ())| backup.head.id.to_string()).map_err(OpsError::from)))
     }
 
-    /// Into the first repository, and with every entry into the second. Returns also what the second is to say of itself.
+    /// Into the first repository, and with every entry into the second. Returns also what the
+    /// second is to say of itself.
     fn back_up_into_first(
         &self,
         survey: &mut Survey,

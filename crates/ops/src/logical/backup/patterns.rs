@@ -1,8 +1,10 @@
-//! The filters as pg_dump takes them: patterns in the database's own encoding, and the children of tables that they name.
+//! The filters as pg_dump takes them: patterns in the database's own encoding, and the children of
+//! tables that they name.
 //!
-//! pg_dump reads a pattern in its connection's encoding, which is the database's (`tap`), while people write UTF-8. And its `--table`
-//! leaves out the partitions of a table, and with them every row: from 16 on `--table-and-children` and its sisters take them; an
-//! older one is given each child by its exact name.
+//! pg_dump reads a pattern in its connection's encoding, which is the database's (`tap`), while
+//! people write UTF-8. And its `--table` leaves out the partitions of a table, and with them every
+//! row: from 16 on `--table-and-children` and its sisters take them; an older one is given each
+//! child by its exact name.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -68,7 +70,8 @@ impl Children {
         Ok(Children(children))
     }
 
-    /// The tables that patterns match, with all below these; and those that are only reached as children.
+    /// The tables that patterns match, with all below these; and those that are only reached as
+    /// children.
     pub(super) fn reached<'c>(
         &self,
         patterns: &[Pattern],
@@ -131,8 +134,9 @@ pub(super) fn resolve(
     Ok(resolved)
 }
 
-/// A pattern in the database's encoding. One with letters that this encoding does not have matches nothing: excluded is then
-/// nothing, and what is to be included becomes a pattern that no name can match.
+/// A pattern in the database's encoding. One with letters that this encoding does not have matches
+/// nothing: excluded is then nothing, and what is to be included becomes a pattern that no name can
+/// match.
 fn in_own_encoding(
     text: &str,
     option: &str,

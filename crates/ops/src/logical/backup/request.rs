@@ -39,7 +39,8 @@ pub struct Request {
     pub search_path: Vec<PathBuf>,
     /// How long the first locks may wait.
     pub lock_wait_timeout: Duration,
-    /// On a standby: pause replay for the time of the copy, waiting at most this long for a moment without exclusive locks.
+    /// On a standby: pause replay for the time of the copy, waiting at most this long for a moment
+    /// without exclusive locks.
     pub pause_timeout: Option<Duration>,
     /// Go on without what cannot be read; the backup is then incomplete.
     pub keep_going: bool,
@@ -87,7 +88,8 @@ impl Databases {
 pub enum Snapshots {
     /// Each when its database's turn comes; released when that database is copied.
     Staggered,
-    /// All before the first byte is copied: nearly one moment, held to the end by a connection for each database.
+    /// All before the first byte is copied: nearly one moment, held to the end by a connection for
+    /// each database.
     Together,
 }
 

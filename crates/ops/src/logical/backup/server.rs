@@ -1,13 +1,15 @@
-//! Which server of a cluster was read: two servers with one system identifier must not count as one cluster unnoticed.
+//! Which server of a cluster was read: two servers with one system identifier must not count as one
+//! cluster unnoticed.
 //!
-//! A clone for tests, a restored server and a standby all have the system identifier of the server that they were made of, and
-//! with it, where nobody says otherwise, the cluster's name. So each backup notes where its server was, and the next one
-//! compares: another host, port or data directory, or WAL that goes back, is refused until `--cluster` says which is which.
+//! A clone for tests, a restored server and a standby all have the system identifier of the server
+//! that they were made of, and with it, where nobody says otherwise, the cluster's name. So each
+//! backup notes where its server was, and the next one compares: another host, port or data
+//! directory, or WAL that goes back, is refused until `--cluster` says which is which.
 //!
-//! The host is the one that the user named: what a server says of its own address is often private (in a container), and
-//! changes with each start of it. A `hostaddr` beside the name counts as well: the connection goes
-//! there, and the name is only what the certificate must say. Where the connection does not leave
-//! this machine, the machine's name takes its place.
+//! The host is the one that the user named: what a server says of its own address is often private
+//! (in a container), and changes with each start of it. A `hostaddr` beside the name counts as
+//! well: the connection goes there, and the name is only what the certificate must say. Where the
+//! connection does not leave this machine, the machine's name takes its place.
 
 use pgark_pg::ConnInfo;
 use pgark_pg::Connection;
@@ -59,8 +61,8 @@ impl Server {
         })
     }
 
-    /// Refuses a backup under the name of a cluster whose last backup was of another server, unless the name was given: then it
-    /// is only told.
+    /// Refuses a backup under the name of a cluster whose last backup was of another server, unless
+    /// the name was given: then it is only told.
     pub(super) fn compare(
         &self,
         request: &Request,
@@ -151,7 +153,8 @@ fn named(server: &Server) -> String {
     server.hosts.iter().zip(&server.ports).map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether any place of the one is a place of the other: a list of hosts names the members of one cluster.
+/// Whether any place of the one is a place of the other: a list of hosts names the members of one
+/// cluster.
 fn is_same_place(one: &Server, other: &Server) -> bool {
     let places = |server: &Server| -> Vec<(String, u16)> {
         server.hosts.iter().cloned().zip(server.ports.iter().copied()).collect()

@@ -1,9 +1,10 @@
-//! A hot standby stands still while it is backed up: replay is paused, so that it neither cancels our queries nor waits
-//! behind our locks.
+//! A hot standby stands still while it is backed up: replay is paused, so that it neither cancels
+//! our queries nor waits behind our locks.
 //!
-//! Replay is paused only at a moment at which the startup process holds no AccessExclusiveLock: paused with one, it would
-//! keep it, and the backup would wait for that table for ever. It is resumed on every way out, unless somebody else had
-//! paused it before us. Only `kill -9` of pgark leaves it paused: `SELECT pg_wal_replay_resume()` ends that.
+//! Replay is paused only at a moment at which the startup process holds no AccessExclusiveLock:
+//! paused with one, it would keep it, and the backup would wait for that table for ever. It is
+//! resumed on every way out, unless somebody else had paused it before us. Only `kill -9` of pgark
+//! leaves it paused: `SELECT pg_wal_replay_resume()` ends that.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -93,7 +94,8 @@ impl Drop for Pause {
 }
 
 impl Paused {
-    /// Pauses, and takes the pause back for as long as the startup process holds or awaits an exclusive lock.
+    /// Pauses, and takes the pause back for as long as the startup process holds or awaits an
+    /// exclusive lock.
     fn wait(&mut self, server_version: i32, timeout: Duration, watch: &Watch) -> Result<(), OpsError> {
         let begun = Instant::now();
         let doing = "pause replay";
@@ -113,7 +115,7 @@ impl Paused {
         }
     }
 
-    /// A request to pause is granted when replay next looks at it (TRAPS 27).
+    /// A request to pause is granted when replay next looks at it (trap 27).
     fn until_paused(
         &mut self,
         server_version: i32,
@@ -180,7 +182,8 @@ fn connect(conninfo: &ConnInfo) -> Result<Connection, PgError> {
     Ok(connection)
 }
 
-/// An exclusive lock of the process that replays: no session of a standby can take one, or wait for one.
+/// An exclusive lock of the process that replays: no session of a standby can take one, or wait for
+/// one.
 struct ExclusiveLock {
     relation: String,
     /// Else it waits for it, behind queries of this standby, and pauses no sooner.

@@ -1,8 +1,10 @@
-//! The TOC tap: a throw-away `pg_dump` on our snapshot, of which only header and table of contents are read.
+//! The TOC tap: a throw-away `pg_dump` on our snapshot, of which only header and table of contents
+//! are read.
 //!
-//! In a custom archive written to a pipe, header and TOC come first; the data that follows is not wanted. So every
-//! object kind, COPY statement and dependency keeps pg_dump's own meaning, whatever its version. A pg_dump that ends
-//! before its TOC does has failed, and its own words say why.
+//! In a custom archive written to a pipe, header and TOC come first; the data that follows is not
+//! wanted. So every object kind, COPY statement and dependency keeps pg_dump's own meaning,
+//! whatever its version. A pg_dump that ends before its TOC does has failed, and its own words say
+//! why.
 
 use std::io::{BufReader, Read};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
@@ -25,7 +27,8 @@ use crate::watch::Watch;
 #[derive(Clone, Copy)]
 pub(super) struct Wait {
     pub limit: Duration,
-    /// The lead holds them already: if pg_dump waits at all, DDL is queued between the two, and only a new snapshot gets past it.
+    /// The lead holds them already: if pg_dump waits at all, DDL is queued between the two, and
+    /// only a new snapshot gets past it.
     pub behind_the_lead: bool,
 }
 
@@ -69,7 +72,8 @@ impl Tapped {
         self
     }
 
-    /// Whether pg_dump, which was to keep the locks for us, has ended meanwhile: its pipe took all that it had.
+    /// Whether pg_dump, which was to keep the locks for us, has ended meanwhile: its pipe took all
+    /// that it had.
     pub(crate) fn lost_the_locks(&mut self) -> bool {
         self.holding.is_some() && self.has_ended()
     }
@@ -141,8 +145,9 @@ pub(super) fn run(
     }
 }
 
-/// Where money is, the archive says in which `lc_monetary` it is to be read: rows are written under `C`. The entry that holds
-/// the search path is run by every session of pg_restore as it stands, and by ours.
+/// Where money is, the archive says in which `lc_monetary` it is to be read: rows are written under
+/// `C`. The entry that holds the search path is run by every session of pg_restore as it stands,
+/// and by ours.
 fn read_money(archive: &mut Archive, unfixed: &[&str]) -> Result<(), OpsError> {
     let holds = |word: &[u8]| {
         archive
@@ -165,8 +170,8 @@ fn read_money(archive: &mut Archive, unfixed: &[&str]) -> Result<(), OpsError> {
     Ok(())
 }
 
-/// pg_dump's failure in our words where we know better: what a new snapshot can cure is marked as stale. `behind`: the lead
-/// holds the locks.
+/// pg_dump's failure in our words where we know better: what a new snapshot can cure is marked as
+/// stale. `behind`: the lead holds the locks.
 fn explain(tool: &Tool, words: &str, behind: bool) -> OpsError {
     // --lock-wait-timeout is a statement timeout.
     let waited = words.contains("due to lock timeout") || words.contains("due to statement timeout");
@@ -231,7 +236,8 @@ fn kill_on_cancel(pid: u32, is_done: &mpsc::Receiver<()>, watch: &Watch) {
     loop {
         match is_done.recv_timeout(Duration::from_millis(50)) {
             Err(mpsc::RecvTimeoutError::Timeout) if watch.is_cancelled() => {
-                // The child is reaped by its owner only after this thread ended: the pid is still its own.
+                // The child is reaped by its owner only after this thread ended: the pid is still
+                // its own.
                 if let Some(pid) = rustix::process::Pid::from_raw(pid.cast_signed()) {
                     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
                 }

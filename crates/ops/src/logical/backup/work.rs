@@ -1,4 +1,5 @@
-//! What there is to copy of one database: every table that the archive promises, as pieces of work, and what came of them.
+//! What there is to copy of one database: every table that the archive promises, as pieces of work,
+//! and what came of them.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -21,11 +22,12 @@ use super::report::Report;
 use super::tap::Tapped;
 use crate::facts::Missing;
 use crate::lock::lock;
-use crate::logical::rowmap::{Mode, Rows, Sunk};
+use crate::logical::rowmap::{Mode, Rows, StoredCopy};
 use crate::record::Note;
 use crate::{OpsError, paths};
 
-/// Heap pages of one ctid range at most: 32 MiB. With 64 MiB the last ranges left connections idle for longer.
+/// Heap pages of one ctid range at most: 32 MiB. With 64 MiB the last ranges left connections idle
+/// for longer.
 const PAGES_PER_RANGE: u64 = 4096;
 /// Main fork and TOAST of one range, about.
 const BYTES_PER_RANGE: u64 = 32 << 20;
@@ -81,7 +83,7 @@ struct CopiedTable {
     oid: u32,
     name: TableName,
     /// What its COPYs gave, in the order of its rows.
-    sunk: InEach<Vec<Sunk>>,
+    sunk: InEach<Vec<StoredCopy>>,
 }
 
 /// What is known of the data of a database whose entries are written.
@@ -116,7 +118,7 @@ impl Copied {
 impl CopiedTable {
     fn store(self, database: &str, destination: &Destination<'_>) -> Result<StoredTable, OpsError> {
         let path = paths::table(database, &self.name.schema, &self.name.name);
-        let whole = self.sunk.map(|sunk| Sunk::joined(sunk));
+        let whole = self.sunk.map(|sunk| StoredCopy::joined(sunk));
         let (rows, bytes_raw) = (whole.main.rows, whole.main.parts.iter().map(|part| part.bytes_raw).sum());
         let note = whole.map(|whole| Note::Table {
             database: database.to_string(),
@@ -148,7 +150,7 @@ pub(super) struct Copying {
     /// Its keeper copies it: another connection would cost more than the rows.
     pub(super) is_small: bool,
     /// Per source and range.
-    done: Mutex<Vec<Vec<Option<InEach<Sunk>>>>>,
+    done: Mutex<Vec<Vec<Option<InEach<StoredCopy>>>>>,
     objects: Mutex<ObjectParts>,
     /// Large objects that the role may not read.
     pub(super) closed_objects: Vec<u32>,
@@ -158,8 +160,8 @@ pub(super) struct Copying {
 }
 
 impl Copying {
-    /// Everything that the archive promises, and the order in which it is copied. What the role may not read is refused here, or
-    /// noted as missing.
+    /// Everything that the archive promises, and the order in which it is copied. What the role may
+    /// not read is refused here, or noted as missing.
     pub(super) fn new(
         catalog: &Catalog,
         tapped: &Tapped,
@@ -227,7 +229,7 @@ impl Copying {
         if self.several { format!("{}: {}", self.database, source.name) } else { source.name.to_string() }
     }
 
-    pub(super) fn keep(&self, source: usize, range: usize, copy: InEach<Sunk>) {
+    pub(super) fn keep(&self, source: usize, range: usize, copy: InEach<StoredCopy>) {
         if let Some(place) = lock(&self.done).get_mut(source).and_then(|ranges| ranges.get_mut(range)) {
             *place = Some(copy);
         }
@@ -259,7 +261,8 @@ impl Copying {
         OpsError::Table { table: name, source: Box::new(error) }
     }
 
-    /// The finished copies as tables; a table with a missing range is not a table, and the report hears of it.
+    /// The finished copies as tables; a table with a missing range is not a table, and the report
+    /// hears of it.
     pub(super) fn collect(&self, keep_going: bool, report: &mut Report) -> Result<Copied, OpsError> {
         let lost = std::mem::take(&mut *lock(&self.lost));
         let done = std::mem::take(&mut *lock(&self.done));
@@ -292,7 +295,7 @@ impl Copying {
 /// The large objects of each item: its stream, and how many objects it holds.
 type ObjectParts = Vec<Option<(InEach<PartSummary>, u64)>>;
 
-fn vacant(ranges: usize) -> Vec<Option<InEach<Sunk>>> {
+fn vacant(ranges: usize) -> Vec<Option<InEach<StoredCopy>>> {
     (0..ranges).map(|_| None).collect()
 }
 
@@ -376,8 +379,9 @@ fn columns(toc: &TocEntry) -> Vec<u8> {
     Vec::new()
 }
 
-/// First pages of the ranges of a big heap. Tid range scans exist from PostgreSQL 14; a range holds about 64 MiB of heap
-/// and TOAST, in powers of two of pages, so that the ranges of a growing table stay where they are.
+/// First pages of the ranges of a big heap. Tid range scans exist from PostgreSQL 14; a range holds
+/// about 64 MiB of heap and TOAST, in powers of two of pages, so that the ranges of a growing table
+/// stay where they are.
 fn ranges(table: &Table, server_version: i32) -> Vec<u64> {
     if server_version < 140_000 || !table.is_heap || table.kind != 'r' || table.extension_condition.is_some()
     {
@@ -448,7 +452,8 @@ impl Source {
             (Some(condition), _) => Some(format!(" {condition}")),
             (None, Some(first)) => {
                 let mut filter = format!(" WHERE ctid >= '({first},0)'::pg_catalog.tid");
-                // The last range is open: the table may have grown, and rows beyond are not visible anyway.
+                // The last range is open: the table may have grown, and rows beyond are not visible
+                // anyway.
                 if let Some(end) = self.ranges.get(range + 1) {
                     filter.push_str(&format!(" AND ctid < '({end},0)'::pg_catalog.tid"));
                 }
@@ -461,7 +466,8 @@ impl Source {
         if let Some(filter) = filter {
             sql.extend_from_slice(b"(SELECT ");
             sql.extend_from_slice(&self.columns);
-            // ONLY: a query would return the rows of inheritance children, which have entries of their own (TRAPS 3).
+            // ONLY: a query would return the rows of inheritance children, which have entries of
+            // their own (trap 3).
             sql.extend_from_slice(b" FROM ONLY ");
             sql.extend_from_slice(&self.relation);
             sql.extend_from_slice(filter.as_bytes());

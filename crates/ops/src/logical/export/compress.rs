@@ -22,7 +22,8 @@ pub enum Method {
 }
 
 impl Method {
-    /// `gzip`, `lz4`, `zstd`, `none`, with `:LEVEL` where there are levels; a bare number is a level of gzip, 0 none.
+    /// `gzip`, `lz4`, `zstd`, `none`, with `:LEVEL` where there are levels; a bare number is a
+    /// level of gzip, 0 none.
     pub fn parse(text: &str) -> Result<Method, String> {
         let (name, level) = match text.split_once(':') {
             Some((name, level)) => (name, Some(level)),
@@ -148,8 +149,8 @@ impl<W: Write> Write for Compressor<W> {
     }
 }
 
-/// The archive version that an export gets: that of the backup, older where an older pg_restore is to read it, newer where
-/// the method needs it.
+/// The archive version that an export gets: that of the backup, older where an older pg_restore is
+/// to read it, newer where the method needs it.
 pub(super) fn version(
     of_backup: ArchiveVersion,
     for_major: Option<i32>,

@@ -1,5 +1,6 @@
-//! One table as CSV with a header, as the server's `COPY … TO … (FORMAT csv, HEADER)` writes it (PostgreSQL 15, copyto.c,
-//! `CopyAttributeOutCSV`): NULL is nothing, an empty string is `""`. psql's `\copy … csv header` reads it back.
+//! One table as CSV with a header, as the server's `COPY … TO … (FORMAT csv, HEADER)` writes it
+//! (PostgreSQL 15, copyto.c, `CopyAttributeOutCSV`): NULL is nothing, an empty string is `""`.
+//! psql's `\copy … csv header` reads it back.
 
 use std::io::Write;
 

@@ -1,10 +1,11 @@
 //! The custom format: header and table of contents, then a block for each entry with data.
 //!
-//! Layout (PostgreSQL 15 and 17, pg_backup_custom.c): a data block is the byte 1, the dump id, then pieces, each a length and
-//! so many bytes, ended by a length of 0; a block of large objects is the byte 3, the dump id, then for each object its
-//! id and its pieces, ended by an id of 0. Integers are a sign byte and four bytes of magnitude. Each table and each object is one
-//! compressed stream. Where the file can be written again, the table of contents gets the blocks' places, which a parallel
-//! pg_restore needs; on a pipe it says that they are not known.
+//! Layout (PostgreSQL 15 and 17, pg_backup_custom.c): a data block is the byte 1, the dump id, then
+//! pieces, each a length and so many bytes, ended by a length of 0; a block of large objects is the
+//! byte 3, the dump id, then for each object its id and its pieces, ended by an id of 0. Integers
+//! are a sign byte and four bytes of magnitude. Each table and each object is one compressed
+//! stream. Where the file can be written again, the table of contents gets the blocks' places,
+//! which a parallel pg_restore needs; on a pipe it says that they are not known.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,5 @@
-//! The directory format: `toc.dat` and a file for each table and large object, written by several threads.
+//! The directory format: `toc.dat` and a file for each table and large object, written by several
+//! threads.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -29,7 +30,8 @@ pub(super) fn write(
     let partial = make_partial(output)?;
     let result = fill(source, &partial, jobs, globals);
     if result.is_err() {
-        // It is of no use, and in the way of the next try; where it cannot be removed, that try says so.
+        // It is of no use, and in the way of the next try; where it cannot be removed, that try
+        // says so.
         let _ = fs::remove_dir_all(&partial);
     }
     let objects = result?;

@@ -81,7 +81,8 @@ pub(super) fn write(
             Ok(objects)
         }
         Err(error) => {
-            // It is of no use, and in the way of the next try; where it cannot be removed, that try says so.
+            // It is of no use, and in the way of the next try; where it cannot be removed, that try
+            // says so.
             let _ = fs::remove_file(&partial);
             Err(error)
         }

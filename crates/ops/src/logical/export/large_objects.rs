@@ -1,4 +1,5 @@
-//! Large objects as files: the backup holds pieces of many objects mixed, every format wants one object after the other.
+//! Large objects as files: the backup holds pieces of many objects mixed, every format wants one
+//! object after the other.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};

@@ -1,9 +1,11 @@
-//! `export`: one database of a backup in pg_dump's own formats, for stock `pg_restore` and `psql`, or one table as CSV.
+//! `export`: one database of a backup in pg_dump's own formats, for stock `pg_restore` and `psql`,
+//! or one table as CSV.
 //!
-//! What is exported is chosen as a restore chooses it (`crate::logical::choose`), before any format sees it: formats write what is there.
-//! One TABLE DATA entry per table, always: several entries for one table lose rows silently under `pg_restore -j`
-//! (TRAPS 17). A directory or file is written under another name beside the one that was asked for, synced, and renamed at
-//! the end: what has its final name is whole.
+//! What is exported is chosen as a restore chooses it (`crate::logical::choose`), before any format
+//! sees it: formats write what is there. One TABLE DATA entry per table, always: several entries
+//! for one table lose rows silently under `pg_restore -j` (trap 17). A directory or file is written
+//! under another name beside the one that was asked for, synced, and renamed at the end: what has
+//! its final name is whole.
 
 mod compress;
 mod csv;
@@ -65,7 +67,8 @@ pub fn run(
     let reader = repository.reader()?;
     let mut contents = Contents::of(&backup, &reader, request.database.as_deref())?;
     let about = About::of(&backup.head)?;
-    // Rows that are missing are told with their tables; what else the backup lacks, only the whole lacks.
+    // Rows that are missing are told with their tables; what else the backup lacks, only the whole
+    // lacks.
     let undefined = contents.undefined(&about);
     let picked = request.take(&mut contents, job)?;
     contents.refuse_incomplete(&backup, if picked.is_some_of_it() { &[] } else { &undefined })?;

@@ -1,8 +1,10 @@
-//! Plain SQL for psql: what `pg_dump` writes, and with the database itself what `pg_dump --create` does.
+//! Plain SQL for psql: what `pg_dump` writes, and with the database itself what `pg_dump --create`
+//! does.
 //!
-//! Without the database's creation the script goes into the database that psql is connected to. With it, owner, settings (also
-//! those of roles in it), comment and privileges come along. Everything but a few fixed lines lies within `\restrict`
-//! (`psql.rs`): whatever the source's names and definitions hold, psql runs no command of theirs.
+//! Without the database's creation the script goes into the database that psql is connected to.
+//! With it, owner, settings (also those of roles in it), comment and privileges come along.
+//! Everything but a few fixed lines lies within `\restrict` (`psql.rs`): whatever the source's
+//! names and definitions hold, psql runs no command of theirs.
 
 use std::io::{Read, Write};
 

@@ -8,7 +8,7 @@ use pgark_bytes::archive::filter::{load_parents_first, parents_in_front};
 use pgark_bytes::archive::statements::{Options, without_owner};
 
 use super::compress::Method;
-use crate::logical::choose::{self, Choice, Picked};
+use crate::logical::choose::{self, ContentsFilter, Picked};
 use crate::logical::contents::Contents;
 use crate::{BackupName, Job, OpsError};
 
@@ -55,7 +55,7 @@ pub struct Request {
     /// Of SQL for psql: with `\restrict`, which psql knows since 2025-08.
     pub restrict: bool,
     /// What of the database.
-    pub choice: Choice,
+    pub choice: ContentsFilter,
     /// Objects belong to the role that restores.
     pub no_owner: bool,
     /// Leave out GRANT and REVOKE.

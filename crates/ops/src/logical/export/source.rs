@@ -88,7 +88,8 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    /// The large objects of a BLOBS entry: all, or from 1.16 those of the BLOB METADATA entry that it depends on.
+    /// The large objects of a BLOBS entry: all, or from 1.16 those of the BLOB METADATA entry that
+    /// it depends on.
     pub(super) fn members(&self, toc: &TocEntry, all: &[u32]) -> Vec<u32> {
         if self.archive.header.version < ArchiveVersion::V1_16 {
             return all.to_vec();

@@ -1,8 +1,9 @@
-//! The tar format: `toc.dat`, then a member for each entry with data, in the order in which a restore wants them.
+//! The tar format: `toc.dat`, then a member for each entry with data, in the order in which a
+//! restore wants them.
 //!
-//! Headers are ustar's (POSIX.1-2001, pax, "ustar Interchange Format"); sizes from 8 GiB on are written in base 256, as
-//! PostgreSQL's own `tarCreateHeader` does. Large objects come as one member each, before the list that ends them
-//! (PostgreSQL 15, pg_backup_tar.c, `_LoadBlobs`).
+//! Headers are ustar's (POSIX.1-2001, pax, "ustar Interchange Format"); sizes from 8 GiB on are
+//! written in base 256, as PostgreSQL's own `tarCreateHeader` does. Large objects come as one
+//! member each, before the list that ends them (PostgreSQL 15, pg_backup_tar.c, `_LoadBlobs`).
 
 use pgark_bytes::archive::{Format as HeaderFormat, write_toc};
 

@@ -78,7 +78,8 @@ impl Blocks {
                 return Err(damaged(name, &format!("is compressed by the unknown method {other}")));
             }
         }
-        // What a decoder did not want: the end of the stream's last piece, and the piece of length 0.
+        // What a decoder did not want: the end of the stream's last piece, and the piece of length
+        // 0.
         io::copy(&mut pieces, &mut io::sink()).map(|_| ()).map_err(|source| unreadable(name, source))
     }
 

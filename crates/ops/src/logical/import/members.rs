@@ -41,7 +41,8 @@ impl Members {
             .ok_or_else(|| other(damaged("the tar file", "does not begin with toc.dat")))?;
         let archive =
             archive::read_toc(&mut (&mut self.input).take(header.length)).map_err(TocError::Archive)?;
-        // The table of contents is all of its member; what is left is not known here, so it is read again by size.
+        // The table of contents is all of its member; what is left is not known here, so it is read
+        // again by size.
         let written = archive::write_toc(&archive).len() as u64;
         if written != header.length {
             return Err(other(damaged("toc.dat", "is not as long as its member")));

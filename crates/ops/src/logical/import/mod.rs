@@ -1,9 +1,12 @@
-//! `import`: dumps that other programs made, into the repository as a backup that restores like any other.
+//! `import`: dumps that other programs made, into the repository as a backup that restores like any
+//! other.
 //!
-//! Taken are pg_dump's archives (directory, custom, tar, of versions 1.12 to 1.16), a Greenmask dump directory (which is pg_dump's
-//! directory format with files of its own beside it), scripts of pg_dumpall and of `pg_dump --create`, and what Plakar's PostgreSQL integration lays out: `manifest.json`,
-//! `globals.sql` or `00000-globals.sql`, `NAME.dump` or `00001-NAME.dump`, or `all.sql` alone. Rows are counted and their end marks checked; a
-//! dump that ends too early, or whose table of contents promises rows that are not there, gives no backup.
+//! Taken are pg_dump's archives (directory, custom, tar, of versions 1.12 to 1.16), a Greenmask
+//! dump directory (which is pg_dump's directory format with files of its own beside it), scripts of
+//! pg_dumpall and of `pg_dump --create`, and what Plakar's PostgreSQL integration lays out:
+//! `manifest.json`, `globals.sql` or `00000-globals.sql`, `NAME.dump` or `00001-NAME.dump`, or
+//! `all.sql` alone. Rows are counted and their end marks checked; a dump that ends too early, or
+//! whose table of contents promises rows that are not there, gives no backup.
 
 mod blocks;
 mod item;
@@ -32,7 +35,8 @@ use source::{Dump, Found};
 pub struct Request {
     /// The dump: a file or a directory.
     pub path: PathBuf,
-    /// The cluster's name; by default the system identifier that a manifest beside the dump names, else `imported`.
+    /// The cluster's name; by default the system identifier that a manifest beside the dump names,
+    /// else `imported`.
     pub cluster: Option<String>,
     /// Threads that compress and seal.
     pub jobs: usize,
@@ -240,13 +244,15 @@ fn version_number(text: &str) -> i32 {
     numbers.next().unwrap_or(0) * 10_000 + numbers.next().unwrap_or(0)
 }
 
-/// What of the database the dump's own options left out, as far as it shows: then it is a part, as a backup with filters is.
+/// What of the database the dump's own options left out, as far as it shows: then it is a part, as
+/// a backup with filters is.
 fn filters(archive: &Archive) -> Filters {
     let has = |kind: &str| archive.entries.iter().any(|entry| entry.kind() == kind);
     Filters { schema_only: has("TABLE") && !has("TABLE DATA"), ..Filters::default() }
 }
 
-/// Rows as statements instead of COPY cannot be read as rows; and what hangs on tables is nothing without them.
+/// Rows as statements instead of COPY cannot be read as rows; and what hangs on tables is nothing
+/// without them.
 fn refuse_unfit(archive: &Archive, dump: &Dump) -> Result<(), OpsError> {
     let hangs_on_tables = |entry: &TocEntry| {
         matches!(

@@ -92,8 +92,8 @@ impl Part {
     }
 }
 
-/// `SELECT pg_catalog.lo_open('OID', 131072);`, any number of `SELECT pg_catalog.lowrite(0, '\x…');`, and
-/// `SELECT pg_catalog.lo_close(0);`, for each object.
+/// `SELECT pg_catalog.lo_open('OID', 131072);`, any number of
+/// `SELECT pg_catalog.lowrite(0, '\x…');`, and `SELECT pg_catalog.lo_close(0);`, for each object.
 fn large_objects(input: &mut dyn BufRead, take: &mut Take<'_>) -> Result<(), OpsError> {
     let mut line = Vec::new();
     while next_line(input, &mut line)? {

@@ -126,8 +126,8 @@ fn refuse_unfinished(path: &Path) -> Result<(), OpsError> {
     ))
 }
 
-/// `manifest.json`, `[00000-]globals.sql`, `[00001-]NAME.dump`, or `all.sql`; also below `data`-less roots as a restore to a directory writes
-/// them.
+/// `manifest.json`, `[00000-]globals.sql`, `[00001-]NAME.dump`, or `all.sql`; also below
+/// `data`-less roots as a restore to a directory writes them.
 fn plakar(path: &Path) -> Result<Found, OpsError> {
     let mut names: Vec<PathBuf> = fs::read_dir(path)
         .map_err(|source| file_error(path, source))?
@@ -259,7 +259,8 @@ fn directory(folder: &Path, archive: &Archive, take: &mut Take<'_>) -> Result<()
     Ok(())
 }
 
-/// A data file, plain or with the suffix of its compression; it must lie in the dump's own directory.
+/// A data file, plain or with the suffix of its compression; it must lie in the dump's own
+/// directory.
 fn open_data(folder: &Path, name: &str) -> Result<Box<dyn Read>, OpsError> {
     if name.contains('/') || name.starts_with('.') {
         return Err(damaged(

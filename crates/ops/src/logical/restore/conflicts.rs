@@ -1,7 +1,9 @@
-//! Rows into a table that has rows already: those that violate a constraint are left out and listed.
+//! Rows into a table that has rows already: those that violate a constraint are left out and
+//! listed.
 //!
-//! Rows go in as inserts, many to a statement, under a savepoint. A batch of which some did not go in is done again row by
-//! row: only so it is known which they were, and why. All of a table's rows are one transaction.
+//! Rows go in as inserts, many to a statement, under a savepoint. A batch of which some did not go
+//! in is done again row by row: only so it is known which they were, and why. All of a table's rows
+//! are one transaction.
 
 use pgark_bytes::archive::TocEntry;
 use pgark_bytes::copy_text;

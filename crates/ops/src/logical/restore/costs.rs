@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use crate::logical::contents::Contents;
 
-/// How long each entry will take about, in nanoseconds, by dump id. Only the order of work hangs on it.
+/// How long each entry will take about, in nanoseconds, by dump id. Only the order of work hangs on
+/// it.
 pub(super) fn costs(contents: &Contents) -> HashMap<i32, u64> {
     // Measured on PostgreSQL 15: COPY of narrow and of wide rows, B-trees, foreign keys.
     const LOAD_A_ROW: u64 = 450;
@@ -33,7 +34,8 @@ pub(super) fn costs(contents: &Contents) -> HashMap<i32, u64> {
             "FK CONSTRAINT" | "CHECK CONSTRAINT" => CHECK_A_ROW,
             _ => 0,
         };
-        // The referenced table of a foreign key comes among the dependencies too; the first is the one that is read.
+        // The referenced table of a foreign key comes among the dependencies too; the first is the
+        // one that is read.
         let rows = toc.dependencies.iter().find_map(|id| rows_of.get(id)).copied().unwrap_or(0);
         costs.insert(toc.dump_id, ANY + rows * per_row);
     }

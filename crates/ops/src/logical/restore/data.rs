@@ -29,9 +29,10 @@ pub(super) struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// Loads one table. `fresh`: this run created the table, so it may be emptied and filled in one transaction, which
-    /// lets the server skip WAL under `wal_level=minimal` and freeze the rows at once (TRAPS 13). A small table is filled
-    /// as it is: new files for table, TOAST and indexes and the flush at their commit cost more than its rows.
+    /// Loads one table. `fresh`: this run created the table, so it may be emptied and filled in one
+    /// transaction, which lets the server skip WAL under `wal_level=minimal` and freeze the rows at
+    /// once (trap 13). A small table is filled as it is: new files for table, TOAST and indexes and
+    /// the flush at their commit cost more than its rows.
     pub(super) fn table(
         &self,
         connection: &mut Connection,
@@ -142,7 +143,8 @@ impl Loader<'_> {
     }
 }
 
-/// Disables the table's triggers, foreign keys' included. Returns the statements that make each what it was.
+/// Disables the table's triggers, foreign keys' included. Returns the statements that make each
+/// what it was.
 fn disable_triggers(connection: &mut Connection, toc: &TocEntry) -> Result<Vec<Vec<u8>>, OpsError> {
     let doing = "disable the table's triggers";
     let table = [b"ALTER TABLE ONLY ".as_slice(), &qualified_name(toc)].concat();

@@ -1,7 +1,9 @@
-//! Roles, memberships and tablespaces of the backup into a cluster that may have some of them already.
+//! Roles, memberships and tablespaces of the backup into a cluster that may have some of them
+//! already.
 //!
-//! `/globals.sql` is pg_dumpall's own text. Its statements are run one by one for roles and tablespaces that the target
-//! lacks. What is there already is never changed: where it is other than in the backup, the report lists the difference.
+//! `/globals.sql` is pg_dumpall's own text. Its statements are run one by one for roles and
+//! tablespaces that the target lacks. What is there already is never changed: where it is other
+//! than in the backup, the report lists the difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -149,7 +151,8 @@ impl Plan {
         }
         let shown: Vec<String> =
             tokens.iter().take(3).map(|token| String::from_utf8_lossy(token.text).into_owned()).collect();
-        // A script of pg_dumpall --clean drops what it makes; whatever else is in the text, it is no role and no tablespace.
+        // A script of pg_dumpall --clean drops what it makes; whatever else is in the text, it is
+        // no role and no tablespace.
         if ["grant", "revoke", "alter", "comment", "security"].iter().any(|own| word(0, own)) {
             run(shown.join(" "));
         } else {
@@ -190,7 +193,8 @@ impl Plan {
     }
 }
 
-/// A statement without psql's own commands (`\restrict` and its like), which stand on lines of their own.
+/// A statement without psql's own commands (`\restrict` and its like), which stand on lines of
+/// their own.
 fn without_commands(statement: &[u8]) -> &[u8] {
     let mut rest = statement.trim_ascii_start();
     while rest.starts_with(b"\\") || rest.starts_with(b"--") {

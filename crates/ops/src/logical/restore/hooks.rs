@@ -1,4 +1,5 @@
-//! What an operator has run before and after the parts of a restore: SQL in the target, or a command.
+//! What an operator has run before and after the parts of a restore: SQL in the target, or a
+//! command.
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -56,10 +57,11 @@ impl Moment {
 /// What a hook does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// SQL, run in the target database in one round trip (so in one transaction, if it begins none itself).
+    /// SQL, run in the target database in one round trip (so in one transaction, if it begins none
+    /// itself).
     Sql(String),
-    /// A command, run by `/bin/sh -c`, with the target's connection parameters in libpq's environment and
-    /// `PGARK_BACKUP`, `PGARK_DATABASE`, `PGARK_HOOK`.
+    /// A command, run by `/bin/sh -c`, with the target's connection parameters in libpq's
+    /// environment and `PGARK_BACKUP`, `PGARK_DATABASE`, `PGARK_HOOK`.
     Command(String),
 }
 
@@ -80,7 +82,8 @@ pub(super) struct Surroundings<'a> {
     pub watch: &'a Watch,
 }
 
-/// Runs the hooks of a moment, in the order in which they were given. The first that fails ends the restore.
+/// Runs the hooks of a moment, in the order in which they were given. The first that fails ends the
+/// restore.
 pub(super) fn run(hooks: &[Hook], moment: Moment, around: &Surroundings<'_>) -> Result<(), OpsError> {
     for hook in hooks.iter().filter(|hook| hook.moment == moment) {
         around.job.cancel.check().map_err(|_| OpsError::Cancelled)?;

@@ -2,16 +2,16 @@
 
 use std::sync::atomic::Ordering;
 
-use super::place::Place;
+use super::place::DatabaseRestore;
 use super::request::Target;
 use super::trail::Stage;
 
 /// What a restore that was stopped leaves behind, and what to do.
-pub(super) fn left(places: &[Place<'_>], globals: bool) -> String {
-    let named = |stage: Stage| -> Vec<&Place<'_>> {
+pub(super) fn left(places: &[DatabaseRestore<'_>], globals: bool) -> String {
+    let named = |stage: Stage| -> Vec<&DatabaseRestore<'_>> {
         places.iter().filter(|place| place.earlier.is_none() && place.trail.stage() == stage).collect()
     };
-    let names = |places: &[&Place<'_>]| {
+    let names = |places: &[&DatabaseRestore<'_>]| {
         let names: Vec<String> =
             places.iter().map(|place| format!("{:?}", place.conninfo.dbname())).collect();
         let word = if names.len() == 1 { "database" } else { "databases" };
@@ -25,7 +25,7 @@ pub(super) fn left(places: &[Place<'_>], globals: bool) -> String {
     if !done.is_empty() {
         said.push(format!("{} restored", names(&done)));
     }
-    let untouched: Vec<&Place<'_>> =
+    let untouched: Vec<&DatabaseRestore<'_>> =
         named(Stage::Untouched).into_iter().chain(named(Stage::Transaction)).collect();
     if !untouched.is_empty() {
         said.push(format!("nothing was changed in {}", names(&untouched)));

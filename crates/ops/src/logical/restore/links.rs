@@ -1,8 +1,9 @@
 //! What ties chosen objects to others: foreign keys, partitions and publications need both ends.
 //!
-//! With `--table` the other end may be in the target, or nowhere. A tie whose other end is nowhere is left out and noted: it is
-//! no error of the restore. A partition whose parent is in the target already is attached to it, last of all: by then its own
-//! indexes are there, which the server takes for the parent's instead of making new ones under their names.
+//! With `--table` the other end may be in the target, or nowhere. A tie whose other end is nowhere
+//! is left out and noted: it is no error of the restore. A partition whose parent is in the target
+//! already is attached to it, last of all: by then its own indexes are there, which the server
+//! takes for the parent's instead of making new ones under their names.
 
 use std::collections::HashSet;
 
@@ -12,7 +13,7 @@ use pgark_bytes::archive::{Archive, Section, TocEntry};
 use pgark_bytes::names;
 use pgark_pg::Connection;
 
-use super::place::Place;
+use super::place::DatabaseRestore;
 use super::target;
 use crate::OpsError;
 use crate::error::Doing;
@@ -28,7 +29,7 @@ fn shown(archive: &Archive, name: &Name) -> String {
 
 /// Settles every tie; `inside` is the target, if it exists.
 pub(super) fn settle(
-    place: &mut Place<'_>,
+    place: &mut DatabaseRestore<'_>,
     mut inside: Option<&mut Connection>,
     notes: &mut Vec<String>,
 ) -> Result<(), OpsError> {
@@ -58,7 +59,7 @@ fn present(
 
 /// A foreign key needs the table that it refers to.
 fn leave_out_cut_keys(
-    place: &mut Place<'_>,
+    place: &mut DatabaseRestore<'_>,
     inside: Option<&mut Connection>,
     notes: &mut Vec<String>,
 ) -> Result<(), OpsError> {
@@ -81,7 +82,7 @@ fn leave_out_cut_keys(
 
 /// A table goes into the publications that are restored or there.
 fn leave_out_publications(
-    place: &mut Place<'_>,
+    place: &mut DatabaseRestore<'_>,
     inside: Option<&mut Connection>,
     notes: &mut Vec<String>,
 ) -> Result<(), OpsError> {
@@ -136,7 +137,7 @@ fn leave_out_publications(
 
 /// A partition that comes without its parent: attached where the target has the parent.
 fn attach_partitions(
-    place: &mut Place<'_>,
+    place: &mut DatabaseRestore<'_>,
     inside: Option<&mut Connection>,
     notes: &mut Vec<String>,
 ) -> Result<(), OpsError> {
@@ -188,8 +189,9 @@ fn attach_partitions(
     Ok(())
 }
 
-/// The parent's indexes do not come: where the parent is in the target, attaching the table links its indexes, too.
-fn leave_out_index_links(place: &mut Place<'_>, table: i32) {
+/// The parent's indexes do not come: where the parent is in the target, attaching the table links
+/// its indexes, too.
+fn leave_out_index_links(place: &mut DatabaseRestore<'_>, table: i32) {
     let entries = &place.contents.archive.entries;
     let own: HashSet<i32> = entries
         .iter()
@@ -203,7 +205,7 @@ fn leave_out_index_links(place: &mut Place<'_>, table: i32) {
 }
 
 /// Behind the rows, indexes and constraints of the table.
-fn move_to_the_end(place: &mut Place<'_>, attach: i32, table: i32) {
+fn move_to_the_end(place: &mut DatabaseRestore<'_>, attach: i32, table: i32) {
     let entries = &mut place.contents.archive.entries;
     let first: Vec<i32> = entries
         .iter()
@@ -218,9 +220,10 @@ fn move_to_the_end(place: &mut Place<'_>, attach: i32, table: i32) {
     entries.push(entry);
 }
 
-/// What the backup has on a chosen table and is neither chosen nor in the target: a DROP … CASCADE took it along with the table.
+/// What the backup has on a chosen table and is neither chosen nor in the target: a DROP … CASCADE
+/// took it along with the table.
 fn name_what_stays_away(
-    place: &Place<'_>,
+    place: &DatabaseRestore<'_>,
     inside: &mut Connection,
     notes: &mut Vec<String>,
 ) -> Result<(), OpsError> {

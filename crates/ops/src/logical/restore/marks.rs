@@ -1,8 +1,9 @@
 //! Marks on databases that a restore makes, so that a run that was broken off can be run again.
 //!
-//! A database that this run creates gets a comment at once: an unfinished restore of this backup. When it is whole, and as long
-//! as the run has other databases to restore, the comment says that instead. At the end of the run the comment that the backup
-//! has takes its place. So a mark is only ever seen after a run that was broken off, and a second run knows by it what it may pass
+//! A database that this run creates gets a comment at once: an unfinished restore of this backup.
+//! When it is whole, and as long as the run has other databases to restore, the comment says that
+//! instead. At the end of the run the comment that the backup has takes its place. So a mark is
+//! only ever seen after a run that was broken off, and a second run knows by it what it may pass
 //! over, and what it may make again because nobody else made it.
 
 use pgark_bytes::archive::TocEntry;
@@ -10,7 +11,7 @@ use pgark_bytes::archive::statements::{self, SessionState};
 use pgark_bytes::sql::{quote_ident, quote_literal};
 use pgark_pg::Connection;
 
-use super::place::{Mark, Place};
+use super::place::{DatabaseRestore, Mark};
 use super::report::ObjectError;
 use super::target;
 use crate::error::{Doing, with_causes};
@@ -36,18 +37,19 @@ fn comment(connection: &mut Connection, database: &str) -> Result<Option<String>
     Ok(rows.first().and_then(|row| row.get(0)).map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
-/// Marks a database that was created just now. Who may not is not hindered: a second run will ask what to do.
-pub(super) fn begin(connection: &mut Connection, place: &Place<'_>) -> Result<(), OpsError> {
+/// Marks a database that was created just now. Who may not is not hindered: a second run will ask
+/// what to do.
+pub(super) fn begin(connection: &mut Connection, place: &DatabaseRestore<'_>) -> Result<(), OpsError> {
     put(connection, place, Some(&format!("{BEGUN}{}", place.backup)))
 }
 
 /// Marks a database that is restored without an error.
-pub(super) fn whole(place: &Place<'_>, watch: &Watch) -> Result<(), OpsError> {
+pub(super) fn whole(place: &DatabaseRestore<'_>, watch: &Watch) -> Result<(), OpsError> {
     let mut connection = target::connect_to_maintenance(place.request, watch)?;
     put(&mut connection, place, Some(&format!("{WHOLE}{}", place.backup)))
 }
 
-fn put(connection: &mut Connection, place: &Place<'_>, text: Option<&str>) -> Result<(), OpsError> {
+fn put(connection: &mut Connection, place: &DatabaseRestore<'_>, text: Option<&str>) -> Result<(), OpsError> {
     let database = quote_ident(place.conninfo.dbname());
     let text = text.map_or_else(|| "NULL".to_string(), quote_literal);
     match connection
@@ -66,7 +68,7 @@ pub(super) fn is_comment(entry: &TocEntry) -> bool {
 
 /// The run is over: the mark goes, and the backup's own comment comes.
 pub(super) fn finish(
-    place: &Place<'_>,
+    place: &DatabaseRestore<'_>,
     job: &Job,
     watch: &Watch,
     errors: &mut Vec<ObjectError>,

@@ -1,19 +1,22 @@
 //! `restore`: a backup back into databases, whole or in part.
 //!
-//! **Order.** Everything that can be known is looked at first, for all databases (`prepare`): what comes of it is a finished `plan`, and one that is
-//! not possible touches nothing. Then the globals, if asked for (`globals`). Then each database: the definitions up to the
-//! data, one after the other, in pg_dump's order; then rows, indexes, constraints and the rest by many workers, each as
-//! soon as what it depends on is there, largest first; access rights and what must see them (materialised views, event
-//! triggers) come last. The rules are pg_restore's (`pgark_bytes::archive::order`); two entries whose locks could
-//! deadlock never run at once (TRAPS 12).
+//! **Order.** Everything that can be known is looked at first, for all databases (`prepare`): what
+//! comes of it is a finished `plan`, and one that is not possible touches nothing. Then the
+//! globals, if asked for (`globals`). Then each database: the definitions up to the data, one after
+//! the other, in pg_dump's order; then rows, indexes, constraints and the rest by many workers,
+//! each as soon as what it depends on is there, largest first; access rights and what must see them
+//! (materialised views, event triggers) come last. The rules are pg_restore's
+//! (`pgark_bytes::archive::order`); two entries whose locks could deadlock never run at once (trap
+//! 12).
 //!
-//! **Rows.** A table that this very run created is emptied and filled in one transaction with FREEZE; any other is only
-//! added to: a restore never empties a table that it found (TRAPS 13).
+//! **Rows.** A table that this very run created is emptied and filled in one transaction with
+//! FREEZE; any other is only added to: a restore never empties a table that it found (trap 13).
 //!
-//! **Failure.** An object that fails is named and the rest goes on; the report lists all of them (exit code 3). With
-//! `exit_on_error` the first one ends the restore; with `single_transaction` it undoes it. A cancel stops every connection;
-//! what was restored stays, and the error says how far each database came (`trail`). Run again, a restore of several databases
-//! passes over those that are whole and makes the unfinished one again (`marks`).
+//! **Failure.** An object that fails is named and the rest goes on; the report lists all of them
+//! (exit code 3). With `exit_on_error` the first one ends the restore; with `single_transaction` it
+//! undoes it. A cancel stops every connection; what was restored stays, and the error says how far
+//! each database came (`trail`). Run again, a restore of several databases passes over those that
+//! are whole and makes the unfinished one again (`marks`).
 
 mod analyze;
 mod clean;
@@ -42,7 +45,7 @@ use std::time::Instant;
 use pgark_bytes::archive::statements::Options;
 use pgark_repo::Repository;
 
-use self::place::Place;
+use self::place::DatabaseRestore;
 use self::plan::Plan;
 use self::run::OneDatabase;
 use self::trail::Stage;
@@ -52,7 +55,7 @@ use crate::select::Wanted;
 use crate::watch::Watch;
 use crate::{BackupName, Job, OpsError, inspect};
 
-pub use crate::logical::choose::{Choice, Part, PlannedObject, parse_list};
+pub use crate::logical::choose::{ContentsFilter, DumpSection, PlannedObject, parse_list};
 pub use hooks::{Action, Hook, Moment};
 pub use report::{ObjectError, PlannedDrop, Refusal, RestoreReport, SkippedRows};
 pub use request::{Databases, Load, Request, Target};
@@ -75,7 +78,7 @@ pub fn list(
     repository: &Repository,
     backup: &BackupName,
     database: Option<&str>,
-    choice: &Choice,
+    choice: &ContentsFilter,
 ) -> Result<String, OpsError> {
     let backup = inspect::open(repository, backup, Wanted::Logical)?;
     let contents = Contents::of(&backup, &repository.reader()?, database)?;
@@ -125,7 +128,7 @@ fn carry_out(plan: &Plan<'_>, job: &Job, watch: &Watch, report: &mut RestoreRepo
 /// From the empty target to the last commit.
 fn one_database(
     plan: &Plan<'_>,
-    place: &Place<'_>,
+    place: &DatabaseRestore<'_>,
     job: &Job,
     watch: &Watch,
     report: &mut RestoreReport,

@@ -33,7 +33,7 @@ pub(super) enum Mark {
 }
 
 /// One database on its way: what it takes, and where it goes.
-pub(super) struct Place<'a> {
+pub(super) struct DatabaseRestore<'a> {
     pub contents: Contents,
     pub picked: choose::Picked,
     pub options: Options,
@@ -57,8 +57,9 @@ pub(super) struct Place<'a> {
     pub trail: Trail,
 }
 
-impl Place<'_> {
-    /// Whether a mark says how far the database is: one that is created with all that the backup holds of it.
+impl DatabaseRestore<'_> {
+    /// Whether a mark says how far the database is: one that is created with all that the backup
+    /// holds of it.
     pub(super) fn is_marked(&self) -> bool {
         self.target == Target::Create && self.request.choice.is_all() && !self.picked.is_some_of_it()
     }
@@ -69,7 +70,7 @@ impl Place<'_> {
     }
 }
 
-impl Place<'_> {
+impl DatabaseRestore<'_> {
     /// Says how many tables come, or are left out, that no pattern names.
     pub(super) fn tell_children(&self, job: &Job) {
         let of_it =
@@ -80,7 +81,7 @@ impl Place<'_> {
     }
 }
 
-impl Place<'_> {
+impl DatabaseRestore<'_> {
     /// Chosen tables whose rows the backup lacks, for the report.
     pub(super) fn rows_missing(&self) -> Vec<ObjectError> {
         if !self.request.choice.loads_data() {
@@ -93,14 +94,14 @@ impl Place<'_> {
     }
 }
 
-impl<'a> Place<'a> {
+impl<'a> DatabaseRestore<'a> {
     /// Every database that is asked for, with what is chosen of it.
     pub(super) fn all_of(
         request: &'a Request,
         backup: &Backup,
         reader: &DataReader<'_>,
         about: &About,
-    ) -> Result<Vec<Place<'a>>, OpsError> {
+    ) -> Result<Vec<DatabaseRestore<'a>>, OpsError> {
         let wanted: Vec<(Option<String>, Option<String>)> = match &request.databases {
             Databases::One { from, to } => vec![(from.clone(), to.clone())],
             Databases::Named(names) => names.iter().map(|name| (Some(name.clone()), None)).collect(),
@@ -129,7 +130,7 @@ impl<'a> Place<'a> {
                 |kind: &MissingKind| matches!(kind, MissingKind::LargeObject | MissingKind::LargeObjects);
             let lacks_large_objects =
                 about.missing_of(&contents.database).any(|missing| is_object(&missing.kind));
-            places.push(Place {
+            places.push(DatabaseRestore {
                 contents,
                 picked,
                 options,

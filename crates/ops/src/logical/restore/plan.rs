@@ -3,7 +3,7 @@
 use pgark_repo::{Backup, DataReader};
 
 use super::globals;
-use super::place::Place;
+use super::place::DatabaseRestore;
 use super::report::{ObjectError, PlannedDrop, Refusal, RestoreReport};
 use super::request::Request;
 use crate::logical::choose;
@@ -16,7 +16,7 @@ pub(super) struct Plan<'a> {
     /// What is done about roles and tablespaces, before the databases.
     pub globals: globals::Plan,
     /// Every database, in the order in which they are restored.
-    pub places: Vec<Place<'a>>,
+    pub places: Vec<DatabaseRestore<'a>>,
     /// What is to be known, and hinders nothing.
     pub notes: Vec<String>,
     /// What is dropped before, where that was asked for.

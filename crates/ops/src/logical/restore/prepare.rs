@@ -8,7 +8,7 @@ use pgark_bytes::names::shown;
 use pgark_pg::Connection;
 use pgark_repo::{Backup, DataReader, Repository};
 
-use super::place::{Mark, Place};
+use super::place::{DatabaseRestore, Mark};
 use super::plan::Plan;
 use super::report::{ObjectError, Refusal};
 use super::request::{Databases, Request, Target};
@@ -32,7 +32,7 @@ pub(super) fn plan<'a>(
 ) -> Result<Plan<'a>, OpsError> {
     let about = About::of(&backup.head)?;
     tell_filters(&about, job);
-    let mut places = Place::all_of(request, backup, reader, &about)?;
+    let mut places = DatabaseRestore::all_of(request, backup, reader, &about)?;
     places.iter().for_each(|place| place.tell_children(job));
     job.progress.phase("look at the target");
     let globals = globals::Plan::make(backup, reader, request, watch)?;
@@ -90,9 +90,10 @@ fn refuse_damaged(repository: &Repository, backup: &Backup) -> Result<(), OpsErr
     ))
 }
 
-/// What is asked for as part of a whole, and the backup itself lacks. Rows of tables that it defines are told of with the tables.
-fn lacking(about: &About, request: &Request, places: &[Place<'_>]) -> Vec<ObjectError> {
-    let is_whole = |place: &&Place<'_>| !place.picked.is_some_of_it();
+/// What is asked for as part of a whole, and the backup itself lacks. Rows of tables that it
+/// defines are told of with the tables.
+fn lacking(about: &About, request: &Request, places: &[DatabaseRestore<'_>]) -> Vec<ObjectError> {
+    let is_whole = |place: &&DatabaseRestore<'_>| !place.picked.is_some_of_it();
     let of_databases = places.iter().filter(is_whole).flat_map(|place| place.contents.undefined(about));
     let is_database =
         |missing: &&Missing| missing.kind == MissingKind::Database && request.databases == Databases::All;
@@ -103,10 +104,10 @@ fn lacking(about: &About, request: &Request, places: &[Place<'_>]) -> Vec<Object
         .collect()
 }
 
-/// Every reason that is known beforehand why this restore cannot work; nothing is touched. What ties the chosen objects to
-/// others is settled, too (`links`).
+/// Every reason that is known beforehand why this restore cannot work; nothing is touched. What
+/// ties the chosen objects to others is settled, too (`links`).
 fn refuse_impossible(
-    place: &mut Place<'_>,
+    place: &mut DatabaseRestore<'_>,
     about: &About,
     globals: &globals::Plan,
     watch: &Watch,
@@ -146,9 +147,10 @@ fn refuse_impossible(
     links::settle(place, inside.as_mut(), notes)
 }
 
-/// What a run that was broken off left is passed over where it is whole, and else made again, if all of it is that run's.
+/// What a run that was broken off left is passed over where it is whole, and else made again, if
+/// all of it is that run's.
 fn look_for_earlier_run(
-    place: &mut Place<'_>,
+    place: &mut DatabaseRestore<'_>,
     connection: &mut Connection,
     watch: &Watch,
     notes: &mut Vec<String>,
@@ -187,8 +189,9 @@ fn look_for_earlier_run(
     Ok(())
 }
 
-/// A prepared transaction keeps its locks until somebody ends it: a restore that needs one of those tables would wait for ever.
-fn refuse_what_never_ends(place: &Place<'_>, inside: &mut Connection) -> Result<(), OpsError> {
+/// A prepared transaction keeps its locks until somebody ends it: a restore that needs one of those
+/// tables would wait for ever.
+fn refuse_what_never_ends(place: &DatabaseRestore<'_>, inside: &mut Connection) -> Result<(), OpsError> {
     let tables: HashSet<String> = place
         .contents
         .archive
@@ -211,7 +214,11 @@ fn refuse_what_never_ends(place: &Place<'_>, inside: &mut Connection) -> Result<
 }
 
 /// Definitions go into an empty database; of some tables, into one that does not have these.
-fn refuse_what_is_there(place: &Place<'_>, about: &About, inside: &mut Connection) -> Result<(), OpsError> {
+fn refuse_what_is_there(
+    place: &DatabaseRestore<'_>,
+    about: &About,
+    inside: &mut Connection,
+) -> Result<(), OpsError> {
     let database = place.conninfo.dbname();
     if place.picked.is_some_of_it() && place.target == Target::Existing {
         let relations: Vec<(Vec<u8>, Vec<u8>)> = place
@@ -267,9 +274,10 @@ fn refuse_what_is_there(place: &Place<'_>, about: &About, inside: &mut Connectio
     ))
 }
 
-/// Schemas that are there already are kept; extensions too, and then may be where the archive does not look for them.
+/// Schemas that are there already are kept; extensions too, and then may be where the archive does
+/// not look for them.
 fn note_what_came_with_the_database(
-    place: &mut Place<'_>,
+    place: &mut DatabaseRestore<'_>,
     inside: &mut Connection,
     notes: &mut Vec<String>,
 ) -> Result<(), OpsError> {

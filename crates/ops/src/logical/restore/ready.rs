@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use pgark_bytes::archive::statements;
 use pgark_pg::Connection;
 
-use super::place::{Mark, Place};
+use super::place::{DatabaseRestore, Mark};
 use super::request::Target;
 use super::trail::Stage;
 use super::{clean, marks, target};
@@ -15,7 +15,7 @@ use crate::{Job, OpsError};
 
 /// Creates the database, or drops what the backup holds.
 pub(super) fn make_ready(
-    place: &Place<'_>,
+    place: &DatabaseRestore<'_>,
     job: &Job,
     watch: &Watch,
     notes: &mut Vec<String>,
@@ -36,9 +36,14 @@ pub(super) fn make_ready(
     }
 }
 
-/// The archive's own CREATE DATABASE (encoding, locale, template0) under the target's name. Its properties follow with
-/// the other entries.
-fn create(place: &Place<'_>, job: &Job, watch: &Watch, notes: &mut Vec<String>) -> Result<(), OpsError> {
+/// The archive's own CREATE DATABASE (encoding, locale, template0) under the target's name. Its
+/// properties follow with the other entries.
+fn create(
+    place: &DatabaseRestore<'_>,
+    job: &Job,
+    watch: &Watch,
+    notes: &mut Vec<String>,
+) -> Result<(), OpsError> {
     let mut connection = target::connect_to_maintenance(place.request, watch)?;
     let name = place.conninfo.dbname();
     if matches!(place.earlier, Some(Mark::Begun { .. })) {
@@ -79,9 +84,10 @@ fn create(place: &Place<'_>, job: &Job, watch: &Watch, notes: &mut Vec<String>) 
     if inherits_nothing { let_owner_in(place, watch, notes) } else { Ok(()) }
 }
 
-/// Schema `public` belongs to `pg_database_owner` (PostgreSQL 15 and newer). Who owns the database and inherits nothing is a member of
-/// that role and may not make a table there; as that role it may grant itself the right.
-fn let_owner_in(place: &Place<'_>, watch: &Watch, notes: &mut Vec<String>) -> Result<(), OpsError> {
+/// Schema `public` belongs to `pg_database_owner` (PostgreSQL 15 and newer). Who owns the database
+/// and inherits nothing is a member of that role and may not make a table there; as that role it
+/// may grant itself the right.
+fn let_owner_in(place: &DatabaseRestore<'_>, watch: &Watch, notes: &mut Vec<String>) -> Result<(), OpsError> {
     let mut connection = target::connect_to_look(&place.conninfo, watch)?;
     let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = 'public' \
                AND pg_catalog.pg_get_userbyid(n.nspowner) = 'pg_database_owner' \

@@ -16,7 +16,7 @@ use pgark_pg::Connection;
 use pgark_repo::{Backup, DataReader};
 use serde_json::Value;
 
-use super::place::Place;
+use super::place::DatabaseRestore;
 use crate::error::Doing;
 use crate::lock::lock;
 use crate::logical::whole::read_whole;
@@ -52,7 +52,7 @@ impl Settings {
     pub(super) fn of(
         backup: &Backup,
         reader: &DataReader<'_>,
-        place: &Place<'_>,
+        place: &DatabaseRestore<'_>,
     ) -> Result<Settings, OpsError> {
         let mut wanted = BTreeMap::new();
         let archive = &place.contents.archive;

@@ -16,8 +16,8 @@ pub struct RestoreReport {
     pub id: String,
     /// The database that was restored into; several are joined by commas.
     pub database: String,
-    /// `complete`, `incomplete` when an object failed or the backup lacked it; of a dry run `planned`, or `refused`
-    /// where [`RestoreReport::refusal`] says why.
+    /// `complete`, `incomplete` when an object failed or the backup lacked it; of a dry run
+    /// `planned`, or `refused` where [`RestoreReport::refusal`] says why.
     pub status: &'static str,
     /// Tables whose rows were loaded.
     pub tables: u64,
@@ -31,10 +31,11 @@ pub struct RestoreReport {
     pub seconds: f64,
     /// What failed.
     pub errors: Vec<ObjectError>,
-    /// What is other in the target than in the backup and was left as it is; what was left out on purpose;
-    /// tables that could not be analyzed.
+    /// What is other in the target than in the backup and was left as it is; what was left out on
+    /// purpose; tables that could not be analyzed.
     pub notes: Vec<String>,
-    /// Rows that were left out because they violate a constraint: how many, and the first of each table.
+    /// Rows that were left out because they violate a constraint: how many, and the first of each
+    /// table.
     pub skipped: Vec<SkippedRows>,
     /// What would be restored: of a dry run only.
     #[serde(skip_serializing_if = "Option::is_none")]

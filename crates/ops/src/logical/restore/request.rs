@@ -3,7 +3,7 @@
 use pgark_pg::ConnInfo;
 
 use super::hooks::{Hook, Moment};
-use crate::logical::choose::Choice;
+use crate::logical::choose::ContentsFilter;
 use crate::{BackupName, OpsError};
 
 /// What the target is to the restore.
@@ -44,7 +44,8 @@ pub struct Load {
     pub replica_role: bool,
     /// Rows that violate a constraint are left out and listed.
     pub skip_conflicts: bool,
-    /// With `skip_conflicts`: values for columns that are always generated as identity are taken as they are.
+    /// With `skip_conflicts`: values for columns that are always generated as identity are taken as
+    /// they are.
     pub overriding_system_value: bool,
 }
 
@@ -81,7 +82,7 @@ pub struct Request {
     /// Gather the planner's statistics at the end.
     pub analyze: bool,
     /// What of each database.
-    pub choice: Choice,
+    pub choice: ContentsFilter,
     /// How rows are loaded.
     pub load: Load,
     /// What is run before and after the parts.

@@ -1,4 +1,5 @@
-//! Carries the plan out: definitions by one connection, then everything else by many, as the schedule allows.
+//! Carries the plan out: definitions by one connection, then everything else by many, as the
+//! schedule allows.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex};
@@ -13,7 +14,7 @@ use pgark_repo::DataReader;
 use super::costs::costs;
 use super::data::Loader;
 use super::hooks::{self, Moment, Surroundings};
-use super::place::Place;
+use super::place::DatabaseRestore;
 use super::plan::Plan;
 use super::report::{ObjectError, Outcome, SkippedRows};
 use super::request::{Request, Target};
@@ -27,7 +28,8 @@ use crate::shortage::is_shortage;
 use crate::watch::Watch;
 use crate::{Job, OpsError};
 
-/// Definitions restored in one transaction: what they create is locked until its end, and locks are few.
+/// Definitions restored in one transaction: what they create is locked until its end, and locks are
+/// few.
 const GROUP: usize = 100;
 
 /// How often a statement is tried that the server ended to resolve a deadlock.
@@ -35,7 +37,7 @@ const DEADLOCKS: u32 = 10;
 
 /// Everything that the restore of one database needs.
 pub(super) struct OneDatabase<'a> {
-    pub place: &'a Place<'a>,
+    pub place: &'a DatabaseRestore<'a>,
     pub reader: &'a DataReader<'a>,
     /// How long each entry takes about, by dump id.
     pub costs: HashMap<i32, u64>,
@@ -50,7 +52,7 @@ pub(super) struct OneDatabase<'a> {
 impl<'a> OneDatabase<'a> {
     pub(super) fn new(
         plan: &'a Plan<'a>,
-        place: &'a Place<'a>,
+        place: &'a DatabaseRestore<'a>,
         job: &'a Job,
         watch: &'a Watch,
     ) -> Result<OneDatabase<'a>, OpsError> {
@@ -62,7 +64,7 @@ impl<'a> OneDatabase<'a> {
 }
 
 /// What the workers share.
-struct Board {
+struct RunState {
     schedule: Schedule,
     outcome: Outcome,
     busy: usize,
@@ -75,15 +77,15 @@ struct Board {
     fatal: Option<OpsError>,
 }
 
-impl Board {
-    fn new(schedule: Schedule, outcome: Outcome, workers: usize) -> Board {
-        Board { schedule, outcome, busy: 0, shared: Vec::new(), workers, left: Vec::new(), fatal: None }
+impl RunState {
+    fn new(schedule: Schedule, outcome: Outcome, workers: usize) -> RunState {
+        RunState { schedule, outcome, busy: 0, shared: Vec::new(), workers, left: Vec::new(), fatal: None }
     }
 }
 
 /// Workers that may help with a table, while they have nothing else to do.
 struct Idle<'b> {
-    board: &'b Mutex<Board>,
+    board: &'b Mutex<RunState>,
     changed: &'b Condvar,
 }
 
@@ -120,8 +122,9 @@ struct Hand {
 }
 
 impl Hand {
-    /// Index builds may take helper processes only in place of workers that have nothing to do: all together are then about
-    /// as many as the jobs that were asked for. With more of them than cores, every build costs more and none is faster.
+    /// Index builds may take helper processes only in place of workers that have nothing to do: all
+    /// together are then about as many as the jobs that were asked for. With more of them than
+    /// cores, every build costs more and none is faster.
     fn ask_for_helpers(&mut self, free_jobs: usize) -> Result<(), OpsError> {
         let wanted = self.helpers.min(free_jobs);
         if wanted != self.helpers_now {
@@ -134,12 +137,14 @@ impl Hand {
 }
 
 impl OneDatabase<'_> {
-    /// Restores every selected entry. Objects that fail are in the outcome; only what ends the restore is an error.
+    /// Restores every selected entry. Objects that fail are in the outcome; only what ends the
+    /// restore is an error.
     pub(super) fn carry_out(&self) -> Result<Outcome, OpsError> {
         self.hooks(Moment::BeforePreData)?;
         let between = |moment: Moment| matches!(moment, Moment::AfterData | Moment::BeforePostData);
         let mut outcome = if self.request().hooks.iter().any(|hook| between(hook.moment)) {
-            // Indexes otherwise begin as soon as their table is loaded; what runs between needs the two apart.
+            // Indexes otherwise begin as soon as their table is loaded; what runs between needs the
+            // two apart.
             let postponed = postponed(self.archive());
             let is_early = |entry: &TocEntry| {
                 matches!(entry.section, Section::PreData | Section::Data)
@@ -172,7 +177,7 @@ impl OneDatabase<'_> {
         let schedule = Schedule::with_triggers(self.archive(), selection, triggers_fire, &|dump_id| {
             self.costs.get(&dump_id).copied().unwrap_or(0)
         });
-        let board = Mutex::new(Board::new(schedule, outcome, self.request().jobs.max(1)));
+        let board = Mutex::new(RunState::new(schedule, outcome, self.request().jobs.max(1)));
         if !self.place.several {
             self.job.progress.phase("restore definitions");
         }
@@ -209,7 +214,7 @@ impl OneDatabase<'_> {
             clean::drop_all(self.place, &mut hand.connection, notes)?;
         }
         let schedule = Schedule::new(self.archive(), &self.place.picked.selection, &|_| 0);
-        let mut board = Board::new(schedule, Outcome::default(), 1);
+        let mut board = RunState::new(schedule, Outcome::default(), 1);
         for index in serial_order(self.archive(), &self.place.picked.selection) {
             self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
             let Some(toc) = self.archive().entries.get(index) else { continue };
@@ -258,8 +263,9 @@ impl OneDatabase<'_> {
         tables.sum::<u64>() + objects
     }
 
-    /// The restore's transactions did not wait for the disk ([`pgark_pg::SETTINGS`]); this last one does, by the server's own
-    /// setting or, where that is not to wait, for this server's disk. What was written before it is then safe too.
+    /// The restore's transactions did not wait for the disk ([`pgark_pg::SETTINGS`]); this last one
+    /// does, by the server's own setting or, where that is not to wait, for this server's disk.
+    /// What was written before it is then safe too.
     pub(super) fn make_durable(&self) -> Result<(), OpsError> {
         let mut hand = self.connect()?;
         let sql = "SELECT pg_catalog.set_config(name, CASE reset_val WHEN 'off' THEN 'local' ELSE reset_val END, false) \
@@ -283,7 +289,7 @@ impl OneDatabase<'_> {
     }
 
     /// What must stand before the first row, in pg_dump's order, on one connection.
-    fn definitions(&self, board: &Mutex<Board>) -> Result<(), OpsError> {
+    fn definitions(&self, board: &Mutex<RunState>) -> Result<(), OpsError> {
         let mut hand = self.connect()?;
         let order: Vec<usize> = lock(board).schedule.pre_data().to_vec();
         let entries = &self.place.contents.archive.entries;
@@ -309,8 +315,8 @@ impl OneDatabase<'_> {
         Ok(())
     }
 
-    /// Restores several definitions in one round trip and one transaction. False: one of them failed, so none is there; who
-    /// calls goes through them one by one and learns which.
+    /// Restores several definitions in one round trip and one transaction. False: one of them
+    /// failed, so none is there; who calls goes through them one by one and learns which.
     fn restore_group(&self, hand: &mut Hand, group: &[usize]) -> Result<bool, OpsError> {
         let mut state = hand.state.clone();
         let mut sql = Vec::new();
@@ -340,7 +346,7 @@ impl OneDatabase<'_> {
         }
     }
 
-    fn work(&self, board: &Mutex<Board>, changed: &Condvar) {
+    fn work(&self, board: &Mutex<RunState>, changed: &Condvar) {
         let mut hand = None;
         while let Some(task) = self.next(board, changed) {
             let connected = match &hand {
@@ -367,8 +373,9 @@ impl OneDatabase<'_> {
         changed.notify_all();
     }
 
-    /// None: the server gives no more connections, and other workers are there. The last one waits for its connection.
-    fn connect_worker(&self, board: &Mutex<Board>) -> Result<Option<Hand>, OpsError> {
+    /// None: the server gives no more connections, and other workers are there. The last one waits
+    /// for its connection.
+    fn connect_worker(&self, board: &Mutex<RunState>) -> Result<Option<Hand>, OpsError> {
         match target::connect_beside(self.place, self.watch) {
             Err(error) if is_shortage(&error) => {
                 let mut held = lock(board);
@@ -388,7 +395,7 @@ impl OneDatabase<'_> {
         }
     }
 
-    fn leave(&self, board: &Mutex<Board>, changed: &Condvar, task: Task) {
+    fn leave(&self, board: &Mutex<RunState>, changed: &Condvar, task: Task) {
         let mut held = lock(board);
         held.busy -= 1;
         match task {
@@ -399,7 +406,7 @@ impl OneDatabase<'_> {
     }
 
     /// The next entry for this worker; waits while others may still make one ready.
-    fn next(&self, board: &Mutex<Board>, changed: &Condvar) -> Option<Task> {
+    fn next(&self, board: &Mutex<RunState>, changed: &Condvar) -> Option<Task> {
         let mut held = lock(board);
         loop {
             if self.job.cancel.is_cancelled() {
@@ -440,7 +447,7 @@ impl OneDatabase<'_> {
     fn work_one(
         &self,
         hand: &mut Option<Hand>,
-        board: &Mutex<Board>,
+        board: &Mutex<RunState>,
         changed: &Condvar,
         index: usize,
     ) -> Result<(), OpsError> {
@@ -463,11 +470,11 @@ impl OneDatabase<'_> {
         self.note(&mut lock(board), index, toc, result)
     }
 
-    /// Books the end of one entry. An error of the server on one object is noted and the restore goes on; anything else
-    /// (a lost connection, an unreadable backup, a cancel) ends it.
+    /// Books the end of one entry. An error of the server on one object is noted and the restore
+    /// goes on; anything else (a lost connection, an unreadable backup, a cancel) ends it.
     fn note(
         &self,
-        board: &mut Board,
+        board: &mut RunState,
         index: usize,
         toc: &TocEntry,
         result: Result<Done, OpsError>,
@@ -523,7 +530,8 @@ impl OneDatabase<'_> {
         if self.request().exit_on_error { Err(error) } else { Ok(()) }
     }
 
-    /// Restores one entry: its statements, then its data. After an error the connection is out of its transaction.
+    /// Restores one entry: its statements, then its data. After an error the connection is out of
+    /// its transaction.
     fn restore_one(
         &self,
         hand: &mut Hand,
@@ -554,7 +562,8 @@ impl OneDatabase<'_> {
             } else {
                 keep_role(statement.sql, &hand.connection)
             };
-            // Several statements in one query share a transaction; those of the database's properties may not.
+            // Several statements in one query share a transaction; those of the database's
+            // properties may not.
             let pieces = if toc.kind() == "DATABASE PROPERTIES" {
                 pgark_bytes::sql::split(&sql).into_iter().map(<[u8]>::to_vec).collect()
             } else {
@@ -583,7 +592,8 @@ impl OneDatabase<'_> {
         is_there && purpose == Purpose::Definition
     }
 
-    /// What came with the database belongs to whoever made that: its owner and its comment may not be ours to change.
+    /// What came with the database belongs to whoever made that: its owner and its comment may not
+    /// be ours to change.
     fn is_of_others(&self, toc: &TocEntry, error: &OpsError) -> bool {
         const INSUFFICIENT_PRIVILEGE: &str = "42501";
         let on_extension = toc.kind() == "COMMENT" && toc.tag_bytes().starts_with(b"EXTENSION ");
@@ -591,8 +601,9 @@ impl OneDatabase<'_> {
             && (on_extension || self.place.standing.contains(&toc.dump_id))
     }
 
-    /// One query, again if the server ended it to resolve a deadlock: the archive's dependencies do not tell which entries
-    /// lock parts of the same partition tree (`ALTER INDEX … ATTACH PARTITION` beside an index build). Nothing of it is left then.
+    /// One query, again if the server ended it to resolve a deadlock: the archive's dependencies do
+    /// not tell which entries lock parts of the same partition tree
+    /// (`ALTER INDEX … ATTACH PARTITION` beside an index build). Nothing of it is left then.
     fn run_piece(&self, hand: &mut Hand, toc: &TocEntry, piece: &[u8]) -> Result<(), OpsError> {
         const DEADLOCK: &str = "40P01";
         let mut attempt = 1;
@@ -658,7 +669,8 @@ impl OneDatabase<'_> {
                 }
                 Ok(Done { tables: 1, rows: loaded, bytes: entry.bytes_raw, skipped })
             }
-            // All objects are in one entry of the backup; the first BLOBS entry of the archive brings them all.
+            // All objects are in one entry of the backup; the first BLOBS entry of the archive
+            // brings them all.
             "BLOBS" if self.is_first_of_its_kind(toc) => {
                 let Some(entry) = &self.place.contents.large_objects else { return Ok(Done::default()) };
                 loader.large_objects(&mut hand.connection, entry)?;
@@ -683,7 +695,7 @@ struct Done {
     skipped: Option<SkippedRows>,
 }
 
-impl Board {
+impl RunState {
     fn book(&mut self, index: usize, done: Done) {
         self.outcome.tables += done.tables;
         self.outcome.rows += done.rows;
@@ -703,7 +715,8 @@ fn is_undefined(error: &OpsError) -> bool {
     matches!(error.sqlstate(), Some("42P01" | "3F000"))
 }
 
-/// A check, a foreign key or a function refused a row: it may be that it looked for rows of a table that was not loaded yet.
+/// A check, a foreign key or a function refused a row: it may be that it looked for rows of a table
+/// that was not loaded yet.
 fn needs_other_rows(error: &OpsError) -> bool {
     let codes =
         ["23514", "23503", "23502", "P0001", "P0002", "P0003", "P0004", "21000", "22004", "22012", "39004"];

@@ -1,11 +1,12 @@
-//! The target before it is touched: is the plan possible there? And the connection that every worker uses.
+//! The target before it is touched: is the plan possible there? And the connection that every
+//! worker uses.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use pgark_bytes::archive::statements::{self, session_setup};
 use pgark_pg::{ConnInfo, Connection, Use};
 
-use super::place::Place;
+use super::place::DatabaseRestore;
 use super::request::{Databases, Request};
 use crate::OpsError;
 use crate::error::Doing;
@@ -16,14 +17,15 @@ use crate::shortage::patiently;
 use crate::watch::Watch;
 
 /// Opens a connection that restores, for one who holds no other.
-pub(super) fn connect(place: &Place<'_>, watch: &Watch) -> Result<Connection, OpsError> {
+pub(super) fn connect(place: &DatabaseRestore<'_>, watch: &Watch) -> Result<Connection, OpsError> {
     patiently(watch, || connect_beside(place, watch))
 }
 
-/// The same for one beside others: where the server gives no more connections, that is an error at once. Its settings are those of
-/// [`Use::Load`], which do not wait for the disk at each commit (a restore that breaks off is done again anyway, and one that
-/// succeeds ends with a commit that waits, `Plan::make_durable`), and those that the archive was written under.
-pub(super) fn connect_beside(place: &Place<'_>, watch: &Watch) -> Result<Connection, OpsError> {
+/// The same for one beside others: where the server gives no more connections, that is an error at
+/// once. Its settings are those of [`Use::Load`], which do not wait for the disk at each commit (a
+/// restore that breaks off is done again anyway, and one that succeeds ends with a commit that
+/// waits, `Plan::make_durable`), and those that the archive was written under.
+pub(super) fn connect_beside(place: &DatabaseRestore<'_>, watch: &Watch) -> Result<Connection, OpsError> {
     let replica: &[_] = &[("session_replication_role", "replica")];
     let more = if place.request.load.replica_role { replica } else { &[] };
     let mut connection =
@@ -33,7 +35,8 @@ pub(super) fn connect_beside(place: &Place<'_>, watch: &Watch) -> Result<Connect
     Ok(connection)
 }
 
-/// A connection for looking at the target's catalog, and for what is done beside restoring: text in UTF-8.
+/// A connection for looking at the target's catalog, and for what is done beside restoring: text in
+/// UTF-8.
 pub(super) fn connect_to_look(conninfo: &ConnInfo, watch: &Watch) -> Result<Connection, OpsError> {
     let open = || session::open(conninfo, Use::Read, Text::ToRead, watch, TARGET);
     Ok(patiently(watch, open)?.connection)
@@ -58,9 +61,9 @@ pub(super) fn refuse_unfit_server(connection: &mut Connection, source_version: i
     }
 }
 
-/// Objects of users in the connected database, at most six names: everything that did not come with `template0`, but for
-/// extensions with all that is theirs, and schemas that hold nothing. Services hand out databases that have such, and
-/// `CREATE EXTENSION IF NOT EXISTS` goes on.
+/// Objects of users in the connected database, at most six names: everything that did not come with
+/// `template0`, but for extensions with all that is theirs, and schemas that hold nothing. Services
+/// hand out databases that have such, and `CREATE EXTENSION IF NOT EXISTS` goes on.
 pub(super) fn user_objects(connection: &mut Connection) -> Result<Vec<String>, OpsError> {
     const FIRST_USER_OID: u32 = 16_384;
     let kinds = [
@@ -128,10 +131,11 @@ pub(super) fn extensions(connection: &mut Connection) -> Result<HashMap<Vec<u8>,
     Ok(rows.iter().map(|row| (bytes(row, 0), bytes(row, 1))).collect())
 }
 
-/// What the archive needs that the server lacks: roles, tablespaces, extensions. All of it is listed at once.
+/// What the archive needs that the server lacks: roles, tablespaces, extensions. All of it is
+/// listed at once.
 pub(super) fn refuse_missing(
     connection: &mut Connection,
-    place: &Place<'_>,
+    place: &DatabaseRestore<'_>,
     roles_to_come: &BTreeSet<String>,
     tablespaces_to_come: &BTreeSet<String>,
 ) -> Result<(), OpsError> {
@@ -187,7 +191,8 @@ pub(super) fn refuse_missing(
     ))
 }
 
-/// Which of these relations (names in UTF-8, or bytes that have no encoding) the connected database has.
+/// Which of these relations (names in UTF-8, or bytes that have no encoding) the connected database
+/// has.
 pub(super) fn present(
     connection: &mut Connection,
     relations: &[(Vec<u8>, Vec<u8>)],
@@ -230,7 +235,8 @@ pub(super) fn is_the_source(connection: &mut Connection, system_identifier: &str
     Ok(rows.first().map(|row| row.opt_str(0)).transpose().doing(doing)?.flatten() == Some(system_identifier))
 }
 
-/// The database that was given comes first, unless it is the target itself, which need not be there.
+/// The database that was given comes first, unless it is the target itself, which need not be
+/// there.
 pub(super) fn connect_to_maintenance(request: &Request, watch: &Watch) -> Result<Connection, OpsError> {
     let given = request.conninfo.dbname();
     let is_target = match &request.databases {

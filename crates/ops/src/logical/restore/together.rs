@@ -1,12 +1,14 @@
 //! One table that would bound the whole restore, loaded over several connections.
 //!
-//! **When.** A table of this restore's own whose bytes are more than one job's share of all. Workers that find nothing else ready take
-//! groups of its parts, each by a COPY of its own.
+//! **When.** A table of this restore's own whose bytes are more than one job's share of all.
+//! Workers that find nothing else ready take groups of its parts, each by a COPY of its own.
 //!
-//! **What it costs.** The table cannot be emptied and filled frozen in one transaction, which belongs to one connection: rows are
-//! not frozen, and are logged also under `wal_level=minimal`. So only a table that others would wait for is loaded like this.
+//! **What it costs.** The table cannot be emptied and filled frozen in one transaction, which
+//! belongs to one connection: rows are not frozen, and are logged also under `wal_level=minimal`.
+//! So only a table that others would wait for is loaded like this.
 //!
-//! **Failure.** The first error stops everybody at the next group; the table is then emptied, so that no half of it stays.
+//! **Failure.** The first error stops everybody at the next group; the table is then emptied, so
+//! that no half of it stays.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -91,7 +93,8 @@ impl Shared {
         self.groups.get(self.next.fetch_add(1, Ordering::Relaxed)).cloned()
     }
 
-    /// Loads groups until there are none. False if that failed, and the connection is not to be used any more.
+    /// Loads groups until there are none. False if that failed, and the connection is not to be
+    /// used any more.
     pub(super) fn help(&self, loader: &Loader<'_>, connection: &mut Connection) -> bool {
         while let Some(parts) = self.take() {
             match loader.copy(connection, &self.sql, &self.entry, parts) {
@@ -121,7 +124,8 @@ impl Shared {
         self.helpers.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The part of the worker that the table was given to: loads with whoever joins, and answers for all. Returns rows.
+    /// The part of the worker that the table was given to: loads with whoever joins, and answers
+    /// for all. Returns rows.
     pub(super) fn load(
         self: &Arc<Self>,
         loader: &Loader<'_>,

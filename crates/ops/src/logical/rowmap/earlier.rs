@@ -1,8 +1,8 @@
 //! What earlier backups of this cluster hold under maps, by table.
 //!
-//! Backups differ in what was asked for (one table hourly, all of them nightly), so each table is looked for by itself: in the
-//! newest backup that holds it. The search ends where a backup took its database without filters: what is not in that one
-//! is new.
+//! Backups differ in what was asked for (one table hourly, all of them nightly), so each table is
+//! looked for by itself: in the newest backup that holds it. The search ends where a backup took
+//! its database without filters: what is not in that one is new.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -155,7 +155,8 @@ impl EarlierTable {
         self.rewritten.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The sample of all its rows; made by the first who needs it. None if that fails: nothing is then found by voting.
+    /// The sample of all its rows; made by the first who needs it. None if that fails: nothing is
+    /// then found by voting.
     pub(super) fn sample(&self, writer: &BackupWriter<'_>, identity: &[u8; 16]) -> Option<&Sample> {
         self.sample.get_or_init(|| self.make_sample(writer, identity).ok()).as_ref()
     }

@@ -1,18 +1,21 @@
-//! Old rows whose unit may have lost others, for backups that leave no deleted row behind (`--rewrite-deleted`).
+//! Old rows whose unit may have lost others, for backups that leave no deleted row behind
+//! (`--rewrite-deleted`).
 //!
-//! A chunk can be named again only if each of its rows is still there, which is known when the last of them has come. Until then
-//! the rows that came are held by their unit. A unit that is complete lets them go: they are only counted. At the end, and when too
-//! much is held, units are given up: their rows are stored again, and nothing of their chunks is named.
+//! A chunk can be named again only if each of its rows is still there, which is known when the last
+//! of them has come. Until then the rows that came are held by their unit. A unit that is complete
+//! lets them go: they are only counted. At the end, and when too much is held, units are given up:
+//! their rows are stored again, and nothing of their chunks is named.
 
 use std::collections::HashMap;
 
 use pgark_repo::{ItemHash, MapWriter};
 
-use super::matching::Place;
+use super::matching::Position;
 use super::scope::Scope;
 use crate::OpsError;
 
-/// So many bytes are held. Rows come in the order of units: most units are complete when the next begins.
+/// So many bytes are held. Rows come in the order of units: most units are complete when the next
+/// begins.
 const MOST: usize = 16 << 20;
 
 #[derive(Default)]
@@ -34,14 +37,14 @@ impl Unit {
 /// The rows that are held.
 #[derive(Default)]
 pub(super) struct Held {
-    units: HashMap<Place, Unit>,
+    units: HashMap<Position, Unit>,
     bytes: usize,
     clock: u64,
 }
 
 impl Held {
     /// Holds a row that was found old.
-    pub(super) fn hold(&mut self, (place, items): (Place, u32), row: &[u8], hash: ItemHash) {
+    pub(super) fn hold(&mut self, (place, items): (Position, u32), row: &[u8], hash: ItemHash) {
         self.clock += 1;
         self.bytes += row.len();
         let unit = self.units.entry(place).or_default();
@@ -51,11 +54,11 @@ impl Held {
         unit.rows.push((hash, row.len()));
     }
 
-    /// Lets go of the unit of which a row came last, if that was its last row; and gives units up while too much is held, those
-    /// first of which no row came for longest.
+    /// Lets go of the unit of which a row came last, if that was its last row; and gives units up
+    /// while too much is held, those first of which no row came for longest.
     pub(super) fn settle(
         &mut self,
-        place: Place,
+        place: Position,
         scope: &mut Scope<'_>,
         writer: &mut MapWriter<'_>,
     ) -> Result<(), OpsError> {
@@ -76,20 +79,20 @@ impl Held {
         scope: &mut Scope<'_>,
         writer: &mut MapWriter<'_>,
     ) -> Result<(), OpsError> {
-        let mut places: Vec<Place> = self.units.keys().copied().collect();
+        let mut places: Vec<Position> = self.units.keys().copied().collect();
         places.sort_unstable();
         places.into_iter().try_for_each(|place| self.let_go(place, scope, writer))
     }
 
     /// Nothing is old after all: every row that is held is stored.
     pub(super) fn store_all(&mut self, writer: &mut MapWriter<'_>) -> Result<(), OpsError> {
-        let mut units: Vec<(Place, Unit)> = std::mem::take(&mut self.units).into_iter().collect();
+        let mut units: Vec<(Position, Unit)> = std::mem::take(&mut self.units).into_iter().collect();
         units.sort_unstable_by_key(|(place, _)| *place);
         self.bytes = 0;
         units.iter().try_for_each(|(_, unit)| store(unit, writer))
     }
 
-    fn keep(&mut self, place: Place, writer: &mut MapWriter<'_>) {
+    fn keep(&mut self, place: Position, writer: &mut MapWriter<'_>) {
         if let Some(unit) = self.units.remove(&place) {
             self.bytes -= unit.bytes.len();
             unit.rows.iter().for_each(|(hash, len)| writer.keep(*hash, *len));
@@ -99,7 +102,7 @@ impl Held {
     /// Keeps a unit that is complete, and gives up one that is not.
     fn let_go(
         &mut self,
-        place: Place,
+        place: Position,
         scope: &mut Scope<'_>,
         writer: &mut MapWriter<'_>,
     ) -> Result<(), OpsError> {

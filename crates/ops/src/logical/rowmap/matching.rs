@@ -19,13 +19,14 @@ pub(super) struct OldRows {
     used: Vec<bool>,
     /// The unit that matched last.
     last: usize,
-    /// Hash table of first rows by hash; rows of equal hash are chained, the first in the part first.
+    /// Hash table of first rows by hash; rows of equal hash are chained, the first in the part
+    /// first.
     slots: Vec<u32>,
     next: Vec<u32>,
 }
 
 /// A unit among those of the parts in scope: the part's number, and the unit's.
-pub(super) type Place = (usize, usize);
+pub(super) type Position = (usize, usize);
 
 struct OldUnit {
     unit: EarlierUnit,
@@ -51,7 +52,8 @@ impl OldUnit {
 }
 
 impl OldRows {
-    /// The rows of a part's units, without those that are to be written again and those that `taken` knows from other parts.
+    /// The rows of a part's units, without those that are to be written again and those that
+    /// `taken` knows from other parts.
     pub(super) fn new(
         writer: &BackupWriter<'_>,
         mut map: EarlierMap,
@@ -68,7 +70,7 @@ impl OldRows {
             let end = listed.len() as u32;
             units.push(OldUnit { unit, start, end, expected: start, guessed: NONE, given_up: false });
         }
-        writer.let_go_of_lists(&mut map)?;
+        writer.release_lists(&mut map)?;
         let (slots, next) = index(&listed);
         Ok(OldRows { map, units, used: vec![false; listed.len()], listed, last: 0, slots, next })
     }
@@ -95,8 +97,8 @@ impl OldRows {
         false
     }
 
-    /// Uses an old row of this hash that stands where some unit expects one. If there is one elsewhere, the row behind it is
-    /// expected from now on.
+    /// Uses an old row of this hash that stands where some unit expects one. If there is one
+    /// elsewhere, the row behind it is expected from now on.
     pub(super) fn find(&mut self, hash: u64) -> bool {
         let Some(slot) = self.slot(hash) else { return false };
         // Rows that are used need not be looked at again.

@@ -1,34 +1,41 @@
 //! Row maps: a logical backup stores the rows that changed, and reads as a full one.
 //!
-//! **Why.** In a dump rows change, not blocks. Where 1 % of the rows changed anywhere, chunks of bytes are all new again; the
-//! same rows under a map cost about 2 % (DESIGN 3; the repository's `map` module tells how a map is stored).
+//! **Why.** In a dump rows change, not blocks. Where 1 % of the rows changed anywhere, chunks of
+//! bytes are all new again; the same rows under a map cost about 2 % (the repository's
+//! `map` module tells how a map is stored).
 //!
-//! **Parts.** A COPY's rows become parts, of at most 500,000 rows or 1 GiB, so that what is held of old rows stays small. A
-//! part begins at a heap page (the ctid range that was copied; 0 for whole tables) and is compared with the earlier parts
-//! whose pages it shares (`earlier`, `scope`).
+//! **Parts.** A COPY's rows become parts, of at most 500,000 rows or 1 GiB, so that what is held of
+//! old rows stays small. A part begins at a heap page (the ctid range that was copied; 0 for whole
+//! tables) and is compared with the earlier parts whose pages it shares (`earlier`, `scope`).
 //!
-//! **Matching** (`matching`). A row is old if its hash stands where the next old row is expected: behind the last match of
-//! some unit, or up to eight rows further (rows were deleted between). Rows come in physical order and units were written in
-//! that order, so 98 of 100 rows match at once; rows of earlier backups that were written into holes match at the place of
-//! their own unit. A hash that stands elsewhere is not believed: the row is stored as new, and only the place behind it
-//! becomes one more where the next row may match. So a false match needs 64 equal bits at one of a few places, not anywhere
-//! among all old rows; and should it happen, the map's sum, made of 128 bits of each row, shows it at the next check or restore.
-//! Each old row is used once.
+//! **Matching** (`matching`). A row is old if its hash stands where the next old row is expected:
+//! behind the last match of some unit, or up to eight rows further (rows were deleted between).
+//! Rows come in physical order and units were written in that order, so 98 of 100 rows match at
+//! once; rows of earlier backups that were written into holes match at the place of their own unit.
+//! A hash that stands elsewhere is not believed: the row is stored as new, and only the place
+//! behind it becomes one more where the next row may match. So a false match needs 64 equal bits at
+//! one of a few places, not anywhere among all old rows; and should it happen, the map's sum, made
+//! of 128 bits of each row, shows it at the next check or restore. Each old row is used once.
 //!
-//! **Scope.** An update or delete leaves rows near where they were: the part's own pages suffice. After 64 rows without a match
-//! the old part behind the one that matched last is tried too (rows moved up, as VACUUM FULL does). If half of the rows are new,
-//! a sample of the whole table's old rows is made once, and the parts that unmatched rows vote for are tried. If still more
-//! than half of the first 4 MiB is new (CLUSTER, a rewritten table), the part is stored whole: a map over rows in another order
-//! would read every old chunk for a few rows each, and would restore the old order.
+//! **Scope.** An update or delete leaves rows near where they were: the part's own pages suffice.
+//! After 64 rows without a match the old part behind the one that matched last is tried too (rows
+//! moved up, as VACUUM FULL does). If half of the rows are new, a sample of the whole table's old
+//! rows is made once, and the parts that unmatched rows vote for are tried. If still more than half
+//! of the first 4 MiB is new (CLUSTER, a rewritten table), the part is stored whole: a map over
+//! rows in another order would read every old chunk for a few rows each, and would restore the old
+//! order.
 //!
-//! **Rules** (`repo::map::rules`). Old units whose rows are mostly gone are written again, worst first, a few each time; units that stay
-//! tiny are merged. Neither reads old data, which a writer cannot: the rows count as new and come from the server.
+//! **Rules** (`repo::map::rules`). Old units whose rows are mostly gone are written again, worst
+//! first, a few each time; units that stay tiny are merged. Neither reads old data, which a writer
+//! cannot: the rows count as new and come from the server.
 //!
-//! **Erasure** (`held`). `--rewrite-deleted` names no chunk that holds a row which is gone: neither one of which an earlier backup
-//! left a row out, nor one of which this backup would. What is known of a chunk's rows only at the end is held until then.
+//! **Erasure** (`held`). `--rewrite-deleted` names no chunk that holds a row which is gone: neither
+//! one of which an earlier backup left a row out, nor one of which this backup would. What is known
+//! of a chunk's rows only at the end is held until then.
 //!
-//! **What it costs.** 8 bytes of hash for each row, once, beside its chunk; a table whose rows compress to less than 32 bytes is
-//! better off without (`auto`). 21 bytes of memory for each old row in scope, at most 21 MiB for each job.
+//! **What it costs.** 8 bytes of hash for each row, once, beside its chunk; a table whose rows
+//! compress to less than 32 bytes is better off without (`auto`). 21 bytes of memory for each old
+//! row in scope, at most 21 MiB for each job.
 //!
 //! **Order.** A restored part has the surviving rows in their old order, then newer ones.
 
@@ -48,7 +55,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::OpsError;
 pub(crate) use earlier::{EarlierTables, MOST_BACKUPS};
-pub(crate) use sink::{RowSink, Rows, Sunk};
+pub(crate) use sink::{RowSink, Rows, StoredCopy};
 
 /// Whether tables are stored under row maps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

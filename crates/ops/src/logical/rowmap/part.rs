@@ -7,7 +7,8 @@ use super::scope::Scope;
 use super::{MapNote, Whole};
 use crate::OpsError;
 
-/// Rows up to this length are held until they end, and matched. Longer ones are stored as they come; equal ones have equal chunks.
+/// Rows up to this length are held until they end, and matched. Longer ones are stored as they
+/// come; equal ones have equal chunks.
 const LONG_ROW: usize = 1 << 20;
 /// After so many bytes it is judged whether the part is worth matching; ...
 const TRIAL: u64 = 4 << 20;
@@ -22,7 +23,8 @@ pub(super) struct MapPart<'a> {
     trial: Option<Trial>,
     /// How long it lasts.
     trial_bytes: u64,
-    /// Where no deleted row may be left behind: old rows whose unit is not complete yet. They take the trial's place.
+    /// Where no deleted row may be left behind: old rows whose unit is not complete yet. They take
+    /// the trial's place.
     held: Option<Held>,
     /// A row whose end has not come yet.
     row: Vec<u8>,
@@ -39,7 +41,8 @@ struct Trial {
 }
 
 impl<'a> MapPart<'a> {
-    /// `whole`: why there is no scope. `rewrite_deleted`: no chunk is named that holds a row which is gone.
+    /// `whole`: why there is no scope. `rewrite_deleted`: no chunk is named that holds a row which
+    /// is gone.
     pub(super) fn new(
         writer: MapWriter<'a>,
         scope: Option<Scope<'a>>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pgark_repo::{BackupWriter, UnitName, UsedItems};
 
 use super::earlier::EarlierTable;
-use super::matching::{OldRows, Place};
+use super::matching::{OldRows, Position};
 use super::{Rules, Whole};
 use crate::OpsError;
 
@@ -147,7 +147,8 @@ impl<'t> Scope<'t> {
         Ok(false)
     }
 
-    /// The table moved: rows that are found nowhere near are looked for in a sample of all old rows.
+    /// The table moved: rows that are found nowhere near are looked for in a sample of all old
+    /// rows.
     fn vote(&mut self, hash: u64) -> Result<(), OpsError> {
         if self.loaded_by_vote == MOST_VOTED || self.is_of_rewritten() {
             return Ok(());
@@ -183,14 +184,14 @@ impl<'t> Scope<'t> {
     }
 
     /// The unit of the row that was found last, and how many items its chunks hold.
-    pub(super) fn found_in(&self) -> Option<(Place, u32)> {
+    pub(super) fn found_in(&self) -> Option<(Position, u32)> {
         let (part, old) = self.old.get(self.last)?;
         let (unit, items) = old.last();
         Some(((*part, unit), items))
     }
 
     /// Uses nothing of a unit: `rows` of its rows, which were found old, are stored again.
-    pub(super) fn give_up_unit(&mut self, (part, unit): Place, rows: u64) {
+    pub(super) fn give_up_unit(&mut self, (part, unit): Position, rows: u64) {
         self.condemned += rows;
         if let Some((_, old)) = self.old.iter_mut().find(|(number, _)| *number == part) {
             old.give_up(unit);

@@ -10,7 +10,7 @@ use super::scope::Scope;
 use super::{MapNote, Mode, Rules, Whole};
 use crate::OpsError;
 
-/// A part's rows at most (TRAPS 9): one COPY is cut into successive parts.
+/// A part's rows at most (trap 9): one COPY is cut into successive parts.
 const ROWS_PER_PART: u64 = 500_000;
 /// A part's bytes at most, about: the list of its units must fit a chunk.
 const BYTES_PER_PART: u64 = 1 << 30;
@@ -39,23 +39,23 @@ pub(crate) struct RowSink<'a> {
     rows_in_open: u64,
     bytes_in_open: u64,
     rows_all: u64,
-    done: Sunk,
+    done: StoredCopy,
     /// Where the next part's rows probably were.
     last: Option<usize>,
 }
 
 /// What came of one COPY.
 #[derive(Default)]
-pub(crate) struct Sunk {
+pub(crate) struct StoredCopy {
     pub parts: Vec<PartSummary>,
     pub rows: u64,
     pub maps: MapNote,
 }
 
-impl Sunk {
+impl StoredCopy {
     /// What several COPYs of one table gave, one behind the other.
-    pub(crate) fn joined(several: &[Sunk]) -> Sunk {
-        let mut whole = Sunk::default();
+    pub(crate) fn joined(several: &[StoredCopy]) -> StoredCopy {
+        let mut whole = StoredCopy::default();
         for one in several {
             whole.parts.extend(one.parts.iter().cloned());
             whole.rows += one.rows;
@@ -81,7 +81,7 @@ impl<'a> RowSink<'a> {
             rows_in_open: 0,
             bytes_in_open: 0,
             rows_all: 0,
-            done: Sunk::default(),
+            done: StoredCopy::default(),
             last: None,
         };
         sink.begin()?;
@@ -128,8 +128,8 @@ impl<'a> RowSink<'a> {
         Ok(Open::Map(Box::new(MapPart::new(writer, scope, whole, rules.rewrite_deleted))))
     }
 
-    /// One row, or a piece of one; `ends`: the last. "Messages sent from the backend will always correspond to single data rows"
-    /// (PostgreSQL documentation, Message Formats, CopyData).
+    /// One row, or a piece of one; `ends`: the last. "Messages sent from the backend will always
+    /// correspond to single data rows" (PostgreSQL documentation, Message Formats, CopyData).
     #[inline]
     pub(crate) fn write(&mut self, piece: &[u8], ends: bool) -> Result<(), OpsError> {
         self.bytes_in_open += piece.len() as u64;
@@ -202,7 +202,7 @@ impl<'a> RowSink<'a> {
     }
 
     /// `rows` is the server's own count: a difference means that bytes were lost on the way.
-    pub(crate) fn finish(mut self, rows: u64) -> Result<Sunk, OpsError> {
+    pub(crate) fn finish(mut self, rows: u64) -> Result<StoredCopy, OpsError> {
         if rows != self.rows_all {
             return Err(OpsError::refused(
                 format!("the server counts {rows} rows, {} arrived", self.rows_all),

@@ -386,8 +386,8 @@ proptest! {
     }
 }
 
-/// With hashes cut to a few bits rows are taken for others. Each time that is an error that names the part, at restore and at
-/// check; never other rows.
+/// With hashes cut to a few bits rows are taken for others. Each time that is an error that names
+/// the part, at restore and at check; never other rows.
 #[test]
 fn collisions_are_always_noticed() {
     let mut met = BTreeMap::new();
@@ -440,7 +440,8 @@ fn only_new_rows_are_stored() {
     }
 }
 
-/// Lists serve the next backup alone. Where they are gone, a part is stored whole once, and the report says so.
+/// Lists serve the next backup alone. Where they are gone, a part is stored whole once, and the
+/// report says so.
 #[test]
 fn lists_that_are_gone_cost_one_whole_part() {
     let mut world = World::new(17);
@@ -467,7 +468,8 @@ fn lists_that_are_gone_cost_one_whole_part() {
     }
 }
 
-/// A hundred nights in which almost nothing changes: parts neither shatter nor cost more than they should.
+/// A hundred nights in which almost nothing changes: parts neither shatter nor cost more than they
+/// should.
 #[test]
 fn tiny_changes_are_merged() {
     let mut world = World::new(11);
@@ -482,7 +484,8 @@ fn tiny_changes_are_merged() {
         }
         new += world.backup()["plain"].rows_new;
     }
-    // 300 rows changed; each is written at most twice more, and units that lost rows are written again now and then.
+    // 300 rows changed; each is written at most twice more, and units that lost rows are written
+    // again now and then.
     assert!(new < 300 * 4, "{new} rows were stored for 300 that changed");
     let reader = world.repository.reader().unwrap();
     let backup = world.repository.open_backup(world.made.last().unwrap().0).unwrap();
@@ -495,7 +498,8 @@ fn tiny_changes_are_merged() {
     assert!(world.verify(100).is_empty());
 }
 
-/// Nothing that a deleted row left stays in what the newest backup names, once `rewrite_deleted` asked for it.
+/// Nothing that a deleted row left stays in what the newest backup names, once `rewrite_deleted`
+/// asked for it.
 #[test]
 fn condemned_rows_can_be_erased() {
     let mut world = World::new(5);
@@ -521,7 +525,8 @@ fn condemned_rows_can_be_erased() {
     assert!(world.verify(0).is_empty());
 }
 
-/// The row went after the last backup: one backup with `rewrite_deleted` suffices, wherever the row stood, and however many are gone.
+/// The row went after the last backup: one backup with `rewrite_deleted` suffices, wherever the row
+/// stood, and however many are gone.
 #[test]
 fn rows_that_went_since_the_last_backup_are_erased() {
     for (seed, gone, moved) in [(21, 1, false), (22, 7, true), (23, 600, false), (24, 2500, true)] {

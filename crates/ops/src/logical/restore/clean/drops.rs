@@ -9,12 +9,13 @@ use super::inventory::{Address, Inventory};
 use super::{Coming, Drops, hollow};
 use crate::OpsError;
 use crate::error::Doing;
-use crate::logical::restore::place::Place;
+use crate::logical::restore::place::DatabaseRestore;
 
-/// Drops what the backup holds, in the connection's transaction: either all of it or, where something else depends on it or
-/// something would not come back, nothing. What is not there is noted, unless that was to be expected.
+/// Drops what the backup holds, in the connection's transaction: either all of it or, where
+/// something else depends on it or something would not come back, nothing. What is not there is
+/// noted, unless that was to be expected.
 pub(in crate::logical::restore) fn drop_all(
-    place: &Place<'_>,
+    place: &DatabaseRestore<'_>,
     connection: &mut Connection,
     notes: &mut Vec<String>,
 ) -> Result<(), OpsError> {
@@ -42,8 +43,8 @@ pub(in crate::logical::restore) fn drop_all(
         connection.take_notices();
         connection.execute("SET client_min_messages = notice").doing("begin to drop objects")?;
     }
-    // What cannot be dropped yet (a partition's share of a constraint, something that a later drop frees) is tried again
-    // after the rest, for as long as a round drops anything.
+    // What cannot be dropped yet (a partition's share of a constraint, something that a later drop
+    // frees) is tried again after the rest, for as long as a round drops anything.
     loop {
         let (failed, first_error) = drop_round(connection, &left)?;
         match first_error {
@@ -74,8 +75,9 @@ fn lock_tables(plan: &Drops, connection: &mut Connection) -> Result<(), OpsError
     connection.simple_bytes(&sql.concat()).map(|_| ()).doing("lock the tables that would be dropped")
 }
 
-/// The views that the archive has in two pieces, because they need something that comes after the rows or each other.
-fn hollow_out_views(place: &Place<'_>, connection: &mut Connection) -> Result<(), OpsError> {
+/// The views that the archive has in two pieces, because they need something that comes after the
+/// rows or each other.
+fn hollow_out_views(place: &DatabaseRestore<'_>, connection: &mut Connection) -> Result<(), OpsError> {
     for entry in &place.contents.archive.entries {
         let drop = entry.drop_stmt.as_deref().unwrap_or_default();
         let is_chosen =
@@ -93,7 +95,7 @@ fn hollow_out_views(place: &Place<'_>, connection: &mut Connection) -> Result<()
 
 /// The last word is the catalog's: whatever is gone was in the plan, or comes back.
 fn refuse_more_than_planned(
-    place: &Place<'_>,
+    place: &DatabaseRestore<'_>,
     inventory: &Inventory,
     plan: &Drops,
     connection: &mut Connection,

@@ -1,4 +1,5 @@
-//! The objects of a target database and what depends on what, read from its catalog in one encoding: the archive's.
+//! The objects of a target database and what depends on what, read from its catalog in one
+//! encoding: the archive's.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,7 +23,8 @@ pub(super) struct Object {
     pub identity: Vec<u8>,
     /// The identity in the form that archives' entries are compared in.
     pub name: Vec<u8>,
-    /// It is part of another object and comes with that: a row type, the index of a constraint, a partition's share of one.
+    /// It is part of another object and comes with that: a row type, the index of a constraint, a
+    /// partition's share of one.
     pub is_part: bool,
     /// `relkind` of a relation, `contype` of a constraint.
     pub detail: u8,
@@ -58,7 +60,8 @@ pub(super) struct Inventory {
     pub catalogs: HashMap<&'static str, u32>,
 }
 
-/// One kind of object: its catalog, the first major version that has it, what is part of another object, and more columns.
+/// One kind of object: its catalog, the first major version that has it, what is part of another
+/// object, and more columns.
 struct Kind {
     catalog: &'static str,
     since: i32,

@@ -1,15 +1,17 @@
 //! `--clean`: what the target will no longer have, compared with what this run brings back.
 //!
-//! A DROP takes more than it names: with a partitioned table its partitions, with any table its indexes, triggers, policies and
-//! memberships of publications, with an extension everything that it made. And a restore may bring less than the drops take: a
-//! table without its rows (`--schema-only`, a backup made with `--exclude-table-data`), a parent without the partitions that are
-//! younger than the backup. So the plan follows the catalog's dependencies, as the server's own DROP does, and whatever is not
-//! found again among the selected entries, by kind and name, refuses the restore before anything is touched. So does whatever
-//! else depends on what is dropped: nothing is ever dropped by CASCADE.
+//! A DROP takes more than it names: with a partitioned table its partitions, with any table its
+//! indexes, triggers, policies and memberships of publications, with an extension everything that
+//! it made. And a restore may bring less than the drops take: a table without its rows
+//! (`--schema-only`, a backup made with `--exclude-table-data`), a parent without the partitions
+//! that are younger than the backup. So the plan follows the catalog's dependencies, as the
+//! server's own DROP does, and whatever is not found again among the selected entries, by kind and
+//! name, refuses the restore before anything is touched. So does whatever else depends on what is
+//! dropped: nothing is ever dropped by CASCADE.
 //!
-//! The plan is made twice: first for all databases, with reading queries only; then within the transaction that drops,
-//! with the tables locked. Behind the drops the catalog is read again: what is gone and was not in the
-//! plan undoes the transaction.
+//! The plan is made twice: first for all databases, with reading queries only; then within the
+//! transaction that drops, with the tables locked. Behind the drops the catalog is read again: what
+//! is gone and was not in the plan undoes the transaction.
 
 mod drops;
 mod inventory;
@@ -22,7 +24,7 @@ use pgark_bytes::sql::quote_literal_bytes;
 use pgark_pg::Connection;
 
 use self::inventory::{Address, Inventory, Object};
-use super::place::Place;
+use super::place::DatabaseRestore;
 use super::report::PlannedDrop;
 use super::target;
 use crate::OpsError;
@@ -74,7 +76,7 @@ struct Coming<'a> {
 }
 
 impl<'a> Coming<'a> {
-    fn of(place: &'a Place<'_>) -> Coming<'a> {
+    fn of(place: &'a DatabaseRestore<'_>) -> Coming<'a> {
         let (selection, contents) = (&place.picked.selection, &place.contents);
         let mut coming = Coming {
             made: HashSet::new(),
@@ -113,7 +115,7 @@ impl<'a> Coming<'a> {
 }
 
 /// The plan of the drops; reads only.
-pub(super) fn plan(place: &Place<'_>, watch: &Watch) -> Result<Drops, OpsError> {
+pub(super) fn plan(place: &DatabaseRestore<'_>, watch: &Watch) -> Result<Drops, OpsError> {
     let mut connection = target::connect(place, watch)?;
     let doing = "look at what --clean would drop";
     connection.execute("BEGIN READ ONLY").doing(doing)?;
@@ -124,7 +126,7 @@ pub(super) fn plan(place: &Place<'_>, watch: &Watch) -> Result<Drops, OpsError> 
 }
 
 /// Relations of the target that the archive does not have: somebody else made them.
-pub(super) fn strangers(place: &Place<'_>, watch: &Watch) -> Result<Vec<String>, OpsError> {
+pub(super) fn strangers(place: &DatabaseRestore<'_>, watch: &Watch) -> Result<Vec<String>, OpsError> {
     let mut connection = target::connect(place, watch)?;
     let inventory = Inventory::read(&mut connection)?;
     let coming = Coming::of(place);
@@ -135,7 +137,8 @@ pub(super) fn strangers(place: &Place<'_>, watch: &Watch) -> Result<Vec<String>,
             && !object.is_part
             && !of_extensions.contains(*address)
             && !is_made(&coming, &inventory, object)
-            // An index of a constraint that is not attached yet, a sequence of a column: they go with their tables.
+            // An index of a constraint that is not attached yet, a sequence of a column: they go
+            // with their tables.
             && matches!(object.detail, b'r' | b'p' | b'v' | b'm' | b'f')
     };
     let strangers = inventory.objects.iter().filter(is_strange);
@@ -144,7 +147,11 @@ pub(super) fn strangers(place: &Place<'_>, watch: &Watch) -> Result<Vec<String>,
 
 impl Drops {
     /// Follows the dependencies from what the archive's statements name.
-    fn of(place: &Place<'_>, inventory: &Inventory, connection: &mut Connection) -> Result<Drops, OpsError> {
+    fn of(
+        place: &DatabaseRestore<'_>,
+        inventory: &Inventory,
+        connection: &mut Connection,
+    ) -> Result<Drops, OpsError> {
         let coming = Coming::of(place);
         let is_named = |object: &Object| {
             coming.named.contains(&Identity { catalog: object.catalog, name: object.name.clone() })
@@ -159,7 +166,7 @@ impl Drops {
 
     /// Compares what goes with what comes.
     fn judge(
-        place: &Place<'_>,
+        place: &DatabaseRestore<'_>,
         coming: &Coming<'_>,
         inventory: &Inventory,
         dropped: &HashSet<Address>,
@@ -218,7 +225,7 @@ impl Drops {
     }
 
     /// Why this must not be carried out; nothing was touched yet.
-    pub(super) fn refusal(&self, place: &Place<'_>) -> Option<OpsError> {
+    pub(super) fn refusal(&self, place: &DatabaseRestore<'_>) -> Option<OpsError> {
         let database = place.conninfo.dbname();
         if !self.obstacles.is_empty() {
             return Some(OpsError::refused(
@@ -260,7 +267,8 @@ fn with_all_that_goes(inventory: &Inventory, named: Vec<Address>) -> HashSet<Add
     let mut open = named;
     while let Some(address) = open.pop() {
         for dependant in inventory.dependants_of(address) {
-            // Automatic, internal, of a partition, member of an extension, automatic with an extension.
+            // Automatic, internal, of a partition, member of an extension, automatic with an
+            // extension.
             let goes =
                 dependant.column == 0 && matches!(dependant.kind, b'a' | b'i' | b'P' | b'S' | b'e' | b'x');
             if goes && dropped.insert(dependant.object) {
@@ -282,8 +290,9 @@ fn of_extensions(inventory: &Inventory, dropped: &HashSet<Address>) -> HashSet<A
     with_all_that_goes(inventory, members.map(|dependant| dependant.object).collect())
 }
 
-/// What the server made as a part of something else that goes, and makes again with it: the constructors of a range type, its
-/// multirange, their cast. Not relations: the sequence of an identity column has a value.
+/// What the server made as a part of something else that goes, and makes again with it: the
+/// constructors of a range type, its multirange, their cast. Not relations: the sequence of an
+/// identity column has a value.
 fn inner_parts(inventory: &Inventory, dropped: &HashSet<Address>) -> HashSet<Address> {
     let relations = inventory.catalogs.get("pg_class").copied().unwrap_or_default();
     let inner =
@@ -409,7 +418,10 @@ fn contents_lost(
 }
 
 /// Large objects that go and whose contents the backup does not have.
-fn large_objects(place: &Place<'_>, connection: &mut Connection) -> Result<Option<String>, OpsError> {
+fn large_objects(
+    place: &DatabaseRestore<'_>,
+    connection: &mut Connection,
+) -> Result<Option<String>, OpsError> {
     let selected = |entry: &&TocEntry| place.picked.selection.contains(entry.dump_id);
     let entries = || place.contents.archive.entries.iter().filter(selected);
     let come = entries().any(|entry| entry.kind() == "BLOBS")
@@ -443,7 +455,8 @@ fn large_objects(place: &Place<'_>, connection: &mut Connection) -> Result<Optio
     Ok((there > 0).then(|| format!("{there} large objects: their contents are not among what is restored")))
 }
 
-/// What depends on something that goes and is not itself among it: the server would refuse the drop.
+/// What depends on something that goes and is not itself among it: the server would refuse the
+/// drop.
 fn obstacles(
     inventory: &Inventory,
     dropped: &HashSet<Address>,
@@ -488,9 +501,10 @@ fn obstacles(
     Ok(named)
 }
 
-/// For a statement that makes a view no longer depend on anything: its own columns, each NULL. Views that need each other in a
-/// circle can be dropped one by one then. Not the archive's own statement, which is for the view as the archive has it: its types
-/// may not exist here, and its columns may be others.
+/// For a statement that makes a view no longer depend on anything: its own columns, each NULL.
+/// Views that need each other in a circle can be dropped one by one then. Not the archive's own
+/// statement, which is for the view as the archive has it: its types may not exist here, and its
+/// columns may be others.
 fn hollow(connection: &mut Connection, schema: &[u8], view: &[u8]) -> Result<Option<Vec<u8>>, OpsError> {
     let doing = "look at views of the target";
     let sql = [
