@@ -1,8 +1,9 @@
 //! No module uses, through others, itself: what is below knows nothing of what is above.
 //!
-//! A module is a file. It uses what its `use` lines and paths name (`crate::…`, `super::…`, `self::…`, a
-//! module below it), followed through `pub use` to the file that defines it. A re-export alone is no use:
-//! a `mod.rs` may show what stands in its folder. Tests may use what they like.
+//! A module is a file. It uses what its `use` lines and paths name (`crate::…`, `super::…`,
+//! `self::…`, a module below it), followed through `pub use` to the file that defines it. A
+//! re-export alone is no use: a `mod.rs` may show what stands in its folder. Tests may use what
+//! they like.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +67,8 @@ fn read(folder: &Path, at: &mut Module, files: &mut BTreeMap<Module, String>) {
     }
 }
 
-/// Groups of modules each of which uses, through the others, itself; with the uses that close the circle.
+/// Groups of modules each of which uses, through the others, itself; with the uses that close the
+/// circle.
 fn circles(files: &BTreeMap<Module, String>) -> Vec<Vec<String>> {
     let mut uses: BTreeMap<&Module, Vec<Module>> = BTreeMap::new();
     let mut shown: BTreeMap<(Module, String), Module> = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! `pgark config convert`: another program's configuration as `pgark.toml`. What has no counterpart is named, never dropped
-//! in silence.
+//! `pgark config convert`: another program's configuration as `pgark.toml`. What has no counterpart
+//! is named, never dropped in silence.
 
 mod converted;
 mod greenmask;

@@ -67,7 +67,8 @@ const FLAGS: [(&str, &str, &str); 9] = [
 /// Options with a value that is a key of the cluster.
 const VALUES: [(&str, &str, &str); 2] =
     [("", "lock-wait-timeout", "lock_wait_timeout"), ("", "role", "role")];
-/// Options that a repository answers otherwise: the option, whether a value follows it, and what to do instead.
+/// Options that a repository answers otherwise: the option, whether a value follows it, and what to
+/// do instead.
 const ELSEWHERE: [(&str, &str, bool, &str); 27] = [
     (
         "O",
