@@ -74,7 +74,7 @@ fn a_policy_keeps_what_it_says_and_prune_frees_the_rest() {
     assert!(desk.fails(1, &["forget", &ids[1]]).contains("no backup"));
     assert!(desk.fails(2, &["forget"]).contains("stay"));
     assert!(desk.fails(2, &["forget", &ids[0], "--keep-last", "1"]).contains("cannot be used with"));
-    assert!(desk.fails(2, &["prune", "--grace", "1 fortnight"]).contains("unit of time"));
+    assert!(desk.fails(2, &["prune", "--grace", "1 fortnight"]).contains("invalid duration"));
     // A policy never takes the last good one, however little it keeps.
     desk.ok(&["forget", "--keep-tag", "nothing-has-this"]);
     assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 1);
