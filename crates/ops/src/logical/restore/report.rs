@@ -40,10 +40,10 @@ pub struct RestoreReport {
     /// What would be restored: of a dry run only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Vec<PlannedObject>>,
-    /// What would be dropped before: of a dry run with [`Target::Clean`] only.
+    /// What would be dropped before: of a dry run with `Target::Clean` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drops: Option<Vec<PlannedDrop>>,
-    /// Why the restore would refuse to drop that: of a dry run with [`Target::Clean`] only.
+    /// Why the restore would refuse to drop that: of a dry run with `Target::Clean` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
 }
