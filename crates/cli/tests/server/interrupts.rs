@@ -237,9 +237,8 @@ impl Far {
     /// what was left each time.
     #[track_caller]
     fn stopped_everywhere(&self, args: &[&str], words: &str, mut holds: impl FnMut()) {
-        // Closer moments are part of ./test --full.
-        let step = if std::env::var_os("PGARK_TEST_FULL").is_some_and(|value| value == "1") { 4 } else { 16 };
         let (mut bytes, mut stops) = (1000, 0);
+        let step = step();
         while !self.ends_within(bytes, args, words) {
             holds();
             stops += 1;
@@ -259,6 +258,12 @@ impl Far {
         let names = page.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
         names.filter(|name| !name.contains("/probe/")).map(str::to_string).collect()
     }
+}
+
+/// By what the traffic grows until the next stop. A command that waits for its last answer, or
+/// cleans up behind itself, ends 10 or 30 seconds later: closer moments are part of `./test --full`.
+fn step() -> u64 {
+    if std::env::var_os("PGARK_TEST_FULL").is_some_and(|value| value == "1") { 4 } else { 64 }
 }
 
 /// Maintenance that is stopped at any moment leaves what it says.
@@ -370,7 +375,7 @@ fn keys_and_init_that_are_stopped_leave_what_they_say() {
     while !far.ends_within(bytes, &init, words) {
         let output = there();
         stops += 1;
-        bytes *= 8;
+        bytes *= step();
         if output.status.success() {
             break;
         }
