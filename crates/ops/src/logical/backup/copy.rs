@@ -91,15 +91,8 @@ pub(super) fn by_worker(
                 work => Fate::ForLead(work),
             });
         }
-        Err(error) => {
-            return match work {
-                // The server refused one of the batch: find out which.
-                Work::Batch(batch) if batch.len() > 1 && error.is_refusal() => {
-                    Ok(Fate::Again(one_by_one(batch)))
-                }
-                work => failed(copier, of, &work, error),
-            };
-        }
+        Err(error) if error.is_refusal() => return refused(copier, of, work, error),
+        Err(error) => return failed(copier, of, &work, error),
     }
     let Err(error) = copy(copier, of, connection, &work, true) else { return Ok(Fate::Done) };
     if copier.job.cancel.is_cancelled() || error.sqlstate().is_none() {
@@ -109,10 +102,7 @@ pub(super) fn by_worker(
         // The connection is gone, and the error says why.
         return Err(of.named(&work, error));
     }
-    match work {
-        Work::Batch(batch) if batch.len() > 1 => Ok(Fate::Again(one_by_one(batch))),
-        work => failed(copier, of, &work, error),
-    }
+    refused(copier, of, work, error)
 }
 
 /// Copies over the lead connection: its transaction holds the locks and the snapshot, and cannot be
@@ -149,6 +139,11 @@ pub(super) fn tried_by_lead(
     if is_over || connection.execute("ROLLBACK TO SAVEPOINT pgark").is_err() {
         return Err(of.named(&work, error));
     }
+    refused(copier, of, work, error)
+}
+
+/// The server refused it. Which table of a batch that was is found out by trying each alone.
+fn refused(copier: &Copier<'_>, of: &Copying, work: Work, error: OpsError) -> Result<Fate, OpsError> {
     match work {
         Work::Batch(batch) if batch.len() > 1 => Ok(Fate::Again(one_by_one(batch))),
         work => failed(copier, of, &work, error),
