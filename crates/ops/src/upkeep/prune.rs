@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-pub use pgark_repo::PruneOptions as Options;
 use pgark_repo::Repository;
+pub use pgark_repo::{PruneOptions as Options, PruneReport as Pruned};
 use serde::Serialize;
 
 use crate::record::About;
@@ -11,74 +11,7 @@ use crate::{Job, OpsError};
 
 /// Marks what no backup needs, and deletes what was marked before the grace time.
 pub fn run(repository: &Repository, options: &Options, job: &Job) -> Result<Pruned, OpsError> {
-    let report = job.on(repository).prune(options, &|phase| job.progress.phase(phase))?;
-    Ok(Pruned {
-        packs: report.packs,
-        bytes: report.bytes,
-        bytes_live: report.bytes_live,
-        packs_deleted: report.packs_deleted,
-        bytes_deleted: report.bytes_deleted,
-        packs_waiting: report.packs_waiting,
-        bytes_waiting: report.bytes_waiting,
-        packs_repacked: report.packs_repacked,
-        bytes_moved: report.bytes_moved,
-        sessions: report.sessions,
-        next: report.next.map(|next| next.to_string()),
-        missing: report.missing,
-        packs_refused: report.packs_refused,
-        bytes_refused: report.bytes_refused,
-        refused: report.refused,
-        packs_held: report.packs_held,
-        bytes_held: report.bytes_held,
-        held_by: report.held_by,
-        copies_put: report.copies_put,
-        dry_run: options.dry_run,
-    })
-}
-
-/// What a prune did, or would do.
-#[derive(Clone, Debug, Serialize)]
-pub struct Pruned {
-    /// Packs that were there.
-    pub packs: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Sealed bytes that backups need.
-    pub bytes_live: u64,
-    /// Packs deleted.
-    pub packs_deleted: u64,
-    /// Their bytes.
-    pub bytes_deleted: u64,
-    /// Packs that are marked and wait for their grace time.
-    pub packs_waiting: u64,
-    /// Their bytes.
-    pub bytes_waiting: u64,
-    /// Packs whose live chunks were moved.
-    pub packs_repacked: u64,
-    /// Bytes moved.
-    pub bytes_moved: u64,
-    /// Backups that are being written: what they began before stays until they end.
-    pub sessions: u64,
-    /// When the first waiting pack can be deleted, by the storage's clock.
-    pub next: Option<String>,
-    /// A backup needs a chunk that is nowhere: nothing was deleted that might hold it.
-    pub missing: bool,
-    /// Packs that no backup needs and that the storage did not let us delete.
-    pub packs_refused: u64,
-    /// Their bytes.
-    pub bytes_refused: u64,
-    /// The first objects of any kind that could not be deleted.
-    pub refused: Vec<String>,
-    /// Packs that stay because something that may need them cannot be read.
-    pub packs_held: u64,
-    /// Bytes of them that no backup is known to need.
-    pub bytes_held: u64,
-    /// What cannot be read: a manifest, a list, a draft.
-    pub held_by: Vec<String>,
-    /// Second copies that were missing and were put.
-    pub copies_put: u64,
-    /// Nothing was changed.
-    pub dry_run: bool,
+    Ok(job.on(repository).prune(options, &|phase| job.progress.phase(phase))?)
 }
 
 /// What a repository holds.

@@ -37,6 +37,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 
 use crate::at_once::{MOST, each};
 use crate::ids::{BackupId, ObjectHash};
@@ -94,7 +95,7 @@ impl Default for PruneOptions {
 }
 
 /// What a prune did, or would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PruneReport {
     /// Packs that were there, and their bytes.
     pub packs: u64,
@@ -117,6 +118,7 @@ pub struct PruneReport {
     /// Backups that are being written: what they began before stays until they end.
     pub sessions: u64,
     /// When the first waiting pack may go, by the storage's clock.
+    #[serde(serialize_with = "as_text")]
     pub next: Option<Timestamp>,
     /// A backup needs a chunk that is nowhere: nothing was deleted that might hold it. `check` says
     /// more.
@@ -136,6 +138,12 @@ pub struct PruneReport {
     pub held_by: Vec<String>,
     /// Second copies that were missing and were put.
     pub copies_put: u64,
+    /// Nothing was changed.
+    pub dry_run: bool,
+}
+
+fn as_text<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.to_string()).serialize(to)
 }
 
 /// The repository at one moment.
@@ -205,7 +213,7 @@ impl Repository {
             if options.dry_run { (SystemTime::now(), true) } else { storage_clock(self, &pruner)? };
         let forgotten = forget::list(self, "")?.into_iter().map(|name| name.id.to_string()).collect();
         let live = Live::new(self);
-        let report = PruneReport::default();
+        let report = PruneReport { dry_run: options.dry_run, ..PruneReport::default() };
         let mut prune =
             Prune { repository: self, options, on_phase, pruner, now, may_delete, forgotten, live, report };
         let result = prune.run();
