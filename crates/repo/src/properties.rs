@@ -15,7 +15,8 @@ use crate::secrets::{LocalFolders, Protection, Unlock};
 use crate::stream::Node;
 use crate::{Repository, codec};
 
-fn repository() -> (tempfile::TempDir, Repository) {
+/// A new repository without encryption, and its folder.
+pub(crate) fn repository() -> (tempfile::TempDir, Repository) {
     let dir = tempfile::tempdir().unwrap();
     let store = pgark_store::DirStore::create(dir.path().join("r")).unwrap();
     let store = pgark_store::Storage::uncancelled(store);

@@ -11,8 +11,9 @@ use super::{
     UnitName, UsedItems,
 };
 use crate::manifest::{BackupHead, Entry};
+use crate::properties::repository;
 use crate::repository::Repository;
-use crate::secrets::{LocalFolders, Protection, Unlock};
+use crate::secrets::{LocalFolders, Unlock};
 use crate::stream::{ChunkKind, Class};
 use crate::writer::{BackupWriter, NewBackup, PartSummary, WriteOptions};
 use crate::{CheckLevel, CheckOptions, Cut, PruneOptions, RepoError, codec};
@@ -22,15 +23,6 @@ type Content = BTreeMap<(Vec<u8>, u32), Vec<u8>>;
 
 /// Numbers of a drawer's cards lie below.
 const MOST: u32 = 4096;
-
-fn repository() -> (tempfile::TempDir, Repository) {
-    let dir = tempfile::tempdir().unwrap();
-    let store = pgark_store::DirStore::create(dir.path().join("r")).unwrap();
-    let store = pgark_store::Storage::uncancelled(store);
-    crate::init(&store, Protection::None, &LocalFolders::default()).unwrap();
-    let repository = Repository::open(store, Unlock::Nothing, LocalFolders::default()).unwrap();
-    (dir, repository)
-}
 
 fn card(seed: u32) -> Vec<u8> {
     let mut card = vec![0; CARD];

@@ -14,20 +14,11 @@ use crate::ids::{ChunkId, Hash};
 use crate::manifest::{self, BackupHead, Entry};
 use crate::map::{self, Group, ItemKind, Keep, MOST_KEPT, MapRef, Part, Record, Rows, Unit, UnitChunk};
 use crate::object::{self, Kind};
+use crate::properties::repository;
 use crate::reader::ChunkReader;
 use crate::repository::Repository;
-use crate::secrets::{LocalFolders, Protection, Unlock};
 use crate::stream::{Child, ChunkKind, Class, Node, StreamRef};
 use crate::{CheckLevel, CheckOptions, PruneOptions, RepoError, codec};
-
-fn repository() -> (tempfile::TempDir, Repository) {
-    let dir = tempfile::tempdir().unwrap();
-    let store = pgark_store::DirStore::create(dir.path().join("r")).unwrap();
-    let store = pgark_store::Storage::uncancelled(store);
-    crate::init(&store, Protection::None, &LocalFolders::default()).unwrap();
-    let repository = Repository::open(store, Unlock::Nothing, LocalFolders::default()).unwrap();
-    (dir, repository)
-}
 
 impl BackupWriter<'_> {
     pub(crate) fn put(&self, kind: ChunkKind, raw: &[u8]) -> ChunkId {
