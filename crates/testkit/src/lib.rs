@@ -42,4 +42,4 @@ pub use majors::{Installation, available_majors, default_major, require};
 pub use patience::{PATIENCE, wait_for};
 pub use pooler::Pooler;
 pub use session::Session;
-pub use skipped::{in_full, skipped};
+pub use skipped::{in_full, is_full, skipped};

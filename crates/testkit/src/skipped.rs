@@ -5,6 +5,11 @@ use std::io::Write;
 /// Where `./test` gathers what did not run.
 const FILE: &str = "PGARK_TEST_SKIPPED";
 
+/// Whether the long forms run, as `./test --full` asks.
+pub fn is_full() -> bool {
+    std::env::var_os("PGARK_TEST_FULL").is_some_and(|value| value == "1")
+}
+
 /// Says that the running test, or a part of it, did not run, and why.
 pub fn skipped(why: &str) {
     let thread = std::thread::current();
@@ -23,11 +28,10 @@ pub fn skipped(why: &str) {
     }
 }
 
-/// Whether the long forms run, as `./test --full` asks; else it is said that `what` did not run.
+/// The same for a test that has no short form: else it is said that `what` did not run.
 pub fn in_full(what: &str) -> bool {
-    let full = std::env::var_os("PGARK_TEST_FULL").is_some_and(|value| value == "1");
-    if !full {
+    if !is_full() {
         skipped(&format!("{what}: part of ./test --full"));
     }
-    full
+    is_full()
 }

@@ -6,14 +6,14 @@ use std::path::Path;
 use std::process::{Child, Output};
 use std::time::{Duration, Instant};
 
-use pgark_testkit::Cluster;
 use pgark_testkit::oracle::{Snapshot, assert_same};
+use pgark_testkit::{Cluster, is_full};
 
 use super::support::{Desk, text};
 
 /// How often: the short count in every run, the long one with `PGARK_TEST_FULL=1`.
 pub fn times(short: usize, long: usize) -> usize {
-    if std::env::var_os("PGARK_TEST_FULL").is_some_and(|value| value == "1") { long } else { short }
+    if is_full() { long } else { short }
 }
 
 /// Small, seeded, good enough for moments in time.

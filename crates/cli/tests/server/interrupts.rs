@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pgark_testkit::oracle::{Snapshot, assert_same};
 use pgark_testkit::storage::{Moto, Network, Proxy};
-use pgark_testkit::{Cluster, wait_for};
+use pgark_testkit::{Cluster, is_full, wait_for};
 
 use super::support::{Desk, Home, stock, text, wait_until};
 
@@ -263,7 +263,7 @@ impl Far {
 /// By what the traffic grows until the next stop. A command that waits for its last answer, or
 /// cleans up behind itself, ends 10 or 30 seconds later: closer moments are part of `./test --full`.
 fn step() -> u64 {
-    if std::env::var_os("PGARK_TEST_FULL").is_some_and(|value| value == "1") { 4 } else { 64 }
+    if is_full() { 4 } else { 64 }
 }
 
 /// Maintenance that is stopped at any moment leaves what it says.

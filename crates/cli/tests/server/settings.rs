@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pgark_testkit::oracle::{Snapshot, diff};
-use pgark_testkit::{Cluster, Pooler, available_majors, shop, skipped, zoo};
+use pgark_testkit::{Cluster, Pooler, available_majors, is_full, shop, skipped, zoo};
 
 use super::support::{Desk, text, wait_until};
 
@@ -179,7 +179,7 @@ fn settings_of_role_and_database_change_nothing() {
 /// The oldest and the newest major.
 #[test]
 fn settings_of_role_and_database_change_nothing_elsewhere() {
-    let full = std::env::var_os("PGARK_TEST_FULL").is_some_and(|value| value == "1");
+    let full = is_full();
     let majors: Vec<u32> = available_majors().iter().map(|found| found.major).collect();
     for major in [13, 18] {
         if full || majors.contains(&major) {
