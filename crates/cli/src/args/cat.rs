@@ -2,9 +2,8 @@
 
 use clap::Args as ClapArgs;
 
-use super::repository::{Past, Repository};
 use super::text::text;
-use super::which::Which;
+use super::which::Source;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -19,9 +18,5 @@ pub struct Cat {
     #[arg(value_name = "ID:/PATH", value_parser = text())]
     pub place: String,
     #[command(flatten)]
-    pub repository: Repository,
-    #[command(flatten)]
-    pub past: Past,
-    #[command(flatten)]
-    pub which: Which,
+    pub source: Source,
 }

@@ -2,9 +2,8 @@
 
 use clap::Args as ClapArgs;
 
-use super::repository::{Past, Repository};
 use super::text::text;
-use super::which::Which;
+use super::which::Source;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -23,11 +22,7 @@ pub struct Diff {
     #[arg(value_name = "B", value_parser = text())]
     pub b: String,
     #[command(flatten)]
-    pub repository: Repository,
-    #[command(flatten)]
-    pub past: Past,
-    #[command(flatten)]
-    pub which: Which,
+    pub source: Source,
     /// Only this database
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub database: Option<String>,

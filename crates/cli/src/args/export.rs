@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use super::repository::{Past, Repository};
 use super::selection::Selection;
 use super::text::text;
-use super::which::Which;
+use super::which::Source;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -32,11 +31,7 @@ pub struct Export {
     #[arg(value_name = "ID", value_parser = text())]
     pub backup: String,
     #[command(flatten)]
-    pub repository: Repository,
-    #[command(flatten)]
-    pub past: Past,
-    #[command(flatten)]
-    pub which: Which,
+    pub source: Source,
     /// The backup's database, where it holds several
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub database: Option<String>,

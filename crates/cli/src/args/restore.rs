@@ -2,11 +2,10 @@
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use super::repository::{Past, Repository};
 use super::selection::Selection;
 use super::server::{SERVER, Server};
 use super::text::text;
-use super::which::Which;
+use super::which::Source;
 
 /// Heading of the options that choose databases and globals.
 pub const CHOICE: &str = "What of the backup";
@@ -32,11 +31,7 @@ pub struct Restore {
     #[arg(value_name = "ID", value_parser = text())]
     pub backup: String,
     #[command(flatten)]
-    pub repository: Repository,
-    #[command(flatten)]
-    pub past: Past,
-    #[command(flatten)]
-    pub which: Which,
+    pub source: Source,
     /// Target database: name, connection string or URI; never taken from the environment. With
     /// --all, --as or several --database only where to connect
     #[arg(short, long, value_name = "CONNINFO", value_parser = text(), help_heading = SERVER)]

@@ -2,9 +2,8 @@
 
 use clap::Args as ClapArgs;
 
-use super::repository::{Past, Repository};
 use super::text::text;
-use super::which::Which;
+use super::which::Source;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -17,11 +16,7 @@ pub struct Show {
     #[arg(value_name = "ID", value_parser = text())]
     pub backup: String,
     #[command(flatten)]
-    pub repository: Repository,
-    #[command(flatten)]
-    pub past: Past,
-    #[command(flatten)]
-    pub which: Which,
+    pub source: Source,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -3,6 +3,7 @@
 use clap::Args as ClapArgs;
 use pgark_ops::BackupName;
 
+use super::repository::{Past, Repository};
 use super::text::text;
 
 /// Whose backups.
@@ -19,6 +20,17 @@ impl OfCluster {
         let (text, cluster) = (text.to_string(), self.cluster.clone());
         BackupName { text, cluster, partial: false, databases: Vec::new() }
     }
+}
+
+/// A repository that is read, and what `latest` is in it.
+#[derive(Debug, ClapArgs)]
+pub struct Source {
+    #[command(flatten)]
+    pub repository: Repository,
+    #[command(flatten)]
+    pub past: Past,
+    #[command(flatten)]
+    pub which: Which,
 }
 
 /// Which backup `latest` is.

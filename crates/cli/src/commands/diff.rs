@@ -12,13 +12,13 @@ use crate::{progress, repository};
 
 /// Compares two backups and shows what differs.
 pub fn run(context: &Context, args: Diff) -> Result<ExitCode, Failure> {
-    let repository = repository::open_as_of(context, &args.repository, &args.past)?;
+    let repository = repository::open_as_of(context, &args.source.repository, &args.source.past)?;
     let report = {
         let job = progress::watched_job(&context.common)?;
         ops::run(
             &repository,
-            &args.which.backup_for(&args.a, args.database.clone()),
-            &args.which.backup_for(&args.b, args.database.clone()),
+            &args.source.which.backup_for(&args.a, args.database.clone()),
+            &args.source.which.backup_for(&args.b, args.database.clone()),
             args.database.as_deref(),
             &job,
         )?

@@ -35,9 +35,9 @@ pub fn run(context: &Context, args: Export) -> Result<ExitCode, Failure> {
     if args.jobs.is_some() && !matches!(args.format, Format::Directory) {
         return Err(Failure::usage("--jobs is for --format directory", "the other formats are one stream"));
     }
-    let repository = repository::open_as_of(context, &args.repository, &args.past)?;
+    let repository = repository::open_as_of(context, &args.source.repository, &args.source.past)?;
     let request = ops::Request {
-        backup: args.which.backup_for(&args.backup, args.database.clone()),
+        backup: args.source.which.backup_for(&args.backup, args.database.clone()),
         database: args.database,
         format: match args.format {
             Format::Directory => ops::Format::Directory,

@@ -50,8 +50,8 @@ pub fn list(context: &Context, args: List) -> Result<ExitCode, Failure> {
 /// One backup and its tables.
 pub fn show(context: &Context, args: Show) -> Result<ExitCode, Failure> {
     let detail = ops::show(
-        &repository::open_as_of(context, &args.repository, &args.past)?,
-        &args.which.backup(&args.backup),
+        &repository::open_as_of(context, &args.source.repository, &args.source.past)?,
+        &args.source.which.backup(&args.backup),
     )?;
     if args.json {
         output::json(&detail)?;
@@ -138,8 +138,8 @@ pub fn show(context: &Context, args: Show) -> Result<ExitCode, Failure> {
 /// The entries of a backup.
 pub fn ls(context: &Context, args: Ls) -> Result<ExitCode, Failure> {
     let entries = ops::ls(
-        &repository::open_as_of(context, &args.repository, &args.past)?,
-        &args.which.backup(&args.place),
+        &repository::open_as_of(context, &args.source.repository, &args.source.past)?,
+        &args.source.which.backup(&args.place),
     )?;
     if args.json {
         output::json(&entries)?;
@@ -155,8 +155,8 @@ pub fn ls(context: &Context, args: Ls) -> Result<ExitCode, Failure> {
 
 /// One entry's content.
 pub fn cat(context: &Context, args: Cat) -> Result<ExitCode, Failure> {
-    let repository = repository::open_as_of(context, &args.repository, &args.past)?;
+    let repository = repository::open_as_of(context, &args.source.repository, &args.source.past)?;
     let job = progress::watched_job(&context.common)?;
-    ops::cat(&repository, &args.which.backup(&args.place), &mut std::io::stdout().lock(), &job)?;
+    ops::cat(&repository, &args.source.which.backup(&args.place), &mut std::io::stdout().lock(), &job)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -107,7 +107,7 @@ pub fn run(context: &Context, args: Restore) -> Result<ExitCode, Failure> {
         conninfo: connection(dbname.unwrap_or_default(), &args.server)?,
         maintenance_db: args.maintenance_db,
         databases: databases(&args.choice, dbname)?,
-        backup: args.which.backup_for(&args.backup, args.choice.database.iter().cloned()),
+        backup: args.source.which.backup_for(&args.backup, args.choice.database.iter().cloned()),
         target: match (args.create, args.clean) {
             (true, _) => ops::Target::Create,
             (false, true) => ops::Target::Clean,
@@ -133,7 +133,7 @@ pub fn run(context: &Context, args: Restore) -> Result<ExitCode, Failure> {
         hooks: args.hook.iter().map(|text| hook(text)).collect::<Result<_, _>>()?,
         dry_run: args.dry_run,
     };
-    let repository = repository::open_as_of(context, &args.repository, &args.past)?;
+    let repository = repository::open_as_of(context, &args.source.repository, &args.source.past)?;
     let report = {
         let job = progress::watched_job(&context.common)?;
         ops::run(&repository, &request, &job)?
@@ -165,9 +165,9 @@ pub fn run(context: &Context, args: Restore) -> Result<ExitCode, Failure> {
 }
 
 fn list(context: &Context, args: Restore) -> Result<ExitCode, Failure> {
-    let repository = repository::open_as_of(context, &args.repository, &args.past)?;
+    let repository = repository::open_as_of(context, &args.source.repository, &args.source.past)?;
     let database = args.choice.database.first().cloned();
-    let name = args.which.backup_for(&args.backup, database.clone());
+    let name = args.source.which.backup_for(&args.backup, database.clone());
     let text = ops::list(&repository, &name, database.as_deref(), &chosen(args.choice.filters)?)?;
     for line in text.lines() {
         output::line(line)?;

@@ -195,7 +195,10 @@ fn a_cluster_is_not_the_target_of_a_restore() {
     let text = "[clusters.c]\nrepository = \"r\"\ndbname = \"production\"\ntable = [\"t\"]\nall = true\n";
     let found = merged(text, &["restore", "latest", "--cluster", "c"]).unwrap().args.action;
     let Action::Restore(found) = found else { panic!() };
-    assert_eq!((found.repository.repo.as_deref(), found.dbname, found.choice.all), (Some("r"), None, false));
+    assert_eq!(
+        (found.source.repository.repo.as_deref(), found.dbname, found.choice.all),
+        (Some("r"), None, false)
+    );
     assert!(found.choice.filters.table.is_empty());
 }
 
