@@ -261,7 +261,8 @@ impl Far {
 }
 
 /// By what the traffic grows until the next stop. A command that waits for its last answer, or
-/// cleans up behind itself, ends 10 or 30 seconds later: closer moments are part of `./test --full`.
+/// cleans up behind itself, ends 10 or 30 seconds later: closer moments are part of
+/// `./test --full`.
 fn step() -> u64 {
     if is_full() { 4 } else { 64 }
 }
