@@ -18,20 +18,34 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
+/// Why a client cannot be made of what the user named.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// A file that is not PEM.
+    #[error("{0}")]
+    Pem(String),
+    /// A file without any certificate.
+    #[error("it holds no certificate")]
+    Empty,
+    /// The library refused them.
+    #[error(transparent)]
+    Tls(#[from] Error),
+}
+
 /// What a client that trusts `authorities` (files of PEM certificates) beside the system's asks of
 /// a server.
 ///
 /// # Errors
 /// The certificates cannot be read, or there are none.
-pub(crate) fn config(authorities: &[Vec<u8>]) -> Result<ClientConfig, Error> {
+pub(crate) fn config(authorities: &[Vec<u8>]) -> Result<ClientConfig, ConfigError> {
     let mut named = Vec::new();
     for pem in authorities {
         let before = named.len();
         for certificate in CertificateDer::pem_slice_iter(pem) {
-            named.push(certificate.map_err(|error| Error::General(error.to_string()))?);
+            named.push(certificate.map_err(|error| ConfigError::Pem(error.to_string()))?);
         }
         if named.len() == before {
-            return Err(Error::General("it holds no certificate".into()));
+            return Err(ConfigError::Empty);
         }
     }
     let provider = Arc::new(aws_lc_rs::default_provider());

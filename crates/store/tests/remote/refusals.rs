@@ -593,7 +593,8 @@ fn endless_answers_are_not_read() {
     let too_large = |done: Result<Vec<u8>, StoreError>| {
         let error = done.unwrap_err();
         assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
-        assert!(error.to_string().starts_with("read s3://bucket/a: there is more than"), "{error}");
+        let text = error.to_string();
+        assert!(text.starts_with("read s3://bucket/a: the object exceeds the 256 MiB limit"), "{text}");
     };
     let open = |server: &Endless| {
         opened(Target::S3(s3(format!("http://{}", server.address), "bucket", "", keys("a", "b"))))
