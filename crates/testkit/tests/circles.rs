@@ -42,6 +42,9 @@ fn circles_are_found() {
     assert_eq!(found(&[lib, ("a", "use crate::b::{self, B};"), ("b", "use crate::{A, x};")]), 1);
     assert_eq!(found(&[lib, ("a", "use b::B;\nstruct C;"), ("a::b", "use super::C;")]), 1);
     assert_eq!(found(&[lib, ("a", "pub use b::B;\nstruct C;"), ("a::b", "use super::C;")]), 0);
+    // What a type captures is no import.
+    let captured = "fn b() -> impl Sized + use<'_> { { 1; } }\nfn c() { super::a::a() }";
+    assert_eq!(found(&[lib, ("a", "use crate::b::B;"), ("b", captured)]), 1);
     // Not in words, and not in tests.
     let words =
         "// crate::a\n/* super::a */ const X: &str = r#\"crate::a\"#; fn f() { g('\"', \"\\\" super::a\") }";
@@ -148,7 +151,7 @@ impl Named<'_> {
     fn read(&mut self, tokens: &[String]) {
         let mut at = 0;
         while at < tokens.len() {
-            if tokens[at] == "use" {
+            if tokens[at] == "use" && tokens.get(at + 1).is_some_and(|token| token != "<") {
                 let is_public = at > 0 && matches!(tokens[at - 1].as_str(), "pub" | ")");
                 at = self.tree(tokens, at + 1, &[], is_public);
                 continue;
