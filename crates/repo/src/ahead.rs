@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use pgark_store::{Storage, StoreError};
 
-use crate::writer::lock;
+use crate::lock::lock;
 
 /// Ranges that are fetched at once.
 const THREADS: usize = 8;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::RepoError;
 use crate::ids::Hash;
-use crate::writer::lock;
+use crate::lock::lock;
 
 pub(crate) const BLOCK: u64 = 1 << 20;
 /// Blocks that are kept: 16 MiB.

@@ -7,7 +7,6 @@ use crate::manifest;
 use crate::names;
 use crate::prune::live::Live;
 use crate::prune::usage;
-use crate::reader::ChunkReader;
 use crate::repository::Repository;
 
 /// Sums over a repository.
@@ -28,18 +27,18 @@ pub struct Contents {
 impl Repository {
     /// Counts what is there and what of it is needed. The writer secret suffices.
     pub fn contents(&self) -> Result<Contents, RepoError> {
-        let manifests = manifest::read_all(self)?.warned(self);
+        let manifests = manifest::read_all(&self.unlocked)?.warned(&self.unlocked);
         let index = self.whole_index()?;
-        let reader = ChunkReader::new(self, Arc::clone(&index));
-        let mut live = Live::new(self);
+        let reader = self.chunks(Arc::clone(&index));
+        let mut live = Live::new(&self.unlocked);
         for (backup, error) in live.add(&reader, &manifests)? {
-            self.warn_once(format!("backup {backup} is counted in part only: {error}"));
+            self.unlocked.warn_once(format!("backup {backup} is counted in part only: {error}"));
         }
         let mut contents = Contents::default();
         let (live, unknown) = live.sorted(&reader)?;
         unknown
             .into_iter()
-            .for_each(|error| self.warn_once(format!("what it names is not counted: {error}")));
+            .for_each(|error| self.unlocked.warn_once(format!("what it names is not counted: {error}")));
         usage::each_chunk(&index, &live, |places, lives| {
             contents.chunks += u64::from(!places.is_empty());
             if let Some(place) = places.first().filter(|_| lives) {
@@ -47,7 +46,7 @@ impl Repository {
                 contents.bytes_sealed += u64::from(place.sealed_len);
             }
         })?;
-        for meta in names::list_all(&self.store)? {
+        for meta in names::list_all(self.store())? {
             contents.bytes_stored += meta.size;
             if meta.name.starts_with("packs/") {
                 contents.bytes_packs += meta.size;

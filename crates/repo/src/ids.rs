@@ -1,11 +1,9 @@
-//! Names of chunks, packs and backups.
+//! Names of repositories, chunks, packs and backups.
 
 use std::fmt;
 use std::str::FromStr;
 
 use minicbor::bytes::ByteArray;
-
-use crate::RepoError;
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -32,13 +30,6 @@ pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
         *byte = digit(high)? << 4 | digit(low)?;
     }
     Some(bytes)
-}
-
-/// Random bytes from the operating system.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], RepoError> {
-    let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| RepoError::Crypto("drawing random bytes"))?;
-    Ok(bytes)
 }
 
 /// 32 bytes of a hash that name a chunk or a pack.
@@ -97,15 +88,25 @@ impl<'b, C> minicbor::Decode<'b, C> for Hash {
     }
 }
 
+/// 16 random bytes, shown as 32 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RepositoryId(pub [u8; 16]);
+
+impl fmt::Display for RepositoryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for RepositoryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// Names one backup: eight random bytes, shown as 16 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackupId(pub(crate) [u8; 8]);
-
-impl BackupId {
-    pub(crate) fn new() -> Result<BackupId, RepoError> {
-        Ok(BackupId(random()?))
-    }
-}
 
 impl fmt::Display for BackupId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,24 +5,42 @@
 //! [`Repository::for_job`] gives an open one to a job, whose cancel ends what is asked through it;
 //! [`Repository::write_backup`] writes, [`Repository::backups`], [`Repository::open_backup`] and
 //! [`Repository::reader`] read, [`Repository::check`] verifies.
+//!
+//! Levels, the lowest first; a file uses those of its level and below, and a test (`circles.rs` of
+//! the testkit) lets no two files use each other:
+//!
+//! 1. `error`, `ids`, `codec`, `cut`, `stream`: values, and their bytes.
+//! 2. `secrets`, `object`, `signed`, `pack`, `index::object`, `names`: one object, sealed, and what
+//!    it is called.
+//! 3. `writers`, `unlocked`: who may sign; the storage with its keys.
+//! 4. `tombstone`, `manifest`, `sessions`, `draft`, `quarantine`, `index`, `reader`, and what reads
+//!    in `map`: objects of each kind, and the chunks in packs. They take an `Unlocked` or less.
+//! 5. `repository`: the face, and the loaded index.
+//! 6. `backups`, `tags`, `writer` (with what `map` writes), `forget`, `prune`, `check`, `mend`,
+//!    `repair`, `access`: one file or folder for each thing that is done with a repository.
 
+mod access;
 mod ahead;
 mod at_once;
+mod backups;
 mod blocks;
 mod check;
 mod codec;
 mod contents;
 mod cut;
+mod draft;
+mod entry_reader;
 mod error;
 mod forget;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod ids;
 mod index;
+mod init;
+mod lock;
 #[cfg(feature = "measure")]
 pub use index::measure;
 mod manifest;
-mod manifest_cache;
 mod map;
 mod mend;
 mod names;
@@ -32,6 +50,7 @@ mod pack;
 mod properties;
 mod prune;
 mod quarantine;
+mod random;
 mod reader;
 mod repair;
 mod repository;
@@ -40,34 +59,39 @@ mod sessions;
 mod signed;
 mod stream;
 mod tags;
+mod tombstone;
+mod unlocked;
 mod writer;
 mod writers;
 
+pub use access::{KeyList, SlotInfo, WriterInfo};
 /// Secrets as the doors of a repository take them.
 pub use age::secrecy::{ExposeSecret, SecretString};
+pub use backups::Backup;
 pub use check::{AffectedBackup, CheckLevel, CheckOptions, CheckProgress, CheckReport, Problem};
 pub use contents::Contents;
 pub use cut::Cut;
+pub use entry_reader::{EntryReader, PartReader};
 pub use error::RepoError;
-pub use ids::{BackupId, NoBackupId};
+pub use ids::{BackupId, NoBackupId, RepositoryId};
+pub use init::{Initialised, init};
 pub use manifest::{BackupHead, Entry};
 pub use map::{
-    Address, AddressRun, Addresses, DueUnits, EarlierMap, EarlierUnit, EntryReader, ItemHash, ItemHasher,
-    ItemKind, ItemReader, KeptItems, ListedUnit, MapLists, MapRef, MapTarget, MapWriter, Measured, Part,
-    PartReader, Rows, UnitName, UsedItems,
+    Address, AddressRun, Addresses, DueUnits, EarlierMap, EarlierUnit, ItemHash, ItemHasher, ItemKind,
+    ItemReader, KeptItems, ListedUnit, MapLists, MapRef, MapTarget, MapWriter, Measured, Part, Rows,
+    UnitName, UsedItems,
 };
 pub use mend::Mended;
 pub use pgark_store::{Cancel, Storage, Store};
 pub use prune::{PruneOptions, PruneReport};
 pub use reader::DataReader;
 pub use repair::RepairedIndex;
-pub use repository::{Backup, Repository, init};
+pub use repository::Repository;
 /// Folders of objects that are needed for a while only: no lock is put on them.
 pub const TEMPORARY: [&str; 4] = ["sessions/", "drafts/", "trash/", pgark_store::probe::FOLDER];
 
 pub use secrets::{Header, generate_passphrase};
-pub use secrets::{Initialised, LocalFolders, Protection, RepositoryId, Unlock};
+pub use secrets::{LocalFolders, Protection, Unlock};
 pub use stream::Class;
 pub use tags::BackupTags;
 pub use writer::{BackupWriter, EntryWriter, NewBackup, PartSummary, StreamWriter, WriteOptions};
-pub use writers::{KeyList, SlotInfo, WriterInfo};

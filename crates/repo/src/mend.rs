@@ -11,11 +11,13 @@ use pgark_store::Storage;
 
 use crate::at_once::each;
 use crate::ids::BackupId;
-use crate::manifest::{self, ManifestName};
+use crate::manifest;
+use crate::names::ManifestName;
 use crate::object;
 use crate::repository::Repository;
 use crate::secrets::{self, HEADERS, slots};
-use crate::{RepoError, forget, names, prune, tags, writers};
+use crate::unlocked::Unlocked;
+use crate::{RepoError, draft, names, tags, tombstone, writers};
 
 /// What [`Repository::mend`] did, or would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,7 +51,7 @@ enum Copy {
 }
 
 impl Pair {
-    fn read(&self, repository: &Repository, object: &str) -> Result<Copy, RepoError> {
+    fn read(&self, repository: &Unlocked, object: &str) -> Result<Copy, RepoError> {
         let bytes = match object::get_if_there(&repository.store, object) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(Copy::Missing),
@@ -75,16 +77,16 @@ const FOLDERS: [&str; 7] =
     ["manifests/", "copies/", "forgotten/", "tags/", "writers/", slots::FOLDER, slots::COPIES];
 
 /// The names that are there.
-fn list(repository: &Repository) -> Result<BTreeSet<String>, RepoError> {
+fn list(store: &Storage) -> Result<BTreeSet<String>, RepoError> {
     let mut found = BTreeSet::new();
-    for listed in each(&FOLDERS, |folder| names::list(&repository.store, folder)) {
+    for listed in each(&FOLDERS, |folder| names::list(store, folder)) {
         found.extend(listed?.into_iter().map(|meta| meta.name));
     }
     Ok(found)
 }
 
 /// Everything that is kept in two copies, tags apart.
-fn pairs(repository: &Repository, there: &BTreeSet<String>) -> Vec<Pair> {
+fn pairs(repository: &Unlocked, there: &BTreeSet<String>) -> Vec<Pair> {
     let mut found = vec![Pair { names: HEADERS.map(str::to_string), kind: Pairs::Header }];
     for slot in repository.listed_slots() {
         let names = [slots::FOLDER, slots::COPIES].map(|folder| format!("{folder}{slot}"));
@@ -93,7 +95,7 @@ fn pairs(repository: &Repository, there: &BTreeSet<String>) -> Vec<Pair> {
     // A forgotten one loses its copy first.
     let manifests: BTreeSet<ManifestName> =
         there.iter().filter_map(|name| ManifestName::parse(name)).collect();
-    for name in manifests.into_iter().filter(|name| !there.contains(&name.below(forget::FOLDER))) {
+    for name in manifests.into_iter().filter(|name| !there.contains(&name.below(tombstone::FOLDER))) {
         found.push(Pair { names: [name.name(), name.copy()], kind: Pairs::Manifest(name) });
     }
     let numbers: BTreeSet<u64> = there.iter().filter_map(|name| writers::parse(name)).collect();
@@ -107,9 +109,9 @@ fn pairs(repository: &Repository, there: &BTreeSet<String>) -> Vec<Pair> {
 }
 
 /// Puts copies that are missing. Returns how many.
-pub(crate) fn put_missing(repository: &Repository) -> Result<u64, RepoError> {
+pub(crate) fn put_missing(repository: &Unlocked) -> Result<u64, RepoError> {
     let store = &repository.store;
-    let there = list(repository)?;
+    let there = list(store)?;
     let mut put = 0;
     for pair in pairs(repository, &there) {
         let is_there = |name: &String| HEADERS.contains(&name.as_str()) || there.contains(name);
@@ -143,19 +145,20 @@ impl Repository {
     /// nobody's. What cannot be read and may be somebody's is left, and named. The writer secret
     /// suffices.
     pub fn mend(&self, dry_run: bool) -> Result<Mended, RepoError> {
-        let store = &self.store;
+        let store = self.store();
         let mut mended = Mended::default();
-        let there = list(self)?;
-        for pair in pairs(self, &there) {
+        let there = list(store)?;
+        for pair in pairs(&self.unlocked, &there) {
             store.cancel().check()?;
             let [first, second] = &pair.names;
-            let (name, bytes, is_there) = match (pair.read(self, first)?, pair.read(self, second)?) {
-                (Copy::Good(bytes), Copy::Missing) => (second, bytes, false),
-                (Copy::Good(bytes), Copy::Damaged) => (second, bytes, true),
-                (Copy::Missing, Copy::Good(bytes)) => (first, bytes, false),
-                (Copy::Damaged, Copy::Good(bytes)) => (first, bytes, true),
-                _ => continue,
-            };
+            let (name, bytes, is_there) =
+                match (pair.read(&self.unlocked, first)?, pair.read(&self.unlocked, second)?) {
+                    (Copy::Good(bytes), Copy::Missing) => (second, bytes, false),
+                    (Copy::Good(bytes), Copy::Damaged) => (second, bytes, true),
+                    (Copy::Missing, Copy::Good(bytes)) => (first, bytes, false),
+                    (Copy::Damaged, Copy::Good(bytes)) => (first, bytes, true),
+                    _ => continue,
+                };
             if !dry_run {
                 match is_there {
                     true => replace(store, name, bytes)?,
@@ -164,13 +167,13 @@ impl Repository {
             }
             mended.put.push(name.clone());
         }
-        for (name, bytes) in tags::missing_copies(self, &there)? {
+        for (name, bytes) in tags::missing_copies(&self.unlocked, &there)? {
             if !dry_run {
                 object::put(store, &name, bytes)?;
             }
             mended.put.push(name);
         }
-        for (name, bytes) in tags::damaged_copies(self, &there)? {
+        for (name, bytes) in tags::damaged_copies(&self.unlocked, &there)? {
             if !dry_run {
                 replace(store, &name, bytes)?;
             }
@@ -181,11 +184,11 @@ impl Repository {
     }
 
     fn remove_nobodys(&self, dry_run: bool, mended: &mut Mended) -> Result<(), RepoError> {
-        let store = &self.store;
-        let manifest::All { good, set_aside } = manifest::read_all(self)?;
+        let store = self.store();
+        let manifest::All { good, set_aside } = manifest::read_all(&self.unlocked)?;
         let mut gone: Vec<(String, String)> = Vec::new();
         for aside in set_aside {
-            match manifest::why_nobodys(self, &aside.name, &good)? {
+            match manifest::why_nobodys(&self.unlocked, &aside.name, &good)? {
                 Some(why) => {
                     for name in [aside.name.copy(), aside.name.name()] {
                         if store.stat(&name).is_ok() {
@@ -198,14 +201,14 @@ impl Repository {
         }
         let committed: BTreeSet<BackupId> = good.iter().map(|manifest| manifest.name.id).collect();
         let forgotten: BTreeMap<BackupId, ManifestName> =
-            forget::list(self, "")?.into_iter().map(|name| (name.id, name)).collect();
+            tombstone::list(self.store(), "")?.into_iter().map(|name| (name.id, name)).collect();
         let is_forgotten = |id: &BackupId| {
-            let tombstone = forgotten.get(id).map(|name| forget::read(self, name));
+            let tombstone = forgotten.get(id).map(|name| tombstone::read(&self.unlocked, name));
             !committed.contains(id) && matches!(tombstone, Some(Ok(Some(tombstone))) if tombstone.trusted)
         };
         for meta in names::list(store, "drafts/")? {
             let Some(id) = names::draft(&meta.name) else { continue };
-            match prune::read_draft(self, &meta.name) {
+            match draft::read(&self.unlocked, &meta.name) {
                 Ok(_) => {}
                 Err(error) if error.is_of_object() => {
                     if committed.contains(&id) || is_forgotten(&id) {
@@ -217,7 +220,7 @@ impl Repository {
                 Err(error) => return Err(error),
             }
         }
-        for (id, name) in tags::listed(&list(self)?) {
+        for (id, name) in tags::listed(&list(store)?) {
             if is_forgotten(&id) {
                 gone.push((name.clone(), "its backup is forgotten".into()));
             }

@@ -8,9 +8,12 @@ use pgark_store::{ObjectMeta, Storage, StoreError};
 
 use crate::at_once::each;
 use crate::ids::{BackupId, ObjectHash, unhex};
-use crate::manifest::ManifestName;
 use crate::secrets::HEADERS;
-use crate::{index, pack, quarantine, tags, writers};
+use crate::{index, pack};
+
+/// Where manifests are, and the second copy of each, byte for byte.
+pub(crate) const MANIFESTS: &str = "manifests/";
+pub(crate) const MANIFEST_COPIES: &str = "copies/manifests/";
 
 type Folder = (&'static str, fn(&str) -> bool);
 
@@ -22,20 +25,20 @@ const FOLDERS: [Folder; 17] = [
     ("index/", |name| index::object::parse_name(name).is_some()),
     ("sessions/", |name| session(name).is_some()),
     ("drafts/", |name| draft(name).is_some()),
-    ("manifests/", |name| ManifestName::parse_below("manifests/", name).is_some()),
+    ("manifests/", |name| ManifestName::parse_below(MANIFESTS, name).is_some()),
     ("forgotten/", |name| ManifestName::parse_below("forgotten/", name).is_some()),
-    ("copies/manifests/", |name| ManifestName::parse_below("copies/manifests/", name).is_some()),
-    ("copies/writers/", |name| writers::parse_below("copies/writers/", name).is_some()),
-    ("copies/tags/", |name| tags::parse_below("copies/tags/", name).is_some()),
+    ("copies/manifests/", |name| ManifestName::parse_below(MANIFEST_COPIES, name).is_some()),
+    ("copies/writers/", |name| writers("copies/writers/", name).is_some()),
+    ("copies/tags/", |name| tags("copies/tags/", name).is_some()),
     ("trash/clock/", |name| name.strip_prefix("trash/clock/").is_some_and(is_id)),
     ("trash/", |name| mark(name).is_some()),
     ("probe/", |name| {
         let inside = name.strip_prefix("probe/").and_then(|rest| rest.split_once('/'));
         inside.is_some_and(|(id, _)| is_id(id))
     }),
-    ("tags/", |name| tags::parse_below("tags/", name).is_some()),
-    ("quarantine/", |name| quarantine::parse(name).is_some()),
-    ("writers/", |name| writers::parse_below("writers/", name).is_some()),
+    ("tags/", |name| tags("tags/", name).is_some()),
+    ("quarantine/", |name| quarantine(name).is_some()),
+    ("writers/", |name| writers("writers/", name).is_some()),
 ];
 
 /// Whether it is the name of an object of a repository.
@@ -118,6 +121,23 @@ pub(crate) fn draft(name: &str) -> Option<BackupId> {
     Some(BackupId(unhex(name.strip_prefix("drafts/")?)?))
 }
 
+/// The number of an owner's list of writers below this folder.
+pub(crate) fn writers(folder: &str, name: &str) -> Option<u64> {
+    number(name.strip_prefix(folder)?, 8)
+}
+
+/// Of which backup tags below this folder are, and their number.
+pub(crate) fn tags(folder: &str, name: &str) -> Option<(BackupId, u64)> {
+    let (id, file) = name.strip_prefix(folder)?.split_once('/')?;
+    Some((BackupId(unhex(id)?), number(file, 8)?))
+}
+
+/// Of which pack a record of the quarantine is.
+pub(crate) fn quarantine(name: &str) -> Option<ObjectHash> {
+    let (pack, file) = name.strip_prefix("quarantine/")?.split_once('/')?;
+    is_id(file).then_some(ObjectHash::from_array(unhex(pack)?))
+}
+
 /// Of which pack a mark or intent is, whose, and whether it is an intent.
 pub(crate) fn mark(name: &str) -> Option<(ObjectHash, &str, bool)> {
     let (pack, file) = name.strip_prefix("trash/")?.split_once('/')?;
@@ -128,6 +148,42 @@ pub(crate) fn mark(name: &str) -> Option<(ObjectHash, &str, bool)> {
         _ => return None,
     };
     is_id(pruner).then_some((ObjectHash::from_array(unhex(pack)?), pruner, intent))
+}
+
+/// What a manifest's name says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ManifestName {
+    pub cluster: String,
+    pub sequence: u64,
+    pub id: BackupId,
+}
+
+impl ManifestName {
+    pub(crate) fn name(&self) -> String {
+        self.below(MANIFESTS)
+    }
+
+    pub(crate) fn copy(&self) -> String {
+        format!("copies/{}", self.name())
+    }
+
+    /// The same cluster, sequence and id below another folder.
+    pub(crate) fn below(&self, folder: &str) -> String {
+        format!("{folder}{}/{:016}-{}", self.cluster, self.sequence, self.id)
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<ManifestName> {
+        ManifestName::parse_below(MANIFESTS, name)
+            .or_else(|| ManifestName::parse_below(MANIFEST_COPIES, name))
+    }
+
+    pub(crate) fn parse_below(folder: &str, name: &str) -> Option<ManifestName> {
+        let (cluster, file) = name.strip_prefix(folder)?.split_once('/')?;
+        let (sequence, id) = file.split_once('-')?;
+        unhex::<16>(cluster)?;
+        let sequence = number(sequence, 16)?;
+        Some(ManifestName { cluster: cluster.to_string(), sequence, id: BackupId(unhex(id)?) })
+    }
 }
 
 #[cfg(test)]

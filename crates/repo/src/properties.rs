@@ -8,7 +8,8 @@ use crate::cut::{Cut, Cutter, LARGEST, WINDOW};
 use crate::ids::Hash;
 use crate::index::object::{self as index_object, IndexContent, IndexRecord, PackEntry};
 use crate::index::{Record, Run, merge_runs};
-use crate::manifest::{self, Body, ManifestName};
+use crate::manifest::{self, Body};
+use crate::names::ManifestName;
 use crate::object::{self, Kind};
 use crate::pack::{self, Directory};
 use crate::secrets::{LocalFolders, Protection, Unlock};
@@ -112,7 +113,7 @@ proptest! {
     #[test]
     fn parsers_survive_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300), lead in 0usize..5) {
         let (_dir, repository) = repository();
-        let keys = &repository.keys;
+        let keys = repository.keys();
         let lead: &[u8] = [&b""[..], &[0x82, 0x9b, 0, 0, 0, 1, 0, 0, 0, 0], &[0x84, 0x80], &[0x82, 0x01, 0x9a, 0xff, 0xff, 0xff, 0xff], &[0x9f]][lead];
         let bytes = [lead, &bytes].concat();
         let _ = codec::decode::<Directory>(&bytes).map(|directory| pack::check_directory(&directory, Kind::DataPack, 100));
@@ -129,7 +130,7 @@ proptest! {
             prop_assert!(object::open(keys, kind, "other", &sealed).is_err());
             let name = ManifestName { cluster: "c".into(), sequence: 1, id: crate::BackupId([1; 8]) };
             let named = object::seal(keys, kind, &name.name(), &bytes).unwrap();
-            prop_assert!(manifest::decode(&repository, name, "m", &named).is_err());
+            prop_assert!(manifest::decode(&repository.unlocked, name, "m", &named).is_err());
         }
     }
 
@@ -142,11 +143,11 @@ proptest! {
             packs: (0..packs).map(|n| PackEntry { hash: Hash::of(&[n as u8]), size: u64::from(n) }).collect(),
             records: (0..count).map(record).collect(),
         };
-        let mut bytes = index_object::encode(&repository.keys, content.clone()).unwrap();
+        let mut bytes = index_object::encode(repository.keys(), content.clone()).unwrap();
         content.records.sort();
-        prop_assert_eq!(index_object::decode(&repository.keys, "index/x", &bytes).unwrap(), content);
+        prop_assert_eq!(index_object::decode(repository.keys(), "index/x", &bytes).unwrap(), content);
         let at = flip.index(bytes.len());
         bytes[at] ^= 1;
-        prop_assert!(index_object::decode(&repository.keys, "index/x", &bytes).is_err());
+        prop_assert!(index_object::decode(repository.keys(), "index/x", &bytes).is_err());
     }
 }

@@ -6,7 +6,6 @@
 //! places, if it has any; if none is good, the error names the pack and what is wrong.
 
 use std::collections::{HashMap, VecDeque};
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -14,16 +13,15 @@ use crate::RepoError;
 use crate::ahead::{Ahead, Ordered};
 use crate::blocks::{BLOCK, Blocks};
 use crate::ids::{ChunkId, Hash};
-use crate::index::{Index, Record};
-use crate::manifest::Entry;
+use crate::index::{CurrentIndex, Index, Record};
+use crate::lock::lock;
+use crate::map::ItemHasher;
 use crate::map::cache::ItemCache;
-use crate::map::{EntryReader, ItemHasher, PartReader};
 use crate::object::damaged;
 use crate::pack::{self, ChunkRecord, Directory};
-use crate::repository::Repository;
 use crate::secrets::PackKey;
 use crate::stream::{Child, ChunkKind, Node, StreamRef};
-use crate::writer::lock;
+use crate::unlocked::Unlocked;
 
 /// One get fetches at most so much, gaps included.
 const FETCH: u64 = 2 << 20;
@@ -65,7 +63,8 @@ type Kept = (u64, HashMap<Hash, (u64, Arc<OpenPack>)>);
 
 /// Reads chunks of every kind that the keys at hand open.
 pub(crate) struct ChunkReader<'r> {
-    repository: &'r Repository,
+    repository: &'r Unlocked,
+    current: &'r CurrentIndex,
     /// Replaced by a newer one when a pack is gone: a prune may have moved its chunks.
     index: Mutex<Arc<Index>>,
     packs: Mutex<Kept>,
@@ -94,45 +93,6 @@ impl<'r> DataReader<'r> {
         &self.0
     }
 
-    /// Begins to read a part of this entry.
-    pub fn read_part(&self, entry: &Entry, number: usize) -> Result<PartReader<'_>, RepoError> {
-        let label = format!("part {} of {}", number + 1, entry.path);
-        let part = entry.parts.get(number).ok_or_else(|| damaged(&label, "there is no such part"))?;
-        PartReader::new(&self.0, part, label)
-    }
-
-    /// Begins to read an entry: all its parts, one after the other.
-    pub fn read(&self, entry: &Entry) -> EntryReader<'_> {
-        EntryReader::new(&self.0, entry, 0..entry.parts.len())
-    }
-
-    /// Begins to read some parts of an entry.
-    pub fn read_parts(&self, entry: &Entry, parts: Range<usize>) -> EntryReader<'_> {
-        EntryReader::new(&self.0, entry, parts)
-    }
-
-    /// The whole content of an entry.
-    ///
-    /// # Errors
-    /// [`RepoError::TooLarge`] if it is, or says that it is, longer than `most` bytes: it is held
-    /// in memory.
-    pub fn read_whole(&self, entry: &Entry, most: u64) -> Result<Vec<u8>, RepoError> {
-        let too_large = || RepoError::TooLarge { what: format!("the length of {}", entry.path) };
-        let said = entry.parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.bytes_raw()));
-        if said.is_none_or(|said| said > most) {
-            return Err(too_large());
-        }
-        let mut bytes = Vec::new();
-        let mut content = self.read(entry);
-        while let Some(chunk) = content.next_chunk()? {
-            if (bytes.len() + chunk.len()) as u64 > most {
-                return Err(too_large());
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes)
-    }
-
     /// Bytes of chunks that were fetched from the storage so far.
     pub fn bytes_fetched(&self) -> u64 {
         self.0.fetched.load(Ordering::Relaxed)
@@ -140,7 +100,11 @@ impl<'r> DataReader<'r> {
 }
 
 impl<'r> ChunkReader<'r> {
-    pub(crate) fn new(repository: &'r Repository, index: Arc<Index>) -> ChunkReader<'r> {
+    pub(crate) fn new(
+        repository: &'r Unlocked,
+        current: &'r CurrentIndex,
+        index: Arc<Index>,
+    ) -> ChunkReader<'r> {
         let kinds =
             [ChunkKind::Data, ChunkKind::Metadata, ChunkKind::Tree, ChunkKind::ItemList, ChunkKind::Group];
         let id_keys = kinds.map(|kind| repository.keys.chunk_id_key(kind as u8, b""));
@@ -152,6 +116,7 @@ impl<'r> ChunkReader<'r> {
         let packs = Mutex::default();
         ChunkReader {
             repository,
+            current,
             index,
             packs,
             fetched,
@@ -380,7 +345,7 @@ impl<'r> ChunkReader<'r> {
 
     /// The index, if it has changed since `known` was read.
     fn newer(&self, known: &Arc<Index>) -> Result<Option<Arc<Index>>, RepoError> {
-        let newer = self.repository.index()?;
+        let newer = self.current.get(self.repository)?;
         if Arc::ptr_eq(&newer, known) || newer.listed == known.listed && !known.is_rotten() {
             return Ok(None);
         }

@@ -33,12 +33,12 @@ impl Repository {
     /// Reads the directory of every pack and writes new index objects, which replace all that were
     /// there. The writer secret suffices. Writers may be at work: what they put meanwhile stays.
     pub fn repair_index(&self, on_pack: &dyn Fn(u64, u64)) -> Result<RepairedIndex, RepoError> {
-        let store = &self.store;
+        let store = self.store();
         // Index objects first: whatever they name was there before them.
         let old = Index::list_whole(store)?;
         let mut report = RepairedIndex { replaced: old.len() as u64, ..RepairedIndex::default() };
         for name in old.keys() {
-            match crate::index::read_object(store, &self.keys, name) {
+            match crate::index::read_object(store, self.keys(), name) {
                 Err(error @ (RepoError::Store(_) | RepoError::NewerFormat { .. })) => return Err(error),
                 Err(_) => report.unreadable += 1,
                 Ok(_) => {}
@@ -50,7 +50,7 @@ impl Repository {
             store.cancel().check()?;
             on_pack(number as u64, packs.len() as u64);
             let Some(hash) = pack::parse_name(&meta.name) else { continue };
-            let (_, directory) = match pack::read_directory(store, &self.keys, &hash, meta.size) {
+            let (_, directory) = match pack::read_directory(store, self.keys(), &hash, meta.size) {
                 Ok(read) => read,
                 // A prune deleted it since the list was made.
                 Err(RepoError::Missing { .. }) => continue,
@@ -83,14 +83,14 @@ impl Repository {
         for name in old.keys().filter(|name| !new.contains(*name)) {
             store.delete(name)?;
         }
-        self.forget_index();
+        self.index.forget();
         Ok(report)
     }
 
     fn put_index_object(&self, content: IndexContent) -> Result<String, RepoError> {
-        let bytes = index_object::encode(&self.keys, content)?;
+        let bytes = index_object::encode(self.keys(), content)?;
         let name = index_object::name(&Hash::of(&bytes));
-        object::put(&self.store, &name, bytes)?;
+        object::put(self.store(), &name, bytes)?;
         Ok(name)
     }
 }

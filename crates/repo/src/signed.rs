@@ -4,7 +4,6 @@
 use minicbor::{Decode, Encode};
 
 use crate::object::{self, Kind, damaged};
-use crate::repository::Repository;
 use crate::secrets::Keys;
 use crate::{RepoError, codec};
 
@@ -43,17 +42,7 @@ fn signed_bytes(keys: &Keys, kind: Kind, name: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// Signs and seals a body for the object `name`.
-pub(crate) fn seal(
-    repository: &Repository,
-    kind: Kind,
-    name: &str,
-    body: Vec<u8>,
-) -> Result<Vec<u8>, RepoError> {
-    seal_with(&repository.keys, kind, name, body)
-}
-
-/// [`seal`], before there is a repository.
-pub(crate) fn seal_with(keys: &Keys, kind: Kind, name: &str, body: Vec<u8>) -> Result<Vec<u8>, RepoError> {
+pub(crate) fn seal(keys: &Keys, kind: Kind, name: &str, body: Vec<u8>) -> Result<Vec<u8>, RepoError> {
     let signature = keys.sign(&signed_bytes(keys, kind, name, &body))?;
     let signed = codec::encode(&Signed { body, writer: keys.writer_public(), signature });
     object::seal(keys, kind, name, &signed)
@@ -68,7 +57,7 @@ pub(crate) struct Opened {
 /// Opens what [`seal`] made for `name` and verifies the signature; errors speak of `stood_as`, the
 /// object that the bytes were read from. Whether the signer may sign such a thing is for `writers`
 /// to say.
-pub(crate) fn open_any(
+pub(crate) fn open(
     keys: &Keys,
     kind: Kind,
     name: &str,
@@ -83,19 +72,4 @@ pub(crate) fn open_any(
     keys.verify(&signed.writer, &signed_bytes(keys, kind, name, &signed.body), &signed.signature)
         .map_err(|error| object::inside(stood_as, error))?;
     Ok(Opened { body: signed.body, signer: signed.writer })
-}
-
-/// [`open_any`] of somebody who may write to this repository today.
-pub(crate) fn open(
-    repository: &Repository,
-    kind: Kind,
-    name: &str,
-    stood_as: &str,
-    bytes: &[u8],
-) -> Result<Vec<u8>, RepoError> {
-    let opened = open_any(&repository.keys, kind, name, stood_as, bytes)?;
-    repository
-        .judge(&opened.signer, None)
-        .map_err(|what| damaged(stood_as, format!("the signature: {what}")))?;
-    Ok(opened.body)
 }

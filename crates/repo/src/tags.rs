@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
-use pgark_store::PutOutcome;
+use pgark_store::{PutOutcome, Storage};
 
 use crate::at_once::{both, each};
-use crate::ids::{BackupId, unhex};
+use crate::ids::BackupId;
 use crate::object::{self, Kind, damaged};
 use crate::repository::Repository;
+use crate::unlocked::Unlocked;
 use crate::{RepoError, codec, manifest, names, signed};
 
 const FOLDER: &str = "tags/";
@@ -64,23 +65,17 @@ fn below(folder: &str, id: BackupId, number: u64) -> String {
     format!("{folder}{id}/{number:08}")
 }
 
-/// The backup and the number in a name.
-pub(crate) fn parse_below(folder: &str, name: &str) -> Option<(BackupId, u64)> {
-    let (id, number) = name.strip_prefix(folder)?.split_once('/')?;
-    Some((BackupId(unhex(id)?), names::number(number, 8)?))
-}
-
 /// In which copies one number is there: the first, the second.
 type Copies = (bool, bool);
 
 /// What is listed of every backup, or of one: numbers, and where they are.
 fn list(
-    repository: &Repository,
+    store: &Storage,
     of: Option<BackupId>,
 ) -> Result<BTreeMap<BackupId, BTreeMap<u64, Copies>>, RepoError> {
     let one = |folder: &str| {
         let below = of.map_or_else(|| folder.to_string(), |id| format!("{folder}{id}/"));
-        repository.store.list(&below)
+        store.list(&below)
     };
     let (copies, first) = both(|| one(COPIES), || one(FOLDER));
     let (copies, first) = (copies?, first?);
@@ -91,29 +86,29 @@ fn list(
 fn sort<'n>(names: impl Iterator<Item = &'n str>) -> BTreeMap<BackupId, BTreeMap<u64, Copies>> {
     let mut found: BTreeMap<BackupId, BTreeMap<u64, Copies>> = BTreeMap::new();
     for name in names {
-        if let Some((id, number)) = parse_below(FOLDER, name) {
+        if let Some((id, number)) = names::tags(FOLDER, name) {
             found.entry(id).or_default().entry(number).or_default().0 = true;
-        } else if let Some((id, number)) = parse_below(COPIES, name) {
+        } else if let Some((id, number)) = names::tags(COPIES, name) {
             found.entry(id).or_default().entry(number).or_default().1 = true;
         }
     }
     found
 }
 
-fn list_of(repository: &Repository, id: BackupId) -> Result<BTreeMap<u64, Copies>, RepoError> {
-    Ok(list(repository, Some(id))?.remove(&id).unwrap_or_default())
+fn list_of(store: &Storage, id: BackupId) -> Result<BTreeMap<u64, Copies>, RepoError> {
+    Ok(list(store, Some(id))?.remove(&id).unwrap_or_default())
 }
 
 /// Reads one copy.
 fn read(
-    repository: &Repository,
+    repository: &Unlocked,
     folder: &str,
     id: BackupId,
     number: u64,
 ) -> Result<BTreeSet<String>, RepoError> {
     let (object, name) = (below(folder, id, number), below(FOLDER, id, number));
     let bytes = object::get(&repository.store, &object)?;
-    let body = signed::open(repository, Kind::Tags, &name, &object, &bytes)?;
+    let body = repository.open_signed(Kind::Tags, &name, &object, &bytes)?;
     let body: Body = codec::decode(&body).map_err(|what| damaged(&object, what))?;
     if body.id != ByteArray::from(id.0) {
         return Err(damaged(&object, "its name and its content differ"));
@@ -127,7 +122,7 @@ fn read(
 /// The newest tags of a backup, from either copy; none if there are none. The error says that
 /// nobody knows them.
 fn newest(
-    repository: &Repository,
+    repository: &Unlocked,
     id: BackupId,
     mut numbers: BTreeMap<u64, Copies>,
 ) -> Result<Option<(u64, BTreeSet<String>)>, RepoError> {
@@ -147,7 +142,7 @@ fn newest(
             Err(error) => return Err(error),
         }
         // Changed or removed meanwhile?
-        let again = list_of(repository, id)?;
+        let again = list_of(&repository.store, id)?;
         if again == numbers {
             return Err(first);
         }
@@ -158,10 +153,10 @@ fn newest(
 impl Repository {
     /// The tags of every backup that has any.
     pub fn tags(&self) -> Result<BackupTags, RepoError> {
-        let listed: Vec<_> = list(self, None)?.into_iter().collect();
+        let listed: Vec<_> = list(self.store(), None)?.into_iter().collect();
         let mut tags = BackupTags::default();
         for ((id, _), read) in
-            listed.iter().zip(each(&listed, |(id, numbers)| newest(self, *id, numbers.clone())))
+            listed.iter().zip(each(&listed, |(id, numbers)| newest(&self.unlocked, *id, numbers.clone())))
         {
             match read {
                 Ok(None) => {}
@@ -177,10 +172,10 @@ impl Repository {
     /// What is wrong with the newest tags of each backup and their copies: backup, object, error.
     pub(crate) fn check_tags(&self) -> Result<Vec<(BackupId, String, RepoError)>, RepoError> {
         let mut wrong = Vec::new();
-        for (id, numbers) in list(self, None)? {
+        for (id, numbers) in list(self.store(), None)? {
             let Some((&number, _)) = numbers.last_key_value() else { continue };
             for folder in [FOLDER, COPIES] {
-                match read(self, folder, id, number) {
+                match read(&self.unlocked, folder, id, number) {
                     Ok(_) => {}
                     Err(error) if error.is_of_object() => wrong.push((id, below(folder, id, number), error)),
                     Err(error) => return Err(error),
@@ -197,13 +192,13 @@ impl Repository {
         id: BackupId,
         change: impl Fn(&mut BTreeSet<String>),
     ) -> Result<BTreeSet<String>, RepoError> {
-        if !manifest::list(self, "")?.iter().any(|name| name.id == id) {
+        if !manifest::list(&self.unlocked, "")?.iter().any(|name| name.id == id) {
             return Err(RepoError::UnknownBackup { id });
         }
         loop {
-            let numbers = list_of(self, id)?;
+            let numbers = list_of(self.store(), id)?;
             let last = numbers.last_key_value().map(|(number, _)| *number);
-            let before = match newest(self, id, numbers) {
+            let before = match newest(&self.unlocked, id, numbers) {
                 Ok(found) => Some(found.map(|(_, tags)| tags).unwrap_or_default()),
                 Err(error) if error.is_of_object() => {
                     tracing::warn!("the tags of backup {id} could not be read, and are replaced: {error}");
@@ -226,14 +221,14 @@ impl Repository {
                 time: Timestamp::now().as_microsecond(),
                 tags: tags.iter().cloned().collect(),
             };
-            let bytes = signed::seal(self, Kind::Tags, &object, codec::encode(&body))?;
-            if self.store.put_if_absent(&object, bytes.clone().into())? == PutOutcome::Created
-                || self.store.get(&object)? == bytes
+            let bytes = signed::seal(self.keys(), Kind::Tags, &object, codec::encode(&body))?;
+            if self.store().put_if_absent(&object, bytes.clone().into())? == PutOutcome::Created
+                || self.store().get(&object)? == bytes
             {
-                self.store.put_if_absent(&below(COPIES, id, number), bytes.into())?;
+                self.store().put_if_absent(&below(COPIES, id, number), bytes.into())?;
                 if let Some(last) = last {
                     for folder in [FOLDER, COPIES] {
-                        match self.store.delete(&below(folder, id, last)) {
+                        match self.store().delete(&below(folder, id, last)) {
                             // A key that may not delete: the newest list counts.
                             Err(error) if error.is_denied() => {}
                             other => other?,
@@ -248,7 +243,7 @@ impl Repository {
 
 /// Copies of newest tags that are missing while the other one is good: what to put, and its bytes.
 pub(crate) fn missing_copies(
-    repository: &Repository,
+    repository: &Unlocked,
     there: &BTreeSet<String>,
 ) -> Result<Vec<(String, Vec<u8>)>, RepoError> {
     broken_copies(repository, there, |copies| matches!(copies, (true, false) | (false, true)))
@@ -256,14 +251,14 @@ pub(crate) fn missing_copies(
 
 /// The same of copies that are there and damaged.
 pub(crate) fn damaged_copies(
-    repository: &Repository,
+    repository: &Unlocked,
     there: &BTreeSet<String>,
 ) -> Result<Vec<(String, Vec<u8>)>, RepoError> {
     broken_copies(repository, there, |copies| copies == (true, true))
 }
 
 fn broken_copies(
-    repository: &Repository,
+    repository: &Unlocked,
     there: &BTreeSet<String>,
     wanted: impl Fn(Copies) -> bool,
 ) -> Result<Vec<(String, Vec<u8>)>, RepoError> {
@@ -288,18 +283,18 @@ fn broken_copies(
 
 /// Every object of tags among these names, with its backup.
 pub(crate) fn listed(there: &BTreeSet<String>) -> impl Iterator<Item = (BackupId, &String)> {
-    let parse = |name: &String| Some(parse_below(FOLDER, name).or_else(|| parse_below(COPIES, name))?.0);
+    let parse = |name: &String| Some(names::tags(FOLDER, name).or_else(|| names::tags(COPIES, name))?.0);
     there.iter().filter_map(move |name| Some((parse(name)?, name)))
 }
 
 /// The objects of these backups.
-pub(crate) fn names_of(repository: &Repository, ids: &BTreeSet<BackupId>) -> Result<Vec<String>, RepoError> {
+pub(crate) fn names_of(store: &Storage, ids: &BTreeSet<BackupId>) -> Result<Vec<String>, RepoError> {
     let one = match ids.first() {
         Some(id) if ids.len() == 1 => Some(*id),
         _ => None,
     };
     let mut found = Vec::new();
-    for (id, numbers) in list(repository, one)?.into_iter().filter(|(id, _)| ids.contains(id)) {
+    for (id, numbers) in list(store, one)?.into_iter().filter(|(id, _)| ids.contains(id)) {
         for (number, (first, second)) in numbers {
             found.extend(first.then(|| below(FOLDER, id, number)));
             found.extend(second.then(|| below(COPIES, id, number)));
@@ -309,9 +304,9 @@ pub(crate) fn names_of(repository: &Repository, ids: &BTreeSet<BackupId>) -> Res
 }
 
 /// Of a backup that is forgotten.
-pub(crate) fn remove_all(repository: &Repository, id: BackupId) -> Result<(), RepoError> {
-    for name in names_of(repository, &BTreeSet::from([id]))? {
-        repository.store.delete(&name)?;
+pub(crate) fn remove_all(store: &Storage, id: BackupId) -> Result<(), RepoError> {
+    for name in names_of(store, &BTreeSet::from([id]))? {
+        store.delete(&name)?;
     }
     Ok(())
 }

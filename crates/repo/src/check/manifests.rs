@@ -2,11 +2,12 @@
 
 use super::{AffectedBackup, Check, State};
 use crate::RepoError;
-use crate::forget;
+use crate::lock::lock;
 use crate::manifest::{self, Manifest};
+use crate::names::ManifestName;
 use crate::object;
-use crate::repository::Repository;
-use crate::writer::lock;
+use crate::tombstone;
+use crate::unlocked::Unlocked;
 
 impl Check<'_> {
     pub(super) fn manifests(
@@ -15,7 +16,7 @@ impl Check<'_> {
         heads: &[(String, u64, String)],
         state: &State,
     ) -> Result<Vec<Manifest>, RepoError> {
-        let repository = self.repository;
+        let repository = &self.repository.unlocked;
         let store = &repository.store;
         let mut manifests = Vec::new();
         for (name, stored) in names {
@@ -59,10 +60,10 @@ impl Check<'_> {
         }
         let mut found = lock(&self.found);
         let mut unreadable = Vec::new();
-        let forgotten = |name: &manifest::ManifestName| match forget::read(repository, name) {
+        let forgotten = |name: &ManifestName| match tombstone::read(repository, name) {
             Ok(tombstone) => tombstone,
             Err(error) => {
-                unreadable.push((name.below(forget::FOLDER), error));
+                unreadable.push((name.below(tombstone::FOLDER), error));
                 None
             }
         };
@@ -93,13 +94,15 @@ impl Check<'_> {
 
 /// Whether a tombstone accounts for the newest backup that this host remembers of a cluster.
 fn forgotten_since(
-    repository: &Repository,
+    repository: &Unlocked,
     cluster: &str,
     sequence: u64,
     hash: &str,
 ) -> Result<bool, RepoError> {
-    for name in forget::list(repository, cluster)?.into_iter().filter(|name| name.sequence >= sequence) {
-        let tombstone = forget::read(repository, &name).unwrap_or_default();
+    for name in
+        tombstone::list(&repository.store, cluster)?.into_iter().filter(|name| name.sequence >= sequence)
+    {
+        let tombstone = tombstone::read(repository, &name).unwrap_or_default();
         if tombstone.is_some_and(|tombstone| {
             name.sequence > sequence || tombstone.manifest.is_none_or(|own| own.to_string() == hash)
         }) {

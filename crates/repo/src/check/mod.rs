@@ -14,6 +14,8 @@
 
 mod manifests;
 mod packs;
+mod places;
+mod quarantined;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -27,18 +29,17 @@ use crate::RepoError;
 use crate::at_once::each;
 use crate::ids::{BackupId, ChunkId, Hash, ObjectHash};
 use crate::index::Index;
+use crate::lock::lock;
 use crate::manifest::{self, BackupHead, Manifest};
 use crate::names;
 use crate::pack;
 use crate::prune::live::Live;
 use crate::prune::usage;
 use crate::quarantine;
-use crate::reader::ChunkReader;
 use crate::repository::Repository;
 use crate::secrets::{self, slots};
-use crate::writer::lock;
 use crate::writers::Writers;
-use packs::BadPlaces;
+use places::BadPlaces;
 
 /// How deep a check looks. Each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,7 +140,7 @@ struct State(BTreeMap<String, SystemTime>);
 impl State {
     fn list(repository: &Repository) -> Result<State, RepoError> {
         let mut found = BTreeMap::new();
-        for listed in each(&CHANGING, |folder| names::list(&repository.store, folder)) {
+        for listed in each(&CHANGING, |folder| names::list(repository.store(), folder)) {
             found.extend(listed?.into_iter().map(|meta| (meta.name, meta.modified)));
         }
         Ok(State(found))
@@ -277,7 +278,7 @@ impl Repository {
             repository: self,
             level,
             options,
-            drawn_by: crate::ids::random()?,
+            drawn_by: crate::random::bytes()?,
             on_progress,
             progress: Mutex::new(progress),
             counts: AtomicBool::new(true),
@@ -299,7 +300,7 @@ impl Check<'_> {
             if look.found.is_empty() {
                 break look;
             }
-            let now = (State::list(repository)?, Index::list(&repository.store)?);
+            let now = (State::list(repository)?, Index::list(repository.store())?);
             if now == (look.state, look.index.listed.clone()) {
                 look.state = now.0;
                 break look;
@@ -328,7 +329,7 @@ impl Check<'_> {
             .filter(|(number, (_, backups))| !backups.is_empty() || !harmless.contains(number))
             .map(|(_, problem)| problem)
             .map(|(problem, backups)| Problem { backups: backups.into_iter().collect(), ..problem });
-        let foreign = names::foreign(&repository.store).unwrap_or_else(|error| {
+        let foreign = names::foreign(repository.store()).unwrap_or_else(|error| {
             tracing::debug!("files of others are not named: {error}");
             Vec::new()
         });
@@ -349,6 +350,7 @@ impl Check<'_> {
         *lock(&self.found) = Found::default();
         // What this host remembers was there before the lists are made.
         let heads: Vec<(String, u64, String)> = repository
+            .unlocked
             .heads()?
             .iter()
             .map(|(cluster, sequence, hash)| (cluster.to_string(), sequence, hash.to_string()))
@@ -356,15 +358,15 @@ impl Check<'_> {
         let state = State::list(repository)?;
         // Manifests before the index: whatever they name was there before them, so a backup that is
         // committed meanwhile is no problem.
-        let (names, _) = manifest::list_timed(repository, "")?;
+        let (names, _) = manifest::list_timed(&repository.unlocked, "")?;
         let index = Arc::new(Index::load(
-            &repository.store,
-            &repository.keys,
-            &repository.local,
+            repository.store(),
+            repository.keys(),
+            &repository.unlocked.local,
             false,
-            Index::list(&repository.store)?,
+            Index::list(repository.store())?,
         )?);
-        repository.read_writers()?;
+        repository.unlocked.read_writers()?;
         self.header_and_slots(&state)?;
         self.index_objects(&index)?;
         let mut manifests = self.manifests(names, &heads, &state)?;
@@ -407,7 +409,7 @@ impl Check<'_> {
     }
 
     fn step(&self, bytes: u64) -> Result<(), RepoError> {
-        self.repository.store.cancel().check()?;
+        self.repository.store().cancel().check()?;
         if !self.counts.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -427,8 +429,8 @@ impl Check<'_> {
         index: &Arc<Index>,
         manifests: &[Manifest],
     ) -> Result<Option<HashSet<u32>>, RepoError> {
-        let reader = ChunkReader::new(self.repository, Arc::clone(index));
-        let mut live = Live::new(self.repository);
+        let reader = self.repository.chunks(Arc::clone(index));
+        let mut live = Live::new(&self.repository.unlocked);
         let unknown = live.add(&reader, manifests)?;
         let (gathered, unread) = live.sorted(&reader)?;
         if !unknown.is_empty() || !unread.is_empty() {
@@ -468,10 +470,10 @@ impl Check<'_> {
         }
         // What rotted since a moment of the past is not what rotted then, and nobody will lean on
         // it.
-        if rotten.is_empty() || self.repository.store.is_past() {
+        if rotten.is_empty() || self.repository.store().is_past() {
             return;
         }
-        if let Err(error) = quarantine::add(self.repository, &rotten) {
+        if let Err(error) = quarantine::add(&self.repository.unlocked, &rotten) {
             tracing::warn!("what is damaged cannot be noted, and later backups may lean on it: {error}");
         }
     }
@@ -482,7 +484,7 @@ impl Check<'_> {
         index: &Index,
         wanted: Option<&HashSet<u32>>,
     ) -> Result<HashMap<ObjectHash, u64>, RepoError> {
-        let store = &self.repository.store;
+        let store = self.repository.store();
         let packs: HashMap<ObjectHash, u64> = store
             .list("packs/")?
             .iter()
@@ -519,14 +521,14 @@ impl Check<'_> {
 
     fn header_and_slots(&self, state: &State) -> Result<(), RepoError> {
         let repository = self.repository;
-        let slots = repository.listed_slots();
-        let wrong = secrets::check_copies(&repository.store, &repository.keys, &slots, &mut |bytes| {
+        let slots = repository.unlocked.listed_slots();
+        let wrong = secrets::check_copies(repository.store(), repository.keys(), &slots, &mut |bytes| {
             self.step(bytes)
         })?;
         for (object, what) in wrong {
             lock(&self.found).add(object, what);
         }
-        let wrong = Writers::check(&repository.store, &repository.keys, &mut |bytes| self.step(bytes))?;
+        let wrong = Writers::check(repository.store(), repository.keys(), &mut |bytes| self.step(bytes))?;
         for (object, error) in wrong {
             self.note_copy(&object, error, state)?;
         }

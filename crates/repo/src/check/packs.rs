@@ -6,24 +6,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use super::places::BadPlaces;
 use super::{Check, CheckLevel};
 use crate::RepoError;
-use crate::ids::{ChunkId, Hash, ObjectHash};
+use crate::ids::{Hash, ObjectHash};
 use crate::index::Index;
+use crate::lock::lock;
 use crate::object::{self, inside};
 use crate::pack;
-use crate::writer::lock;
 
 const THREADS: usize = 4;
-
-/// What is wrong inside packs: with a whole pack, or with a chunk of it.
-#[derive(Default)]
-pub(super) struct BadPlaces {
-    pub packs: HashMap<u32, usize>,
-    pub chunks: HashMap<(u32, ChunkId), usize>,
-    /// Packs that are there and not what was put.
-    pub rotten: HashSet<u32>,
-}
 
 impl Check<'_> {
     pub(super) fn packs(
@@ -102,10 +94,10 @@ impl Check<'_> {
         let repository = self.repository;
         let bytes = match level {
             CheckLevel::Structure => None,
-            _ => Some(object::get(&repository.store, &name)),
+            _ => Some(object::get(repository.store(), &name)),
         };
         let read = match &bytes {
-            None => pack::read_directory(&repository.store, &repository.keys, &entry.hash, size)
+            None => pack::read_directory(repository.store(), repository.keys(), &entry.hash, size)
                 .map(|read| (read, None)),
             Some(Ok(bytes)) => {
                 if Hash::of(bytes) != entry.hash {
@@ -117,12 +109,12 @@ impl Check<'_> {
                         whole(what);
                     }
                 }
-                pack::parse(&repository.keys, &name, bytes).map(|read| (read, Some(bytes)))
+                pack::parse(repository.keys(), &name, bytes).map(|read| (read, Some(bytes)))
             }
             Some(Err(RepoError::Missing { .. })) => Err(RepoError::Missing { object: name.clone() }),
             Some(Err(_)) => {
                 // Let the storage say it again, as an error that can be handed on.
-                object::get(&repository.store, &name).map(|_| ())?;
+                object::get(repository.store(), &name).map(|_| ())?;
                 return Ok(());
             }
         };
@@ -177,11 +169,11 @@ impl Check<'_> {
         bytes: &[u8],
         bad: &Mutex<BadPlaces>,
     ) -> Result<(), RepoError> {
-        let keys = &self.repository.keys;
+        let keys = self.repository.keys();
         let mut id_keys: HashMap<(u8, Vec<u8>), [u8; 32]> = HashMap::new();
         let mut opened = HashMap::new();
         for chunk in &directory.chunks {
-            self.repository.store.cancel().check()?;
+            self.repository.store().cancel().check()?;
             let from = chunk.offset as usize;
             let sealed = bytes.get(from..from + chunk.sealed_len as usize).unwrap_or_default();
             let key_id: [u8; 16] = chunk.key_id.into();

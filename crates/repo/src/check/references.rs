@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::packs::BadPlaces;
+use super::places::BadPlaces;
 use super::{AffectedBackup, Check, CheckLevel};
 use crate::ids::{ChunkId, Hash};
 use crate::index::Index;
+use crate::lock::lock;
 use crate::manifest::Manifest;
 use crate::map::{self, Group, Keeping, MapRef, Part};
 use crate::reader::{ChunkReader, root_child};
 use crate::stream::{Child, ChunkKind, StreamRef};
-use crate::writer::lock;
-use crate::{RepoError, codec};
+use crate::{RepoError, codec, manifest};
 
 impl Check<'_> {
     /// Follows every reference of every backup.
@@ -23,7 +23,7 @@ impl Check<'_> {
         bad: &BadPlaces,
         manifests: &[Manifest],
     ) -> Result<(), RepoError> {
-        let reader = ChunkReader::new(self.repository, Arc::clone(index));
+        let reader = self.repository.chunks(Arc::clone(index));
         let wrong_maps = match self.level {
             CheckLevel::Data => self.maps(&reader, manifests)?,
             _ => HashMap::new(),
@@ -40,11 +40,11 @@ impl Check<'_> {
             wrong_maps,
         };
         for manifest in manifests {
-            self.repository.store.cancel().check()?;
+            self.repository.store().cancel().check()?;
             let id = manifest.name.id;
             let mut problems = walk.stream(&manifest.body.entries)?;
             let mut hurt = AffectedBackup { backup: id, entries: Vec::new(), whole: false };
-            match self.repository.entries(&reader, manifest) {
+            match manifest::read_entries(&reader, manifest) {
                 Ok(entries) => {
                     for entry in entries {
                         let mut of_entry = BTreeSet::new();
@@ -90,7 +90,7 @@ impl Check<'_> {
         let mut families: BTreeMap<Hash, BTreeMap<ChunkId, (Box<MapRef>, String)>> = BTreeMap::new();
         for manifest in manifests {
             // A list that cannot be read is told of by those who follow references.
-            let Ok(entries) = self.repository.entries(reader, manifest) else { continue };
+            let Ok(entries) = manifest::read_entries(reader, manifest) else { continue };
             for entry in entries {
                 for (number, part) in entry.parts.iter().enumerate() {
                     let Part::Map(map) = part else { continue };
@@ -108,7 +108,7 @@ impl Check<'_> {
         let mut wrong = HashMap::new();
         for maps in families.into_values() {
             let refs: Vec<&MapRef> = maps.values().map(|(map, _)| &**map).collect();
-            let found = map::verify(reader, &refs, &mut |_| Ok(self.repository.store.cancel().check()?))?;
+            let found = map::verify(reader, &refs, &mut |_| Ok(self.repository.store().cancel().check()?))?;
             for (number, what) in found.wrong {
                 if let Some((name, (_, label))) = maps.iter().nth(number) {
                     wrong.insert(*name, lock(&self.found).add(label, what));
@@ -166,7 +166,7 @@ impl Walk<'_> {
         };
         let mut is_over = false;
         for record in records {
-            self.check.repository.store.cancel().check()?;
+            self.check.repository.store().cancel().check()?;
             problems.extend(self.record(&record, &mut keeping, &mut is_over)?);
         }
         if !is_over && let Err(error) = keeping.end(self.reader) {
@@ -236,7 +236,7 @@ impl Walk<'_> {
         if let Some(known) = self.known.get(&child.id) {
             return Ok(known.clone());
         }
-        self.check.repository.store.cancel().check()?;
+        self.check.repository.store().cancel().check()?;
         let mut problems = self.chunk(child, ChunkKind::Tree)?;
         match self.reader.node(child, level) {
             Ok(node) => {

@@ -8,6 +8,7 @@
 //! Memory: see [`run`]; while merging, 128 Ki records of each index object and one page of each run
 //! come on top.
 
+mod current;
 mod filter;
 #[cfg(feature = "measure")]
 pub mod measure;
@@ -30,6 +31,7 @@ use crate::at_once::each_within;
 use crate::ids::{ChunkId, ObjectHash};
 use crate::secrets::{Keys, LocalFolders, private_folder};
 use crate::{RepoError, codec};
+pub(crate) use current::CurrentIndex;
 use filter::Filter;
 use object::{IndexContent, PackEntry};
 pub(crate) use run::{Record, Run};
@@ -385,7 +387,7 @@ fn write_cache(
             (temporary(folders)?, None)
         }
     };
-    let salt: [u8; 32] = crate::ids::random()?;
+    let salt: [u8; 32] = crate::random::bytes()?;
     let run = merge_under(file, sum_key(keys, &salt), runs)?;
     if let Some(name) = name {
         let meta = CacheMeta {

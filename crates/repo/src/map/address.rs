@@ -10,12 +10,8 @@ use std::ops::Range;
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
-use super::MapRef;
-use super::kind::AnyKind;
-use super::shape::Unit;
-
 /// A name has at most so many bytes.
-const LONGEST_NAME: usize = 4096;
+pub(super) const LONGEST_NAME: usize = 4096;
 
 /// Where an item belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,7 +52,7 @@ pub(crate) struct Run {
 
 impl Run {
     /// Behind its last number.
-    fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         u64::from(self.first) + u64::from(self.items)
     }
 
@@ -64,7 +60,7 @@ impl Run {
         names.get(self.name as usize).map_or(&[], |name| name.as_slice())
     }
 
-    fn is_continued_by(&self, next: &Run) -> bool {
+    pub(super) fn is_continued_by(&self, next: &Run) -> bool {
         next.name == self.name && u64::from(next.first) == self.end()
     }
 }
@@ -125,34 +121,6 @@ pub(crate) fn header(names: &[ByteVec], runs: &[Run]) -> Vec<u8> {
         header.extend_from_slice(&run.items.to_le_bytes());
     }
     header
-}
-
-/// Whether the names and runs of a group are what its units need, and nothing else.
-pub(crate) fn are_possible(names: &[ByteVec], units: &[Unit]) -> bool {
-    let mut known = 0u32;
-    for unit in units {
-        let mut before: Option<&Run> = None;
-        let mut items = 0u64;
-        for run in &unit.runs {
-            // Names come in the order in which runs name them first.
-            let is_known = run.name < known || (run.name == known && (known as usize) < names.len());
-            let goes_on = before.is_some_and(|before| before.is_continued_by(run));
-            if !is_known || goes_on || run.items == 0 || run.end() > 1 << 32 {
-                return false;
-            }
-            known = known.max(run.name.saturating_add(1));
-            items += u64::from(run.items);
-            before = Some(run);
-        }
-        if items != u64::from(unit.items) || unit.runs.len() > usize::from(u16::MAX) {
-            return false;
-        }
-    }
-    let mut sorted: Vec<&[u8]> = names.iter().map(|name| name.as_slice()).collect();
-    sorted.sort_unstable();
-    let differ = sorted.windows(2).all(|two| two.first() != two.last());
-    let fit = names.iter().all(|name| (1..=LONGEST_NAME).contains(&name.len()));
-    known as usize == names.len() && differ && fit
 }
 
 /// The names of a group that is being made.
@@ -226,13 +194,8 @@ impl Addresses {
         Ok(())
     }
 
-    /// No two items have one address, and the kind finds nothing wrong.
-    pub(crate) fn check(
-        &mut self,
-        kind: &dyn AnyKind,
-        map: &MapRef,
-        more: &[u8],
-    ) -> Result<(), &'static str> {
+    /// No two items have one address.
+    pub(crate) fn check(&mut self) -> Result<(), &'static str> {
         let meet = |two: &[(u32, u64)]| match two {
             [(_, end), (first, _)] => u64::from(*first) < *end,
             _ => false,
@@ -243,7 +206,7 @@ impl Addresses {
                 return Err("two of its items have one address");
             }
         }
-        kind.check(map, more, self)
+        Ok(())
     }
 
     /// Every name, and the number behind its last item.

@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::ids::ChunkId;
-use crate::repository::Repository;
-use crate::secrets::private_folder;
+use crate::secrets::{Keys, LocalFolders, private_folder};
 
 /// Files that were not used for so long are removed.
 const KEEP: Duration = Duration::from_secs(35 * 86_400);
@@ -23,9 +22,8 @@ pub(crate) struct ItemCache {
 }
 
 impl ItemCache {
-    pub(crate) fn open(repository: &Repository) -> ItemCache {
-        let cache = repository.local.cache.as_ref();
-        let folder = cache.map(|cache| cache.join(format!("items-{}", repository.keys.repository)));
+    pub(crate) fn open(keys: &Keys, local: &LocalFolders) -> ItemCache {
+        let folder = local.cache.as_ref().map(|cache| cache.join(format!("items-{}", keys.repository)));
         ItemCache { folder }
     }
 

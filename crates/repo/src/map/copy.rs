@@ -18,8 +18,8 @@ use minicbor::bytes::{ByteArray, ByteVec};
 use super::describe::{self, Description, NewGroup, ReadyGroup};
 use super::items::{self, Totals};
 use super::kind::{AnyKind, Hashes, NOT_WHOLE, UnitOf};
-use super::read;
 use super::{Keep, Keeping, MapRef, Part, Unit, UnitChunk, group};
+use super::{description, read};
 use crate::object::damaged;
 use crate::reader::{ChunkReader, StreamReader};
 use crate::stream::ChunkKind;
@@ -63,7 +63,7 @@ pub(crate) fn copy<'a>(
     added.push(copying.added);
     let (own, mut more) = (copying.totals.1, None);
     if let Some(from) = &map.more {
-        let (stream, of_more) = describe::stored(session, &super::description(reader, from)?)?;
+        let (stream, of_more) = describe::stored(session, &description::read(reader, from)?)?;
         more = Some(stream);
         added.push(of_more);
     }

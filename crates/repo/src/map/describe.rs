@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use super::MapRef;
 use super::address::{self, Addresses, Names};
-use super::kind::AnyKind;
-use super::shape::{Group, Keep, Record, Unit, encode_keeps};
-use super::{MOST_RECORDS, MapRef};
+use super::kind::{AnyKind, check_map};
+use super::shape::{Group, Keep, MOST_RECORDS, Record, Unit, encode_keeps};
 use crate::cut::{Cut, LARGEST};
 use crate::ids::ChunkId;
 use crate::object::damaged;
@@ -136,5 +136,5 @@ pub(super) fn check(
     more: &[u8],
     mut addresses: Addresses,
 ) -> Result<(), RepoError> {
-    addresses.check(kind, map, more).map_err(|what| damaged("a map", what))
+    check_map(kind, map, more, &mut addresses).map_err(|what| damaged("a map", what))
 }

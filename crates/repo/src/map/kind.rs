@@ -5,14 +5,10 @@
 
 use minicbor::bytes::ByteVec;
 
-use super::MapRef;
 use super::address::{self, Address, Addresses};
-#[cfg(any(test, feature = "fuzzing"))]
-use super::cards::Cards;
 use super::items::{ItemHash, ItemHasher, Totals};
-use super::rows::Rows;
+use super::part::MapRef;
 use super::shape::{Keep, Unit};
-use crate::RepoError;
 
 /// Kinds of items stand in FORMAT.md: no other crate makes one.
 pub(crate) mod sealed {
@@ -52,6 +48,13 @@ pub trait ItemKind: sealed::Sealed + Copy + Send + Sync + 'static {
     /// Whether a map's facts are right, and its items within what they say. `more` is the stream of
     /// that name.
     fn check(map: &MapRef, more: &[u8], addresses: &Addresses) -> Result<(), &'static str>;
+}
+
+impl MapRef {
+    /// Whether its items are of this kind.
+    pub fn is_of<K: ItemKind>(&self) -> bool {
+        self.kind == K::NUMBER
+    }
 }
 
 /// What is known of an item by its hashes.
@@ -182,6 +185,18 @@ impl<K: ItemKind> AnyKind for K {
     }
 }
 
+/// No two items of a map have one address, and its kind finds nothing wrong. `more` is the stream
+/// of that name.
+pub(crate) fn check_map(
+    kind: &dyn AnyKind,
+    map: &MapRef,
+    more: &[u8],
+    addresses: &mut Addresses,
+) -> Result<(), &'static str> {
+    addresses.check()?;
+    kind.check(map, more, addresses)
+}
+
 /// Where the items of a chunk begin: behind their addresses, which must be those that the group
 /// says.
 fn begins<K: ItemKind>(of: UnitOf<'_>, raw: &[u8]) -> Result<usize, &'static str> {
@@ -218,40 +233,4 @@ fn each<K: ItemKind>(
         number += 1;
     });
     if are_whole && number == of.unit.items { Ok(()) } else { Err(NOT_WHOLE) }
-}
-
-/// All kinds that this program reads.
-const KINDS: &[&dyn AnyKind] = &[
-    &Rows,
-    #[cfg(any(test, feature = "fuzzing"))]
-    &Cards,
-];
-
-/// The kind of this number.
-///
-/// # Errors
-/// [`RepoError::NewerFormat`] if this program does not know it.
-pub(crate) fn kind(number: u8) -> Result<&'static dyn AnyKind, RepoError> {
-    let known = KINDS.iter().find(|kind| kind.number() == number);
-    known.copied().ok_or_else(|| RepoError::NewerFormat {
-        what: format!("a map was made by a newer pgark: its items are of kind {number}"),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{KINDS, kind};
-    use crate::RepoError;
-
-    #[test]
-    fn every_kind_is_found_by_its_number_and_others_are_newer() {
-        for known in KINDS {
-            assert_eq!(kind(known.number()).unwrap().word(), known.word());
-            assert!(known.listed() > 0);
-            // The list of a copy is made from whole chunks.
-            assert!(!(known.has_long_items() && known.keeps_lists()), "{}", known.word());
-        }
-        let Err(RepoError::NewerFormat { what }) = kind(2) else { panic!("pages are known") };
-        assert!(what.contains("newer pgark") && what.contains("kind 2"), "{what}");
-    }
 }

@@ -1,5 +1,5 @@
-//! Reading parts back, maps included: each chunk once, front to back, and at the end what it came
-//! to against what the map says.
+//! Reading a map back: each chunk once, front to back, and at the end what it came to against what
+//! the map says.
 
 use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
@@ -11,106 +11,11 @@ use super::address::{self, AddressRun};
 use super::earlier::UnitName;
 use super::items::{self, ItemHasher, Totals};
 use super::kind::{AnyKind, NOT_WHOLE, UnitOf};
-use super::{Keep, Keeping, MOST_KEPT, MapRef, Part, Unit, UnitChunk, group};
+use super::{Keep, Keeping, MOST_KEPT, MapRef, Unit, UnitChunk, group};
 use crate::RepoError;
-use crate::manifest::Entry as BackupEntry;
 use crate::object::damaged;
 use crate::reader::{ChunkReader, DataReader, StreamReader};
 use crate::stream::ChunkKind;
-
-/// Reads one part. Memory: as `StreamReader`; of a map also its description.
-pub struct PartReader<'r>(Inner<'r>);
-
-enum Inner<'r> {
-    Stream(StreamReader<'r>),
-    Map(Box<ItemReader<'r>>),
-}
-
-impl<'r> PartReader<'r> {
-    /// `label` names the part in errors about a map's content.
-    pub(crate) fn new(
-        reader: &'r ChunkReader<'r>,
-        part: &Part,
-        label: String,
-    ) -> Result<PartReader<'r>, RepoError> {
-        Ok(PartReader(match part {
-            Part::Stream(stream) => Inner::Stream(reader.read(stream)?),
-            Part::Map(map) => Inner::Map(Box::new(ItemReader::new(reader, map, label, None)?)),
-        }))
-    }
-
-    /// The next raw bytes, verified; None at the end, where a map's number of items, bytes and sum
-    /// are right. Of a map never empty, and whole items unless one item is longer than a chunk.
-    pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, RepoError> {
-        match &mut self.0 {
-            Inner::Stream(stream) => stream.next_chunk(),
-            Inner::Map(map) => Ok(map.next_items()?.map(|items| items.bytes)),
-        }
-    }
-
-    fn stream(&self) -> &StreamReader<'r> {
-        match &self.0 {
-            Inner::Stream(stream) => stream,
-            Inner::Map(map) => &map.chunks,
-        }
-    }
-
-    fn start(mut self) -> Result<PartReader<'r>, RepoError> {
-        match &mut self.0 {
-            Inner::Stream(stream) => stream.start()?,
-            Inner::Map(map) => map.chunks.start()?,
-        }
-        Ok(self)
-    }
-}
-
-/// Reads all parts of an entry, one after the other.
-pub struct EntryReader<'r> {
-    reader: &'r ChunkReader<'r>,
-    path: String,
-    parts: VecDeque<Part>,
-    number: usize,
-    open: Option<PartReader<'r>>,
-    /// Behind a network: the part after the open one, whose first bytes are under way. Its error
-    /// waits for its turn.
-    next: Option<Result<PartReader<'r>, RepoError>>,
-}
-
-impl<'r> EntryReader<'r> {
-    pub(crate) fn new(
-        reader: &'r ChunkReader<'r>,
-        entry: &BackupEntry,
-        parts: Range<usize>,
-    ) -> EntryReader<'r> {
-        let (path, number) = (entry.path.clone(), parts.start);
-        let parts = entry.parts.get(parts).unwrap_or_default().iter().cloned().collect();
-        EntryReader { reader, path, parts, number, open: None, next: None }
-    }
-
-    /// The next raw bytes, verified; None at the end.
-    pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, RepoError> {
-        loop {
-            if let Some(open) = &mut self.open {
-                if let Some(chunk) = open.next_chunk()? {
-                    if self.next.is_none() && open.stream().is_ending() {
-                        self.next = self.begin_next().map(|next| next.and_then(PartReader::start));
-                    }
-                    return Ok(Some(chunk));
-                }
-                self.open = None;
-            }
-            let Some(next) = self.next.take().or_else(|| self.begin_next()) else { return Ok(None) };
-            self.open = Some(next?);
-        }
-    }
-
-    fn begin_next(&mut self) -> Option<Result<PartReader<'r>, RepoError>> {
-        let part = self.parts.pop_front()?;
-        self.number += 1;
-        let label = format!("part {} of {}", self.number, self.path);
-        Some(PartReader::new(self.reader, &part, label))
-    }
-}
 
 /// Kept items of one unit, as a map's reader yields them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,7 +83,7 @@ impl DataReader<'_> {
 }
 
 impl<'r> ItemReader<'r> {
-    fn new(
+    pub(crate) fn new(
         reader: &'r ChunkReader<'r>,
         map: &MapRef,
         label: String,
@@ -216,6 +121,11 @@ impl<'r> ItemReader<'r> {
             read: Totals::default(),
             is_partial: only.is_some(),
         })
+    }
+
+    /// What brings its chunks.
+    pub(crate) fn chunks(&mut self) -> &mut StreamReader<'r> {
+        &mut self.chunks
     }
 
     /// The kept items of the next unit, verified, or the next piece of a long item; never empty.

@@ -3,12 +3,13 @@
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
-use super::address::{self, Run};
-use super::kind::AnyKind;
+use super::address::Run;
 use crate::codec;
-use crate::cut::LARGEST;
 use crate::ids::ChunkId;
 use crate::stream::Child;
+
+/// Groups that a map names; groups with equal content have one id, and may come twice.
+pub(crate) const MOST_RECORDS: usize = 4096;
 
 /// One chunk of a unit.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -81,28 +82,6 @@ impl Group {
         let end = start + self.units.get(unit).map_or(0, items);
         start * listed..end * listed
     }
-
-    pub(crate) fn decode(bytes: &[u8], kind: &dyn AnyKind) -> Result<Group, &'static str> {
-        let group: Group = codec::decode(bytes)?;
-        if group.kind != kind.number() {
-            return Err("a group of units is of another kind than its map");
-        }
-        let wrong = |unit: &Unit| {
-            unit.items == 0
-                || unit.chunks.is_empty()
-                || (unit.chunks.len() > 1 && (unit.items > 1 || !kind.has_long_items()))
-                || unit.chunks.iter().any(|chunk| chunk.raw_len == 0 || chunk.raw_len as usize > LARGEST)
-        };
-        let addresses = match kind.has_addresses() {
-            true => address::are_possible(&group.names, &group.units),
-            false => group.names.is_empty() && group.units.iter().all(|unit| unit.runs.is_empty()),
-        };
-        let fits = group.items() * kind.listed() as u64 <= LARGEST as u64;
-        if group.units.is_empty() || group.units.iter().any(wrong) || !addresses || !fits {
-            return Err("a group of units has an impossible shape");
-        }
-        Ok(group)
-    }
 }
 
 /// One record of a map: a group, and which of its units are used.
@@ -154,7 +133,7 @@ impl Record {
 pub(crate) fn decode_records(bytes: &[u8]) -> Result<Vec<Record>, &'static str> {
     let mut records = Vec::new();
     codec::decode_each(bytes, |record: Record| {
-        if records.len() >= super::MOST_RECORDS {
+        if records.len() >= MOST_RECORDS {
             return Err("it names more groups than any map");
         }
         if record.used.last().is_none_or(|last| *last == 0) {

@@ -4,7 +4,8 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use super::items::{self, ItemHasher, Totals};
-use super::kind::{self, AnyKind, Hashes, NOT_WHOLE, UnitOf};
+use super::kind::{AnyKind, Hashes, NOT_WHOLE, UnitOf};
+use super::kinds;
 use super::read::compare;
 use super::{Group, Keep, Keeping, MapRef, group};
 use crate::RepoError;
@@ -91,7 +92,7 @@ impl<'m> Together<'m> {
         check: &mut dyn FnMut(u64) -> Result<(), RepoError>,
     ) -> Result<(), RepoError> {
         let Some((_, first)) = self.maps.first() else { return Ok(()) };
-        let kind = kind::kind(first.kind)?;
+        let kind = kinds::kind(first.kind)?;
         let mut hashing = Hashing { reader, kind, hasher: reader.hasher(&first.domain), list: None };
         let mut read: HashMap<usize, Totals> =
             self.maps.iter().map(|(number, _)| (*number, Totals::default())).collect();

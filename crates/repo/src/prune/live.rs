@@ -10,8 +10,8 @@ use crate::manifest::{self, Entry, Manifest};
 use crate::map::kind::AnyKind;
 use crate::map::{self, MapRef, Part};
 use crate::reader::ChunkReader;
-use crate::repository::Repository;
 use crate::stream::StreamRef;
+use crate::unlocked::Unlocked;
 
 /// Ids in memory before they become a file.
 const BATCH: usize = 512 << 10;
@@ -21,7 +21,7 @@ const LISTS_OF: u8 = 2;
 
 /// Gathers the ids below manifests. Trees that several backups share are walked once.
 pub(crate) struct Live<'r> {
-    repository: &'r Repository,
+    repository: &'r Unlocked,
     seen_nodes: HashSet<ChunkId>,
     seen_manifests: HashSet<crate::BackupId>,
     /// Maps that were walked, by the root of their stream; true: with their lists.
@@ -46,7 +46,7 @@ struct GroupUse {
 type Newer = HashMap<u64, (u8, u8)>;
 
 impl<'r> Live<'r> {
-    pub(crate) fn new(repository: &'r Repository) -> Live<'r> {
+    pub(crate) fn new(repository: &'r Unlocked) -> Live<'r> {
         Live {
             repository,
             seen_nodes: HashSet::new(),
@@ -102,7 +102,7 @@ impl<'r> Live<'r> {
         keep_lists: bool,
     ) -> Result<(), RepoError> {
         self.stream(reader, &manifest.body.entries)?;
-        for entry in self.repository.entries(reader, manifest)? {
+        for entry in manifest::read_entries(reader, manifest)? {
             let lists = is_current(newer, manifest, &entry) || keep_lists;
             for part in &entry.parts {
                 for stream in part.streams() {

@@ -47,11 +47,9 @@ use crate::names;
 use crate::object::{self, Kind};
 use crate::pack;
 use crate::quarantine::{self, Quarantine};
-use crate::reader::ChunkReader;
 use crate::repository::Repository;
 use crate::sessions;
-use crate::writer::commit::Draft;
-use crate::{RepoError, codec, forget, mend};
+use crate::{RepoError, codec, draft, mend, random, tombstone};
 use live::Live;
 use trash::Mark;
 use usage::{Standing, Usage};
@@ -208,16 +206,17 @@ impl Repository {
     /// # Errors
     /// Failures of the storage; cancelled.
     pub fn prune(&self, options: &PruneOptions, on_phase: &dyn Fn(&str)) -> Result<PruneReport, RepoError> {
-        let pruner = BackupId::new()?.to_string();
+        let pruner = random::backup_id()?.to_string();
         let (now, may_delete) =
             if options.dry_run { (SystemTime::now(), true) } else { storage_clock(self, &pruner)? };
-        let forgotten = forget::list(self, "")?.into_iter().map(|name| name.id.to_string()).collect();
-        let live = Live::new(self);
+        let forgotten =
+            tombstone::list(self.store(), "")?.into_iter().map(|name| name.id.to_string()).collect();
+        let live = Live::new(&self.unlocked);
         let report = PruneReport { dry_run: options.dry_run, ..PruneReport::default() };
         let mut prune =
             Prune { repository: self, options, on_phase, pruner, now, may_delete, forgotten, live, report };
         let result = prune.run();
-        self.forget_index();
+        self.index.forget();
         result.map(|()| prune.report)
     }
 }
@@ -226,20 +225,13 @@ impl Repository {
 /// deleted again.
 fn storage_clock(repository: &Repository, pruner: &str) -> Result<(SystemTime, bool), RepoError> {
     let name = trash::clock_name(pruner);
-    object::put_regardless(&repository.store, &name, &b"pgark clock"[..])?;
-    let meta = repository.store.stat(&name)?;
-    match repository.store.delete(&name) {
+    object::put_regardless(repository.store(), &name, &b"pgark clock"[..])?;
+    let meta = repository.store().stat(&name)?;
+    match repository.store().delete(&name) {
         Ok(()) => Ok((meta.modified, true)),
         Err(error) if error.is_denied() => Ok((meta.modified, false)),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Reads a draft; none if it is gone.
-pub(crate) fn read_draft(repository: &Repository, name: &str) -> Result<Option<Draft>, RepoError> {
-    let Some(bytes) = object::get_if_there(&repository.store, name)? else { return Ok(None) };
-    let body = object::open(&repository.keys, Kind::Draft, name, &bytes)?;
-    codec::decode(&body).map(Some).map_err(|what| object::damaged(name, what))
 }
 
 /// Whether a draft or a session object is of one of these backups.
@@ -283,12 +275,12 @@ impl Prune<'_> {
         let sparse = if survey.unknown.is_empty() { self.sparse(&survey) } else { Vec::new() };
         if !dry {
             self.sweep(&survey)?;
-            self.report.copies_put = mend::put_missing(self.repository)?;
+            self.report.copies_put = mend::put_missing(&self.repository.unlocked)?;
         }
         if !self.may_delete {
             // Marks and moved packs would only add to what cannot be removed.
             self.refuse_all(&dead, &survey);
-            self.report.sessions = sessions::alive(self.repository, self.now)?.len() as u64;
+            self.report.sessions = sessions::alive(&self.repository.unlocked, self.now)?.len() as u64;
             return Ok(());
         }
         let moved = self.repack(&survey, &sparse)?;
@@ -312,7 +304,7 @@ impl Prune<'_> {
     fn survey(&mut self, doomed: &HashSet<ObjectHash>) -> Result<Survey, RepoError> {
         let repository = self.repository;
         let (pinned, drafts) = self.drafts()?;
-        let manifest::All { good: manifests, set_aside } = manifest::read_all(repository)?;
+        let manifest::All { good: manifests, set_aside } = manifest::read_all(&repository.unlocked)?;
         let mut unknown = Vec::new();
         for (id, what) in drafts {
             // Behind its manifest, which was listed after it, a draft pins nothing.
@@ -321,23 +313,23 @@ impl Prune<'_> {
             }
         }
         for aside in set_aside {
-            if manifest::why_nobodys(repository, &aside.name, &manifests)?.is_none() {
+            if manifest::why_nobodys(&repository.unlocked, &aside.name, &manifests)?.is_none() {
                 unknown.push(format!("backup {}: {}", aside.name.id, aside.error));
             }
         }
         let index = repository.whole_index()?;
         for (name, _) in &index.unreadable {
-            repository.warn_once(format!(
+            repository.unlocked.warn_once(format!(
                 "{name} cannot be read: packs that no other index object names stay; `pgark repair index` makes a new one"
             ));
         }
         // An intent that is not there was either put after this, and its pruner sees ours; or it is
         // gone with its pack.
-        let marks = trash::list(&repository.store)?;
-        let listed = repository.store.list("packs/")?;
+        let marks = trash::list(repository.store())?;
+        let listed = repository.store().list("packs/")?;
         let sizes: HashMap<ObjectHash, u64> =
             listed.iter().filter_map(|meta| Some((pack::parse_name(&meta.name)?, meta.size))).collect();
-        let reader = ChunkReader::new(repository, Arc::clone(&index));
+        let reader = repository.chunks(Arc::clone(&index));
         let walked = self.live.add(&reader, &manifests)?;
         unknown.extend(walked.into_iter().map(|(id, error)| format!("backup {id}: {error}")));
         let (live, unread) = self.live.sorted(&reader)?;
@@ -346,7 +338,7 @@ impl Prune<'_> {
         let others: HashSet<ObjectHash> = marks.iter().filter(foreign).map(|mark| mark.pack).collect();
         let marked: HashSet<ObjectHash> = marks.iter().map(|mark| mark.pack).collect();
         let standing = usage::standings(&index, &sizes, &others, doomed, &marked);
-        let rotten = Quarantine::read(repository)?;
+        let rotten = Quarantine::read(&repository.unlocked)?;
         let usage = usage::count(&index, &live, &standing, &rotten)?;
         Ok(Survey { pinned, unknown, index, sizes, marks, standing, usage })
     }
@@ -355,12 +347,12 @@ impl Prune<'_> {
     /// they are too old to count.
     fn drafts(&self) -> Result<Drafts, RepoError> {
         let (mut pinned, mut unknown) = (HashSet::new(), Vec::new());
-        for meta in names::list(&self.repository.store, "drafts/")? {
+        for meta in names::list(self.repository.store(), "drafts/")? {
             if age(self.now, meta.modified) > DRAFTS_PIN || is_of(&meta.name, &self.forgotten) {
                 continue;
             }
             let Some(id) = names::draft(&meta.name) else { continue };
-            match read_draft(self.repository, &meta.name) {
+            match draft::read(&self.repository.unlocked, &meta.name) {
                 // Else its writer is done, or gave up: the manifest, if there is one, is listed
                 // after this.
                 Ok(draft) => pinned.extend(draft.into_iter().flat_map(|draft| draft.packs)),
@@ -374,7 +366,7 @@ impl Prune<'_> {
     /// Removes what nobody needs: drafts that pin nothing any more, sessions long dead, trash of
     /// packs that are gone.
     fn sweep(&mut self, survey: &Survey) -> Result<(), RepoError> {
-        let store = self.repository.store.clone();
+        let store = self.repository.store().clone();
         for (folder, keep) in
             [("drafts/", DRAFTS_PIN), ("sessions/", SWEEP), ("trash/clock/", SWEEP), (PROBES, SWEEP)]
         {
@@ -400,7 +392,7 @@ impl Prune<'_> {
 
     /// Deletes objects, a few at once; those that the storage does not let us delete are noted.
     fn remove_all(&mut self, names: &[String]) -> Result<(), RepoError> {
-        let store = self.repository.store.clone();
+        let store = self.repository.store().clone();
         for (name, answer) in names.iter().zip(each(names, |name| store.delete(name))) {
             match answer {
                 Err(error) if error.is_denied() => self.note_refused(name),
@@ -434,7 +426,7 @@ impl Prune<'_> {
         else {
             return Ok(false);
         };
-        let others = names::list(&self.repository.store, folder)?;
+        let others = names::list(self.repository.store(), folder)?;
         Ok(others.iter().any(|meta| age(self.now, meta.modified) <= sessions::IS_DEAD))
     }
 
@@ -473,7 +465,7 @@ impl Prune<'_> {
             self.report.bytes_moved = sparse.iter().map(|pack| survey.live(pack)).sum();
             return Ok(sparse.to_vec());
         }
-        let reader = ChunkReader::new(self.repository, Arc::clone(&survey.index));
+        let reader = self.repository.chunks(Arc::clone(&survey.index));
         let (live, _) = self.live.sorted(&reader)?;
         let outcome =
             repack::run(self.repository, &survey.index, (&survey.standing, &survey.usage), &live, sparse)?;
@@ -488,13 +480,13 @@ impl Prune<'_> {
         if self.options.dry_run {
             return Ok(());
         }
-        let store = self.repository.store.clone();
+        let store = self.repository.store().clone();
         let marked: HashSet<&ObjectHash> = survey.marks.iter().map(|mark| &mark.pack).collect();
         let new: Vec<&ObjectHash> = dead.iter().filter(|pack| !marked.contains(pack)).collect();
         let put = |pack: &&ObjectHash| {
-            self.repository.store.cancel().check()?;
+            self.repository.store().cancel().check()?;
             let name = trash::name(pack, &self.pruner, false);
-            let bytes = object::seal(&self.repository.keys, Kind::Mark, &name, &codec::encode(*pack))?;
+            let bytes = object::seal(self.repository.keys(), Kind::Mark, &name, &codec::encode(*pack))?;
             object::put(&store, &name, bytes)
         };
         each(&new, put).collect::<Result<(), RepoError>>()?;
@@ -514,7 +506,7 @@ impl Prune<'_> {
     /// then looks at the trash, so one that did not see a mark is seen here, and one that is not
     /// seen here leans on nothing that is marked.
     fn doomed(&mut self, survey: &Survey, dead: &[ObjectHash]) -> Result<Vec<ObjectHash>, RepoError> {
-        let sessions = sessions::alive(self.repository, self.now)?;
+        let sessions = sessions::alive(&self.repository.unlocked, self.now)?;
         self.report.sessions = sessions.len() as u64;
         let mut oldest: HashMap<ObjectHash, SystemTime> = HashMap::new();
         for mark in &survey.marks {
@@ -561,12 +553,12 @@ impl Prune<'_> {
         announced.names.extend(doomed.iter().map(own));
         let intents: Vec<_> = announced.names.iter().collect();
         let put = |(pack, name): &(&ObjectHash, &String)| {
-            self.repository.store.cancel().check()?;
-            let bytes = object::seal(&self.repository.keys, Kind::Intent, name, &codec::encode(*pack))?;
-            object::put(&self.repository.store, name, bytes)
+            self.repository.store().cancel().check()?;
+            let bytes = object::seal(self.repository.keys(), Kind::Intent, name, &codec::encode(*pack))?;
+            object::put(self.repository.store(), name, bytes)
         };
         each(&intents, put).collect::<Result<(), RepoError>>()?;
-        settle(&self.repository.store)?;
+        settle(self.repository.store())?;
         let set: HashSet<ObjectHash> = doomed.iter().copied().collect();
         let survey = self.survey(&set)?;
         let size = |pack: &ObjectHash| survey.sizes.get(pack).copied().unwrap_or(0);
@@ -576,11 +568,11 @@ impl Prune<'_> {
             self.wait(size(pack), self.now);
         }
         for batch in dead.chunks(MOST) {
-            self.repository.store.cancel().check()?;
+            self.repository.store().cancel().check()?;
             // From here on the intents stay whatever happens: an answer may be lost and the pack
             // deleted all the same.
             let own: Vec<Option<String>> = batch.iter().map(|pack| announced.names.remove(*pack)).collect();
-            let delete = |pack: &&ObjectHash| self.repository.store.delete(&pack::name(pack));
+            let delete = |pack: &&ObjectHash| self.repository.store().delete(&pack::name(pack));
             let answers: Vec<_> = each(batch, delete).collect();
             let (mut over, mut failed) = (Vec::new(), None);
             for ((pack, own), answer) in batch.iter().zip(own).zip(answers) {
@@ -619,7 +611,7 @@ struct Announced<'r> {
 impl Announced<'_> {
     fn withdraw(&mut self, pack: &ObjectHash) -> Result<(), RepoError> {
         if let Some(name) = self.names.remove(pack) {
-            self.repository.store.delete(&name)?;
+            self.repository.store().delete(&name)?;
         }
         Ok(())
     }
@@ -628,7 +620,7 @@ impl Announced<'_> {
 impl Drop for Announced<'_> {
     fn drop(&mut self) {
         for name in self.names.values() {
-            if let Err(error) = self.repository.store.delete(name) {
+            if let Err(error) = self.repository.store().delete(name) {
                 tracing::warn!(
                     "{name} stays behind: what lives in its pack is moved by the next prune: {error}"
                 );

@@ -23,12 +23,12 @@ const SMALL: usize = 64 << 10;
 const MANY: usize = 8;
 
 pub(super) fn run(repository: &Repository) -> Result<(), RepoError> {
-    let store = &repository.store;
+    let store = repository.store();
     let listed = Index::list_whole(store)?;
     let mut contents: Vec<(String, usize, Vec<ObjectHash>, Vec<ObjectHash>)> = Vec::new();
     for name in listed.keys() {
-        repository.store.cancel().check()?;
-        match read_object(store, &repository.keys, name) {
+        repository.store().cancel().check()?;
+        match read_object(store, repository.keys(), name) {
             Ok(content) => contents.push((
                 name.clone(),
                 content.records.len(),
@@ -81,8 +81,8 @@ pub(super) fn run(repository: &Repository) -> Result<(), RepoError> {
     }
     let mut new = New { repository, content: IndexContent::default(), numbers: HashMap::new() };
     for name in &old {
-        repository.store.cancel().check()?;
-        let content = match read_object(store, &repository.keys, name) {
+        repository.store().cancel().check()?;
+        let content = match read_object(store, repository.keys(), name) {
             Ok(content) => content,
             Err(RepoError::Missing { .. }) => continue,
             Err(error) => return Err(error),
@@ -138,9 +138,9 @@ impl New<'_> {
         if old.is_empty() {
             return Ok(());
         }
-        let store = &self.repository.store;
+        let store = self.repository.store();
         if !content.records.is_empty() {
-            let bytes = index_object::encode(&self.repository.keys, content)?;
+            let bytes = index_object::encode(self.repository.keys(), content)?;
             let name = index_object::name(&Hash::of(&bytes));
             object::put(store, &name, bytes)?;
             settle(store)?;

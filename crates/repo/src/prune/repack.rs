@@ -56,15 +56,15 @@ pub(super) fn run(
     };
     let mut moved = HashSet::new();
     for source in sparse {
-        repository.store.cancel().check()?;
+        repository.store().cancel().check()?;
         let name = pack::name(source);
-        let bytes = match object::get(&repository.store, &name) {
+        let bytes = match object::get(repository.store(), &name) {
             Ok(bytes) => bytes,
             // Another pruner was faster; or it is lost, which is not for prune to say.
             Err(RepoError::Missing { .. }) => continue,
             Err(error) => return Err(error),
         };
-        let directory = match pack::parse(&repository.keys, &name, &bytes) {
+        let directory = match pack::parse(repository.keys(), &name, &bytes) {
             Ok((_, directory)) if Hash::of(&bytes) == *source => directory,
             Ok(_) => {
                 tracing::warn!("{name} is damaged and is left as it is: its bytes do not have its hash");
@@ -122,9 +122,9 @@ impl Repack<'_> {
     }
 
     fn put(&mut self, builder: Builder) -> Result<(), RepoError> {
-        let (hash, bytes, chunks) = builder.finish(&self.repository.keys)?;
+        let (hash, bytes, chunks) = builder.finish(self.repository.keys())?;
         let size = bytes.len() as u64;
-        object::put(&self.repository.store, &pack::name(&hash), bytes)?;
+        object::put(self.repository.store(), &pack::name(&hash), bytes)?;
         let number = u32::try_from(self.waiting.packs.len()).unwrap_or(u32::MAX);
         self.waiting.packs.push(PackEntry { hash, size });
         self.waiting.records.extend(chunks.iter().map(|chunk| IndexRecord {
@@ -142,8 +142,8 @@ impl Repack<'_> {
         if content.records.is_empty() {
             return Ok(());
         }
-        let bytes = index_object::encode(&self.repository.keys, content)?;
-        object::put(&self.repository.store, &index_object::name(&Hash::of(&bytes)), bytes)
+        let bytes = index_object::encode(self.repository.keys(), content)?;
+        object::put(self.repository.store(), &index_object::name(&Hash::of(&bytes)), bytes)
     }
 
     /// Only when everything is put and in the index are the sources done with.

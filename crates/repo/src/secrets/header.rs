@@ -4,9 +4,9 @@ use age::secrecy::zeroize::Zeroize;
 use jiff::Timestamp;
 use pgark_store::{PutOutcome, Storage, StoreError};
 
-use super::RepositoryId;
 use super::sealing::random;
 use crate::RepoError;
+use crate::ids::RepositoryId;
 
 /// The header and its copy.
 pub(crate) const HEADERS: [&str; 2] = [NAME, COPY];
@@ -115,7 +115,7 @@ impl Header {
     }
 
     /// The first 16 bytes of the hash in groups of four digits.
-    pub(super) fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         let hash = hex(&self.hash());
         let groups: Vec<&str> = (0..8).filter_map(|group| hash.get(group * 4..group * 4 + 4)).collect();
         groups.join("-")

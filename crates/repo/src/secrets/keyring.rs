@@ -4,6 +4,7 @@ use age::secrecy::zeroize::{Zeroize, Zeroizing};
 use minicbor::{Decode, Encode};
 
 use super::sealing::{new_pair, random};
+use super::signing::public_of;
 use crate::RepoError;
 
 /// Version of the keyring's own encoding.
@@ -79,7 +80,7 @@ impl Keyring {
         random(&mut epoch.metadata_key)?;
         let mut signing_seed = [0; 32];
         random(&mut signing_seed)?;
-        let owner_public = super::keys::public_of(&signing_seed)?;
+        let owner_public = public_of(&signing_seed)?;
         Ok(Keyring {
             version: VERSION,
             header_hash: [0; 32],
@@ -100,7 +101,7 @@ impl Keyring {
             }
             names_header |= Some(epoch.data_public) == header_public;
         }
-        Ok(names_header && super::keys::public_of(&self.signing_seed)? == self.owner_public)
+        Ok(names_header && public_of(&self.signing_seed)? == self.owner_public)
     }
 
     /// With one epoch more. Ids and cuts stay those of the first, or a rotation would store

@@ -9,8 +9,10 @@ use age::secrecy::zeroize::Zeroizing;
 use super::header::{Header, hex};
 use super::keyring::{Epoch, Keyring};
 use super::sealing::{PackKey, hpke_open, hpke_seal, random};
-use super::{RepositoryId, writer_key};
+use super::signing::{public_of, signing_pair};
+use super::writer_key;
 use crate::RepoError;
+use crate::ids::RepositoryId;
 
 /// An epoch that is further ahead than this is rot.
 const MOST_ROTATIONS: u32 = 1000;
@@ -288,16 +290,6 @@ fn metadata_key(epoch: &Epoch, salt: &[u8]) -> Result<PackKey, RepoError> {
         "pgark 2026 metadata object v0",
         &[&epoch.metadata_key, salt].concat(),
     ))
-}
-
-fn signing_pair(seed: &[u8; 32]) -> Result<Ed25519KeyPair, RepoError> {
-    Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| RepoError::Crypto("making the signing key"))
-}
-
-/// The public key that belongs to a signing key.
-pub(super) fn public_of(seed: &[u8; 32]) -> Result<[u8; 32], RepoError> {
-    let public = signing_pair(seed)?;
-    public.public_key().as_ref().try_into().map_err(|_| RepoError::Crypto("making the signing key"))
 }
 
 fn bad_key() -> RepoError {

@@ -10,8 +10,17 @@ use std::path::{Path, PathBuf};
 use pgark_store::Storage;
 
 use super::header::{Header, hex};
-use super::{LocalFolders, RepositoryId};
 use crate::RepoError;
+use crate::ids::RepositoryId;
+
+/// Folders of this host. Without them the repository works, slower and without memory.
+#[derive(Clone, Debug, Default)]
+pub struct LocalFolders {
+    /// For the index; safe to lose.
+    pub cache: Option<PathBuf>,
+    /// For fingerprints and the newest backups seen: guards against a replaced repository.
+    pub state: Option<PathBuf>,
+}
 
 /// Compares the header with what is remembered for this storage; a first sight is trusted.
 pub(super) fn compare(local: &LocalFolders, store: &Storage, header: &Header) -> Result<(), RepoError> {

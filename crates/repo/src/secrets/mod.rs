@@ -1,7 +1,7 @@
 //! Secrets of a repository: what each opens, and how it is kept (FORMAT.md, section "Secrets").
 //!
-//! `create` and `open` are the doors; `Keys` is what the rest of the repository works with. Nothing
-//! outside this module sees key bytes.
+//! `begin`, `commit` and `open` are the doors; `Keys` is what the rest of the repository works with.
+//! Nothing outside this module sees key bytes.
 
 mod copies;
 mod header;
@@ -9,94 +9,31 @@ mod keyring;
 mod keys;
 mod local;
 mod sealing;
+mod signing;
 pub(crate) mod slots;
+mod unlock;
 mod writer_key;
 
-use std::fmt;
-use std::path::PathBuf;
-
-use age::secrecy::SecretString;
 use age::secrecy::zeroize::Zeroizing;
 use pgark_store::{PutOutcome, Storage};
 
-use crate::{RepoError, writers};
+use crate::RepoError;
 pub(crate) use copies::{check as check_copies, check_header, check_slot};
 pub(crate) use header::HEADERS;
 pub use header::Header;
 use keyring::Keyring;
 pub use keys::{Keys, WrappedKey};
-pub use local::{Heads, private_folder};
+pub use local::{Heads, LocalFolders, private_folder};
 pub use sealing::PackKey;
 pub use slots::generate_passphrase;
+pub use unlock::{Protection, Unlock};
 
-/// 16 random bytes, shown as 32 hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RepositoryId(pub [u8; 16]);
-
-impl fmt::Display for RepositoryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for RepositoryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// How a new repository is protected.
-pub enum Protection {
-    /// `age` X25519 recipients (`age1…`): each of their identities opens it.
-    Recipients(Vec<String>),
-    /// One passphrase.
-    Passphrase(SecretString),
-    /// Not at all: anybody who reads the storage reads the backups. Integrity is still checked.
-    None,
-}
-
-/// What opens a repository.
-pub enum Unlock {
-    /// The contents of an `age` identity file.
-    Identity(SecretString),
-    /// The passphrase.
-    Passphrase(SecretString),
-    /// A writer key (one line, `PGARK-WRITER-KEY-1-…`): backs up, cannot read data.
-    WriterKey(SecretString),
-    /// Nothing: for unencrypted repositories.
-    Nothing,
-}
-
-/// Folders of this host. Without them the repository works, slower and without memory.
-#[derive(Clone, Debug, Default)]
-pub struct LocalFolders {
-    /// For the index; safe to lose.
-    pub cache: Option<PathBuf>,
-    /// For fingerprints and the newest backups seen: guards against a replaced repository.
-    pub state: Option<PathBuf>,
-}
-
-/// A new repository.
-pub struct Initialised {
-    /// Its id.
-    pub id: RepositoryId,
-    /// Its fingerprint, for people to compare.
-    pub fingerprint: String,
-    /// The writer key in its text form; none if unencrypted.
-    pub writer_key: Option<SecretString>,
-}
-
-/// Creates a repository: the key slot first, the header last; the header's put is the commit. What
-/// this host remembers of an older one at the same place gives way.
-pub fn create(
-    store: &Storage,
-    protection: Protection,
-    local: &LocalFolders,
-) -> Result<Initialised, RepoError> {
+/// Header and keys of a repository that is to be made; nothing is put yet.
+pub(crate) fn begin(store: &Storage, protection: &Protection) -> Result<(Header, Keys), RepoError> {
     if header::exists(store)? {
         return Err(RepoError::AlreadyARepository { location: store.location() });
     }
-    let keyring = match &protection {
+    let keyring = match protection {
         Protection::None => None,
         _ => Some(Keyring::generate()?),
     };
@@ -107,12 +44,17 @@ pub fn create(
         None => Keys::plain(&header),
         Some(keyring) => Keys::of(&header, keyring)?,
     };
-    let writer_key = if keys.encrypted { Some(writers::begin(store, &keys, &protection)?) } else { None };
+    Ok((header, keys))
+}
+
+/// Puts the header, which is the commit of a new repository. What this host remembers of an older
+/// one at the same place gives way.
+pub(crate) fn commit(store: &Storage, header: &Header, local: &LocalFolders) -> Result<(), RepoError> {
     if header.put(store)? == PutOutcome::AlreadyExists {
         return Err(RepoError::AlreadyARepository { location: store.location() });
     }
-    local::remember_new(local, &store.place(), &header);
-    Ok(Initialised { id: header.id, fingerprint: header.fingerprint(), writer_key })
+    local::remember_new(local, &store.place(), header);
+    Ok(())
 }
 
 /// Opens a repository with what is given, and compares it with what this host remembers. Where the

@@ -9,7 +9,7 @@ use pgark_store::Storage;
 use unicode_normalization::UnicodeNormalization;
 
 use super::header::hex;
-use super::{Protection, Unlock};
+use super::unlock::{Protection, Unlock};
 use crate::RepoError;
 use crate::at_once::each;
 use crate::names;

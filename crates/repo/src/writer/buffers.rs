@@ -3,7 +3,8 @@
 
 use std::sync::{Condvar, Mutex};
 
-use super::queue::{lock, wait_until};
+use super::queue::wait_until;
+use crate::lock::lock;
 use crate::pack::PACK_BYTES;
 
 /// A buffer takes its room at once, since what is grown piece by piece leaves holes in memory: a

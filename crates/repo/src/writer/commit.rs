@@ -5,57 +5,23 @@ use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use minicbor::bytes::ByteArray;
-use minicbor::{Decode, Encode};
 use pgark_store::StoreError;
 
+use super::locks;
+use super::options::NewBackup;
 use super::session::Session;
 use super::streams::StreamWriter;
-use super::{NewBackup, locks};
 use crate::at_once::both;
+use crate::backups::Backup;
 use crate::cut::Cut;
-use crate::ids::{BackupId, Hash, ObjectHash};
-use crate::manifest::{self, BackupHead, Body, LONGEST_ABOUT, ManifestName, Previous};
-use crate::object::{self, Kind};
+use crate::ids::{Hash, ObjectHash};
+use crate::manifest::{self, BackupHead, Body, LONGEST_ABOUT, LONGEST_LIST, Previous};
+use crate::names::ManifestName;
+use crate::object;
 use crate::prune::trash;
-use crate::repository::{Backup, LONGEST_LIST, Repository};
 use crate::stream::{Class, StreamRef};
-use crate::{RepoError, codec, pack};
-
-#[derive(Encode, Decode)]
-#[cbor(array)]
-pub(crate) struct SessionBody {
-    #[n(0)]
-    id: ByteArray<8>,
-    #[n(1)]
-    number: u64,
-    /// Microseconds since 1970, by the writer's clock.
-    #[n(2)]
-    time: i64,
-}
-
-#[derive(Encode, Decode)]
-#[cbor(array)]
-pub(crate) struct Draft {
-    #[n(0)]
-    id: ByteArray<8>,
-    #[n(1)]
-    time: i64,
-    /// Every pack that the backup leans on, sorted.
-    #[n(2)]
-    pub packs: Vec<ObjectHash>,
-}
-
-/// The next session object: name and bytes.
-pub(crate) fn session_object(
-    repository: &Repository,
-    id: BackupId,
-    number: u64,
-) -> Result<(String, Vec<u8>), RepoError> {
-    let name = format!("sessions/{id}/{number:08}");
-    let body = SessionBody { id: ByteArray::from(id.0), number, time: Timestamp::now().as_microsecond() };
-    let bytes = object::seal(&repository.keys, Kind::Session, &name, &codec::encode(&body))?;
-    Ok((name, bytes))
-}
+use crate::unlocked::Unlocked;
+use crate::{RepoError, draft, pack};
 
 /// Commits a backup. Until the manifest's put nothing of it is visible; after that nothing of it
 /// can fail.
@@ -90,7 +56,7 @@ struct Place {
 
 /// Two that end at one moment may take the same place: both are good.
 fn next_place(session: &Session<'_>) -> Result<Place, RepoError> {
-    let repository = session.repository;
+    let repository = &session.repository.unlocked;
     let cluster = repository.keys.cluster_hash(&session.options.cluster);
     let (names, forgotten) = manifest::list_both(repository, &cluster)?;
     let previous = find_previous(repository, names)?;
@@ -123,16 +89,10 @@ fn write_entries(session: &Session<'_>, bytes: &[u8]) -> Result<StreamRef, RepoE
 }
 
 fn put_draft(session: &Session<'_>) -> Result<(), RepoError> {
-    let name = format!("drafts/{}", session.id);
-    let draft = Draft {
-        id: ByteArray::from(session.id.0),
-        time: Timestamp::now().as_microsecond(),
-        packs: session.packs(),
-    };
-    let bytes = object::seal(&session.repository.keys, Kind::Draft, &name, &codec::encode(&draft))?;
+    let (name, bytes) = draft::make(session.repository.keys(), session.id, session.packs())?;
     // Where lists are late, a pruner might see the draft gone and the manifest not yet: it stays,
     // and prune removes it.
-    if session.repository.store.capabilities().list_lateness.is_zero() {
+    if session.repository.store().capabilities().list_lateness.is_zero() {
         session.goes_at_the_end(name.clone());
     }
     session.put_object(&name, bytes)
@@ -144,11 +104,11 @@ fn put_draft(session: &Session<'_>) -> Result<(), RepoError> {
 fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
     let packs = session.packs();
     let wanted = |pack: &ObjectHash| packs.binary_search(pack).is_ok();
-    let marks = trash::list(&session.repository.store)?;
+    let marks = trash::list(session.repository.store())?;
     let hit = marks.iter().find(|mark| mark.intent && wanted(&mark.pack)).map(|mark| mark.pack);
     let there: HashSet<ObjectHash> = session
         .repository
-        .store
+        .store()
         .list("packs/")?
         .iter()
         .filter_map(|meta| pack::parse_name(&meta.name))
@@ -167,7 +127,7 @@ fn put_manifest(
     entries: StreamRef,
     entry_count: u64,
 ) -> Result<BackupHead, RepoError> {
-    let repository = session.repository;
+    let repository = &session.repository.unlocked;
     let cluster = session.options.cluster.clone();
     let cluster_hash = repository.keys.cluster_hash(&cluster);
     let Place { sequence, previous } = place;
@@ -188,14 +148,14 @@ fn put_manifest(
     // The manifest names the bytes of its own two copies: their length depends on the number by a
     // few bytes only.
     let before = body.bytes_added;
-    let mut bytes = manifest::encode(repository, &name, &body)?;
+    let mut bytes = manifest::encode(&repository.keys, &name, &body)?;
     for _ in 0..4 {
         let all = before + 2 * bytes.len() as u64;
         if body.bytes_added == all {
             break;
         }
         body.bytes_added = all;
-        bytes = manifest::encode(repository, &name, &body)?;
+        bytes = manifest::encode(&repository.keys, &name, &body)?;
     }
     session.check()?;
     if let Err(error) = session.put_object(&name.name(), bytes.clone()) {
@@ -218,7 +178,7 @@ fn put_manifest(
     }
     let hash = Hash::of(&bytes);
     let manifest = manifest::Manifest { distrust: None, signer: Vec::new(), hash, name, body, stored };
-    if let Err(error) = repository.remember([&manifest]) {
+    if let Err(error) = manifest::remember(repository, [&manifest]) {
         tracing::warn!("the new backup cannot be remembered on this host: {error}");
     }
     Ok(manifest.head())
@@ -227,7 +187,7 @@ fn put_manifest(
 /// The newest manifest of the cluster. A damaged one is named all the same, by the hash of its
 /// bytes as they are.
 fn find_previous(
-    repository: &Repository,
+    repository: &Unlocked,
     names: BTreeSet<ManifestName>,
 ) -> Result<Option<Previous>, RepoError> {
     for name in names.iter().rev() {

@@ -6,10 +6,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::queue::lock;
 use crate::RepoError;
 use crate::ids::{ChunkId, ObjectHash};
 use crate::index::{self, Index, Run};
+use crate::lock::lock;
 use crate::quarantine::Quarantine;
 use crate::secrets::LocalFolders;
 

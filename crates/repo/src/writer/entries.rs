@@ -1,24 +1,45 @@
-//! The entries of the backup that is being written. The writer collects them: an entry stands in
-//! the backup once it is finished, and what was begun and not finished does not.
+//! The parts and entries of the backup that is being written. The writer collects them: an entry
+//! stands in the backup once it is finished, and what was begun and not finished does not.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use super::lock;
-use super::session::Session;
-use super::streams::{PartSummary, StreamWriter};
 use crate::RepoError;
-use crate::cut::Cut;
+use crate::lock::lock;
 use crate::manifest::Entry;
+use crate::map::Part;
 use crate::stream::Class;
 
+/// A part of an entry that was written.
+#[derive(Clone, Debug)]
+pub struct PartSummary {
+    /// What stands in the entry.
+    pub part: Part,
+    /// Raw length.
+    pub bytes_raw: u64,
+    added: Vec<Arc<AtomicU64>>,
+}
+
+impl PartSummary {
+    pub(crate) fn new(part: Part, added: Vec<Arc<AtomicU64>>) -> PartSummary {
+        PartSummary { bytes_raw: part.bytes_raw(), part, added }
+    }
+
+    /// Sealed bytes that were stored for this part and were nowhere before. Exact when all its
+    /// chunks are sealed; of parts with equal chunks, the first has them.
+    pub(crate) fn bytes_added(&self) -> u64 {
+        self.added.iter().map(|added| added.load(Ordering::Relaxed)).sum()
+    }
+}
+
 /// A finished entry. What it added is known once its chunks are sealed.
-struct Finished {
-    class: Class,
-    parts: Vec<PartSummary>,
+pub(super) struct Finished {
+    pub class: Class,
+    pub parts: Vec<PartSummary>,
     /// What it added when it was first written, if this backup only keeps it.
-    added_before: u64,
-    about: Vec<u8>,
+    pub added_before: u64,
+    pub about: Vec<u8>,
 }
 
 /// The finished entries, by path.
@@ -26,7 +47,7 @@ struct Finished {
 pub(super) struct Entries(Mutex<BTreeMap<String, Finished>>);
 
 impl Entries {
-    fn put(&self, path: String, entry: Finished) -> Result<(), RepoError> {
+    pub(super) fn put(&self, path: String, entry: Finished) -> Result<(), RepoError> {
         match lock(&self.0).insert(path, entry) {
             None => Ok(()),
             Some(_) => Err(RepoError::TooLarge { what: "a path that occurs twice".into() }),
@@ -64,47 +85,5 @@ impl Entries {
             about: entry.about,
         };
         entries.into_iter().map(entry).collect()
-    }
-}
-
-/// Writes one entry of a backup ([`crate::BackupWriter::entry`]). Dropped unfinished, it is no
-/// entry.
-pub struct EntryWriter<'a> {
-    session: &'a Session<'a>,
-    path: String,
-    class: Class,
-    parts: Vec<PartSummary>,
-}
-
-impl<'a> EntryWriter<'a> {
-    pub(super) fn new(session: &'a Session<'a>, path: String, class: Class) -> EntryWriter<'a> {
-        EntryWriter { session, path, class, parts: Vec::new() }
-    }
-
-    /// A new stream of the entry's class, to be [added](EntryWriter::add) when it is finished.
-    pub fn stream(&self, cut: Cut) -> StreamWriter<'a> {
-        StreamWriter::new(self.session, self.class, cut)
-    }
-
-    /// Adds a part behind those that are there.
-    pub fn add(&mut self, part: PartSummary) {
-        self.parts.push(part);
-    }
-
-    /// Adds a small content as one part.
-    pub fn write(&mut self, content: &[u8]) -> Result<(), RepoError> {
-        let mut stream = self.stream(Cut::Content);
-        stream.write(content)?;
-        self.add(stream.finish()?);
-        Ok(())
-    }
-
-    /// From now on the entry stands in the backup, with its maker's own facts.
-    ///
-    /// # Errors
-    /// The backup has an entry of this path already.
-    pub fn finish(self, about: Vec<u8>) -> Result<(), RepoError> {
-        let EntryWriter { session, path, class, parts } = self;
-        session.entries.put(path, Finished { class, parts, added_before: 0, about })
     }
 }

@@ -15,7 +15,6 @@ use crate::manifest::{self, BackupHead, Entry};
 use crate::map::{self, Group, ItemKind, Keep, MOST_KEPT, MapRef, Part, Record, Rows, Unit, UnitChunk};
 use crate::object::{self, Kind};
 use crate::properties::repository;
-use crate::reader::ChunkReader;
 use crate::repository::Repository;
 use crate::stream::{Child, ChunkKind, Class, Node, StreamRef};
 use crate::{CheckLevel, CheckOptions, PruneOptions, RepoError, codec};
@@ -94,7 +93,7 @@ fn a_tree_that_repeats_one_chunk() {
     let many = entry(vec![Part::Stream(StreamRef { bytes: 0, ..towers[1].clone() }); 3]);
     assert!(reader.read_whole(&many, 32 << 20).unwrap().is_empty());
     // A list of entries or a map of such a length is never read.
-    let chunks = ChunkReader::new(&repository, repository.index().unwrap());
+    let chunks = repository.chunks(repository.index().unwrap());
     let map = map_of(lists[0].clone(), 1);
     assert!(matches!(map::records(&chunks, &map), Err(RepoError::Damaged { .. })));
     // Everything that walks trees walks each node once.
@@ -189,11 +188,11 @@ fn objects_larger_than_their_kind() {
     let (_dir, repository) = repository();
     for kind in [Kind::Session, Kind::Mark, Kind::Intent, Kind::Tombstone, Kind::Tags] {
         let fits = vec![0; kind.largest() - 1000];
-        let bytes = object::seal(&repository.keys, kind, "name", &fits).unwrap();
-        assert!(object::open(&repository.keys, kind, "name", &bytes).is_ok(), "{kind:?}");
-        let bytes = object::seal(&repository.keys, kind, "name", &vec![0; kind.largest()]).unwrap();
+        let bytes = object::seal(repository.keys(), kind, "name", &fits).unwrap();
+        assert!(object::open(repository.keys(), kind, "name", &bytes).is_ok(), "{kind:?}");
+        let bytes = object::seal(repository.keys(), kind, "name", &vec![0; kind.largest()]).unwrap();
         assert!(
-            matches!(object::open(&repository.keys, kind, "name", &bytes), Err(RepoError::Damaged { .. })),
+            matches!(object::open(repository.keys(), kind, "name", &bytes), Err(RepoError::Damaged { .. })),
             "{kind:?}"
         );
     }
@@ -207,7 +206,7 @@ fn very_many_tiny_chunks() {
         let part = |number: u32| Part::Stream(writer.tower(Class::Data, &number.to_le_bytes(), 0));
         (0..70_000).map(part).collect()
     });
-    let packs = repository.store.list("packs/").unwrap();
+    let packs = repository.store().list("packs/").unwrap();
     assert!(packs.len() >= 3, "{packs:?}");
     assert_eq!(repository.open_backup(head.id).unwrap().entries.len(), 70_000);
     let all = CheckOptions::all(CheckLevel::Data);

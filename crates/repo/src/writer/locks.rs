@@ -12,9 +12,9 @@ use std::time::SystemTime;
 
 use pgark_store::StoreError;
 
-use super::lock;
 use super::session::Session;
 use crate::RepoError;
+use crate::lock::lock;
 use crate::names;
 use crate::pack;
 use crate::secrets::HEADERS;
@@ -25,7 +25,7 @@ const REQUESTS: usize = 16;
 
 /// Extends the locks of everything that this backup needs and did not put itself.
 pub(super) fn extend(session: &Session<'_>) -> Result<(), RepoError> {
-    let store = &session.repository.store;
+    let store = session.repository.store();
     let Some(retention) = store.retention() else { return Ok(()) };
     let until = SystemTime::now() + retention.period;
     let mut names: Vec<String> = session.older_packs().iter().map(pack::name).collect();

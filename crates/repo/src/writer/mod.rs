@@ -39,12 +39,14 @@
 //! stream that is being written holds 1 MiB, and up to 16 MiB while its row is longer than that.
 
 mod buffers;
-pub(crate) mod commit;
+mod commit;
 mod dedup;
 mod entries;
+mod entry_writer;
 #[cfg(test)]
 mod hostile;
 mod locks;
+mod options;
 mod queue;
 mod session;
 mod streams;
@@ -55,43 +57,19 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use crate::RepoError;
+use crate::backups::Backup;
 use crate::cut::Cut;
 use crate::manifest::Entry;
 use crate::map::{EarlierMap, ItemKind, MapRef, MapTarget, MapWriter, Part};
 use crate::reader::{ChunkReader, DataReader};
-use crate::repository::{Backup, Repository};
+use crate::repository::Repository;
 use crate::stream::Class;
-pub use entries::EntryWriter;
-pub(crate) use queue::lock;
+pub use entries::PartSummary;
+pub use entry_writer::EntryWriter;
+pub use options::{NewBackup, WriteOptions};
 pub(crate) use session::{Lane, Session};
 use session::{MOST_JOBS, StopOnDrop};
-pub use streams::{PartSummary, StreamWriter};
-
-/// How a backup is written.
-#[derive(Clone, Debug)]
-pub struct WriteOptions {
-    /// The cluster's name: its backups form one chain.
-    pub cluster: String,
-    /// Threads that compress and seal; at least one, at most 256.
-    pub jobs: usize,
-    /// zstd's level (negative ones too); 0 stores without compression.
-    pub compression_level: i32,
-    /// Leans on nothing that is there: every chunk is stored anew.
-    pub full: bool,
-}
-
-/// What its maker says of a backup that is ready to be committed.
-#[derive(Clone, Debug)]
-pub struct NewBackup {
-    /// What kind of backup, in its maker's terms.
-    pub kind: String,
-    /// Whether everything that was asked for is in it.
-    pub complete: bool,
-    /// Its maker's own facts; sealed under the metadata key.
-    pub about: Vec<u8>,
-    /// When it was made, if that was not now (a copy, a repaired one).
-    pub time: Option<jiff::Timestamp>,
-}
+pub use streams::StreamWriter;
 
 /// Writes the entries of one backup, from many threads at once.
 pub struct BackupWriter<'a> {
@@ -248,14 +226,13 @@ impl Repository {
                 scope.spawn(|| session.run_uploader());
             }
             scope.spawn(|| session.run_renewer());
-            let earlier =
-                ChunkReader::new(self, session.dedup().index()).with_cache(Arc::clone(session.items()));
+            let earlier = self.chunks(session.dedup().index()).with_cache(Arc::clone(session.items()));
             let (new, answer) = work(&BackupWriter { session: &session, earlier })?;
             Ok((commit::commit(&session, new)?, answer))
         });
         session.clean_up();
         session.items().sweep();
-        self.forget_index();
+        self.index.forget();
         match result {
             // What a writer was told is "cancelled"; here is why.
             Err(told) => Err(session.failure().map_or(told, E::from)),

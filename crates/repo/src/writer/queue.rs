@@ -4,13 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::lock::lock;
+
 /// How long a waiting thread goes without looking whether it should stop.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// Locks; a poisoned lock is taken as it is, because a panic already ends the whole backup.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Waits until `done`, or until `stop` says so; false if stopped.
 pub(crate) fn wait_until<'a, T>(

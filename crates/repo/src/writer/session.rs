@@ -13,14 +13,15 @@ use minicbor::bytes::{ByteArray, ByteVec};
 use super::buffers::Buffers;
 use super::dedup::Dedup;
 use super::entries::Entries;
-use super::queue::{Queue, lock, wait_until};
-use super::{WriteOptions, commit};
+use super::options::WriteOptions;
+use super::queue::{Queue, wait_until};
 use crate::RepoError;
 use crate::at_once::{both, each};
 use crate::cut::Cutter;
-use crate::ids::{self, BackupId, ChunkId, Hash, ObjectHash};
+use crate::ids::{BackupId, ChunkId, Hash, ObjectHash};
 use crate::index::object::{IndexContent, IndexRecord, PackEntry};
 use crate::index::{self, Index};
+use crate::lock::lock;
 use crate::map::ItemHasher;
 use crate::map::cache::ItemCache;
 use crate::object::{self, Kind, StoredKey};
@@ -29,8 +30,8 @@ use crate::prune::trash;
 use crate::quarantine::Quarantine;
 use crate::repository::Repository;
 use crate::secrets::PackKey;
-use crate::sessions;
 use crate::stream::ChunkKind;
+use crate::{random, sessions};
 
 /// Raw bytes that wait for sealers, per job.
 const WAITING: usize = 2 << 20;
@@ -132,20 +133,20 @@ impl<'a> Session<'a> {
         repository: &'a Repository,
         options: &'a WriteOptions,
     ) -> Result<Session<'a>, RepoError> {
-        repository.store.cancel().check()?;
-        let id = BackupId::new()?;
+        repository.store().cancel().check()?;
+        let id = random::backup_id()?;
         let jobs = options.jobs.clamp(1, MOST_JOBS);
         // The session object first: from then on a pruner waits for us, so the lists below stay
         // true.
-        let (name, bytes) = commit::session_object(repository, id, 0)?;
+        let (name, bytes) = sessions::next_object(repository.keys(), id, 0)?;
         let put = bytes.len() as u64;
         let (announced, allowed) = both(
-            || object::put(&repository.store, &name, bytes),
-            || repository.refuse_stranger(&options.cluster),
+            || object::put(repository.store(), &name, bytes),
+            || repository.unlocked.refuse_stranger(&options.cluster),
         );
         announced?;
         let dedup = allowed
-            .and_then(|()| sessions::refuse_others(repository, id))
+            .and_then(|()| sessions::refuse_others(&repository.unlocked, id))
             .and_then(|()| find_usable(repository, options.full))
             .inspect_err(|_| remove(repository, vec![name.clone()]))?;
         Ok(Session {
@@ -153,7 +154,7 @@ impl<'a> Session<'a> {
             options,
             id,
             entries: Entries::default(),
-            cutter: Cutter::new(repository.keys.chunker_seed()),
+            cutter: Cutter::new(repository.keys().chunker_seed()),
             dedup,
             jobs: Queue::new(WAITING * jobs),
             // Bounded by the packs' buffers.
@@ -174,13 +175,13 @@ impl<'a> Session<'a> {
             put: AtomicU64::new(put),
             temporary: Mutex::new(vec![name]),
             renewals: AtomicU64::new(1),
-            items: Arc::new(ItemCache::open(repository)),
+            items: Arc::new(ItemCache::open(repository.keys(), &repository.unlocked.local)),
         })
     }
 
     /// How many uploaders to run.
     pub(super) fn uploaders(&self) -> usize {
-        match self.repository.store.capabilities().remote {
+        match self.repository.store().capabilities().remote {
             true => (self.options.jobs + 1).clamp(UPLOADERS, MOST_UPLOADERS),
             false => UPLOADERS,
         }
@@ -195,7 +196,7 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn id_key(&self, kind: ChunkKind, domain: &[u8]) -> [u8; 32] {
-        self.repository.keys.chunk_id_key(kind as u8, domain)
+        self.repository.keys().chunk_id_key(kind as u8, domain)
     }
 
     /// What this host keeps of maps.
@@ -205,11 +206,11 @@ impl<'a> Session<'a> {
 
     /// Hashes the items of maps of a mask domain.
     pub(crate) fn hasher(&self, domain: &[u8]) -> ItemHasher {
-        self.repository.item_hasher(domain)
+        self.repository.unlocked.item_hasher(domain)
     }
 
     fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire) || self.repository.store.cancel().is_cancelled()
+        self.stopped.load(Ordering::Acquire) || self.repository.store().cancel().is_cancelled()
     }
 
     /// An error once the session is stopped. What stopped it is reported by [`Session::failure`].
@@ -264,7 +265,7 @@ impl<'a> Session<'a> {
     pub(super) fn put_object(&self, name: &str, bytes: impl Into<Bytes>) -> Result<(), RepoError> {
         let bytes = bytes.into();
         let len = bytes.len() as u64;
-        object::put(&self.repository.store, name, bytes)?;
+        object::put(self.repository.store(), name, bytes)?;
         self.put.fetch_add(len, Ordering::Relaxed);
         Ok(())
     }
@@ -327,7 +328,7 @@ impl<'a> Session<'a> {
     }
 
     fn close_pack(&self, builder: Builder) -> Result<Closed, RepoError> {
-        let (hash, bytes, chunks) = builder.finish(&self.repository.keys)?;
+        let (hash, bytes, chunks) = builder.finish(self.repository.keys())?;
         lock(&self.own).push(hash);
         Ok(Closed { hash, bytes, chunks })
     }
@@ -423,10 +424,10 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let ids: Vec<ChunkId> = content.records.iter().map(|record| record.id).collect();
-        let bytes = index::object::encode(&self.repository.keys, content)?;
+        let bytes = index::object::encode(self.repository.keys(), content)?;
         self.put_object(&index::object::name(&Hash::of(&bytes)), bytes)?;
         if goes_on {
-            let local = &self.repository.local;
+            let local = &self.repository.unlocked.local;
             let record =
                 |id: &ChunkId| index::Record { id: *id, pack: 0, raw_len: 0, sealed_len: 0, kind: 0 };
             let run = index::sorted_run(index::temporary(local)?, &mut ids.iter().map(record).collect())?;
@@ -439,7 +440,7 @@ impl<'a> Session<'a> {
     /// session's.
     fn renew(&self) -> Result<(), RepoError> {
         let number = self.renewals.fetch_add(1, Ordering::Relaxed);
-        let (name, bytes) = commit::session_object(self.repository, self.id, number)?;
+        let (name, bytes) = sessions::next_object(self.repository.keys(), self.id, number)?;
         self.put_object(&name, bytes)?;
         let before = {
             let mut temporary = lock(&self.temporary);
@@ -523,13 +524,16 @@ fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> 
         let usable = vec![false; index.packs.packs.len()];
         return Ok(Dedup::new(index, usable, Quarantine::default()));
     }
-    let store = &repository.store;
+    let store = repository.store();
     // What does not wait for another is asked at once: far away each costs a round trip. The second
     // list of the index, which counts, is made behind the trash.
-    let (trash, (rotten, listed)) =
-        both(|| trash::list(store), || both(|| Quarantine::read(repository), || Index::list(store)));
+    let (trash, (rotten, listed)) = both(
+        || trash::list(store),
+        || both(|| Quarantine::read(&repository.unlocked), || Index::list(store)),
+    );
     let (trash, rotten, listed) = (trash?, rotten?, listed?);
-    let (packs, index) = both(|| store.list("packs/"), || repository.index_after(listed));
+    let (packs, index) =
+        both(|| store.list("packs/"), || repository.index.after(&repository.unlocked, listed));
     let (packs, index) = (packs?, index?);
     for (name, error) in &index.unreadable {
         tracing::warn!("{name} cannot be used, its chunks are stored again: {error}");
@@ -552,7 +556,7 @@ fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> 
 
 fn remove(repository: &Repository, names: Vec<String>) {
     let remove_one = |name: &String| {
-        match repository.store.delete(name) {
+        match repository.store().delete(name) {
             Ok(()) => {}
             // A key that may not delete: whoever prunes sweeps it.
             Err(error) if error.is_denied() => tracing::debug!("{name} stays behind: {error}"),
@@ -599,7 +603,7 @@ impl<'s, 'a> Sealer<'s, 'a> {
     }
 
     fn seal(&mut self, job: &Job) -> Result<(), RepoError> {
-        let keys = &self.session.repository.keys;
+        let keys = self.session.repository.keys();
         let compressed = self.compress(&job.raw);
         if !compressed {
             self.scratch.clear();
@@ -610,7 +614,7 @@ impl<'s, 'a> Sealer<'s, 'a> {
         let [data, metadata] = &mut self.keys;
         let slot = if job.kind.is_data() { data } else { metadata };
         if slot.as_ref().is_none_or(|key| key.sealed >= PER_KEY) {
-            let id = ids::random()?;
+            let id = random::bytes()?;
             let (key, wrapped) =
                 if job.kind.is_data() { keys.new_data_pack_key(&id)? } else { keys.new_metadata_key()? };
             *slot = Some(SealKey { id, key, stored: wrapped.into(), next_nonce: 0, sealed: 0 });

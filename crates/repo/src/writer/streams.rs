@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
+use super::entries::PartSummary;
 use super::session::{Lane, Session};
 use crate::RepoError;
 use crate::cut::{Cut, WINDOW};
@@ -30,28 +31,6 @@ pub struct StreamWriter<'a> {
     /// Children that no node holds yet, by level.
     levels: Vec<Vec<Child>>,
     added: Arc<AtomicU64>,
-}
-
-/// A part of an entry that was written.
-#[derive(Clone, Debug)]
-pub struct PartSummary {
-    /// What stands in the entry.
-    pub part: Part,
-    /// Raw length.
-    pub bytes_raw: u64,
-    added: Vec<Arc<AtomicU64>>,
-}
-
-impl PartSummary {
-    pub(crate) fn new(part: Part, added: Vec<Arc<AtomicU64>>) -> PartSummary {
-        PartSummary { bytes_raw: part.bytes_raw(), part, added }
-    }
-
-    /// Sealed bytes that were stored for this part and were nowhere before. Exact when all its
-    /// chunks are sealed; of parts with equal chunks, the first has them.
-    pub(crate) fn bytes_added(&self) -> u64 {
-        self.added.iter().map(|added| added.load(Ordering::Relaxed)).sum()
-    }
 }
 
 impl<'a> StreamWriter<'a> {

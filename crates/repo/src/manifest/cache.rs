@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 
 use minicbor::{Decode, Encode};
 
+use super::body::{Body, Manifest};
 use crate::codec;
 use crate::ids::ObjectHash;
-use crate::manifest::{Body, Manifest, ManifestName};
-use crate::repository::Repository;
+use crate::names::ManifestName;
 use crate::secrets::private_folder;
+use crate::unlocked::Unlocked;
 
 const MAGIC: &[u8; 8] = b"pgarkmc1";
 
@@ -43,7 +44,7 @@ pub(crate) struct ManifestCache {
 }
 
 impl ManifestCache {
-    pub(crate) fn open(repository: &Repository) -> ManifestCache {
+    pub(crate) fn open(repository: &Unlocked) -> ManifestCache {
         let path = repository
             .local
             .cache
@@ -54,7 +55,7 @@ impl ManifestCache {
         ManifestCache { path, key, known, changed: false }
     }
 
-    pub(crate) fn get(&self, repository: &Repository, name: &ManifestName) -> Option<Manifest> {
+    pub(crate) fn get(&self, repository: &Unlocked, name: &ManifestName) -> Option<Manifest> {
         let cached = self.known.get(&name.name())?;
         let body = cached.body.clone();
         let distrust = repository.judge(&cached.signer, Some((&body.cluster, &cached.hash))).err();

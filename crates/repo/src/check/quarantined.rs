@@ -1,0 +1,130 @@
+//! Whom the quarantine hurts: without reading data, by what the index and the lists say.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::ids::{BackupId, ChunkId, Hash};
+use crate::index::{Index, Record};
+use crate::manifest::{self, Manifest};
+use crate::map::{self, Part};
+use crate::quarantine::Quarantine;
+use crate::reader::{ChunkReader, root_child};
+use crate::repository::Repository;
+use crate::stream::{Child, StreamRef};
+use crate::{RepoError, codec};
+
+impl Repository {
+    /// Backups that need a chunk of which every place is in quarantine. Empty, and cheap, while
+    /// nothing is.
+    pub fn quarantined_backups(&self) -> Result<BTreeSet<BackupId>, RepoError> {
+        let quarantine = Quarantine::read(&self.unlocked)?;
+        let mut hurt = BTreeSet::new();
+        if quarantine.is_empty() {
+            return Ok(hurt);
+        }
+        let index = self.whole_index()?;
+        let reader = self.chunks(Arc::clone(&index));
+        let mut walk =
+            Walk { index: &index, reader: &reader, quarantine: &quarantine, nodes: HashMap::new() };
+        for manifest in manifest::read_all(&self.unlocked)?.warned(&self.unlocked) {
+            self.store().cancel().check()?;
+            let is_hurt = walk.backup(&manifest).or_else(|error| match error.is_of_object() {
+                // What says which chunks it needs cannot be read.
+                true => Ok(true),
+                false => Err(error),
+            })?;
+            if is_hurt {
+                hurt.insert(manifest.name.id);
+            }
+        }
+        Ok(hurt)
+    }
+}
+
+/// Looks below trees for chunks without a good place; each node once.
+struct Walk<'w> {
+    index: &'w Index,
+    reader: &'w ChunkReader<'w>,
+    quarantine: &'w Quarantine,
+    nodes: HashMap<ChunkId, bool>,
+}
+
+impl Walk<'_> {
+    fn backup(&mut self, manifest: &Manifest) -> Result<bool, RepoError> {
+        if self.stream(&manifest.body.entries)? {
+            return Ok(true);
+        }
+        for entry in manifest::read_entries(self.reader, manifest)? {
+            for part in &entry.parts {
+                if self.part(part)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn part(&mut self, part: &Part) -> Result<bool, RepoError> {
+        let map = match part {
+            Part::Stream(stream) => return self.stream(stream),
+            Part::Map(map) => map,
+        };
+        // Kept beside the tree nodes, under a hash of its own.
+        let name = Hash::of(&codec::encode(map));
+        if let Some(known) = self.nodes.get(&name) {
+            return Ok(*known);
+        }
+        let mut hurt = false;
+        for stream in part.streams() {
+            hurt = hurt || self.stream(stream)?;
+        }
+        if !hurt {
+            let (kind, records) = map::records(self.reader, map)?;
+            for record in records {
+                hurt = hurt || self.is_rotten(&record.group)?;
+                if hurt {
+                    break;
+                }
+                let group = map::group(self.reader, &record, kind)?;
+                for chunk in map::used_chunks(&record, &group)? {
+                    hurt = hurt || self.is_rotten(&chunk.id)?;
+                }
+            }
+        }
+        self.nodes.insert(name, hurt);
+        Ok(hurt)
+    }
+
+    /// Whether every place of a chunk is in quarantine.
+    fn is_rotten(&self, id: &ChunkId) -> Result<bool, RepoError> {
+        let is_rotten = |place: &Record| {
+            self.index.packs.get(place.pack).is_some_and(|pack| self.quarantine.holds(&pack.hash, id))
+        };
+        Ok(self.index.find(id)?.iter().all(is_rotten))
+    }
+
+    fn stream(&mut self, stream: &StreamRef) -> Result<bool, RepoError> {
+        match root_child(stream) {
+            Some(root) => self.chunk(&root, stream.level),
+            None => Ok(false),
+        }
+    }
+
+    fn chunk(&mut self, child: &Child, level: u8) -> Result<bool, RepoError> {
+        if self.is_rotten(&child.id)? {
+            return Ok(true);
+        }
+        if level == 0 {
+            return Ok(false);
+        }
+        if let Some(known) = self.nodes.get(&child.id) {
+            return Ok(*known);
+        }
+        let mut hurt = false;
+        for below in self.reader.node(child, level)?.children {
+            hurt = hurt || self.chunk(&below, level - 1)?;
+        }
+        self.nodes.insert(child.id, hurt);
+        Ok(hurt)
+    }
+}

@@ -1,0 +1,27 @@
+//! Making a repository.
+
+use age::secrecy::SecretString;
+use pgark_store::Storage;
+
+use crate::ids::RepositoryId;
+use crate::secrets::{self, LocalFolders, Protection};
+use crate::{RepoError, writers};
+
+/// A new repository.
+pub struct Initialised {
+    /// Its id.
+    pub id: RepositoryId,
+    /// Its fingerprint, for people to compare.
+    pub fingerprint: String,
+    /// The writer key in its text form; none if unencrypted.
+    pub writer_key: Option<SecretString>,
+}
+
+/// Makes a new repository on a storage: the key slots first, then the list of writers; the header's
+/// put is the commit. What this host remembers of an older one at the same place gives way.
+pub fn init(store: &Storage, protection: Protection, local: &LocalFolders) -> Result<Initialised, RepoError> {
+    let (header, keys) = secrets::begin(store, &protection)?;
+    let writer_key = if keys.encrypted { Some(writers::begin(store, &keys, &protection)?) } else { None };
+    secrets::commit(store, &header, local)?;
+    Ok(Initialised { id: header.id, fingerprint: header.fingerprint(), writer_key })
+}

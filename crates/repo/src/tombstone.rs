@@ -1,0 +1,73 @@
+//! Tombstones: the signed word that a backup is forgotten (FORMAT.md, "Forget").
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use minicbor::bytes::ByteArray;
+use minicbor::{Decode, Encode};
+use pgark_store::Storage;
+
+use crate::ids::ObjectHash;
+use crate::names::ManifestName;
+use crate::object::{self, Kind, damaged};
+use crate::unlocked::Unlocked;
+use crate::{RepoError, codec, signed};
+
+pub(crate) const FOLDER: &str = "forgotten/";
+
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct Tombstone {
+    #[n(0)]
+    id: ByteArray<8>,
+    /// Microseconds since 1970.
+    #[n(1)]
+    time: i64,
+    /// BLAKE3 of the manifest's bytes; none if it could not be read.
+    #[n(2)]
+    manifest: Option<ObjectHash>,
+}
+
+/// What a tombstone says.
+pub(crate) struct Forgotten {
+    /// Of somebody who may write today: only then it hides a manifest that still stands.
+    pub trusted: bool,
+    pub manifest: Option<ObjectHash>,
+}
+
+/// Names of all tombstones of a cluster (`""`: of all), as the manifests that they stand for.
+pub(crate) fn list(store: &Storage, cluster: &str) -> Result<BTreeSet<ManifestName>, RepoError> {
+    let folder = if cluster.is_empty() { FOLDER.to_string() } else { format!("{FOLDER}{cluster}/") };
+    let metas = store.list(&folder)?;
+    Ok(metas.iter().filter_map(|meta| ManifestName::parse_below(FOLDER, &meta.name)).collect())
+}
+
+/// The verified tombstone of a manifest, if there is one.
+pub(crate) fn read(repository: &Unlocked, name: &ManifestName) -> Result<Option<Forgotten>, RepoError> {
+    let object = name.below(FOLDER);
+    let Some(bytes) = object::get_if_there(&repository.store, &object)? else { return Ok(None) };
+    let opened = signed::open(&repository.keys, Kind::Tombstone, &object, &object, &bytes)?;
+    let trusted = repository.judge(&opened.signer, None).is_ok();
+    let tombstone: Tombstone = codec::decode(&opened.body).map_err(|what| damaged(&object, what))?;
+    if tombstone.id != ByteArray::from(name.id.0) {
+        return Err(damaged(&object, "its name and its content differ"));
+    }
+    Ok(Some(Forgotten { trusted, manifest: tombstone.manifest }))
+}
+
+/// Puts the tombstone of a manifest. `hash`: of the manifest's bytes, where it could be read.
+pub(crate) fn put(
+    repository: &Unlocked,
+    name: &ManifestName,
+    hash: Option<ObjectHash>,
+) -> Result<(), RepoError> {
+    let object = name.below(FOLDER);
+    let time = Timestamp::now().as_microsecond();
+    let tombstone = Tombstone { id: ByteArray::from(name.id.0), time, manifest: hash };
+    let bytes = signed::seal(&repository.keys, Kind::Tombstone, &object, codec::encode(&tombstone))?;
+    match object::put_regardless(&repository.store, &object, bytes) {
+        // Somebody else forgot it at the same moment.
+        Err(RepoError::Damaged { .. }) if read(repository, name)?.is_some() => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,27 @@
+//! How a backup is written, and what its maker says of it.
+
+/// How a backup is written.
+#[derive(Clone, Debug)]
+pub struct WriteOptions {
+    /// The cluster's name: its backups form one chain.
+    pub cluster: String,
+    /// Threads that compress and seal; at least one, at most 256.
+    pub jobs: usize,
+    /// zstd's level (negative ones too); 0 stores without compression.
+    pub compression_level: i32,
+    /// Leans on nothing that is there: every chunk is stored anew.
+    pub full: bool,
+}
+
+/// What its maker says of a backup that is ready to be committed.
+#[derive(Clone, Debug)]
+pub struct NewBackup {
+    /// What kind of backup, in its maker's terms.
+    pub kind: String,
+    /// Whether everything that was asked for is in it.
+    pub complete: bool,
+    /// Its maker's own facts; sealed under the metadata key.
+    pub about: Vec<u8>,
+    /// When it was made, if that was not now (a copy, a repaired one).
+    pub time: Option<jiff::Timestamp>,
+}
