@@ -279,6 +279,24 @@ fn by_id(archive: &Archive) -> HashMap<i32, &TocEntry> {
     archive.entries.iter().map(|entry| (entry.dump_id, entry)).collect()
 }
 
+impl Archive {
+    /// A relation's schema and name as patterns see them ([`TocEntry::matched_name`]).
+    pub fn matched(&self, name: &QualifiedName) -> QualifiedName {
+        // Only what is not ASCII can be shown otherwise than it is.
+        let entry = match name.0.is_ascii() && name.1.is_ascii() {
+            true => None,
+            false => self.entries.iter().find(|entry| is_relation(entry) && owned_name(entry) == *name),
+        };
+        entry.map_or_else(
+            || name.clone(),
+            |entry| {
+                let (schema, name) = entry.matched_name();
+                (schema.to_vec(), name.to_vec())
+            },
+        )
+    }
+}
+
 pub(super) fn is_relation(entry: &TocEntry) -> bool {
     matches!(entry.kind(), "TABLE" | "VIEW" | "MATERIALIZED VIEW" | "SEQUENCE" | "FOREIGN TABLE")
         // An archive of rows only has no entry that they hang on.

@@ -2,9 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::family::QualifiedName;
-use super::filter::{is_relation, owned_name};
-
 /// A whole header and table of contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archive {
@@ -311,22 +308,6 @@ impl Archive {
                 }));
             }
         }
-    }
-
-    /// A relation's schema and name as patterns see them ([`TocEntry::matched_name`]).
-    pub fn matched(&self, name: &QualifiedName) -> QualifiedName {
-        // Only what is not ASCII can be shown otherwise than it is.
-        let entry = match name.0.is_ascii() && name.1.is_ascii() {
-            true => None,
-            false => self.entries.iter().find(|entry| is_relation(entry) && owned_name(entry) == *name),
-        };
-        entry.map_or_else(
-            || name.clone(),
-            |entry| {
-                let (schema, name) = entry.matched_name();
-                (schema.to_vec(), name.to_vec())
-            },
-        )
     }
 
     /// The entry with this dump id.

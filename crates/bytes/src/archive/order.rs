@@ -32,37 +32,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 pub use super::dependencies::name_all_dependencies;
 use super::model::{Archive, Section, TocEntry};
+use super::passes::data_of;
+pub use super::passes::{Pass, pass};
 pub use super::selection::Selection;
 use super::unnamed::{unnamed_partitions, unnamed_triggers};
 use super::waits::Waits;
-
-/// The three passes of a restore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Pass {
-    /// Everything else.
-    Main,
-    /// Privileges.
-    Acl,
-    /// Event triggers and what belongs to them, materialised views' contents and the statistics
-    /// after them.
-    PostAcl,
-}
-
-/// The pass that an entry belongs to.
-pub fn pass(entry: &TocEntry) -> Pass {
-    if entry.is_acl() {
-        return Pass::Acl;
-    }
-    let late = match entry.kind() {
-        "EVENT TRIGGER" | "MATERIALIZED VIEW DATA" => true,
-        // They go where their object goes; ACLs and view contents have none.
-        "COMMENT" | "SECURITY LABEL" => entry.tag_bytes().starts_with(b"EVENT TRIGGER "),
-        // Statistics of a materialised view would be overwritten by its refresh.
-        "STATISTICS DATA" => entry.section == Section::PostData,
-        _ => false,
-    };
-    if late { Pass::PostAcl } else { Pass::Main }
-}
 
 /// Indexes into `archive.entries` in the order of a restore by one connection: three passes, each
 /// in the archive's order, except rows, and contents of materialised views, that wait for later
@@ -109,15 +83,6 @@ pub fn postponed(archive: &Archive) -> HashSet<i32> {
             return postponed;
         }
     }
-}
-
-pub(super) fn data_of(entries: &[TocEntry]) -> HashMap<i32, usize> {
-    entries
-        .iter()
-        .enumerate()
-        .filter(|(_, e)| e.kind() == "TABLE DATA")
-        .filter_map(|(index, e)| e.dependencies.first().map(|&table| (table, index)))
-        .collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

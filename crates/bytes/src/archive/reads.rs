@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::model::TocEntry;
-use super::order::data_of;
+use super::passes::data_of;
 use super::selection::Selection;
 use super::unnamed::partitions;
 use crate::sql::{Kind, Token, tokenize};

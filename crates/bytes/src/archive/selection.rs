@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::model::{Archive, TocEntry};
-use super::statements::Options;
+use super::options::Options;
 
 /// A set of dump ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,24 +6,10 @@
 //! of [`session_setup`].
 
 use super::model::{Archive, ArchiveVersion, TocEntry};
-use super::order::Selection;
+pub use super::options::Options;
 pub use super::roles::required_roles;
+use super::selection::Selection;
 use crate::sql::{self, Kind, Token, quote_ident_bytes};
-
-/// What a restore leaves out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Options {
-    /// The database itself is created: its properties, privileges and comment are restored too.
-    pub create_database: bool,
-    /// No `OWNER TO`, no `AUTHORIZATION`.
-    pub no_owner: bool,
-    /// No privileges and default privileges.
-    pub no_privileges: bool,
-    /// Everything goes to the default tablespace.
-    pub no_tablespaces: bool,
-    /// Everything gets the default table access method.
-    pub no_table_access_method: bool,
-}
 
 /// What a statement is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::model::{Section, TocEntry};
-use super::order::{Pass, pass};
+use super::passes::{Pass, pass};
 
 /// A trigger that a partition inherits and only sets another way (`ALTER TABLE … ENABLE|DISABLE
 /// TRIGGER`) names no dependency on the trigger that it inherits: it waits for every trigger that
