@@ -6,7 +6,6 @@ use pgark_bytes::sql::quote_ident;
 
 use crate::cancel::Canceller;
 use crate::conninfo::{ConnInfo, Host};
-use crate::open;
 use crate::stream::Stream;
 use crate::wire::Wire;
 use crate::{DbError, PgError, Replication, Row};
@@ -61,6 +60,18 @@ pub(crate) enum Answer {
     CopyBoth,
 }
 
+impl ConnInfo {
+    /// The same, pinned to the host that a connection reached (trap 8).
+    pub fn for_host_of(&self, connection: &Connection) -> ConnInfo {
+        let mut other = self.clone();
+        other.parameters.insert("host", connection.host().to_string());
+        other.parameters.insert("hostaddr", connection.address().unwrap_or_default().to_string());
+        other.parameters.insert("port", connection.port().to_string());
+        other.parameters.insert("target_session_attrs", "any".to_string());
+        other
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         // Terminate; a server that is gone needs no good-bye.
@@ -69,14 +80,6 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Connects to the first host that is as asked, and becomes the role of
-    /// [`ConnInfo::with_role`].
-    pub fn connect(info: &ConnInfo) -> Result<Connection, PgError> {
-        let mut connection = open::connect(info)?;
-        connection.become_role(info)?;
-        Ok(connection)
-    }
-
     pub(crate) fn become_role(&mut self, info: &ConnInfo) -> Result<(), PgError> {
         if let Some(role) = info.role() {
             let sql = format!("SET ROLE {}", quote_ident(role));

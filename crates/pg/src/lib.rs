@@ -24,6 +24,7 @@ mod parity;
 mod passfile;
 mod peer;
 mod replication;
+mod resolve;
 mod row;
 mod service;
 mod session;

@@ -46,6 +46,16 @@ impl Failure {
     }
 }
 
+impl Connection {
+    /// Connects to the first host that is as asked, and becomes the role of
+    /// [`ConnInfo::with_role`].
+    pub fn connect(info: &ConnInfo) -> Result<Connection, PgError> {
+        let mut connection = connect(info)?;
+        connection.become_role(info)?;
+        Ok(connection)
+    }
+}
+
 /// Tries every host and address in order until one is as asked.
 pub(crate) fn connect(info: &ConnInfo) -> Result<Connection, PgError> {
     if info.get("gssencmode") == "require" {

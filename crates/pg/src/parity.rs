@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::conninfo::parse_text;
 use crate::keywords::{KEYWORDS, Support};
+use crate::resolve::parse_text;
 
 type Parameters = BTreeMap<String, String>;
 
