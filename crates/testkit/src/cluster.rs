@@ -16,6 +16,7 @@ use crate::majors::{Installation, client_program, default_major, installation};
 use crate::server_user::{ServerUser, clean_environment};
 use crate::spawner;
 use crate::storage::free_port;
+use crate::template::Template;
 
 /// Prefix of the clusters' folders; the number after it is the process that owns them.
 const FOLDER_PREFIX: &str = "pgark-t-";
@@ -172,23 +173,37 @@ impl Cluster {
         cluster
     }
 
+    /// Makes the data directory; who logs in how is written later.
     fn initdb(&self, builder: &Builder) {
-        let mut command = self.user.command(&self.bin("initdb"), false);
-        command.arg("-D").arg(self.data_directory());
-        command.args(["-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]);
+        let program = self.bin("initdb");
+        let mut arguments: Vec<String> =
+            ["-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"].map(String::from).to_vec();
         if self.major() >= 14 {
-            command.arg("--no-instructions");
+            arguments.push("--no-instructions".into());
         }
-        command.arg(format!("--auth={}", builder.auth));
+        arguments.extend(builder.initdb.iter().cloned());
+        let template = match &self.password {
+            None => Template::of(&program, &arguments),
+            Some(_) => None,
+        };
+        let data = self.data_directory();
+        let copied = |template: &Template| template.copy_to(&data, self.user, &self.bin("pg_resetwal"));
+        if template.as_ref().is_some_and(copied) {
+            return;
+        }
+        let mut command = self.user.command(&program, false);
+        command.arg("-D").arg(&data).args(&arguments).arg(format!("--auth={}", builder.auth));
         if let Some(password) = &self.password {
             let file = self.folder.join("pwfile");
             fs::write(&file, password).expect("write the password file");
             self.user.own(&file);
             command.arg("--pwfile").arg(file);
         }
-        command.args(&builder.initdb);
         let output = command.output().expect("run initdb");
         assert!(output.status.success(), "initdb failed: {}", said(&output));
+        if let Some(template) = template {
+            template.keep(&data);
+        }
     }
 
     fn write_settings(&self, builder: &Builder) {

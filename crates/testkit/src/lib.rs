@@ -32,6 +32,7 @@ pub mod shop;
 mod skipped;
 mod spawner;
 pub mod storage;
+mod template;
 pub mod zoo;
 
 pub use certificates::TlsFiles;
