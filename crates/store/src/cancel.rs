@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 /// What a cancelled job may still do to tidy up, each.
-pub(crate) const TIDY: Duration = Duration::from_secs(10);
+pub(crate) const TIDY: Duration = Duration::from_secs(5);
 
 /// Shared by everything that works for one job; cloned freely. Once set it stays set.
 #[derive(Clone, Debug, Default)]

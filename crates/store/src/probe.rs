@@ -110,7 +110,8 @@ pub fn run(store: &Storage, throughput: bool, on_phase: &dyn Fn(&str)) -> Result
     let probe = Probe { store, folder, put: Mutex::default() };
     let report = probe.report(throughput, on_phase);
     if report.is_err() {
-        let _ = probe.clean_up();
+        // Behind a failure or a cancel: once, and nobody waits to see it gone.
+        let _ = probe.remove();
     }
     report
 }
@@ -302,15 +303,19 @@ impl Probe<'_> {
         })
     }
 
-    fn clean_up(&self) -> Finding {
+    /// Deletes what was put, and returns its names.
+    fn remove(&self) -> Result<Vec<String>, StoreError> {
         let names = std::mem::take(&mut *lock(&self.put));
-        for name in &names {
-            match self.store.delete(name) {
-                Ok(()) => {}
-                Err(error) if error.is_denied() => return Finding::Unknown(error.to_string()),
-                Err(error) => return Finding::Bad(error.to_string()),
-            }
-        }
+        names.iter().try_for_each(|name| self.store.delete(name))?;
+        Ok(names)
+    }
+
+    fn clean_up(&self) -> Finding {
+        let names = match self.remove() {
+            Ok(names) => names,
+            Err(error) if error.is_denied() => return Finding::Unknown(error.to_string()),
+            Err(error) => return Finding::Bad(error.to_string()),
+        };
         let gone = || -> Result<bool, StoreError> {
             let read = names.first().map(|name| self.store.get(name));
             Ok(!matches!(read, Some(Ok(_))) && self.store.list(&self.folder)?.is_empty())
