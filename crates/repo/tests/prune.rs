@@ -295,9 +295,12 @@ fn a_prune_may_crash_anywhere() {
         }
     };
     let mut tried = 0;
+    // Every place takes a minute; in short runs each kind of fault has its own third of them.
+    let step = if std::env::var_os("PGARK_TEST_FULL").is_some() { 1 } else { 3 };
     for operation in [Operation::Put, Operation::Delete, Operation::Get, Operation::List] {
-        for fault in [Fault::GoneFrom as fn(usize) -> Fault, Fault::FailsAt, Fault::LosesAnswerAt] {
-            for at in 0.. {
+        let faults = [Fault::GoneFrom as fn(usize) -> Fault, Fault::FailsAt, Fault::LosesAnswerAt];
+        for (number, fault) in faults.into_iter().enumerate() {
+            for at in (number % step..).step_by(step) {
                 let mut place = Place::plain();
                 std::fs::remove_dir_all(place.dir.path().join("repo")).unwrap();
                 copy(&place.dir.path().join("repo"));
@@ -331,7 +334,7 @@ fn a_prune_may_crash_anywhere() {
             }
         }
     }
-    assert!(tried > 100, "{tried}");
+    assert!(tried > 100 / step, "{tried}");
 }
 
 struct SetAtEnd<'a>(&'a AtomicBool);

@@ -1,6 +1,6 @@
 //! Random damage to any stored object: found by the check, or by reading, and never wrong data.
 //!
-//! 1,000 faults in every run, 10,000 with `PGARK_TEST_FULL=1`. The rows of the table that `./test`
+//! 300 faults in every run, 10,000 with `PGARK_TEST_FULL=1`. The rows of the table that `./test`
 //! prints are left in `target/tmp/faults/`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -109,7 +109,7 @@ fn place() -> (Place, Vec<(BackupId, Content)>, Vec<PathBuf>) {
 #[test]
 fn any_object_damaged_in_any_way() {
     let full = std::env::var_os("PGARK_TEST_FULL").is_some_and(|value| value == "1");
-    let faults = if full { 10_000 } else { 1000 };
+    let faults = if full { 10_000 } else { 300 };
     let (place, known, committed) = place();
     let root = place.dir.path().join("repo");
     let mut by_kind: BTreeMap<&'static str, Vec<PathBuf>> = BTreeMap::new();
