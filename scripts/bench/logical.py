@@ -290,6 +290,40 @@ def cluster(bench):
         bench.sql("postgres", f'DROP DATABASE "{name}"')
 
 
+def small(bench):
+    """A hundred databases of a few rows, where pg_dump's start and its catalog queries are most of the work."""
+    names = [f"small_{number:02}" for number in range(100)]
+    for name in names:
+        bench.empty_database(name)
+        bench.sql(name, "CREATE TABLE t (id serial PRIMARY KEY, v text); CREATE VIEW w AS SELECT * FROM t; "
+                        "INSERT INTO t (v) SELECT md5(g::text) FROM generate_series(1, 200) g;")
+
+    def loop():
+        folder = bench.new_folder("dump")
+        folder.mkdir()
+        each = "; ".join(f"'{bench.bin}/pg_dump' -Fc -Z1 -d {name} -f '{folder}/{name}'" for name in names)
+        return bench.run(["sh", "-c", f"{each}; '{bench.bin}/pg_dumpall' -g -f '{folder}/globals.sql'"], folder)
+
+    def backup(repository):
+        return bench.run(bench.backup("postgres", repository, 2, ["--database", "small_*"]), repository)
+
+    kept = []
+
+    def first():
+        repository = bench.new_repository()
+        kept[:] = [repository]
+        return backup(repository)
+
+    found = bench.rounds([
+        ("pg_dump -Fc -Z1 of each, one after the other, and pg_dumpall -g", loop),
+        ("pgark backup of all, first", first),
+        ("pgark backup of all, nothing changed", lambda: backup(kept[0])),
+    ])
+    table("Backup of 100 small databases", found, "pgark backup of all, first")
+    for name in names:
+        bench.sql("postgres", f'DROP DATABASE "{name}"')
+
+
 def memory(bench):
     """Peak resident memory at 2 and 8 jobs: narrow rows, rows of 200 MB, and the bound of 64 MiB + 48 MiB a job."""
     rows = []
@@ -318,7 +352,7 @@ def memory(bench):
     sys.stdout.flush()
 
 
-PARTS = {"shop": shop, "many-tables": many_tables, "memory": memory, "one-table": one_table, "cluster": cluster}
+PARTS = {"shop": shop, "many-tables": many_tables, "memory": memory, "one-table": one_table, "cluster": cluster, "small": small}
 
 
 def main():

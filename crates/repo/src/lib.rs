@@ -17,13 +17,15 @@
 //!    in `map`: objects of each kind, and the chunks in packs. They take an `Unlocked` or less.
 //! 5. `repository`: the face, and the loaded index.
 //! 6. `backups`, `tags`, `writer` (with what `map` writes), `forget`, `prune`, `check`, `mend`,
-//!    `repair`, `access`: one file or folder for each thing that is done with a repository.
+//!    `repair`, `access`, `cache_file`: one file or folder for each thing that is done with a
+//!    repository.
 
 mod access;
 mod ahead;
 mod at_once;
 mod backups;
 mod blocks;
+mod cache_file;
 mod check;
 mod codec;
 mod contents;
@@ -68,6 +70,7 @@ pub use access::{KeyList, SlotInfo, WriterInfo};
 /// Secrets as the doors of a repository take them.
 pub use age::secrecy::{ExposeSecret, SecretString};
 pub use backups::Backup;
+pub use cache_file::CacheFile;
 pub use check::{AffectedBackup, CheckLevel, CheckOptions, CheckProgress, CheckReport, Problem};
 pub use contents::Contents;
 pub use cut::Cut;

@@ -203,3 +203,48 @@ fn manifests_are_remembered() {
     }
     assert_eq!(listed(place.open()), heads);
 }
+
+#[test]
+fn files_of_the_cache_are_whole_and_ours_or_not_there() {
+    let place = Place::encrypted();
+    let kept = |name: &[u8]| place.open().cache_file("facts", name).unwrap().unwrap();
+    assert_eq!(kept(b"a").read(), None);
+    kept(b"a").write(b"something".to_vec());
+    kept(b"b").write(Vec::new());
+    assert_eq!(kept(b"a").read().unwrap(), b"something");
+    assert_eq!(kept(b"b").read().unwrap(), b"");
+
+    let folder = std::fs::read_dir(place.dir.path().join("cache")).unwrap();
+    let is_ours = |path: &std::path::PathBuf| path.display().to_string().contains("/facts-");
+    let folder = folder.map(|entry| entry.unwrap().path()).find(is_ours).unwrap();
+    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [one, other] = files.as_slice() else { panic!("{files:?}") };
+    let whole = [std::fs::read(one).unwrap(), std::fs::read(other).unwrap()];
+    // One in the place of the other.
+    std::fs::write(one, &whole[1]).unwrap();
+    std::fs::write(other, &whole[0]).unwrap();
+    assert_eq!((kept(b"a").read(), kept(b"b").read()), (None, None));
+    for at in 0..whole[0].len() {
+        let mut torn = whole[0].clone();
+        torn[at] ^= 1;
+        for bytes in [torn, whole[0][..at].to_vec()] {
+            std::fs::write(one, bytes).unwrap();
+            assert!(kept(b"a").read().is_none() && kept(b"b").read().is_none(), "byte {at}");
+        }
+    }
+
+    kept(b"a").write(b"again".to_vec());
+    let hour = std::time::Duration::from_secs(3600);
+    for file in &files {
+        let long_ago = std::time::SystemTime::now() - 2 * hour;
+        std::fs::File::options().append(true).open(file).unwrap().set_modified(long_ago).unwrap();
+    }
+    // What was read is in use.
+    assert_eq!(kept(b"a").read().unwrap(), b"again");
+    place.open().tidy_cache_files("facts", hour);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    assert_eq!(kept(b"a").read().unwrap(), b"again");
+
+    let bare = place.open_on(std::sync::Arc::new(place.store()), LocalFolders::default());
+    assert!(bare.cache_file("facts", b"a").unwrap().is_none());
+}

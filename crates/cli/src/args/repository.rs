@@ -32,7 +32,7 @@ pub struct Repository {
     /// host)
     #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY)]
     pub writer_key: Option<PathBuf>,
-    /// Keep no index on this host's disk: slower
+    /// Keep no index and no definitions on this host's disk: slower
     #[arg(long, help_heading = REPOSITORY)]
     pub no_cache: bool,
     #[command(flatten)]

@@ -8,6 +8,7 @@ mod clean;
 mod cluster;
 mod connections;
 mod database_kinds;
+mod definitions;
 mod differences;
 mod exports;
 mod exports_in_part;

@@ -120,6 +120,15 @@ impl Keys {
         blake3::derive_key("pgark 2026 local file v0", &material)
     }
 
+    /// The key that seals local files of a purpose. A nonce of 96 random bits is used once: hosts
+    /// write few.
+    pub(crate) fn local_file_key(&self, purpose: &str) -> Result<PackKey, RepoError> {
+        match self.encrypted {
+            true => PackKey::sealed(&self.cache_key(purpose)),
+            false => Ok(PackKey::plain()),
+        }
+    }
+
     /// The seed of the chunker's gear table.
     pub fn chunker_seed(&self) -> u64 {
         let key = blake3::derive_key("pgark 2026 chunker seed v0", &self.chunker_key);

@@ -15,6 +15,7 @@ use pgark_repo::Class;
 use super::catalog::Catalog;
 use super::cluster::Survey;
 use super::crew::Crew;
+use super::definitions::{Definitions, Recall};
 use super::describe::{DatabaseFacts, DatabaseReport, Finished};
 use super::lead::{self, Lead};
 use super::patterns::{self, Children, Resolved};
@@ -45,6 +46,7 @@ pub(super) struct Frozen {
 pub(super) struct Common<'a> {
     pub request: &'a Request,
     pub survey: &'a Survey,
+    pub recall: &'a Recall<'a>,
     pub job: &'a Job,
     pub watch: &'a Watch,
     /// More than one database is backed up.
@@ -127,9 +129,20 @@ impl Common<'_> {
                 lead.lock(&catalog)?;
                 lead::refuse_stale(&catalog, pinned, watch)?;
             }
-            let tapped =
-                run_pg_dump(&mut lead, &catalog, tap::Wait::behind_the_lead(request.lock_wait_timeout))?;
-            Ok((lead, catalog, tapped.end()))
+            // What may not be read is left out of the definitions: seldom, and not for long.
+            let definitions = match catalog.unreadable().next() {
+                None => self.recall.of(self.survey, &mut lead, &resolved.arguments)?,
+                Some(_) => None,
+            };
+            if let Some(archive) = definitions.as_ref().and_then(Definitions::recall) {
+                return Ok((lead, catalog, tap::Tapped::recalled(archive)));
+            }
+            let wait = tap::Wait::behind_the_lead(request.lock_wait_timeout);
+            let mut tapped = run_pg_dump(&mut lead, &catalog, wait)?.end();
+            if let (Some(definitions), Some(written)) = (definitions, tapped.take_written()) {
+                definitions.keep(&mut lead, &tapped.archive, &written)?;
+            }
+            Ok((lead, catalog, tapped))
         } else {
             // Two sets of locks do not fit: pg_dump, blocked on its pipe, keeps the only one (trap
             // 5).

@@ -9,6 +9,7 @@ use pgark_repo::Class;
 use super::cluster::Survey;
 use super::crew::{Crew, StopOnPanic};
 use super::database::{Common, Frozen};
+use super::definitions::Recall;
 use super::describe::Finished;
 use super::globals::{self, Globals};
 use super::report::Report;
@@ -24,11 +25,12 @@ pub(super) fn copy_all(
     crew: &Crew<'_>,
     survey: &Survey,
     request: &Request,
+    recall: &Recall<'_>,
     report: &mut Report,
 ) -> Result<Vec<Finished>, OpsError> {
     let (job, watch) = (crew.copier.job, crew.watch);
     let several = survey.databases.len() > 1;
-    let common = Common { request, survey, job, watch, several };
+    let common = Common { request, survey, recall, job, watch, several };
     if several {
         job.progress.phase(&format!("copy {} databases", survey.databases.len()));
     }

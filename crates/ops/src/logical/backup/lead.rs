@@ -233,20 +233,20 @@ impl Lead {
     }
 
     /// None: the server refused it, and the transaction is as it was.
-    fn under_savepoint<T>(
+    pub(super) fn under_savepoint<T>(
         &mut self,
         run: impl FnOnce(&mut Lead) -> Result<T, OpsError>,
     ) -> Result<Option<T>, OpsError> {
-        let doing = "convert names";
-        self.connection.execute("SAVEPOINT pgark_names").doing(doing)?;
+        let doing = "try what the server may refuse";
+        self.connection.execute("SAVEPOINT pgark_attempt").doing(doing)?;
         match run(self) {
             Ok(value) => {
-                self.connection.execute("RELEASE SAVEPOINT pgark_names").doing(doing)?;
+                self.connection.execute("RELEASE SAVEPOINT pgark_attempt").doing(doing)?;
                 Ok(Some(value))
             }
             Err(error) if error.is_refusal() => {
                 self.connection
-                    .execute("ROLLBACK TO SAVEPOINT pgark_names; RELEASE SAVEPOINT pgark_names")
+                    .execute("ROLLBACK TO SAVEPOINT pgark_attempt; RELEASE SAVEPOINT pgark_attempt")
                     .doing(doing)?;
                 Ok(None)
             }

@@ -34,6 +34,7 @@ mod copy;
 mod crew;
 mod database;
 mod databases;
+mod definitions;
 mod describe;
 mod destination;
 mod globals;
@@ -63,6 +64,7 @@ use crate::watch::Watch;
 use crate::{BackupOutcome, BackupRecord, Job, OpsError, TableDetail, paths};
 use cluster::Survey;
 use crew::Crew;
+use definitions::Recall;
 use describe::{ClusterFacts, DatabaseReport, Finished};
 use destination::{Destination, SecondRepository, Uncommitted};
 use mapping::RowMapping;
@@ -202,12 +204,14 @@ impl Run<'_> {
                 // A role may have few connections, and this one is not needed any more.
                 survey.connection.hang_up();
                 let crew = Crew::new(&destination, job, watch, request);
-                let finished = databases::copy_all(&crew, survey, request, &mut report)?;
+                let recall = Recall::new(Some(*repository).filter(|_| !request.full));
+                let finished = databases::copy_all(&crew, survey, request, &recall, &mut report)?;
                 describe_backup(&destination, options, survey, &facts, &finished)?;
                 let about = self.about(&finished, report, survey, writer.bytes_raw());
                 Ok::<_, OpsError>((new_backup(&about), about))
             })
         })?;
+        repository.tidy_cache_files(definitions::PURPOSE, definitions::UNUSED_FOR);
         let mut record = BackupRecord::of(&backup.head)?;
         record.warnings.extend(clock_ahead(&backup.head));
         let tables = backup.entries.iter().filter_map(|entry| TableDetail::of(Note::read(entry)?, entry));

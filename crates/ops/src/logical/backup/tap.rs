@@ -16,6 +16,7 @@ use pgark_bytes::archive::{self, Archive};
 use pgark_pg::ConnInfo;
 
 use super::catalog::Catalog;
+use super::definitions::Recorder;
 use super::lead::Lead;
 use super::patterns::{self, Resolved};
 use crate::OpsError;
@@ -47,6 +48,8 @@ pub(crate) struct Tapped {
     pub archive: Archive,
     /// The TOC in the directory format, as `cat` and export give it.
     pub toc: Vec<u8>,
+    /// The archive's beginning as pg_dump wrote it; none if that is very long.
+    written: Option<Vec<u8>>,
     holding: Option<Dump>,
 }
 
@@ -66,6 +69,18 @@ impl Drop for Dump {
 }
 
 impl Tapped {
+    /// What an earlier pg_dump wrote, and this one would write again.
+    pub(super) fn recalled(mut archive: Archive) -> Tapped {
+        read_money(&mut archive);
+        let toc = crate::logical::toc::directory_toc(&archive);
+        Tapped { archive, toc, written: None, holding: None }
+    }
+
+    /// The archive's beginning as pg_dump wrote it, for once.
+    pub(super) fn take_written(&mut self) -> Option<Vec<u8>> {
+        self.written.take()
+    }
+
     /// Ends pg_dump: its locks are not needed.
     pub(crate) fn end(mut self) -> Tapped {
         self.holding = None;
@@ -119,15 +134,16 @@ pub(super) fn run(
         let pid = child.id();
         scope.spawn(move || kill_on_cancel(pid, &is_done, watch));
         // What the buffer reads beyond the TOC is data that nobody wants.
-        let read = archive::read_toc(&mut BufReader::with_capacity(1 << 16, &mut stdout));
+        let mut recorder = Recorder::new(BufReader::with_capacity(1 << 16, &mut stdout));
+        let read = archive::read_toc(&mut recorder);
         drop(done);
-        read
+        read.map(|archive| (archive, recorder.passed()))
     });
     match read {
-        Ok(mut archive) => {
-            read_money(&mut archive, &unfixed)?;
-            let toc = crate::logical::toc::directory_toc(&archive);
-            Ok(Tapped { archive, toc, holding: Some(Dump { child, _stdout: stdout }) })
+        Ok((archive, written)) => {
+            let dump = Dump { child, _stdout: stdout };
+            refuse_money_of_others(&archive, &unfixed)?;
+            Ok(Tapped { written, holding: Some(dump), ..Tapped::recalled(archive) })
         }
         Err(source) => {
             drop(stdout);
@@ -145,29 +161,35 @@ pub(super) fn run(
     }
 }
 
-/// Where money is, the archive says in which `lc_monetary` it is to be read: rows are written under
-/// `C`. The entry that holds the search path is run by every session of pg_restore as it stands,
-/// and by ours.
-fn read_money(archive: &mut Archive, unfixed: &[&str]) -> Result<(), OpsError> {
-    let holds = |word: &[u8]| {
-        archive
-            .entries
-            .iter()
-            .any(|entry| entry.defn_bytes().windows(word.len()).any(|found| found.eq_ignore_ascii_case(word)))
-    };
-    if unfixed.contains(&"lc_monetary") && holds(b"::money") {
+fn holds(archive: &Archive, word: &[u8]) -> bool {
+    archive
+        .entries
+        .iter()
+        .any(|entry| entry.defn_bytes().windows(word.len()).any(|found| found.eq_ignore_ascii_case(word)))
+}
+
+/// Amounts of money in definitions are in the `lc_monetary` of pg_dump's session, which must be
+/// ours.
+fn refuse_money_of_others(archive: &Archive, unfixed: &[&str]) -> Result<(), OpsError> {
+    if unfixed.contains(&"lc_monetary") && holds(archive, b"::money") {
         return Err(OpsError::refused(
             "definitions hold amounts of money, and through this pooler pg_dump's session cannot be told how to write them",
             "connect to the server itself, or RESET lc_monetary of the role and database",
         ));
     }
-    if holds(b"money")
+    Ok(())
+}
+
+/// Where money is, the archive says in which `lc_monetary` it is to be read: rows are written under
+/// `C`. The entry that holds the search path is run by every session of pg_restore as it stands,
+/// and by ours.
+fn read_money(archive: &mut Archive) {
+    if holds(archive, b"money")
         && let Some(path) = archive.entries.iter_mut().find(|entry| entry.kind() == "SEARCHPATH")
         && let Some(defn) = path.defn.as_mut()
     {
         defn.extend_from_slice(b"SET lc_monetary = 'C';\n");
     }
-    Ok(())
 }
 
 /// pg_dump's failure in our words where we know better: what a new snapshot can cure is marked as
