@@ -52,10 +52,21 @@ fn program(path: &str) -> PathBuf {
     path
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and that no other call gets soon: each process goes through
+/// the ports from a place of its own, below those that the kernel gives to clients.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind a port");
-    listener.local_addr().expect("the port's number").port()
+    const FIRST: u32 = 16_384;
+    const PORTS: u32 = 16_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..PORTS {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + (std::process::id().wrapping_mul(37).wrapping_add(step)) % PORTS;
+        let port = u16::try_from(port).expect("a port");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port is free");
 }
 
 /// A server process with a folder of its own.
