@@ -131,6 +131,7 @@ fn databases_are_chosen_by_patterns() {
     cluster.sql("postgres", "CREATE DATABASE tpl TEMPLATE template0 IS_TEMPLATE true");
     cluster.sql("postgres", "CREATE DATABASE closed ALLOW_CONNECTIONS false");
     let desk = Desk::plain();
+    desk.expects(&["database closed is left out"]);
     // The database to connect to first need not be there.
     let dbname = cluster.conninfo("not_there");
     let taken = |args: &[&str]| {
@@ -245,6 +246,7 @@ fn what_a_role_may_not_read_is_left_out_and_named() {
     cluster.create_database("d");
     cluster.sql("d", "CREATE TABLE t AS SELECT 1 AS a; CREATE ROLE plain LOGIN; GRANT SELECT ON t TO plain");
     let desk = Desk::plain();
+    desk.expects(&["GRANT "]);
     let record = desk.json(&["backup", "--dbname", &cluster.conninfo_as("d", "plain", None), "--json"]);
     assert_eq!(record["status"], "complete", "{record}");
     let warnings = record["warnings"].to_string();
@@ -367,6 +369,7 @@ fn filters_choose_what_pg_dump_chooses() {
     zoo::load_portable(&cluster, "zoo");
     cluster.sql("zoo", "CREATE SCHEMA other; CREATE TABLE other.t (a int PRIMARY KEY); CREATE TABLE other.u (a int REFERENCES other.t); INSERT INTO other.t VALUES (1); INSERT INTO other.u VALUES (1)");
     let desk = Desk::plain();
+    desk.expects(&["which the filters leave out", "foreign key u u_a_fkey needs other.t", "GRANT "]);
     for (number, filters) in [
         vec!["--schema=other"],
         vec!["--exclude-schema=zoo"],

@@ -67,6 +67,7 @@ fn a_filter_that_cuts_a_parent_is_said() {
          INSERT INTO parent VALUES (1); INSERT INTO child VALUES (1)",
     );
     let desk = Desk::plain();
+    desk.expects(&["which the filters leave out"]);
     let dbname = cluster.conninfo("d");
     let record = desk.json(&["backup", "--dbname", &dbname, "--table", "child", "--json"]);
     assert!(record["warnings"].to_string().contains("to_parent refers to public.parent"), "{record}");

@@ -35,6 +35,7 @@ fn what_pg_read_all_data_does_not_cover_is_named_with_the_sql_that_opens_it() {
          CREATE POLICY none_of_it ON mine USING (false);",
     );
     let desk = Desk::plain();
+    desk.expects(&["GRANT pg_read_all_settings"]);
     let reader = cluster.conninfo_as("d", "reader", None);
     let said = desk.example("A table under row-level security", 1, &["backup", "--dbname", &reader]);
     assert!(said.contains("public.mine") && said.contains("ALTER ROLE reader BYPASSRLS"), "{said}");
@@ -150,6 +151,7 @@ fn a_role_that_inherits_nothing_becomes_the_one_that_may() {
          CREATE TABLE t AS SELECT 1 AS a; ALTER TABLE t OWNER TO owner_of_it;",
     );
     let desk = Desk::plain();
+    desk.expects(&["GRANT ", "role few inherits nothing"]);
     let few = cluster.conninfo_as("d", "few", None);
     let said = desk.fails(1, &["backup", "--dbname", &few]);
     assert!(said.contains("public.t") && said.contains("TO few"), "{said}");
@@ -205,6 +207,7 @@ fn a_service_that_lets_nobody_into_postgres() {
          REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;",
     );
     let desk = Desk::plain();
+    desk.expects(&["GRANT EXECUTE ON FUNCTION", "database r1 is left out", "database r2 is left out"]);
     let guest = |database: &str| cluster.conninfo_as(database, "guest", None);
     let chosen = ["--database", "d", "--database", "home"];
     let backup =
@@ -255,6 +258,7 @@ fn databases_without_a_schema_are_left_out_of_a_backup_of_it() {
     }
     cluster.sql("b", "CREATE SCHEMA sales; CREATE TABLE sales.t AS SELECT 2 AS a");
     let desk = Desk::plain();
+    desk.expects(&["is left out: pg_dump: error: no matching"]);
     let info = cluster.conninfo("postgres");
     for filter in ["--schema=sales", "--table=sales.*"] {
         let record = desk.json(&["backup", "--all", filter, "--dbname", &info, "--json"]);

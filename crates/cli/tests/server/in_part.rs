@@ -43,6 +43,7 @@ fn tables(cluster: &Cluster, db: &str) -> String {
 #[test]
 fn one_table_comes_back_with_all_that_belongs_to_it() {
     let (cluster, desk, id) = model();
+    desk.expects(&["foreign key lines_order_id_fkey"]);
     let dbname = cluster.conninfo("model");
     // Into an empty database: type, function, schema and sequence come along; the parent of its key
     // does not.
@@ -217,6 +218,11 @@ fn schemas_and_exclusions() {
 #[test]
 fn rows_into_tables_that_have_some() {
     let (cluster, desk, id) = model();
+    desk.expects(&[
+        "a row with the same key is there",
+        "violates foreign key constraint",
+        "rows were left out",
+    ]);
     let dbname = cluster.conninfo("model");
     // Rows that are there again: the load fails, and its transaction leaves nothing.
     let said = desk.fails(3, &["restore", &id, "--dbname", &dbname, "--data-only", "-t", "sales.customers"]);
@@ -415,6 +421,7 @@ fn globals_leave_what_is_there_and_list_what_is_other() {
     );
     source.sql("d", "CREATE TABLE t (a int); ALTER TABLE t OWNER TO fresh; GRANT SELECT ON t TO grp");
     let desk = Desk::plain();
+    desk.expects(&["role shared"]);
     let id = desk.backup(&source, "d");
     let target = Cluster::start();
     target.sql("postgres", "CREATE ROLE shared; CREATE ROLE grp");

@@ -98,6 +98,7 @@ fn every_verb_with_a_writer_key() {
 fn slots_and_rotation() {
     let cluster = source();
     let mut desk = Desk::with_identity();
+    desk.expects(&["every host needs a new writer key now"]);
     let id = desk.backup(&cluster, "d");
     let file = desk.path("second").display().to_string();
     std::fs::write(&file, "five quiet otters swim north\n").unwrap();

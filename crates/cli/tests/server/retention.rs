@@ -39,6 +39,7 @@ fn id_of(desk: &Desk, args: &[&str]) -> String {
 fn a_part_is_not_the_latest_and_replaces_no_whole() {
     let cluster = source(&["d"]);
     let desk = Desk::plain();
+    desk.expects(&["`latest` passes over"]);
     let whole = made(&desk, &cluster, "d", &[]);
     let parts = [["--schema-only", ""], ["--table", "log"], ["--exclude-table-data", "orders"]];
     let ids: Vec<String> = parts
@@ -132,6 +133,7 @@ fn a_part_of_one_database_is_a_whole_of_the_others() {
 fn databases_that_come_and_go_do_not_keep_a_backup_each() {
     let cluster = source(&["d"]);
     let desk = Desk::plain();
+    desk.expects(&["is the last good one of"]);
     let mut ids = Vec::new();
     for night in 0..4 {
         cluster.create_database(&format!("ci{night}"));
@@ -172,6 +174,7 @@ fn put_earlier(desk: &Desk, id: &str, by: Duration) {
 fn a_time_ahead_of_the_storages_clock_rules_nothing() {
     let cluster = source(&["d"]);
     let desk = Desk::plain();
+    desk.expects(&["`latest` passes over"]);
     let (true_one, ahead) = (desk.backup(&cluster, "d"), desk.backup(&cluster, "d"));
     put_earlier(&desk, &true_one, Duration::from_secs(3500));
     assert_eq!(id_of(&desk, &["show", "latest", "--json"]), ahead, "clocks differ a little");
@@ -201,6 +204,7 @@ fn a_clone_is_another_cluster_until_its_name_is_given() {
     let primary = source(&["d"]);
     let clone = primary.standby();
     let desk = Desk::plain();
+    desk.expects(&["was made of another server"]);
     let first = desk.backup(&primary, "d");
     clone.sql("postgres", "SELECT pg_promote()");
     let conninfo = clone.conninfo("d");

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 
 use pgark_testkit::Cluster;
 use pgark_testkit::storage::{Azurite, GcsStandIn, Rclone, Sshd, make_container};
@@ -80,6 +81,8 @@ pub struct Desk {
     home: Option<Home>,
     /// Runs the program in some other surrounding.
     prefix: Vec<String>,
+    /// Parts of warnings that successes may give.
+    expected: Mutex<Vec<&'static str>>,
 }
 
 impl Desk {
@@ -92,7 +95,13 @@ impl Desk {
 
     /// Without a repository yet.
     pub fn empty(home: Option<Home>) -> Desk {
-        let desk = Desk { folder: TempDir::new().unwrap(), secret: Vec::new(), home, prefix: Vec::new() };
+        let desk = Desk {
+            folder: TempDir::new().unwrap(),
+            secret: Vec::new(),
+            home,
+            prefix: Vec::new(),
+            expected: Mutex::default(),
+        };
         if let Some((key, known_hosts)) = desk.home.as_ref().and_then(|home| home.ssh.clone()) {
             std::fs::create_dir(desk.path(".ssh")).unwrap();
             std::fs::copy(key, desk.path(".ssh/id_ed25519")).unwrap();
@@ -207,7 +216,31 @@ impl Desk {
     pub fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert!(output.status.success(), "pgark {args:?}: {}\n{}", output.status, text(&output.stderr));
+        self.refuse_unexpected_warnings(args, &text(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// From now on successes may warn of these.
+    pub fn expects(&self, warnings: &[&'static str]) {
+        self.expected.lock().unwrap().extend(warnings);
+    }
+
+    /// A warning that nobody expects is a fault of the program or of the test.
+    #[track_caller]
+    fn refuse_unexpected_warnings(&self, args: &[&str], said: &str) {
+        // What these commands always say of the places and dumps of the tests.
+        let usual: &[&str] = match args.first() {
+            Some(&"init") => &["this repository is not encrypted", "the bucket keeps no versions"],
+            Some(&"import") => {
+                &["imported from", "the dump holds no roles", "a script does not say how to drop objects"]
+            }
+            _ => &[],
+        };
+        let expected = self.expected.lock().unwrap();
+        let is_expected = |line: &str| usual.iter().chain(expected.iter()).any(|part| line.contains(part));
+        let warnings = said.lines().filter(|line| line.contains("Z  WARN ") && !is_expected(line));
+        let warnings: Vec<&str> = warnings.collect();
+        assert!(warnings.is_empty(), "pgark {args:?} warns unexpectedly: {warnings:#?}");
     }
 
     /// Runs to the expected failure and returns what it said.
