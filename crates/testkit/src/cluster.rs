@@ -187,7 +187,7 @@ impl Cluster {
             Some(_) => None,
         };
         let data = self.data_directory();
-        let copied = |template: &Template| template.copy_to(&data, self.user, &self.bin("pg_resetwal"));
+        let copied = |template: &Template| template.copy_to(&data, self.user);
         if template.as_ref().is_some_and(copied) {
             return;
         }

@@ -18,11 +18,14 @@ use crate::server_user::ServerUser;
 /// A kept data directory that need not exist yet.
 pub(crate) struct Template {
     folder: PathBuf,
+    resetwal: PathBuf,
 }
 
 impl Template {
-    /// That of this initdb with these arguments. None: this program was not built by cargo.
+    /// That of this initdb with these arguments. None: this program was not built by cargo, or the
+    /// installation lacks pg_resetwal.
     pub(crate) fn of(initdb: &Path, arguments: &[String]) -> Option<Template> {
+        let resetwal = Some(initdb.with_file_name("pg_resetwal")).filter(|program| program.exists())?;
         let program = std::env::current_exe().ok()?;
         // …/target/debug/deps/test-0123456789abcdef
         let target = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists())?;
@@ -30,11 +33,11 @@ impl Template {
         let changed = changed.duration_since(UNIX_EPOCH).ok()?.as_nanos();
         let mut key = crc32c(initdb.as_os_str().as_encoded_bytes()).to_string();
         key.push_str(&format!("-{changed}-{}", crc32c(arguments.join("\0").as_bytes())));
-        Some(Template { folder: target.join("tmp/initdb").join(key) })
+        Some(Template { folder: target.join("tmp/initdb").join(key), resetwal })
     }
 
     /// Makes `data` of it; false if there is none yet.
-    pub(crate) fn copy_to(&self, data: &Path, user: ServerUser, resetwal: &Path) -> bool {
+    pub(crate) fn copy_to(&self, data: &Path, user: ServerUser) -> bool {
         if !self.folder.exists() {
             return false;
         }
@@ -43,7 +46,7 @@ impl Template {
         let mut bytes = fs::read(&control).expect("read pg_control");
         identify(&mut bytes, new_identifier());
         fs::write(&control, bytes).expect("write pg_control");
-        let mut command = user.command(resetwal, false);
+        let mut command = user.command(&self.resetwal, false);
         let output = command.arg("-f").arg("-D").arg(data).output().expect("run pg_resetwal");
         assert!(output.status.success(), "pg_resetwal: {}", String::from_utf8_lossy(&output.stderr));
         true
