@@ -85,7 +85,7 @@ impl Failure {
         let mut chain = Vec::new();
         let mut cause: Option<&dyn Error> = match self {
             Failure::Ops(error) => {
-                chain.push(error.to_string());
+                chain.push(hints::words_of(error));
                 error.source()
             }
             Failure::Own { what, source, .. } => {

@@ -8,9 +8,20 @@ use pgark_pg::{ConnInfoError, PgError};
 use pgark_repo::RepoError;
 use pgark_store::StoreError;
 
+use crate::advice::{Advice, Operation, Setting, advice};
+
 /// What is done about a lock that is not to be had, where nothing more is known.
-pub(crate) const LOCK_WAIT_HINT: &str =
-    "another session holds a lock; wait for it, or give a longer --lock-wait-timeout";
+pub(crate) fn wait_longer() -> Advice {
+    advice!["another session holds a lock; wait for it, or give a longer ", Setting::LockWaitTimeout]
+}
+
+/// What is done about content that is not as it was written.
+pub(crate) fn read_all() -> Advice {
+    advice!["run ", Operation::CheckData]
+}
+
+/// SQLSTATE lock_not_available.
+pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// Why an operation failed. Messages are verb phrases; causes are in `source()` and not repeated.
 #[derive(Debug, thiserror::Error)]
@@ -125,8 +136,8 @@ pub enum OpsError {
     Refused {
         /// What is wrong and where.
         what: String,
-        /// What to do.
-        hint: String,
+        /// What to do; empty where nobody knows.
+        hint: Advice,
     },
     /// A backup's own record cannot be understood.
     #[error("read {what} of backup {backup}")]
@@ -138,7 +149,7 @@ pub enum OpsError {
     },
     /// The request itself is wrong.
     #[error("{0}")]
-    Usage(String),
+    Usage(Advice),
     /// Stopped from outside.
     #[error("interrupted")]
     Cancelled,
@@ -151,32 +162,39 @@ pub enum OpsError {
 }
 
 impl OpsError {
-    pub(crate) fn refused(what: impl Into<String>, hint: impl Into<String>) -> OpsError {
+    pub(crate) fn refused(what: impl Into<String>, hint: impl Into<Advice>) -> OpsError {
         OpsError::Refused { what: what.into(), hint: hint.into() }
     }
 
     /// What the operator can do about it, where that is known.
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Advice> {
         match self {
             OpsError::Refused { hint, .. } if !hint.is_empty() => Some(hint.clone()),
             OpsError::Table { source, .. } => source.hint(),
-            OpsError::Server { source, .. } | OpsError::Statement { source, .. } => source.hint(),
-            OpsError::NotStarted { .. } => Some(
-                "install PostgreSQL's client programs (package postgresql-client), or give --pg-dump PATH"
-                    .into(),
-            ),
+            _ if self.sqlstate() == Some(LOCK_NOT_AVAILABLE) => Some(wait_longer()),
+            OpsError::Server { source, .. } | OpsError::Statement { source, .. } => {
+                source.hint().map(Advice::from)
+            }
+            OpsError::NotStarted { .. } => Some(advice![
+                "install PostgreSQL's client programs (package postgresql-client), or give ",
+                Setting::PgDump.to("PATH"),
+            ]),
             OpsError::Stale { .. } => {
                 Some("the schema changes all the time; run the backup again when it is quieter".into())
             }
             OpsError::NothingMatches { .. } => {
                 Some("check the patterns of schemas, tables and extensions".into())
             }
-            OpsError::LockWait { .. } => Some(LOCK_WAIT_HINT.into()),
-            OpsError::Repository(source) => source.hint(),
-            OpsError::Storage(StoreError::NotFound { .. }) => Some(
-                "check the path given with --repo; `pgark init --repo URL` makes a new repository".into(),
-            ),
-            OpsError::Storage(source) => source.hint(),
+            OpsError::LockWait { .. } => Some(wait_longer()),
+            OpsError::Repository(source) => source.hint().map(Advice::from),
+            OpsError::Storage(StoreError::NotFound { .. }) => Some(advice![
+                "check the path given with ",
+                Setting::Repository,
+                "; ",
+                Operation::Init,
+                " makes a new repository",
+            ]),
+            OpsError::Storage(source) => source.hint().map(Advice::from),
             _ => None,
         }
     }
@@ -256,7 +274,7 @@ impl From<PgError> for OpsError {
 
 impl From<FrameTooLong> for OpsError {
     fn from(error: FrameTooLong) -> OpsError {
-        OpsError::refused(error.to_string(), "run `pgark check --read-data`")
+        OpsError::refused(error.to_string(), read_all())
     }
 }
 

@@ -5,6 +5,7 @@ use pgark_bytes::sql::quote_literal;
 use pgark_pg::{Connection, Row};
 
 use crate::OpsError;
+use crate::advice::Advice;
 use crate::error::Doing;
 
 /// Prepared transactions with their locks. `pg_locks` of PostgreSQL 14 and newer shows them under
@@ -100,15 +101,16 @@ pub(crate) fn told(holders: &[Holder]) -> String {
 }
 
 /// What to do about them.
-pub(crate) fn hint(holders: &[Holder], database: &str, otherwise: &str) -> String {
+pub(crate) fn hint(holders: &[Holder], database: &str, otherwise: Advice) -> Advice {
     let mut ends: Vec<&str> = holders.iter().filter_map(|holder| holder.end.as_deref()).collect();
     ends.sort_unstable();
     ends.dedup();
     match ends.is_empty() {
-        true => otherwise.to_string(),
+        true => otherwise,
         false => format!(
             "no session has a prepared transaction any more; in database {database:?} run {}",
             ends.join("; ")
-        ),
+        )
+        .into(),
     }
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use pgark_repo::{Backup, Repository};
 use serde::Serialize;
 
+use crate::advice::{Operation, advice};
 use crate::record::{About, Note};
 use crate::select::{self, Wanted};
 use crate::{BackupDetail, BackupName, BackupRecord, DatabaseDetail, Job, OpsError, TableDetail, paths};
@@ -101,9 +102,11 @@ pub fn cat(
     let (id, path) = split(text);
     let path = &*paths::as_stored(path);
     if path.is_empty() {
-        return Err(OpsError::Usage(format!(
-            "{text:?} names no entry; write ID:/PATH as `pgark ls` shows it"
-        )));
+        return Err(OpsError::Usage(advice![
+            format!("{text:?} names no entry; write ID:/PATH as "),
+            Operation::ListEntries { backup: None },
+            " shows it",
+        ]));
     }
     let backup = open(repository, &place.with_text(id), Wanted::Any)?;
     let entry = backup.entries.iter().find(|entry| entry.path == path).ok_or_else(|| no_entry(id, path))?;
@@ -140,7 +143,7 @@ fn is_below(path: &str, folder: &str) -> bool {
 fn no_entry(id: &str, path: &str) -> OpsError {
     OpsError::refused(
         format!("backup {id} holds no entry {path}"),
-        format!("`pgark ls {id}` shows its entries"),
+        advice![Operation::ListEntries { backup: Some(id.to_string()) }, " shows its entries"],
     )
 }
 

@@ -6,6 +6,7 @@
 //! variable or a home folder: the program hands such things in as values ([`Job`], the requests),
 //! and gets records and reports back.
 
+mod advice;
 mod error;
 mod facts;
 mod hex;
@@ -15,6 +16,7 @@ mod lock;
 mod logical;
 mod maintenance;
 pub mod operate;
+mod options;
 mod paths;
 mod record;
 pub mod repository;
@@ -29,6 +31,7 @@ mod watch;
 
 use std::sync::Arc;
 
+pub use advice::{Advice, Operation, Setting, Way};
 pub use error::OpsError;
 pub use facts::{BackupKind, Missing, MissingKind};
 pub use logical::{backup, diff, export, import, restore, rowmap};

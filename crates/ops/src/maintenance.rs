@@ -4,6 +4,7 @@
 use pgark_pg::ConnInfo;
 
 use crate::OpsError;
+use crate::advice::{Setting, advice};
 use crate::error::with_causes;
 
 /// Databases that are there as a rule: `initdb`'s, and the one that hosted services make instead.
@@ -55,7 +56,7 @@ impl Maintenance<'_> {
         let reasons: Vec<String> = refused.iter().map(|error| with_causes(error)).collect();
         Err(OpsError::refused(
             format!("none of the databases {} lets the role in: {}", tried.join(", "), reasons.join("; ")),
-            "name one that it may connect to: --maintenance-db NAME",
+            advice!["name one that it may connect to: ", Setting::MaintenanceDatabase.to("NAME")],
         ))
     }
 }

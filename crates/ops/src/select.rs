@@ -3,6 +3,7 @@
 use pgark_repo::{BackupHead, BackupId, RepoError, Repository};
 
 use crate::OpsError;
+use crate::advice::{Advice, Operation, Setting, advice};
 use crate::facts::BackupKind;
 use crate::record::About;
 
@@ -168,7 +169,13 @@ fn latest(heads: Vec<BackupHead>, database: Option<&str>, name: &BackupName) -> 
                     "`latest` is ambiguous: backups of the clusters {} and {} are here",
                     other.cluster, head.cluster
                 ),
-                "choose with --cluster NAME, or name the backup by its id; `pgark list` shows them",
+                advice![
+                    "choose with ",
+                    Setting::Cluster.to("NAME"),
+                    ", or name the backup by its id; ",
+                    Operation::List,
+                    " shows them",
+                ],
             ));
         }
         found = Some(head);
@@ -189,15 +196,15 @@ fn latest(heads: Vec<BackupHead>, database: Option<&str>, name: &BackupName) -> 
                 why_passed(&about, &passed)
             ),
             match passed.is_ahead() {
-                true => "name the backup by its id",
-                false => "name the backup by its id, or give --partial",
+                true => Advice::from("name the backup by its id"),
+                false => advice!["name the backup by its id, or give ", Setting::Partial],
             },
         )),
         (None, None) => Err(OpsError::refused(
             format!("no complete backup{of} is in this repository"),
             match database {
-                Some(_) => "`pgark list` shows what is there",
-                None => "make one with `pgark backup`",
+                Some(_) => advice![Operation::List, " shows what is there"],
+                None => advice!["make one with ", Operation::Backup],
             },
         )),
     }
@@ -210,7 +217,7 @@ fn why_passed(about: &About, head: &BackupHead) -> String {
     }
     let part = about.reads.iter().find(|(_, read)| read.filters.is_part());
     part.map_or_else(String::new, |(database, read)| {
-        format!("it holds a part of database {database}, made with {}", read.filters.describe())
+        format!("it holds a part of database {database}: {}", read.filters.describe())
     })
 }
 
@@ -228,7 +235,7 @@ fn by_prefix(heads: Vec<BackupHead>, text: &str) -> Result<BackupHead, OpsError>
         1 => Ok(matching.remove(0)),
         0 => Err(OpsError::refused(
             format!("no backup {text} is in this repository"),
-            "`pgark list` shows the ids",
+            advice![Operation::List, " shows the ids"],
         )),
         _ => Err(OpsError::refused(
             format!(

@@ -7,7 +7,8 @@ use std::process::Command;
 use pgark_pg::ConnInfo;
 use pgark_store::Child;
 
-use crate::OpsError;
+use crate::advice::{Advice, Setting, advice};
+use crate::{OpsError, options};
 
 /// A client program and what it says of itself.
 #[derive(Clone, Debug)]
@@ -50,11 +51,16 @@ pub(crate) fn find_pg_dump(
         (None, Some(tool)) => Err(too_old(&tool, server_major)),
         (None, None) => Err(OpsError::refused(
             "find pg_dump: none is installed on this host",
-            format!(
-                "install the client programs of PostgreSQL {server_major} or newer, or give --pg-dump PATH"
-            ),
+            newer_programs(server_major),
         )),
     }
+}
+
+fn newer_programs(server_major: i32) -> Advice {
+    advice![
+        format!("install the client programs of PostgreSQL {server_major} or newer, or give "),
+        Setting::PgDump.to("PATH"),
+    ]
 }
 
 fn too_old(tool: &Tool, server_major: i32) -> OpsError {
@@ -64,7 +70,7 @@ fn too_old(tool: &Tool, server_major: i32) -> OpsError {
             tool.path.display(),
             tool.version
         ),
-        format!("install the client programs of PostgreSQL {server_major} or newer, or give --pg-dump PATH"),
+        newer_programs(server_major),
     )
 }
 
@@ -107,7 +113,7 @@ fn ask_version(path: &Path) -> Result<Tool, OpsError> {
     let mut command = Command::new(path);
     Child::Tool.prepare(&mut command);
     let output = command
-        .arg("--version")
+        .arg(options::VERSION)
         .env_remove("PGOPTIONS")
         .output()
         .map_err(|source| OpsError::NotStarted { program: program.clone(), source })?;

@@ -204,7 +204,6 @@ impl RepoError {
                 "run it again. A prune does so only if it did not hear of the backup for an hour: was it suspended, or \
                  the network down?"
             }
-            RepoError::CommitUnsure { .. } => "`pgark list` shows it if it was",
             RepoError::Store(StoreError::PermissionDenied { .. }) => {
                 "check the owner and mode of the repository's files"
             }

@@ -61,7 +61,7 @@ impl Children {
             1 => Some(format!("1 partition or child table {what}")),
             _ => Some(format!("{count} partitions or child tables {what}")),
         };
-        let chosen = counted(self.chosen, "included with the tables that --table names");
+        let chosen = counted(self.chosen, "included with the parent tables");
         chosen.into_iter().chain(counted(self.excluded, "excluded with the parent tables")).collect()
     }
 }

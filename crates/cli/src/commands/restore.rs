@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::environment::default_jobs;
 use crate::error::{Failure, INCOMPLETE};
 use crate::server::{connection, names_database};
-use crate::{output, progress, repository};
+use crate::{hints, output, progress, repository};
 
 /// What `--clean` would drop first.
 fn show_drops(drops: &[ops::PlannedDrop]) -> Result<(), Failure> {
@@ -134,10 +134,13 @@ pub fn run(context: &Context, args: Restore) -> Result<ExitCode, Failure> {
         dry_run: args.dry_run,
     };
     let repository = repository::open_as_of(context, &args.source.repository, &args.source.past)?;
-    let report = {
+    let mut report = {
         let job = progress::watched_job(&context.common)?;
         ops::run(&repository, &request, &job)?
     };
+    if let Some(hint) = report.refusal.as_mut().and_then(|refusal| refusal.hint.as_mut()) {
+        *hint = hints::in_words(hint).into();
+    }
     let requests = Requests::of(&repository);
     if args.json {
         output::json(&WithRequests { report: &report, requests: requests.clone() })?;
@@ -150,7 +153,10 @@ pub fn run(context: &Context, args: Restore) -> Result<ExitCode, Failure> {
             show_drops(report.drops.as_deref().unwrap_or_default())?;
         }
         return match (&report.refusal, args.json) {
-            (Some(refusal), _) => Err(Failure::refused(&refusal.error, refusal.hint.as_deref())),
+            (Some(refusal), _) => {
+                let hint = refusal.hint.as_ref().map(ToString::to_string);
+                Err(Failure::refused(&refusal.error, hint.as_deref()))
+            }
             (None, true) => Ok(ExitCode::SUCCESS),
             (None, false) => show_plan(plan, &report.database),
         };
@@ -168,8 +174,12 @@ fn list(context: &Context, args: Restore) -> Result<ExitCode, Failure> {
     let repository = repository::open_as_of(context, &args.source.repository, &args.source.past)?;
     let database = args.choice.database.first().cloned();
     let name = args.source.which.backup_for(&args.backup, database.clone());
-    let text = ops::list(&repository, &name, database.as_deref(), &chosen(args.choice.filters)?)?;
-    for line in text.lines() {
+    let listing = ops::list(&repository, &name, database.as_deref(), &chosen(args.choice.filters)?)?;
+    output::line(";")?;
+    output::line(&format!("; Database {}, {} entries", listing.database, listing.entries))?;
+    output::line("; A list for --use-list: take lines out, or begin them with a semicolon")?;
+    output::line(";")?;
+    for line in listing.lines.lines() {
         output::line(line)?;
     }
     Ok(ExitCode::SUCCESS)

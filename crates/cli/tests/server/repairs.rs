@@ -50,7 +50,7 @@ fn what_is_lost_is_named_and_the_rest_restores() {
     // Nothing is dropped for what may not come back.
     let d = cluster.conninfo("d");
     let said = desk.fails(1, &["restore", &hurt, "--clean", "--dbname", &d]);
-    assert!(said.contains("is damaged: what --clean drops might not come back"), "{said}");
+    assert!(said.contains("is damaged: what is dropped first might not come back"), "{said}");
     let planned = desk.run(&["repair", "backups", "--read-data", "--dry-run"]);
     assert_eq!(planned.status.code(), Some(3));
     assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 2);

@@ -3,6 +3,8 @@
 use pgark_bytes::pattern::Pattern;
 use serde::{Deserialize, Serialize};
 
+use crate::options;
+
 /// Which databases were asked for, as a backup's record keeps it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -113,27 +115,43 @@ impl Filters {
         normal
     }
 
-    /// For people, as options.
+    /// What they take and leave out, for people.
     pub fn describe(&self) -> String {
-        let patterns = self.patterns().into_iter();
-        let patterns = patterns.flat_map(|(option, list)| list.iter().map(move |p| format!("{option}={p}")));
-        let mut options: Vec<String> = patterns.chain(self.flags().into_iter().map(str::to_string)).collect();
-        if self.no_children {
-            options.push("--no-children".to_string());
+        let patterns = [
+            ("only schemas", &self.schema),
+            ("without schemas", &self.exclude_schema),
+            ("only tables", &self.table),
+            ("without tables", &self.exclude_table),
+            ("only extensions", &self.extension),
+            ("without rows of", &self.exclude_table_data),
+            ("with rows of foreign servers", &self.include_foreign_data),
+        ];
+        let patterns = patterns.into_iter().filter(|(_, list)| !list.is_empty());
+        let mut told: Vec<String> =
+            patterns.map(|(what, list)| format!("{what} {}", list.join(", "))).collect();
+        for (wanted, what) in [
+            (self.no_children, "without their partitions and child tables"),
+            (self.schema_only, "definitions only"),
+            (self.data_only, "rows only"),
+            (self.no_large_objects, "without large objects"),
+        ] {
+            if wanted {
+                told.push(what.to_string());
+            }
         }
-        options.join(" ").replace("--no-blobs", "--no-large-objects")
+        told.join("; ")
     }
 
     /// Every pattern, by pg_dump's options.
     pub(crate) fn patterns(&self) -> [(&'static str, &[String]); 7] {
         [
-            ("--schema", &self.schema),
-            ("--exclude-schema", &self.exclude_schema),
-            ("--table", &self.table),
-            ("--exclude-table", &self.exclude_table),
-            ("--extension", &self.extension),
-            ("--exclude-table-data", &self.exclude_table_data),
-            ("--include-foreign-data", &self.include_foreign_data),
+            (options::SCHEMA, &self.schema),
+            (options::EXCLUDE_SCHEMA, &self.exclude_schema),
+            (options::TABLE, &self.table),
+            (options::EXCLUDE_TABLE, &self.exclude_table),
+            (options::EXTENSION, &self.extension),
+            (options::EXCLUDE_TABLE_DATA, &self.exclude_table_data),
+            (options::INCLUDE_FOREIGN_DATA, &self.include_foreign_data),
         ]
     }
 
@@ -150,11 +168,10 @@ impl Filters {
     pub(crate) fn flags(&self) -> Vec<&'static str> {
         let mut arguments = Vec::new();
         for (wanted, option) in [
-            (self.schema_only, "--schema-only"),
-            (self.data_only, "--data-only"),
-            // The name that every major knows.
-            (self.no_large_objects, "--no-blobs"),
-            (self.strict_names, "--strict-names"),
+            (self.schema_only, options::SCHEMA_ONLY),
+            (self.data_only, options::DATA_ONLY),
+            (self.no_large_objects, options::NO_BLOBS),
+            (self.strict_names, options::STRICT_NAMES),
         ] {
             if wanted {
                 arguments.push(option);
@@ -187,7 +204,7 @@ mod tests {
         assert_eq!(one.normal(), other.normal());
         assert_eq!(
             Filters { no_large_objects: true, ..one }.describe(),
-            "--table=b --table=a --no-large-objects"
+            "only tables b, a; without large objects"
         );
     }
 }

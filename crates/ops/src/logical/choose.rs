@@ -10,6 +10,7 @@ use pgark_bytes::pattern::{Pattern, PatternError};
 use serde::Serialize;
 
 use crate::OpsError;
+use crate::advice::{Advice, Operation, advice};
 use crate::logical::contents::Contents;
 
 /// The three parts of a dump, in their order.
@@ -130,7 +131,7 @@ impl ContentsFilter {
                 inheritance: contents.inheritance.clone(),
             })
         })();
-        names.map_err(|error| OpsError::Usage(error.to_string()))
+        names.map_err(|error| OpsError::Usage(error.to_string().into()))
     }
 
     fn wants(&self, entry: &TocEntry, postponed: &HashSet<i32>) -> bool {
@@ -208,7 +209,7 @@ pub(crate) fn select(
     if choice.strict_names && !unmatched.is_empty() {
         return Err(OpsError::refused(
             format!("nothing in database {} matches {}", contents.database, unmatched.join(", ")),
-            "`pgark restore ID --list` shows what is there; names are folded to lower case unless in double quotes",
+            see_names(),
         ));
     }
     let chosen = names.choose(archive);
@@ -217,11 +218,18 @@ pub(crate) fn select(
     if !archive.entries.iter().any(is_named) {
         return Err(OpsError::refused(
             format!("nothing of database {} is left by these names", contents.database),
-            "`pgark restore ID --list` shows what is there; names are folded to lower case unless in double quotes",
+            see_names(),
         ));
     }
     let (cut_keys, keys_to_extensions) = cut_keys(contents, &selection, &chosen);
     Ok(Picked { selection, names: Some(chosen), is_listed, cut_keys, keys_to_extensions })
+}
+
+fn see_names() -> Advice {
+    advice![
+        Operation::ListRestore,
+        " shows what is there; names are folded to lower case unless in double quotes",
+    ]
 }
 
 /// A list that was written for another backup would silently restore less.
@@ -237,7 +245,7 @@ fn refuse_unknown_numbers(contents: &Contents, choice: &ContentsFilter) -> Resul
                 "the list names entry {first}, which database {} of this backup does not have",
                 contents.database
             ),
-            "make the list anew: `pgark restore ID --list`",
+            advice!["make the list again: ", Operation::ListRestore],
         )),
     }
 }
@@ -293,13 +301,20 @@ pub(crate) fn plan(contents: &Contents, selection: &Selection) -> Vec<PlannedObj
         .collect()
 }
 
-/// The selected entries as `pg_restore --list` writes them, in the archive's order.
-pub(crate) fn listing(contents: &Contents, selection: &Selection) -> String {
-    let mut text = format!(
-        ";\n; Database {}, {} entries\n; A list for --use-list: take lines out, or begin them with a semicolon\n;\n",
-        contents.database,
-        contents.archive.entries.len()
-    );
+/// The entries of a database that would be restored.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The database's name.
+    pub database: String,
+    /// How many entries it has, whether selected or not.
+    pub entries: usize,
+    /// The selected ones as `pg_restore --list` writes them, in the archive's order, a line each.
+    pub lines: String,
+}
+
+/// The selected entries.
+pub(crate) fn listing(contents: &Contents, selection: &Selection) -> Listing {
+    let mut text = String::new();
     for entry in &contents.archive.entries {
         if !selection.contains(entry.dump_id) {
             continue;
@@ -318,7 +333,7 @@ pub(crate) fn listing(contents: &Contents, selection: &Selection) -> String {
             plain(&entry.owner_str()),
         ));
     }
-    text
+    Listing { database: contents.database.clone(), entries: contents.archive.entries.len(), lines: text }
 }
 
 /// Reads a list: the number at the beginning of each line that is no comment.

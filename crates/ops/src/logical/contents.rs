@@ -7,6 +7,7 @@ use pgark_bytes::archive::{self, Archive, TocEntry};
 use pgark_repo::{Backup, DataReader, Entry};
 
 use crate::OpsError;
+use crate::advice::{Operation, Setting, advice};
 use crate::facts::Missing;
 use crate::logical::names;
 use crate::logical::whole::read_whole;
@@ -105,7 +106,7 @@ impl Contents {
         }
         Err(OpsError::refused(
             format!("backup {} is incomplete: it lacks {}", backup.head.id, missing.join(", ")),
-            "export a complete backup; `pgark restore` brings back the rest of this one",
+            advice!["export a complete backup; ", Operation::Restore, " brings back the rest of this one"],
         ))
     }
 }
@@ -123,7 +124,7 @@ fn which(backup: &Backup, database: Option<&str>) -> Result<String, OpsError> {
         (None, [one]) => Ok(one.clone()),
         (None, _) => Err(OpsError::refused(
             format!("backup {id} holds {} databases: {}", there.len(), there.join(", ")),
-            "choose one with --database NAME",
+            advice!["choose one with ", Setting::Database.to("NAME")],
         )),
     }
 }

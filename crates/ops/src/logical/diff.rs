@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 use similar::TextDiff;
 
+use crate::advice::{Operation, advice};
 use crate::logical::contents::Contents;
 use crate::logical::whole::read_whole;
 use crate::record::About;
@@ -139,7 +140,7 @@ pub fn run(
     if let Some(database) = database.filter(|_| a.databases.is_empty() && b.databases.is_empty()) {
         return Err(OpsError::refused(
             format!("neither backup holds a database {database:?}"),
-            "`pgark show ID` lists its databases",
+            advice![Operation::Show, " lists its databases"],
         ));
     }
     let only_in = |one: &Side<'_>, other: &Side<'_>| -> Vec<String> {

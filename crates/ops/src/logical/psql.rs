@@ -11,6 +11,7 @@ use pgark_bytes::sql;
 use pgark_repo::ExposeSecret;
 
 use crate::OpsError;
+use crate::advice::{Operation, Setting, advice};
 
 /// One piece of a script outside of `\restrict`.
 pub(crate) enum Outside<'n> {
@@ -89,7 +90,13 @@ fn connect(database: &[u8]) -> Result<Vec<u8>, OpsError> {
                 "the database's name {:?} holds a line break: psql cannot connect to it by a script",
                 String::from_utf8_lossy(database)
             ),
-            "export without --create, and load it into a database of another name; `pgark restore` takes any name",
+            advice![
+                "export without ",
+                Setting::Create,
+                ", and load it into a database of another name; ",
+                Operation::Restore,
+                " takes any name",
+            ],
         ));
     }
     let is_plain = database.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));

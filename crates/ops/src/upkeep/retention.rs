@@ -29,6 +29,7 @@ use jiff::tz::TimeZone;
 use pgark_repo::{BackupHead, BackupId, Repository};
 use serde::Serialize;
 
+use crate::advice::{Operation, Setting, advice};
 use crate::facts::BackupKind;
 use crate::record::About;
 use crate::select::{BackupName, Wanted, find_backup};
@@ -219,6 +220,10 @@ fn candidates(repository: &Repository, job: &Job) -> Result<Vec<Candidate>, OpsE
         .collect()
 }
 
+fn unpin(id: &BackupId) -> Operation {
+    Operation::Untag { tag: PINNED.to_string(), backup: id.to_string() }
+}
+
 /// Decides, and forgets what does not stay unless `dry_run`. Decisions are in the order of time,
 /// oldest first; with [`WhatToForget::These`] only of those.
 pub fn forget(
@@ -267,16 +272,18 @@ fn these(
         if candidate.tags.contains(PINNED) {
             return Err(OpsError::refused(
                 format!("backup {id} is pinned"),
-                format!("`pgark tag --remove {PINNED} {id}` takes the pin off; nothing was forgotten"),
+                advice![unpin(&id), " takes the pin off; nothing was forgotten"],
             ));
         }
         if candidate.tags_unreadable {
             return Err(OpsError::refused(
                 format!("the tags of backup {id} cannot be read: it may be pinned"),
-                format!(
-                    "`pgark repair objects` puts them back from their second copy; `pgark tag --remove {PINNED} {id}` \
-                     says that it is not pinned; nothing was forgotten"
-                ),
+                advice![
+                    Operation::RepairObjects,
+                    " puts them back from their second copy; ",
+                    unpin(&id),
+                    " says that it is not pinned; nothing was forgotten",
+                ],
             ));
         }
         let mut last_of = Vec::new();
@@ -292,7 +299,7 @@ fn these(
             let part = if candidate.about.is_part() { " made with the same filters" } else { "" };
             return Err(OpsError::refused(
                 format!("backup {id} is the last good one of {}{part}", last_of.join(", ")),
-                "give --even-last if it is to go all the same; nothing was forgotten",
+                advice!["give ", Setting::EvenLast, " if it is to go all the same; nothing was forgotten"],
             ));
         }
         decisions.push(candidate.decision(false, vec!["named".into()]));
@@ -546,7 +553,14 @@ pub fn tag(
             if let Some(why) = tags.unreadable(&head.id) {
                 return Err(OpsError::refused(
                     format!("the tags of backup {} cannot be read: {why}", head.id),
-                    "`pgark repair objects` puts them back from their second copy; --add or --remove replaces them",
+                    advice![
+                        Operation::RepairObjects,
+                        " puts them back from their second copy; ",
+                        Setting::TagAdded,
+                        " or ",
+                        Setting::TagRemoved,
+                        " replaces them",
+                    ],
                 ));
             }
             let own = tags.get(&head.id).cloned().unwrap_or_default();

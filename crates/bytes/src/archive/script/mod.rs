@@ -295,7 +295,7 @@ impl Reading {
             return Ok(());
         }
         if is_rows && word(0, "insert") {
-            return Err(self.invalid("rows stand as INSERT statements; a dump without --inserts can be read"));
+            return Err(self.invalid("rows stand as INSERT statements; a dump that was not made with pg_dump --inserts can be read"));
         }
         if entry.heading.kind == b"BLOBS" {
             // A call per large object and piece: their place is enough.
@@ -401,7 +401,7 @@ impl Open {
             self.data.push((id, range.clone()));
         } else if open.heading.kind == b"TABLE DATA" {
             return Err(format!(
-                "there is no COPY for the rows of {}: the script was made with --inserts, or it is not whole",
+                "there is no COPY for the rows of {}: the script was made with pg_dump --inserts, or it is not whole",
                 String::from_utf8_lossy(&open.heading.tag)
             ));
         }

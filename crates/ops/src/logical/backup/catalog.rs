@@ -7,6 +7,7 @@ use pgark_bytes::sql::quote_ident_bytes;
 use pgark_pg::Connection;
 
 use crate::OpsError;
+use crate::advice::{Setting, advice};
 use crate::error::Doing;
 
 /// A table's qualified name: UTF-8, or in a SQL_ASCII database the bytes as they are.
@@ -228,12 +229,15 @@ impl Catalog {
         let listed = |names: &[Vec<u8>]| String::from_utf8_lossy(&names.join(b", ".as_slice())).into_owned();
         Err(OpsError::refused(
             format!("the role has no right to read {}", names.join(", ")),
-            format!(
-                "GRANT USAGE ON SCHEMA {} TO {role}; GRANT SELECT ON {} TO {role} (or GRANT pg_read_all_data TO {role}), or back \
-                 up the rest with --keep-going",
-                listed(&schemas),
-                listed(&quoted)
-            ),
+            advice![
+                format!(
+                    "GRANT USAGE ON SCHEMA {} TO {role}; GRANT SELECT ON {} TO {role} (or GRANT pg_read_all_data TO {role})",
+                    listed(&schemas),
+                    listed(&quoted)
+                ),
+                ", or back up the rest with ",
+                Setting::KeepGoing,
+            ],
         ))
     }
 }

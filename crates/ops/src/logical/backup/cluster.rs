@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::report::Report;
 use super::request::{Databases, Request, Snapshots};
+use crate::advice::{Setting, advice};
 use crate::error::Doing;
 use crate::facts::{Missing, Server};
 use crate::maintenance::Maintenance;
@@ -124,7 +125,11 @@ impl Survey {
             (None, None) => {
                 return Err(OpsError::refused(
                     "the role may not read the cluster's system identifier",
-                    "name the cluster with --cluster NAME, or GRANT EXECUTE ON FUNCTION pg_control_system() to the role",
+                    advice![
+                        "name the cluster with ",
+                        Setting::Cluster.to("NAME"),
+                        ", or GRANT EXECUTE ON FUNCTION pg_control_system() to the role",
+                    ],
                 ));
             }
         };
@@ -218,7 +223,7 @@ fn databases(connection: &mut Connection, asked: &Databases) -> Result<Chosen, O
         )
         .doing(doing)?;
     let patterns =
-        |texts: &[String]| Pattern::plains(texts).map_err(|error| OpsError::Usage(error.to_string()));
+        |texts: &[String]| Pattern::plains(texts).map_err(|error| OpsError::Usage(error.to_string().into()));
     let (wanted, unwanted) = (patterns(include)?, patterns(exclude)?);
     let (mut found, mut closed, mut there) = (Vec::new(), Vec::new(), Vec::new());
     let mut matched = vec![false; wanted.len()];
@@ -292,7 +297,13 @@ fn refuse_too_many(connection: &mut Connection, databases: usize, jobs: usize) -
                 "{databases} snapshots at once need {needed} connections; the server has {} free",
                 free.max(0)
             ),
-            "use --snapshots staggered, fewer --jobs, or raise max_connections",
+            advice![
+                "use ",
+                Setting::Snapshots.to("staggered"),
+                ", fewer ",
+                Setting::Jobs,
+                ", or raise max_connections",
+            ],
         ));
     }
     Ok(())

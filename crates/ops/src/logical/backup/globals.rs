@@ -14,7 +14,7 @@ use crate::logical::psql::{self, Guard};
 use crate::session::prepare_child;
 use crate::shortage::{PATIENCE, PAUSE, is_shortage};
 use crate::tools::sister;
-use crate::{Job, OpsError, paths};
+use crate::{Job, OpsError, options, paths};
 
 /// What pg_dumpall gave.
 pub(super) enum Globals {
@@ -54,10 +54,12 @@ impl Globals {
 /// The globals as SQL. Where the role may not read password hashes, they come without them and the
 /// report says so; where pg_dumpall fails, they are missing and the report says that.
 pub(super) fn read(survey: &Survey, job: &Job) -> Result<Globals, OpsError> {
-    let more: &[&str] = if survey.sees_passwords { &[] } else { &["--no-role-passwords"] };
-    let mut more = more.to_vec();
+    let mut more = Vec::new();
+    if !survey.sees_passwords {
+        more.push(options::NO_ROLE_PASSWORDS.to_string());
+    }
     if survey.connection.parameter("server_encoding") != Some("SQL_ASCII") {
-        more.push("--encoding=UTF8");
+        more.push(format!("{}=UTF8", options::ENCODING));
     }
     match dump(survey, &more) {
         Ok(sql) => Ok(Globals::of(restricted(sql, &survey.tool.version), survey.sees_passwords)),
@@ -109,16 +111,16 @@ fn restricted(text: Vec<u8>, version: &str) -> Result<Vec<u8>, OpsError> {
     Guard::new(true)?.around(&text)
 }
 
-fn dump(survey: &Survey, more: &[&str]) -> Result<Vec<u8>, OpsError> {
+fn dump(survey: &Survey, more: &[String]) -> Result<Vec<u8>, OpsError> {
     let program = sister(&survey.tool, "pg_dumpall");
     let mut command = Command::new(&program);
     command
-        .args(["--globals-only", "--no-password"])
+        .args([options::GLOBALS_ONLY, options::NO_PASSWORD])
         .args(more)
-        .arg("--database")
+        .arg(options::DATABASE)
         .arg(survey.pinned.dbname());
     if let Some(role) = survey.pinned.role() {
-        command.arg(format!("--role={role}"));
+        command.arg(format!("{}={role}", options::ROLE));
     }
     prepare_child(&mut command, &survey.pinned, &survey.login);
     let output = command.stdin(Stdio::null()).output().map_err(|source| {

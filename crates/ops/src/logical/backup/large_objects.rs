@@ -7,6 +7,7 @@ use pgark_pg::Connection;
 
 use super::lead::Lead;
 use crate::OpsError;
+use crate::advice::{Setting, advice};
 use crate::error::Doing;
 use crate::facts::Missing;
 
@@ -58,7 +59,7 @@ impl Listed {
         };
         Err(OpsError::refused(
             format!("the role has no right to read {what}"),
-            format!("{}, or back up the rest with --keep-going", self.grant(role)),
+            advice![self.grant(role), ", or back up the rest with ", Setting::KeepGoing],
         ))
     }
 

@@ -13,7 +13,7 @@ use pgark_pg::{ConnInfo, Connection, Login, PgError, Use};
 
 use super::catalog::{Catalog, FREE_LOCKS, TableName};
 use crate::OpsError;
-use crate::error::{Doing, LOCK_WAIT_HINT};
+use crate::error::{Doing, LOCK_NOT_AVAILABLE, wait_longer};
 use crate::holders::{self, Holder};
 use crate::session::{self, SERVER, Settled, Text};
 use crate::watch::Watch;
@@ -300,12 +300,12 @@ pub(crate) fn refuse_stale(catalog: &Catalog, conninfo: &ConnInfo, watch: &Watch
 /// A lock was not to be had in time: says whose it is, as far as the role may see that.
 pub(crate) fn name_the_holders(error: OpsError, conninfo: &ConnInfo, watch: &Watch) -> OpsError {
     let is_pg_dumps = matches!(error, OpsError::LockWait { .. });
-    if error.sqlstate() != Some("55P03") && !is_pg_dumps {
+    if error.sqlstate() != Some(LOCK_NOT_AVAILABLE) && !is_pg_dumps {
         return error;
     }
     match ask_for_holders(conninfo, watch) {
         Ok(found) if !found.is_empty() => {
-            let hint = holders::hint(&found, conninfo.dbname(), LOCK_WAIT_HINT);
+            let hint = holders::hint(&found, conninfo.dbname(), wait_longer());
             let told = holders::told(&found);
             OpsError::refused(format!("the tables could not be locked in time: {told}"), hint)
         }

@@ -56,6 +56,7 @@ use std::time::Instant;
 
 use pgark_repo::{BackupHead, Class, Cut, NewBackup, Repository, WriteOptions};
 
+use crate::advice::{Setting, advice};
 use crate::facts::BackupKind;
 pub use crate::facts::Filters;
 pub use crate::logical::rowmap::{Mode as RowMapMode, RowMaps};
@@ -92,7 +93,10 @@ pub fn run_with_second(
     let started = Instant::now();
     request.refuse_nonsense()?;
     if second.is_some_and(|second| second.id() == repository.id()) {
-        return Err(OpsError::refused("both repositories are one", "give --also another one"));
+        return Err(OpsError::refused(
+            "both repositories are one",
+            advice!["give ", Setting::Also, " another one"],
+        ));
     }
     let repository = &job.on(repository);
     let second = second.map(|second| job.on(second));

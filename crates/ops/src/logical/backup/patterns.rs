@@ -15,9 +15,9 @@ use pgark_bytes::pattern::Pattern;
 
 use super::catalog::{Catalog, Table, TableName};
 use super::lead::Lead;
-use crate::OpsError;
 use crate::error::Doing;
 use crate::facts::Filters;
+use crate::{OpsError, options};
 
 /// From this major on pg_dump has `--table-and-children`, `--exclude-table-and-children` and
 /// `--exclude-table-data-and-children`.
@@ -106,7 +106,8 @@ pub(super) fn resolve(
     let mut resolved = Resolved::default();
     let itself = filters.bring_children() && pg_dump >= TAKES_CHILDREN;
     for (option, patterns) in filters.patterns() {
-        let is_of_tables = matches!(option, "--table" | "--exclude-table" | "--exclude-table-data");
+        let is_of_tables =
+            matches!(option, options::TABLE | options::EXCLUDE_TABLE | options::EXCLUDE_TABLE_DATA);
         let with_children = if is_of_tables && itself { "-and-children" } else { "" };
         for text in patterns {
             let Some(pattern) = in_own_encoding(text, option, filters, lead)? else { continue };
@@ -118,10 +119,11 @@ pub(super) fn resolve(
         if !is_of_tables || patterns.is_empty() {
             continue;
         }
-        let compiled = Pattern::relations(patterns).map_err(|error| OpsError::Usage(error.to_string()))?;
+        let compiled =
+            Pattern::relations(patterns).map_err(|error| OpsError::Usage(error.to_string().into()))?;
         let (_, only_children) = children.reached(&compiled, catalog);
         match option {
-            "--table" => resolved.children.chosen = only_children.len(),
+            options::TABLE => resolved.children.chosen = only_children.len(),
             _ => resolved.children.excluded += only_children.len(),
         }
         if !itself {
@@ -153,8 +155,11 @@ fn in_own_encoding(
         ));
     }
     // Longer than any name.
-    Ok((!option.starts_with("--exclude")).then(|| format!("\"{}\"", "-".repeat(64)).into_bytes()))
+    Ok((!EXCLUDING.contains(&option)).then(|| format!("\"{}\"", "-".repeat(64)).into_bytes()))
 }
+
+/// What says which objects are left out.
+const EXCLUDING: [&str; 3] = [options::EXCLUDE_SCHEMA, options::EXCLUDE_TABLE, options::EXCLUDE_TABLE_DATA];
 
 fn argument(option: &str, pattern: &[u8]) -> OsString {
     OsString::from_vec([option.as_bytes(), b"=", pattern].concat())
@@ -166,7 +171,7 @@ pub(super) fn without<'t>(
     lead: &mut Lead,
 ) -> Result<Vec<OsString>, OpsError> {
     let names: Vec<Vec<u8>> = tables.map(|table| exactly(&table.name)).collect();
-    Ok(lead.in_own_encoding(&names)?.iter().map(|name| argument("--exclude-table", name)).collect())
+    Ok(lead.in_own_encoding(&names)?.iter().map(|name| argument(options::EXCLUDE_TABLE, name)).collect())
 }
 
 fn double_quotes(name: &[u8]) -> Vec<u8> {

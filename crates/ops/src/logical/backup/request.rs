@@ -8,6 +8,7 @@ use pgark_pg::ConnInfo;
 
 use super::selector::Selector;
 use crate::OpsError;
+use crate::advice::{Setting, advice};
 use crate::facts::{Filters, Selection};
 use crate::logical::rowmap::RowMaps;
 
@@ -107,7 +108,12 @@ impl Request {
         for filters in std::iter::once(&self.filters).chain(self.filters_of.values()) {
             Selector::of(filters)?;
             if filters.schema_only && filters.data_only {
-                return Err(OpsError::Usage("--schema-only and --data-only leave nothing".into()));
+                return Err(OpsError::Usage(advice![
+                    Setting::SchemaOnly,
+                    " and ",
+                    Setting::DataOnly,
+                    " leave nothing",
+                ]));
             }
         }
         Ok(())

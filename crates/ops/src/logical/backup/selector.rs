@@ -30,7 +30,7 @@ impl Selector {
                 exclude_table: Pattern::relations(&filters.exclude_table)?,
             })
         })();
-        compiled.map_err(|error| OpsError::Usage(error.to_string()))
+        compiled.map_err(|error| OpsError::Usage(error.to_string().into()))
     }
 
     /// Leaves in the catalog what pg_dump will take.

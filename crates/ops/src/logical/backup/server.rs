@@ -17,6 +17,7 @@ use pgark_repo::BackupHead;
 
 use super::request::Request;
 use crate::OpsError;
+use crate::advice::{Setting, advice};
 use crate::error::Doing;
 use crate::facts::Server;
 use crate::record::About;
@@ -91,12 +92,14 @@ impl Server {
             Some(_) => Ok(vec![what]),
             None => Err(OpsError::refused(
                 what,
-                format!(
+                advice![
                     "a clone, a standby and a restored server have the system identifier of the server that they were made \
-                     of. Say which one this is: --cluster {} if it is the same cluster (it was moved, or a standby took over), \
-                     or --cluster with a name of its own",
-                    head.cluster
-                ),
+                     of. Say which one this is: ",
+                    Setting::Cluster.to(&head.cluster),
+                    " if it is the same cluster (it was moved, or a standby took over), or ",
+                    Setting::Cluster,
+                    " with a name of its own",
+                ],
             )),
         }
     }

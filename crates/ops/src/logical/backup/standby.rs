@@ -13,6 +13,7 @@ use pgark_pg::{ConnInfo, Connection, PgError, Use};
 
 use super::cluster::{Survey, may};
 use super::request::Request;
+use crate::advice::{Setting, advice};
 use crate::error::{Doing, with_causes};
 use crate::watch::Watch;
 use crate::{Job, OpsError};
@@ -208,23 +209,30 @@ fn exclusive_lock(connection: &mut Connection) -> Result<Option<ExclusiveLock>, 
 
 /// Why replay did not stand still in time, as far as its locks tell.
 fn not_in_time(timeout: Duration, lock: Option<ExclusiveLock>) -> OpsError {
-    let or_else = "give a longer --pause-timeout; --pause-timeout 0 backs up without a pause";
+    let or_else = advice![
+        "give a longer ",
+        Setting::PauseTimeout,
+        "; ",
+        Setting::PauseTimeout.to("0"),
+        " backs up without a pause",
+    ];
     match lock {
         Some(ExclusiveLock { relation, is_held: true }) => OpsError::refused(
             format!(
                 "replay could not be paused within {timeout:?}: it holds an exclusive lock on {relation}"
             ),
-            format!(
-                "wait until that transaction ended on the primary, or {or_else}; a prepared transaction ends only by hand: see \
-                 pg_prepared_xacts on the primary"
-            ),
+            advice![
+                "wait until that transaction ended on the primary, or ",
+                or_else,
+                "; a prepared transaction ends only by hand: see pg_prepared_xacts on the primary",
+            ],
         ),
         Some(ExclusiveLock { relation, is_held: false }) => OpsError::refused(
             format!(
                 "replay could not be paused within {timeout:?}: \
                  it waits for an exclusive lock on {relation}, behind queries on this standby"
             ),
-            format!("wait until those queries ended, or {or_else}"),
+            advice!["wait until those queries ended, or ", or_else],
         ),
         None => OpsError::refused(format!("replay could not be paused within {timeout:?}"), or_else),
     }

@@ -19,10 +19,11 @@ use super::catalog::Catalog;
 use super::definitions::Recorder;
 use super::lead::Lead;
 use super::patterns::{self, Resolved};
-use crate::OpsError;
+use crate::advice::{Setting, advice};
 use crate::session::prepare_child;
 use crate::tools::Tool;
 use crate::watch::Watch;
+use crate::{OpsError, options};
 
 /// How long pg_dump may wait for locks.
 #[derive(Clone, Copy)]
@@ -114,16 +115,18 @@ pub(super) fn run(
 ) -> Result<Tapped, OpsError> {
     let mut command = Command::new(&tool.path);
     command
-        .args(["--format=custom", "--compress=0", "--no-password"])
-        .arg(format!("--snapshot={}", lead.snapshot))
-        .arg(format!("--encoding={}", lead.encoding))
-        .arg(format!("--lock-wait-timeout={}", wait.limit.as_millis().max(1)))
+        .arg(format!("{}=custom", options::FORMAT))
+        .arg(format!("{}=0", options::COMPRESS))
+        .arg(options::NO_PASSWORD)
+        .arg(format!("{}={}", options::SNAPSHOT, lead.snapshot))
+        .arg(format!("{}={}", options::ENCODING, lead.encoding))
+        .arg(format!("{}={}", options::LOCK_WAIT_TIMEOUT, wait.limit.as_millis().max(1)))
         .args(&filters.arguments);
     if let Some(role) = pinned.role() {
-        command.arg(format!("--role={role}"));
+        command.arg(format!("{}={role}", options::ROLE));
     }
     if !lead.has_labels {
-        command.arg("--no-security-labels");
+        command.arg(options::NO_SECURITY_LABELS);
     }
     command.args(patterns::without(catalog.unreadable(), lead)?);
     let unfixed = prepare_child(&mut command, pinned, &lead.login);
@@ -227,12 +230,10 @@ fn start(command: &mut Command, tool: &Tool) -> Result<(Child, ChildStdout, Chil
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let program = tool.path.display().to_string();
     let mut child = command.spawn().map_err(|source| match source.kind() {
-        std::io::ErrorKind::ArgumentListTooLong => OpsError::Tool {
-            program: program.clone(),
-            what: "cannot be given so many names of partitions: pg_dump 16 and newer finds them itself \
-                   (--pg-dump PATH)"
-                .to_string(),
-        },
+        std::io::ErrorKind::ArgumentListTooLong => OpsError::refused(
+            format!("run {program}: cannot be given so many names of partitions"),
+            advice!["pg_dump 16 and newer finds them itself: give ", Setting::PgDump.to("PATH")],
+        ),
         _ => OpsError::NotStarted { program: program.clone(), source },
     })?;
     match (child.stdout.take(), child.stderr.take()) {

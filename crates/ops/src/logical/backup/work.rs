@@ -20,6 +20,7 @@ use super::lead::Lead;
 use super::mapping::RowMapping;
 use super::report::Report;
 use super::tap::Tapped;
+use crate::advice::{Setting, advice};
 use crate::facts::Missing;
 use crate::lock::lock;
 use crate::logical::rowmap::{Mode, Rows, StoredCopy};
@@ -333,9 +334,12 @@ fn refuse_hidden(sources: &[Source], role: &str) -> Result<(), OpsError> {
     }
     Err(OpsError::refused(
         format!("row-level security hides rows of {} from the role", names.join(", ")),
-        format!(
-            "ALTER ROLE {role} BYPASSRLS (pg_read_all_data does not do that), or back up the rest with --keep-going"
-        ),
+        advice![
+            format!(
+                "ALTER ROLE {role} BYPASSRLS (pg_read_all_data does not do that), or back up the rest with "
+            ),
+            Setting::KeepGoing,
+        ],
     ))
 }
 

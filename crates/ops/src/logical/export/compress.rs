@@ -159,11 +159,11 @@ pub(super) fn version(
     let newest = for_major.map_or(ArchiveVersion::V1_16, ArchiveVersion::read_by);
     let wanted = of_backup.max(method.needs()).min(newest);
     if wanted < method.needs() {
-        return Err(OpsError::Usage(format!(
+        return Err(OpsError::Usage(crate::Advice::from(format!(
             "pg_restore {} reads no {} archives; choose gzip or none",
             for_major.unwrap_or_default(),
             method.suffix().trim_start_matches('.')
-        )));
+        ))));
     }
     Ok(wanted)
 }

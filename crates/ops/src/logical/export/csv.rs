@@ -12,6 +12,7 @@ use super::file::Target;
 use super::plain::Bytes;
 use super::source::Source;
 use crate::OpsError;
+use crate::error::read_all;
 
 /// Writes the file. Returns the number of large objects: none.
 pub(super) fn write(source: &Source<'_>, to: &mut Target<'_>) -> Result<u64, OpsError> {
@@ -102,7 +103,7 @@ fn add_row(line: &mut Vec<u8>, row: &[u8], entry: &TocEntry, columns: usize) -> 
 }
 
 fn damaged(entry: &TocEntry, what: &str) -> OpsError {
-    OpsError::refused(format!("{}: {what}", entry.describe()), "run `pgark check --read-data`")
+    OpsError::refused(format!("{}: {what}", entry.describe()), read_all())
 }
 
 fn write_line<'v>(line: &mut Vec<u8>, values: impl Iterator<Item = Option<&'v [u8]>>, columns: usize) {

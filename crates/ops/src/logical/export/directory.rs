@@ -16,6 +16,7 @@ use super::file::{file_error, in_the_way, partial, sync_folder, sync_parent};
 use super::large_objects;
 use super::source::{END_OF_ROWS, Source};
 use crate::OpsError;
+use crate::advice::{Setting, advice};
 use crate::logical::psql::Guard;
 use crate::logical::toc::data_file;
 use crate::logical::whole::read_whole;
@@ -81,7 +82,7 @@ fn make_partial(output: &Path) -> Result<PathBuf, OpsError> {
     } else if output.exists() {
         return Err(OpsError::refused(
             format!("{} is not a directory", output.display()),
-            "give another --output",
+            advice!["give another ", Setting::Output],
         ));
     }
     let partial = partial(output)?;

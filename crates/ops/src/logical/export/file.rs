@@ -92,7 +92,7 @@ pub(super) fn write(
 /// The name under which something is written that will be called `path`.
 pub(super) fn partial(path: &Path) -> Result<PathBuf, OpsError> {
     let Some(name) = path.file_name() else {
-        return Err(OpsError::Usage(format!("{} cannot be made", path.display())));
+        return Err(OpsError::Usage(format!("{} cannot be made", path.display()).into()));
     };
     let mut partial_name = name.to_os_string();
     partial_name.push(".partial");

@@ -10,6 +10,7 @@ use pgark_bytes::large_objects::take_frames;
 use super::file::file_error;
 use super::source::Source;
 use crate::OpsError;
+use crate::error::read_all;
 
 /// The file of one object, as pg_dump calls it.
 pub(super) fn file_name(oid: u32) -> String {
@@ -53,10 +54,7 @@ pub(super) fn spill(source: &Source<'_>, folder: &Path) -> Result<Vec<u32>, OpsE
             })?;
         }
         if !buffer.is_empty() {
-            return Err(OpsError::refused(
-                format!("{} ends within a frame", entry.path),
-                "run `pgark check --read-data`",
-            ));
+            return Err(OpsError::refused(format!("{} ends within a frame", entry.path), read_all()));
         }
     }
     oids.sort_unstable();

@@ -8,6 +8,7 @@ use pgark_bytes::archive::filter::{load_parents_first, parents_in_front};
 use pgark_bytes::archive::statements::{Options, without_owner};
 
 use super::compress::Method;
+use crate::advice::{Setting, advice};
 use crate::logical::choose::{self, ContentsFilter, Picked};
 use crate::logical::contents::Contents;
 use crate::{BackupName, Job, OpsError};
@@ -69,9 +70,11 @@ impl Request {
         match (self.format, self.compress) {
             (Format::Directory | Format::Custom, None) => Ok(Method::Gzip(1)),
             (Format::Tar | Format::Plain | Format::Csv, None) => Ok(Method::None),
-            (Format::Tar, Some(method)) if method != Method::None => Err(OpsError::Usage(
-                "a tar archive is not compressed; write --compress none, or another format".into(),
-            )),
+            (Format::Tar, Some(method)) if method != Method::None => Err(OpsError::Usage(advice![
+                "a tar archive is not compressed; write ",
+                Setting::Compress.to("none"),
+                ", or another format",
+            ])),
             (_, Some(method)) => Ok(method),
         }
     }

@@ -11,6 +11,7 @@ use super::file::Target;
 use super::large_objects;
 use super::source::{END_OF_ROWS, Source};
 use crate::OpsError;
+use crate::error::read_all;
 
 const BLOCK: usize = 512;
 
@@ -51,7 +52,7 @@ pub(super) fn write(source: &Source<'_>, to: &mut Target<'_>) -> Result<u64, Ops
         if written != bytes {
             return Err(OpsError::refused(
                 format!("{}: the backup announces {bytes} bytes and holds {written}", entry.describe()),
-                "run `pgark check --read-data`",
+                read_all(),
             ));
         }
         tar.to.put(END_OF_ROWS)?;

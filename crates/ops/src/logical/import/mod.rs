@@ -181,7 +181,8 @@ impl Taken {
         }
         if found.dumps.iter().any(|dump| matches!(dump, source::Dump::Script(_))) {
             warnings.push(
-                "a script does not say how to drop objects without owner: restore into a new database, rather than with --clean"
+                "a script does not say how to drop objects without owner: restore into a new database, rather than one \
+                 whose objects are dropped first"
                     .into(),
             );
         }
@@ -270,7 +271,7 @@ fn refuse_unfit(archive: &Archive, dump: &Dump) -> Result<(), OpsError> {
     if archive.entries.iter().any(hangs_on_tables) && !archive.entries.iter().any(defines) {
         return Err(OpsError::refused(
             format!(
-                "{} holds no definitions: it was made with --data-only or --section",
+                "{} holds no definitions: it was made with pg_dump --data-only or pg_dump --section",
                 dump.path().display()
             ),
             "it cannot be restored alone, and is no backup; import a dump that is whole",
@@ -283,7 +284,8 @@ fn refuse_unfit(archive: &Archive, dump: &Dump) -> Result<(), OpsError> {
         None => Ok(()),
         Some(toc) => Err(OpsError::refused(
             format!("{} holds {} as INSERT statements", dump.path().display(), toc.describe()),
-            "restore it with pg_restore, and back up the database; a dump without --inserts can be imported",
+            "restore it with pg_restore, and back up the database; a dump that was not made with pg_dump --inserts can be \
+             imported",
         )),
     }
 }

@@ -12,6 +12,8 @@ use pgark_pg::Connection;
 use pgark_repo::{DataReader, Entry};
 
 use super::report::{ObjectError, SkippedRows};
+use crate::advice::advice;
+use crate::error::read_all;
 use crate::error::{Doing, with_causes};
 use crate::{Job, OpsError};
 
@@ -55,7 +57,7 @@ pub(super) fn load(
         if buffer.len() > LONGEST_ROW {
             return Err(OpsError::refused(
                 format!("a row of {} has more than {LONGEST_ROW} bytes", inserter.skipped.table),
-                "no row of PostgreSQL is so long; run `pgark check --read-data`",
+                advice!["no row of PostgreSQL is so long; "].and(read_all()),
             ));
         }
         job.progress.advance(chunk.len() as u64);
@@ -63,7 +65,7 @@ pub(super) fn load(
     if !buffer.is_empty() {
         return Err(OpsError::refused(
             format!("the rows of {} end within a row", inserter.skipped.table),
-            "run `pgark check --read-data`",
+            read_all(),
         ));
     }
     let skipped = (inserter.skipped.rows > 0).then_some(inserter.skipped);

@@ -14,6 +14,7 @@ use super::conflicts;
 use super::report::SkippedRows;
 use super::request::Load;
 use crate::error::Doing;
+use crate::error::read_all;
 use crate::{Job, OpsError};
 
 /// Bytes of COPY text from which a table of this restore is emptied and loaded frozen.
@@ -134,7 +135,7 @@ impl Loader<'_> {
             if !buffer.is_empty() {
                 return Err(OpsError::refused(
                     format!("{} ends within a frame", Path::new(&entry.path).display()),
-                    "run `pgark check --read-data`",
+                    read_all(),
                 ));
             }
         }

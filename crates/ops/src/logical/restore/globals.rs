@@ -14,6 +14,7 @@ use pgark_repo::{Backup, DataReader};
 use super::report::ObjectError;
 use super::request::Request;
 use super::target;
+use crate::advice::{Setting, advice};
 use crate::error::{Doing, with_causes};
 use crate::logical::whole::read_whole;
 use crate::watch::Watch;
@@ -53,7 +54,7 @@ impl Plan {
         let Some(entry) = backup.entries.iter().find(|entry| entry.path == paths::GLOBALS) else {
             return Err(OpsError::refused(
                 format!("backup {} holds no globals", backup.head.id),
-                "restore without --globals; nothing was touched",
+                advice!["restore without ", Setting::Globals, "; nothing was touched"],
             ));
         };
         let text = read_whole(reader, entry)?;

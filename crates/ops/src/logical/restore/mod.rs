@@ -55,7 +55,7 @@ use crate::select::Wanted;
 use crate::watch::Watch;
 use crate::{BackupName, Job, OpsError, inspect};
 
-pub use crate::logical::choose::{ContentsFilter, DumpSection, PlannedObject, parse_list};
+pub use crate::logical::choose::{ContentsFilter, DumpSection, Listing, PlannedObject, parse_list};
 pub use hooks::{Action, Hook, Moment};
 pub use report::{ObjectError, PlannedDrop, Refusal, RestoreReport, SkippedRows};
 pub use request::{Databases, Load, Request, Target};
@@ -79,7 +79,7 @@ pub fn list(
     backup: &BackupName,
     database: Option<&str>,
     choice: &ContentsFilter,
-) -> Result<String, OpsError> {
+) -> Result<Listing, OpsError> {
     let backup = inspect::open(repository, backup, Wanted::Logical)?;
     let contents = Contents::of(&backup, &repository.reader()?, database)?;
     let options = Options { create_database: false, ..Options::default() };

@@ -13,6 +13,7 @@ use super::plan::Plan;
 use super::report::{ObjectError, Refusal};
 use super::request::{Databases, Request, Target};
 use super::{clean, globals, links, marks, target};
+use crate::advice::{Advice, Operation, Setting, advice};
 use crate::facts::{Missing, MissingKind};
 use crate::record::About;
 use crate::watch::Watch;
@@ -54,8 +55,8 @@ pub(super) fn plan<'a>(
 fn tell_filters(about: &About, job: &Job) {
     for (database, read) in about.reads.iter().filter(|(_, read)| !read.filters.is_default()) {
         job.progress.info(&format!(
-            "the backup does not hold all of database {database}; it was made with {}",
-            serde_json::to_string(&read.filters).unwrap_or_default()
+            "the backup does not hold all of database {database}: {}",
+            read.filters.describe()
         ));
     }
 }
@@ -84,9 +85,13 @@ fn refuse_damaged(repository: &Repository, backup: &Backup) -> Result<(), OpsErr
         return Ok(());
     }
     Err(OpsError::refused(
-        format!("backup {id} is damaged: what --clean drops might not come back"),
-        "restore into another database (--as NAME --create); `pgark check` names what is damaged, and `pgark repair backups` \
-         replaces the backup by one without it; nothing was touched",
+        format!("backup {id} is damaged: what is dropped first might not come back"),
+        clean::into_another_database().and("; ").and(advice![
+            Operation::Check,
+            " names what is damaged, and ",
+            Operation::RepairBackups,
+            " replaces the backup by one without it; nothing was touched",
+        ]),
     ))
 }
 
@@ -206,10 +211,10 @@ fn refuse_what_never_ends(place: &DatabaseRestore<'_>, inside: &mut Connection) 
     if found.is_empty() {
         return Ok(());
     }
-    let hint = holders::hint(&found, place.conninfo.dbname(), "");
+    let hint = holders::hint(&found, place.conninfo.dbname(), Advice::default());
     Err(OpsError::refused(
         format!("the restore would wait for ever: {}", holders::told(&found)),
-        format!("{hint}; nothing was touched"),
+        hint.and("; nothing was touched"),
     ))
 }
 
@@ -247,8 +252,15 @@ fn refuse_what_is_there(
         }
         return Err(OpsError::refused(
             format!("the target database {database:?} has {} already", some(&there)),
-            "restore into another database (--as NAME --create), or load rows only with --data-only; `--clean --dry-run` shows \
-             what would be dropped and what would come back if they were replaced; nothing was touched",
+            clean::into_another_database().and(advice![
+                ", or load rows only with ",
+                Setting::DataOnly,
+                "; `",
+                Setting::Clean,
+                " ",
+                Setting::DryRun,
+                "` shows what would be dropped and what would come back if they were replaced; nothing was touched",
+            ]),
         ));
     }
     let objects = target::user_objects(inside)?;
@@ -256,10 +268,14 @@ fn refuse_what_is_there(
         return Ok(());
     }
     let or = match place.target {
-        Target::Create => "or restore under another name",
-        _ => {
-            "or see with `--clean --dry-run` what would be dropped and what would come back if it were replaced"
-        }
+        Target::Create => Advice::from("or restore under another name"),
+        _ => advice![
+            "or see with `",
+            Setting::Clean,
+            " ",
+            Setting::DryRun,
+            "` what would be dropped and what would come back if it were replaced",
+        ],
     };
     let itself =
         database == place.contents.database && target::is_the_source(inside, &about.system_identifier)?;
@@ -270,7 +286,7 @@ fn refuse_what_is_there(
             if itself { "is " } else { "" },
             some(&objects)
         ),
-        format!("restore into an empty database, {or}; nothing was touched"),
+        advice!["restore into an empty database, ", or, "; nothing was touched"],
     ))
 }
 

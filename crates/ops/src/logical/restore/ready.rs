@@ -9,6 +9,7 @@ use super::place::{DatabaseRestore, Mark};
 use super::request::Target;
 use super::trail::Stage;
 use super::{clean, marks, target};
+use crate::advice::{Setting, advice};
 use crate::error::Doing;
 use crate::watch::Watch;
 use crate::{Job, OpsError};
@@ -63,7 +64,7 @@ fn create(
         place.contents.archive.entries.iter().find(|entry| entry.kind() == "DATABASE").ok_or_else(|| {
             OpsError::refused(
                 "the backup does not hold the database's properties",
-                "create it, and restore without --create",
+                advice!["create it, and restore without ", Setting::Create],
             )
         })?;
     let from = entry.tag_bytes();

@@ -6,6 +6,7 @@ use pgark_repo::DataReader;
 use serde::Serialize;
 
 use crate::OpsError;
+use crate::advice::Advice;
 use crate::logical::choose::PlannedObject;
 use crate::record::seconds;
 
@@ -71,7 +72,7 @@ pub struct Refusal {
     pub error: String,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    pub hint: Option<Advice>,
 }
 
 /// One object that could not be restored.

@@ -3,6 +3,7 @@
 use pgark_pg::ConnInfo;
 
 use super::hooks::{Hook, Moment};
+use crate::advice::{Advice, Setting, advice};
 use crate::logical::choose::ContentsFilter;
 use crate::{BackupName, OpsError};
 
@@ -94,34 +95,46 @@ pub struct Request {
 impl Request {
     /// Refuses what contradicts itself.
     pub(super) fn refuse_nonsense(&self) -> Result<(), OpsError> {
-        let wrong = |what: &str| Err(OpsError::Usage(what.to_string()));
+        let wrong = |what: Advice| Err(OpsError::Usage(what));
         if self.accept_loss && self.target != Target::Clean {
-            return wrong("--accept-loss is about what --clean drops: give it with --clean");
+            return wrong(advice![
+                Setting::AcceptLoss,
+                " is about what ",
+                Setting::Clean,
+                " drops: give it with ",
+                Setting::Clean,
+            ]);
         }
         if self.single_transaction && self.target == Target::Create {
-            return wrong(
-                "a database cannot be created within a transaction: --single-transaction goes without --create",
-            );
+            return wrong(advice![
+                "a database cannot be created within a transaction: ",
+                Setting::SingleTransaction,
+                " goes without ",
+                Setting::Create,
+            ]);
         }
         if self.single_transaction && !matches!(self.databases, Databases::One { .. }) {
-            return wrong("--single-transaction restores one database");
+            return wrong(advice![Setting::SingleTransaction, " restores one database"]);
         }
         let between = |hook: &Hook| !matches!(hook.moment, Moment::BeforePreData | Moment::AfterPostData);
         if self.single_transaction && self.hooks.iter().any(between) {
-            return wrong(
-                "--single-transaction has no moments between: a hook is before-pre-data or after-post-data",
-            );
+            return wrong(advice![
+                Setting::SingleTransaction,
+                " has no moments between: a hook is before-pre-data or after-post-data",
+            ]);
         }
         if self.databases == Databases::None && !self.hooks.is_empty() {
-            return wrong("hooks belong to databases: --globals-only has none");
+            return wrong(advice!["hooks belong to databases: ", Setting::GlobalsOnly, " has none"]);
         }
         if self.load.overriding_system_value && !self.load.skip_conflicts {
-            return wrong(
-                "--overriding-system-value concerns inserts; COPY always does so: give it with --on-conflict skip",
-            );
+            return wrong(advice![
+                Setting::OverridingSystemValue,
+                " concerns inserts; COPY always does so: give it with ",
+                Setting::OnConflict.to("skip"),
+            ]);
         }
         if self.databases == Databases::None && !self.globals {
-            return wrong("nothing is left to restore");
+            return wrong("nothing is left to restore".into());
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use pgark_pg::{ConnInfo, Connection, Use};
 use super::place::DatabaseRestore;
 use super::request::{Databases, Request};
 use crate::OpsError;
+use crate::advice::{Operation, Setting, advice};
 use crate::error::Doing;
 use crate::hex;
 use crate::maintenance::Maintenance;
@@ -186,8 +187,17 @@ pub(super) fn refuse_missing(
     }
     Err(OpsError::refused(
         format!("the target lacks {}", missing.join("; ")),
-        "restore them with --globals (`pgark cat ID:/globals.sql` shows roles and tablespaces), or go without roles: \
-         --no-owner --no-privileges; nothing was touched",
+        advice![
+            "restore them with ",
+            Setting::Globals,
+            " (",
+            Operation::ShowGlobals,
+            " shows roles and tablespaces), or go without roles: ",
+            Setting::NoOwner,
+            " ",
+            Setting::NoPrivileges,
+            "; nothing was touched",
+        ],
     ))
 }
 

@@ -89,8 +89,9 @@ pub(crate) struct Chooser {
 
 impl RowMaps {
     pub(crate) fn chooser(&self) -> Result<Chooser, OpsError> {
-        let compile =
-            |patterns| Pattern::relations(patterns).map_err(|error| OpsError::Usage(error.to_string()));
+        let compile = |patterns| {
+            Pattern::relations(patterns).map_err(|error| OpsError::Usage(error.to_string().into()))
+        };
         Ok(Chooser { mode: self.mode, on: compile(&self.on)?, off: compile(&self.off)? })
     }
 }

@@ -125,7 +125,7 @@ fn refuse_more_than_planned(
     }
     Err(OpsError::refused(
         format!("the drops took what this restore does not bring back: {}", super::some(&lost)),
-        "restore into another database (--as NAME --create); the drops were undone",
+        super::into_another_database().and("; the drops were undone"),
     ))
 }
 

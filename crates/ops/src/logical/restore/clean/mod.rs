@@ -28,6 +28,7 @@ use super::place::DatabaseRestore;
 use super::report::PlannedDrop;
 use super::target;
 use crate::OpsError;
+use crate::advice::{Advice, Setting, advice};
 use crate::error::Doing;
 use crate::watch::Watch;
 
@@ -117,7 +118,7 @@ impl<'a> Coming<'a> {
 /// The plan of the drops; reads only.
 pub(super) fn plan(place: &DatabaseRestore<'_>, watch: &Watch) -> Result<Drops, OpsError> {
     let mut connection = target::connect(place, watch)?;
-    let doing = "look at what --clean would drop";
+    let doing = "look at what would be dropped";
     connection.execute("BEGIN READ ONLY").doing(doing)?;
     let inventory = Inventory::read(&mut connection)?;
     let drops = Drops::of(place, &inventory, &mut connection)?;
@@ -230,11 +231,14 @@ impl Drops {
         if !self.obstacles.is_empty() {
             return Some(OpsError::refused(
                 format!(
-                    "--clean cannot drop what the backup holds in database {database:?}: {}",
+                    "what the backup holds in database {database:?} cannot be dropped first: {}",
                     some(&self.obstacles)
                 ),
-                "restore what depends on it in the same run, drop it yourself, or restore into another database \
-                 (--as NAME --create); nothing was dropped",
+                advice![
+                    "restore what depends on it in the same run, drop it yourself, or ",
+                    into_another_database(),
+                    "; nothing was dropped",
+                ],
             ));
         }
         if self.losses.is_empty() || place.request.accept_loss {
@@ -242,13 +246,23 @@ impl Drops {
         }
         Some(OpsError::refused(
             format!(
-                "--clean would drop from database {database:?} what this restore does not bring back: {}",
+                "the drops would take from database {database:?} what this restore does not bring back: {}",
                 some(&self.losses)
             ),
-            "restore into another database (--as NAME --create), or choose what is named here too, so that it comes back; \
-             --dry-run shows all that would be dropped, and --accept-loss drops it for good; nothing was touched",
+            into_another_database().and(advice![
+                ", or choose what is named here too, so that it comes back; ",
+                Setting::DryRun,
+                " shows all that would be dropped, and ",
+                Setting::AcceptLoss,
+                " drops it for good; nothing was touched",
+            ]),
         ))
     }
+}
+
+/// The way that touches nothing that is there.
+pub(super) fn into_another_database() -> Advice {
+    advice!["restore into another database (", Setting::As.to("NAME"), " ", Setting::Create, ")"]
 }
 
 /// At most eight.
