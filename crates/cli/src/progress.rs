@@ -137,6 +137,10 @@ impl Progress for Bar {
     fn info(&self, text: &str) {
         self.bar.suspend(|| tracing::info!("{text}"));
     }
+
+    fn detail(&self, text: &str) {
+        self.bar.suspend(|| tracing::debug!("{text}"));
+    }
 }
 
 /// A line per phase, and one every few seconds.
@@ -187,5 +191,9 @@ impl Progress for Lines {
 
     fn info(&self, text: &str) {
         tracing::info!("{text}");
+    }
+
+    fn detail(&self, text: &str) {
+        tracing::debug!("{text}");
     }
 }

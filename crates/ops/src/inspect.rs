@@ -120,7 +120,8 @@ pub fn cat(
 }
 
 pub(crate) fn open(repository: &Repository, name: &BackupName, wanted: Wanted) -> Result<Backup, OpsError> {
-    let opened = repository.open_chosen(|heads| select::choose(heads, name, wanted));
+    let opened =
+        repository.open_chosen(|heads| select::choose(heads, name, wanted, &|text| repository.warn(text)));
     opened.map_err(|error: OpsError| match error {
         OpsError::Repository(_) => error,
         error => select::or_set_aside(repository, name, error),

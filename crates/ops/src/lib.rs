@@ -4,7 +4,8 @@
 //! they share stands beside them. `backup`, `restore`, `export`, `inspect` and `check` each have a
 //! `run`-like entry that reads as a page of contents. Nothing here knows a terminal, an environment
 //! variable or a home folder: the program hands such things in as values ([`Job`], the requests),
-//! and gets records and reports back.
+//! and gets records and reports back. All that is told on the way goes to the job's [`Progress`]:
+//! there is no other log here.
 
 mod advice;
 mod error;
@@ -41,6 +42,7 @@ pub use pgark_repo::{
     BackupId, Initialised, LocalFolders, Protection, RepoError, Repository, SecretString, Unlock,
 };
 pub use pgark_store::Cancel;
+use pgark_store::Listener;
 
 /// What was typed in a terminal whose locale is not UTF-8, as text
 /// (`pgark_bytes::encoding::of_locale`).
@@ -81,7 +83,20 @@ impl Job {
     /// The repository as this job sees it: what it asks ends with the job, whoever opened the
     /// repository.
     pub(crate) fn on(&self, repository: &Repository) -> Repository {
-        repository.for_job(&self.cancel)
+        repository.for_job(&self.cancel).heard_by(Arc::new(Ear(Arc::clone(&self.progress))))
+    }
+}
+
+/// Hears for a job's [`Progress`] what its repository tells.
+struct Ear(Arc<dyn Progress>);
+
+impl Listener for Ear {
+    fn warn(&self, text: &str) {
+        self.0.warn(text);
+    }
+
+    fn detail(&self, text: &str) {
+        self.0.detail(text);
     }
 }
 
@@ -101,6 +116,8 @@ pub trait Progress: Send + Sync {
     fn warn(&self, text: &str);
     /// A line for the log.
     fn info(&self, text: &str);
+    /// A detail, for those who look for the cause of something.
+    fn detail(&self, text: &str);
 }
 
 struct Silent;
@@ -113,4 +130,5 @@ impl Progress for Silent {
     fn object_done(&self, _: &str) {}
     fn warn(&self, _: &str) {}
     fn info(&self, _: &str) {}
+    fn detail(&self, _: &str) {}
 }

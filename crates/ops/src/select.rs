@@ -71,7 +71,8 @@ pub(crate) fn find_backup(
     name: &BackupName,
     wanted: Wanted,
 ) -> Result<BackupHead, OpsError> {
-    choose(repository.backups()?, name, wanted).map_err(|error| or_set_aside(repository, name, error))
+    choose(repository.backups()?, name, wanted, &|text| repository.warn(text))
+        .map_err(|error| or_set_aside(repository, name, error))
 }
 
 /// The backup that a name means among those that cannot be read, if it means no other.
@@ -104,11 +105,12 @@ pub(crate) fn or_set_aside(repository: &Repository, name: &BackupName, error: Op
     }
 }
 
-/// [`find_backup`] among these.
+/// [`find_backup`] among these. `warn` hears of a newer one that `latest` does not mean.
 pub(crate) fn choose(
     mut heads: Vec<BackupHead>,
     name: &BackupName,
     wanted: Wanted,
+    warn: &dyn Fn(&str),
 ) -> Result<BackupHead, OpsError> {
     let text = name.text.as_str();
     if let Some(cluster) = &name.cluster {
@@ -130,13 +132,18 @@ pub(crate) fn choose(
             None => return wanted.refuse_other(by_prefix(heads, text)?),
         };
         heads.retain(|head| head.complete && wanted.may_be_latest(&BackupKind::of(head)));
-        return latest(heads, database, name);
+        return latest(heads, database, name, warn);
     }
     wanted.refuse_other(by_prefix(heads, text)?)
 }
 
 /// The newest of these, which are complete and of a kind that can be meant.
-fn latest(heads: Vec<BackupHead>, database: Option<&str>, name: &BackupName) -> Result<BackupHead, OpsError> {
+fn latest(
+    heads: Vec<BackupHead>,
+    database: Option<&str>,
+    name: &BackupName,
+    warn: &dyn Fn(&str),
+) -> Result<BackupHead, OpsError> {
     let mut candidates = Vec::new();
     for head in heads {
         let about = About::of(&head)?;
@@ -185,7 +192,7 @@ fn latest(heads: Vec<BackupHead>, database: Option<&str>, name: &BackupName) -> 
         (Some(found), None) => Ok(found),
         (Some(found), Some((about, passed))) => {
             if passed.is_ahead() || passed.moment() > found.moment() {
-                tracing::warn!("`latest` passes over backup {}: {}", passed.id, why_passed(&about, &passed));
+                warn(&format!("`latest` passes over backup {}: {}", passed.id, why_passed(&about, &passed)));
             }
             Ok(found)
         }
@@ -271,7 +278,7 @@ mod tests {
     fn chosen(heads: &[BackupHead], text: &str, wanted: Wanted) -> Result<u64, String> {
         let (cluster, partial, databases) = (None, false, Vec::new());
         let name = BackupName { text: text.into(), cluster, partial, databases };
-        let found = choose(heads.to_vec(), &name, wanted).map_err(|error| error.to_string())?;
+        let found = choose(heads.to_vec(), &name, wanted, &|_| {}).map_err(|error| error.to_string())?;
         Ok(found.sequence)
     }
 

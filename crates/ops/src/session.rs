@@ -103,6 +103,5 @@ pub(crate) fn prepare_child(command: &mut Command, conninfo: &ConnInfo, login: &
         }
         return Vec::new();
     }
-    tracing::debug!("options do not arrive through the pooler: {wanted:?}");
     wanted.into_iter().map(|(name, _)| name).collect()
 }

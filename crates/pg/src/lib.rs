@@ -4,6 +4,9 @@
 //! place from the read buffer. Connection parameters mean what they mean to libpq; the environment
 //! is handed in as a value ([`Environment`]). Protocol: PostgreSQL documentation, chapter
 //! "Frontend/Backend Protocol", version 3.0.
+//!
+//! A connection is opened for whoever asks, job or not: what is wrong with a password file is told
+//! by `tracing`, and nothing else is.
 
 mod auth;
 mod cancel;

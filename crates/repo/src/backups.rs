@@ -62,7 +62,7 @@ impl Repository {
                 }
                 Ok(_) => {}
                 Err(error @ (RepoError::Store(_) | RepoError::Cancelled)) => return Err(error),
-                Err(error) => tracing::debug!("backup {} is passed over: {error}", name.id),
+                Err(error) => self.detail(&format!("backup {} is passed over: {error}", name.id)),
             }
         }
         heads.sort_by_key(|head| (head.moment(), head.sequence));
@@ -104,8 +104,9 @@ impl Repository {
     }
 
     fn open_named(&self, name: &ManifestName) -> Result<Backup, RepoError> {
-        let manifest =
-            manifest::read(&self.unlocked, name, |error| tracing::warn!("{error}; the second copy is used"))?;
+        let manifest = manifest::read(&self.unlocked, name, |error| {
+            self.warn(&format!("{error}; the second copy is used"))
+        })?;
         if let Some(why) = &manifest.distrust {
             return Err(damaged(name.name(), format!("the signature: {why}")));
         }

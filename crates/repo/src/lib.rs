@@ -19,6 +19,9 @@
 //! 6. `backups`, `tags`, `writer` (with what `map` writes), `forget`, `prune`, `check`, `mend`,
 //!    `repair`, `access`, `cache_file`: one file or folder for each thing that is done with a
 //!    repository.
+//!
+//! What is to be told of a job goes to its listener ([`Repository::heard_by`]); what caches and
+//! readers say in passing, which serve all jobs and know none, goes to `tracing`.
 
 mod access;
 mod ahead;

@@ -50,7 +50,9 @@ impl Quarantine {
                 Ok(Some(_)) => drop(found.packs.insert(hash)),
                 Ok(None) => {}
                 Err(RepoError::Damaged { object, what }) => {
-                    tracing::warn!("{object} is damaged, its whole pack is not leaned on: {what}");
+                    repository
+                        .store
+                        .warn(&format!("{object} is damaged, its whole pack is not leaned on: {what}"));
                     found.packs.insert(hash);
                 }
                 Err(error) => return Err(error),

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use pgark_store::{Cancel, Storage};
+use pgark_store::{Cancel, Listener, Storage};
 
 use crate::RepoError;
 use crate::ids::RepositoryId;
@@ -50,6 +50,23 @@ impl Repository {
     /// with nothing else. What was read already (the index, the list of writers) serves all jobs.
     pub fn for_job(&self, cancel: &Cancel) -> Repository {
         Repository { unlocked: self.unlocked.for_job(cancel), index: Arc::clone(&self.index) }
+    }
+
+    /// The same, for a job whose listener this is: what is to be told of it goes there.
+    #[must_use]
+    pub fn heard_by(mut self, listener: Arc<dyn Listener>) -> Repository {
+        self.unlocked.store = self.unlocked.store.heard_by(listener);
+        self
+    }
+
+    /// Tells the job's listener what an operator should know.
+    pub fn warn(&self, text: &str) {
+        self.store().warn(text);
+    }
+
+    /// Tells the job's listener a detail.
+    pub fn detail(&self, text: &str) {
+        self.store().detail(text);
     }
 
     /// Its id.

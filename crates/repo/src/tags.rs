@@ -135,7 +135,7 @@ fn newest(
         };
         match read(repository, COPIES, id, number) {
             Ok(tags) => {
-                tracing::warn!("{first}; the second copy is used");
+                repository.store.warn(&format!("{first}; the second copy is used"));
                 return Ok(Some((number, tags)));
             }
             Err(error) if error.is_of_object() => {}
@@ -201,7 +201,9 @@ impl Repository {
             let before = match newest(&self.unlocked, id, numbers) {
                 Ok(found) => Some(found.map(|(_, tags)| tags).unwrap_or_default()),
                 Err(error) if error.is_of_object() => {
-                    tracing::warn!("the tags of backup {id} could not be read, and are replaced: {error}");
+                    self.warn(&format!(
+                        "the tags of backup {id} could not be read, and are replaced: {error}"
+                    ));
                     None
                 }
                 Err(error) => return Err(error),

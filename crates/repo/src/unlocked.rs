@@ -122,7 +122,7 @@ impl Unlocked {
     /// Warns, unless the same was said before.
     pub(crate) fn warn_once(&self, warning: String) {
         if !lock(&self.shared.told).contains(&warning) {
-            tracing::warn!("{warning}");
+            self.store.warn(&warning);
             lock(&self.shared.told).insert(warning);
         }
     }

@@ -145,7 +145,7 @@ impl Writers {
                 match read_one(store, keys, number, &object) {
                     Ok(body) => {
                         if let Some(error) = first {
-                            tracing::warn!("the list of writers is taken from {object}: {error}");
+                            store.warn(&format!("the list of writers is taken from {object}: {error}"));
                         }
                         return Ok(Writers { body });
                     }

@@ -11,6 +11,10 @@
 //! Clients of storages behind a network are asynchronous; that ends at this crate's border
 //! (`runtime`).
 //!
+//! What is to be told of a job goes to the [`Listener`] of its handle. What a [`Store`] itself says
+//! (that it tries again, how long a request took) goes to `tracing`: it serves all jobs at once and
+//! knows none.
+//!
 //! **Every call blocks** until it is answered, given up or cancelled, which can be minutes. An
 //! asynchronous caller (a web server, say) makes it from `tokio::task::spawn_blocking` or a thread
 //! of its own. From a worker of an asynchronous runtime it works and never panics, but that worker
@@ -51,7 +55,7 @@ pub use directory::DirStore;
 pub use error::{Cause, StoreError};
 pub use faulty::{Fault, Faulty, Operation};
 pub use guard::Guarded;
-pub use storage::Storage;
+pub use storage::{Listener, Storage};
 pub use target::{
     AzureConfig, AzureCredentials, GcsConfig, GcsCredentials, Lock, LockMode, S3Config, S3Credentials,
     S3Encryption, SftpConfig, Target, Usage, open,

@@ -18,12 +18,21 @@ use crate::{Cancel, Capabilities, ObjectMeta, PutOutcome, Retention, Store, Stor
 pub struct Storage {
     store: Arc<dyn Store>,
     cancel: Cancel,
+    listener: Option<Arc<dyn Listener>>,
+}
+
+/// Hears what is to be told of a job. Called from many threads at once.
+pub trait Listener: Send + Sync {
+    /// Something the operator should know, which does not stop the job.
+    fn warn(&self, text: &str);
+    /// A detail, for those who look for the cause of something.
+    fn detail(&self, text: &str);
 }
 
 impl Storage {
     /// A storage for the job that this cancel ends.
     pub fn new(store: Arc<dyn Store>, cancel: Cancel) -> Storage {
-        Storage { store, cancel }
+        Storage { store, cancel, listener: None }
     }
 
     /// A storage for a job that nobody cancels.
@@ -31,9 +40,31 @@ impl Storage {
         Storage::new(Arc::new(store), Cancel::new())
     }
 
-    /// The same storage for another job.
+    /// The same storage for another job, of which nobody hears yet.
     pub fn for_job(&self, cancel: &Cancel) -> Storage {
-        Storage { store: Arc::clone(&self.store), cancel: cancel.clone() }
+        Storage { store: Arc::clone(&self.store), cancel: cancel.clone(), listener: None }
+    }
+
+    /// The same, for a job whose listener this is.
+    #[must_use]
+    pub fn heard_by(self, listener: Arc<dyn Listener>) -> Storage {
+        Storage { listener: Some(listener), ..self }
+    }
+
+    /// Tells the job's listener what an operator should know; before there is a job, the log.
+    pub fn warn(&self, text: &str) {
+        match &self.listener {
+            Some(listener) => listener.warn(text),
+            None => tracing::warn!("{text}"),
+        }
+    }
+
+    /// Tells the job's listener a detail; before there is a job, the log.
+    pub fn detail(&self, text: &str) {
+        match &self.listener {
+            Some(listener) => listener.detail(text),
+            None => tracing::debug!("{text}"),
+        }
     }
 
     /// What ends the requests made here.

@@ -313,7 +313,7 @@ impl Check<'_> {
                 }
                 break look;
             }
-            tracing::debug!("the repository changed during the check: it looks again");
+            repository.detail("the repository changed during the check: it looks again");
             before = Some(look.found.told());
             self.counts.store(false, Ordering::Relaxed);
             self.remember(&look);
@@ -330,7 +330,7 @@ impl Check<'_> {
             .map(|(_, problem)| problem)
             .map(|(problem, backups)| Problem { backups: backups.into_iter().collect(), ..problem });
         let foreign = names::foreign(repository.store()).unwrap_or_else(|error| {
-            tracing::debug!("files of others are not named: {error}");
+            repository.detail(&format!("files of others are not named: {error}"));
             Vec::new()
         });
         Ok(CheckReport {
@@ -474,7 +474,8 @@ impl Check<'_> {
             return;
         }
         if let Err(error) = quarantine::add(&self.repository.unlocked, &rotten) {
-            tracing::warn!("what is damaged cannot be noted, and later backups may lean on it: {error}");
+            self.repository
+                .warn(&format!("what is damaged cannot be noted, and later backups may lean on it: {error}"));
         }
     }
 

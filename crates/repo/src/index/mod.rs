@@ -209,7 +209,7 @@ impl Index {
                 Some(path),
             ) {
                 Err(RepoError::Local { .. }) => {
-                    tracing::warn!("the local index {} is damaged: it is made again", path.display());
+                    store.warn(&format!("the local index {} is damaged: it is made again", path.display()));
                 }
                 other => return other,
             }
@@ -285,7 +285,7 @@ impl Index {
         let run = match (runs.as_slice(), cache) {
             ([one], None) => Arc::clone(one),
             (many, None) => Arc::new(merge_runs(temporary(folders)?, many)?),
-            (many, Some(path)) => Arc::new(write_cache(path, folders, keys, &merged, &packs, many)?),
+            (many, Some(path)) => Arc::new(write_cache(path, store, folders, keys, &merged, &packs, many)?),
         };
         Ok(Index::new(packs, run, listed.clone(), unreadable, cache))
     }
@@ -319,6 +319,7 @@ impl Index {
         if !self.rotten.swap(true, Ordering::Relaxed)
             && let Some(file) = &self.file
         {
+            // The index serves all jobs and knows none.
             tracing::warn!("the local index {} is damaged: it is made again", file.display());
             // Where it cannot be removed the next command finds the same.
             let _ = std::fs::remove_file(file);
@@ -369,6 +370,7 @@ fn merge_under(file: File, key: SumKey, runs: &[Arc<Run>]) -> Result<Run, RepoEr
 /// Writes the merged runs as the cache; a cache that cannot be written becomes a temporary file.
 fn write_cache(
     path: &Path,
+    store: &Storage,
     folders: &LocalFolders,
     keys: &Keys,
     objects: &BTreeSet<String>,
@@ -383,7 +385,7 @@ fn write_cache(
             (file, Some(name))
         }
         Err(error) => {
-            tracing::warn!("the local index cannot be kept in {}: {error}", folder.display());
+            store.warn(&format!("the local index cannot be kept in {}: {error}", folder.display()));
             (temporary(folders)?, None)
         }
     };
@@ -410,7 +412,7 @@ fn write_cache(
             .and_then(|()| run.file().flush())
             .and_then(|()| name.persist(path).map_err(|error| error.error));
         if let Err(error) = kept {
-            tracing::warn!("the local index cannot be kept at {}: {error}", path.display());
+            store.warn(&format!("the local index cannot be kept at {}: {error}", path.display()));
         }
     }
     Ok(run)

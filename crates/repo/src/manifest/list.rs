@@ -46,8 +46,10 @@ pub(crate) fn list_timed(
             match tombstone::read(repository, name) {
                 Ok(None) => {}
                 Ok(Some(tombstone)) if tombstone.trusted => drop(names.remove(name)),
-                Ok(Some(_)) => tracing::warn!("a tombstone of a writer that was revoked is passed over"),
-                Err(error) => tracing::warn!("a tombstone is passed over: {error}"),
+                Ok(Some(_)) => {
+                    repository.store.warn("a tombstone of a writer that was revoked is passed over");
+                }
+                Err(error) => repository.store.warn(&format!("a tombstone is passed over: {error}")),
             }
         }
     }
@@ -186,7 +188,8 @@ pub(crate) fn remember<'m>(
 ) -> Result<(), RepoError> {
     let mut heads = repository.heads()?;
     for manifest in manifests {
-        heads.remember(&manifest.name.cluster, manifest.name.sequence, &manifest.hash.to_string())?;
+        let hash = manifest.hash.to_string();
+        heads.remember(&manifest.name.cluster, manifest.name.sequence, &hash, &repository.store);
     }
     Ok(())
 }

@@ -621,9 +621,9 @@ impl Drop for Announced<'_> {
     fn drop(&mut self) {
         for name in self.names.values() {
             if let Err(error) = self.repository.store().delete(name) {
-                tracing::warn!(
+                self.repository.warn(&format!(
                     "{name} stays behind: what lives in its pack is moved by the next prune: {error}"
-                );
+                ));
             }
         }
     }

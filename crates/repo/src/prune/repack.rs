@@ -67,11 +67,12 @@ pub(super) fn run(
         let directory = match pack::parse(repository.keys(), &name, &bytes) {
             Ok((_, directory)) if Hash::of(&bytes) == *source => directory,
             Ok(_) => {
-                tracing::warn!("{name} is damaged and is left as it is: its bytes do not have its hash");
+                repository
+                    .warn(&format!("{name} is damaged and is left as it is: its bytes do not have its hash"));
                 continue;
             }
             Err(error) => {
-                tracing::warn!("{name} is damaged and is left as it is: {error}");
+                repository.warn(&format!("{name} is damaged and is left as it is: {error}"));
                 continue;
             }
         };

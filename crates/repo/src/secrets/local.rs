@@ -35,22 +35,25 @@ pub(super) fn compare(local: &LocalFolders, store: &Storage, header: &Header) ->
 }
 
 /// Remembers the header of a repository that was made just now, whatever was there before.
-pub(super) fn remember_new(local: &LocalFolders, place: &str, header: &Header) {
-    let Some(file) = fingerprint_file(local, place) else { return };
+pub(super) fn remember_new(local: &LocalFolders, store: &Storage, header: &Header) {
+    let Some(file) = fingerprint_file(local, &store.place()) else { return };
     if let Err(error) = write(&file, &format!("{}\n", header.fingerprint())) {
-        tracing::warn!("the repository's fingerprint cannot be remembered in {}: {error}", file.display());
+        not_remembered(store, "repository's fingerprint", &file, &error);
     }
 }
 
 /// Remembers the header. A state folder that cannot be written is no reason to refuse work.
-pub(super) fn remember(local: &LocalFolders, place: &str, header: &Header) -> Result<(), RepoError> {
-    let Some(file) = fingerprint_file(local, place) else { return Ok(()) };
+pub(super) fn remember(local: &LocalFolders, store: &Storage, header: &Header) {
+    let Some(file) = fingerprint_file(local, &store.place()) else { return };
     if !file.exists()
         && let Err(error) = write(&file, &format!("{}\n", header.fingerprint()))
     {
-        tracing::warn!("the repository's fingerprint cannot be remembered in {}: {error}", file.display());
+        not_remembered(store, "repository's fingerprint", &file, &error);
     }
-    Ok(())
+}
+
+fn not_remembered(store: &Storage, what: &str, file: &Path, error: &std::io::Error) {
+    store.warn(&format!("the {what} cannot be remembered in {}: {error}", file.display()));
 }
 
 fn fingerprint_file(local: &LocalFolders, place: &str) -> Option<PathBuf> {
@@ -91,26 +94,20 @@ impl Heads {
     }
 
     /// Notes a manifest if it is newer than what is remembered, and writes the memory.
-    pub fn remember(
-        &mut self,
-        cluster_hash: &str,
-        sequence: u64,
-        manifest_hash: &str,
-    ) -> Result<(), RepoError> {
+    pub fn remember(&mut self, cluster_hash: &str, sequence: u64, manifest_hash: &str, store: &Storage) {
         if self.heads.get(cluster_hash).is_some_and(|(known, _)| *known >= sequence) {
-            return Ok(());
+            return;
         }
         self.heads.insert(cluster_hash.to_string(), (sequence, manifest_hash.to_string()));
-        let Some(file) = &self.file else { return Ok(()) };
+        let Some(file) = &self.file else { return };
         let text: String = self
             .heads
             .iter()
             .map(|(cluster, (sequence, hash))| format!("{cluster} {sequence} {hash}\n"))
             .collect();
         if let Err(error) = write(file, &text) {
-            tracing::warn!("the newest backup cannot be remembered in {}: {error}", file.display());
+            not_remembered(store, "newest backup", file, &error);
         }
-        Ok(())
     }
 }
 

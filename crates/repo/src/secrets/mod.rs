@@ -53,7 +53,7 @@ pub(crate) fn commit(store: &Storage, header: &Header, local: &LocalFolders) -> 
     if header.put(store)? == PutOutcome::AlreadyExists {
         return Err(RepoError::AlreadyARepository { location: store.location() });
     }
-    local::remember_new(local, &store.place(), header);
+    local::remember_new(local, store, header);
     Ok(())
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn open(
     match Header::copy(store)? {
         Some(copy) if copy.hash() != first.hash() => {
             let keys = open_by(store, unlock, local, &copy).map_err(|_| error)?;
-            tracing::warn!("{} is damaged or was replaced; its copy is used", header::NAME);
+            store.warn(&format!("{} is damaged or was replaced; its copy is used", header::NAME));
             Ok(keys)
         }
         _ => Err(error),
@@ -91,16 +91,16 @@ fn open_by(
         (false, _) => return Err(RepoError::SecretForPlainRepository),
         (true, Unlock::Nothing) => return Err(RepoError::NeedsKey),
         (true, Unlock::WriterKey(text)) => Keys::of(header, writer_key::from_text(header, text)?)?,
-        (true, unlock) => Keys::of(header, newest(header, &slots::open(store, unlock)?)?)?,
+        (true, unlock) => Keys::of(header, newest(header, &slots::open(store, unlock)?, store)?)?,
     };
-    local::remember(local, &store.place(), header)?;
+    local::remember(local, store, header);
     Ok(keys)
 }
 
 /// Of the keyrings that a secret opens, the one with the most epochs: a rotation that broke off
 /// leaves two. One that is not of this header, or whose keys do not belong together, was put there
 /// by somebody else.
-fn newest(header: &Header, opened: &[Zeroizing<Vec<u8>>]) -> Result<Keyring, RepoError> {
+fn newest(header: &Header, opened: &[Zeroizing<Vec<u8>>], store: &Storage) -> Result<Keyring, RepoError> {
     let mut found: Option<Keyring> = None;
     let mut wrong = None;
     for bytes in opened {
@@ -129,7 +129,7 @@ fn newest(header: &Header, opened: &[Zeroizing<Vec<u8>>]) -> Result<Keyring, Rep
     match (found, wrong) {
         (Some(keyring), None) => Ok(keyring),
         (Some(keyring), Some(error)) => {
-            tracing::warn!("a key slot is passed over, it is not this repository's: {error}");
+            store.warn(&format!("a key slot is passed over, it is not this repository's: {error}"));
             Ok(keyring)
         }
         (None, error) => Err(error.unwrap_or(RepoError::WrongKey)),

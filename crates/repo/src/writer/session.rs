@@ -536,7 +536,7 @@ fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> 
         both(|| store.list("packs/"), || repository.index.after(&repository.unlocked, listed));
     let (packs, index) = (packs?, index?);
     for (name, error) in &index.unreadable {
-        tracing::warn!("{name} cannot be used, its chunks are stored again: {error}");
+        repository.warn(&format!("{name} cannot be used, its chunks are stored again: {error}"));
     }
     let marked: HashSet<ObjectHash> = trash.into_iter().map(|mark| mark.pack).collect();
     let mut usable = vec![false; index.packs.packs.len()];
@@ -559,8 +559,8 @@ fn remove(repository: &Repository, names: Vec<String>) {
         match repository.store().delete(name) {
             Ok(()) => {}
             // A key that may not delete: whoever prunes sweeps it.
-            Err(error) if error.is_denied() => tracing::debug!("{name} stays behind: {error}"),
-            Err(error) => tracing::warn!("{name} stays behind, which is harmless: {error}"),
+            Err(error) if error.is_denied() => repository.detail(&format!("{name} stays behind: {error}")),
+            Err(error) => repository.warn(&format!("{name} stays behind, which is harmless: {error}")),
         }
     };
     each(&names, remove_one).for_each(drop);

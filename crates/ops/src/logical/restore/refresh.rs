@@ -20,7 +20,7 @@ use super::place::DatabaseRestore;
 use crate::error::Doing;
 use crate::lock::lock;
 use crate::logical::whole::read_whole;
-use crate::{OpsError, paths};
+use crate::{Job, OpsError, paths};
 
 /// Settings that change what a query makes of the same rows.
 const MATTERS: [&str; 14] = [
@@ -73,6 +73,7 @@ impl Settings {
     pub(super) fn around(
         &self,
         statement: Vec<u8>,
+        job: &Job,
         connect: impl FnOnce() -> Result<Connection, OpsError>,
     ) -> Result<Vec<u8>, OpsError> {
         if self.wanted.is_empty() {
@@ -96,7 +97,7 @@ impl Settings {
                     match connection.simple_bytes(&set).doing("prepare to fill materialised views") {
                         Ok(_) => sql.extend(set),
                         Err(error) if error.is_refusal() => {
-                            tracing::debug!("{name} is not taken: {error}");
+                            job.progress.detail(&format!("{name} is not taken: {error}"));
                         }
                         Err(error) => return Err(error),
                     }

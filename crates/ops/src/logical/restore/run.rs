@@ -572,7 +572,7 @@ impl OneDatabase<'_> {
             for piece in pieces {
                 let piece = match toc.kind() {
                     "MATERIALIZED VIEW DATA" => {
-                        self.refresh.around(piece, || target::connect(self.place, self.watch))?
+                        self.refresh.around(piece, self.job, || target::connect(self.place, self.watch))?
                     }
                     _ => piece,
                 };

@@ -87,7 +87,9 @@ impl<'r> EarlierTables<'r> {
                 Err(error @ OpsError::Repository(RepoError::Store(_) | RepoError::Cancelled)) => {
                     return Err(error);
                 }
-                Err(error) => tracing::debug!("backup {} is not leaned on: {error}", head.id),
+                Err(error) => {
+                    self.repository.detail(&format!("backup {} is not used: {error}", head.id));
+                }
             }
         }
     }
