@@ -17,19 +17,19 @@ use regex::bytes::Regex;
 #[derive(Debug, Clone)]
 pub struct Pattern {
     text: String,
-    schema: Option<Part>,
-    name: Part,
+    schema: Option<NamePattern>,
+    name: NamePattern,
 }
 
 /// One name of a pattern.
 #[derive(Debug, Clone)]
-struct Part {
+struct NamePattern {
     text: Regex,
     /// For names that are no UTF-8; None where the expression makes sense of text alone.
     bytes: Option<Regex>,
 }
 
-impl Part {
+impl NamePattern {
     fn is_match(&self, name: &[u8]) -> bool {
         match &self.bytes {
             Some(bytes) if std::str::from_utf8(name).is_err() => bytes.is_match(name),
@@ -170,11 +170,11 @@ fn translate(text: &str) -> Result<Vec<String>, PatternError> {
     Ok(parts)
 }
 
-fn compile(text: &str, expression: &str) -> Result<Part, PatternError> {
+fn compile(text: &str, expression: &str) -> Result<NamePattern, PatternError> {
     // A line feed is a character of a name like any other.
     let compiled = Regex::new(&format!("(?s)\\A(?:{expression})\\z"))
         .map_err(|_| error(text, "is no regular expression outside of its quotes"))?;
-    Ok(Part { text: compiled, bytes: Regex::new(&format!("(?s-u)\\A(?:{expression})\\z")).ok() })
+    Ok(NamePattern { text: compiled, bytes: Regex::new(&format!("(?s-u)\\A(?:{expression})\\z")).ok() })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use pgark_ops::Requests;
+use pgark_ops::{BackupStatus, Requests};
 use serde::Serialize;
 
 use crate::error::Failure;
@@ -88,7 +88,7 @@ pub fn bytes(count: u64) -> String {
 }
 
 /// A backup's status with what else is to be known of it.
-pub fn status(status: &str, partial: bool, ahead: bool) -> String {
+pub fn status(status: &BackupStatus, partial: bool, ahead: bool) -> String {
     let marks = [(partial, "partial"), (ahead, "clock ahead")];
     let marks: Vec<&str> = marks.into_iter().filter_map(|(is, mark)| is.then_some(mark)).collect();
     if marks.is_empty() { status.to_string() } else { format!("{status} ({})", marks.join(", ")) }

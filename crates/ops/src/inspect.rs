@@ -6,7 +6,7 @@ use pgark_repo::{Backup, Repository};
 use serde::Serialize;
 
 use crate::advice::{Operation, advice};
-use crate::record::{About, Note};
+use crate::facts::{About, Note};
 use crate::select::{self, Wanted};
 use crate::{BackupDetail, BackupName, BackupRecord, DatabaseDetail, Job, OpsError, TableDetail, paths};
 

@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 pub use advice::{Advice, Operation, Setting, Way};
 pub use error::OpsError;
-pub use facts::{BackupKind, Missing, MissingKind};
+pub use facts::{BackupKind, BackupStatus, DatabaseRead, Missing, MissingKind};
 pub use logical::{backup, diff, export, import, restore, rowmap};
 pub use pgark_pg::{ConnInfo, Environment};
 pub use pgark_repo::ExposeSecret;
@@ -59,7 +59,7 @@ pub mod storage {
     };
 }
 pub use pgark_store::environment_is;
-pub use record::{BackupDetail, BackupOutcome, BackupRecord, DatabaseDetail, DatabaseRead, TableDetail};
+pub use record::{BackupDetail, BackupOutcome, BackupRecord, DatabaseDetail, TableDetail};
 pub use select::BackupName;
 pub use traffic::{Requests, WithRequests};
 pub use upkeep::{check, copy, keys, prune, repair, retention};

@@ -4,8 +4,7 @@ use pgark_repo::{BackupHead, BackupId, RepoError, Repository};
 
 use crate::OpsError;
 use crate::advice::{Advice, Operation, Setting, advice};
-use crate::facts::BackupKind;
-use crate::record::About;
+use crate::facts::{About, BackupKind};
 
 /// What a person calls a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use std::time::Duration;
 use pgark_ops::restore::RestoreReport;
 use pgark_ops::storage::{Target, Usage};
 use pgark_ops::{
-    BackupName, BackupOutcome, Cancel, ConnInfo, Environment, Job, LocalFolders, OpsError, Protection,
-    Repository, Unlock, backup, check, inspect, repository, restore, rowmap,
+    BackupName, BackupOutcome, BackupStatus, Cancel, ConnInfo, Environment, Job, LocalFolders, OpsError,
+    Protection, Repository, Unlock, backup, check, inspect, repository, restore, rowmap,
 };
 use pgark_testkit::{Cluster, Fault, FaultyServer, What};
 
@@ -49,7 +49,7 @@ impl Site {
         let repository = open().open(Unlock::Nothing, LocalFolders::default()).unwrap();
         let site = Site { cluster, repository, _folder: folder };
         let first = site.back_up(&site.cluster.conninfo("d")).unwrap();
-        assert_eq!((first.record.status.as_str(), site.backups()), ("complete", 1));
+        assert_eq!((&first.record.status, site.backups()), (&BackupStatus::Complete, 1));
         site
     }
 
@@ -137,7 +137,7 @@ impl Site {
     fn is_well(&self) {
         let before = self.backups();
         let outcome = self.back_up(&self.cluster.conninfo("d")).unwrap();
-        assert_eq!((outcome.record.status.as_str(), self.backups()), ("complete", before + 1));
+        assert_eq!((&outcome.record.status, self.backups()), (&BackupStatus::Complete, before + 1));
         let report =
             check::run(&self.repository, &check::Options::all(check::Level::Data), &Job::quiet()).unwrap();
         assert!(report.ok, "{:?}", report.problems);
@@ -211,7 +211,7 @@ fn a_lock_that_ends_in_a_deadlock_is_tried_again() {
     let deadlock = What::Refuse { sqlstate: "40P01", message: "deadlock detected" };
     let faulty = site.fault("pgark", "LOCK TABLE ONLY", deadlock, 2);
     let outcome = site.back_up(&faulty.conninfo("d")).unwrap();
-    assert_eq!((outcome.record.status.as_str(), faulty.happened()), ("complete", 2));
+    assert_eq!((&outcome.record.status, faulty.happened()), (&BackupStatus::Complete, 2));
     assert_eq!((outcome.tables.len(), site.backups()), (2, 2));
     site.fails(
         &site.fault("pgark", "LOCK TABLE ONLY", deadlock, ALWAYS),
@@ -236,7 +236,7 @@ fn a_snapshot_that_is_no_longer_valid_ends_the_backup() {
         What::Refuse { sqlstate: "42704", message: "snapshot \"00000003-0000001B-1\" does not exist" };
     let faulty = site.fault("pg_dump", "SET TRANSACTION SNAPSHOT", unknown, 1);
     let outcome = site.back_up(&faulty.conninfo("d")).unwrap();
-    assert_eq!((outcome.record.status.as_str(), faulty.happened()), ("complete", 1));
+    assert_eq!((&outcome.record.status, faulty.happened()), (&BackupStatus::Complete, 1));
     site.is_well();
 }
 

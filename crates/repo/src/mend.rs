@@ -43,19 +43,19 @@ enum Pairs {
     Writers(u64),
 }
 
-/// What one copy is.
-enum Copy {
+/// What stands under one of the two names of a pair.
+enum State {
     Good(Vec<u8>),
     Missing,
     Damaged,
 }
 
 impl Pair {
-    fn read(&self, repository: &Unlocked, object: &str) -> Result<Copy, RepoError> {
+    fn read(&self, repository: &Unlocked, object: &str) -> Result<State, RepoError> {
         let bytes = match object::get_if_there(&repository.store, object) {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(Copy::Missing),
-            Err(error) if error.is_of_object() => return Ok(Copy::Damaged),
+            Ok(None) => return Ok(State::Missing),
+            Err(error) if error.is_of_object() => return Ok(State::Damaged),
             Err(error) => return Err(error),
         };
         let verdict = match &self.kind {
@@ -65,8 +65,8 @@ impl Pair {
             Pairs::Writers(number) => writers::decode(&repository.keys, *number, object, &bytes).map(|_| ()),
         };
         match verdict {
-            Ok(()) => Ok(Copy::Good(bytes)),
-            Err(error) if error.is_of_object() => Ok(Copy::Damaged),
+            Ok(()) => Ok(State::Good(bytes)),
+            Err(error) if error.is_of_object() => Ok(State::Damaged),
             Err(error) => Err(error),
         }
     }
@@ -120,8 +120,8 @@ pub(crate) fn put_missing(repository: &Unlocked) -> Result<u64, RepoError> {
         }
         let [first, second] = &pair.names;
         let (missing, bytes) = match (pair.read(repository, first)?, pair.read(repository, second)?) {
-            (Copy::Good(bytes), Copy::Missing) => (second, bytes),
-            (Copy::Missing, Copy::Good(bytes)) => (first, bytes),
+            (State::Good(bytes), State::Missing) => (second, bytes),
+            (State::Missing, State::Good(bytes)) => (first, bytes),
             _ => continue,
         };
         object::put(store, missing, bytes)?;
@@ -153,10 +153,10 @@ impl Repository {
             let [first, second] = &pair.names;
             let (name, bytes, is_there) =
                 match (pair.read(&self.unlocked, first)?, pair.read(&self.unlocked, second)?) {
-                    (Copy::Good(bytes), Copy::Missing) => (second, bytes, false),
-                    (Copy::Good(bytes), Copy::Damaged) => (second, bytes, true),
-                    (Copy::Missing, Copy::Good(bytes)) => (first, bytes, false),
-                    (Copy::Damaged, Copy::Good(bytes)) => (first, bytes, true),
+                    (State::Good(bytes), State::Missing) => (second, bytes, false),
+                    (State::Good(bytes), State::Damaged) => (second, bytes, true),
+                    (State::Missing, State::Good(bytes)) => (first, bytes, false),
+                    (State::Damaged, State::Good(bytes)) => (first, bytes, true),
                     _ => continue,
                 };
             if !dry_run {

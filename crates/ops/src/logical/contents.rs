@@ -8,10 +8,9 @@ use pgark_repo::{Backup, DataReader, Entry};
 
 use crate::OpsError;
 use crate::advice::{Operation, Setting, advice};
-use crate::facts::Missing;
+use crate::facts::{About, Missing, Note};
 use crate::logical::names;
 use crate::logical::whole::read_whole;
-use crate::record::{About, Note};
 
 /// The entries of one database by what they are.
 pub(crate) struct Contents {

@@ -16,9 +16,9 @@ use serde_json::Value;
 use similar::TextDiff;
 
 use crate::advice::{Operation, advice};
+use crate::facts::About;
 use crate::logical::contents::Contents;
 use crate::logical::whole::read_whole;
-use crate::record::About;
 use crate::select::Wanted;
 use crate::{BackupName, Job, OpsError, inspect, paths};
 

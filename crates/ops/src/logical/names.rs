@@ -13,8 +13,8 @@ use pgark_bytes::{encoding, names};
 use pgark_repo::{Backup, DataReader};
 use serde::Deserialize;
 
+use crate::facts::Note;
 use crate::logical::whole::read_whole;
-use crate::record::Note;
 use crate::{OpsError, hex};
 
 #[derive(Deserialize)]

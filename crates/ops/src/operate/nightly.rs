@@ -11,6 +11,7 @@ use pgark_repo::Repository;
 use serde::Serialize;
 
 use crate::error::with_causes;
+use crate::facts::BackupStatus;
 use crate::logical::backup::{self, Request};
 use crate::record::BackupOutcome;
 use crate::traffic::Requests;
@@ -81,7 +82,7 @@ pub struct Retention {
 impl Report {
     /// Whether all that was asked for is there.
     pub fn is_complete(&self) -> bool {
-        self.backup.record.status == "complete"
+        self.backup.record.status == BackupStatus::Complete
             && self.second.as_ref().is_none_or(|second| second.id.is_some())
     }
 }
@@ -92,7 +93,9 @@ pub fn run(repository: &Repository, nightly: &Nightly<'_>, job: &Job) -> Result<
     let (backup, stored) = backup::run_with_second(repository, open, nightly.backup, job)?;
     let second = nightly.second.as_ref().map(|second| in_second(second, stored));
     let retention = match &nightly.keep {
-        Some(policy) if backup.record.status == "complete" => Some(retain(repository, policy, &backup, job)),
+        Some(policy) if backup.record.status == BackupStatus::Complete => {
+            Some(retain(repository, policy, &backup, job))
+        }
         _ => None,
     };
     Ok(Report { backup, requests: Requests::of(repository), second, retention })

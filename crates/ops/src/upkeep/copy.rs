@@ -14,7 +14,8 @@ use pgark_repo::{
 use serde::Serialize;
 
 use crate::error::with_causes;
-use crate::record::{About, Copied, Note, seconds};
+use crate::facts::{About, Copied, Note};
+use crate::record::seconds;
 use crate::select::{BackupName, Wanted, find_backup};
 use crate::{Job, OpsError};
 

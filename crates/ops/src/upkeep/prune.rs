@@ -6,7 +6,7 @@ use pgark_repo::Repository;
 pub use pgark_repo::{PruneOptions as Options, PruneReport as Pruned};
 use serde::Serialize;
 
-use crate::record::About;
+use crate::facts::About;
 use crate::{Job, OpsError};
 
 /// Marks what no backup needs, and deletes what was marked before the grace time.

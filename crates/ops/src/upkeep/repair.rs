@@ -6,8 +6,7 @@ use pgark_repo::{BackupId, CheckLevel, CheckOptions, NewBackup, Repository, Writ
 use serde::Serialize;
 
 use super::check;
-use crate::facts::Missing;
-use crate::record::{About, Note};
+use crate::facts::{About, Missing, Note};
 use crate::{Job, OpsError};
 
 /// Reads every pack's directory and replaces the index.

@@ -30,8 +30,7 @@ use pgark_repo::{BackupHead, BackupId, Repository};
 use serde::Serialize;
 
 use crate::advice::{Operation, Setting, advice};
-use crate::facts::BackupKind;
-use crate::record::About;
+use crate::facts::{About, BackupKind, BackupStatus};
 use crate::select::{BackupName, Wanted, find_backup};
 use crate::{Job, OpsError};
 
@@ -85,8 +84,8 @@ pub struct Decision {
     pub cluster: String,
     /// Its databases.
     pub databases: Vec<String>,
-    /// `complete`, `incomplete` or `damaged`.
-    pub status: String,
+    /// How it stands.
+    pub status: BackupStatus,
     /// Made with filters.
     pub partial: bool,
     /// Its time lies ahead of the storage's clock.
@@ -180,7 +179,7 @@ impl Candidate {
             time: self.head.time.to_string(),
             cluster: self.head.cluster.clone(),
             databases: self.about.databases.clone(),
-            status: self.status().into(),
+            status: self.status(),
             partial: self.about.is_part(),
             ahead: self.head.is_ahead(),
             last_of: Vec::new(),
@@ -189,12 +188,8 @@ impl Candidate {
         }
     }
 
-    fn status(&self) -> &'static str {
-        match (self.damaged, self.head.complete) {
-            (true, _) => "damaged",
-            (false, true) => "complete",
-            (false, false) => "incomplete",
-        }
+    fn status(&self) -> BackupStatus {
+        if self.damaged { BackupStatus::Damaged } else { BackupStatus::of(&self.head) }
     }
 }
 
@@ -330,7 +325,7 @@ fn of_set_aside(id: BackupId) -> Decision {
         time: String::new(),
         cluster: String::new(),
         databases: Vec::new(),
-        status: "damaged".into(),
+        status: BackupStatus::Damaged,
         partial: false,
         ahead: false,
         last_of: Vec::new(),
@@ -386,7 +381,7 @@ fn decide(all: &[Candidate], policy: &Policy) -> Vec<Decision> {
             continue;
         };
         if good.is_none() {
-            decision.reasons = vec![decision.status.clone()];
+            decision.reasons = vec![decision.status.to_string()];
         }
         decision.last_of.push(series.database.clone());
         decision.reasons.push(format!("no newer backup holds database {}", series.database));
@@ -581,8 +576,7 @@ pub fn tag(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{Filters, Selection};
-    use crate::record::DatabaseRead;
+    use crate::facts::{DatabaseRead, Filters, Selection};
 
     fn candidate(number: u64, time: &str, complete: bool, tags: &[&str]) -> Candidate {
         Candidate {

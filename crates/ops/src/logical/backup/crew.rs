@@ -4,11 +4,11 @@
 //! A database's *turn* begins when its snapshot, locks and table of contents are there, and ends
 //! when all its rows are stored or one of them could not be. Workers take the work of the database
 //! that they are connected to, else that of the one whose turn began first, so that snapshots are
-//! held for as short as possible. What a worker cannot lock goes to the turn's keeper, whose
+//! held for as short as possible. What a worker cannot lock goes to the turn's lead, whose
 //! connection holds the locks already (trap 1).
 //!
 //! **Few connections.** A worker that gets none gives its work back and asks again later; while no
-//! worker has one, keepers copy all over their lead connections. A keeper that gets none for itself
+//! worker has one, leads copy all. A lead that gets none for itself
 //! or its pg_dump lets the others finish, and from then on fewer databases are open at once: at
 //! least one is, with two connections.
 
@@ -52,7 +52,7 @@ struct CrewState {
     open: usize,
     /// So many at most, where the server gives no connections for more.
     most_open: Option<usize>,
-    /// Keepers that wait for a connection.
+    /// Leads that wait for a connection.
     starved: usize,
 }
 
@@ -60,7 +60,7 @@ struct Turn {
     of: Arc<Copying>,
     queue: VecDeque<Work>,
     for_lead: VecDeque<Work>,
-    /// What the keeper tries first: of a small database that is all, and no worker need connect to
+    /// What the lead tries first: of a small database that is all, and no worker need connect to
     /// it.
     small: VecDeque<Work>,
     running: usize,
@@ -79,7 +79,7 @@ impl Turn {
     }
 }
 
-/// What the keeper of a turn has to do next.
+/// What the lead of a turn has to do next.
 pub(super) enum Duty {
     /// Copy this over the lead connection: no worker can.
     Copy(Work),
@@ -196,7 +196,7 @@ impl<'a> Crew<'a> {
     }
 
     /// Begins a turn. Returns its number. What there is to copy of a small database is its
-    /// keeper's.
+    /// lead's.
     pub(super) fn begin(&self, of: Arc<Copying>, work: VecDeque<Work>) -> usize {
         let expected = self.bytes_expected.fetch_add(of.bytes, Ordering::Relaxed) + of.bytes;
         self.copier.job.progress.total_bytes(expected);
@@ -248,7 +248,7 @@ impl<'a> Crew<'a> {
             {
                 turn.running += 1;
                 let of = turn.of.clone();
-                // A keeper may wait for the queue to shrink.
+                // A lead may wait for the queue to shrink.
                 self.changed.notify_all();
                 return Some((number, of, work));
             }
@@ -285,7 +285,7 @@ impl<'a> Crew<'a> {
         self.changed.notify_all();
     }
 
-    /// What the keeper of a turn has to do next; waits for it. After `Done` and `Failed` the turn
+    /// What the lead of a turn has to do next; waits for it. After `Done` and `Failed` the turn
     /// is over.
     fn duty(&self, number: usize) -> Duty {
         let mut board = self.board();
@@ -332,7 +332,7 @@ impl<'a> Crew<'a> {
         self.changed.notify_all();
     }
 
-    /// The keeper's part of a turn: copies what the workers could not lock, until everything is
+    /// The lead's part of a turn: copies what the workers could not lock, until everything is
     /// copied.
     pub(super) fn keep(&self, number: usize, lead: &mut lead::Lead, of: &Copying) -> Result<(), OpsError> {
         type CopyWork = fn(&Copier<'_>, &Copying, &mut Connection, Work) -> Result<Fate, OpsError>;

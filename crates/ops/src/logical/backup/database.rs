@@ -24,8 +24,8 @@ use super::request::Request;
 use super::selector::Selector;
 use super::tap;
 use super::work::{Copied, Copying};
-use crate::facts::Missing;
-use crate::record::{DatabaseRead, Note, seconds};
+use crate::facts::{DatabaseRead, Missing, Note};
+use crate::record::seconds;
 use crate::watch::Watch;
 use crate::{Job, OpsError, paths};
 

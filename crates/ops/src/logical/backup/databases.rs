@@ -15,9 +15,8 @@ use super::globals::{self, Globals};
 use super::report::Report;
 use super::request::{Request, Snapshots};
 use crate::error::with_causes;
-use crate::facts::Missing;
+use crate::facts::{Missing, Note};
 use crate::lock::lock;
-use crate::record::Note;
 use crate::{OpsError, paths};
 
 /// All databases, and beside them the globals.

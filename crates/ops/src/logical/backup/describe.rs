@@ -19,7 +19,7 @@ use super::cluster::Survey;
 use super::lead::Lead;
 use super::work::Stored;
 use crate::error::Doing;
-use crate::record::DatabaseRead;
+use crate::facts::DatabaseRead;
 use crate::{OpsError, paths};
 
 /// What the manifest says of the cluster beside its databases.

@@ -13,9 +13,9 @@ use pgark_repo::{BackupWriter, Class, Cut, EntryWriter, PartSummary, RepoError, 
 
 use super::mapping::RowMapping;
 use crate::OpsError;
+use crate::facts::Note;
 use crate::lock::lock;
 use crate::logical::rowmap::{RowSink, Rows, StoredCopy};
-use crate::record::Note;
 
 /// The writers of one backup.
 pub(super) struct Destination<'a> {

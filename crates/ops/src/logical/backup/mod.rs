@@ -57,10 +57,10 @@ use std::time::Instant;
 use pgark_repo::{BackupHead, Class, Cut, NewBackup, Repository, WriteOptions};
 
 use crate::advice::{Setting, advice};
-use crate::facts::BackupKind;
 pub use crate::facts::Filters;
+use crate::facts::{About, BackupKind, DatabaseRead, Note};
 pub use crate::logical::rowmap::{Mode as RowMapMode, RowMaps};
-use crate::record::{About, DatabaseRead, Note, seconds};
+use crate::record::seconds;
 use crate::watch::Watch;
 use crate::{BackupOutcome, BackupRecord, Job, OpsError, TableDetail, paths};
 use cluster::Survey;

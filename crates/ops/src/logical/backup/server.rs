@@ -19,8 +19,7 @@ use super::request::Request;
 use crate::OpsError;
 use crate::advice::{Setting, advice};
 use crate::error::Doing;
-use crate::facts::Server;
-use crate::record::About;
+use crate::facts::{About, Server};
 
 impl Server {
     /// What is known of the server behind a connection.

@@ -21,10 +21,9 @@ use super::mapping::RowMapping;
 use super::report::Report;
 use super::tap::Tapped;
 use crate::advice::{Setting, advice};
-use crate::facts::Missing;
+use crate::facts::{Missing, Note};
 use crate::lock::lock;
 use crate::logical::rowmap::{Mode, Rows, StoredCopy};
-use crate::record::Note;
 use crate::{OpsError, paths};
 
 /// Heap pages of one ctid range at most: 32 MiB. With 64 MiB the last ranges left connections idle
@@ -148,7 +147,7 @@ pub(super) struct Copying {
     pub(super) bytes: u64,
     /// Its tables are named with it.
     several: bool,
-    /// Its keeper copies it: another connection would cost more than the rows.
+    /// Its lead copies it: another connection would cost more than the rows.
     pub(super) is_small: bool,
     /// Per source and range.
     done: Mutex<Vec<Vec<Option<InEach<StoredCopy>>>>>,

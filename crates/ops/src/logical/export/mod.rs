@@ -28,8 +28,8 @@ use serde::Serialize;
 pub use compress::Method;
 pub use request::{Format, Output, Request};
 
+use crate::facts::About;
 use crate::logical::contents::Contents;
-use crate::record::About;
 use crate::select::Wanted;
 use crate::{Job, OpsError, inspect, paths};
 use source::Source;

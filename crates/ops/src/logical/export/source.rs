@@ -7,9 +7,9 @@ use pgark_repo::{DataReader, Entry};
 
 use super::compress::{self, Method};
 use super::request::Request;
+use crate::facts::About;
 use crate::logical::contents::Contents;
 use crate::logical::toc::blobs_toc;
-use crate::record::About;
 use crate::{Job, OpsError};
 
 /// What every format needs.

@@ -23,9 +23,9 @@ use pgark_bytes::archive::{Archive, Section, TocEntry, convert};
 use pgark_repo::{BackupWriter, Class, NewBackup, Repository, WriteOptions};
 use serde_json::{Value, json};
 
-use crate::facts::{BackupKind, Filters};
+use crate::facts::{About, BackupKind, DatabaseRead, Filters, Note, write_whole};
 use crate::logical::psql::Guard;
-use crate::record::{About, DatabaseRead, Note, seconds, write_whole};
+use crate::record::seconds;
 use crate::{BackupRecord, Job, OpsError, paths};
 use item::Item;
 use rows::{ObjectSink, RowSink};

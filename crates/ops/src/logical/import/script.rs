@@ -16,13 +16,13 @@ use crate::error::with_causes;
 
 /// One database of a script.
 #[derive(Clone)]
-pub(super) struct Part {
+pub(super) struct ScriptedDatabase {
     path: PathBuf,
     database: Arc<Database>,
 }
 
 /// Its databases, and its globals where it has any. Templates that hold nothing are left out.
-pub(super) fn open(path: &Path) -> Result<(Vec<Part>, Option<Vec<u8>>), OpsError> {
+pub(super) fn open(path: &Path) -> Result<(Vec<ScriptedDatabase>, Option<Vec<u8>>), OpsError> {
     let file = File::open(path).map_err(|source| file_error(path, source))?;
     let written = file.metadata().and_then(|metadata| metadata.modified());
     let created =
@@ -45,7 +45,7 @@ pub(super) fn open(path: &Path) -> Result<(Vec<Part>, Option<Vec<u8>>), OpsError
         let holds =
             database.archive.entries.iter().any(|entry| !entry.is_setting() && !entry.is_about_database());
         if !is_template || holds {
-            parts.push(Part { path: path.to_path_buf(), database: Arc::new(database) });
+            parts.push(ScriptedDatabase { path: path.to_path_buf(), database: Arc::new(database) });
         }
     }
     Ok((parts, Some(read.globals).filter(|globals| !globals.is_empty())))
@@ -66,7 +66,7 @@ fn calendar(seconds: u64) -> CreatedAt {
     }
 }
 
-impl Part {
+impl ScriptedDatabase {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

@@ -22,7 +22,7 @@ pub(super) enum Dump {
     /// pg_dump's tar format.
     Tar(PathBuf),
     /// One database of a script.
-    Script(script::Part),
+    Script(script::ScriptedDatabase),
 }
 
 /// Everything at a path.
@@ -39,7 +39,7 @@ pub(super) enum Data {
     Directory(PathBuf),
     Custom(blocks::Blocks),
     Tar(members::Members),
-    Script(script::Part),
+    Script(script::ScriptedDatabase),
 }
 
 /// What pg_dump writes first.

@@ -11,10 +11,9 @@ use pgark_repo::{Backup, DataReader};
 use super::report::ObjectError;
 use super::request::{Databases, Request, Target};
 use super::trail::Trail;
-use crate::facts::MissingKind;
+use crate::facts::{About, MissingKind};
 use crate::logical::choose;
 use crate::logical::contents::Contents;
-use crate::record::About;
 use crate::{Job, OpsError};
 
 /// What an earlier run left in a database.

@@ -14,8 +14,7 @@ use super::report::{ObjectError, Refusal};
 use super::request::{Databases, Request, Target};
 use super::{clean, globals, links, marks, target};
 use crate::advice::{Advice, Operation, Setting, advice};
-use crate::facts::{Missing, MissingKind};
-use crate::record::About;
+use crate::facts::{About, Missing, MissingKind};
 use crate::watch::Watch;
 use crate::{Job, OpsError, holders};
 

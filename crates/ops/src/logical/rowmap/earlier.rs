@@ -12,7 +12,7 @@ use pgark_repo::{BackupHead, BackupWriter, EarlierMap, MapRef, Part, RepoError, 
 
 use super::Whole;
 use crate::OpsError;
-use crate::record::About;
+use crate::facts::About;
 
 /// How far back a table is looked for.
 pub(crate) const MOST_BACKUPS: usize = 64;

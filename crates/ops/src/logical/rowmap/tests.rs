@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::sink::{RowSink, Rows};
 use super::{EarlierTables, MOST_BACKUPS, MapNote, Mode, Rules, Whole};
 use crate::OpsError;
-use crate::record::{About, DatabaseRead, Note};
+use crate::facts::{About, DatabaseRead, Note};
 
 type Row = Vec<u8>;
 
