@@ -105,6 +105,31 @@ fn man_pages_and_completions_are_made() {
     assert!(checked.status.success(), "{}", text(&checked.stderr));
 }
 
+/// Text and JSON tell the same.
+#[test]
+fn init_tells_json() {
+    let home = TempDir::new().unwrap();
+    let at = |name: &str| home.path().join(name).display().to_string();
+    let (repo, file) = (at("repo"), at("passphrase"));
+    let output = pgark(home.path(), &["init", "--json", "--repo", &repo, "--new-passphrase-file", &file]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((made["id"].as_str().unwrap().len(), &made["encrypted"]), (32, &true.into()), "{made}");
+    assert!(made["storage"].as_str().unwrap().contains(&repo), "{made}");
+    let key = std::fs::read_to_string(made["writer_key"].as_str().unwrap()).unwrap();
+    assert!(!text(&output.stdout).contains(key.trim()), "{made}");
+    // It is a failure in JSON, too.
+    let again = pgark(home.path(), &["init", "--json", "--repo", &repo, "--no-encryption"]);
+    assert_eq!((again.status.code(), again.stdout.len()), (Some(1), 0));
+    let failed: serde_json::Value =
+        serde_json::from_str(text(&again.stderr).lines().last().unwrap()).unwrap();
+    assert!(failed["hint"].as_str().unwrap().contains("--repo"), "{failed}");
+    let plain = at("plain");
+    let output = pgark(home.path(), &["init", "--json", "--repo", &plain, "--no-encryption"]);
+    let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&made["encrypted"], made.get("writer_key")), (&false.into(), None));
+}
+
 #[test]
 fn init_draws_a_passphrase_and_keeps_it_once() {
     let home = TempDir::new().unwrap();

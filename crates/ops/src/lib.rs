@@ -59,7 +59,7 @@ pub mod storage {
     };
 }
 pub use pgark_store::environment_is;
-pub use record::{BackupDetail, BackupOutcome, BackupRecord, DatabaseDetail, TableDetail};
+pub use record::{BackupDetail, BackupOutcome, BackupRecord, DatabaseDetail, Fact, FactValue, TableDetail};
 pub use select::BackupName;
 pub use traffic::{Requests, WithRequests};
 pub use upkeep::{check, copy, keys, prune, repair, retention};

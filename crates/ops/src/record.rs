@@ -105,6 +105,75 @@ pub struct BackupOutcome {
     pub tables: Vec<TableDetail>,
 }
 
+/// What is to be known of a backup at a glance: one line of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Fact {
+    /// What it is about. Several lines may be about the same.
+    pub name: &'static str,
+    /// What is so.
+    #[serde(flatten)]
+    pub value: FactValue,
+}
+
+/// What is so, in the unit that it has.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FactValue {
+    /// A name, an id, a time, a sentence.
+    Text(String),
+    /// How the backup stands.
+    Status {
+        /// Whether all that was asked for is in it.
+        status: BackupStatus,
+        /// Made with filters.
+        partial: bool,
+        /// Its time lies ahead of the storage's clock.
+        ahead: bool,
+    },
+    /// So many bytes.
+    Bytes(u64),
+    /// So long.
+    Seconds(f64),
+}
+
+impl BackupDetail {
+    /// What is to be known at a glance, in the order in which it is shown.
+    pub fn facts(&self) -> Vec<Fact> {
+        let record = &self.record;
+        let (partial, ahead) = (record.partial, record.ahead);
+        let mut facts = vec![
+            Fact::text("id", &record.id),
+            Fact::text("time", &record.time),
+            Fact::text("cluster", &record.cluster),
+            Fact::text("kind", record.kind.to_string()),
+            Fact {
+                name: "status",
+                value: FactValue::Status { status: record.status.clone(), partial, ahead },
+            },
+            Fact::text("databases", record.databases.join(", ")),
+            Fact { name: "raw", value: FactValue::Bytes(record.bytes_raw) },
+            Fact { name: "added", value: FactValue::Bytes(record.bytes_added) },
+            Fact { name: "took", value: FactValue::Seconds(record.seconds) },
+        ];
+        let missing = self.missing.iter();
+        facts.extend(missing.map(|missing| Fact::text("missing", format!("{missing}: {}", missing.reason))));
+        facts.extend(record.warnings.iter().map(|warning| Fact::text("warning", warning)));
+        for database in &self.contents {
+            let filters = database.read.filters.describe();
+            if !filters.is_empty() {
+                facts.push(Fact::text("filters", format!("{}: {filters}", database.database)));
+            }
+        }
+        facts
+    }
+}
+
+impl Fact {
+    fn text(name: &'static str, text: impl Into<String>) -> Fact {
+        Fact { name, value: FactValue::Text(text.into()) }
+    }
+}
+
 impl TableDetail {
     /// The table that an entry holds the rows of, if it is one.
     pub(crate) fn of(note: Note, entry: &Entry) -> Option<TableDetail> {

@@ -1,11 +1,13 @@
 //! Open and create repositories on any storage.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use pgark_repo::{
     Header, Initialised, LocalFolders, Protection, RepoError, Repository, SecretString, TEMPORARY, Unlock,
 };
 use pgark_store::{Cancel, Storage, Target, Usage, probe};
+use serde::Serialize;
 
 use crate::storage_report::StorageReport;
 use crate::{Job, OpsError};
@@ -15,6 +17,22 @@ pub struct OpenStorage {
     store: Storage,
     /// Once it was read.
     header: OnceLock<Header>,
+}
+
+/// A repository that was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct InitReport {
+    /// Its id.
+    pub id: String,
+    /// Its fingerprint, for people to compare.
+    pub fingerprint: String,
+    /// Where it is: no secrets.
+    pub storage: String,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// The file on this host that the program left the writer key in; none where it left none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub writer_key: Option<PathBuf>,
 }
 
 /// Opens a storage; `cancel` ends the attempt, and what is asked of it before a [`Job`] works on
@@ -72,6 +90,17 @@ impl OpenStorage {
             Ok(_) => Ok(true),
             Err(OpsError::Repository(RepoError::NoRepository { .. })) => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    /// What is to be told of a repository that was made here just now.
+    pub fn made(&self, made: &Initialised) -> InitReport {
+        InitReport {
+            id: made.id.to_string(),
+            fingerprint: made.fingerprint.clone(),
+            storage: self.location(),
+            encrypted: made.writer_key.is_some(),
+            writer_key: None,
         }
     }
 

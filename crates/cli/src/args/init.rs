@@ -14,7 +14,7 @@ use super::repository::{REPOSITORY, Storage};
   pgark init --repo /backup/main --passphrase-file /etc/pgark/passphrase
   pgark init --repo /backup/main --new-passphrase-file /root/pgark-passphrase
   pgark init --repo s3://backups/main --storage-option region=eu-west-1 --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq
-  pgark init --repo /backup/scratch --no-encryption
+  pgark init --repo /backup/scratch --no-encryption --json
 
 First it is tried whether the storage does what a repository needs; see `pgark storage test`.
 
@@ -42,4 +42,7 @@ pub struct Init {
     /// Do not encrypt: whoever reads the storage reads the backups
     #[arg(long, group = "protection")]
     pub no_encryption: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }

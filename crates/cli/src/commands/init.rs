@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use pgark_ops::repository::InitReport;
 use pgark_ops::storage::Verdict;
 use pgark_ops::{Protection, repository as ops};
 
@@ -49,25 +50,38 @@ pub fn run(context: &Context, args: Init) -> Result<ExitCode, Failure> {
             );
         }
     })?;
-    output::line(&format!("repository {}", made.id))?;
-    output::line(&format!("fingerprint {}", made.fingerprint))?;
-    let Some(key) = made.writer_key else {
+    let mut report = place.made(&made);
+    if let Some(key) = &made.writer_key
+        && let Some(path) = repository::writer_key_file(&report.id)
+    {
+        write_secret(&path, "writer key", key)?;
+        report.writer_key = Some(path);
+    }
+    if args.json {
+        output::json(&report)?;
+    } else {
+        output::line(&format!("repository {}", report.id))?;
+        output::line(&format!("fingerprint {}", report.fingerprint))?;
+    }
+    tell(&report);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is to be kept in mind, in the log.
+fn tell(report: &InitReport) {
+    if !report.encrypted {
         tracing::warn!(
             "this repository is not encrypted: whoever reads {} reads the backups",
-            place.location()
+            report.storage
         );
-        return Ok(ExitCode::SUCCESS);
-    };
-    match repository::writer_key_file(&made.id.to_string()) {
-        Some(path) => {
-            write_secret(&path, "writer key", &key)?;
-            tracing::info!(
-                "the writer key of this host is in {}: backups need no other secret",
-                path.display()
-            );
-        }
+        return;
+    }
+    match &report.writer_key {
+        Some(path) => tracing::info!(
+            "the writer key of this host is in {}: backups need no other secret",
+            path.display()
+        ),
         None => tracing::warn!("there is no configuration folder on this host: no writer key was left"),
     }
     tracing::info!("keep the identity or passphrase in a safe place: without it nothing can be restored");
-    Ok(ExitCode::SUCCESS)
 }

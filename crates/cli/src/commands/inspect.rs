@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use pgark_ops::backup::Filters;
-use pgark_ops::inspect as ops;
+use pgark_ops::{Fact, FactValue, inspect as ops};
 
 use crate::args::{Cat, List, Ls, Show};
 use crate::commands::backup::whole;
@@ -57,29 +56,14 @@ pub fn show(context: &Context, args: Show) -> Result<ExitCode, Failure> {
         output::json(&detail)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let record = &detail.record;
-    for (name, value) in [
-        ("id", record.id.clone()),
-        ("time", record.time.clone()),
-        ("cluster", record.cluster.clone()),
-        ("kind", record.kind.to_string()),
-        ("status", output::status(&record.status, record.partial, record.ahead)),
-        ("databases", record.databases.join(", ")),
-        ("raw", output::bytes(record.bytes_raw)),
-        ("added", output::bytes(record.bytes_added)),
-        ("took", format!("{:.1} s", record.seconds)),
-    ] {
+    for Fact { name, value } in detail.facts() {
+        let value = match value {
+            FactValue::Text(text) => text,
+            FactValue::Status { status, partial, ahead } => output::status(&status, partial, ahead),
+            FactValue::Bytes(bytes) => output::bytes(bytes),
+            FactValue::Seconds(seconds) => format!("{seconds:.1} s"),
+        };
         output::line(&format!("{name:<10} {value}"))?;
-    }
-    for missing in &detail.missing {
-        output::line(&format!("{:<10} {missing}: {}", "missing", missing.reason))?;
-    }
-    for warning in &record.warnings {
-        output::line(&format!("{:<10} {warning}", "warning"))?;
-    }
-    for database in detail.contents.iter().filter(|database| database.read.filters != Filters::default()) {
-        let filters = serde_json::to_string(&database.read.filters).unwrap_or_default();
-        output::line(&format!("{:<10} {}: {filters}", "filters", database.database))?;
     }
     output::line("")?;
     let left = |name: &'static str| (name, Align::Left);
