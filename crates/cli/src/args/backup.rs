@@ -79,7 +79,7 @@ pub struct Backup {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
     /// Name of the cluster (default: its system identifier). What pgark.toml says in
-    /// [clusters.NAME] then holds, too
+    /// [clusters.NAME] then applies, too
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub cluster: Option<String>,
     /// zstd level
@@ -98,19 +98,19 @@ pub struct Backup {
     /// Go on without what cannot be read; the backup is then incomplete (exit code 3)
     #[arg(long)]
     pub keep_going: bool,
-    /// Store everything anew, leaning on nothing that the repository holds already
+    /// Store everything again instead of reusing data that is already in the repository
     #[arg(long)]
     pub full: bool,
     /// Store the backup in this repository, too, reading the server once: a URL, or a name in
     /// pgark.toml. It is opened by what pgark.toml says, or by the writer key that `init` left on
-    /// this host; if it fails, the first is good (exit code 3)
+    /// this host; if it fails, the backup in the first is still complete (exit code 3)
     #[arg(long, value_name = "URL")]
     pub also: Option<String>,
     /// Storage option of --also; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair, requires = "also")]
     pub also_storage_option: Vec<(String, String)>,
-    /// Name no chunk that holds a deleted row: the other rows of such chunks are stored again. When
-    /// the older backups are forgotten, `pgark prune --erase` removes the deleted rows
+    /// Do not reuse chunks that contain a deleted row: store the other rows of such chunks again.
+    /// When the older backups are forgotten, `pgark prune --erase` removes the deleted rows
     #[arg(long, alias = "condemn-dead")]
     pub rewrite_deleted: bool,
     /// Print the backup as JSON

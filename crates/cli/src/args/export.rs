@@ -19,9 +19,9 @@ use super::which::Source;
   pgark export latest --repo /backup/main --format csv --table sales.orders --output orders.csv
   pgark export latest --repo /backup/main --format custom --for-version 15 --output shop.pgdump
 
-Plain SQL goes into the database that psql is connected to; with --create it makes the database, with owner, settings and
-privileges. Of some tables or schemas an export brings what belongs to them and the types and functions that they need.
-A directory also holds globals.sql (roles and tablespaces), if nothing is filtered; `pgark cat ID:/globals.sql` gives it, too. A
+Plain SQL is restored into the database that psql is connected to; with --create it creates the database, with owner, settings and
+privileges. With --table or --schema an export includes what belongs to the chosen objects and the types and functions they need.
+A directory also contains globals.sql (roles and tablespaces), if nothing is filtered; `pgark cat ID:/globals.sql` prints it, too. A
 directory or file appears under its name only when it is whole. An archive is readable by the pg_restore of the server's major
 version and newer; --for-version makes it readable by an older one.
 
@@ -32,7 +32,7 @@ pub struct Export {
     pub backup: String,
     #[command(flatten)]
     pub source: Source,
-    /// The backup's database, where it holds several
+    /// Which database of the backup, if it contains several
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub database: Option<String>,
     /// Format of the files

@@ -14,11 +14,11 @@ use super::which::OfCluster;
   pgark forget --cluster prod              # by the policy of [clusters.prod] in pgark.toml
   pgark forget 4f0c9a11
 
-Backups that hold the same database of a cluster, made with the same filters, are judged together; a backup of several databases is
+Backups of the same database of a cluster, made with the same filters, are judged together; a backup of several databases is
 kept if one of them needs it. Incomplete backups are ignored by the rules. The newest complete backup of each database, and any
-backup tagged `pinned`, are always kept. A database that newer backups of the whole cluster do not hold was dropped: its last
+backup tagged `pinned`, are always kept. A database that is missing from newer backups of the whole cluster was dropped: its last
 backup is kept for --keep-dropped, then the rules apply. A backup that was made while its host's clock was ahead is kept and
-counted by no rule; remove it by its ID. Days and weeks are those of UTC. Space is freed by `pgark prune`, or with --prune.
+ignored by the rules; remove it by its ID. Days and weeks are those of UTC. Space is freed by `pgark prune`, or with --prune.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 130 interrupted.")]
 pub struct Forget {

@@ -13,10 +13,10 @@ use super::text::text;
   pgark import /var/backups/greenmask/1717000000000 --repo /backup/main
   pgark import /var/backups/all.sql --repo /backup/main --cluster old-server
 
-Taken are archives of pg_dump (directory, custom, tar; versions 1.12 to 1.16), scripts of pg_dumpall and of pg_dump --create
+Accepted are archives of pg_dump (directory, custom, tar; versions 1.12 to 1.16), scripts of pg_dumpall and of pg_dump --create
 (with COPY, not INSERT), dump directories of Greenmask, and what Plakar's PostgreSQL integration lays out (a directory with
-manifest.json, globals.sql and *.dump, or all.sql). A dump that is not whole is refused, and one that holds rows without
-definitions (--data-only). Compressed files are unpacked first, by you.
+manifest.json, globals.sql and *.dump, or all.sql). Incomplete dumps are refused, and dumps with rows but no
+definitions (--data-only). Unpack compressed files first.
 `latest` never means an imported backup where there are others.
 Standard output is the new backup's id.
 
@@ -27,7 +27,7 @@ pub struct Import {
     pub path: PathBuf,
     #[command(flatten)]
     pub repository: Repository,
-    /// Name of the cluster (default: the system identifier that a manifest beside the dump names,
+    /// Name of the cluster (default: the system identifier in a manifest next to the dump,
     /// else `imported`)
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub cluster: Option<String>,

@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use crate::values::duration;
 
 /// Heading of these options.
-pub const KEEP: &str = "What stays (each rule adds to the others)";
+pub const KEEP: &str = "What to keep (each rule adds to the others)";
 /// The group of these options: a policy is one whole, and one that is typed replaces all of a
 /// file's.
 pub const POLICY: &str = "policy";
@@ -34,7 +34,7 @@ pub struct Keep {
     /// The newest of each of N years
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP)]
     pub keep_yearly: u32,
-    /// All of so long before the newest: 36h, 30d, 8w
+    /// Everything within this period before the newest: 36h, 30d, 8w
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = KEEP)]
     pub keep_within: Option<Duration>,
     /// Never fewer than N
@@ -43,8 +43,7 @@ pub struct Keep {
     /// Those with this tag; may be given several times
     #[arg(long, value_name = "TAG", help_heading = KEEP)]
     pub keep_tag: Vec<String>,
-    /// A database that was dropped: keep its last backup for so long (default: 7d; 0 for not at
-    /// all)
+    /// Keep the last backup of a dropped database for this long (default: 7d; 0 does not keep it)
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = KEEP)]
     pub keep_dropped: Option<Duration>,
 }

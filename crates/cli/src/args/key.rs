@@ -41,15 +41,15 @@ The writer key suffices.")]
   pgark key remove 4f0c9d2e --identity identity.txt
   pgark key remove age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq --identity identity.txt
 
-Its holder may have kept what it opened: rotate the keys then. What was written before can only be withheld by `pgark copy` into a new
+Its owner may have saved the keys it opened: rotate the keys as well. What was written before can only be withheld by `pgark copy` into a new
 repository and removing this one.")]
     Remove(KeyRemove),
-    /// New keys for all that is written from now on; nothing is stored anew
+    /// New keys for everything written from now on; existing data is not rewritten
     #[command(after_help = "Examples:
   pgark key rotate --identity identity.txt
   pgark key rotate --passphrase-file passphrase
 
-Slots are sealed anew. Every host needs a new writer key: `pgark key writer NAME --out FILE`.")]
+Key slots are re-encrypted. Every host needs a new writer key: `pgark key writer NAME --out FILE`.")]
     Rotate(KeyRotate),
     /// Write a key for a host that backs up, and enter it in the owner's list
     #[command(after_help = "Examples:

@@ -131,13 +131,13 @@ pub enum Action {
     Prune(Prune),
     /// Copy backups into another repository, under its keys
     Copy(Copy),
-    /// Make the index anew, or backups without what is lost of them
+    /// Rebuild the index, or replace damaged backups by incomplete ones
     Repair(Repair),
     /// List, add, remove and rotate keys; make keys for hosts that back up
     Key(Key),
     /// Add and remove tags of backups
     Tag(Tag),
-    /// Show what the repository holds, and how it grows
+    /// Show what the repository contains, and how it grows
     Stats(Stats),
     /// Find out whether a storage can be trusted, and how fast it is
     Storage(StorageCommand),

@@ -10,7 +10,7 @@ use super::repository::Repository;
   pgark repair backups --repo /backup/main --read-data
   pgark repair objects --repo /backup/main
 
-First look: `pgark check --read-data`. A damaged chunk is stored anew by the next backup that meets it; `pgark backup --full` meets all.
+Start with `pgark check --read-data`. The next backup that sees the rows of a damaged chunk stores them again; `pgark backup --full` sees all.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 something is lost (it is named); 130 interrupted.")]
 pub struct Repair {
@@ -20,28 +20,28 @@ pub struct Repair {
 
 #[derive(Debug, Subcommand)]
 pub enum RepairAction {
-    /// Make the index anew from the packs alone
+    /// Rebuild the index from the packs alone
     #[command(after_help = "Examples:
   pgark repair index --repo /backup/main
 
-The writer key suffices; other hosts may be at work meanwhile.")]
+The writer key is enough; other hosts can keep working meanwhile.")]
     Index(RepairIndex),
-    /// Replace backups of which something is lost by ones without it, incomplete and of the same
-    /// time
+    /// Replace each damaged backup by an incomplete one of the same time that omits what is lost
     #[command(after_help = "Examples:
   pgark repair backups --repo /backup/main --dry-run
   pgark repair backups --repo /backup/main --read-data
 
-Nothing that can still be read is dropped. A backup whose manifest is lost is named and left: `pgark forget ID` removes it.")]
+Nothing that can still be read is dropped. A backup whose manifest is lost is named and not changed: `pgark forget ID` removes it.")]
     Backups(RepairBackups),
-    /// Put missing or damaged second copies back, and remove what is provably nobody's
+    /// Restore missing or damaged second copies, and remove objects that provably belong to no
+    /// backup
     #[command(after_help = "Examples:
   pgark repair objects --repo /backup/main --dry-run
   pgark repair objects --repo /backup/main
 
-Manifests, tags, lists of writers, key slots and the header are stored twice. A copy that is missing or damaged is put again from the
-good one. Removed is only what is provably nobody's: a manifest under another backup's name, drafts and tags of backups that are
-forgotten. What cannot be read and may be a backup is named and left. The writer key suffices.")]
+Manifests, tags, lists of writers, key slots and the header are stored twice. A missing or damaged copy is replaced from the
+good one. Only objects that provably belong to no backup are removed: a manifest under another backup's name, drafts and tags of
+forgotten backups. What cannot be read and could be a backup is named and not changed. The writer key is enough.")]
     Objects(RepairObjects),
 }
 
@@ -73,7 +73,7 @@ pub struct RepairBackups {
     /// Open every chunk first; else what is missing or of a wrong size counts as lost
     #[arg(long)]
     pub read_data: bool,
-    /// Show what is lost of which backup
+    /// Show which backups lost what
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     /// Print the report as JSON

@@ -21,9 +21,9 @@ pub const CHOICE: &str = "What of the backup";
   pgark restore latest --repo /backup/main --database shop --list > list; pgark restore latest … --use-list list
   pgark restore latest --repo /backup/main --dbname shop_empty --schema-only --dry-run
 
-Without --create or --clean the target database exists and holds no user objects; of some tables (--table, --schema,
---use-list) it only must not have these. With --all, databases are created where they are not there. Whatever makes the
-restore impossible (missing roles, an older server, a database that is not empty) is said before the target is touched.
+Without --create or --clean the target database must exist and contain no user objects. With --table, --schema or --use-list, it
+can contain other objects, but not the ones being restored. With --all, missing databases are created. Whatever makes the
+restore impossible (missing roles, an older server, a database that is not empty) is reported before the target is changed.
 
 Exit codes: 0 all restored; 1 failed; 2 wrong usage; 3 some objects failed (they are named); 130 interrupted.")]
 pub struct Restore {
@@ -48,15 +48,15 @@ pub struct Restore {
     /// Create the database with its properties
     #[arg(long, conflicts_with_all = ["clean", "section", "data_only"])]
     pub create: bool,
-    /// First drop the objects that the backup holds. Refused where that would take something that
-    /// this run does not bring back: rows, partitions, indexes, columns, … (--dry-run shows all of
+    /// First drop the objects that the backup contains. Refused if that would drop something that
+    /// this run does not restore: rows, partitions, indexes, columns, … (--dry-run shows all of
     /// it)
     #[arg(long, conflicts_with_all = ["section", "data_only"])]
     pub clean: bool,
-    /// With --clean: also drop, for good, what this run does not bring back
+    /// With --clean: also drop, for good, what this run does not restore
     #[arg(long, requires = "clean")]
     pub accept_loss: bool,
-    /// With --clean: do not tell of objects that are not there
+    /// With --clean: do not warn about objects that do not exist
     #[arg(long, requires = "clean")]
     pub if_exists: bool,
     /// SET ROLE to this role after connecting
@@ -125,8 +125,8 @@ pub struct DatabaseArgs {
     /// Every database of the backup, under its own name
     #[arg(short, long, conflicts_with_all = ["section", "data_only", "use_list"], help_heading = CHOICE)]
     pub all: bool,
-    /// Roles, memberships and tablespaces first; what is there stays as it is, and differences are
-    /// listed
+    /// Roles, memberships and tablespaces first: missing ones are created, existing ones are left
+    /// alone, and differences are listed
     #[arg(long, help_heading = CHOICE)]
     pub globals: bool,
     /// Only roles, memberships and tablespaces

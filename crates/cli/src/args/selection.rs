@@ -12,15 +12,15 @@ pub const SELECTION: &str = "What of the database";
 /// Which objects of a database.
 #[derive(Debug, ClapArgs)]
 pub struct Selection {
-    /// Only this part; may be given several times. Data and post-data go into what an earlier step
-    /// made
+    /// Only this part; may be given several times. Data and post-data need what an earlier step
+    /// created
     #[arg(long, value_enum, value_name = "PART", help_heading = SELECTION)]
     pub section: Vec<Section>,
     /// Definitions only: no rows, no large objects, no sequence values; materialised views stay
     /// unfilled
     #[arg(long, conflicts_with = "section", help_heading = SELECTION)]
     pub schema_only: bool,
-    /// Rows, large objects and sequence values only, into tables that are there; materialised views
+    /// Rows, large objects and sequence values only, into existing tables; materialised views
     /// are filled
     #[arg(long, conflicts_with_all = ["section", "schema_only"], help_heading = SELECTION)]
     pub data_only: bool,
@@ -53,7 +53,7 @@ pub struct Selection {
     /// No GRANT and REVOKE
     #[arg(short = 'x', long, help_heading = SELECTION)]
     pub no_privileges: bool,
-    /// Everything goes to the default tablespace
+    /// Use the default tablespace for everything
     #[arg(long, help_heading = SELECTION)]
     pub no_tablespaces: bool,
     /// No comments

@@ -63,7 +63,7 @@ Credentials are in no URL and no option. The first that is there counts:
           AZURE_TENANT_ID and AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE; `az login`; the instance's
   sftp    ssh_key, else the agent (SSH_AUTH_SOCK) and the keys that ~/.ssh/config names, or ~/.ssh/id_ed25519, id_ecdsa, id_rsa
           (PGARK_SSH_KEY_PASSPHRASE unlocks); password_file or PGARK_SFTP_PASSWORD. The host may be one of ~/.ssh/config, and must
-          stand in known_hosts
+          be in known_hosts
 
 Exit codes: 0 fit for any number of writers; 1 unfit, or it could not be tried; 2 wrong usage; 3 fit with limits, which are named.";
 

@@ -9,7 +9,7 @@ use super::text::text;
 /// Whose backups.
 #[derive(Debug, ClapArgs)]
 pub struct OfCluster {
-    /// Only backups of this cluster: what `latest` means where a repository holds several
+    /// Only backups of this cluster; `latest` needs it if a repository contains several clusters
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub cluster: Option<String>,
 }
@@ -38,7 +38,8 @@ pub struct Source {
 pub struct Which {
     #[command(flatten)]
     pub of: OfCluster,
-    /// `latest` can also be a backup that was made with filters, and holds a part of its databases
+    /// `latest` can also be a backup that was made with filters, and contains only a part of its
+    /// databases
     #[arg(long)]
     pub partial: bool,
 }
