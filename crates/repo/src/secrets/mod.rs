@@ -1,7 +1,7 @@
 //! Secrets of a repository: what each opens, and how it is kept (FORMAT.md, section "Secrets").
 //!
-//! `begin`, `commit` and `open` are the doors; `Keys` is what the rest of the repository works with.
-//! Nothing outside this module sees key bytes.
+//! `begin`, `commit` and `open` are the doors; `Keys` is what the rest of the repository works
+//! with. Nothing outside this module sees key bytes.
 
 mod copies;
 mod header;
