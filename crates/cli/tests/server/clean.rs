@@ -110,7 +110,10 @@ fn nothing_goes_that_does_not_come_back() {
     // Definitions without their rows.
     refuses(&["--schema-only"], &["table public.plain", "table public.p1", "its rows are not among"]);
     refuses(&["--schema-only", "-n", "s"], &["sequence s.counter"]);
-    refuses(&["--schema-only", "-t", "p*"], &["cannot drop", "view public.v depends on table public.plain"]);
+    refuses(
+        &["--schema-only", "-t", "p*"],
+        &["cannot be dropped first", "view public.v depends on table public.plain"],
+    );
     // What depends on what goes, and stays; what is inherited from it.
     refuses(&["-t", "base", "--no-children"], &["table public.heir depends on table public.base"]);
     cluster.sql("d", "CREATE VIEW leans AS SELECT * FROM plain; CREATE TABLE child (a int REFERENCES plain)");

@@ -298,6 +298,7 @@ fn a_role_with_few_connections_backs_up_and_restores_over_those() {
     let lo = "DO $$BEGIN EXECUTE format('GRANT SELECT ON LARGE OBJECT %s TO few', (SELECT oid FROM pg_largeobject_metadata)); END$$";
     ["a", "b", "c"].iter().for_each(|name| cluster.sql(name, lo));
     let desk = Desk::plain();
+    desk.expects(&["the server gives no more connections"]);
     let few = |database: &str| cluster.conninfo_as(database, "few", None);
     let limit = |count: u32| cluster.sql("postgres", &format!("ALTER ROLE few CONNECTION LIMIT {count}"));
     limit(2);
