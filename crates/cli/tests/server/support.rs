@@ -230,7 +230,12 @@ impl Desk {
     fn refuse_unexpected_warnings(&self, args: &[&str], said: &str) {
         // What these commands always say of the places and dumps of the tests.
         let usual: &[&str] = match args.first() {
-            Some(&"init") => &["this repository is not encrypted", "the bucket keeps no versions"],
+            Some(&"init") => &[
+                "this repository is not encrypted",
+                "the bucket keeps",
+                "put-if-absent",
+                "these credentials may not delete",
+            ],
             Some(&"import") => {
                 &["imported from", "the dump holds no roles", "a script does not say how to drop objects"]
             }
