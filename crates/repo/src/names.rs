@@ -150,6 +150,10 @@ pub(crate) fn mark(name: &str) -> Option<(ObjectHash, &str, bool)> {
     is_id(pruner).then_some((ObjectHash::from_array(unhex(pack)?), pruner, intent))
 }
 
+/// The largest number of a backup. Names have room for more: nobody gets near it by counting, and
+/// who writes a name with a larger one wants the numbers to end.
+pub(crate) const LARGEST_SEQUENCE: u64 = 999_999_999_999;
+
 /// What a manifest's name says.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ManifestName {
@@ -181,7 +185,7 @@ impl ManifestName {
         let (cluster, file) = name.strip_prefix(folder)?.split_once('/')?;
         let (sequence, id) = file.split_once('-')?;
         unhex::<16>(cluster)?;
-        let sequence = number(sequence, 16)?;
+        let sequence = number(sequence, 16).filter(|sequence| (1..=LARGEST_SEQUENCE).contains(sequence))?;
         Some(ManifestName { cluster: cluster.to_string(), sequence, id: BackupId(unhex(id)?) })
     }
 }

@@ -1,6 +1,6 @@
 //! Who is writing: the session objects, which long backups renew every five minutes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -77,10 +77,25 @@ fn alive_of(
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    for name in manifest::list(repository, "")?.iter().chain(&tombstone::list(&repository.store, "")?) {
-        found.remove(&name.id.to_string());
+    for id in over(repository, found.keys().filter_map(|id| id.parse().ok()).collect())? {
+        found.remove(&id.to_string());
     }
     Ok(found.into_values().collect())
+}
+
+/// Those of these backups that are committed or forgotten. A name alone says nothing: who holds no
+/// key can write one, and a pruner must not pass over a writer that is at work.
+fn over(repository: &Unlocked, backups: HashSet<BackupId>) -> Result<HashSet<BackupId>, RepoError> {
+    let mut over = tombstone::forgotten_of(repository, &backups)?;
+    for name in manifest::list(repository, "")?.iter().filter(|name| backups.contains(&name.id)) {
+        match manifest::read(repository, name, |_| {}) {
+            Ok(manifest) if manifest.distrust.is_none() => drop(over.insert(name.id)),
+            Ok(_) => {}
+            Err(error) if error.is_of_object() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(over)
 }
 
 /// Where of several puts of one name more than one may be told that it was first, nobody may write

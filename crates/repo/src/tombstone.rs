@@ -1,13 +1,13 @@
 //! Tombstones: the signed word that a backup is forgotten (FORMAT.md, "Forget").
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use jiff::Timestamp;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use pgark_store::Storage;
 
-use crate::ids::ObjectHash;
+use crate::ids::{BackupId, ObjectHash};
 use crate::names::ManifestName;
 use crate::object::{self, Kind, damaged};
 use crate::unlocked::Unlocked;
@@ -53,6 +53,27 @@ pub(crate) fn read(repository: &Unlocked, name: &ManifestName) -> Result<Option<
         return Err(damaged(&object, "its name and its content differ"));
     }
     Ok(Some(Forgotten { trusted, manifest: tombstone.manifest }))
+}
+
+/// Which of these backups somebody who may write today has forgotten. A name alone says nothing:
+/// who holds no key can write one.
+pub(crate) fn forgotten_of(
+    repository: &Unlocked,
+    backups: &HashSet<BackupId>,
+) -> Result<HashSet<BackupId>, RepoError> {
+    let mut forgotten = HashSet::new();
+    if backups.is_empty() {
+        return Ok(forgotten);
+    }
+    for name in list(&repository.store, "")?.iter().filter(|name| backups.contains(&name.id)) {
+        match read(repository, name) {
+            Ok(Some(tombstone)) if tombstone.trusted => drop(forgotten.insert(name.id)),
+            Ok(_) => {}
+            Err(error) if error.is_of_object() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(forgotten)
 }
 
 /// Puts the tombstone of a manifest. `hash`: of the manifest's bytes, where it could be read.

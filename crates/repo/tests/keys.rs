@@ -199,3 +199,29 @@ fn a_rotation_stores_nothing_anew_and_shuts_old_keys_out() {
     compare(&by_passphrase.unwrap(), third.id, &content(2)).unwrap();
     assert!(Place::plain().open().rotate_keys(None, true).is_err());
 }
+
+/// One name, put by somebody without any key, ends no numbers: later backups are committed where
+/// they are listed.
+#[test]
+fn a_name_without_a_signature_has_no_number() {
+    for number in ["9999999999999999", "0000999999999999", "0000000000000007"] {
+        for folders in [&["forgotten"][..], &["manifests", "copies/manifests"]] {
+            let place = Place::encrypted();
+            let first = backup(&place.open(), 1, &small(1));
+            let manifest = place.storage().list("manifests/").unwrap().remove(0).name;
+            let cluster = manifest.split('/').nth(1).unwrap().to_string();
+            for folder in folders {
+                let name = format!("{folder}/{cluster}/{number}-0123456789abcdef");
+                place.storage().put_if_absent(&name, Vec::new().into()).unwrap();
+            }
+            let second = backup(&place.open(), 1, &small(2));
+            // Another host, that remembers nothing.
+            let bare = place.open_on(std::sync::Arc::new(place.store()), LocalFolders::default());
+            let third = backup(&bare, 1, &small(3));
+            let listed: Vec<BackupId> = bare.backups().unwrap().iter().map(|head| head.id).collect();
+            assert_eq!(listed, [first.id, second.id, third.id], "{folders:?} {number}");
+            let numbers = [first, second, third].map(|head| head.sequence);
+            assert_eq!(numbers, [1, 2, 3], "{folders:?} {number}");
+        }
+    }
+}

@@ -152,6 +152,73 @@ fn writers_and_readers_go_on() {
     assert_clean(&place.open());
 }
 
+/// Names that somebody without a key has put say nothing of a backup: not that it is over, not that
+/// it is forgotten. A pruner that believed them would race its commit.
+#[test]
+fn names_without_signatures_end_no_backup() {
+    let place = Place::encrypted();
+    let first = backup(&place.open(), 1, &halves(1));
+    let manifest = place.storage().list("manifests/").unwrap().remove(0).name;
+    let cluster = manifest.split('/').nth(1).unwrap().to_string();
+    let repository = place.open();
+    let (made, ()) = repository
+        .write_backup::<(), RepoError>(&options(1), |writer| {
+            let mut entry = writer.entry("/own", Class::Data);
+            let mut stream = entry.stream(Cut::Rows);
+            stream.write(&rows(1, 1_500_000))?;
+            entry.add(stream.finish()?);
+            entry.finish(Vec::new())?;
+            repository.forget(first.id)?;
+            let session = place.storage().list("sessions/").unwrap().remove(0).name;
+            let id = session.split('/').nth(1).unwrap().to_string();
+            for folder in ["forgotten", "manifests", "copies/manifests"] {
+                for sequence in [2u64, 99] {
+                    let name = format!("{folder}/{cluster}/{sequence:016}-{id}");
+                    place.storage().put_if_absent(&name, Bytes::new()).unwrap();
+                }
+            }
+            let report = prune(&repository, now());
+            assert_eq!((report.sessions, report.packs_deleted), (1, 0), "{report:?}");
+            let (kind, about) = ("x".into(), Vec::new());
+            Ok((NewBackup { kind, complete: true, about, time: None }, ()))
+        })
+        .unwrap();
+    compare(&place.open(), made.head.id, &vec![("/own".into(), Class::Data, rows(1, 1_500_000))]).unwrap();
+}
+
+/// Nor does a draft lose what it pins.
+#[test]
+fn a_draft_pins_whatever_stands_beside_it() {
+    let place = Place::encrypted();
+    backup(&place.open(), 1, &halves(1));
+    let manifest = place.storage().list("manifests/").unwrap().remove(0).name;
+    let cluster = manifest.split('/').nth(1).unwrap().to_string();
+    // A writer that is gone between its draft and its manifest: nothing was deleted any more.
+    let store = Faulty::new(place.store(), Operation::Delete, Fault::GoneFrom(0));
+    let repository = place.open_on(Arc::new(store), place.local());
+    backup(&repository, 1, &halves(2));
+    for folder in ["manifests/", "copies/manifests/"] {
+        let newest = place.storage().list(folder).unwrap().remove(1).name;
+        place.storage().delete(&newest).unwrap();
+    }
+    let draft = place.storage().list("drafts/").unwrap().remove(0).name;
+    let id = draft.rsplit('/').next().unwrap().to_string();
+    let tombstone = format!("forgotten/{cluster}/0000000000000002-{id}");
+    place.storage().put_if_absent(&tombstone, Bytes::new()).unwrap();
+    for meta in place.storage().list("sessions/").unwrap() {
+        let path = place.dir.path().join("repo").join(meta.name);
+        let file = std::fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(48 * 3600)).unwrap();
+    }
+    let names = || place.storage().list("packs/").unwrap().into_iter().map(|meta| meta.name);
+    let packs: Vec<String> = names().collect();
+    for _ in 0..2 {
+        assert_eq!(prune(&place.open(), now()).sessions, 0);
+    }
+    assert_eq!(names().collect::<Vec<_>>(), packs);
+    assert!(place.storage().stat(&draft).is_ok());
+}
+
 /// A storage at which something happens just before one call.
 struct Meanwhile<S> {
     inner: S,

@@ -209,8 +209,7 @@ impl Repository {
         let pruner = random::backup_id()?.to_string();
         let (now, may_delete) =
             if options.dry_run { (SystemTime::now(), true) } else { storage_clock(self, &pruner)? };
-        let forgotten =
-            tombstone::list(self.store(), "")?.into_iter().map(|name| name.id.to_string()).collect();
+        let forgotten = forgotten(self)?;
         let live = Live::new(&self.unlocked);
         let report = PruneReport { dry_run: options.dry_run, ..PruneReport::default() };
         let mut prune =
@@ -232,6 +231,17 @@ fn storage_clock(repository: &Repository, pruner: &str) -> Result<(SystemTime, b
         Err(error) if error.is_denied() => Ok((meta.modified, false)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The backups with a draft or session objects that were forgotten.
+fn forgotten(repository: &Repository) -> Result<HashSet<String>, RepoError> {
+    let store = repository.store();
+    let mut backups = HashSet::new();
+    backups.extend(names::list(store, "drafts/")?.iter().filter_map(|meta| names::draft(&meta.name)));
+    let sessions = names::list(store, "sessions/")?;
+    backups.extend(sessions.iter().filter_map(|meta| names::session(&meta.name)).map(|(id, _)| id));
+    let forgotten = tombstone::forgotten_of(&repository.unlocked, &backups)?;
+    Ok(forgotten.iter().map(ToString::to_string).collect())
 }
 
 /// Whether a draft or a session object is of one of these backups.

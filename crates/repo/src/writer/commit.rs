@@ -16,12 +16,12 @@ use crate::backups::Backup;
 use crate::cut::Cut;
 use crate::ids::{Hash, ObjectHash};
 use crate::manifest::{self, BackupHead, Body, LONGEST_ABOUT, LONGEST_LIST, Previous};
-use crate::names::ManifestName;
+use crate::names::{LARGEST_SEQUENCE, ManifestName};
 use crate::object;
 use crate::prune::trash;
 use crate::stream::{Class, StreamRef};
 use crate::unlocked::Unlocked;
-use crate::{RepoError, draft, pack};
+use crate::{RepoError, draft, pack, tombstone};
 
 /// Commits a backup. Until the manifest's put nothing of it is visible; after that nothing of it
 /// can fail.
@@ -55,17 +55,94 @@ struct Place {
 }
 
 /// Two that end at one moment may take the same place: both are good.
+///
+/// Numbers count where they are verified: of a manifest or tombstone of somebody who may write, or
+/// of what this host remembers. Else one name that somebody without a key has written would end
+/// them.
 fn next_place(session: &Session<'_>) -> Result<Place, RepoError> {
     let repository = &session.repository.unlocked;
     let cluster = repository.keys.cluster_hash(&session.options.cluster);
     let (names, forgotten) = manifest::list_both(repository, &cluster)?;
-    let previous = find_previous(repository, names)?;
     let heads = repository.heads()?;
     let remembered = heads.iter().filter(|(known, ..)| *known == cluster).map(|(_, last, _)| last).max();
+    let (mut previous, unread) = newest_read(repository, &names)?;
+    let mut last = previous.as_ref().map(|previous| previous.sequence).max(remembered).unwrap_or(0);
     // A forgotten one keeps its number.
-    let forgotten = forgotten.last().map(|name| name.sequence);
-    let last = previous.as_ref().map(|previous| previous.sequence).max(remembered).max(forgotten);
-    Ok(Place { sequence: last.map_or(1, |last| last + 1), previous })
+    last = last.max(newest_forgotten(repository, &forgotten, last)?);
+    // What is rotten is named all the same, by its bytes as they are: while its number is one that
+    // a backup behind the others has.
+    for name in unread.into_iter().rev() {
+        if name.sequence > last + 1 {
+            break;
+        }
+        if let Some(rotten) = rotten(repository, name, &names)? {
+            last = last.max(name.sequence);
+            previous = Some(rotten);
+        }
+    }
+    match last {
+        LARGEST_SEQUENCE.. => {
+            Err(RepoError::TooLarge { what: "the number of the cluster's newest backup".into() })
+        }
+        last => Ok(Place { sequence: last + 1, previous }),
+    }
+}
+
+/// The newest manifest of the cluster that is verified, and the names above it that cannot be read
+/// as one, the newest first.
+fn newest_read<'n>(
+    repository: &Unlocked,
+    names: &'n BTreeSet<ManifestName>,
+) -> Result<(Option<Previous>, Vec<&'n ManifestName>), RepoError> {
+    let mut unread = Vec::new();
+    for name in names.iter().rev() {
+        match manifest::read(repository, name, |_| {}) {
+            Ok(manifest) if manifest.distrust.is_none() => {
+                let id = ByteArray::from(name.id.0);
+                return Ok((Some(Previous { sequence: name.sequence, id, hash: manifest.hash }), unread));
+            }
+            // Of somebody who may not write; or forgotten since the list was made.
+            Ok(_) | Err(RepoError::Missing { .. }) => {}
+            Err(error) if error.is_of_object() => unread.push(name),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((None, unread))
+}
+
+/// The highest number above `than` whose tombstone is verified; 0 if there is none.
+fn newest_forgotten(
+    repository: &Unlocked,
+    forgotten: &BTreeSet<ManifestName>,
+    than: u64,
+) -> Result<u64, RepoError> {
+    for name in forgotten.iter().rev().take_while(|name| name.sequence > than) {
+        match tombstone::read(repository, name) {
+            Ok(Some(tombstone)) if tombstone.trusted => return Ok(name.sequence),
+            Ok(_) => {}
+            Err(error) if error.is_of_object() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(0)
+}
+
+/// A manifest that cannot be read, as the one before. None: it is nobody's, or no object at all.
+fn rotten(
+    repository: &Unlocked,
+    name: &ManifestName,
+    names: &BTreeSet<ManifestName>,
+) -> Result<Option<Previous>, RepoError> {
+    let others: Vec<&ManifestName> = names.iter().collect();
+    if manifest::why_misnamed(repository, name, &others)?.is_some() {
+        return Ok(None);
+    }
+    let hash = match object::get_if_there(&repository.store, &name.name()) {
+        Ok(Some(bytes)) => Hash::of(&bytes),
+        Ok(None) | Err(RepoError::Damaged { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(Some(Previous { sequence: name.sequence, id: ByteArray::from(name.id.0), hash }))
 }
 
 fn check_limits(session: &Session<'_>, new: &NewBackup) -> Result<(), RepoError> {
@@ -182,34 +259,4 @@ fn put_manifest(
         repository.store.warn(&format!("the new backup cannot be remembered on this host: {error}"));
     }
     Ok(manifest.head())
-}
-
-/// The newest manifest of the cluster. A damaged one is named all the same, by the hash of its
-/// bytes as they are.
-fn find_previous(
-    repository: &Unlocked,
-    names: BTreeSet<ManifestName>,
-) -> Result<Option<Previous>, RepoError> {
-    for name in names.iter().rev() {
-        let hash = match manifest::read(repository, name, |_| {}) {
-            Ok(manifest) => manifest.hash,
-            // Forgotten since the list was made.
-            Err(RepoError::Missing { .. }) => continue,
-            Err(error) if error.is_of_object() => {
-                let others: Vec<&ManifestName> = names.iter().collect();
-                if manifest::why_misnamed(repository, name, &others)?.is_some() {
-                    continue;
-                }
-                match object::get_if_there(&repository.store, &name.name()) {
-                    Ok(Some(bytes)) => Hash::of(&bytes),
-                    // Something that is no object at all stands there: the one before it is named.
-                    Ok(None) | Err(RepoError::Damaged { .. }) => continue,
-                    Err(error) => return Err(error),
-                }
-            }
-            Err(error) => return Err(error),
-        };
-        return Ok(Some(Previous { sequence: name.sequence, id: ByteArray::from(name.id.0), hash }));
-    }
-    Ok(None)
 }
