@@ -1,6 +1,7 @@
 //! Traps 7, 10, 11, 13 and 15: what a restore must do beyond loading rows.
 
-use pgark_testkit::{Cluster, zoo};
+use pgark_testkit::oracle::{Snapshot, assert_same};
+use pgark_testkit::{Cluster, require, zoo};
 
 use super::support::{Desk, Session, wait_until};
 
@@ -189,4 +190,26 @@ fn triggers_of_partitioned_tables_do_not_fire() {
     let counted = cluster.psql_text("back", "SELECT (SELECT count(*) FROM p), (SELECT count(*) FROM seen)");
     assert_eq!(counted, "440000|0");
     assert!(!cluster.log().contains("deadlock detected"), "the server saw a deadlock");
+}
+
+/// From 17 on pg_dump groups large objects by owner and privileges, and each group is created by
+/// itself, beside others: their contents wait for all groups.
+#[test]
+fn large_objects_of_many_groups_are_written_when_all_are_there() {
+    let Some(builder) = require(18) else { return };
+    let cluster = builder.start();
+    cluster.create_database("d");
+    let each = "DO $$ DECLARE o oid; BEGIN FOR i IN 1..60 LOOP
+        EXECUTE format('CREATE ROLE r%s', i); o := lo_from_bytea(0, sha512(i::text::bytea));
+        EXECUTE format('GRANT SELECT ON LARGE OBJECT %s TO r%s', o, i); END LOOP; END $$";
+    cluster.sql("d", each);
+    let desk = Desk::plain();
+    let pg_dump = cluster.bin("pg_dump").display().to_string();
+    let id = desk.ok(&["backup", "--dbname", &cluster.conninfo("d"), "--pg-dump", &pg_dump]);
+    let id = id.trim().to_string();
+    for jobs in ["1", "2", "4"] {
+        let name = format!("back{jobs}");
+        desk.ok(&["restore", &id, "--dbname", &cluster.conninfo(&name), "--create", "--jobs", jobs]);
+        assert_same(&Snapshot::take(&cluster, "d"), &Snapshot::take(&cluster, &name));
+    }
 }

@@ -1,6 +1,6 @@
 //! One database of a logical backup: its table of contents and where its rows are.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use pgark_bytes::archive::family::Inheritance;
 use pgark_bytes::archive::{self, Archive, TocEntry};
@@ -93,6 +93,21 @@ impl Contents {
         self.tables.retain(|dump_id, _| kept.contains(dump_id));
         if !self.archive.entries.iter().any(|entry| entry.kind() == "BLOBS") {
             self.large_objects = None;
+        }
+    }
+
+    /// For a restore: the backup holds all large objects in one entry, and the first BLOBS of the
+    /// archive brings them. From 1.16 there is one for each group of owner and privileges, behind
+    /// what creates that group alone: the first one waits for all.
+    pub(crate) fn write_objects_behind_all(&mut self) {
+        let entries = &mut self.archive.entries;
+        let needed: BTreeSet<i32> = entries
+            .iter()
+            .filter(|entry| entry.kind() == "BLOBS")
+            .flat_map(|entry| entry.dependencies.iter().copied())
+            .collect();
+        if let Some(first) = entries.iter_mut().find(|entry| entry.kind() == "BLOBS") {
+            first.dependencies = needed.into_iter().filter(|id| *id != first.dump_id).collect();
         }
     }
 

@@ -88,14 +88,15 @@ impl Namespace {
         dropped.and_then(|count| count.parse().ok()).unwrap_or_default()
     }
 
-    /// Pulls the cable: nothing arrives any more, and nobody is told.
+    /// Pulls the cable: nothing arrives any more, and nobody is told. At the far end: with our end
+    /// its route would go, and whoever is behind the default route might answer.
     pub fn unplug(&self) {
-        ip(&["link", "set", &self.cable, "down"]);
+        self.inside(&["link", "set", &format!("{}f", self.cable), "down"]);
     }
 
     /// Puts it back.
     pub fn plug(&self) {
-        ip(&["link", "set", &self.cable, "up"]);
+        self.inside(&["link", "set", &format!("{}f", self.cable), "up"]);
     }
 }
 

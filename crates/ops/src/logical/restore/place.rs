@@ -111,6 +111,7 @@ impl<'a> DatabaseRestore<'a> {
         let mut places = Vec::new();
         for (from, to) in wanted {
             let mut contents = Contents::of(backup, reader, from.as_deref())?;
+            contents.write_objects_behind_all();
             if !request.choice.makes_definitions() {
                 load_parents_first(&mut contents.archive);
             }
