@@ -210,7 +210,8 @@ fn large_objects_are_written_when_all_groups_are_there() {
     let desk = Desk::plain();
     let pg_dump = cluster.bin("pg_dump").display().to_string();
     let id = desk.ok(&["backup", "--dbname", &cluster.conninfo("d"), "--pg-dump", &pg_dump]);
-    let contents = "SELECT count(*), md5(string_agg(lo_get(oid), ''::bytea ORDER BY oid)) FROM pg_largeobject_metadata";
+    let contents =
+        "SELECT count(*), md5(string_agg(lo_get(oid), ''::bytea ORDER BY oid)) FROM pg_largeobject_metadata";
     for jobs in ["1", "2", "4"] {
         let name = format!("back{jobs}");
         desk.ok(&["restore", id.trim(), "--dbname", &cluster.conninfo(&name), "--create", "--jobs", jobs]);
