@@ -185,7 +185,7 @@ impl ManifestName {
         let (cluster, file) = name.strip_prefix(folder)?.split_once('/')?;
         let (sequence, id) = file.split_once('-')?;
         unhex::<16>(cluster)?;
-        let sequence = number(sequence, 16).filter(|sequence| (1..=LARGEST_SEQUENCE).contains(sequence))?;
+        let sequence = number(sequence, 16).filter(|sequence| *sequence <= LARGEST_SEQUENCE)?;
         Some(ManifestName { cluster: cluster.to_string(), sequence, id: BackupId(unhex(id)?) })
     }
 }
