@@ -191,7 +191,7 @@ struct Prune<'r> {
     may_delete: bool,
     /// Backups that were committed once: a key that may not delete leaves their drafts and sessions
     /// behind.
-    forgotten: HashSet<String>,
+    forgotten: HashSet<BackupId>,
     live: Live<'r>,
     report: PruneReport,
 }
@@ -234,19 +234,23 @@ fn storage_clock(repository: &Repository, pruner: &str) -> Result<(SystemTime, b
 }
 
 /// The backups with a draft or session objects that were forgotten.
-fn forgotten(repository: &Repository) -> Result<HashSet<String>, RepoError> {
-    let store = repository.store();
+fn forgotten(repository: &Repository) -> Result<HashSet<BackupId>, RepoError> {
     let mut backups = HashSet::new();
-    backups.extend(names::list(store, "drafts/")?.iter().filter_map(|meta| names::draft(&meta.name)));
-    let sessions = names::list(store, "sessions/")?;
-    backups.extend(sessions.iter().filter_map(|meta| names::session(&meta.name)).map(|(id, _)| id));
-    let forgotten = tombstone::forgotten_of(&repository.unlocked, &backups)?;
-    Ok(forgotten.iter().map(ToString::to_string).collect())
+    for folder in ["drafts/", "sessions/"] {
+        let listed = names::list(repository.store(), folder)?;
+        backups.extend(listed.iter().filter_map(|meta| backup_of(&meta.name)));
+    }
+    tombstone::forgotten_of(&repository.unlocked, &backups)
+}
+
+/// Of which backup a draft or a session object is.
+fn backup_of(name: &str) -> Option<BackupId> {
+    names::draft(name).or_else(|| names::session(name).map(|(id, _)| id))
 }
 
 /// Whether a draft or a session object is of one of these backups.
-fn is_of(name: &str, backups: &HashSet<String>) -> bool {
-    name.split('/').nth(1).is_some_and(|id| backups.contains(id))
+fn is_of(name: &str, backups: &HashSet<BackupId>) -> bool {
+    backup_of(name).is_some_and(|id| backups.contains(&id))
 }
 
 fn age(now: SystemTime, then: SystemTime) -> Duration {
