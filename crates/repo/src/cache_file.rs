@@ -8,12 +8,11 @@
 //! is the file's name in its folder).
 
 use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::repository::Repository;
-use crate::secrets::{PackKey, private_folder};
+use crate::secrets::{PackKey, write_whole};
 use crate::{RepoError, random};
 
 const MAGIC: &[u8; 8] = b"pgarkcf1";
@@ -74,12 +73,7 @@ impl CacheFile {
             Ok(sealed) => sealed,
             Err(error) => return tracing::debug!("nothing can be kept at {}: {error}", self.path.display()),
         };
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let written = private_folder(folder)
-            .and_then(|()| tempfile::NamedTempFile::new_in(folder))
-            .and_then(|mut file| file.write_all(&sealed).map(|()| file))
-            .and_then(|file| file.persist(&self.path).map_err(|error| error.error));
-        if let Err(error) = written {
+        if let Err(error) = write_whole(&self.path, &sealed) {
             tracing::debug!("nothing can be kept at {}: {error}", self.path.display());
         }
     }

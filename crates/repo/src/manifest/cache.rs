@@ -6,7 +6,6 @@
 //! a signer may still sign is judged anew each time; `check` reads the objects themselves.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use minicbor::{Decode, Encode};
@@ -15,7 +14,7 @@ use super::body::{Body, Manifest};
 use crate::codec;
 use crate::ids::ObjectHash;
 use crate::names::ManifestName;
-use crate::secrets::private_folder;
+use crate::secrets::write_whole;
 use crate::unlocked::Unlocked;
 
 const MAGIC: &[u8; 8] = b"pgarkmc1";
@@ -95,12 +94,7 @@ impl ManifestCache {
         }
         let sum = blake3::keyed_hash(&self.key, &body);
         body.extend_from_slice(sum.as_bytes());
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let written = private_folder(folder)
-            .and_then(|()| tempfile::NamedTempFile::new_in(folder))
-            .and_then(|mut file| file.write_all(&body).map(|()| file))
-            .and_then(|file| file.persist(&path).map_err(|error| error.error));
-        if let Err(error) = written {
+        if let Err(error) = write_whole(&path, &body) {
             tracing::debug!("manifests cannot be kept at {}: {error}", path.display());
         }
     }

@@ -5,12 +5,11 @@
 //! damaged or of another repository is passed over. The folder is safe to lose. Files that nobody
 //! has read for a month are removed, a sixteenth of the folder with each backup.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::ids::ChunkId;
-use crate::secrets::{Keys, LocalFolders, private_folder};
+use crate::secrets::{Keys, LocalFolders, write_whole};
 
 /// Files that were not used for so long are removed.
 const KEEP: Duration = Duration::from_secs(35 * 86_400);
@@ -51,12 +50,7 @@ impl ItemCache {
     /// Keeps a chunk. That it cannot be kept costs time only.
     pub(crate) fn put(&self, id: &ChunkId, bytes: &[u8]) {
         let Some(file) = self.file(id).filter(|file| !file.exists()) else { return };
-        let folder = file.parent().unwrap_or(Path::new("."));
-        let written = private_folder(folder)
-            .and_then(|()| tempfile::NamedTempFile::new_in(folder))
-            .and_then(|mut temporary| temporary.write_all(bytes).map(|()| temporary))
-            .and_then(|temporary| temporary.persist(&file).map_err(|error| error.error));
-        if let Err(error) = written {
+        if let Err(error) = write_whole(&file, bytes) {
             tracing::debug!("{} cannot be kept: {error}", file.display());
         }
     }

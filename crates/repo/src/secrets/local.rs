@@ -126,13 +126,24 @@ pub fn private_folder(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Writes a whole file or none.
+/// Writes a whole file or none, in a private folder. What a crash of the host leaves of it is not
+/// known: for files that are safe to lose.
+pub(crate) fn write_whole(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    temporary(file, bytes)?.persist(file).map(drop).map_err(|error| error.error)
+}
+
+/// The same, on disk before it has its name.
 fn write(file: &Path, text: &str) -> io::Result<()> {
+    let temporary = temporary(file, text.as_bytes())?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(file).map(drop).map_err(|error| error.error)
+}
+
+/// The bytes beside the file that they will be.
+fn temporary(file: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
     let folder = file.parent().unwrap_or(Path::new("."));
     private_folder(folder)?;
     let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-    temporary.write_all(text.as_bytes())?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(file).map_err(|error| error.error)?;
-    Ok(())
+    temporary.write_all(bytes)?;
+    Ok(temporary)
 }

@@ -23,6 +23,7 @@ pub(crate) use header::HEADERS;
 pub use header::Header;
 use keyring::Keyring;
 pub use keys::{Keys, WrappedKey};
+pub(crate) use local::write_whole;
 pub use local::{Heads, LocalFolders, private_folder};
 pub use sealing::PackKey;
 pub use slots::generate_passphrase;
