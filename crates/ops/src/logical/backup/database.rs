@@ -131,7 +131,7 @@ impl Common<'_> {
             }
             // What may not be read is left out of the definitions: seldom, and not for long.
             let definitions = match catalog.unreadable().next() {
-                None => self.recall.of(self.survey, &mut lead, &resolved.arguments)?,
+                None => self.recall.of(&mut lead, &resolved.arguments)?,
                 Some(_) => None,
             };
             if let Some(archive) = definitions.as_ref().and_then(Definitions::recall) {

@@ -22,7 +22,6 @@
 //! asks pg_dump again as well.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
@@ -36,6 +35,7 @@ use super::cluster::Survey;
 use super::lead::Lead;
 use crate::OpsError;
 use crate::error::Doing;
+use crate::tools::Tool;
 
 /// The cache's files of this purpose.
 pub(super) const PURPOSE: &str = "definitions";
@@ -97,7 +97,10 @@ const SHARED: &str = "SELECT pg_catalog.array_to_string(ARRAY[pg_catalog.version
 pub(super) struct Recall<'a> {
     /// Whose cache; none: every database is read by pg_dump.
     repository: Option<&'a Repository>,
-    /// The catalogs, which are those of the server's version, and whether the role may read each.
+    survey: &'a Survey,
+    /// Which pg_dump this is.
+    tool: String,
+    /// The catalogs with definitions, which are those of the server's version.
     catalogs: OnceLock<Vec<String>>,
 }
 
@@ -110,33 +113,27 @@ pub(super) struct Definitions {
 }
 
 impl<'a> Recall<'a> {
-    pub(super) fn new(repository: Option<&'a Repository>) -> Recall<'a> {
-        Recall { repository, catalogs: OnceLock::new() }
+    pub(super) fn new(repository: Option<&'a Repository>, survey: &'a Survey) -> Recall<'a> {
+        Recall { repository, survey, tool: described(&survey.tool), catalogs: OnceLock::new() }
     }
 
     /// Takes the sum, in the lead's snapshot and behind its locks. None: nothing is kept here, or
     /// not everything can be read.
     pub(super) fn of(
         &self,
-        survey: &Survey,
         lead: &mut Lead,
         arguments: &[OsString],
     ) -> Result<Option<Definitions>, OpsError> {
         let Some(repository) = self.repository else { return Ok(None) };
-        let name = format!("{}\0{}", survey.system_identifier, lead.database);
+        let name = format!("{}\0{}", self.survey.system_identifier, lead.database);
         let Some(file) = repository.cache_file(PURPOSE, name.as_bytes())? else { return Ok(None) };
-        let Some(sum) = self.sum(survey, lead, arguments)? else { return Ok(None) };
+        let Some(sum) = self.sum(lead, arguments)? else { return Ok(None) };
         Ok(sequences(lead)?.map(|values| Definitions { sum, values, file }))
     }
 
     /// The sum over everything but values of sequences.
-    fn sum(
-        &self,
-        survey: &Survey,
-        lead: &mut Lead,
-        arguments: &[OsString],
-    ) -> Result<Option<String>, OpsError> {
-        let mut sum = told(survey, lead, arguments);
+    fn sum(&self, lead: &mut Lead, arguments: &[OsString]) -> Result<Option<String>, OpsError> {
+        let mut sum = format!("{}\n{}", self.tool, told(self.survey, lead, arguments));
         let catalogs = match self.catalogs.get() {
             Some(catalogs) => catalogs,
             None => {
@@ -214,22 +211,24 @@ fn now() -> CreatedAt {
     }
 }
 
-/// What pg_dump is and what it is told, but for the snapshot.
-fn told(survey: &Survey, lead: &Lead, arguments: &[OsString]) -> String {
-    let mut told = format!("pgark {} {}\n", env!("CARGO_PKG_VERSION"), survey.tool.version);
-    let about = std::fs::metadata(&survey.tool.path).ok();
+/// What pg_dump is, and who runs it.
+fn described(tool: &Tool) -> String {
+    let about = std::fs::metadata(&tool.path).ok();
     let changed = about.as_ref().and_then(|about| about.modified().ok()?.duration_since(UNIX_EPOCH).ok());
-    // Writing to a string cannot fail.
-    let _ = writeln!(
-        told,
-        "{} {:?} {:?}",
-        survey.tool.path.display(),
+    format!(
+        "pgark {} {} {} {:?} {:?}",
+        env!("CARGO_PKG_VERSION"),
+        tool.version,
+        tool.path.display(),
         changed.map(|changed| changed.as_nanos()),
         about.map(|about| about.len())
-    );
-    let _ = writeln!(
-        told,
-        "{} {} {:?} {:?} {:?}",
+    )
+}
+
+/// What pg_dump is told, but for the snapshot.
+fn told(survey: &Survey, lead: &Lead, arguments: &[OsString]) -> String {
+    let mut told = format!(
+        "{} {} {:?} {:?} {:?}\n",
         lead.encoding,
         lead.has_labels,
         lead.role,
@@ -237,7 +236,8 @@ fn told(survey: &Survey, lead: &Lead, arguments: &[OsString]) -> String {
         lead.login.for_child()
     );
     for argument in arguments {
-        let _ = writeln!(told, "{}", crate::hex::encode(argument.as_bytes()));
+        told.push_str(&crate::hex::encode(argument.as_bytes()));
+        told.push('\n');
     }
     told
 }

@@ -208,7 +208,7 @@ impl Run<'_> {
                 // A role may have few connections, and this one is not needed any more.
                 survey.connection.hang_up();
                 let crew = Crew::new(&destination, job, watch, request);
-                let recall = Recall::new(Some(*repository).filter(|_| !request.full));
+                let recall = Recall::new(Some(*repository).filter(|_| !request.full), survey);
                 let finished = databases::copy_all(&crew, survey, request, &recall, &mut report)?;
                 describe_backup(&destination, options, survey, &facts, &finished)?;
                 let about = self.about(&finished, report, survey, writer.bytes_raw());
