@@ -208,8 +208,7 @@ fn a_name_without_a_signature_has_no_number() {
         for folders in [&["forgotten"][..], &["manifests", "copies/manifests"]] {
             let place = Place::encrypted();
             let first = backup(&place.open(), 1, &small(1));
-            let manifest = place.storage().list("manifests/").unwrap().remove(0).name;
-            let cluster = manifest.split('/').nth(1).unwrap().to_string();
+            let cluster = only_cluster(&place);
             for folder in folders {
                 let name = format!("{folder}/{cluster}/{number}-0123456789abcdef");
                 place.storage().put_if_absent(&name, Vec::new().into()).unwrap();

@@ -113,6 +113,15 @@ fn the_grace_time_is_waited_for_and_marked_packs_serve_nobody() {
     assert_clean(&place.open());
 }
 
+/// One entry of rows, whole.
+fn write_rows(writer: &BackupWriter<'_>, path: &str, bytes: &[u8]) -> Result<(), RepoError> {
+    let mut entry = writer.entry(path, Class::Data);
+    let mut stream = entry.stream(Cut::Rows);
+    stream.write(bytes)?;
+    entry.add(stream.finish()?);
+    entry.finish(Vec::new())
+}
+
 /// A backup that is being written keeps what it began before; a reader finds what was moved.
 #[test]
 fn writers_and_readers_go_on() {
@@ -126,11 +135,7 @@ fn writers_and_readers_go_on() {
         .open()
         .write_backup::<(), RepoError>(&options(1), |writer| {
             // It leans on the packs of a backup that is forgotten while it runs.
-            let mut entry = writer.entry("/own", Class::Data);
-            let mut stream = entry.stream(Cut::Rows);
-            stream.write(&rows(1, 1_500_000))?;
-            entry.add(stream.finish()?);
-            entry.finish(Vec::new())?;
+            write_rows(writer, "/own", &rows(1, 1_500_000))?;
             repository.forget(first.id)?;
             let report = prune(&repository, now());
             assert_eq!(report.sessions, 1, "{report:?}");
@@ -158,16 +163,11 @@ fn writers_and_readers_go_on() {
 fn names_without_signatures_end_no_backup() {
     let place = Place::encrypted();
     let first = backup(&place.open(), 1, &halves(1));
-    let manifest = place.storage().list("manifests/").unwrap().remove(0).name;
-    let cluster = manifest.split('/').nth(1).unwrap().to_string();
+    let cluster = only_cluster(&place);
     let repository = place.open();
     let (made, ()) = repository
         .write_backup::<(), RepoError>(&options(1), |writer| {
-            let mut entry = writer.entry("/own", Class::Data);
-            let mut stream = entry.stream(Cut::Rows);
-            stream.write(&rows(1, 1_500_000))?;
-            entry.add(stream.finish()?);
-            entry.finish(Vec::new())?;
+            write_rows(writer, "/own", &rows(1, 1_500_000))?;
             repository.forget(first.id)?;
             let session = place.storage().list("sessions/").unwrap().remove(0).name;
             let id = session.split('/').nth(1).unwrap().to_string();
@@ -191,8 +191,7 @@ fn names_without_signatures_end_no_backup() {
 fn a_draft_pins_whatever_stands_beside_it() {
     let place = Place::encrypted();
     backup(&place.open(), 1, &halves(1));
-    let manifest = place.storage().list("manifests/").unwrap().remove(0).name;
-    let cluster = manifest.split('/').nth(1).unwrap().to_string();
+    let cluster = only_cluster(&place);
     // A writer that is gone between its draft and its manifest: nothing was deleted any more.
     let store = Faulty::new(place.store(), Operation::Delete, Fault::GoneFrom(0));
     let repository = place.open_on(Arc::new(store), place.local());
@@ -304,12 +303,8 @@ fn a_backup_begins_in_the_middle_of_a_prune() {
                 started.recv().unwrap();
                 let packs = place.storage().list("packs/").unwrap().len();
                 place.open().write_backup::<(), RepoError>(&options(1), |writer| {
-                    for (path, class, bytes) in content {
-                        let mut entry = writer.entry(path, *class);
-                        let mut stream = entry.stream(Cut::Rows);
-                        stream.write(bytes)?;
-                        entry.add(stream.finish()?);
-                        entry.finish(Vec::new())?;
+                    for (path, _, bytes) in content {
+                        write_rows(writer, path, bytes)?;
                     }
                     let until = Instant::now() + Duration::from_secs(600);
                     while place.storage().list("packs/").unwrap().len() == packs {

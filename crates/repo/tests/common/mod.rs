@@ -77,6 +77,12 @@ impl Place {
     }
 }
 
+/// The folder of the one cluster that has backups here.
+pub fn only_cluster(place: &Place) -> String {
+    let manifest = place.storage().list("manifests/").unwrap().remove(0).name;
+    manifest.split('/').nth(1).unwrap().to_string()
+}
+
 pub fn options(jobs: usize) -> WriteOptions {
     WriteOptions { cluster: "shop".into(), jobs, compression_level: 1, full: false }
 }
