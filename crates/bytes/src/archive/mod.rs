@@ -19,6 +19,7 @@
 //! * [`identity`] is what entries make, as a server's catalog names it;
 //! * [`order`] is the order in which entries may be restored, also by many workers;
 //! * [`script`] reads a plain dump as if it were an archive;
+//! * [`stable`] keeps a TOC with numbers that do not shift from one dump to the next;
 //! * [`statements`] is the SQL that restoring one entry means.
 
 pub mod convert;
@@ -36,6 +37,7 @@ mod reads;
 mod roles;
 pub mod script;
 mod selection;
+pub mod stable;
 pub mod statements;
 mod unnamed;
 mod waits;
@@ -46,4 +48,4 @@ pub use model::{
     Archive, ArchiveVersion, Compression, CreatedAt, Format, Header, Offset, Section, Shown, TocEntry,
 };
 pub use read::{Limits, read_toc, read_toc_with_limits};
-pub use write::{DirectoryCompression, write_directory_toc, write_toc};
+pub use write::{DirectoryCompression, toc_pieces, write_directory_toc, write_toc};

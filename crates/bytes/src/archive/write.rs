@@ -47,6 +47,15 @@ pub fn write_directory_toc(
 /// each entry's offset; tar and directory: with its file name), its compression in the form that
 /// the version has.
 pub fn write_toc(archive: &Archive) -> Vec<u8> {
+    let (head, entries) = toc_pieces(archive);
+    entries.fold(head, |mut all, entry| {
+        all.extend_from_slice(&entry);
+        all
+    })
+}
+
+/// [`write_toc`] in pieces: the header with the number of entries, then each entry.
+pub fn toc_pieces(archive: &Archive) -> (Vec<u8>, impl Iterator<Item = Vec<u8>> + '_) {
     let header = &archive.header;
     let version = header.version;
     let mut w = Writer { out: Vec::new(), int_size: usize::from(header.int_size.clamp(1, 8)) };
@@ -76,14 +85,17 @@ pub fn write_toc(archive: &Archive) -> Vec<u8> {
     w.string(header.server_version.as_deref());
     w.string(header.dump_version.as_deref());
     w.int(i32::try_from(archive.entries.len()).unwrap_or(i32::MAX));
-    for entry in &archive.entries {
+    let int_size = w.int_size;
+    let entries = archive.entries.iter().map(move |entry| {
+        let mut w = Writer { out: Vec::new(), int_size };
         w.entry(entry, version);
         match header.format {
             Format::Custom => w.offset(entry.offset, usize::from(header.off_size.clamp(1, 8))),
             Format::Tar => w.string(Some(entry.file_name.as_deref().unwrap_or_default())),
         }
-    }
-    w.out
+        w.out
+    });
+    (w.out, entries)
 }
 
 fn algorithm(asked: DirectoryCompression, header: Compression) -> u8 {
