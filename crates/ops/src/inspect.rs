@@ -2,11 +2,12 @@
 
 use std::io::Write;
 
-use pgark_repo::{Backup, Repository};
+use pgark_repo::{Backup, Entry, Repository};
 use serde::Serialize;
 
 use crate::advice::{Operation, advice};
 use crate::facts::{About, Note};
+use crate::logical::toc;
 use crate::select::{self, Wanted};
 use crate::{BackupDetail, BackupName, BackupRecord, DatabaseDetail, Job, OpsError, TableDetail, paths};
 
@@ -35,9 +36,10 @@ pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, 
         })
         .collect();
     let mut tables = Vec::new();
-    for entry in &backup.entries {
-        let (database, rows, objects) = match Note::of(&backup, entry)? {
-            note @ Note::Table { .. } => match TableDetail::of(note, entry) {
+    for entry in backup.entries_with_additions()? {
+        let (entry, addition) = entry?;
+        let (database, rows, objects) = match Note::of(&backup, &entry)? {
+            note @ Note::Table { .. } => match TableDetail::of(note, &entry, &addition) {
                 Some(table) => {
                     let (database, rows) = (table.database.clone(), table.rows);
                     tables.push(table);
@@ -46,7 +48,7 @@ pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, 
                 None => continue,
             },
             Note::LargeObjects { database, objects } => (database, None, objects),
-            Note::Toc { database } | Note::Definition { database } => (database, None, 0),
+            Note::Toc { database, .. } | Note::Definition { database } => (database, None, 0),
             Note::Globals | Note::Manifest | Note::Settings | Note::ServerFile { .. } | Note::OfNewer => {
                 continue;
             }
@@ -56,7 +58,7 @@ pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, 
             detail.rows += rows.unwrap_or(0);
             detail.large_objects += objects;
             detail.bytes_raw += entry.bytes_raw;
-            detail.bytes_added += entry.bytes_added;
+            detail.bytes_added += addition.bytes;
         }
     }
     Ok(BackupDetail { record: BackupRecord::of(&backup.head)?, missing: about.missing, contents, tables })
@@ -80,9 +82,12 @@ pub fn ls(repository: &Repository, place: &BackupName) -> Result<Vec<EntryLine>,
     let path = &*paths::as_stored(path);
     let backup = open(repository, &place.with_text(id), Wanted::Any)?;
     let mut lines = Vec::new();
-    for entry in backup.entries.iter().filter(|entry| is_below(&entry.path, path)) {
-        let (path, kind) = (entry.path.clone(), Note::kind_of(entry));
-        lines.push(EntryLine { path, kind, bytes_raw: entry.bytes_raw });
+    for entry in backup.entries_below(path.trim_end_matches('/')) {
+        let entry = entry?;
+        if is_below(&entry.path, path) {
+            let (kind, bytes_raw) = (Note::kind_of(&entry), shown_bytes(&entry));
+            lines.push(EntryLine { path: entry.path, kind, bytes_raw });
+        }
     }
     if lines.is_empty() {
         return Err(no_entry(id, path));
@@ -109,9 +114,14 @@ pub fn cat(
         ]));
     }
     let backup = open(repository, &place.with_text(id), Wanted::Any)?;
-    let entry = backup.entries.iter().find(|entry| entry.path == path).ok_or_else(|| no_entry(id, path))?;
+    let entry = backup.entry(path)?.ok_or_else(|| no_entry(id, path))?;
     let reader = repository.reader()?;
-    let mut content = reader.read(entry);
+    if let Some(Note::Toc { bytes: Some(_), .. }) = Note::read(&entry) {
+        let archive = toc::from_entry(&reader, &entry, true)?;
+        output.write_all(&toc::directory_toc(&archive)).map_err(OpsError::Output)?;
+        return output.flush().map_err(OpsError::Output);
+    }
+    let mut content = reader.read(&entry);
     while let Some(chunk) = content.next_chunk()? {
         job.cancel.check().map_err(|_| OpsError::Cancelled)?;
         output.write_all(&chunk).map_err(OpsError::Output)?;
@@ -119,7 +129,19 @@ pub fn cat(
     output.flush().map_err(OpsError::Output)
 }
 
-pub(crate) fn open(repository: &Repository, name: &BackupName, wanted: Wanted) -> Result<Backup, OpsError> {
+/// So many bytes does `cat` write.
+fn shown_bytes(entry: &Entry) -> u64 {
+    match Note::read(entry) {
+        Some(Note::Toc { bytes: Some(bytes), .. }) => bytes,
+        _ => entry.bytes_raw,
+    }
+}
+
+pub(crate) fn open<'r>(
+    repository: &'r Repository,
+    name: &BackupName,
+    wanted: Wanted,
+) -> Result<Backup<'r>, OpsError> {
     let opened =
         repository.open_chosen(|heads| select::choose(heads, name, wanted, &|text| repository.warn(text)));
     opened.map_err(|error: OpsError| match error {

@@ -47,6 +47,11 @@ pub(crate) fn included(by: &str, path: &str) -> String {
     format!("{by}.included/{}", component(path.as_bytes()))
 }
 
+/// What all paths of a database begin with.
+pub(crate) fn folder(database: &str) -> String {
+    format!("/db/{}/", component(database.as_bytes()))
+}
+
 /// The SQL that makes the database itself.
 pub(crate) fn definition(database: &str) -> String {
     format!("/db/{}/database.sql", component(database.as_bytes()))

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use pgark_repo::{BackupHead, Entry};
+use pgark_repo::{Addition, BackupHead, Entry};
 use serde::{Deserialize, Serialize};
 
 use crate::OpsError;
-use crate::facts::{About, BackupKind, BackupStatus, DatabaseRead, Missing, Note};
+use crate::facts::{About, BackupKind, BackupStatus, DatabaseRead, MapsDone, Missing, Note};
 use crate::logical::rowmap::MapNote;
 
 /// One backup as `list --json` and `backup --json` print it.
@@ -176,10 +176,11 @@ impl Fact {
 
 impl TableDetail {
     /// The table that an entry holds the rows of, if it is one.
-    pub(crate) fn of(note: Note, entry: &Entry) -> Option<TableDetail> {
-        let Note::Table { database, schema, name, rows, maps, .. } = note else { return None };
-        let (bytes_raw, bytes_added) = (entry.bytes_raw, entry.bytes_added);
-        Some(TableDetail { database, schema, name, rows, bytes_raw, bytes_added, row_map: maps })
+    pub(crate) fn of(note: Note, entry: &Entry, addition: &Addition) -> Option<TableDetail> {
+        let Note::Table { database, schema, name, rows, .. } = note else { return None };
+        let (bytes_raw, bytes_added) = (entry.bytes_raw, addition.bytes);
+        let row_map = MapsDone::of(entry, addition);
+        Some(TableDetail { database, schema, name, rows, bytes_raw, bytes_added, row_map })
     }
 }
 

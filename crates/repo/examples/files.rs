@@ -62,7 +62,8 @@ fn write(repository: &Repository, jobs: usize, cut: Cut, files: &[String]) {
 
 fn read(repository: &Repository, jobs: usize) {
     let newest = repository.backups().unwrap().pop().unwrap();
-    let entries = repository.open_backup(newest.id).unwrap().entries;
+    let backup = repository.open_backup(newest.id).unwrap();
+    let entries: Vec<_> = backup.entries().map(Result::unwrap).collect();
     let reader = repository.reader().unwrap();
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {

@@ -1,24 +1,127 @@
 //! Backups as readers see them: listing, opening, and the way to their data.
 
+use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::RepoError;
 use crate::at_once::both;
 use crate::ids::BackupId;
 use crate::index::Index;
-use crate::manifest::{self, BackupHead, Entry, Manifest};
+use crate::manifest::{self, Addition, Additions, BackupHead, Entry, ListReader, Manifest, OpenList, Record};
 use crate::names::ManifestName;
 use crate::object::damaged;
-use crate::reader::DataReader;
+use crate::reader::{ChunkReader, DataReader};
 use crate::repository::Repository;
+use crate::stream::StreamRef;
 
-/// One backup with its entries.
-#[derive(Clone, Debug)]
-pub struct Backup {
+/// One backup that was opened: its list of entries is read as far as it is asked for.
+pub struct Backup<'r> {
     /// What its manifest says.
     pub head: BackupHead,
-    /// Sorted by path.
-    pub entries: Vec<Entry>,
+    list: OpenList,
+    additions: StreamRef,
+    reader: ChunkReader<'r>,
+}
+
+impl fmt::Debug for Backup<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backup").field("head", &self.head).finish_non_exhaustive()
+    }
+}
+
+impl Backup<'_> {
+    /// The entry of this path, if there is one. Reads one sublist, and the nodes above it.
+    pub fn entry(&self, path: &str) -> Result<Option<Entry>, RepoError> {
+        let found = self.list.find(&self.reader, path)?;
+        found.map(|record| record.read(&self.reader)).transpose()
+    }
+
+    /// All entries, sorted by path. A few of them are in memory at once.
+    pub fn entries(&self) -> Entries<'_> {
+        self.entries_below("")
+    }
+
+    /// The entries whose paths begin with this. No more of the list is read.
+    pub fn entries_below(&self, prefix: &str) -> Entries<'_> {
+        let list = ListReader::new(&self.reader, &self.list, prefix);
+        Entries { reader: &self.reader, list, ready: VecDeque::new(), is_over: false }
+    }
+
+    /// What the backup did for its entries, sorted by path: of those for which it did something.
+    pub fn additions(&self) -> Result<Additions<'_>, RepoError> {
+        Additions::new(&self.reader, &self.additions)
+    }
+
+    /// All entries, sorted by path, each with what the backup did for it. Where that cannot be read
+    /// the entries come alone: they are whole without it.
+    pub fn entries_and_their_additions(&self) -> Result<EntriesAndAdditions<'_>, RepoError> {
+        let readable = self.additions().and_then(|mut all| all.try_for_each(|addition| addition.map(drop)));
+        match readable {
+            Ok(()) => {
+                let both = self.entries_with_additions()?;
+                Ok(Box::new(both.map(|both| both.map(|(entry, addition)| (entry, Some(addition))))))
+            }
+            Err(error) if error.is_of_object() => {
+                Ok(Box::new(self.entries().map(|entry| entry.map(|entry| (entry, None)))))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All entries, sorted by path, each with what the backup did for it.
+    pub fn entries_with_additions(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(Entry, Addition), RepoError>> + Send + '_, RepoError> {
+        let mut additions = self.additions()?.peekable();
+        Ok(self.entries().map(move |entry| {
+            let entry = entry?;
+            let earlier =
+                |next: &Result<Addition, RepoError>| next.as_ref().is_ok_and(|next| next.path < entry.path);
+            while additions.next_if(earlier).is_some() {}
+            let own =
+                |next: &Result<Addition, RepoError>| next.as_ref().is_ok_and(|next| next.path == entry.path);
+            let addition = match additions.next_if(|next| next.is_err() || own(next)) {
+                Some(addition) => addition?,
+                None => Addition { path: entry.path.clone(), ..Addition::default() },
+            };
+            Ok((entry, addition))
+        }))
+    }
+}
+
+/// Entries, each with what its backup did for it; None where that cannot be read.
+pub type EntriesAndAdditions<'r> =
+    Box<dyn Iterator<Item = Result<(Entry, Option<Addition>), RepoError>> + Send + 'r>;
+
+/// Reads entries one after the other, in the order of their paths.
+pub struct Entries<'r> {
+    reader: &'r ChunkReader<'r>,
+    list: ListReader<'r>,
+    ready: VecDeque<Record>,
+    is_over: bool,
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Entry, RepoError>;
+
+    /// Behind an error of one entry the others follow; behind one of the list nothing does.
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.is_over {
+            if let Some(record) = self.ready.pop_front() {
+                return Some(record.read(self.reader));
+            }
+            match self.list.next_leaf(&mut |_, _| Ok(true)) {
+                Ok(Some((_, records))) => self.ready = records.into(),
+                Ok(None) => self.is_over = true,
+                Err(error) => {
+                    self.is_over = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
 }
 
 impl Repository {
@@ -69,8 +172,8 @@ impl Repository {
         Ok(heads)
     }
 
-    /// One backup with its entries.
-    pub fn open_backup(&self, id: BackupId) -> Result<Backup, RepoError> {
+    /// One backup, to read its entries.
+    pub fn open_backup(&self, id: BackupId) -> Result<Backup<'_>, RepoError> {
         let names = manifest::list(&self.unlocked, "")?.into_iter().filter(|name| name.id == id);
         let mut first = None;
         // Something else may stand under a name with the same id.
@@ -83,12 +186,12 @@ impl Repository {
         Err(first.unwrap_or(RepoError::UnknownBackup { id }))
     }
 
-    /// The backup that `choose` takes out of all of them ([`Repository::backups`]), with its
-    /// entries. The index is read beside the manifests, and none of these twice.
+    /// The backup that `choose` takes out of all of them ([`Repository::backups`]). The index is
+    /// read beside the manifests, and none of these twice.
     pub fn open_chosen<E: From<RepoError>>(
         &self,
         choose: impl FnOnce(Vec<BackupHead>) -> Result<BackupHead, E>,
-    ) -> Result<Backup, E> {
+    ) -> Result<Backup<'_>, E> {
         let (manifests, index) = both(|| self.manifests(), || self.index.to_read(&self.unlocked));
         let manifests = manifests?;
         let chosen = choose(manifests.iter().map(Manifest::head).collect())?;
@@ -96,14 +199,14 @@ impl Repository {
         Ok(self.open_manifest(manifest.ok_or(RepoError::UnknownBackup { id: chosen.id })?, index?)?)
     }
 
-    /// One backup with its entries, by what [`Repository::backups`] or
-    /// [`Repository::newest_backups`] told of it just now.
-    pub fn open_head(&self, head: &BackupHead) -> Result<Backup, RepoError> {
+    /// One backup, by what [`Repository::backups`] or [`Repository::newest_backups`] told of it
+    /// just now.
+    pub fn open_head(&self, head: &BackupHead) -> Result<Backup<'_>, RepoError> {
         let cluster = self.keys().cluster_hash(&head.cluster);
         self.open_named(&ManifestName { cluster, sequence: head.sequence, id: head.id })
     }
 
-    fn open_named(&self, name: &ManifestName) -> Result<Backup, RepoError> {
+    fn open_named(&self, name: &ManifestName) -> Result<Backup<'_>, RepoError> {
         let manifest = manifest::read(&self.unlocked, name, |error| {
             self.warn(&format!("{error}; the second copy is used"))
         })?;
@@ -113,9 +216,10 @@ impl Repository {
         self.open_manifest(&manifest, self.index.to_read(&self.unlocked)?)
     }
 
-    fn open_manifest(&self, manifest: &Manifest, index: Arc<Index>) -> Result<Backup, RepoError> {
+    fn open_manifest(&self, manifest: &Manifest, index: Arc<Index>) -> Result<Backup<'_>, RepoError> {
         let reader = self.chunks(index);
-        Ok(Backup { head: manifest.head(), entries: manifest::read_entries(&reader, manifest)? })
+        let (list, additions) = (manifest.open_list(&reader)?, manifest.body.additions.clone());
+        Ok(Backup { head: manifest.head(), list, additions, reader })
     }
 
     /// Opens data for reading.

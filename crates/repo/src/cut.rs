@@ -15,6 +15,20 @@ pub enum Cut {
     Rows,
     /// Where the content says.
     Content,
+    /// Behind records whose names say so ([`crate::StreamWriter::end_record`]). Content that
+    /// repeats itself has few places that the other ways would cut at.
+    Records,
+}
+
+/// A chunk of records ends from here on behind a record whose name says so: one of so many bytes.
+const LEAST_OF_RECORDS: usize = 16 << 10;
+const MORE_OF_RECORDS: u64 = 16 << 10;
+/// No chunk of records is larger.
+const MOST_OF_RECORDS: usize = 1 << 20;
+
+/// Whether a chunk of so many bytes ends behind a record of so many, whose name has this hash.
+pub(crate) fn ends_behind(chunk: usize, record: usize, name: u32) -> bool {
+    chunk >= LEAST_OF_RECORDS && u64::from(name) * MORE_OF_RECORDS < (record as u64) << 32
 }
 
 pub(crate) const SMALLEST: usize = 16 << 10;
@@ -53,6 +67,10 @@ impl Cutter {
         if bytes.is_empty() || (bytes.len() < WINDOW && !ended) {
             return None;
         }
+        if cut == Cut::Records {
+            let len = bytes.len().min(MOST_OF_RECORDS);
+            return (ended || len == MOST_OF_RECORDS).then_some(len);
+        }
         let window = bytes.get(..WINDOW).unwrap_or(bytes);
         let (_, len) = cut_gear(
             window,
@@ -68,7 +86,7 @@ impl Cutter {
         );
         let len = len.clamp(1, window.len());
         match cut {
-            Cut::Content => Some(len),
+            Cut::Content | Cut::Records => Some(len),
             Cut::Rows => {
                 let rest = bytes.get(len - 1..LARGEST.min(bytes.len()))?;
                 match memchr::memchr(b'\n', rest) {

@@ -30,11 +30,19 @@ pub fn index(keys: &Keys, bytes: &[u8]) {
     let _ = index_object::decode(keys, "index/x", bytes);
 }
 
-/// A manifest's body, its entries and its lists.
+/// A manifest's body, its sublists of entries and the nodes above them, its additions.
 pub fn manifest(keys: &Keys, bytes: &[u8]) {
     let _ = object::open(keys, Kind::Manifest, "manifests/x", bytes);
     let _ = codec::decode::<Body>(bytes);
-    let _ = manifest::decode_entries(bytes);
+    let _ = manifest::decode_leaf(bytes);
+    for level in 1..=3 {
+        let _ = manifest::decode_node(bytes, level);
+    }
+    let mut additions = manifest::AdditionDecoder::default();
+    for piece in bytes.chunks(7) {
+        additions.feed(piece);
+        while let Ok(Some(_)) = additions.next() {}
+    }
     let _ = Node::decode(bytes);
 }
 

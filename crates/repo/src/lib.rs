@@ -72,7 +72,7 @@ mod writers;
 pub use access::{KeyList, SlotInfo, WriterInfo};
 /// Secrets as the doors of a repository take them.
 pub use age::secrecy::{ExposeSecret, SecretString};
-pub use backups::Backup;
+pub use backups::{Backup, Entries, EntriesAndAdditions};
 pub use cache_file::CacheFile;
 pub use check::{AffectedBackup, CheckLevel, CheckOptions, CheckProgress, CheckReport, Problem};
 pub use contents::Contents;
@@ -81,7 +81,7 @@ pub use entry_reader::{EntryReader, PartReader};
 pub use error::RepoError;
 pub use ids::{BackupId, NoBackupId, RepositoryId};
 pub use init::{Initialised, init};
-pub use manifest::{BackupHead, Entry};
+pub use manifest::{Addition, Additions, BackupHead, Entry};
 pub use map::{
     Address, AddressRun, Addresses, DueUnits, EarlierMap, EarlierUnit, ItemHash, ItemHasher, ItemKind,
     ItemReader, KeptItems, ListedUnit, MapLists, MapRef, MapTarget, MapWriter, Measured, Part, Rows,

@@ -118,7 +118,11 @@ proptest! {
         let bytes = [lead, &bytes].concat();
         let _ = codec::decode::<Directory>(&bytes).map(|directory| pack::check_directory(&directory, Kind::DataPack, 100));
         let _ = Node::decode(&bytes);
-        let _ = manifest::decode_entries(&bytes);
+        let _ = manifest::decode_leaf(&bytes);
+        let _ = manifest::decode_node(&bytes, 1);
+        let mut additions = manifest::AdditionDecoder::default();
+        additions.feed(&bytes);
+        while let Ok(Some(_)) = additions.next() {}
         let _ = codec::decode::<Body>(&bytes);
         for kind in [Kind::DataPack, Kind::MetadataPack, Kind::Index, Kind::Session, Kind::Draft, Kind::Manifest] {
             let mut object = object::head(kind).to_vec();

@@ -164,6 +164,14 @@ impl Node {
     }
 }
 
+/// The same above chunks of records, which are small: nodes are small, too.
+const FANOUT_OF_RECORDS: usize = 16;
+
+/// Whether a node of so many children ends behind the child with this id, above chunks of records.
+pub(crate) fn node_of_records_ends(children: usize, last: &ChunkId) -> bool {
+    children >= FANOUT || (children >= FANOUT_OF_RECORDS && last.second() & 0xf == 0)
+}
+
 /// Whether a node of so many children ends behind the child with this id.
 pub(crate) fn node_ends(children: usize, last: &ChunkId) -> bool {
     children >= FANOUT || (children >= FANOUT_LEAST && last.second() & 0xff == 0)

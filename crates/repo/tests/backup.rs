@@ -54,8 +54,8 @@ fn the_second_backup_adds_little() {
     assert_eq!(second.sequence, 2);
     assert!(second.bytes_added < 6000, "{}", second.bytes_added);
     assert!(first.bytes_added > 1_000_000);
-    for entry in repository.open_backup(second.id).unwrap().entries {
-        assert_eq!(entry.bytes_added, 0, "{}", entry.path);
+    for (path, bytes) in added(&repository.open_backup(second.id).unwrap()) {
+        assert_eq!(bytes, 0, "{path}");
     }
     // A change in the middle costs a chunk or two.
     let mut changed = content(1);
@@ -111,21 +111,24 @@ fn deep_trees_and_raw_chunks() {
     let repository = place.open();
     let bytes = rows(9, 40 << 20);
     let plain = WriteOptions { compression_level: 0, ..options(2) };
-    let (made, ()) = repository
-        .write_backup(&plain, |writer| {
-            let mut entry = writer.entry("/a", Class::Data);
-            let mut stream = entry.stream(Cut::Content);
-            stream.write(&bytes)?;
-            let summary = stream.finish()?;
-            entry.add(summary.clone());
-            entry.add(summary);
-            entry.finish(Vec::new())?;
-            let (kind, about) = ("x".into(), Vec::new());
-            Ok::<_, RepoError>((NewBackup { kind, complete: false, about, time: None }, ()))
-        })
+    let mut told = Vec::new();
+    let work = |writer: &BackupWriter<'_>| {
+        let mut entry = writer.entry("/a", Class::Data);
+        let mut stream = entry.stream(Cut::Content);
+        stream.write(&bytes)?;
+        let summary = stream.finish()?;
+        entry.add(summary.clone());
+        entry.add(summary);
+        entry.finish_with(b"what".to_vec(), b"done".to_vec())?;
+        let (kind, about) = ("x".into(), Vec::new());
+        Ok::<_, RepoError>((NewBackup { kind, complete: false, about, time: None }, ()))
+    };
+    let (head, ()) = repository
+        .write_backup_told(&plain, work, &mut |entry, addition| told.push((entry.clone(), addition.clone())))
         .unwrap();
-    assert_eq!(made.entries, repository.open_backup(made.head.id).unwrap().entries);
-    let head = made.head;
+    let opened = repository.open_backup(head.id).unwrap();
+    assert_eq!(told, opened.entries_with_additions().unwrap().map(Result::unwrap).collect::<Vec<_>>());
+    assert_eq!((&*told[0].0.about, &*told[0].1.about), (&b"what"[..], &b"done"[..]));
     assert!(!head.complete && head.bytes_added > 40 << 20);
     let mut twice = bytes.clone();
     twice.extend_from_slice(&bytes);
@@ -140,7 +143,7 @@ fn a_writer_key_backs_up_and_lists_and_reads_no_data() {
     assert!(!writer.can_read_data() && writer.encrypted());
     let head = backup(&writer, 2, &content(1));
     assert_eq!(writer.backups().unwrap().len(), 1);
-    assert_eq!(writer.open_backup(head.id).unwrap().entries.len(), content(1).len());
+    assert_eq!(entries(&writer.open_backup(head.id).unwrap()).unwrap().len(), content(1).len());
     assert!(matches!(writer.reader(), Err(RepoError::NeedsReaderSecret)));
     let checked = writer.check(&CheckOptions::all(CheckLevel::Data), &|_| {});
     assert!(matches!(checked, Err(RepoError::NeedsReaderSecret)));

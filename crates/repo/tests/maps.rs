@@ -28,8 +28,8 @@ fn write(repository: &Repository, sets: &[Set<'_>]) -> (BackupHead, Vec<u64>) {
         Ok::<_, RepoError>((NewBackup { kind, complete: true, about, time: None }, ()))
     });
     let (written, ()) = written.unwrap();
-    let added = |path: &str| written.entries.iter().find(|entry| entry.path == path).unwrap().bytes_added;
-    (written.head.clone(), sets.iter().map(|(path, ..)| added(path)).collect())
+    let added = added(&repository.open_backup(written.id).unwrap());
+    (written, sets.iter().map(|(path, ..)| added[*path]).collect())
 }
 
 #[test]
@@ -116,13 +116,14 @@ fn maps_are_copied_as_maps() {
         let reader = repository.reader().unwrap();
         let (copy, ()) = target
             .write_backup(&options(1), |writer| {
-                writer.copy_entry(&reader, &opened.entries[0], Cut::Rows, &mut |_| {})?;
+                let entry = opened.entries().next().unwrap()?;
+                writer.copy_entry(&reader, &entry, Vec::new(), Cut::Rows, &mut |_| {})?;
                 let (kind, about) = ("logical".into(), b"{}".to_vec());
                 Ok::<_, RepoError>((NewBackup { kind, complete: true, about, time: None }, ()))
             })
             .unwrap();
-        compare(&target, copy.head.id, &content(seed)).unwrap();
-        added.push(copy.head.bytes_added);
+        compare(&target, copy.id, &content(seed)).unwrap();
+        added.push(copy.bytes_added);
     }
     assert!(added[1] * 3 < added[0] && added[2] * 3 < added[0], "{added:?}");
     assert_clean(&other.open());

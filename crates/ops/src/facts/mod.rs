@@ -17,5 +17,5 @@ pub use filters::Filters;
 pub(crate) use filters::Selection;
 pub use kinds::{BackupKind, BackupStatus};
 pub use missing::{Missing, MissingKind};
-pub(crate) use note::{Note, write_whole};
+pub(crate) use note::{MapsDone, Note, write_whole};
 pub(crate) use server::Server;

@@ -1,10 +1,13 @@
-//! What stands beside each entry of a backup.
+//! What stands beside each entry of a backup; and apart from that what the backup did for it, which
+//! is another thing each night.
 
-use pgark_repo::{Backup, BackupWriter, Class, Entry};
+use std::collections::BTreeMap;
+
+use pgark_repo::{Addition, Backup, BackupWriter, Class, Entry, Part};
 use serde::{Deserialize, Serialize};
 
 use crate::OpsError;
-use crate::logical::rowmap::MapNote;
+use crate::logical::rowmap::{MapNote, Whole};
 
 /// What an entry is, as far as restore and export care; kept in the entry's notes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -15,16 +18,22 @@ pub(crate) enum Note {
         database: String,
         schema: String,
         name: String,
-        dump_id: i32,
+        /// Tells its entry in the table of contents: dump ids shift with every object that is new.
+        /// 0 where that is told by the path (a script that was imported has no OIDs).
+        #[serde(default, skip_serializing_if = "is_zero")]
+        oid: u32,
         rows: u64,
-        /// What row maps did; none if no part is under one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        maps: Option<MapNote>,
     },
     /// Frames of large objects (`pgark_bytes::large_objects`).
     LargeObjects { database: String, objects: u64 },
     /// The archive's table of contents.
-    Toc { database: String },
+    Toc {
+        database: String,
+        /// It is kept with numbers that do not shift (`pgark_bytes::archive::stable`); so long is
+        /// it in pg_dump's directory format.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
+    },
     /// The SQL that makes the database itself: creation, owner, settings, privileges.
     Definition { database: String },
     /// Roles, memberships, tablespaces and their settings, as SQL.
@@ -38,6 +47,10 @@ pub(crate) enum Note {
     /// Of a newer version of this program; it stands beside the entry as it is.
     #[serde(other, skip_serializing)]
     OfNewer,
+}
+
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// Writes a small content as one entry.
@@ -65,7 +78,7 @@ impl Note {
         serde_json::from_slice(&entry.about).ok()
     }
 
-    pub(crate) fn of(backup: &Backup, entry: &Entry) -> Result<Note, OpsError> {
+    pub(crate) fn of(backup: &Backup<'_>, entry: &Entry) -> Result<Note, OpsError> {
         Self::read(entry).ok_or_else(|| OpsError::Record {
             backup: backup.head.id.to_string(),
             what: format!("the note beside {}", entry.path),
@@ -83,6 +96,30 @@ impl Note {
     }
 }
 
+/// What row maps did for a table in one backup, as it stands in the additions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MapsDone {
+    #[serde(default, skip_serializing_if = "is_zero")]
+    rows_new: u64,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    whole: BTreeMap<Whole, u64>,
+}
+
+impl MapsDone {
+    /// Empty if nothing was done.
+    pub(crate) fn to_bytes(note: &MapNote) -> Vec<u8> {
+        let done = MapsDone { rows_new: note.rows_new, whole: note.whole.clone() };
+        if done == MapsDone::default() { Vec::new() } else { serde_json::to_vec(&done).unwrap_or_default() }
+    }
+
+    /// None: no part of the entry is under a map.
+    pub(crate) fn of(entry: &Entry, addition: &Addition) -> Option<MapNote> {
+        let parts = entry.parts.iter().filter(|part| matches!(part, Part::Map(_))).count() as u64;
+        let done: MapsDone = serde_json::from_slice(&addition.about).unwrap_or_default();
+        (parts > 0).then_some(MapNote { rows_new: done.rows_new, parts, whole: done.whole })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,7 +130,6 @@ mod tests {
             class: Class::Data,
             parts: Vec::new(),
             bytes_raw: 0,
-            bytes_added: 0,
             about: note.as_bytes().to_vec(),
         }
     }
@@ -105,7 +141,7 @@ mod tests {
         assert_eq!(Note::kind_of(&newer), "wal segment");
         // More in a note that is known says nothing against it; less does.
         let more = entry(r#"{"kind":"toc","database":"d","lines":3}"#);
-        assert!(matches!(Note::read(&more), Some(Note::Toc { database }) if database == "d"));
+        assert!(matches!(Note::read(&more), Some(Note::Toc { database, .. }) if database == "d"));
         let ours = entry(&String::from_utf8(Note::Globals.to_bytes()).unwrap());
         assert_eq!((Note::kind_of(&ours).as_str(), Note::kind_of(&more).as_str()), ("globals", "toc"));
         assert!(Note::read(&entry(r#"{"kind":"table","database":"d"}"#)).is_none());

@@ -3,14 +3,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use pgark_bytes::archive::family::Inheritance;
-use pgark_bytes::archive::{self, Archive, TocEntry};
+use pgark_bytes::archive::{Archive, TocEntry};
 use pgark_repo::{Backup, DataReader, Entry};
 
 use crate::OpsError;
 use crate::advice::{Operation, Setting, advice};
 use crate::facts::{About, Missing, Note};
-use crate::logical::names;
-use crate::logical::whole::read_whole;
+use crate::logical::{names, toc};
+use crate::paths;
 
 /// The entries of one database by what they are.
 pub(crate) struct Contents {
@@ -26,37 +26,39 @@ pub(crate) struct Contents {
 impl Contents {
     /// The contents of `database`, which may be left out where the backup holds only one.
     pub(crate) fn of(
-        backup: &Backup,
+        backup: &Backup<'_>,
         reader: &DataReader<'_>,
         database: Option<&str>,
     ) -> Result<Contents, OpsError> {
         let database = which(backup, database)?;
-        let mut archive = None;
-        let mut tables = HashMap::new();
-        let mut large_objects = None;
-        for entry in &backup.entries {
-            match Note::of(backup, entry)? {
-                Note::Toc { database: of } if of == database => {
-                    let bytes = read_whole(reader, entry)?;
-                    let read = archive::read_toc(&mut bytes.as_slice())
-                        .map_err(|source| OpsError::Archive { of: entry.path.clone(), source })?;
-                    archive = Some(read);
-                }
-                Note::Table { database: of, dump_id, rows, .. } if of == database => {
-                    tables.insert(dump_id, (entry.clone(), rows));
-                }
-                Note::LargeObjects { database: of, .. } if of == database => {
-                    large_objects = Some(entry.clone());
-                }
-                _ => {}
-            }
-        }
+        let archive = toc::read(backup, reader, &database)?;
         let Some(mut archive) = archive else {
             return Err(OpsError::Record {
                 backup: backup.head.id.to_string(),
                 what: format!("the table of contents of database {database}"),
             });
         };
+        let rows_of = || archive.entries.iter().filter(|toc| toc.had_dumper && toc.kind() != "BLOBS");
+        let path = |toc: &TocEntry| {
+            paths::table(&database, toc.namespace.as_deref().unwrap_or_default(), toc.tag_bytes())
+        };
+        let by_oid: HashMap<u32, i32> = rows_of().map(|toc| (toc.oid, toc.dump_id)).collect();
+        let by_path: HashMap<String, i32> =
+            rows_of().filter(|toc| toc.oid == 0).map(|toc| (path(toc), toc.dump_id)).collect();
+        let (mut tables, mut large_objects) = (HashMap::new(), None);
+        for entry in backup.entries_below(&paths::folder(&database)) {
+            let entry = entry?;
+            match Note::of(backup, &entry)? {
+                Note::Table { oid, rows, .. } => {
+                    let dump_id = if oid == 0 { by_path.get(&entry.path) } else { by_oid.get(&oid) };
+                    if let Some(dump_id) = dump_id {
+                        tables.insert(*dump_id, (entry, rows));
+                    }
+                }
+                Note::LargeObjects { .. } => large_objects = Some(entry),
+                _ => {}
+            }
+        }
         let inheritance = names::settle(&mut archive, backup, reader, &database)?;
         Ok(Contents { database, archive, tables, large_objects, inheritance })
     }
@@ -112,7 +114,11 @@ impl Contents {
     }
 
     /// Refuses rows that the backup lacks of these tables, and whatever else it lacks.
-    pub(crate) fn refuse_incomplete(&self, backup: &Backup, undefined: &[&Missing]) -> Result<(), OpsError> {
+    pub(crate) fn refuse_incomplete(
+        &self,
+        backup: &Backup<'_>,
+        undefined: &[&Missing],
+    ) -> Result<(), OpsError> {
         let rows = self.missing().into_iter().map(|(_, name)| format!("rows of table {name}"));
         let missing: Vec<String> = rows.chain(undefined.iter().map(ToString::to_string)).collect();
         if missing.is_empty() {
@@ -126,7 +132,7 @@ impl Contents {
 }
 
 /// The database that is meant: the one that is named, else the only one.
-fn which(backup: &Backup, database: Option<&str>) -> Result<String, OpsError> {
+fn which(backup: &Backup<'_>, database: Option<&str>) -> Result<String, OpsError> {
     let there = About::of(&backup.head)?.databases;
     let id = &backup.head.id;
     match (database, there.as_slice()) {

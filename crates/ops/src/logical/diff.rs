@@ -94,14 +94,14 @@ impl DiffReport {
 
 /// One side of the comparison.
 struct Side<'r> {
-    backup: Backup,
+    backup: Backup<'r>,
     reader: &'r DataReader<'r>,
     databases: Vec<String>,
 }
 
 impl<'r> Side<'r> {
     fn open(
-        repository: &Repository,
+        repository: &'r Repository,
         reader: &'r DataReader<'r>,
         id: &BackupName,
         only: Option<&str>,
@@ -119,8 +119,8 @@ impl<'r> Side<'r> {
     }
 
     fn entry(&self, path: &str) -> Result<Option<Vec<u8>>, OpsError> {
-        let entry = self.backup.entries.iter().find(|entry| entry.path == path);
-        entry.map(|entry| read_whole(self.reader, entry)).transpose()
+        let entry = self.backup.entry(path)?;
+        entry.map(|entry| read_whole(self.reader, &entry)).transpose()
     }
 }
 

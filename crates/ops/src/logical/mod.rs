@@ -11,5 +11,5 @@ mod names;
 mod psql;
 pub mod restore;
 pub mod rowmap;
-mod toc;
+pub(crate) mod toc;
 mod whole;

@@ -13,8 +13,8 @@ use pgark_bytes::{encoding, names};
 use pgark_repo::{Backup, DataReader};
 use serde::Deserialize;
 
-use crate::facts::Note;
 use crate::logical::whole::read_whole;
+use crate::paths;
 use crate::{OpsError, hex};
 
 #[derive(Deserialize)]
@@ -46,7 +46,7 @@ struct Relation {
 /// whom, if the archive, one of rows only, has no definitions that say it.
 pub(crate) fn settle(
     archive: &mut Archive,
-    backup: &Backup,
+    backup: &Backup<'_>,
     reader: &DataReader<'_>,
     database: &str,
 ) -> Result<Vec<Inheritance>, OpsError> {
@@ -94,14 +94,10 @@ pub(crate) fn settle(
     Ok(inheritance)
 }
 
-fn read(backup: &Backup, reader: &DataReader<'_>, database: &str) -> Result<Option<Database>, OpsError> {
-    for entry in &backup.entries {
-        if matches!(Note::read(entry), Some(Note::Manifest)) {
-            // A manifest of another program, or one that has become unreadable, says nothing.
-            let manifest: Option<Manifest> = serde_json::from_slice(&read_whole(reader, entry)?).ok();
-            let databases = manifest.map(|manifest| manifest.databases).unwrap_or_default();
-            return Ok(databases.into_iter().find(|described| described.name == database));
-        }
-    }
-    Ok(None)
+fn read(backup: &Backup<'_>, reader: &DataReader<'_>, database: &str) -> Result<Option<Database>, OpsError> {
+    let Some(entry) = backup.entry(paths::MANIFEST)? else { return Ok(None) };
+    // A manifest of another program, or one that has become unreadable, says nothing.
+    let manifest: Option<Manifest> = serde_json::from_slice(&read_whole(reader, &entry)?).ok();
+    let databases = manifest.map(|manifest| manifest.databases).unwrap_or_default();
+    Ok(databases.into_iter().find(|described| described.name == database))
 }

@@ -5,16 +5,16 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 use pgark_repo::{
-    Backup, BackupHead, BackupWriter, Cut, DataReader, Entry, NewBackup, Repository, WriteOptions,
+    Addition, Backup, BackupHead, BackupWriter, Cut, DataReader, Entry, NewBackup, Repository, WriteOptions,
 };
 use serde::Serialize;
 
 use crate::error::with_causes;
 use crate::facts::{About, Copied, Note};
+use crate::lock::lock;
 use crate::record::seconds;
 use crate::select::{BackupName, Wanted, find_backup};
 use crate::{Job, OpsError};
@@ -149,7 +149,7 @@ impl Copying<'_> {
             compression_level: self.request.compression_level,
             full: false,
         };
-        self.job.progress.total_bytes(backup.entries.iter().map(|entry| entry.bytes_raw).sum());
+        self.job.progress.total_bytes(about.bytes_raw);
         let (copy, ()) = self.target.write_backup(&options, |writer| {
             self.entries(writer, &backup)?;
             about.copied = Some(Copied {
@@ -165,37 +165,47 @@ impl Copying<'_> {
             };
             Ok::<_, OpsError>((new, ()))
         })?;
-        Ok(copy.head)
+        Ok(copy)
     }
 
     /// Copies every entry, several at once.
-    fn entries(&self, writer: &BackupWriter<'_>, backup: &Backup) -> Result<(), OpsError> {
-        let next = AtomicUsize::new(0);
+    fn entries(&self, writer: &BackupWriter<'_>, backup: &Backup<'_>) -> Result<(), OpsError> {
+        let entries = Mutex::new(backup.entries_and_their_additions()?);
         let failure: Mutex<Option<OpsError>> = Mutex::default();
-        let failure_of = || failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         std::thread::scope(|scope| {
             for _ in 0..self.request.jobs.max(1) {
                 scope.spawn(|| {
-                    while failure_of().is_none() {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(entry) = backup.entries.get(number) else { return };
-                        if let Err(error) = self.entry(writer, backup, entry) {
-                            failure_of().get_or_insert(error);
+                    while lock(&failure).is_none() {
+                        let Some(next) = lock(&entries).next() else { return };
+                        let copied = next
+                            .map_err(OpsError::from)
+                            .and_then(|(entry, addition)| self.entry(writer, backup, &entry, addition));
+                        if let Err(error) = copied {
+                            lock(&failure).get_or_insert(error);
                         }
                     }
                 });
             }
         });
-        failure_of().take().map_or(Ok(()), Err)
+        let failure = lock(&failure).take();
+        failure.map_or(Ok(()), Err)
     }
 
-    fn entry(&self, writer: &BackupWriter<'_>, backup: &Backup, entry: &Entry) -> Result<(), OpsError> {
+    fn entry(
+        &self,
+        writer: &BackupWriter<'_>,
+        backup: &Backup<'_>,
+        entry: &Entry,
+        addition: Option<Addition>,
+    ) -> Result<(), OpsError> {
         let cut = match Note::of(backup, entry)? {
             Note::Table { .. } => Cut::Rows,
+            Note::Toc { .. } | Note::Manifest => Cut::Records,
             _ => Cut::Content,
         };
+        let about_run = addition.map(|addition| addition.about).unwrap_or_default();
         let on_bytes = &mut |bytes| self.job.progress.advance(bytes);
-        Ok(writer.copy_entry(self.reader, entry, cut, on_bytes)?)
+        Ok(writer.copy_entry(self.reader, entry, about_run, cut, on_bytes)?)
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use pgark_repo::{BackupId, CheckLevel, CheckOptions, NewBackup, Repository, WriteOptions};
+use pgark_repo::{
+    Backup, BackupId, BackupWriter, CheckLevel, CheckOptions, NewBackup, Repository, WriteOptions,
+};
 use serde::Serialize;
 
 use super::check;
@@ -131,17 +133,18 @@ const DAMAGED: &str = "damaged in the repository";
 
 fn one(repository: &Repository, id: BackupId, lost: &[String], job: &Job) -> Result<String, OpsError> {
     job.progress.phase(&format!("write backup {id} without what is lost"));
-    let mut backup = repository.open_backup(id)?;
+    let backup = repository.open_backup(id)?;
     let tags = repository.tags()?.get(&id).cloned().unwrap_or_default();
     let mut about = About::of(&backup.head)?;
     for path in lost {
-        let entry = backup.entries.iter().find(|entry| entry.path == *path);
-        about.missing.push(match entry.map(|entry| Note::of(&backup, entry)).transpose()? {
+        let entry =
+            backup.entry(path).or_else(|error| if error.is_of_object() { Ok(None) } else { Err(error) })?;
+        about.missing.push(match entry.map(|entry| Note::of(&backup, &entry)).transpose()? {
             Some(Note::Table { database, schema, name, .. }) => {
                 Missing::rows(&database, &schema, &name, DAMAGED)
             }
             Some(Note::LargeObjects { database, .. }) => Missing::large_objects(&database, None, DAMAGED),
-            Some(Note::Toc { database } | Note::Definition { database }) => {
+            Some(Note::Toc { database, .. } | Note::Definition { database }) => {
                 Missing::entry(path, Some(&database), DAMAGED)
             }
             _ => Missing::entry(path, None, DAMAGED),
@@ -149,14 +152,11 @@ fn one(repository: &Repository, id: BackupId, lost: &[String], job: &Job) -> Res
     }
     about.warnings.push(format!("repaired: {} entries of backup {id} are lost", lost.len()));
     let lost: BTreeSet<&String> = lost.iter().collect();
-    backup.entries.retain(|entry| !lost.contains(&entry.path));
-    about.bytes_raw = backup.entries.iter().map(|entry| entry.bytes_raw).sum();
     let options =
         WriteOptions { cluster: backup.head.cluster.clone(), jobs: 1, compression_level: 1, full: false };
     let (made, ()) = repository.write_backup(&options, |writer| {
-        for entry in &backup.entries {
-            writer.keep_entry(entry)?;
-        }
+        keep_but(&backup, &lost, writer)?;
+        about.bytes_raw = writer.bytes_raw();
         let new = NewBackup {
             kind: backup.head.kind.clone(),
             complete: false,
@@ -166,8 +166,33 @@ fn one(repository: &Repository, id: BackupId, lost: &[String], job: &Job) -> Res
         Ok::<_, OpsError>((new, ()))
     })?;
     if !tags.is_empty() {
-        repository.change_tags(made.head.id, |own| own.extend(tags.iter().cloned()))?;
+        repository.change_tags(made.id, |own| own.extend(tags.iter().cloned()))?;
     }
     repository.forget(id)?;
-    Ok(made.head.id.to_string())
+    Ok(made.id.to_string())
+}
+
+/// Keeps all entries of a backup that are not lost.
+fn keep_but(
+    backup: &Backup<'_>,
+    lost: &BTreeSet<&String>,
+    writer: &BackupWriter<'_>,
+) -> Result<(), OpsError> {
+    let (mut kept, mut unread) = (0, None);
+    for entry in backup.entries_and_their_additions()? {
+        match entry {
+            Ok((entry, _)) if lost.contains(&entry.path) => {}
+            Ok((entry, addition)) => {
+                writer.keep_entry(&entry, addition.as_ref())?;
+                kept += 1;
+            }
+            // What its parts are is lost: it is among those that are.
+            Err(error) if error.is_of_object() => unread = Some(error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match unread {
+        Some(error) if kept + lost.len() as u64 != backup.head.entries => Err(error.into()),
+        _ => Ok(()),
+    }
 }

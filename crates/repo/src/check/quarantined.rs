@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::ids::{BackupId, ChunkId, Hash};
-use crate::index::{Index, Record};
-use crate::manifest::{self, Manifest};
+use crate::index::Index;
+use crate::manifest::{self, ListReader, Manifest, Record, Sub};
 use crate::map::{self, Part};
 use crate::quarantine::Quarantine;
 use crate::reader::{ChunkReader, root_child};
@@ -51,14 +51,36 @@ struct Walk<'w> {
 
 impl Walk<'_> {
     fn backup(&mut self, manifest: &Manifest) -> Result<bool, RepoError> {
-        if self.stream(&manifest.body.entries)? {
+        let list = manifest.open_list(self.reader)?;
+        let mut list = ListReader::new(self.reader, &list, "");
+        let mut hurt = false;
+        let mut wanted = |walk: &mut Self, sub: &Sub, level: u8| {
+            let known = if level == 0 { walk.nodes.get(&sub.id).copied() } else { None };
+            hurt = hurt || known == Some(true) || walk.is_rotten(&sub.id)?;
+            Ok(known.is_none() && !hurt)
+        };
+        while let Some((sub, records)) = list.next_leaf(&mut |sub, level| wanted(self, sub, level))? {
+            let mut leaf_hurt = false;
+            for record in records {
+                leaf_hurt = leaf_hurt || self.record(record)?;
+            }
+            self.nodes.insert(sub.id, leaf_hurt);
+            if leaf_hurt {
+                return Ok(true);
+            }
+        }
+        Ok(hurt)
+    }
+
+    fn record(&mut self, record: Record) -> Result<bool, RepoError> {
+        if let Some(stream) = record.parts.apart()
+            && self.stream(stream)?
+        {
             return Ok(true);
         }
-        for entry in manifest::read_entries(self.reader, manifest)? {
-            for part in &entry.parts {
-                if self.part(part)? {
-                    return Ok(true);
-                }
+        for part in &record.read(self.reader)?.parts {
+            if self.part(part)? {
+                return Ok(true);
             }
         }
         Ok(false)
@@ -97,7 +119,7 @@ impl Walk<'_> {
 
     /// Whether every place of a chunk is in quarantine.
     fn is_rotten(&self, id: &ChunkId) -> Result<bool, RepoError> {
-        let is_rotten = |place: &Record| {
+        let is_rotten = |place: &crate::index::Record| {
             self.index.packs.get(place.pack).is_some_and(|pack| self.quarantine.holds(&pack.hash, id))
         };
         Ok(self.index.find(id)?.iter().all(is_rotten))

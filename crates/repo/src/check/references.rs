@@ -1,7 +1,7 @@
 //! Every chunk that a backup refers to, against what was found wrong with packs; and maps against
 //! their items.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::places::BadPlaces;
@@ -9,11 +9,11 @@ use super::{AffectedBackup, Check, CheckLevel};
 use crate::ids::{ChunkId, Hash};
 use crate::index::Index;
 use crate::lock::lock;
-use crate::manifest::Manifest;
+use crate::manifest::{ListReader, Manifest, Sub};
 use crate::map::{self, Group, Keeping, MapRef, Part};
 use crate::reader::{ChunkReader, root_child};
 use crate::stream::{Child, ChunkKind, StreamRef};
-use crate::{RepoError, codec, manifest};
+use crate::{RepoError, codec};
 
 impl Check<'_> {
     /// Follows every reference of every backup.
@@ -42,31 +42,12 @@ impl Check<'_> {
         for manifest in manifests {
             self.repository.store().cancel().check()?;
             let id = manifest.name.id;
-            let mut problems = walk.stream(&manifest.body.entries)?;
+            // Without these everything can be restored all the same.
+            let mut problems = walk.stream(&manifest.body.additions)?;
             let mut hurt = AffectedBackup { backup: id, entries: Vec::new(), whole: false };
-            match manifest::read_entries(&reader, manifest) {
-                Ok(entries) => {
-                    for entry in entries {
-                        let mut of_entry = BTreeSet::new();
-                        for part in &entry.parts {
-                            of_entry.extend(walk.part(part)?);
-                        }
-                        let sum =
-                            entry.parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.bytes_raw()));
-                        if sum != Some(entry.bytes_raw) {
-                            let what = format!("entry {} is not as long as its parts", entry.path);
-                            of_entry.insert(lock(&self.found).add(manifest.name.name(), what));
-                        }
-                        if !of_entry.is_empty() {
-                            hurt.entries.push(entry.path);
-                            problems.extend(of_entry);
-                        }
-                    }
-                }
-                Err(error) => {
-                    hurt.whole = true;
-                    problems.insert(lock(&self.found).note(&manifest.name.name(), error)?);
-                }
+            if let Err(error) = walk.list(manifest, &mut problems, &mut hurt) {
+                hurt.whole = true;
+                problems.insert(lock(&self.found).note(&manifest.name.name(), error)?);
             }
             if hurt.whole || !hurt.entries.is_empty() {
                 lock(&self.found).hurt.push(hurt);
@@ -88,21 +69,21 @@ impl Check<'_> {
         manifests: &[Manifest],
     ) -> Result<HashMap<ChunkId, usize>, RepoError> {
         let mut families: BTreeMap<Hash, BTreeMap<ChunkId, (Box<MapRef>, String)>> = BTreeMap::new();
+        let mut seen = HashSet::new();
         for manifest in manifests {
             // A list that cannot be read is told of by those who follow references.
-            let Ok(entries) = manifest::read_entries(reader, manifest) else { continue };
-            for entry in entries {
-                for (number, part) in entry.parts.iter().enumerate() {
-                    let Part::Map(map) = part else { continue };
-                    let family =
-                        (&manifest.name.cluster, &entry.path, map.kind, map.from(), map.domain().to_vec());
-                    let family = Hash::of(format!("{family:?}").as_bytes());
-                    let name = Hash::of(&codec::encode(map));
-                    if self.is_drawn(&family) && !lock(&self.known).maps.contains(&name) {
-                        let label = format!("part {} of {}", number + 1, entry.path);
-                        families.entry(family).or_default().insert(name, (map.clone(), label));
-                    }
+            let told = self.maps_of(reader, manifest, &mut seen, &mut |path, number, map| {
+                let family = (&manifest.name.cluster, path, map.kind, map.from(), map.domain().to_vec());
+                let family = Hash::of(format!("{family:?}").as_bytes());
+                let name = Hash::of(&codec::encode(map));
+                if self.is_drawn(&family) && !lock(&self.known).maps.contains(&name) {
+                    let label = format!("part {} of {path}", number + 1);
+                    families.entry(family).or_default().insert(name, (Box::new(map.clone()), label));
                 }
+            });
+            match told {
+                Err(error) if !error.is_of_object() => return Err(error),
+                _ => {}
             }
         }
         let mut wrong = HashMap::new();
@@ -118,6 +99,36 @@ impl Check<'_> {
             lock(&self.known).maps.extend(right.map(|(_, name)| *name));
         }
         Ok(wrong)
+    }
+
+    /// Shows the maps of a backup: path of the entry, number of the part, map. Of sublists that
+    /// several backups of a cluster share, once.
+    fn maps_of(
+        &self,
+        reader: &ChunkReader<'_>,
+        manifest: &Manifest,
+        seen: &mut HashSet<(String, ChunkId)>,
+        see: &mut dyn FnMut(&String, usize, &MapRef),
+    ) -> Result<(), RepoError> {
+        let list = manifest.open_list(reader)?;
+        let mut list = ListReader::new(reader, &list, "");
+        let mut wanted =
+            |sub: &Sub, level: u8| Ok(level > 0 || !seen.contains(&(manifest.name.cluster.clone(), sub.id)));
+        let mut read = Vec::new();
+        while let Some((sub, records)) = list.next_leaf(&mut wanted)? {
+            self.repository.store().cancel().check()?;
+            for record in records {
+                let entry = record.read(reader)?;
+                for (number, part) in entry.parts.iter().enumerate() {
+                    if let Part::Map(map) = part {
+                        see(&entry.path, number, map);
+                    }
+                }
+            }
+            read.push((manifest.name.cluster.clone(), sub.id));
+        }
+        seen.extend(read);
+        Ok(())
     }
 }
 
@@ -141,6 +152,57 @@ const GROUPS: usize = 4096;
 const UNITS: usize = 1 << 20;
 
 impl Walk<'_> {
+    /// The list of entries, and what they refer to. An error: the list cannot be read.
+    fn list(
+        &mut self,
+        manifest: &Manifest,
+        problems: &mut BTreeSet<usize>,
+        hurt: &mut AffectedBackup,
+    ) -> Result<(), RepoError> {
+        // The root is read first: whatever is wrong with its places is told beside.
+        let root = manifest.body.entries.child();
+        if let Some(root) = &root {
+            problems.extend(self.chunk(root, ChunkKind::Metadata)?);
+        }
+        let list = manifest.open_list(self.reader)?;
+        let mut list = ListReader::new(self.reader, &list, "");
+        let is_root = |sub: &Sub| root.as_ref().is_some_and(|root| root.id == sub.id);
+        let mut wanted = |walk: &mut Self, sub: &Sub, level: u8| {
+            if !is_root(sub) {
+                problems.extend(walk.chunk(&sub.child(), ChunkKind::Metadata)?);
+            }
+            // What backups share is looked at once, if nothing was wrong there.
+            Ok(level > 0 || walk.known.get(&sub.id).is_none_or(|known| !known.is_empty()))
+        };
+        let mut of_entries = BTreeSet::new();
+        while let Some((sub, records)) = list.next_leaf(&mut |sub, level| wanted(self, sub, level))? {
+            self.check.repository.store().cancel().check()?;
+            let mut of_leaf = BTreeSet::new();
+            for record in records {
+                let (path, mut of_entry) = (record.path.clone(), BTreeSet::new());
+                if let Some(stream) = record.parts.apart() {
+                    of_entry.extend(self.stream(stream)?);
+                }
+                match record.read(self.reader) {
+                    Ok(entry) => {
+                        for part in &entry.parts {
+                            of_entry.extend(self.part(part)?);
+                        }
+                    }
+                    Err(error) => drop(of_entry.insert(lock(&self.check.found).note(&path, error)?)),
+                }
+                if !of_entry.is_empty() {
+                    hurt.entries.push(path);
+                    of_leaf.extend(of_entry);
+                }
+            }
+            of_entries.extend(of_leaf.iter().copied());
+            self.known.insert(sub.id, of_leaf);
+        }
+        problems.extend(of_entries);
+        Ok(())
+    }
+
     fn part(&mut self, part: &Part) -> Result<BTreeSet<usize>, RepoError> {
         let map = match part {
             Part::Stream(stream) => return self.stream(stream),

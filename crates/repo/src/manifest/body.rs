@@ -4,9 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 
+use super::sublists::{ListRef, OpenList};
 use crate::ids::{BackupId, Hash, ObjectHash};
 use crate::names::ManifestName;
 use crate::object::{Kind, damaged};
+use crate::reader::ChunkReader;
 use crate::secrets::Keys;
 use crate::stream::StreamRef;
 use crate::unlocked::Unlocked;
@@ -98,14 +100,17 @@ pub(crate) struct Body {
     pub sequence: u64,
     #[n(6)]
     pub previous: Option<Previous>,
-    /// The list of entries: a metadata stream of CBOR records, sorted by path.
+    /// The list of entries.
     #[n(7)]
-    pub entries: StreamRef,
+    pub entries: ListRef,
     #[n(8)]
     pub entry_count: u64,
+    /// What this backup did for entries: a metadata stream of CBOR records, sorted by path.
     #[n(9)]
-    pub bytes_added: u64,
+    pub additions: StreamRef,
     #[n(10)]
+    pub bytes_added: u64,
+    #[n(11)]
     #[cbor(with = "minicbor::bytes")]
     pub about: Vec<u8>,
 }
@@ -131,6 +136,12 @@ impl Manifest {
     /// [`BackupHead::moment`].
     pub(crate) fn moment(&self) -> Timestamp {
         moment(self.time(), self.stored)
+    }
+
+    /// Opens the list of its entries.
+    pub(crate) fn open_list(&self, reader: &ChunkReader<'_>) -> Result<OpenList, RepoError> {
+        let name = format!("the list of entries of backup {}", self.name.id);
+        OpenList::open(reader, &self.body.entries, self.body.entry_count, name)
     }
 
     pub(crate) fn head(&self) -> BackupHead {

@@ -17,7 +17,7 @@ use crate::names::ManifestName;
 use crate::secrets::write_whole;
 use crate::unlocked::Unlocked;
 
-const MAGIC: &[u8; 8] = b"pgarkmc1";
+const MAGIC: &[u8; 8] = b"pgarkmc2";
 
 #[derive(Encode, Decode)]
 #[cbor(array)]

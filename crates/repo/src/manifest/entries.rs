@@ -1,111 +1,256 @@
-//! The list of a backup's entries: a stream of its own, which its manifest names.
+//! The entries of a backup, and what one backup did for them.
 
 use minicbor::{Decode, Encode};
 
-use super::body::{LONGEST_ABOUT, Manifest};
 use crate::map::Part;
 use crate::object::damaged;
 use crate::reader::ChunkReader;
 use crate::stream::{ChunkKind, Class, StreamRef};
 use crate::{RepoError, codec};
 
-/// Longest list of entries that is read: it is held in memory whole.
-pub(crate) const LONGEST_LIST: u64 = 1 << 30;
-pub(crate) const MOST_ENTRIES: usize = 64 << 20;
+/// Longest stream of additions, or of the parts of one entry.
+const LONGEST_STREAM: u64 = 1 << 30;
 pub(crate) const LONGEST_PATH: usize = 4096;
+/// The facts of an entry, and those of an addition.
+const LONGEST_FACTS: usize = 64 << 10;
+/// The encoding of parts that stand in the entry itself.
+pub(crate) const PARTS_HERE: usize = 16 << 10;
 /// Raw bytes of an entry: 1 PiB, far above the largest table. A tree that repeats one chunk may
 /// claim any length.
 pub(crate) const LONGEST_ENTRY: u64 = 1 << 50;
 
-/// One entry of a backup.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
+/// One entry of a backup: what it is. What the backup did for it is its [`Addition`].
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its path, unique in the backup.
-    #[n(0)]
     pub path: String,
     /// Who may read it.
-    #[n(1)]
     pub class: Class,
     /// Its content: these parts, one after the other.
-    #[n(2)]
     pub parts: Vec<Part>,
     /// Raw length of the content.
-    #[n(3)]
     pub bytes_raw: u64,
-    /// Sealed bytes stored for it.
-    #[n(4)]
-    pub bytes_added: u64,
     /// Its maker's own facts.
-    #[n(5)]
+    pub about: Vec<u8>,
+}
+
+/// What a backup did for one of its entries; nothing, for most.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Addition {
+    /// Of the entry.
+    #[n(0)]
+    pub path: String,
+    /// Sealed bytes stored for it, which were nowhere before.
+    #[n(1)]
+    pub bytes: u64,
+    /// Of each map among the entry's parts the items that no earlier map had, in the maker's
+    /// counting; empty if that is 0 of all.
+    #[n(2)]
+    pub changed: Vec<u64>,
+    /// Its maker's own facts.
+    #[n(3)]
     #[cbor(with = "minicbor::bytes")]
     pub about: Vec<u8>,
 }
 
-/// The entries of a backup.
-pub(crate) fn read_entries(reader: &ChunkReader<'_>, manifest: &Manifest) -> Result<Vec<Entry>, RepoError> {
-    let list: &StreamRef = &manifest.body.entries;
-    let name = format!("the list of entries of backup {}", manifest.name.id);
-    if list.bytes > LONGEST_LIST || list.kind() != Some(ChunkKind::Metadata) {
-        return Err(damaged(name, "it has an impossible length or class"));
+impl Addition {
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.bytes == 0 && self.changed.iter().all(|changed| *changed == 0) && self.about.is_empty()
     }
-    let mut bytes = Vec::new();
-    let mut stream = reader.read(list)?;
+}
+
+/// An entry as a sublist holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Record {
+    #[n(0)]
+    pub path: String,
+    #[n(1)]
+    pub class: Class,
+    #[n(2)]
+    pub parts: Parts,
+    #[n(3)]
+    #[cbor(with = "minicbor::bytes")]
+    pub about: Vec<u8>,
+}
+
+/// Where the parts of an entry stand.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum Parts {
+    #[n(0)]
+    Here(#[n(0)] Vec<Part>),
+    /// In a stream of their own: a sublist with them would be too large.
+    #[n(1)]
+    Apart(#[n(0)] StreamRef),
+}
+
+impl Parts {
+    /// The stream that they stand in, if they do.
+    pub(crate) fn apart(&self) -> Option<&StreamRef> {
+        match self {
+            Parts::Here(_) => None,
+            Parts::Apart(stream) => Some(stream),
+        }
+    }
+}
+
+impl Record {
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if self.path.is_empty() || self.path.len() > LONGEST_PATH {
+            return Err("the length of an entry's path");
+        }
+        if self.about.len() > LONGEST_FACTS {
+            return Err("the length of an entry's facts");
+        }
+        match &self.parts {
+            Parts::Here(parts) => bytes_of(parts).map(drop),
+            Parts::Apart(stream) if stream.bytes > LONGEST_STREAM => Err("the number of an entry's parts"),
+            Parts::Apart(_) => Ok(()),
+        }
+    }
+
+    /// The entry, with its parts.
+    pub(crate) fn read(self, reader: &ChunkReader<'_>) -> Result<Entry, RepoError> {
+        let Record { path, class, parts, about } = self;
+        let parts = match parts {
+            Parts::Here(parts) => parts,
+            Parts::Apart(stream) => {
+                let bytes = read_stream(reader, &stream, &path)?;
+                let mut parts = Vec::new();
+                codec::decode_each(&bytes, |part: Part| {
+                    parts.push(part);
+                    Ok(())
+                })
+                .map_err(|what| damaged(format!("the parts of {path}"), what))?;
+                parts
+            }
+        };
+        let bytes_raw = bytes_of(&parts).map_err(|what| damaged(&path, what))?;
+        Ok(Entry { path, class, parts, bytes_raw, about })
+    }
+}
+
+/// Raw bytes of an entry of these parts.
+pub(crate) fn bytes_of(parts: &[Part]) -> Result<u64, &'static str> {
+    let raw = parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.bytes_raw()));
+    raw.filter(|raw| *raw <= LONGEST_ENTRY).ok_or("the length of an entry's content")
+}
+
+fn read_stream(reader: &ChunkReader<'_>, stream: &StreamRef, of: &str) -> Result<Vec<u8>, RepoError> {
+    if stream.bytes > LONGEST_STREAM || stream.kind() != Some(ChunkKind::Metadata) {
+        return Err(damaged(of, "its list of parts has an impossible length or class"));
+    }
+    let (mut bytes, mut stream) = (Vec::new(), reader.read(stream)?);
     while let Some(chunk) = stream.next_chunk()? {
         bytes.extend_from_slice(&chunk);
     }
-    let entries = decode_entries(&bytes).map_err(|what| damaged(&name, what))?;
-    if entries.len() as u64 != manifest.body.entry_count {
-        return Err(damaged(name, "it has not as many entries as the manifest says"));
+    Ok(bytes)
+}
+
+/// The encoding of an addition.
+pub(crate) fn encode_addition(addition: &Addition) -> Result<Vec<u8>, RepoError> {
+    if addition.about.len() > LONGEST_FACTS {
+        return Err(RepoError::TooLarge { what: "the length of an entry's facts".into() });
     }
-    Ok(entries)
+    Ok(codec::encode(addition))
 }
 
-/// The list of entries as the stream's bytes.
-pub(crate) fn encode_entries(entries: &mut [Entry]) -> Result<Vec<u8>, RepoError> {
-    entries.sort_by(|a, b| a.path.cmp(&b.path));
-    check_entries(entries).map_err(|what| RepoError::TooLarge { what: what.to_string() })?;
-    Ok(entries.iter().flat_map(codec::encode).collect())
+/// Additions out of the bytes of their stream, as these come.
+#[derive(Default)]
+pub(crate) struct AdditionDecoder {
+    bytes: Vec<u8>,
+    at: usize,
+    last: Option<String>,
 }
 
-/// The entries in a list's bytes.
-pub(crate) fn decode_entries(bytes: &[u8]) -> Result<Vec<Entry>, &'static str> {
-    let mut entries: Vec<Entry> = Vec::new();
-    codec::decode_each(bytes, |entry: Entry| {
-        check_entry(&entry)?;
-        if entries.len() >= MOST_ENTRIES {
-            return Err("the number of entries");
+impl AdditionDecoder {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.at);
+        self.at = 0;
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next one; None: its bytes have not come.
+    pub(crate) fn next(&mut self) -> Result<Option<Addition>, &'static str> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(None);
         }
-        if entries.last().is_some_and(|last| last.path >= entry.path) {
+        let mut decoder = minicbor::Decoder::new(rest);
+        let addition: Addition = match decoder.decode() {
+            Ok(addition) => addition,
+            // The longest one has far less.
+            Err(error) if error.is_end_of_input() && rest.len() < LONGEST_ADDITION => return Ok(None),
+            Err(_) => return Err("it is no CBOR of the expected shape"),
+        };
+        let len = decoder.position();
+        if rest.get(..len) != Some(codec::encode(&addition).as_slice()) {
+            return Err("its CBOR is not canonical");
+        }
+        if addition.path.is_empty() || addition.path.len() > LONGEST_PATH {
+            return Err("the length of an entry's path");
+        }
+        if addition.about.len() > LONGEST_FACTS {
+            return Err("the length of an entry's facts");
+        }
+        if self.last.as_ref().is_some_and(|last| *last >= addition.path) {
             return Err("a path that occurs twice");
         }
-        entries.push(entry);
-        Ok(())
-    })?;
-    Ok(entries)
+        self.at += len;
+        self.last = Some(addition.path.clone());
+        Ok(Some(addition))
+    }
+
+    /// Whether nothing is left over.
+    pub(crate) fn is_done(&self) -> bool {
+        self.at == self.bytes.len()
+    }
 }
 
-fn check_entries(entries: &[Entry]) -> Result<(), &'static str> {
-    if entries.len() > MOST_ENTRIES {
-        return Err("the number of entries");
-    }
-    entries.iter().try_for_each(check_entry)?;
-    if entries.iter().zip(entries.iter().skip(1)).any(|(a, b)| a.path >= b.path) {
-        return Err("a path that occurs twice");
-    }
-    Ok(())
+/// One addition has at most so many bytes: 9 for each of 2^20 maps, and little beside.
+const LONGEST_ADDITION: usize = 16 << 20;
+
+/// Reads additions one after the other.
+pub struct Additions<'r> {
+    stream: crate::reader::StreamReader<'r>,
+    decoder: AdditionDecoder,
+    is_over: bool,
 }
 
-fn check_entry(entry: &Entry) -> Result<(), &'static str> {
-    if entry.path.is_empty() || entry.path.len() > LONGEST_PATH {
-        return Err("the length of an entry's path");
+impl<'r> Additions<'r> {
+    pub(crate) fn new(reader: &'r ChunkReader<'r>, stream: &StreamRef) -> Result<Additions<'r>, RepoError> {
+        if stream.bytes > LONGEST_STREAM || stream.kind() != Some(ChunkKind::Metadata) {
+            return Err(damaged("what a backup added", "it has an impossible length or class"));
+        }
+        let stream = reader.read(stream)?;
+        Ok(Additions { stream, decoder: AdditionDecoder::default(), is_over: false })
     }
-    if entry.about.len() > LONGEST_ABOUT {
-        return Err("the length of an entry's facts");
+
+    fn read(&mut self) -> Result<Option<Addition>, RepoError> {
+        let wrong = |what: &str| damaged("what a backup added", what);
+        loop {
+            if let Some(addition) = self.decoder.next().map_err(wrong)? {
+                return Ok(Some(addition));
+            }
+            match self.stream.next_chunk()? {
+                Some(chunk) => self.decoder.feed(&chunk),
+                None if self.decoder.is_done() => return Ok(None),
+                None => return Err(wrong("it ends in the middle of a record")),
+            }
+        }
     }
-    let raw = entry.parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.bytes_raw()));
-    if raw.is_none_or(|raw| raw > LONGEST_ENTRY) {
-        return Err("the length of an entry's content");
+}
+
+impl Iterator for Additions<'_> {
+    type Item = Result<Addition, RepoError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let next = self.read().transpose();
+        self.is_over = !matches!(next, Some(Ok(_)));
+        next
     }
-    Ok(())
 }

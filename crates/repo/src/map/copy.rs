@@ -11,7 +11,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use minicbor::bytes::{ByteArray, ByteVec};
 
@@ -23,7 +22,7 @@ use super::{description, read};
 use crate::object::damaged;
 use crate::reader::{ChunkReader, StreamReader};
 use crate::stream::ChunkKind;
-use crate::writer::{Lane, PartSummary, Session};
+use crate::writer::{Added, Lane, PartSummary, Session};
 use crate::{RepoError, codec};
 
 struct Copying<'c, 'a> {
@@ -33,7 +32,7 @@ struct Copying<'c, 'a> {
     kind: &'static dyn AnyKind,
     map: &'c MapRef,
     label: &'c str,
-    added: Arc<AtomicU64>,
+    added: Arc<Added>,
     /// By the hashes of the repository that it comes from, and of the one that it goes to.
     totals: (Totals, Totals),
 }

@@ -1,7 +1,6 @@
 //! How a map is written down at its end: groups that are put together, records, and what is kept.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use super::MapRef;
 use super::address::{self, Addresses, Names};
@@ -11,7 +10,7 @@ use crate::cut::{Cut, LARGEST};
 use crate::ids::ChunkId;
 use crate::object::damaged;
 use crate::stream::{Class, StreamRef};
-use crate::writer::{Session, StreamWriter};
+use crate::writer::{Added, Session, StreamWriter};
 use crate::{RepoError, codec};
 
 /// Units of one group at most.
@@ -84,7 +83,7 @@ pub(super) struct Described {
     pub units: StreamRef,
     pub keeps: StreamRef,
     pub addresses: Addresses,
-    pub added: Vec<Arc<AtomicU64>>,
+    pub added: Vec<Arc<Added>>,
 }
 
 impl Description {
@@ -119,7 +118,7 @@ impl Description {
 
 /// A metadata stream of these bytes. One that is a single chunk is kept on this host for the next
 /// backup.
-pub(super) fn stored(session: &Session<'_>, bytes: &[u8]) -> Result<(StreamRef, Arc<AtomicU64>), RepoError> {
+pub(super) fn stored(session: &Session<'_>, bytes: &[u8]) -> Result<(StreamRef, Arc<Added>), RepoError> {
     let mut stream = StreamWriter::new(session, Class::Metadata, Cut::Content);
     stream.write(bytes)?;
     let (stream, added) = stream.finish_stream()?;

@@ -27,7 +27,8 @@ pub struct EarlierMap<K: ItemKind = Rows> {
     pub from: u64,
     /// How many items it holds.
     pub items: u64,
-    /// How many of them were new to it, other than those that were only written again.
+    /// How many of them were new to it, other than those that were only written again: for who
+    /// knows it to be told (it stands in the backup's additions), else 0.
     pub changed: u64,
     /// Items of units that cannot be leaned on: their list or a chunk is gone.
     pub items_lost: u64,
@@ -82,7 +83,7 @@ impl<K: ItemKind> EarlierMap<K> {
             groups: Vec::new(),
             from: map.from,
             items: map.items,
-            changed: map.changed,
+            changed: 0,
             items_lost: map.items,
         };
         if !map.is_of::<K>() {

@@ -84,11 +84,8 @@ pub struct MapRef {
     /// Sum modulo 2^128 of the items' hashes, little-endian.
     #[n(9)]
     pub(crate) sum: ByteArray<16>,
-    /// Of the items, those that no earlier map had: not those that were only written again.
-    #[n(10)]
-    pub(crate) changed: u64,
     /// The kind's own facts.
-    #[n(11)]
+    #[n(10)]
     pub(crate) facts: ByteVec,
 }
 
@@ -116,10 +113,5 @@ impl MapRef {
     /// The kind's own facts.
     pub fn facts(&self) -> &[u8] {
         &self.facts
-    }
-
-    /// How many of them its maker took for changed.
-    pub fn changed(&self) -> u64 {
-        self.changed
     }
 }

@@ -55,8 +55,7 @@ fn change(content: &mut Content, round: u32, one_of: u32) {
 /// The newest backup's map of this path.
 fn newest(repository: &Repository, path: &str) -> Option<MapRef> {
     let head = repository.backups().unwrap().pop()?;
-    let entries = repository.open_backup(head.id).unwrap().entries;
-    match &entries.into_iter().find(|entry| entry.path == path)?.parts[0] {
+    match &repository.open_backup(head.id).unwrap().entry(path).unwrap()?.parts[0] {
         Part::Map(map) => Some((**map).clone()),
         Part::Stream(_) => None,
     }
@@ -132,7 +131,7 @@ fn commit(
         let (kind, about) = ("x".into(), Vec::new());
         Ok((NewBackup { kind, complete: true, about, time: None }, ()))
     });
-    written.map(|(written, ())| written.head)
+    written.map(|(written, ())| written)
 }
 
 fn backup(repository: &Repository, content: &Content) -> BackupHead {
@@ -140,8 +139,12 @@ fn backup(repository: &Repository, content: &Content) -> BackupHead {
     commit(repository, |writer| Ok(vec![write_map(writer, content, earlier.as_ref())?.part])).unwrap()
 }
 
+fn first_entry(repository: &Repository, head: &BackupHead) -> Entry {
+    repository.open_backup(head.id).unwrap().entries().next().unwrap().unwrap()
+}
+
 fn map_of(repository: &Repository, head: &BackupHead) -> MapRef {
-    match &repository.open_backup(head.id).unwrap().entries[0].parts[0] {
+    match &first_entry(repository, head).parts[0] {
         Part::Map(map) => (**map).clone(),
         Part::Stream(_) => panic!("it is no map"),
     }
@@ -293,10 +296,10 @@ fn copies_of_cards_have_lists() {
     backup(&repository, &cards);
     change(&mut cards, 1, 30);
     let head = backup(&repository, &cards);
-    let entry: Entry = repository.open_backup(head.id).unwrap().entries[0].clone();
+    let entry = first_entry(&repository, &head);
     let reader = repository.reader().unwrap();
     let copied = commit(&other, |writer| {
-        writer.copy_entry(&reader, &entry, Cut::Content, &mut |_| {}).map(|()| Vec::new())
+        writer.copy_entry(&reader, &entry, Vec::new(), Cut::Content, &mut |_| {}).map(|()| Vec::new())
     })
     .unwrap();
     let map = map_of(&other, &copied);
@@ -307,8 +310,8 @@ fn copies_of_cards_have_lists() {
     assert!(next.bytes_added * 3 < copied.bytes_added, "{} of {}", next.bytes_added, copied.bytes_added);
     assert_eq!(problems(&other, CheckLevel::Data), [""; 0]);
     // It may stand in another backup as it is.
-    let entry = other.open_backup(next.id).unwrap().entries[0].clone();
-    let again = commit(&other, |writer| writer.keep_entry(&entry).map(|()| Vec::new()));
+    let entry = first_entry(&other, &next);
+    let again = commit(&other, |writer| writer.keep_entry(&entry, None).map(|()| Vec::new()));
     other.forget(next.id).unwrap();
     prune(&other);
     assert_eq!(read(&other, &map_of(&other, &again.unwrap())).unwrap(), cards);
@@ -432,10 +435,10 @@ fn a_kind_of_tomorrow() {
         |error: &RepoError| matches!(error, RepoError::NewerFormat { what } if what.contains("newer pgark"));
     let part = Part::Map(Box::new(newer.clone()));
     let known = repository.backups().unwrap().pop().unwrap();
-    let known = repository.open_backup(known.id).unwrap().entries[0].clone();
+    let known = first_entry(&repository, &known);
     let head = commit(&repository, |writer| {
         let entry = Entry { parts: vec![part.clone()], ..known };
-        assert!(is_newer(&writer.keep_entry(&entry).unwrap_err()));
+        assert!(is_newer(&writer.keep_entry(&entry, None).unwrap_err()));
         assert_eq!(writer.earlier_map::<Cards>(&newer)?.units().count(), 0);
         Ok(vec![part])
     })
@@ -443,7 +446,7 @@ fn a_kind_of_tomorrow() {
     assert!(is_newer(&read(&repository, &newer).unwrap_err()));
     let reader = repository.reader().unwrap();
     assert!(is_newer(&reader.lists::<Cards>(&newer).err().unwrap()));
-    let entry = repository.open_backup(head.id).unwrap().entries[0].clone();
+    let entry = first_entry(&repository, &head);
     assert!(is_newer(&reader.read_whole(&entry, 1 << 30).unwrap_err()));
     let pruned = repository.prune(&PruneOptions::default(), &|_| {}).unwrap();
     assert!(!pruned.held_by.is_empty(), "{pruned:?}");

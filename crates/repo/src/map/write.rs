@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use minicbor::bytes::{ByteArray, ByteVec};
 use siphasher::sip128::SipHasher24;
@@ -19,7 +18,7 @@ use crate::cut::LARGEST;
 use crate::ids::ChunkId;
 use crate::reader::ChunkReader;
 use crate::stream::ChunkKind;
-use crate::writer::{Lane, PartSummary, Session};
+use crate::writer::{Added, Lane, PartSummary, Session};
 use crate::{RepoError, codec};
 
 /// With so many groups (each is an object to fetch) ...
@@ -68,7 +67,7 @@ pub struct MapWriter<'a, K: ItemKind = Rows> {
     more: Vec<u8>,
     /// No list is named that holds hashes of items of which no unit is kept.
     no_dead_lists: bool,
-    added: Arc<AtomicU64>,
+    added: Arc<Added>,
 }
 
 /// An earlier group that a map names, and what is kept of each of its units.
@@ -278,11 +277,10 @@ impl<'a, K: ItemKind> MapWriter<'a, K> {
             items: self.totals.items,
             bytes: self.totals.bytes,
             sum: ByteArray::from(self.totals.sum.to_le_bytes()),
-            changed,
             facts: ByteVec::from(self.facts),
         };
         describe::check(&self.kind, &map, &self.more, described.addresses)?;
-        Ok(PartSummary::new(Part::Map(Box::new(map)), added))
+        Ok(PartSummary::new(Part::Map(Box::new(map)), added).with_changed(changed))
     }
 
     /// Pins what a group's use needs: the chunks of its units, the group and its list. The writer

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::RepoError;
 use crate::ids::{ChunkId, Hash};
 use crate::index::{self, Record, Run};
-use crate::manifest::{self, Entry, Manifest};
+use crate::manifest::{self, Entry, ListReader, Manifest, Sub};
 use crate::map::kind::AnyKind;
 use crate::map::{self, MapRef, Part};
 use crate::reader::ChunkReader;
@@ -24,6 +24,8 @@ pub(crate) struct Live<'r> {
     repository: &'r Unlocked,
     seen_nodes: HashSet<ChunkId>,
     seen_manifests: HashSet<crate::BackupId>,
+    /// By cluster and id.
+    seen_leaves: HashMap<(String, ChunkId), SeenLeaf>,
     /// Maps that were walked, by the root of their stream; true: with their lists.
     seen_maps: HashMap<ChunkId, bool>,
     groups: HashMap<ChunkId, GroupUse>,
@@ -42,6 +44,16 @@ struct GroupUse {
     gathered: (Vec<u8>, bool),
 }
 
+/// What is known of a sublist of a cluster.
+#[derive(Default)]
+struct SeenLeaf {
+    /// How many newer backups had it: of any kind, and complete ones.
+    any: u8,
+    complete: u8,
+    /// Whether an entry of it is under a map; None: its entries were not all looked at.
+    has_maps: Option<bool>,
+}
+
 /// How many newer backups hold an entry: of any kind, and complete ones.
 type Newer = HashMap<u64, (u8, u8)>;
 
@@ -51,6 +63,7 @@ impl<'r> Live<'r> {
             repository,
             seen_nodes: HashSet::new(),
             seen_manifests: HashSet::new(),
+            seen_leaves: HashMap::new(),
             seen_maps: HashMap::new(),
             groups: HashMap::new(),
             batch: Vec::new(),
@@ -86,6 +99,7 @@ impl<'r> Live<'r> {
             // What lies below a node or map that was seen may not have been added.
             self.seen_nodes.clear();
             self.seen_maps.clear();
+            self.seen_leaves.clear();
             // Forgotten meanwhile, and pruned?
             if !manifest::is_gone(self.repository, &manifest.name)? {
                 unknown.push((manifest.name.id, error));
@@ -101,19 +115,52 @@ impl<'r> Live<'r> {
         newer: &mut Newer,
         keep_lists: bool,
     ) -> Result<(), RepoError> {
-        self.stream(reader, &manifest.body.entries)?;
-        for entry in manifest::read_entries(reader, manifest)? {
-            let lists = is_current(newer, manifest, &entry) || keep_lists;
-            for part in &entry.parts {
-                for stream in part.streams() {
+        self.stream(reader, &manifest.body.additions)?;
+        let list = manifest.open_list(reader)?;
+        let mut list = ListReader::new(reader, &list, "");
+        let wanted = |live: &mut Self, sub: &Sub, level: u8| {
+            live.id(sub.id)?;
+            Ok(level > 0 || live.is_wanted(manifest, sub, keep_lists))
+        };
+        while let Some((sub, records)) = list.next_leaf(&mut |sub, level| wanted(self, sub, level))? {
+            let mut has_maps = false;
+            for record in records {
+                self.repository.store.cancel().check()?;
+                if let Some(stream) = record.parts.apart() {
                     self.stream(reader, stream)?;
                 }
-                if let Part::Map(map) = part {
-                    self.map(reader, map, lists)?;
+                let entry = record.read(reader)?;
+                let lists = is_current(newer, manifest, &entry) || keep_lists;
+                for part in &entry.parts {
+                    for stream in part.streams() {
+                        self.stream(reader, stream)?;
+                    }
+                    if let Part::Map(map) = part {
+                        has_maps = true;
+                        self.map(reader, map, lists)?;
+                    }
                 }
+            }
+            if let Some(seen) = self.seen_leaves.get_mut(&(manifest.name.cluster.clone(), sub.id)) {
+                seen.has_maps = Some(has_maps);
             }
         }
         Ok(())
+    }
+
+    /// Whether the entries of a sublist must be looked at. Not if a newer backup had it and none of
+    /// its entries is under a map, nor if so many newer ones of the cluster had it that no entry's
+    /// lists are kept for this one.
+    fn is_wanted(&mut self, manifest: &Manifest, sub: &Sub, keep_lists: bool) -> bool {
+        let seen = self.seen_leaves.entry((manifest.name.cluster.clone(), sub.id)).or_default();
+        let is_old = seen.any >= LISTS_OF && seen.complete >= LISTS_OF && !keep_lists;
+        let is_known = match seen.has_maps {
+            Some(has_maps) => !has_maps || is_old,
+            None => false,
+        };
+        seen.any = seen.any.saturating_add(1);
+        seen.complete = seen.complete.saturating_add(u8::from(manifest.body.complete));
+        !is_known
     }
 
     fn stream(&mut self, reader: &ChunkReader<'_>, stream: &StreamRef) -> Result<(), RepoError> {

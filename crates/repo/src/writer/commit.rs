@@ -1,6 +1,8 @@
 //! The end of a backup: entries, packs, index, draft, a last look at the trash, manifest.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
@@ -12,26 +14,33 @@ use super::options::NewBackup;
 use super::session::Session;
 use super::streams::StreamWriter;
 use crate::at_once::both;
-use crate::backups::Backup;
 use crate::cut::Cut;
 use crate::ids::{Hash, ObjectHash};
-use crate::manifest::{self, BackupHead, Body, LONGEST_ABOUT, LONGEST_LIST, Previous};
+use crate::manifest::{
+    self, Addition, BackupHead, Body, Entry, LONGEST_ABOUT, ListBuilder, ListRef, PARTS_HERE, Parts,
+    Previous, Record,
+};
 use crate::names::{LARGEST_SEQUENCE, ManifestName};
 use crate::object;
 use crate::prune::trash;
-use crate::stream::{Class, StreamRef};
+use crate::stream::{ChunkKind, Class, StreamRef};
 use crate::unlocked::Unlocked;
-use crate::{RepoError, draft, pack, tombstone};
+use crate::{RepoError, codec, draft, pack, tombstone};
 
 /// Commits a backup. Until the manifest's put nothing of it is visible; after that nothing of it
 /// can fail.
-pub(super) fn commit(session: &Session<'_>, new: NewBackup) -> Result<Backup, RepoError> {
+///
+/// `told` hears of every entry, and of what was done for it.
+pub(super) fn commit(
+    session: &Session<'_>,
+    new: NewBackup,
+    told: &mut dyn FnMut(&Entry, &Addition),
+) -> Result<BackupHead, RepoError> {
     session.check()?;
     check_limits(session, &new)?;
     // What each entry added is known when all is sealed; the list of entries is sealed behind that.
     session.settle()?;
-    let mut entries = session.entries.take();
-    let list = write_entries(session, &manifest::encode_entries(&mut entries)?)?;
+    let list = write_list(session, told)?;
     session.settle()?;
     let last = session.close_packs()?;
     // What the draft names is pinned, whether it is there yet or not: its put need not wait for the
@@ -44,8 +53,7 @@ pub(super) fn commit(session: &Session<'_>, new: NewBackup) -> Result<Backup, Re
     let look = || both(|| look_at_trash(session), || locks::extend(session));
     let (indexed, (looked, locked)) = both(|| session.put_index(false), look);
     indexed.and(looked).and(locked)?;
-    let head = put_manifest(session, place?, new, list, entries.len() as u64)?;
-    Ok(Backup { head, entries })
+    put_manifest(session, place?, new, list)
 }
 
 /// Where a backup stands among those of its cluster: its number, and the one before it.
@@ -156,13 +164,48 @@ fn check_limits(session: &Session<'_>, new: &NewBackup) -> Result<(), RepoError>
     Ok(())
 }
 
-fn write_entries(session: &Session<'_>, bytes: &[u8]) -> Result<StreamRef, RepoError> {
-    if bytes.len() as u64 > LONGEST_LIST {
-        return Err(RepoError::TooLarge { what: "the length of the list of entries".into() });
-    }
-    let mut stream = StreamWriter::new(session, Class::Metadata, Cut::Content);
-    stream.write(bytes)?;
-    Ok(stream.finish_stream()?.0)
+/// The list of entries, and what was done for them.
+struct Listed {
+    list: ListRef,
+    entries: u64,
+    additions: StreamRef,
+}
+
+fn write_list(session: &Session<'_>, told: &mut dyn FnMut(&Entry, &Addition)) -> Result<Listed, RepoError> {
+    let (lane, id_key) = (session.lane(), session.id_key(ChunkKind::Metadata, &[]));
+    let uncounted = Arc::default();
+    let mut list = ListBuilder::new(|raw| {
+        session.check()?;
+        lane.store(ChunkKind::Metadata, &[], &id_key, Cow::Owned(raw), &uncounted)
+    });
+    let mut additions = StreamWriter::new(session, Class::Metadata, Cut::Content);
+    session.entries.take(&mut |entry, addition| {
+        told(&entry, &addition);
+        list.add(&record(session, entry)?)?;
+        match addition.is_nothing() {
+            true => Ok(()),
+            false => additions.write(&manifest::encode_addition(&addition)?),
+        }
+    })?;
+    let (list, entries) = list.finish()?;
+    Ok(Listed { list, entries, additions: additions.finish_stream()?.0 })
+}
+
+/// An entry for its sublist: many parts stand in a stream of their own.
+fn record(session: &Session<'_>, entry: Entry) -> Result<Record, RepoError> {
+    let Entry { path, class, parts, about, .. } = entry;
+    let too_large = |what: &str| RepoError::TooLarge { what: what.into() };
+    manifest::bytes_of(&parts).map_err(too_large)?;
+    let encoded: Vec<u8> = parts.iter().flat_map(codec::encode).collect();
+    let parts = match encoded.len() {
+        ..=PARTS_HERE => Parts::Here(parts),
+        _ => {
+            let mut stream = StreamWriter::new(session, Class::Metadata, Cut::Content);
+            stream.write(&encoded)?;
+            Parts::Apart(stream.finish_stream()?.0)
+        }
+    };
+    Ok(Record { path, class, parts, about })
 }
 
 fn put_draft(session: &Session<'_>) -> Result<(), RepoError> {
@@ -196,13 +239,11 @@ fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
     }
 }
 
-/// `entries` is the list of the backup's entries.
 fn put_manifest(
     session: &Session<'_>,
     place: Place,
     new: NewBackup,
-    entries: StreamRef,
-    entry_count: u64,
+    listed: Listed,
 ) -> Result<BackupHead, RepoError> {
     let repository = &session.repository.unlocked;
     let cluster = session.options.cluster.clone();
@@ -217,8 +258,9 @@ fn put_manifest(
         complete: new.complete,
         sequence,
         previous,
-        entries,
-        entry_count,
+        entries: listed.list,
+        entry_count: listed.entries,
+        additions: listed.additions,
         bytes_added: session.put.load(Ordering::Relaxed),
         about: new.about,
     };

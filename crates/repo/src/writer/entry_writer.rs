@@ -39,12 +39,21 @@ impl<'a> EntryWriter<'a> {
         Ok(())
     }
 
-    /// From now on the entry stands in the backup, with its maker's own facts.
+    /// From now on the entry stands in the backup, with its maker's own facts. These shall say what
+    /// the entry is, and nothing of this backup alone: what did not change is not stored again.
     ///
     /// # Errors
-    /// The backup has an entry of this path already.
+    /// The backup has an entry of this path already; where that is not known yet, the backup fails
+    /// at its end.
     pub fn finish(self, about: Vec<u8>) -> Result<(), RepoError> {
+        self.finish_with(about, Vec::new())
+    }
+
+    /// [`EntryWriter::finish`] with facts of what this backup did for the entry
+    /// ([`crate::Addition`]).
+    pub fn finish_with(self, about: Vec<u8>, about_run: Vec<u8>) -> Result<(), RepoError> {
         let EntryWriter { session, path, class, parts } = self;
-        session.entries.put(path, Finished { class, parts, added_before: 0, about })
+        let finished = Finished { class, parts, before: None, about, about_run };
+        session.entries.put(path, finished, &session.repository.unlocked.local)
     }
 }

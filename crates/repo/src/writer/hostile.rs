@@ -4,15 +4,14 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use minicbor::bytes::{ByteArray, ByteVec};
 
 use super::{BackupWriter, NewBackup, PartSummary, WriteOptions};
 use crate::cut::{Cut, LARGEST};
 use crate::ids::{ChunkId, Hash};
-use crate::manifest::{self, BackupHead, Entry};
-use crate::map::{self, Group, ItemKind, Keep, MOST_KEPT, MapRef, Part, Record, Rows, Unit, UnitChunk};
+use crate::manifest::{self, Additions, BackupHead, Entry, ListBuilder, Parts, Record};
+use crate::map::{self, Group, ItemKind, Keep, MOST_KEPT, MapRef, Part, Rows, Unit, UnitChunk};
 use crate::object::{self, Kind};
 use crate::properties::repository;
 use crate::repository::Repository;
@@ -22,7 +21,7 @@ use crate::{CheckLevel, CheckOptions, PruneOptions, RepoError, codec};
 impl BackupWriter<'_> {
     pub(crate) fn put(&self, kind: ChunkKind, raw: &[u8]) -> ChunkId {
         let key = self.session.id_key(kind, &[]);
-        let added = Arc::new(AtomicU64::new(0));
+        let added = Arc::default();
         self.session.lane().store(kind, &[], &key, Cow::Borrowed(raw), &added).unwrap()
     }
 
@@ -59,12 +58,12 @@ fn backup(repository: &Repository, parts: impl FnOnce(&BackupWriter<'_>) -> Vec<
         let (kind, about) = ("x".into(), Vec::new());
         Ok((NewBackup { kind, complete: true, about, time: None }, ()))
     });
-    written.unwrap().0.head
+    written.unwrap().0
 }
 
 fn entry(parts: Vec<Part>) -> Entry {
     let bytes_raw = parts.iter().fold(0u64, |sum, part| sum.saturating_add(part.bytes_raw()));
-    Entry { path: "/a".into(), class: Class::Data, parts, bytes_raw, bytes_added: 0, about: Vec::new() }
+    Entry { path: "/a".into(), class: Class::Data, parts, bytes_raw, about: Vec::new() }
 }
 
 /// A list of chunks that repeats one: 8 EiB out of 8 MiB, or 8 TiB, which some table may have.
@@ -80,9 +79,10 @@ fn a_tree_that_repeats_one_chunk() {
     });
     assert_eq!(towers[0].bytes, 1 << 63);
     // No list holds the one of 8 EiB, for writers and readers alike.
-    let mut entries = [entry(vec![Part::Stream(towers[0].clone())])];
-    assert!(matches!(manifest::encode_entries(&mut entries), Err(RepoError::TooLarge { .. })));
-    assert!(manifest::decode_entries(&codec::encode(&entries[0])).is_err());
+    let parts = Parts::Here(vec![Part::Stream(towers[0].clone())]);
+    let record = Record { path: "/a".into(), class: Class::Data, parts, about: Vec::new() };
+    assert!(matches!(ListBuilder::new(|_| Ok(Hash([0; 32]))).add(&record), Err(RepoError::TooLarge { .. })));
+    assert!(manifest::decode_leaf(&codec::encode(&(0u8, vec![record]))).is_err());
     // And one that is held whole is refused by what it says, and by what it is.
     let reader = repository.reader().unwrap();
     for bytes in [towers[1].bytes, 1000] {
@@ -92,8 +92,13 @@ fn a_tree_that_repeats_one_chunk() {
     }
     let many = entry(vec![Part::Stream(StreamRef { bytes: 0, ..towers[1].clone() }); 3]);
     assert!(reader.read_whole(&many, 32 << 20).unwrap().is_empty());
-    // A list of entries or a map of such a length is never read.
+    // What a backup added, parts apart, or a map of such a length is never read.
     let chunks = repository.chunks(repository.index().unwrap());
+    let long = StreamRef { bytes: 2 << 30, ..lists[0].clone() };
+    assert!(matches!(Additions::new(&chunks, &long), Err(RepoError::Damaged { .. })));
+    let apart =
+        Record { path: "/a".into(), class: Class::Data, parts: Parts::Apart(long), about: Vec::new() };
+    assert!(apart.check().is_err() && apart.read(&chunks).is_err());
     let map = map_of(lists[0].clone(), 1);
     assert!(matches!(map::records(&chunks, &map), Err(RepoError::Damaged { .. })));
     // Everything that walks trees walks each node once.
@@ -103,7 +108,7 @@ fn a_tree_that_repeats_one_chunk() {
     assert_eq!(repository.contents().unwrap().bytes_unique >> 20, 8);
     let opened = repository.open_backup(head.id).unwrap();
     backup(&repository, |writer| {
-        let part = opened.entries[0].parts[0].clone();
+        let part = opened.entry("/0").unwrap().unwrap().parts[0].clone();
         writer.lean_on(&part).unwrap();
         vec![part]
     });
@@ -122,13 +127,12 @@ fn map_of(units: StreamRef, items: u64) -> MapRef {
         items,
         bytes: items * 2,
         sum: ByteArray::from([0; 16]),
-        changed: 0,
         facts: ByteVec::from(Vec::new()),
     }
 }
 
 /// Groups of so many units of one chunk each; no two groups are alike.
-fn groups(writer: &BackupWriter<'_>, count: u32, units: u32) -> Vec<Record> {
+fn groups(writer: &BackupWriter<'_>, count: u32, units: u32) -> Vec<map::Record> {
     let chunk = UnitChunk { id: writer.put(ChunkKind::Data, b"x\n"), raw_len: 2 };
     let group = |number: u32| {
         let unit = Unit { chunks: vec![chunk.clone()], items: 1, runs: Vec::new() };
@@ -137,7 +141,7 @@ fn groups(writer: &BackupWriter<'_>, count: u32, units: u32) -> Vec<Record> {
         let group = Group { kind: Rows::NUMBER, list: None, names: Vec::new(), units: own };
         let raw = codec::encode(&group);
         let keeps = vec![Keep::All; units as usize];
-        Record::new(writer.put(ChunkKind::Group, &raw), raw.len() as u32, &keeps)
+        map::Record::new(writer.put(ChunkKind::Group, &raw), raw.len() as u32, &keeps)
     };
     (0..count).map(group).collect()
 }
@@ -149,9 +153,13 @@ fn a_map_of_very_many_units() {
     let mut maps = Vec::new();
     backup(&repository, |writer| {
         let few = groups(writer, 2, 3);
-        let twice: Vec<Record> = few.iter().chain(&few[..1]).cloned().collect();
-        let many: Vec<Record> = (0..=map::MOST_RECORDS as u32)
-            .map(|number| Record { group: Hash::of(&number.to_le_bytes()), raw_len: 9, used: vec![1].into() })
+        let twice: Vec<map::Record> = few.iter().chain(&few[..1]).cloned().collect();
+        let many: Vec<map::Record> = (0..=map::MOST_RECORDS as u32)
+            .map(|number| map::Record {
+                group: Hash::of(&number.to_le_bytes()),
+                raw_len: 9,
+                used: vec![1].into(),
+            })
             .collect();
         let per_group = 64u32 << 10;
         let large = vec![groups(writer, 1, per_group).remove(0); MOST_KEPT / per_group as usize + 1];
@@ -208,7 +216,7 @@ fn very_many_tiny_chunks() {
     });
     let packs = repository.store().list("packs/").unwrap();
     assert!(packs.len() >= 3, "{packs:?}");
-    assert_eq!(repository.open_backup(head.id).unwrap().entries.len(), 70_000);
+    assert_eq!(repository.open_backup(head.id).unwrap().entries().map(Result::unwrap).count(), 70_000);
     let all = CheckOptions::all(CheckLevel::Data);
     assert!(repository.check(&all, &|_| {}).unwrap().problems.is_empty());
 }

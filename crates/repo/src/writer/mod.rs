@@ -35,8 +35,9 @@
 //! prune.
 //!
 //! **Memory.** Per job 2 MiB of waiting chunks, a sealer's scratch, and two packs of 16 MiB: one
-//! that is filled and one on its way; one pack of metadata, and about 25 MiB of ids for all; a
-//! stream that is being written holds 1 MiB, and up to 16 MiB while its row is longer than that.
+//! that is filled and one on its way; one pack of metadata, about 25 MiB of ids, and some thousand
+//! finished entries for all (the others lie in a temporary file); a stream that is being written
+//! holds 1 MiB, and up to 16 MiB while its row is longer than that.
 
 mod buffers;
 mod commit;
@@ -57,13 +58,13 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use crate::RepoError;
-use crate::backups::Backup;
 use crate::cut::Cut;
-use crate::manifest::Entry;
+use crate::manifest::{Addition, BackupHead, Entry};
 use crate::map::{EarlierMap, ItemKind, MapRef, MapTarget, MapWriter, Part};
 use crate::reader::{ChunkReader, DataReader};
 use crate::repository::Repository;
 use crate::stream::Class;
+pub(crate) use entries::Added;
 pub use entries::PartSummary;
 pub use entry_writer::EntryWriter;
 pub use options::{NewBackup, WriteOptions};
@@ -106,15 +107,16 @@ impl<'a> BackupWriter<'a> {
         map.release_lists(self.session)
     }
 
-    /// Takes an entry of an earlier backup of this repository as it is, with its facts and what it
-    /// added then. Nothing of it is stored again, and a prune spares its packs.
+    /// Takes an entry of an earlier backup of this repository as it is, with its facts, and with
+    /// what it added then, if that is given. Nothing of it is stored again, and a prune spares its
+    /// packs.
     ///
     /// # Errors
     /// [`RepoError::Missing`] if a chunk of it has no place that can be leaned on; damage of its
     /// tree.
-    pub fn keep_entry(&self, entry: &Entry) -> Result<(), RepoError> {
+    pub fn keep_entry(&self, entry: &Entry, added: Option<&Addition>) -> Result<(), RepoError> {
         entry.parts.iter().try_for_each(|part| self.lean_on(part))?;
-        self.session.entries.keep(entry)
+        self.session.entries.keep(entry, added, &self.session.repository.unlocked.local)
     }
 
     /// Leans on a part that is stored already.
@@ -148,12 +150,13 @@ impl<'a> BackupWriter<'a> {
         Ok(())
     }
 
-    /// Copies an entry of another repository, with its facts; every byte is verified. `on_bytes`
-    /// hears of those that are read.
+    /// Copies an entry of another repository, with its facts and those of what the original did
+    /// for it; every byte is verified. `on_bytes` hears of those that are read.
     pub fn copy_entry(
         &self,
         from: &DataReader<'_>,
         entry: &Entry,
+        about_run: Vec<u8>,
         cut: Cut,
         on_bytes: &mut dyn FnMut(u64),
     ) -> Result<(), RepoError> {
@@ -161,7 +164,7 @@ impl<'a> BackupWriter<'a> {
         for number in 0..entry.parts.len() {
             copy.add(self.copy_part(from, entry, number, cut, on_bytes)?);
         }
-        copy.finish(entry.about.clone())
+        copy.finish_with(entry.about.clone(), about_run)
     }
 
     fn copy_part(
@@ -181,6 +184,10 @@ impl<'a> BackupWriter<'a> {
         while let Some(chunk) = part.next_chunk()? {
             on_bytes(chunk.len() as u64);
             stream.write(&chunk)?;
+            // What the records are is not known here: the original's cuts are as good.
+            if cut == Cut::Records {
+                stream.cut_here()?;
+            }
         }
         stream.finish()
     }
@@ -188,12 +195,6 @@ impl<'a> BackupWriter<'a> {
     /// Raw bytes of the entries that are finished.
     pub fn bytes_raw(&self) -> u64 {
         self.session.entries.bytes_raw()
-    }
-
-    /// Of each part of an entry that is finished: within one repository and class, equal content
-    /// has equal digests.
-    pub fn digests(&self, path: &str) -> Vec<String> {
-        self.session.entries.digests(path)
     }
 
     /// Sealed bytes stored so far, for progress.
@@ -215,7 +216,18 @@ impl Repository {
         &self,
         options: &WriteOptions,
         work: impl FnOnce(&BackupWriter<'_>) -> Result<(NewBackup, T), E>,
-    ) -> Result<(Backup, T), E> {
+    ) -> Result<(BackupHead, T), E> {
+        self.write_backup_told(options, work, &mut |_, _| {})
+    }
+
+    /// [`Repository::write_backup`]; `told` hears of every entry, in the order of their paths, and
+    /// of what was done for it, before the commit.
+    pub fn write_backup_told<T, E: From<RepoError>>(
+        &self,
+        options: &WriteOptions,
+        work: impl FnOnce(&BackupWriter<'_>) -> Result<(NewBackup, T), E>,
+        told: &mut dyn FnMut(&Entry, &Addition),
+    ) -> Result<(BackupHead, T), E> {
         let session = Session::begin(self, options)?;
         let result = thread::scope(|scope| {
             let _stop = StopOnDrop(&session);
@@ -228,7 +240,7 @@ impl Repository {
             scope.spawn(|| session.run_renewer());
             let earlier = self.chunks(session.dedup().index()).with_cache(Arc::clone(session.items()));
             let (new, answer) = work(&BackupWriter { session: &session, earlier })?;
-            Ok((commit::commit(&session, new)?, answer))
+            Ok((commit::commit(&session, new, told)?, answer))
         });
         session.clean_up();
         session.items().sweep();

@@ -12,7 +12,7 @@ use minicbor::bytes::{ByteArray, ByteVec};
 
 use super::buffers::Buffers;
 use super::dedup::Dedup;
-use super::entries::Entries;
+use super::entries::{Added, Entries};
 use super::options::WriteOptions;
 use super::queue::{Queue, wait_until};
 use crate::RepoError;
@@ -61,7 +61,7 @@ struct Job {
     lane: usize,
     raw: Vec<u8>,
     /// Sealed bytes are counted here.
-    added: Arc<AtomicU64>,
+    added: Arc<Added>,
 }
 
 /// A closed pack on its way to the storage.
@@ -153,7 +153,7 @@ impl<'a> Session<'a> {
             repository,
             options,
             id,
-            entries: Entries::default(),
+            entries: Entries::new(),
             cutter: Cutter::new(repository.keys().chunker_seed()),
             dedup,
             jobs: Queue::new(WAITING * jobs),
@@ -493,11 +493,12 @@ impl Lane<'_> {
         domain: &[u8],
         id_key: &[u8; 32],
         raw: Cow<'_, [u8]>,
-        added: &Arc<AtomicU64>,
+        added: &Arc<Added>,
     ) -> Result<ChunkId, RepoError> {
         let id = Hash(*blake3::keyed_hash(id_key, &raw).as_bytes());
         if self.session.dedup.claim(&id)? {
             let (domain, added, lane) = (domain.to_vec(), Arc::clone(added), self.number);
+            added.wait_for_one();
             self.session.submit(Job { id, kind, domain, lane, raw: raw.into_owned(), added })?;
         }
         Ok(id)
@@ -640,7 +641,7 @@ impl<'s, 'a> Sealer<'s, 'a> {
         };
         self.session.pack(record, job.lane, &key.stored, &self.scratch)?;
         let len = self.scratch.len() as u64;
-        job.added.fetch_add(len, Ordering::Relaxed);
+        job.added.came(len);
         self.session.sealed.fetch_add(len, Ordering::Relaxed);
         // One giant row must not keep its memory for the rest of the backup.
         if self.scratch.capacity() > 1 << 20 {

@@ -3,15 +3,14 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
-use super::entries::PartSummary;
+use super::entries::{Added, PartSummary};
 use super::session::{Lane, Session};
 use crate::RepoError;
-use crate::cut::{Cut, WINDOW};
+use crate::cut::{Cut, WINDOW, ends_behind};
 use crate::ids::{ChunkId, Hash};
 use crate::map::Part;
-use crate::stream::{Child, ChunkKind, Class, Node, StreamRef, node_ends};
+use crate::stream::{Child, ChunkKind, Class, Node, StreamRef, node_ends, node_of_records_ends};
 
 /// Bytes are collected up to this before they are cut: the rest that is moved to the front stays
 /// small beside it.
@@ -27,10 +26,12 @@ pub struct StreamWriter<'a> {
     buffer: Vec<u8>,
     /// Cutting is tried again when the buffer holds so much.
     wanted: usize,
+    /// Where the record that is being written began: how many bytes of the stream came before.
+    record: u64,
     bytes: u64,
     /// Children that no node holds yet, by level.
     levels: Vec<Vec<Child>>,
-    added: Arc<AtomicU64>,
+    added: Arc<Added>,
 }
 
 impl<'a> StreamWriter<'a> {
@@ -43,6 +44,7 @@ impl<'a> StreamWriter<'a> {
             id_key: session.id_key(class.into(), &[]),
             buffer: Vec::new(),
             wanted: COLLECT,
+            record: 0,
             bytes: 0,
             levels: vec![Vec::new()],
             added: Arc::default(),
@@ -76,6 +78,24 @@ impl<'a> StreamWriter<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Tells that a record of this name ends here. A stream of [`Cut::Records`] is cut behind some
+    /// of them: which, only their names and lengths say.
+    pub fn end_record(&mut self, name: &[u8]) -> Result<(), RepoError> {
+        let len = usize::try_from(self.bytes - self.record).unwrap_or(usize::MAX);
+        self.record = self.bytes;
+        let hash = blake3::keyed_hash(&self.id_key, name);
+        let hash = hash.as_bytes().first_chunk().map_or(0, |four| u32::from_le_bytes(*four));
+        if self.cut == Cut::Records && ends_behind(self.buffer.len(), len, hash) {
+            self.cut_here()?;
+        }
+        Ok(())
+    }
+
+    /// Cuts where nothing was cut yet.
+    pub(crate) fn cut_here(&mut self) -> Result<(), RepoError> {
+        self.cut(true)
     }
 
     fn cut(&mut self, ended: bool) -> Result<(), RepoError> {
@@ -112,7 +132,8 @@ impl<'a> StreamWriter<'a> {
         let id = child.id;
         let Some(children) = self.levels.get_mut(level) else { return Ok(()) };
         children.push(child);
-        if node_ends(children.len(), &id) { self.close_node(level) } else { Ok(()) }
+        let ends = if self.cut == Cut::Records { node_of_records_ends } else { node_ends };
+        if ends(children.len(), &id) { self.close_node(level) } else { Ok(()) }
     }
 
     /// Makes a node of the children that wait at a level.
@@ -134,7 +155,7 @@ impl<'a> StreamWriter<'a> {
     }
 
     /// The stream itself, and where the bytes stored for it are counted.
-    pub(crate) fn finish_stream(mut self) -> Result<(StreamRef, Arc<AtomicU64>), RepoError> {
+    pub(crate) fn finish_stream(mut self) -> Result<(StreamRef, Arc<Added>), RepoError> {
         self.session.check()?;
         self.cut(true)?;
         let mut level = 0;

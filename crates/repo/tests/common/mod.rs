@@ -144,18 +144,18 @@ pub fn try_backup(
         let (kind, about) = ("logical".into(), b"{\"a\":1}".to_vec());
         Ok::<_, RepoError>((NewBackup { kind, complete: true, about, time: None }, ()))
     })?;
-    Ok(made.head)
+    Ok(made)
 }
 
 /// Writes rows under a map that leans on the newest backup's map of that path, if it has one.
 pub fn write_map(
     writer: &BackupWriter<'_>,
-    earlier: Option<&Backup>,
+    earlier: Option<&Backup<'_>>,
     path: &str,
     bytes: &[u8],
 ) -> Result<PartSummary, RepoError> {
-    let entry = earlier.and_then(|backup| backup.entries.iter().find(|entry| entry.path == path));
-    let earlier = match entry.and_then(|entry| entry.parts.first()) {
+    let entry = earlier.and_then(|backup| backup.entry(path).ok().flatten());
+    let earlier = match entry.as_ref().and_then(|entry| entry.parts.first()) {
         Some(Part::Map(map)) => Some(writer.earlier_map(map)?),
         _ => None,
     };
@@ -222,15 +222,27 @@ pub fn read_entry(reader: &DataReader<'_>, entry: &Entry) -> Result<Vec<u8>, Rep
     Ok(bytes)
 }
 
+/// All entries of a backup.
+pub fn entries(backup: &Backup<'_>) -> Result<Vec<Entry>, RepoError> {
+    backup.entries().collect()
+}
+
+/// What a backup stored for each of its entries, by path.
+pub fn added(backup: &Backup<'_>) -> HashMap<String, u64> {
+    let both = backup.entries_with_additions().unwrap().map(Result::unwrap);
+    both.map(|(entry, addition)| (entry.path, addition.bytes)).collect()
+}
+
 /// Reads a backup back and compares it with what was written: equal, or an error; never other
 /// bytes.
 pub fn compare(repository: &Repository, id: BackupId, content: &Content) -> Result<(), RepoError> {
     let backup = repository.open_backup(id)?;
     let reader = repository.reader()?;
-    assert_eq!(backup.entries.len(), content.len());
+    assert_eq!(backup.head.entries, content.len() as u64);
+    assert_eq!(entries(&backup)?.len(), content.len());
     for (path, _, bytes) in content {
-        let entry = backup.entries.iter().find(|entry| entry.path == *path).expect("the entry");
-        let read = read_entry(&reader, entry)?;
+        let entry = backup.entry(path)?.expect("the entry");
+        let read = read_entry(&reader, &entry)?;
         let same = if path.starts_with("/map/") { sorted(&read) == sorted(bytes) } else { read == *bytes };
         assert!(same, "wrong data came back for {path}");
     }

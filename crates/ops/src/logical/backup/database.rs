@@ -16,7 +16,7 @@ use super::catalog::Catalog;
 use super::cluster::Survey;
 use super::crew::Crew;
 use super::definitions::{Definitions, Recall};
-use super::describe::{DatabaseFacts, DatabaseReport, Finished};
+use super::describe::{self, DatabaseFacts, DatabaseReport, Finished};
 use super::lead::{self, Lead};
 use super::patterns::{self, Children, Resolved};
 use super::report::Report;
@@ -25,6 +25,7 @@ use super::selector::Selector;
 use super::tap;
 use super::work::{Copied, Copying};
 use crate::facts::{DatabaseRead, Missing, Note};
+use crate::logical::toc::StoredToc;
 use crate::record::seconds;
 use crate::watch::Watch;
 use crate::{Job, OpsError, paths};
@@ -262,17 +263,21 @@ impl Common<'_> {
     ) -> Result<Finished, OpsError> {
         let database = lead.database.clone();
         let stored = copied.store(&database, crew.copier.destination)?;
-        let note = Note::Toc { database: database.clone() };
-        crew.copier.destination.whole(&paths::toc(&database), Class::Data, &tapped.toc, note)?;
+        let destination = crew.copier.destination;
+        let toc = StoredToc::of(&tapped.archive);
+        let note = Note::Toc { database: database.clone(), bytes: toc.bytes() };
+        let toc_digest = destination.toc(&paths::toc(&database), &toc, note)?;
         let (sql, note) = (definition(&tapped.archive), Note::Definition { database: database.clone() });
-        crew.copier.destination.whole(&paths::definition(&database), Class::Data, &sql, note)?;
+        destination.whole(&paths::definition(&database), Class::Data, &sql, note)?;
         let read = DatabaseRead {
             snapshot_time: lead.snapshot_time.clone(),
             lsn: lead.lsn.clone(),
             seconds: seconds(since.elapsed()),
             filters: self.request.filters_for(&database).clone(),
         };
-        Ok(Finished { report: DatabaseReport { name: database, read }, facts, stored })
+        let report = DatabaseReport { name: database, read };
+        let described = describe::database(destination, &report, &facts, &stored, &toc_digest)?;
+        Ok(Finished { report, described })
     }
 }
 

@@ -13,13 +13,15 @@ use pgark_bytes::archive::filter::foreign_keys;
 use pgark_bytes::copy_text;
 use pgark_bytes::names::{shown, shown_json};
 use pgark_pg::Connection;
+use pgark_repo::{Class, PartSummary};
 use serde_json::{Map, Value, json};
 
 use super::cluster::Survey;
+use super::destination::{Destination, InEach};
 use super::lead::Lead;
 use super::work::Stored;
 use crate::error::Doing;
-use crate::facts::DatabaseRead;
+use crate::facts::{DatabaseRead, Note};
 use crate::{OpsError, paths};
 
 /// What the manifest says of the cluster beside its databases.
@@ -51,8 +53,9 @@ pub(super) struct DatabaseReport {
 /// What came of one database.
 pub(super) struct Finished {
     pub report: DatabaseReport,
-    pub facts: DatabaseFacts,
-    pub stored: Stored,
+    /// Its part of the manifest, which is written already: of many databases, that would be much to
+    /// hold in memory.
+    pub described: InEach<Vec<PartSummary>>,
 }
 
 /// The first column of a query's rows, which is JSON.
@@ -248,14 +251,17 @@ CROSS JOIN LATERAL (SELECT pg_catalog.json_agg(pg_catalog.json_strip_nulls(pg_ca
 WHERE r.relkind IN ('r', 'p', 'f', 'm', 'v', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)' \
 ORDER BY n.nspname, r.relname";
 
-/// Writes the manifest, piece by piece. `digests`: of the parts of an entry, where it goes.
+/// Members of the manifest's first level that are others each time.
+const OF_THE_MOMENT: &[&str] = &["created_at"];
+
+/// Writes the manifest in parts, so that it is stored in proportion to what changed: what is
+/// another thing each time is a part for itself, and so is each database.
 pub(super) fn manifest(
+    destination: &Destination<'_>,
     cluster: &str,
     survey: &Survey,
     facts: &ClusterFacts,
     finished: &[Finished],
-    digests: &dyn Fn(&str) -> Vec<String>,
-    out: &mut dyn FnMut(&str) -> Result<(), OpsError>,
 ) -> Result<(), OpsError> {
     let single = match finished {
         [one] => Some(one.report.name.clone()),
@@ -282,26 +288,40 @@ pub(super) fn manifest(
         "cluster_config": facts.config,
         "roles": facts.roles,
         "tablespaces": facts.tablespaces,
-    })
-    .to_string();
-    out(open(&head))?;
-    out(",\"databases\":[")?;
-    for (number, value) in facts.databases.iter().enumerate() {
-        if number > 0 {
-            out(",")?;
-        }
-        let name = value.get("name").and_then(Value::as_str).unwrap_or_default();
-        let text = value.to_string();
-        match backed_up.get(name) {
-            Some(database) => {
-                out(open(&text))?;
-                content(database, digests, out)?;
-                out("}")?;
+    });
+    let parts = destination.pieces(|out, which| {
+        for (number, (name, value)) in head.as_object().into_iter().flatten().enumerate() {
+            let is_of_the_moment = OF_THE_MOMENT.contains(&name.as_str());
+            if is_of_the_moment {
+                out.cut()?;
             }
-            None => out(&text)?,
+            out.text(if number == 0 { "{" } else { "," })?;
+            out.text(&format!("{}:{value}", Value::from(name.as_str())))?;
+            if is_of_the_moment {
+                out.cut()?;
+            }
         }
-    }
-    out("]}")
+        out.text(",\"databases\":[")?;
+        for (number, value) in facts.databases.iter().enumerate() {
+            if number > 0 {
+                out.text(",")?;
+            }
+            let name = value.get("name").and_then(Value::as_str).unwrap_or_default();
+            let text = value.to_string();
+            match backed_up.get(name) {
+                Some(database) => {
+                    out.text(open(&text))?;
+                    out.parts(database.described.of(which).map(Vec::as_slice).unwrap_or_default())?;
+                    out.text("}")?;
+                }
+                None => out.text(&text)?,
+            }
+        }
+        out.text("]}")
+    })?;
+    let mut entry = destination.entry(paths::MANIFEST, Class::Metadata);
+    entry.add(parts);
+    entry.finish(InEach::same(Note::Manifest))
 }
 
 /// A JSON object that goes on.
@@ -314,46 +334,56 @@ fn now() -> String {
 }
 
 /// What is inside of a database, and what this backup holds of it: more members of the database's
-/// object.
-fn content(
-    database: &Finished,
-    digests: &dyn Fn(&str) -> Vec<String>,
-    out: &mut dyn FnMut(&str) -> Result<(), OpsError>,
-) -> Result<(), OpsError> {
-    let Finished { report, facts, stored } = database;
+/// object. `toc_digest`: of its definitions.
+pub(super) fn database(
+    destination: &Destination<'_>,
+    report: &DatabaseReport,
+    facts: &DatabaseFacts,
+    stored: &Stored,
+    toc_digest: &InEach<String>,
+) -> Result<InEach<Vec<PartSummary>>, OpsError> {
     let by_oid: HashMap<u32, _> = stored.tables.iter().map(|table| (table.oid, table)).collect();
-    out(&format!(
-        ",\"extensions\":[{}],\"schemas\":[{}],\"relations\":[",
-        facts.extensions.join(","),
-        facts.schemas.join(",")
-    ))?;
-    for (number, (oid, text)) in facts.relations.iter().enumerate() {
-        if number > 0 {
-            out(",")?;
+    destination.pieces(|out, which| {
+        out.text(&format!(
+            ",\"extensions\":[{}],\"schemas\":[{}],\"relations\":[",
+            facts.extensions.join(","),
+            facts.schemas.join(",")
+        ))?;
+        for (number, (oid, text)) in facts.relations.iter().enumerate() {
+            if number > 0 {
+                out.text(",")?;
+            }
+            match by_oid.get(oid) {
+                Some(table) => {
+                    let digests = Value::from(table.digests.of(which).cloned().unwrap_or_default());
+                    let (rows, bytes) = (table.rows, table.bytes_raw);
+                    out.text(open(text))?;
+                    out.text(&format!(",\"rows\":{rows},\"bytes\":{bytes},\"digests\":{digests}}}"))?;
+                }
+                None => out.text(text)?,
+            }
+            out.end_record(&oid.to_be_bytes())?;
         }
-        let Some(table) = by_oid.get(oid) else {
-            out(text)?;
-            continue;
-        };
-        let (rows, bytes, digests) = (table.rows, table.bytes_raw, Value::from(digests(&table.path)));
-        out(open(text))?;
-        out(&format!(",\"rows\":{rows},\"bytes\":{bytes},\"digests\":{digests}}}"))?;
-    }
-    let backup = json!({
-        "snapshot_time": report.read.snapshot_time,
-        "lsn": report.read.lsn,
-        "seconds": report.read.seconds,
-        "tables": stored.tables.len(),
-        "rows": stored.tables.iter().map(|table| table.rows).sum::<u64>(),
-        "large_objects": stored.large_objects,
-        "toc_digest": digests(&paths::toc(&report.name)).concat(),
-        "filters": (!report.read.filters.is_default()).then_some(&report.read.filters),
-    });
-    out(&format!("],\"backup\":{backup}"))?;
-    if !facts.names.is_empty() {
-        let names: BTreeMap<String, &String> =
-            facts.names.iter().map(|(name, text)| (crate::hex::encode(name), text)).collect();
-        out(&format!(",\"names\":{}", json!(names)))?;
-    }
-    Ok(())
+        let backup = json!({
+            "snapshot_time": report.read.snapshot_time,
+            "lsn": report.read.lsn,
+            "seconds": report.read.seconds,
+            "tables": stored.tables.len(),
+            "rows": stored.tables.iter().map(|table| table.rows).sum::<u64>(),
+            "large_objects": stored.large_objects,
+            "toc_digest": toc_digest.of(which),
+            "filters": (!report.read.filters.is_default()).then_some(&report.read.filters),
+        });
+        out.text("]")?;
+        // Times and the LSN are others each time.
+        out.cut()?;
+        out.text(&format!(",\"backup\":{backup}"))?;
+        if !facts.names.is_empty() {
+            out.cut()?;
+            let names: BTreeMap<String, &String> =
+                facts.names.iter().map(|(name, text)| (crate::hex::encode(name), text)).collect();
+            out.text(&format!(",\"names\":{}", json!(names)))?;
+        }
+        Ok(())
+    })
 }

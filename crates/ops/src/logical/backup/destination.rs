@@ -16,6 +16,7 @@ use crate::OpsError;
 use crate::facts::Note;
 use crate::lock::lock;
 use crate::logical::rowmap::{RowSink, Rows, StoredCopy};
+use crate::logical::toc::StoredToc;
 
 /// The writers of one backup.
 pub(super) struct Destination<'a> {
@@ -95,7 +96,22 @@ impl<T: Clone> InEach<T> {
     }
 }
 
+/// One of the repositories.
+#[derive(Clone, Copy)]
+pub(super) enum Which {
+    First,
+    Second,
+}
+
 impl<T> InEach<T> {
+    /// What came of it in this one; nothing, if that has failed.
+    pub(super) fn of(&self, which: Which) -> Option<&T> {
+        match which {
+            Which::First => Some(&self.main),
+            Which::Second => self.second.as_ref(),
+        }
+    }
+
     pub(super) fn map<R>(&self, of: impl Fn(&T) -> R) -> InEach<R> {
         InEach { main: of(&self.main), second: self.second.as_ref().map(of) }
     }
@@ -132,6 +148,50 @@ impl<'a> Destination<'a> {
         entry.finish(InEach::same(note))
     }
 
+    /// A table of contents in each. Returns the digest of its definitions.
+    pub(super) fn toc(&self, path: &str, toc: &StoredToc, note: Note) -> Result<InEach<String>, OpsError> {
+        let parts = self.pieces_of(Class::Data, |out, _| {
+            let out = std::cell::RefCell::new(out);
+            toc.write(
+                &mut |piece, name| {
+                    out.borrow_mut().bytes(piece)?;
+                    out.borrow_mut().end_record(name)
+                },
+                &mut || out.borrow_mut().cut(),
+            )
+        })?;
+        // The part before it tells when it was made.
+        let digest = parts
+            .map(|parts: &Vec<PartSummary>| parts.last().map(|part| part.part.digest()).unwrap_or_default());
+        let mut entry = self.entry(path, Class::Data);
+        entry.add(parts);
+        entry.finish(InEach::same(note))?;
+        Ok(digest)
+    }
+
+    /// Pieces of text in each, as parts of an entry that follows.
+    pub(super) fn pieces(
+        &self,
+        write: impl Fn(&mut Pieces<'a>, Which) -> Result<(), OpsError>,
+    ) -> Result<InEach<Vec<PartSummary>>, OpsError> {
+        self.pieces_of(Class::Metadata, write)
+    }
+
+    fn pieces_of(
+        &self,
+        class: Class,
+        write: impl Fn(&mut Pieces<'a>, Which) -> Result<(), OpsError>,
+    ) -> Result<InEach<Vec<PartSummary>>, OpsError> {
+        let in_one = |writer: &'a BackupWriter<'a>, which| {
+            let mut pieces = Pieces { writer, class, open: None, done: Vec::new() };
+            write(&mut pieces, which)?;
+            pieces.finish()
+        };
+        let main = in_one(self.main, Which::First)?;
+        let second = self.in_second(|second| in_one(second.writer, Which::Second));
+        Ok(InEach { main, second: second.end(Ok) })
+    }
+
     /// A new stream in each, whose entry follows.
     pub(super) fn stream(&self, class: Class, cut: Cut) -> DestinationStream<'a> {
         DestinationStream {
@@ -148,16 +208,6 @@ impl<'a> Destination<'a> {
         let main = RowSink::new(self.main, rows(self.maps)?)?;
         let second = self.in_second(|second| RowSink::new(second.writer, rows(second.maps)?));
         Ok(DestinationRows { main, second })
-    }
-
-    /// Does something with the writer of each; what fails with the second is kept there.
-    pub(super) fn with_each(
-        &self,
-        work: impl Fn(&BackupWriter<'_>) -> Result<(), OpsError>,
-    ) -> Result<(), OpsError> {
-        work(self.main)?;
-        self.in_second(|second| work(second.writer));
-        Ok(())
     }
 
     /// Begins something in the second, if there is one.
@@ -209,11 +259,66 @@ impl DestinationEntry<'_> {
     }
 
     pub(super) fn finish(self, note: InEach<Note>) -> Result<(), OpsError> {
-        self.main.finish(note.main.to_bytes())?;
-        if let Some(note) = note.second {
-            self.second.end(|entry| Ok(entry.finish(note.to_bytes())?));
+        self.finish_with(note.map(|note| (note.clone(), Vec::new())))
+    }
+
+    /// The same with facts of what this backup did for it.
+    pub(super) fn finish_with(self, notes: InEach<(Note, Vec<u8>)>) -> Result<(), OpsError> {
+        let (note, done) = notes.main;
+        self.main.finish_with(note.to_bytes(), done)?;
+        if let Some((note, done)) = notes.second {
+            self.second.end(|entry| Ok(entry.finish_with(note.to_bytes(), done)?));
         }
         Ok(())
+    }
+}
+
+/// Bytes that become several parts of one entry: what changes by itself apart from what does not.
+pub(super) struct Pieces<'a> {
+    writer: &'a BackupWriter<'a>,
+    class: Class,
+    open: Option<StreamWriter<'a>>,
+    done: Vec<PartSummary>,
+}
+
+impl<'a> Pieces<'a> {
+    /// Goes on with the part.
+    pub(super) fn text(&mut self, text: &str) -> Result<(), OpsError> {
+        self.bytes(text.as_bytes())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), OpsError> {
+        let (writer, class) = (self.writer, self.class);
+        let open = self.open.get_or_insert_with(|| writer.stream(class, Cut::Records));
+        Ok(open.write(bytes)?)
+    }
+
+    /// A record of this name ends here ([`StreamWriter::end_record`]).
+    pub(super) fn end_record(&mut self, name: &[u8]) -> Result<(), OpsError> {
+        match &mut self.open {
+            Some(open) => Ok(open.end_record(name)?),
+            None => Ok(()),
+        }
+    }
+
+    /// What follows is another part.
+    pub(super) fn cut(&mut self) -> Result<(), OpsError> {
+        if let Some(open) = self.open.take() {
+            self.done.push(open.finish()?);
+        }
+        Ok(())
+    }
+
+    /// Parts that are written already come here.
+    pub(super) fn parts(&mut self, parts: &[PartSummary]) -> Result<(), OpsError> {
+        self.cut()?;
+        self.done.extend_from_slice(parts);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<PartSummary>, OpsError> {
+        self.cut()?;
+        Ok(self.done)
     }
 }
 

@@ -54,7 +54,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Instant;
 
-use pgark_repo::{BackupHead, Class, Cut, NewBackup, Repository, WriteOptions};
+use pgark_repo::{Addition, BackupHead, BackupWriter, Class, Entry, NewBackup, Repository, WriteOptions};
 
 use crate::advice::{Setting, advice};
 pub use crate::facts::Filters;
@@ -181,7 +181,7 @@ impl Run<'_> {
             // The second could not even begin: the first does not wait for it.
             None => self.back_up_into_first(survey, None)?.0,
         };
-        Ok((outcome, committed.map(|(backup, ())| backup.head.id.to_string()).map_err(OpsError::from)))
+        Ok((outcome, committed.map(|(head, ())| head.id.to_string()).map_err(OpsError::from)))
     }
 
     /// Into the first repository, and with every entry into the second. Returns also what the
@@ -194,10 +194,14 @@ impl Run<'_> {
         let Run { repository, request, job, watch, options, .. } = self;
         let mut report = Report::default();
         survey.tell_unmatched(&mut report);
-        let (backup, about) = thread::scope(|scope| {
+        let mut tables = Vec::new();
+        let mut told = |entry: &Entry, addition: &Addition| {
+            tables.extend(Note::read(entry).and_then(|note| TableDetail::of(note, entry, addition)));
+        };
+        let (head, about) = thread::scope(|scope| {
             // Far away this takes as long as the announcement of the session, beside which it goes.
             let maps = scope.spawn(|| RowMapping::new(repository, request, &options.cluster));
-            repository.write_backup(options, |writer| {
+            let work = |writer: &BackupWriter<'_>| {
                 let maps = maps.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
                 for warning in survey.server.compare(request, &survey.system_identifier, &maps.newest)? {
                     report.warn(&warning);
@@ -210,16 +214,16 @@ impl Run<'_> {
                 let crew = Crew::new(&destination, job, watch, request);
                 let recall = Recall::new(Some(*repository).filter(|_| !request.full), survey);
                 let finished = databases::copy_all(&crew, survey, request, &recall, &mut report)?;
-                describe_backup(&destination, options, survey, &facts, &finished)?;
+                describe::manifest(&destination, &options.cluster, survey, &facts, &finished)?;
                 let about = self.about(&finished, report, survey, writer.bytes_raw());
                 Ok::<_, OpsError>((new_backup(&about), about))
-            })
+            };
+            repository.write_backup_told(options, work, &mut told)
         })?;
         repository.tidy_cache_files(definitions::PURPOSE, definitions::UNUSED_FOR);
-        let mut record = BackupRecord::of(&backup.head)?;
-        record.warnings.extend(clock_ahead(&backup.head));
-        let tables = backup.entries.iter().filter_map(|entry| TableDetail::of(Note::read(entry)?, entry));
-        Ok((BackupOutcome { record, tables: tables.collect() }, about))
+        let mut record = BackupRecord::of(&head)?;
+        record.warnings.extend(clock_ahead(&head));
+        Ok((BackupOutcome { record, tables }, about))
     }
 
     fn about(&self, finished: &[Finished], report: Report, survey: &Survey, bytes_raw: u64) -> About {
@@ -261,26 +265,6 @@ fn clock_ahead(head: &BackupHead) -> Option<String> {
          it; set this host's clock",
         head.time
     ))
-}
-
-/// Writes `manifest.json`, in each repository with the digests of what lies there.
-fn describe_backup(
-    destination: &Destination<'_>,
-    options: &WriteOptions,
-    survey: &Survey,
-    facts: &ClusterFacts,
-    finished: &[Finished],
-) -> Result<(), OpsError> {
-    destination.with_each(|writer| {
-        let mut entry = writer.entry(paths::MANIFEST, Class::Metadata);
-        let mut stream = entry.stream(Cut::Content);
-        let digests = |path: &str| writer.digests(path);
-        describe::manifest(&options.cluster, survey, facts, finished, &digests, &mut |text| {
-            Ok(stream.write(text.as_bytes())?)
-        })?;
-        entry.add(stream.finish()?);
-        Ok(entry.finish(Note::Manifest.to_bytes())?)
-    })
 }
 
 /// Settings and access files.

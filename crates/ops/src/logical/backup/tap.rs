@@ -47,8 +47,6 @@ impl Wait {
 /// The archive's table of contents, and the pg_dump behind it if that still holds locks.
 pub(crate) struct Tapped {
     pub archive: Archive,
-    /// The TOC in the directory format, as `cat` and export give it.
-    pub toc: Vec<u8>,
     /// The archive's beginning as pg_dump wrote it; none if that is very long.
     written: Option<Vec<u8>>,
     holding: Option<Dump>,
@@ -73,8 +71,7 @@ impl Tapped {
     /// What an earlier pg_dump wrote, and this one would write again.
     pub(super) fn recalled(mut archive: Archive) -> Tapped {
         read_money(&mut archive);
-        let toc = crate::logical::toc::directory_toc(&archive);
-        Tapped { archive, toc, written: None, holding: None }
+        Tapped { archive, written: None, holding: None }
     }
 
     /// The archive's beginning as pg_dump wrote it, for once.

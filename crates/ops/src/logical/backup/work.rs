@@ -21,7 +21,7 @@ use super::mapping::RowMapping;
 use super::report::Report;
 use super::tap::Tapped;
 use crate::advice::{Setting, advice};
-use crate::facts::{Missing, Note};
+use crate::facts::{MapsDone, Missing, Note};
 use crate::lock::lock;
 use crate::logical::rowmap::{Mode, Rows, StoredCopy};
 use crate::{OpsError, paths};
@@ -42,7 +42,6 @@ const OBJECTS_PER_ITEM: usize = 1000;
 
 /// A table whose rows the archive promises.
 pub(super) struct Source {
-    dump_id: i32,
     oid: u32,
     /// For people and paths.
     pub(super) name: TableName,
@@ -79,7 +78,6 @@ pub(super) struct Copied {
 }
 
 struct CopiedTable {
-    dump_id: i32,
     oid: u32,
     name: TableName,
     /// What its COPYs gave, in the order of its rows.
@@ -94,10 +92,10 @@ pub(super) struct Stored {
 
 pub(super) struct StoredTable {
     pub(super) oid: u32,
-    /// Of its entry.
-    pub(super) path: String,
     pub(super) rows: u64,
     pub(super) bytes_raw: u64,
+    /// Of each part of its entry.
+    pub(super) digests: InEach<Vec<String>>,
 }
 
 impl Copied {
@@ -120,18 +118,20 @@ impl CopiedTable {
         let path = paths::table(database, &self.name.schema, &self.name.name);
         let whole = self.sunk.map(|sunk| StoredCopy::joined(sunk));
         let (rows, bytes_raw) = (whole.main.rows, whole.main.parts.iter().map(|part| part.bytes_raw).sum());
-        let note = whole.map(|whole| Note::Table {
+        let digests =
+            whole.map(|whole| whole.parts.iter().map(|part| part.part.digest()).collect::<Vec<_>>());
+        let note = Note::Table {
             database: database.to_string(),
-            dump_id: self.dump_id,
+            oid: self.oid,
             rows,
             schema: shown(&self.name.schema).into_owned(),
             name: shown(&self.name.name).into_owned(),
-            maps: Some(whole.maps.clone()).filter(|maps| maps.parts > 0),
-        });
+        };
+        let notes = whole.map(|whole| (note.clone(), MapsDone::to_bytes(&whole.maps)));
         let mut entry = destination.entry(&path, Class::Data);
         entry.add(whole.map(|whole| whole.parts.clone()));
-        entry.finish(note)?;
-        Ok(StoredTable { oid: self.oid, path, rows, bytes_raw })
+        entry.finish_with(notes)?;
+        Ok(StoredTable { oid: self.oid, rows, bytes_raw, digests })
     }
 }
 
@@ -273,8 +273,7 @@ impl Copying {
             }
             let mut sunk = InEach::none();
             copies.into_iter().flatten().for_each(|copy| sunk.push(copy));
-            let (dump_id, oid, name) = (source.dump_id, source.oid, source.name.clone());
-            tables.push(CopiedTable { dump_id, oid, name, sunk });
+            tables.push(CopiedTable { oid: source.oid, name: source.name.clone(), sunk });
         }
         if tables.len() < self.sources.len() && lost.is_empty() && !keep_going {
             return Err(OpsError::refused(
@@ -308,7 +307,6 @@ fn sources(catalog: &Catalog, tapped: &Tapped, lead: &Lead) -> Result<Vec<Source
             OpsError::Stale { what }
         })?;
         found.push(Source {
-            dump_id: toc.dump_id,
             oid: toc.oid,
             hides_rows: table.hides_rows,
             is_foreign: table.kind == 'f',
@@ -495,7 +493,6 @@ mod tests {
 
     fn source(ranges: Vec<u64>, condition: Option<&str>, columns: &str) -> Source {
         Source {
-            dump_id: 1,
             oid: 1,
             hides_rows: false,
             is_foreign: false,

@@ -76,13 +76,17 @@ pub fn run(
         plain::refuse_unreachable(&contents.archive)?;
     }
     // Roles and tablespaces are of the whole.
-    let globals = backup.entries.iter().find(|entry| entry.path == paths::GLOBALS);
-    let globals = globals.filter(|_| !picked.is_some_of_it());
+    let globals = match picked.is_some_of_it() {
+        true => None,
+        false => backup.entry(paths::GLOBALS)?,
+    };
     let source = Source::new(&contents, &reader, method, request, &about, job)?;
     job.progress.phase("export");
     job.progress.total_bytes(contents.bytes_raw());
     let large_objects = match (&request.output, request.format) {
-        (Output::Path(path), Format::Directory) => directory::write(&source, path, request.jobs, globals)?,
+        (Output::Path(path), Format::Directory) => {
+            directory::write(&source, path, request.jobs, globals.as_ref())?
+        }
         (Output::Stream, Format::Directory) => {
             return Err(OpsError::Usage("a directory cannot be written to standard output".into()));
         }

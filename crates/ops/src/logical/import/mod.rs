@@ -15,16 +15,18 @@ mod rows;
 mod script;
 mod source;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use pgark_bytes::archive::{Archive, Section, TocEntry, convert};
-use pgark_repo::{BackupWriter, Class, NewBackup, Repository, WriteOptions};
+use pgark_repo::{BackupWriter, Class, Cut, NewBackup, Repository, StreamWriter, WriteOptions};
 use serde_json::{Value, json};
 
 use crate::facts::{About, BackupKind, DatabaseRead, Filters, Note, write_whole};
 use crate::logical::psql::Guard;
+use crate::logical::toc::StoredToc;
 use crate::record::seconds;
 use crate::{BackupRecord, Job, OpsError, paths};
 use item::Item;
@@ -75,7 +77,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
         write_whole(writer, paths::MANIFEST.into(), Class::Metadata, &manifest, &Note::Manifest)?;
         Ok::<_, OpsError>((taken.into_backup(&found, &identifier, started, writer.bytes_raw()), ()))
     })?;
-    BackupRecord::of(&made.head)
+    BackupRecord::of(&made)
 }
 
 /// What has been imported.
@@ -126,9 +128,8 @@ impl Taken {
                         database: database.clone(),
                         schema: String::from_utf8_lossy(&schema).into_owned(),
                         name: toc.tag_str().into_owned(),
-                        dump_id: toc.dump_id,
+                        oid: toc.oid,
                         rows,
-                        maps: None,
                     };
                     let path = paths::table(&database, &schema, toc.tag_bytes());
                     let mut entry = writer.entry(path, Class::Data);
@@ -146,9 +147,23 @@ impl Taken {
             entry.add(part);
             entry.finish(note.to_bytes())?;
         }
-        let toc = crate::logical::toc::directory_toc(&archive);
-        let note = Note::Toc { database: database.clone() };
-        write_whole(writer, paths::toc(&database), Class::Data, &toc, &note)?;
+        let toc = StoredToc::of(&archive);
+        let mut entry = writer.entry(paths::toc(&database), Class::Data);
+        let (open, mut done) = (RefCell::new(None::<StreamWriter<'_>>), Vec::new());
+        toc.write(
+            &mut |piece, name| {
+                let mut open = open.borrow_mut();
+                let stream = open.get_or_insert_with(|| writer.stream(Class::Data, Cut::Records));
+                stream.write(piece)?;
+                Ok(stream.end_record(name)?)
+            },
+            &mut || {
+                done.extend(open.take().map(StreamWriter::finish).transpose()?);
+                Ok(())
+            },
+        )?;
+        done.into_iter().for_each(|part| entry.add(part));
+        entry.finish(Note::Toc { database: database.clone(), bytes: toc.bytes() }.to_bytes())?;
         let created = archive.header.created;
         let read = DatabaseRead {
             // The archive says the local time only, of no known zone.

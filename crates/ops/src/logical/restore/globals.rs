@@ -43,7 +43,7 @@ struct Present {
 
 impl Plan {
     pub(super) fn make(
-        backup: &Backup,
+        backup: &Backup<'_>,
         reader: &DataReader<'_>,
         request: &Request,
         watch: &Watch,
@@ -51,13 +51,13 @@ impl Plan {
         if !request.globals {
             return Ok(Plan::default());
         }
-        let Some(entry) = backup.entries.iter().find(|entry| entry.path == paths::GLOBALS) else {
+        let Some(entry) = backup.entry(paths::GLOBALS)? else {
             return Err(OpsError::refused(
                 format!("backup {} holds no globals", backup.head.id),
                 advice!["restore without ", Setting::Globals, "; nothing was touched"],
             ));
         };
-        let text = read_whole(reader, entry)?;
+        let text = read_whole(reader, &entry)?;
         let mut connection = target::connect_to_maintenance(request, watch)?;
         let present = Present::read(&mut connection)?;
         let mut plan = Plan::default();

@@ -97,7 +97,7 @@ impl<'a> DatabaseRestore<'a> {
     /// Every database that is asked for, with what is chosen of it.
     pub(super) fn all_of(
         request: &'a Request,
-        backup: &Backup,
+        backup: &Backup<'_>,
         reader: &DataReader<'_>,
         about: &About,
     ) -> Result<Vec<DatabaseRestore<'a>>, OpsError> {

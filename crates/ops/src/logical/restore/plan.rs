@@ -11,7 +11,7 @@ use crate::logical::choose;
 /// A restore that is possible, as far as can be known.
 pub(super) struct Plan<'a> {
     pub request: &'a Request,
-    pub backup: &'a Backup,
+    pub backup: &'a Backup<'a>,
     pub reader: &'a DataReader<'a>,
     /// What is done about roles and tablespaces, before the databases.
     pub globals: globals::Plan,

@@ -24,7 +24,7 @@ use crate::{Job, OpsError, holders};
 /// Why it is not possible; of a dry run only what keeps the plan from being made.
 pub(super) fn plan<'a>(
     repository: &Repository,
-    backup: &'a Backup,
+    backup: &'a Backup<'a>,
     reader: &'a DataReader<'a>,
     request: &'a Request,
     job: &Job,
@@ -78,7 +78,7 @@ fn plan_drops(plan: &mut Plan<'_>, watch: &Watch) -> Result<(), OpsError> {
 }
 
 /// What is known to be damaged may not come back: nothing is dropped for it.
-fn refuse_damaged(repository: &Repository, backup: &Backup) -> Result<(), OpsError> {
+fn refuse_damaged(repository: &Repository, backup: &Backup<'_>) -> Result<(), OpsError> {
     let id = backup.head.id;
     if !repository.quarantined_backups()?.contains(&id) {
         return Ok(());

@@ -50,7 +50,7 @@ pub(super) struct Settings {
 impl Settings {
     /// Of the source database, as far as the backup knows them.
     pub(super) fn of(
-        backup: &Backup,
+        backup: &Backup<'_>,
         reader: &DataReader<'_>,
         place: &DatabaseRestore<'_>,
     ) -> Result<Settings, OpsError> {
@@ -60,8 +60,8 @@ impl Settings {
             entry.kind() == "MATERIALIZED VIEW DATA" && place.picked.selection.contains(entry.dump_id)
         });
         if refreshes {
-            if let Some(entry) = backup.entries.iter().find(|entry| entry.path == paths::SETTINGS) {
-                wanted = of_server(&read_whole(reader, entry)?);
+            if let Some(entry) = backup.entry(paths::SETTINGS)? {
+                wanted = of_server(&read_whole(reader, &entry)?);
             }
             wanted.extend(of_database(archive));
         }

@@ -39,6 +39,8 @@ struct State {
 /// The parts of one table in the newest backup that holds it.
 pub(crate) struct EarlierTable {
     parts: Vec<MapRef>,
+    /// Of each part the rows that had changed in that backup; empty: of none.
+    changed: Vec<u64>,
     sample: OnceLock<Option<Sample>>,
     /// Parts that were found to hold other rows, or the same in another order.
     rewritten: AtomicU32,
@@ -100,7 +102,15 @@ impl<'r> EarlierTables<'r> {
 
     fn open(&self, state: &mut State, head: &BackupHead) -> Result<(), OpsError> {
         let about = About::of(head)?;
-        for entry in self.repository.open_head(head)?.entries {
+        let backup = self.repository.open_head(head)?;
+        // How much changed last time bounds how much is written again: a hint, which may be gone.
+        let additions = backup.additions().into_iter().flatten().map_while(Result::ok);
+        let mut changed: HashMap<String, Vec<u64>> = additions
+            .filter(|addition| !addition.changed.is_empty())
+            .map(|addition| (addition.path, addition.changed))
+            .collect();
+        for entry in backup.entries() {
+            let entry = entry?;
             let maps = entry.parts.into_iter().filter_map(|part| match part {
                 Part::Map(map) => Some(*map),
                 Part::Stream(_) => None,
@@ -109,7 +119,9 @@ impl<'r> EarlierTables<'r> {
             if parts.is_empty() {
                 continue;
             }
-            let table = EarlierTable { parts, sample: OnceLock::new(), rewritten: AtomicU32::new(0) };
+            let changed = changed.remove(&entry.path).unwrap_or_default();
+            let (sample, rewritten) = (OnceLock::new(), AtomicU32::new(0));
+            let table = EarlierTable { parts, changed, sample, rewritten };
             state.tables.entry(entry.path).or_insert_with(|| Arc::new(table));
         }
         let whole = about.reads.into_iter().filter(|(_, read)| read.filters.is_default());
@@ -147,6 +159,10 @@ impl EarlierTable {
 
     pub(super) fn part(&self, number: usize) -> Option<&MapRef> {
         self.parts.get(number)
+    }
+
+    pub(super) fn changed(&self, number: usize) -> u64 {
+        self.changed.get(number).copied().unwrap_or(0)
     }
 
     pub(super) fn rewritten(&self) -> u32 {

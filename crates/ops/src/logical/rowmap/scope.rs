@@ -107,7 +107,8 @@ impl<'t> Scope<'t> {
         if rows(self) > 0 && rows(self) + items > MOST_ROWS {
             return Ok(false);
         }
-        let map = self.writer.earlier_map(part)?;
+        let mut map = self.writer.earlier_map(part)?;
+        map.changed = self.table.changed(number);
         self.is_lossy |= map.items_lost > 0;
         let due = map.due(self.rules.rewrite_deleted);
         self.condemned += due.items;

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::sink::{RowSink, Rows};
 use super::{EarlierTables, MOST_BACKUPS, MapNote, Mode, Rules, Whole};
 use crate::OpsError;
-use crate::facts::{About, DatabaseRead, Note};
+use crate::facts::{About, DatabaseRead, MapsDone, Note};
 
 type Row = Vec<u8>;
 
@@ -224,14 +224,13 @@ impl World {
                     database: "d".into(),
                     schema: "s".into(),
                     name: name.clone(),
-                    dump_id: 1,
+                    oid: 1,
                     rows,
-                    maps: Some(note.clone()),
                 };
-                notes.insert(name.clone(), note);
                 let mut entry = writer.entry(name, Class::Data);
                 parts.into_iter().for_each(|part| entry.add(part));
-                entry.finish(of_table.to_bytes())?;
+                entry.finish_with(of_table.to_bytes(), MapsDone::to_bytes(&note))?;
+                notes.insert(name.clone(), note);
             }
             let new = NewBackup {
                 kind: "logical".into(),
@@ -241,7 +240,7 @@ impl World {
             };
             Ok((new, ()))
         });
-        let head = result.unwrap().0.head;
+        let head = result.unwrap().0;
         let state = self.tables.iter().map(|(name, table)| (name.clone(), table.sorted()));
         self.made.push((head.id, state.collect()));
         notes
@@ -254,8 +253,8 @@ impl World {
         let reader = self.repository.reader().unwrap();
         let mut errors = Vec::new();
         for (name, rows) in expected {
-            let entry = backup.entries.iter().find(|entry| entry.path == *name).unwrap();
-            let mut content = reader.read(entry);
+            let entry = backup.entry(name).unwrap().unwrap();
+            let mut content = reader.read(&entry);
             let mut bytes = Vec::new();
             let ended = loop {
                 match content.next_chunk() {
@@ -490,10 +489,11 @@ fn tiny_changes_are_merged() {
     let reader = world.repository.reader().unwrap();
     let backup = world.repository.open_backup(world.made.last().unwrap().0).unwrap();
     let before = reader.bytes_fetched();
-    let mut content = reader.read(&backup.entries[0]);
+    let mut content = reader.read(&backup.entries().next().unwrap().unwrap());
     while content.next_chunk().unwrap().is_some() {}
     let fetched = reader.bytes_fetched() - before;
-    let first = world.repository.open_backup(world.made[0].0).unwrap().entries[0].bytes_added;
+    let first = world.repository.open_backup(world.made[0].0).unwrap();
+    let first = first.additions().unwrap().next().unwrap().unwrap().bytes;
     assert!(fetched < first * 3, "{fetched} bytes fetched for a table of {first}");
     assert!(world.verify(100).is_empty());
 }
