@@ -22,6 +22,7 @@ mod keys;
 mod locks;
 mod matrix;
 mod names;
+mod proportion;
 mod repairs;
 mod restore_order;
 mod restore_traps;
