@@ -103,7 +103,7 @@ const CHANGES: &[&str] = &[
     "SELECT lo_unlink(4711)",
     "GRANT SELECT ON LARGE OBJECT 4711 TO other_owner",
     "COMMENT ON LARGE OBJECT 4711 IS 'c'",
-    "CREATE EXTENSION pg_trgm",
+    "DROP EXTENSION plpgsql CASCADE",
     "CREATE CAST (pair AS text) WITH INOUT",
     "CREATE AGGREGATE ag (int) (SFUNC = int4pl, STYPE = int)",
     "CREATE ACCESS METHOD am TYPE TABLE HANDLER heap_tableam_handler",
