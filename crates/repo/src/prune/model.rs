@@ -8,6 +8,10 @@
 //! waited for, which only those who want to be safe need. After every step every manifest's chunks
 //! must have a place: an index object that names a pack that is there and holds the chunk.
 //!
+//! Beside them somebody **lies** with the key of a writer: he puts packs that do not hold what they
+//! say, and index objects that name chunks where they are not, and supersede what they do not hold.
+//! Writers do not lean on what he puts; pruners meet it.
+//!
 //! The steps are those of `writer/session.rs`, `writer/commit.rs`, `prune/mod.rs`, `repack.rs` and
 //! `reindex.rs`, in their order. [`Mistake`] lists orders that are wrong: the model must find each
 //! of them, else it proves nothing.
@@ -39,9 +43,13 @@ enum Mistake {
     PacksBeforeTrash,
     OldIndexGoesFirst,
     PackGoesAfterItsIntent,
+    IndexIsBelieved,
+    DirectoryIsBelieved,
+    UnequalPlacesAreTraded,
+    SupersedingIsBelieved,
 }
 
-const MISTAKES: [Mistake; 12] = [
+const MISTAKES: [Mistake; 16] = [
     Mistake::ManifestsBeforeDrafts,
     Mistake::OneSurveyOnly,
     Mistake::WriterTrustsTheTrash,
@@ -54,6 +62,10 @@ const MISTAKES: [Mistake; 12] = [
     Mistake::PacksBeforeTrash,
     Mistake::OldIndexGoesFirst,
     Mistake::PackGoesAfterItsIntent,
+    Mistake::IndexIsBelieved,
+    Mistake::DirectoryIsBelieved,
+    Mistake::UnequalPlacesAreTraded,
+    Mistake::SupersedingIsBelieved,
 ];
 
 struct Random(u64);
@@ -71,10 +83,25 @@ impl Random {
     }
 }
 
-/// An index object: which packs it names.
-#[derive(Clone, Copy, Debug, Default)]
+/// An index object: which packs it names, and which chunks in each.
+#[derive(Clone, Copy, Debug)]
 struct Object {
     packs: Packs,
+    claims: [Chunks; PACKS],
+    /// Objects.
+    supersedes: u64,
+    lies: bool,
+}
+
+const NO_OBJECT: Object = Object { packs: 0, claims: [0; PACKS], supersedes: 0, lies: false };
+
+/// A pack of which a liar says that it holds what it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Junk {
+    /// Its directory names the hashes of other packs' sealed bytes, which it does not hold.
+    Borrowed,
+    /// It holds sealed bytes with the hashes that it names, and they are not the chunk.
+    Own,
 }
 
 /// What is on the storage.
@@ -82,6 +109,12 @@ struct Object {
 struct World {
     /// What each pack holds; packs are never put twice.
     holds: [Chunks; PACKS],
+    /// What its directory says.
+    says: [Chunks; PACKS],
+    /// The sealed bytes of each of its chunks, as its directory names them: the number of the pack
+    /// that they were sealed for.
+    seals: [[u8; CHUNKS as usize]; PACKS],
+    junk: [Option<Junk>; PACKS],
     used_packs: usize,
     there: Packs,
     objects: [Object; OBJECTS],
@@ -99,9 +132,12 @@ impl World {
     fn new() -> World {
         World {
             holds: [0; PACKS],
+            says: [0; PACKS],
+            seals: [[0; CHUNKS as usize]; PACKS],
+            junk: [None; PACKS],
             used_packs: 0,
             there: 0,
-            objects: [Object::default(); OBJECTS],
+            objects: [NO_OBJECT; OBJECTS],
             used_objects: 0,
             objects_there: 0,
             manifests: [None; 8],
@@ -124,15 +160,26 @@ impl World {
             return None;
         }
         self.holds[number] = chunks;
+        self.says[number] = chunks;
+        self.seals[number] = [number as u8; CHUNKS as usize];
         self.used_packs += 1;
         Some(number)
     }
 
+    /// An honest index object: it says what the packs' directories say.
     fn put_object(&mut self, packs: Packs) -> bool {
+        let mut object = Object { packs, ..NO_OBJECT };
+        for at in (0..self.used_packs).filter(|at| packs >> at & 1 == 1) {
+            object.claims[at] = self.says[at];
+        }
+        self.put_any_object(object)
+    }
+
+    fn put_any_object(&mut self, object: Object) -> bool {
         if self.used_objects >= OBJECTS {
             return false;
         }
-        self.objects[self.used_objects] = Object { packs };
+        self.objects[self.used_objects] = object;
         self.objects_there |= 1 << self.used_objects;
         self.used_objects += 1;
         true
@@ -145,13 +192,67 @@ impl World {
             .fold(0, |a, b| a | b)
     }
 
-    fn chunks_of(&self, packs: Packs) -> Chunks {
-        (0..self.used_packs).filter(|at| packs >> at & 1 == 1).map(|at| self.holds[at]).fold(0, |a, b| a | b)
+    /// What index objects say of a pack.
+    fn claims_of(&self, objects: u64, pack: usize) -> Chunks {
+        (0..self.used_objects)
+            .filter(|at| objects >> at & 1 == 1)
+            .map(|at| self.objects[at].claims[pack])
+            .fold(0, |a, b| a | b)
     }
 
+    /// Objects of those who do not lie.
+    fn honest(&self, objects: u64) -> u64 {
+        (0..self.used_objects).filter(|at| !self.objects[*at].lies).fold(0, |all, at| all | 1 << at) & objects
+    }
+
+    /// A reader tries every place that an index object names.
     fn is_whole(&self) -> bool {
         let needed = self.manifests.iter().flatten().fold(0, |a, b| a | b);
-        needed & !self.chunks_of(self.packs_of(self.objects_there) & self.there) == 0
+        let there = self.packs_of(self.objects_there) & self.there;
+        let found = (0..self.used_packs)
+            .filter(|at| there >> at & 1 == 1)
+            .map(|at| self.holds[at] & self.claims_of(self.objects_there, at))
+            .fold(0, |a, b| a | b);
+        needed & !found == 0
+    }
+
+    /// Somebody with a writer's key puts a pack and an index object that lie.
+    fn lie(&mut self, random: &mut Random) {
+        if self.used_packs + 8 > PACKS || self.used_objects + 8 > OBJECTS {
+            return;
+        }
+        let says = (random.below(31) + 1) as Chunks;
+        let Some(pack) = self.put_pack(says) else { return };
+        self.holds[pack] = 0;
+        let junk = if random.below(2) == 0 { Junk::Borrowed } else { Junk::Own };
+        self.junk[pack] = Some(junk);
+        if junk == Junk::Borrowed {
+            for chunk in 0..CHUNKS as usize {
+                let honest =
+                    (0..pack).find(|at| self.junk[*at].is_none() && self.says[*at] >> chunk & 1 == 1);
+                self.seals[pack][chunk] = honest.map_or(pack as u8, |at| self.seals[at][chunk]);
+            }
+        }
+        let mut object = Object { packs: 1 << pack, lies: true, ..NO_OBJECT };
+        object.claims[pack] = says;
+        for at in 0..pack {
+            if random.below(3) == 0 {
+                object.packs |= 1 << at;
+                object.claims[at] = random.below(32) as Chunks;
+            }
+        }
+        if random.below(2) == 0 {
+            object.supersedes = self.objects_there & random.next();
+        }
+        self.put_any_object(object);
+    }
+
+    /// Whether one index object holds all that another says of packs that are there.
+    fn covers(&self, newer: usize, old: usize) -> bool {
+        let (newer, old) = (&self.objects[newer], &self.objects[old]);
+        (0..self.used_packs)
+            .filter(|at| (old.packs & self.there) >> at & 1 == 1)
+            .all(|at| newer.packs >> at & 1 == 1 && old.claims[at] & !newer.claims[at] == 0)
     }
 
     fn foreign_intents(&self, pruner: usize) -> Packs {
@@ -214,7 +315,7 @@ impl Writer {
             }
             5 => {
                 let trash = world.intents.iter().fold(world.marks, |all, own| all | own);
-                self.usable = world.packs_of(self.listed) & !trash;
+                self.usable = world.packs_of(world.honest(self.listed)) & !trash;
             }
             6 => self.usable &= world.there,
             7 => {
@@ -288,6 +389,8 @@ struct Pruner {
     marked: Packs,
     /// Packs with a place that counts, and those that nothing living needs.
     kept: Packs,
+    /// For each chunk.
+    places: [Packs; CHUNKS as usize],
     dead: Packs,
     repack: Packs,
     new_pack: Option<usize>,
@@ -340,8 +443,8 @@ impl Pruner {
         self.needed |= needed.filter_map(|(_, own)| *own).fold(0, |a, b| a | b);
     }
 
-    /// Gives every needed chunk one place: good, marked, doomed, of another's intent, in this
-    /// order.
+    /// Gives every needed chunk one place of those that are proved equal: good, marked, doomed, of
+    /// another's intent, in this order.
     fn count(&mut self, world: &World, mistake: Mistake) {
         let named = world.packs_of(self.listed);
         let foreign = match mistake {
@@ -350,25 +453,81 @@ impl Pruner {
         };
         let usable = named & self.there;
         let insecure = usable & (foreign | self.doomed);
-        let marked = usable & self.marked & !insecure;
-        let good = usable & !insecure & !marked;
-        self.kept = 0;
+        let standing = |pack: &usize| {
+            let is_in = |packs: Packs| packs >> pack & 1 == 1;
+            (!is_in(insecure), !is_in(self.marked), !is_in(self.doomed), *pack)
+        };
+        self.places = [0; CHUNKS as usize];
         let mut missing = false;
-        for chunk in (0..CHUNKS).map(|bit| 1u8 << bit).filter(|chunk| self.needed & chunk != 0) {
-            let holds = |among: Packs| {
-                (0..world.used_packs)
-                    .rev()
-                    .filter(move |at| among >> at & 1 == 1 && world.holds[*at] & chunk != 0)
-            };
-            let place = holds(good).next().or_else(|| holds(marked).next());
-            let ours_first = holds(self.doomed & usable).next().or_else(|| holds(insecure).next());
-            match (place, ours_first) {
-                (Some(pack), _) => self.kept |= 1 << pack,
-                (None, None) => missing = true,
-                (None, Some(pack)) if mistake == Mistake::OneInsecurePlaceSuffices => self.kept |= 1 << pack,
-                (None, Some(_)) => holds(insecure).for_each(|pack| self.kept |= 1 << pack),
+        for chunk in (0..CHUNKS as usize).filter(|chunk| self.needed >> chunk & 1 == 1) {
+            let named: Vec<usize> = (0..world.used_packs)
+                .filter(|at| usable >> at & 1 == 1 && world.claims_of(self.listed, *at) >> chunk & 1 == 1)
+                .collect();
+            let kept = &mut self.places[chunk];
+            match named.as_slice() {
+                [] => missing = true,
+                [one] => *kept |= 1 << one,
+                many => {
+                    let mut many = many.to_vec();
+                    many.sort_by_key(|pack| std::cmp::Reverse(standing(pack)));
+                    let secure = |pack: &usize| standing(pack).0;
+                    if mistake == Mistake::IndexIsBelieved {
+                        match many.first().filter(|pack| secure(pack)) {
+                            Some(first) => *kept |= 1 << first,
+                            None => many.iter().for_each(|pack| *kept |= 1 << pack),
+                        }
+                        continue;
+                    }
+                    many.retain(|pack| world.says[*pack] >> chunk & 1 == 1);
+                    missing |= many.is_empty();
+                    let mut seals: Vec<u8> = many.iter().map(|pack| world.seals[*pack][chunk]).collect();
+                    seals.sort_unstable();
+                    seals.dedup();
+                    let group = |seal: u8| {
+                        let places: Vec<usize> =
+                            many.iter().copied().filter(|pack| world.seals[*pack][chunk] == seal).collect();
+                        let is_proved = |pack: &&usize| {
+                            let is_read = world.junk[**pack] != Some(Junk::Borrowed);
+                            secure(pack) && (is_read || mistake == Mistake::DirectoryIsBelieved)
+                        };
+                        let proved = places.iter().find(is_proved).copied();
+                        // Who sealed a chunk stands in the pack's key table, and moves with it.
+                        let lie = places.iter().filter(|pack| world.holds[**pack] >> chunk & 1 == 0).count();
+                        // None: what two writers have sealed, as far as is known.
+                        let of_liar = match lie {
+                            0 => Some(false),
+                            _ if lie == places.len() => Some(true),
+                            _ => None,
+                        };
+                        (places, proved, of_liar)
+                    };
+                    let groups: Vec<_> = seals.into_iter().map(group).collect();
+                    let age = |at: usize| groups[at].0.iter().min().copied();
+                    let newest =
+                        (0..groups.len()).filter(|at| groups[*at].1.is_some()).max_by_key(|at| age(*at));
+                    for (at, (places, proved, of_liar)) in groups.iter().enumerate() {
+                        // Of what one writer has sealed twice the older stays.
+                        let is_older = |other: &usize| {
+                            let (_, proved, of) = &groups[*other];
+                            proved.is_some() && of.is_some() && of == of_liar && age(*other) < age(at)
+                        };
+                        let is_given_up = match mistake {
+                            Mistake::UnequalPlacesAreTraded => newest.is_some_and(|newest| newest != at),
+                            _ => (0..groups.len()).any(|other| is_older(&other)),
+                        };
+                        match proved {
+                            _ if is_given_up => {}
+                            Some(pack) => *kept |= 1 << pack,
+                            None if mistake == Mistake::OneInsecurePlaceSuffices => {
+                                places.iter().take(1).for_each(|pack| *kept |= 1 << pack);
+                            }
+                            None => places.iter().for_each(|pack| *kept |= 1 << pack),
+                        }
+                    }
+                }
             }
         }
+        self.kept = self.places.iter().fold(0, |all, own| all | own);
         self.dead = self.there & !self.kept & !self.pinned;
         if missing {
             self.dead &= named;
@@ -392,9 +551,35 @@ impl Pruner {
                         self.repack |= 1 << at;
                     }
                 }
+                // What does not hold what it says is left as it is; and a chunk that lives in two
+                // packs is moved out of one of them.
+                let mut moved = 0;
+                let mut seals = [0; CHUNKS as usize];
+                let mut holds = 0;
+                let wanted = self.repack;
+                for at in (0..world.used_packs).filter(|at| wanted >> at & 1 == 1) {
+                    let own = (0..CHUNKS as usize)
+                        .filter(|chunk| self.places[*chunk] >> at & 1 == 1)
+                        .fold(0, |all, chunk| all | 1 << chunk)
+                        & world.says[at];
+                    let is_read = world.there >> at & 1 == 1 && world.junk[at] != Some(Junk::Borrowed);
+                    if !is_read || own & moved != 0 {
+                        self.repack &= !(1 << at);
+                        continue;
+                    }
+                    moved |= own;
+                    holds |= own & world.holds[at];
+                    for chunk in (0..CHUNKS as usize).filter(|chunk| own >> chunk & 1 == 1) {
+                        seals[chunk] = world.seals[at][chunk];
+                    }
+                }
                 if self.repack != 0 {
-                    let moved = world.chunks_of(self.repack & world.there) & self.needed;
                     self.new_pack = world.put_pack(moved);
+                    if let Some(pack) = self.new_pack {
+                        world.holds[pack] = holds;
+                        world.seals[pack] = seals;
+                        world.junk[pack] = (holds != moved).then_some(Junk::Own);
+                    }
                     self.over = self.new_pack.is_none();
                 }
                 self.step = 101;
@@ -465,12 +650,27 @@ impl Pruner {
                 self.step = 302;
             }
             302 => {
+                let listed = self.listed;
+                for newer in (0..world.used_objects).filter(|at| listed >> at & 1 == 1) {
+                    for old in (0..newer).filter(|old| world.objects[newer].supersedes >> old & 1 == 1) {
+                        if world.covers(newer, old) || mistake == Mistake::SupersedingIsBelieved {
+                            world.objects_there &= !(1 << old);
+                            self.listed &= !(1 << old);
+                        }
+                    }
+                }
                 // What is gone is asked for pack by pack.
                 let packs = world.packs_of(self.listed) & world.there;
+                let mut merged = Object { packs, ..NO_OBJECT };
+                for at in (0..world.used_packs).filter(|at| packs >> at & 1 == 1) {
+                    merged.claims[at] = world.claims_of(self.listed, at);
+                }
+                merged.lies =
+                    (0..world.used_objects).any(|at| self.listed >> at & 1 == 1 && world.objects[at].lies);
                 if mistake == Mistake::OldIndexGoesFirst {
                     world.objects_there &= !self.listed;
                     self.kept = packs;
-                } else if !world.put_object(packs) {
+                } else if !world.put_any_object(merged) {
                     self.over = true;
                 }
                 self.step = 303;
@@ -512,7 +712,9 @@ fn run_and_tell(seed: u64, mistake: Mistake, tell: bool) -> bool {
     let mut writers: [Writer; 8] = Default::default();
     for (number, writer) in writers.iter_mut().enumerate() {
         let end = (seed / 3 + number as u64) as usize % ENDS.len();
-        *writer = Writer { number, end, wants: (random.below(31) + 1) as u8, ..Writer::default() };
+        // In some schedules there are few chunks: what is rare comes sooner.
+        let most = if seed % 4 < 2 { 31 } else { 3 };
+        *writer = Writer { number, end, wants: (random.below(most) + 1) as u8, ..Writer::default() };
     }
     let mut pruners: [Pruner; 3] = Default::default();
     for (number, pruner) in pruners.iter_mut().enumerate() {
@@ -527,7 +729,13 @@ fn run_and_tell(seed: u64, mistake: Mistake, tell: bool) -> bool {
     }
     let mut at_work: [Option<usize>; 2] = [None; 2];
     let steps = 60 + random.below(140);
+    // In every second schedule somebody lies.
+    let mut lies = if seed % 2 == 1 { 0 } else { 3 };
     for _ in 0..steps {
+        if lies < 3 && random.below(40) == 0 {
+            lies += 1;
+            world.lie(&mut random);
+        }
         match random.below(12) {
             0 => {
                 // Somebody forgets a backup.
@@ -556,10 +764,17 @@ fn run_and_tell(seed: u64, mistake: Mistake, tell: bool) -> bool {
             }
             _ => {
                 let pruner = &mut pruners[random.below(3)];
-                if !pruner.over {
-                    pruner.step(&mut world, &mut random, mistake);
-                    if tell {
-                        println!("pruner {pruner:x?}");
+                // There one is sometimes quick: what happens between two steps of another.
+                let quick = if seed % 4 < 2 { 1 } else { 1 + random.below(4) };
+                for _ in 0..quick {
+                    if !pruner.over {
+                        pruner.step(&mut world, &mut random, mistake);
+                        if tell {
+                            println!("pruner {pruner:x?}");
+                        }
+                    }
+                    if !world.is_whole() {
+                        return false;
                     }
                 }
             }
@@ -595,15 +810,10 @@ fn no_schedule_loses_anything() {
     assert_eq!(hurt, None, "the schedule with this seed loses a chunk");
 }
 
-/// The rarest take millions of schedules: the search begins near the first that shows them.
-const RARE: [(Mistake, u64); 2] =
-    [(Mistake::OneInsecurePlaceSuffices, 1_100_000), (Mistake::PacksBeforeTrash, 8_700_000)];
-
 #[test]
 fn every_mistake_is_found() {
     for mistake in MISTAKES {
-        let from = RARE.iter().find(|(rare, _)| *rare == mistake).map_or(0, |(_, from)| *from);
-        let found = (from..from + 1_000_000).find(|seed| !run(*seed, mistake));
+        let found = (0..1_000_000).find(|seed| !run(*seed, mistake));
         println!("{mistake:?}: {found:?}");
         assert!(found.is_some(), "{mistake:?} loses nothing in a million schedules");
     }
