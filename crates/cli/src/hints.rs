@@ -105,6 +105,9 @@ fn of_repository(error: &RepoError) -> Option<&'static str> {
             "get a new writer key from the owner: `pgark key writer NAME --out FILE`"
         }
         RepoError::NeedsReaderSecret => "give --identity FILE or --passphrase-file FILE",
+        RepoError::OtherCluster { .. } => {
+            "use a key that is for that cluster: the owner makes one with `pgark key writer NAME --cluster CLUSTER --out FILE`"
+        }
         RepoError::Damaged { .. } | RepoError::Missing { .. } => {
             "run `pgark check --read-data` to see which backups are touched"
         }

@@ -115,7 +115,7 @@ pub fn cat(
     }
     let backup = open(repository, &place.with_text(id), Wanted::Any)?;
     let entry = backup.entry(path)?.ok_or_else(|| no_entry(id, path))?;
-    let reader = repository.reader()?;
+    let reader = repository.reader(&backup.head)?;
     if let Some(Note::Toc { bytes: Some(_), .. }) = Note::read(&entry) {
         let archive = toc::from_entry(&reader, &entry, true)?;
         output.write_all(&toc::directory_toc(&archive)).map_err(OpsError::Output)?;

@@ -105,9 +105,14 @@ impl OpenStorage {
     }
 
     /// Creates a repository; fails if one is there. This host remembers it instead of what was
-    /// there before.
-    pub fn init(&self, protection: Protection, local: &LocalFolders) -> Result<Initialised, OpsError> {
-        Ok(pgark_repo::init(&self.store, protection, local)?)
+    /// there before. Each group of `shared` are clusters that share keys and chunks.
+    pub fn init(
+        &self,
+        protection: Protection,
+        shared: &[Vec<String>],
+        local: &LocalFolders,
+    ) -> Result<Initialised, OpsError> {
+        Ok(pgark_repo::init(&self.store, protection, shared, local)?)
     }
 
     /// Opens the repository.

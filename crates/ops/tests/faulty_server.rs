@@ -45,7 +45,7 @@ impl Site {
             let target = Target::Directory(folder.path().join("repository"));
             repository::connect(target, Usage::default(), true, Cancel::new()).unwrap()
         };
-        open().init(Protection::None, &LocalFolders::default()).unwrap();
+        open().init(Protection::None, &[], &LocalFolders::default()).unwrap();
         let repository = open().open(Unlock::Nothing, LocalFolders::default()).unwrap();
         let site = Site { cluster, repository, _folder: folder };
         let first = site.back_up(&site.cluster.conninfo("d")).unwrap();

@@ -20,7 +20,7 @@ const PASSPHRASE: &str = "five quiet otters swim north";
 fn open(folder: &Path) -> Repository {
     if !folder.join("pgark.json").exists() {
         let store = Storage::uncancelled(DirStore::create(folder).unwrap());
-        init(&store, Protection::Passphrase(PASSPHRASE.to_string().into()), &LocalFolders::default())
+        init(&store, Protection::Passphrase(PASSPHRASE.to_string().into()), &[], &LocalFolders::default())
             .unwrap();
     }
     let store = Storage::uncancelled(DirStore::open(folder).unwrap());
@@ -64,7 +64,7 @@ fn read(repository: &Repository, jobs: usize) {
     let newest = repository.backups().unwrap().pop().unwrap();
     let backup = repository.open_backup(newest.id).unwrap();
     let entries: Vec<_> = backup.entries().map(Result::unwrap).collect();
-    let reader = repository.reader().unwrap();
+    let reader = repository.reader(&newest).unwrap();
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..jobs {

@@ -14,8 +14,13 @@ fn main() {
     let count: u32 = arguments[1].parse().unwrap();
     let identity = age::x25519::Identity::generate();
     let store = Storage::uncancelled(DirStore::create(folder.join("many")).unwrap());
-    init(&store, Protection::Recipients(vec![identity.to_public().to_string()]), &LocalFolders::default())
-        .unwrap();
+    init(
+        &store,
+        Protection::Recipients(vec![identity.to_public().to_string()]),
+        &[],
+        &LocalFolders::default(),
+    )
+    .unwrap();
     let local = LocalFolders { cache: Some(folder.join("cache")), state: None };
     let open = || {
         use age::secrecy::ExposeSecret;

@@ -1,16 +1,20 @@
 //! Who may what, as the owner changes it: key slots, writers, the rotation of keys (FORMAT.md,
 //! "Writers and slots").
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use age::secrecy::SecretString;
 use jiff::Timestamp;
 use pgark_store::PutOutcome;
 
+use crate::at_once::each;
 use crate::ids::ObjectHash;
-use crate::object::Kind;
+use crate::object::{self, Kind};
 use crate::repository::Repository;
-use crate::secrets::{Keys, Protection, slots};
-use crate::writers::{self, Body, Slot, Writer, Writers};
-use crate::{RepoError, codec, ids, manifest, names, signed};
+use crate::rights::{Claim, Right};
+use crate::secrets::{Keys, KnownList, Protection, slots};
+use crate::writers::{self, Body, Slot, Writers};
+use crate::{RepoError, codec, ids, index, manifest, names, signed};
 
 /// A writer as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +23,11 @@ pub struct WriterInfo {
     pub name: String,
     /// Its public key, the first 16 hex digits.
     pub key: String,
-    /// The only cluster that it may write.
-    pub cluster: Option<String>,
+    /// The only clusters that it may write; none: any. One whose name the key at hand does not open
+    /// is shown by its hash.
+    pub clusters: Option<Vec<String>>,
+    /// What it may do there.
+    pub rights: Vec<String>,
     /// Since when it may write no more.
     pub revoked: Option<Timestamp>,
 }
@@ -45,6 +52,17 @@ pub struct KeyList {
     pub writers: Vec<WriterInfo>,
 }
 
+/// Hashes of the objects that count, by the keys that signed them.
+type Signed = BTreeMap<Vec<u8>, BTreeSet<ObjectHash>>;
+
+/// Signed objects besides manifests: folder, kind, and the right that it takes to put one.
+const SIGNED: [(&str, Kind, Right); 4] = [
+    ("forgotten/", Kind::Tombstone, Right::Forget),
+    ("tags/", Kind::Tags, Right::Forget),
+    ("copies/tags/", Kind::Tags, Right::Forget),
+    ("quarantine/", Kind::Quarantine, Right::Check),
+];
+
 fn id_of(slot: &str) -> String {
     slot.trim_start_matches("1-").trim_end_matches(".age").to_string()
 }
@@ -52,7 +70,7 @@ fn id_of(slot: &str) -> String {
 impl Repository {
     /// Slots and writers.
     pub fn key_list(&self) -> Result<KeyList, RepoError> {
-        let list = Writers::read(self.store(), self.keys())?;
+        let list = self.unlocked.read_writers()?;
         let time = |time: i64| Timestamp::from_microsecond(time).unwrap_or(Timestamp::UNIX_EPOCH);
         let hex = |bytes: &[u8]| ids::hex(bytes.get(..8).unwrap_or_default());
         Ok(KeyList {
@@ -70,7 +88,11 @@ impl Repository {
                 .map(|writer| WriterInfo {
                     name: writer.name.clone(),
                     key: hex(&writer.public),
-                    cluster: writer.cluster.clone(),
+                    clusters: writer
+                        .clusters
+                        .as_ref()
+                        .map(|own| own.iter().map(|cluster| cluster.shown(self.keys())).collect()),
+                    rights: writer.rights.clone(),
                     revoked: writer.revoked.map(time),
                 })
                 .collect(),
@@ -99,26 +121,45 @@ impl Repository {
         if self.keys().is_owner() { Ok(()) } else { Err(RepoError::NeedsReaderSecret) }
     }
 
-    /// Puts the next list; if somebody else did, his is changed in turn.
+    /// Puts the next list, sealed and signed with `keys`; if somebody else did, his is changed in
+    /// turn.
+    ///
+    /// # Errors
+    /// [`RepoError::KeyOfOlderEpoch`] if another owner has rotated the keys.
     fn change_list<T>(
         &self,
         keys: &Keys,
         mut change: impl FnMut(&mut Body) -> Result<T, RepoError>,
     ) -> Result<T, RepoError> {
+        let remembered = KnownList::read(&self.unlocked.local, self.id())?;
+        // Behind any that this host remembers, and behind names that cannot be read.
+        let mut free = remembered.map_or(0, |known| known.number + 1);
         loop {
-            let mut body = Writers::read(self.store(), keys)?.body;
+            let list = self.unlocked.read_writers()?;
+            let mut body = list.body.clone();
             let answer = change(&mut body)?;
-            body.number += 1;
+            body.number = free.max(body.number + 1);
             body.time = Timestamp::now().as_microsecond();
+            body.previous = list.hash;
             let number = body.number;
             let object = writers::name(number);
+            if writers::parse(&object).is_none() {
+                return Err(RepoError::TooLarge { what: "the number of lists of writers".into() });
+            }
             let bytes = signed::seal(keys, Kind::Writers, &object, codec::encode(&body))?;
             let put = self.store().put_if_absent(&object, bytes.clone().into())?;
             if put == PutOutcome::Created || self.store().get(&object)? == bytes {
-                self.store().put_if_absent(&writers::copy_name(number), bytes.into())?;
-                self.unlocked.set_writers(Writers { body });
+                self.store().put_if_absent(&writers::copy_name(number), bytes.clone().into())?;
+                let hash = ids::Hash::of(&bytes);
+                KnownList { number, hash: hash.to_string() }.remember(
+                    &self.unlocked.local,
+                    self.id(),
+                    self.store(),
+                );
+                self.unlocked.set_writers(Writers { body, hash: Some(hash), lost: None });
                 return Ok(answer);
             }
+            free = number + 1;
         }
     }
 
@@ -159,21 +200,21 @@ impl Repository {
         Ok(id_of(&gone.name))
     }
 
-    /// A key for a writer of this name, for one cluster or for all. A writer that had the name is
-    /// revoked; what it has written stays good.
-    pub fn add_writer(&self, writer: &str, cluster: Option<&str>) -> Result<SecretString, RepoError> {
+    /// A key for a writer of this name, for some clusters or for all, with these rights. A writer
+    /// that had the name is revoked; what it has written stays good.
+    pub fn add_writer(
+        &self,
+        writer: &str,
+        clusters: Option<&[String]>,
+        rights: &[Right],
+    ) -> Result<SecretString, RepoError> {
         self.refuse_not_owner()?;
-        let accepted = self.written_by(writer)?;
-        let (key, public) = self.keys().new_writer()?;
+        let accepted = self.signed_by(&self.keys_of(writer))?;
+        let (key, public) = self.keys().new_writer(clusters)?;
+        let entry = writers::new_writer(self.keys(), public, writer, clusters, rights)?;
         self.change_list(self.keys(), |body| {
             revoke(body, writer, &accepted);
-            body.writers.push(Writer {
-                public: public.clone(),
-                name: writer.to_string(),
-                cluster: cluster.map(str::to_string),
-                revoked: None,
-                accepted: Vec::new(),
-            });
+            body.writers.push(entry.clone());
             Ok(())
         })?;
         Ok(key)
@@ -182,7 +223,7 @@ impl Repository {
     /// From now on nothing of this writer counts but what it has written already.
     pub fn revoke_writer(&self, writer: &str) -> Result<(), RepoError> {
         self.refuse_not_owner()?;
-        let accepted = self.written_by(writer)?;
+        let accepted = self.signed_by(&self.keys_of(writer))?;
         self.change_list(self.keys(), |body| match revoke(body, writer, &accepted) {
             true => Ok(()),
             false => Err(RepoError::Keys {
@@ -191,22 +232,76 @@ impl Repository {
         })
     }
 
-    /// Hashes of the manifests that the writer of this name has signed, by its keys that are not
-    /// revoked.
-    fn written_by(&self, writer: &str) -> Result<Vec<ObjectHash>, RepoError> {
-        let list = Writers::read(self.store(), self.keys())?;
-        let publics: Vec<&Vec<u8>> = list
-            .body
-            .writers
-            .iter()
-            .filter(|own| own.name == writer && own.revoked.is_none())
-            .map(|own| &own.public)
-            .collect();
-        let manifests = manifest::read_all(&self.unlocked)?.warned(&self.unlocked);
-        let own = manifests
-            .iter()
-            .filter(|manifest| manifest.distrust.is_none() && publics.contains(&&manifest.signer));
-        Ok(own.map(|manifest| manifest.hash).collect())
+    /// The public keys of the writer of this name that are not revoked.
+    fn keys_of(&self, writer: &str) -> Vec<Vec<u8>> {
+        let list = self.unlocked.writers();
+        let own = list.body.writers.iter().filter(|own| own.name == writer && own.revoked.is_none());
+        own.map(|own| own.public.clone()).collect()
+    }
+
+    /// Hashes of the objects that each of these keys has signed and that count today.
+    fn signed_by(&self, signers: &[Vec<u8>]) -> Result<Signed, RepoError> {
+        let mut found = Signed::new();
+        if signers.is_empty() {
+            return Ok(found);
+        }
+        let mut add = |of: Option<(Vec<u8>, ObjectHash)>| {
+            if let Some((signer, hash)) = of.filter(|(signer, _)| signers.contains(signer)) {
+                found.entry(signer).or_default().insert(hash);
+            }
+        };
+        for manifest in manifest::read_all(&self.unlocked)?.warned(&self.unlocked) {
+            add(manifest.distrust.is_none().then_some((manifest.signer, manifest.hash)));
+        }
+        for (folder, kind, right) in SIGNED {
+            let objects = names::list(self.store(), folder)?;
+            for of in each(&objects, |meta| self.counting_object(&meta.name, kind, right)) {
+                add(of?);
+            }
+        }
+        let objects = names::list(self.store(), "index/")?;
+        let objects: Vec<_> =
+            objects.into_iter().filter(|meta| names::is_own(self.keys(), &meta.name)).collect();
+        for of in each(&objects, |meta| self.counting_index_object(&meta.name)) {
+            add(of?);
+        }
+        Ok(found)
+    }
+
+    /// Who signed an index object, and its hash, if it counts.
+    fn counting_index_object(&self, name: &str) -> Result<Option<(Vec<u8>, ObjectHash)>, RepoError> {
+        let Some((compartment, hash)) = index::object::parse_name(name) else { return Ok(None) };
+        match index::read_object(&self.unlocked, name) {
+            Ok((_, signer)) => {
+                let counts = index::counts(&self.unlocked, compartment, name, &signer).is_ok();
+                Ok(counts.then_some((signer, hash)))
+            }
+            Err(error) if error.is_of_object() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Who signed an object, and its hash, if it counts.
+    fn counting_object(
+        &self,
+        object: &str,
+        kind: Kind,
+        right: Right,
+    ) -> Result<Option<(Vec<u8>, ObjectHash)>, RepoError> {
+        let name = object.strip_prefix("copies/").unwrap_or(object);
+        let read = object::get(self.store(), object)
+            .and_then(|bytes| signed::open(self.keys(), kind, name, object, &bytes));
+        let opened = match read {
+            Ok(opened) => opened,
+            Err(error) if error.is_of_object() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Some(scope) = names::scope(name) else { return Ok(None) };
+        let first_tags = names::TagsName::parse_below("tags/", name).filter(|tags| tags.number == 1);
+        let right = if first_tags.is_some() { Right::Backup } else { right };
+        let claim = Claim { right, scope, hash: Some(&opened.hash) };
+        let counts = self.unlocked.judge(&opened.signer, claim).is_ok();
+        Ok(counts.then_some((opened.signer, opened.hash)))
     }
 
     /// New keys for all that is written from now on; ids stay, so that nothing is stored anew.
@@ -218,7 +313,8 @@ impl Repository {
         drop_passphrases: bool,
     ) -> Result<u32, RepoError> {
         self.refuse_not_owner()?;
-        let old = Writers::read(self.store(), self.keys())?.body.slots;
+        let list = self.unlocked.read_writers()?;
+        let old = list.body.slots.clone();
         let passphrases = old.iter().filter(|slot| slot.recipient.is_none()).count();
         let kept = usize::from(passphrase.is_some() && passphrases > 0);
         if passphrases > kept && !drop_passphrases {
@@ -241,8 +337,24 @@ impl Repository {
         if new.is_empty() {
             return Err(RepoError::Keys { what: "no slot would be left".into() });
         }
-        // Under the new keys from here on: who has only the old ones cannot read who may write.
+        // What the owner's key of today has signed stays good, by its hash. From here on lists are
+        // under the new keys: who has only the old ones cannot read who may write, and signs
+        // nothing that counts. Writers need new keys: those of today sign nothing more that counts.
+        let owner = self.keys().owner_public();
+        let mut signers: Vec<Vec<u8>> = list.body.writers.iter().map(|own| own.public.clone()).collect();
+        signers.push(owner.clone());
+        let signed = self.signed_by(&signers)?;
+        let of = |key: &[u8]| signed.get(key).map(|own| own.iter().copied().collect()).unwrap_or_default();
         self.change_list(&keys, |body| {
+            let next = writers::successor(self.keys(), body, &keys)?;
+            if let Some(today) = body.owners.last_mut() {
+                today.accepted = of(&owner);
+            }
+            body.owners.push(next);
+            for writer in body.writers.iter_mut().filter(|writer| writer.revoked.is_none()) {
+                writer.revoked = Some(Timestamp::now().as_microsecond());
+                writer.accepted = of(&writer.public);
+            }
             body.slots.retain(|slot| !old.iter().any(|old| old.name == slot.name));
             body.slots.extend(new.iter().cloned());
             Ok(())
@@ -252,11 +364,11 @@ impl Repository {
     }
 }
 
-fn revoke(body: &mut Body, writer: &str, accepted: &[ObjectHash]) -> bool {
+fn revoke(body: &mut Body, writer: &str, signed: &Signed) -> bool {
     let mut found = false;
     for own in body.writers.iter_mut().filter(|own| own.name == writer && own.revoked.is_none()) {
         own.revoked = Some(Timestamp::now().as_microsecond());
-        own.accepted = accepted.to_vec();
+        own.accepted = signed.get(&own.public).map(|own| own.iter().copied().collect()).unwrap_or_default();
         found = true;
     }
     found

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
 
 use crate::RepoError;
 use crate::at_once::both;
 use crate::ids::BackupId;
-use crate::index::Index;
-use crate::manifest::{self, Addition, Additions, BackupHead, Entry, ListReader, Manifest, OpenList, Record};
+use crate::manifest::{
+    self, Addition, Additions, BackupHead, Entry, ListReader, Manifest, OpenList, Record, Which,
+};
 use crate::names::ManifestName;
 use crate::object::damaged;
 use crate::reader::{ChunkReader, DataReader};
@@ -156,9 +156,15 @@ impl Repository {
     /// The newest backups of a cluster, the newest last. What cannot be read or trusted is passed
     /// over: a writer leans on what is good.
     pub fn newest_backups(&self, cluster: &str, most: usize) -> Result<Vec<BackupHead>, RepoError> {
-        let (names, _) = manifest::list_timed(&self.unlocked, &self.keys().cluster_hash(cluster))?;
+        let hash = self.keys().cluster_hash(cluster)?;
+        let (names, _) = manifest::list_timed(&self.unlocked, Which::Cluster(&hash))?;
         let mut heads = Vec::new();
-        for (name, stored) in names.iter().rev().take(most) {
+        // A name counts for nothing before what it names is verified: who holds no key can write
+        // any number of them.
+        for (name, stored) in names.iter().rev() {
+            if heads.len() == most {
+                break;
+            }
             match manifest::read(&self.unlocked, name, |_| {}) {
                 Ok(manifest) if manifest.distrust.is_none() => {
                     heads.push(BackupHead { stored: *stored, ..manifest.head() });
@@ -174,7 +180,7 @@ impl Repository {
 
     /// One backup, to read its entries.
     pub fn open_backup(&self, id: BackupId) -> Result<Backup<'_>, RepoError> {
-        let names = manifest::list(&self.unlocked, "")?.into_iter().filter(|name| name.id == id);
+        let names = manifest::list(&self.unlocked, Which::All)?.into_iter().filter(|name| name.id == id);
         let mut first = None;
         // Something else may stand under a name with the same id.
         for name in names {
@@ -187,22 +193,32 @@ impl Repository {
     }
 
     /// The backup that `choose` takes out of all of them ([`Repository::backups`]). The index is
-    /// read beside the manifests, and none of these twice.
+    /// read beside the manifests where there is but one, and none of these twice.
     pub fn open_chosen<E: From<RepoError>>(
         &self,
         choose: impl FnOnce(Vec<BackupHead>) -> Result<BackupHead, E>,
     ) -> Result<Backup<'_>, E> {
-        let (manifests, index) = both(|| self.manifests(), || self.index.to_read(&self.unlocked));
+        let (manifests, read) = both(|| self.manifests(), || self.read_only_index());
         let manifests = manifests?;
         let chosen = choose(manifests.iter().map(Manifest::head).collect())?;
+        read?;
         let manifest = manifests.iter().find(|manifest| manifest.name.id == chosen.id);
-        Ok(self.open_manifest(manifest.ok_or(RepoError::UnknownBackup { id: chosen.id })?, index?)?)
+        Ok(self.open_manifest(manifest.ok_or(RepoError::UnknownBackup { id: chosen.id })?)?)
+    }
+
+    /// Loads the index if that of a single compartment is there: no other can be asked for.
+    fn read_only_index(&self) -> Result<(), RepoError> {
+        let compartments = self.compartments_in(&["index/"])?;
+        match compartments.iter().next() {
+            Some(only) if compartments.len() == 1 => self.index.to_read(&self.unlocked, *only).map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// One backup, by what [`Repository::backups`] or [`Repository::newest_backups`] told of it
     /// just now.
     pub fn open_head(&self, head: &BackupHead) -> Result<Backup<'_>, RepoError> {
-        let cluster = self.keys().cluster_hash(&head.cluster);
+        let cluster = self.keys().cluster_hash(&head.cluster)?;
         self.open_named(&ManifestName { cluster, sequence: head.sequence, id: head.id })
     }
 
@@ -213,23 +229,26 @@ impl Repository {
         if let Some(why) = &manifest.distrust {
             return Err(damaged(name.name(), format!("the signature: {why}")));
         }
-        self.open_manifest(&manifest, self.index.to_read(&self.unlocked)?)
+        self.open_manifest(&manifest)
     }
 
-    fn open_manifest(&self, manifest: &Manifest, index: Arc<Index>) -> Result<Backup<'_>, RepoError> {
-        let reader = self.chunks(index);
+    fn open_manifest(&self, manifest: &Manifest) -> Result<Backup<'_>, RepoError> {
+        let compartment = self.unlocked.compartment_of(&manifest.body.cluster)?;
+        let reader = self.chunks(self.index.to_read(&self.unlocked, compartment)?)?;
         let (list, additions) = (manifest.open_list(&reader)?, manifest.body.additions.clone());
         Ok(Backup { head: manifest.head(), list, additions, reader })
     }
 
-    /// Opens data for reading.
+    /// Opens data of a backup for reading, and of all backups of clusters that share keys with its
+    /// own.
     ///
     /// # Errors
     /// [`RepoError::NeedsReaderSecret`] with a writer key.
-    pub fn reader(&self) -> Result<DataReader<'_>, RepoError> {
+    pub fn reader(&self, backup: &BackupHead) -> Result<DataReader<'_>, RepoError> {
         if !self.can_read_data() {
             return Err(RepoError::NeedsReaderSecret);
         }
-        Ok(DataReader::new(self.chunks(self.index.to_read(&self.unlocked)?)))
+        let compartment = self.unlocked.compartment_of(&backup.cluster)?;
+        Ok(DataReader::new(self.chunks(self.index.to_read(&self.unlocked, compartment)?)?))
     }
 }

@@ -4,7 +4,50 @@
 //! and compared with what was read: longer integers, indefinite lengths, additional fields and
 //! trailing bytes are all refused that way.
 
-use minicbor::{Decode, Encode};
+use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Decoder, Encode, Encoder, decode as decoding, encode as encoding};
+
+/// The last field of every top-level structure: what later versions add without making the
+/// structure unreadable. Pairs of a name and bytes, sorted by name; `null` if there are none. Who
+/// writes a structure anew keeps those that it does not know.
+///
+/// It is always written, so that the absent values in front of it are written as `null`, too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extensions(Vec<(String, ByteVec)>);
+
+/// A structure has no more extensions, and each is no longer.
+const MOST_EXTENSIONS: usize = 256;
+const LONGEST_EXTENSION: usize = 1 << 20;
+
+impl<C> Encode<C> for Extensions {
+    fn encode<W: encoding::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        context: &mut C,
+    ) -> Result<(), encoding::Error<W::Error>> {
+        match self.0.is_empty() {
+            true => e.null()?.ok(),
+            false => self.0.encode(e, context),
+        }
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Extensions {
+    fn decode(d: &mut Decoder<'b>, context: &mut C) -> Result<Self, decoding::Error> {
+        if d.datatype()? == minicbor::data::Type::Null {
+            d.null()?;
+            return Ok(Extensions::default());
+        }
+        let pairs: Vec<(String, ByteVec)> = Decode::decode(d, context)?;
+        let is_sorted = pairs.iter().zip(pairs.iter().skip(1)).all(|((a, _), (b, _))| a < b);
+        let fit = pairs.len() <= MOST_EXTENSIONS
+            && pairs.iter().all(|(name, bytes)| !name.is_empty() && bytes.len() <= LONGEST_EXTENSION);
+        match is_sorted && fit && !pairs.is_empty() {
+            true => Ok(Extensions(pairs)),
+            false => Err(decoding::Error::message("extensions that are not sorted, or beyond their limits")),
+        }
+    }
+}
 
 /// The encoding of a value.
 pub(crate) fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {

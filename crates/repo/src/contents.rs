@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::RepoError;
-use crate::manifest;
+use crate::ids::Compartment;
+use crate::manifest::{self, Which};
 use crate::names;
 use crate::prune::live::Live;
 use crate::prune::usage;
@@ -27,14 +28,30 @@ pub struct Contents {
 impl Repository {
     /// Counts what is there and what of it is needed. The writer secret suffices.
     pub fn contents(&self) -> Result<Contents, RepoError> {
-        let manifests = manifest::read_all(&self.unlocked)?.warned(&self.unlocked);
-        let index = self.whole_index()?;
-        let reader = self.chunks(Arc::clone(&index));
+        let mut contents = Contents::default();
+        for compartment in self.compartments()? {
+            self.count_compartment(compartment, &mut contents)?;
+        }
+        for meta in
+            names::list_all(self.store())?.iter().filter(|meta| names::is_own(self.keys(), &meta.name))
+        {
+            contents.bytes_stored += meta.size;
+            if meta.name.starts_with("packs/") {
+                contents.bytes_packs += meta.size;
+            }
+        }
+        Ok(contents)
+    }
+
+    fn count_compartment(&self, compartment: Compartment, contents: &mut Contents) -> Result<(), RepoError> {
+        let which = Which::Compartment(compartment);
+        let manifests = manifest::read_some(&self.unlocked, which)?.warned(&self.unlocked);
+        let index = self.whole_index(compartment)?;
+        let reader = self.chunks(Arc::clone(&index))?;
         let mut live = Live::new(&self.unlocked);
         for (backup, error) in live.add(&reader, &manifests)? {
             self.unlocked.warn_once(format!("backup {backup} is counted in part only: {error}"));
         }
-        let mut contents = Contents::default();
         let (live, unknown) = live.sorted(&reader)?;
         unknown
             .into_iter()
@@ -45,13 +62,7 @@ impl Repository {
                 contents.bytes_unique += u64::from(place.raw_len);
                 contents.bytes_sealed += u64::from(place.sealed_len);
             }
-        })?;
-        for meta in names::list_all(self.store())? {
-            contents.bytes_stored += meta.size;
-            if meta.name.starts_with("packs/") {
-                contents.bytes_packs += meta.size;
-            }
-        }
-        Ok(contents)
+            Ok(())
+        })
     }
 }

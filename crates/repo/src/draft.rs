@@ -5,11 +5,13 @@ use jiff::Timestamp;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 
-use crate::ids::{BackupId, ObjectHash};
+use crate::codec::Extensions;
+use crate::ids::{BackupId, Compartment, ObjectHash};
 use crate::object::{self, Kind};
+use crate::rights::{Claim, Right};
 use crate::secrets::Keys;
 use crate::unlocked::Unlocked;
-use crate::{RepoError, codec};
+use crate::{RepoError, codec, names, signed};
 
 #[derive(Encode, Decode)]
 #[cbor(array)]
@@ -21,23 +23,39 @@ pub(crate) struct Draft {
     /// Every pack that the backup leans on, sorted.
     #[n(2)]
     pub packs: Vec<ObjectHash>,
+    #[n(3)]
+    more: Extensions,
+}
+
+/// Where the drafts of a compartment are.
+pub(crate) fn folder(compartment: Compartment) -> String {
+    format!("drafts/{compartment}/")
 }
 
 /// The draft of a backup that leans on these packs, sorted: name and bytes.
 pub(crate) fn make(
     keys: &Keys,
+    compartment: Compartment,
     id: BackupId,
     packs: Vec<ObjectHash>,
 ) -> Result<(String, Vec<u8>), RepoError> {
-    let name = format!("drafts/{id}");
-    let draft = Draft { id: ByteArray::from(id.0), time: Timestamp::now().as_microsecond(), packs };
-    let bytes = object::seal(keys, Kind::Draft, &name, &codec::encode(&draft))?;
+    let name = format!("{}{id}", folder(compartment));
+    let time = Timestamp::now().as_microsecond();
+    let draft = Draft { id: ByteArray::from(id.0), time, packs, more: Extensions::default() };
+    let bytes = signed::seal(keys, Kind::Draft, &name, codec::encode(&draft))?;
     Ok((name, bytes))
 }
 
-/// Reads a draft; none if it is gone.
+/// Reads a draft; none if it is gone, or of somebody who may not write backups here: no such backup
+/// will count.
 pub(crate) fn read(repository: &Unlocked, name: &str) -> Result<Option<Draft>, RepoError> {
     let Some(bytes) = object::get_if_there(&repository.store, name)? else { return Ok(None) };
-    let body = object::open(&repository.keys, Kind::Draft, name, &bytes)?;
-    codec::decode(&body).map(Some).map_err(|what| object::damaged(name, what))
+    let opened = signed::open(&repository.keys, Kind::Draft, name, name, &bytes)?;
+    let Some(scope) = names::scope(name) else { return Ok(None) };
+    let claim = Claim { right: Right::Backup, scope, hash: Some(&opened.hash) };
+    if let Err(why) = repository.judge(&opened.signer, claim) {
+        repository.warn_once(format!("{name} is passed over: the signature: {why}"));
+        return Ok(None);
+    }
+    codec::decode(&opened.body).map(Some).map_err(|what| object::damaged(name, what))
 }

@@ -27,6 +27,9 @@ pub enum RepoError {
         /// The version or feature that is not known.
         what: String,
     },
+    /// The repository was made by an earlier program, before its format was settled.
+    #[error("the repository is of an earlier edition of the format, which this program does not read")]
+    OlderFormat,
     /// No key slot opens with the given secret, or the key is of another repository.
     #[error("the given secret does not open this repository")]
     WrongKey,
@@ -41,6 +44,25 @@ pub enum RepoError {
     KeyOfOlderEpoch {
         /// The epoch that is needed.
         epoch: u32,
+    },
+    /// The key is for some clusters, and this is of another.
+    #[error("this key is for {own} only: it opens nothing of {other}")]
+    OtherCluster {
+        /// The clusters of the key.
+        own: String,
+        /// The other.
+        other: String,
+    },
+    /// The newest list of writers that can be read is older than one that is known to have been
+    /// there.
+    #[error(
+        "list of writers {known} is missing or damaged in both copies: the newest that can be read is {found}"
+    )]
+    ListOfWritersLost {
+        /// The number of the newest that is known.
+        known: u64,
+        /// The newest that can be read.
+        found: u64,
     },
     /// A change of keys that cannot be made.
     #[error("{what}")]
@@ -192,6 +214,13 @@ impl RepoError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             RepoError::NewerFormat { .. } => "use a newer pgark",
+            RepoError::OlderFormat => {
+                "read it with the program that made it, and make a new repository for backups from now on"
+            }
+            RepoError::ListOfWritersLost { .. } => {
+                "who may write is not known for certain, so nothing is written or pruned. Put the list back from \
+                 another copy of the repository, or let the owner make a new one by any change of keys"
+            }
             RepoError::FingerprintChanged { .. } => {
                 "somebody put another repository there; if it was you, remove the remembered fingerprint from this \
                  host's state folder"

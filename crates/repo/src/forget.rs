@@ -6,13 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use pgark_store::Storage;
-
 use crate::at_once::each;
 use crate::ids::{BackupId, ObjectHash};
-use crate::manifest::{self, ManifestCache};
+use crate::manifest::{self, ManifestCache, Which};
 use crate::names::ManifestName;
 use crate::repository::Repository;
+use crate::rights::{Right, Scope};
+use crate::unlocked::Unlocked;
 use crate::{RepoError, tags, tombstone};
 
 impl Repository {
@@ -35,8 +35,14 @@ impl Repository {
             return Ok(0);
         }
         let ids: BTreeSet<&BackupId> = ids.iter().collect();
-        let names: Vec<ManifestName> =
-            manifest::list(&self.unlocked, "")?.into_iter().filter(|name| ids.contains(&name.id)).collect();
+        let names: Vec<ManifestName> = manifest::list(&self.unlocked, Which::All)?
+            .into_iter()
+            .filter(|name| ids.contains(&name.id))
+            .collect();
+        let clusters: BTreeSet<&String> = names.iter().map(|name| &name.cluster).collect();
+        for cluster in clusters {
+            self.unlocked.refuse_stranger(Right::Forget, Scope::Cluster(cluster))?;
+        }
         let known = ManifestCache::open(&self.unlocked);
         let bury = |name: &ManifestName| {
             self.store().cancel().check()?;
@@ -47,8 +53,7 @@ impl Repository {
         // would still be listed.
         let copies: Vec<String> = names.iter().map(ManifestName::copy).collect();
         let first: Vec<String> = names.iter().map(ManifestName::name).collect();
-        let ids: BTreeSet<BackupId> = names.iter().map(|name| name.id).collect();
-        let tags = tags::names_of(self.store(), &ids)?;
+        let tags = tags::names_of(&self.unlocked, &names.iter().collect::<Vec<_>>())?;
         for objects in [copies, first, tags] {
             each(&objects, |name| self.store().delete(name)).collect::<Result<(), _>>()?;
         }
@@ -71,11 +76,13 @@ impl Repository {
     /// Removes manifests that have a tombstone: what a crash in [`Repository::forget`] left, or
     /// somebody put back.
     pub(crate) fn finish_forgetting(&self) -> Result<(), RepoError> {
-        let forgotten = tombstone::list(self.store(), "")?;
-        for name in manifest::list_all(self.store(), "")?.keys().filter(|name| forgotten.contains(*name)) {
+        let forgotten = tombstone::list(&self.unlocked, "")?;
+        for name in
+            manifest::list_all(&self.unlocked, Which::All)?.keys().filter(|name| forgotten.contains(*name))
+        {
             // A tombstone that does not verify removes nothing.
             if matches!(tombstone::read(&self.unlocked, name), Ok(Some(tombstone)) if tombstone.trusted) {
-                remove(self.store(), name)?;
+                remove(&self.unlocked, name)?;
             }
         }
         Ok(())
@@ -83,8 +90,8 @@ impl Repository {
 }
 
 /// In the order of [`Repository::forget_all`].
-fn remove(store: &Storage, name: &ManifestName) -> Result<(), RepoError> {
-    store.delete(&name.copy())?;
-    store.delete(&name.name())?;
-    tags::remove_all(store, name.id)
+fn remove(repository: &Unlocked, name: &ManifestName) -> Result<(), RepoError> {
+    repository.store.delete(&name.copy())?;
+    repository.store.delete(&name.name())?;
+    tags::remove_all(repository, name)
 }

@@ -2,6 +2,7 @@
 //! storage.
 
 use crate::codec;
+use crate::ids::Compartment;
 use crate::index::object as index_object;
 use crate::manifest::{self, Body};
 use crate::map::cards::Cards;
@@ -11,6 +12,8 @@ use crate::pack::{self, Directory};
 pub use crate::secrets::Keys;
 use crate::stream::Node;
 
+const COMPARTMENT: Compartment = Compartment([5; 16]);
+
 /// Keys of an unencrypted repository.
 pub fn keys() -> Keys {
     Keys::for_fuzzing()
@@ -18,7 +21,7 @@ pub fn keys() -> Keys {
 
 /// A pack's directory, as found and as sealed by a writer who lies.
 pub fn pack_directory(keys: &Keys, bytes: &[u8]) {
-    let _ = pack::parse(keys, "packs/x", bytes);
+    let _ = pack::parse(keys, COMPARTMENT, "packs/x", bytes);
     if let Ok(directory) = codec::decode::<Directory>(bytes) {
         let _ = pack::check_directory(&directory, Kind::DataPack, bytes.len() as u64);
         let _ = pack::check_directory(&directory, Kind::MetadataPack, u64::MAX);
@@ -27,12 +30,12 @@ pub fn pack_directory(keys: &Keys, bytes: &[u8]) {
 
 /// An index object.
 pub fn index(keys: &Keys, bytes: &[u8]) {
-    let _ = index_object::decode(keys, "index/x", bytes);
+    let _ = index_object::decode(keys, COMPARTMENT, "index/x", bytes);
 }
 
 /// A manifest's body, its sublists of entries and the nodes above them, its additions.
 pub fn manifest(keys: &Keys, bytes: &[u8]) {
-    let _ = object::open(keys, Kind::Manifest, "manifests/x", bytes);
+    let _ = object::open(keys, Kind::Manifest, &format!("manifests/{COMPARTMENT}/x"), bytes);
     let _ = codec::decode::<Body>(bytes);
     let _ = manifest::decode_leaf(bytes);
     for level in 1..=3 {

@@ -88,6 +88,31 @@ impl<'b, C> minicbor::Decode<'b, C> for Hash {
     }
 }
 
+/// Clusters whose backups share keys and chunks: by default each cluster is alone in one. Whoever
+/// has the keys of one learns nothing of another, and nothing that he puts counts there. The id is
+/// the keyed hash of the first cluster's name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Compartment(pub(crate) [u8; 16]);
+
+impl Compartment {
+    /// Of 32 hex digits, as names of objects have them.
+    pub(crate) fn parse(text: &str) -> Option<Compartment> {
+        unhex(text).map(Compartment)
+    }
+}
+
+impl fmt::Display for Compartment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for Compartment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// 16 random bytes, shown as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RepositoryId(pub [u8; 16]);

@@ -19,9 +19,17 @@ pub struct Initialised {
 
 /// Makes a new repository on a storage: the key slots first, then the list of writers; the header's
 /// put is the commit. What this host remembers of an older one at the same place gives way.
-pub fn init(store: &Storage, protection: Protection, local: &LocalFolders) -> Result<Initialised, RepoError> {
-    let (header, keys) = secrets::begin(store, &protection)?;
-    let writer_key = if keys.encrypted { Some(writers::begin(store, &keys, &protection)?) } else { None };
+///
+/// Each group of `shared` are names of clusters that share keys, and chunks: who may write one of
+/// them is trusted by all of them.
+pub fn init(
+    store: &Storage,
+    protection: Protection,
+    shared: &[Vec<String>],
+    local: &LocalFolders,
+) -> Result<Initialised, RepoError> {
+    let (header, keys) = secrets::begin(store, &protection, shared)?;
+    let writer_key = writers::begin(store, &keys, &protection)?;
     secrets::commit(store, &header, local)?;
     Ok(Initialised { id: header.id, fingerprint: header.fingerprint(), writer_key })
 }

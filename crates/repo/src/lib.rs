@@ -9,7 +9,7 @@
 //! Levels, the lowest first; a file uses those of its level and below, and a test (`circles.rs` of
 //! the testkit) lets no two files use each other:
 //!
-//! 1. `error`, `ids`, `codec`, `cut`, `stream`: values, and their bytes.
+//! 1. `error`, `ids`, `rights`, `codec`, `cut`, `stream`: values, and their bytes.
 //! 2. `secrets`, `object`, `signed`, `pack`, `index::object`, `names`: one object, sealed, and what
 //!    it is called.
 //! 3. `writers`, `unlocked`: who may sign; the storage with its keys.
@@ -26,6 +26,8 @@
 mod access;
 mod ahead;
 mod at_once;
+#[cfg(test)]
+mod attacks;
 mod backups;
 mod blocks;
 mod cache_file;
@@ -43,6 +45,8 @@ mod ids;
 mod index;
 mod init;
 mod lock;
+#[cfg(feature = "lying")]
+mod lying;
 #[cfg(feature = "measure")]
 pub use index::measure;
 mod manifest;
@@ -59,6 +63,7 @@ mod random;
 mod reader;
 mod repair;
 mod repository;
+mod rights;
 pub mod secrets;
 mod sessions;
 mod signed;
@@ -93,6 +98,7 @@ pub use prune::{PruneOptions, PruneReport};
 pub use reader::DataReader;
 pub use repair::RepairedIndex;
 pub use repository::Repository;
+pub use rights::Right;
 /// Folders of objects that are needed for a while only: no lock is put on them.
 pub const TEMPORARY: [&str; 4] = ["sessions/", "drafts/", "trash/", pgark_store::probe::FOLDER];
 

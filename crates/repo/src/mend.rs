@@ -76,12 +76,13 @@ impl Pair {
 const FOLDERS: [&str; 7] =
     ["manifests/", "copies/", "forgotten/", "tags/", "writers/", slots::FOLDER, slots::COPIES];
 
-/// The names that are there.
-fn list(store: &Storage) -> Result<BTreeSet<String>, RepoError> {
+/// The names that are there, of what the keys at hand open.
+fn list(repository: &Unlocked) -> Result<BTreeSet<String>, RepoError> {
     let mut found = BTreeSet::new();
-    for listed in each(&FOLDERS, |folder| names::list(store, folder)) {
+    for listed in each(&FOLDERS, |folder| names::list(&repository.store, folder)) {
         found.extend(listed?.into_iter().map(|meta| meta.name));
     }
+    found.retain(|name| names::is_own(&repository.keys, name));
     Ok(found)
 }
 
@@ -111,7 +112,7 @@ fn pairs(repository: &Unlocked, there: &BTreeSet<String>) -> Vec<Pair> {
 /// Puts copies that are missing. Returns how many.
 pub(crate) fn put_missing(repository: &Unlocked) -> Result<u64, RepoError> {
     let store = &repository.store;
-    let there = list(store)?;
+    let there = list(repository)?;
     let mut put = 0;
     for pair in pairs(repository, &there) {
         let is_there = |name: &String| HEADERS.contains(&name.as_str()) || there.contains(name);
@@ -147,7 +148,7 @@ impl Repository {
     pub fn mend(&self, dry_run: bool) -> Result<Mended, RepoError> {
         let store = self.store();
         let mut mended = Mended::default();
-        let there = list(store)?;
+        let there = list(&self.unlocked)?;
         for pair in pairs(&self.unlocked, &there) {
             store.cancel().check()?;
             let [first, second] = &pair.names;
@@ -201,13 +202,16 @@ impl Repository {
         }
         let committed: BTreeSet<BackupId> = good.iter().map(|manifest| manifest.name.id).collect();
         let forgotten: BTreeMap<BackupId, ManifestName> =
-            tombstone::list(self.store(), "")?.into_iter().map(|name| (name.id, name)).collect();
+            tombstone::list(&self.unlocked, "")?.into_iter().map(|name| (name.id, name)).collect();
         let is_forgotten = |id: &BackupId| {
             let tombstone = forgotten.get(id).map(|name| tombstone::read(&self.unlocked, name));
             !committed.contains(id) && matches!(tombstone, Some(Ok(Some(tombstone))) if tombstone.trusted)
         };
         for meta in names::list(store, "drafts/")? {
-            let Some(id) = names::draft(&meta.name) else { continue };
+            let Some((_, id)) = names::draft(&meta.name) else { continue };
+            if !names::is_own(self.keys(), &meta.name) {
+                continue;
+            }
             match draft::read(&self.unlocked, &meta.name) {
                 Ok(_) => {}
                 Err(error) if error.is_of_object() => {
@@ -220,7 +224,7 @@ impl Repository {
                 Err(error) => return Err(error),
             }
         }
-        for (id, name) in tags::listed(&list(store)?) {
+        for (id, name) in tags::listed(&list(&self.unlocked)?) {
             if is_forgotten(&id) {
                 gone.push((name.clone(), "its backup is forgotten".into()));
             }

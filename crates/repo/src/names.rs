@@ -7,9 +7,11 @@
 use pgark_store::{ObjectMeta, Storage, StoreError};
 
 use crate::at_once::each;
-use crate::ids::{BackupId, ObjectHash, unhex};
-use crate::secrets::HEADERS;
-use crate::{index, pack};
+use crate::ids::{BackupId, Compartment, ObjectHash, unhex};
+use crate::index::object as index_object;
+use crate::pack;
+use crate::rights::Scope;
+use crate::secrets::{HEADERS, Keys};
 
 /// Where manifests are, and the second copy of each, byte for byte.
 pub(crate) const MANIFESTS: &str = "manifests/";
@@ -22,24 +24,28 @@ const FOLDERS: [Folder; 17] = [
     ("keys/", |name| is_slot(name, "keys/")),
     ("keys-copy/", |name| is_slot(name, "keys-copy/")),
     ("packs/", |name| pack::parse_name(name).is_some()),
-    ("index/", |name| index::object::parse_name(name).is_some()),
+    ("index/", |name| index_object::parse_name(name).is_some()),
     ("sessions/", |name| session(name).is_some()),
     ("drafts/", |name| draft(name).is_some()),
     ("manifests/", |name| ManifestName::parse_below(MANIFESTS, name).is_some()),
     ("forgotten/", |name| ManifestName::parse_below("forgotten/", name).is_some()),
     ("copies/manifests/", |name| ManifestName::parse_below(MANIFEST_COPIES, name).is_some()),
     ("copies/writers/", |name| writers("copies/writers/", name).is_some()),
-    ("copies/tags/", |name| tags("copies/tags/", name).is_some()),
+    ("copies/tags/", |name| TagsName::parse_below("copies/tags/", name).is_some()),
     ("trash/clock/", |name| name.strip_prefix("trash/clock/").is_some_and(is_id)),
     ("trash/", |name| mark(name).is_some()),
     ("probe/", |name| {
         let inside = name.strip_prefix("probe/").and_then(|rest| rest.split_once('/'));
         inside.is_some_and(|(id, _)| is_id(id))
     }),
-    ("tags/", |name| tags("tags/", name).is_some()),
+    ("tags/", |name| TagsName::parse_below("tags/", name).is_some()),
     ("quarantine/", |name| quarantine(name).is_some()),
     ("writers/", |name| writers("writers/", name).is_some()),
 ];
+
+/// Folders whose objects each belong to a cluster or a compartment.
+pub(crate) const OF_COMPARTMENTS: [&str; 8] =
+    ["packs/", "index/", "sessions/", "drafts/", "trash/", "quarantine/", MANIFESTS, MANIFEST_COPIES];
 
 /// Whether it is the name of an object of a repository.
 pub(crate) fn is_ours(name: &str) -> bool {
@@ -110,15 +116,45 @@ pub(crate) fn number(text: &str, digits: usize) -> Option<u64> {
     text.parse().ok().filter(|_| fits)
 }
 
+/// The compartment that a name's second part says, and what follows it.
+pub(crate) fn in_compartment<'n>(folder: &str, name: &'n str) -> Option<(Compartment, &'n str)> {
+    let (compartment, rest) = name.strip_prefix(folder)?.split_once('/')?;
+    Some((Compartment::parse(compartment)?, rest))
+}
+
+/// Where a signed object of this name is to be good; none of what is signed by the owner alone.
+pub(crate) fn scope(name: &str) -> Option<Scope<'_>> {
+    let path = name.strip_prefix("copies/").unwrap_or(name);
+    let (folder, rest) = path.split_once('/')?;
+    let of = rest.split('/').next()?;
+    match folder {
+        "manifests" | "forgotten" | "tags" => Some(Scope::Cluster(of)),
+        "writers" => None,
+        _ => Compartment::parse(of).map(Scope::Compartment),
+    }
+}
+
+/// Whether an object is of nobody else: the keys at hand open what is in its cluster or
+/// compartment, or everybody's do.
+pub(crate) fn is_own(keys: &Keys, name: &str) -> bool {
+    match scope(name) {
+        Some(Scope::Cluster(cluster)) => keys.compartment_of(cluster).is_some(),
+        Some(Scope::Compartment(compartment)) => keys.opens(compartment),
+        None => true,
+    }
+}
+
 /// Of which backup a session object is, and its number.
-pub(crate) fn session(name: &str) -> Option<(BackupId, u64)> {
-    let (id, file) = name.strip_prefix("sessions/")?.split_once('/')?;
-    Some((BackupId(unhex(id)?), number(file, 8)?))
+pub(crate) fn session(name: &str) -> Option<(Compartment, BackupId, u64)> {
+    let (compartment, rest) = in_compartment("sessions/", name)?;
+    let (id, file) = rest.split_once('/')?;
+    Some((compartment, BackupId(unhex(id)?), number(file, 8)?))
 }
 
 /// Of which backup a draft is.
-pub(crate) fn draft(name: &str) -> Option<BackupId> {
-    Some(BackupId(unhex(name.strip_prefix("drafts/")?)?))
+pub(crate) fn draft(name: &str) -> Option<(Compartment, BackupId)> {
+    let (compartment, id) = in_compartment("drafts/", name)?;
+    Some((compartment, BackupId(unhex(id)?)))
 }
 
 /// The number of an owner's list of writers below this folder.
@@ -126,28 +162,46 @@ pub(crate) fn writers(folder: &str, name: &str) -> Option<u64> {
     number(name.strip_prefix(folder)?, 8)
 }
 
-/// Of which backup tags below this folder are, and their number.
-pub(crate) fn tags(folder: &str, name: &str) -> Option<(BackupId, u64)> {
-    let (id, file) = name.strip_prefix(folder)?.split_once('/')?;
-    Some((BackupId(unhex(id)?), number(file, 8)?))
-}
-
 /// Of which pack a record of the quarantine is.
-pub(crate) fn quarantine(name: &str) -> Option<ObjectHash> {
-    let (pack, file) = name.strip_prefix("quarantine/")?.split_once('/')?;
-    is_id(file).then_some(ObjectHash::from_array(unhex(pack)?))
+pub(crate) fn quarantine(name: &str) -> Option<(Compartment, ObjectHash)> {
+    let (compartment, rest) = in_compartment("quarantine/", name)?;
+    let (pack, file) = rest.split_once('/')?;
+    is_id(file).then_some((compartment, ObjectHash::from_array(unhex(pack)?)))
 }
 
 /// Of which pack a mark or intent is, whose, and whether it is an intent.
-pub(crate) fn mark(name: &str) -> Option<(ObjectHash, &str, bool)> {
-    let (pack, file) = name.strip_prefix("trash/")?.split_once('/')?;
+pub(crate) fn mark(name: &str) -> Option<(Compartment, ObjectHash, &str, bool)> {
+    let (compartment, rest) = in_compartment("trash/", name)?;
+    let (pack, file) = rest.split_once('/')?;
     let (pruner, kind) = file.rsplit_once('.')?;
     let intent = match kind {
         "mark" => false,
         "intent" => true,
         _ => return None,
     };
-    is_id(pruner).then_some((ObjectHash::from_array(unhex(pack)?), pruner, intent))
+    is_id(pruner).then_some((compartment, ObjectHash::from_array(unhex(pack)?), pruner, intent))
+}
+
+/// What the name of tags says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TagsName {
+    pub cluster: String,
+    pub id: BackupId,
+    pub number: u64,
+}
+
+impl TagsName {
+    pub(crate) fn below(&self, folder: &str) -> String {
+        format!("{folder}{}/{}/{:08}", self.cluster, self.id, self.number)
+    }
+
+    pub(crate) fn parse_below(folder: &str, name: &str) -> Option<TagsName> {
+        let mut parts = name.strip_prefix(folder)?.split('/');
+        let (cluster, id, file) = (parts.next()?, parts.next()?, parts.next()?);
+        unhex::<16>(cluster)?;
+        let name = TagsName { cluster: cluster.into(), id: BackupId(unhex(id)?), number: number(file, 8)? };
+        parts.next().is_none().then_some(name)
+    }
 }
 
 /// The largest number of a backup. Names have room for more: nobody gets near it by counting, and
@@ -204,20 +258,20 @@ mod tests {
             "pgark.json.copy".into(),
             format!("keys/1-{id}.age"),
             format!("keys-copy/1-{id}.age"),
-            format!("packs/0a/{hash}"),
-            format!("index/{hash}"),
-            format!("sessions/{id}/00000000"),
-            format!("drafts/{id}"),
+            format!("packs/{cluster}/0a/{hash}"),
+            format!("index/{cluster}/{hash}"),
+            format!("sessions/{cluster}/{id}/00000000"),
+            format!("drafts/{cluster}/{id}"),
             format!("manifests/{manifest}"),
             format!("copies/manifests/{manifest}"),
             format!("forgotten/{manifest}"),
-            format!("trash/{hash}/{id}.mark"),
-            format!("trash/{hash}/{id}.intent"),
+            format!("trash/{cluster}/{hash}/{id}.mark"),
+            format!("trash/{cluster}/{hash}/{id}.intent"),
             format!("trash/clock/{id}"),
             format!("probe/{id}/put/a"),
-            format!("tags/{id}/00000001"),
-            format!("copies/tags/{id}/00000001"),
-            format!("quarantine/{hash}/{id}"),
+            format!("tags/{cluster}/{id}/00000001"),
+            format!("copies/tags/{cluster}/{id}/00000001"),
+            format!("quarantine/{cluster}/{hash}/{id}"),
             "writers/00000001".into(),
             "copies/writers/00000001".into(),
         ];
@@ -236,13 +290,14 @@ mod tests {
             }
         }
         let other = [
-            format!("packs/0b/{hash}"),
+            format!("packs/{cluster}/0b/{hash}"),
+            format!("packs/0a/{hash}"),
             format!("manifests/short/0000000000000001-{id}"),
             format!("manifests/{cluster}/1-{id}"),
             "writers/1".into(),
             "writers/+0000001".into(),
-            format!("trash/{hash}/{id}.sync-conflict-20260101-101010-abc.mark"),
-            format!("quarantine/{hash}/desktop.ini"),
+            format!("trash/{cluster}/{hash}/{id}.sync-conflict-20260101-101010-abc.mark"),
+            format!("quarantine/{cluster}/{hash}/desktop.ini"),
             format!("checks/{id}"),
         ];
         other.iter().for_each(|name| assert!(!is_ours(name), "{name}"));

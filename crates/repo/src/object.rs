@@ -5,7 +5,8 @@ use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use pgark_store::{PutOutcome, Storage, StoreError};
 
-use crate::secrets::{Keys, PackKey, WrappedKey};
+use crate::ids::Compartment;
+use crate::secrets::{Keys, PackKey, Room, WrappedKey};
 use crate::{RepoError, codec};
 
 /// First bytes of every object but `pgark.json` and key slots.
@@ -89,21 +90,23 @@ pub(crate) fn check_head<'a>(name: &str, kinds: &[Kind], bytes: &'a [u8]) -> Res
 #[cbor(array)]
 pub(crate) struct StoredKey {
     #[n(0)]
-    pub epoch: u32,
+    pub suite: u32,
     #[n(1)]
+    pub epoch: u32,
+    #[n(2)]
     #[cbor(with = "minicbor::bytes")]
     pub bytes: Vec<u8>,
 }
 
 impl From<WrappedKey> for StoredKey {
     fn from(key: WrappedKey) -> StoredKey {
-        StoredKey { epoch: key.epoch, bytes: key.bytes }
+        StoredKey { suite: key.suite, epoch: key.epoch, bytes: key.bytes }
     }
 }
 
 impl From<StoredKey> for WrappedKey {
     fn from(key: StoredKey) -> WrappedKey {
-        WrappedKey { epoch: key.epoch, bytes: key.bytes }
+        WrappedKey { suite: key.suite, epoch: key.epoch, bytes: key.bytes }
     }
 }
 
@@ -160,9 +163,35 @@ pub(crate) fn inside(name: &str, error: RepoError) -> RepoError {
     }
 }
 
+/// Whose keys open the object of this name: its second part names a cluster or a compartment.
+fn room_of(keys: &Keys, name: &str) -> Result<Room, RepoError> {
+    let path = name.strip_prefix("copies/").unwrap_or(name);
+    let (folder, rest) = path.split_once('/').unwrap_or((path, ""));
+    if folder == "writers" {
+        return Ok(Room::Common);
+    }
+    let of = rest.split('/').next().unwrap_or_default();
+    let compartment = match folder {
+        "manifests" | "forgotten" | "tags" => keys.compartment_of(of),
+        _ => Compartment::parse(of).filter(|compartment| keys.opens(*compartment)),
+    };
+    compartment.map(Room::Of).ok_or_else(|| damaged(name, "its name is of nothing that this key opens"))
+}
+
 /// Seals `body` as the object `name`: head, counted key, sealed body.
 pub(crate) fn seal(keys: &Keys, kind: Kind, name: &str, body: &[u8]) -> Result<Vec<u8>, RepoError> {
-    let (key, wrapped) = keys.new_metadata_key()?;
+    seal_in(keys, room_of(keys, name)?, kind, name, body)
+}
+
+/// [`seal`] of what is no object by itself.
+pub(crate) fn seal_in(
+    keys: &Keys,
+    room: Room,
+    kind: Kind,
+    name: &str,
+    body: &[u8],
+) -> Result<Vec<u8>, RepoError> {
+    let (key, wrapped) = keys.new_metadata_key(room)?;
     let mut bytes = head(kind).to_vec();
     push_counted(&mut bytes, &codec::encode(&StoredKey::from(wrapped)))?;
     let mut sealed = body.to_vec();
@@ -173,7 +202,18 @@ pub(crate) fn seal(keys: &Keys, kind: Kind, name: &str, body: &[u8]) -> Result<V
 
 /// Opens what [`seal`] made.
 pub(crate) fn open(keys: &Keys, kind: Kind, name: &str, bytes: &[u8]) -> Result<Vec<u8>, RepoError> {
-    let (key, sealed) = open_key(keys, &[kind], name, bytes)?;
+    open_in(keys, room_of(keys, name)?, kind, name, bytes)
+}
+
+/// Opens what [`seal_in`] made.
+pub(crate) fn open_in(
+    keys: &Keys,
+    room: Room,
+    kind: Kind,
+    name: &str,
+    bytes: &[u8],
+) -> Result<Vec<u8>, RepoError> {
+    let (key, sealed) = open_key(keys, room, &[kind], name, bytes)?;
     key.open_in_place(&nonce(0), &object_aad(keys, kind, name), sealed.to_vec()).ok_or_else(|| {
         damaged(name, "its seal does not open: bytes were changed, or it stood under another name")
     })
@@ -182,13 +222,14 @@ pub(crate) fn open(keys: &Keys, kind: Kind, name: &str, bytes: &[u8]) -> Result<
 /// The key at the start of a metadata object, and what follows it.
 pub(crate) fn open_key<'a>(
     keys: &Keys,
+    room: Room,
     kinds: &[Kind],
     name: &str,
     bytes: &'a [u8],
 ) -> Result<(PackKey, &'a [u8]), RepoError> {
     let mut rest = check_head(name, kinds, bytes)?;
     let key = take_counted(&mut rest).ok_or_else(|| damaged(name, "it is too short"))?;
-    let key = keys.open_metadata_key(&decode_key(name, key)?).map_err(|error| inside(name, error))?;
+    let key = keys.open_metadata_key(room, &decode_key(name, key)?).map_err(|error| inside(name, error))?;
     Ok((key, rest))
 }
 

@@ -1,18 +1,20 @@
 //! Packs: sealed chunks in one object, with a directory of them at the end (FORMAT.md, "Packs").
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::time::SystemTime;
 
 use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
-use pgark_store::{Storage, StoreError};
+use pgark_store::{ObjectMeta, Storage, StoreError};
 
+use crate::codec::Extensions;
 use crate::cut::LARGEST;
-use crate::ids::{ChunkId, ObjectHash, hex, unhex};
+use crate::ids::{ChunkId, Compartment, ObjectHash, hex, unhex};
 use crate::object::{self, HEAD, Kind, StoredKey, damaged};
-use crate::secrets::{Keys, PackKey};
+use crate::secrets::{Keys, PackKey, Room};
 use crate::stream::ChunkKind;
-use crate::{RepoError, codec};
+use crate::{RepoError, codec, signed};
 
 /// A pack is closed when it holds so many bytes.
 pub(crate) const PACK_BYTES: usize = 16 << 20;
@@ -37,6 +39,9 @@ pub(crate) struct KeyRecord {
     pub key_id: ByteArray<16>,
     #[n(1)]
     pub key: StoredKey,
+    /// Public key of the writer who sealed with it; it stays when a prune moves what it sealed.
+    #[n(2)]
+    pub maker: ByteVec,
 }
 
 /// One sealed chunk of a pack.
@@ -70,31 +75,82 @@ pub(crate) struct ChunkRecord {
 }
 
 /// The directory at the end of a pack.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub(crate) struct Directory {
     #[n(0)]
     pub keys: Vec<KeyRecord>,
     #[n(1)]
     pub chunks: Vec<ChunkRecord>,
+    #[n(2)]
+    pub more: Extensions,
+    /// Whose signature it carries.
+    #[cbor(skip)]
+    pub signer: Vec<u8>,
+}
+
+/// Where the packs of a compartment are.
+pub(crate) fn folder(compartment: Compartment) -> String {
+    format!("packs/{compartment}/")
 }
 
 /// The name of a pack.
-pub(crate) fn name(hash: &ObjectHash) -> String {
+pub(crate) fn name(compartment: Compartment, hash: &ObjectHash) -> String {
     let text = hash.to_string();
-    format!("packs/{}/{text}", text.get(..2).unwrap_or("00"))
+    format!("packs/{compartment}/{}/{text}", text.get(..2).unwrap_or("00"))
 }
 
-/// The hash in a pack's name.
-pub(crate) fn parse_name(name: &str) -> Option<ObjectHash> {
-    let (folder, text) = name.strip_prefix("packs/")?.split_once('/')?;
+/// The compartment and the hash in a pack's name.
+pub(crate) fn parse_name(name: &str) -> Option<(Compartment, ObjectHash)> {
+    let (compartment, rest) = name.strip_prefix("packs/")?.split_once('/')?;
+    let (folder, text) = rest.split_once('/')?;
     let hash = ObjectHash::from_array(unhex(text)?);
-    (folder == text.get(..2)?).then_some(hash)
+    (folder == text.get(..2)?).then_some((Compartment::parse(compartment)?, hash))
+}
+
+/// What a list says of a pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub size: u64,
+    /// When the storage took it.
+    pub put: SystemTime,
+}
+
+/// The packs of a compartment that are there.
+pub(crate) fn list(
+    store: &Storage,
+    compartment: Compartment,
+) -> Result<HashMap<ObjectHash, Listed>, RepoError> {
+    let listed = store.list(&folder(compartment))?;
+    let of =
+        |meta: &ObjectMeta| Some((parse_name(&meta.name)?.1, Listed { size: meta.size, put: meta.modified }));
+    Ok(listed.iter().filter_map(of).collect())
+}
+
+impl Directory {
+    /// Who sealed with a key of the pack, as far as its signer may say so: for himself, or for
+    /// everybody if he may prune, and so may have moved it.
+    pub(crate) fn maker<'d>(&'d self, key: &'d KeyRecord, signer_may_prune: bool) -> &'d [u8] {
+        if signer_may_prune { &key.maker } else { &self.signer }
+    }
+}
+
+/// Whether every sealed chunk in a pack's bytes has the hash that the directory names.
+pub(crate) fn holds_what_it_says(directory: &Directory, bytes: &[u8]) -> bool {
+    directory.chunks.iter().all(|chunk| {
+        let from = chunk.offset as usize;
+        let sealed = bytes.get(from..from + chunk.sealed_len as usize);
+        sealed.is_some_and(|sealed| blake3::hash(sealed).as_bytes().as_slice() == chunk.digest.as_slice())
+    })
 }
 
 /// Asks for one pack whether it is gone; a list may be older than the pack.
-pub(crate) fn is_gone(store: &Storage, hash: &ObjectHash) -> Result<bool, RepoError> {
-    match store.stat(&name(hash)) {
+pub(crate) fn is_gone(
+    store: &Storage,
+    compartment: Compartment,
+    hash: &ObjectHash,
+) -> Result<bool, RepoError> {
+    match store.stat(&name(compartment, hash)) {
         Ok(_) => Ok(false),
         Err(StoreError::NotFound { .. }) => Ok(true),
         Err(error) => Err(error.into()),
@@ -126,16 +182,17 @@ fn directory_aad(keys: &Keys, kind: Kind) -> Vec<u8> {
 
 /// A pack that is being filled.
 pub(crate) struct Builder {
+    compartment: Compartment,
     pub kind: Kind,
     pub bytes: Vec<u8>,
     directory: Directory,
 }
 
 impl Builder {
-    pub(crate) fn new(kind: Kind, mut buffer: Vec<u8>) -> Builder {
+    pub(crate) fn new(compartment: Compartment, kind: Kind, mut buffer: Vec<u8>) -> Builder {
         buffer.clear();
         buffer.extend_from_slice(&object::head(kind));
-        Builder { kind, bytes: buffer, directory: Directory { keys: Vec::new(), chunks: Vec::new() } }
+        Builder { compartment, kind, bytes: buffer, directory: Directory::default() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -150,13 +207,13 @@ impl Builder {
     pub(crate) fn add(
         &mut self,
         mut record: ChunkRecord,
-        key: &StoredKey,
+        key: &KeyRecord,
         sealed: &[u8],
     ) -> Result<(), RepoError> {
         record.offset = u32::try_from(self.bytes.len())
             .map_err(|_| RepoError::TooLarge { what: "a pack".to_string() })?;
         if !self.directory.keys.iter().any(|known| known.key_id == record.key_id) {
-            self.directory.keys.push(KeyRecord { key_id: record.key_id, key: key.clone() });
+            self.directory.keys.push(key.clone());
         }
         self.bytes.extend_from_slice(sealed);
         self.directory.chunks.push(record);
@@ -169,9 +226,10 @@ impl Builder {
         keys: &Keys,
     ) -> Result<(ObjectHash, Vec<u8>, Vec<ChunkRecord>), RepoError> {
         self.directory.keys.sort_by_key(|key| key.key_id);
-        let (key, wrapped) = keys.new_metadata_key()?;
+        let (key, wrapped) = keys.new_metadata_key(Room::Of(self.compartment))?;
         let wrapped = codec::encode(&StoredKey::from(wrapped));
-        let mut sealed = codec::encode(&self.directory);
+        let directory = codec::encode(&self.directory);
+        let mut sealed = signed::sign(keys, self.kind, &folder(self.compartment), directory)?;
         key.seal_in_place(&object::nonce(0), &directory_aad(keys, self.kind), &mut sealed)?;
         let len = |bytes: &[u8]| {
             u32::try_from(bytes.len())
@@ -208,6 +266,7 @@ fn parse_trailer(name: &str, size: u64, trailer: &[u8]) -> Result<(u64, u64, u64
 /// record.
 fn open_directory(
     keys: &Keys,
+    compartment: Compartment,
     name: &str,
     kind: Kind,
     start: u64,
@@ -215,12 +274,15 @@ fn open_directory(
     sealed: &[u8],
 ) -> Result<Directory, RepoError> {
     let key = object::decode_key(name, wrapped)?;
-    let key = keys.open_metadata_key(&key).map_err(|error| object::inside(name, error))?;
+    let key =
+        keys.open_metadata_key(Room::Of(compartment), &key).map_err(|error| object::inside(name, error))?;
     let plain = key
         .open_in_place(&object::nonce(0), &directory_aad(keys, kind), sealed.to_vec())
         .ok_or_else(|| damaged(name, "its directory's seal does not open"))?;
-    let directory: Directory =
-        codec::decode(&plain).map_err(|what| damaged(name, format!("its directory: {what}")))?;
+    let (body, signer) = signed::verify(keys, kind, &folder(compartment), name, &plain)?;
+    let mut directory: Directory =
+        codec::decode(&body).map_err(|what| damaged(name, format!("its directory: {what}")))?;
+    directory.signer = signer;
     check_directory(&directory, kind, start).map_err(|what| damaged(name, what))?;
     Ok(directory)
 }
@@ -231,7 +293,11 @@ pub(crate) fn check_directory(directory: &Directory, kind: Kind, end: u64) -> Re
     }
     let keys: HashSet<[u8; 16]> = directory.keys.iter().map(|key| key.key_id.into()).collect();
     let mut at = HEAD as u64;
+    let mut seen = HashSet::with_capacity(directory.chunks.len());
     for chunk in &directory.chunks {
+        if !seen.insert(chunk.id) {
+            return Err("its directory names a chunk twice");
+        }
         let data = ChunkKind::from_number(chunk.kind)
             .ok_or("its directory names an unknown kind of chunk")?
             .is_data();
@@ -279,21 +345,23 @@ pub(crate) fn range(store: &Storage, name: &str, offset: u64, len: u64) -> Resul
 pub(crate) fn read_directory(
     store: &Storage,
     keys: &Keys,
+    compartment: Compartment,
     hash: &ObjectHash,
     size: u64,
 ) -> Result<(Kind, Directory), RepoError> {
-    let name = name(hash);
-    read_directory_by(keys, hash, size, &|offset, len| range(store, &name, offset, len))
+    let name = name(compartment, hash);
+    read_directory_by(keys, compartment, hash, size, &|offset, len| range(store, &name, offset, len))
 }
 
 /// [`read_directory`] where `range` fetches: offset and length. It asks for the [`tail`] first.
 pub(crate) fn read_directory_by(
     keys: &Keys,
+    compartment: Compartment,
     hash: &ObjectHash,
     size: u64,
     range: &dyn Fn(u64, u64) -> Result<Vec<u8>, RepoError>,
 ) -> Result<(Kind, Directory), RepoError> {
-    let name = name(hash);
+    let name = name(compartment, hash);
     if size < (HEAD + TRAILER) as u64 {
         return Err(damaged(&name, "it is too short"));
     }
@@ -315,17 +383,22 @@ pub(crate) fn read_directory_by(
         return Err(damaged(&name, "it is too short"));
     };
     // The kind stands in the head, which is not read here: the seal tells.
-    let data = open_directory(keys, &name, Kind::DataPack, start, wrapped, sealed);
+    let data = open_directory(keys, compartment, &name, Kind::DataPack, start, wrapped, sealed);
     match data {
         Ok(directory) => Ok((Kind::DataPack, directory)),
-        Err(first) => open_directory(keys, &name, Kind::MetadataPack, start, wrapped, sealed)
+        Err(first) => open_directory(keys, compartment, &name, Kind::MetadataPack, start, wrapped, sealed)
             .map(|directory| (Kind::MetadataPack, directory))
             .map_err(|second| if matches!(second, RepoError::Damaged { .. }) { first } else { second }),
     }
 }
 
 /// The directory of a whole pack in memory.
-pub(crate) fn parse(keys: &Keys, name: &str, bytes: &[u8]) -> Result<(Kind, Directory), RepoError> {
+pub(crate) fn parse(
+    keys: &Keys,
+    compartment: Compartment,
+    name: &str,
+    bytes: &[u8],
+) -> Result<(Kind, Directory), RepoError> {
     object::check_head(name, &[Kind::DataPack, Kind::MetadataPack], bytes)?;
     let kind =
         if bytes.get(5) == Some(&(Kind::DataPack as u8)) { Kind::DataPack } else { Kind::MetadataPack };
@@ -333,12 +406,14 @@ pub(crate) fn parse(keys: &Keys, name: &str, bytes: &[u8]) -> Result<(Kind, Dire
     let (start, middle, stop) = parse_trailer(name, bytes.len() as u64, trailer)?;
     // In a slice in memory, each fits.
     let part = |from: u64, to: u64| bytes.get(from as usize..to as usize).unwrap_or_default();
-    Ok((kind, open_directory(keys, name, kind, start, part(start, middle), part(middle, stop))?))
+    let (wrapped, sealed) = (part(start, middle), part(middle, stop));
+    Ok((kind, open_directory(keys, compartment, name, kind, start, wrapped, sealed)?))
 }
 
 /// Opens the key that a chunk is sealed with.
 pub(crate) fn open_key(
     keys: &Keys,
+    compartment: Compartment,
     directory: &Directory,
     record: &ChunkRecord,
 ) -> Result<PackKey, RepoError> {
@@ -349,7 +424,7 @@ pub(crate) fn open_key(
         .ok_or_else(|| damaged(format!("key {}", hex(&key_id)), "it is not in the pack"))?;
     match ChunkKind::from_number(record.kind) {
         Some(ChunkKind::Data) => keys.open_data_pack_key(&key_id, &wrapped),
-        _ => keys.open_metadata_key(&wrapped),
+        _ => keys.open_metadata_key(Room::Of(compartment), &wrapped),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::cut::{Cut, Cutter, LARGEST, WINDOW};
-use crate::ids::Hash;
+use crate::ids::{Compartment, Hash};
 use crate::index::object::{self as index_object, IndexContent, IndexRecord, PackEntry};
 use crate::index::{Record, Run, merge_runs};
 use crate::manifest::{self, Body};
@@ -16,12 +16,14 @@ use crate::secrets::{LocalFolders, Protection, Unlock};
 use crate::stream::Node;
 use crate::{Repository, codec};
 
+const COMPARTMENT: Compartment = Compartment([5; 16]);
+
 /// A new repository without encryption, and its folder.
 pub(crate) fn repository() -> (tempfile::TempDir, Repository) {
     let dir = tempfile::tempdir().unwrap();
     let store = pgark_store::DirStore::create(dir.path().join("r")).unwrap();
     let store = pgark_store::Storage::uncancelled(store);
-    crate::init(&store, Protection::None, &LocalFolders::default()).unwrap();
+    crate::init(&store, Protection::None, &[], &LocalFolders::default()).unwrap();
     let repository = Repository::open(store, Unlock::Nothing, LocalFolders::default()).unwrap();
     (dir, repository)
 }
@@ -127,12 +129,14 @@ proptest! {
         for kind in [Kind::DataPack, Kind::MetadataPack, Kind::Index, Kind::Session, Kind::Draft, Kind::Manifest] {
             let mut object = object::head(kind).to_vec();
             object.extend_from_slice(&bytes);
-            let _ = pack::parse(keys, "packs/x", &object);
-            let _ = index_object::decode(keys, "index/x", &object);
-            let sealed = object::seal(keys, kind, "name", &bytes).unwrap();
-            prop_assert_eq!(object::open(keys, kind, "name", &sealed).unwrap(), bytes.clone());
-            prop_assert!(object::open(keys, kind, "other", &sealed).is_err());
-            let name = ManifestName { cluster: "c".into(), sequence: 1, id: crate::BackupId([1; 8]) };
+            let _ = pack::parse(keys, COMPARTMENT, "packs/x", &object);
+            let _ = index_object::decode(keys, COMPARTMENT, "index/x", &object);
+            let (name, other) = (format!("x/{COMPARTMENT}/name"), format!("x/{COMPARTMENT}/other"));
+            let sealed = object::seal(keys, kind, &name, &bytes).unwrap();
+            prop_assert_eq!(object::open(keys, kind, &name, &sealed).unwrap(), bytes.clone());
+            prop_assert!(object::open(keys, kind, &other, &sealed).is_err());
+            prop_assert!(object::seal(keys, kind, "name", &bytes).is_err());
+            let name = ManifestName { cluster: COMPARTMENT.to_string(), sequence: 1, id: crate::BackupId([1; 8]) };
             let named = object::seal(keys, kind, &name.name(), &bytes).unwrap();
             prop_assert!(manifest::decode(&repository.unlocked, name, "m", &named).is_err());
         }
@@ -147,11 +151,11 @@ proptest! {
             packs: (0..packs).map(|n| PackEntry { hash: Hash::of(&[n as u8]), size: u64::from(n) }).collect(),
             records: (0..count).map(record).collect(),
         };
-        let mut bytes = index_object::encode(repository.keys(), content.clone()).unwrap();
+        let mut bytes = index_object::encode(repository.keys(), COMPARTMENT, content.clone()).unwrap();
         content.records.sort();
-        prop_assert_eq!(index_object::decode(repository.keys(), "index/x", &bytes).unwrap(), content);
+        prop_assert_eq!(index_object::decode(repository.keys(), COMPARTMENT, "index/x", &bytes).unwrap().0, content);
         let at = flip.index(bytes.len());
         bytes[at] ^= 1;
-        prop_assert!(index_object::decode(repository.keys(), "index/x", &bytes).is_err());
+        prop_assert!(index_object::decode(repository.keys(), COMPARTMENT, "index/x", &bytes).is_err());
     }
 }

@@ -10,12 +10,12 @@ use jiff::Timestamp;
 use minicbor::{Decode, Encode};
 use pgark_store::Storage;
 
-use crate::ids::{ChunkId, ObjectHash};
+use crate::codec::Extensions;
+use crate::ids::{ChunkId, Compartment, ObjectHash};
 use crate::object::{self, Kind, damaged};
+use crate::rights::{Claim, Right, Scope};
 use crate::unlocked::Unlocked;
 use crate::{RepoError, codec, names, pack, random, signed};
-
-const FOLDER: &str = "quarantine/";
 
 #[derive(Encode, Decode)]
 #[cbor(array)]
@@ -27,6 +27,12 @@ struct Body {
     chunks: Option<Vec<ChunkId>>,
     #[n(2)]
     time: i64,
+    #[n(3)]
+    more: Extensions,
+}
+
+fn folder(compartment: Compartment) -> String {
+    format!("quarantine/{compartment}/")
 }
 
 /// What may not be leaned on.
@@ -37,13 +43,13 @@ pub(crate) struct Quarantine {
 }
 
 impl Quarantine {
-    /// All records. One that cannot be read counts for its whole pack: it may be damaged for a
-    /// reason.
-    pub(crate) fn read(repository: &Unlocked) -> Result<Quarantine, RepoError> {
+    /// All records of a compartment. One that cannot be read counts for its whole pack: it may be
+    /// damaged for a reason. One of somebody without the right to put it counts for nothing.
+    pub(crate) fn read(repository: &Unlocked, compartment: Compartment) -> Result<Quarantine, RepoError> {
         let mut found = Quarantine::default();
-        for meta in repository.store.list(FOLDER)? {
-            let Some(hash) = names::quarantine(&meta.name) else { continue };
-            match read_one(repository, &meta.name, &hash) {
+        for meta in repository.store.list(&folder(compartment))? {
+            let Some((_, hash)) = names::quarantine(&meta.name) else { continue };
+            match read_one(repository, compartment, &meta.name, &hash) {
                 Ok(Some(Body { chunks: Some(chunks), .. })) => {
                     found.chunks.entry(hash).or_default().extend(chunks);
                 }
@@ -70,10 +76,22 @@ impl Quarantine {
     }
 }
 
-fn read_one(repository: &Unlocked, name: &str, hash: &ObjectHash) -> Result<Option<Body>, RepoError> {
+fn read_one(
+    repository: &Unlocked,
+    compartment: Compartment,
+    name: &str,
+    hash: &ObjectHash,
+) -> Result<Option<Body>, RepoError> {
     let Some(bytes) = object::get_if_there(&repository.store, name)? else { return Ok(None) };
-    let body = repository.open_signed(Kind::Quarantine, name, name, &bytes)?;
-    let body: Body = codec::decode(&body).map_err(|what| damaged(name, what))?;
+    let opened = signed::open(&repository.keys, Kind::Quarantine, name, name, &bytes)?;
+    let scope = Scope::Compartment(compartment);
+    if let Err(why) =
+        repository.judge(&opened.signer, Claim { right: Right::Check, scope, hash: Some(&opened.hash) })
+    {
+        repository.warn_once(format!("{name} is passed over: the signature: {why}"));
+        return Ok(None);
+    }
+    let body: Body = codec::decode(&opened.body).map_err(|what| damaged(name, what))?;
     if body.pack != *hash {
         return Err(damaged(name, "its name and its content differ"));
     }
@@ -84,9 +102,10 @@ fn read_one(repository: &Unlocked, name: &str, hash: &ObjectHash) -> Result<Opti
 /// not noted again.
 pub(crate) fn add(
     repository: &Unlocked,
+    compartment: Compartment,
     rotten: &BTreeMap<ObjectHash, Option<Vec<ChunkId>>>,
 ) -> Result<(), RepoError> {
-    let known = Quarantine::read(repository)?;
+    let known = Quarantine::read(repository, compartment)?;
     for (hash, chunks) in rotten {
         let is_known = match chunks {
             None => known.packs.contains(hash),
@@ -95,8 +114,9 @@ pub(crate) fn add(
         if is_known {
             continue;
         }
-        let name = format!("{FOLDER}{hash}/{}", random::backup_id()?);
-        let body = Body { pack: *hash, chunks: chunks.clone(), time: Timestamp::now().as_microsecond() };
+        let name = format!("{}{hash}/{}", folder(compartment), random::backup_id()?);
+        let time = Timestamp::now().as_microsecond();
+        let body = Body { pack: *hash, chunks: chunks.clone(), time, more: Extensions::default() };
         let bytes = signed::seal(&repository.keys, Kind::Quarantine, &name, codec::encode(&body))?;
         object::put_regardless(&repository.store, &name, bytes)?;
     }
@@ -104,10 +124,10 @@ pub(crate) fn add(
 }
 
 /// Removes the records of packs that are gone.
-pub(crate) fn sweep(store: &Storage) -> Result<(), RepoError> {
-    for meta in store.list(FOLDER)? {
-        let Some(hash) = names::quarantine(&meta.name) else { continue };
-        if matches!(pack::is_gone(store, &hash), Ok(true)) {
+pub(crate) fn sweep(store: &Storage, compartment: Compartment) -> Result<(), RepoError> {
+    for meta in store.list(&folder(compartment))? {
+        let Some((_, hash)) = names::quarantine(&meta.name) else { continue };
+        if matches!(pack::is_gone(store, compartment, &hash), Ok(true)) {
             store.delete(&meta.name)?;
         }
     }

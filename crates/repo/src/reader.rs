@@ -12,14 +12,14 @@ use std::sync::{Arc, Mutex};
 use crate::RepoError;
 use crate::ahead::{Ahead, Ordered};
 use crate::blocks::{BLOCK, Blocks};
-use crate::ids::{ChunkId, Hash};
+use crate::ids::{ChunkId, Compartment, Hash};
 use crate::index::{CurrentIndex, Index, Record};
 use crate::lock::lock;
 use crate::map::ItemHasher;
 use crate::map::cache::ItemCache;
 use crate::object::damaged;
 use crate::pack::{self, ChunkRecord, Directory};
-use crate::secrets::PackKey;
+use crate::secrets::{CompartmentKeys, PackKey};
 use crate::stream::{Child, ChunkKind, Node, StreamRef};
 use crate::unlocked::Unlocked;
 
@@ -78,6 +78,8 @@ pub(crate) struct ChunkReader<'r> {
     blocks: Option<Blocks>,
     /// Where chunks that describe maps are kept on this host; for writers.
     cache: Option<Arc<ItemCache>>,
+    compartment: Compartment,
+    keys: CompartmentKeys,
     id_keys: [[u8; 32]; 5],
 }
 
@@ -104,17 +106,19 @@ impl<'r> ChunkReader<'r> {
         repository: &'r Unlocked,
         current: &'r CurrentIndex,
         index: Arc<Index>,
-    ) -> ChunkReader<'r> {
+    ) -> Result<ChunkReader<'r>, RepoError> {
+        let compartment = index.compartment;
+        let keys = repository.keys.compartment(compartment)?;
         let kinds =
             [ChunkKind::Data, ChunkKind::Metadata, ChunkKind::Tree, ChunkKind::ItemList, ChunkKind::Group];
-        let id_keys = kinds.map(|kind| repository.keys.chunk_id_key(kind as u8, b""));
+        let id_keys = kinds.map(|kind| keys.chunk_id_key(kind as u8, b""));
         let index = Mutex::new(index);
         let fetched = AtomicU64::new(0);
         let storage = repository.store.capabilities();
         let ahead = storage.remote.then(|| Ahead::new(repository.store.clone()));
         let blocks = storage.remote.then(Blocks::default);
         let packs = Mutex::default();
-        ChunkReader {
+        Ok(ChunkReader {
             repository,
             current,
             index,
@@ -125,8 +129,10 @@ impl<'r> ChunkReader<'r> {
             tails: Mutex::default(),
             blocks,
             cache: None,
+            compartment,
+            keys,
             id_keys,
-        }
+        })
     }
 
     /// Keeps what it reads one by one of groups, lists and small maps on this host.
@@ -148,7 +154,7 @@ impl<'r> ChunkReader<'r> {
 
     /// Hashes the items of maps of a mask domain.
     pub(crate) fn hasher(&self, domain: &[u8]) -> ItemHasher {
-        self.repository.item_hasher(domain)
+        self.repository.item_hasher(&self.keys, domain)
     }
 
     /// Reads chunks in this order, as one stream.
@@ -190,28 +196,31 @@ impl<'r> ChunkReader<'r> {
             }
         }
         let keys = &self.repository.keys;
-        let name = pack::name(&entry.hash);
+        let name = pack::name(self.compartment, &entry.hash);
         let fetch = |offset, len| pack::range(&self.repository.store, &name, offset, len);
         let ordered = lock(&self.tails).remove(&entry.hash).and_then(Ordered::wait);
         let (_, directory) =
-            pack::read_directory_by(keys, &entry.hash, entry.size, &|offset, len| match &ordered {
-                Some(tail) if (offset, len) == pack::tail(entry.size) => Ok(tail.clone()),
-                // Small packs are of small things, which are read from blocks.
-                _ => match self.blocks.as_ref().filter(|_| entry.size <= BLOCK) {
-                    Some(blocks) => {
-                        blocks.range(&entry.hash, entry.size, (offset, offset + len), &|from, to| {
-                            fetch(from, to - from)
-                        })
-                    }
-                    None => fetch(offset, len),
-                },
+            pack::read_directory_by(keys, self.compartment, &entry.hash, entry.size, &|offset, len| {
+                match &ordered {
+                    Some(tail) if (offset, len) == pack::tail(entry.size) => Ok(tail.clone()),
+                    // Small packs are of small things, which are read from blocks.
+                    _ => match self.blocks.as_ref().filter(|_| entry.size <= BLOCK) {
+                        Some(blocks) => {
+                            blocks.range(&entry.hash, entry.size, (offset, offset + len), &|from, to| {
+                                fetch(from, to - from)
+                            })
+                        }
+                        None => fetch(offset, len),
+                    },
+                }
             })?;
         let places = directory.chunks.iter().enumerate().map(|(at, chunk)| (chunk.id, at)).collect();
         let mut first: HashMap<[u8; 16], &ChunkRecord> = HashMap::new();
         for chunk in &directory.chunks {
             first.entry(chunk.key_id.into()).or_insert(chunk);
         }
-        let open = |key_id: [u8; 16]| pack::open_key(keys, &directory, first.get(&key_id)?).ok();
+        let open =
+            |key_id: [u8; 16]| pack::open_key(keys, self.compartment, &directory, first.get(&key_id)?).ok();
         let opened = directory.keys.iter().map(|key| open(key.key_id.into())).collect();
         let pack =
             Arc::new(OpenPack { hash: entry.hash, size: entry.size, name, places, keys: opened, directory });
@@ -242,7 +251,7 @@ impl<'r> ChunkReader<'r> {
         }
         if !tails.contains_key(&entry.hash) && !lock(&self.packs).1.contains_key(&entry.hash) {
             let (offset, len) = pack::tail(entry.size);
-            tails.insert(entry.hash, ahead.order(&pack::name(&entry.hash), offset, len));
+            tails.insert(entry.hash, ahead.order(&pack::name(self.compartment, &entry.hash), offset, len));
         }
     }
 
@@ -264,7 +273,7 @@ impl<'r> ChunkReader<'r> {
         let key = match key {
             Some((_, Some(key))) => key,
             _ => {
-                opened = pack::open_key(&self.repository.keys, &pack.directory, record)
+                opened = pack::open_key(&self.repository.keys, self.compartment, &pack.directory, record)
                     .map_err(|error| crate::object::inside(&pack.name, error))?;
                 &opened
             }
@@ -273,7 +282,7 @@ impl<'r> ChunkReader<'r> {
         let id_key = match record.domain.is_empty() {
             true => self.id_key(kind),
             false => {
-                masked = self.repository.keys.chunk_id_key(kind as u8, &record.domain);
+                masked = self.keys.chunk_id_key(kind as u8, &record.domain);
                 &masked
             }
         };
@@ -345,7 +354,7 @@ impl<'r> ChunkReader<'r> {
 
     /// The index, if it has changed since `known` was read.
     fn newer(&self, known: &Arc<Index>) -> Result<Option<Arc<Index>>, RepoError> {
-        let newer = self.current.get(self.repository)?;
+        let newer = self.current.get(self.repository, self.compartment)?;
         if Arc::ptr_eq(&newer, known) || newer.listed == known.listed && !known.is_rotten() {
             return Ok(None);
         }

@@ -3,16 +3,19 @@
 //! What it does stands beside: `backups.rs` lists and opens, `writer/` writes, `forget.rs` and
 //! `prune/` let go, `check/`, `mend.rs` and `repair.rs` look after it, `access.rs` changes keys.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pgark_store::{Cancel, Listener, Storage};
 
-use crate::RepoError;
-use crate::ids::RepositoryId;
+use crate::at_once::each;
+use crate::ids::{Compartment, RepositoryId};
 use crate::index::{CurrentIndex, Index};
 use crate::reader::ChunkReader;
+use crate::rights::Scope;
 use crate::secrets::{Header, Keys, LocalFolders, Unlock};
 use crate::unlocked::Unlocked;
+use crate::{RepoError, names};
 
 /// A repository on one storage, opened, as one job sees it: every request that its methods make
 /// ends with that job ([`Storage`]). Many threads may use it at once, and [`Repository::for_job`]
@@ -104,19 +107,43 @@ impl Repository {
         &self.unlocked.keys
     }
 
-    /// The index as it is now ([`CurrentIndex::get`]).
-    pub(crate) fn index(&self) -> Result<Arc<Index>, RepoError> {
-        self.index.get(&self.unlocked)
+    /// The index of a compartment as it is now ([`CurrentIndex::get`]).
+    pub(crate) fn index(&self, compartment: Compartment) -> Result<Arc<Index>, RepoError> {
+        self.index.get(&self.unlocked, compartment)
     }
 
-    /// The index, every page of it ([`CurrentIndex::whole`]).
-    pub(crate) fn whole_index(&self) -> Result<Arc<Index>, RepoError> {
-        self.index.whole(&self.unlocked)
+    /// The index of a compartment, every page of it ([`CurrentIndex::whole`]).
+    pub(crate) fn whole_index(&self, compartment: Compartment) -> Result<Arc<Index>, RepoError> {
+        self.index.whole(&self.unlocked, compartment)
     }
 
     /// Reads chunks that this index names.
-    pub(crate) fn chunks(&self, index: Arc<Index>) -> ChunkReader<'_> {
+    ///
+    /// # Errors
+    /// [`RepoError::OtherCluster`].
+    pub(crate) fn chunks(&self, index: Arc<Index>) -> Result<ChunkReader<'_>, RepoError> {
         ChunkReader::new(&self.unlocked, &self.index, index)
+    }
+
+    /// The compartments that something is in, of those that the keys at hand open.
+    pub(crate) fn compartments(&self) -> Result<BTreeSet<Compartment>, RepoError> {
+        self.compartments_in(&names::OF_COMPARTMENTS)
+    }
+
+    /// The same, of what is below these folders.
+    pub(crate) fn compartments_in(&self, folders: &[&str]) -> Result<BTreeSet<Compartment>, RepoError> {
+        let mut found = BTreeSet::new();
+        for listed in each(folders, |folder| names::list(self.store(), folder)) {
+            for meta in listed? {
+                found.extend(match names::scope(&meta.name) {
+                    Some(Scope::Compartment(compartment)) => Some(compartment),
+                    Some(Scope::Cluster(cluster)) => self.keys().compartment_of(cluster),
+                    None => None,
+                });
+            }
+        }
+        found.retain(|compartment| self.keys().opens(*compartment));
+        Ok(found)
     }
 
     /// Cuts what item lists hold of each hash to so many bits, for tests that want collisions.

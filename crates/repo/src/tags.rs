@@ -10,12 +10,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
-use pgark_store::{PutOutcome, Storage};
+use pgark_store::PutOutcome;
 
 use crate::at_once::{both, each};
+use crate::codec::Extensions;
 use crate::ids::BackupId;
+use crate::manifest::Which;
+use crate::names::{ManifestName, TagsName};
 use crate::object::{self, Kind, damaged};
 use crate::repository::Repository;
+use crate::rights::{Claim, Right, Scope};
+use crate::secrets::Keys;
 use crate::unlocked::Unlocked;
 use crate::{RepoError, codec, manifest, names, signed};
 
@@ -35,6 +40,8 @@ struct Body {
     /// Sorted.
     #[n(2)]
     tags: Vec<String>,
+    #[n(3)]
+    more: Extensions,
 }
 
 /// The tags of every backup.
@@ -61,56 +68,62 @@ impl BackupTags {
     }
 }
 
-fn below(folder: &str, id: BackupId, number: u64) -> String {
-    format!("{folder}{id}/{number:08}")
+/// Whose tags they are: the cluster's hash, and the backup.
+type Of = (String, BackupId);
+
+fn below(folder: &str, of: &Of, number: u64) -> String {
+    TagsName { cluster: of.0.clone(), id: of.1, number }.below(folder)
+}
+
+/// The right that it takes to put tags of this number. The first come with a backup; to change them
+/// changes what a policy forgets.
+pub(crate) fn right(number: u64) -> Right {
+    if number == 1 { Right::Backup } else { Right::Forget }
 }
 
 /// In which copies one number is there: the first, the second.
 type Copies = (bool, bool);
 
 /// What is listed of every backup, or of one: numbers, and where they are.
-fn list(
-    store: &Storage,
-    of: Option<BackupId>,
-) -> Result<BTreeMap<BackupId, BTreeMap<u64, Copies>>, RepoError> {
+fn list(repository: &Unlocked, of: Option<&Of>) -> Result<BTreeMap<Of, BTreeMap<u64, Copies>>, RepoError> {
     let one = |folder: &str| {
-        let below = of.map_or_else(|| folder.to_string(), |id| format!("{folder}{id}/"));
-        store.list(&below)
+        let below = of.map_or_else(|| folder.to_string(), |(cluster, id)| format!("{folder}{cluster}/{id}/"));
+        repository.store.list(&below)
     };
     let (copies, first) = both(|| one(COPIES), || one(FOLDER));
     let (copies, first) = (copies?, first?);
-    Ok(sort(first.iter().chain(&copies).map(|meta| meta.name.as_str())))
+    Ok(sort(&repository.keys, first.iter().chain(&copies).map(|meta| meta.name.as_str())))
 }
 
-/// Names by backup and number.
-fn sort<'n>(names: impl Iterator<Item = &'n str>) -> BTreeMap<BackupId, BTreeMap<u64, Copies>> {
-    let mut found: BTreeMap<BackupId, BTreeMap<u64, Copies>> = BTreeMap::new();
-    for name in names {
-        if let Some((id, number)) = names::tags(FOLDER, name) {
-            found.entry(id).or_default().entry(number).or_default().0 = true;
-        } else if let Some((id, number)) = names::tags(COPIES, name) {
-            found.entry(id).or_default().entry(number).or_default().1 = true;
+/// Names by backup and number; those that the keys at hand open.
+fn sort<'n>(keys: &Keys, names: impl Iterator<Item = &'n str>) -> BTreeMap<Of, BTreeMap<u64, Copies>> {
+    let mut found: BTreeMap<Of, BTreeMap<u64, Copies>> = BTreeMap::new();
+    let mut add = |name: TagsName, second: bool| {
+        let copies = found.entry((name.cluster, name.id)).or_default().entry(name.number).or_default();
+        if second { copies.1 = true } else { copies.0 = true }
+    };
+    for name in names.filter(|name| names::is_own(keys, name)) {
+        if let Some(name) = TagsName::parse_below(FOLDER, name) {
+            add(name, false);
+        } else if let Some(name) = TagsName::parse_below(COPIES, name) {
+            add(name, true);
         }
     }
     found
 }
 
-fn list_of(store: &Storage, id: BackupId) -> Result<BTreeMap<u64, Copies>, RepoError> {
-    Ok(list(store, Some(id))?.remove(&id).unwrap_or_default())
+fn list_of(repository: &Unlocked, of: &Of) -> Result<BTreeMap<u64, Copies>, RepoError> {
+    Ok(list(repository, Some(of))?.remove(of).unwrap_or_default())
 }
 
 /// Reads one copy.
-fn read(
-    repository: &Unlocked,
-    folder: &str,
-    id: BackupId,
-    number: u64,
-) -> Result<BTreeSet<String>, RepoError> {
-    let (object, name) = (below(folder, id, number), below(FOLDER, id, number));
+fn read(repository: &Unlocked, folder: &str, of: &Of, number: u64) -> Result<BTreeSet<String>, RepoError> {
+    let (object, name) = (below(folder, of, number), below(FOLDER, of, number));
     let bytes = object::get(&repository.store, &object)?;
-    let body = repository.open_signed(Kind::Tags, &name, &object, &bytes)?;
+    let needs = (right(number), Scope::Cluster(&of.0));
+    let body = repository.open_signed(Kind::Tags, &name, &object, needs, &bytes)?;
     let body: Body = codec::decode(&body).map_err(|what| damaged(&object, what))?;
-    if body.id != ByteArray::from(id.0) {
+    if body.id != ByteArray::from(of.1.0) {
         return Err(damaged(&object, "its name and its content differ"));
     }
     if body.tags.len() > MOST || body.tags.iter().any(|tag| tag.len() > LONGEST) {
@@ -119,51 +132,81 @@ fn read(
     Ok(body.tags.into_iter().collect())
 }
 
-/// The newest tags of a backup, from either copy; none if there are none. The error says that
-/// nobody knows them.
-fn newest(
-    repository: &Unlocked,
-    id: BackupId,
-    mut numbers: BTreeMap<u64, Copies>,
-) -> Result<Option<(u64, BTreeSet<String>)>, RepoError> {
-    loop {
-        let Some((&number, _)) = numbers.last_key_value() else { return Ok(None) };
-        let first = match read(repository, FOLDER, id, number) {
-            Ok(tags) => return Ok(Some((number, tags))),
-            Err(error) if error.is_of_object() => error,
-            Err(error) => return Err(error),
-        };
-        match read(repository, COPIES, id, number) {
-            Ok(tags) => {
-                repository.store.warn(&format!("{first}; the second copy is used"));
-                return Ok(Some((number, tags)));
+/// What is known of a backup's tags.
+#[derive(Default)]
+struct Newest {
+    /// The newest that count, and their number.
+    found: Option<(u64, BTreeSet<String>)>,
+    /// Newer ones that cannot be read, in either copy: the backup may have any.
+    unread: Option<RepoError>,
+}
+
+/// Whether an object can be read, and is of somebody who may not change tags here: it is nobody's.
+fn is_nobodys(repository: &Unlocked, of: &Of, number: u64) -> bool {
+    let name = below(FOLDER, of, number);
+    [FOLDER, COPIES].into_iter().any(|folder| {
+        let object = below(folder, of, number);
+        let opened = object::get(&repository.store, &object)
+            .and_then(|bytes| signed::open(&repository.keys, Kind::Tags, &name, &object, &bytes));
+        opened.is_ok_and(|opened| {
+            let (right, scope) = (right(number), Scope::Cluster(&of.0));
+            repository.judge(&opened.signer, Claim { right, scope, hash: Some(&opened.hash) }).is_err()
+        })
+    })
+}
+
+/// The newest tags of a backup, from either copy.
+fn newest(repository: &Unlocked, of: &Of, mut numbers: BTreeMap<u64, Copies>) -> Result<Newest, RepoError> {
+    'lists: loop {
+        let mut newest = Newest::default();
+        for (&number, _) in numbers.iter().rev() {
+            let first = match read(repository, FOLDER, of, number) {
+                Ok(tags) => {
+                    newest.found = Some((number, tags));
+                    break;
+                }
+                Err(error) if error.is_of_object() => error,
+                Err(error) => return Err(error),
+            };
+            match read(repository, COPIES, of, number) {
+                Ok(tags) => {
+                    repository.store.warn(&format!("{first}; the second copy is used"));
+                    newest.found = Some((number, tags));
+                    break;
+                }
+                Err(error) if error.is_of_object() => {}
+                Err(error) => return Err(error),
             }
-            Err(error) if error.is_of_object() => {}
-            Err(error) => return Err(error),
+            if is_nobodys(repository, of, number) {
+                repository.warn_once(format!("{first}: it is passed over"));
+                continue;
+            }
+            // Changed or removed meanwhile?
+            let again = list_of(repository, of)?;
+            if again != numbers {
+                numbers = again;
+                continue 'lists;
+            }
+            newest.unread.get_or_insert(first);
         }
-        // Changed or removed meanwhile?
-        let again = list_of(&repository.store, id)?;
-        if again == numbers {
-            return Err(first);
-        }
-        numbers = again;
+        return Ok(newest);
     }
 }
 
 impl Repository {
     /// The tags of every backup that has any.
     pub fn tags(&self) -> Result<BackupTags, RepoError> {
-        let listed: Vec<_> = list(self.store(), None)?.into_iter().collect();
+        let listed: Vec<_> = list(&self.unlocked, None)?.into_iter().collect();
         let mut tags = BackupTags::default();
-        for ((id, _), read) in
-            listed.iter().zip(each(&listed, |(id, numbers)| newest(&self.unlocked, *id, numbers.clone())))
+        for (((_, id), _), read) in
+            listed.iter().zip(each(&listed, |(of, numbers)| newest(&self.unlocked, of, numbers.clone())))
         {
-            match read {
-                Ok(None) => {}
-                Ok(Some((_, own))) if own.is_empty() => {}
-                Ok(Some((_, own))) => drop(tags.known.insert(*id, own)),
-                Err(error) if error.is_of_object() => drop(tags.unreadable.insert(*id, error.to_string())),
-                Err(error) => return Err(error),
+            let Newest { found, unread } = read?;
+            if let Some((_, own)) = found.filter(|(_, own)| !own.is_empty()) {
+                tags.known.insert(*id, own);
+            }
+            if let Some(error) = unread {
+                tags.unreadable.insert(*id, error.to_string());
             }
         }
         Ok(tags)
@@ -172,12 +215,14 @@ impl Repository {
     /// What is wrong with the newest tags of each backup and their copies: backup, object, error.
     pub(crate) fn check_tags(&self) -> Result<Vec<(BackupId, String, RepoError)>, RepoError> {
         let mut wrong = Vec::new();
-        for (id, numbers) in list(self.store(), None)? {
+        for (of, numbers) in list(&self.unlocked, None)? {
             let Some((&number, _)) = numbers.last_key_value() else { continue };
             for folder in [FOLDER, COPIES] {
-                match read(&self.unlocked, folder, id, number) {
+                match read(&self.unlocked, folder, &of, number) {
                     Ok(_) => {}
-                    Err(error) if error.is_of_object() => wrong.push((id, below(folder, id, number), error)),
+                    Err(error) if error.is_of_object() => {
+                        wrong.push((of.1, below(folder, &of, number), error));
+                    }
                     Err(error) => return Err(error),
                 }
             }
@@ -192,21 +237,22 @@ impl Repository {
         id: BackupId,
         change: impl Fn(&mut BTreeSet<String>),
     ) -> Result<BTreeSet<String>, RepoError> {
-        if !manifest::list(&self.unlocked, "")?.iter().any(|name| name.id == id) {
-            return Err(RepoError::UnknownBackup { id });
-        }
+        let names = manifest::list(&self.unlocked, Which::All)?;
+        let name = names.into_iter().find(|name| name.id == id).ok_or(RepoError::UnknownBackup { id })?;
+        let of: Of = (name.cluster, id);
         loop {
-            let numbers = list_of(self.store(), id)?;
-            let last = numbers.last_key_value().map(|(number, _)| *number);
-            let before = match newest(&self.unlocked, id, numbers) {
-                Ok(found) => Some(found.map(|(_, tags)| tags).unwrap_or_default()),
-                Err(error) if error.is_of_object() => {
+            let numbers = list_of(&self.unlocked, &of)?;
+            let listed: Vec<u64> = numbers.keys().copied().collect();
+            let Newest { found, unread } = newest(&self.unlocked, &of, numbers)?;
+            let last = found.as_ref().map_or(0, |(number, _)| *number);
+            let before = match unread {
+                None => Some(found.map(|(_, tags)| tags).unwrap_or_default()),
+                Some(error) => {
                     self.warn(&format!(
                         "the tags of backup {id} could not be read, and are replaced: {error}"
                     ));
                     None
                 }
-                Err(error) => return Err(error),
             };
             let mut tags = before.clone().unwrap_or_default();
             change(&mut tags);
@@ -216,25 +262,27 @@ impl Repository {
             if before.as_ref() == Some(&tags) {
                 return Ok(tags);
             }
-            let number = last.map_or(1, |last| last + 1);
-            let object = below(FOLDER, id, number);
+            // Behind names that are nobody's, too.
+            let number = (last + 1..).find(|number| !listed.contains(number)).unwrap_or(last + 1);
+            self.unlocked.refuse_stranger(right(number), Scope::Cluster(&of.0))?;
+            let object = below(FOLDER, &of, number);
             let body = Body {
                 id: ByteArray::from(id.0),
                 time: Timestamp::now().as_microsecond(),
                 tags: tags.iter().cloned().collect(),
+                more: Extensions::default(),
             };
             let bytes = signed::seal(self.keys(), Kind::Tags, &object, codec::encode(&body))?;
             if self.store().put_if_absent(&object, bytes.clone().into())? == PutOutcome::Created
                 || self.store().get(&object)? == bytes
             {
-                self.store().put_if_absent(&below(COPIES, id, number), bytes.into())?;
-                if let Some(last) = last {
-                    for folder in [FOLDER, COPIES] {
-                        match self.store().delete(&below(folder, id, last)) {
-                            // A key that may not delete: the newest list counts.
-                            Err(error) if error.is_denied() => {}
-                            other => other?,
-                        }
+                self.store().put_if_absent(&below(COPIES, &of, number), bytes.into())?;
+                for (number, folder) in listed.iter().flat_map(|number| [(number, FOLDER), (number, COPIES)])
+                {
+                    match self.store().delete(&below(folder, &of, *number)) {
+                        // A key that may not delete: the newest list counts.
+                        Err(error) if error.is_denied() => {}
+                        other => other?,
                     }
                 }
                 return Ok(tags);
@@ -265,19 +313,19 @@ fn broken_copies(
     wanted: impl Fn(Copies) -> bool,
 ) -> Result<Vec<(String, Vec<u8>)>, RepoError> {
     let mut found = Vec::new();
-    for (id, numbers) in sort(there.iter().map(String::as_str)) {
+    for (of, numbers) in sort(&repository.keys, there.iter().map(String::as_str)) {
         let Some((&number, _)) = numbers.last_key_value().filter(|(_, copies)| wanted(**copies)) else {
             continue;
         };
-        let [first, second] = [FOLDER, COPIES].map(|folder| read(repository, folder, id, number));
+        let [first, second] = [FOLDER, COPIES].map(|folder| read(repository, folder, &of, number));
         let (from, to) = match (first, second) {
             (Ok(_), Err(error)) if error.is_of_object() => (FOLDER, COPIES),
             (Err(error), Ok(_)) if error.is_of_object() => (COPIES, FOLDER),
             (Err(error), _) | (_, Err(error)) if !error.is_of_object() => return Err(error),
             _ => continue,
         };
-        if let Some(bytes) = object::get_if_there(&repository.store, &below(from, id, number))? {
-            found.push((below(to, id, number), bytes));
+        if let Some(bytes) = object::get_if_there(&repository.store, &below(from, &of, number))? {
+            found.push((below(to, &of, number), bytes));
         }
     }
     Ok(found)
@@ -285,30 +333,32 @@ fn broken_copies(
 
 /// Every object of tags among these names, with its backup.
 pub(crate) fn listed(there: &BTreeSet<String>) -> impl Iterator<Item = (BackupId, &String)> {
-    let parse = |name: &String| Some(names::tags(FOLDER, name).or_else(|| names::tags(COPIES, name))?.0);
+    let parse = |name: &String| {
+        TagsName::parse_below(FOLDER, name)
+            .or_else(|| TagsName::parse_below(COPIES, name))
+            .map(|name| name.id)
+    };
     there.iter().filter_map(move |name| Some((parse(name)?, name)))
 }
 
-/// The objects of these backups.
-pub(crate) fn names_of(store: &Storage, ids: &BTreeSet<BackupId>) -> Result<Vec<String>, RepoError> {
-    let one = match ids.first() {
-        Some(id) if ids.len() == 1 => Some(*id),
-        _ => None,
-    };
+/// The objects of the tags of these backups.
+pub(crate) fn names_of(repository: &Unlocked, backups: &[&ManifestName]) -> Result<Vec<String>, RepoError> {
+    let wanted: BTreeSet<Of> = backups.iter().map(|name| (name.cluster.clone(), name.id)).collect();
+    let one = wanted.first().filter(|_| wanted.len() == 1);
     let mut found = Vec::new();
-    for (id, numbers) in list(store, one)?.into_iter().filter(|(id, _)| ids.contains(id)) {
+    for (of, numbers) in list(repository, one)?.into_iter().filter(|(of, _)| wanted.contains(of)) {
         for (number, (first, second)) in numbers {
-            found.extend(first.then(|| below(FOLDER, id, number)));
-            found.extend(second.then(|| below(COPIES, id, number)));
+            found.extend(first.then(|| below(FOLDER, &of, number)));
+            found.extend(second.then(|| below(COPIES, &of, number)));
         }
     }
     Ok(found)
 }
 
 /// Of a backup that is forgotten.
-pub(crate) fn remove_all(store: &Storage, id: BackupId) -> Result<(), RepoError> {
-    for name in names_of(store, &BTreeSet::from([id]))? {
-        store.delete(&name)?;
+pub(crate) fn remove_all(repository: &Unlocked, backup: &ManifestName) -> Result<(), RepoError> {
+    for name in names_of(repository, &[backup])? {
+        repository.store.delete(&name)?;
     }
     Ok(())
 }

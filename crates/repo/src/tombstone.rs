@@ -5,11 +5,12 @@ use std::collections::{BTreeSet, HashSet};
 use jiff::Timestamp;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
-use pgark_store::Storage;
 
+use crate::codec::Extensions;
 use crate::ids::{BackupId, ObjectHash};
 use crate::names::ManifestName;
 use crate::object::{self, Kind, damaged};
+use crate::rights::{Claim, Right, Scope};
 use crate::unlocked::Unlocked;
 use crate::{RepoError, codec, signed};
 
@@ -26,20 +27,25 @@ struct Tombstone {
     /// BLAKE3 of the manifest's bytes; none if it could not be read.
     #[n(2)]
     manifest: Option<ObjectHash>,
+    #[n(3)]
+    more: Extensions,
 }
 
 /// What a tombstone says.
 pub(crate) struct Forgotten {
-    /// Of somebody who may write today: only then it hides a manifest that still stands.
+    /// Of somebody who may forget backups of the cluster: only then it hides a manifest that still
+    /// stands.
     pub trusted: bool,
     pub manifest: Option<ObjectHash>,
 }
 
-/// Names of all tombstones of a cluster (`""`: of all), as the manifests that they stand for.
-pub(crate) fn list(store: &Storage, cluster: &str) -> Result<BTreeSet<ManifestName>, RepoError> {
+/// Names of the tombstones of a cluster (`""`: of all that the keys at hand open), as the manifests
+/// that they stand for.
+pub(crate) fn list(repository: &Unlocked, cluster: &str) -> Result<BTreeSet<ManifestName>, RepoError> {
     let folder = if cluster.is_empty() { FOLDER.to_string() } else { format!("{FOLDER}{cluster}/") };
-    let metas = store.list(&folder)?;
-    Ok(metas.iter().filter_map(|meta| ManifestName::parse_below(FOLDER, &meta.name)).collect())
+    let metas = repository.store.list(&folder)?;
+    let names = metas.iter().filter_map(|meta| ManifestName::parse_below(FOLDER, &meta.name));
+    Ok(names.filter(|name| repository.keys.compartment_of(&name.cluster).is_some()).collect())
 }
 
 /// The verified tombstone of a manifest, if there is one.
@@ -47,7 +53,9 @@ pub(crate) fn read(repository: &Unlocked, name: &ManifestName) -> Result<Option<
     let object = name.below(FOLDER);
     let Some(bytes) = object::get_if_there(&repository.store, &object)? else { return Ok(None) };
     let opened = signed::open(&repository.keys, Kind::Tombstone, &object, &object, &bytes)?;
-    let trusted = repository.judge(&opened.signer, None).is_ok();
+    let scope = Scope::Cluster(&name.cluster);
+    let claim = Claim { right: Right::Forget, scope, hash: Some(&opened.hash) };
+    let trusted = repository.judge(&opened.signer, claim).is_ok();
     let tombstone: Tombstone = codec::decode(&opened.body).map_err(|what| damaged(&object, what))?;
     if tombstone.id != ByteArray::from(name.id.0) {
         return Err(damaged(&object, "its name and its content differ"));
@@ -55,7 +63,7 @@ pub(crate) fn read(repository: &Unlocked, name: &ManifestName) -> Result<Option<
     Ok(Some(Forgotten { trusted, manifest: tombstone.manifest }))
 }
 
-/// Which of these backups somebody who may write today has forgotten. A name alone says nothing:
+/// Which of these backups somebody who may do so has forgotten. A name alone says nothing:
 /// who holds no key can write one.
 pub(crate) fn forgotten_of(
     repository: &Unlocked,
@@ -65,7 +73,7 @@ pub(crate) fn forgotten_of(
     if backups.is_empty() {
         return Ok(forgotten);
     }
-    for name in list(&repository.store, "")?.iter().filter(|name| backups.contains(&name.id)) {
+    for name in list(repository, "")?.iter().filter(|name| backups.contains(&name.id)) {
         match read(repository, name) {
             Ok(Some(tombstone)) if tombstone.trusted => drop(forgotten.insert(name.id)),
             Ok(_) => {}
@@ -84,7 +92,8 @@ pub(crate) fn put(
 ) -> Result<(), RepoError> {
     let object = name.below(FOLDER);
     let time = Timestamp::now().as_microsecond();
-    let tombstone = Tombstone { id: ByteArray::from(name.id.0), time, manifest: hash };
+    let id = ByteArray::from(name.id.0);
+    let tombstone = Tombstone { id, time, manifest: hash, more: Extensions::default() };
     let bytes = signed::seal(&repository.keys, Kind::Tombstone, &object, codec::encode(&tombstone))?;
     match object::put_regardless(&repository.store, &object, bytes) {
         // Somebody else forgot it at the same moment.

@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex};
 
 use pgark_store::{Cancel, Storage};
 
-use crate::ids::ObjectHash;
+use crate::ids::Compartment;
 use crate::lock::lock;
 use crate::map::ItemHasher;
 use crate::object::{Kind, damaged};
-use crate::secrets::{self, Header, Heads, Keys, LocalFolders, Unlock};
-use crate::writers::Writers;
+use crate::rights::{Claim, Right, Scope};
+use crate::secrets::{self, Header, Heads, Keys, KnownList, LocalFolders, Unlock};
+use crate::writers::{Features, Writers};
 use crate::{RepoError, signed};
 
 /// A repository's storage as one job sees it, and what opens the objects on it.
@@ -34,6 +35,21 @@ struct Shared {
     listed_bits: std::sync::atomic::AtomicU64,
 }
 
+/// Remembers a list on this host, where it is newer than what is remembered.
+fn remember_list(
+    list: &Writers,
+    known: Option<&KnownList>,
+    keys: &Keys,
+    local: &LocalFolders,
+    store: &Storage,
+) {
+    let Some(hash) = list.hash else { return };
+    if known.is_none_or(|known| known.number < list.body.number) {
+        let newest = KnownList { number: list.body.number, hash: hash.to_string() };
+        newest.remember(local, keys.repository, store);
+    }
+}
+
 impl Unlocked {
     /// Unlocks the repository of this header for the job that `store` belongs to.
     pub(crate) fn new(
@@ -42,8 +58,12 @@ impl Unlocked {
         unlock: &Unlock,
         local: LocalFolders,
     ) -> Result<Unlocked, RepoError> {
-        let keys = secrets::open(&store, header, unlock, &local)?;
-        let writers = Mutex::new(Arc::new(Writers::read(&store, &keys)?));
+        let mut candidates = secrets::open(&store, header, unlock, &local)?;
+        let known = KnownList::read(&local, header.id)?;
+        let (chosen, writers) = Writers::read(&store, &candidates, known.as_ref())?;
+        let keys = candidates.swap_remove(chosen);
+        remember_list(&writers, known.as_ref(), &keys, &local, &store);
+        let writers = Mutex::new(Arc::new(writers));
         let shared = Arc::new(Shared {
             writers,
             told: Mutex::default(),
@@ -63,40 +83,55 @@ impl Unlocked {
         }
     }
 
-    /// Whether a signer may sign: anything (`about` none), or a manifest of this cluster and hash.
-    pub(crate) fn judge(&self, signer: &[u8], about: Option<(&str, &ObjectHash)>) -> Result<(), String> {
-        if !self.keys.encrypted || signer == self.keys.owner_public() {
+    /// Whether somebody's signature is good for something; else why not.
+    pub(crate) fn judge(&self, signer: &[u8], claim: Claim<'_>) -> Result<(), String> {
+        if !self.keys.encrypted {
             return Ok(());
         }
-        let mut list = Arc::clone(&lock(&self.shared.writers));
+        let mut list = self.writers();
         if !list.knows(signer)
-            && let Ok(newer) = Writers::read(&self.store, &self.keys)
+            && let Ok(newer) = self.newest_list()
         {
             // Perhaps it was added since this repository was opened.
             list = self.set_writers(newer);
         }
-        list.judge(signer, about)
+        list.judge(signer, claim)
     }
 
-    /// What a signed object holds ([`signed::open`]), if somebody signed it who may write to this
-    /// repository today.
+    /// What a signed object holds ([`signed::open`]), if its signature is good for it.
     pub(crate) fn open_signed(
         &self,
         kind: Kind,
         name: &str,
         stood_as: &str,
+        (right, scope): (Right, Scope<'_>),
         bytes: &[u8],
     ) -> Result<Vec<u8>, RepoError> {
         let opened = signed::open(&self.keys, kind, name, stood_as, bytes)?;
-        self.judge(&opened.signer, None)
+        self.judge(&opened.signer, Claim { right, scope, hash: Some(&opened.hash) })
             .map_err(|what| damaged(stood_as, format!("the signature: {what}")))?;
         Ok(opened.body)
     }
 
+    /// The list of writers that holds, as far as this process has read.
+    pub(crate) fn writers(&self) -> Arc<Writers> {
+        Arc::clone(&lock(&self.shared.writers))
+    }
+
+    fn newest_list(&self) -> Result<Writers, RepoError> {
+        let known = KnownList::read(&self.local, self.keys.repository)?;
+        let before = self.writers();
+        let loaded = before.hash.map(|hash| KnownList { number: before.body.number, hash: hash.to_string() });
+        // Where this host keeps no memory, this process has one.
+        let known = known.into_iter().chain(loaded).max_by_key(|known| known.number);
+        let (_, list) = Writers::read(&self.store, std::slice::from_ref(&self.keys), known.as_ref())?;
+        remember_list(&list, known.as_ref(), &self.keys, &self.local, &self.store);
+        Ok(list)
+    }
+
     /// Reads the list of writers that holds now.
-    pub(crate) fn read_writers(&self) -> Result<(), RepoError> {
-        self.set_writers(Writers::read(&self.store, &self.keys)?);
-        Ok(())
+    pub(crate) fn read_writers(&self) -> Result<Arc<Writers>, RepoError> {
+        Ok(self.set_writers(self.newest_list()?))
     }
 
     /// From now on this list of writers holds.
@@ -106,17 +141,33 @@ impl Unlocked {
         writers
     }
 
-    /// Names of the slots that the list names, below their folder.
-    pub(crate) fn listed_slots(&self) -> Vec<String> {
-        lock(&self.shared.writers).body.slots.iter().map(|slot| slot.name.clone()).collect()
+    /// What was signed by somebody who knew of a newer list of writers than this process can read
+    /// says that this one is not the newest.
+    pub(crate) fn refuse_older_list(&self, named: u64) -> Result<(), RepoError> {
+        if named <= self.writers().body.number || self.read_writers()?.body.number >= named {
+            return Ok(());
+        }
+        Err(RepoError::ListOfWritersLost { known: named, found: self.writers().body.number })
     }
 
-    /// Why this key may not write this cluster.
-    pub(crate) fn refuse_stranger(&self, cluster: &str) -> Result<(), RepoError> {
-        let nothing = ObjectHash::of(b"");
-        self.read_writers()?;
-        self.judge(&self.keys.writer_public(), Some((cluster, &nothing)))
-            .map_err(|what| RepoError::Keys { what: format!("this key may not write here: {what}") })
+    /// Names of the slots that the list names, below their folder.
+    pub(crate) fn listed_slots(&self) -> Vec<String> {
+        self.writers().body.slots.iter().map(|slot| slot.name.clone()).collect()
+    }
+
+    /// Why this key may not do something, by the list that holds now.
+    pub(crate) fn refuse_stranger(&self, right: Right, scope: Scope<'_>) -> Result<(), RepoError> {
+        let list = self.read_writers()?;
+        let Features { write, prune, .. } = &list.body.features;
+        list.refuse_if_lost(if right == Right::Prune { prune } else { write })?;
+        self.judge(&self.keys.writer_public(), Claim { right, scope, hash: None })
+            .map_err(|what| RepoError::Keys { what: format!("this key may not do that here: {what}") })
+    }
+
+    /// The compartment of a cluster.
+    pub(crate) fn compartment_of(&self, cluster: &str) -> Result<Compartment, RepoError> {
+        let hash = self.keys.cluster_hash(cluster)?;
+        self.keys.compartment_of(&hash).ok_or(RepoError::Crypto("naming the cluster's compartment"))
     }
 
     /// Warns, unless the same was said before.
@@ -133,8 +184,8 @@ impl Unlocked {
     }
 
     /// Hashes the items of maps of a mask domain.
-    pub(crate) fn item_hasher(&self, domain: &[u8]) -> ItemHasher {
-        let key = self.keys.item_key(domain);
+    pub(crate) fn item_hasher(&self, keys: &secrets::CompartmentKeys, domain: &[u8]) -> ItemHasher {
+        let key = keys.item_key(domain);
         #[cfg(feature = "weak_hashes")]
         return ItemHasher::new(&key, self.shared.listed_bits.load(std::sync::atomic::Ordering::Relaxed));
         #[cfg(not(feature = "weak_hashes"))]

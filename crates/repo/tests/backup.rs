@@ -144,7 +144,7 @@ fn a_writer_key_backs_up_and_lists_and_reads_no_data() {
     let head = backup(&writer, 2, &content(1));
     assert_eq!(writer.backups().unwrap().len(), 1);
     assert_eq!(entries(&writer.open_backup(head.id).unwrap()).unwrap().len(), content(1).len());
-    assert!(matches!(writer.reader(), Err(RepoError::NeedsReaderSecret)));
+    assert!(matches!(writer.reader(&head), Err(RepoError::NeedsReaderSecret)));
     let checked = writer.check(&CheckOptions::all(CheckLevel::Data), &|_| {});
     assert!(matches!(checked, Err(RepoError::NeedsReaderSecret)));
     assert!(check(&writer, CheckLevel::Objects).problems.is_empty());

@@ -169,7 +169,7 @@ fn a_rotten_index_object_keeps_what_only_it_names() {
     let place = Place::encrypted();
     let heads: Vec<BackupHead> = (1..=3).map(|seed| backup(&place.open(), 1, &small(seed))).collect();
     let index = place.storage().list("index/").unwrap();
-    for stray in [index[1].name.clone(), format!("index/{}", "5c".repeat(32))] {
+    for stray in [index[1].name.clone(), format!("index/{}/{}", only_cluster(&place), "5c".repeat(32))] {
         std::fs::write(root(&place).join(stray), b"pgark\x03\x09\x00").unwrap();
     }
     let packs = || place.storage().list("packs/").unwrap().len();
@@ -184,8 +184,9 @@ fn a_rotten_index_object_keeps_what_only_it_names() {
     }
     assert_clean(&stranger(&place));
     // A draft of a backup that was written pins nothing, rotten or not.
-    std::fs::create_dir_all(root(&place).join("drafts")).unwrap();
-    std::fs::write(root(&place).join(format!("drafts/{}", heads[0].id)), b"rot").unwrap();
+    let drafts = root(&place).join("drafts").join(only_cluster(&place));
+    std::fs::create_dir_all(&drafts).unwrap();
+    std::fs::write(drafts.join(heads[0].id.to_string()), b"rot").unwrap();
     repository.forget(heads[1].id).unwrap();
     let report = prune(&repository);
     assert!(report.held_by.is_empty() && report.packs_deleted > 0, "{report:?}");

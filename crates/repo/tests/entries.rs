@@ -157,7 +157,10 @@ fn an_entry_of_very_many_parts() {
     let entry = backup.entry("/many").unwrap().unwrap();
     assert_eq!((entry.parts.len(), entry.bytes_raw, &*entry.about), (2000, 8000, &b"many"[..]));
     let content: Vec<u8> = (0..2000u32).flat_map(u32::to_le_bytes).collect();
-    assert_eq!(read_entry(&repository.reader().unwrap(), &entry).unwrap(), content);
+    assert_eq!(
+        read_entry(&repository.reader(&repository.backups().unwrap()[0]).unwrap(), &entry).unwrap(),
+        content
+    );
     let additions: Vec<Addition> = backup.additions().unwrap().map(Result::unwrap).collect();
     assert_eq!((&*additions[0].path, &*additions[0].about), ("/many", &b"new"[..]));
     assert!(additions[0].bytes > 8000 && additions[0].changed.is_empty());
@@ -171,5 +174,5 @@ fn an_entry_of_very_many_parts() {
     assert_clean(&place.open());
     let kept = place.open();
     let entry = kept.open_backup(second.id).unwrap().entry("/many").unwrap().unwrap();
-    assert_eq!(read_entry(&kept.reader().unwrap(), &entry).unwrap(), content);
+    assert_eq!(read_entry(&kept.reader(&kept.backups().unwrap()[0]).unwrap(), &entry).unwrap(), content);
 }

@@ -243,8 +243,7 @@ fn marked_packs_are_absent() {
     backup(&place.open(), 1, &content);
     let packs = place.storage().list("packs/").unwrap();
     for meta in &packs {
-        let hash = meta.name.rsplit('/').next().unwrap();
-        place.storage().put_if_absent(&format!("trash/{hash}/0123456789abcdef.mark"), "".into()).unwrap();
+        place.open().put_mark(&meta.name, false).unwrap();
     }
     let second = backup(&place.open(), 1, &content);
     assert!(second.bytes_added > 1_000_000);
@@ -253,11 +252,7 @@ fn marked_packs_are_absent() {
         stream.write(&content[0].2)?;
         stream.finish()?;
         for meta in place.storage().list("packs/").unwrap() {
-            let hash = meta.name.rsplit('/').next().unwrap();
-            place
-                .storage()
-                .put_if_absent(&format!("trash/{hash}/0123456789abcdef.intent"), "".into())
-                .unwrap();
+            place.open().put_mark(&meta.name, true).unwrap();
         }
         Ok((NewBackup { kind: "x".into(), complete: true, about: Vec::new(), time: None }, ()))
     });

@@ -56,12 +56,12 @@ fn slots_come_and_go() {
 fn writers_are_held_to_their_cluster_and_revoked() {
     let place = Place::encrypted();
     let owner = place.open();
-    let key = owner.add_writer("db7", Some("shop")).unwrap();
-    let other = owner.add_writer("db8", Some("other")).unwrap();
+    let key = owner.add_writer("db7", Some(&["shop".into()]), &Right::ALL).unwrap();
+    let other = owner.add_writer("db8", Some(&["other".into()]), &Right::ALL).unwrap();
     let head = backup(&writer(&place, &key).unwrap(), 1, &small(1));
     let stranger = writer(&place, &other).unwrap();
     let said = try_backup(&stranger, 1, &small(2), &Cancel::new()).unwrap_err().to_string();
-    assert!(said.contains("db8") && said.contains("other only"), "{said}");
+    assert!(said.contains("other only") && said.contains("cluster shop"), "{said}");
     compare(&place.open(), head.id, &small(1)).unwrap();
     // It keeps on trying with the list that it knew: what it puts counts for nothing.
     let late = writer(&place, &key).unwrap();
@@ -72,9 +72,9 @@ fn writers_are_held_to_their_cluster_and_revoked() {
     compare(&place.open(), head.id, &small(1)).unwrap();
     assert_clean(&place.open());
     // The same name again: a new key, and what the old one wrote stays good.
-    let again = owner.add_writer("db7", None).unwrap();
+    let again = owner.add_writer("db7", None, &Right::ALL).unwrap();
     let second = backup(&writer(&place, &again).unwrap(), 1, &small(4));
-    let third = owner.add_writer("db7", None).unwrap();
+    let third = owner.add_writer("db7", None, &Right::ALL).unwrap();
     assert!(try_backup(&writer(&place, &again).unwrap(), 1, &small(5), &Cancel::new()).is_err());
     backup(&writer(&place, &third).unwrap(), 1, &small(5));
     assert_eq!(place.open().backups().unwrap().len(), 3);
@@ -82,14 +82,14 @@ fn writers_are_held_to_their_cluster_and_revoked() {
     // Writers manage no keys and read no data.
     let repository = writer(&place, &third).unwrap();
     for refused in [
-        repository.add_writer("x", None).map(|_| ()),
+        repository.add_writer("x", None, &Right::ALL).map(|_| ()),
         repository.revoke_writer("db8"),
         repository.rotate_keys(None, true).map(|_| ()),
         repository.remove_slot("0000").map(|_| ()),
         repository
             .add_slots(&Protection::Passphrase("five quiet otters swim".to_string().into()))
             .map(|_| ()),
-        repository.reader().map(|_| ()),
+        repository.reader(&second).map(|_| ()),
         repository.check(&CheckOptions::all(CheckLevel::Data), &|_| {}).map(|_| ()),
     ] {
         assert!(matches!(refused, Err(RepoError::NeedsReaderSecret)), "{refused:?}");
@@ -101,7 +101,7 @@ fn writers_are_held_to_their_cluster_and_revoked() {
 fn what_a_writer_may_not_write_does_not_count() {
     let place = Place::encrypted();
     let owner = place.open();
-    let key = owner.add_writer("db7", None).unwrap();
+    let key = owner.add_writer("db7", None, &Right::ALL).unwrap();
     let good = backup(&writer(&place, &key).unwrap(), 1, &small(1));
     // A list that an attacker kept: the writer's program believes that it may write.
     let lists = place.storage().list("writers/").unwrap();
@@ -123,8 +123,10 @@ fn what_a_writer_may_not_write_does_not_count() {
     assert!(said.contains("revoked"), "{said}");
     let report = check(&fresh, CheckLevel::Structure);
     assert!(report.problems.iter().any(|problem| problem.what.contains("revoked")), "{:#?}", report.problems);
-    // The owner forgets it; a prune may take what only it needed.
+    // The owner forgets it; a prune takes what only it needed, and what nobody signed who may.
     fresh.forget(bad.id).unwrap();
+    let now = PruneOptions { grace: std::time::Duration::ZERO, ..PruneOptions::default() };
+    fresh.prune(&now, &|_| {}).unwrap();
     assert_clean(&place.open());
     // A list that is not what its name says is none: the one before holds, and the check tells.
     place.storage().put_if_absent("writers/00000099", kept.clone().into()).unwrap();
@@ -168,13 +170,13 @@ fn a_slot_that_opens_other_keys() {
 fn a_rotation_stores_nothing_anew_and_shuts_old_keys_out() {
     let place = Place::encrypted();
     let owner = place.open();
-    let old = owner.add_writer("db7", None).unwrap();
+    let old = owner.add_writer("db7", None, &Right::ALL).unwrap();
     let first = backup(&writer(&place, &old).unwrap(), 1, &content(1));
     assert_eq!(owner.rotate_keys(None, false).unwrap(), 2);
     assert!(matches!(writer(&place, &old), Err(RepoError::KeyOfOlderEpoch { epoch: 2 })));
     let owner = place.open();
     compare(&owner, first.id, &content(1)).unwrap();
-    let new = owner.add_writer("db7", None).unwrap();
+    let new = owner.add_writer("db7", None, &Right::ALL).unwrap();
     let repository = writer(&place, &new).unwrap();
     let second = backup(&repository, 1, &content(1));
     assert!(second.bytes_added < 10_000, "{}", second.bytes_added);

@@ -70,7 +70,13 @@ fn a_writer_key_suffices_to_lean_on_a_map() {
     let first = backup(&place.open_as_writer(), 1, &content(1));
     let second = backup(&place.open_as_writer(), 1, &content(2));
     assert!(second.bytes_added * 4 < first.bytes_added, "{} of {}", second.bytes_added, first.bytes_added);
-    assert!(matches!(place.open_as_writer().reader(), Err(RepoError::NeedsReaderSecret)));
+    assert!(matches!(
+        {
+            let writer = place.open_as_writer();
+            writer.reader(&writer.backups().unwrap()[0]).map(drop)
+        },
+        Err(RepoError::NeedsReaderSecret)
+    ));
     for (head, seed) in [(first, 1), (second, 2)] {
         compare(&place.open(), head.id, &content(seed)).unwrap();
     }
@@ -113,7 +119,7 @@ fn maps_are_copied_as_maps() {
     for seed in 1..4 {
         let head = backup(&repository, 1, &content(seed));
         let opened = repository.open_backup(head.id).unwrap();
-        let reader = repository.reader().unwrap();
+        let reader = repository.reader(&repository.backups().unwrap()[0]).unwrap();
         let (copy, ()) = target
             .write_backup(&options(1), |writer| {
                 let entry = opened.entries().next().unwrap()?;

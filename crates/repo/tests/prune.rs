@@ -104,11 +104,13 @@ fn the_grace_time_is_waited_for_and_marked_packs_serve_nobody() {
         assert_eq!((report.packs_deleted, report.packs_waiting), (0, report.packs), "{report:?}");
         assert!(report.next.is_some() && report.bytes_waiting > 100_000);
     }
-    // The same rows are stored anew; what was marked goes for all that.
+    // The same rows are stored anew. Then each chunk lies in two packs, sealed by two keys: nobody
+    // without the reader secret can tell that they are equal, and the older one stays.
     let again = backup(&place.open(), 1, &halves(1));
     assert!(again.bytes_added > 500_000, "{}", again.bytes_added);
     let report = prune(&repository, now());
-    assert!(report.packs_deleted >= 2, "{report:?}");
+    assert!(report.packs_deleted >= 1, "{report:?}");
+    assert!(pack_bytes(&place) < again.bytes_added * 5 / 4, "{report:?}");
     compare(&place.open(), again.id, &halves(1)).unwrap();
     assert_clean(&place.open());
 }
@@ -129,7 +131,7 @@ fn writers_and_readers_go_on() {
     let repository = place.open();
     let (first, second) = (backup(&repository, 1, &halves(1)), backup(&repository, 1, &halves(2)));
     let reader_of = place.open();
-    let reader = reader_of.reader().unwrap();
+    let reader = reader_of.reader(&reader_of.backups().unwrap()[0]).unwrap();
     let entries = entries(&reader_of.open_backup(second.id).unwrap()).unwrap();
     let (third, ()) = place
         .open()
@@ -346,8 +348,7 @@ fn a_prune_may_crash_anywhere() {
     repository.forget(first.id).unwrap();
     // Somebody else's intent on a pack that lives, as a pruner that is gone leaves it.
     let pack = template.storage().list("packs/").unwrap().remove(0);
-    let hash = pack.name.rsplit('/').next().unwrap().to_string();
-    template.storage().put_if_absent(&format!("trash/{hash}/0123456789abcdef.intent"), "".into()).unwrap();
+    template.open().put_mark(&pack.name, true).unwrap();
     let copy = |to: &std::path::Path| {
         for meta in template.objects() {
             let file = to.join(&meta.name);
@@ -484,8 +485,9 @@ fn while_something_cannot_be_read_nothing_is_deleted() {
         let mut victims: Vec<String> =
             place.objects().into_iter().map(|meta| meta.name).filter(|name| name.contains(folder)).collect();
         if folder == "drafts/" {
-            std::fs::create_dir_all(root.join("drafts")).unwrap();
-            victims = vec!["drafts/0123456789abcdef".into()];
+            let drafts = format!("drafts/{}", only_cluster(&place));
+            std::fs::create_dir_all(root.join(&drafts)).unwrap();
+            victims = vec![format!("{drafts}/0123456789abcdef")];
         }
         for name in victims {
             std::fs::write(root.join(name), b"not what it was").unwrap();

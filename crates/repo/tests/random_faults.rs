@@ -83,7 +83,7 @@ fn place() -> (Place, Vec<(BackupId, Content)>, Vec<PathBuf>) {
     for (id, _) in &known {
         repository.change_tags(*id, |tags| tags.extend(["monday".to_string()])).unwrap();
     }
-    repository.add_writer("db7", None).unwrap();
+    repository.add_writer("db7", None, &Right::ALL).unwrap();
     let committed: Vec<PathBuf> = names()
         .into_iter()
         .filter(|name| !of_it.contains(name))
@@ -97,8 +97,9 @@ fn place() -> (Place, Vec<(BackupId, Content)>, Vec<PathBuf>) {
     };
     let _ = place.open_on(Arc::new(place.store()), place.local()).prune(&day, &|_| {});
     let pack = place.storage().list("packs/").unwrap().remove(0).name;
-    let hash = pack.rsplit('/').next().unwrap();
-    place.storage().put_if_absent(&format!("quarantine/{hash}/0123456789abcdef"), "rot".into()).unwrap();
+    let parts: Vec<&str> = pack.split('/').collect();
+    let record = format!("quarantine/{}/{}/0123456789abcdef", parts[1], parts[3]);
+    place.storage().put_if_absent(&record, "rot".into()).unwrap();
     let before_the_end = Faulty::new(place.store(), Operation::Put, Fault::GoneFrom(3));
     let broken = place.open_on(Arc::new(before_the_end), place.local());
     let content: Content = vec![("/db/shop/data/1".into(), Class::Data, rows(3, 600_000))];

@@ -18,6 +18,9 @@ use super::repository::{REPOSITORY, Storage};
 
 First it is tried whether the storage does what a repository needs; see `pgark storage test`.
 
+Clusters of --share-between trust each other: whoever may write one of them can tell whether another holds a given row, and what
+it stores may be used by the others' backups. This cannot be changed later.
+
 With recipients or a passphrase, the writer key is left in this host's configuration folder: backups then need no
 secret on this host, and a thief of the host cannot read them.
 
@@ -39,10 +42,27 @@ pub struct Init {
     /// Draw a passphrase of 150 random bits, write it to this new file, and use it
     #[arg(long, value_name = "FILE", group = "protection")]
     pub new_passphrase_file: Option<PathBuf>,
+    /// Clusters that share keys, so that equal data of theirs is stored once; separated by commas,
+    /// may be given several times. By default each cluster has keys of its own
+    #[arg(long, value_name = "CLUSTER,CLUSTER", value_parser = shared_clusters)]
+    pub share_between: Vec<Group>,
     /// Do not encrypt: whoever reads the storage reads the backups
     #[arg(long, group = "protection")]
     pub no_encryption: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Clusters that share keys.
+#[derive(Clone, Debug)]
+pub struct Group(pub Vec<String>);
+
+fn shared_clusters(text: &str) -> Result<Group, String> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_string()).collect();
+    let unlike = names.iter().collect::<std::collections::BTreeSet<_>>().len();
+    match names.len() >= 2 && unlike == names.len() && names.iter().all(|name| !name.is_empty()) {
+        true => Ok(Group(names)),
+        false => Err("expected the names of two or more clusters, separated by commas".into()),
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as ClapArgs, Subcommand};
+use pgark_ops::Right;
 
 use super::repository::Repository;
 use super::text::text;
@@ -54,6 +55,11 @@ Key slots are re-encrypted. Every host needs a new writer key: `pgark key writer
     /// Write a key for a host that backs up, and enter it in the owner's list
     #[command(after_help = "Examples:
   pgark key writer db7 --cluster prod --out db7.key --identity identity.txt
+
+  pgark key writer db7 --cluster prod --rights backup --out db7.key --identity identity.txt
+
+A host that only backs up needs --rights backup: with that key nobody can make a backup disappear. forget drops backups and changes their
+tags, prune frees what no backup needs, check notes what is damaged.
 
 On that host: `pgark backup --writer-key db7.key`, or put it where `pgark init` leaves its own. A writer that had the name is revoked;
 its backups stay good.")]
@@ -109,9 +115,14 @@ pub struct KeyWriter {
     /// Name of the writer: the host's, for one
     #[arg(value_name = "NAME", value_parser = text())]
     pub name: String,
-    /// The only cluster that it may write (default: any)
+    /// A cluster that it may write; may be given several times (default: any). The key opens
+    /// nothing of other clusters, not even their names
     #[arg(long, value_name = "NAME", value_parser = text())]
-    pub cluster: Option<String>,
+    pub cluster: Vec<String>,
+    /// What it may do there, separated by commas
+    #[arg(long, value_name = "RIGHT,RIGHT", value_delimiter = ',', default_value = "backup,forget,prune,check",
+        value_parser = right)]
+    pub rights: Vec<Right>,
     /// New file for the key, readable by its owner alone
     #[arg(short, long, value_name = "FILE")]
     pub out: PathBuf,
@@ -126,4 +137,8 @@ pub struct KeyRevoke {
     pub name: String,
     #[command(flatten)]
     pub repository: Repository,
+}
+
+fn right(text: &str) -> Result<Right, String> {
+    Right::parse(text).ok_or_else(|| "expected backup, forget, prune or check".into())
 }

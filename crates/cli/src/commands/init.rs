@@ -39,7 +39,8 @@ pub fn run(context: &Context, args: Init) -> Result<ExitCode, Failure> {
     } else {
         Protection::Recipients(args.recipient)
     };
-    let made = place.init(protection, &local_folders(false)).inspect_err(|_| {
+    let shared: Vec<Vec<String>> = args.share_between.into_iter().map(|group| group.0).collect();
+    let made = place.init(protection, &shared, &local_folders(false)).inspect_err(|_| {
         // It opens nothing, and would only be mistaken for one that does.
         if let Some(file) = &args.new_passphrase_file
             && let Err(error) = std::fs::remove_file(file)

@@ -52,12 +52,13 @@ fn list(context: &Context, args: KeyList) -> Result<(), Failure> {
             vec![
                 writer.name,
                 writer.key,
-                writer.cluster.unwrap_or_else(|| "any".into()),
+                writer.clusters.map_or_else(|| "any".into(), |clusters| clusters.join(", ")),
+                writer.rights.join(", "),
                 revoked.unwrap_or_default(),
             ]
         })
         .collect();
-    output::table(&["WRITER", "KEY", "CLUSTER", ""].map(|name| (name, Align::Left)), &rows)
+    output::table(&["WRITER", "KEY", "CLUSTERS", "RIGHTS", ""].map(|name| (name, Align::Left)), &rows)
 }
 
 fn add(context: &Context, args: KeyAdd) -> Result<(), Failure> {
@@ -90,8 +91,9 @@ fn writer(context: &Context, args: KeyWriter) -> Result<(), Failure> {
             "name a new file; nothing was changed",
         ));
     }
-    let key =
-        ops::writer(&repository::open(context, &args.repository)?, &args.name, args.cluster.as_deref())?;
+    let clusters = Some(args.cluster.as_slice()).filter(|clusters| !clusters.is_empty());
+    let repository = repository::open(context, &args.repository)?;
+    let key = ops::writer(&repository, &args.name, clusters, &args.rights)?;
     write_secret(&args.out, "writer key", &key)?;
     output::line(&format!("the key of writer {} is in {}", args.name, args.out.display()))
 }

@@ -56,11 +56,11 @@ fn sample(key: &Key) -> (String, String) {
             (quoted(other), other.clone())
         }
         Kind::Text => {
-            let text = first_of(&["x y", "77h", "gzip:3"]);
+            let text = first_of(&["x y", "77h", "gzip:3", "backup"]);
             (quoted(&text), text)
         }
         Kind::List => {
-            let text = first_of(&["x y", "a=b", "tag", "pre-data"]);
+            let text = first_of(&["x y", "a=b", "tag", "pre-data", "x,y", "check"]);
             (format!("[{}]", quoted(&text)), text)
         }
     }

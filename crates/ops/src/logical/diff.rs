@@ -95,18 +95,14 @@ impl DiffReport {
 /// One side of the comparison.
 struct Side<'r> {
     backup: Backup<'r>,
-    reader: &'r DataReader<'r>,
+    reader: DataReader<'r>,
     databases: Vec<String>,
 }
 
 impl<'r> Side<'r> {
-    fn open(
-        repository: &'r Repository,
-        reader: &'r DataReader<'r>,
-        id: &BackupName,
-        only: Option<&str>,
-    ) -> Result<Side<'r>, OpsError> {
+    fn open(repository: &'r Repository, id: &BackupName, only: Option<&str>) -> Result<Side<'r>, OpsError> {
         let backup = inspect::open(repository, id, Wanted::Logical)?;
+        let reader = repository.reader(&backup.head)?;
         let mut databases = About::of(&backup.head)?.databases;
         if let Some(only) = only {
             databases.retain(|name| name == only);
@@ -115,12 +111,12 @@ impl<'r> Side<'r> {
     }
 
     fn contents(&self, database: &str) -> Result<Contents, OpsError> {
-        Contents::of(&self.backup, self.reader, Some(database))
+        Contents::of(&self.backup, &self.reader, Some(database))
     }
 
     fn entry(&self, path: &str) -> Result<Option<Vec<u8>>, OpsError> {
         let entry = self.backup.entry(path)?;
-        entry.map(|entry| read_whole(self.reader, &entry)).transpose()
+        entry.map(|entry| read_whole(&self.reader, &entry)).transpose()
     }
 }
 
@@ -134,9 +130,7 @@ pub fn run(
 ) -> Result<DiffReport, OpsError> {
     let repository = &job.on(repository);
     job.progress.phase("compare");
-    let reader = repository.reader()?;
-    let (a, b) =
-        (Side::open(repository, &reader, a, database)?, Side::open(repository, &reader, b, database)?);
+    let (a, b) = (Side::open(repository, a, database)?, Side::open(repository, b, database)?);
     if let Some(database) = database.filter(|_| a.databases.is_empty() && b.databases.is_empty()) {
         return Err(OpsError::refused(
             format!("neither backup holds a database {database:?}"),

@@ -75,8 +75,7 @@ pub fn run(
     if source.id() == target.id() {
         return Err(OpsError::refused("source and target are one repository", "copy into another one"));
     }
-    let reader = source.reader()?;
-    let copying = Copying { source, target, reader: &reader, request, job };
+    let copying = Copying { source, target, request, job };
     let chosen = choose(source, request)?;
     let mut report = Report::default();
     match copying.all(chosen, &mut report) {
@@ -90,7 +89,6 @@ pub fn run(
 struct Copying<'a> {
     source: &'a Repository,
     target: &'a Repository,
-    reader: &'a DataReader<'a>,
     request: &'a Request,
     job: &'a Job,
 }
@@ -142,6 +140,7 @@ impl Copying<'_> {
     fn one(&self, head: &BackupHead) -> Result<BackupHead, OpsError> {
         let started = std::time::Instant::now();
         let backup = self.source.open_head(head)?;
+        let reader = self.source.reader(&backup.head)?;
         let mut about = About::of(&backup.head)?;
         let options = WriteOptions {
             cluster: head.cluster.clone(),
@@ -151,7 +150,7 @@ impl Copying<'_> {
         };
         self.job.progress.total_bytes(about.bytes_raw);
         let (copy, ()) = self.target.write_backup(&options, |writer| {
-            self.entries(writer, &backup)?;
+            self.entries(writer, &reader, &backup)?;
             about.copied = Some(Copied {
                 repository: self.source.id().to_string(),
                 backup: head.id.to_string(),
@@ -169,7 +168,12 @@ impl Copying<'_> {
     }
 
     /// Copies every entry, several at once.
-    fn entries(&self, writer: &BackupWriter<'_>, backup: &Backup<'_>) -> Result<(), OpsError> {
+    fn entries(
+        &self,
+        writer: &BackupWriter<'_>,
+        reader: &DataReader<'_>,
+        backup: &Backup<'_>,
+    ) -> Result<(), OpsError> {
         let entries = Mutex::new(backup.entries_and_their_additions()?);
         let failure: Mutex<Option<OpsError>> = Mutex::default();
         std::thread::scope(|scope| {
@@ -177,9 +181,9 @@ impl Copying<'_> {
                 scope.spawn(|| {
                     while lock(&failure).is_none() {
                         let Some(next) = lock(&entries).next() else { return };
-                        let copied = next
-                            .map_err(OpsError::from)
-                            .and_then(|(entry, addition)| self.entry(writer, backup, &entry, addition));
+                        let copied = next.map_err(OpsError::from).and_then(|(entry, addition)| {
+                            self.entry(writer, reader, backup, &entry, addition)
+                        });
                         if let Err(error) = copied {
                             lock(&failure).get_or_insert(error);
                         }
@@ -194,6 +198,7 @@ impl Copying<'_> {
     fn entry(
         &self,
         writer: &BackupWriter<'_>,
+        reader: &DataReader<'_>,
         backup: &Backup<'_>,
         entry: &Entry,
         addition: Option<Addition>,
@@ -205,7 +210,7 @@ impl Copying<'_> {
         };
         let about_run = addition.map(|addition| addition.about).unwrap_or_default();
         let on_bytes = &mut |bytes| self.job.progress.advance(bytes);
-        Ok(writer.copy_entry(self.reader, entry, about_run, cut, on_bytes)?)
+        Ok(writer.copy_entry(reader, entry, about_run, cut, on_bytes)?)
     }
 }
 

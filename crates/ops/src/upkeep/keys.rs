@@ -1,6 +1,6 @@
 //! Keys: slots that open a repository, writers that may write to it, and rotation.
 
-use pgark_repo::{Protection, Repository, SecretString};
+use pgark_repo::{Protection, Repository, Right, SecretString};
 use serde::Serialize;
 
 use crate::OpsError;
@@ -12,7 +12,8 @@ pub fn list(repository: &Repository) -> Result<KeyList, OpsError> {
     let writers = list.writers.into_iter().map(|writer| Writer {
         name: writer.name,
         key: writer.key,
-        cluster: writer.cluster,
+        clusters: writer.clusters,
+        rights: writer.rights,
         revoked: writer.revoked.map(|time| time.to_string()),
     });
     Ok(KeyList { epoch: list.epoch, slots: slots.collect(), writers: writers.collect() })
@@ -45,8 +46,10 @@ pub struct Writer {
     pub name: String,
     /// Its public key, the first 16 hex digits.
     pub key: String,
-    /// The only cluster that it can write.
-    pub cluster: Option<String>,
+    /// The only clusters that it can write; none: any.
+    pub clusters: Option<Vec<String>>,
+    /// What it may do there: backup, forget, prune, check.
+    pub rights: Vec<String>,
     /// Since when it can write no more.
     pub revoked: Option<String>,
 }
@@ -71,9 +74,14 @@ pub fn rotate(
     Ok(repository.rotate_keys(passphrase, drop_passphrases)?)
 }
 
-/// A key for a writer, entered in the owner's list.
-pub fn writer(repository: &Repository, name: &str, cluster: Option<&str>) -> Result<SecretString, OpsError> {
-    Ok(repository.add_writer(name, cluster)?)
+/// A key for a writer of some clusters, or of any, with these rights; entered in the owner's list.
+pub fn writer(
+    repository: &Repository,
+    name: &str,
+    clusters: Option<&[String]>,
+    rights: &[Right],
+) -> Result<SecretString, OpsError> {
+    Ok(repository.add_writer(name, clusters, rights)?)
 }
 
 /// From now on nothing that this writer writes counts.

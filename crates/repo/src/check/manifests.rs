@@ -75,7 +75,9 @@ impl Check<'_> {
             let problem = found.add(object, what);
             found.touch(problem, backup);
         }
-        for (cluster, sequence, hash) in heads {
+        // Of clusters that the key at hand does not open nothing is seen.
+        let own = |cluster: &str| repository.keys.compartment_of(cluster).is_some();
+        for (cluster, sequence, hash) in heads.iter().filter(|(cluster, ..)| own(cluster)) {
             let there = manifests.iter().any(|manifest| {
                 manifest.name.cluster == *cluster
                     && manifest.name.sequence >= *sequence
@@ -99,9 +101,7 @@ fn forgotten_since(
     sequence: u64,
     hash: &str,
 ) -> Result<bool, RepoError> {
-    for name in
-        tombstone::list(&repository.store, cluster)?.into_iter().filter(|name| name.sequence >= sequence)
-    {
+    for name in tombstone::list(repository, cluster)?.into_iter().filter(|name| name.sequence >= sequence) {
         let tombstone = tombstone::read(repository, &name).unwrap_or_default();
         if tombstone.is_some_and(|tombstone| {
             name.sequence > sequence || tombstone.manifest.is_none_or(|own| own.to_string() == hash)

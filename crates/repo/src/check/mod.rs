@@ -27,16 +27,17 @@ use jiff::Timestamp;
 
 use crate::RepoError;
 use crate::at_once::each;
-use crate::ids::{BackupId, ChunkId, Hash, ObjectHash};
-use crate::index::Index;
+use crate::ids::{BackupId, ChunkId, Compartment, Hash, ObjectHash};
+use crate::index::{Index, Listed};
 use crate::lock::lock;
-use crate::manifest::{self, BackupHead, Manifest};
+use crate::manifest::{self, BackupHead, Manifest, Which};
 use crate::names;
 use crate::pack;
 use crate::prune::live::Live;
 use crate::prune::usage;
 use crate::quarantine;
 use crate::repository::Repository;
+use crate::rights::{Right, Scope};
 use crate::secrets::{self, slots};
 use crate::writers::Writers;
 use places::BadPlaces;
@@ -141,7 +142,8 @@ impl State {
     fn list(repository: &Repository) -> Result<State, RepoError> {
         let mut found = BTreeMap::new();
         for listed in each(&CHANGING, |folder| names::list(repository.store(), folder)) {
-            found.extend(listed?.into_iter().map(|meta| (meta.name, meta.modified)));
+            let own = listed?.into_iter().filter(|meta| names::is_own(repository.keys(), &meta.name));
+            found.extend(own.map(|meta| (meta.name, meta.modified)));
         }
         Ok(State(found))
     }
@@ -158,20 +160,32 @@ impl State {
 /// What earlier looks found good: it is not read again.
 #[derive(Default)]
 struct Known {
-    packs: HashSet<ObjectHash>,
+    packs: HashSet<(Compartment, ObjectHash)>,
     maps: HashSet<ChunkId>,
 }
 
 /// What one look found.
 struct Look {
     state: State,
+    /// By compartment.
+    parts: Vec<PartLook>,
+    /// Backups whose time lies ahead of the storage's clock.
+    ahead: Vec<(BackupId, Timestamp, Timestamp)>,
+    found: Found,
+}
+
+/// What one look found in one compartment.
+struct PartLook {
     index: Arc<Index>,
     bad: BadPlaces,
     /// Packs that were looked at.
     packs: Vec<ObjectHash>,
-    /// Backups whose time lies ahead of the storage's clock.
-    ahead: Vec<(BackupId, Timestamp, Timestamp)>,
-    found: Found,
+}
+
+impl Look {
+    fn indexes(&self) -> Vec<Listed> {
+        self.parts.iter().map(|part| part.index.listed.clone()).collect()
+    }
 }
 
 #[derive(Default)]
@@ -300,12 +314,15 @@ impl Check<'_> {
             if look.found.is_empty() {
                 break look;
             }
-            let now = (State::list(repository)?, Index::list(repository.store())?);
-            if now == (look.state, look.index.listed.clone()) {
-                look.state = now.0;
+            let state = State::list(repository)?;
+            let compartments = look.parts.iter().map(|part| part.index.compartment);
+            let indexes: Result<Vec<Listed>, RepoError> =
+                compartments.map(|compartment| Index::list(repository.store(), compartment)).collect();
+            let is_still = state == look.state && indexes? == look.indexes();
+            look.state = state;
+            if is_still {
                 break look;
             }
-            look.state = now.0;
             if looks == LOOKS {
                 // It changes all the time: what was found twice is told.
                 if let Some(before) = before {
@@ -318,7 +335,9 @@ impl Check<'_> {
             self.counts.store(false, Ordering::Relaxed);
             self.remember(&look);
         };
-        self.quarantine(&look.index, &look.bad);
+        for part in &look.parts {
+            self.quarantine(&part.index, &part.bad);
+        }
         let progress = *lock(&self.progress);
         let (harmless, hurt) = (look.found.harmless, look.found.hurt);
         let problems = look
@@ -358,54 +377,76 @@ impl Check<'_> {
         let state = State::list(repository)?;
         // Manifests before the index: whatever they name was there before them, so a backup that is
         // committed meanwhile is no problem.
-        let (names, _) = manifest::list_timed(&repository.unlocked, "")?;
-        let index = Arc::new(Index::load(
-            repository.store(),
-            repository.keys(),
-            &repository.unlocked.local,
-            false,
-            Index::list(repository.store())?,
-        )?);
+        let (names, _) = manifest::list_timed(&repository.unlocked, Which::All)?;
         repository.unlocked.read_writers()?;
+        let mut indexes = Vec::new();
+        for compartment in repository.compartments()? {
+            let listed = Index::list(repository.store(), compartment)?;
+            indexes.push(Arc::new(Index::load(&repository.unlocked, compartment, false, listed)?));
+        }
         self.header_and_slots(&state)?;
-        self.index_objects(&index)?;
+        indexes.iter().try_for_each(|index| self.index_objects(index))?;
         let mut manifests = self.manifests(names, &heads, &state)?;
         let ahead = manifests.iter().map(Manifest::head).filter(BackupHead::is_ahead);
         let ahead = ahead.filter_map(|head| Some((head.id, head.time, head.stored?))).collect();
-        let wanted = match self.options.since {
-            None => None,
-            Some(since) => {
-                manifests.retain(|manifest| manifest.moment() >= since);
-                self.needed_packs(&index, &manifests)?
+        if let Some(since) = self.options.since {
+            manifests.retain(|manifest| manifest.moment() >= since);
+        }
+        let mut by_compartment: HashMap<Compartment, Vec<Manifest>> = HashMap::new();
+        for manifest in manifests {
+            if let Some(compartment) = repository.keys().compartment_of(&manifest.name.cluster) {
+                by_compartment.entry(compartment).or_default().push(manifest);
             }
-        };
-        let sizes = self.list_objects(&index, wanted.as_ref())?;
-        let bad = self.packs(&index, &sizes, wanted.as_ref())?;
-        self.references(&index, &bad, &manifests)?;
-        let packs = (0u32..)
-            .zip(&index.packs.packs)
-            .filter(|(number, pack)| {
-                sizes.get(&pack.hash) == Some(&pack.size)
-                    && wanted.as_ref().is_none_or(|wanted| wanted.contains(number))
-            })
-            .map(|(_, pack)| pack.hash)
-            .collect();
+        }
+        let mut rooms = Vec::new();
+        for index in indexes {
+            let manifests = by_compartment.remove(&index.compartment).unwrap_or_default();
+            let wanted = match self.options.since {
+                None => None,
+                Some(_) => self.needed_packs(&index, &manifests)?,
+            };
+            let sizes = pack::list(repository.store(), index.compartment)?;
+            rooms.push((index, manifests, wanted, sizes));
+        }
+        if self.counts.load(Ordering::Relaxed) {
+            self.count_small_objects()?;
+            for (index, _, wanted, sizes) in &rooms {
+                self.count_packs(index, wanted.as_ref(), sizes);
+            }
+        }
+        let mut parts = Vec::new();
+        for (index, manifests, wanted, sizes) in rooms {
+            let bad = self.packs(&index, &sizes, wanted.as_ref())?;
+            self.references(&index, &bad, &manifests)?;
+            let packs = (0u32..)
+                .zip(&index.packs.packs)
+                .filter(|(number, pack)| {
+                    sizes.get(&pack.hash).is_some_and(|listed| listed.size == pack.size)
+                        && wanted.as_ref().is_none_or(|wanted| wanted.contains(number))
+                })
+                .map(|(_, pack)| pack.hash)
+                .collect();
+            parts.push(PartLook { index, bad, packs });
+        }
         let found = std::mem::take(&mut *lock(&self.found));
-        Ok(Look { state, index, bad, packs, ahead, found })
+        Ok(Look { state, parts, ahead, found })
     }
 
     /// What a look found good need not be read again.
     fn remember(&self, look: &Look) {
-        let hash = |number: u32| look.index.packs.get(number).map(|pack| pack.hash);
-        let bad: HashSet<ObjectHash> = look
-            .bad
-            .packs
-            .keys()
-            .copied()
-            .chain(look.bad.chunks.keys().map(|(number, _)| *number))
-            .filter_map(hash)
-            .collect();
-        lock(&self.known).packs.extend(look.packs.iter().filter(|pack| !bad.contains(*pack)));
+        for part in &look.parts {
+            let hash = |number: u32| part.index.packs.get(number).map(|pack| pack.hash);
+            let bad: HashSet<ObjectHash> = part
+                .bad
+                .packs
+                .keys()
+                .copied()
+                .chain(part.bad.chunks.keys().map(|(number, _)| *number))
+                .filter_map(hash)
+                .collect();
+            let good = part.packs.iter().filter(|pack| !bad.contains(*pack));
+            lock(&self.known).packs.extend(good.map(|pack| (part.index.compartment, *pack)));
+        }
     }
 
     fn step(&self, bytes: u64) -> Result<(), RepoError> {
@@ -429,7 +470,7 @@ impl Check<'_> {
         index: &Arc<Index>,
         manifests: &[Manifest],
     ) -> Result<Option<HashSet<u32>>, RepoError> {
-        let reader = self.repository.chunks(Arc::clone(index));
+        let reader = self.repository.chunks(Arc::clone(index))?;
         let mut live = Live::new(&self.repository.unlocked);
         let unknown = live.add(&reader, manifests)?;
         let (gathered, unread) = live.sorted(&reader)?;
@@ -441,6 +482,7 @@ impl Check<'_> {
             if lives {
                 wanted.extend(places.iter().map(|place| place.pack));
             }
+            Ok(())
         })?;
         Ok(Some(wanted))
     }
@@ -473,27 +515,18 @@ impl Check<'_> {
         if rotten.is_empty() || self.repository.store().is_past() {
             return;
         }
-        if let Err(error) = quarantine::add(&self.repository.unlocked, &rotten) {
+        let unlocked = &self.repository.unlocked;
+        let noted = unlocked
+            .refuse_stranger(Right::Check, Scope::Compartment(index.compartment))
+            .and_then(|()| quarantine::add(unlocked, index.compartment, &rotten));
+        if let Err(error) = noted {
             self.repository
                 .warn(&format!("what is damaged cannot be noted, and later backups may lean on it: {error}"));
         }
     }
 
-    /// Sizes of all packs; and the totals of progress.
-    fn list_objects(
-        &self,
-        index: &Index,
-        wanted: Option<&HashSet<u32>>,
-    ) -> Result<HashMap<ObjectHash, u64>, RepoError> {
-        let store = self.repository.store();
-        let packs: HashMap<ObjectHash, u64> = store
-            .list("packs/")?
-            .iter()
-            .filter_map(|meta| Some((pack::parse_name(&meta.name)?, meta.size)))
-            .collect();
-        if !self.counts.load(Ordering::Relaxed) {
-            return Ok(packs);
-        }
+    /// The totals of progress: what is not many.
+    fn count_small_objects(&self) -> Result<(), RepoError> {
         let mut progress = lock(&self.progress);
         for folder in [
             "keys/",
@@ -504,20 +537,31 @@ impl Check<'_> {
             "writers/",
             "copies/writers/",
         ] {
-            for meta in names::list(store, folder)? {
+            let listed = names::list(self.repository.store(), folder)?;
+            for meta in listed.iter().filter(|meta| names::is_own(self.repository.keys(), &meta.name)) {
                 progress.objects_total += 1;
                 progress.bytes_total += meta.size;
             }
         }
+        Ok(())
+    }
+
+    /// And the packs of one compartment.
+    fn count_packs(
+        &self,
+        index: &Index,
+        wanted: Option<&HashSet<u32>>,
+        listed: &HashMap<ObjectHash, pack::Listed>,
+    ) {
+        let mut progress = lock(&self.progress);
         for (number, pack) in (0u32..).zip(&index.packs.packs) {
-            if let Some(size) =
-                packs.get(&pack.hash).filter(|_| wanted.is_none_or(|own| own.contains(&number)))
+            if let Some(listed) =
+                listed.get(&pack.hash).filter(|_| wanted.is_none_or(|own| own.contains(&number)))
             {
                 progress.objects_total += 1;
-                progress.bytes_total += size;
+                progress.bytes_total += listed.size;
             }
         }
-        Ok(packs)
     }
 
     fn header_and_slots(&self, state: &State) -> Result<(), RepoError> {
@@ -563,6 +607,9 @@ impl Check<'_> {
                 other => other.to_string(),
             };
             lock(&self.found).add(name, what);
+        }
+        for (name, why) in &index.distrusted {
+            lock(&self.found).add(name, format!("the signature: {why}"));
         }
         Ok(())
     }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::ids::{BackupId, ChunkId, Hash};
+use crate::ids::{BackupId, ChunkId, Compartment, Hash};
 use crate::index::Index;
-use crate::manifest::{self, ListReader, Manifest, Record, Sub};
+use crate::manifest::{self, ListReader, Manifest, Record, Sub, Which};
 use crate::map::{self, Part};
 use crate::quarantine::Quarantine;
 use crate::reader::{ChunkReader, root_child};
@@ -17,16 +17,28 @@ impl Repository {
     /// Backups that need a chunk of which every place is in quarantine. Empty, and cheap, while
     /// nothing is.
     pub fn quarantined_backups(&self) -> Result<BTreeSet<BackupId>, RepoError> {
-        let quarantine = Quarantine::read(&self.unlocked)?;
         let mut hurt = BTreeSet::new();
-        if quarantine.is_empty() {
-            return Ok(hurt);
+        for compartment in self.compartments()? {
+            self.quarantined_in(compartment, &mut hurt)?;
         }
-        let index = self.whole_index()?;
-        let reader = self.chunks(Arc::clone(&index));
+        Ok(hurt)
+    }
+
+    fn quarantined_in(
+        &self,
+        compartment: Compartment,
+        hurt: &mut BTreeSet<BackupId>,
+    ) -> Result<(), RepoError> {
+        let quarantine = Quarantine::read(&self.unlocked, compartment)?;
+        if quarantine.is_empty() {
+            return Ok(());
+        }
+        let index = self.whole_index(compartment)?;
+        let reader = self.chunks(Arc::clone(&index))?;
         let mut walk =
             Walk { index: &index, reader: &reader, quarantine: &quarantine, nodes: HashMap::new() };
-        for manifest in manifest::read_all(&self.unlocked)?.warned(&self.unlocked) {
+        let which = Which::Compartment(compartment);
+        for manifest in manifest::read_some(&self.unlocked, which)?.warned(&self.unlocked) {
             self.store().cancel().check()?;
             let is_hurt = walk.backup(&manifest).or_else(|error| match error.is_of_object() {
                 // What says which chunks it needs cannot be read.
@@ -37,7 +49,7 @@ impl Repository {
                 hurt.insert(manifest.name.id);
             }
         }
-        Ok(hurt)
+        Ok(())
     }
 }
 

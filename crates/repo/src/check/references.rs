@@ -23,7 +23,7 @@ impl Check<'_> {
         bad: &BadPlaces,
         manifests: &[Manifest],
     ) -> Result<(), RepoError> {
-        let reader = self.repository.chunks(Arc::clone(index));
+        let reader = self.repository.chunks(Arc::clone(index))?;
         let wrong_maps = match self.level {
             CheckLevel::Data => self.maps(&reader, manifests)?,
             _ => HashMap::new(),
@@ -322,8 +322,10 @@ impl Walk<'_> {
         let places = self.index.find(&child.id)?;
         let mut one_is_good = false;
         for place in &places {
-            let bad = [self.bad.packs.get(&place.pack), self.bad.chunks.get(&(place.pack, child.id))];
-            one_is_good |= bad == [None, None];
+            let at = (place.pack, child.id);
+            let bad =
+                [self.bad.packs.get(&place.pack), self.bad.chunks.get(&at), self.bad.not_there.get(&at)];
+            one_is_good |= bad == [None, None, None];
             problems.extend(bad.into_iter().flatten());
             if place.kind != kind as u8 || (child.raw_len != 0 && place.raw_len != child.raw_len) {
                 let what = "the index names another kind or length than the stream";

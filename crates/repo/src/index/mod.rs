@@ -15,7 +15,7 @@ pub mod measure;
 pub(crate) mod object;
 pub(crate) mod run;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -23,13 +23,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use minicbor::bytes::ByteArray;
+use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
 use pgark_store::Storage;
 
 use crate::at_once::each_within;
-use crate::ids::{ChunkId, ObjectHash};
+use crate::ids::{ChunkId, Compartment, ObjectHash};
+use crate::rights::{Claim, Right, Scope};
 use crate::secrets::{Keys, LocalFolders, private_folder};
+use crate::unlocked::Unlocked;
 use crate::{RepoError, codec};
 pub(crate) use current::CurrentIndex;
 use filter::Filter;
@@ -41,19 +43,31 @@ use run::{SumKey, UNNAMED};
 #[derive(Clone, Default)]
 pub(crate) struct PackTable {
     pub packs: Vec<PackEntry>,
-    numbers: HashMap<ObjectHash, u32>,
+    /// By hash and size: an index object that names another size than the pack has speaks of
+    /// another pack.
+    numbers: BTreeMap<(ObjectHash, u64), u32>,
 }
 
 impl PackTable {
+    /// Adds the packs of an index object; their numbers, in its order.
+    pub(crate) fn add(&mut self, content: &IndexContent) -> Vec<u32> {
+        content.packs.iter().map(|pack| self.number(*pack)).collect()
+    }
+
     pub(crate) fn number(&mut self, pack: PackEntry) -> u32 {
-        *self.numbers.entry(pack.hash).or_insert_with(|| {
+        *self.numbers.entry((pack.hash, pack.size)).or_insert_with(|| {
             self.packs.push(pack);
             u32::try_from(self.packs.len() - 1).unwrap_or(u32::MAX)
         })
     }
 
-    pub(crate) fn find(&self, hash: &ObjectHash) -> Option<u32> {
-        self.numbers.get(hash).copied()
+    pub(crate) fn find(&self, hash: &ObjectHash, size: u64) -> Option<u32> {
+        self.numbers.get(&(*hash, size)).copied()
+    }
+
+    /// Every number of a pack, whatever size index objects say that it has.
+    pub(crate) fn all(&self, hash: &ObjectHash) -> impl Iterator<Item = u32> {
+        self.numbers.range((*hash, 0)..=(*hash, u64::MAX)).map(|(_, number)| *number)
     }
 
     pub(crate) fn get(&self, number: u32) -> Option<&PackEntry> {
@@ -64,14 +78,18 @@ impl PackTable {
 /// Names of index objects, and how large these are.
 pub(crate) type Listed = BTreeMap<String, u64>;
 
-/// All index objects of a repository at one moment.
+/// All index objects of a compartment at one moment, as far as those who signed them may write
+/// there.
 pub(crate) struct Index {
+    pub compartment: Compartment,
     pub packs: PackTable,
     pub run: Arc<Run>,
     /// The index objects listed, readable or not.
     pub listed: Listed,
     /// Index objects that could not be read, and why. Their chunks count as absent.
     pub unreadable: Vec<(String, RepoError)>,
+    /// Index objects whose signature is good for nothing, and why: they are passed over.
+    pub distrusted: Vec<(String, String)>,
     /// The local file that it came from, or that it became.
     file: Option<PathBuf>,
     /// A page of that file is damaged.
@@ -84,7 +102,7 @@ const BATCH: usize = 512 << 10;
 const AT_ONCE: u64 = 8 << 20;
 /// How often the list of index objects is made anew while prunes replace them.
 const TRIES: u32 = 10;
-const CACHE_MAGIC: &[u8; 8] = b"pgarkix1";
+const CACHE_MAGIC: &[u8; 8] = b"pgarkix2";
 
 #[derive(Encode, Decode)]
 #[cbor(array)]
@@ -92,8 +110,9 @@ struct CacheMeta {
     #[n(0)]
     #[cbor(with = "minicbor::bytes")]
     repository: Vec<u8>,
+    /// Names of the index objects in it, and who signed each.
     #[n(1)]
-    objects: Vec<String>,
+    objects: Vec<(String, ByteVec)>,
     #[n(2)]
     packs: Vec<PackEntry>,
     #[n(3)]
@@ -107,6 +126,9 @@ struct CacheMeta {
     #[n(6)]
     salt: ByteArray<32>,
 }
+
+/// Index objects that were merged: names, and who signed each.
+type Merged = BTreeMap<String, Vec<u8>>;
 
 /// The key of the sums of one file's pages: another for each file, so that no page of an older one
 /// fits.
@@ -132,10 +154,10 @@ pub(crate) fn temporary(folders: &LocalFolders) -> Result<File, RepoError> {
 }
 
 impl Index {
-    /// All index objects.
-    pub(crate) fn list(store: &Storage) -> Result<Listed, RepoError> {
+    /// All index objects of a compartment.
+    pub(crate) fn list(store: &Storage, compartment: Compartment) -> Result<Listed, RepoError> {
         Ok(store
-            .list("index/")?
+            .list(&object::folder(compartment))?
             .into_iter()
             .filter(|meta| object::parse_name(&meta.name).is_some())
             .map(|meta| (meta.name, meta.size))
@@ -144,14 +166,18 @@ impl Index {
 
     /// The names at one moment: a list that is made while a prune puts a new object and then
     /// deletes an old one may lack both, but then the next list differs.
-    pub(crate) fn list_whole(store: &Storage) -> Result<Listed, RepoError> {
-        Index::list_after(store, Index::list(store)?)
+    pub(crate) fn list_whole(store: &Storage, compartment: Compartment) -> Result<Listed, RepoError> {
+        Index::list_after(store, compartment, Index::list(store, compartment)?)
     }
 
     /// [`Index::list_whole`] behind a list that was made just now.
-    fn list_after(store: &Storage, mut listed: Listed) -> Result<Listed, RepoError> {
+    fn list_after(
+        store: &Storage,
+        compartment: Compartment,
+        mut listed: Listed,
+    ) -> Result<Listed, RepoError> {
         for _ in 0..TRIES {
-            let again = Index::list(store)?;
+            let again = Index::list(store, compartment)?;
             if again == listed {
                 break;
             }
@@ -163,17 +189,18 @@ impl Index {
     /// [`Index::load_listed`], again where a prune replaced an index object between the list and
     /// the reading. `listed`: as it was just now.
     pub(crate) fn load(
-        store: &Storage,
-        keys: &Keys,
-        folders: &LocalFolders,
+        repository: &Unlocked,
+        compartment: Compartment,
         use_cache: bool,
         mut listed: Listed,
     ) -> Result<Index, RepoError> {
         let mut tries = 0;
         loop {
             tries += 1;
-            match Index::load_listed(store, keys, folders, use_cache, listed) {
-                Err(RepoError::Missing { .. }) if tries < TRIES => listed = Index::list(store)?,
+            match Index::load_listed(repository, compartment, use_cache, listed) {
+                Err(RepoError::Missing { .. }) if tries < TRIES => {
+                    listed = Index::list(&repository.store, compartment)?;
+                }
                 other => return other,
             }
         }
@@ -182,79 +209,83 @@ impl Index {
     /// Loads the union of all index objects. An unreadable one is noted, not an error: what only it
     /// knows is absent. `use_cache`: whether the local cache may serve and be written.
     fn load_listed(
-        store: &Storage,
-        keys: &Keys,
-        folders: &LocalFolders,
+        repository: &Unlocked,
+        compartment: Compartment,
         use_cache: bool,
         listed: Listed,
     ) -> Result<Index, RepoError> {
-        let listed = Index::list_after(store, listed)?;
-        let path = folders
+        let Unlocked { store, keys, local, .. } = repository;
+        let listed = Index::list_after(store, compartment, listed)?;
+        let path = local
             .cache
             .as_ref()
             .filter(|_| use_cache)
-            .map(|cache| cache.join(format!("index-{}", keys.repository)));
+            .map(|cache| cache.join(format!("index-{}-{compartment}", keys.repository)));
+        let load = Load { repository, compartment, listed: &listed, cache: path.as_deref() };
+        // What was merged before may be of somebody whose word counts no more.
+        let counts = |(name, signer): (&String, &Vec<u8>)| {
+            listed.contains_key(name) && load.counts(name, signer).is_ok()
+        };
         if let Some(path) = &path
-            && let Some((objects, packs, run)) = open_cache(path, keys)
-            && objects.iter().all(|name| listed.contains_key(name))
+            && let Some((merged, packs, run)) = open_cache(path, keys)
+            && merged.iter().all(counts)
         {
-            match Index::merge_into(
-                store,
-                keys,
-                folders,
-                &listed,
-                objects,
-                packs,
-                Some(Arc::new(run)),
-                Some(path),
-            ) {
+            match load.merge_into(merged, packs, Some(Arc::new(run))) {
                 Err(RepoError::Local { .. }) => {
                     store.warn(&format!("the local index {} is damaged: it is made again", path.display()));
                 }
                 other => return other,
             }
         }
-        Index::merge_into(
-            store,
-            keys,
-            folders,
-            &listed,
-            BTreeSet::new(),
-            PackTable::default(),
-            None,
-            path.as_deref(),
-        )
+        load.merge_into(Merged::new(), PackTable::default(), None)
+    }
+}
+
+/// One loading of the index.
+struct Load<'l> {
+    repository: &'l Unlocked,
+    compartment: Compartment,
+    listed: &'l Listed,
+    cache: Option<&'l Path>,
+}
+
+impl Load<'_> {
+    /// Whether an index object of this signer counts; else why not.
+    fn counts(&self, name: &str, signer: &[u8]) -> Result<(), String> {
+        counts(self.repository, self.compartment, name, signer)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of one cache")]
     fn merge_into(
-        store: &Storage,
-        keys: &Keys,
-        folders: &LocalFolders,
-        listed: &Listed,
-        mut merged: BTreeSet<String>,
+        &self,
+        mut merged: Merged,
         mut packs: PackTable,
         known: Option<Arc<Run>>,
-        cache: Option<&Path>,
     ) -> Result<Index, RepoError> {
+        let Unlocked { keys, local: folders, .. } = self.repository;
+        let listed = self.listed;
         let missing: Vec<(&String, u64)> = listed
             .iter()
-            .filter(|(name, _)| !merged.contains(*name))
+            .filter(|(name, _)| !merged.contains_key(*name))
             .map(|(name, size)| (name, *size))
             .collect();
         if let Some(run) = &known
             && missing.is_empty()
         {
-            return Ok(Index::new(packs, Arc::clone(run), listed.clone(), Vec::new(), cache));
+            return Ok(self.index(packs, Arc::clone(run), Vec::new(), Vec::new()));
         }
         let mut runs: Vec<Arc<Run>> = known.into_iter().collect();
-        let (mut batch, mut unreadable) = (Vec::new(), Vec::new());
-        let read = |(name, _): &(&String, u64)| read_object(store, keys, name);
+        let (mut batch, mut unreadable, mut distrusted) = (Vec::new(), Vec::new(), Vec::new());
+        let read = |(name, _): &(&String, u64)| read_object(self.repository, name);
         let contents = each_within(&missing, AT_ONCE, |(_, size)| *size, read);
+        let mut is_new = false;
         for (name, content) in missing.iter().map(|(name, _)| (*name).clone()).zip(contents) {
             match content {
-                Ok(content) => {
-                    let numbers: Vec<u32> = content.packs.iter().map(|pack| packs.number(*pack)).collect();
+                Ok((content, signer)) => {
+                    if let Err(why) = self.counts(&name, &signer) {
+                        distrusted.push((name, why));
+                        continue;
+                    }
+                    let numbers = packs.add(&content);
                     batch.extend(content.records.iter().filter_map(|record| {
                         Some(Record {
                             id: record.id,
@@ -264,7 +295,8 @@ impl Index {
                             kind: record.kind,
                         })
                     }));
-                    merged.insert(name);
+                    is_new = true;
+                    merged.insert(name, signer);
                 }
                 // A prune replaced it since the list was made.
                 Err(RepoError::Missing { .. }) => return Err(RepoError::Missing { object: name }),
@@ -282,25 +314,52 @@ impl Index {
         if !batch.is_empty() || runs.is_empty() {
             runs.push(Arc::new(sorted_run(temporary(folders)?, &mut batch)?));
         }
-        let run = match (runs.as_slice(), cache) {
+        let run = match (runs.as_slice(), self.cache.filter(|_| is_new || runs.len() > 1)) {
             ([one], None) => Arc::clone(one),
             (many, None) => Arc::new(merge_runs(temporary(folders)?, many)?),
-            (many, Some(path)) => Arc::new(write_cache(path, store, folders, keys, &merged, &packs, many)?),
+            (many, Some(path)) => {
+                Arc::new(write_cache(path, &self.repository.store, folders, keys, &merged, &packs, many)?)
+            }
         };
-        Ok(Index::new(packs, run, listed.clone(), unreadable, cache))
+        Ok(self.index(packs, run, unreadable, distrusted))
     }
 
-    fn new(
+    fn index(
+        &self,
         packs: PackTable,
         run: Arc<Run>,
-        listed: Listed,
         unreadable: Vec<(String, RepoError)>,
-        file: Option<&Path>,
+        distrusted: Vec<(String, String)>,
     ) -> Index {
-        let rotten = AtomicBool::new(false);
-        Index { packs, run, listed, unreadable, file: file.map(Path::to_path_buf), rotten }
+        Index {
+            compartment: self.compartment,
+            packs,
+            run,
+            listed: self.listed.clone(),
+            unreadable,
+            distrusted,
+            file: self.cache.map(Path::to_path_buf),
+            rotten: AtomicBool::new(false),
+        }
     }
+}
 
+/// Whether an index object of this name and signer counts; else why not.
+pub(crate) fn counts(
+    repository: &Unlocked,
+    compartment: Compartment,
+    name: &str,
+    signer: &[u8],
+) -> Result<(), String> {
+    let hash = object::parse_name(name).map(|(_, hash)| hash);
+    let may = |right| {
+        let scope = Scope::Compartment(compartment);
+        repository.judge(signer, Claim { right, scope, hash: hash.as_ref() })
+    };
+    may(Right::Backup).or_else(|why| may(Right::Prune).map_err(|_| why))
+}
+
+impl Index {
     /// Whether its local file was found damaged: another one is to be loaded.
     pub(crate) fn is_rotten(&self) -> bool {
         self.rotten.load(Ordering::Relaxed)
@@ -338,14 +397,17 @@ impl Index {
     }
 }
 
-pub(crate) fn read_object(store: &Storage, keys: &Keys, name: &str) -> Result<IndexContent, RepoError> {
-    let bytes = crate::object::get(store, name)?;
+/// The content of an index object, and who signed it.
+pub(crate) fn read_object(repository: &Unlocked, name: &str) -> Result<(IndexContent, Vec<u8>), RepoError> {
+    let bytes = crate::object::get(&repository.store, name)?;
     // First of all: a flipped bit in the version must not look like a newer format, which ends
     // everything.
-    if object::parse_name(name) != Some(ObjectHash::of(&bytes)) {
-        return Err(crate::object::damaged(name, "its bytes do not have the hash that is its name"));
+    match object::parse_name(name) {
+        Some((compartment, hash)) if hash == ObjectHash::of(&bytes) => {
+            object::decode(&repository.keys, compartment, name, &bytes)
+        }
+        _ => Err(crate::object::damaged(name, "its bytes do not have the hash that is its name")),
     }
-    object::decode(keys, name, &bytes)
 }
 
 /// Sorts records into a run and empties them.
@@ -373,7 +435,7 @@ fn write_cache(
     store: &Storage,
     folders: &LocalFolders,
     keys: &Keys,
-    objects: &BTreeSet<String>,
+    objects: &Merged,
     packs: &PackTable,
     runs: &[Arc<Run>],
 ) -> Result<Run, RepoError> {
@@ -394,7 +456,7 @@ fn write_cache(
     if let Some(name) = name {
         let meta = CacheMeta {
             repository: keys.repository.0.to_vec(),
-            objects: objects.iter().cloned().collect(),
+            objects: objects.iter().map(|(name, signer)| (name.clone(), signer.clone().into())).collect(),
             packs: packs.packs.clone(),
             records: run.records,
             fences: run.fences().to_vec(),
@@ -419,7 +481,7 @@ fn write_cache(
 }
 
 /// Opens the cache; None for anything that is not wholly right.
-fn open_cache(path: &PathBuf, keys: &Keys) -> Option<(BTreeSet<String>, PackTable, Run)> {
+fn open_cache(path: &Path, keys: &Keys) -> Option<(Merged, PackTable, Run)> {
     const TAIL: u64 = 8 + 32 + 8;
     let file = File::open(path).ok()?;
     let size = file.metadata().ok()?.len();
@@ -448,5 +510,5 @@ fn open_cache(path: &PathBuf, keys: &Keys) -> Option<(BTreeSet<String>, PackTabl
     let key = sum_key(keys, &meta.salt);
     let run = Run::restore(file, key, meta.records, meta.fences, Filter::from_bytes(meta.filter))?;
     (meta.repository == keys.repository.0 && run.page_bytes() == start)
-        .then(|| (meta.objects.into_iter().collect(), packs, run))
+        .then(|| (meta.objects.into_iter().map(|(name, signer)| (name, signer.into())).collect(), packs, run))
 }

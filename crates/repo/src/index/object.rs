@@ -4,12 +4,13 @@
 use minicbor::{Decode, Encode};
 
 use super::filter::Filter;
-use crate::ids::{ChunkId, ObjectHash, unhex};
+use crate::codec::Extensions;
+use crate::ids::{ChunkId, Compartment, Hash, ObjectHash, unhex};
 use crate::object::{self, Kind, StoredKey, damaged};
 use crate::pack::LARGEST_PACK;
-use crate::secrets::Keys;
+use crate::secrets::{Keys, Room};
 use crate::stream::ChunkKind;
-use crate::{RepoError, codec};
+use crate::{RepoError, codec, signed};
 
 /// Chunks of a block.
 const PER_BLOCK: usize = 1024;
@@ -56,6 +57,8 @@ struct Head {
     #[n(3)]
     #[cbor(with = "minicbor::bytes")]
     filter: Vec<u8>,
+    #[n(4)]
+    more: Extensions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -65,6 +68,9 @@ struct Block {
     first: ChunkId,
     #[n(1)]
     sealed_len: u32,
+    /// BLAKE3 of the sealed block: the signature of the head covers it.
+    #[n(2)]
+    digest: Hash,
 }
 
 /// The content of an index object.
@@ -76,20 +82,30 @@ pub(crate) struct IndexContent {
     pub supersedes: Vec<ObjectHash>,
 }
 
-/// The name of an index object with these bytes.
-pub(crate) fn name(hash: &ObjectHash) -> String {
-    format!("index/{hash}")
+/// Where the index objects of a compartment are.
+pub(crate) fn folder(compartment: Compartment) -> String {
+    format!("index/{compartment}/")
 }
 
-pub(crate) fn parse_name(name: &str) -> Option<ObjectHash> {
-    Some(ObjectHash::from_array(unhex(name.strip_prefix("index/")?)?))
+/// The name of an index object with these bytes.
+pub(crate) fn name(compartment: Compartment, hash: &ObjectHash) -> String {
+    format!("index/{compartment}/{hash}")
+}
+
+pub(crate) fn parse_name(name: &str) -> Option<(Compartment, ObjectHash)> {
+    let (compartment, hash) = name.strip_prefix("index/")?.split_once('/')?;
+    Some((Compartment::parse(compartment)?, ObjectHash::from_array(unhex(hash)?)))
 }
 
 /// The bytes of an index object; `records` are sorted here.
-pub(crate) fn encode(keys: &Keys, mut content: IndexContent) -> Result<Vec<u8>, RepoError> {
+pub(crate) fn encode(
+    keys: &Keys,
+    compartment: Compartment,
+    mut content: IndexContent,
+) -> Result<Vec<u8>, RepoError> {
     content.records.sort();
     content.records.dedup();
-    let (key, wrapped) = keys.new_metadata_key()?;
+    let (key, wrapped) = keys.new_metadata_key(Room::Of(compartment))?;
     let aad = object::object_aad(keys, Kind::Index, "");
     let mut filter = Filter::with_capacity(content.records.len() as u64);
     content.records.iter().for_each(|record| filter.insert(&record.id));
@@ -98,7 +114,8 @@ pub(crate) fn encode(keys: &Keys, mut content: IndexContent) -> Result<Vec<u8>, 
         let mut sealed = codec::encode(&records.to_vec());
         key.seal_in_place(&object::nonce(number), &aad, &mut sealed)?;
         let Some(first) = records.first() else { continue };
-        blocks.push(Block { first: first.id, sealed_len: u32::try_from(sealed.len()).unwrap_or(u32::MAX) });
+        let sealed_len = u32::try_from(sealed.len()).unwrap_or(u32::MAX);
+        blocks.push(Block { first: first.id, sealed_len, digest: Hash::of(&sealed) });
         sealed_blocks.extend_from_slice(&sealed);
     }
     let head = Head {
@@ -106,8 +123,10 @@ pub(crate) fn encode(keys: &Keys, mut content: IndexContent) -> Result<Vec<u8>, 
         supersedes: content.supersedes,
         blocks,
         filter: filter.as_bytes().to_vec(),
+        more: Extensions::default(),
     };
-    let mut sealed_head = codec::encode(&head);
+    let folder = folder(compartment);
+    let mut sealed_head = signed::sign(keys, Kind::Index, &folder, codec::encode(&head))?;
     key.seal_in_place(&object::nonce(0), &aad, &mut sealed_head)?;
     let mut bytes = object::head(Kind::Index).to_vec();
     object::push_counted(&mut bytes, &codec::encode(&StoredKey::from(wrapped)))?;
@@ -116,9 +135,14 @@ pub(crate) fn encode(keys: &Keys, mut content: IndexContent) -> Result<Vec<u8>, 
     Ok(bytes)
 }
 
-/// Reads and checks a whole index object.
-pub(crate) fn decode(keys: &Keys, name: &str, bytes: &[u8]) -> Result<IndexContent, RepoError> {
-    let (key, mut rest) = object::open_key(keys, &[Kind::Index], name, bytes)?;
+/// Reads and checks a whole index object; and whose signature it carries.
+pub(crate) fn decode(
+    keys: &Keys,
+    compartment: Compartment,
+    name: &str,
+    bytes: &[u8],
+) -> Result<(IndexContent, Vec<u8>), RepoError> {
+    let (key, mut rest) = object::open_key(keys, Room::Of(compartment), &[Kind::Index], name, bytes)?;
     let aad = object::object_aad(keys, Kind::Index, "");
     let open = |number: u64, sealed: &[u8]| {
         key.open_in_place(&object::nonce(number), &aad, sealed.to_vec())
@@ -126,7 +150,9 @@ pub(crate) fn decode(keys: &Keys, name: &str, bytes: &[u8]) -> Result<IndexConte
     };
     let wrong = |what: &str| damaged(name, what);
     let sealed_head = object::take_counted(&mut rest).ok_or_else(|| wrong("it is too short"))?;
-    let head: Head = codec::decode(&open(0, sealed_head)?).map_err(wrong)?;
+    let folder = folder(compartment);
+    let (head, signer) = signed::verify(keys, Kind::Index, &folder, name, &open(0, sealed_head)?)?;
+    let head: Head = codec::decode(&head).map_err(wrong)?;
     if head.packs.len() > MOST_PACKS
         || head.supersedes.len() > MOST_PACKS
         || head.blocks.len() > MOST_CHUNKS / PER_BLOCK + 1
@@ -141,6 +167,9 @@ pub(crate) fn decode(keys: &Keys, name: &str, bytes: &[u8]) -> Result<IndexConte
         let (sealed, left) =
             rest.split_at_checked(block.sealed_len as usize).ok_or_else(|| wrong("it is too short"))?;
         rest = left;
+        if Hash::of(sealed) != block.digest {
+            return Err(wrong("a block is not the one that was signed"));
+        }
         let more: Vec<IndexRecord> = codec::decode(&open(number, sealed)?).map_err(wrong)?;
         if more.first().is_none_or(|first| first.id != block.first) || more.len() > PER_BLOCK {
             return Err(wrong("a block is not the one that its head names"));
@@ -156,5 +185,5 @@ pub(crate) fn decode(keys: &Keys, name: &str, bytes: &[u8]) -> Result<IndexConte
     if records.iter().any(bad) {
         return Err(wrong("it names a pack or a kind that is none"));
     }
-    Ok(IndexContent { packs: head.packs, records, supersedes: head.supersedes })
+    Ok((IndexContent { packs: head.packs, records, supersedes: head.supersedes }, signer))
 }

@@ -5,10 +5,12 @@ use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 
 use super::sublists::{ListRef, OpenList};
+use crate::codec::Extensions;
 use crate::ids::{BackupId, Hash, ObjectHash};
 use crate::names::ManifestName;
 use crate::object::{Kind, damaged};
 use crate::reader::ChunkReader;
+use crate::rights::{Claim, Right, Scope};
 use crate::secrets::Keys;
 use crate::stream::StreamRef;
 use crate::unlocked::Unlocked;
@@ -110,9 +112,25 @@ pub(crate) struct Body {
     pub additions: StreamRef,
     #[n(10)]
     pub bytes_added: u64,
+    /// The list of writers that its writer went by.
     #[n(11)]
+    pub list: WritersRef,
+    #[n(12)]
     #[cbor(with = "minicbor::bytes")]
     pub about: Vec<u8>,
+    #[n(13)]
+    pub more: Extensions,
+}
+
+/// A list of writers, by its number and the BLAKE3 of its bytes: nobody takes an older one for the
+/// newest from then on.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct WritersRef {
+    #[n(0)]
+    pub number: u64,
+    #[n(1)]
+    pub hash: ObjectHash,
 }
 
 /// A manifest that was verified.
@@ -161,6 +179,17 @@ impl Manifest {
     }
 }
 
+/// Whether a manifest of this signer, name and hash counts; else why not.
+pub(super) fn judge(
+    repository: &Unlocked,
+    signer: &[u8],
+    name: &ManifestName,
+    hash: &ObjectHash,
+) -> Result<(), String> {
+    let scope = Scope::Cluster(&name.cluster);
+    repository.judge(signer, Claim { right: Right::Backup, scope, hash: Some(hash) })
+}
+
 /// The bytes of a manifest.
 pub(crate) fn encode(keys: &Keys, name: &ManifestName, body: &Body) -> Result<Vec<u8>, RepoError> {
     signed::seal(keys, Kind::Manifest, &name.name(), codec::encode(body))
@@ -180,11 +209,11 @@ pub(crate) fn decode(
     let opened = signed::open(&repository.keys, Kind::Manifest, &name.name(), object, bytes)?;
     let body: Body = codec::decode(&opened.body).map_err(wrong)?;
     let hash = Hash::of(bytes);
-    let distrust = repository.judge(&opened.signer, Some((&body.cluster, &hash))).err();
+    let distrust = judge(repository, &opened.signer, &name, &hash).err();
     let id: [u8; 8] = body.id.into();
     let same = id == name.id.0
         && body.sequence == name.sequence
-        && repository.keys.cluster_hash(&body.cluster) == name.cluster;
+        && repository.keys.cluster_hash(&body.cluster).is_ok_and(|hash| hash == name.cluster);
     if body.about.len() > LONGEST_ABOUT || body.kind.len() > 256 || body.cluster.len() > 1024 {
         return Err(wrong("its facts are longer than any manifest's"));
     }

@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 
 use minicbor::{Decode, Encode};
 
-use super::body::{Body, Manifest};
+use super::body::{Body, Manifest, judge};
 use crate::codec;
 use crate::ids::ObjectHash;
 use crate::names::ManifestName;
 use crate::secrets::write_whole;
 use crate::unlocked::Unlocked;
 
-const MAGIC: &[u8; 8] = b"pgarkmc2";
+const MAGIC: &[u8; 8] = b"pgarkmc3";
 
 #[derive(Encode, Decode)]
 #[cbor(array)]
@@ -44,11 +44,9 @@ pub(crate) struct ManifestCache {
 
 impl ManifestCache {
     pub(crate) fn open(repository: &Unlocked) -> ManifestCache {
-        let path = repository
-            .local
-            .cache
-            .as_ref()
-            .map(|cache| cache.join(format!("manifests-{}", repository.keys.repository)));
+        let path = repository.local.cache.as_ref().map(|cache| {
+            cache.join(format!("manifests-{}{}", repository.keys.repository, repository.keys.view()))
+        });
         let key = repository.keys.cache_key("manifests");
         let known = path.as_deref().and_then(|path| read(path, &key)).unwrap_or_default();
         ManifestCache { path, key, known, changed: false }
@@ -57,7 +55,7 @@ impl ManifestCache {
     pub(crate) fn get(&self, repository: &Unlocked, name: &ManifestName) -> Option<Manifest> {
         let cached = self.known.get(&name.name())?;
         let body = cached.body.clone();
-        let distrust = repository.judge(&cached.signer, Some((&body.cluster, &cached.hash))).err();
+        let distrust = judge(repository, &cached.signer, name, &cached.hash).err();
         Some(Manifest {
             distrust,
             signer: cached.signer.clone(),
@@ -84,11 +82,11 @@ impl ManifestCache {
 
     /// Writes the file if something is new, without what is gone. That it cannot be written costs
     /// time only.
-    pub(crate) fn keep<'n>(mut self, listed: impl Iterator<Item = &'n ManifestName>) {
+    pub(crate) fn keep(mut self, is_there: impl Fn(&ManifestName) -> bool) {
         let Some(path) = self.path.take().filter(|_| self.changed) else { return };
         let mut body = MAGIC.to_vec();
-        for name in listed {
-            if let Some(cached) = self.known.get(&name.name()) {
+        for cached in self.known.values() {
+            if ManifestName::parse(&cached.name).is_some_and(|name| is_there(&name)) {
                 body.extend_from_slice(&codec::encode(cached));
             }
         }

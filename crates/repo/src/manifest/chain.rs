@@ -36,7 +36,7 @@ pub(crate) fn why_misnamed(
     name: &ManifestName,
     names: &[&ManifestName],
 ) -> Result<Option<String>, RepoError> {
-    let forgotten = tombstone::list(&repository.store, "")?;
+    let forgotten = tombstone::list(repository, "")?;
     let mut why = None;
     for object in [name.name(), name.copy()] {
         let bytes = match object::get_if_there(&repository.store, &object) {

@@ -4,27 +4,39 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use pgark_store::{ObjectMeta, Storage};
+use pgark_store::ObjectMeta;
 
 use super::body::{Manifest, decode};
 use super::cache::ManifestCache;
 use crate::at_once::{both, each};
+use crate::ids::Compartment;
 use crate::names::{MANIFEST_COPIES, MANIFESTS, ManifestName};
 use crate::unlocked::Unlocked;
 use crate::{RepoError, object, tombstone};
 
-/// Names of the manifests of a cluster (`""`: of all), whether the first or the second copy is
-/// there, without those that were forgotten.
-pub(crate) fn list(repository: &Unlocked, cluster: &str) -> Result<BTreeSet<ManifestName>, RepoError> {
-    Ok(list_both(repository, cluster)?.0)
+/// Which manifests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which<'w> {
+    /// All that the keys at hand open.
+    All,
+    /// Of the cluster of this hash.
+    Cluster(&'w str),
+    /// Of all clusters of a compartment.
+    Compartment(Compartment),
+}
+
+/// Names of manifests, whether the first or the second copy is there, without those that were
+/// forgotten.
+pub(crate) fn list(repository: &Unlocked, which: Which<'_>) -> Result<BTreeSet<ManifestName>, RepoError> {
+    Ok(list_both(repository, which)?.0)
 }
 
 /// [`list`], and the names of all tombstones.
 pub(crate) fn list_both(
     repository: &Unlocked,
-    cluster: &str,
+    which: Which<'_>,
 ) -> Result<(BTreeSet<ManifestName>, BTreeSet<ManifestName>), RepoError> {
-    let (names, forgotten) = list_timed(repository, cluster)?;
+    let (names, forgotten) = list_timed(repository, which)?;
     Ok((names.into_keys().collect(), forgotten))
 }
 
@@ -34,10 +46,10 @@ pub(crate) type Timed = BTreeMap<ManifestName, Option<Timestamp>>;
 /// [`list_both`], with the storage's times.
 pub(crate) fn list_timed(
     repository: &Unlocked,
-    cluster: &str,
+    which: Which<'_>,
 ) -> Result<(Timed, BTreeSet<ManifestName>), RepoError> {
-    let (names, forgotten) =
-        both(|| list_all(&repository.store, cluster), || tombstone::list(&repository.store, cluster));
+    let cluster = if let Which::Cluster(cluster) = which { cluster } else { "" };
+    let (names, forgotten) = both(|| list_all(repository, which), || tombstone::list(repository, cluster));
     let (mut names, forgotten) = (names?, forgotten?);
     for name in &forgotten {
         // A tombstone with its manifest is what a crash left, or a replayed manifest; only a true
@@ -46,9 +58,10 @@ pub(crate) fn list_timed(
             match tombstone::read(repository, name) {
                 Ok(None) => {}
                 Ok(Some(tombstone)) if tombstone.trusted => drop(names.remove(name)),
-                Ok(Some(_)) => {
-                    repository.store.warn("a tombstone of a writer that was revoked is passed over");
-                }
+                Ok(Some(_)) => repository.warn_once(format!(
+                    "the tombstone of backup {} is passed over: who signed it may not forget it",
+                    name.id
+                )),
                 Err(error) => repository.store.warn(&format!("a tombstone is passed over: {error}")),
             }
         }
@@ -57,14 +70,21 @@ pub(crate) fn list_timed(
 }
 
 /// [`list_timed`], and those that were forgotten and are still there.
-pub(crate) fn list_all(store: &Storage, cluster: &str) -> Result<Timed, RepoError> {
-    let folder = |base: &str| if cluster.is_empty() { base.to_string() } else { format!("{base}{cluster}/") };
-    let one = |base: &str| store.list(&folder(base));
+pub(crate) fn list_all(repository: &Unlocked, which: Which<'_>) -> Result<Timed, RepoError> {
+    let folder = |base: &str| match which {
+        Which::Cluster(cluster) => format!("{base}{cluster}/"),
+        _ => base.to_string(),
+    };
+    let one = |base: &str| repository.store.list(&folder(base));
     let (copies, first) = both(|| one(MANIFEST_COPIES), || one(MANIFESTS));
     let (copies, first) = (copies?, first?);
     let mut names = Timed::new();
     for meta in copies.iter().chain(&first) {
         let Some(name) = ManifestName::parse(&meta.name) else { continue };
+        let Some(compartment) = repository.keys.compartment_of(&name.cluster) else { continue };
+        if matches!(which, Which::Compartment(wanted) if wanted != compartment) {
+            continue;
+        }
         let time = names.entry(name).or_default();
         // A copy that was put again later says less.
         *time = (*time).into_iter().chain(stored(meta)).min();
@@ -138,10 +158,15 @@ impl All {
     }
 }
 
-/// All manifests.
+/// All manifests that the keys at hand open.
 pub(crate) fn read_all(repository: &Unlocked) -> Result<All, RepoError> {
+    read_some(repository, Which::All)
+}
+
+/// Some of them.
+pub(crate) fn read_some(repository: &Unlocked, which: Which<'_>) -> Result<All, RepoError> {
     let mut all = All::default();
-    let (names, _) = list_timed(repository, "")?;
+    let (names, _) = list_timed(repository, which)?;
     let mut cache = ManifestCache::open(repository);
     let mut unknown = Vec::new();
     for name in names.keys() {
@@ -165,7 +190,7 @@ pub(crate) fn read_all(repository: &Unlocked) -> Result<All, RepoError> {
             Err(error) => return Err(error),
         }
     }
-    cache.keep(names.keys());
+    cache.keep(|name| names.contains_key(name) || !matches!(which, Which::All));
     for manifest in &mut all.good {
         manifest.stored = names.get(&manifest.name).copied().flatten();
     }
@@ -178,7 +203,7 @@ pub(crate) fn is_gone(repository: &Unlocked, name: &ManifestName) -> Result<bool
     if matches!(tombstone::read(repository, name), Ok(Some(tombstone)) if tombstone.trusted) {
         return Ok(true);
     }
-    Ok(!list_all(&repository.store, &name.cluster)?.contains_key(name))
+    Ok(!list_all(repository, Which::Cluster(&name.cluster))?.contains_key(name))
 }
 
 /// Remembers the newest manifests on this host.

@@ -152,7 +152,7 @@ fn map_of(repository: &Repository, head: &BackupHead) -> MapRef {
 
 /// Every card, put at its address.
 fn read(repository: &Repository, map: &MapRef) -> Result<Content, RepoError> {
-    let reader = repository.reader()?;
+    let reader = repository.reader(&repository.backups().unwrap()[0])?;
     let mut items = reader.read_items(map, "the cards")?;
     let mut content = Content::new();
     while let Some(kept) = items.next_items()? {
@@ -181,7 +181,7 @@ fn prune(repository: &Repository) {
 
 /// Groups of a map, and units of which something is kept.
 fn shape(repository: &Repository, map: &MapRef) -> (usize, usize) {
-    let reader = repository.reader().unwrap();
+    let reader = repository.reader(&repository.backups().unwrap()[0]).unwrap();
     let (_, records) = super::records(reader.chunks(), map).unwrap();
     (records.len(), records.iter().map(|record| record.used().count()).sum())
 }
@@ -229,7 +229,7 @@ fn cards_go_through_all_that_rows_go_through() {
         let map = map_of(&repository, head);
         assert_eq!(read(&repository, &map).unwrap(), *cards);
         // The lists of cards live as long as their groups.
-        let reader = repository.reader().unwrap();
+        let reader = repository.reader(&repository.backups().unwrap()[0]).unwrap();
         let mut lists = reader.lists::<Cards>(&map).unwrap();
         let mut listed = Content::new();
         while let Some(unit) = lists.next_unit().unwrap() {
@@ -263,7 +263,7 @@ fn lists_tell_which_units_to_read() {
             card[at % CARD] ^= 1;
         }
     }
-    let reader = repository.reader().unwrap();
+    let reader = repository.reader(&repository.backups().unwrap()[0]).unwrap();
     let mut lists = reader.lists::<Cards>(&map).unwrap();
     let (mut differ, mut units) = (std::collections::HashSet::<UnitName>::new(), 0);
     while let Some(unit) = lists.next_unit().unwrap() {
@@ -297,7 +297,7 @@ fn copies_of_cards_have_lists() {
     change(&mut cards, 1, 30);
     let head = backup(&repository, &cards);
     let entry = first_entry(&repository, &head);
-    let reader = repository.reader().unwrap();
+    let reader = repository.reader(&repository.backups().unwrap()[0]).unwrap();
     let copied = commit(&other, |writer| {
         writer.copy_entry(&reader, &entry, Vec::new(), Cut::Content, &mut |_| {}).map(|()| Vec::new())
     })
@@ -360,7 +360,7 @@ fn what_a_map_of_cards_must_not_say() {
     // As rows they mean nothing, and lend nothing.
     other = MapRef { kind: 1, ..good.clone() };
     assert!(said(&other).contains("another kind than its map"), "{}", said(&other));
-    let reader = repository.reader().unwrap();
+    let reader = repository.reader(&repository.backups().unwrap()[0]).unwrap();
     assert!(reader.lists::<Rows>(&good).is_err());
     commit(&repository, |writer| {
         assert_eq!(writer.earlier_map::<Rows>(&good)?.units().count(), 0);
@@ -388,7 +388,7 @@ fn what_a_group_of_cards_must_not_say() {
     let (_dir, repository) = repository();
     let cards = content(2, 500);
     let good = map_of(&repository, &backup(&repository, &cards));
-    let reader = repository.reader().unwrap();
+    let reader = repository.reader(&repository.backups().unwrap()[0]).unwrap();
     let (kind, records) = super::records(reader.chunks(), &good).unwrap();
     let group = super::group(reader.chunks(), &records[0], kind).unwrap();
     assert_eq!((records.len(), group.units.len()), (1, 10));
@@ -444,7 +444,7 @@ fn a_kind_of_tomorrow() {
     })
     .unwrap();
     assert!(is_newer(&read(&repository, &newer).unwrap_err()));
-    let reader = repository.reader().unwrap();
+    let reader = repository.reader(&repository.backups().unwrap()[0]).unwrap();
     assert!(is_newer(&reader.lists::<Cards>(&newer).err().unwrap()));
     let entry = first_entry(&repository, &head);
     assert!(is_newer(&reader.read_whole(&entry, 1 << 30).unwrap_err()));

@@ -20,12 +20,18 @@
 //! **Crashes** leave marks, intents and packs that no index names; the next prune, of whoever, goes
 //! on from there.
 //!
+//! **Compartments** are pruned one after the other: nothing in one needs anything of another.
+//!
+//! **Places of one chunk** are traded for one another only where they are proved to hold the same
+//! sealed bytes (`proof.rs`): an index object, or a pack's directory, may lie.
+//!
 //! **Memory.** The ids that live and the index stay in files; in memory are two filters, the packs'
 //! table and one pack.
 
 pub(crate) mod live;
 #[cfg(test)]
 mod model;
+pub(crate) mod proof;
 mod reindex;
 mod repack;
 pub(crate) use reindex::settle;
@@ -37,22 +43,26 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use pgark_store::Storage;
 use serde::{Serialize, Serializer};
 
 use crate::at_once::{MOST, each};
-use crate::ids::{BackupId, ObjectHash};
+use crate::ids::{BackupId, Compartment, ObjectHash};
 use crate::index::Index;
-use crate::manifest;
+use crate::manifest::{self, Which};
 use crate::names;
-use crate::object::{self, Kind};
-use crate::pack;
+use crate::object;
+use crate::pack::{self, Listed};
 use crate::quarantine::{self, Quarantine};
 use crate::repository::Repository;
+use crate::rights::{Right, Scope};
 use crate::sessions;
-use crate::{RepoError, codec, draft, mend, random, tombstone};
+use crate::{RepoError, draft, mend, random, tombstone};
 use live::Live;
+use proof::Proof;
+use repack::Sources;
 use trash::Mark;
-use usage::{Standing, Usage};
+use usage::{Places, Standing, Usage};
 
 /// A draft pins its packs so long.
 const DRAFTS_PIN: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -140,6 +150,30 @@ pub struct PruneReport {
     pub dry_run: bool,
 }
 
+impl PruneReport {
+    fn note_refused(&mut self, name: &str) {
+        if self.refused.len() < REFUSED_NAMED {
+            self.refused.push(name.to_string());
+        }
+    }
+
+    fn refuse(&mut self, pack: &str, size: u64) {
+        self.packs_refused += 1;
+        self.bytes_refused += size;
+        self.note_refused(pack);
+    }
+
+    fn wait(&mut self, size: u64, marked: SystemTime, grace: Duration) {
+        self.packs_waiting += 1;
+        self.bytes_waiting += size;
+        let ready = Timestamp::try_from(marked + grace).ok();
+        self.next = match (self.next, ready) {
+            (Some(known), Some(ready)) => Some(known.min(ready)),
+            (known, ready) => known.or(ready),
+        };
+    }
+}
+
 fn as_text<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
     time.map(|time| time.to_string()).serialize(to)
 }
@@ -151,7 +185,7 @@ struct Survey {
     /// What cannot be read and may need anything: nothing is dead while there is one.
     unknown: Vec<String>,
     index: Arc<Index>,
-    sizes: HashMap<ObjectHash, u64>,
+    listed: HashMap<ObjectHash, Listed>,
     marks: Vec<Mark>,
     standing: Vec<Standing>,
     usage: Usage,
@@ -160,8 +194,21 @@ struct Survey {
 impl Survey {
     /// Sealed bytes of a pack that live; none for one that the index does not know.
     fn live(&self, pack: &ObjectHash) -> u64 {
-        let number = self.index.packs.find(pack);
-        number.and_then(|number| self.usage.packs.get(number as usize)).map_or(0, |own| own.live)
+        self.index
+            .packs
+            .all(pack)
+            .filter_map(|number| self.usage.packs.get(number as usize))
+            .map(|own| own.live)
+            .sum()
+    }
+
+    fn sources(&self) -> Sources<'_> {
+        Sources { index: &self.index, listed: &self.listed, usage: &self.usage }
+    }
+
+    /// 0 for one that is not there.
+    fn size(&self, pack: &ObjectHash) -> u64 {
+        self.listed.get(pack).map_or(0, |listed| listed.size)
     }
 
     /// Nothing of it is needed, and all that may need it could be read.
@@ -172,7 +219,7 @@ impl Survey {
     /// Nothing of it is needed, as far as this survey knows.
     fn seems_dead(&self, pack: &ObjectHash) -> bool {
         let is_gap = self.usage.missing || !self.index.unreadable.is_empty();
-        let orphan_may_hold = is_gap && self.index.packs.find(pack).is_none();
+        let orphan_may_hold = is_gap && self.index.packs.all(pack).next().is_none();
         self.live(pack) == 0 && !self.pinned.contains(pack) && !orphan_may_hold
     }
 }
@@ -180,20 +227,24 @@ impl Survey {
 /// The packs that drafts name; and drafts that cannot be read: of which backup, and what is wrong.
 type Drafts = (HashSet<ObjectHash>, Vec<(BackupId, String)>);
 
-/// One run.
+/// One run over one compartment.
 struct Prune<'r> {
     repository: &'r Repository,
+    compartment: Compartment,
     options: &'r PruneOptions,
     on_phase: &'r dyn Fn(&str),
-    pruner: String,
+    pruner: &'r str,
     now: SystemTime,
     /// The storage lets us delete; known from the first try.
     may_delete: bool,
     /// Backups that were committed once: a key that may not delete leaves their drafts and sessions
     /// behind.
     forgotten: HashSet<BackupId>,
+    /// Marks and intents that were verified, by name.
+    verified: HashSet<String>,
     live: Live<'r>,
-    report: PruneReport,
+    proof: Proof<'r>,
+    report: &'r mut PruneReport,
 }
 
 impl Repository {
@@ -207,17 +258,61 @@ impl Repository {
     /// Failures of the storage; cancelled.
     pub fn prune(&self, options: &PruneOptions, on_phase: &dyn Fn(&str)) -> Result<PruneReport, RepoError> {
         let pruner = random::backup_id()?.to_string();
-        let (now, may_delete) =
-            if options.dry_run { (SystemTime::now(), true) } else { storage_clock(self, &pruner)? };
-        let forgotten = forgotten(self)?;
-        let live = Live::new(&self.unlocked);
-        let report = PruneReport { dry_run: options.dry_run, ..PruneReport::default() };
-        let mut prune =
-            Prune { repository: self, options, on_phase, pruner, now, may_delete, forgotten, live, report };
-        let result = prune.run();
+        let compartments = self.compartments()?;
+        for compartment in &compartments {
+            self.unlocked.refuse_stranger(Right::Prune, Scope::Compartment(*compartment))?;
+        }
+        let dry = options.dry_run;
+        let (now, may_delete) = if dry { (SystemTime::now(), true) } else { storage_clock(self, &pruner)? };
+        let mut report = PruneReport { dry_run: dry, ..PruneReport::default() };
+        if !dry {
+            match self.finish_forgetting() {
+                // The backup is forgotten all the same; that its manifest is there is said.
+                Err(RepoError::Store(error)) if error.is_denied() => report.note_refused(&error.to_string()),
+                other => other?,
+            }
+        }
+        let pruned = compartments.into_iter().try_for_each(|compartment| {
+            let mut prune = Prune {
+                repository: self,
+                compartment,
+                options,
+                on_phase,
+                pruner: &pruner,
+                now,
+                may_delete,
+                forgotten: forgotten(self, compartment)?,
+                verified: HashSet::new(),
+                live: Live::new(&self.unlocked),
+                proof: Proof::new(self, compartment)?,
+                report: &mut report,
+            };
+            prune.run()
+        });
         self.index.forget();
-        result.map(|()| prune.report)
+        pruned?;
+        if !dry {
+            for folder in ["trash/clock/", PROBES] {
+                let old = names::list(self.store(), folder)?.into_iter();
+                let old: Vec<String> =
+                    old.filter(|meta| age(now, meta.modified) > SWEEP).map(|meta| meta.name).collect();
+                remove_all(self.store(), &old, &mut report)?;
+            }
+            report.copies_put = mend::put_missing(&self.unlocked)?;
+        }
+        Ok(report)
     }
+}
+
+/// Deletes objects, a few at once; those that the storage does not let us delete are noted.
+fn remove_all(store: &Storage, names: &[String], report: &mut PruneReport) -> Result<(), RepoError> {
+    for (name, answer) in names.iter().zip(each(names, |name| store.delete(name))) {
+        match answer {
+            Err(error) if error.is_denied() => report.note_refused(name),
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 /// The storage's own clock: the time of an object that is put for it; and whether that could be
@@ -233,11 +328,11 @@ fn storage_clock(repository: &Repository, pruner: &str) -> Result<(SystemTime, b
     }
 }
 
-/// The backups with a draft or session objects that were forgotten.
-fn forgotten(repository: &Repository) -> Result<HashSet<BackupId>, RepoError> {
+/// The backups of a compartment with a draft or session objects that were forgotten.
+fn forgotten(repository: &Repository, compartment: Compartment) -> Result<HashSet<BackupId>, RepoError> {
     let mut backups = HashSet::new();
-    for folder in ["drafts/", "sessions/"] {
-        let listed = names::list(repository.store(), folder)?;
+    for folder in ["drafts", "sessions"] {
+        let listed = names::list(repository.store(), &format!("{folder}/{compartment}/"))?;
         backups.extend(listed.iter().filter_map(|meta| backup_of(&meta.name)));
     }
     tombstone::forgotten_of(&repository.unlocked, &backups)
@@ -245,7 +340,7 @@ fn forgotten(repository: &Repository) -> Result<HashSet<BackupId>, RepoError> {
 
 /// Of which backup a draft or a session object is.
 fn backup_of(name: &str) -> Option<BackupId> {
-    names::draft(name).or_else(|| names::session(name).map(|(id, _)| id))
+    names::draft(name).map(|(_, id)| id).or_else(|| names::session(name).map(|(_, id, _)| id))
 }
 
 /// Whether a draft or a session object is of one of these backups.
@@ -260,43 +355,37 @@ fn age(now: SystemTime, then: SystemTime) -> Duration {
 impl Prune<'_> {
     fn run(&mut self) -> Result<(), RepoError> {
         let dry = self.options.dry_run;
-        if !dry {
-            match self.repository.finish_forgetting() {
-                // The backup is forgotten all the same; that its manifest is there is said.
-                Err(RepoError::Store(error)) if error.is_denied() => self.note_refused(&error.to_string()),
-                other => other?,
-            }
-        }
         (self.on_phase)("look at what backups need");
         let survey = self.survey(&HashSet::new())?;
-        self.report.packs = survey.sizes.len() as u64;
-        self.report.bytes = survey.sizes.values().sum();
-        self.report.bytes_live = survey.usage.packs.iter().map(|own| own.live).sum();
-        self.report.missing = survey.usage.missing;
+        self.report.packs += survey.listed.len() as u64;
+        self.report.bytes += survey.listed.values().map(|listed| listed.size).sum::<u64>();
+        self.report.bytes_live += survey.usage.packs.iter().map(|own| own.live).sum::<u64>();
+        self.report.missing |= survey.usage.missing;
         if !survey.unknown.is_empty() {
             let sparse: HashSet<ObjectHash> = self.sparse(&survey).into_iter().collect();
             let dead =
-                survey.sizes.iter().filter(|(pack, _)| survey.seems_dead(pack) || sparse.contains(pack));
-            (self.report.packs_held, self.report.bytes_held) = dead
-                .fold((0, 0), |(packs, bytes), (pack, size)| {
-                    (packs + 1, bytes + size - survey.live(pack).min(*size))
-                });
-            self.report.held_by.clone_from(&survey.unknown);
+                survey.listed.iter().filter(|(pack, _)| survey.seems_dead(pack) || sparse.contains(*pack));
+            for (pack, Listed { size, .. }) in dead {
+                self.report.packs_held += 1;
+                self.report.bytes_held += size - survey.live(pack).min(*size);
+            }
+            self.report.held_by.extend(survey.unknown.iter().cloned());
         }
         let mut dead: Vec<ObjectHash> =
-            survey.sizes.keys().filter(|pack| survey.is_dead(pack)).copied().collect();
+            survey.listed.keys().filter(|pack| survey.is_dead(pack)).copied().collect();
         dead.sort();
         let sparse = if survey.unknown.is_empty() { self.sparse(&survey) } else { Vec::new() };
         if !dry {
             self.sweep(&survey)?;
-            self.report.copies_put = mend::put_missing(&self.repository.unlocked)?;
         }
         if !self.may_delete {
             // Marks and moved packs would only add to what cannot be removed.
             self.refuse_all(&dead, &survey);
-            self.report.sessions = sessions::alive(&self.repository.unlocked, self.now)?.len() as u64;
+            let alive = sessions::alive(&self.repository.unlocked, self.compartment, self.now)?;
+            self.report.sessions += alive.len() as u64;
             return Ok(());
         }
+        let deleted = self.report.packs_deleted;
         let moved = self.repack(&survey, &sparse)?;
         dead.extend(moved);
         self.mark(&survey, &dead)?;
@@ -304,11 +393,16 @@ impl Prune<'_> {
         if !dry && !doomed.is_empty() {
             self.delete(&doomed)?;
         }
-        let names_gone = survey.index.packs.packs.iter().any(|entry| !survey.sizes.contains_key(&entry.hash));
+        let names_gone =
+            survey.index.packs.packs.iter().any(|entry| !survey.listed.contains_key(&entry.hash));
         let many = survey.index.listed.len() >= MANY_INDEXES;
-        if !dry && (self.report.packs_deleted > 0 || names_gone || many) {
+        let distrusts = !survey.index.distrusted.is_empty();
+        if !dry && (self.report.packs_deleted > deleted || names_gone || many || distrusts) {
             (self.on_phase)("write the index anew");
-            reindex::run(self.repository)?;
+            reindex::run(self.repository, self.compartment)?;
+        }
+        if !dry {
+            self.proof.keep(|pack| survey.listed.contains_key(pack))?;
         }
         Ok(())
     }
@@ -318,7 +412,12 @@ impl Prune<'_> {
     fn survey(&mut self, doomed: &HashSet<ObjectHash>) -> Result<Survey, RepoError> {
         let repository = self.repository;
         let (pinned, drafts) = self.drafts()?;
-        let manifest::All { good: manifests, set_aside } = manifest::read_all(&repository.unlocked)?;
+        let which = Which::Compartment(self.compartment);
+        let manifest::All { good: manifests, set_aside } = manifest::read_some(&repository.unlocked, which)?;
+        let newest = manifests.iter().filter(|manifest| manifest.distrust.is_none());
+        if let Some(named) = newest.map(|manifest| manifest.body.list.number).max() {
+            repository.unlocked.refuse_older_list(named)?;
+        }
         let mut unknown = Vec::new();
         for (id, what) in drafts {
             // Behind its manifest, which was listed after it, a draft pins nothing.
@@ -331,19 +430,20 @@ impl Prune<'_> {
                 unknown.push(format!("backup {}: {}", aside.name.id, aside.error));
             }
         }
-        let index = repository.whole_index()?;
+        let index = repository.whole_index(self.compartment)?;
         for (name, _) in &index.unreadable {
             repository.unlocked.warn_once(format!(
                 "{name} cannot be read: packs that no other index object names stay; `pgark repair index` makes a new one"
             ));
         }
+        for (name, why) in &index.distrusted {
+            repository.unlocked.warn_once(format!("{name} is passed over: {why}"));
+        }
         // An intent that is not there was either put after this, and its pruner sees ours; or it is
         // gone with its pack.
-        let marks = trash::list(repository.store())?;
-        let listed = repository.store().list("packs/")?;
-        let sizes: HashMap<ObjectHash, u64> =
-            listed.iter().filter_map(|meta| Some((pack::parse_name(&meta.name)?, meta.size))).collect();
-        let reader = repository.chunks(Arc::clone(&index));
+        let marks = self.marks()?;
+        let listed = pack::list(repository.store(), self.compartment)?;
+        let reader = repository.chunks(Arc::clone(&index))?;
         let walked = self.live.add(&reader, &manifests)?;
         unknown.extend(walked.into_iter().map(|(id, error)| format!("backup {id}: {error}")));
         let (live, unread) = self.live.sorted(&reader)?;
@@ -351,21 +451,35 @@ impl Prune<'_> {
         let foreign = |mark: &&Mark| mark.intent && mark.pruner != self.pruner;
         let others: HashSet<ObjectHash> = marks.iter().filter(foreign).map(|mark| mark.pack).collect();
         let marked: HashSet<ObjectHash> = marks.iter().map(|mark| mark.pack).collect();
-        let standing = usage::standings(&index, &sizes, &others, doomed, &marked);
-        let rotten = Quarantine::read(&repository.unlocked)?;
-        let usage = usage::count(&index, &live, &standing, &rotten)?;
-        Ok(Survey { pinned, unknown, index, sizes, marks, standing, usage })
+        let standing = usage::standings(&index, &listed, &others, doomed, &marked);
+        let rotten = Quarantine::read(&repository.unlocked, self.compartment)?;
+        let places = Places { index: &index, standing: &standing, listed: &listed, rotten: &rotten };
+        let usage = usage::count(&places, &live, &mut self.proof)?;
+        Ok(Survey { pinned, unknown, index, listed, marks, standing, usage })
+    }
+
+    /// Marks and intents of those who may prune here.
+    fn marks(&mut self) -> Result<Vec<Mark>, RepoError> {
+        let unlocked = &self.repository.unlocked;
+        let listed = trash::list(&unlocked.store, self.compartment)?;
+        let known = &self.verified;
+        let verdicts = each(&listed, |mark| Ok(known.contains(&mark.name) || trash::counts(unlocked, mark)?));
+        let verdicts: Vec<bool> = verdicts.collect::<Result<_, RepoError>>()?;
+        let good: Vec<Mark> =
+            listed.into_iter().zip(verdicts).filter(|(_, counts)| *counts).map(|(mark, _)| mark).collect();
+        self.verified.extend(good.iter().map(|mark| mark.name.clone()));
+        Ok(good)
     }
 
     /// The packs that drafts name; and the drafts that cannot be read, which may name any until
     /// they are too old to count.
     fn drafts(&self) -> Result<Drafts, RepoError> {
         let (mut pinned, mut unknown) = (HashSet::new(), Vec::new());
-        for meta in names::list(self.repository.store(), "drafts/")? {
+        for meta in names::list(self.repository.store(), &draft::folder(self.compartment))? {
             if age(self.now, meta.modified) > DRAFTS_PIN || is_of(&meta.name, &self.forgotten) {
                 continue;
             }
-            let Some(id) = names::draft(&meta.name) else { continue };
+            let Some((_, id)) = names::draft(&meta.name) else { continue };
             match draft::read(&self.repository.unlocked, &meta.name) {
                 // Else its writer is done, or gave up: the manifest, if there is one, is listed
                 // after this.
@@ -381,22 +495,20 @@ impl Prune<'_> {
     /// packs that are gone.
     fn sweep(&mut self, survey: &Survey) -> Result<(), RepoError> {
         let store = self.repository.store().clone();
-        for (folder, keep) in
-            [("drafts/", DRAFTS_PIN), ("sessions/", SWEEP), ("trash/clock/", SWEEP), (PROBES, SWEEP)]
-        {
-            for meta in names::list(&store, folder)? {
+        for (folder, keep) in [("drafts", DRAFTS_PIN), ("sessions", SWEEP)] {
+            for meta in names::list(&store, &format!("{folder}/{}/", self.compartment))? {
                 let is_over = age(self.now, meta.modified) > keep && !self.is_first_of_living(&meta.name)?;
                 if is_over || is_of(&meta.name, &self.forgotten) {
                     self.remove(&meta.name)?;
                 }
             }
         }
-        for mark in survey.marks.iter().filter(|mark| !survey.sizes.contains_key(&mark.pack)) {
-            if matches!(pack::is_gone(&store, &mark.pack), Ok(true)) {
+        for mark in survey.marks.iter().filter(|mark| !survey.listed.contains_key(&mark.pack)) {
+            if matches!(pack::is_gone(&store, self.compartment, &mark.pack), Ok(true)) {
                 self.remove(&mark.name)?;
             }
         }
-        if self.may_delete { quarantine::sweep(&store) } else { Ok(()) }
+        if self.may_delete { quarantine::sweep(&store, self.compartment) } else { Ok(()) }
     }
 
     /// Deletes an object; noted if the storage does not let us.
@@ -404,34 +516,18 @@ impl Prune<'_> {
         self.remove_all(&[name.to_string()])
     }
 
-    /// Deletes objects, a few at once; those that the storage does not let us delete are noted.
     fn remove_all(&mut self, names: &[String]) -> Result<(), RepoError> {
-        let store = self.repository.store().clone();
-        for (name, answer) in names.iter().zip(each(names, |name| store.delete(name))) {
-            match answer {
-                Err(error) if error.is_denied() => self.note_refused(name),
-                other => other?,
-            }
-        }
-        Ok(())
-    }
-
-    fn note_refused(&mut self, name: &str) {
-        if self.report.refused.len() < REFUSED_NAMED {
-            self.report.refused.push(name.to_string());
-        }
+        remove_all(self.repository.store(), names, self.report)
     }
 
     fn refuse_all(&mut self, dead: &[ObjectHash], survey: &Survey) {
         for pack in dead {
-            self.refuse(pack, survey.sizes.get(pack).copied().unwrap_or(0));
+            self.refuse(pack, survey.size(pack));
         }
     }
 
     fn refuse(&mut self, pack: &ObjectHash, size: u64) {
-        self.report.packs_refused += 1;
-        self.report.bytes_refused += size;
-        self.note_refused(&pack::name(pack));
+        self.report.refuse(&pack::name(self.compartment, pack), size);
     }
 
     /// A long session's first object is old, and says when it began.
@@ -475,16 +571,15 @@ impl Prune<'_> {
         }
         (self.on_phase)("pack anew what little lives");
         if self.options.dry_run {
-            self.report.packs_repacked = sparse.len() as u64;
-            self.report.bytes_moved = sparse.iter().map(|pack| survey.live(pack)).sum();
+            self.report.packs_repacked += sparse.len() as u64;
+            self.report.bytes_moved += sparse.iter().map(|pack| survey.live(pack)).sum::<u64>();
             return Ok(sparse.to_vec());
         }
-        let reader = self.repository.chunks(Arc::clone(&survey.index));
+        let reader = self.repository.chunks(Arc::clone(&survey.index))?;
         let (live, _) = self.live.sorted(&reader)?;
-        let outcome =
-            repack::run(self.repository, &survey.index, (&survey.standing, &survey.usage), &live, sparse)?;
-        self.report.packs_repacked = outcome.packs.len() as u64;
-        self.report.bytes_moved = outcome.bytes;
+        let outcome = repack::run(self.repository, survey.sources(), &live, sparse, &mut self.proof)?;
+        self.report.packs_repacked += outcome.packs.len() as u64;
+        self.report.bytes_moved += outcome.bytes;
         Ok(outcome.packs)
     }
 
@@ -499,14 +594,14 @@ impl Prune<'_> {
         let new: Vec<&ObjectHash> = dead.iter().filter(|pack| !marked.contains(pack)).collect();
         let put = |pack: &&ObjectHash| {
             self.repository.store().cancel().check()?;
-            let name = trash::name(pack, &self.pruner, false);
-            let bytes = object::seal(self.repository.keys(), Kind::Mark, &name, &codec::encode(*pack))?;
+            let name = trash::name(self.compartment, pack, self.pruner, false);
+            let bytes = trash::make(self.repository.keys(), &name, pack, false)?;
             object::put(&store, &name, bytes)
         };
         each(&new, put).collect::<Result<(), RepoError>>()?;
         let dead: HashSet<&ObjectHash> = dead.iter().collect();
         for mark in survey.marks.iter().filter(|mark| !mark.intent) {
-            if survey.sizes.contains_key(&mark.pack)
+            if survey.listed.contains_key(&mark.pack)
                 && !dead.contains(&mark.pack)
                 && survey.live(&mark.pack) > 0
             {
@@ -520,8 +615,8 @@ impl Prune<'_> {
     /// then looks at the trash, so one that did not see a mark is seen here, and one that is not
     /// seen here leans on nothing that is marked.
     fn doomed(&mut self, survey: &Survey, dead: &[ObjectHash]) -> Result<Vec<ObjectHash>, RepoError> {
-        let sessions = sessions::alive(&self.repository.unlocked, self.now)?;
-        self.report.sessions = sessions.len() as u64;
+        let sessions = sessions::alive(&self.repository.unlocked, self.compartment, self.now)?;
+        self.report.sessions += sessions.len() as u64;
         let mut oldest: HashMap<ObjectHash, SystemTime> = HashMap::new();
         for mark in &survey.marks {
             let known = oldest.entry(mark.pack).or_insert(mark.put);
@@ -530,7 +625,7 @@ impl Prune<'_> {
         let margin = self.options.grace.clamp(PUT_TAKES.0, PUT_TAKES.1);
         let mut doomed = Vec::new();
         for pack in dead {
-            let size = survey.sizes.get(pack).copied().unwrap_or(0);
+            let size = survey.size(pack);
             let before = oldest.get(pack).copied();
             // A mark of this run is younger than every session listed.
             let may_have_missed = |began: SystemTime| before.is_none_or(|marked| began <= marked + margin);
@@ -543,39 +638,33 @@ impl Prune<'_> {
             }
         }
         if self.options.dry_run {
-            self.report.packs_deleted = doomed.len() as u64;
-            self.report.bytes_deleted = doomed.iter().filter_map(|pack| survey.sizes.get(pack)).sum();
+            self.report.packs_deleted += doomed.len() as u64;
+            self.report.bytes_deleted += doomed.iter().map(|pack| survey.size(pack)).sum::<u64>();
         }
         Ok(doomed)
     }
 
     fn wait(&mut self, size: u64, marked: SystemTime) {
-        self.report.packs_waiting += 1;
-        self.report.bytes_waiting += size;
-        let ready = Timestamp::try_from(marked + self.options.grace).ok();
-        self.report.next = match (self.report.next, ready) {
-            (Some(known), Some(ready)) => Some(known.min(ready)),
-            (known, ready) => known.or(ready),
-        };
+        self.report.wait(size, marked, self.options.grace);
     }
 
     /// Announces, looks again, and deletes what is dead then, too.
     fn delete(&mut self, doomed: &[ObjectHash]) -> Result<(), RepoError> {
         (self.on_phase)("delete what was marked before");
         let mut announced = Announced { repository: self.repository, names: BTreeMap::new() };
-        let own = |pack: &ObjectHash| (*pack, trash::name(pack, &self.pruner, true));
+        let own = |pack: &ObjectHash| (*pack, trash::name(self.compartment, pack, self.pruner, true));
         announced.names.extend(doomed.iter().map(own));
         let intents: Vec<_> = announced.names.iter().collect();
         let put = |(pack, name): &(&ObjectHash, &String)| {
             self.repository.store().cancel().check()?;
-            let bytes = object::seal(self.repository.keys(), Kind::Intent, name, &codec::encode(*pack))?;
+            let bytes = trash::make(self.repository.keys(), name, pack, true)?;
             object::put(self.repository.store(), name, bytes)
         };
         each(&intents, put).collect::<Result<(), RepoError>>()?;
         settle(self.repository.store())?;
         let set: HashSet<ObjectHash> = doomed.iter().copied().collect();
         let survey = self.survey(&set)?;
-        let size = |pack: &ObjectHash| survey.sizes.get(pack).copied().unwrap_or(0);
+        let size = |pack: &ObjectHash| survey.size(pack);
         let (dead, living): (Vec<&ObjectHash>, Vec<_>) = doomed.iter().partition(|pack| survey.is_dead(pack));
         for pack in living {
             announced.withdraw(pack)?;
@@ -586,7 +675,8 @@ impl Prune<'_> {
             // From here on the intents stay whatever happens: an answer may be lost and the pack
             // deleted all the same.
             let own: Vec<Option<String>> = batch.iter().map(|pack| announced.names.remove(*pack)).collect();
-            let delete = |pack: &&ObjectHash| self.repository.store().delete(&pack::name(pack));
+            let delete =
+                |pack: &&ObjectHash| self.repository.store().delete(&pack::name(self.compartment, pack));
             let answers: Vec<_> = each(batch, delete).collect();
             let (mut over, mut failed) = (Vec::new(), None);
             for ((pack, own), answer) in batch.iter().zip(own).zip(answers) {

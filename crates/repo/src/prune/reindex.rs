@@ -9,9 +9,9 @@ use std::collections::{HashMap, HashSet};
 use pgark_store::Storage;
 
 use crate::RepoError;
-use crate::ids::{Hash, ObjectHash};
-use crate::index::object::{self as index_object, IndexContent};
-use crate::index::{Index, read_object};
+use crate::ids::{Compartment, Hash, ObjectHash};
+use crate::index::object::{self as index_object, IndexContent, IndexRecord};
+use crate::index::{self, Index, PackTable, read_object};
 use crate::object;
 use crate::pack;
 use crate::repository::Repository;
@@ -22,81 +22,147 @@ const PER_OBJECT: usize = 1 << 20;
 const SMALL: usize = 64 << 10;
 const MANY: usize = 8;
 
-pub(super) fn run(repository: &Repository) -> Result<(), RepoError> {
+/// An index object that counts.
+struct Known {
+    name: String,
+    records: usize,
+    packs: Vec<ObjectHash>,
+    supersedes: Vec<ObjectHash>,
+}
+
+pub(super) fn run(repository: &Repository, compartment: Compartment) -> Result<(), RepoError> {
     let store = repository.store();
-    let listed = Index::list_whole(store)?;
-    let mut contents: Vec<(String, usize, Vec<ObjectHash>, Vec<ObjectHash>)> = Vec::new();
+    let listed = Index::list_whole(store, compartment)?;
+    let mut known: Vec<Known> = Vec::new();
     for name in listed.keys() {
         repository.store().cancel().check()?;
-        match read_object(store, repository.keys(), name) {
-            Ok(content) => contents.push((
-                name.clone(),
-                content.records.len(),
-                content.packs.iter().map(|pack| pack.hash).collect(),
-                content.supersedes,
-            )),
-            // What cannot be read stays as it is: `repair index` replaces it.
-            Err(error) if error.is_of_object() => {}
-            Err(error) => return Err(error),
+        if is_nobodys(repository, compartment, name)? {
+            store.delete(name)?;
+        } else if let Some(content) = read(repository, compartment, name)? {
+            known.push(Known {
+                name: name.clone(),
+                records: content.records.len(),
+                packs: content.packs.iter().map(|pack| pack.hash).collect(),
+                supersedes: content.supersedes,
+            });
         }
     }
     // After the index objects: a pack was put before the object that names it.
-    let there: HashSet<ObjectHash> =
-        store.list("packs/")?.iter().filter_map(|meta| pack::parse_name(&meta.name)).collect();
-    let mut known: HashMap<ObjectHash, bool> = HashMap::new();
+    let there = pack::list(store, compartment)?;
+    let mut gone: HashMap<ObjectHash, bool> = HashMap::new();
     let mut is_gone = |hash: &ObjectHash| -> Result<bool, RepoError> {
-        if there.contains(hash) {
+        if there.contains_key(hash) {
             return Ok(false);
         }
-        if let Some(gone) = known.get(hash) {
+        if let Some(gone) = gone.get(hash) {
             return Ok(*gone);
         }
-        let gone = pack::is_gone(store, hash)?;
-        known.insert(*hash, gone);
-        Ok(gone)
+        let is_gone = pack::is_gone(store, compartment, hash)?;
+        gone.insert(*hash, is_gone);
+        Ok(is_gone)
     };
-    let superseded: HashSet<String> = contents
-        .iter()
-        .flat_map(|(_, _, _, supersedes)| supersedes)
-        .map(index_object::name)
-        .filter(|name| listed.contains_key(name))
-        .collect();
+    let mut superseded: HashSet<String> = HashSet::new();
+    for newer in known.iter().filter(|newer| !newer.supersedes.is_empty()) {
+        for hash in &newer.supersedes {
+            let old = index_object::name(compartment, hash);
+            // Who supersedes what he does not hold would take it from everybody.
+            if old != newer.name
+                && listed.contains_key(&old)
+                && covers(repository, compartment, (&newer.name, &old), &mut is_gone)?
+            {
+                superseded.insert(old);
+            }
+        }
+    }
     if !superseded.is_empty() {
         settle(store)?;
     }
     for name in &superseded {
         store.delete(name)?;
     }
-    contents.retain(|(name, ..)| !superseded.contains(name));
-    let many_small = contents.iter().filter(|(_, records, ..)| *records < SMALL).count() >= MANY;
+    known.retain(|known| !superseded.contains(&known.name));
+    let many_small = known.iter().filter(|known| known.records < SMALL).count() >= MANY;
     let mut old: Vec<String> = Vec::new();
-    for (name, records, packs, _) in &contents {
+    for known in &known {
         let mut names_gone = false;
-        for pack in packs {
+        for pack in &known.packs {
             names_gone |= is_gone(pack)?;
         }
-        if names_gone || (many_small && *records < SMALL) {
-            old.push(name.clone());
+        if names_gone || (many_small && known.records < SMALL) {
+            old.push(known.name.clone());
         }
     }
-    let mut new = New { repository, content: IndexContent::default(), numbers: HashMap::new() };
+    let mut new =
+        New { repository, compartment, content: IndexContent::default(), packs: PackTable::default() };
     for name in &old {
         repository.store().cancel().check()?;
-        let content = match read_object(store, repository.keys(), name) {
-            Ok(content) => content,
-            Err(RepoError::Missing { .. }) => continue,
-            Err(error) => return Err(error),
-        };
+        let Some(content) = read(repository, compartment, name)? else { continue };
         let mut stays = Vec::with_capacity(content.packs.len());
         for pack in &content.packs {
             stays.push(!is_gone(&pack.hash)?);
         }
-        new.add(name, &content, &stays)?;
+        new.add(name, &content, &stays);
         if new.content.records.len() >= PER_OBJECT {
             new.put()?;
         }
     }
     new.put()
+}
+
+/// An index object, if it is there, can be read, and counts. What cannot be read stays as it is:
+/// `repair index` replaces it.
+fn read(
+    repository: &Repository,
+    compartment: Compartment,
+    name: &str,
+) -> Result<Option<IndexContent>, RepoError> {
+    match read_object(&repository.unlocked, name) {
+        Ok((content, signer)) => {
+            let counts = index::counts(&repository.unlocked, compartment, name, &signer).is_ok();
+            Ok(counts.then_some(content))
+        }
+        Err(error) if error.is_of_object() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether an index object is of somebody who may not write here.
+fn is_nobodys(repository: &Repository, compartment: Compartment, name: &str) -> Result<bool, RepoError> {
+    match read_object(&repository.unlocked, name) {
+        Ok((_, signer)) => Ok(index::counts(&repository.unlocked, compartment, name, &signer).is_err()),
+        Err(error) if error.is_of_object() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether an index object holds all that another one says of packs that are there.
+fn covers(
+    repository: &Repository,
+    compartment: Compartment,
+    (newer, old): (&str, &str),
+    is_gone: &mut dyn FnMut(&ObjectHash) -> Result<bool, RepoError>,
+) -> Result<bool, RepoError> {
+    let (Some(newer), Some(old)) =
+        (read(repository, compartment, newer)?, read(repository, compartment, old)?)
+    else {
+        return Ok(false);
+    };
+    let place = |content: &IndexContent, record: &IndexRecord| {
+        let pack = content.packs.get(record.pack as usize)?;
+        Some((record.id, pack.hash, pack.size))
+    };
+    let held: HashSet<_> = newer.records.iter().filter_map(|record| place(&newer, record)).collect();
+    let packs: HashSet<(ObjectHash, u64)> = newer.packs.iter().map(|pack| (pack.hash, pack.size)).collect();
+    for pack in &old.packs {
+        if !packs.contains(&(pack.hash, pack.size)) && !is_gone(&pack.hash)? {
+            return Ok(false);
+        }
+    }
+    let is_held = |record: &IndexRecord| {
+        let place = place(&old, record);
+        place.is_none_or(|place| !packs.contains(&(place.1, place.2)) || held.contains(&place))
+    };
+    Ok(old.records.iter().all(is_held))
 }
 
 /// On a storage whose lists are late: until they show what was put.
@@ -106,42 +172,38 @@ pub(crate) fn settle(store: &Storage) -> Result<(), RepoError> {
 
 struct New<'r> {
     repository: &'r Repository,
+    compartment: Compartment,
     content: IndexContent,
-    numbers: HashMap<ObjectHash, u32>,
+    packs: PackTable,
 }
 
 impl New<'_> {
-    fn add(&mut self, name: &str, old: &IndexContent, stays: &[bool]) -> Result<(), RepoError> {
+    fn add(&mut self, name: &str, old: &IndexContent, stays: &[bool]) {
         let mut numbers = Vec::with_capacity(old.packs.len());
         for (pack, stays) in old.packs.iter().zip(stays) {
-            numbers.push(stays.then(|| {
-                let packs = &mut self.content.packs;
-                *self.numbers.entry(pack.hash).or_insert_with(|| {
-                    packs.push(*pack);
-                    u32::try_from(packs.len() - 1).unwrap_or(u32::MAX)
-                })
-            }));
+            numbers.push(stays.then(|| self.packs.number(*pack)));
         }
         for record in &old.records {
             if let Some(Some(pack)) = numbers.get(record.pack as usize) {
-                self.content.records.push(index_object::IndexRecord { pack: *pack, ..*record });
+                self.content.records.push(IndexRecord { pack: *pack, ..*record });
             }
         }
-        self.content.supersedes.extend(index_object::parse_name(name));
-        Ok(())
+        self.content.supersedes.extend(index_object::parse_name(name).map(|(_, hash)| hash));
     }
 
     fn put(&mut self) -> Result<(), RepoError> {
-        let content = std::mem::take(&mut self.content);
-        self.numbers.clear();
-        let old: Vec<String> = content.supersedes.iter().map(index_object::name).collect();
+        let mut content = std::mem::take(&mut self.content);
+        let packs = std::mem::take(&mut self.packs);
+        content.packs = packs.packs;
+        let old: Vec<String> =
+            content.supersedes.iter().map(|hash| index_object::name(self.compartment, hash)).collect();
         if old.is_empty() {
             return Ok(());
         }
         let store = self.repository.store();
         if !content.records.is_empty() {
-            let bytes = index_object::encode(self.repository.keys(), content)?;
-            let name = index_object::name(&Hash::of(&bytes));
+            let bytes = index_object::encode(self.repository.keys(), self.compartment, content)?;
+            let name = index_object::name(self.compartment, &Hash::of(&bytes));
             object::put(store, &name, bytes)?;
             settle(store)?;
         }

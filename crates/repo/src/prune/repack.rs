@@ -1,17 +1,19 @@
 //! Moving living chunks out of packs that are mostly dead: sealed bytes, records and keys as they
 //! are, unopened.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::usage::{Standing, Usage};
+use super::proof::Proof;
+use super::usage::Usage;
 use crate::RepoError;
-use crate::ids::{Hash, ObjectHash};
+use crate::ids::{ChunkId, Compartment, Hash, ObjectHash};
 use crate::index::object::{IndexContent, IndexRecord, PackEntry};
 use crate::index::{Index, Run, object as index_object};
 use crate::object::{self, Kind};
-use crate::pack::{self, Builder};
+use crate::pack::{self, Builder, ChunkRecord, KeyRecord, Listed};
 use crate::repository::Repository;
+use crate::rights::{Claim, Right, Scope};
 
 /// An index object is put when so many chunks were moved.
 const PER_INDEX: usize = 256 << 10;
@@ -23,49 +25,71 @@ pub(super) struct Outcome {
     pub bytes: u64,
 }
 
-struct Repack<'r> {
+/// What a survey says of the packs that chunks are moved from.
+#[derive(Clone, Copy)]
+pub(super) struct Sources<'s> {
+    pub index: &'s Index,
+    pub listed: &'s HashMap<ObjectHash, Listed>,
+    pub usage: &'s Usage,
+}
+
+struct Repack<'r, 'p> {
     repository: &'r Repository,
-    builders: [Builder; 2],
+    compartment: Compartment,
+    proof: &'p mut Proof<'r>,
+    open: [Filling; 2],
     waiting: IndexContent,
-    /// Sources whose chunks are in builders or waiting, and those that are done with.
-    open: Vec<ObjectHash>,
-    done: Outcome,
+    /// Sources whose chunks are in builders or waiting.
+    sources: Vec<ObjectHash>,
+    bytes: u64,
+}
+
+/// A new pack, and the chunks in it.
+struct Filling {
+    builder: Builder,
+    /// A pack holds a chunk once.
+    chunks: HashSet<ChunkId>,
 }
 
 /// Moves what lives in the packs `sparse`. A pack that is damaged is left as it is.
-pub(super) fn run(
-    repository: &Repository,
-    index: &Index,
-    (standing, usage): (&[Standing], &Usage),
+pub(super) fn run<'r>(
+    repository: &'r Repository,
+    from: Sources<'_>,
     live: &Arc<Run>,
     sparse: &[ObjectHash],
+    proof: &mut Proof<'r>,
 ) -> Result<Outcome, RepoError> {
-    let sources: HashSet<u32> = sparse.iter().filter_map(|pack| index.packs.find(pack)).collect();
-    // A place in a pack that is itself about to go as dead is none.
-    let stays = |number: u32| {
-        let secure = standing.get(number as usize).is_some_and(|own| *own >= Standing::Marked);
-        let kept = usage.packs.get(number as usize).is_some_and(|own| own.live > 0);
-        secure && kept && !sources.contains(&number)
-    };
+    let index = from.index;
+    let compartment = index.compartment;
+    let filling =
+        |kind| Filling { builder: Builder::new(compartment, kind, Vec::new()), chunks: HashSet::new() };
     let mut repack = Repack {
         repository,
-        builders: [Kind::DataPack, Kind::MetadataPack].map(|kind| Builder::new(kind, Vec::new())),
+        compartment,
+        proof,
+        open: [Kind::DataPack, Kind::MetadataPack].map(filling),
         waiting: IndexContent::default(),
-        open: Vec::new(),
-        done: Outcome { packs: Vec::new(), bytes: 0 },
+        sources: Vec::new(),
+        bytes: 0,
     };
     let mut moved = HashSet::new();
     for source in sparse {
         repository.store().cancel().check()?;
-        let name = pack::name(source);
+        let name = pack::name(compartment, source);
+        let Some(listed) = from.listed.get(source) else { continue };
+        let Some(number) = index.packs.find(source, listed.size) else { continue };
         let bytes = match object::get(repository.store(), &name) {
             Ok(bytes) => bytes,
             // Another pruner was faster; or it is lost, which is not for prune to say.
             Err(RepoError::Missing { .. }) => continue,
             Err(error) => return Err(error),
         };
-        let directory = match pack::parse(repository.keys(), &name, &bytes) {
-            Ok((_, directory)) if Hash::of(&bytes) == *source => directory,
+        let directory = match pack::parse(repository.keys(), compartment, &name, &bytes) {
+            Ok((_, directory))
+                if Hash::of(&bytes) == *source && pack::holds_what_it_says(&directory, &bytes) =>
+            {
+                directory
+            }
             Ok(_) => {
                 repository
                     .warn(&format!("{name} is damaged and is left as it is: its bytes do not have its hash"));
@@ -76,6 +100,19 @@ pub(super) fn run(
                 continue;
             }
         };
+        // Where a chunk lives in several packs and they are not proved equal, nothing says which is
+        // the true one: they stay as they are.
+        let is_doubtful = |chunk: &ChunkRecord| {
+            from.usage.kept.get(&chunk.id).is_some_and(|kept| kept.len() > 1 && kept.contains(&number))
+        };
+        if directory.chunks.iter().any(is_doubtful) {
+            continue;
+        }
+        let scope = Scope::Compartment(compartment);
+        let may_prune = repository
+            .unlocked
+            .judge(&directory.signer, Claim { right: Right::Prune, scope, hash: None })
+            .is_ok();
         for chunk in &directory.chunks {
             let find = |run: &Run| {
                 run.find(&chunk.id).map_err(|source| RepoError::Local {
@@ -84,48 +121,52 @@ pub(super) fn run(
                     source,
                 })
             };
-            if find(live)?.is_empty() || moved.contains(&chunk.id) {
+            if find(live)?.is_empty() || moved.contains(&(chunk.id, chunk.digest)) {
                 continue;
             }
-            if index.find(&chunk.id)?.iter().any(|place| stays(place.pack)) {
+            // Of several places the one that the survey keeps is moved.
+            if from.usage.kept.get(&chunk.id).is_some_and(|kept| !kept.contains(&number)) {
                 continue;
             }
-            let from = chunk.offset as usize;
-            let sealed = bytes.get(from..from + chunk.sealed_len as usize).unwrap_or_default();
+            let at = chunk.offset as usize;
+            let sealed = bytes.get(at..at + chunk.sealed_len as usize).unwrap_or_default();
             let key = directory.keys.iter().find(|key| key.key_id == chunk.key_id);
             let Some(key) = key else { continue };
-            repack.add(chunk, &key.key, sealed)?;
-            moved.insert(chunk.id);
+            let maker = directory.maker(key, may_prune).to_vec().into();
+            repack.add(chunk, &KeyRecord { maker, ..key.clone() }, sealed)?;
+            moved.insert((chunk.id, chunk.digest));
         }
-        repack.open.push(*source);
+        repack.sources.push(*source);
     }
     repack.finish()
 }
 
-impl Repack<'_> {
-    fn add(
-        &mut self,
-        chunk: &pack::ChunkRecord,
-        key: &object::StoredKey,
-        sealed: &[u8],
-    ) -> Result<(), RepoError> {
+impl Repack<'_, '_> {
+    fn add(&mut self, chunk: &ChunkRecord, key: &KeyRecord, sealed: &[u8]) -> Result<(), RepoError> {
         let is_data = crate::stream::ChunkKind::from_number(chunk.kind).is_some_and(|kind| kind.is_data());
-        let [data, metadata] = &mut self.builders;
-        let builder = if is_data { data } else { metadata };
-        builder.add(chunk.clone(), key, sealed)?;
-        self.done.bytes += sealed.len() as u64;
-        if builder.is_full() {
-            let kind = builder.kind;
-            let full = std::mem::replace(builder, Builder::new(kind, Vec::new()));
-            self.put(full)?;
+        let at = usize::from(!is_data);
+        if self.open.get(at).is_some_and(|filling| filling.chunks.contains(&chunk.id)) {
+            self.close(at)?;
         }
-        Ok(())
+        let Some(filling) = self.open.get_mut(at) else { return Ok(()) };
+        filling.chunks.insert(chunk.id);
+        filling.builder.add(chunk.clone(), key, sealed)?;
+        self.bytes += sealed.len() as u64;
+        if filling.builder.is_full() { self.close(at) } else { Ok(()) }
     }
 
-    fn put(&mut self, builder: Builder) -> Result<(), RepoError> {
+    /// Puts the pack that is open here, if anything is in it.
+    fn close(&mut self, at: usize) -> Result<(), RepoError> {
+        let Some(filling) = self.open.get_mut(at).filter(|filling| !filling.builder.is_empty()) else {
+            return Ok(());
+        };
+        let empty = Builder::new(self.compartment, filling.builder.kind, Vec::new());
+        let builder = std::mem::replace(&mut filling.builder, empty);
+        filling.chunks.clear();
         let (hash, bytes, chunks) = builder.finish(self.repository.keys())?;
         let size = bytes.len() as u64;
-        object::put(self.repository.store(), &pack::name(&hash), bytes)?;
+        object::put(self.repository.store(), &pack::name(self.compartment, &hash), bytes)?;
+        self.proof.made(hash);
         let number = u32::try_from(self.waiting.packs.len()).unwrap_or(u32::MAX);
         self.waiting.packs.push(PackEntry { hash, size });
         self.waiting.records.extend(chunks.iter().map(|chunk| IndexRecord {
@@ -143,22 +184,17 @@ impl Repack<'_> {
         if content.records.is_empty() {
             return Ok(());
         }
-        let bytes = index_object::encode(self.repository.keys(), content)?;
-        object::put(self.repository.store(), &index_object::name(&Hash::of(&bytes)), bytes)
+        let bytes = index_object::encode(self.repository.keys(), self.compartment, content)?;
+        let name = index_object::name(self.compartment, &Hash::of(&bytes));
+        object::put(self.repository.store(), &name, bytes)
     }
 
     /// Only when everything is put and in the index are the sources done with.
     fn finish(mut self) -> Result<Outcome, RepoError> {
-        for kind in [Kind::DataPack, Kind::MetadataPack] {
-            let at = usize::from(kind == Kind::MetadataPack);
-            let Some(builder) = self.builders.get_mut(at) else { continue };
-            if !builder.is_empty() {
-                let last = std::mem::replace(builder, Builder::new(kind, Vec::new()));
-                self.put(last)?;
-            }
+        for at in 0..self.open.len() {
+            self.close(at)?;
         }
         self.put_index()?;
-        self.done.packs = self.open;
-        Ok(self.done)
+        Ok(Outcome { packs: self.sources, bytes: self.bytes })
     }
 }

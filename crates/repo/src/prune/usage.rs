@@ -1,12 +1,15 @@
 //! How much of each pack is needed: the index and the ids that live, read side by side.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::RepoError;
-use crate::ids::ObjectHash;
+use crate::ids::{ChunkId, Hash, ObjectHash};
+use crate::index::object::PackEntry;
 use crate::index::{Index, Record, Run};
+use crate::pack::Listed;
 use crate::quarantine::Quarantine;
 
 /// What may be said of a pack before anything is counted.
@@ -39,6 +42,60 @@ pub(crate) struct Usage {
     pub packs: Vec<Use>,
     /// A chunk that a backup needs has no place that counts.
     pub missing: bool,
+    /// Of living chunks that the index names in several packs: those that keep it.
+    pub kept: HashMap<ChunkId, Vec<u32>>,
+}
+
+/// What directories say of sealed chunks.
+#[derive(Default)]
+pub(crate) struct Digests {
+    /// By pack and chunk; none where the directory lacks the chunk. What is not here could not be
+    /// read.
+    pub known: HashMap<(u32, ChunkId), Option<Sealed>>,
+    /// Writers, by number.
+    pub makers: Vec<Vec<u8>>,
+}
+
+/// One sealed chunk.
+#[derive(Clone, Copy)]
+pub(crate) struct Sealed {
+    /// BLAKE3 of its bytes.
+    pub digest: Hash,
+    /// Who sealed it.
+    pub maker: usize,
+}
+
+impl Digests {
+    /// The number of a writer.
+    pub(crate) fn maker(&mut self, key: &[u8]) -> usize {
+        let known = self.makers.iter().position(|maker| maker == key);
+        known.unwrap_or_else(|| {
+            self.makers.push(key.to_vec());
+            self.makers.len() - 1
+        })
+    }
+}
+
+/// Who proves that places are equal.
+pub(crate) trait Prover {
+    /// What directories say of these chunks, by number of their packs.
+    fn digests(
+        &mut self,
+        wanted: &BTreeMap<u32, Vec<ChunkId>>,
+        entry: &dyn Fn(u32) -> Option<PackEntry>,
+    ) -> Result<Digests, RepoError>;
+
+    /// Whether a pack's bytes are what its name and its directory say.
+    fn is_whole(&mut self, entry: &PackEntry) -> Result<bool, RepoError>;
+}
+
+/// What is known of the places of chunks before they are counted.
+pub(crate) struct Places<'p> {
+    pub index: &'p Index,
+    /// By number of the index's pack table.
+    pub standing: &'p [Standing],
+    pub listed: &'p HashMap<ObjectHash, Listed>,
+    pub rotten: &'p Quarantine,
 }
 
 fn local(source: io::Error) -> RepoError {
@@ -52,57 +109,165 @@ impl Standing {
     }
 }
 
-/// Counts, giving each live chunk one place: of several the one in better standing, then in the
-/// fuller pack. A chunk without a place that nobody is deleting keeps all its places: of two
-/// pruners each would else lean on what the other deletes.
-pub(crate) fn count(
-    index: &Index,
-    live: &Arc<Run>,
-    standing: &[Standing],
-    rotten: &Quarantine,
-) -> Result<Usage, RepoError> {
-    let mut usage = Usage { packs: vec![Use::default(); index.packs.packs.len()], missing: false };
-    let of = |place: &Record| {
-        let own = standing.get(place.pack as usize).copied().unwrap_or(Standing::Absent);
-        let is_rotten = !rotten.is_empty()
-            && index.packs.get(place.pack).is_some_and(|pack| rotten.holds(&pack.hash, &place.id));
+impl Places<'_> {
+    fn of(&self, place: &Record) -> Standing {
+        let own = self.standing.get(place.pack as usize).copied().unwrap_or(Standing::Absent);
+        let is_rotten = !self.rotten.is_empty()
+            && self.index.packs.get(place.pack).is_some_and(|pack| self.rotten.holds(&pack.hash, &place.id));
         // Perhaps it can be read after all: it stays unless the chunk is elsewhere.
         if is_rotten { own.min(Standing::Foreign) } else { own }
-    };
-    let mut several = false;
-    each_chunk(index, live, |places, lives| {
-        for place in places {
-            if let Some(own) = usage.packs.get_mut(place.pack as usize) {
-                own.all += u64::from(place.sealed_len);
+    }
+
+    fn entry(&self, number: u32) -> Option<PackEntry> {
+        self.index.packs.get(number).copied()
+    }
+
+    /// When the storage took a pack.
+    fn put(&self, number: u32) -> SystemTime {
+        let entry = self.index.packs.get(number);
+        let listed = entry.and_then(|entry| self.listed.get(&entry.hash));
+        listed.map_or(SystemTime::UNIX_EPOCH, |listed| listed.put)
+    }
+}
+
+/// Counts, giving each live chunk one place: of several that are proved equal the one in better
+/// standing, then in the fuller pack. A chunk without a place that nobody is deleting keeps all its
+/// places: of two pruners each would else lean on what the other deletes.
+pub(crate) fn count(
+    places: &Places<'_>,
+    live: &Arc<Run>,
+    prover: &mut dyn Prover,
+) -> Result<Usage, RepoError> {
+    let index = places.index;
+    let packs = vec![Use::default(); index.packs.packs.len()];
+    let mut usage = Usage { packs, missing: false, kept: HashMap::new() };
+    let mut several: BTreeMap<u32, Vec<ChunkId>> = BTreeMap::new();
+    each_chunk(index, live, |own, lives| {
+        for place in own {
+            if let Some(pack) = usage.packs.get_mut(place.pack as usize) {
+                pack.all += u64::from(place.sealed_len);
             }
         }
         if !lives {
-            return;
+            return Ok(());
         }
-        let secure = places.iter().filter(|place| of(place).is_secure()).count();
-        let there = places.iter().filter(|place| of(place) > Standing::Absent);
-        match secure {
-            0 => {
-                usage.missing |= there.clone().next().is_none();
-                there.for_each(|place| add(&mut usage.packs, place));
-            }
-            1 => there.filter(|place| of(place).is_secure()).for_each(|place| add(&mut usage.packs, place)),
-            _ => several = true,
+        let there: Vec<&Record> = own.iter().filter(|place| places.of(place) > Standing::Absent).collect();
+        match there.as_slice() {
+            [] => usage.missing = true,
+            [one] => add(&mut usage.packs, one),
+            many => many.iter().for_each(|place| several.entry(place.pack).or_default().push(place.id)),
         }
+        Ok(())
     })?;
-    if several {
-        let alone: Vec<u64> = usage.packs.iter().map(|own| own.live).collect();
-        each_chunk(index, live, |places, lives| {
-            let there: Vec<&Record> = places.iter().filter(|place| lives && of(place).is_secure()).collect();
-            let best = there.iter().max_by_key(|place| {
-                (of(place), alone.get(place.pack as usize).copied().unwrap_or(0), place.pack)
-            });
-            if let Some(best) = best.filter(|_| there.len() > 1) {
-                add(&mut usage.packs, best);
-            }
-        })?;
+    if several.is_empty() {
+        return Ok(usage);
     }
+    let digests = prover.digests(&several, &|number| places.entry(number))?;
+    let alone: Vec<u64> = usage.packs.iter().map(|own| own.live).collect();
+    each_chunk(index, live, |own, lives| {
+        let there: Vec<&Record> = own.iter().filter(|place| places.of(place) > Standing::Absent).collect();
+        if lives && there.len() > 1 {
+            let kept = Choice { places, digests: &digests, alone: &alone }.kept(&there, prover)?;
+            usage.missing |= kept.is_empty();
+            kept.iter().for_each(|place| add(&mut usage.packs, place));
+            if let Some(first) = kept.first() {
+                usage.kept.insert(first.id, kept.iter().map(|place| place.pack).collect());
+            }
+        }
+        Ok(())
+    })?;
     Ok(usage)
+}
+
+/// Which of the places of one chunk are kept.
+struct Choice<'c> {
+    places: &'c Places<'c>,
+    digests: &'c Digests,
+    /// Sealed bytes that each pack holds of chunks that are nowhere else.
+    alone: &'c [u64],
+}
+
+/// Places that hold the same sealed bytes, as their directories say: and the one of them that may
+/// stand for all.
+struct Same<'c> {
+    places: Vec<&'c Record>,
+    /// Who sealed them, as these say.
+    makers: BTreeSet<usize>,
+    /// Its bytes were read, and nobody is deleting it.
+    proved: Option<&'c Record>,
+}
+
+impl Choice<'_> {
+    fn kept<'c>(&self, there: &[&'c Record], prover: &mut dyn Prover) -> Result<Vec<&'c Record>, RepoError> {
+        let mut kept = Vec::new();
+        let mut groups: BTreeMap<Hash, (Vec<&'c Record>, BTreeSet<usize>)> = BTreeMap::new();
+        for place in there {
+            match self.digests.known.get(&(place.pack, place.id)) {
+                Some(Some(Sealed { digest, maker })) => {
+                    let (places, makers) = groups.entry(*digest).or_default();
+                    places.push(place);
+                    makers.insert(*maker);
+                }
+                // The index names a pack that does not hold it: that is no place.
+                Some(None) => {}
+                // Perhaps it can be read another day, and until then proves nothing.
+                None => kept.push(*place),
+            }
+        }
+        let mut found = Vec::new();
+        for (_, (mut places, makers)) in groups {
+            places.sort_by_key(|place| {
+                let alone = self.alone.get(place.pack as usize).copied().unwrap_or(0);
+                std::cmp::Reverse((self.places.of(place), alone, place.pack))
+            });
+            let mut proved = None;
+            for place in places.iter().filter(|place| self.places.of(place).is_secure()) {
+                if let Some(entry) = self.places.entry(place.pack)
+                    && prover.is_whole(&entry)?
+                {
+                    proved = Some(*place);
+                    break;
+                }
+            }
+            found.push(Same { places, makers, proved });
+        }
+        let alone = kept.is_empty() && found.len() == 1;
+        for (at, same) in found.iter().enumerate() {
+            // Of what one writer has sealed twice the older stays.
+            if !alone && self.has_older(at, &found) {
+                continue;
+            }
+            if let Some(proved) = same.proved {
+                kept.push(proved);
+                continue;
+            }
+            for place in &same.places {
+                // What is rotten is given up once the chunk is proved to be elsewhere.
+                let is_elsewhere = found.iter().any(|other| other.proved.is_some());
+                let entry = self.places.entry(place.pack);
+                let is_rotten = self.places.of(place) == Standing::Foreign
+                    && is_elsewhere
+                    && entry.map_or(Ok(true), |entry| prover.is_whole(&entry).map(|whole| !whole))?;
+                if !is_rotten {
+                    kept.push(*place);
+                }
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Whether the same writer has sealed the chunk before, in a place that is proved.
+    fn has_older(&self, at: usize, all: &[Same<'_>]) -> bool {
+        let age = |same: &Same<'_>| same.places.iter().map(|place| self.places.put(place.pack)).min();
+        let Some(own) = all.get(at) else { return false };
+        all.iter().enumerate().any(|(number, other)| {
+            number != at
+                && other.proved.is_some()
+                && own.makers.len() == 1
+                && other.makers == own.makers
+                && (age(other), number) < (age(own), at)
+        })
+    }
 }
 
 fn add(packs: &mut [Use], place: &Record) {
@@ -116,7 +281,7 @@ fn add(packs: &mut [Use], place: &Record) {
 pub(crate) fn each_chunk(
     index: &Index,
     live: &Arc<Run>,
-    mut see: impl FnMut(&[Record], bool),
+    mut see: impl FnMut(&[Record], bool) -> Result<(), RepoError>,
 ) -> Result<(), RepoError> {
     let mut wanted = live.iter().peekable();
     let mut places: Vec<Record> = Vec::new();
@@ -132,11 +297,11 @@ pub(crate) fn each_chunk(
                 if id == first.id {
                     lives = true;
                 } else {
-                    see(&[], true);
+                    see(&[], true)?;
                 }
                 wanted.next();
             }
-            see(&places, lives);
+            see(&places, lives)?;
             places.clear();
         }
         match next {
@@ -145,7 +310,7 @@ pub(crate) fn each_chunk(
         }
     }
     while peek(&mut wanted)?.is_some() {
-        see(&[], true);
+        see(&[], true)?;
         wanted.next();
     }
     Ok(())
@@ -153,7 +318,7 @@ pub(crate) fn each_chunk(
 
 fn peek(
     wanted: &mut std::iter::Peekable<impl Iterator<Item = io::Result<Record>>>,
-) -> Result<Option<crate::ids::ChunkId>, RepoError> {
+) -> Result<Option<ChunkId>, RepoError> {
     match wanted.peek() {
         None => Ok(None),
         Some(Ok(record)) => Ok(Some(record.id)),
@@ -167,13 +332,13 @@ fn peek(
 /// The standing of every pack of the index.
 pub(crate) fn standings(
     index: &Index,
-    sizes: &HashMap<ObjectHash, u64>,
+    listed: &HashMap<ObjectHash, Listed>,
     foreign: &HashSet<ObjectHash>,
     doomed: &HashSet<ObjectHash>,
     marked: &HashSet<ObjectHash>,
 ) -> Vec<Standing> {
-    let of = |hash: &ObjectHash, size: u64| match sizes.get(hash) {
-        Some(there) if *there == size => {
+    let of = |hash: &ObjectHash, size: u64| match listed.get(hash) {
+        Some(there) if there.size == size => {
             if doomed.contains(hash) {
                 Standing::Doomed
             } else if foreign.contains(hash) {

@@ -4,7 +4,6 @@ use age::secrecy::zeroize::Zeroize;
 use jiff::Timestamp;
 use pgark_store::{PutOutcome, Storage, StoreError};
 
-use super::sealing::random;
 use crate::RepoError;
 use crate::ids::RepositoryId;
 
@@ -17,7 +16,13 @@ const FORMAT: u64 = 0;
 /// A header is a few hundred bytes.
 const LARGEST: u64 = 64 * 1024;
 /// Features that this program knows.
-const KNOWN: &[&str] = &[];
+const KNOWN: &[&str] = &[EDITION];
+/// Keys by compartment, signed index, chained lists of writers: what the first edition of the
+/// format lacked. A program of that edition refuses the repository by this name, and this one
+/// refuses theirs by its absence.
+const EDITION: &str = "edition 2";
+/// Groups of clusters that share keys, and the clusters of all.
+const MOST_SHARED: usize = 256;
 
 /// The clear header: what is known of a repository before it is opened. `bytes` are exactly those
 /// stored: fingerprint and hash are over them.
@@ -27,20 +32,35 @@ pub struct Header {
     pub id: RepositoryId,
     pub(super) encrypted: bool,
     pub(super) data_public: Option<[u8; 32]>,
+    /// The first owner's public key: every later one was signed by the one before.
+    pub(super) owner_public: Option<[u8; 32]>,
+    /// Clusters that share the keys of a compartment: hashes of their names, the first of each
+    /// group being the compartment's id.
+    pub(super) shared: Vec<Vec<[u8; 16]>>,
     bytes: Vec<u8>,
 }
 
 impl Header {
-    pub(super) fn new(encrypted: bool, data_public: Option<[u8; 32]>) -> Result<Header, RepoError> {
-        let mut id = [0; 16];
-        random(&mut id)?;
-        let id = RepositoryId(id);
+    /// `public`: of data and of the owner; none if nothing is encrypted.
+    pub(super) fn new(
+        id: RepositoryId,
+        public: Option<([u8; 32], [u8; 32])>,
+        shared: &[Vec<[u8; 16]>],
+    ) -> Result<Header, RepoError> {
         let created = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
-        let public = data_public.map_or_else(|| "null".to_string(), |key| format!("\"{}\"", hex(&key)));
+        let text = |key: Option<[u8; 32]>| key.map_or("null".to_string(), |key| format!("\"{}\"", hex(&key)));
+        let (data, owner) = (text(public.map(|(data, _)| data)), text(public.map(|(_, owner)| owner)));
+        let group = |group: &Vec<[u8; 16]>| {
+            let names: Vec<String> = group.iter().map(|hash| format!("\"{}\"", hex(hash))).collect();
+            format!("[{}]", names.join(", "))
+        };
+        let shared = shared.iter().map(group).collect::<Vec<_>>().join(", ");
+        let encrypted = public.is_some();
         let text = format!(
             "{{\n  \"format\": {FORMAT},\n  \"repository\": \"{id}\",\n  \"created\": \"{created}\",\n  \
-             \"encrypted\": {encrypted},\n  \"data_public_key\": {public},\n  \"needed_to_read\": [],\n  \
-             \"needed_to_write\": [],\n  \"optional\": []\n}}\n"
+             \"encrypted\": {encrypted},\n  \"data_public_key\": {data},\n  \"owner_public_key\": {owner},\n  \
+             \"shared\": [{shared}],\n  \"needed_to_read\": [\"{EDITION}\"],\n  \
+             \"needed_to_write\": [\"{EDITION}\"],\n  \"optional\": []\n}}\n"
         );
         Header::parse(text.into_bytes())
     }
@@ -52,7 +72,10 @@ impl Header {
     /// storage.
     pub fn get(store: &Storage) -> Result<Header, RepoError> {
         match Header::one(store, NAME) {
-            Err(first @ RepoError::Damaged { .. }) => Ok(Header::copy(store)?.ok_or(first)?),
+            // A flipped bit may look like another format, too.
+            Err(
+                first @ (RepoError::Damaged { .. } | RepoError::NewerFormat { .. } | RepoError::OlderFormat),
+            ) => Ok(Header::copy(store)?.ok_or(first)?),
             Ok(Some(header)) => Ok(header),
             Ok(None) => match Header::one(store, COPY)? {
                 Some(header) => Ok(header),
@@ -94,19 +117,40 @@ impl Header {
         if fields.format != FORMAT {
             return Err(RepoError::NewerFormat { what: format!("format version {}", fields.format) });
         }
+        if !fields.needed_to_read.iter().any(|feature| feature == EDITION) {
+            return Err(RepoError::OlderFormat);
+        }
         let unknown = fields.needed_to_read.iter().chain(&fields.needed_to_write);
         if let Some(feature) = unknown.into_iter().find(|feature| !KNOWN.contains(&feature.as_str())) {
             return Err(RepoError::NewerFormat { what: format!("feature {feature}") });
         }
         let id = unhex(&fields.repository).ok_or_else(|| damaged("its id cannot be read"))?;
-        let data_public = match fields.data_public_key {
-            Some(key) => Some(unhex(&key).ok_or_else(|| damaged("its public key cannot be read"))?),
-            None => None,
+        let key = |key: Option<String>| match key {
+            Some(key) => unhex(&key).map(Some).ok_or_else(|| damaged("its public keys cannot be read")),
+            None => Ok(None),
         };
-        if fields.encrypted != data_public.is_some() {
+        let (data_public, owner_public) = (key(fields.data_public_key)?, key(fields.owner_public_key)?);
+        if fields.encrypted != data_public.is_some() || fields.encrypted != owner_public.is_some() {
             return Err(damaged("it contradicts itself about encryption"));
         }
-        Ok(Header { id: RepositoryId(id), encrypted: fields.encrypted, data_public, bytes })
+        let group = |group: Vec<String>| group.iter().map(|hash| unhex(hash)).collect::<Option<Vec<_>>>();
+        let shared: Option<Vec<Vec<[u8; 16]>>> = fields.shared.into_iter().map(group).collect();
+        let shared = shared.ok_or_else(|| damaged("its groups of clusters cannot be read"))?;
+        let mut all: Vec<&[u8; 16]> = shared.iter().flatten().collect();
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        if all.len() != count || count > MOST_SHARED || shared.iter().any(|group| group.len() < 2) {
+            return Err(damaged("its groups of clusters contradict each other"));
+        }
+        Ok(Header {
+            id: RepositoryId(id),
+            encrypted: fields.encrypted,
+            data_public,
+            owner_public,
+            shared,
+            bytes,
+        })
     }
 
     /// What slots and writer keys carry: BLAKE3 of the stored bytes.
@@ -128,6 +172,10 @@ struct Fields {
     repository: String,
     encrypted: bool,
     data_public_key: Option<String>,
+    #[serde(default)]
+    owner_public_key: Option<String>,
+    #[serde(default)]
+    shared: Vec<Vec<String>>,
     needed_to_read: Vec<String>,
     needed_to_write: Vec<String>,
 }
@@ -180,25 +228,31 @@ mod tests {
 
     #[test]
     fn a_header_comes_back_and_its_fingerprint_stays() {
-        let header = Header::new(true, Some([7; 32])).unwrap();
+        let shared = vec![vec![[1; 16], [2; 16]], vec![[3; 16], [4; 16], [5; 16]]];
+        let header = Header::new(RepositoryId([9; 16]), Some(([7; 32], [8; 32])), &shared).unwrap();
         let again = Header::parse(header.bytes.clone()).unwrap();
-        assert_eq!(
-            (again.id, again.fingerprint(), again.data_public),
-            (header.id, header.fingerprint(), Some([7; 32]))
-        );
+        assert_eq!((again.id, again.fingerprint()), (RepositoryId([9; 16]), header.fingerprint()));
+        assert_eq!((again.data_public, again.owner_public), (Some([7; 32]), Some([8; 32])));
+        assert_eq!(again.shared, shared);
+        for wrong in [vec![vec![[1; 16]]], vec![vec![[1; 16], [1; 16]]], vec![vec![[1; 16], [2; 16]]; 2]] {
+            assert!(Header::new(RepositoryId([9; 16]), None, &wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]
     fn unknown_versions_and_features_are_newer() {
-        let text = String::from_utf8(Header::new(false, None).unwrap().bytes).unwrap();
+        let header = Header::new(RepositoryId([9; 16]), None, &[]).unwrap();
+        let text = String::from_utf8(header.bytes).unwrap();
         for (from, to) in [
             ("\"format\": 0", "\"format\": 1"),
-            ("\"needed_to_read\": []", "\"needed_to_read\": [\"maps\"]"),
-            ("\"needed_to_write\": []", "\"needed_to_write\": [\"maps\"]"),
+            ("\"needed_to_read\": [", "\"needed_to_read\": [\"maps\", "),
+            ("\"needed_to_write\": [", "\"needed_to_write\": [\"maps\", "),
         ] {
             let changed = text.replace(from, to).into_bytes();
             assert!(matches!(Header::parse(changed), Err(RepoError::NewerFormat { .. })), "{to}");
         }
+        let first = text.replace(&format!("\"{EDITION}\""), "").into_bytes();
+        assert!(matches!(Header::parse(first), Err(RepoError::OlderFormat)));
         let contradiction = text.replace("\"encrypted\": false", "\"encrypted\": true").into_bytes();
         assert!(matches!(Header::parse(contradiction), Err(RepoError::Damaged { .. })));
     }

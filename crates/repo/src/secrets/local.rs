@@ -111,6 +111,41 @@ impl Heads {
     }
 }
 
+/// The newest of the owner's lists that this host has seen: it never takes an older one for the
+/// newest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KnownList {
+    pub number: u64,
+    pub hash: String,
+}
+
+impl KnownList {
+    fn file(local: &LocalFolders, repository: RepositoryId) -> Option<PathBuf> {
+        Some(local.state.as_ref()?.join("lists").join(repository.to_string()))
+    }
+
+    /// What is remembered; nothing without a state folder.
+    pub(crate) fn read(
+        local: &LocalFolders,
+        repository: RepositoryId,
+    ) -> Result<Option<KnownList>, RepoError> {
+        let Some(file) = KnownList::file(local, repository) else { return Ok(None) };
+        let text = read(&file)?.unwrap_or_default();
+        let known = text.trim().split_once(' ').and_then(|(number, hash)| {
+            Some(KnownList { number: number.parse().ok()?, hash: hash.to_string() })
+        });
+        Ok(known)
+    }
+
+    /// Writes it; a state folder that cannot be written is no reason to refuse work.
+    pub(crate) fn remember(&self, local: &LocalFolders, repository: RepositoryId, store: &Storage) {
+        let Some(file) = KnownList::file(local, repository) else { return };
+        if let Err(error) = write(&file, &format!("{} {}\n", self.number, self.hash)) {
+            not_remembered(store, "newest list of writers", &file, &error);
+        }
+    }
+}
+
 fn read(file: &Path) -> Result<Option<String>, RepoError> {
     match fs::read_to_string(file) {
         Ok(text) => Ok(Some(text)),

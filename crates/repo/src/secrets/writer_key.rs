@@ -13,8 +13,9 @@ use crate::RepoError;
 const PREFIX: &str = "PGARK-WRITER-KEY-1-";
 const CHECK_BYTES: usize = 8;
 
-pub(super) fn to_text(header_hash: &[u8; 32], keyring: &Keyring, signing_seed: &[u8; 32]) -> SecretString {
-    let bytes = keyring.for_writer(signing_seed).to_bytes(header_hash);
+/// Of the keyring of a writer.
+pub(super) fn to_text(header_hash: &[u8; 32], keyring: &Keyring) -> SecretString {
+    let bytes = keyring.to_bytes(header_hash);
     let check = blake3::hash(&bytes);
     SecretString::from(format!("{PREFIX}{}{}", hex(&bytes), hex(&check.as_bytes()[..CHECK_BYTES])))
 }

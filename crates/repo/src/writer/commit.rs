@@ -1,7 +1,7 @@
 //! The end of a backup: entries, packs, index, draft, a last look at the trash, manifest.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,11 +14,12 @@ use super::options::NewBackup;
 use super::session::Session;
 use super::streams::StreamWriter;
 use crate::at_once::both;
+use crate::codec::Extensions;
 use crate::cut::Cut;
 use crate::ids::{Hash, ObjectHash};
 use crate::manifest::{
     self, Addition, BackupHead, Body, Entry, LONGEST_ABOUT, ListBuilder, ListRef, PARTS_HERE, Parts,
-    Previous, Record,
+    Previous, Record, Which, WritersRef,
 };
 use crate::names::{LARGEST_SEQUENCE, ManifestName};
 use crate::object;
@@ -69,8 +70,8 @@ struct Place {
 /// them.
 fn next_place(session: &Session<'_>) -> Result<Place, RepoError> {
     let repository = &session.repository.unlocked;
-    let cluster = repository.keys.cluster_hash(&session.options.cluster);
-    let (names, forgotten) = manifest::list_both(repository, &cluster)?;
+    let cluster = repository.keys.cluster_hash(&session.options.cluster)?;
+    let (names, forgotten) = manifest::list_both(repository, Which::Cluster(&cluster))?;
     let heads = repository.heads()?;
     let remembered = heads.iter().filter(|(known, ..)| *known == cluster).map(|(_, last, _)| last).max();
     let (mut previous, unread) = newest_read(repository, &names)?;
@@ -106,6 +107,7 @@ fn newest_read<'n>(
     for name in names.iter().rev() {
         match manifest::read(repository, name, |_| {}) {
             Ok(manifest) if manifest.distrust.is_none() => {
+                repository.refuse_older_list(manifest.body.list.number)?;
                 let id = ByteArray::from(name.id.0);
                 return Ok((Some(Previous { sequence: name.sequence, id, hash: manifest.hash }), unread));
             }
@@ -209,7 +211,8 @@ fn record(session: &Session<'_>, entry: Entry) -> Result<Record, RepoError> {
 }
 
 fn put_draft(session: &Session<'_>) -> Result<(), RepoError> {
-    let (name, bytes) = draft::make(session.repository.keys(), session.id, session.packs())?;
+    let (name, bytes) =
+        draft::make(session.repository.keys(), session.compartment, session.id, session.packs())?;
     // Where lists are late, a pruner might see the draft gone and the manifest not yet: it stays,
     // and prune removes it.
     if session.repository.store().capabilities().list_lateness.is_zero() {
@@ -224,17 +227,15 @@ fn put_draft(session: &Session<'_>) -> Result<(), RepoError> {
 fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
     let packs = session.packs();
     let wanted = |pack: &ObjectHash| packs.binary_search(pack).is_ok();
-    let marks = trash::list(session.repository.store())?;
-    let hit = marks.iter().find(|mark| mark.intent && wanted(&mark.pack)).map(|mark| mark.pack);
-    let there: HashSet<ObjectHash> = session
-        .repository
-        .store()
-        .list("packs/")?
-        .iter()
-        .filter_map(|meta| pack::parse_name(&meta.name))
-        .collect();
-    match hit.or_else(|| packs.iter().find(|pack| !there.contains(*pack)).copied()) {
-        Some(gone) => Err(RepoError::PrunedAway { pack: pack::name(&gone) }),
+    let repository = &session.repository.unlocked;
+    for mark in trash::list(&repository.store, session.compartment)? {
+        if mark.intent && wanted(&mark.pack) && trash::counts(repository, &mark)? {
+            return Err(RepoError::PrunedAway { pack: pack::name(session.compartment, &mark.pack) });
+        }
+    }
+    let there = pack::list(&repository.store, session.compartment)?;
+    match packs.iter().find(|pack| !there.contains_key(*pack)) {
+        Some(gone) => Err(RepoError::PrunedAway { pack: pack::name(session.compartment, gone) }),
         None => Ok(()),
     }
 }
@@ -247,7 +248,9 @@ fn put_manifest(
 ) -> Result<BackupHead, RepoError> {
     let repository = &session.repository.unlocked;
     let cluster = session.options.cluster.clone();
-    let cluster_hash = repository.keys.cluster_hash(&cluster);
+    let cluster_hash = repository.keys.cluster_hash(&cluster)?;
+    let list = repository.writers();
+    let list = WritersRef { number: list.body.number, hash: list.hash.unwrap_or(Hash([0; 32])) };
     let Place { sequence, previous } = place;
     let name = ManifestName { cluster: cluster_hash, sequence, id: session.id };
     let mut body = Body {
@@ -262,7 +265,9 @@ fn put_manifest(
         entry_count: listed.entries,
         additions: listed.additions,
         bytes_added: session.put.load(Ordering::Relaxed),
+        list,
         about: new.about,
+        more: Extensions::default(),
     };
     // The manifest names the bytes of its own two copies: their length depends on the number by a
     // few bytes only.

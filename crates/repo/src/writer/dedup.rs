@@ -92,6 +92,7 @@ impl Dedup {
 
     /// `lean`: the pack that holds it is needed from now on.
     fn is_known(&self, id: &ChunkId, lean: bool) -> Result<bool, RepoError> {
+        let mut is_there = false;
         for record in self.index.find(id)? {
             let pack = self.index.packs.get(record.pack);
             let is_rotten =
@@ -100,8 +101,12 @@ impl Dedup {
                 if let Some(referenced) = self.referenced.get(record.pack as usize).filter(|_| lean) {
                     referenced.store(true, Ordering::Relaxed);
                 }
-                return Ok(true);
+                // Of several all are leaned on: which of them holds it, a reader finds out.
+                is_there = true;
             }
+        }
+        if is_there {
+            return Ok(true);
         }
         for (_, run) in self.runs.read().unwrap_or_else(PoisonError::into_inner).iter() {
             let found = run.find(id).map_err(|source| RepoError::Local {

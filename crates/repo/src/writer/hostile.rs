@@ -84,7 +84,7 @@ fn a_tree_that_repeats_one_chunk() {
     assert!(matches!(ListBuilder::new(|_| Ok(Hash([0; 32]))).add(&record), Err(RepoError::TooLarge { .. })));
     assert!(manifest::decode_leaf(&codec::encode(&(0u8, vec![record]))).is_err());
     // And one that is held whole is refused by what it says, and by what it is.
-    let reader = repository.reader().unwrap();
+    let reader = repository.reader(&repository.backups().unwrap()[0]).unwrap();
     for bytes in [towers[1].bytes, 1000] {
         let claimed = StreamRef { bytes, ..towers[1].clone() };
         let read = reader.read_whole(&entry(vec![Part::Stream(claimed)]), 32 << 20);
@@ -93,7 +93,10 @@ fn a_tree_that_repeats_one_chunk() {
     let many = entry(vec![Part::Stream(StreamRef { bytes: 0, ..towers[1].clone() }); 3]);
     assert!(reader.read_whole(&many, 32 << 20).unwrap().is_empty());
     // What a backup added, parts apart, or a map of such a length is never read.
-    let chunks = repository.chunks(repository.index().unwrap());
+    let chunks = {
+        let compartment = repository.unlocked.compartment_of("c").unwrap();
+        repository.chunks(repository.index(compartment).unwrap()).unwrap()
+    };
     let long = StreamRef { bytes: 2 << 30, ..lists[0].clone() };
     assert!(matches!(Additions::new(&chunks, &long), Err(RepoError::Damaged { .. })));
     let apart =
@@ -177,7 +180,7 @@ fn a_map_of_very_many_units() {
         assert_eq!((earlier(&maps[0]).group_count(), earlier(&maps[4]).group_count()), (2, 0));
         Vec::new()
     });
-    let reader = repository.reader().unwrap();
+    let reader = repository.reader(&repository.backups().unwrap()[0]).unwrap();
     let read = |map: &MapRef| reader.read_whole(&entry(vec![Part::Map(Box::new(map.clone()))]), 1 << 30);
     for (number, what) in [(2, "more groups"), (3, "more chunks")] {
         let said = read(&maps[number]).unwrap_err().to_string();
@@ -194,13 +197,14 @@ fn a_map_of_very_many_units() {
 #[test]
 fn objects_larger_than_their_kind() {
     let (_dir, repository) = repository();
+    let name = format!("x/{}/name", "5a".repeat(16));
     for kind in [Kind::Session, Kind::Mark, Kind::Intent, Kind::Tombstone, Kind::Tags] {
         let fits = vec![0; kind.largest() - 1000];
-        let bytes = object::seal(repository.keys(), kind, "name", &fits).unwrap();
-        assert!(object::open(repository.keys(), kind, "name", &bytes).is_ok(), "{kind:?}");
-        let bytes = object::seal(repository.keys(), kind, "name", &vec![0; kind.largest()]).unwrap();
+        let bytes = object::seal(repository.keys(), kind, &name, &fits).unwrap();
+        assert!(object::open(repository.keys(), kind, &name, &bytes).is_ok(), "{kind:?}");
+        let bytes = object::seal(repository.keys(), kind, &name, &vec![0; kind.largest()]).unwrap();
         assert!(
-            matches!(object::open(repository.keys(), kind, "name", &bytes), Err(RepoError::Damaged { .. })),
+            matches!(object::open(repository.keys(), kind, &name, &bytes), Err(RepoError::Damaged { .. })),
             "{kind:?}"
         );
     }

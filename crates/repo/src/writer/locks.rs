@@ -14,13 +14,14 @@ use pgark_store::StoreError;
 
 use super::session::Session;
 use crate::RepoError;
+use crate::index;
 use crate::lock::lock;
 use crate::names;
 use crate::pack;
 use crate::secrets::HEADERS;
 
 /// Folders that every backup needs.
-const FOR_ALL: [&str; 5] = ["index/", "keys/", "keys-copy/", "writers/", "copies/writers/"];
+const FOR_ALL: [&str; 4] = ["keys/", "keys-copy/", "writers/", "copies/writers/"];
 const REQUESTS: usize = 16;
 
 /// Extends the locks of everything that this backup needs and did not put itself.
@@ -28,8 +29,10 @@ pub(super) fn extend(session: &Session<'_>) -> Result<(), RepoError> {
     let store = session.repository.store();
     let Some(retention) = store.retention() else { return Ok(()) };
     let until = SystemTime::now() + retention.period;
-    let mut names: Vec<String> = session.older_packs().iter().map(pack::name).collect();
-    for folder in FOR_ALL {
+    let mut names: Vec<String> =
+        session.older_packs().iter().map(|pack| pack::name(session.compartment, pack)).collect();
+    let index = index::object::folder(session.compartment);
+    for folder in FOR_ALL.into_iter().chain([index.as_str()]) {
         names.extend(names::list(store, folder)?.into_iter().map(|meta| meta.name));
     }
     for header in HEADERS {

@@ -238,7 +238,7 @@ impl Repository {
                 scope.spawn(|| session.run_uploader());
             }
             scope.spawn(|| session.run_renewer());
-            let earlier = self.chunks(session.dedup().index()).with_cache(Arc::clone(session.items()));
+            let earlier = self.chunks(session.dedup().index())?.with_cache(Arc::clone(session.items()));
             let (new, answer) = work(&BackupWriter { session: &session, earlier })?;
             Ok((commit::commit(&session, new, told)?, answer))
         });

@@ -18,18 +18,19 @@ use super::queue::{Queue, wait_until};
 use crate::RepoError;
 use crate::at_once::{both, each};
 use crate::cut::Cutter;
-use crate::ids::{BackupId, ChunkId, Hash, ObjectHash};
+use crate::ids::{BackupId, ChunkId, Compartment, Hash, ObjectHash};
 use crate::index::object::{IndexContent, IndexRecord, PackEntry};
 use crate::index::{self, Index};
 use crate::lock::lock;
 use crate::map::ItemHasher;
 use crate::map::cache::ItemCache;
-use crate::object::{self, Kind, StoredKey};
-use crate::pack::{self, Builder, ChunkRecord, PACK_BYTES};
+use crate::object::{self, Kind};
+use crate::pack::{self, Builder, ChunkRecord, KeyRecord, PACK_BYTES};
 use crate::prune::trash;
 use crate::quarantine::Quarantine;
 use crate::repository::Repository;
-use crate::secrets::PackKey;
+use crate::rights::{Right, Scope};
+use crate::secrets::{CompartmentKeys, PackKey, Room};
 use crate::stream::ChunkKind;
 use crate::{random, sessions};
 
@@ -75,6 +76,8 @@ pub(crate) struct Session<'a> {
     pub(super) repository: &'a Repository,
     pub(super) options: &'a WriteOptions,
     pub(super) id: BackupId,
+    pub(super) compartment: Compartment,
+    keys: CompartmentKeys,
     /// What will stand in the backup.
     pub(super) entries: Entries,
     cutter: Cutter,
@@ -135,26 +138,33 @@ impl<'a> Session<'a> {
     ) -> Result<Session<'a>, RepoError> {
         repository.store().cancel().check()?;
         let id = random::backup_id()?;
+        let unlocked = &repository.unlocked;
+        let compartment = unlocked.compartment_of(&options.cluster)?;
+        let keys = repository.keys().compartment(compartment)?;
+        let cutter = Cutter::new(keys.chunker_seed());
+        let cluster = repository.keys().cluster_hash(&options.cluster)?;
         let jobs = options.jobs.clamp(1, MOST_JOBS);
         // The session object first: from then on a pruner waits for us, so the lists below stay
         // true.
-        let (name, bytes) = sessions::next_object(repository.keys(), id, 0)?;
+        let (name, bytes) = sessions::next_object(repository.keys(), compartment, id, 0)?;
         let put = bytes.len() as u64;
         let (announced, allowed) = both(
             || object::put(repository.store(), &name, bytes),
-            || repository.unlocked.refuse_stranger(&options.cluster),
+            || unlocked.refuse_stranger(Right::Backup, Scope::Cluster(&cluster)),
         );
         announced?;
         let dedup = allowed
-            .and_then(|()| sessions::refuse_others(&repository.unlocked, id))
-            .and_then(|()| find_usable(repository, options.full))
+            .and_then(|()| sessions::refuse_others(unlocked, compartment, id))
+            .and_then(|()| find_usable(repository, compartment, options.full))
             .inspect_err(|_| remove(repository, vec![name.clone()]))?;
         Ok(Session {
             repository,
             options,
             id,
+            compartment,
+            keys,
             entries: Entries::new(),
-            cutter: Cutter::new(repository.keys().chunker_seed()),
+            cutter,
             dedup,
             jobs: Queue::new(WAITING * jobs),
             // Bounded by the packs' buffers.
@@ -196,7 +206,7 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn id_key(&self, kind: ChunkKind, domain: &[u8]) -> [u8; 32] {
-        self.repository.keys().chunk_id_key(kind as u8, domain)
+        self.keys.chunk_id_key(kind as u8, domain)
     }
 
     /// What this host keeps of maps.
@@ -206,7 +216,7 @@ impl<'a> Session<'a> {
 
     /// Hashes the items of maps of a mask domain.
     pub(crate) fn hasher(&self, domain: &[u8]) -> ItemHasher {
-        self.repository.unlocked.item_hasher(domain)
+        self.repository.unlocked.item_hasher(&self.keys, domain)
     }
 
     fn is_stopped(&self) -> bool {
@@ -297,7 +307,7 @@ impl<'a> Session<'a> {
         &self,
         record: ChunkRecord,
         lane: usize,
-        key: &StoredKey,
+        key: &KeyRecord,
         sealed: &[u8],
     ) -> Result<(), RepoError> {
         let is_data = ChunkKind::from_number(record.kind).is_some_and(ChunkKind::is_data);
@@ -313,7 +323,7 @@ impl<'a> Session<'a> {
             // While every buffer is taken some pack is on its way: there are more than can be open.
             none => {
                 let buffer = self.buffers.take(&|| self.is_stopped()).ok_or(RepoError::Cancelled)?;
-                none.insert(Builder::new(kind, buffer))
+                none.insert(Builder::new(self.compartment, kind, buffer))
             }
         };
         builder.add(record, key, sealed)?;
@@ -366,7 +376,7 @@ impl<'a> Session<'a> {
     fn upload(&self, closed: Closed) -> Result<(), RepoError> {
         let entry = PackEntry { hash: closed.hash, size: closed.bytes.len() as u64 };
         let bytes = Bytes::from(closed.bytes);
-        self.put_object(&pack::name(&closed.hash), bytes.clone())?;
+        self.put_object(&pack::name(self.compartment, &closed.hash), bytes.clone())?;
         self.buffers.give_back(bytes.try_into_mut().ok().map(Vec::from));
         let mut waiting = lock(&self.waiting);
         let number = u32::try_from(waiting.packs.len()).unwrap_or(u32::MAX);
@@ -424,8 +434,8 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let ids: Vec<ChunkId> = content.records.iter().map(|record| record.id).collect();
-        let bytes = index::object::encode(self.repository.keys(), content)?;
-        self.put_object(&index::object::name(&Hash::of(&bytes)), bytes)?;
+        let bytes = index::object::encode(self.repository.keys(), self.compartment, content)?;
+        self.put_object(&index::object::name(self.compartment, &Hash::of(&bytes)), bytes)?;
         if goes_on {
             let local = &self.repository.unlocked.local;
             let record =
@@ -440,7 +450,7 @@ impl<'a> Session<'a> {
     /// session's.
     fn renew(&self) -> Result<(), RepoError> {
         let number = self.renewals.fetch_add(1, Ordering::Relaxed);
-        let (name, bytes) = sessions::next_object(self.repository.keys(), self.id, number)?;
+        let (name, bytes) = sessions::next_object(self.repository.keys(), self.compartment, self.id, number)?;
         self.put_object(&name, bytes)?;
         let before = {
             let mut temporary = lock(&self.temporary);
@@ -519,9 +529,9 @@ impl Drop for Lane<'_> {
 /// The trash first. A pack that is gone when packs are listed after it is not leaned on, nor is one
 /// that was marked before; and what was moved out of a marked pack was in the index, and its new
 /// pack there, before the mark.
-fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> {
+fn find_usable(repository: &Repository, compartment: Compartment, full: bool) -> Result<Dedup, RepoError> {
     if full {
-        let index = repository.index()?;
+        let index = repository.index(compartment)?;
         let usable = vec![false; index.packs.packs.len()];
         return Ok(Dedup::new(index, usable, Quarantine::default()));
     }
@@ -529,29 +539,28 @@ fn find_usable(repository: &Repository, full: bool) -> Result<Dedup, RepoError> 
     // What does not wait for another is asked at once: far away each costs a round trip. The second
     // list of the index, which counts, is made behind the trash.
     let (trash, (rotten, listed)) = both(
-        || trash::list(store),
-        || both(|| Quarantine::read(&repository.unlocked), || Index::list(store)),
+        || trash::list(store, compartment),
+        || both(|| Quarantine::read(&repository.unlocked, compartment), || Index::list(store, compartment)),
     );
     let (trash, rotten, listed) = (trash?, rotten?, listed?);
-    let (packs, index) =
-        both(|| store.list("packs/"), || repository.index.after(&repository.unlocked, listed));
+    let (packs, index) = both(
+        || pack::list(store, compartment),
+        || repository.index.after(&repository.unlocked, compartment, listed),
+    );
     let (packs, index) = (packs?, index?);
     for (name, error) in &index.unreadable {
         repository.warn(&format!("{name} cannot be used, its chunks are stored again: {error}"));
     }
-    let marked: HashSet<ObjectHash> = trash.into_iter().map(|mark| mark.pack).collect();
-    let mut usable = vec![false; index.packs.packs.len()];
-    for meta in packs {
-        if let Some(hash) = pack::parse_name(&meta.name)
-            && let Some(number) = index.packs.find(&hash)
-            && index.packs.get(number).is_some_and(|pack| pack.size == meta.size)
-            && !marked.contains(&hash)
-            && !rotten.packs.contains(&hash)
-            && let Some(flag) = usable.get_mut(number as usize)
-        {
-            *flag = true;
-        }
+    for (name, why) in &index.distrusted {
+        repository.warn(&format!("{name} is passed over: {why}"));
     }
+    let marked: HashSet<ObjectHash> = trash.into_iter().map(|mark| mark.pack).collect();
+    let is_usable = |pack: &PackEntry| {
+        packs.get(&pack.hash).is_some_and(|listed| listed.size == pack.size)
+            && !marked.contains(&pack.hash)
+            && !rotten.packs.contains(&pack.hash)
+    };
+    let usable = index.packs.packs.iter().map(is_usable).collect();
     Ok(Dedup::new(index, usable, rotten))
 }
 
@@ -571,7 +580,7 @@ fn remove(repository: &Repository, names: Vec<String>) {
 struct SealKey {
     id: [u8; 16],
     key: PackKey,
-    stored: StoredKey,
+    stored: KeyRecord,
     next_nonce: u64,
     sealed: usize,
 }
@@ -616,9 +625,15 @@ impl<'s, 'a> Sealer<'s, 'a> {
         let slot = if job.kind.is_data() { data } else { metadata };
         if slot.as_ref().is_none_or(|key| key.sealed >= PER_KEY) {
             let id = random::bytes()?;
+            let room = Room::Of(self.session.compartment);
             let (key, wrapped) =
-                if job.kind.is_data() { keys.new_data_pack_key(&id)? } else { keys.new_metadata_key()? };
-            *slot = Some(SealKey { id, key, stored: wrapped.into(), next_nonce: 0, sealed: 0 });
+                if job.kind.is_data() { keys.new_data_pack_key(&id)? } else { keys.new_metadata_key(room)? };
+            let stored = KeyRecord {
+                key_id: ByteArray::from(id),
+                key: wrapped.into(),
+                maker: keys.writer_public().into(),
+            };
+            *slot = Some(SealKey { id, key, stored, next_nonce: 0, sealed: 0 });
         }
         let Some(key) = slot else { return Err(RepoError::Crypto("making a key")) };
         let nonce = object::nonce(key.next_nonce);

@@ -23,6 +23,7 @@ impl Place {
         let made = init(
             &Storage::uncancelled(store),
             Protection::Recipients(vec![identity.to_public().to_string()]),
+            &[],
             &LocalFolders::default(),
         )
         .unwrap();
@@ -32,7 +33,7 @@ impl Place {
     pub fn plain() -> Place {
         let dir = tempfile::tempdir().unwrap();
         let store = DirStore::create(dir.path().join("repo")).unwrap();
-        init(&Storage::uncancelled(store), Protection::None, &LocalFolders::default()).unwrap();
+        init(&Storage::uncancelled(store), Protection::None, &[], &LocalFolders::default()).unwrap();
         Place { dir, identity: None, writer: None }
     }
 
@@ -237,7 +238,7 @@ pub fn added(backup: &Backup<'_>) -> HashMap<String, u64> {
 /// bytes.
 pub fn compare(repository: &Repository, id: BackupId, content: &Content) -> Result<(), RepoError> {
     let backup = repository.open_backup(id)?;
-    let reader = repository.reader()?;
+    let reader = repository.reader(&backup.head)?;
     assert_eq!(backup.head.entries, content.len() as u64);
     assert_eq!(entries(&backup)?.len(), content.len());
     for (path, _, bytes) in content {

@@ -64,7 +64,7 @@ pub fn run(
     let repository = &job.on(repository);
     let method = request.method()?;
     let backup = inspect::open(repository, &request.backup, Wanted::Logical)?;
-    let reader = repository.reader()?;
+    let reader = repository.reader(&backup.head)?;
     let mut contents = Contents::of(&backup, &reader, request.database.as_deref())?;
     let about = About::of(&backup.head)?;
     // Rows that are missing are told with their tables; what else the backup lacks, only the whole

@@ -81,7 +81,7 @@ pub fn list(
     choice: &ContentsFilter,
 ) -> Result<Listing, OpsError> {
     let backup = inspect::open(repository, backup, Wanted::Logical)?;
-    let contents = Contents::of(&backup, &repository.reader()?, database)?;
+    let contents = Contents::of(&backup, &repository.reader(&backup.head)?, database)?;
     let options = Options { create_database: false, ..Options::default() };
     let picked = choose::select(&contents, choice, &options)?;
     Ok(choose::listing(&contents, &picked.selection))
@@ -97,7 +97,7 @@ fn restore(
     request.refuse_nonsense()?;
     job.progress.phase("read the backup");
     let backup = inspect::open(repository, &request.backup, Wanted::Logical)?;
-    let reader = repository.reader()?;
+    let reader = repository.reader(&backup.head)?;
     let plan = prepare::plan(repository, &backup, &reader, request, job, watch)?;
     if request.dry_run {
         return Ok(plan.told().timed(started, &reader));

@@ -55,7 +55,7 @@ impl World {
     fn new(seed: u64) -> World {
         let folder = tempfile::tempdir().unwrap();
         let store = Storage::uncancelled(DirStore::create(folder.path().join("repo")).unwrap());
-        pgark_repo::init(&store, Protection::None, &LocalFolders::default()).unwrap();
+        pgark_repo::init(&store, Protection::None, &[], &LocalFolders::default()).unwrap();
         let local = LocalFolders {
             cache: Some(folder.path().join("cache")),
             state: Some(folder.path().join("state")),
@@ -250,7 +250,7 @@ impl World {
     fn verify(&self, number: usize) -> Vec<RepoError> {
         let (id, expected) = &self.made[number];
         let backup = self.repository.open_backup(*id).unwrap();
-        let reader = self.repository.reader().unwrap();
+        let reader = self.repository.reader(&self.repository.backups().unwrap()[0]).unwrap();
         let mut errors = Vec::new();
         for (name, rows) in expected {
             let entry = backup.entry(name).unwrap().unwrap();
@@ -486,7 +486,7 @@ fn tiny_changes_are_merged() {
     // 300 rows changed; each is written at most twice more, and units that lost rows are written
     // again now and then.
     assert!(new < 300 * 4, "{new} rows were stored for 300 that changed");
-    let reader = world.repository.reader().unwrap();
+    let reader = world.repository.reader(&world.repository.backups().unwrap()[0]).unwrap();
     let backup = world.repository.open_backup(world.made.last().unwrap().0).unwrap();
     let before = reader.bytes_fetched();
     let mut content = reader.read(&backup.entries().next().unwrap().unwrap());
