@@ -62,6 +62,12 @@ impl Unlocked {
         let known = KnownList::read(&local, header.id)?;
         let (chosen, writers) = Writers::read(&store, &candidates, known.as_ref())?;
         let keys = candidates.swap_remove(chosen);
+        if let Some(known) = writers.lost {
+            store.warn(&format!(
+                "list of writers {known} is missing or damaged in both copies: who may write is told by list {}",
+                writers.body.number
+            ));
+        }
         remember_list(&writers, known.as_ref(), &keys, &local, &store);
         let writers = Mutex::new(Arc::new(writers));
         let shared = Arc::new(Shared {
