@@ -271,14 +271,8 @@ impl Repository {
     /// Who signed an index object, and its hash, if it counts.
     fn counting_index_object(&self, name: &str) -> Result<Option<(Vec<u8>, ObjectHash)>, RepoError> {
         let Some((compartment, hash)) = index::object::parse_name(name) else { return Ok(None) };
-        match index::read_object(&self.unlocked, name) {
-            Ok((_, signer)) => {
-                let counts = index::counts(&self.unlocked, compartment, name, &signer).is_ok();
-                Ok(counts.then_some((signer, hash)))
-            }
-            Err(error) if error.is_of_object() => Ok(None),
-            Err(error) => Err(error),
-        }
+        let judged = index::read_judged(&self.unlocked, compartment, name)?;
+        Ok(judged.filter(|judged| judged.counts).map(|judged| (judged.signer, hash)))
     }
 
     /// Who signed an object, and its hash, if it counts.

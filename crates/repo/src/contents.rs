@@ -29,7 +29,7 @@ impl Repository {
     /// Counts what is there and what of it is needed. The writer secret suffices.
     pub fn contents(&self) -> Result<Contents, RepoError> {
         let mut contents = Contents::default();
-        for compartment in self.compartments()? {
+        for compartment in self.compartments_in(&names::OF_BACKUPS)? {
             self.count_compartment(compartment, &mut contents)?;
         }
         for meta in

@@ -40,9 +40,8 @@ impl Repository {
             .filter(|name| ids.contains(&name.id))
             .collect();
         let clusters: BTreeSet<&String> = names.iter().map(|name| &name.cluster).collect();
-        for cluster in clusters {
-            self.unlocked.refuse_stranger(Right::Forget, Scope::Cluster(cluster))?;
-        }
+        let scopes: Vec<Scope<'_>> = clusters.into_iter().map(|cluster| Scope::Cluster(cluster)).collect();
+        self.unlocked.refuse_stranger(Right::Forget, &scopes)?;
         let known = ManifestCache::open(&self.unlocked);
         let bury = |name: &ManifestName| {
             self.store().cancel().check()?;

@@ -47,6 +47,9 @@ const FOLDERS: [Folder; 17] = [
 pub(crate) const OF_COMPARTMENTS: [&str; 8] =
     ["packs/", "index/", "sessions/", "drafts/", "trash/", "quarantine/", MANIFESTS, MANIFEST_COPIES];
 
+/// Those of them that say what backups hold: what lies in others alone is of no backup.
+pub(crate) const OF_BACKUPS: [&str; 3] = ["index/", MANIFESTS, MANIFEST_COPIES];
+
 /// Whether it is the name of an object of a repository.
 pub(crate) fn is_ours(name: &str) -> bool {
     let folder = FOLDERS.iter().find(|(folder, _)| name.starts_with(folder));

@@ -31,8 +31,10 @@ struct Body {
     more: Extensions,
 }
 
+pub(crate) const FOLDER: &str = "quarantine/";
+
 fn folder(compartment: Compartment) -> String {
-    format!("quarantine/{compartment}/")
+    format!("{FOLDER}{compartment}/")
 }
 
 /// What may not be leaned on.

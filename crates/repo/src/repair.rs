@@ -39,9 +39,8 @@ impl Repository {
     pub fn repair_index(&self, on_pack: &dyn Fn(u64, u64)) -> Result<RepairedIndex, RepoError> {
         let mut report = RepairedIndex::default();
         let compartments = self.compartments()?;
-        for compartment in &compartments {
-            self.unlocked.refuse_stranger(Right::Prune, Scope::Compartment(*compartment))?;
-        }
+        let scopes: Vec<Scope<'_>> = compartments.iter().copied().map(Scope::Compartment).collect();
+        self.unlocked.refuse_stranger(Right::Prune, &scopes)?;
         for compartment in compartments {
             self.repair_index_of(compartment, &mut report, on_pack)?;
         }

@@ -264,7 +264,7 @@ impl Repository {
             }
             // Behind names that are nobody's, too.
             let number = (last + 1..).find(|number| !listed.contains(number)).unwrap_or(last + 1);
-            self.unlocked.refuse_stranger(right(number), Scope::Cluster(&of.0))?;
+            self.unlocked.refuse_stranger(right(number), &[Scope::Cluster(&of.0)])?;
             let object = below(FOLDER, &of, number);
             let body = Body {
                 id: ByteArray::from(id.0),

@@ -161,12 +161,18 @@ impl Unlocked {
         self.writers().body.slots.iter().map(|slot| slot.name.clone()).collect()
     }
 
-    /// Why this key may not do something, by the list that holds now.
-    pub(crate) fn refuse_stranger(&self, right: Right, scope: Scope<'_>) -> Result<(), RepoError> {
+    /// Why this key may not do something in one of these places, by the list that holds now.
+    pub(crate) fn refuse_stranger(&self, right: Right, scopes: &[Scope<'_>]) -> Result<(), RepoError> {
+        if scopes.is_empty() {
+            return Ok(());
+        }
         let list = self.read_writers()?;
         let Features { write, prune, .. } = &list.body.features;
         list.refuse_if_lost(if right == Right::Prune { prune } else { write })?;
-        self.judge(&self.keys.writer_public(), Claim { right, scope, hash: None })
+        let own = self.keys.writer_public();
+        let mut claims = scopes.iter().map(|scope| Claim { right, scope: *scope, hash: None });
+        claims
+            .try_for_each(|claim| self.judge(&own, claim))
             .map_err(|what| RepoError::Keys { what: format!("this key may not do that here: {what}") })
     }
 

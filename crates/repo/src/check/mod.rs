@@ -380,7 +380,7 @@ impl Check<'_> {
         let (names, _) = manifest::list_timed(&repository.unlocked, Which::All)?;
         repository.unlocked.read_writers()?;
         let mut indexes = Vec::new();
-        for compartment in repository.compartments()? {
+        for compartment in repository.compartments_in(&names::OF_BACKUPS)? {
             let listed = Index::list(repository.store(), compartment)?;
             indexes.push(Arc::new(Index::load(&repository.unlocked, compartment, false, listed)?));
         }
@@ -517,7 +517,7 @@ impl Check<'_> {
         }
         let unlocked = &self.repository.unlocked;
         let noted = unlocked
-            .refuse_stranger(Right::Check, Scope::Compartment(index.compartment))
+            .refuse_stranger(Right::Check, &[Scope::Compartment(index.compartment)])
             .and_then(|()| quarantine::add(unlocked, index.compartment, &rotten));
         if let Err(error) = noted {
             self.repository

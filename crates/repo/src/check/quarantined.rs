@@ -7,7 +7,7 @@ use crate::ids::{BackupId, ChunkId, Compartment, Hash};
 use crate::index::Index;
 use crate::manifest::{self, ListReader, Manifest, Record, Sub, Which};
 use crate::map::{self, Part};
-use crate::quarantine::Quarantine;
+use crate::quarantine::{self, Quarantine};
 use crate::reader::{ChunkReader, root_child};
 use crate::repository::Repository;
 use crate::stream::{Child, StreamRef};
@@ -18,7 +18,7 @@ impl Repository {
     /// nothing is.
     pub fn quarantined_backups(&self) -> Result<BTreeSet<BackupId>, RepoError> {
         let mut hurt = BTreeSet::new();
-        for compartment in self.compartments()? {
+        for compartment in self.compartments_in(&[quarantine::FOLDER])? {
             self.quarantined_in(compartment, &mut hurt)?;
         }
         Ok(hurt)

@@ -397,6 +397,30 @@ impl Index {
     }
 }
 
+/// An index object that can be read.
+pub(crate) struct Judged {
+    pub content: IndexContent,
+    pub signer: Vec<u8>,
+    /// Its signer may write here.
+    pub counts: bool,
+}
+
+/// [`read_object`], and whether it counts; none where it is gone or cannot be read.
+pub(crate) fn read_judged(
+    repository: &Unlocked,
+    compartment: Compartment,
+    name: &str,
+) -> Result<Option<Judged>, RepoError> {
+    match read_object(repository, name) {
+        Ok((content, signer)) => {
+            let counts = counts(repository, compartment, name, &signer).is_ok();
+            Ok(Some(Judged { content, signer, counts }))
+        }
+        Err(error) if error.is_of_object() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The content of an index object, and who signed it.
 pub(crate) fn read_object(repository: &Unlocked, name: &str) -> Result<(IndexContent, Vec<u8>), RepoError> {
     let bytes = crate::object::get(&repository.store, name)?;

@@ -259,9 +259,8 @@ impl Repository {
     pub fn prune(&self, options: &PruneOptions, on_phase: &dyn Fn(&str)) -> Result<PruneReport, RepoError> {
         let pruner = random::backup_id()?.to_string();
         let compartments = self.compartments()?;
-        for compartment in &compartments {
-            self.unlocked.refuse_stranger(Right::Prune, Scope::Compartment(*compartment))?;
-        }
+        let scopes: Vec<Scope<'_>> = compartments.iter().copied().map(Scope::Compartment).collect();
+        self.unlocked.refuse_stranger(Right::Prune, &scopes)?;
         let dry = options.dry_run;
         let (now, may_delete) = if dry { (SystemTime::now(), true) } else { storage_clock(self, &pruner)? };
         let mut report = PruneReport { dry_run: dry, ..PruneReport::default() };

@@ -11,7 +11,7 @@ use pgark_store::Storage;
 use crate::RepoError;
 use crate::ids::{Compartment, Hash, ObjectHash};
 use crate::index::object::{self as index_object, IndexContent, IndexRecord};
-use crate::index::{self, Index, PackTable, read_object};
+use crate::index::{self, Index, Judged, PackTable};
 use crate::object;
 use crate::pack;
 use crate::repository::Repository;
@@ -36,15 +36,21 @@ pub(super) fn run(repository: &Repository, compartment: Compartment) -> Result<(
     let mut known: Vec<Known> = Vec::new();
     for name in listed.keys() {
         repository.store().cancel().check()?;
-        if is_nobodys(repository, compartment, name)? {
-            store.delete(name)?;
-        } else if let Some(content) = read(repository, compartment, name)? {
+        // What cannot be read stays as it is: `repair index` replaces it.
+        let Some(Judged { content, counts, .. }) =
+            index::read_judged(&repository.unlocked, compartment, name)?
+        else {
+            continue;
+        };
+        if counts {
             known.push(Known {
                 name: name.clone(),
                 records: content.records.len(),
                 packs: content.packs.iter().map(|pack| pack.hash).collect(),
                 supersedes: content.supersedes,
             });
+        } else {
+            store.delete(name)?;
         }
     }
     // After the index objects: a pack was put before the object that names it.
@@ -109,30 +115,14 @@ pub(super) fn run(repository: &Repository, compartment: Compartment) -> Result<(
     new.put()
 }
 
-/// An index object, if it is there, can be read, and counts. What cannot be read stays as it is:
-/// `repair index` replaces it.
+/// An index object, if it is there, can be read, and counts.
 fn read(
     repository: &Repository,
     compartment: Compartment,
     name: &str,
 ) -> Result<Option<IndexContent>, RepoError> {
-    match read_object(&repository.unlocked, name) {
-        Ok((content, signer)) => {
-            let counts = index::counts(&repository.unlocked, compartment, name, &signer).is_ok();
-            Ok(counts.then_some(content))
-        }
-        Err(error) if error.is_of_object() => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Whether an index object is of somebody who may not write here.
-fn is_nobodys(repository: &Repository, compartment: Compartment, name: &str) -> Result<bool, RepoError> {
-    match read_object(&repository.unlocked, name) {
-        Ok((_, signer)) => Ok(index::counts(&repository.unlocked, compartment, name, &signer).is_err()),
-        Err(error) if error.is_of_object() => Ok(false),
-        Err(error) => Err(error),
-    }
+    let judged = index::read_judged(&repository.unlocked, compartment, name)?;
+    Ok(judged.filter(|judged| judged.counts).map(|judged| judged.content))
 }
 
 /// Whether an index object holds all that another one says of packs that are there.

@@ -150,7 +150,7 @@ impl<'a> Session<'a> {
         let put = bytes.len() as u64;
         let (announced, allowed) = both(
             || object::put(repository.store(), &name, bytes),
-            || unlocked.refuse_stranger(Right::Backup, Scope::Cluster(&cluster)),
+            || unlocked.refuse_stranger(Right::Backup, &[Scope::Cluster(&cluster)]),
         );
         announced?;
         let dedup = allowed
