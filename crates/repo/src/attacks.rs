@@ -14,6 +14,7 @@ use crate::ids::{ChunkId, Compartment, Hash, ObjectHash};
 use crate::index::object::{self as index_object, IndexContent, IndexRecord, PackEntry};
 use crate::object::{self, Kind};
 use crate::pack::{self, Builder, ChunkRecord, KeyRecord};
+use crate::properties::Random;
 use crate::prune::trash;
 use crate::rights::Right;
 use crate::secrets::Room;
@@ -99,25 +100,6 @@ fn now() -> PruneOptions {
     PruneOptions { grace: std::time::Duration::ZERO, repack_below: 100, erase: false, dry_run: false }
 }
 
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-
-    fn id(&mut self) -> BackupId {
-        BackupId(self.next().to_le_bytes())
-    }
-}
-
 /// Somebody with a stolen writer key, who puts what he likes into a compartment.
 struct Thief {
     repository: Repository,
@@ -195,7 +177,7 @@ impl Thief {
     fn lie(&mut self, honest: &[BackupHead]) {
         let seen = self.seen();
         let keys = Arc::clone(&self.repository.unlocked.keys);
-        let id = self.random.id();
+        let id = BackupId(self.random.next().to_le_bytes());
         let victim = honest.get(self.random.below(honest.len())).cloned();
         let time = Timestamp::now().as_microsecond();
         let compartment = self.compartment;

@@ -18,6 +18,24 @@ use crate::{Repository, codec};
 
 const COMPARTMENT: Compartment = Compartment([5; 16]);
 
+/// Numbers that look random and are the same for one seed (xorshift64*), for tests that draw very
+/// many. The seed is not 0.
+pub(crate) struct Random(pub u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
+    }
+
+    /// Of nothing the first: who asks finds that there is none.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        (self.next() % n.max(1) as u64) as usize
+    }
+}
+
 /// A new repository without encryption, and its folder.
 pub(crate) fn repository() -> (tempfile::TempDir, Repository) {
     let dir = tempfile::tempdir().unwrap();

@@ -4,47 +4,10 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use common::*;
 use pgark_repo::*;
-use pgark_store::{Capabilities, DirStore, ObjectMeta, PutOutcome, StoreError};
-
-/// A storage that counts what is got of it.
-struct Counting {
-    inner: DirStore,
-    gets: Arc<AtomicUsize>,
-}
-
-impl Store for Counting {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-    fn put_if_absent(&self, name: &str, bytes: Bytes, cancel: &Cancel) -> Result<PutOutcome, StoreError> {
-        self.inner.put_if_absent(name, bytes, cancel)
-    }
-    fn get(&self, name: &str, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
-        self.gets.fetch_add(1, Ordering::SeqCst);
-        self.inner.get(name, cancel)
-    }
-    fn get_range(&self, name: &str, offset: u64, len: u64, cancel: &Cancel) -> Result<Vec<u8>, StoreError> {
-        self.gets.fetch_add(1, Ordering::SeqCst);
-        self.inner.get_range(name, offset, len, cancel)
-    }
-    fn stat(&self, name: &str, cancel: &Cancel) -> Result<ObjectMeta, StoreError> {
-        self.inner.stat(name, cancel)
-    }
-    fn list(&self, prefix: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
-        self.inner.list(prefix, cancel)
-    }
-    fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError> {
-        self.inner.delete(name, cancel)
-    }
-}
+use pgark_store::{Fault, Faulty, Operation};
 
 fn path(number: u64) -> String {
     format!("/db/{:03}/data/public.table_{number:07}", number % 1000)
@@ -76,30 +39,31 @@ fn one_path_among_very_many_costs_six_gets() {
     let place = Place::encrypted();
     let repository = place.open();
     let first = write(&repository, count, None);
-    let gets = Arc::new(AtomicUsize::new(0));
+    // It counts what is got, and never fails.
     let open = || {
-        let store = Counting { inner: place.store(), gets: Arc::clone(&gets) };
-        place.open_on(Arc::new(store), LocalFolders::default())
+        let store = Arc::new(Faulty::new(place.store(), Operation::Get, Fault::GoneFrom(usize::MAX)));
+        (place.open_on(Arc::clone(&store) as Arc<dyn Store>, LocalFolders::default()), store)
     };
     for number in [0, 1, count / 2 + 77, count - 1] {
-        let repository = open();
+        let (repository, store) = open();
         let backup = repository.open_backup(first.id).unwrap();
-        gets.store(0, Ordering::SeqCst);
+        let before = store.calls();
         let entry = backup.entry(&path(number)).unwrap().expect("the entry");
         assert_eq!(entry.about, blake3::hash(&number.to_le_bytes()).as_bytes());
-        let needed = gets.load(Ordering::SeqCst);
+        let needed = store.calls() - before;
         assert!(needed <= 6, "{needed} gets for {number} of {count}");
         assert!(backup.entry("/db/000/data/public.none").unwrap().is_none());
         assert!(backup.entry("/").unwrap().is_none() && backup.entry("/zzz").unwrap().is_none());
     }
     // What lies below one folder: its own sublists, and no others.
-    let reader = open();
+    let (reader, store) = open();
     let backup = reader.open_backup(first.id).unwrap();
-    gets.store(0, Ordering::SeqCst);
+    let before = store.calls();
     let below: Vec<Entry> = backup.entries_below("/db/042/").map(Result::unwrap).collect();
     assert_eq!(below.len() as u64, count / 1000);
     assert!(below.iter().all(|entry| entry.path.starts_with("/db/042/")));
-    assert!(gets.load(Ordering::SeqCst) < 40, "{gets:?}");
+    let needed = store.calls() - before;
+    assert!(needed < 40, "{needed} gets");
     assert!(backup.entries_below("/nowhere").next().is_none());
     // All of them, sorted.
     let mut last = String::new();

@@ -18,6 +18,8 @@
 
 use std::time::Instant;
 
+use crate::properties::Random;
+
 /// Chunks of the model's world; a set is a mask.
 const CHUNKS: u32 = 5;
 const PACKS: usize = 48;
@@ -67,21 +69,6 @@ const MISTAKES: [Mistake; 16] = [
     Mistake::UnequalPlacesAreTraded,
     Mistake::SupersedingIsBelieved,
 ];
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
-}
 
 /// An index object: which packs it names, and which chunks in each.
 #[derive(Clone, Copy, Debug)]
