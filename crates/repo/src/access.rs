@@ -11,10 +11,10 @@ use crate::at_once::each;
 use crate::ids::ObjectHash;
 use crate::object::{self, Kind};
 use crate::repository::Repository;
-use crate::rights::{Claim, Right};
+use crate::rights::Right;
 use crate::secrets::{Keys, KnownList, Protection, slots};
 use crate::writers::{self, Body, Slot, Writers};
-use crate::{RepoError, codec, ids, index, manifest, names, signed};
+use crate::{RepoError, codec, ids, index, manifest, names, signed, tags};
 
 /// A writer as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,12 +56,19 @@ pub struct KeyList {
 type Signed = BTreeMap<Vec<u8>, BTreeSet<ObjectHash>>;
 
 /// Signed objects besides manifests: folder, kind, and the right that it takes to put one.
-const SIGNED: [(&str, Kind, Right); 4] = [
-    ("forgotten/", Kind::Tombstone, Right::Forget),
-    ("tags/", Kind::Tags, Right::Forget),
-    ("copies/tags/", Kind::Tags, Right::Forget),
-    ("quarantine/", Kind::Quarantine, Right::Check),
+const SIGNED: [(&str, Kind, RightFor); 4] = [
+    ("forgotten/", Kind::Tombstone, |_| Right::Forget),
+    ("tags/", Kind::Tags, right_for_tags),
+    ("copies/tags/", Kind::Tags, right_for_tags),
+    ("quarantine/", Kind::Quarantine, |_| Right::Check),
 ];
+
+/// By an object's name.
+type RightFor = fn(&str) -> Right;
+
+fn right_for_tags(name: &str) -> Right {
+    names::TagsName::parse_below("tags/", name).map_or(Right::Forget, |name| tags::right(name.number))
+}
 
 fn id_of(slot: &str) -> String {
     slot.trim_start_matches("1-").trim_end_matches(".age").to_string()
@@ -209,11 +216,11 @@ impl Repository {
         rights: &[Right],
     ) -> Result<SecretString, RepoError> {
         self.refuse_not_owner()?;
-        let accepted = self.signed_by(&self.keys_of(writer))?;
+        let signed = self.signed_by(&self.keys_of(writer))?;
         let (key, public) = self.keys().new_writer(clusters)?;
         let entry = writers::new_writer(self.keys(), public, writer, clusters, rights)?;
         self.change_list(self.keys(), |body| {
-            revoke(body, writer, &accepted);
+            revoke(body, |name| name == writer, &signed);
             body.writers.push(entry.clone());
             Ok(())
         })?;
@@ -223,8 +230,8 @@ impl Repository {
     /// From now on nothing of this writer counts but what it has written already.
     pub fn revoke_writer(&self, writer: &str) -> Result<(), RepoError> {
         self.refuse_not_owner()?;
-        let accepted = self.signed_by(&self.keys_of(writer))?;
-        self.change_list(self.keys(), |body| match revoke(body, writer, &accepted) {
+        let signed = self.signed_by(&self.keys_of(writer))?;
+        self.change_list(self.keys(), |body| match revoke(body, |name| name == writer, &signed) {
             true => Ok(()),
             false => Err(RepoError::Keys {
                 what: format!("no writer is called {writer:?}; `pgark key list` shows them"),
@@ -280,22 +287,17 @@ impl Repository {
         &self,
         object: &str,
         kind: Kind,
-        right: Right,
+        right: RightFor,
     ) -> Result<Option<(Vec<u8>, ObjectHash)>, RepoError> {
         let name = object.strip_prefix("copies/").unwrap_or(object);
-        let read = object::get(self.store(), object)
-            .and_then(|bytes| signed::open(self.keys(), kind, name, object, &bytes));
-        let opened = match read {
-            Ok(opened) => opened,
-            Err(error) if error.is_of_object() => return Ok(None),
-            Err(error) => return Err(error),
-        };
         let Some(scope) = names::scope(name) else { return Ok(None) };
-        let first_tags = names::TagsName::parse_below("tags/", name).filter(|tags| tags.number == 1);
-        let right = if first_tags.is_some() { Right::Backup } else { right };
-        let claim = Claim { right, scope, hash: Some(&opened.hash) };
-        let counts = self.unlocked.judge(&opened.signer, claim).is_ok();
-        Ok(counts.then_some((opened.signer, opened.hash)))
+        let read = object::get(self.store(), object)
+            .and_then(|bytes| self.unlocked.open_judged(kind, name, object, (right(name), scope), &bytes));
+        match read {
+            Ok((opened, verdict)) => Ok(verdict.is_ok().then_some((opened.signer, opened.hash))),
+            Err(error) if error.is_of_object() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// New keys for all that is written from now on; ids stay, so that nothing is stored anew.
@@ -338,17 +340,13 @@ impl Repository {
         let mut signers: Vec<Vec<u8>> = list.body.writers.iter().map(|own| own.public.clone()).collect();
         signers.push(owner.clone());
         let signed = self.signed_by(&signers)?;
-        let of = |key: &[u8]| signed.get(key).map(|own| own.iter().copied().collect()).unwrap_or_default();
         self.change_list(&keys, |body| {
             let next = writers::successor(self.keys(), body, &keys)?;
             if let Some(today) = body.owners.last_mut() {
-                today.accepted = of(&owner);
+                today.accepted = accepted(&signed, &owner);
             }
             body.owners.push(next);
-            for writer in body.writers.iter_mut().filter(|writer| writer.revoked.is_none()) {
-                writer.revoked = Some(Timestamp::now().as_microsecond());
-                writer.accepted = of(&writer.public);
-            }
+            revoke(body, |_| true, &signed);
             body.slots.retain(|slot| !old.iter().any(|old| old.name == slot.name));
             body.slots.extend(new.iter().cloned());
             Ok(())
@@ -358,11 +356,17 @@ impl Repository {
     }
 }
 
-fn revoke(body: &mut Body, writer: &str, signed: &Signed) -> bool {
+/// What counts of a key though it signs no more.
+fn accepted(signed: &Signed, key: &[u8]) -> Vec<ObjectHash> {
+    signed.get(key).map(|own| own.iter().copied().collect()).unwrap_or_default()
+}
+
+/// Revokes the writers of these names; false if there is none.
+fn revoke(body: &mut Body, is_meant: impl Fn(&str) -> bool, signed: &Signed) -> bool {
     let mut found = false;
-    for own in body.writers.iter_mut().filter(|own| own.name == writer && own.revoked.is_none()) {
+    for own in body.writers.iter_mut().filter(|own| is_meant(&own.name) && own.revoked.is_none()) {
         own.revoked = Some(Timestamp::now().as_microsecond());
-        own.accepted = signed.get(&own.public).map(|own| own.iter().copied().collect()).unwrap_or_default();
+        own.accepted = accepted(signed, &own.public);
         found = true;
     }
     found

@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode};
 use crate::codec::Extensions;
 use crate::ids::{BackupId, Compartment, ObjectHash};
 use crate::object::{self, Kind};
-use crate::rights::{Claim, Right};
+use crate::rights::Right;
 use crate::secrets::Keys;
 use crate::unlocked::Unlocked;
 use crate::{RepoError, codec, names, signed};
@@ -50,12 +50,8 @@ pub(crate) fn make(
 /// will count.
 pub(crate) fn read(repository: &Unlocked, name: &str) -> Result<Option<Draft>, RepoError> {
     let Some(bytes) = object::get_if_there(&repository.store, name)? else { return Ok(None) };
-    let opened = signed::open(&repository.keys, Kind::Draft, name, name, &bytes)?;
     let Some(scope) = names::scope(name) else { return Ok(None) };
-    let claim = Claim { right: Right::Backup, scope, hash: Some(&opened.hash) };
-    if let Err(why) = repository.judge(&opened.signer, claim) {
-        repository.warn_once(format!("{name} is passed over: the signature: {why}"));
-        return Ok(None);
-    }
-    codec::decode(&opened.body).map(Some).map_err(|what| object::damaged(name, what))
+    let body = repository.open_or_pass_over(Kind::Draft, name, (Right::Backup, scope), &bytes)?;
+    let decoded = body.map(|body| codec::decode(&body)).transpose();
+    decoded.map_err(|what| object::damaged(name, what))
 }

@@ -97,7 +97,7 @@ pub(crate) fn folder(compartment: Compartment) -> String {
 /// The name of a pack.
 pub(crate) fn name(compartment: Compartment, hash: &ObjectHash) -> String {
     let text = hash.to_string();
-    format!("packs/{compartment}/{}/{text}", text.get(..2).unwrap_or("00"))
+    format!("{}{}/{text}", folder(compartment), text.get(..2).unwrap_or("00"))
 }
 
 /// The compartment and the hash in a pack's name.

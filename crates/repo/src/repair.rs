@@ -13,7 +13,7 @@ use crate::names;
 use crate::object;
 use crate::pack;
 use crate::repository::Repository;
-use crate::rights::{Claim, Right, Scope};
+use crate::rights::{Right, Scope};
 
 /// Records of a new index object.
 const PER_OBJECT: usize = 1 << 20;
@@ -132,11 +132,7 @@ impl Repository {
         signer: &[u8],
         put: SystemTime,
     ) -> Result<(), String> {
-        let scope = Scope::Compartment(compartment);
-        let may = |right| self.unlocked.judge(signer, Claim { right, scope, hash: None });
-        let Err(why) = may(Right::Backup).or_else(|why| may(Right::Prune).map_err(|_| why)) else {
-            return Ok(());
-        };
+        let Err(why) = self.unlocked.may_store(signer, compartment, None) else { return Ok(()) };
         let revoked = self.unlocked.writers().revoked(signer);
         let put = Timestamp::try_from(put).map_or(i64::MAX, Timestamp::as_microsecond);
         if revoked.is_some_and(|revoked| put < revoked) { Ok(()) } else { Err(why) }

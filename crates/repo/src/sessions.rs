@@ -35,7 +35,8 @@ struct SessionBody {
     more: Extensions,
 }
 
-fn folder(compartment: Compartment) -> String {
+/// Where the sessions of a compartment are.
+pub(crate) fn folder(compartment: Compartment) -> String {
     format!("sessions/{compartment}/")
 }
 

@@ -19,7 +19,7 @@ use crate::manifest::Which;
 use crate::names::{ManifestName, TagsName};
 use crate::object::{self, Kind, damaged};
 use crate::repository::Repository;
-use crate::rights::{Claim, Right, Scope};
+use crate::rights::{Right, Scope};
 use crate::secrets::Keys;
 use crate::unlocked::Unlocked;
 use crate::{RepoError, codec, manifest, names, signed};
@@ -146,12 +146,10 @@ fn is_nobodys(repository: &Unlocked, of: &Of, number: u64) -> bool {
     let name = below(FOLDER, of, number);
     [FOLDER, COPIES].into_iter().any(|folder| {
         let object = below(folder, of, number);
-        let opened = object::get(&repository.store, &object)
-            .and_then(|bytes| signed::open(&repository.keys, Kind::Tags, &name, &object, &bytes));
-        opened.is_ok_and(|opened| {
-            let (right, scope) = (right(number), Scope::Cluster(&of.0));
-            repository.judge(&opened.signer, Claim { right, scope, hash: Some(&opened.hash) }).is_err()
-        })
+        let needs = (right(number), Scope::Cluster(&of.0));
+        let judged = object::get(&repository.store, &object)
+            .and_then(|bytes| repository.open_judged(Kind::Tags, &name, &object, needs, &bytes));
+        judged.is_ok_and(|(_, verdict)| verdict.is_err())
     })
 }
 

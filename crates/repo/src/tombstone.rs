@@ -10,7 +10,7 @@ use crate::codec::Extensions;
 use crate::ids::{BackupId, ObjectHash};
 use crate::names::ManifestName;
 use crate::object::{self, Kind, damaged};
-use crate::rights::{Claim, Right, Scope};
+use crate::rights::{Right, Scope};
 use crate::unlocked::Unlocked;
 use crate::{RepoError, codec, signed};
 
@@ -52,15 +52,13 @@ pub(crate) fn list(repository: &Unlocked, cluster: &str) -> Result<BTreeSet<Mani
 pub(crate) fn read(repository: &Unlocked, name: &ManifestName) -> Result<Option<Forgotten>, RepoError> {
     let object = name.below(FOLDER);
     let Some(bytes) = object::get_if_there(&repository.store, &object)? else { return Ok(None) };
-    let opened = signed::open(&repository.keys, Kind::Tombstone, &object, &object, &bytes)?;
-    let scope = Scope::Cluster(&name.cluster);
-    let claim = Claim { right: Right::Forget, scope, hash: Some(&opened.hash) };
-    let trusted = repository.judge(&opened.signer, claim).is_ok();
+    let needs = (Right::Forget, Scope::Cluster(&name.cluster));
+    let (opened, verdict) = repository.open_judged(Kind::Tombstone, &object, &object, needs, &bytes)?;
     let tombstone: Tombstone = codec::decode(&opened.body).map_err(|what| damaged(&object, what))?;
     if tombstone.id != ByteArray::from(name.id.0) {
         return Err(damaged(&object, "its name and its content differ"));
     }
-    Ok(Some(Forgotten { trusted, manifest: tombstone.manifest }))
+    Ok(Some(Forgotten { trusted: verdict.is_ok(), manifest: tombstone.manifest }))
 }
 
 /// Which of these backups somebody who may do so has forgotten. A name alone says nothing:

@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex};
 
 use pgark_store::{Cancel, Storage};
 
-use crate::ids::Compartment;
+use crate::RepoError;
+use crate::ids::{Compartment, ObjectHash};
 use crate::lock::lock;
 use crate::map::ItemHasher;
 use crate::object::{Kind, damaged};
 use crate::rights::{Claim, Right, Scope};
 use crate::secrets::{self, Header, Heads, Keys, KnownList, LocalFolders, Unlock};
+use crate::signed::{self, Opened};
 use crate::writers::{Features, Writers};
-use crate::{RepoError, signed};
 
 /// A repository's storage as one job sees it, and what opens the objects on it.
 pub(crate) struct Unlocked {
@@ -104,19 +105,70 @@ impl Unlocked {
         list.judge(signer, claim)
     }
 
-    /// What a signed object holds ([`signed::open`]), if its signature is good for it.
-    pub(crate) fn open_signed(
+    /// Whether somebody may store packs in a compartment: a writer, or a pruner who moves them. Of
+    /// an index object by its hash.
+    pub(crate) fn may_store(
+        &self,
+        signer: &[u8],
+        compartment: Compartment,
+        hash: Option<&ObjectHash>,
+    ) -> Result<(), String> {
+        let scope = Scope::Compartment(compartment);
+        let may = |right| self.judge(signer, Claim { right, scope, hash });
+        may(Right::Backup).or_else(|why| may(Right::Prune).map_err(|_| why))
+    }
+
+    /// Whether somebody may prune in a compartment, and so speak for what others sealed.
+    pub(crate) fn may_prune(&self, signer: &[u8], compartment: Compartment) -> bool {
+        let scope = Scope::Compartment(compartment);
+        self.judge(signer, Claim { right: Right::Prune, scope, hash: None }).is_ok()
+    }
+
+    /// A signed object ([`signed::open`]), and whether its signature is good for it; else why not.
+    pub(crate) fn open_judged(
         &self,
         kind: Kind,
         name: &str,
         stood_as: &str,
         (right, scope): (Right, Scope<'_>),
         bytes: &[u8],
-    ) -> Result<Vec<u8>, RepoError> {
+    ) -> Result<(Opened, Result<(), String>), RepoError> {
         let opened = signed::open(&self.keys, kind, name, stood_as, bytes)?;
-        self.judge(&opened.signer, Claim { right, scope, hash: Some(&opened.hash) })
-            .map_err(|what| damaged(stood_as, format!("the signature: {what}")))?;
+        let verdict = self.judge(&opened.signer, Claim { right, scope, hash: Some(&opened.hash) });
+        Ok((opened, verdict))
+    }
+
+    /// What a signed object holds, if its signature is good for it.
+    pub(crate) fn open_signed(
+        &self,
+        kind: Kind,
+        name: &str,
+        stood_as: &str,
+        needs: (Right, Scope<'_>),
+        bytes: &[u8],
+    ) -> Result<Vec<u8>, RepoError> {
+        let (opened, verdict) = self.open_judged(kind, name, stood_as, needs, bytes)?;
+        verdict.map_err(|what| damaged(stood_as, format!("the signature: {what}")))?;
         Ok(opened.body)
+    }
+
+    /// What a signed object holds; none, with a warning, where its signature is not good for it: it
+    /// is as if it were not there.
+    pub(crate) fn open_or_pass_over(
+        &self,
+        kind: Kind,
+        name: &str,
+        needs: (Right, Scope<'_>),
+        bytes: &[u8],
+    ) -> Result<Option<Vec<u8>>, RepoError> {
+        let (opened, verdict) = self.open_judged(kind, name, name, needs, bytes)?;
+        match verdict {
+            Ok(()) => Ok(Some(opened.body)),
+            Err(why) => {
+                self.warn_once(format!("{name} is passed over: the signature: {why}"));
+                Ok(None)
+            }
+        }
     }
 
     /// The list of writers that holds, as far as this process has read.

@@ -29,7 +29,6 @@ use pgark_store::Storage;
 
 use crate::at_once::each_within;
 use crate::ids::{ChunkId, Compartment, ObjectHash};
-use crate::rights::{Claim, Right, Scope};
 use crate::secrets::{Keys, LocalFolders, private_folder};
 use crate::unlocked::Unlocked;
 use crate::{RepoError, codec};
@@ -352,11 +351,7 @@ pub(crate) fn counts(
     signer: &[u8],
 ) -> Result<(), String> {
     let hash = object::parse_name(name).map(|(_, hash)| hash);
-    let may = |right| {
-        let scope = Scope::Compartment(compartment);
-        repository.judge(signer, Claim { right, scope, hash: hash.as_ref() })
-    };
-    may(Right::Backup).or_else(|why| may(Right::Prune).map_err(|_| why))
+    repository.may_store(signer, compartment, hash.as_ref())
 }
 
 impl Index {

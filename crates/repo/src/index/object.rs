@@ -89,7 +89,7 @@ pub(crate) fn folder(compartment: Compartment) -> String {
 
 /// The name of an index object with these bytes.
 pub(crate) fn name(compartment: Compartment, hash: &ObjectHash) -> String {
-    format!("index/{compartment}/{hash}")
+    format!("{}{hash}", folder(compartment))
 }
 
 pub(crate) fn parse_name(name: &str) -> Option<(Compartment, ObjectHash)> {

@@ -330,8 +330,8 @@ fn storage_clock(repository: &Repository, pruner: &str) -> Result<(SystemTime, b
 /// The backups of a compartment with a draft or session objects that were forgotten.
 fn forgotten(repository: &Repository, compartment: Compartment) -> Result<HashSet<BackupId>, RepoError> {
     let mut backups = HashSet::new();
-    for folder in ["drafts", "sessions"] {
-        let listed = names::list(repository.store(), &format!("{folder}/{compartment}/"))?;
+    for folder in [draft::folder(compartment), sessions::folder(compartment)] {
+        let listed = names::list(repository.store(), &folder)?;
         backups.extend(listed.iter().filter_map(|meta| backup_of(&meta.name)));
     }
     tombstone::forgotten_of(&repository.unlocked, &backups)
@@ -462,7 +462,9 @@ impl Prune<'_> {
         let unlocked = &self.repository.unlocked;
         let listed = trash::list(&unlocked.store, self.compartment)?;
         let known = &self.verified;
-        let verdicts = each(&listed, |mark| Ok(known.contains(&mark.name) || trash::counts(unlocked, mark)?));
+        let verdicts = each(&listed, |mark| {
+            Ok(known.contains(&mark.name) || trash::counts(unlocked, self.compartment, mark)?)
+        });
         let verdicts: Vec<bool> = verdicts.collect::<Result<_, RepoError>>()?;
         let good: Vec<Mark> =
             listed.into_iter().zip(verdicts).filter(|(_, counts)| *counts).map(|(mark, _)| mark).collect();
@@ -494,8 +496,9 @@ impl Prune<'_> {
     /// packs that are gone.
     fn sweep(&mut self, survey: &Survey) -> Result<(), RepoError> {
         let store = self.repository.store().clone();
-        for (folder, keep) in [("drafts", DRAFTS_PIN), ("sessions", SWEEP)] {
-            for meta in names::list(&store, &format!("{folder}/{}/", self.compartment))? {
+        let folders = [draft::folder(self.compartment), sessions::folder(self.compartment)];
+        for (folder, keep) in folders.iter().zip([DRAFTS_PIN, SWEEP]) {
+            for meta in names::list(&store, folder)? {
                 let is_over = age(self.now, meta.modified) > keep && !self.is_first_of_living(&meta.name)?;
                 if is_over || is_of(&meta.name, &self.forgotten) {
                     self.remove(&meta.name)?;

@@ -13,7 +13,6 @@ use crate::index::{Index, Run, object as index_object};
 use crate::object::{self, Kind};
 use crate::pack::{self, Builder, ChunkRecord, KeyRecord, Listed};
 use crate::repository::Repository;
-use crate::rights::{Claim, Right, Scope};
 
 /// An index object is put when so many chunks were moved.
 const PER_INDEX: usize = 256 << 10;
@@ -108,11 +107,7 @@ pub(super) fn run<'r>(
         if directory.chunks.iter().any(is_doubtful) {
             continue;
         }
-        let scope = Scope::Compartment(compartment);
-        let may_prune = repository
-            .unlocked
-            .judge(&directory.signer, Claim { right: Right::Prune, scope, hash: None })
-            .is_ok();
+        let may_prune = repository.unlocked.may_prune(&directory.signer, compartment);
         for chunk in &directory.chunks {
             let find = |run: &Run| {
                 run.find(&chunk.id).map_err(|source| RepoError::Local {

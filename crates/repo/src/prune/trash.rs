@@ -9,7 +9,7 @@ use pgark_store::{Storage, StoreError};
 use crate::codec::Extensions;
 use crate::ids::{Compartment, ObjectHash};
 use crate::object::{self, Kind};
-use crate::rights::Right;
+use crate::rights::{Right, Scope};
 use crate::secrets::Keys;
 use crate::unlocked::Unlocked;
 use crate::{RepoError, codec, names, signed};
@@ -66,11 +66,14 @@ fn kind(intent: bool) -> Kind {
 
 /// Whether a mark or intent is there, and of somebody who may prune here. A name alone says
 /// nothing: who holds no key can write one.
-pub(crate) fn counts(repository: &Unlocked, mark: &Mark) -> Result<bool, RepoError> {
+pub(crate) fn counts(
+    repository: &Unlocked,
+    compartment: Compartment,
+    mark: &Mark,
+) -> Result<bool, RepoError> {
     let read = || {
         let Some(bytes) = object::get_if_there(&repository.store, &mark.name)? else { return Ok(false) };
-        let scope = names::scope(&mark.name).ok_or(RepoError::Crypto("naming a mark's compartment"))?;
-        let needs = (Right::Prune, scope);
+        let needs = (Right::Prune, Scope::Compartment(compartment));
         let body = repository.open_signed(kind(mark.intent), &mark.name, &mark.name, needs, &bytes)?;
         let body: Body = codec::decode(&body).map_err(|what| object::damaged(&mark.name, what))?;
         Ok(body.pack == mark.pack)

@@ -229,7 +229,7 @@ fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
     let wanted = |pack: &ObjectHash| packs.binary_search(pack).is_ok();
     let repository = &session.repository.unlocked;
     for mark in trash::list(&repository.store, session.compartment)? {
-        if mark.intent && wanted(&mark.pack) && trash::counts(repository, &mark)? {
+        if mark.intent && wanted(&mark.pack) && trash::counts(repository, session.compartment, &mark)? {
             return Err(RepoError::PrunedAway { pack: pack::name(session.compartment, &mark.pack) });
         }
     }
