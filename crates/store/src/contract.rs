@@ -131,6 +131,14 @@ fn lists_are_complete_and_sorted(store: &Storage) {
     assert_eq!(names(store, "list/sub/"), ["list/sub/x"]);
     assert!(store.list("").unwrap().iter().any(|meta| meta.name == "listing" && meta.size == 7));
     assert!(store.list("nothing/").unwrap().is_empty());
+    // Behind a name that is there, behind one that is not, behind all.
+    let after = |after: &str| -> Vec<String> {
+        store.list_after("list/", after).unwrap().into_iter().map(|meta| meta.name).collect()
+    };
+    assert_eq!(after("list/1"), &own[1..4]);
+    assert_eq!(after("list/11"), &own[2..4]);
+    assert_eq!(after("list/"), &own[..4]);
+    assert!(after("list/sub/x").is_empty() && after("list/z").is_empty());
 }
 
 fn deletes_are_idempotent(store: &Storage) {

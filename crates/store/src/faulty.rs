@@ -149,6 +149,10 @@ impl<S: Store> Store for Faulty<S> {
         self.around(Operation::List, prefix, || self.inner.list(prefix, cancel), |_| {})
     }
 
+    fn list_after(&self, prefix: &str, after: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
+        self.around(Operation::List, prefix, || self.inner.list_after(prefix, after, cancel), |_| {})
+    }
+
     fn foreign(&self, cancel: &Cancel) -> Result<Vec<String>, StoreError> {
         self.inner.foreign(cancel)
     }

@@ -253,6 +253,10 @@ impl Store for Guarded {
         self.again(cancel, "list", prefix, || self.inner.list(prefix, cancel))
     }
 
+    fn list_after(&self, prefix: &str, after: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
+        self.again(cancel, "list", prefix, || self.inner.list_after(prefix, after, cancel))
+    }
+
     fn foreign(&self, cancel: &Cancel) -> Result<Vec<String>, StoreError> {
         self.again(cancel, "list", "", || self.inner.foreign(cancel))
     }

@@ -166,6 +166,14 @@ pub trait Store: Send + Sync {
     /// it. A missing folder is an empty list.
     fn list(&self, prefix: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError>;
 
+    /// Those of a [`Store::list`] whose names are greater than `after`. A storage that can begin
+    /// there is not asked for the others.
+    fn list_after(&self, prefix: &str, after: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
+        let mut listed = self.list(prefix, cancel)?;
+        listed.retain(|meta| meta.name.as_str() > after);
+        Ok(listed)
+    }
+
     /// Names of what lies in the storage and is no object by its name: files and folders of others,
     /// for people to see. Where that cannot be asked there are none.
     fn foreign(&self, _cancel: &Cancel) -> Result<Vec<String>, StoreError> {

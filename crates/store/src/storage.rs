@@ -117,6 +117,11 @@ impl Storage {
         self.store.list(prefix, &self.cancel)
     }
 
+    /// [`Store::list_after`].
+    pub fn list_after(&self, prefix: &str, after: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+        self.store.list_after(prefix, after, &self.cancel)
+    }
+
     /// [`Store::foreign`].
     pub fn foreign(&self) -> Result<Vec<String>, StoreError> {
         self.store.foreign(&self.cancel)

@@ -233,6 +233,25 @@ impl CloudStore {
     }
 }
 
+impl CloudStore {
+    /// What was listed that is an object of ours, in the order of names.
+    fn objects(&self, listed: BTreeMap<Path, object_store::ObjectMeta>) -> Vec<ObjectMeta> {
+        let root = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
+        let mut found: Vec<ObjectMeta> = listed
+            .into_iter()
+            .filter_map(|(path, meta)| {
+                let name = path.as_ref().strip_prefix(&root)?;
+                let modified: SystemTime = meta.last_modified.into();
+                // What others put there is none of ours.
+                name::check(name).ok()?;
+                Some(ObjectMeta { name: name.to_string(), size: meta.size, modified })
+            })
+            .collect();
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found
+    }
+}
+
 /// The list, each object once; an error where a storage gives the same page again and again, as one
 /// does that does not know how to go on.
 async fn listed_once(
@@ -336,19 +355,17 @@ impl Store for CloudStore {
     fn list(&self, prefix: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
         name::check_prefix(prefix)?;
         let key = self.key(prefix.trim_end_matches('/'))?;
-        let root = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
         let listed = self.ask(cancel, "list", prefix, listed_once(self.client.list(Some(&key))))?;
-        let mut found: Vec<ObjectMeta> = listed
-            .into_iter()
-            .filter_map(|(path, meta)| {
-                let name = path.as_ref().strip_prefix(&root)?;
-                let modified: SystemTime = meta.last_modified.into();
-                // What others put there is none of ours.
-                name::check(name).ok()?;
-                Some(ObjectMeta { name: name.to_string(), size: meta.size, modified })
-            })
-            .collect();
-        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(self.objects(listed))
+    }
+
+    fn list_after(&self, prefix: &str, after: &str, cancel: &Cancel) -> Result<Vec<ObjectMeta>, StoreError> {
+        name::check_prefix(prefix)?;
+        let (key, offset) = (self.key(prefix.trim_end_matches('/'))?, self.key(after.trim_end_matches('/'))?);
+        let list = listed_once(self.client.list_with_offset(Some(&key), &offset));
+        let mut found = self.objects(self.ask(cancel, "list", prefix, list)?);
+        // A server that does not know how to begin there gives all.
+        found.retain(|meta| meta.name.as_str() > after);
         Ok(found)
     }
 
