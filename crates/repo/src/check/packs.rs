@@ -29,7 +29,7 @@ impl Check<'_> {
         wanted: Option<&HashSet<u32>>,
     ) -> Result<BadPlaces, RepoError> {
         let mut counts = vec![0u64; index.packs.packs.len()];
-        for record in index.run.iter() {
+        for record in index.records.iter() {
             let record = record.map_err(local)?;
             if let Some(count) = counts.get_mut(record.pack as usize) {
                 *count += 1;
@@ -180,7 +180,7 @@ impl Check<'_> {
     ) -> Result<(), RepoError> {
         let problem = lock(&self.found)
             .add(name, "its directory and the index differ: the index names a chunk that is not in it");
-        for record in index.run.iter() {
+        for record in index.records.iter() {
             let record = record.map_err(local)?;
             if record.pack == number && directory.get(&record.id) != Some(&record.raw_len) {
                 lock(bad).not_there.insert((number, record.id), problem);

@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use pgark_store::{DirStore, Storage};
 
+use super::kept::{Files, Kept, Merged};
 use super::object::PackEntry;
-use super::{Index, Merged, PackTable, Record, Run, open_cache, sorted_run, write_cache};
+use super::{Index, PackTable, Record, Run, sorted_run};
 use crate::RepoError;
 use crate::ids::{ChunkId, Compartment, Hash};
 use crate::prune::usage::{self, Digests, Places, Prover, Standing};
@@ -73,20 +74,26 @@ pub fn figures(chunks: u64, folder: &Path) -> Result<Figures, RepoError> {
         runs.push(Arc::new(sorted_run(super::temporary(&folders)?, &mut batch)?));
     }
     let store = Storage::uncancelled(DirStore::create(folder.join("store"))?);
-    drop(write_cache(&path, &store, &folders, &keys, &Merged::new(), &packs, &runs)?);
-    drop(runs);
+    let objects = [(
+        "index".to_string(),
+        Merged { signer: Vec::new(), packs: (0..packs.packs.len() as u32).collect() },
+    )];
+    let kept = Kept { objects: objects.into(), packs, base: None, newer: None };
+    drop(kept.add(runs, &Files { path: Some(&path), store: &store, folders: &folders, keys: &keys })?);
     let build = begun.elapsed().as_secs_f64();
     let file = File::open(&path).and_then(|file| file.metadata()).map_err(local)?.len();
 
     let begun = Instant::now();
-    let Some((_, packs, run)) = open_cache(&path, &keys) else {
+    let kept = Kept::open(&path, &keys);
+    let (packs, records) = kept.seen();
+    if kept.base.is_none() {
         return Err(crate::object::damaged("the local index", "it does not open"));
-    };
+    }
     let open = begun.elapsed().as_secs_f64();
     let index = Index {
         compartment: Compartment([0; 16]),
         packs,
-        run: Arc::new(run),
+        records,
         listed: BTreeMap::new(),
         unreadable: Vec::new(),
         distrusted: Vec::new(),
@@ -107,7 +114,8 @@ pub fn figures(chunks: u64, folder: &Path) -> Result<Figures, RepoError> {
     let misses = rate(1_000_000, &|number| chunks + number, false)?;
     let hits = rate(200_000, &|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % chunks, true)?;
 
-    let lives = index.run.iter().enumerate().filter(|(number, _)| number % 10 != 0).map(|(_, record)| record);
+    let lives =
+        index.records.iter().enumerate().filter(|(number, _)| number % 10 != 0).map(|(_, record)| record);
     let live =
         Arc::new(Run::write(super::temporary(&folders)?, super::run::UNNAMED, chunks, lives).map_err(local)?);
     let standing = vec![Standing::Good; index.packs.packs.len()];

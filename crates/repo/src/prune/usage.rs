@@ -285,7 +285,7 @@ pub(crate) fn each_chunk(
 ) -> Result<(), RepoError> {
     let mut wanted = live.iter().peekable();
     let mut places: Vec<Record> = Vec::new();
-    let mut records = index.run.iter();
+    let mut records = index.records.iter();
     loop {
         let next = records.next().transpose().map_err(local)?;
         if let (Some(first), changed) =
