@@ -13,7 +13,7 @@ use crate::codec::Extensions;
 use crate::ids::{ChunkId, Compartment, Hash, ObjectHash};
 use crate::index::object::{self as index_object, IndexContent, IndexRecord, PackEntry};
 use crate::object::{self, Kind};
-use crate::pack::{self, Builder, ChunkRecord, KeyRecord};
+use crate::pack::{self, Builder, ChunkRecord, KeyRecord, PACK_BYTES};
 use crate::properties::Random;
 use crate::prune::trash;
 use crate::rights::Right;
@@ -139,7 +139,7 @@ impl Thief {
     /// of its own.
     fn junk(&mut self, chunks: &[(ChunkRecord, KeyRecord)], borrowed: bool) -> Option<PackEntry> {
         let kind = ChunkKindOf(chunks.first()?.0.kind).pack();
-        let mut builder = Builder::new(self.compartment, kind, Vec::new());
+        let mut builder = Builder::new(self.compartment, kind, PACK_BYTES, Vec::new());
         for (record, key) in chunks.iter().filter(|(record, _)| ChunkKindOf(record.kind).pack() == kind) {
             let junk = bytes(self.random.next(), record.sealed_len as usize);
             let digest =
@@ -195,7 +195,8 @@ impl Thief {
                     format!("{}/{number:016}-{id}", folder("copies/manifests")),
                     format!("{}/{number:016}-{id}", folder("forgotten")),
                     format!("{}/{id}/00000001", folder("tags")),
-                    format!("{}/{hash}/{id}.mark", folder("trash")),
+                    format!("{}/{id}.marks", folder("trash")),
+                    format!("{}/{id}.intents", folder("trash")),
                     format!("{}/{hash}/{id}", folder("quarantine")),
                     format!("keys/1-{id}.age"),
                     format!("writers/{:08}", 1000 + number),
@@ -255,12 +256,11 @@ impl Thief {
             }
             // Marks and intents on everything.
             6 => {
-                for seen in &seen {
-                    for intent in [false, true] {
-                        let name = trash::name(compartment, &seen.hash, &id.to_string(), intent);
-                        if let Ok(bytes) = trash::make(&keys, &name, &seen.hash, intent) {
-                            self.put(&name, bytes);
-                        }
+                let all = seen.iter().map(|seen| (seen.hash, None)).collect();
+                for intents in [false, true] {
+                    let name = trash::name(compartment, &id.to_string(), intents);
+                    if let Ok(bytes) = trash::make(&keys, &name, &all, intents) {
+                        self.put(&name, bytes);
                     }
                 }
             }

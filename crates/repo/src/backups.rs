@@ -6,10 +6,8 @@ use std::fmt;
 use crate::RepoError;
 use crate::at_once::both;
 use crate::ids::BackupId;
-use crate::manifest::{
-    self, Addition, Additions, BackupHead, Entry, ListReader, Manifest, OpenList, Record, Which,
-};
-use crate::names::ManifestName;
+use crate::manifest::{self, Addition, Additions, BackupHead, Entry, ListReader, Manifest, OpenList, Record};
+use crate::names::{ManifestName, Which};
 use crate::object::damaged;
 use crate::reader::{ChunkReader, DataReader};
 use crate::repository::Repository;
@@ -157,7 +155,16 @@ impl Repository {
     /// over: a writer leans on what is good.
     pub fn newest_backups(&self, cluster: &str, most: usize) -> Result<Vec<BackupHead>, RepoError> {
         let hash = self.keys().cluster_hash(cluster)?;
-        let (names, _) = manifest::list_timed(&self.unlocked, Which::Cluster(&hash))?;
+        let mut heads = self.newest_of(self.unlocked.last_names(&hash)?, most)?;
+        if heads.len() < most {
+            heads = self.newest_of(Which::Cluster(&hash), most)?;
+        }
+        heads.sort_by_key(|head| (head.moment(), head.sequence));
+        Ok(heads)
+    }
+
+    fn newest_of(&self, which: Which<'_>, most: usize) -> Result<Vec<BackupHead>, RepoError> {
+        let (names, _) = manifest::list_timed(&self.unlocked, which)?;
         let mut heads = Vec::new();
         // A name counts for nothing before what it names is verified: who holds no key can write
         // any number of them.
@@ -174,7 +181,6 @@ impl Repository {
                 Err(error) => self.detail(&format!("backup {} is passed over: {error}", name.id)),
             }
         }
-        heads.sort_by_key(|head| (head.moment(), head.sequence));
         Ok(heads)
     }
 

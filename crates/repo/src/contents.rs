@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::RepoError;
 use crate::ids::Compartment;
-use crate::manifest::{self, Which};
+use crate::manifest::{self};
 use crate::names;
+use crate::names::Which;
 use crate::prune::live::Live;
 use crate::prune::usage;
 use crate::repository::Repository;

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use crate::at_once::each;
 use crate::ids::{BackupId, ObjectHash};
-use crate::manifest::{self, ManifestCache, Which};
-use crate::names::ManifestName;
+use crate::manifest::{self, ManifestCache};
+use crate::names::{ManifestName, Which};
 use crate::repository::Repository;
 use crate::rights::{Right, Scope};
 use crate::unlocked::Unlocked;
@@ -75,7 +75,7 @@ impl Repository {
     /// Removes manifests that have a tombstone: what a crash in [`Repository::forget`] left, or
     /// somebody put back.
     pub(crate) fn finish_forgetting(&self) -> Result<(), RepoError> {
-        let forgotten = tombstone::list(&self.unlocked, "")?;
+        let forgotten = tombstone::list(&self.unlocked, Which::All)?;
         for name in
             manifest::list_all(&self.unlocked, Which::All)?.keys().filter(|name| forgotten.contains(*name))
         {

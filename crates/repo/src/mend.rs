@@ -11,8 +11,8 @@ use pgark_store::Storage;
 
 use crate::at_once::each;
 use crate::ids::BackupId;
-use crate::manifest;
-use crate::names::ManifestName;
+use crate::manifest::{self};
+use crate::names::{ManifestName, Which};
 use crate::object;
 use crate::repository::Repository;
 use crate::secrets::{self, HEADERS, slots};
@@ -202,7 +202,7 @@ impl Repository {
         }
         let committed: BTreeSet<BackupId> = good.iter().map(|manifest| manifest.name.id).collect();
         let forgotten: BTreeMap<BackupId, ManifestName> =
-            tombstone::list(&self.unlocked, "")?.into_iter().map(|name| (name.id, name)).collect();
+            tombstone::list(&self.unlocked, Which::All)?.into_iter().map(|name| (name.id, name)).collect();
         let is_forgotten = |id: &BackupId| {
             let tombstone = forgotten.get(id).map(|name| tombstone::read(&self.unlocked, name));
             !committed.contains(id) && matches!(tombstone, Some(Ok(Some(tombstone))) if tombstone.trusted)

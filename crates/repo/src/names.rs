@@ -33,7 +33,7 @@ const FOLDERS: [Folder; 17] = [
     ("copies/writers/", |name| writers("copies/writers/", name).is_some()),
     ("copies/tags/", |name| TagsName::parse_below("copies/tags/", name).is_some()),
     ("trash/clock/", |name| name.strip_prefix("trash/clock/").is_some_and(is_id)),
-    ("trash/", |name| mark(name).is_some()),
+    ("trash/", |name| trash(name).is_some()),
     ("probe/", |name| {
         let inside = name.strip_prefix("probe/").and_then(|rest| rest.split_once('/'));
         inside.is_some_and(|(id, _)| is_id(id))
@@ -172,17 +172,44 @@ pub(crate) fn quarantine(name: &str) -> Option<(Compartment, ObjectHash)> {
     is_id(file).then_some((compartment, ObjectHash::from_array(unhex(pack)?)))
 }
 
-/// Of which pack a mark or intent is, whose, and whether it is an intent.
-pub(crate) fn mark(name: &str) -> Option<(Compartment, ObjectHash, &str, bool)> {
+/// Whose list in the trash it is, and whether it is one of intents.
+pub(crate) fn trash(name: &str) -> Option<(Compartment, &str, bool)> {
     let (compartment, rest) = in_compartment("trash/", name)?;
-    let (pack, file) = rest.split_once('/')?;
-    let (pruner, kind) = file.rsplit_once('.')?;
-    let intent = match kind {
-        "mark" => false,
-        "intent" => true,
+    let (pruner, kind) = rest.rsplit_once('.')?;
+    let intents = match kind {
+        "marks" => false,
+        "intents" => true,
         _ => return None,
     };
-    is_id(pruner).then_some((compartment, ObjectHash::from_array(unhex(pack)?), pruner, intent))
+    is_id(pruner).then_some((compartment, pruner, intents))
+}
+
+/// Which manifests, or tombstones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which<'w> {
+    /// All that the keys at hand open.
+    All,
+    /// Of the cluster of this hash.
+    Cluster(&'w str),
+    /// The same, from this sequence on.
+    Since(&'w str, u64),
+    /// Of all clusters of a compartment.
+    Compartment(Compartment),
+}
+
+impl Which<'_> {
+    /// Lists their names below a folder that has one for each cluster.
+    pub(crate) fn list(&self, store: &Storage, base: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+        match self {
+            Which::All | Which::Compartment(_) => store.list(base),
+            Which::Cluster(cluster) => store.list(&format!("{base}{cluster}/")),
+            Which::Since(cluster, sequence) => {
+                let folder = format!("{base}{cluster}/");
+                // A name goes on behind its sequence, and so is greater.
+                store.list_after(&folder, &format!("{folder}{sequence:016}"))
+            }
+        }
+    }
 }
 
 /// What the name of tags says.
@@ -268,8 +295,8 @@ mod tests {
             format!("manifests/{manifest}"),
             format!("copies/manifests/{manifest}"),
             format!("forgotten/{manifest}"),
-            format!("trash/{cluster}/{hash}/{id}.mark"),
-            format!("trash/{cluster}/{hash}/{id}.intent"),
+            format!("trash/{cluster}/{id}.marks"),
+            format!("trash/{cluster}/{id}.intents"),
             format!("trash/clock/{id}"),
             format!("probe/{id}/put/a"),
             format!("tags/{cluster}/{id}/00000001"),
@@ -299,7 +326,8 @@ mod tests {
             format!("manifests/{cluster}/1-{id}"),
             "writers/1".into(),
             "writers/+0000001".into(),
-            format!("trash/{cluster}/{hash}/{id}.sync-conflict-20260101-101010-abc.mark"),
+            format!("trash/{cluster}/{id}.sync-conflict-20260101-101010-abc.marks"),
+            format!("trash/{cluster}/{hash}/{id}.marks"),
             format!("quarantine/{cluster}/{hash}/desktop.ini"),
             format!("checks/{id}"),
         ];

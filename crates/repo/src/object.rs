@@ -26,10 +26,10 @@ pub(crate) enum Kind {
     Session = 4,
     Draft = 5,
     Manifest = 6,
-    /// A pruner's mark on a pack.
-    Mark = 7,
-    /// A pruner's announcement that it deletes a pack now.
-    Intent = 8,
+    /// A pruner's list of packs that nobody needs.
+    Marks = 7,
+    /// A pruner's list of packs that it deletes now.
+    Intents = 8,
     Tombstone = 9,
     Quarantine = 10,
     Tags = 11,
@@ -42,11 +42,10 @@ impl Kind {
     /// refused before it is opened.
     pub(crate) fn largest(self) -> usize {
         match self {
-            Kind::DataPack | Kind::MetadataPack | Kind::Manifest | Kind::Quarantine | Kind::Writers => {
-                64 << 20
-            }
+            Kind::DataPack | Kind::MetadataPack => 192 << 20,
+            Kind::Manifest | Kind::Quarantine | Kind::Writers | Kind::Marks | Kind::Intents => 64 << 20,
             Kind::Index | Kind::Draft => 256 << 20,
-            Kind::Session | Kind::Mark | Kind::Intent | Kind::Tombstone => 64 << 10,
+            Kind::Session | Kind::Tombstone => 64 << 10,
             Kind::Tags => 1 << 20,
         }
     }

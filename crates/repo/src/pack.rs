@@ -16,12 +16,16 @@ use crate::secrets::{Keys, PackKey, Room};
 use crate::stream::ChunkKind;
 use crate::{RepoError, codec, signed};
 
-/// A pack is closed when it holds so many bytes.
+/// A pack is closed when it holds so many bytes; in large repositories when it holds more
+/// ([`bytes_for`]).
 pub(crate) const PACK_BYTES: usize = 16 << 20;
+const MOST_PACK_BYTES: usize = 128 << 20;
+/// Packs grow where there would be more of them than this.
+const MANY_PACKS: u64 = 16 << 10;
 /// Or so many chunks: the directory of very many tiny ones must leave the pack small enough.
 const PACK_CHUNKS: usize = 64 << 10;
 /// No pack is larger: the limit plus one chunk, which at worst does not shrink, plus the directory.
-pub(crate) const LARGEST_PACK: u64 = 64 << 20;
+pub(crate) const LARGEST_PACK: u64 = 192 << 20;
 /// Sealing adds so many bytes.
 pub(crate) const TAG: usize = 16;
 const END: &[u8; 8] = b"pgarkend";
@@ -121,7 +125,20 @@ pub(crate) fn list(
     store: &Storage,
     compartment: Compartment,
 ) -> Result<HashMap<ObjectHash, Listed>, RepoError> {
-    let listed = store.list(&folder(compartment))?;
+    list_below(store, &folder(compartment))
+}
+
+/// Those of them whose hashes begin with this byte.
+pub(crate) fn list_of_byte(
+    store: &Storage,
+    compartment: Compartment,
+    first: u8,
+) -> Result<HashMap<ObjectHash, Listed>, RepoError> {
+    list_below(store, &format!("{}{first:02x}/", folder(compartment)))
+}
+
+fn list_below(store: &Storage, folder: &str) -> Result<HashMap<ObjectHash, Listed>, RepoError> {
+    let listed = store.list(folder)?;
     let of =
         |meta: &ObjectMeta| Some((parse_name(&meta.name)?.1, Listed { size: meta.size, put: meta.modified }));
     Ok(listed.iter().filter_map(of).collect())
@@ -180,19 +197,34 @@ fn directory_aad(keys: &Keys, kind: Kind) -> Vec<u8> {
     object::object_aad(keys, kind, "directory")
 }
 
+/// How many bytes a data pack shall have in a repository of so many stored bytes, where packs in
+/// memory have so much room: one is filled, one of metadata, and one on its way.
+pub(crate) fn bytes_for(stored: u64, room: usize) -> usize {
+    let mut bytes = PACK_BYTES;
+    while bytes < MOST_PACK_BYTES && (bytes as u64) < stored / MANY_PACKS && 6 * bytes <= room {
+        bytes *= 2;
+    }
+    bytes
+}
+
 /// A pack that is being filled.
 pub(crate) struct Builder {
     compartment: Compartment,
     pub kind: Kind,
+    /// It is closed when it holds so many bytes.
+    most: usize,
     pub bytes: Vec<u8>,
     directory: Directory,
 }
 
 impl Builder {
-    pub(crate) fn new(compartment: Compartment, kind: Kind, mut buffer: Vec<u8>) -> Builder {
+    /// A pack of `most` bytes, if it is one of data.
+    pub(crate) fn new(compartment: Compartment, kind: Kind, most: usize, mut buffer: Vec<u8>) -> Builder {
         buffer.clear();
         buffer.extend_from_slice(&object::head(kind));
-        Builder { compartment, kind, bytes: buffer, directory: Directory::default() }
+        // Metadata is read here and there: small packs of it die, and are packed anew, alone.
+        let most = if kind == Kind::DataPack { most } else { PACK_BYTES };
+        Builder { compartment, kind, most, bytes: buffer, directory: Directory::default() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -200,7 +232,7 @@ impl Builder {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.len() >= PACK_BYTES || self.directory.chunks.len() >= PACK_CHUNKS
+        self.bytes.len() >= self.most || self.directory.chunks.len() >= PACK_CHUNKS
     }
 
     /// Adds a sealed chunk; the record's offset is set here.

@@ -11,7 +11,7 @@ use pgark_store::Storage;
 use crate::RepoError;
 use crate::codec::Extensions;
 use crate::ids::{BackupId, Compartment};
-use crate::manifest::Which;
+use crate::names::Which;
 use crate::object::{self, Kind};
 use crate::rights::{Right, Scope};
 use crate::secrets::Keys;

@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode};
 
 use crate::codec::Extensions;
 use crate::ids::{BackupId, ObjectHash};
-use crate::names::ManifestName;
+use crate::names::{ManifestName, Which};
 use crate::object::{self, Kind, damaged};
 use crate::rights::{Right, Scope};
 use crate::unlocked::Unlocked;
@@ -39,11 +39,9 @@ pub(crate) struct Forgotten {
     pub manifest: Option<ObjectHash>,
 }
 
-/// Names of the tombstones of a cluster (`""`: of all that the keys at hand open), as the manifests
-/// that they stand for.
-pub(crate) fn list(repository: &Unlocked, cluster: &str) -> Result<BTreeSet<ManifestName>, RepoError> {
-    let folder = if cluster.is_empty() { FOLDER.to_string() } else { format!("{FOLDER}{cluster}/") };
-    let metas = repository.store.list(&folder)?;
+/// Names of tombstones, of those that the keys at hand open, as the manifests that they stand for.
+pub(crate) fn list(repository: &Unlocked, which: Which<'_>) -> Result<BTreeSet<ManifestName>, RepoError> {
+    let metas = which.list(&repository.store, FOLDER)?;
     let names = metas.iter().filter_map(|meta| ManifestName::parse_below(FOLDER, &meta.name));
     Ok(names.filter(|name| repository.keys.compartment_of(&name.cluster).is_some()).collect())
 }
@@ -71,7 +69,7 @@ pub(crate) fn forgotten_of(
     if backups.is_empty() {
         return Ok(forgotten);
     }
-    for name in list(repository, "")?.iter().filter(|name| backups.contains(&name.id)) {
+    for name in list(repository, Which::All)?.iter().filter(|name| backups.contains(&name.id)) {
         match read(repository, name) {
             Ok(Some(tombstone)) if tombstone.trusted => drop(forgotten.insert(name.id)),
             Ok(_) => {}

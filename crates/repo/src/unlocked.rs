@@ -13,11 +13,15 @@ use crate::RepoError;
 use crate::ids::{Compartment, ObjectHash};
 use crate::lock::lock;
 use crate::map::ItemHasher;
+use crate::names::Which;
 use crate::object::{Kind, damaged};
 use crate::rights::{Claim, Right, Scope};
 use crate::secrets::{self, Header, Heads, Keys, KnownList, LocalFolders, Unlock};
 use crate::signed::{self, Opened};
 use crate::writers::{Features, Writers};
+
+/// So many sequences before the newest that is remembered are looked at first.
+const LAST_NAMES: u64 = 32;
 
 /// A repository's storage as one job sees it, and what opens the objects on it.
 pub(crate) struct Unlocked {
@@ -245,6 +249,13 @@ impl Unlocked {
     /// The newest manifests that this host has seen.
     pub(crate) fn heads(&self) -> Result<Heads, RepoError> {
         Heads::read(&self.local, self.keys.repository)
+    }
+
+    /// The last names of a cluster: from some sequences before the newest that this host remembers.
+    /// They suffice as a rule, and of very many names the others need not be listed.
+    pub(crate) fn last_names<'c>(&self, cluster: &'c str) -> Result<Which<'c>, RepoError> {
+        let newest = self.heads()?.newest(cluster).unwrap_or(0);
+        Ok(Which::Since(cluster, newest.saturating_sub(LAST_NAMES)))
     }
 
     /// Hashes the items of maps of a mask domain.

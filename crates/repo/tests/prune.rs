@@ -25,6 +25,22 @@ fn pack_bytes(place: &Place) -> u64 {
     place.storage().list("packs/").unwrap().iter().map(|meta| meta.size).sum()
 }
 
+/// Nothing is left in the trash but lists of packs that were deleted.
+fn assert_announced_is_gone(place: &Place) {
+    let mut left = place.storage().list("trash/").unwrap();
+    // Lists stay for a while, those of marks until the next prune; and what tells the time, where
+    // an answer was lost.
+    let stays = |name: &str| {
+        name.starts_with("trash/clock/") || name.ends_with(".intents") || name.ends_with(".marks")
+    };
+    left.retain(|meta| !stays(&meta.name));
+    assert!(left.is_empty(), "{left:?}");
+    let announced = place.open().announced_packs().unwrap();
+    let there = place.storage().list("packs/").unwrap();
+    let still_there: Vec<_> = there.iter().filter(|meta| announced.contains(&meta.name)).collect();
+    assert!(still_there.is_empty(), "{still_there:?}");
+}
+
 /// One table's rows, and a part of another backup's.
 fn halves(seed: u64) -> Content {
     vec![
@@ -61,7 +77,7 @@ fn what_only_a_forgotten_backup_needed_is_freed() {
             (report.packs_repacked, report.bytes_moved)
         );
         assert!(pack_bytes(&place) < full * 2 / 3, "{} of {full}", pack_bytes(&place));
-        assert!(place.storage().list("trash/").unwrap().is_empty());
+        assert_announced_is_gone(&place);
         compare(&repository, second.id, &halves(2)).unwrap();
         compare(&place.open(), second.id, &halves(2)).unwrap();
         assert_clean(&place.open());
@@ -285,7 +301,7 @@ fn a_backup_begins_in_the_middle_of_a_prune() {
     let moments: [fn(Operation, &str) -> bool; 4] = [
         |operation, name| operation == Operation::List && name == "drafts/",
         |operation, name| operation == Operation::List && name == "packs/",
-        |operation, name| operation == Operation::Put && name.ends_with(".mark"),
+        |operation, name| operation == Operation::Put && name.ends_with(".marks"),
         |operation, name| operation == Operation::List && name == "sessions/",
     ];
     for (number, moment) in moments.into_iter().enumerate() {
@@ -337,6 +353,74 @@ fn a_backup_begins_in_the_middle_of_a_prune() {
     }
 }
 
+/// Makes objects below a folder older.
+fn grow_older(place: &Place, folder: &str, by: Duration) {
+    for meta in place.storage().list(folder).unwrap() {
+        let file = place.dir.path().join("repo").join(meta.name);
+        let file = std::fs::File::options().write(true).open(file).unwrap();
+        file.set_modified(SystemTime::now() - by).unwrap();
+    }
+}
+
+/// A writer that was away for so long that a prune took it for dead, and deleted what it leans on:
+/// nothing of that is there any more, and the lists of intents say so.
+#[test]
+fn who_was_away_while_a_prune_deleted_stops() {
+    let place = Place::encrypted();
+    let first = backup(&place.open(), 1, &halves(1));
+    let stopped = place.open().write_backup::<(), RepoError>(&options(1), |writer| {
+        for (path, _, bytes) in halves(1) {
+            write_rows(writer, &path, &bytes)?;
+        }
+        place.open().forget(first.id).unwrap();
+        grow_older(&place, "sessions/", Duration::from_secs(2 * 3600));
+        let report = prune(&place.open(), now());
+        assert!(report.packs_deleted > 0 && report.sessions == 0, "{report:?}");
+        assert!(place.storage().list("packs/").unwrap().is_empty());
+        assert!(place.storage().list("index/").unwrap().is_empty());
+        let (kind, about) = ("x".into(), Vec::new());
+        Ok((NewBackup { kind, complete: true, about, time: None }, ()))
+    });
+    assert!(matches!(stopped, Err(RepoError::PrunedAway { .. })), "{stopped:?}");
+    assert!(place.open().backups().unwrap().is_empty());
+    let second = backup(&place.open(), 1, &halves(1));
+    compare(&place.open(), second.id, &halves(1)).unwrap();
+}
+
+/// Lists of intents go when they are old and all their packs are gone; a list that names a pack
+/// which is still there stays, and marks go with what they mark.
+#[test]
+fn old_lists_go() {
+    let place = Place::encrypted();
+    let first = backup(&place.open(), 1, &halves(1));
+    let second = backup(&place.open(), 1, &halves(2));
+    place.open().forget(first.id).unwrap();
+    prune(&place.open(), now());
+    let lists = |ending: &str| {
+        let listed = place.storage().list("trash/").unwrap();
+        listed.iter().filter(|meta| meta.name.ends_with(ending)).count()
+    };
+    assert_eq!((lists(".marks"), lists(".intents")), (1, 1));
+    prune(&place.open(), now());
+    assert_eq!((lists(".marks"), lists(".intents")), (0, 1));
+    grow_older(&place, "trash/", Duration::from_secs(6 * 24 * 3600));
+    prune(&place.open(), now());
+    assert_eq!(lists(".intents"), 1);
+    grow_older(&place, "trash/", Duration::from_secs(8 * 24 * 3600));
+    // A prune that may not touch the pack yet: somebody else's old intent on what lives.
+    let pack = place.storage().list("packs/").unwrap().remove(0);
+    place.open().put_mark(&pack.name, true).unwrap();
+    grow_older(&place, "trash/", Duration::from_secs(8 * 24 * 3600));
+    let a_day = PruneOptions { grace: Duration::from_secs(30 * 24 * 3600), ..now() };
+    prune(&place.open(), a_day);
+    assert_eq!(lists(".intents"), 1, "that of what is gone");
+    // What lives was moved; the pack waits.
+    prune(&place.open(), now());
+    assert_announced_is_gone(&place);
+    compare(&place.open(), second.id, &halves(2)).unwrap();
+    assert_clean(&place.open());
+}
+
 /// Every put and every delete of a prune fails once in every way: nothing that a backup needs is
 /// lost, and the next prune ends.
 #[test]
@@ -383,10 +467,7 @@ fn a_prune_may_crash_anywhere() {
                 compare(&place.open(), second.id, &halves(2))
                     .unwrap_or_else(|error| panic!("{what}: {error}"));
                 assert_clean(&place.open());
-                let mut left = place.storage().list("trash/").unwrap();
-                // Of a lost answer: it tells the time, and goes a day later.
-                left.retain(|meta| !meta.name.starts_with("trash/clock/"));
-                assert!(left.is_empty(), "{what}: {left:?}");
+                assert_announced_is_gone(&place);
                 assert!(pack_bytes(&place) < pack_bytes(&template) * 2 / 3, "{what}");
                 tried += 1;
                 if faulty.calls() <= at {

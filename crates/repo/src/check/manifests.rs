@@ -4,7 +4,7 @@ use super::{AffectedBackup, Check, State};
 use crate::RepoError;
 use crate::lock::lock;
 use crate::manifest::{self, Manifest};
-use crate::names::ManifestName;
+use crate::names::{ManifestName, Which};
 use crate::object;
 use crate::tombstone;
 use crate::unlocked::Unlocked;
@@ -101,7 +101,7 @@ fn forgotten_since(
     sequence: u64,
     hash: &str,
 ) -> Result<bool, RepoError> {
-    for name in tombstone::list(repository, cluster)?.into_iter().filter(|name| name.sequence >= sequence) {
+    for name in tombstone::list(repository, Which::Since(cluster, sequence))? {
         let tombstone = tombstone::read(repository, &name).unwrap_or_default();
         if tombstone.is_some_and(|tombstone| {
             name.sequence > sequence || tombstone.manifest.is_none_or(|own| own.to_string() == hash)

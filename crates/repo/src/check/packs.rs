@@ -2,8 +2,8 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex};
 use std::thread;
 
 use super::places::BadPlaces;
@@ -11,11 +11,40 @@ use super::{Check, CheckLevel};
 use crate::RepoError;
 use crate::ids::{ChunkId, Compartment, Hash, ObjectHash};
 use crate::index::Index;
-use crate::lock::lock;
+use crate::lock::{lock, wait_until};
 use crate::object::{self, inside};
 use crate::pack::{self, Listed};
 
 const THREADS: usize = 4;
+/// Bytes of packs in memory at once, unless it is one pack alone.
+const IN_MEMORY: u64 = 64 << 20;
+
+/// Where threads wait that would read a pack into memory while others fill it.
+#[derive(Default)]
+struct Memory {
+    taken: Mutex<u64>,
+    changed: Condvar,
+}
+
+/// A pack's part of the memory, until it is dropped.
+struct Taken<'m>(&'m Memory, u64);
+
+impl Memory {
+    /// Waits for room, or until `stop` says that waiting is over.
+    fn take(&self, bytes: u64, stop: &dyn Fn() -> bool) -> Taken<'_> {
+        let fits = |taken: &u64| *taken == 0 || *taken + bytes <= IN_MEMORY;
+        let (mut taken, _) = wait_until(&self.changed, lock(&self.taken), stop, fits);
+        *taken += bytes;
+        Taken(self, bytes)
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.taken) -= self.1;
+        self.0.changed.notify_all();
+    }
+}
 
 fn local(source: std::io::Error) -> RepoError {
     RepoError::Local { doing: "read the local index", path: "of this check".into(), source }
@@ -37,6 +66,7 @@ impl Check<'_> {
         }
         let bad = Mutex::new(BadPlaces::default());
         let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
+        let memory = Memory::default();
         thread::scope(|scope| {
             for _ in 0..THREADS {
                 scope.spawn(|| {
@@ -49,7 +79,7 @@ impl Check<'_> {
                         }
                         let count = counts.get(number as usize).copied().unwrap_or(0);
                         let size = sizes.get(&entry.hash).map(|listed| listed.size);
-                        if let Err(error) = self.pack(index, number, count, size, &bad) {
+                        if let Err(error) = self.pack(index, number, count, size, &bad, &memory) {
                             lock(&failure).get_or_insert(error);
                         }
                     }
@@ -69,6 +99,7 @@ impl Check<'_> {
         count: u64,
         size: Option<u64>,
         bad: &Mutex<BadPlaces>,
+        memory: &Memory,
     ) -> Result<(), RepoError> {
         let Some(entry) = index.packs.get(number) else { return Ok(()) };
         let name = pack::name(index.compartment, &entry.hash);
@@ -99,6 +130,8 @@ impl Check<'_> {
             return Ok(());
         }
         let repository = self.repository;
+        let stop = || repository.store().cancel().is_cancelled();
+        let _taken = (level != CheckLevel::Structure).then(|| memory.take(size, &stop));
         let bytes = match level {
             CheckLevel::Structure => None,
             _ => Some(object::get(repository.store(), &name)),

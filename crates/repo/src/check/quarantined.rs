@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::ids::{BackupId, ChunkId, Compartment, Hash};
 use crate::index::Index;
-use crate::manifest::{self, ListReader, Manifest, Record, Sub, Which};
+use crate::manifest::{self, ListReader, Manifest, Record, Sub};
 use crate::map::{self, Part};
+use crate::names::Which;
 use crate::quarantine::{self, Quarantine};
 use crate::reader::{ChunkReader, root_child};
 use crate::repository::Repository;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::body::Manifest;
 use crate::ids::BackupId;
-use crate::names::ManifestName;
+use crate::names::{ManifestName, Which};
 use crate::object::{self, Kind};
 use crate::tombstone::{self, Forgotten};
 use crate::unlocked::Unlocked;
@@ -36,7 +36,7 @@ pub(crate) fn why_misnamed(
     name: &ManifestName,
     names: &[&ManifestName],
 ) -> Result<Option<String>, RepoError> {
-    let forgotten = tombstone::list(repository, "")?;
+    let forgotten = tombstone::list(repository, Which::All)?;
     let mut why = None;
     for object in [name.name(), name.copy()] {
         let bytes = match object::get_if_there(&repository.store, &object) {

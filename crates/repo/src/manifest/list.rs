@@ -9,21 +9,9 @@ use pgark_store::ObjectMeta;
 use super::body::{Manifest, decode};
 use super::cache::ManifestCache;
 use crate::at_once::{both, each};
-use crate::ids::Compartment;
-use crate::names::{MANIFEST_COPIES, MANIFESTS, ManifestName};
+use crate::names::{MANIFEST_COPIES, MANIFESTS, ManifestName, Which};
 use crate::unlocked::Unlocked;
 use crate::{RepoError, object, tombstone};
-
-/// Which manifests.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Which<'w> {
-    /// All that the keys at hand open.
-    All,
-    /// Of the cluster of this hash.
-    Cluster(&'w str),
-    /// Of all clusters of a compartment.
-    Compartment(Compartment),
-}
 
 /// Names of manifests, whether the first or the second copy is there, without those that were
 /// forgotten.
@@ -48,8 +36,7 @@ pub(crate) fn list_timed(
     repository: &Unlocked,
     which: Which<'_>,
 ) -> Result<(Timed, BTreeSet<ManifestName>), RepoError> {
-    let cluster = if let Which::Cluster(cluster) = which { cluster } else { "" };
-    let (names, forgotten) = both(|| list_all(repository, which), || tombstone::list(repository, cluster));
+    let (names, forgotten) = both(|| list_all(repository, which), || tombstone::list(repository, which));
     let (mut names, forgotten) = (names?, forgotten?);
     for name in &forgotten {
         // A tombstone with its manifest is what a crash left, or a replayed manifest; only a true
@@ -71,11 +58,7 @@ pub(crate) fn list_timed(
 
 /// [`list_timed`], and those that were forgotten and are still there.
 pub(crate) fn list_all(repository: &Unlocked, which: Which<'_>) -> Result<Timed, RepoError> {
-    let folder = |base: &str| match which {
-        Which::Cluster(cluster) => format!("{base}{cluster}/"),
-        _ => base.to_string(),
-    };
-    let one = |base: &str| repository.store.list(&folder(base));
+    let one = |base: &str| which.list(&repository.store, base);
     let (copies, first) = both(|| one(MANIFEST_COPIES), || one(MANIFESTS));
     let (copies, first) = (copies?, first?);
     let mut names = Timed::new();

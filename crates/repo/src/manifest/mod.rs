@@ -18,8 +18,7 @@ pub(crate) use entries::AdditionDecoder;
 pub use entries::{Addition, Additions, Entry};
 pub(crate) use entries::{PARTS_HERE, Parts, Record, bytes_of, encode_addition};
 pub(crate) use list::{
-    All, Timed, Which, is_gone, list, list_all, list_both, list_timed, read, read_all, read_some, remember,
-    stored,
+    All, Timed, is_gone, list, list_all, list_both, list_timed, read, read_all, read_some, remember, stored,
 };
 pub(crate) use sublists::{ListBuilder, ListReader, ListRef, OpenList, Sub};
 #[cfg(any(test, feature = "fuzzing"))]

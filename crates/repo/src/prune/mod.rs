@@ -8,14 +8,14 @@
 //! **then a second survey is made**, and only what is dead in that one, too, is deleted. At last
 //! index objects that name packs which are gone are written anew.
 //!
-//! **Why nothing is lost.** A writer puts its draft, then looks at the trash, then at the packs,
-//! then puts the manifest. If its draft is there when we list drafts, the pack stays. If not, our
-//! intent was there before its look, and it stops; or the intent is gone again, and so is the pack,
-//! which it sees. A draft is removed only behind its manifest, so drafts are listed before
-//! manifests. An intent is taken back by its own pruner only, and stays if the delete's answer was
-//! lost; nobody leans on a pack with another's intent: what lives there only is moved away. Marks
-//! and sessions are for the writers' comfort: safety does not hang on clocks. `model.rs` tries this
-//! order, and orders that are wrong, against random schedules.
+//! **Why nothing is lost.** A writer puts its draft, then looks at the trash, then puts the
+//! manifest. If its draft is there when we list drafts, the pack stays. If not, our intent was
+//! there before its look, and it stops: an intent is never taken back, and its list outlives its
+//! packs by days; who was at work for days looks at the packs, too. A draft is removed only behind
+//! its manifest, so drafts are listed before manifests. Nobody leans on a pack with an intent: what
+//! lives there after all is moved away by the next run. Marks and sessions are for the writers'
+//! comfort: safety does not hang on them. `model.rs` tries this order, and orders that are wrong,
+//! against random schedules.
 //!
 //! **Crashes** leave marks, intents and packs that no index names; the next prune, of whoever, goes
 //! on from there.
@@ -38,7 +38,7 @@ pub(crate) use reindex::settle;
 pub(crate) mod trash;
 pub(crate) mod usage;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -49,8 +49,9 @@ use serde::{Serialize, Serializer};
 use crate::at_once::{MOST, each};
 use crate::ids::{BackupId, Compartment, ObjectHash};
 use crate::index::Index;
-use crate::manifest::{self, Which};
+use crate::manifest::{self};
 use crate::names;
+use crate::names::Which;
 use crate::object;
 use crate::pack::{self, Listed};
 use crate::quarantine::{self, Quarantine};
@@ -61,7 +62,7 @@ use crate::{RepoError, draft, mend, random, tombstone};
 use live::Live;
 use proof::Proof;
 use repack::Sources;
-use trash::Mark;
+use trash::{INTENTS_STAY, Since, Trash};
 use usage::{Places, Standing, Usage};
 
 /// A draft pins its packs so long.
@@ -186,7 +187,7 @@ struct Survey {
     unknown: Vec<String>,
     index: Arc<Index>,
     listed: HashMap<ObjectHash, Listed>,
-    marks: Vec<Mark>,
+    trash: Trash,
     standing: Vec<Standing>,
     usage: Usage,
 }
@@ -240,8 +241,8 @@ struct Prune<'r> {
     /// Backups that were committed once: a key that may not delete leaves their drafts and sessions
     /// behind.
     forgotten: HashSet<BackupId>,
-    /// Marks and intents that were verified, by name.
-    verified: HashSet<String>,
+    /// As it was last read.
+    trash: Trash,
     live: Live<'r>,
     proof: Proof<'r>,
     report: &'r mut PruneReport,
@@ -281,7 +282,7 @@ impl Repository {
                 now,
                 may_delete,
                 forgotten: forgotten(self, compartment)?,
-                verified: HashSet::new(),
+                trash: Trash::default(),
                 live: Live::new(&self.unlocked),
                 proof: Proof::new(self, compartment)?,
                 report: &mut report,
@@ -390,7 +391,7 @@ impl Prune<'_> {
         self.mark(&survey, &dead)?;
         let doomed = self.doomed(&survey, &dead)?;
         if !dry && !doomed.is_empty() {
-            self.delete(&doomed)?;
+            self.delete(&survey, doomed)?;
         }
         let names_gone =
             survey.index.packs.packs.iter().any(|entry| !survey.listed.contains_key(&entry.hash));
@@ -438,38 +439,20 @@ impl Prune<'_> {
         for (name, why) in &index.distrusted {
             repository.unlocked.warn_once(format!("{name} is passed over: {why}"));
         }
-        // An intent that is not there was either put after this, and its pruner sees ours; or it is
-        // gone with its pack.
-        let marks = self.marks()?;
+        // An intent that is not there is put after this, and its pruner sees ours.
+        let trash = Trash::read(&repository.unlocked, self.compartment, &self.trash)?;
+        self.trash = trash.clone();
         let listed = pack::list(repository.store(), self.compartment)?;
         let reader = repository.chunks(Arc::clone(&index))?;
         let walked = self.live.add(&reader, &manifests)?;
         unknown.extend(walked.into_iter().map(|(id, error)| format!("backup {id}: {error}")));
         let (live, unread) = self.live.sorted(&reader)?;
         unknown.extend(unread.iter().map(ToString::to_string));
-        let foreign = |mark: &&Mark| mark.intent && mark.pruner != self.pruner;
-        let others: HashSet<ObjectHash> = marks.iter().filter(foreign).map(|mark| mark.pack).collect();
-        let marked: HashSet<ObjectHash> = marks.iter().map(|mark| mark.pack).collect();
-        let standing = usage::standings(&index, &listed, &others, doomed, &marked);
+        let standing = usage::standings(&index, &listed, doomed, &trash);
         let rotten = Quarantine::read(&repository.unlocked, self.compartment)?;
         let places = Places { index: &index, standing: &standing, listed: &listed, rotten: &rotten };
         let usage = usage::count(&places, &live, &mut self.proof)?;
-        Ok(Survey { pinned, unknown, index, listed, marks, standing, usage })
-    }
-
-    /// Marks and intents of those who may prune here.
-    fn marks(&mut self) -> Result<Vec<Mark>, RepoError> {
-        let unlocked = &self.repository.unlocked;
-        let listed = trash::list(&unlocked.store, self.compartment)?;
-        let known = &self.verified;
-        let verdicts = each(&listed, |mark| {
-            Ok(known.contains(&mark.name) || trash::counts(unlocked, self.compartment, mark)?)
-        });
-        let verdicts: Vec<bool> = verdicts.collect::<Result<_, RepoError>>()?;
-        let good: Vec<Mark> =
-            listed.into_iter().zip(verdicts).filter(|(_, counts)| *counts).map(|(mark, _)| mark).collect();
-        self.verified.extend(good.iter().map(|mark| mark.name.clone()));
-        Ok(good)
+        Ok(Survey { pinned, unknown, index, listed, trash, standing, usage })
     }
 
     /// The packs that drafts name; and the drafts that cannot be read, which may name any until
@@ -492,8 +475,8 @@ impl Prune<'_> {
         Ok((pinned, unknown))
     }
 
-    /// Removes what nobody needs: drafts that pin nothing any more, sessions long dead, trash of
-    /// packs that are gone.
+    /// Removes what nobody needs: drafts that pin nothing any more, sessions long dead, old lists
+    /// of packs that are gone and forgotten by the index.
     fn sweep(&mut self, survey: &Survey) -> Result<(), RepoError> {
         let store = self.repository.store().clone();
         let folders = [draft::folder(self.compartment), sessions::folder(self.compartment)];
@@ -505,9 +488,13 @@ impl Prune<'_> {
                 }
             }
         }
-        for mark in survey.marks.iter().filter(|mark| !survey.listed.contains_key(&mark.pack)) {
-            if matches!(pack::is_gone(&store, self.compartment, &mark.pack), Ok(true)) {
-                self.remove(&mark.name)?;
+        let is_over = |pack: &ObjectHash| {
+            !survey.listed.contains_key(pack) && survey.index.packs.all(pack).next().is_none()
+        };
+        for said in survey.trash.intents() {
+            let is_old = age(self.now, said.put) > INTENTS_STAY && survey.index.unreadable.is_empty();
+            if is_old && said.packs.keys().all(is_over) {
+                self.remove(&said.name)?;
             }
         }
         if self.may_delete { quarantine::sweep(&store, self.compartment) } else { Ok(()) }
@@ -542,8 +529,8 @@ impl Prune<'_> {
         Ok(others.iter().any(|meta| age(self.now, meta.modified) <= sessions::IS_DEAD))
     }
 
-    /// Packs that are worth packing anew; and those that live though a pruner that may be gone
-    /// wants to delete them.
+    /// Packs that are worth packing anew; and those that live though a pruner announced that it
+    /// deletes them.
     fn sparse(&self, survey: &Survey) -> Vec<ObjectHash> {
         let mut found = Vec::new();
         let is_small = |entry: &crate::index::object::PackEntry| entry.size < SMALL_PACK;
@@ -555,7 +542,7 @@ impl Prune<'_> {
             let little = own.live * 100 < own.all * u64::from(self.options.repack_below);
             let wanted = match standing {
                 Standing::Absent | Standing::Doomed => false,
-                Standing::Foreign => true,
+                Standing::Announced => true,
                 Standing::Marked | Standing::Good => {
                     little || (self.options.erase && own.live < own.all) || (many_small && is_small(entry))
                 }
@@ -585,32 +572,45 @@ impl Prune<'_> {
         Ok(outcome.packs)
     }
 
-    /// Marks what is dead and takes marks off what lives again.
+    /// Marks what is dead and takes marks off what lives again: by a list of its own, if no list
+    /// that is there says just that. Lists that are superseded go with the next run, so that a
+    /// writer who lists the trash meanwhile sees the old one or the new one.
     fn mark(&mut self, survey: &Survey, dead: &[ObjectHash]) -> Result<(), RepoError> {
         (self.on_phase)("mark what nobody needs");
         if self.options.dry_run {
             return Ok(());
         }
-        let store = self.repository.store().clone();
-        let marked: HashSet<&ObjectHash> = survey.marks.iter().map(|mark| &mark.pack).collect();
-        let new: Vec<&ObjectHash> = dead.iter().filter(|pack| !marked.contains(pack)).collect();
-        let put = |pack: &&ObjectHash| {
-            self.repository.store().cancel().check()?;
-            let name = trash::name(self.compartment, pack, self.pruner, false);
-            let bytes = trash::make(self.repository.keys(), &name, pack, false)?;
-            object::put(&store, &name, bytes)
+        let is_dead: HashSet<&ObjectHash> = dead.iter().collect();
+        let lives = |pack: &ObjectHash| {
+            survey.listed.contains_key(pack) && !is_dead.contains(pack) && survey.live(pack) > 0
         };
-        each(&new, put).collect::<Result<(), RepoError>>()?;
-        let dead: HashSet<&ObjectHash> = dead.iter().collect();
-        for mark in survey.marks.iter().filter(|mark| !mark.intent) {
-            if survey.listed.contains_key(&mark.pack)
-                && !dead.contains(&mark.pack)
-                && survey.live(&mark.pack) > 0
-            {
-                self.remove(&mark.name)?;
-            }
+        let marked: BTreeSet<&ObjectHash> =
+            survey.trash.marks().flat_map(|said| said.packs.keys()).filter(|pack| !lives(pack)).collect();
+        let wanted: Since = marked
+            .into_iter()
+            .filter(|pack| survey.listed.contains_key(*pack))
+            .chain(dead)
+            .filter(|pack| !survey.trash.announces(pack))
+            .take(trash::MOST)
+            .map(|pack| (*pack, survey.trash.since(pack)))
+            .collect();
+        let says_it = |said: &trash::Said| {
+            wanted.keys().all(|pack| said.packs.contains_key(pack)) && !said.packs.keys().any(lives)
+        };
+        let stays = survey.trash.marks().find(|said| says_it(said)).filter(|_| !wanted.is_empty());
+        if stays.is_some() || wanted.is_empty() {
+            let others = survey.trash.marks().map(|said| said.name.clone());
+            let others: Vec<String> =
+                others.filter(|name| stays.is_none_or(|stays| stays.name != *name)).collect();
+            return self.remove_all(&others);
         }
-        Ok(())
+        self.put_list(&wanted, false)
+    }
+
+    fn put_list(&self, packs: &Since, intents: bool) -> Result<(), RepoError> {
+        let name = trash::name(self.compartment, self.pruner, intents);
+        let bytes = trash::make(self.repository.keys(), &name, packs, intents)?;
+        object::put(self.repository.store(), &name, bytes)
     }
 
     /// What may be deleted now. Sessions are listed behind the marks: a writer puts its session and
@@ -619,16 +619,11 @@ impl Prune<'_> {
     fn doomed(&mut self, survey: &Survey, dead: &[ObjectHash]) -> Result<Vec<ObjectHash>, RepoError> {
         let sessions = sessions::alive(&self.repository.unlocked, self.compartment, self.now)?;
         self.report.sessions += sessions.len() as u64;
-        let mut oldest: HashMap<ObjectHash, SystemTime> = HashMap::new();
-        for mark in &survey.marks {
-            let known = oldest.entry(mark.pack).or_insert(mark.put);
-            *known = mark.put.min(*known);
-        }
         let margin = self.options.grace.clamp(PUT_TAKES.0, PUT_TAKES.1);
         let mut doomed = Vec::new();
         for pack in dead {
             let size = survey.size(pack);
-            let before = oldest.get(pack).copied();
+            let before = survey.trash.since(pack);
             // A mark of this run is younger than every session listed.
             let may_have_missed = |began: SystemTime| before.is_none_or(|marked| began <= marked + margin);
             let waits_for_writer = sessions.iter().any(|session| may_have_missed(session.began));
@@ -650,87 +645,44 @@ impl Prune<'_> {
         self.report.wait(size, marked, self.options.grace);
     }
 
-    /// Announces, looks again, and deletes what is dead then, too.
-    fn delete(&mut self, doomed: &[ObjectHash]) -> Result<(), RepoError> {
+    /// Announces, looks again, and deletes what is dead then, too. What was announced stays
+    /// announced, whatever becomes of it.
+    fn delete(&mut self, survey: &Survey, mut doomed: Vec<ObjectHash>) -> Result<(), RepoError> {
         (self.on_phase)("delete what was marked before");
-        let mut announced = Announced { repository: self.repository, names: BTreeMap::new() };
-        let own = |pack: &ObjectHash| (*pack, trash::name(self.compartment, pack, self.pruner, true));
-        announced.names.extend(doomed.iter().map(own));
-        let intents: Vec<_> = announced.names.iter().collect();
-        let put = |(pack, name): &(&ObjectHash, &String)| {
-            self.repository.store().cancel().check()?;
-            let bytes = trash::make(self.repository.keys(), name, pack, true)?;
-            object::put(self.repository.store(), name, bytes)
-        };
-        each(&intents, put).collect::<Result<(), RepoError>>()?;
+        let is_new = |pack: &&ObjectHash| !survey.trash.announces(pack);
+        let new: Since = doomed.iter().filter(is_new).take(trash::MOST).map(|pack| (*pack, None)).collect();
+        doomed.retain(|pack| new.contains_key(pack) || survey.trash.announces(pack));
+        if !new.is_empty() {
+            self.put_list(&new, true)?;
+        }
         settle(self.repository.store())?;
-        let set: HashSet<ObjectHash> = doomed.iter().copied().collect();
-        let survey = self.survey(&set)?;
+        let survey = self.survey(&doomed.iter().copied().collect())?;
         let size = |pack: &ObjectHash| survey.size(pack);
         let (dead, living): (Vec<&ObjectHash>, Vec<_>) = doomed.iter().partition(|pack| survey.is_dead(pack));
         for pack in living {
-            announced.withdraw(pack)?;
             self.wait(size(pack), self.now);
         }
         for batch in dead.chunks(MOST) {
             self.repository.store().cancel().check()?;
-            // From here on the intents stay whatever happens: an answer may be lost and the pack
-            // deleted all the same.
-            let own: Vec<Option<String>> = batch.iter().map(|pack| announced.names.remove(*pack)).collect();
             let delete =
                 |pack: &&ObjectHash| self.repository.store().delete(&pack::name(self.compartment, pack));
             let answers: Vec<_> = each(batch, delete).collect();
-            let (mut over, mut failed) = (Vec::new(), None);
-            for ((pack, own), answer) in batch.iter().zip(own).zip(answers) {
+            let mut failed = None;
+            for (pack, answer) in batch.iter().zip(answers) {
                 match answer {
                     Ok(()) => {
                         self.report.packs_deleted += 1;
                         self.report.bytes_deleted += size(pack);
-                        let marks = survey.marks.iter().filter(|mark| mark.pack == **pack);
-                        over.extend(marks.map(|mark| mark.name.clone()).chain(own));
                     }
-                    Err(error) if error.is_denied() => {
-                        // A lock, or a right that ends at packs. The intent is taken back: it may
-                        // be deleted later.
-                        self.refuse(pack, size(pack));
-                        announced.names.extend(own.map(|own| (**pack, own)));
-                        announced.withdraw(pack)?;
-                    }
+                    // A lock, or a right that ends at packs: another run tries again.
+                    Err(error) if error.is_denied() => self.refuse(pack, size(pack)),
                     Err(error) => drop(failed.get_or_insert(error)),
                 }
             }
-            self.remove_all(&over)?;
             if let Some(error) = failed {
                 return Err(error.into());
             }
         }
         Ok(())
-    }
-}
-
-/// Intents of this run: those that came to nothing are taken back, on every way out.
-struct Announced<'r> {
-    repository: &'r Repository,
-    names: BTreeMap<ObjectHash, String>,
-}
-
-impl Announced<'_> {
-    fn withdraw(&mut self, pack: &ObjectHash) -> Result<(), RepoError> {
-        if let Some(name) = self.names.remove(pack) {
-            self.repository.store().delete(&name)?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Announced<'_> {
-    fn drop(&mut self) {
-        for name in self.names.values() {
-            if let Err(error) = self.repository.store().delete(name) {
-                self.repository.warn(&format!(
-                    "{name} stays behind: what lives in its pack is moved by the next prune: {error}"
-                ));
-            }
-        }
     }
 }

@@ -5,14 +5,15 @@
 //! change. In each schedule a few writers, pruners and forgetters make their steps in any order;
 //! each may be left alone for as long as it happens (a suspended process) or for ever (a crash).
 //! Clocks do not occur: no age and no wait is trusted, marks count at once and sessions are not
-//! waited for, which only those who want to be safe need. After every step every manifest's chunks
-//! must have a place: an index object that names a pack that is there and holds the chunk.
+//! waited for, which only those who want to be safe need. Lists of intents stay for ever, as they
+//! do for longer than a writer trusts them. After every step every manifest's chunks must have a
+//! place: an index object that names a pack that is there and holds the chunk.
 //!
 //! Beside them somebody **lies** with the key of a writer: he puts packs that do not hold what they
 //! say, and index objects that name chunks where they are not, and supersede what they do not hold.
 //! Writers do not lean on what he puts; pruners meet it.
 //!
-//! The steps are those of `writer/session.rs`, `writer/commit.rs`, `prune/mod.rs`, `repack.rs` and
+//! The steps are those of `writer/ground.rs`, `writer/commit.rs`, `prune/mod.rs`, `repack.rs` and
 //! `reindex.rs`, in their order. [`Mistake`] lists orders that are wrong: the model must find each
 //! of them, else it proves nothing.
 
@@ -36,34 +37,30 @@ enum Mistake {
     ManifestsBeforeDrafts,
     OneSurveyOnly,
     WriterTrustsTheTrash,
-    WriterTrustsThePacks,
-    WriterLooksAtPacksFirst,
+    WriterLooksBeforeItsDraft,
     DraftGoesBeforeManifest,
-    IntentOfOthersTakenBack,
+    IntentsAreTakenBack,
+    IntentsGoWithTheirPacks,
     IntentOfOthersIgnored,
     OneInsecurePlaceSuffices,
-    PacksBeforeTrash,
     OldIndexGoesFirst,
-    PackGoesAfterItsIntent,
     IndexIsBelieved,
     DirectoryIsBelieved,
     UnequalPlacesAreTraded,
     SupersedingIsBelieved,
 }
 
-const MISTAKES: [Mistake; 16] = [
+const MISTAKES: [Mistake; 14] = [
     Mistake::ManifestsBeforeDrafts,
     Mistake::OneSurveyOnly,
     Mistake::WriterTrustsTheTrash,
-    Mistake::WriterTrustsThePacks,
-    Mistake::WriterLooksAtPacksFirst,
+    Mistake::WriterLooksBeforeItsDraft,
     Mistake::DraftGoesBeforeManifest,
-    Mistake::IntentOfOthersTakenBack,
+    Mistake::IntentsAreTakenBack,
+    Mistake::IntentsGoWithTheirPacks,
     Mistake::IntentOfOthersIgnored,
     Mistake::OneInsecurePlaceSuffices,
-    Mistake::PacksBeforeTrash,
     Mistake::OldIndexGoesFirst,
-    Mistake::PackGoesAfterItsIntent,
     Mistake::IndexIsBelieved,
     Mistake::DirectoryIsBelieved,
     Mistake::UnequalPlacesAreTraded,
@@ -111,8 +108,8 @@ struct World {
     manifests: [Option<Chunks>; 8],
     drafts: [Option<Packs>; 8],
     marks: Packs,
-    /// By pruner.
-    intents: [Packs; 4],
+    /// All that were ever announced.
+    intents: Packs,
 }
 
 impl World {
@@ -130,7 +127,7 @@ impl World {
             manifests: [None; 8],
             drafts: [None; 8],
             marks: 0,
-            intents: [0; 4],
+            intents: 0,
         }
     }
 
@@ -241,10 +238,6 @@ impl World {
             .filter(|at| (old.packs & self.there) >> at & 1 == 1)
             .all(|at| newer.packs >> at & 1 == 1 && old.claims[at] & !newer.claims[at] == 0)
     }
-
-    fn foreign_intents(&self, pruner: usize) -> Packs {
-        self.intents.iter().enumerate().filter(|(at, _)| *at != pruner).fold(0, |all, (_, own)| all | own)
-    }
 }
 
 /// A list in two halves: the first sees even numbers, the second odd ones.
@@ -257,16 +250,13 @@ enum End {
     Draft,
     Index,
     Trash,
-    Packs,
 }
 
-const ENDS: [[End; 5]; 6] = [
-    [End::Pack, End::Draft, End::Index, End::Trash, End::Packs],
-    [End::Pack, End::Draft, End::Trash, End::Index, End::Packs],
-    [End::Pack, End::Draft, End::Trash, End::Packs, End::Index],
-    [End::Draft, End::Pack, End::Index, End::Trash, End::Packs],
-    [End::Draft, End::Pack, End::Trash, End::Index, End::Packs],
-    [End::Draft, End::Pack, End::Trash, End::Packs, End::Index],
+const ENDS: [[End; 4]; 4] = [
+    [End::Pack, End::Draft, End::Index, End::Trash],
+    [End::Pack, End::Draft, End::Trash, End::Index],
+    [End::Draft, End::Pack, End::Index, End::Trash],
+    [End::Draft, End::Pack, End::Trash, End::Index],
 ];
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -301,11 +291,10 @@ impl Writer {
                 }
             }
             5 => {
-                let trash = world.intents.iter().fold(world.marks, |all, own| all | own);
-                self.usable = world.packs_of(world.honest(self.listed)) & !trash;
+                // Whether the packs are there is not asked: there may be too many.
+                self.usable = world.packs_of(world.honest(self.listed)) & !(world.marks | world.intents);
             }
-            6 => self.usable &= world.there,
-            7 => {
+            6 => {
                 let mut missing = 0;
                 for chunk in (0..CHUNKS).map(|bit| 1u8 << bit).filter(|chunk| self.wants & chunk != 0) {
                     let place = (0..world.used_packs)
@@ -322,33 +311,30 @@ impl Writer {
                     }
                 }
             }
-            8..=12 => self.end(ENDS[self.end][self.step - 8], world, mistake),
-            13 if mistake == Mistake::DraftGoesBeforeManifest => world.drafts[self.number] = None,
-            13 => world.manifests[self.number] = Some(self.wants),
-            14 if mistake == Mistake::DraftGoesBeforeManifest => {
+            7..=10 => self.end(ENDS[self.end][self.step - 7], world, mistake),
+            11 if mistake == Mistake::DraftGoesBeforeManifest => world.drafts[self.number] = None,
+            11 => world.manifests[self.number] = Some(self.wants),
+            12 if mistake == Mistake::DraftGoesBeforeManifest => {
                 world.manifests[self.number] = Some(self.wants)
             }
-            14 => world.drafts[self.number] = None,
+            12 => world.drafts[self.number] = None,
             _ => self.over = true,
         }
     }
 
     fn end(&mut self, end: End, world: &mut World, mistake: Mistake) {
         let needed = self.leans | self.own;
-        let intents = world.intents.iter().fold(0, |all, own| all | own);
-        let swapped = mistake == Mistake::WriterLooksAtPacksFirst;
+        let end = match (mistake, end) {
+            (Mistake::WriterLooksBeforeItsDraft, End::Draft) => End::Trash,
+            (Mistake::WriterLooksBeforeItsDraft, End::Trash) => End::Draft,
+            (_, end) => end,
+        };
         match end {
             End::Pack => world.there |= self.own,
             End::Draft => world.drafts[self.number] = Some(needed),
             End::Index => self.over |= self.own != 0 && !world.put_object(self.own),
-            End::Trash | End::Packs => {
-                let at_trash = matches!(end, End::Trash) != swapped;
-                let is_hit = if at_trash { intents & needed } else { needed & !world.there } != 0;
-                let trusts = match end {
-                    End::Trash => mistake == Mistake::WriterTrustsTheTrash,
-                    _ => mistake == Mistake::WriterTrustsThePacks,
-                };
-                if is_hit && !trusts {
+            End::Trash => {
+                if world.intents & needed != 0 && mistake != Mistake::WriterTrustsTheTrash {
                     self.stop(world);
                 }
             }
@@ -363,7 +349,6 @@ impl Writer {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Pruner {
-    number: usize,
     step: usize,
     /// Which survey this is.
     second: bool,
@@ -372,7 +357,7 @@ struct Pruner {
     listed: u64,
     again: u64,
     there: Packs,
-    foreign: Packs,
+    announced: Packs,
     marked: Packs,
     /// Packs with a place that counts, and those that nothing living needs.
     kept: Packs,
@@ -391,7 +376,6 @@ impl Pruner {
     fn survey(&mut self, world: &World, mistake: Mistake) -> bool {
         let order: [usize; 9] = match mistake {
             Mistake::ManifestsBeforeDrafts => [1, 2, 0, 3, 4, 5, 6, 7, 8],
-            Mistake::PacksBeforeTrash => [0, 1, 2, 3, 4, 5, 6, 8, 7],
             _ => [0, 1, 2, 3, 4, 5, 6, 7, 8],
         };
         let last = self.step == 8;
@@ -413,7 +397,7 @@ impl Pruner {
                 }
             }
             7 => {
-                self.foreign = world.foreign_intents(self.number);
+                self.announced = world.intents;
                 self.marked = world.marks;
             }
             _ => self.there = world.there,
@@ -430,16 +414,16 @@ impl Pruner {
         self.needed |= needed.filter_map(|(_, own)| *own).fold(0, |a, b| a | b);
     }
 
-    /// Gives every needed chunk one place of those that are proved equal: good, marked, doomed, of
-    /// another's intent, in this order.
+    /// Gives every needed chunk one place of those that are proved equal: good, marked, doomed,
+    /// announced, in this order.
     fn count(&mut self, world: &World, mistake: Mistake) {
         let named = world.packs_of(self.listed);
-        let foreign = match mistake {
+        let announced = match mistake {
             Mistake::IntentOfOthersIgnored => 0,
-            _ => self.foreign,
+            _ => self.announced,
         };
         let usable = named & self.there;
-        let insecure = usable & (foreign | self.doomed);
+        let insecure = usable & (announced | self.doomed);
         let standing = |pack: &usize| {
             let is_in = |packs: Packs| packs >> pack & 1 == 1;
             (!is_in(insecure), !is_in(self.marked), !is_in(self.doomed), *pack)
@@ -519,9 +503,9 @@ impl Pruner {
         if missing {
             self.dead &= named;
         }
-        // What lives where another wants to delete is moved; of the rest, what holds dead chunks
-        // may be.
-        self.repack = self.kept & usable & foreign;
+        // What lives in a pack that was announced is moved; of the rest, what holds dead chunks may
+        // be.
+        self.repack = self.kept & usable & announced;
     }
 
     fn step(&mut self, world: &mut World, random: &mut Random, mistake: Mistake) {
@@ -538,8 +522,8 @@ impl Pruner {
                         self.repack |= 1 << at;
                     }
                 }
-                // What does not hold what it says is left as it is; and a chunk that lives in two
-                // packs is moved out of one of them.
+                // What does not hold what it says is left as it is, and so is a pack with a chunk
+                // that is kept in others too which are not equal; of equal places one is moved.
                 let mut moved = 0;
                 let mut seals = [0; CHUNKS as usize];
                 let mut holds = 0;
@@ -550,10 +534,17 @@ impl Pruner {
                         .fold(0, |all, chunk| all | 1 << chunk)
                         & world.says[at];
                     let is_read = world.there >> at & 1 == 1 && world.junk[at] != Some(Junk::Borrowed);
-                    if !is_read || own & moved != 0 {
+                    let is_equal = |chunk: usize| {
+                        let kept = (0..world.used_packs).filter(|at| self.places[chunk] >> at & 1 == 1);
+                        kept.into_iter().all(|other| world.seals[other][chunk] == world.seals[at][chunk])
+                    };
+                    let is_doubtful =
+                        (0..CHUNKS as usize).any(|chunk| own >> chunk & 1 == 1 && !is_equal(chunk));
+                    if !is_read || is_doubtful {
                         self.repack &= !(1 << at);
                         continue;
                     }
+                    let own = own & !moved;
                     moved |= own;
                     holds |= own & world.holds[at];
                     for chunk in (0..CHUNKS as usize).filter(|chunk| own >> chunk & 1 == 1) {
@@ -584,35 +575,26 @@ impl Pruner {
             }
             103 => {
                 world.marks &= !(self.kept & !self.repack);
-                if mistake == Mistake::IntentOfOthersTakenBack {
-                    for own in &mut world.intents {
-                        *own &= !(self.kept | self.pinned);
-                    }
-                }
                 // Any of what is dead may be doomed at once: no grace.
                 self.doomed = self.dead & (random.next() | random.next());
                 self.step = if self.doomed == 0 { 300 } else { 104 };
             }
             104 => {
-                world.intents[self.number] |= self.doomed;
+                world.intents |= self.doomed;
                 self.step = if mistake == Mistake::OneSurveyOnly { 200 } else { 0 };
                 self.second = true;
             }
             200 => {
                 let spared = if mistake == Mistake::OneSurveyOnly { 0 } else { self.doomed & !self.dead };
-                world.intents[self.number] &= !spared;
                 self.doomed &= !spared;
+                if mistake == Mistake::IntentsAreTakenBack {
+                    world.intents &= !spared;
+                }
                 self.deleting = 0;
                 self.step = 201;
             }
             201 => match (0..PACKS).find(|at| self.doomed >> at & 1 == 1) {
                 None => self.step = 300,
-                Some(pack) if mistake == Mistake::PackGoesAfterItsIntent => {
-                    world.intents[self.number] &= !(1 << pack);
-                    world.marks &= !(1 << pack);
-                    self.deleting = pack;
-                    self.step = 202;
-                }
                 Some(pack) => {
                     world.there &= !(1 << pack);
                     self.deleting = pack;
@@ -621,8 +603,8 @@ impl Pruner {
             },
             202 => {
                 world.there &= !(1 << self.deleting);
-                for own in &mut world.intents {
-                    *own &= !(1 << self.deleting);
+                if mistake == Mistake::IntentsGoWithTheirPacks {
+                    world.intents &= !(1 << self.deleting);
                 }
                 world.marks &= !(1 << self.deleting);
                 self.doomed &= !(1 << self.deleting);
@@ -671,15 +653,8 @@ impl Pruner {
                 }
                 self.step = 304;
             }
-            // Again from the beginning, as another run: with an id of its own only where its
-            // intents are all settled.
-            _ => {
-                if world.intents[self.number] == 0 {
-                    *self = Pruner { number: self.number, ..Pruner::default() };
-                } else {
-                    self.over = true;
-                }
-            }
+            // Again from the beginning, as another run.
+            _ => *self = Pruner::default(),
         }
     }
 }
@@ -704,9 +679,6 @@ fn run_and_tell(seed: u64, mistake: Mistake, tell: bool) -> bool {
         *writer = Writer { number, end, wants: (random.below(most) + 1) as u8, ..Writer::default() };
     }
     let mut pruners: [Pruner; 3] = Default::default();
-    for (number, pruner) in pruners.iter_mut().enumerate() {
-        pruner.number = number;
-    }
     // Some backups are there from the start.
     let mut next_writer = random.below(3);
     for writer in writers.iter_mut().take(next_writer) {

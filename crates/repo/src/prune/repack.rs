@@ -14,6 +14,8 @@ use crate::object::{self, Kind};
 use crate::pack::{self, Builder, ChunkRecord, KeyRecord, Listed};
 use crate::repository::Repository;
 
+/// Memory for packs: the source, and those that are filled.
+const ROOM: usize = 192 << 20;
 /// An index object is put when so many chunks were moved.
 const PER_INDEX: usize = 256 << 10;
 
@@ -35,6 +37,8 @@ pub(super) struct Sources<'s> {
 struct Repack<'r, 'p> {
     repository: &'r Repository,
     compartment: Compartment,
+    /// Of data packs.
+    pack_bytes: usize,
     proof: &'p mut Proof<'r>,
     open: [Filling; 2],
     waiting: IndexContent,
@@ -60,11 +64,16 @@ pub(super) fn run<'r>(
 ) -> Result<Outcome, RepoError> {
     let index = from.index;
     let compartment = index.compartment;
-    let filling =
-        |kind| Filling { builder: Builder::new(compartment, kind, Vec::new()), chunks: HashSet::new() };
+    let stored = from.listed.values().map(|listed| listed.size).sum();
+    let pack_bytes = pack::bytes_for(stored, ROOM);
+    let filling = |kind| Filling {
+        builder: Builder::new(compartment, kind, pack_bytes, Vec::new()),
+        chunks: HashSet::new(),
+    };
     let mut repack = Repack {
         repository,
         compartment,
+        pack_bytes,
         proof,
         open: [Kind::DataPack, Kind::MetadataPack].map(filling),
         waiting: IndexContent::default(),
@@ -99,10 +108,12 @@ pub(super) fn run<'r>(
                 continue;
             }
         };
-        // Where a chunk lives in several packs and they are not proved equal, nothing says which is
-        // the true one: they stay as they are.
+        // Where a chunk lives in several packs and they are not equal, nothing says which is the
+        // true one: they stay as they are.
         let is_doubtful = |chunk: &ChunkRecord| {
-            from.usage.kept.get(&chunk.id).is_some_and(|kept| kept.len() > 1 && kept.contains(&number))
+            let is_kept_here = |kept: &Vec<u32>| kept.len() > 1 && kept.contains(&number);
+            from.usage.doubtful.contains(&chunk.id)
+                && from.usage.kept.get(&chunk.id).is_some_and(is_kept_here)
         };
         if directory.chunks.iter().any(is_doubtful) {
             continue;
@@ -155,7 +166,7 @@ impl Repack<'_, '_> {
         let Some(filling) = self.open.get_mut(at).filter(|filling| !filling.builder.is_empty()) else {
             return Ok(());
         };
-        let empty = Builder::new(self.compartment, filling.builder.kind, Vec::new());
+        let empty = Builder::new(self.compartment, filling.builder.kind, self.pack_bytes, Vec::new());
         let builder = std::mem::replace(&mut filling.builder, empty);
         filling.chunks.clear();
         let (hash, bytes, chunks) = builder.finish(self.repository.keys())?;

@@ -1,11 +1,18 @@
-//! What stands in `trash/`: marks and intents of pruners, signed. Writers go by the names of marks:
-//! who puts one without a right makes them store a pack's chunks once more, and no worse.
+//! What stands in `trash/`: lists of packs that pruners signed (FORMAT.md, "Prune").
+//!
+//! *Marks* say that nobody needs a pack; *intents*, that it is being deleted now. Each run puts at
+//! most one list of either for a compartment. An intent is never taken back, and its list outlives
+//! its packs by [`INTENTS_STAY`]: so a writer learns from a few small objects which packs went
+//! since it looked, and need not list the packs themselves.
 
-use std::time::SystemTime;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use minicbor::{Decode, Encode};
-use pgark_store::{Storage, StoreError};
+use pgark_store::{ObjectMeta, Storage, StoreError};
 
+use crate::at_once::each;
 use crate::codec::Extensions;
 use crate::ids::{Compartment, ObjectHash};
 use crate::object::{self, Kind};
@@ -16,75 +23,173 @@ use crate::{RepoError, codec, names, signed};
 
 pub(crate) const FOLDER: &str = "trash/";
 
-/// What a pruner says of a pack: `trash/<pack>/<pruner>.mark` or `….intent`.
-pub(crate) struct Mark {
+/// A list of intents stays so long after it was put. A writer that was at work for half of it lists
+/// the packs before it commits.
+pub(crate) const INTENTS_STAY: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Packs of one list at most.
+pub(crate) const MOST: usize = 1_000_000;
+
+/// One list of a pruner.
+pub(crate) struct Said {
     pub name: String,
-    pub pack: ObjectHash,
-    /// Who says so.
-    pub pruner: String,
-    /// It is about to delete the pack.
-    pub intent: bool,
-    /// By the storage's clock.
+    /// The packs are being deleted, or are gone; else they are marked.
+    pub intents: bool,
+    /// When the storage took the list.
     pub put: SystemTime,
+    /// Since when each pack is marked, or announced, by the storage's clock.
+    pub packs: BTreeMap<ObjectHash, SystemTime>,
 }
 
-/// All marks of a compartment.
-pub(crate) fn list(store: &Storage, compartment: Compartment) -> Result<Vec<Mark>, StoreError> {
-    let parse = |name: &str, put: SystemTime| {
-        let (_, pack, pruner, intent) = names::mark(name)?;
-        Some(Mark { name: name.to_string(), pack, pruner: pruner.to_string(), intent, put })
-    };
-    Ok(store
-        .list(&format!("{FOLDER}{compartment}/"))?
-        .iter()
-        .filter_map(|meta| parse(&meta.name, meta.modified))
-        .collect())
+/// The lists of a compartment, of those who may prune there.
+#[derive(Clone, Default)]
+pub(crate) struct Trash {
+    pub lists: Vec<Arc<Said>>,
+    /// A list of intents cannot be read: which packs are being deleted is not known whole.
+    pub is_unsure: bool,
 }
 
-pub(crate) fn name(compartment: Compartment, pack: &ObjectHash, pruner: &str, intent: bool) -> String {
-    format!("{FOLDER}{compartment}/{pack}/{pruner}.{}", if intent { "intent" } else { "mark" })
-}
+/// Packs with the moment since when they are marked; none: since their list was put.
+pub(crate) type Since = BTreeMap<ObjectHash, Option<SystemTime>>;
 
 #[derive(Encode, Decode)]
 #[cbor(array)]
 struct Body {
     #[n(0)]
-    pack: ObjectHash,
+    packs: Vec<Entry>,
     #[n(1)]
     more: Extensions,
 }
 
-/// The bytes of a mark or intent of this name.
-pub(crate) fn make(keys: &Keys, name: &str, pack: &ObjectHash, intent: bool) -> Result<Vec<u8>, RepoError> {
-    let body = Body { pack: *pack, more: Extensions::default() };
-    signed::seal(keys, kind(intent), name, codec::encode(&body))
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct Entry {
+    #[n(0)]
+    pack: ObjectHash,
+    /// Microseconds since 1970, of an earlier list.
+    #[n(1)]
+    since: Option<i64>,
 }
 
-fn kind(intent: bool) -> Kind {
-    if intent { Kind::Intent } else { Kind::Mark }
+pub(crate) fn name(compartment: Compartment, pruner: &str, intents: bool) -> String {
+    format!("{FOLDER}{compartment}/{pruner}.{}", if intents { "intents" } else { "marks" })
 }
 
-/// Whether a mark or intent is there, and of somebody who may prune here. A name alone says
-/// nothing: who holds no key can write one.
-pub(crate) fn counts(
+/// The bytes of a list of this name.
+pub(crate) fn make(keys: &Keys, name: &str, packs: &Since, intents: bool) -> Result<Vec<u8>, RepoError> {
+    let micros = |since: &SystemTime| {
+        let age = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(age.as_micros()).unwrap_or(i64::MAX)
+    };
+    let entry = |(pack, since): (&ObjectHash, &Option<SystemTime>)| Entry {
+        pack: *pack,
+        since: since.as_ref().map(micros),
+    };
+    let body = Body { packs: packs.iter().map(entry).collect(), more: Extensions::default() };
+    signed::seal(keys, kind(intents), name, codec::encode(&body))
+}
+
+fn kind(intents: bool) -> Kind {
+    if intents { Kind::Intents } else { Kind::Marks }
+}
+
+/// What the storage says of a list.
+struct Listed {
+    name: String,
+    intents: bool,
+    put: SystemTime,
+}
+
+fn list(store: &Storage, compartment: Compartment) -> Result<Vec<Listed>, StoreError> {
+    let parse = |meta: ObjectMeta| {
+        let (_, _, intents) = names::trash(&meta.name)?;
+        Some(Listed { name: meta.name, intents, put: meta.modified })
+    };
+    Ok(store.list(&format!("{FOLDER}{compartment}/"))?.into_iter().filter_map(parse).collect())
+}
+
+impl Trash {
+    /// All lists of now. Those of `known` are not read again.
+    pub(crate) fn read(
+        repository: &Unlocked,
+        compartment: Compartment,
+        known: &Trash,
+    ) -> Result<Trash, RepoError> {
+        let listed = list(&repository.store, compartment)?;
+        let mut trash = Trash::default();
+        let read = |listed: &Listed| {
+            let known = known.lists.iter().find(|known| known.name == listed.name);
+            match known {
+                Some(known) => Ok(Some(Arc::clone(known))),
+                None => Ok(read_one(repository, compartment, listed)?.map(Arc::new)),
+            }
+        };
+        for (listed, said) in listed.iter().zip(each(&listed, read)) {
+            match said {
+                Ok(said) => trash.lists.extend(said),
+                Err(error) if RepoError::is_of_object(&error) => {
+                    repository.warn_once(format!("a list in the trash is passed over: {error}"));
+                    trash.is_unsure |= listed.intents;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(trash)
+    }
+
+    fn of(&self, intents: bool) -> impl Iterator<Item = &Arc<Said>> {
+        self.lists.iter().filter(move |said| said.intents == intents)
+    }
+
+    pub(crate) fn marks(&self) -> impl Iterator<Item = &Arc<Said>> {
+        self.of(false)
+    }
+
+    pub(crate) fn intents(&self) -> impl Iterator<Item = &Arc<Said>> {
+        self.of(true)
+    }
+
+    /// Whether somebody is deleting a pack, or has deleted it.
+    pub(crate) fn announces(&self, pack: &ObjectHash) -> bool {
+        self.intents().any(|said| said.packs.contains_key(pack))
+    }
+
+    /// Whether a pack is in any list: nothing new leans on it.
+    pub(crate) fn holds(&self, pack: &ObjectHash) -> bool {
+        self.lists.iter().any(|said| said.packs.contains_key(pack))
+    }
+
+    /// Since when a pack is marked or announced.
+    pub(crate) fn since(&self, pack: &ObjectHash) -> Option<SystemTime> {
+        self.lists.iter().filter_map(|said| said.packs.get(pack).copied()).min()
+    }
+}
+
+/// A list; none if it is gone, or of somebody who may not prune here. A name alone says nothing:
+/// who holds no key can write one.
+fn read_one(
     repository: &Unlocked,
     compartment: Compartment,
-    mark: &Mark,
-) -> Result<bool, RepoError> {
-    let read = || {
-        let Some(bytes) = object::get_if_there(&repository.store, &mark.name)? else { return Ok(false) };
-        let needs = (Right::Prune, Scope::Compartment(compartment));
-        let body = repository.open_signed(kind(mark.intent), &mark.name, &mark.name, needs, &bytes)?;
-        let body: Body = codec::decode(&body).map_err(|what| object::damaged(&mark.name, what))?;
-        Ok(body.pack == mark.pack)
+    listed: &Listed,
+) -> Result<Option<Said>, RepoError> {
+    let Listed { name, intents, put } = listed;
+    let Some(bytes) = object::get_if_there(&repository.store, name)? else { return Ok(None) };
+    let needs = (Right::Prune, Scope::Compartment(compartment));
+    let Some(body) = repository.open_or_pass_over(kind(*intents), name, needs, &bytes)? else {
+        return Ok(None);
     };
-    match read() {
-        Err(error) if RepoError::is_of_object(&error) => {
-            repository.warn_once(format!("a mark in the trash is passed over: {error}"));
-            Ok(false)
-        }
-        other => other,
+    let damaged = |what: &str| object::damaged(name, what);
+    let body: Body = codec::decode(&body).map_err(damaged)?;
+    if body.packs.len() > MOST || !body.packs.is_sorted_by(|one, next| one.pack < next.pack) {
+        return Err(damaged("its packs are too many, or not in order"));
     }
+    let since = |entry: &Entry| {
+        let micros = entry.since.and_then(|since| u64::try_from(since).ok());
+        let since = micros.map(|micros| SystemTime::UNIX_EPOCH + Duration::from_micros(micros));
+        since.map_or(*put, |since| since.min(*put))
+    };
+    let packs = body.packs.iter().map(|entry| (entry.pack, since(entry))).collect();
+    Ok(Some(Said { name: name.clone(), intents: *intents, put: *put, packs }))
 }
 
 /// An object whose time tells the storage's own clock.

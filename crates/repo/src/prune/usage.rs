@@ -10,6 +10,7 @@ use crate::ids::{ChunkId, Hash, ObjectHash};
 use crate::index::object::PackEntry;
 use crate::index::{Index, Record, Run};
 use crate::pack::Listed;
+use crate::prune::trash::Trash;
 use crate::quarantine::Quarantine;
 
 /// What may be said of a pack before anything is counted.
@@ -17,10 +18,10 @@ use crate::quarantine::Quarantine;
 pub(crate) enum Standing {
     /// It is not there.
     Absent,
-    /// Another pruner, perhaps one that is gone, is deleting it; or it has another size than the
-    /// index says, and perhaps something of it can be read: nothing may lean on it, and what is
-    /// nowhere else keeps it.
-    Foreign,
+    /// A pruner, perhaps one that is gone, has announced that it deletes it; or it has another size
+    /// than the index says, and perhaps something of it can be read: nothing may lean on it, and
+    /// what is nowhere else keeps it.
+    Announced,
     /// We are deleting it.
     Doomed,
     /// A pruner marked it, or it is to be packed anew: better another place.
@@ -44,6 +45,9 @@ pub(crate) struct Usage {
     pub missing: bool,
     /// Of living chunks that the index names in several packs: those that keep it.
     pub kept: HashMap<ChunkId, Vec<u32>>,
+    /// Those of them that differ, or that could not all be compared: nothing says which is the true
+    /// one.
+    pub doubtful: HashSet<ChunkId>,
 }
 
 /// What directories say of sealed chunks.
@@ -115,7 +119,7 @@ impl Places<'_> {
         let is_rotten = !self.rotten.is_empty()
             && self.index.packs.get(place.pack).is_some_and(|pack| self.rotten.holds(&pack.hash, &place.id));
         // Perhaps it can be read after all: it stays unless the chunk is elsewhere.
-        if is_rotten { own.min(Standing::Foreign) } else { own }
+        if is_rotten { own.min(Standing::Announced) } else { own }
     }
 
     fn entry(&self, number: u32) -> Option<PackEntry> {
@@ -140,7 +144,7 @@ pub(crate) fn count(
 ) -> Result<Usage, RepoError> {
     let index = places.index;
     let packs = vec![Use::default(); index.packs.packs.len()];
-    let mut usage = Usage { packs, missing: false, kept: HashMap::new() };
+    let mut usage = Usage { packs, missing: false, kept: HashMap::new(), doubtful: HashSet::new() };
     let mut several: BTreeMap<u32, Vec<ChunkId>> = BTreeMap::new();
     each_chunk(index, live, |own, lives| {
         for place in own {
@@ -167,11 +171,15 @@ pub(crate) fn count(
     each_chunk(index, live, |own, lives| {
         let there: Vec<&Record> = own.iter().filter(|place| places.of(place) > Standing::Absent).collect();
         if lives && there.len() > 1 {
-            let kept = Choice { places, digests: &digests, alone: &alone }.kept(&there, prover)?;
+            let Kept { places: kept, equal } =
+                Choice { places, digests: &digests, alone: &alone }.kept(&there, prover)?;
             usage.missing |= kept.is_empty();
             kept.iter().for_each(|place| add(&mut usage.packs, place));
             if let Some(first) = kept.first() {
                 usage.kept.insert(first.id, kept.iter().map(|place| place.pack).collect());
+                if !equal {
+                    usage.doubtful.insert(first.id);
+                }
             }
         }
         Ok(())
@@ -187,6 +195,13 @@ struct Choice<'c> {
     alone: &'c [u64],
 }
 
+/// The places of one chunk that are kept.
+struct Kept<'c> {
+    places: Vec<&'c Record>,
+    /// All that there are hold the same sealed bytes, as their directories say.
+    equal: bool,
+}
+
 /// Places that hold the same sealed bytes, as their directories say: and the one of them that may
 /// stand for all.
 struct Same<'c> {
@@ -198,7 +213,7 @@ struct Same<'c> {
 }
 
 impl Choice<'_> {
-    fn kept<'c>(&self, there: &[&'c Record], prover: &mut dyn Prover) -> Result<Vec<&'c Record>, RepoError> {
+    fn kept<'c>(&self, there: &[&'c Record], prover: &mut dyn Prover) -> Result<Kept<'c>, RepoError> {
         let mut kept = Vec::new();
         let mut groups: BTreeMap<Hash, (Vec<&'c Record>, BTreeSet<usize>)> = BTreeMap::new();
         for place in there {
@@ -245,7 +260,7 @@ impl Choice<'_> {
                 // What is rotten is given up once the chunk is proved to be elsewhere.
                 let is_elsewhere = found.iter().any(|other| other.proved.is_some());
                 let entry = self.places.entry(place.pack);
-                let is_rotten = self.places.of(place) == Standing::Foreign
+                let is_rotten = self.places.of(place) == Standing::Announced
                     && is_elsewhere
                     && entry.map_or(Ok(true), |entry| prover.is_whole(&entry).map(|whole| !whole))?;
                 if !is_rotten {
@@ -253,7 +268,7 @@ impl Choice<'_> {
                 }
             }
         }
-        Ok(kept)
+        Ok(Kept { places: kept, equal: alone })
     }
 
     /// Whether the same writer has sealed the chunk before, in a place that is proved.
@@ -333,23 +348,22 @@ fn peek(
 pub(crate) fn standings(
     index: &Index,
     listed: &HashMap<ObjectHash, Listed>,
-    foreign: &HashSet<ObjectHash>,
     doomed: &HashSet<ObjectHash>,
-    marked: &HashSet<ObjectHash>,
+    trash: &Trash,
 ) -> Vec<Standing> {
     let of = |hash: &ObjectHash, size: u64| match listed.get(hash) {
         Some(there) if there.size == size => {
             if doomed.contains(hash) {
                 Standing::Doomed
-            } else if foreign.contains(hash) {
-                Standing::Foreign
-            } else if marked.contains(hash) {
+            } else if trash.announces(hash) {
+                Standing::Announced
+            } else if trash.holds(hash) {
                 Standing::Marked
             } else {
                 Standing::Good
             }
         }
-        Some(_) => Standing::Foreign,
+        Some(_) => Standing::Announced,
         None => Standing::Absent,
     };
     index.packs.packs.iter().map(|pack| of(&pack.hash, pack.size)).collect()

@@ -93,6 +93,11 @@ impl Heads {
         self.heads.iter().map(|(cluster, (sequence, hash))| (cluster.as_str(), *sequence, hash.as_str()))
     }
 
+    /// The newest sequence seen of one cluster.
+    pub fn newest(&self, cluster_hash: &str) -> Option<u64> {
+        self.heads.get(cluster_hash).map(|(sequence, _)| *sequence)
+    }
+
     /// Notes a manifest if it is newer than what is remembered, and writes the memory.
     pub fn remember(&mut self, cluster_hash: &str, sequence: u64, manifest_hash: &str, store: &Storage) {
         if self.heads.get(cluster_hash).is_some_and(|(known, _)| *known >= sequence) {

@@ -3,14 +3,10 @@
 
 use std::sync::{Condvar, Mutex};
 
-use super::queue::wait_until;
-use crate::lock::lock;
-use crate::pack::PACK_BYTES;
+use crate::lock::{lock, wait_until};
 
-/// A buffer takes its room at once, since what is grown piece by piece leaves holes in memory: a
-/// pack, its last chunk, its directory. Larger chunks let it grow. What was never written to costs
-/// nothing.
-const ROOM: usize = PACK_BYTES + (1 << 20);
+/// Beside a pack's bytes: its last chunk and its directory.
+const BESIDE: usize = 1 << 20;
 
 pub(super) struct Buffers {
     state: Mutex<State>,
@@ -21,11 +17,16 @@ struct State {
     spare: Vec<Vec<u8>>,
     /// How many more may be made.
     unmade: usize,
+    /// A buffer takes its room at once, since what is grown piece by piece leaves holes in memory.
+    /// Larger chunks let it grow. What was never written to costs nothing.
+    room: usize,
 }
 
 impl Buffers {
-    pub(super) fn new(most: usize) -> Buffers {
-        Buffers { state: Mutex::new(State { spare: Vec::new(), unmade: most }), changed: Condvar::new() }
+    /// `most` buffers, each for a pack of so many bytes.
+    pub(super) fn new(most: usize, pack_bytes: usize) -> Buffers {
+        let state = State { spare: Vec::new(), unmade: most, room: pack_bytes + BESIDE };
+        Buffers { state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// A buffer for one more pack; waits until there is one. None if stopped meanwhile.
@@ -41,7 +42,7 @@ impl Buffers {
         state.unmade -= 1;
         let mut buffer = Vec::new();
         // Without so much room in one place it grows.
-        let _ = buffer.try_reserve_exact(ROOM);
+        let _ = buffer.try_reserve_exact(state.room);
         Some(buffer)
     }
 

@@ -19,11 +19,12 @@ use crate::cut::Cut;
 use crate::ids::{Hash, ObjectHash};
 use crate::manifest::{
     self, Addition, BackupHead, Body, Entry, LONGEST_ABOUT, ListBuilder, ListRef, PARTS_HERE, Parts,
-    Previous, Record, Which, WritersRef,
+    Previous, Record, WritersRef,
 };
-use crate::names::{LARGEST_SEQUENCE, ManifestName};
+use crate::names::{LARGEST_SEQUENCE, ManifestName, Which};
 use crate::object;
-use crate::prune::trash;
+use crate::prune::settle;
+use crate::prune::trash::{INTENTS_STAY, Trash};
 use crate::stream::{ChunkKind, Class, StreamRef};
 use crate::unlocked::Unlocked;
 use crate::{RepoError, codec, draft, pack, tombstone};
@@ -71,16 +72,18 @@ struct Place {
 fn next_place(session: &Session<'_>) -> Result<Place, RepoError> {
     let repository = &session.repository.unlocked;
     let cluster = repository.keys.cluster_hash(&session.options.cluster)?;
-    let (names, forgotten) = manifest::list_both(repository, Which::Cluster(&cluster))?;
-    let heads = repository.heads()?;
-    let remembered = heads.iter().filter(|(known, ..)| *known == cluster).map(|(_, last, _)| last).max();
-    let (mut previous, unread) = newest_read(repository, &names)?;
+    let mut found = newest(repository, repository.last_names(&cluster)?)?;
+    if found.previous.is_none() || !found.unread.is_empty() {
+        found = newest(repository, Which::Cluster(&cluster))?;
+    }
+    let Newest { names, forgotten, mut previous, unread } = found;
+    let remembered = repository.heads()?.newest(&cluster);
     let mut last = previous.as_ref().map(|previous| previous.sequence).max(remembered).unwrap_or(0);
     // A forgotten one keeps its number.
     last = last.max(newest_forgotten(repository, &forgotten, last)?);
     // What is rotten is named all the same, by its bytes as they are: while its number is one that
     // a backup behind the others has.
-    for name in unread.into_iter().rev() {
+    for name in unread.iter().rev() {
         if name.sequence > last + 1 {
             break;
         }
@@ -97,12 +100,26 @@ fn next_place(session: &Session<'_>) -> Result<Place, RepoError> {
     }
 }
 
-/// The newest manifest of the cluster that is verified, and the names above it that cannot be read
-/// as one, the newest first.
-fn newest_read<'n>(
+/// The newest backup among some of a cluster's.
+struct Newest {
+    names: BTreeSet<ManifestName>,
+    forgotten: BTreeSet<ManifestName>,
+    /// That is verified.
+    previous: Option<Previous>,
+    /// Names above it that cannot be read as manifests, the newest first.
+    unread: Vec<ManifestName>,
+}
+
+fn newest(repository: &Unlocked, which: Which<'_>) -> Result<Newest, RepoError> {
+    let (names, forgotten) = manifest::list_both(repository, which)?;
+    let (previous, unread) = newest_read(repository, &names)?;
+    Ok(Newest { names, forgotten, previous, unread })
+}
+
+fn newest_read(
     repository: &Unlocked,
-    names: &'n BTreeSet<ManifestName>,
-) -> Result<(Option<Previous>, Vec<&'n ManifestName>), RepoError> {
+    names: &BTreeSet<ManifestName>,
+) -> Result<(Option<Previous>, Vec<ManifestName>), RepoError> {
     let mut unread = Vec::new();
     for name in names.iter().rev() {
         match manifest::read(repository, name, |_| {}) {
@@ -113,7 +130,7 @@ fn newest_read<'n>(
             }
             // Of somebody who may not write; or forgotten since the list was made.
             Ok(_) | Err(RepoError::Missing { .. }) => {}
-            Err(error) if error.is_of_object() => unread.push(name),
+            Err(error) if error.is_of_object() => unread.push(name.clone()),
             Err(error) => return Err(error),
         }
     }
@@ -222,22 +239,22 @@ fn put_draft(session: &Session<'_>) -> Result<(), RepoError> {
 }
 
 /// A pruner that saw neither our session nor our draft may be about to delete a pack that we lean
-/// on, or have done so. It puts its intent before it lists drafts, and removes it after the pack:
-/// so first the trash, then the packs.
+/// on, or have done so. It puts its intents before it lists drafts, and they stay for days.
 fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
     let packs = session.packs();
-    let wanted = |pack: &ObjectHash| packs.binary_search(pack).is_ok();
-    let repository = &session.repository.unlocked;
-    for mark in trash::list(&repository.store, session.compartment)? {
-        if mark.intent && wanted(&mark.pack) && trash::counts(repository, session.compartment, &mark)? {
-            return Err(RepoError::PrunedAway { pack: pack::name(session.compartment, &mark.pack) });
-        }
+    let (repository, compartment) = (&session.repository.unlocked, session.compartment);
+    let gone = |pack: &ObjectHash| Err(RepoError::PrunedAway { pack: pack::name(compartment, pack) });
+    // Where lists are late: until they show what was there when the draft was put.
+    settle(&repository.store)?;
+    let trash = Trash::read(repository, compartment, &session.trash)?;
+    if let Some(announced) = packs.iter().find(|pack| trash.announces(pack)) {
+        return gone(announced);
     }
-    let there = pack::list(&repository.store, session.compartment)?;
-    match packs.iter().find(|pack| !there.contains_key(*pack)) {
-        Some(gone) => Err(RepoError::PrunedAway { pack: pack::name(session.compartment, gone) }),
-        None => Ok(()),
+    if session.began.elapsed() < INTENTS_STAY / 2 && !trash.is_unsure {
+        return Ok(());
     }
+    let there = pack::list(&repository.store, compartment)?;
+    packs.iter().find(|pack| !there.contains_key(*pack)).map_or(Ok(()), gone)
 }
 
 fn put_manifest(

@@ -198,7 +198,7 @@ fn a_map_of_very_many_units() {
 fn objects_larger_than_their_kind() {
     let (_dir, repository) = repository();
     let name = format!("x/{}/name", "5a".repeat(16));
-    for kind in [Kind::Session, Kind::Mark, Kind::Intent, Kind::Tombstone, Kind::Tags] {
+    for kind in [Kind::Session, Kind::Marks, Kind::Intents, Kind::Tombstone, Kind::Tags] {
         let fits = vec![0; kind.largest() - 1000];
         let bytes = object::seal(repository.keys(), kind, &name, &fits).unwrap();
         assert!(object::open(repository.keys(), kind, &name, &bytes).is_ok(), "{kind:?}");

@@ -5,22 +5,23 @@
 //! **The way of a byte.** [`StreamWriter::write`] collects, cuts, hashes and looks up in the
 //! caller's thread; only a chunk that is nowhere goes on (one copy) through a queue that is bounded
 //! in bytes. Sealers (as many as jobs) compress it, seal it under a key of their own and append it
-//! to the open metadata pack, or the open data pack of the writer's lane (one lane for each job, so
-//! that what one writer writes lies together; the first 64 MiB go into one). Whoever fills a pack
-//! closes it and hands it to the uploaders. The renewer puts an index object and renews the session
-//! every five minutes, and earlier when 256 Ki chunks wait, whose ids then move from memory into a
-//! file.
+//! to the open metadata pack, or the open data pack of the writer's lane (one lane for each job,
+//! fewer where packs are large, so that what one writer writes lies together; the first 64 MiB go
+//! into one). Whoever fills a pack closes it and hands it to the uploaders. The renewer puts an
+//! index object and renews the session every five minutes, and earlier when 256 Ki chunks wait,
+//! whose ids then move from memory into a file.
 //!
 //! **Order of writes.** Session object; packs; index objects that name only packs that were put; at
 //! the end the list of entries (as a stream like any other), the last packs and beside them the
-//! draft that names every pack leaned on; a look at `trash/`, then at `packs/`, and beside them the
-//! last index object; the manifest. The manifest's put is the commit: before it the backup does not
+//! draft that names every pack leaned on; a look at `trash/`, and beside it the last index object;
+//! the manifest. The manifest's put is the commit: before it the backup does not
 //! exist, after it nothing can make it fail. Then its second copy; session object and draft are
 //! removed. `prune/model.rs` tries these orders.
 //!
-//! **Leaning on what is there.** A chunk is known only if the index names a pack that the storage
-//! lists with that very size, that no pruner marked and no check found rotten. What the index names
-//! and the storage lacks is stored again.
+//! **Leaning on what is there.** A chunk is known only if the index names a pack that no pruner has
+//! in its lists and no check found rotten, and that the storage lists with that very size; of very
+//! many packs a sample is listed (`ground.rs`). What the index names and the storage lacks is
+//! stored again.
 //!
 //! **Retries.** A failure of the storage that may pass is tried again; a put that is then told
 //! "already exists" is read back and compared. Any other failure of any thread stops the session:
@@ -35,15 +36,17 @@
 //! prune.
 //!
 //! **Memory.** Per job 2 MiB of waiting chunks, a sealer's scratch, and two packs of 16 MiB: one
-//! that is filled and one on its way; one pack of metadata, about 25 MiB of ids, and some thousand
-//! finished entries for all (the others lie in a temporary file); a stream that is being written
-//! holds 1 MiB, and up to 16 MiB while its row is longer than that.
+//! that is filled and one on its way (or fewer and larger ones in the same room); one pack of
+//! metadata, about 25 MiB of ids, and some thousand finished entries for all (the others lie in a
+//! temporary file); a stream that is being written holds 1 MiB, and up to 16 MiB while its row is
+//! longer than that.
 
 mod buffers;
 mod commit;
 mod dedup;
 mod entries;
 mod entry_writer;
+mod ground;
 #[cfg(test)]
 mod hostile;
 mod locks;

@@ -1,29 +1,9 @@
 //! A queue between threads that is bounded in bytes.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Condvar, Mutex};
 
-use crate::lock::lock;
-
-/// How long a waiting thread goes without looking whether it should stop.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// Waits until `done`, or until `stop` says so; false if stopped.
-pub(crate) fn wait_until<'a, T>(
-    condvar: &Condvar,
-    mut guard: MutexGuard<'a, T>,
-    stop: &dyn Fn() -> bool,
-    done: impl Fn(&T) -> bool,
-) -> (MutexGuard<'a, T>, bool) {
-    while !done(&guard) {
-        if stop() {
-            return (guard, false);
-        }
-        guard = condvar.wait_timeout(guard, LOOK).unwrap_or_else(PoisonError::into_inner).0;
-    }
-    (guard, true)
-}
+use crate::lock::{lock, wait_until};
 
 struct State<T> {
     items: VecDeque<(T, usize)>,

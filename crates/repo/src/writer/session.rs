@@ -2,7 +2,6 @@
 //! renewer.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -13,21 +12,21 @@ use minicbor::bytes::{ByteArray, ByteVec};
 use super::buffers::Buffers;
 use super::dedup::Dedup;
 use super::entries::{Added, Entries};
+use super::ground::{self, Ground};
 use super::options::WriteOptions;
-use super::queue::{Queue, wait_until};
+use super::queue::Queue;
 use crate::RepoError;
 use crate::at_once::{both, each};
 use crate::cut::Cutter;
 use crate::ids::{BackupId, ChunkId, Compartment, Hash, ObjectHash};
+use crate::index;
 use crate::index::object::{IndexContent, IndexRecord, PackEntry};
-use crate::index::{self, Index};
-use crate::lock::lock;
+use crate::lock::{lock, wait_until};
 use crate::map::ItemHasher;
 use crate::map::cache::ItemCache;
 use crate::object::{self, Kind};
 use crate::pack::{self, Builder, ChunkRecord, KeyRecord, PACK_BYTES};
-use crate::prune::trash;
-use crate::quarantine::Quarantine;
+use crate::prune::trash::Trash;
 use crate::repository::Repository;
 use crate::rights::{Right, Scope};
 use crate::secrets::{CompartmentKeys, PackKey, Room};
@@ -82,8 +81,13 @@ pub(crate) struct Session<'a> {
     pub(super) entries: Entries,
     cutter: Cutter,
     dedup: Dedup,
+    pub(super) began: Instant,
+    /// As it was when the session began.
+    pub(super) trash: Trash,
     jobs: Queue<Job>,
     uploads: Queue<Closed>,
+    /// Of data packs.
+    pack_bytes: usize,
     /// The pack that is being filled, if any.
     metadata: Mutex<Option<Builder>>,
     /// The same, for each lane.
@@ -153,10 +157,17 @@ impl<'a> Session<'a> {
             || unlocked.refuse_stranger(Right::Backup, &[Scope::Cluster(&cluster)]),
         );
         announced?;
-        let dedup = allowed
+        let Ground { dedup, trash } = allowed
             .and_then(|()| sessions::refuse_others(unlocked, compartment, id))
-            .and_then(|()| find_usable(repository, compartment, options.full))
+            .and_then(|()| ground::find(repository, compartment, options.full))
             .inspect_err(|_| remove(repository, vec![name.clone()]))?;
+        // One is filled in each lane, and one of metadata; as many as jobs are on their way. Larger
+        // packs, of which there are fewer, take no more memory.
+        let room = (2 * jobs + 1) * PACK_BYTES;
+        let stored = dedup.index().packs.packs.iter().map(|pack| pack.size).sum();
+        let pack_bytes = pack::bytes_for(stored, room);
+        let buffers = room / pack_bytes;
+        let lanes = jobs.min(buffers - 2);
         Ok(Session {
             repository,
             options,
@@ -166,14 +177,16 @@ impl<'a> Session<'a> {
             entries: Entries::new(),
             cutter,
             dedup,
+            began: Instant::now(),
+            trash,
             jobs: Queue::new(WAITING * jobs),
             // Bounded by the packs' buffers.
             uploads: Queue::new(usize::MAX),
             metadata: Mutex::default(),
-            data: (0..jobs).map(|_| Mutex::default()).collect(),
-            lanes: Mutex::new(vec![0; jobs]),
-            // One to be filled in each lane, one of metadata, and as many on their way as jobs.
-            buffers: Buffers::new(2 * jobs + 1),
+            pack_bytes,
+            data: (0..lanes).map(|_| Mutex::default()).collect(),
+            lanes: Mutex::new(vec![0; lanes]),
+            buffers: Buffers::new(buffers, pack_bytes),
             own: Mutex::default(),
             waiting: Mutex::default(),
             indexing: Mutex::default(),
@@ -323,7 +336,7 @@ impl<'a> Session<'a> {
             // While every buffer is taken some pack is on its way: there are more than can be open.
             none => {
                 let buffer = self.buffers.take(&|| self.is_stopped()).ok_or(RepoError::Cancelled)?;
-                none.insert(Builder::new(self.compartment, kind, buffer))
+                none.insert(Builder::new(self.compartment, kind, self.pack_bytes, buffer))
             }
         };
         builder.add(record, key, sealed)?;
@@ -521,47 +534,6 @@ impl Drop for Lane<'_> {
             *writers -= 1;
         }
     }
-}
-
-/// Which packs there are to lean on: in the index, on the storage with that size, and not marked
-/// for deletion.
-///
-/// The trash first. A pack that is gone when packs are listed after it is not leaned on, nor is one
-/// that was marked before; and what was moved out of a marked pack was in the index, and its new
-/// pack there, before the mark.
-fn find_usable(repository: &Repository, compartment: Compartment, full: bool) -> Result<Dedup, RepoError> {
-    if full {
-        let index = repository.index(compartment)?;
-        let usable = vec![false; index.packs.packs.len()];
-        return Ok(Dedup::new(index, usable, Quarantine::default()));
-    }
-    let store = repository.store();
-    // What does not wait for another is asked at once: far away each costs a round trip. The second
-    // list of the index, which counts, is made behind the trash.
-    let (trash, (rotten, listed)) = both(
-        || trash::list(store, compartment),
-        || both(|| Quarantine::read(&repository.unlocked, compartment), || Index::list(store, compartment)),
-    );
-    let (trash, rotten, listed) = (trash?, rotten?, listed?);
-    let (packs, index) = both(
-        || pack::list(store, compartment),
-        || repository.index.after(&repository.unlocked, compartment, listed),
-    );
-    let (packs, index) = (packs?, index?);
-    for (name, error) in &index.unreadable {
-        repository.warn(&format!("{name} cannot be used, its chunks are stored again: {error}"));
-    }
-    for (name, why) in &index.distrusted {
-        repository.warn(&format!("{name} is passed over: {why}"));
-    }
-    let marked: HashSet<ObjectHash> = trash.into_iter().map(|mark| mark.pack).collect();
-    let is_usable = |pack: &PackEntry| {
-        packs.get(&pack.hash).is_some_and(|listed| listed.size == pack.size)
-            && !marked.contains(&pack.hash)
-            && !rotten.packs.contains(&pack.hash)
-    };
-    let usable = index.packs.packs.iter().map(is_usable).collect();
-    Ok(Dedup::new(index, usable, rotten))
 }
 
 fn remove(repository: &Repository, names: Vec<String>) {
