@@ -108,6 +108,11 @@ fn of_repository(error: &RepoError) -> Option<&'static str> {
         RepoError::OtherCluster { .. } => {
             "use a key that is for that cluster: the owner makes one with `pgark key writer NAME --cluster CLUSTER --out FILE`"
         }
+        RepoError::FingerprintChanged { .. } => {
+            "somebody put another repository there; if it was you, compare the fingerprint with the one that `pgark init` printed: \
+             `pgark trust --repo URL` shows both and replaces what this host remembers"
+        }
+        RepoError::NoMemory => "set HOME, or XDG_STATE_HOME",
         RepoError::Damaged { .. } | RepoError::Missing { .. } => {
             "run `pgark check --read-data` to see which backups are touched"
         }

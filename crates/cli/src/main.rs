@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use args::Action;
 use commands::{
     backup, check, configuration, copy, diff, export, import, init, inspect, interrupted, keys, repair,
-    restore, shell, storage_test, upkeep,
+    restore, shell, storage_test, trust, upkeep,
 };
 use config::{Arguments, Config, Layers, Typed, Wrong};
 use context::Context;
@@ -78,6 +78,7 @@ fn run(context: &Context, action: Action) -> Result<ExitCode, Failure> {
         Action::Check(args) => check::run(context, args),
         Action::Forget(args) => upkeep::forget(context, args),
         Action::Prune(args) => upkeep::prune(context, args),
+        Action::Trust(args) => trust::run(context, args),
         Action::Tag(args) => upkeep::tag(context, args),
         Action::Key(args) => keys::run(context, args),
         Action::Repair(args) => repair::run(context, args),

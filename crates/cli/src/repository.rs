@@ -80,6 +80,12 @@ pub fn new_place(context: &Context, named: &str, typed: Storage) -> Result<OpenS
     reach(&url, &storage, None, true)
 }
 
+/// Reaches the storage of a repository that is named by a URL or by its section of pgark.toml.
+pub fn known_place(context: &Context, named: &str, typed: Storage) -> Result<OpenStorage, Failure> {
+    let (url, storage) = context.config.storage(named, typed)?;
+    reach(&url, &storage, None, false)
+}
+
 /// Options before environment; then the writer key that `init` left on this host; else nothing.
 fn unlock(options: &Options, place: &OpenStorage) -> Result<Unlock, Failure> {
     if let Some(unlock) = typed(options)? {

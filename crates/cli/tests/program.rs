@@ -17,7 +17,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "init",
     "backup",
     "restore",
@@ -34,6 +34,7 @@ const COMMANDS: [&str; 22] = [
     "copy",
     "repair",
     "key",
+    "trust",
     "tag",
     "stats",
     "storage",
@@ -128,6 +129,151 @@ fn init_tells_json() {
     let output = pgark(home.path(), &["init", "--json", "--repo", &plain, "--no-encryption"]);
     let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&made["encrypted"], made.get("writer_key")), (&false.into(), None));
+}
+
+/// A new unencrypted repository; its fingerprint.
+fn init(home: &Path, repo: &str) -> (String, Output) {
+    let output = pgark(home, &["init", "--json", "--repo", repo, "--no-encryption"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    (made["fingerprint"].as_str().unwrap().to_string(), output)
+}
+
+/// Puts the repository of another host at a place.
+fn replace(repo: &str) -> String {
+    let other = TempDir::new().unwrap();
+    std::fs::remove_dir_all(repo).unwrap();
+    init(other.path(), repo).0
+}
+
+#[test]
+fn init_says_which_repository_it_replaces() {
+    let home = TempDir::new().unwrap();
+    let repo = home.path().join("repo").display().to_string();
+    let (first, output) = init(home.path(), &repo);
+    assert!(!text(&output.stdout).contains("replaced"), "{}", text(&output.stdout));
+    std::fs::remove_dir_all(&repo).unwrap();
+    let (second, output) = init(home.path(), &repo);
+    assert_ne!(first, second);
+    let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(made["replaced"], *first);
+    assert!(
+        text(&output.stderr).contains(&format!("of the fingerprint {first}")),
+        "{}",
+        text(&output.stderr)
+    );
+    assert!(pgark(home.path(), &["list", "--repo", &repo]).status.success());
+}
+
+#[test]
+fn a_replaced_repository_is_trusted_on_purpose() {
+    let home = TempDir::new().unwrap();
+    let repo = home.path().join("repo").display().to_string();
+    let run = |args: &[&str]| pgark(home.path(), &[args, &["--repo", &repo]].concat());
+    let (first, _) = init(home.path(), &repo);
+    let output = run(&["trust"]);
+    assert!(output.status.success() && text(&output.stdout).contains("already"), "{}", text(&output.stdout));
+    let second = replace(&repo);
+    let refused = run(&["list"]);
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains(&first) && said.contains(&second) && said.contains("pgark trust"), "{said}");
+    // Nobody can be asked; another fingerprint; something that is none.
+    for (args, code) in [(vec![], 2), (vec!["--fingerprint", &first], 1), (vec!["--fingerprint", "12"], 2)] {
+        let refused = run(&[&["trust"], &args[..]].concat());
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(code), "{args:?}: {said}");
+        assert!(code == 2 && !args.is_empty() || said.contains(&first) && said.contains(&second), "{said}");
+        assert_eq!(run(&["list"]).status.code(), Some(1), "{args:?} changed the memory");
+    }
+    // As the program prints it, and as people write it down.
+    let written = second.replace('-', "").to_uppercase();
+    let output = run(&["trust", "--fingerprint", &written, "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["remembered"], &report["fingerprint"]), (&(*first).into(), &(*second).into()));
+    assert_eq!((&report["changed"], &report["encrypted"]), (&true.into(), &false.into()));
+    assert!(run(&["list"]).status.success());
+    let report: serde_json::Value =
+        serde_json::from_slice(&run(&["trust", "--json", "--yes"]).stdout).unwrap();
+    assert_eq!(report["changed"], false);
+    // Whatever stands there.
+    let third = replace(&repo);
+    let output = run(&["trust", "--yes"]);
+    let said = text(&output.stdout);
+    assert!(output.status.success() && said.contains(&second) && said.contains(&third), "{said}");
+    assert!(run(&["list"]).status.success());
+}
+
+/// A host that has not seen the place makes sure of its first look.
+#[test]
+fn a_first_look_is_held_to_a_fingerprint() {
+    let (home, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let repo = home.path().join("repo").display().to_string();
+    let (fingerprint, _) = init(home.path(), &repo);
+    let wrong = fingerprint.chars().rev().collect::<String>();
+    let refused = pgark(other.path(), &["trust", "--repo", &repo, "--fingerprint", &wrong]);
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
+    assert!(!other.path().join(".local").exists());
+    let output = pgark(other.path(), &["trust", "--repo", &repo]);
+    let said = text(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("had not seen") && said.contains(&fingerprint),
+        "{said}"
+    );
+    let replaced = replace(&repo);
+    let refused = pgark(other.path(), &["list", "--repo", &repo]);
+    assert!(text(&refused.stderr).contains(&replaced), "{}", text(&refused.stderr));
+    // Without a folder there is no memory to change, and that is no success.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgark"));
+    let refused = command.env_clear().args(["trust", "--yes", "--repo", &repo]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("XDG_STATE_HOME"), "{}", text(&refused.stderr));
+    // The place is nobody's.
+    let refused = pgark(other.path(), &["trust", "--repo", other.path().join("none").to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(!other.path().join("none").exists());
+}
+
+/// One header of two was replaced: it can be opened as it is, and that is said.
+#[test]
+fn a_second_copy_that_is_remembered_is_told() {
+    let home = TempDir::new().unwrap();
+    let repo = home.path().join("repo").display().to_string();
+    init(home.path(), &repo);
+    let copy = std::fs::read(Path::new(&repo).join("pgark.json.copy")).unwrap();
+    replace(&repo);
+    std::fs::write(Path::new(&repo).join("pgark.json.copy"), copy).unwrap();
+    let refused = pgark(home.path(), &["trust", "--repo", &repo]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("the second copy of the header"), "{}", text(&refused.stderr));
+}
+
+/// On a terminal it asks, and takes the whole word alone.
+#[test]
+fn trust_asks_on_a_terminal() {
+    let home = TempDir::new().unwrap();
+    let repo = home.path().join("repo").display().to_string();
+    let (first, _) = init(home.path(), &repo);
+    let second = replace(&repo);
+    let on_terminal = |answer: &str| {
+        let typed = home.path().join("typed");
+        std::fs::write(&typed, answer).unwrap();
+        let line = format!("'{}' trust --repo '{repo}'", env!("CARGO_BIN_EXE_pgark"));
+        let mut command = Command::new("script");
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", home.path());
+        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        command.stdin(std::fs::File::open(&typed).unwrap()).output().unwrap()
+    };
+    for answer in ["y\n", "no\n"] {
+        let output = on_terminal(answer);
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&first) && said.contains(&second) && said.contains("yes/no"), "{said}");
+        assert_eq!(pgark(home.path(), &["list", "--repo", &repo]).status.code(), Some(1), "{answer:?}");
+    }
+    let output = on_terminal("yes\n");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(pgark(home.path(), &["list", "--repo", &repo]).status.success());
 }
 
 #[test]

@@ -39,7 +39,8 @@ pub use logical::{backup, diff, export, import, restore, rowmap};
 pub use pgark_pg::{ConnInfo, Environment};
 pub use pgark_repo::ExposeSecret;
 pub use pgark_repo::{
-    BackupId, Initialised, LocalFolders, Protection, RepoError, Repository, Right, SecretString, Unlock,
+    BackupId, Fingerprint, Initialised, LocalFolders, Protection, RepoError, Repository, Right, SecretString,
+    Unlock,
 };
 pub use pgark_store::Cancel;
 use pgark_store::Listener;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use pgark_repo::{
-    Header, Initialised, LocalFolders, Protection, RepoError, Repository, SecretString, TEMPORARY, Unlock,
+    Fingerprint, Header, Initialised, LocalFolders, Protection, RepoError, Repository, SecretString, Sight,
+    TEMPORARY, Unlock,
 };
 use pgark_store::{Cancel, Storage, Target, Usage, probe};
 use serde::Serialize;
@@ -33,6 +34,62 @@ pub struct InitReport {
     /// The file on this host that the program left the writer key in; none where it left none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub writer_key: Option<PathBuf>,
+    /// The fingerprint of another repository that this host remembered at this place until now;
+    /// none where it remembered none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<String>,
+}
+
+/// A repository at a place, beside what this host remembers of the place.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrustReport {
+    /// Its id.
+    pub id: String,
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// Where it is: no secrets.
+    pub storage: String,
+    /// Whether it says that it is encrypted.
+    pub encrypted: bool,
+    /// The fingerprint that this host remembered; none: it had not seen the place.
+    pub remembered: Option<String>,
+    /// Whether it is another one than this host remembered.
+    pub changed: bool,
+    /// Whether its header's second copy is the one that this host remembers: one of the two was
+    /// replaced or damaged, and the repository can be opened as it is.
+    pub copy_is_remembered: bool,
+}
+
+/// A repository at a place that this host may come to trust.
+pub struct Stranger<'s> {
+    store: &'s Storage,
+    sight: Sight,
+    local: &'s LocalFolders,
+}
+
+impl Stranger<'_> {
+    /// What there is to compare. Nothing was changed yet.
+    pub fn report(&self) -> TrustReport {
+        TrustReport {
+            id: self.sight.header.id.to_string(),
+            fingerprint: self.sight.header.fingerprint(),
+            storage: self.store.location(),
+            encrypted: self.sight.header.is_encrypted(),
+            remembered: self.sight.remembered.clone(),
+            changed: !self.sight.is_known(),
+            copy_is_remembered: self.sight.copy_is_remembered,
+        }
+    }
+
+    /// Refuses it if it is not the one that somebody expects.
+    pub fn expect(&self, fingerprint: &Fingerprint) -> Result<(), OpsError> {
+        Ok(self.sight.expect(fingerprint, self.store)?)
+    }
+
+    /// From now on this host expects it there.
+    pub fn trust(&self) -> Result<(), OpsError> {
+        Ok(self.sight.trust(self.store, self.local)?)
+    }
 }
 
 /// Opens a storage; `cancel` ends the attempt, and what is asked of it before a [`Job`] works on
@@ -101,7 +158,13 @@ impl OpenStorage {
             storage: self.location(),
             encrypted: made.writer_key.is_some(),
             writer_key: None,
+            replaced: made.replaced.clone(),
         }
+    }
+
+    /// What stands here, beside what this host remembers.
+    pub fn stranger<'s>(&'s self, local: &'s LocalFolders) -> Result<Stranger<'s>, OpsError> {
+        Ok(Stranger { store: &self.store, sight: Sight::of(&self.store, local)?, local })
     }
 
     /// Creates a repository; fails if one is there. This host remembers it instead of what was

@@ -82,6 +82,19 @@ pub enum RepoError {
         /// What the storage shows.
         found: String,
     },
+    /// The clear header is not the one that somebody said it would be.
+    #[error("the repository at {location} has the fingerprint {found}, not {given}")]
+    OtherFingerprint {
+        /// The storage.
+        location: String,
+        /// What was said.
+        given: String,
+        /// What the storage shows.
+        found: String,
+    },
+    /// This host has no folder to remember anything in.
+    #[error("this host has no folder to remember a repository in")]
+    NoMemory,
     /// A secret was given for a repository that calls itself unencrypted.
     #[error("a secret was given, but the repository calls itself unencrypted")]
     SecretForPlainRepository,
@@ -222,9 +235,12 @@ impl RepoError {
                  another copy of the repository, or let the owner make a new one by any change of keys"
             }
             RepoError::FingerprintChanged { .. } => {
-                "somebody put another repository there; if it was you, remove the remembered fingerprint from this \
-                 host's state folder"
+                "somebody put another repository there; if it was you, let this host trust the new one"
             }
+            RepoError::OtherFingerprint { .. } => {
+                "what this host remembers was not changed; ask whoever made the repository what its fingerprint is"
+            }
+            RepoError::NoMemory => "name a home folder or a state folder",
             RepoError::SecretForPlainRepository => {
                 "if it should be encrypted, do not use it: somebody may have replaced it; else leave the secret out"
             }

@@ -15,6 +15,8 @@ pub struct Initialised {
     pub fingerprint: String,
     /// The writer key in its text form; none if unencrypted.
     pub writer_key: Option<SecretString>,
+    /// The fingerprint of another repository that this host remembered at this place until now.
+    pub replaced: Option<String>,
 }
 
 /// Makes a new repository on a storage: the key slots first, then the list of writers; the header's
@@ -30,6 +32,6 @@ pub fn init(
 ) -> Result<Initialised, RepoError> {
     let (header, keys) = secrets::begin(store, &protection, shared)?;
     let writer_key = writers::begin(store, &keys, &protection)?;
-    secrets::commit(store, &header, local)?;
-    Ok(Initialised { id: header.id, fingerprint: header.fingerprint(), writer_key })
+    let replaced = secrets::commit(store, &header, local)?;
+    Ok(Initialised { id: header.id, fingerprint: header.fingerprint(), writer_key, replaced })
 }

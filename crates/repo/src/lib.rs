@@ -17,8 +17,8 @@
 //!    in `map`: objects of each kind, and the chunks in packs. They take an `Unlocked` or less.
 //! 5. `repository`: the face, and the loaded index.
 //! 6. `backups`, `tags`, `writer` (with what `map` writes), `forget`, `prune`, `check`, `mend`,
-//!    `repair`, `access`, `cache_file`: one file or folder for each thing that is done with a
-//!    repository.
+//!    `repair`, `access`, `cache_file`, `init`, `trust`: one file or folder for each thing that is
+//!    done with a repository.
 //!
 //! What is to be told of a job goes to its listener ([`Repository::heard_by`]); what caches and
 //! readers say in passing, which serve all jobs and know none, goes to `tracing`.
@@ -70,6 +70,7 @@ mod signed;
 mod stream;
 mod tags;
 mod tombstone;
+mod trust;
 mod unlocked;
 mod writer;
 mod writers;
@@ -106,4 +107,5 @@ pub use secrets::{Header, generate_passphrase};
 pub use secrets::{LocalFolders, Protection, Unlock};
 pub use stream::Class;
 pub use tags::BackupTags;
+pub use trust::{Fingerprint, NoFingerprint, Sight};
 pub use writer::{BackupWriter, EntryWriter, NewBackup, PartSummary, StreamWriter, WriteOptions};

@@ -33,6 +33,7 @@ mod stats;
 mod storage;
 mod tag;
 mod text;
+mod trust;
 mod which;
 
 use std::path::PathBuf;
@@ -65,6 +66,7 @@ pub use show::Show;
 pub use stats::Stats;
 pub use storage::{StorageAction, StorageCommand, StorageTest};
 pub use tag::Tag;
+pub use trust::Trust;
 
 const EXIT_CODES: &str = "Exit codes:
   0    all done
@@ -135,6 +137,8 @@ pub enum Action {
     Repair(Repair),
     /// List, add, remove and rotate keys; make keys for hosts that back up
     Key(Key),
+    /// Accept the repository that stands at a place now, which this host knows as another
+    Trust(Trust),
     /// Add and remove tags of backups
     Tag(Tag),
     /// Show what the repository contains, and how it grows

@@ -70,6 +70,12 @@ pub fn run(context: &Context, args: Init) -> Result<ExitCode, Failure> {
 
 /// What is to be kept in mind, in the log.
 fn tell(report: &InitReport) {
+    if let Some(replaced) = &report.replaced {
+        tracing::info!(
+            "this host knew another repository at {}, of the fingerprint {replaced}: from now on it expects the new one there",
+            report.storage
+        );
+    }
     if !report.encrypted {
         tracing::warn!(
             "this repository is not encrypted: whoever reads {} reads the backups",

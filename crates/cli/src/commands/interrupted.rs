@@ -48,6 +48,7 @@ pub fn leaves(action: &Action) -> &'static str {
         | Action::Ls(_)
         | Action::Cat(_)
         | Action::Stats(_)
+        | Action::Trust(_)
         | Action::Config(_)
         | Action::Completions(_)
         | Action::Man(_) => NOTHING,

@@ -16,4 +16,5 @@ pub mod restore;
 pub mod selection;
 pub mod shell;
 pub mod storage_test;
+pub mod trust;
 pub mod upkeep;

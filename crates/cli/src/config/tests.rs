@@ -34,6 +34,8 @@ fn values(arguments: &Arguments, id: &str) -> Vec<String> {
     raw.map(|value| value.to_string_lossy().into_owned()).collect()
 }
 
+const FINGERPRINT: &str = "1f09-77a0-52cc-9e4b-d301-6a8e-4417-b25c";
+
 /// A value that the option takes, and that is not its default; as TOML, and as it arrives.
 fn sample(key: &Key) -> (String, String) {
     let quoted = |text: &str| format!("\"{text}\"");
@@ -56,7 +58,7 @@ fn sample(key: &Key) -> (String, String) {
             (quoted(other), other.clone())
         }
         Kind::Text => {
-            let text = first_of(&["x y", "77h", "gzip:3", "backup"]);
+            let text = first_of(&["x y", "77h", "gzip:3", "backup", FINGERPRINT]);
             (quoted(&text), text)
         }
         Kind::List => {
@@ -81,6 +83,7 @@ fn line(path: &str, key: &str) -> Vec<&'static str> {
         "diff" => vec!["a", "b"],
         "copy" => vec!["a", "b"],
         "storage test" => vec!["/s"],
+        "trust" if key != "repository" => vec!["--repo", "r"],
         "key writer" if key == "out" => vec!["w"],
         "key writer" => vec!["w", "--out", "o"],
         "key add" if ["recipient", "add_passphrase_file"].contains(&key) => vec![],

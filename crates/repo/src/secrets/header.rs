@@ -90,7 +90,7 @@ impl Header {
     }
 
     /// The second copy, if it is there and can be read.
-    pub(super) fn copy(store: &Storage) -> Result<Option<Header>, RepoError> {
+    pub(crate) fn copy(store: &Storage) -> Result<Option<Header>, RepoError> {
         match Header::one(store, COPY) {
             Err(RepoError::Store(error)) => Err(error.into()),
             other => Ok(other.ok().flatten()),
@@ -159,10 +159,15 @@ impl Header {
     }
 
     /// The first 16 bytes of the hash in groups of four digits.
-    pub(crate) fn fingerprint(&self) -> String {
+    pub fn fingerprint(&self) -> String {
         let hash = hex(&self.hash());
         let groups: Vec<&str> = (0..8).filter_map(|group| hash.get(group * 4..group * 4 + 4)).collect();
         groups.join("-")
+    }
+
+    /// Whether the repository says that it is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
     }
 }
 

@@ -24,22 +24,45 @@ pub struct LocalFolders {
 
 /// Compares the header with what is remembered for this storage; a first sight is trusted.
 pub(super) fn compare(local: &LocalFolders, store: &Storage, header: &Header) -> Result<(), RepoError> {
-    let location = store.location();
-    let Some(file) = fingerprint_file(local, &store.place()) else { return Ok(()) };
-    let Some(known) = read(&file)? else { return Ok(()) };
     let found = header.fingerprint();
-    if known.trim() == found {
-        return Ok(());
+    match remembered(local, store)? {
+        Some(known) if known != found => {
+            Err(RepoError::FingerprintChanged { location: store.location(), known, found })
+        }
+        _ => Ok(()),
     }
-    Err(RepoError::FingerprintChanged { location, known: known.trim().into(), found })
 }
 
-/// Remembers the header of a repository that was made just now, whatever was there before.
-pub(super) fn remember_new(local: &LocalFolders, store: &Storage, header: &Header) {
-    let Some(file) = fingerprint_file(local, &store.place()) else { return };
+/// The fingerprint that is remembered for this storage.
+pub(crate) fn remembered(local: &LocalFolders, store: &Storage) -> Result<Option<String>, RepoError> {
+    let Some(file) = fingerprint_file(local, &store.place()) else { return Ok(None) };
+    Ok(read(&file)?.map(|known| known.trim().to_string()))
+}
+
+/// Remembers the header instead of whatever was remembered for this storage.
+///
+/// # Errors
+/// [`RepoError::Local`]; [`RepoError::NoMemory`] without a state folder.
+pub(crate) fn replace(local: &LocalFolders, store: &Storage, header: &Header) -> Result<(), RepoError> {
+    let file = fingerprint_file(local, &store.place()).ok_or(RepoError::NoMemory)?;
+    write(&file, &format!("{}\n", header.fingerprint())).map_err(|source| RepoError::Local {
+        doing: "write",
+        path: file.display().to_string(),
+        source,
+    })
+}
+
+/// Remembers the header of a repository that was made just now, whatever was there before. Answers
+/// with the fingerprint of another repository that gave way.
+pub(super) fn remember_new(local: &LocalFolders, store: &Storage, header: &Header) -> Option<String> {
+    let file = fingerprint_file(local, &store.place())?;
+    // What cannot be read is replaced all the same.
+    let before = remembered(local, store).ok().flatten();
     if let Err(error) = write(&file, &format!("{}\n", header.fingerprint())) {
         not_remembered(store, "repository's fingerprint", &file, &error);
+        return None;
     }
+    before.filter(|before| *before != header.fingerprint())
 }
 
 /// Remembers the header. A state folder that cannot be written is no reason to refuse work.

@@ -27,9 +27,8 @@ pub use header::Header;
 use keyring::Keyring;
 pub(crate) use keys::{CompartmentKeys, Room};
 pub use keys::{Keys, WrappedKey};
-pub(crate) use local::KnownList;
-pub(crate) use local::write_whole;
 pub use local::{Heads, LocalFolders, private_folder};
+pub(crate) use local::{KnownList, remembered, replace, write_whole};
 pub use sealing::PackKey;
 pub use slots::generate_passphrase;
 pub use unlock::{Protection, Unlock};
@@ -68,13 +67,16 @@ pub(crate) fn begin(
 }
 
 /// Puts the header, which is the commit of a new repository. What this host remembers of an older
-/// one at the same place gives way.
-pub(crate) fn commit(store: &Storage, header: &Header, local: &LocalFolders) -> Result<(), RepoError> {
+/// one at the same place gives way; its fingerprint is the answer.
+pub(crate) fn commit(
+    store: &Storage,
+    header: &Header,
+    local: &LocalFolders,
+) -> Result<Option<String>, RepoError> {
     if header.put(store)? == PutOutcome::AlreadyExists {
         return Err(RepoError::AlreadyARepository { location: store.location() });
     }
-    local::remember_new(local, store, header);
-    Ok(())
+    Ok(local::remember_new(local, store, header))
 }
 
 /// What a secret opens a repository with, and compares it with what this host remembers. Where the

@@ -1,0 +1,123 @@
+//! `pgark trust`.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use pgark_ops::OpsError;
+use pgark_ops::repository::TrustReport;
+
+use crate::args::Trust;
+use crate::context::Context;
+use crate::environment::local_folders;
+use crate::error::Failure;
+use crate::visible::visible_lines;
+use crate::{output, repository, signals};
+
+/// Replaces what this host remembers of a place by the repository that stands there.
+pub fn run(context: &Context, args: Trust) -> Result<ExitCode, Failure> {
+    let place = repository::known_place(context, &args.repo, args.storage)?;
+    let local = local_folders(false);
+    let stranger = place.stranger(&local)?;
+    if let Some(fingerprint) = &args.fingerprint {
+        stranger.expect(fingerprint)?;
+    }
+    let report = stranger.report();
+    if report.copy_is_remembered {
+        tracing::warn!(
+            "the second copy of the header at {} is the one that this host remembers: somebody replaced or damaged the first. \
+             The repository can be opened as it is",
+            report.storage
+        );
+    }
+    if report.changed {
+        // A first look is trusted by every command, too.
+        if report.remembered.is_some() && args.fingerprint.is_none() && !args.yes {
+            ask(&report)?;
+        }
+        stranger.trust()?;
+    }
+    if args.json {
+        output::json(&report)?;
+    } else {
+        output::line(&format!("repository {}", report.id))?;
+        output::line(&format!("fingerprint {}", report.fingerprint))?;
+        output::line(&match &report.remembered {
+            None => "this host had not seen this place before: it remembers the fingerprint now".to_string(),
+            Some(_) if !report.changed => {
+                "this host remembers this fingerprint already: nothing was changed".to_string()
+            }
+            Some(before) => format!("this host remembers it instead of {before}"),
+        })?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks on the terminal; fails unless the answer is yes.
+fn ask(report: &TrustReport) -> Result<(), Failure> {
+    let before = report.remembered.as_deref().unwrap_or_default();
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(Failure::usage(
+            format!(
+                "the repository at {} has the fingerprint {}, this host remembers {before}, and there is no terminal to ask on",
+                report.storage, report.fingerprint
+            ),
+            "compare it with the one that `pgark init` printed, and give it: --fingerprint FINGERPRINT; with --yes whatever stands \
+             there is accepted. Nothing was changed",
+        ));
+    }
+    let kind = if report.encrypted { "encrypted" } else { "not encrypted" };
+    let question = format!(
+        "{}\n  remembered   {before}\n  there now    {}  (repository {}, {kind})\n\
+         Compare it with the fingerprint that `pgark init` printed. Accept what is there now? [yes/no] ",
+        report.storage, report.fingerprint, report.id
+    );
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "{}", visible_lines(&question)).and_then(|()| stderr.flush()).map_err(Failure::output)?;
+    drop(stderr);
+    match is_yes(&answer()?) {
+        true => Ok(()),
+        false => Err(Failure::refused("it was not accepted; nothing was changed", None)),
+    }
+}
+
+/// A line of the terminal. A signal ends the waiting.
+fn answer() -> Result<String, Failure> {
+    let (tell, told) = mpsc::channel();
+    // It may wait until the program ends.
+    thread::spawn(move || {
+        let mut line = String::new();
+        let read = io::stdin().lock().read_line(&mut line);
+        // Nobody waits any more: the program ends.
+        let _ = tell.send(read.map(|_| line));
+    });
+    loop {
+        match told.recv_timeout(Duration::from_millis(100)) {
+            Ok(line) => return line.map_err(|source| Failure::file("read the answer", source)),
+            Err(RecvTimeoutError::Disconnected) => return Ok(String::new()),
+            Err(RecvTimeoutError::Timeout) if signals::cancel().is_cancelled() => {
+                return Err(OpsError::Cancelled.into());
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+/// The whole word: a key that was hit by chance accepts nothing.
+fn is_yes(answer: &str) -> bool {
+    answer.trim().eq_ignore_ascii_case("yes")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn only_yes_is_yes() {
+        for (answer, is) in
+            [("yes\n", true), (" YES \r\n", true), ("y\n", false), ("", false), ("no\n", false)]
+        {
+            assert_eq!(super::is_yes(answer), is, "{answer:?}");
+        }
+    }
+}
