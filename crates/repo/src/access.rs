@@ -30,6 +30,8 @@ pub struct WriterInfo {
     pub rights: Vec<String>,
     /// Since when it may write no more.
     pub revoked: Option<Timestamp>,
+    /// Since when somebody else may have had its key, and how many packs were made with it since.
+    pub compromised: Option<(Timestamp, u64)>,
 }
 
 /// A key slot as people see it.
@@ -53,7 +55,7 @@ pub struct KeyList {
 }
 
 /// Hashes of the objects that count, by the keys that signed them.
-type Signed = BTreeMap<Vec<u8>, BTreeSet<ObjectHash>>;
+pub(crate) type Signed = BTreeMap<Vec<u8>, BTreeSet<ObjectHash>>;
 
 /// Signed objects besides manifests: folder, kind, and the right that it takes to put one.
 const SIGNED: [(&str, Kind, RightFor); 4] = [
@@ -101,6 +103,10 @@ impl Repository {
                         .map(|own| own.iter().map(|cluster| cluster.shown(self.keys())).collect()),
                     rights: writer.rights.clone(),
                     revoked: writer.revoked.map(time),
+                    compromised: writer
+                        .compromised
+                        .as_ref()
+                        .map(|own| (time(own.since), own.packs.len() as u64)),
                 })
                 .collect(),
         })
@@ -121,7 +127,7 @@ impl Repository {
         Ok(())
     }
 
-    fn refuse_not_owner(&self) -> Result<(), RepoError> {
+    pub(crate) fn refuse_not_owner(&self) -> Result<(), RepoError> {
         if !self.keys().encrypted {
             return Err(RepoError::Keys { what: "the repository is not encrypted: it has no keys".into() });
         }
@@ -133,7 +139,7 @@ impl Repository {
     ///
     /// # Errors
     /// [`RepoError::KeyOfOlderEpoch`] if another owner has rotated the keys.
-    fn change_list<T>(
+    pub(crate) fn change_list<T>(
         &self,
         keys: &Keys,
         mut change: impl FnMut(&mut Body) -> Result<T, RepoError>,
@@ -216,7 +222,7 @@ impl Repository {
         rights: &[Right],
     ) -> Result<SecretString, RepoError> {
         self.refuse_not_owner()?;
-        let signed = self.signed_by(&self.keys_of(writer))?;
+        let signed = self.signed_by(&self.keys_of(writer), None)?;
         let (key, public) = self.keys().new_writer(clusters)?;
         let entry = writers::new_writer(self.keys(), public, writer, clusters, rights)?;
         self.change_list(self.keys(), |body| {
@@ -230,12 +236,10 @@ impl Repository {
     /// From now on nothing of this writer counts but what it has written already.
     pub fn revoke_writer(&self, writer: &str) -> Result<(), RepoError> {
         self.refuse_not_owner()?;
-        let signed = self.signed_by(&self.keys_of(writer))?;
+        let signed = self.signed_by(&self.keys_of(writer), None)?;
         self.change_list(self.keys(), |body| match revoke(body, |name| name == writer, &signed) {
             true => Ok(()),
-            false => Err(RepoError::Keys {
-                what: format!("no writer is called {writer:?}; `pgark key list` shows them"),
-            }),
+            false => Err(no_writer(writer)),
         })
     }
 
@@ -246,8 +250,14 @@ impl Repository {
         own.map(|own| own.public.clone()).collect()
     }
 
-    /// Hashes of the objects that each of these keys has signed and that count today.
-    fn signed_by(&self, signers: &[Vec<u8>]) -> Result<Signed, RepoError> {
+    /// Hashes of the objects that each of these keys has signed and that count today. `until`: of
+    /// these, only what the storage took before. Index objects are named all the same: they say
+    /// where honest backups find what they need.
+    pub(crate) fn signed_by(
+        &self,
+        signers: &[Vec<u8>],
+        until: Option<Timestamp>,
+    ) -> Result<Signed, RepoError> {
         let mut found = Signed::new();
         if signers.is_empty() {
             return Ok(found);
@@ -258,10 +268,17 @@ impl Repository {
             }
         };
         for manifest in manifest::read_all(&self.unlocked)?.warned(&self.unlocked) {
-            add(manifest.distrust.is_none().then_some((manifest.signer, manifest.hash)));
+            if is_before(until, manifest.stored, &manifest.name.name())? {
+                add(manifest.distrust.is_none().then_some((manifest.signer, manifest.hash)));
+            }
         }
         for (folder, kind, right) in SIGNED {
-            let objects = names::list(self.store(), folder)?;
+            let mut objects = Vec::new();
+            for meta in names::list(self.store(), folder)? {
+                if is_before(until, manifest::stored(&meta), &meta.name)? {
+                    objects.push(meta);
+                }
+            }
             for of in each(&objects, |meta| self.counting_object(&meta.name, kind, right)) {
                 add(of?);
             }
@@ -339,7 +356,7 @@ impl Repository {
         let owner = self.keys().owner_public();
         let mut signers: Vec<Vec<u8>> = list.body.writers.iter().map(|own| own.public.clone()).collect();
         signers.push(owner.clone());
-        let signed = self.signed_by(&signers)?;
+        let signed = self.signed_by(&signers, None)?;
         self.change_list(&keys, |body| {
             let next = writers::successor(self.keys(), body, &keys)?;
             if let Some(today) = body.owners.last_mut() {
@@ -356,8 +373,30 @@ impl Repository {
     }
 }
 
+/// Whether the storage took an object before a moment.
+///
+/// # Errors
+/// It does not say when.
+pub(crate) fn is_before(
+    until: Option<Timestamp>,
+    taken: Option<Timestamp>,
+    object: &str,
+) -> Result<bool, RepoError> {
+    match (until, taken) {
+        (None, _) => Ok(true),
+        (Some(until), Some(taken)) => Ok(taken < until),
+        (Some(_), None) => Err(RepoError::Keys {
+            what: format!("the storage does not say when it took {object}: what was made since is not known"),
+        }),
+    }
+}
+
+pub(crate) fn no_writer(which: &str) -> RepoError {
+    RepoError::Keys { what: format!("no writer is called {which:?}; `pgark key list` shows them") }
+}
+
 /// What counts of a key though it signs no more.
-fn accepted(signed: &Signed, key: &[u8]) -> Vec<ObjectHash> {
+pub(crate) fn accepted(signed: &Signed, key: &[u8]) -> Vec<ObjectHash> {
     signed.get(key).map(|own| own.iter().copied().collect()).unwrap_or_default()
 }
 

@@ -144,11 +144,17 @@ impl Repository {
         Ok(manifests)
     }
 
-    /// What has a manifest's name and cannot be read as one, in either copy: the id in its name,
-    /// and what is wrong.
+    /// What has a manifest's name and counts as none: what cannot be read, in either copy, and what
+    /// somebody has signed who may not write it. The id in its name, and what is wrong.
     pub fn set_aside(&self) -> Result<Vec<(BackupId, RepoError)>, RepoError> {
-        let all = manifest::read_all(&self.unlocked)?;
-        Ok(all.set_aside.into_iter().map(|aside| (aside.name.id, aside.error)).collect())
+        let manifest::All { good, set_aside } = manifest::read_all(&self.unlocked)?;
+        let mut found: Vec<(BackupId, RepoError)> =
+            set_aside.into_iter().map(|aside| (aside.name.id, aside.error)).collect();
+        found.extend(good.into_iter().filter_map(|manifest| {
+            let why = manifest.distrust?;
+            Some((manifest.name.id, damaged(manifest.name.name(), format!("the signature: {why}"))))
+        }));
+        Ok(found)
     }
 
     /// The newest backups of a cluster, the newest last. What cannot be read or trusted is passed

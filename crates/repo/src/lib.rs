@@ -17,8 +17,8 @@
 //!    in `map`: objects of each kind, and the chunks in packs. They take an `Unlocked` or less.
 //! 5. `repository`: the face, and the loaded index.
 //! 6. `backups`, `tags`, `writer` (with what `map` writes), `forget`, `prune`, `check`, `mend`,
-//!    `repair`, `access`, `cache_file`, `init`, `trust`: one file or folder for each thing that is
-//!    done with a repository.
+//!    `repair`, `access`, `compromised`, `cache_file`, `init`, `trust`: one file or folder for each
+//!    thing that is done with a repository.
 //!
 //! What is to be told of a job goes to its listener ([`Repository::heard_by`]); what caches and
 //! readers say in passing, which serve all jobs and know none, goes to `tracing`.
@@ -33,6 +33,7 @@ mod blocks;
 mod cache_file;
 mod check;
 mod codec;
+mod compromised;
 mod contents;
 mod cut;
 mod draft;
@@ -80,7 +81,10 @@ pub use access::{KeyList, SlotInfo, WriterInfo};
 pub use age::secrecy::{ExposeSecret, SecretString};
 pub use backups::{Backup, Entries, EntriesAndAdditions};
 pub use cache_file::CacheFile;
-pub use check::{AffectedBackup, CheckLevel, CheckOptions, CheckProgress, CheckReport, Problem};
+pub use check::{
+    AffectedBackup, CheckLevel, CheckOptions, CheckProgress, CheckReport, Problem, SuspectBackup,
+};
+pub use compromised::Revocation;
 pub use contents::Contents;
 pub use cut::Cut;
 pub use entry_reader::{EntryReader, PartReader};

@@ -5,14 +5,16 @@
 //! by the owner's key of its time; a new owner's key is signed by the one before, down to the
 //! first, which the header binds. What a writer may do stands in the list: its clusters, and its
 //! rights. Of a writer that was revoked, and of an owner's key that was replaced, the objects that
-//! count stand there by their hashes; nothing else of it counts. `access.rs` changes the list.
+//! count stand there by their hashes; nothing else of it counts. Where somebody else had a writer's
+//! key, the packs that were made with it stand there, too. `access.rs` and `compromised.rs` change
+//! the list.
 //!
 //! **Never a step back.** Lists are read in their order, from the one that this host remembers. One
 //! that does not go on from the owner of the one before is passed over. So an owner's key of before
 //! a rotation makes no list that counts, and a list that was there once is missed when it is gone:
 //! by the hosts that saw it, and by everybody as soon as a manifest names it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use age::secrecy::SecretString;
 use jiff::Timestamp;
@@ -95,8 +97,24 @@ pub(crate) struct Writer {
     /// Objects that count all the same.
     #[n(5)]
     pub accepted: Vec<ObjectHash>,
+    /// Somebody else had its key.
     #[n(6)]
+    pub compromised: Option<Compromised>,
+    #[n(7)]
     pub more: Extensions,
+}
+
+/// Since when somebody else may have signed with a writer's key, and what was made with it since.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Compromised {
+    /// By the storage's clock, in microseconds since 1970.
+    #[n(0)]
+    pub since: i64,
+    /// Packs that the storage took since and that the key has made, sorted: nothing leans on them
+    /// any more.
+    #[n(1)]
+    pub packs: Vec<ObjectHash>,
 }
 
 /// A cluster of a writer. Its name is sealed for those who open its compartment: writers of other
@@ -353,6 +371,17 @@ impl Writers {
         self.body.writers.iter().find(|writer| writer.public == signer)?.revoked
     }
 
+    /// Packs that were made with a key which somebody else had, and whose key it was. No backup
+    /// leans on them any more, and no prune trades another place for one in them.
+    pub(crate) fn suspects(&self) -> HashMap<ObjectHash, &Writer> {
+        let mut found = HashMap::new();
+        for writer in &self.body.writers {
+            let packs = writer.compromised.iter().flat_map(|own| &own.packs);
+            found.extend(packs.map(|pack| (*pack, writer)));
+        }
+        found
+    }
+
     /// The list that holds, and which of the candidates it belongs to. `known`: what this host
     /// remembers, and what the list before was.
     ///
@@ -530,6 +559,7 @@ pub(crate) fn new_writer(
         rights: rights.iter().map(|right| right.name().to_string()).collect(),
         revoked: None,
         accepted: Vec::new(),
+        compromised: None,
         more: Extensions::default(),
     })
 }

@@ -3,8 +3,12 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use age::secrecy::ExposeSecret;
 use common::*;
+use jiff::Timestamp;
 use pgark_repo::*;
 
 fn open_with(place: &Place, unlock: Unlock) -> Result<Repository, RepoError> {
@@ -224,5 +228,202 @@ fn a_name_without_a_signature_has_no_number() {
             let numbers = [first, second, third].map(|head| head.sequence);
             assert_eq!(numbers, [1, 2, 3], "{folders:?} {number}");
         }
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn ago(by: Duration) -> Timestamp {
+    Timestamp::now() - by
+}
+
+/// Everything that lies there was put so much earlier.
+fn make_older(place: &Place, by: Duration) {
+    for meta in place.objects() {
+        let path = place.dir.path().join("repo").join(&meta.name);
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(meta.modified - by).unwrap();
+    }
+}
+
+fn packs(place: &Place) -> BTreeSet<String> {
+    place.storage().list("packs/").unwrap().into_iter().map(|meta| meta.name).collect()
+}
+
+fn listed(place: &Place) -> Vec<BackupId> {
+    place.open().backups().unwrap().iter().map(|head| head.id).collect()
+}
+
+fn shop() -> Option<&'static [String]> {
+    static SHOP: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
+    Some(SHOP.get_or_init(|| vec!["shop".into()]))
+}
+
+fn erase() -> PruneOptions {
+    PruneOptions { grace: Duration::ZERO, repack_below: 100, erase: true, dry_run: false }
+}
+
+/// A key that somebody else had: what was made with it since counts no more, what honest hosts need
+/// of it stays readable and is named, and later backups store it again.
+#[test]
+fn what_a_stolen_key_made_is_not_leaned_on() {
+    let place = Place::encrypted();
+    let owner = place.open();
+    let stolen = owner.add_writer("db7", shop(), &Right::ALL).unwrap();
+    let honest = owner.add_writer("web", shop(), &Right::ALL).unwrap();
+    let first = backup(&writer(&place, &stolen).unwrap(), 1, &small(1));
+    make_older(&place, HOUR);
+    let before = packs(&place);
+    let late = backup(&writer(&place, &stolen).unwrap(), 1, &small(2));
+    let made: BTreeSet<String> = packs(&place).difference(&before).cloned().collect();
+    let leaning = backup(&writer(&place, &honest).unwrap(), 1, &small(2));
+    assert!(leaning.bytes_added * 5 < late.bytes_added, "{} {}", leaning.bytes_added, late.bytes_added);
+    let since = ago(HOUR / 2);
+    let revocation = owner.revoke_compromised("db7", since).unwrap();
+    assert_eq!((revocation.packs, &revocation.backups), (made.len() as u64, &vec![late.id]));
+    // A storage tells whole seconds.
+    assert!(revocation.since <= since && revocation.since.as_second() == since.as_second());
+    let shown = owner.key_list().unwrap().writers.into_iter().find(|own| own.name == "db7").unwrap();
+    assert_eq!(shown.compromised, Some((revocation.since, revocation.packs)));
+    assert!(shown.revoked.is_some());
+    assert_eq!(listed(&place), [first.id, leaning.id]);
+    compare(&place.open(), first.id, &small(1)).unwrap();
+    compare(&place.open(), leaning.id, &small(2)).unwrap();
+    let said = place.open().open_backup(late.id).map(drop).unwrap_err().to_string();
+    assert!(said.contains("revoked"), "{said}");
+    assert!(try_backup(&writer(&place, &stolen).unwrap(), 1, &small(3), &Cancel::new()).is_err());
+    let named = |report: CheckReport| {
+        assert!(report.hurt.is_empty(), "{:#?}", report.hurt);
+        let others = report.problems.iter().filter(|problem| !problem.what.contains("revoked"));
+        assert_eq!(others.count(), 0, "{:#?}", report.problems);
+        report.suspect
+    };
+    for level in [CheckLevel::Structure, CheckLevel::Data] {
+        let suspect = named(check(&place.open(), level));
+        assert_eq!(suspect.len(), 1, "{suspect:#?}");
+        let SuspectBackup { backup, writer, since, packs } = &suspect[0];
+        assert_eq!((*backup, writer.as_str(), *since), (leaning.id, "db7", revocation.since));
+        assert!((1..=made.len() as u64).contains(packs), "{packs}");
+    }
+    // The next backup stores what it needs, and the older one finds it there.
+    let again = backup(&writer(&place, &honest).unwrap(), 1, &small(2));
+    assert!(again.bytes_added * 2 > late.bytes_added, "{} {}", again.bytes_added, late.bytes_added);
+    assert_eq!(named(check(&place.open(), CheckLevel::Data)), []);
+    // A prune leaves these packs as they are, however little of them lives.
+    place.open().forget(first.id).unwrap();
+    place.open().forget(late.id).unwrap();
+    place.open().prune(&erase(), &|_| {}).unwrap();
+    assert!(made.is_subset(&packs(&place)), "{made:?}");
+    for head in [&leaning, &again] {
+        compare(&place.open(), head.id, &small(2)).unwrap();
+    }
+    assert_clean(&place.open());
+    // Once nothing in them is needed they go.
+    let other = backup(&writer(&place, &honest).unwrap(), 1, &small(9));
+    place.open().forget(leaning.id).unwrap();
+    place.open().forget(again.id).unwrap();
+    place.open().prune(&erase(), &|_| {}).unwrap();
+    assert!(made.is_disjoint(&packs(&place)), "{made:?}");
+    compare(&place.open(), other.id, &small(9)).unwrap();
+    assert_clean(&place.open());
+}
+
+/// It may be found out later, and more than once; a moment only moves back.
+#[test]
+fn a_theft_may_be_found_out_later() {
+    let place = Place::encrypted();
+    let owner = place.open();
+    let key = owner.add_writer("db7", shop(), &Right::ALL).unwrap();
+    let first = backup(&writer(&place, &key).unwrap(), 1, &small(1));
+    make_older(&place, HOUR);
+    let second = backup(&writer(&place, &key).unwrap(), 1, &small(2));
+    owner.revoke_writer("db7").unwrap();
+    assert_eq!(listed(&place), [first.id, second.id]);
+    let revocation = owner.revoke_compromised("db7", ago(HOUR / 2)).unwrap();
+    assert_eq!(revocation.backups, [second.id]);
+    assert_eq!(listed(&place), [first.id]);
+    let same = owner.revoke_compromised("db7", ago(Duration::ZERO)).unwrap();
+    assert_eq!((same.since, same.packs, same.backups.len()), (revocation.since, revocation.packs, 0));
+    let wider = owner.revoke_compromised("db7", ago(HOUR * 2)).unwrap();
+    assert!(wider.packs > revocation.packs && wider.backups == [first.id], "{wider:?}");
+    assert_eq!(listed(&place), []);
+    // The name belongs to a new key now: the old one is told by its digits.
+    let old = owner.key_list().unwrap().writers.into_iter().find(|own| own.name == "db7").unwrap();
+    let new = owner.add_writer("db7", shop(), &Right::ALL).unwrap();
+    let third = backup(&writer(&place, &new).unwrap(), 1, &small(1));
+    assert!(third.bytes_added * 2 > first.bytes_added, "it leans on what the old key made");
+    owner.revoke_compromised(&old.key, ago(HOUR * 3)).unwrap();
+    assert_eq!(listed(&place), [third.id]);
+    let fourth = backup(&writer(&place, &new).unwrap(), 1, &small(1));
+    assert_eq!(listed(&place), [third.id, fourth.id]);
+    compare(&place.open(), fourth.id, &small(1)).unwrap();
+    assert!(matches!(owner.revoke_compromised("db8", ago(HOUR)), Err(RepoError::Keys { .. })));
+    let refused = writer(&place, &new).unwrap().revoke_compromised("db7", ago(HOUR));
+    assert!(matches!(refused, Err(RepoError::NeedsReaderSecret)), "{refused:?}");
+}
+
+/// A tombstone of a stolen key hides nothing that is put back.
+#[test]
+fn a_stolen_keys_tombstone_hides_nothing() {
+    let place = Place::encrypted();
+    let owner = place.open();
+    let key = owner.add_writer("db7", shop(), &Right::ALL).unwrap();
+    let head = backup(&owner, 1, &small(1));
+    make_older(&place, HOUR);
+    let manifests: Vec<_> = ["manifests/", "copies/manifests/"]
+        .iter()
+        .flat_map(|folder| place.storage().list(folder).unwrap())
+        .map(|meta| (meta.name.clone(), place.storage().get(&meta.name).unwrap()))
+        .collect();
+    writer(&place, &key).unwrap().forget(head.id).unwrap();
+    for (name, bytes) in manifests {
+        place.storage().put_if_absent(&name, bytes.into()).unwrap();
+    }
+    assert_eq!(listed(&place), []);
+    owner.revoke_compromised("db7", ago(HOUR / 2)).unwrap();
+    assert_eq!(listed(&place), [head.id]);
+    compare(&place.open(), head.id, &small(1)).unwrap();
+}
+
+/// What a prune has moved out of such packs is known by who sealed it; and one that is at work when
+/// the theft becomes known moves nothing into packs that are trusted.
+#[test]
+fn what_a_prune_moves_stays_suspect() {
+    for is_at_work in [false, true] {
+        let place = Place::encrypted();
+        let owner = place.open();
+        let stolen = owner.add_writer("db7", shop(), &Right::ALL).unwrap();
+        let honest = owner.add_writer("web", shop(), &Right::ALL).unwrap();
+        make_older(&place, HOUR);
+        let two: Content =
+            vec![("/a".into(), Class::Data, rows(1, 100_000)), ("/b".into(), Class::Data, rows(2, 100_000))];
+        let whole = backup(&writer(&place, &stolen).unwrap(), 1, &two);
+        let half = backup(&writer(&place, &honest).unwrap(), 1, &small(1));
+        writer(&place, &stolen).unwrap().forget(whole.id).unwrap();
+        let found_out = || drop(place.open().revoke_compromised("db7", ago(HOUR / 2)).unwrap());
+        let before = packs(&place);
+        let pruned = place.open().prune(&erase(), &|phase: &str| {
+            if is_at_work && phase.contains("pack anew") {
+                found_out();
+            }
+        });
+        match pruned {
+            Ok(report) => assert!(!is_at_work && report.packs_repacked > 0, "{report:?}"),
+            Err(error) => assert!(is_at_work && error.to_string().contains("stolen key"), "{error}"),
+        }
+        assert!(packs(&place).difference(&before).count() > 0, "nothing was moved");
+        if !is_at_work {
+            found_out();
+        }
+        let suspect = check(&place.open(), CheckLevel::Data).suspect;
+        assert_eq!(suspect.len(), 1, "{is_at_work}: {suspect:#?}");
+        compare(&place.open(), half.id, &small(1)).unwrap();
+        let again = backup(&writer(&place, &honest).unwrap(), 1, &small(1));
+        assert!(again.bytes_added * 3 > whole.bytes_added, "{} {}", again.bytes_added, whole.bytes_added);
+        place.open().prune(&erase(), &|_| {}).unwrap();
+        for head in [&half, &again] {
+            compare(&place.open(), head.id, &small(1)).unwrap();
+        }
+        assert_eq!(check(&place.open(), CheckLevel::Data).suspect, []);
     }
 }

@@ -7,6 +7,7 @@ use pgark_ops::Right;
 
 use super::repository::Repository;
 use super::text::text;
+use crate::values::moment;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -66,7 +67,14 @@ its backups stay good.")]
     Writer(KeyWriter),
     /// From now on nothing that this writer writes counts; its backups stay good
     #[command(after_help = "Examples:
-  pgark key revoke db7 --identity identity.txt")]
+  pgark key revoke db7 --identity identity.txt
+  pgark key revoke db7 --compromised-since 2026-11-20T00:00:00Z --identity identity.txt
+  pgark key revoke db7 --compromised-since 3d --identity identity.txt
+
+Without --compromised-since everything that the writer has written stays good. With it, what the storage took of it at that time or later
+counts no more: its backups of that time are not listed, and later backups store again what lies in its packs of that time. Backups of other
+hosts that use these packs stay readable, and `pgark check` names them. Choose a time before the theft. It works for a writer that was
+revoked already, and an earlier time takes back more.")]
     Revoke(KeyRevoke),
 }
 
@@ -132,9 +140,13 @@ pub struct KeyWriter {
 
 #[derive(Debug, ClapArgs)]
 pub struct KeyRevoke {
-    /// Name of the writer
+    /// Name of the writer; with --compromised-since also the beginning of its key as `key list`
+    /// shows it, where several had the name
     #[arg(value_name = "NAME", value_parser = text())]
     pub name: String,
+    /// Since when somebody else may have had its key: a time, or how long ago
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub compromised_since: Option<jiff::Timestamp>,
     #[command(flatten)]
     pub repository: Repository,
 }

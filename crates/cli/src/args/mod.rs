@@ -52,7 +52,7 @@ pub use forget::Forget;
 pub use import::Import;
 pub use init::Init;
 pub use keep::{Keep, POLICY};
-pub use key::{Key, KeyAction, KeyAdd, KeyList, KeyRotate, KeyWriter};
+pub use key::{Key, KeyAction, KeyAdd, KeyList, KeyRevoke, KeyRotate, KeyWriter};
 pub use list::List;
 pub use ls::Ls;
 pub use prune::Prune;

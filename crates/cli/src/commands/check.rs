@@ -34,6 +34,18 @@ pub fn run(context: &Context, args: Check) -> Result<ExitCode, Failure> {
         for hurt in &report.hurt {
             output::line(&format!("backup {}: {}", hurt.backup, ops::in_words(hurt)))?;
         }
+        for suspect in &report.suspect {
+            output::line(&format!(
+                "backup {}: {} of the packs that it needs were made with the key of the writer {} since {}, when somebody else \
+                 may have had it. `pgark check --read-data` tells whether they hold what they should; the next backup stores \
+                 again what it needs of them, and `pgark forget {}` lets go of this one",
+                suspect.backup,
+                output::count(suspect.packs),
+                suspect.writer,
+                suspect.since,
+                suspect.backup
+            ))?;
+        }
         for ahead in &report.ahead {
             output::line(&format!(
                 "backup {}: its time {} is ahead of the storage's clock, which said {}: it is never `latest`, and no rule of \

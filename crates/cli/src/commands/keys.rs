@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use pgark_ops::{Protection, keys as ops};
 
-use crate::args::{Key, KeyAction, KeyAdd, KeyList, KeyRotate, KeyWriter};
+use crate::args::{Key, KeyAction, KeyAdd, KeyList, KeyRevoke, KeyRotate, KeyWriter};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{self, Align};
@@ -22,10 +22,7 @@ pub fn run(context: &Context, args: Key) -> Result<ExitCode, Failure> {
         }
         KeyAction::Rotate(args) => rotate(context, args)?,
         KeyAction::Writer(args) => writer(context, args)?,
-        KeyAction::Revoke(args) => {
-            ops::revoke(&repository::open(context, &args.repository)?, &args.name)?;
-            output::line(&format!("writer {} is revoked", args.name))?;
-        }
+        KeyAction::Revoke(args) => revoke(context, args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -49,12 +46,16 @@ fn list(context: &Context, args: KeyList) -> Result<(), Failure> {
         .into_iter()
         .map(|writer| {
             let revoked = writer.revoked.map(|time| format!("revoked {time}"));
+            let compromised = writer
+                .compromised_since
+                .map(|since| format!("compromised since {since}: {} packs", writer.compromised_packs));
+            let marks: Vec<String> = revoked.into_iter().chain(compromised).collect();
             vec![
                 writer.name,
                 writer.key,
                 writer.clusters.map_or_else(|| "any".into(), |clusters| clusters.join(", ")),
                 writer.rights.join(", "),
-                revoked.unwrap_or_default(),
+                marks.join(", "),
             ]
         })
         .collect();
@@ -96,4 +97,22 @@ fn writer(context: &Context, args: KeyWriter) -> Result<(), Failure> {
     let key = ops::writer(&repository, &args.name, clusters, &args.rights)?;
     write_secret(&args.out, "writer key", &key)?;
     output::line(&format!("the key of writer {} is in {}", args.name, args.out.display()))
+}
+
+fn revoke(context: &Context, args: KeyRevoke) -> Result<(), Failure> {
+    let repository = repository::open(context, &args.repository)?;
+    let Some(since) = args.compromised_since else {
+        ops::revoke(&repository, &args.name)?;
+        return output::line(&format!("writer {} is revoked", args.name));
+    };
+    let revoked = ops::revoke_compromised(&repository, &args.name, since)?;
+    output::line(&format!("writer {} is revoked, compromised since {}", args.name, revoked.since))?;
+    output::line(&format!("{} packs are not used by later backups", output::count(revoked.packs)))?;
+    for backup in &revoked.backups {
+        output::line(&format!("backup {backup} counts no more: `pgark forget {backup}` lets go of it"))?;
+    }
+    if revoked.packs > 0 {
+        tracing::info!("`pgark check` names the backups that use these packs");
+    }
+    Ok(())
 }

@@ -139,3 +139,58 @@ fn slots_and_rotation() {
     let said = desk.example("Removing the last key slot", 1, &["key", "remove", &last]);
     assert!(said.contains("last slot"), "{said}");
 }
+
+/// A key that was stolen a while ago: what it made since counts no more, what others' backups need
+/// of it is named, and the next backup stores it again.
+#[test]
+fn what_a_stolen_key_made_is_taken_back() {
+    let cluster = source();
+    let mut desk = Desk::with_identity();
+    desk.expects(&["is passed over: its signature: the writer db7 was revoked"]);
+    let owner = desk.without_secret();
+    let backup = |desk: &mut Desk, name: &str| {
+        let key = desk.path(name).display().to_string();
+        if !desk.path(name).exists() {
+            desk.secret_is(owner.clone());
+            desk.ok(&["key", "writer", name, "--cluster", "prod", "--out", &key]);
+        }
+        desk.secret_is(vec!["--writer-key".into(), key]);
+        let made = desk.json(&["backup", "--json", "--cluster", "prod", "--dbname", &cluster.conninfo("d")]);
+        desk.secret_is(owner.clone());
+        (made["id"].as_str().unwrap().to_string(), made["bytes_added"].as_u64().unwrap())
+    };
+    let (stolen, whole) = backup(&mut desk, "db7");
+    let (leaning, little) = backup(&mut desk, "web");
+    assert!(little * 2 < whole, "{little} {whole}");
+    let said = desk.example(
+        "A theft that has not happened yet",
+        2,
+        &["key", "revoke", "db7", "--compromised-since", "2999-01-01T00:00:00Z"],
+    );
+    assert!(said.contains("has not come yet"), "{said}");
+    let said = desk.ok(&["key", "revoke", "db7", "--compromised-since", "1h"]);
+    assert!(said.contains("compromised since") && said.contains(&stolen), "{said}");
+    assert!(!said.contains(&leaning), "{said}");
+    let listed = desk.ok(&["list"]);
+    assert!(listed.contains(&leaning) && !listed.contains(&stolen), "{listed}");
+    assert!(desk.ok(&["key", "list"]).contains("compromised since"));
+    let writers = desk.json(&["key", "list", "--json"])["writers"].clone();
+    let db7 = writers.as_array().unwrap().iter().find(|own| own["name"] == "db7").unwrap();
+    assert!(db7["compromised_packs"].as_u64().unwrap() > 0, "{db7}");
+    desk.ok(&["forget", &stolen]);
+    // It is told, and is no problem: everything can be read.
+    let said = desk.ok(&["check", "--read-data"]);
+    assert!(said.contains(&leaning) && said.contains("key of the writer db7"), "{said}");
+    let suspect = desk.json(&["check", "--json"])["suspect"].clone();
+    assert_eq!((suspect.as_array().unwrap().len(), &suspect[0]["writer"]), (1, &"db7".into()), "{suspect}");
+    desk.ok(&["restore", &leaning, "--create", "--dbname", &cluster.conninfo("back")]);
+    assert_eq!(cluster.psql_text("back", "SELECT count(*) FROM t"), "5000");
+    let (newest, again) = backup(&mut desk, "web");
+    assert!(again * 2 > whole, "{again} {whole}");
+    let said = desk.ok(&["check"]);
+    assert!(!said.contains(&newest), "{said}");
+    // What only the older one needs goes with it.
+    desk.ok(&["forget", &leaning]);
+    let said = desk.ok(&["check", "--read-data"]);
+    assert!(!said.contains("db7"), "{said}");
+}

@@ -18,6 +18,9 @@ pub struct CheckReport {
     pub problems: Vec<Problem>,
     /// Backups that lack something.
     pub hurt: Vec<AffectedBackup>,
+    /// Backups that need packs which were made with a key that somebody else had. That is no known
+    /// damage.
+    pub suspect: Vec<SuspectBackup>,
     /// Backups whose time lies ahead of the storage's clock. That is no damage.
     pub ahead: Vec<Ahead>,
     /// Objects looked at.
@@ -26,6 +29,19 @@ pub struct CheckReport {
     pub bytes: u64,
     /// Files and folders of others that lie in the repository, and do no harm.
     pub foreign: Vec<String>,
+}
+
+/// A backup that needs packs which were made with a key that somebody else had.
+#[derive(Debug, Serialize)]
+pub struct SuspectBackup {
+    /// Its id.
+    pub backup: String,
+    /// The writer whose key it was.
+    pub writer: String,
+    /// Since when somebody else may have had it.
+    pub since: String,
+    /// How many of these packs it needs.
+    pub packs: u64,
 }
 
 /// A backup that was made while its host's clock was wrong.
@@ -106,6 +122,16 @@ pub fn run(repository: &Repository, options: &CheckOptions, job: &Job) -> Result
                 backup: hurt.backup.to_string(),
                 lost: hurt.entries,
                 whole: hurt.whole,
+            })
+            .collect(),
+        suspect: report
+            .suspect
+            .into_iter()
+            .map(|suspect| SuspectBackup {
+                backup: suspect.backup.to_string(),
+                writer: suspect.writer,
+                since: suspect.since.to_string(),
+                packs: suspect.packs,
             })
             .collect(),
         ahead: report

@@ -1,5 +1,6 @@
 //! Keys: slots that open a repository, writers that may write to it, and rotation.
 
+use jiff::Timestamp;
 use pgark_repo::{Protection, Repository, Right, SecretString};
 use serde::Serialize;
 
@@ -15,6 +16,8 @@ pub fn list(repository: &Repository) -> Result<KeyList, OpsError> {
         clusters: writer.clusters,
         rights: writer.rights,
         revoked: writer.revoked.map(|time| time.to_string()),
+        compromised_since: writer.compromised.map(|(since, _)| since.to_string()),
+        compromised_packs: writer.compromised.map_or(0, |(_, packs)| packs),
     });
     Ok(KeyList { epoch: list.epoch, slots: slots.collect(), writers: writers.collect() })
 }
@@ -52,6 +55,10 @@ pub struct Writer {
     pub rights: Vec<String>,
     /// Since when it can write no more.
     pub revoked: Option<String>,
+    /// Since when somebody else may have had its key.
+    pub compromised_since: Option<String>,
+    /// Packs that were made with it since: no later backup uses them.
+    pub compromised_packs: u64,
 }
 
 /// Adds slots; returns their ids.
@@ -87,4 +94,34 @@ pub fn writer(
 /// From now on nothing that this writer writes counts.
 pub fn revoke(repository: &Repository, name: &str) -> Result<(), OpsError> {
     Ok(repository.revoke_writer(name)?)
+}
+
+/// The same for a writer whose key somebody else may have had since then: of what it wrote since,
+/// by the storage's clock, no backup counts, and no later one uses its packs. `which`: its name, or
+/// the beginning of its public key.
+pub fn revoke_compromised(
+    repository: &Repository,
+    which: &str,
+    since: Timestamp,
+) -> Result<Revoked, OpsError> {
+    if since > Timestamp::now() {
+        return Err(OpsError::Usage(format!("{since} has not come yet").into()));
+    }
+    let revocation = repository.revoke_compromised(which, since)?;
+    Ok(Revoked {
+        since: revocation.since.to_string(),
+        packs: revocation.packs,
+        backups: revocation.backups.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// What was taken back of a writer whose key somebody else had.
+#[derive(Clone, Debug, Serialize)]
+pub struct Revoked {
+    /// Since when.
+    pub since: String,
+    /// Packs that no later backup uses.
+    pub packs: u64,
+    /// Backups of it that counted until now.
+    pub backups: Vec<String>,
 }

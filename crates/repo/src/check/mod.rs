@@ -108,6 +108,20 @@ pub struct AffectedBackup {
     pub whole: bool,
 }
 
+/// A backup that needs packs which were made with a key that somebody else had. Nothing of it is
+/// known to be lost: what is junk is found by [`CheckLevel::Data`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SuspectBackup {
+    /// The backup.
+    pub backup: BackupId,
+    /// The writer whose key it was.
+    pub writer: String,
+    /// Since when somebody else may have had it.
+    pub since: Timestamp,
+    /// How many of these packs it needs.
+    pub packs: u64,
+}
+
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckReport {
@@ -117,6 +131,8 @@ pub struct CheckReport {
     pub problems: Vec<Problem>,
     /// Backups that lack something, and what.
     pub hurt: Vec<AffectedBackup>,
+    /// Backups that need packs which were made with a key that somebody else had.
+    pub suspect: Vec<SuspectBackup>,
     /// Backups whose time lies ahead of the storage's clock: id, their time, when they were stored.
     pub ahead: Vec<(BackupId, Timestamp, Timestamp)>,
     /// Objects looked at.
@@ -195,6 +211,9 @@ struct Found {
     problems: Vec<(Problem, BTreeSet<BackupId>)>,
     /// Problems that are none unless a backup needs the object.
     harmless: HashSet<usize>,
+    /// Those that are none at all: packs that were made with a key which somebody else had; whose
+    /// key it was, and since when.
+    suspects: HashMap<usize, (String, Timestamp)>,
     numbers: HashMap<(String, String), usize>,
 }
 
@@ -229,18 +248,54 @@ impl Found {
 
     /// What would be told.
     fn told(&self) -> HashSet<(String, String)> {
-        let told = self
-            .problems
-            .iter()
-            .enumerate()
-            .filter(|(number, (_, backups))| !backups.is_empty() || !self.harmless.contains(number));
+        let told = self.problems.iter().enumerate().filter(|(number, (_, backups))| {
+            self.is_problem(*number) && (!backups.is_empty() || !self.harmless.contains(number))
+        });
         told.map(|(_, (problem, _))| (problem.object.clone(), problem.what.clone())).collect()
+    }
+
+    /// Whether it is one, and not something to be told beside.
+    fn is_problem(&self, number: usize) -> bool {
+        !self.suspects.contains_key(&number)
+    }
+
+    /// The packs of an index that were made with a key which somebody else had: they are noted, and
+    /// with them later the backups that need them.
+    fn note_suspects(&mut self, index: &Index, list: &Writers) -> HashMap<u32, usize> {
+        let suspects = list.suspects();
+        let mut found = HashMap::new();
+        for (number, pack) in (0u32..).zip(&index.packs.packs) {
+            let Some(writer) = suspects.get(&pack.hash) else { continue };
+            let Some(compromised) = &writer.compromised else { continue };
+            let since = Timestamp::from_microsecond(compromised.since).unwrap_or(Timestamp::UNIX_EPOCH);
+            let what = format!("it was made with the key of the writer {}", writer.name);
+            let noted = self.add(pack::name(index.compartment, &pack.hash), what);
+            self.suspects.insert(noted, (writer.name.clone(), since));
+            found.insert(number, noted);
+        }
+        found
+    }
+
+    /// The backups that need such packs.
+    fn suspect_backups(&self) -> Vec<SuspectBackup> {
+        let mut counts: BTreeMap<(BackupId, String, Timestamp), u64> = BTreeMap::new();
+        for (number, (writer, since)) in &self.suspects {
+            let touched = self.problems.get(*number).into_iter().flat_map(|(_, backups)| backups);
+            for backup in touched {
+                *counts.entry((*backup, writer.clone(), *since)).or_default() += 1;
+            }
+        }
+        let of = |((backup, writer, since), packs)| SuspectBackup { backup, writer, since, packs };
+        counts.into_iter().map(of).collect()
     }
 
     /// Forgets what was not told before, and backups that lack nothing else.
     fn keep(&mut self, before: &HashSet<(String, String)>) {
         let mut touched = HashSet::new();
         for (number, (problem, backups)) in self.problems.iter_mut().enumerate() {
+            if self.suspects.contains_key(&number) {
+                continue;
+            }
             if before.contains(&(problem.object.clone(), problem.what.clone())) {
                 touched.extend(backups.iter().copied());
             } else {
@@ -340,13 +395,16 @@ impl Check<'_> {
             self.quarantine(&part.index, &part.bad);
         }
         let progress = *lock(&self.progress);
-        let (harmless, hurt) = (look.found.harmless, look.found.hurt);
+        let suspect = look.found.suspect_backups();
+        let (harmless, suspects, hurt) = (look.found.harmless, look.found.suspects, look.found.hurt);
         let problems = look
             .found
             .problems
             .into_iter()
             .enumerate()
-            .filter(|(number, (_, backups))| !backups.is_empty() || !harmless.contains(number))
+            .filter(|(number, (_, backups))| {
+                !suspects.contains_key(number) && (!backups.is_empty() || !harmless.contains(number))
+            })
             .map(|(_, problem)| problem)
             .map(|(problem, backups)| Problem { backups: backups.into_iter().collect(), ..problem });
         let foreign = names::foreign(repository.store()).unwrap_or_else(|error| {
@@ -357,6 +415,7 @@ impl Check<'_> {
             level: self.level,
             problems: problems.collect(),
             hurt,
+            suspect,
             ahead: look.ahead,
             objects: progress.objects,
             bytes: progress.bytes,

@@ -29,11 +29,14 @@ impl Check<'_> {
             _ => HashMap::new(),
         };
         let groups = HashMap::new();
+        let list = self.repository.unlocked.writers();
+        let suspects = lock(&self.found).note_suspects(index, &list);
         let mut walk = Walk {
             check: self,
             reader: &reader,
             index,
             bad,
+            suspects,
             known: HashMap::new(),
             groups,
             units: 0,
@@ -54,7 +57,10 @@ impl Check<'_> {
             }
             let mut found = lock(&self.found);
             for problem in problems {
-                found.touch(problem, id);
+                // Of a backup that does not count it is told anyway.
+                if found.is_problem(problem) || manifest.distrust.is_none() {
+                    found.touch(problem, id);
+                }
             }
         }
         Ok(())
@@ -138,6 +144,8 @@ struct Walk<'w> {
     /// Whose numbers of packs `bad` speaks of.
     index: &'w Index,
     bad: &'w BadPlaces,
+    /// Packs that were made with a key which somebody else had, by number, and where that is noted.
+    suspects: HashMap<u32, usize>,
     /// Problems below each tree node that was walked: most have none.
     known: HashMap<ChunkId, BTreeSet<usize>>,
     /// Groups of units that were read lately.
@@ -172,7 +180,12 @@ impl Walk<'_> {
                 problems.extend(walk.chunk(&sub.child(), ChunkKind::Metadata)?);
             }
             // What backups share is looked at once, if nothing was wrong there.
-            Ok(level > 0 || walk.known.get(&sub.id).is_none_or(|known| !known.is_empty()))
+            let Some(known) = walk.known.get(&sub.id).filter(|_| level == 0) else { return Ok(true) };
+            let is_right = !walk.has_problem(known);
+            if is_right {
+                problems.extend(known);
+            }
+            Ok(!is_right)
         };
         let mut of_entries = BTreeSet::new();
         while let Some((sub, records)) = list.next_leaf(&mut |sub, level| wanted(self, sub, level))? {
@@ -191,16 +204,24 @@ impl Walk<'_> {
                     }
                     Err(error) => drop(of_entry.insert(lock(&self.check.found).note(&path, error)?)),
                 }
-                if !of_entry.is_empty() {
+                if self.has_problem(&of_entry) {
                     hurt.entries.push(path);
-                    of_leaf.extend(of_entry);
                 }
+                of_leaf.extend(of_entry);
             }
             of_entries.extend(of_leaf.iter().copied());
             self.known.insert(sub.id, of_leaf);
         }
         problems.extend(of_entries);
         Ok(())
+    }
+
+    /// Whether one of these is a problem, and not only something to be told beside.
+    fn has_problem(&self, numbers: &BTreeSet<usize>) -> bool {
+        !numbers.is_empty() && {
+            let found = lock(&self.check.found);
+            numbers.iter().any(|number| found.is_problem(*number))
+        }
     }
 
     fn part(&mut self, part: &Part) -> Result<BTreeSet<usize>, RepoError> {
@@ -320,12 +341,18 @@ impl Walk<'_> {
     fn chunk(&self, child: &Child, kind: ChunkKind) -> Result<BTreeSet<usize>, RepoError> {
         let (mut problems, mut mismatches) = (BTreeSet::new(), BTreeSet::new());
         let places = self.index.find(&child.id)?;
-        let mut one_is_good = false;
+        // Places that are good, in packs that may be trusted and in others.
+        let (mut one_is_good, mut suspect) = (false, BTreeSet::new());
         for place in &places {
             let at = (place.pack, child.id);
             let bad =
                 [self.bad.packs.get(&place.pack), self.bad.chunks.get(&at), self.bad.not_there.get(&at)];
-            one_is_good |= bad == [None, None, None];
+            if bad == [None, None, None] {
+                match self.suspects.get(&place.pack) {
+                    Some(noted) => drop(suspect.insert(*noted)),
+                    None => one_is_good = true,
+                }
+            }
             problems.extend(bad.into_iter().flatten());
             if place.kind != kind as u8 || (child.raw_len != 0 && place.raw_len != child.raw_len) {
                 let what = "the index names another kind or length than the stream";
@@ -333,8 +360,11 @@ impl Walk<'_> {
             }
         }
         // Readers take the good place.
-        if one_is_good {
+        if one_is_good || !suspect.is_empty() {
             problems.clear();
+        }
+        if !one_is_good {
+            problems.extend(suspect);
         }
         problems.extend(mismatches);
         if places.is_empty() {

@@ -189,6 +189,8 @@ struct Survey {
     listed: HashMap<ObjectHash, Listed>,
     trash: Trash,
     standing: Vec<Standing>,
+    /// Packs that were made with a key that somebody else had.
+    suspects: HashSet<ObjectHash>,
     usage: Usage,
 }
 
@@ -448,11 +450,12 @@ impl Prune<'_> {
         unknown.extend(walked.into_iter().map(|(id, error)| format!("backup {id}: {error}")));
         let (live, unread) = self.live.sorted(&reader)?;
         unknown.extend(unread.iter().map(ToString::to_string));
-        let standing = usage::standings(&index, &listed, doomed, &trash);
+        let suspects: HashSet<ObjectHash> = repository.unlocked.writers().suspects().into_keys().collect();
+        let standing = usage::standings(&index, &listed, doomed, &suspects, &trash);
         let rotten = Quarantine::read(&repository.unlocked, self.compartment)?;
         let places = Places { index: &index, standing: &standing, listed: &listed, rotten: &rotten };
         let usage = usage::count(&places, &live, &mut self.proof)?;
-        Ok(Survey { pinned, unknown, index, listed, trash, standing, usage })
+        Ok(Survey { pinned, unknown, index, listed, trash, standing, suspects, usage })
     }
 
     /// The packs that drafts name; and the drafts that cannot be read, which may name any until
@@ -533,7 +536,10 @@ impl Prune<'_> {
     /// deletes them.
     fn sparse(&self, survey: &Survey) -> Vec<ObjectHash> {
         let mut found = Vec::new();
-        let is_small = |entry: &crate::index::object::PackEntry| entry.size < SMALL_PACK;
+        // What the list of writers names by its hash stays as it is.
+        let is_suspect = |pack: &ObjectHash| survey.suspects.contains(pack);
+        let is_small =
+            |entry: &crate::index::object::PackEntry| entry.size < SMALL_PACK && !is_suspect(&entry.hash);
         let many_small =
             survey.index.packs.packs.iter().filter(|entry| is_small(entry)).count() >= MANY_SMALL;
         for ((entry, own), standing) in
@@ -541,8 +547,8 @@ impl Prune<'_> {
         {
             let little = own.live * 100 < own.all * u64::from(self.options.repack_below);
             let wanted = match standing {
-                Standing::Absent | Standing::Doomed => false,
-                Standing::Announced => true,
+                Standing::Absent | Standing::Doomed | Standing::Suspect => false,
+                Standing::Announced => !is_suspect(&entry.hash),
                 Standing::Marked | Standing::Good => {
                     little || (self.options.erase && own.live < own.all) || (many_small && is_small(entry))
                 }

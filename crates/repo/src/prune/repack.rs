@@ -118,6 +118,7 @@ pub(super) fn run<'r>(
         if directory.chunks.iter().any(is_doubtful) {
             continue;
         }
+        repack.sources.push(*source);
         let may_prune = repository.unlocked.may_prune(&directory.signer, compartment);
         for chunk in &directory.chunks {
             let find = |run: &Run| {
@@ -142,7 +143,6 @@ pub(super) fn run<'r>(
             repack.add(chunk, &KeyRecord { maker, ..key.clone() }, sealed)?;
             moved.insert((chunk.id, chunk.digest));
         }
-        repack.sources.push(*source);
     }
     repack.finish()
 }
@@ -190,9 +190,28 @@ impl Repack<'_, '_> {
         if content.records.is_empty() {
             return Ok(());
         }
+        self.refuse_suspects()?;
         let bytes = index_object::encode(self.repository.keys(), self.compartment, content)?;
         let name = index_object::name(self.compartment, &Hash::of(&bytes));
         object::put(self.repository.store(), &name, bytes)
+    }
+
+    /// What was moved out of a pack would be trusted though the pack is not. The list is read
+    /// behind the new packs and before the index names them: whoever puts a newer one behind that
+    /// looks for packs once more, and finds these.
+    fn refuse_suspects(&self) -> Result<(), RepoError> {
+        let list = self.repository.unlocked.read_writers()?;
+        let suspects = list.suspects();
+        match self.sources.iter().find(|source| suspects.contains_key(*source)) {
+            None => Ok(()),
+            Some(source) => Err(RepoError::Keys {
+                what: format!(
+                    "{} was found to be made with a stolen key while it was packed anew: what was moved is not used; \
+                     run it again",
+                    pack::name(self.compartment, source)
+                ),
+            }),
+        }
     }
 
     /// Only when everything is put and in the index are the sources done with.

@@ -24,6 +24,9 @@ pub(crate) enum Standing {
     Announced,
     /// We are deleting it.
     Doomed,
+    /// It was made with a key that somebody else had: it stays while something in it is needed, and
+    /// stands for no other place.
+    Suspect,
     /// A pruner marked it, or it is to be packed anew: better another place.
     Marked,
     Good,
@@ -107,7 +110,7 @@ fn local(source: io::Error) -> RepoError {
 }
 
 impl Standing {
-    /// Nobody is deleting it: what others hold may go.
+    /// Nobody is deleting it, and it may be trusted: what others hold may go.
     fn is_secure(self) -> bool {
         self >= Standing::Marked
     }
@@ -349,6 +352,7 @@ pub(crate) fn standings(
     index: &Index,
     listed: &HashMap<ObjectHash, Listed>,
     doomed: &HashSet<ObjectHash>,
+    suspects: &HashSet<ObjectHash>,
     trash: &Trash,
 ) -> Vec<Standing> {
     let of = |hash: &ObjectHash, size: u64| match listed.get(hash) {
@@ -357,6 +361,8 @@ pub(crate) fn standings(
                 Standing::Doomed
             } else if trash.announces(hash) {
                 Standing::Announced
+            } else if suspects.contains(hash) {
+                Standing::Suspect
             } else if trash.holds(hash) {
                 Standing::Marked
             } else {

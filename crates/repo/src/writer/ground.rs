@@ -1,5 +1,5 @@
-//! What a backup may lean on: the packs that are in the index and there, and that no pruner has in
-//! its lists.
+//! What a backup may lean on: the packs that are in the index and there, that no pruner has in its
+//! lists, and that were not made with a key that somebody else had.
 
 use std::collections::{HashMap, HashSet};
 
@@ -70,8 +70,14 @@ pub(super) fn find(
         Some(packs) => There::Listed(packs),
         None => There::look(repository, &index)?,
     };
+    // The list was read when it was asked whether this key may write.
+    let list = repository.unlocked.writers();
+    let suspects = list.suspects();
     let usable = |pack: &PackEntry| {
-        there.holds(pack) && !trash.holds(&pack.hash) && !rotten.packs.contains(&pack.hash)
+        there.holds(pack)
+            && !trash.holds(&pack.hash)
+            && !rotten.packs.contains(&pack.hash)
+            && !suspects.contains_key(&pack.hash)
     };
     let usable = index.packs.packs.iter().map(usable).collect();
     Ok(Ground { dedup: Dedup::new(index, usable, rotten), trash })
