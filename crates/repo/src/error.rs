@@ -64,6 +64,14 @@ pub enum RepoError {
         /// The newest that can be read.
         found: u64,
     },
+    /// There are folders that a later version may have made.
+    #[error("{location} has folders that this version does not know: {folders}")]
+    UnknownFolders {
+        /// The storage.
+        location: String,
+        /// Their names, separated by commas.
+        folders: String,
+    },
     /// A change of keys that cannot be made.
     #[error("{what}")]
     Keys {
@@ -227,6 +235,10 @@ impl RepoError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             RepoError::NewerFormat { .. } => "use a newer pgark",
+            RepoError::UnknownFolders { .. } => {
+                "a newer pgark may keep something there that needs packs: prune with that version. If they are somebody \
+                 else's, move them out of the repository. Nothing was changed"
+            }
             RepoError::OlderFormat => {
                 "read it with the program that made it, and make a new repository for backups from now on"
             }

@@ -4,8 +4,11 @@
 //! `desktop.ini`, `….bak`, conflicts. What does not look like an object of its folder is none:
 //! nobody reads it, counts it or deletes it. Every list that this crate works with is made here.
 
+use std::collections::BTreeSet;
+
 use pgark_store::{ObjectMeta, Storage, StoreError};
 
+use crate::RepoError;
 use crate::at_once::each;
 use crate::ids::{BackupId, Compartment, ObjectHash, unhex};
 use crate::index::object as index_object;
@@ -102,6 +105,26 @@ pub(crate) fn foreign(store: &Storage) -> Result<Vec<String>, StoreError> {
     found.sort();
     found.dedup();
     Ok(found)
+}
+
+/// Refuses a repository with a folder at the top that this version does not know and that may be of
+/// a later one: what lies there may need packs of which nobody else here knows. Folders of ours are
+/// called by small letters, digits and `-`; others, and files, are somebody else's.
+///
+/// # Errors
+/// [`RepoError::UnknownFolders`].
+pub(crate) fn refuse_unknown_folders(store: &Storage) -> Result<(), RepoError> {
+    let known: BTreeSet<&str> =
+        FOLDERS.iter().filter_map(|(folder, _)| folder.split_once('/')).map(|(top, _)| top).collect();
+    let known: Vec<&str> = known.into_iter().collect();
+    let is_like_ours = |folder: &String| {
+        folder.bytes().all(|sign| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == b'-')
+    };
+    let unknown: Vec<String> = store.other_folders(&known)?.into_iter().filter(is_like_ours).collect();
+    match unknown.is_empty() {
+        true => Ok(()),
+        false => Err(RepoError::UnknownFolders { location: store.location(), folders: unknown.join(", ") }),
+    }
 }
 
 fn is_id(text: &str) -> bool {

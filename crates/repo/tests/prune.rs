@@ -842,3 +842,40 @@ fn a_damaged_pack_that_is_needed_stays() {
     compare(&place.open(), first.id, &halves(1)).unwrap();
     compare(&place.open(), second.id, &halves(2)).unwrap();
 }
+
+/// A later version may keep what needs packs in folders of its own: their names are like ours. What
+/// is called otherwise is somebody else's.
+#[test]
+fn a_folder_that_is_not_known_is_refused() {
+    let place = Place::encrypted();
+    let first = backup(&place.open(), 1, &vec![("/a".into(), Class::Data, rows(1, 100_000))]);
+    backup(&place.open(), 1, &vec![("/a".into(), Class::Data, rows(2, 100_000))]);
+    place.open().forget(first.id).unwrap();
+    let root = place.dir.path().join("repo");
+    let put = |name: &str| {
+        std::fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+        std::fs::write(root.join(name), b"x").unwrap();
+    };
+    let names = || place.objects().into_iter().map(|meta| meta.name).collect::<Vec<_>>();
+    for folder in ["wal", "pages", "checks", "runs", "later-2"] {
+        put(&format!("{folder}/a/b"));
+        let before = names();
+        for dry_run in [true, false] {
+            let options = PruneOptions { grace: Duration::ZERO, dry_run, ..PruneOptions::default() };
+            let refused = place.open().prune(&options, &|_| {});
+            let Err(RepoError::UnknownFolders { folders, .. }) = &refused else { panic!("{refused:?}") };
+            assert_eq!(folders, folder);
+        }
+        assert_eq!(names(), before);
+        // An empty folder holds nothing that needs anything.
+        std::fs::remove_file(root.join(folder).join("a/b")).unwrap();
+    }
+    for litter in
+        ["lost+found/x", ".git/x", "@eaDir/x", "old.bak/x", "a_b/x", "Backup/x", "wal.txt", "notes", "wal/.x"]
+    {
+        put(litter);
+    }
+    let report =
+        place.open().prune(&PruneOptions { grace: Duration::ZERO, ..PruneOptions::default() }, &|_| {});
+    assert!(report.unwrap().packs_deleted > 0);
+}

@@ -35,6 +35,7 @@ pub fn all(store: &Storage) {
     beginnings_are_bounded(store);
     what_was_put_is_listed_at_once(store);
     lists_are_complete_and_sorted(store);
+    other_folders_are_found(store);
     deletes_are_idempotent(store);
     bad_names_are_refused(store);
     times_are_the_storages(store);
@@ -139,6 +140,29 @@ fn lists_are_complete_and_sorted(store: &Storage) {
     assert_eq!(after("list/11"), &own[2..4]);
     assert_eq!(after("list/"), &own[..4]);
     assert!(after("list/sub/x").is_empty() && after("list/z").is_empty());
+}
+
+/// Folders at the top are told without what is in them; files there are none.
+fn other_folders_are_found(store: &Storage) {
+    let all = store.list("").unwrap();
+    let mut known: Vec<&str> = all.iter().filter_map(|meta| Some(meta.name.split_once('/')?.0)).collect();
+    known.dedup();
+    assert!(known.len() > 1, "{known:?}");
+    assert_eq!(store.other_folders(&known).unwrap(), [""; 0]);
+    for name in ["top-1/x/y/z", "top-1/other", "top-2/x", "top-file"] {
+        put(store, name, b"x").unwrap();
+    }
+    assert_eq!(store.other_folders(&known).unwrap(), ["top-1", "top-2"]);
+    assert_eq!(store.other_folders(&[&known[..], &["top-2"]].concat()).unwrap(), ["top-1"]);
+    let mut whole = [&known[..], &["top-1", "top-2"]].concat();
+    whole.sort_unstable();
+    assert_eq!(store.other_folders(&[]).unwrap(), whole);
+    for name in ["top-1/x/y/z", "top-1/other", "top-file"] {
+        store.delete(name).unwrap();
+    }
+    // A folder that is empty now may stand there, and holds no object.
+    assert_eq!(store.other_folders(&known).unwrap(), ["top-2"]);
+    store.delete("top-2/x").unwrap();
 }
 
 fn deletes_are_idempotent(store: &Storage) {

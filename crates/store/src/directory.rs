@@ -326,6 +326,21 @@ impl Store for DirStore {
         Ok(foreign)
     }
 
+    fn other_folders(&self, known: &[&str], _: &Cancel) -> Result<Vec<String>, StoreError> {
+        let failed = |source| StoreError::of("list", self.location(), source);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.root).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let Some(name) = entry.file_name().to_str().map(str::to_string) else { continue };
+            let is_other = !known.contains(&name.as_str()) && name::check(&name).is_ok();
+            if is_other && holds_object(&entry.path(), &name)? {
+                found.push(name);
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
     fn delete(&self, name: &str, _: &Cancel) -> Result<(), StoreError> {
         let path = self.path(name)?;
         match fs::remove_file(&path) {
@@ -334,6 +349,31 @@ impl Store for DirStore {
             Err(source) => Err(StoreError::of("delete", Self::shown(&path), source)),
         }
     }
+}
+
+/// Whether there is an object below a folder that has this name; false for a file.
+fn holds_object(folder: &Path, name: &str) -> Result<bool, StoreError> {
+    let failed = |source| StoreError::of("list", folder.display().to_string(), source);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        // Deleted meanwhile.
+        Err(source) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&source.kind()) => {
+            return Ok(false);
+        }
+        Err(source) => return Err(failed(source)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let name = format!("{name}/{}", entry.file_name().to_string_lossy());
+        if entry.file_name().to_str().is_none() || name::check(&name).is_err() {
+            continue;
+        }
+        let kind = entry.file_type().map_err(failed)?;
+        if kind.is_file() || (kind.is_dir() && holds_object(&entry.path(), &name)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Collects the objects below `folder`, whose names begin with `prefix`. What is no name of an

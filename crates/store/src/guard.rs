@@ -261,6 +261,10 @@ impl Store for Guarded {
         self.again(cancel, "list", "", || self.inner.foreign(cancel))
     }
 
+    fn other_folders(&self, known: &[&str], cancel: &Cancel) -> Result<Vec<String>, StoreError> {
+        self.again(cancel, "list", "", || self.inner.other_folders(known, cancel))
+    }
+
     fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError> {
         self.again(cancel, "delete", name, || self.inner.delete(name, cancel))
     }

@@ -180,6 +180,20 @@ pub trait Store: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Folders at the top, besides `known`, in which there is an object; in order. None of them is
+    /// looked into further than needed to find one, and the known ones are not looked into at all.
+    fn other_folders(&self, known: &[&str], cancel: &Cancel) -> Result<Vec<String>, StoreError> {
+        let mut found: Vec<String> = self
+            .list("", cancel)?
+            .into_iter()
+            .filter_map(|meta| Some(meta.name.split_once('/')?.0.to_string()))
+            .filter(|folder| !known.contains(&folder.as_str()))
+            .collect();
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
     /// Deletes an object. One that is not there is no error: of two deletes both succeed.
     fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError>;
 

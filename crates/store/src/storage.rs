@@ -127,6 +127,11 @@ impl Storage {
         self.store.foreign(&self.cancel)
     }
 
+    /// [`Store::other_folders`].
+    pub fn other_folders(&self, known: &[&str]) -> Result<Vec<String>, StoreError> {
+        self.store.other_folders(known, &self.cancel)
+    }
+
     /// [`Store::delete`].
     pub fn delete(&self, name: &str) -> Result<(), StoreError> {
         self.store.delete(name, &self.cancel)

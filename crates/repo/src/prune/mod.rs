@@ -258,12 +258,13 @@ impl Repository {
     /// pack is deleted, marked or packed anew, and the report says why ([`PruneReport::held_by`]).
     ///
     /// # Errors
-    /// Failures of the storage; cancelled.
+    /// [`RepoError::UnknownFolders`]; failures of the storage; cancelled.
     pub fn prune(&self, options: &PruneOptions, on_phase: &dyn Fn(&str)) -> Result<PruneReport, RepoError> {
         let pruner = random::backup_id()?.to_string();
         let compartments = self.compartments()?;
         let scopes: Vec<Scope<'_>> = compartments.iter().copied().map(Scope::Compartment).collect();
         self.unlocked.refuse_stranger(Right::Prune, &scopes)?;
+        names::refuse_unknown_folders(self.store())?;
         let dry = options.dry_run;
         let (now, may_delete) = if dry { (SystemTime::now(), true) } else { storage_clock(self, &pruner)? };
         let mut report = PruneReport { dry_run: dry, ..PruneReport::default() };

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::{Stream, TryStreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     Attribute, Attributes, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
@@ -43,7 +43,8 @@ pub(crate) use s3::open as open_s3;
 /// What lies between two ranges is fetched with them if it is at most this: a request costs more.
 const GAP: u64 = 256 << 10;
 
-/// A list that brings so many objects again, one after the other, brings the same page for ever.
+/// A list that brings so many objects again, one after the other, brings the same page for ever. Of
+/// a folder of somebody else no more are looked at.
 const AGAIN: usize = 1000;
 const SAME_PAGE: &str = "the storage gives the same page of its list again and again";
 
@@ -375,6 +376,35 @@ impl Store for CloudStore {
         let listed = self.ask(cancel, "list", "", listed_once(self.client.list(Some(&key))))?;
         let names = listed.keys().filter_map(|path| path.as_ref().strip_prefix(&root));
         Ok(names.filter(|name| name::check(name).is_err()).map(str::to_string).collect())
+    }
+
+    fn other_folders(&self, known: &[&str], cancel: &Cancel) -> Result<Vec<String>, StoreError> {
+        let key = self.key("")?;
+        let root = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
+        let top = self.ask(cancel, "list", "", self.client.list_with_delimiter(Some(&key)))?;
+        let mut found = Vec::new();
+        for folder in &top.common_prefixes {
+            let Some(name) = folder.as_ref().strip_prefix(&root) else { continue };
+            if known.contains(&name) || name::check(name).is_err() {
+                continue;
+            }
+            // Perhaps there are only markers of folders in it, or names that are none of objects.
+            let is_object = |meta: &object_store::ObjectMeta| {
+                let name = meta.location.as_ref().strip_prefix(&root);
+                name.is_some_and(|name| name::check(name).is_ok())
+            };
+            let first = self
+                .client
+                .list(Some(folder))
+                .take(AGAIN)
+                .try_any(|meta| std::future::ready(is_object(&meta)));
+            if self.ask(cancel, "list", name, first)? {
+                found.push(name.to_string());
+            }
+        }
+        found.sort();
+        found.dedup();
+        Ok(found)
     }
 
     fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError> {

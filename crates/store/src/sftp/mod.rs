@@ -436,6 +436,32 @@ async fn make_folder(connection: &Connection, folder: &str) -> Result<(), Wrong>
     Ok(())
 }
 
+/// Whether there is an object below a folder.
+async fn holds_object(connection: &Connection, root: &str, folder: &str) -> Result<bool, Wrong> {
+    let mut folders = vec![folder.to_string()];
+    while let Some(folder) = folders.pop() {
+        let files = match read_folder(connection, &format!("{root}/{folder}")).await {
+            Ok(files) => files,
+            // Not there any more.
+            Err(wrong) if wrong.is_missing() => continue,
+            Err(wrong) => return Err(wrong),
+        };
+        for file in files {
+            let name = format!("{folder}/{}", file.filename);
+            if name::check(&name).is_err() {
+                continue;
+            }
+            if file.attrs.is_regular() {
+                return Ok(true);
+            }
+            if file.attrs.is_dir() {
+                folders.push(name);
+            }
+        }
+    }
+    Ok(false)
+}
+
 /// The entries of one folder.
 async fn read_folder(
     connection: &Connection,
@@ -565,6 +591,23 @@ impl Store for SftpStore {
 
     fn foreign(&self, cancel: &Cancel) -> Result<Vec<String>, StoreError> {
         Ok(self.list_both("", cancel)?.1)
+    }
+
+    fn other_folders(&self, known: &[&str], cancel: &Cancel) -> Result<Vec<String>, StoreError> {
+        self.traffic.count(Request::List);
+        let mut found = self.ask(cancel, "list", "", Load::Small, async |connection| {
+            let mut found = Vec::new();
+            for file in read_folder(connection, &self.root).await? {
+                let name = file.filename;
+                let is_other = !known.contains(&name.as_str()) && name::check(&name).is_ok();
+                if is_other && file.attrs.is_dir() && holds_object(connection, &self.root, &name).await? {
+                    found.push(name);
+                }
+            }
+            Ok(found)
+        })?;
+        found.sort();
+        Ok(found)
     }
 
     fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError> {
