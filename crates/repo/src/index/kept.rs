@@ -5,7 +5,8 @@
 //! the packs that each names, the table of packs, filter and fences. Sums under a key of the
 //! repository say that they are ours; anything else counts as not there. An index object that is
 //! gone since takes nothing away but the packs that no other one names: what it said of the others
-//! was true when its signer said it, and packs never change.
+//! was true when its signer said it, and packs never change. Who must know what the index objects
+//! of today say, and no more (a check, a prune), has the files made anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -52,6 +53,8 @@ pub(super) struct Kept {
     pub packs: PackTable,
     pub base: Option<Base>,
     pub newer: Option<Arc<Run>>,
+    /// Some of it stands in no index object any more.
+    pub is_more: bool,
 }
 
 /// The large file.
@@ -83,6 +86,8 @@ struct Meta {
     /// The salt of the file that this one stands beside; none: it stands alone.
     #[n(7)]
     beside: Option<ByteArray<32>>,
+    #[n(8)]
+    is_more: bool,
 }
 
 /// The key of the sums of one file's pages: another for each file, so that no page of an older one
@@ -120,7 +125,8 @@ impl Kept {
         let object = |(name, signer, packs): (String, ByteVec, Vec<u32>)| {
             (name, Merged { signer: signer.into(), packs })
         };
-        Kept { objects: meta.objects.into_iter().map(object).collect(), packs, base: Some(base), newer }
+        let objects = meta.objects.into_iter().map(object).collect();
+        Kept { objects, packs, base: Some(base), newer, is_more: meta.is_more }
     }
 
     /// The table of the packs that index objects name, and what the numbers of the files are in it.
@@ -160,7 +166,7 @@ impl Kept {
         let (packs, numbers) = self.compact();
         let base = self.base.iter().map(|base| Arc::clone(&base.run));
         let layers = Layers::new(base.chain(newer).collect(), numbers.clone());
-        let mut all = Kept { objects: self.objects, packs, base: None, newer: None };
+        let mut all = Kept { packs, base: None, newer: None, ..self };
         if let Some(numbers) = numbers {
             for object in all.objects.values_mut() {
                 let of = |number: &u32| numbers.get(*number as usize).copied().flatten();
@@ -222,6 +228,7 @@ impl Files<'_> {
                 filter: run.filter().as_bytes().to_vec(),
                 salt: ByteArray::from(salt),
                 beside: beside.map(ByteArray::from),
+                is_more: kept.is_more,
             };
             let meta = codec::encode(&meta);
             let mut tail = meta.clone();
@@ -380,6 +387,10 @@ mod tests {
                 .path()
                 .join("cache")
                 .join(format!("index-{}-{compartment}-newer", repository.keys().repository));
+            if random.below(20) == 0 {
+                let exact = repository.index.whole(&repository.unlocked, compartment).unwrap();
+                assert!(!exact.is_more && said(&exact) == said(&anew), "round {round}");
+            }
             if path.exists() { apart += 1 } else { together += 1 }
         }
         assert!(together > 20 && apart > 20, "{together} {apart}");

@@ -78,7 +78,7 @@ pub fn figures(chunks: u64, folder: &Path) -> Result<Figures, RepoError> {
         "index".to_string(),
         Merged { signer: Vec::new(), packs: (0..packs.packs.len() as u32).collect() },
     )];
-    let kept = Kept { objects: objects.into(), packs, base: None, newer: None };
+    let kept = Kept { objects: objects.into(), packs, base: None, newer: None, is_more: false };
     drop(kept.add(runs, &Files { path: Some(&path), store: &store, folders: &folders, keys: &keys })?);
     let build = begun.elapsed().as_secs_f64();
     let file = File::open(&path).and_then(|file| file.metadata()).map_err(local)?.len();
@@ -94,6 +94,7 @@ pub fn figures(chunks: u64, folder: &Path) -> Result<Figures, RepoError> {
         compartment: Compartment([0; 16]),
         packs,
         records,
+        is_more: false,
         listed: BTreeMap::new(),
         unreadable: Vec::new(),
         distrusted: Vec::new(),

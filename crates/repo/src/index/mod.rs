@@ -50,6 +50,9 @@ pub(crate) struct Index {
     pub compartment: Compartment,
     pub packs: PackTable,
     pub records: Layers,
+    /// This host's file says more than the index objects of today: what others said before of packs
+    /// that are still named.
+    is_more: bool,
     /// The index objects listed, readable or not.
     pub listed: Listed,
     /// Index objects that could not be read, and why. Their chunks count as absent.
@@ -169,7 +172,9 @@ impl Load<'_> {
 
     fn merge_into(&self, mut kept: Kept) -> Result<Index, RepoError> {
         let Unlocked { keys, local: folders, store, .. } = self.repository;
+        let merged = kept.objects.len();
         kept.objects.retain(|name, _| self.listed.contains_key(name));
+        kept.is_more |= kept.objects.len() < merged;
         let missing: Vec<(&String, u64)> = self
             .listed
             .iter()
@@ -232,6 +237,7 @@ impl Load<'_> {
             compartment: self.compartment,
             packs,
             records,
+            is_more: kept.is_more,
             listed: self.listed.clone(),
             unreadable,
             distrusted,
@@ -258,9 +264,13 @@ impl Index {
         self.rotten.load(Ordering::Relaxed)
     }
 
-    /// For those who need every record: whether all pages of the local file are good. Else it is
-    /// removed.
+    /// For those who need what the index objects say, all of it and no more: whether the local file
+    /// says that, and all its pages are good. Else it is removed.
     pub(crate) fn is_whole(&self) -> bool {
+        if let Some(file) = self.file.as_ref().filter(|_| self.is_more) {
+            kept::remove(file);
+            self.rotten.store(true, Ordering::Relaxed);
+        }
         if self.file.is_some() && !self.is_rotten() && !self.records.is_whole() {
             self.set_rotten();
         }

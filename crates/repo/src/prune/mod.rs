@@ -495,11 +495,16 @@ impl Prune<'_> {
         let is_over = |pack: &ObjectHash| {
             !survey.listed.contains_key(pack) && survey.index.packs.all(pack).next().is_none()
         };
-        for said in survey.trash.intents() {
-            let is_old = age(self.now, said.put) > INTENTS_STAY && survey.index.unreadable.is_empty();
-            if is_old && said.packs.keys().all(is_over) {
-                self.remove(&said.name)?;
-            }
+        let is_old = |said: &&Arc<trash::Said>| age(self.now, said.put) > INTENTS_STAY;
+        let old: Vec<&Arc<trash::Said>> = survey.trash.intents().filter(is_old).collect();
+        if !old.is_empty() && survey.index.unreadable.is_empty() {
+            // Who is at work since before may not have seen it.
+            let alive = sessions::alive(&self.repository.unlocked, self.compartment, self.now)?;
+            let is_seen =
+                |said: &trash::Said| alive.iter().all(|session| session.began > said.put + PUT_TAKES.1);
+            let over = old.into_iter().filter(|said| is_seen(said) && said.packs.keys().all(is_over));
+            let over: Vec<String> = over.map(|said| said.name.clone()).collect();
+            self.remove_all(&over)?;
         }
         if self.may_delete { quarantine::sweep(&store, self.compartment) } else { Ok(()) }
     }

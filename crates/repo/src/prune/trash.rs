@@ -23,8 +23,9 @@ use crate::{RepoError, codec, names, signed};
 
 pub(crate) const FOLDER: &str = "trash/";
 
-/// A list of intents stays so long after it was put. A writer that was at work for half of it lists
-/// the packs before it commits.
+/// A list of intents stays so long after it was put, and while somebody is at work who began before
+/// it. A writer that was at work for half of it, or that was taken for dead, lists the packs before
+/// it commits.
 pub(crate) const INTENTS_STAY: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Packs of one list at most.

@@ -246,11 +246,13 @@ fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
     let gone = |pack: &ObjectHash| Err(RepoError::PrunedAway { pack: pack::name(compartment, pack) });
     // Where lists are late: until they show what was there when the draft was put.
     settle(&repository.store)?;
-    let trash = Trash::read(repository, compartment, &session.trash)?;
+    let (trash, is_known) =
+        both(|| Trash::read(repository, compartment, &session.trash), || session.is_known());
+    let (trash, is_known) = (trash?, is_known?);
     if let Some(announced) = packs.iter().find(|pack| trash.announces(pack)) {
         return gone(announced);
     }
-    if session.began.elapsed() < INTENTS_STAY / 2 && !trash.is_unsure {
+    if is_known && !trash.is_unsure && session.began.elapsed() < INTENTS_STAY / 2 {
         return Ok(());
     }
     let there = pack::list(&repository.store, compartment)?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use minicbor::bytes::{ByteArray, ByteVec};
+use pgark_store::StoreError;
 
 use super::buffers::Buffers;
 use super::dedup::Dedup;
@@ -484,6 +485,17 @@ impl<'a> Session<'a> {
     pub(super) fn clean_up(&self) {
         let names = std::mem::take(&mut *lock(&self.temporary));
         remove(self.repository, names);
+    }
+
+    /// Whether the session was never away for so long that a prune took it for dead, and swept its
+    /// first object. Clocks of hosts stand still while the host does.
+    pub(super) fn is_known(&self) -> Result<bool, RepoError> {
+        let first = lock(&self.temporary).first().cloned();
+        match first.map(|first| self.repository.store().stat(&first)) {
+            Some(Ok(_)) => Ok(true),
+            Some(Err(StoreError::NotFound { .. })) | None => Ok(false),
+            Some(Err(error)) => Err(error.into()),
+        }
     }
 
     /// Packs of earlier backups that this one leans on.
