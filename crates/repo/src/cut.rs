@@ -61,6 +61,11 @@ impl Cutter {
         Cutter { gear, gear_ls, mask_s, mask_l }
     }
 
+    #[cfg(test)]
+    pub(crate) fn gear_table(&self) -> &[u64] {
+        &self.gear
+    }
+
     /// The length of the first chunk of `bytes`, or None if that needs more bytes. `ended`: no more
     /// will come.
     pub(crate) fn next(&self, cut: Cut, bytes: &[u8], ended: bool) -> Option<usize> {

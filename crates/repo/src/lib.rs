@@ -73,6 +73,8 @@ mod tags;
 mod tombstone;
 mod trust;
 mod unlocked;
+#[cfg(test)]
+mod vectors;
 mod writer;
 mod writers;
 
