@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgark_repo::{Addition, BackupHead, Entry};
+use pgark_repo::{Addition, BackupHead, Entry, Part};
 use serde::{Deserialize, Serialize};
 
 use crate::OpsError;
@@ -93,6 +93,9 @@ pub struct TableDetail {
     /// What row maps did for it; none if it is stored without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row_map: Option<MapNote>,
+    /// It is stored whole in each backup, and salted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub salted: bool,
 }
 
 /// A backup that was just made: its record, and what it did for each table.
@@ -180,7 +183,8 @@ impl TableDetail {
         let Note::Table { database, schema, name, rows, .. } = note else { return None };
         let (bytes_raw, bytes_added) = (entry.bytes_raw, addition.bytes);
         let row_map = MapsDone::of(entry, addition);
-        Some(TableDetail { database, schema, name, rows, bytes_raw, bytes_added, row_map })
+        let salted = entry.parts.iter().any(Part::is_salted);
+        Some(TableDetail { database, schema, name, rows, bytes_raw, bytes_added, row_map, salted })
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Cut {
     /// Behind records whose names say so ([`crate::StreamWriter::end_record`]). Content that
     /// repeats itself has few places that the other ways would cut at.
     Records,
+    /// After so many bytes, whatever they are: where a cut stands tells nothing of the content.
+    Blindly,
 }
 
 /// A chunk of records ends from here on behind a record whose name says so: one of so many bytes.
@@ -30,6 +32,9 @@ const MOST_OF_RECORDS: usize = 1 << 20;
 pub(crate) fn ends_behind(chunk: usize, record: usize, name: u32) -> bool {
     chunk >= LEAST_OF_RECORDS && u64::from(name) * MORE_OF_RECORDS < (record as u64) << 32
 }
+
+/// With the salt in front of it, such a chunk is as large as the largest one of content.
+const BLINDLY: usize = WINDOW - 32;
 
 pub(crate) const SMALLEST: usize = 16 << 10;
 pub(crate) const AVERAGE: usize = 64 << 10;
@@ -72,6 +77,9 @@ impl Cutter {
         if bytes.is_empty() || (bytes.len() < WINDOW && !ended) {
             return None;
         }
+        if cut == Cut::Blindly {
+            return Some(bytes.len().min(BLINDLY));
+        }
         if cut == Cut::Records {
             let len = bytes.len().min(MOST_OF_RECORDS);
             return (ended || len == MOST_OF_RECORDS).then_some(len);
@@ -91,7 +99,7 @@ impl Cutter {
         );
         let len = len.clamp(1, window.len());
         match cut {
-            Cut::Content | Cut::Records => Some(len),
+            Cut::Content | Cut::Records | Cut::Blindly => Some(len),
             Cut::Rows => {
                 let rest = bytes.get(len - 1..LARGEST.min(bytes.len()))?;
                 match memchr::memchr(b'\n', rest) {

@@ -1,11 +1,11 @@
-//! Reading entries: their parts one after the other, streams and maps alike.
+//! Reading entries: their parts one after the other, streams, maps and salted streams alike.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::RepoError;
 use crate::manifest::Entry;
-use crate::map::{ItemReader, Part};
+use crate::map::{ItemReader, Part, SALT};
 use crate::object::damaged;
 use crate::reader::{ChunkReader, DataReader, StreamReader};
 
@@ -51,11 +51,16 @@ impl DataReader<'_> {
 }
 
 /// Reads one part. Memory: as `StreamReader`; of a map also its description.
-pub struct PartReader<'r>(Inner<'r>);
+pub struct PartReader<'r> {
+    inner: Inner<'r>,
+    label: String,
+}
 
 enum Inner<'r> {
     Stream(StreamReader<'r>),
     Map(Box<ItemReader<'r>>),
+    /// And how much content is to come.
+    Salted(StreamReader<'r>, u64),
 }
 
 impl<'r> PartReader<'r> {
@@ -65,24 +70,37 @@ impl<'r> PartReader<'r> {
         part: &Part,
         label: String,
     ) -> Result<PartReader<'r>, RepoError> {
-        Ok(PartReader(match part {
+        let inner = match part {
             Part::Stream(stream) => Inner::Stream(reader.read(stream)?),
-            Part::Map(map) => Inner::Map(Box::new(ItemReader::new(reader, map, label, None)?)),
-        }))
+            Part::Map(map) => Inner::Map(Box::new(ItemReader::new(reader, map, label.clone(), None)?)),
+            Part::Salted(salted) => Inner::Salted(reader.read(&salted.stream)?, salted.content),
+        };
+        Ok(PartReader { inner, label })
     }
 
     /// The next raw bytes, verified; None at the end, where a map's number of items, bytes and sum
     /// are right. Of a map never empty, and whole items unless one item is longer than a chunk.
     pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, RepoError> {
-        match &mut self.0 {
+        match &mut self.inner {
             Inner::Stream(stream) => stream.next_chunk(),
             Inner::Map(map) => Ok(map.next_items()?.map(|items| items.bytes)),
+            Inner::Salted(stream, left) => {
+                let wrong = || damaged(&self.label, "its salted chunks are not of its length");
+                let Some(mut chunk) = stream.next_chunk()? else {
+                    return if *left == 0 { Ok(None) } else { Err(wrong()) };
+                };
+                let content = chunk.len().checked_sub(SALT).filter(|content| *content > 0);
+                let rest = content.and_then(|content| left.checked_sub(content as u64));
+                *left = rest.ok_or_else(wrong)?;
+                chunk.drain(..SALT);
+                Ok(Some(chunk))
+            }
         }
     }
 
     fn stream(&mut self) -> &mut StreamReader<'r> {
-        match &mut self.0 {
-            Inner::Stream(stream) => stream,
+        match &mut self.inner {
+            Inner::Stream(stream) | Inner::Salted(stream, _) => stream,
             Inner::Map(map) => map.chunks(),
         }
     }

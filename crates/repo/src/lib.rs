@@ -42,6 +42,8 @@ mod error;
 mod forget;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+#[cfg(test)]
+mod guesses;
 mod ids;
 mod index;
 mod init;
@@ -97,7 +99,7 @@ pub use manifest::{Addition, Additions, BackupHead, Entry};
 pub use map::{
     Address, AddressRun, Addresses, DueUnits, EarlierMap, EarlierUnit, ItemHash, ItemHasher, ItemKind,
     ItemReader, KeptItems, ListedUnit, MapLists, MapRef, MapTarget, MapWriter, Measured, Part, Rows,
-    UnitName, UsedItems,
+    SaltedRef, UnitName, UsedItems,
 };
 pub use mend::Mended;
 pub use pgark_store::{Cancel, Storage, Store};

@@ -460,6 +460,27 @@ pub(crate) fn open_key(
     }
 }
 
+/// Sealed lengths of chunks that are padded are multiples of it, but for the tag.
+const PADDED_TO: usize = 4096;
+/// A frame that decompressors pass over (RFC 8878, section 3.1.2): this, and the length (`u32`,
+/// little-endian) of what follows.
+const PASSED_OVER: [u8; 4] = 0x184d_2a50u32.to_le_bytes();
+
+/// Pads a compressed chunk, so that its length tells little of how well it compresses. False where
+/// it would not be smaller than the raw bytes.
+pub(crate) fn pad(compressed: &mut Vec<u8>, raw_len: usize) -> bool {
+    let head = PASSED_OVER.len() + 4;
+    let padded = (compressed.len() + head).next_multiple_of(PADDED_TO);
+    let Ok(length) = u32::try_from(padded - compressed.len() - head) else { return false };
+    if padded >= raw_len {
+        return false;
+    }
+    compressed.extend_from_slice(&PASSED_OVER);
+    compressed.extend_from_slice(&length.to_le_bytes());
+    compressed.resize(padded, 0);
+    true
+}
+
 thread_local! {
     /// A decompressor's tables are larger than most chunks: each thread makes them once.
     static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };

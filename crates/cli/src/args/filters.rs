@@ -57,6 +57,10 @@ pub struct Filters {
     /// Store tables that match as bytes, whatever --row-map and --row-map-on say
     #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
     pub row_map_off: Vec<String>,
+    /// Store tables that match, with their partitions, whole in each backup and salted: whoever has
+    /// the storage and a writer key can then not test guesses of their rows
+    #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
+    pub salted: Vec<String>,
 }
 
 /// Which tables are stored under row maps.

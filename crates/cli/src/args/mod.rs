@@ -108,7 +108,7 @@ pub enum Action {
     /// Create a repository
     Init(Init),
     /// Back up databases
-    Backup(Backup),
+    Backup(Box<Backup>),
     /// Restore a backup into a database
     Restore(Restore),
     /// Write a backup as files for stock pg_restore

@@ -50,6 +50,7 @@ fn row_maps(args: &Filters) -> ops::RowMaps {
         },
         on: args.row_map_on.clone(),
         off: args.row_map_off.clone(),
+        salted: args.salted.clone(),
     }
 }
 
@@ -178,8 +179,16 @@ fn tell_retention(retention: Option<nightly::Retention>) -> Result<(), Failure> 
     retention.failure.map_or(Ok(()), |failure| Err(Failure::Ops(failure)))
 }
 
-/// What row maps did: the tables that added most.
+/// What row maps did: the tables that added most. And once, what tables cost that are salted.
 fn tell_tables(outcome: &BackupOutcome) {
+    let salted = || outcome.tables.iter().filter(|table| table.salted);
+    if salted().next().is_some() {
+        tracing::info!(
+            "salted tables, stored whole in each backup: {}, {} added",
+            salted().count(),
+            output::bytes(salted().map(|table| table.bytes_added).sum())
+        );
+    }
     let mut mapped: Vec<_> =
         outcome.tables.iter().filter_map(|table| Some((table, table.row_map.as_ref()?))).collect();
     mapped.sort_by_key(|(table, _)| std::cmp::Reverse(table.bytes_added));

@@ -110,7 +110,10 @@ pub fn show(context: &Context, args: Show) -> Result<ExitCode, Failure> {
                 table.row_map.as_ref().map_or_else(|| "-".to_string(), |map| output::count(map.rows_new)),
                 output::bytes(table.bytes_raw),
                 output::bytes(table.bytes_added),
-                table.row_map.as_ref().map(whole).unwrap_or_default(),
+                match table.salted {
+                    true => "salted, stored whole".to_string(),
+                    false => table.row_map.as_ref().map(whole).unwrap_or_default(),
+                },
             ]
         })
         .collect();

@@ -144,7 +144,7 @@ fn every_key_of_every_command_arrives() {
 
 fn backup(text: &str, words: &[&str]) -> Backup {
     match merged(text, &[&["backup", "--cluster", "c"], words].concat()).unwrap().args.action {
-        Action::Backup(backup) => backup,
+        Action::Backup(backup) => *backup,
         _ => panic!("no backup"),
     }
 }

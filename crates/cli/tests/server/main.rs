@@ -29,6 +29,7 @@ mod restore_traps;
 mod retention;
 mod round_trip;
 mod row_maps;
+mod salted;
 mod settings;
 mod storages;
 #[allow(dead_code, reason = "shared with the tests of faults")]

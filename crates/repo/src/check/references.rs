@@ -227,6 +227,7 @@ impl Walk<'_> {
     fn part(&mut self, part: &Part) -> Result<BTreeSet<usize>, RepoError> {
         let map = match part {
             Part::Stream(stream) => return self.stream(stream),
+            Part::Salted(salted) => return self.stream(&salted.stream),
             Part::Map(map) => map,
         };
         // Kept beside the tree nodes, under a hash of its own.

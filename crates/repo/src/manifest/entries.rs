@@ -133,6 +133,9 @@ impl Record {
 
 /// Raw bytes of an entry of these parts.
 pub(crate) fn bytes_of(parts: &[Part]) -> Result<u64, &'static str> {
+    if parts.iter().any(|part| matches!(part, Part::Salted(salted) if !salted.is_possible())) {
+        return Err("the length of a salted part");
+    }
     let raw = parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.bytes_raw()));
     raw.filter(|raw| *raw <= LONGEST_ENTRY).ok_or("the length of an entry's content")
 }

@@ -1,10 +1,10 @@
-//! A part of an entry as the list of entries names it: a stream, or a map.
+//! A part of an entry as the list of entries names it: a stream, a map, or a salted stream.
 
 use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
 
 use crate::codec;
-use crate::stream::StreamRef;
+use crate::stream::{ChunkKind, StreamRef};
 
 /// One part of an entry's content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
@@ -15,6 +15,9 @@ pub enum Part {
     /// A set of items.
     #[n(1)]
     Map(#[n(0)] Box<MapRef>),
+    /// Bytes one after the other, of which nothing can be guessed.
+    #[n(2)]
+    Salted(#[n(0)] SaltedRef),
 }
 
 impl Part {
@@ -23,13 +26,21 @@ impl Part {
         match self {
             Part::Stream(stream) => stream.bytes_raw(),
             Part::Map(map) => map.bytes,
+            Part::Salted(salted) => salted.content,
         }
     }
 
+    /// Whether nobody can test guesses of its content without the reader secret.
+    pub fn is_salted(&self) -> bool {
+        matches!(self, Part::Salted(_))
+    }
+
     /// The content's keyed hash in hex: within one repository and class, parts with equal digests
-    /// have equal content; of a map, whatever the order of its items.
-    pub fn digest(&self) -> String {
-        match self {
+    /// have equal content; of a map, whatever the order of its items. None of a salted part: equal
+    /// content has another id each time.
+    pub fn digest(&self) -> Option<String> {
+        Some(match self {
+            Part::Salted(_) => return None,
             Part::Stream(stream) => stream.digest(),
             Part::Map(map) => {
                 let more = map.more.as_ref().map(|more| more.root);
@@ -37,7 +48,7 @@ impl Part {
                 let whole = codec::encode(&(what, map.items, map.bytes, map.sum));
                 crate::ids::hex(blake3::hash(&whole).as_bytes())
             }
-        }
+        })
     }
 
     /// The streams that this part is or is described by.
@@ -45,8 +56,34 @@ impl Part {
         let (first, others) = match self {
             Part::Stream(stream) => (stream, [None, None]),
             Part::Map(map) => (&map.units, [Some(&map.keeps), map.more.as_ref()]),
+            Part::Salted(salted) => (&salted.stream, [None, None]),
         };
         std::iter::once(first).chain(others.into_iter().flatten())
+    }
+}
+
+/// Names a salted stream: each of its chunks begins with [`SALT`] random bytes, which are no
+/// content.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(array)]
+pub struct SaltedRef {
+    /// With the salts: whoever looks at chunks sees an ordinary stream.
+    #[n(0)]
+    pub(crate) stream: StreamRef,
+    /// Raw length without them.
+    #[n(1)]
+    pub(crate) content: u64,
+}
+
+/// Random bytes in front of each chunk of a salted stream.
+pub(crate) const SALT: usize = 32;
+
+impl SaltedRef {
+    /// Whether its lengths can be those of a salted stream.
+    pub(crate) fn is_possible(&self) -> bool {
+        let salts = self.stream.bytes.checked_sub(self.content);
+        let is_data = self.stream.kind() == Some(ChunkKind::Data);
+        is_data && salts.is_some_and(|salts| salts % SALT as u64 == 0 && (salts == 0) == (self.content == 0))
     }
 }
 

@@ -57,7 +57,7 @@ fn newest(repository: &Repository, path: &str) -> Option<MapRef> {
     let head = repository.backups().unwrap().pop()?;
     match &repository.open_backup(head.id).unwrap().entry(path).unwrap()?.parts[0] {
         Part::Map(map) => Some((**map).clone()),
-        Part::Stream(_) => None,
+        _ => None,
     }
 }
 
@@ -146,7 +146,7 @@ fn first_entry(repository: &Repository, head: &BackupHead) -> Entry {
 fn map_of(repository: &Repository, head: &BackupHead) -> MapRef {
     match &first_entry(repository, head).parts[0] {
         Part::Map(map) => (**map).clone(),
-        Part::Stream(_) => panic!("it is no map"),
+        _ => panic!("it is no map"),
     }
 }
 

@@ -93,6 +93,13 @@ impl<'a> BackupWriter<'a> {
         StreamWriter::new(self.session, class, cut)
     }
 
+    /// A new stream of data of which a holder of the writer key can guess nothing: neither ids nor
+    /// cuts depend on its content, and nothing of it is ever leaned on by another. It is stored
+    /// whole each time.
+    pub fn salted_stream(&self) -> StreamWriter<'a> {
+        StreamWriter::salted(self.session)
+    }
+
     /// A new map of items of this kind.
     pub fn map<K: ItemKind>(&self, kind: K, target: MapTarget) -> MapWriter<'_, K> {
         MapWriter::new(self.session, &self.earlier, kind, target)
@@ -183,12 +190,13 @@ impl<'a> BackupWriter<'a> {
             return crate::map::copy(self.session, from.chunks(), map, &label, on_bytes);
         }
         let mut part = from.read_part(entry, number)?;
-        let mut stream = self.stream(entry.class, cut);
+        let is_salted = entry.parts.get(number).is_some_and(Part::is_salted);
+        let mut stream = if is_salted { self.salted_stream() } else { self.stream(entry.class, cut) };
         while let Some(chunk) = part.next_chunk()? {
             on_bytes(chunk.len() as u64);
             stream.write(&chunk)?;
             // What the records are is not known here: the original's cuts are as good.
-            if cut == Cut::Records {
+            if cut == Cut::Records && !is_salted {
                 stream.cut_here()?;
             }
         }

@@ -61,6 +61,8 @@ struct Job {
     /// Of the writer that it comes from.
     lane: usize,
     raw: Vec<u8>,
+    /// How well it compresses shall not be seen.
+    is_padded: bool,
     /// Sealed bytes are counted here.
     added: Arc<Added>,
 }
@@ -534,8 +536,24 @@ impl Lane<'_> {
         if self.session.dedup.claim(&id)? {
             let (domain, added, lane) = (domain.to_vec(), Arc::clone(added), self.number);
             added.wait_for_one();
-            self.session.submit(Job { id, kind, domain, lane, raw: raw.into_owned(), added })?;
+            let (raw, is_padded) = (raw.into_owned(), false);
+            self.session.submit(Job { id, kind, domain, lane, raw, is_padded, added })?;
         }
+        Ok(id)
+    }
+
+    /// The same of data that is stored in any case, and whose sealed length shall tell little.
+    pub(crate) fn store_padded(
+        &self,
+        id_key: &[u8; 32],
+        raw: Vec<u8>,
+        added: &Arc<Added>,
+    ) -> Result<ChunkId, RepoError> {
+        let id = Hash(*blake3::keyed_hash(id_key, &raw).as_bytes());
+        self.session.dedup.claim(&id)?;
+        let (added, lane, kind, domain) = (Arc::clone(added), self.number, ChunkKind::Data, Vec::new());
+        added.wait_for_one();
+        self.session.submit(Job { id, kind, domain, lane, raw, is_padded: true, added })?;
         Ok(id)
     }
 }
@@ -598,7 +616,8 @@ impl<'s, 'a> Sealer<'s, 'a> {
 
     fn seal(&mut self, job: &Job) -> Result<(), RepoError> {
         let keys = self.session.repository.keys();
-        let compressed = self.compress(&job.raw);
+        let compressed =
+            self.compress(&job.raw) && (!job.is_padded || pack::pad(&mut self.scratch, job.raw.len()));
         if !compressed {
             self.scratch.clear();
             self.scratch.extend_from_slice(&job.raw);

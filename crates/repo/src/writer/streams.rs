@@ -9,7 +9,8 @@ use super::session::{Lane, Session};
 use crate::RepoError;
 use crate::cut::{Cut, WINDOW, ends_behind};
 use crate::ids::{ChunkId, Hash};
-use crate::map::Part;
+use crate::map::{Part, SALT, SaltedRef};
+use crate::random;
 use crate::stream::{Child, ChunkKind, Class, Node, StreamRef, node_ends, node_of_records_ends};
 
 /// Bytes are collected up to this before they are cut: the rest that is moved to the front stays
@@ -29,6 +30,8 @@ pub struct StreamWriter<'a> {
     /// Where the record that is being written began: how many bytes of the stream came before.
     record: u64,
     bytes: u64,
+    /// Each chunk begins with a salt. All salts so far have so many bytes.
+    salts: Option<u64>,
     /// Children that no node holds yet, by level.
     levels: Vec<Vec<Child>>,
     added: Arc<Added>,
@@ -46,9 +49,17 @@ impl<'a> StreamWriter<'a> {
             wanted: COLLECT,
             record: 0,
             bytes: 0,
+            salts: None,
             levels: vec![Vec::new()],
             added: Arc::default(),
         }
+    }
+
+    /// The same for data that nobody without the reader secret may guess: each chunk begins with
+    /// random bytes, so that its id is another one each time; where it is cut, and how long it is
+    /// when it is sealed, tells nothing but about how long all of it is.
+    pub(crate) fn salted(session: &'a Session<'a>) -> StreamWriter<'a> {
+        StreamWriter { salts: Some(0), ..StreamWriter::new(session, Class::Data, Cut::Blindly) }
     }
 
     /// Appends bytes to the stream. Waits while the sealers are behind. After an error the backup
@@ -116,8 +127,16 @@ impl<'a> StreamWriter<'a> {
     }
 
     fn add_chunk(&mut self, raw: &[u8]) -> Result<(), RepoError> {
-        let id = self.store(self.class.into(), &self.id_key, raw)?;
-        let raw_len = u32::try_from(raw.len()).map_err(|_| RepoError::TooLarge { what: "a chunk".into() })?;
+        let (id, len) = match &mut self.salts {
+            None => (self.store(self.class.into(), &self.id_key, raw)?, raw.len()),
+            Some(salts) => {
+                *salts += SALT as u64;
+                let salted = [&random::bytes::<SALT>()?, raw].concat();
+                let len = salted.len();
+                (self.lane.store_padded(&self.id_key, salted, &self.added)?, len)
+            }
+        };
+        let raw_len = u32::try_from(len).map_err(|_| RepoError::TooLarge { what: "a chunk".into() })?;
         self.add_child(0, Child { id, bytes: u64::from(raw_len), raw_len })
     }
 
@@ -150,8 +169,13 @@ impl<'a> StreamWriter<'a> {
 
     /// Ends the stream. Its chunks may still be on their way; the commit waits for them.
     pub fn finish(self) -> Result<PartSummary, RepoError> {
+        let (content, is_salted) = (self.bytes, self.salts.is_some());
         let (stream, added) = self.finish_stream()?;
-        Ok(PartSummary::new(Part::Stream(stream), vec![added]))
+        let part = match is_salted {
+            true => Part::Salted(SaltedRef { stream, content }),
+            false => Part::Stream(stream),
+        };
+        Ok(PartSummary::new(part, vec![added]))
     }
 
     /// The stream itself, and where the bytes stored for it are counted.
@@ -173,7 +197,7 @@ impl<'a> StreamWriter<'a> {
             root,
             level: u8::try_from(height).unwrap_or(u8::MAX),
             class: ChunkKind::from(self.class) as u8,
-            bytes: self.bytes,
+            bytes: self.bytes + self.salts.unwrap_or(0),
         };
         Ok((stream, self.added))
     }

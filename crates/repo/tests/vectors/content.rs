@@ -57,6 +57,18 @@ impl<'r> Content<'r> {
         need(sum == bytes, "the bytes of a node")
     }
 
+    /// The content of a salted stream, and the raw lengths of its chunks.
+    fn salted(&self, stream: &Value) -> Answer<(Vec<u8>, Vec<u64>)> {
+        let (raw, chunks) = self.stream(stream)?;
+        let (mut content, mut rest) = (Vec::new(), raw.as_slice());
+        for length in &chunks {
+            let (chunk, behind) = rest.split_at(*length as usize);
+            content.extend_from_slice(chunk.get(32..).ok_or("a salted chunk without a salt")?);
+            rest = behind;
+        }
+        Ok((content, chunks))
+    }
+
     /// The bytes of a stream, and the raw lengths of its chunks.
     fn stream(&self, stream: &Value) -> Answer<(Vec<u8>, Vec<u64>)> {
         let [root, level, class, bytes] = stream.fields()?;
@@ -203,9 +215,15 @@ impl<'r> Content<'r> {
                         let (bytes, chunks) = self.stream(inner)?;
                         content.extend(bytes);
                         told.push(json!({ "stream": chunks }));
-                    } else {
+                    } else if kind.number::<u8>()? == 1 {
                         content.extend(self.rows(inner)?);
                         told.push(json!({ "map": inner.to_json() }));
+                    } else {
+                        let [stream, length] = inner.fields()?;
+                        let (bytes, chunks) = self.salted(stream)?;
+                        need(bytes.len() as u64 == length.number::<u64>()?, "the length of a salted part")?;
+                        content.extend(bytes);
+                        told.push(json!({ "salted": chunks }));
                     }
                 }
                 told.dedup();

@@ -146,6 +146,11 @@ fn whole(repository: &Repository, earlier: Option<&BackupHead>, small: u32) -> B
         let middle = if earlier.is_some() { rows(0..1) } else { Vec::new() };
         let several = [different_rows(0..1800), middle, different_rows(1800..3600)].concat();
         stream(writer, "/db/shop/data/public.plain", Class::Data, Cut::Rows, &several)?;
+        let mut entry = writer.entry("/db/shop/data/public.salted", Class::Data);
+        let mut salted = writer.salted_stream();
+        salted.write(&rows(0..5000))?;
+        entry.add(salted.finish()?);
+        entry.finish(facts("/db/shop/data/public.salted"))?;
         stream(writer, "/db/shop/data/public.empty", Class::Data, Cut::Rows, b"")?;
         stream(writer, "/db/shop/largeobjects", Class::Data, Cut::Content, &noise("objects", 300))?;
         stream(writer, "/globals.sql", Class::Data, Cut::Content, b"CREATE ROLE a;\nCREATE ROLE b;\n")?;

@@ -239,6 +239,7 @@ fn everything_is_in_the_vectors() {
     let keeps = |part: &Value| part["map"][2][3].as_u64().is_some_and(|bytes| bytes > 0);
     assert!(parts.clone().any(keeps), "a unit of which rows are left out");
     assert!(parts.clone().any(|part| part["stream"].as_array().is_some_and(|chunks| chunks.len() > 1)));
+    assert!(parts.clone().any(|part| part["salted"].as_array().is_some_and(|chunks| chunks.len() > 1)));
     let owners = objects.iter().filter_map(|object| object["body"]["owners"].as_array());
     assert_eq!(owners.map(Vec::len).max(), Some(2), "a rotation");
 }

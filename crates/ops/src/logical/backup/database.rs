@@ -175,8 +175,10 @@ impl Common<'_> {
     ) -> Result<Finished, OpsError> {
         let Frozen { mut lead, catalog, mut tapped, pinned, since } = frozen;
         self.phase("copy tables");
+        let salted = crew.copier.destination.maps.salted(&mut lead, &catalog)?;
+        let keep_going = self.request.keep_going;
         let (copying, queue) =
-            Copying::new(&catalog, &tapped, &mut lead, &pinned, self.several, self.request.keep_going)?;
+            Copying::new(&catalog, &tapped, &mut lead, &pinned, &salted, self.several, keep_going)?;
         let copying = Arc::new(copying);
         let turn = crew.begin(copying.clone(), queue);
         // Meanwhile, on the connection that has nothing to do.

@@ -161,8 +161,9 @@ impl<'a> Destination<'a> {
             )
         })?;
         // The part before it tells when it was made.
-        let digest = parts
-            .map(|parts: &Vec<PartSummary>| parts.last().map(|part| part.part.digest()).unwrap_or_default());
+        let digest = parts.map(|parts: &Vec<PartSummary>| {
+            parts.last().and_then(|part| part.part.digest()).unwrap_or_default()
+        });
         let mut entry = self.entry(path, Class::Data);
         entry.add(parts);
         entry.finish(InEach::same(note))?;

@@ -1,14 +1,19 @@
 //! Which rows of a backup are mapped, and against which earlier backups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Mutex;
 
 use pgark_repo::{BackupHead, Repository};
 
-use super::catalog::TableName;
+use super::catalog::{Catalog, TableName};
+use super::lead::Lead;
+use super::patterns::Children;
+use super::report::Report;
 use super::request::Request;
 use crate::OpsError;
 use crate::facts::BackupKind;
-use crate::logical::rowmap::{Chooser, EarlierTables, MOST_BACKUPS, Rules};
+use crate::lock::lock;
+use crate::logical::rowmap::{Chooser, EarlierTables, MOST_BACKUPS, RowMaps, Rules};
 
 /// How the rows of a backup are mapped.
 pub(super) struct RowMapping<'r> {
@@ -18,6 +23,10 @@ pub(super) struct RowMapping<'r> {
     pub(super) newest: Vec<BackupHead>,
     chooser: Chooser,
     choosers: BTreeMap<String, Chooser>,
+    row_maps: RowMaps,
+    row_maps_of: BTreeMap<String, RowMaps>,
+    /// Patterns of salted tables that have matched one.
+    matched: Mutex<BTreeSet<String>>,
     rewrite_deleted: bool,
 }
 
@@ -35,12 +44,42 @@ impl<'r> RowMapping<'r> {
             newest,
             chooser: request.row_maps.chooser()?,
             choosers: choosers.collect::<Result<_, OpsError>>()?,
+            row_maps: request.row_maps.clone(),
+            row_maps_of: request.row_maps_of.clone(),
+            matched: Mutex::default(),
             rewrite_deleted: request.rewrite_deleted,
         })
     }
 
     pub(super) fn rules(&self, database: &str, table: &TableName) -> Rules {
         let chooser = self.choosers.get(database).unwrap_or(&self.chooser);
-        Rules { mode: chooser.mode(&table.schema, &table.name), rewrite_deleted: self.rewrite_deleted }
+        Rules { way: chooser.way(&table.schema, &table.name), rewrite_deleted: self.rewrite_deleted }
+    }
+
+    /// The tables of a database that are stored whole and salted, by oid.
+    pub(super) fn salted(&self, lead: &mut Lead, catalog: &Catalog) -> Result<HashSet<u32>, OpsError> {
+        let patterns = self.row_maps_of.get(&lead.database).unwrap_or(&self.row_maps).salted()?;
+        let mut salted = HashSet::new();
+        if patterns.is_empty() {
+            return Ok(salted);
+        }
+        let children = Children::all(lead)?;
+        for (text, pattern) in patterns {
+            let (found, _) = children.reached(&pattern, catalog);
+            if !found.is_empty() {
+                lock(&self.matched).insert(text);
+            }
+            salted.extend(found);
+        }
+        Ok(salted)
+    }
+
+    /// Who asks for a table to be hidden and misspells it must hear of it.
+    pub(super) fn tell_unmatched(&self, report: &mut Report) {
+        let all = std::iter::once(&self.row_maps).chain(self.row_maps_of.values());
+        let all: BTreeSet<&String> = all.flat_map(|maps| &maps.salted).collect();
+        for text in all.into_iter().filter(|text| !lock(&self.matched).contains(*text)) {
+            report.warn(&format!("no table matches {text}, so that none is salted by it"));
+        }
     }
 }

@@ -214,6 +214,7 @@ impl Run<'_> {
                 let crew = Crew::new(&destination, job, watch, request);
                 let recall = Recall::new(Some(*repository).filter(|_| !request.full), survey);
                 let finished = databases::copy_all(&crew, survey, request, &recall, &mut report)?;
+                maps.tell_unmatched(&mut report);
                 describe::manifest(&destination, &options.cluster, survey, &facts, &finished)?;
                 let about = self.about(&finished, report, survey, writer.bytes_raw());
                 Ok::<_, OpsError>((new_backup(&about), about))

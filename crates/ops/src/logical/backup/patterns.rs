@@ -59,13 +59,16 @@ impl Children {
 
     /// None where the filters do not ask for any.
     pub(super) fn read(lead: &mut Lead, filters: &Filters) -> Result<Children, OpsError> {
+        if filters.bring_children() { Children::all(lead) } else { Ok(Children(HashMap::new())) }
+    }
+
+    /// All that there are.
+    pub(super) fn all(lead: &mut Lead) -> Result<Children, OpsError> {
         let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
-        if filters.bring_children() {
-            let doing = "read which tables are partitions or inherit";
-            let sql = "SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits";
-            for row in lead.connection.query(sql, &[]).doing(doing)? {
-                children.entry(row.parse(0).doing(doing)?).or_default().push(row.parse(1).doing(doing)?);
-            }
+        let doing = "read which tables are partitions or inherit";
+        let sql = "SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits";
+        for row in lead.connection.query(sql, &[]).doing(doing)? {
+            children.entry(row.parse(0).doing(doing)?).or_default().push(row.parse(1).doing(doing)?);
         }
         Ok(Children(children))
     }

@@ -104,6 +104,7 @@ impl Request {
     pub(super) fn refuse_nonsense(&self) -> Result<(), OpsError> {
         for maps in std::iter::once(&self.row_maps).chain(self.row_maps_of.values()) {
             maps.chooser()?;
+            maps.salted()?;
         }
         for filters in std::iter::once(&self.filters).chain(self.filters_of.values()) {
             Selector::of(filters)?;

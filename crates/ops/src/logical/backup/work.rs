@@ -1,7 +1,7 @@
 //! What there is to copy of one database: every table that the archive promises, as pieces of work,
 //! and what came of them.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
@@ -23,7 +23,7 @@ use super::tap::Tapped;
 use crate::advice::{Setting, advice};
 use crate::facts::{MapsDone, Missing, Note};
 use crate::lock::lock;
-use crate::logical::rowmap::{Mode, Rows, StoredCopy};
+use crate::logical::rowmap::{Rows, StoredCopy, Way};
 use crate::{OpsError, paths};
 
 /// Heap pages of one ctid range at most: 32 MiB. With 64 MiB the last ranges left connections idle
@@ -55,6 +55,8 @@ pub(super) struct Source {
     hides_rows: bool,
     /// Its rows are on another server: they are read by a query, under no lock.
     pub(super) is_foreign: bool,
+    /// Stored whole and salted.
+    is_salted: bool,
     bytes: u64,
     /// First page of each ctid range; empty: copied whole.
     ranges: Vec<u64>,
@@ -94,7 +96,7 @@ pub(super) struct StoredTable {
     pub(super) oid: u32,
     pub(super) rows: u64,
     pub(super) bytes_raw: u64,
-    /// Of each part of its entry.
+    /// Of each part of its entry; none of salted ones.
     pub(super) digests: InEach<Vec<String>>,
 }
 
@@ -119,7 +121,7 @@ impl CopiedTable {
         let whole = self.sunk.map(|sunk| StoredCopy::joined(sunk));
         let (rows, bytes_raw) = (whole.main.rows, whole.main.parts.iter().map(|part| part.bytes_raw).sum());
         let digests =
-            whole.map(|whole| whole.parts.iter().map(|part| part.part.digest()).collect::<Vec<_>>());
+            whole.map(|whole| whole.parts.iter().filter_map(|part| part.part.digest()).collect::<Vec<_>>());
         let note = Note::Table {
             database: database.to_string(),
             oid: self.oid,
@@ -167,10 +169,11 @@ impl Copying {
         tapped: &Tapped,
         lead: &mut Lead,
         pinned: &ConnInfo,
+        salted: &HashSet<u32>,
         several: bool,
         keep_going: bool,
     ) -> Result<(Copying, VecDeque<Work>), OpsError> {
-        let sources = sources(catalog, tapped, lead)?;
+        let sources = sources(catalog, tapped, lead, salted)?;
         let listed = large_objects::list(lead, &tapped.archive)?;
         if !keep_going {
             refuse_hidden(&sources, &lead.role)?;
@@ -214,9 +217,13 @@ impl Copying {
         maps: &RowMapping<'_>,
     ) -> Result<Rows, OpsError> {
         let (from, to) = source.pages(range);
-        let rules = maps.rules(&self.database, &source.name);
+        let mut rules = maps.rules(&self.database, &source.name);
+        if source.is_salted {
+            rules.way = Way::Salted;
+        }
         let path = paths::table(&self.database, &source.name.schema, &source.name.name);
-        let earlier = Some(rules.mode).filter(|mode| *mode != Mode::Off).and(maps.earlier.as_ref());
+        let is_mapped = matches!(rules.way, Way::Mapped | Way::AsItPays);
+        let earlier = maps.earlier.as_ref().filter(|_| is_mapped);
         let earlier = match earlier {
             Some(earlier) => earlier.table(&self.database, &path)?,
             None => None,
@@ -299,7 +306,12 @@ fn vacant(ranges: usize) -> Vec<Option<InEach<StoredCopy>>> {
 }
 
 /// Every TABLE DATA entry with its relation, columns and ranges.
-fn sources(catalog: &Catalog, tapped: &Tapped, lead: &Lead) -> Result<Vec<Source>, OpsError> {
+fn sources(
+    catalog: &Catalog,
+    tapped: &Tapped,
+    lead: &Lead,
+    salted: &HashSet<u32>,
+) -> Result<Vec<Source>, OpsError> {
     let mut found = Vec::new();
     for toc in tapped.archive.entries.iter().filter(|toc| toc.kind() == "TABLE DATA" && toc.had_dumper) {
         let table = catalog.table(toc.oid).ok_or_else(|| {
@@ -310,6 +322,7 @@ fn sources(catalog: &Catalog, tapped: &Tapped, lead: &Lead) -> Result<Vec<Source
             oid: toc.oid,
             hides_rows: table.hides_rows,
             is_foreign: table.kind == 'f',
+            is_salted: salted.contains(&toc.oid),
             name: table.name.clone(),
             relation: relation(toc),
             columns: columns(toc),
@@ -496,6 +509,7 @@ mod tests {
             oid: 1,
             hides_rows: false,
             is_foreign: false,
+            is_salted: false,
             name: TableName { schema: b"s".to_vec(), name: b"t".to_vec() },
             relation: b"\"s\".\"t\"".to_vec(),
             columns: columns.as_bytes().to_vec(),

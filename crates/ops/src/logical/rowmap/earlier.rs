@@ -113,7 +113,7 @@ impl<'r> EarlierTables<'r> {
             let entry = entry?;
             let maps = entry.parts.into_iter().filter_map(|part| match part {
                 Part::Map(map) => Some(*map),
-                Part::Stream(_) => None,
+                _ => None,
             });
             let parts: Vec<MapRef> = maps.collect();
             if parts.is_empty() {

@@ -78,6 +78,10 @@ pub struct RowMaps {
     pub on: Vec<String>,
     /// Patterns of tables that never are.
     pub off: Vec<String>,
+    /// Patterns of tables that are stored whole and salted, whatever the others say: nobody can
+    /// test guesses of their rows without the reader secret. A table brings its partitions, and the
+    /// tables that inherit from it.
+    pub salted: Vec<String>,
 }
 
 /// [`RowMaps`] with its patterns compiled.
@@ -96,23 +100,48 @@ impl RowMaps {
     }
 }
 
+impl RowMaps {
+    /// Each pattern of salted tables by itself.
+    pub(crate) fn salted(&self) -> Result<Vec<(String, Vec<Pattern>)>, OpsError> {
+        let one = |text: &String| {
+            let compiled = Pattern::relations(std::slice::from_ref(text));
+            let compiled = compiled.map_err(|error| OpsError::Usage(error.to_string().into()))?;
+            Ok((text.clone(), compiled))
+        };
+        self.salted.iter().map(one).collect()
+    }
+}
+
 impl Chooser {
-    pub(crate) fn mode(&self, schema: &[u8], name: &[u8]) -> Mode {
+    pub(crate) fn way(&self, schema: &[u8], name: &[u8]) -> Way {
         let names = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches_in(schema, name));
-        if names(&self.off) {
-            Mode::Off
-        } else if names(&self.on) {
-            Mode::On
-        } else {
-            self.mode
+        match self.mode {
+            _ if names(&self.off) => Way::Plain,
+            _ if names(&self.on) => Way::Mapped,
+            Mode::Auto => Way::AsItPays,
+            Mode::On => Way::Mapped,
+            Mode::Off => Way::Plain,
         }
     }
+}
+
+/// The way in which the rows of one table are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Under maps, where a row compresses to at least 32 bytes.
+    AsItPays,
+    /// Under maps.
+    Mapped,
+    /// As bytes.
+    Plain,
+    /// As bytes, whole each time, of which nothing can be guessed.
+    Salted,
 }
 
 /// How one table is stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    pub mode: Mode,
+    pub way: Way,
     /// Chunks that still hold deleted rows are written again, every one.
     pub rewrite_deleted: bool,
 }

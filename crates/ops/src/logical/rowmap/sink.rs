@@ -7,7 +7,7 @@ use pgark_repo::{BackupWriter, Class, Cut, MapTarget, PartSummary, StreamWriter}
 use super::earlier::EarlierTable;
 use super::part::MapPart;
 use super::scope::Scope;
-use super::{MapNote, Mode, Rules, Whole};
+use super::{MapNote, Rules, Way, Whole};
 use crate::OpsError;
 
 /// A part's rows at most (trap 9): one COPY is cut into successive parts.
@@ -91,12 +91,13 @@ impl<'a> RowSink<'a> {
     /// Begins a part.
     fn begin(&mut self) -> Result<(), OpsError> {
         (self.rows_in_open, self.bytes_in_open) = (0, 0);
-        self.open = match self.rows.rules.mode {
-            Mode::Off => self.plain(),
-            Mode::On => self.map()?,
+        self.open = match self.rows.rules.way {
+            Way::Plain => self.plain(),
+            Way::Salted => Open::Plain(self.writer.salted_stream()),
+            Way::Mapped => self.map()?,
             // What was under a map stays there.
-            Mode::Auto if self.rows.earlier.is_some() => self.map()?,
-            Mode::Auto => Open::Undecided(Vec::new()),
+            Way::AsItPays if self.rows.earlier.is_some() => self.map()?,
+            Way::AsItPays => Open::Undecided(Vec::new()),
         };
         Ok(())
     }

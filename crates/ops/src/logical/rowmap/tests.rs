@@ -11,7 +11,7 @@ use pgark_store::{DirStore, Storage};
 use proptest::prelude::*;
 
 use super::sink::{RowSink, Rows};
-use super::{EarlierTables, MOST_BACKUPS, MapNote, Mode, Rules, Whole};
+use super::{EarlierTables, MOST_BACKUPS, MapNote, Rules, Way, Whole};
 use crate::OpsError;
 use crate::facts::{About, DatabaseRead, MapsDone, Note};
 
@@ -67,7 +67,7 @@ impl World {
             tables: BTreeMap::new(),
             made: Vec::new(),
             random: seed | 1,
-            rules: Rules { mode: Mode::On, rewrite_deleted: false },
+            rules: Rules { way: Way::Mapped, rewrite_deleted: false },
             compression_level: 1,
         }
     }
