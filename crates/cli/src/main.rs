@@ -19,6 +19,7 @@ mod secrets;
 mod server;
 mod signals;
 mod storage;
+mod terminal;
 mod values;
 mod visible;
 
@@ -35,6 +36,7 @@ use error::Failure;
 
 fn main() -> ExitCode {
     pgark_ops::environment_is(environment::all());
+    pgark_ops::asker_is(Box::new(terminal::Person));
     let typed = Typed::read(std::env::args_os().collect()).unwrap_or_else(|error| error.exit());
     let (arguments, config) = match arguments(&typed) {
         Ok(found) => found,

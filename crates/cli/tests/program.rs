@@ -527,3 +527,186 @@ fn foreign_files_are_converted_and_what_is_left_is_named() {
     let output = pgark(home.path(), &["config", "convert", home.path().join("x.yml").to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
 }
+
+/// A host with keys of SSH, and with a plugin of age in its search path.
+struct Keys {
+    home: TempDir,
+}
+
+impl Keys {
+    fn new() -> Keys {
+        let keys = Keys { home: TempDir::new().unwrap() };
+        let program = keys.home.path().join("bin/age-plugin-rot");
+        std::fs::create_dir(keys.home.path().join("bin")).unwrap();
+        std::fs::write(&program, include_str!("age-plugin-rot")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        keys
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.home.path().join(name).display().to_string()
+    }
+
+    /// A program that finds the plugin.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("HOME", self.home.path());
+        command.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", self.path("bin")));
+        command
+    }
+
+    fn pgark(&self, args: &[&str]) -> Output {
+        let mut command = self.command(env!("CARGO_BIN_EXE_pgark"));
+        // What no plugin may see.
+        command.env("PGARK_REPO", self.path("repo")).env("AWS_PROFILE", "x").args(args).output().unwrap()
+    }
+
+    #[track_caller]
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.pgark(args);
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    #[track_caller]
+    fn fails(&self, args: &[&str]) -> String {
+        let output = self.pgark(args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {}", text(&output.stderr));
+        text(&output.stderr)
+    }
+
+    /// A key of SSH: where it is, and its public half.
+    fn ssh_key(&self, name: &str, kind: &str, passphrase: &str) -> (String, String) {
+        let path = self.path(name);
+        let args = ["-q", "-t", kind, "-N", passphrase, "-C", "me@host", "-f", &path];
+        assert!(self.command("ssh-keygen").args(args).status().unwrap().success());
+        let public = std::fs::read_to_string(format!("{path}.pub")).unwrap().trim().to_string();
+        (path, public)
+    }
+
+    fn write(&self, name: &str, content: &str) -> String {
+        std::fs::write(self.path(name), content).unwrap();
+        self.path(name)
+    }
+
+    fn slot(&self) -> String {
+        let slots = std::fs::read_dir(self.path("repo/keys")).unwrap().flatten();
+        slots.map(|slot| slot.path().display().to_string()).next().unwrap()
+    }
+
+    /// What stock age opens the slot to; and seals for somebody else, as a slot beside it.
+    fn stock_age_opens_and_seals(&self, identity: &str, recipient: &str) {
+        let opened = self.command("age").args(["-d", "-i", identity, &self.slot()]).output().unwrap();
+        assert!(opened.status.success(), "{}", text(&opened.stderr));
+        assert_eq!(opened.stdout.first(), Some(&0x88), "an array of eight");
+        let keyring = self.path("keyring");
+        std::fs::write(&keyring, &opened.stdout).unwrap();
+        let other = self.path("repo/keys/1-0123456789abcdef.age");
+        let sealed = self.command("age").args(["-r", recipient, "-o", &other, &keyring]).output().unwrap();
+        assert!(sealed.status.success(), "{}", text(&sealed.stderr));
+    }
+}
+
+/// Keys of SSH are what they are to stock age, in both directions.
+#[test]
+fn keys_of_ssh_open_a_repository() {
+    let keys = Keys::new();
+    let (identity, public) = keys.ssh_key("one", "ed25519", "");
+    let (other, other_public) = keys.ssh_key("other", "ed25519", "");
+    keys.ok(&["init", "--recipient", &public]);
+    let shown: serde_json::Value = serde_json::from_str(&keys.ok(&["key", "list", "--json"])).unwrap();
+    let kept = shown["slots"][0]["recipient"].as_str().unwrap().to_string();
+    assert_eq!(format!("{kept} me@host"), public);
+    keys.ok(&["check", "--read-data", "--identity", &identity]);
+    assert!(keys.fails(&["check", "--identity", &other]).contains("does not open"));
+    keys.stock_age_opens_and_seals(&identity, &other_public);
+    keys.ok(&["list", "--identity", &other]);
+    // A rotation seals for it again; a slot goes by the text that stands in authorized_keys.
+    keys.ok(&["key", "rotate", "--identity", &identity]);
+    keys.ok(&["check", "--read-data", "--identity", &identity]);
+    keys.ok(&["key", "add", "--recipient", &other_public, "--identity", &identity]);
+    keys.ok(&["key", "remove", &public, "--identity", &other]);
+    assert!(keys.fails(&["list", "--identity", &identity]).contains("does not open"));
+    keys.ok(&["check", "--read-data", "--identity", &other]);
+}
+
+#[test]
+fn what_cannot_open_a_repository_is_told_why() {
+    let keys = Keys::new();
+    let (rsa, rsa_public) = keys.ssh_key("rsa", "rsa", "");
+    let (_, ecdsa_public) = keys.ssh_key("ecdsa", "ecdsa", "");
+    let (locked, locked_public) = keys.ssh_key("locked", "ed25519", "five quiet otters");
+    for (recipient, said) in [
+        (rsa_public.as_str(), "RSA keys of SSH are not supported"),
+        (&ecdsa_public, "ecdsa-sha2-nistp256 are not supported"),
+        ("ssh-ed25519 AAAAnonsense", "no public key of SSH"),
+        ("age1nowhere1qqqqqq", "age-plugin-nowhere"),
+        ("age1rot1veskjmrnf77mf0", "the token is broken"),
+    ] {
+        let told = match recipient {
+            "age1rot1veskjmrnf77mf0" | "age1nowhere1qqqqqq" => {
+                keys.fails(&["init", "--recipient", recipient])
+            }
+            _ => text(&keys.pgark(&["init", "--recipient", recipient]).stderr),
+        };
+        assert!(told.contains(said), "{recipient}: {told}");
+        assert!(!Path::new(&keys.path("repo/pgark.json")).exists(), "{recipient}");
+    }
+    // The public half serves; the private one is to be given without its passphrase.
+    keys.ok(&["init", "--recipient", &locked_public]);
+    let encrypted = keys.write("sealed", "age-encryption.org/v1\n-> X25519 abc\n");
+    let pem = keys.write("pem", "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n");
+    let missing = keys.write("missing", "AGE-PLUGIN-NOWHERE-1QQQQQQ\n");
+    for (identity, said) in [
+        (rsa, "RSA keys of SSH are not supported"),
+        (locked.clone(), "under a passphrase"),
+        (encrypted, "itself encrypted"),
+        (pem, "OpenSSH's form"),
+        (missing, "age-plugin-nowhere"),
+    ] {
+        let told = keys.fails(&["list", "--identity", &identity]);
+        assert!(told.contains(said), "{identity}: {told}");
+    }
+    let args = ["-q", "-p", "-P", "five quiet otters", "-N", "", "-f", &locked];
+    assert!(
+        keys.command("ssh-keygen").args(args).stdout(std::process::Stdio::null()).status().unwrap().success()
+    );
+    keys.ok(&["check", "--read-data", "--identity", &locked]);
+}
+
+/// A plugin does here what it does for stock age, and finds no secret of ours in its environment.
+#[test]
+fn plugins_of_age_open_a_repository() {
+    let keys = Keys::new();
+    let identity = keys.write("identity", "# a token\nAGE-PLUGIN-ROT-1WPKXZ6TW27CEWJ\n");
+    let asks = keys.write("asks", "AGE-PLUGIN-ROT-1V9EKKUEP9FEL8N\n");
+    let fails = keys.write("fails", "AGE-PLUGIN-ROT-1VESKJMRNFQ3C8K\n");
+    keys.ok(&["init", "--recipient", "age1rot1wpkxz6tw2qh6qt"]);
+    keys.ok(&["check", "--read-data", "--identity", &identity]);
+    assert!(keys.ok(&["key", "list"]).contains("age1rot1wpkxz6tw2qh6qt"));
+    assert!(keys.fails(&["list", "--identity", &asks]).contains("does not open"));
+    assert!(keys.fails(&["list", "--identity", &fails]).contains("the token is broken"));
+    keys.stock_age_opens_and_seals(&identity, "age1rot1v9ekkuep9hkuf2");
+    // It wants a PIN, and nobody can be asked.
+    let said = keys.fails(&["list", "--identity", &asks]);
+    assert!(said.contains("touch the token") && said.contains("wrong PIN"), "{said}");
+    let on_terminal = |pin: &str| {
+        let typed = keys.write("typed", &format!("{pin}\n"));
+        let line = format!("'{}' list --identity '{asks}'", env!("CARGO_BIN_EXE_pgark"));
+        let mut command = keys.command("script");
+        command.env("PGARK_REPO", keys.path("repo"));
+        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        command.stdin(std::fs::File::open(typed).unwrap()).output().unwrap()
+    };
+    let output = on_terminal("4321");
+    assert!(
+        !output.status.success() && text(&output.stdout).contains("wrong PIN"),
+        "{}",
+        text(&output.stdout)
+    );
+    let output = on_terminal("1234");
+    let said = text(&output.stdout);
+    assert!(output.status.success() && said.contains("PIN of the token?"), "{said}");
+    assert!(keys.ok(&["key", "rotate", "--identity", &identity]).contains("epoch 2"));
+    keys.ok(&["check", "--read-data", "--identity", &identity]);
+}

@@ -38,6 +38,7 @@ pub use facts::{BackupKind, BackupStatus, DatabaseRead, Missing, MissingKind};
 pub use logical::{backup, diff, export, import, restore, rowmap};
 pub use pgark_pg::{ConnInfo, Environment};
 pub use pgark_repo::ExposeSecret;
+pub use pgark_repo::{Asker, asker_is};
 pub use pgark_repo::{
     BackupId, Fingerprint, Initialised, LocalFolders, Protection, RepoError, Repository, Right, SecretString,
     Unlock,

@@ -12,7 +12,7 @@ use crate::ids::ObjectHash;
 use crate::object::{self, Kind};
 use crate::repository::Repository;
 use crate::rights::Right;
-use crate::secrets::{Keys, KnownList, Protection, slots};
+use crate::secrets::{Keys, KnownList, Protection, recipients, slots};
 use crate::writers::{self, Body, Slot, Writers};
 use crate::{RepoError, codec, ids, index, manifest, names, signed, tags};
 
@@ -193,7 +193,7 @@ impl Repository {
         self.refuse_not_owner()?;
         let gone = self.change_list(self.keys(), |body| {
             let is_it = |slot: &Slot| {
-                slot.recipient.as_deref() == Some(which)
+                slot.recipient.as_deref() == Some(recipients::plain(which).as_str())
                     || (which.len() >= 4 && id_of(&slot.name).starts_with(which))
             };
             let found: Vec<usize> =

@@ -27,7 +27,7 @@ use crate::codec::Extensions;
 use crate::ids::{Compartment, Hash, ObjectHash, hex};
 use crate::object::{Kind, damaged};
 use crate::rights::{Claim, Right, Scope};
-use crate::secrets::{Keys, KnownList, Protection, Room, slots};
+use crate::secrets::{Keys, KnownList, Protection, Room, recipients, slots};
 use crate::{RepoError, codec, names, object, signed};
 
 const FOLDER: &str = "writers/";
@@ -602,7 +602,7 @@ pub(crate) fn put_slots(
     match protection {
         Protection::Recipients(recipients) => {
             for recipient in recipients {
-                put(&Protection::Recipients(vec![recipient.clone()]), Some(recipient.trim().to_string()))?;
+                put(&Protection::Recipients(vec![recipient.clone()]), Some(recipients::plain(recipient)))?;
             }
         }
         other => put(other, None)?,

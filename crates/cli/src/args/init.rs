@@ -33,8 +33,9 @@ pub struct Init {
     pub repo: String,
     #[command(flatten)]
     pub storage: Storage,
-    /// age public key whose identity opens the repository; may be given several times
-    #[arg(long, value_name = "AGE_PUBLIC_KEY", group = "protection")]
+    /// Whose identity opens the repository: age1…, ssh-ed25519 AAAA…, or of a plugin of age
+    /// (age1NAME1…); may be given several times
+    #[arg(long, value_name = "RECIPIENT", group = "protection")]
     pub recipient: Vec<String>,
     /// File whose first line is the passphrase that opens the repository
     #[arg(long, value_name = "FILE", group = "protection")]

@@ -92,8 +92,9 @@ pub struct KeyList {
 pub struct KeyAdd {
     #[command(flatten)]
     pub repository: Repository,
-    /// age public key whose identity is to open the repository; may be given several times
-    #[arg(long, value_name = "AGE_PUBLIC_KEY", group = "slot")]
+    /// Whose identity is to open the repository: age1…, ssh-ed25519 AAAA…, or of a plugin of age
+    /// (age1NAME1…); may be given several times
+    #[arg(long, value_name = "RECIPIENT", group = "slot")]
     pub recipient: Vec<String>,
     /// File whose first line is a passphrase that is to open it
     #[arg(long, value_name = "FILE", group = "slot")]

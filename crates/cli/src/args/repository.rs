@@ -22,7 +22,8 @@ pub struct Repository {
     /// says)
     #[arg(long, alias = "repository", value_name = "URL", env = "PGARK_REPO", help_heading = REPOSITORY)]
     pub repo: Option<String>,
-    /// age identity file that opens it (default: what PGARK_IDENTITY names)
+    /// age identity file, or private ed25519 key of SSH, that opens it (default: what
+    /// PGARK_IDENTITY names)
     #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY)]
     pub identity: Option<PathBuf>,
     /// File whose first line is the passphrase (PGARK_PASSPHRASE holds the passphrase itself)

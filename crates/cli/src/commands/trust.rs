@@ -1,20 +1,14 @@
 //! `pgark trust`.
 
-use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
 
-use pgark_ops::OpsError;
 use pgark_ops::repository::TrustReport;
 
 use crate::args::Trust;
 use crate::context::Context;
 use crate::environment::local_folders;
 use crate::error::Failure;
-use crate::visible::visible_lines;
-use crate::{output, repository, signals};
+use crate::{output, repository, terminal};
 
 /// Replaces what this host remembers of a place by the repository that stands there.
 pub fn run(context: &Context, args: Trust) -> Result<ExitCode, Failure> {
@@ -58,7 +52,7 @@ pub fn run(context: &Context, args: Trust) -> Result<ExitCode, Failure> {
 /// Asks on the terminal; fails unless the answer is yes.
 fn ask(report: &TrustReport) -> Result<(), Failure> {
     let before = report.remembered.as_deref().unwrap_or_default();
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if !terminal::is_there() {
         return Err(Failure::usage(
             format!(
                 "the repository at {} has the fingerprint {}, this host remembers {before}, and there is no terminal to ask on",
@@ -71,37 +65,12 @@ fn ask(report: &TrustReport) -> Result<(), Failure> {
     let kind = if report.encrypted { "encrypted" } else { "not encrypted" };
     let question = format!(
         "{}\n  remembered   {before}\n  there now    {}  (repository {}, {kind})\n\
-         Compare it with the fingerprint that `pgark init` printed. Accept what is there now? [yes/no] ",
+         Compare it with the fingerprint that `pgark init` printed. Accept what is there now? [yes/no]",
         report.storage, report.fingerprint, report.id
     );
-    let mut stderr = io::stderr().lock();
-    write!(stderr, "{}", visible_lines(&question)).and_then(|()| stderr.flush()).map_err(Failure::output)?;
-    drop(stderr);
-    match is_yes(&answer()?) {
+    match is_yes(&terminal::ask(&question, false)?) {
         true => Ok(()),
         false => Err(Failure::refused("it was not accepted; nothing was changed", None)),
-    }
-}
-
-/// A line of the terminal. A signal ends the waiting.
-fn answer() -> Result<String, Failure> {
-    let (tell, told) = mpsc::channel();
-    // It may wait until the program ends.
-    thread::spawn(move || {
-        let mut line = String::new();
-        let read = io::stdin().lock().read_line(&mut line);
-        // Nobody waits any more: the program ends.
-        let _ = tell.send(read.map(|_| line));
-    });
-    loop {
-        match told.recv_timeout(Duration::from_millis(100)) {
-            Ok(line) => return line.map_err(|source| Failure::file("read the answer", source)),
-            Err(RecvTimeoutError::Disconnected) => return Ok(String::new()),
-            Err(RecvTimeoutError::Timeout) if signals::cancel().is_cancelled() => {
-                return Err(OpsError::Cancelled.into());
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-        }
     }
 }
 

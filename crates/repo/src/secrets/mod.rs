@@ -3,14 +3,18 @@
 //! `begin`, `commit` and `open` are the doors; `Keys` is what the rest of the repository works
 //! with. Nothing outside this module sees key bytes.
 
+mod asker;
 mod copies;
 mod header;
 mod keyring;
 mod keys;
 mod local;
+mod plugin;
+pub(crate) mod recipients;
 mod sealing;
 mod signing;
 pub(crate) mod slots;
+mod ssh;
 mod unlock;
 mod writer_key;
 
@@ -21,6 +25,7 @@ use pgark_store::{PutOutcome, Storage};
 
 use crate::RepoError;
 use crate::ids::RepositoryId;
+pub use asker::{Asker, asker_is};
 pub(crate) use copies::{check as check_copies, check_header, check_slot};
 pub(crate) use header::HEADERS;
 pub use header::Header;

@@ -4,14 +4,17 @@ use std::io::{Cursor, Read};
 
 use age::secrecy::zeroize::Zeroizing;
 use age::secrecy::{ExposeSecret, SecretString};
-use age::{Decryptor, Encryptor, Identity, Recipient};
+use age::{Decryptor, EncryptError, Encryptor, Identity, Recipient};
 use pgark_store::Storage;
 use unicode_normalization::UnicodeNormalization;
 
 use super::header::hex;
+use super::plugin::Failures;
+use super::recipients;
 use super::unlock::{Protection, Unlock};
 use crate::RepoError;
 use crate::at_once::each;
+use crate::lock::lock;
 use crate::names;
 use crate::object::get_if_there;
 
@@ -33,7 +36,7 @@ pub(crate) fn put(
 ) -> Result<Option<String>, RepoError> {
     let recipients: Vec<Box<dyn Recipient>> = match protection {
         Protection::Recipients(texts) => {
-            texts.iter().map(|text| recipient(text)).collect::<Result<_, _>>()?
+            texts.iter().map(|text| recipients::recipient(text, store)).collect::<Result<_, _>>()?
         }
         Protection::Passphrase(passphrase) => {
             refuse_weak(passphrase)?;
@@ -50,18 +53,14 @@ pub(crate) fn put(
     Ok(Some(name))
 }
 
-fn recipient(text: &str) -> Result<Box<dyn Recipient>, RepoError> {
-    let parsed: age::x25519::Recipient = text.trim().parse().map_err(|why: &str| RepoError::BadSecret {
-        what: "recipient",
-        why: format!("{text:?} is no age public key ({why})"),
-    })?;
-    Ok(Box::new(parsed))
-}
-
 fn seal(recipients: &[Box<dyn Recipient>], keyring: &[u8]) -> Result<Vec<u8>, RepoError> {
     const FAILED: RepoError = RepoError::Crypto("sealing the key slot");
     let encryptor = Encryptor::with_recipients(recipients.iter().map(|recipient| recipient.as_ref()))
-        .map_err(|_| FAILED)?;
+        .map_err(|error| match error {
+            // What a plugin says, or that it is not there.
+            EncryptError::Io(error) => RepoError::BadSecret { what: "recipient", why: error.to_string() },
+            _ => FAILED,
+        })?;
     let mut sealed = Vec::new();
     let mut writer = encryptor.wrap_output(&mut sealed).map_err(|_| FAILED)?;
     std::io::Write::write_all(&mut writer, keyring).map_err(|_| FAILED)?;
@@ -99,7 +98,8 @@ fn refuse_weak(passphrase: &SecretString) -> Result<(), RepoError> {
 
 /// The keyrings of all slots that open; of their copies only where none of them does.
 pub(super) fn open(store: &Storage, unlock: &Unlock) -> Result<Vec<Zeroizing<Vec<u8>>>, RepoError> {
-    let identities = identities(unlock)?;
+    let failures = Failures::default();
+    let identities = identities(unlock, store, &failures)?;
     let mut seen = 0;
     for folder in [FOLDER, COPIES] {
         let mut found = Vec::new();
@@ -114,11 +114,15 @@ pub(super) fn open(store: &Storage, unlock: &Unlock) -> Result<Vec<Zeroizing<Vec
             return Ok(found);
         }
     }
+    store.cancel().check()?;
     if seen == 0 {
-        Err(RepoError::Missing { object: "every key slot (keys/)".into() })
-    } else {
-        Err(RepoError::WrongKey)
+        return Err(RepoError::Missing { object: "every key slot (keys/)".into() });
     }
+    let first = lock(&failures).drain(..).next();
+    Err(match first {
+        Some(why) => RepoError::BadSecret { what: "identity file", why },
+        None => RepoError::WrongKey,
+    })
 }
 
 /// A passphrase in the one form that slots are made with (NFC): keyboards and systems differ in how
@@ -127,7 +131,11 @@ fn composed(passphrase: &SecretString) -> SecretString {
     SecretString::from(passphrase.expose_secret().nfc().collect::<String>())
 }
 
-fn identities(unlock: &Unlock) -> Result<Vec<Box<dyn Identity>>, RepoError> {
+fn identities(
+    unlock: &Unlock,
+    store: &Storage,
+    failures: &Failures,
+) -> Result<Vec<Box<dyn Identity>>, RepoError> {
     match unlock {
         Unlock::Passphrase(passphrase) => {
             let identity = |form: SecretString| -> Box<dyn Identity> {
@@ -143,27 +151,7 @@ fn identities(unlock: &Unlock) -> Result<Vec<Box<dyn Identity>>, RepoError> {
             }
             Ok(forms.into_iter().map(identity).collect())
         }
-        Unlock::Identity(text) => {
-            let mut found: Vec<Box<dyn Identity>> = Vec::new();
-            for line in text.expose_secret().lines().map(str::trim) {
-                if line.is_empty() || line.starts_with('#') {
-                    continue;
-                }
-                let identity: age::x25519::Identity =
-                    line.parse().map_err(|why: &str| RepoError::BadSecret {
-                        what: "identity file",
-                        why: format!("a line is no age identity ({why})"),
-                    })?;
-                found.push(Box::new(identity));
-            }
-            if found.is_empty() {
-                return Err(RepoError::BadSecret {
-                    what: "identity file",
-                    why: "it holds no identity".into(),
-                });
-            }
-            Ok(found)
-        }
+        Unlock::Identity(text) => recipients::identities(text.expose_secret(), store, failures),
         Unlock::WriterKey(_) | Unlock::Nothing => Ok(Vec::new()),
     }
 }

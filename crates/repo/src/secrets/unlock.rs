@@ -4,7 +4,8 @@ use age::secrecy::SecretString;
 
 /// How a new repository is protected.
 pub enum Protection {
-    /// `age` X25519 recipients (`age1…`): each of their identities opens it.
+    /// `age` recipients (`age1…`, of plugins, ed25519 keys of SSH): each of their identities opens
+    /// it.
     Recipients(Vec<String>),
     /// One passphrase.
     Passphrase(SecretString),
@@ -14,7 +15,7 @@ pub enum Protection {
 
 /// What opens a repository.
 pub enum Unlock {
-    /// The contents of an `age` identity file.
+    /// The contents of an `age` identity file, or of the private key file of SSH.
     Identity(SecretString),
     /// The passphrase.
     Passphrase(SecretString),
