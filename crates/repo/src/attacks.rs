@@ -1,6 +1,8 @@
 //! What a stolen writer key can do: lying objects of every kind, put beside honest backups, prunes
 //! and checks. Nothing honest is lost, hidden or misread.
 
+mod cells;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -322,8 +324,16 @@ impl ChunkKindOf {
     }
 }
 
+/// Somebody without a key makes some of his own.
+fn keyless(place: &Place) -> Repository {
+    let mut repository = Place::new().owner();
+    repository.unlocked.store = place.storage();
+    repository
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stolen {
+    Nothing,
     /// The key of a host that may back up, and no more.
     Current,
     Revoked,
@@ -338,14 +348,14 @@ fn red_team(stolen: Stolen, lies: usize, seed: u64) {
         let clusters: Option<Vec<String>> = cluster.map(|cluster| vec![cluster.into()]);
         place.owner().add_writer(name, clusters.as_deref(), rights).unwrap()
     };
-    let key = match stolen {
-        Stolen::Current => own(&[Right::Backup], "thief", Some(SHOP)),
-        Stolen::Revoked => own(&Right::ALL, "thief", Some(SHOP)),
-        Stolen::OldEpoch => own(&Right::ALL, "thief", None),
-        Stolen::OtherCluster => own(&Right::ALL, "thief", Some(TEST)),
-    };
     // He opened it while he might.
-    let thief = place.writer(&key);
+    let thief = match stolen {
+        Stolen::Nothing => keyless(&place),
+        Stolen::Current => place.writer(&own(&[Right::Backup], "thief", Some(SHOP))),
+        Stolen::Revoked => place.writer(&own(&Right::ALL, "thief", Some(SHOP))),
+        Stolen::OldEpoch => place.writer(&own(&Right::ALL, "thief", None)),
+        Stolen::OtherCluster => place.writer(&own(&Right::ALL, "thief", Some(TEST))),
+    };
     match stolen {
         Stolen::Revoked => place.owner().revoke_writer("thief").unwrap(),
         Stolen::OldEpoch => drop(place.owner().rotate_keys(None, false).unwrap()),
@@ -404,6 +414,11 @@ fn red_team(stolen: Stolen, lies: usize, seed: u64) {
 /// So many lying objects of each thief: 2,000 in all.
 fn lies() -> usize {
     if std::env::var_os("PGARK_TEST_FULL").is_some() { 500 } else { 60 }
+}
+
+#[test]
+fn nobody_without_a_key_destroys_anything() {
+    red_team(Stolen::Nothing, lies(), 5);
 }
 
 #[test]

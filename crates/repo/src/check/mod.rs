@@ -40,7 +40,7 @@ use crate::quarantine;
 use crate::repository::Repository;
 use crate::rights::{Right, Scope};
 use crate::secrets::{self, slots};
-use crate::writers::Writers;
+use crate::writers::{self, Writers};
 use places::BadPlaces;
 
 /// How deep a check looks. Each level includes those before it.
@@ -447,6 +447,7 @@ impl Check<'_> {
         self.header_and_slots(&state)?;
         indexes.iter().try_for_each(|index| self.index_objects(index))?;
         let mut manifests = self.manifests(names, &heads, &state)?;
+        self.newest_list(&manifests);
         let ahead = manifests.iter().map(Manifest::head).filter(BackupHead::is_ahead);
         let ahead = ahead.filter_map(|head| Some((head.id, head.time, head.stored?))).collect();
         if let Some(since) = self.options.since {
@@ -652,6 +653,20 @@ impl Check<'_> {
         match error {
             RepoError::Missing { .. } if is_on_its_way => Ok(None),
             error => lock(&self.found).note(object, error).map(Some),
+        }
+    }
+
+    /// A list of writers that was there once, as this host or a backup knows, and is gone.
+    fn newest_list(&self, manifests: &[Manifest]) {
+        let list = self.repository.unlocked.writers();
+        let trusted = manifests.iter().filter(|manifest| manifest.distrust.is_none());
+        let named = trusted.map(|manifest| manifest.body.list.number);
+        let newest = list.lost.into_iter().chain(named).max().unwrap_or(0);
+        let object = writers::name(newest);
+        let mut found = lock(&self.found);
+        let is_told = found.problems.iter().any(|(problem, _)| problem.object == object);
+        if newest > list.body.number && !is_told {
+            found.add(object, "it is missing in both copies: who may write is not known for certain");
         }
     }
 
