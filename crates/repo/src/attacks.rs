@@ -442,52 +442,81 @@ fn a_key_of_another_cluster_destroys_nothing() {
 }
 
 /// A thief stores junk under the ids of rows that he expects, and a host leans on it without
-/// reading it. Once the theft is known the host stores the rows, and both backups are good.
+/// reading it: a pack of junk, one of which not even the directory can be read, or an index object
+/// alone that names an honest pack. Once the theft is known the host stores the rows, and both
+/// backups are good.
 #[test]
 fn junk_of_a_stolen_key_heals_once_the_theft_is_known() {
-    let place = Place::new();
-    let own = |name: &str| {
-        let clusters = [SHOP.to_string()];
-        place.owner().add_writer(name, Some(&clusters), &[Right::Backup]).unwrap()
-    };
-    let (stolen, honest) = (own("db7"), own("web"));
-    let rows = content(&[1, 2]);
-    let repository = place.writer(&stolen);
-    let compartment = repository.unlocked.compartment_of(SHOP).unwrap();
-    backup(&repository, SHOP, &rows).unwrap();
-    let mut thief = Thief { repository, compartment, random: Random(5) };
-    for seen in thief.seen() {
-        let of = |record: &ChunkRecord| {
-            Some((record.clone(), seen.keys.iter().find(|key| key.key_id == record.key_id)?.clone()))
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Junk {
+        Pack,
+        Unreadable,
+        IndexAlone,
+    }
+    for junk in [Junk::Pack, Junk::Unreadable, Junk::IndexAlone] {
+        let place = Place::new();
+        let own = |name: &str| {
+            let clusters = [SHOP.to_string()];
+            place.owner().add_writer(name, Some(&clusters), &[Right::Backup]).unwrap()
         };
-        let chunks: Vec<_> = seen.chunks.iter().filter_map(of).collect();
-        if chunks.iter().any(|(record, _)| ChunkKindOf(record.kind).pack() != Kind::DataPack) {
-            continue;
+        let (stolen, honest) = (own("db7"), own("web"));
+        let hour = std::time::Duration::from_secs(3600);
+        backup(&place.writer(&honest), SHOP, &content(&[9])).unwrap();
+        for meta in place.storage().list("").unwrap() {
+            let path = place.dir.path().join("repo").join(&meta.name);
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(meta.modified - 2 * hour).unwrap();
         }
-        let entry = thief.junk(&chunks, false).unwrap();
-        let records = chunks.iter().map(|(record, _)| Thief::record(record, 0)).collect();
-        thief.index(IndexContent { packs: vec![entry], records, supersedes: Vec::new() });
-        place.storage().delete(&pack::name(compartment, &seen.hash)).unwrap();
+        let rows = content(&[1, 2]);
+        let repository = place.writer(&stolen);
+        let compartment = repository.unlocked.compartment_of(SHOP).unwrap();
+        let of_data =
+            |seen: &Seen| seen.chunks.iter().all(|record| ChunkKindOf(record.kind).pack() == Kind::DataPack);
+        let mut thief = Thief { repository, compartment, random: Random(5) };
+        let older: Vec<Seen> = thief.seen().into_iter().filter(|seen| of_data(seen)).collect();
+        backup(&thief.repository, SHOP, &rows).unwrap();
+        let new = |seen: &Seen| of_data(seen) && older.iter().all(|older| older.hash != seen.hash);
+        for seen in thief.seen().into_iter().filter(|seen| new(seen)) {
+            let of = |record: &ChunkRecord| {
+                Some((record.clone(), seen.keys.iter().find(|key| key.key_id == record.key_id)?.clone()))
+            };
+            let chunks: Vec<_> = seen.chunks.iter().filter_map(of).collect();
+            let entry = match junk {
+                Junk::Pack => thief.junk(&chunks, false).unwrap(),
+                Junk::Unreadable => {
+                    let bytes = bytes(6, 400_000);
+                    let entry = PackEntry { hash: Hash::of(&bytes), size: bytes.len() as u64 };
+                    thief.put(&pack::name(compartment, &entry.hash), bytes);
+                    entry
+                }
+                Junk::IndexAlone => PackEntry { hash: older[0].hash, size: older[0].size },
+            };
+            let records = chunks.iter().map(|(record, _)| Thief::record(record, 0)).collect();
+            thief.index(IndexContent { packs: vec![entry], records, supersedes: Vec::new() });
+            place.storage().delete(&pack::name(compartment, &seen.hash)).unwrap();
+        }
+        let leaning = backup(&place.writer(&honest), SHOP, &rows).unwrap();
+        let reads = |head: &BackupHead| {
+            let owner = place.owner();
+            let backup = owner.open_backup(head.id).unwrap();
+            let entry = backup.entry(&rows[0].0).unwrap().unwrap();
+            owner.reader(&backup.head).unwrap().read_whole(&entry, 1 << 30)
+        };
+        assert!(reads(&leaning).is_err(), "{junk:?}: it leans on nothing of the thief's");
+        place.owner().revoke_compromised("db7", Timestamp::now() - hour).unwrap();
+        if junk == Junk::IndexAlone {
+            place.owner().repair_index(&|_, _| {}).unwrap();
+        }
+        let next = backup(&place.writer(&honest), SHOP, &rows).unwrap();
+        for head in [&next, &leaning] {
+            compare(&place.owner(), head, &rows);
+        }
+        let report = place.owner().check(&CheckOptions::all(CheckLevel::Data), &|_| {}).unwrap();
+        let hurt: Vec<BackupId> = report.hurt.iter().map(|hurt| hurt.backup).collect();
+        assert!(!hurt.contains(&next.id) && !hurt.contains(&leaning.id), "{junk:?}: {:#?}", report.problems);
+        place.owner().prune(&now(), &|_| {}).unwrap();
+        compare(&place.owner(), &next, &rows);
     }
-    let leaning = backup(&place.writer(&honest), SHOP, &rows).unwrap();
-    let reads = |head: &BackupHead| {
-        let owner = place.owner();
-        let backup = owner.open_backup(head.id).unwrap();
-        let entry = backup.entry(&rows[0].0).unwrap().unwrap();
-        owner.reader(&backup.head).unwrap().read_whole(&entry, 1 << 30)
-    };
-    assert!(reads(&leaning).is_err(), "it leans on nothing of the thief's");
-    let hour = std::time::Duration::from_secs(3600);
-    place.owner().revoke_compromised("db7", Timestamp::now() - hour).unwrap();
-    let next = backup(&place.writer(&honest), SHOP, &rows).unwrap();
-    for head in [&next, &leaning] {
-        compare(&place.owner(), head, &rows);
-    }
-    let report = place.owner().check(&CheckOptions::all(CheckLevel::Data), &|_| {}).unwrap();
-    let hurt: Vec<BackupId> = report.hurt.iter().map(|hurt| hurt.backup).collect();
-    assert!(!hurt.contains(&next.id) && !hurt.contains(&leaning.id), "{:#?}", report.problems);
-    place.owner().prune(&now(), &|_| {}).unwrap();
-    compare(&place.owner(), &next, &rows);
 }
 
 /// Whoever held a slot once signs nothing that counts after a rotation, and opens no later backup.

@@ -5,7 +5,9 @@
 //! tombstones and records of the quarantine of that time count no more, and no later backup leans
 //! on a pack of that time: a writer does not read the chunks that it leans on, and they may be
 //! junk. Index objects still count, and the packs can be read: honest backups of others may need
-//! what is in them, and readers verify each chunk.
+//! what is in them, and readers verify each chunk. Where one of them names a chunk in an honest
+//! pack that lacks it, [`Repository::repair_index`] is the cure: a prune may have copied such a lie
+//! into an object of its own.
 //!
 //! **Which packs** those are is found out once, here, and stands in the list of writers by their
 //! hashes. A prune leaves these packs as they are, so that the hashes stay true. One that read the
@@ -109,8 +111,8 @@ impl Repository {
 
     /// The packs that these writers made, of those that the storage took at `since` or later: the
     /// directories of these alone are read. Who made a pack, or sealed a chunk in it that a prune
-    /// has moved there, stands in its directory. What cannot be read is nobody's: nothing in it can
-    /// be read either.
+    /// has moved there, stands in its directory. One that cannot be read may be anybody's: an index
+    /// object may name chunks in it all the same.
     fn made_since(
         &self,
         writers: &[Writer],
@@ -134,7 +136,11 @@ impl Repository {
             self.store().cancel().check()?;
             let directory = match pack::read_directory(self.store(), self.keys(), *compartment, hash, *size) {
                 Ok((_, directory)) => directory,
-                Err(error) if error.is_of_object() => return Ok(None),
+                // Deleted since it was listed.
+                Err(RepoError::Missing { .. }) => return Ok(None),
+                Err(error) if error.is_of_object() => {
+                    return Ok(Some(writers.iter().map(|writer| writer.public.clone()).collect()));
+                }
                 Err(error) => return Err(error),
             };
             let has_made = |key: &Vec<u8>| {

@@ -73,7 +73,8 @@ its backups stay good.")]
 
 Without --compromised-since everything that the writer has written stays good. With it, what the storage took of it at that time or later
 counts no more: its backups of that time are not listed, and later backups store again what lies in its packs of that time. Backups of other
-hosts that use these packs stay readable, and `pgark check` names them. Choose a time before the theft. It works for a writer that was
+hosts that use these packs stay readable, and `pgark check` names them. Choose a time before the theft, and run
+`pgark repair index` afterwards: a thief may have put an index that names what is not there. It works for a writer that was
 revoked already, and an earlier time takes back more.")]
     Revoke(KeyRevoke),
 }

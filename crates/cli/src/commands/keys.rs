@@ -112,7 +112,9 @@ fn revoke(context: &Context, args: KeyRevoke) -> Result<(), Failure> {
         output::line(&format!("backup {backup} counts no more: `pgark forget {backup}` lets go of it"))?;
     }
     if revoked.packs > 0 {
-        tracing::info!("`pgark check` names the backups that use these packs");
+        tracing::info!(
+            "`pgark check` names the backups that use these packs; `pgark repair index` makes an index of the packs alone"
+        );
     }
     Ok(())
 }
