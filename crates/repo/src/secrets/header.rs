@@ -17,10 +17,10 @@ const FORMAT: u64 = 0;
 const LARGEST: u64 = 64 * 1024;
 /// Features that this program knows.
 const KNOWN: &[&str] = &[EDITION];
-/// Keys by compartment, signed index, chained lists of writers: what the first edition of the
-/// format lacked. A program of that edition refuses the repository by this name, and this one
-/// refuses theirs by its absence.
-const EDITION: &str = "edition 2";
+/// Keys by compartment, signed index, chained lists of writers, one list of marks for each prune:
+/// what earlier editions of the format lacked. Programs of these refuse the repository by this
+/// name, and this one refuses theirs by its absence.
+const EDITION: &str = "edition 3";
 /// Groups of clusters that share keys, and the clusters of all.
 const MOST_SHARED: usize = 256;
 

@@ -38,8 +38,8 @@ const KINDS: [(&str, &[&str]); 12] = [
             "extensions",
         ],
     ),
-    ("mark", &["pack", "extensions"]),
-    ("intent", &["pack", "extensions"]),
+    ("marks", &["packs", "extensions"]),
+    ("intents", &["packs", "extensions"]),
     ("tombstone", &["backup", "time", "manifest", "extensions"]),
     ("quarantine", &["pack", "chunks", "time", "extensions"]),
     ("tags", &["backup", "time", "tags", "extensions"]),
@@ -54,8 +54,8 @@ fn kind_of(name: &str) -> Answer<u8> {
         "sessions" => 4,
         "drafts" => 5,
         "manifests" => 6,
-        "trash" if path.ends_with(".mark") => 7,
-        "trash" if path.ends_with(".intent") => 8,
+        "trash" if path.ends_with(".marks") => 7,
+        "trash" if path.ends_with(".intents") => 8,
         "forgotten" => 9,
         "quarantine" => 10,
         "tags" => 11,
@@ -129,7 +129,7 @@ impl Reader {
         need(objects.get("pgark.json.copy") == Some(header), "the header's copy differs")?;
         let header_hash = derive("pgark 2026 header v0", &[header]);
         let header: Json = serde_json::from_slice(header).map_err(|error| error.to_string())?;
-        let needed = |list: &str| header[list] == json!(["edition 2"]);
+        let needed = |list: &str| header[list] == json!(["edition 3"]);
         need(
             header["format"] == json!(0) && needed("needed_to_read") && needed("needed_to_write"),
             "format",
@@ -415,7 +415,7 @@ impl Reader {
         }
         need(before == signer || !self.encrypted, "a list is not signed by its owner")?;
         for writer in writers.list()? {
-            let [_public, _name, clusters, ..] = writer.fields::<7>()?;
+            let [_public, _name, clusters, ..] = writer.fields::<8>()?;
             for cluster in clusters.given().map(Value::list).transpose()?.unwrap_or_default() {
                 let [own, compartment, sealed] = cluster.fields()?;
                 let (own, compartment) = (hex(own.bytes()?), hex(compartment.bytes()?));
