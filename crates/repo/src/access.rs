@@ -58,11 +58,13 @@ pub struct KeyList {
 pub(crate) type Signed = BTreeMap<Vec<u8>, BTreeSet<ObjectHash>>;
 
 /// Signed objects besides manifests: folder, kind, and the right that it takes to put one.
-const SIGNED: [(&str, Kind, RightFor); 4] = [
+const SIGNED: [(&str, Kind, RightFor); 6] = [
     ("forgotten/", Kind::Tombstone, |_| Right::Forget),
     ("tags/", Kind::Tags, right_for_tags),
     ("copies/tags/", Kind::Tags, right_for_tags),
     ("quarantine/", Kind::Quarantine, |_| Right::Check),
+    ("trash/", Kind::Marks, |_| Right::Prune),
+    ("trash/", Kind::Intents, |_| Right::Prune),
 ];
 
 /// By an object's name.

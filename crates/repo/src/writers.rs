@@ -331,6 +331,13 @@ impl Writers {
             || self.body.owners.iter().any(|owner| owner.public == signer)
     }
 
+    /// Whether the list names a signer who may write no more: a writer that was revoked, or an
+    /// owner's key that was replaced.
+    pub(crate) fn is_revoked(&self, signer: &[u8]) -> bool {
+        self.revoked(signer).is_some()
+            || (signer != self.owner() && self.body.owners.iter().any(|owner| owner.public == signer))
+    }
+
     /// Whether a signature is good for something; else why not.
     pub(crate) fn judge(&self, signer: &[u8], claim: Claim<'_>) -> Result<(), String> {
         if signer == self.owner() {

@@ -387,6 +387,22 @@ fn who_was_away_while_a_prune_deleted_stops() {
     compare(&place.open(), second.id, &halves(1)).unwrap();
 }
 
+/// A pruner whose key is revoked, or replaced, may be deleting at that moment: what it announced
+/// before counts by its hash.
+#[test]
+fn what_was_announced_stays_so_when_keys_rotate() {
+    let place = Place::encrypted();
+    backup(&place.open(), 1, &halves(1));
+    let packs = place.storage().list("packs/").unwrap();
+    for meta in &packs {
+        place.open_as_writer().put_mark(&meta.name, true).unwrap();
+    }
+    place.open().rotate_keys(None, false).unwrap();
+    assert_eq!(place.open().announced_packs().unwrap().len(), packs.len());
+    let second = backup(&place.open(), 1, &halves(1));
+    assert!(second.bytes_added > 700_000, "{second:?}");
+}
+
 /// Lists of intents go when they are old and all their packs are gone; a list that names a pack
 /// which is still there stays, and marks go with what they mark.
 #[test]

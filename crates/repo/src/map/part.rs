@@ -62,7 +62,7 @@ impl Part {
     }
 }
 
-/// Names a salted stream: each of its chunks begins with [`SALT`] random bytes, which are no
+/// Names a salted stream: each of its chunks begins with `SALT` random bytes, which are no
 /// content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 #[cbor(array)]

@@ -669,6 +669,8 @@ impl Prune<'_> {
         }
         settle(self.repository.store())?;
         let survey = self.survey(&doomed.iter().copied().collect())?;
+        // Intents of a key that was revoked meanwhile say nothing to writers any more.
+        self.repository.unlocked.refuse_stranger(Right::Prune, &[Scope::Compartment(self.compartment)])?;
         let size = |pack: &ObjectHash| survey.size(pack);
         let (dead, living): (Vec<&ObjectHash>, Vec<_>) = doomed.iter().partition(|pack| survey.is_dead(pack));
         for pack in living {

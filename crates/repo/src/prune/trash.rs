@@ -46,7 +46,8 @@ pub(crate) struct Said {
 #[derive(Clone, Default)]
 pub(crate) struct Trash {
     pub lists: Vec<Arc<Said>>,
-    /// A list of intents cannot be read: which packs are being deleted is not known whole.
+    /// A list of intents cannot be read, or is of somebody who was revoked, perhaps while he was
+    /// deleting: which packs are going is not known whole.
     pub is_unsure: bool,
 }
 
@@ -121,13 +122,15 @@ impl Trash {
         let read = |listed: &Listed| {
             let known = known.lists.iter().find(|known| known.name == listed.name);
             match known {
-                Some(known) => Ok(Some(Arc::clone(known))),
-                None => Ok(read_one(repository, compartment, listed)?.map(Arc::new)),
+                Some(known) => Ok(Read::Said(Arc::clone(known))),
+                None => read_one(repository, compartment, listed),
             }
         };
         for (listed, said) in listed.iter().zip(each(&listed, read)) {
             match said {
-                Ok(said) => trash.lists.extend(said),
+                Ok(Read::Said(said)) => trash.lists.push(said),
+                Ok(Read::Revoked) => trash.is_unsure |= listed.intents,
+                Ok(Read::Nobodys) => {}
                 Err(error) if RepoError::is_of_object(&error) => {
                     repository.warn_once(format!("a list in the trash is passed over: {error}"));
                     trash.is_unsure |= listed.intents;
@@ -166,21 +169,31 @@ impl Trash {
     }
 }
 
-/// A list; none if it is gone, or of somebody who may not prune here. A name alone says nothing:
-/// who holds no key can write one.
-fn read_one(
-    repository: &Unlocked,
-    compartment: Compartment,
-    listed: &Listed,
-) -> Result<Option<Said>, RepoError> {
+/// A list that was read.
+enum Read {
+    Said(Arc<Said>),
+    /// It is of somebody who may not prune here any more.
+    Revoked,
+    /// It is gone, or of somebody who may not prune here. A name alone says nothing: who holds no
+    /// key can write one.
+    Nobodys,
+}
+
+fn read_one(repository: &Unlocked, compartment: Compartment, listed: &Listed) -> Result<Read, RepoError> {
     let Listed { name, intents, put } = listed;
-    let Some(bytes) = object::get_if_there(&repository.store, name)? else { return Ok(None) };
+    let Some(bytes) = object::get_if_there(&repository.store, name)? else { return Ok(Read::Nobodys) };
     let needs = (Right::Prune, Scope::Compartment(compartment));
-    let Some(body) = repository.open_or_pass_over(kind(*intents), name, needs, &bytes)? else {
-        return Ok(None);
-    };
+    let (opened, verdict) = repository.open_judged(kind(*intents), name, name, needs, &bytes)?;
+    if let Err(why) = verdict {
+        repository.warn_once(format!("{name} is passed over: the signature: {why}"));
+        return Ok(if repository.writers().is_revoked(&opened.signer) {
+            Read::Revoked
+        } else {
+            Read::Nobodys
+        });
+    }
     let damaged = |what: &str| object::damaged(name, what);
-    let body: Body = codec::decode(&body).map_err(damaged)?;
+    let body: Body = codec::decode(&opened.body).map_err(damaged)?;
     if body.packs.len() > MOST || !body.packs.is_sorted_by(|one, next| one.pack < next.pack) {
         return Err(damaged("its packs are too many, or not in order"));
     }
@@ -190,7 +203,7 @@ fn read_one(
         since.map_or(*put, |since| since.min(*put))
     };
     let packs = body.packs.iter().map(|entry| (entry.pack, since(entry))).collect();
-    Ok(Some(Said { name: name.clone(), intents: *intents, put: *put, packs }))
+    Ok(Read::Said(Arc::new(Said { name: name.clone(), intents: *intents, put: *put, packs })))
 }
 
 /// An object whose time tells the storage's own clock.
