@@ -433,6 +433,17 @@ fn old_lists_go() {
     // What lives was moved; the pack waits.
     prune(&place.open(), now());
     assert_announced_is_gone(&place);
+    // Lists that nobody can read.
+    let junk = format!("trash/{}/00000000000000ff", only_cluster(&place));
+    for ending in [".marks", ".intents"] {
+        place.storage().put_if_absent(&format!("{junk}{ending}"), Bytes::from_static(b"x")).unwrap();
+    }
+    prune(&place.open(), now());
+    let is_there = || place.storage().list("trash/").unwrap().iter().any(|meta| meta.name.starts_with(&junk));
+    assert!(is_there());
+    grow_older(&place, "trash/", Duration::from_secs(31 * 24 * 3600));
+    prune(&place.open(), now());
+    assert!(!is_there());
     compare(&place.open(), second.id, &halves(2)).unwrap();
     assert_clean(&place.open());
 }

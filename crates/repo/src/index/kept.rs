@@ -23,7 +23,7 @@ use super::filter::Filter;
 use super::layers::{Layers, Numbers};
 use super::object::PackEntry;
 use super::run::{Run, SumKey};
-use super::table::PackTable;
+use super::table::{Listed, PackTable};
 use super::temporary::{local, temporary};
 use crate::secrets::{Keys, LocalFolders, private_folder};
 use crate::{RepoError, codec};
@@ -127,6 +127,16 @@ impl Kept {
         };
         let objects = meta.objects.into_iter().map(object).collect();
         Kept { objects, packs, base: Some(base), newer, is_more: meta.is_more }
+    }
+
+    /// Forgets index objects that are gone. False where most of it is gone: an index was made anew,
+    /// perhaps because there were lies in the old one.
+    pub(super) fn keep_listed(&mut self, listed: &Listed) -> bool {
+        let named = |kept: &Kept| kept.objects.values().map(|merged| merged.packs.len()).sum::<usize>();
+        let (objects, before) = (self.objects.len(), named(self));
+        self.objects.retain(|name, _| listed.contains_key(name));
+        self.is_more |= self.objects.len() < objects;
+        2 * named(self) >= before
     }
 
     /// The table of the packs that index objects name, and what the numbers of the files are in it.
@@ -316,6 +326,34 @@ mod tests {
         let mut said: Vec<_> = index.records.iter().map(|record| of(record.unwrap())).collect();
         said.sort_by_key(|(id, pack, len)| (*id, pack.hash, *len));
         said
+    }
+
+    /// An index that was made anew leaves nothing of the old one.
+    #[test]
+    fn lies_go_when_an_index_is_made_anew() {
+        let (dir, plain) = properties::repository();
+        let local = LocalFolders { cache: Some(dir.path().join("cache")), state: None };
+        let repository = Repository::open(plain.store().clone(), Unlock::Nothing, local).unwrap();
+        let compartment = repository.unlocked.compartment_of("c").unwrap();
+        let mut random = Random(5);
+        let packs = vec![PackEntry { hash: hash(&mut random), size: 10 }];
+        let record = |id: Hash| IndexRecord { id, pack: 0, raw_len: 100, sealed_len: 50, kind: 1 };
+        let (truth, lie) = (hash(&mut random), hash(&mut random));
+        let content = |ids: &[Hash]| IndexContent {
+            packs: packs.clone(),
+            records: ids.iter().copied().map(record).collect(),
+            supersedes: Vec::new(),
+        };
+        let load = || {
+            let listed = Index::list(repository.store(), compartment).unwrap();
+            Index::load(&repository.unlocked, compartment, true, listed).unwrap()
+        };
+        let old = put(&repository, compartment, content(&[truth, lie]));
+        assert!(!load().find(&lie).unwrap().is_empty());
+        put(&repository, compartment, content(&[truth]));
+        repository.store().delete(&old).unwrap();
+        let index = load();
+        assert!(index.find(&lie).unwrap().is_empty() && !index.find(&truth).unwrap().is_empty());
     }
 
     /// The index from this host's files is the one that is read anew, whatever came and went: index

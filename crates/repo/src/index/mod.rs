@@ -19,7 +19,6 @@ pub(crate) mod run;
 mod table;
 mod temporary;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,12 +36,9 @@ pub(crate) use layers::Layers;
 use object::IndexContent;
 use run::UNNAMED;
 pub(crate) use run::{Record, Run};
-pub(crate) use table::PackTable;
+pub(crate) use table::{Listed, PackTable};
 use temporary::local;
 pub(crate) use temporary::temporary;
-
-/// Names of index objects, and how large these are.
-pub(crate) type Listed = BTreeMap<String, u64>;
 
 /// All index objects of a compartment at one moment, as far as those who signed them may write
 /// there.
@@ -172,9 +168,9 @@ impl Load<'_> {
 
     fn merge_into(&self, mut kept: Kept) -> Result<Index, RepoError> {
         let Unlocked { keys, local: folders, store, .. } = self.repository;
-        let merged = kept.objects.len();
-        kept.objects.retain(|name, _| self.listed.contains_key(name));
-        kept.is_more |= kept.objects.len() < merged;
+        if !kept.keep_listed(self.listed) {
+            kept = Kept::default();
+        }
         let missing: Vec<(&String, u64)> = self
             .listed
             .iter()

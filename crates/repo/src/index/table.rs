@@ -1,9 +1,12 @@
-//! The packs that an index knows.
+//! The packs that an index knows, and the index objects that are there.
 
 use std::collections::BTreeMap;
 
 use super::object::{IndexContent, PackEntry};
 use crate::ids::ObjectHash;
+
+/// Names of index objects, and how large these are.
+pub(crate) type Listed = BTreeMap<String, u64>;
 
 /// The packs that an index knows, by number.
 #[derive(Clone, Default)]

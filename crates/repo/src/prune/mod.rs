@@ -480,7 +480,7 @@ impl Prune<'_> {
     }
 
     /// Removes what nobody needs: drafts that pin nothing any more, sessions long dead, old lists
-    /// of packs that are gone and forgotten by the index.
+    /// of packs that are gone and forgotten by the index, and older ones that say nothing.
     fn sweep(&mut self, survey: &Survey) -> Result<(), RepoError> {
         let store = self.repository.store().clone();
         let folders = [draft::folder(self.compartment), sessions::folder(self.compartment)];
@@ -506,6 +506,9 @@ impl Prune<'_> {
             let over: Vec<String> = over.map(|said| said.name.clone()).collect();
             self.remove_all(&over)?;
         }
+        let idle = survey.trash.idle.iter().filter(|(_, put)| age(self.now, *put) > DRAFTS_PIN);
+        let idle: Vec<String> = idle.map(|(name, _)| name.clone()).collect();
+        self.remove_all(&idle)?;
         if self.may_delete { quarantine::sweep(&store, self.compartment) } else { Ok(()) }
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Trash {
     /// A list of intents cannot be read, or is of somebody who was revoked, perhaps while he was
     /// deleting: which packs are going is not known whole.
     pub is_unsure: bool,
+    /// Names of lists that say nothing, and when the storage took them.
+    pub idle: Vec<(String, SystemTime)>,
 }
 
 /// Packs with the moment since when they are marked; none: since their list was put.
@@ -129,11 +131,15 @@ impl Trash {
         for (listed, said) in listed.iter().zip(each(&listed, read)) {
             match said {
                 Ok(Read::Said(said)) => trash.lists.push(said),
-                Ok(Read::Revoked) => trash.is_unsure |= listed.intents,
-                Ok(Read::Nobodys) => {}
+                Ok(Read::Revoked) => {
+                    trash.is_unsure |= listed.intents;
+                    trash.idle.push((listed.name.clone(), listed.put));
+                }
+                Ok(Read::Nobodys) => trash.idle.push((listed.name.clone(), listed.put)),
                 Err(error) if RepoError::is_of_object(&error) => {
                     repository.warn_once(format!("a list in the trash is passed over: {error}"));
                     trash.is_unsure |= listed.intents;
+                    trash.idle.push((listed.name.clone(), listed.put));
                 }
                 Err(error) => return Err(error),
             }
