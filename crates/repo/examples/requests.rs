@@ -62,6 +62,7 @@ fn main() {
     };
     open().put_tombstone(CLUSTER, BACKUPS).unwrap();
     let (first, ..) = backup();
+    backup();
     let packs = open().put_index_of_many(CLUSTER, PACKS, chunks / PACKS).unwrap();
     store.made_up.lock().unwrap().extend(packs.into_iter().map(|name| (name, 128 << 20)));
     let manifest = std::fs::read_dir(folder.join("repo/manifests")).unwrap().next().unwrap().unwrap();
