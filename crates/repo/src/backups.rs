@@ -161,10 +161,8 @@ impl Repository {
     /// over: a writer leans on what is good.
     pub fn newest_backups(&self, cluster: &str, most: usize) -> Result<Vec<BackupHead>, RepoError> {
         let hash = self.keys().cluster_hash(cluster)?;
-        let mut heads = self.newest_of(self.unlocked.last_names(&hash)?, most)?;
-        if heads.len() < most {
-            heads = self.newest_of(Which::Cluster(&hash), most)?;
-        }
+        let newest = |which: Which<'_>| self.newest_of(which, most);
+        let mut heads = self.unlocked.find_among_last(&hash, newest, |heads| heads.len() == most)?;
         heads.sort_by_key(|head| (head.moment(), head.sequence));
         Ok(heads)
     }

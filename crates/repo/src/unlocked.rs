@@ -169,10 +169,15 @@ impl Unlocked {
         match verdict {
             Ok(()) => Ok(Some(opened.body)),
             Err(why) => {
-                self.warn_once(format!("{name} is passed over: the signature: {why}"));
+                self.tell_passed_over(name, &why);
                 Ok(None)
             }
         }
+    }
+
+    /// Warns of a signed object whose signature is not good for it.
+    pub(crate) fn tell_passed_over(&self, name: &str, why: &str) {
+        self.warn_once(format!("{name} is passed over: the signature: {why}"));
     }
 
     /// The list of writers that holds, as far as this process has read.
@@ -251,11 +256,23 @@ impl Unlocked {
         Heads::read(&self.local, self.keys.repository)
     }
 
-    /// The last names of a cluster: from some sequences before the newest that this host remembers.
-    /// They suffice as a rule, and of very many names the others need not be listed.
-    pub(crate) fn last_names<'c>(&self, cluster: &'c str) -> Result<Which<'c>, RepoError> {
-        let newest = self.heads()?.newest(cluster).unwrap_or(0);
-        Ok(Which::Since(cluster, newest.saturating_sub(LAST_NAMES)))
+    /// What is found among the last names of a cluster, from some sequences before the newest that
+    /// this host remembers; or among all, where that does not suffice. Of very many names the
+    /// others need not be listed, as a rule.
+    pub(crate) fn find_among_last<T>(
+        &self,
+        cluster: &str,
+        find: impl Fn(Which<'_>) -> Result<T, RepoError>,
+        suffices: impl Fn(&T) -> bool,
+    ) -> Result<T, RepoError> {
+        let since = self.heads()?.newest(cluster).unwrap_or(0).saturating_sub(LAST_NAMES);
+        if since > 0 {
+            let found = find(Which::Since(cluster, since))?;
+            if suffices(&found) {
+                return Ok(found);
+            }
+        }
+        find(Which::Cluster(cluster))
     }
 
     /// Hashes the items of maps of a mask domain.

@@ -43,6 +43,10 @@ fn large() -> (Place, Arc<Large<DirStore>>) {
 fn next(place: &Place, store: &Arc<Large<DirStore>>) -> BackupHead {
     let repository = place.open_on(store.clone(), place.local());
     assert!(!repository.newest_backups("shop", 2).unwrap().is_empty());
+    write(&repository)
+}
+
+fn write(repository: &Repository) -> BackupHead {
     let written = repository.write_backup::<(), RepoError>(&options(2), |writer| {
         for (path, class, bytes) in content() {
             let mut entry = writer.entry(path, class);
@@ -66,6 +70,21 @@ fn a_backup_without_change_asks_little_of_a_large_repository() {
     assert!(requests <= 60, "{requests} requests");
     assert!(head.bytes_added < 100_000, "{head:?}");
     compare(&place.open(), head.id, &content()).unwrap();
+}
+
+/// Where all names of a cluster are asked for at once nothing more is to be found: they are listed
+/// once to look for what to lean on, and once for the backup's number.
+#[test]
+fn a_young_cluster_is_listed_no_more_often_than_an_old_one() {
+    let place = Place::encrypted();
+    let store = Arc::new(Large::new(place.store(), Duration::ZERO));
+    for backups in 0..3 {
+        let repository = place.open_on(store.clone(), place.local());
+        assert_eq!(repository.newest_backups("shop", 2).unwrap().len(), backups.min(2));
+        write(&repository);
+        let (_, log) = store.take_requests();
+        assert_eq!(log.iter().filter(|asked| asked.contains("list manifests/")).count(), 2, "{log:#?}");
+    }
 }
 
 /// A sixteenth of the packs is looked at: where packs are lost all are, and nothing leans on them.

@@ -72,10 +72,8 @@ struct Place {
 fn next_place(session: &Session<'_>) -> Result<Place, RepoError> {
     let repository = &session.repository.unlocked;
     let cluster = repository.keys.cluster_hash(&session.options.cluster)?;
-    let mut found = newest(repository, repository.last_names(&cluster)?)?;
-    if found.previous.is_none() || !found.unread.is_empty() {
-        found = newest(repository, Which::Cluster(&cluster))?;
-    }
+    let is_told = |found: &Newest| found.previous.is_some() && found.unread.is_empty();
+    let found = repository.find_among_last(&cluster, |which| newest(repository, which), is_told)?;
     let Newest { names, forgotten, mut previous, unread } = found;
     let remembered = repository.heads()?.newest(&cluster);
     let mut last = previous.as_ref().map(|previous| previous.sequence).max(remembered).unwrap_or(0);
@@ -112,21 +110,14 @@ struct Newest {
 
 fn newest(repository: &Unlocked, which: Which<'_>) -> Result<Newest, RepoError> {
     let (names, forgotten) = manifest::list_both(repository, which)?;
-    let (previous, unread) = newest_read(repository, &names)?;
-    Ok(Newest { names, forgotten, previous, unread })
-}
-
-fn newest_read(
-    repository: &Unlocked,
-    names: &BTreeSet<ManifestName>,
-) -> Result<(Option<Previous>, Vec<ManifestName>), RepoError> {
-    let mut unread = Vec::new();
+    let (mut previous, mut unread) = (None, Vec::new());
     for name in names.iter().rev() {
         match manifest::read(repository, name, |_| {}) {
             Ok(manifest) if manifest.distrust.is_none() => {
                 repository.refuse_older_list(manifest.body.list.number)?;
                 let id = ByteArray::from(name.id.0);
-                return Ok((Some(Previous { sequence: name.sequence, id, hash: manifest.hash }), unread));
+                previous = Some(Previous { sequence: name.sequence, id, hash: manifest.hash });
+                break;
             }
             // Of somebody who may not write; or forgotten since the list was made.
             Ok(_) | Err(RepoError::Missing { .. }) => {}
@@ -134,7 +125,7 @@ fn newest_read(
             Err(error) => return Err(error),
         }
     }
-    Ok((None, unread))
+    Ok(Newest { names, forgotten, previous, unread })
 }
 
 /// The highest number above `than` whose tombstone is verified; 0 if there is none.
