@@ -10,6 +10,7 @@ use pgark_store::PutOutcome;
 use crate::at_once::each;
 use crate::ids::ObjectHash;
 use crate::object::{self, Kind};
+use crate::prune::trash;
 use crate::repository::Repository;
 use crate::rights::Right;
 use crate::secrets::{Keys, KnownList, Protection, recipients, slots};
@@ -57,21 +58,21 @@ pub struct KeyList {
 /// Hashes of the objects that count, by the keys that signed them.
 pub(crate) type Signed = BTreeMap<Vec<u8>, BTreeSet<ObjectHash>>;
 
-/// Signed objects besides manifests: folder, kind, and the right that it takes to put one.
-const SIGNED: [(&str, Kind, RightFor); 6] = [
-    ("forgotten/", Kind::Tombstone, |_| Right::Forget),
-    ("tags/", Kind::Tags, right_for_tags),
-    ("copies/tags/", Kind::Tags, right_for_tags),
-    ("quarantine/", Kind::Quarantine, |_| Right::Check),
-    ("trash/", Kind::Marks, |_| Right::Prune),
-    ("trash/", Kind::Intents, |_| Right::Prune),
+/// Signed objects besides manifests: their folders, and what each is.
+const SIGNED: [(&str, What); 5] = [
+    ("forgotten/", |_| Some((Kind::Tombstone, Right::Forget))),
+    ("tags/", of_tags),
+    ("copies/tags/", of_tags),
+    ("quarantine/", |_| Some((Kind::Quarantine, Right::Check))),
+    ("trash/", |name| names::trash(name).map(|(.., intents)| (trash::kind(intents), Right::Prune))),
 ];
 
-/// By an object's name.
-type RightFor = fn(&str) -> Right;
+/// The kind of an object, and the right that it takes to put one, by its name.
+type What = fn(&str) -> Option<(Kind, Right)>;
 
-fn right_for_tags(name: &str) -> Right {
-    names::TagsName::parse_below("tags/", name).map_or(Right::Forget, |name| tags::right(name.number))
+fn of_tags(name: &str) -> Option<(Kind, Right)> {
+    let tags = names::TagsName::parse_below("tags/", name);
+    Some((Kind::Tags, tags.map_or(Right::Forget, |name| tags::right(name.number))))
 }
 
 fn id_of(slot: &str) -> String {
@@ -274,14 +275,14 @@ impl Repository {
                 add(manifest.distrust.is_none().then_some((manifest.signer, manifest.hash)));
             }
         }
-        for (folder, kind, right) in SIGNED {
+        for (folder, what) in SIGNED {
             let mut objects = Vec::new();
             for meta in names::list(self.store(), folder)? {
                 if is_before(until, manifest::stored(&meta), &meta.name)? {
                     objects.push(meta);
                 }
             }
-            for of in each(&objects, |meta| self.counting_object(&meta.name, kind, right)) {
+            for of in each(&objects, |meta| self.counting_object(&meta.name, what)) {
                 add(of?);
             }
         }
@@ -302,16 +303,11 @@ impl Repository {
     }
 
     /// Who signed an object, and its hash, if it counts.
-    fn counting_object(
-        &self,
-        object: &str,
-        kind: Kind,
-        right: RightFor,
-    ) -> Result<Option<(Vec<u8>, ObjectHash)>, RepoError> {
+    fn counting_object(&self, object: &str, what: What) -> Result<Option<(Vec<u8>, ObjectHash)>, RepoError> {
         let name = object.strip_prefix("copies/").unwrap_or(object);
-        let Some(scope) = names::scope(name) else { return Ok(None) };
+        let (Some((kind, right)), Some(scope)) = (what(name), names::scope(name)) else { return Ok(None) };
         let read = object::get(self.store(), object)
-            .and_then(|bytes| self.unlocked.open_judged(kind, name, object, (right(name), scope), &bytes));
+            .and_then(|bytes| self.unlocked.open_judged(kind, name, object, (right, scope), &bytes));
         match read {
             Ok((opened, verdict)) => Ok(verdict.is_ok().then_some((opened.signer, opened.hash))),
             Err(error) if error.is_of_object() => Ok(None),

@@ -93,7 +93,8 @@ pub(crate) fn make(keys: &Keys, name: &str, packs: &Since, intents: bool) -> Res
     signed::seal(keys, kind(intents), name, codec::encode(&body))
 }
 
-fn kind(intents: bool) -> Kind {
+/// Of a list's object.
+pub(crate) fn kind(intents: bool) -> Kind {
     if intents { Kind::Intents } else { Kind::Marks }
 }
 
@@ -191,7 +192,7 @@ fn read_one(repository: &Unlocked, compartment: Compartment, listed: &Listed) ->
     let needs = (Right::Prune, Scope::Compartment(compartment));
     let (opened, verdict) = repository.open_judged(kind(*intents), name, name, needs, &bytes)?;
     if let Err(why) = verdict {
-        repository.warn_once(format!("{name} is passed over: the signature: {why}"));
+        repository.tell_passed_over(name, &why);
         return Ok(if repository.writers().is_revoked(&opened.signer) {
             Read::Revoked
         } else {
