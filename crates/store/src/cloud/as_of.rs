@@ -117,7 +117,7 @@ pub(crate) fn what_was_there(
     let mut newest: BTreeMap<String, Version> = BTreeMap::new();
     for version in versions {
         let Some(modified) = version.modified.filter(|modified| *modified <= moment) else { continue };
-        let Some(name) = version.key.strip_prefix(&root).filter(|name| name::check(name).is_ok()) else {
+        let Some(name) = store.below(&version.key).filter(|name| name::check(name).is_ok()) else {
             continue;
         };
         // A list has the newest of each key first; of two of one moment the first therefore stays.

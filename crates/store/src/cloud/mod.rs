@@ -232,16 +232,21 @@ impl CloudStore {
         })?;
         if bytes.len() as u64 == len { Ok(bytes) } else { Err(too_short()) }
     }
-}
 
-impl CloudStore {
+    /// What stands below the repository's own prefix; None: it is not below it.
+    pub(crate) fn below<'k>(&self, key: &'k str) -> Option<&'k str> {
+        match self.prefix.as_str() {
+            "" => Some(key),
+            prefix => key.strip_prefix(prefix)?.strip_prefix('/'),
+        }
+    }
+
     /// What was listed that is an object of ours, in the order of names.
     fn objects(&self, listed: BTreeMap<Path, object_store::ObjectMeta>) -> Vec<ObjectMeta> {
-        let root = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
         let mut found: Vec<ObjectMeta> = listed
             .into_iter()
             .filter_map(|(path, meta)| {
-                let name = path.as_ref().strip_prefix(&root)?;
+                let name = self.below(path.as_ref())?;
                 let modified: SystemTime = meta.last_modified.into();
                 // What others put there is none of ours.
                 name::check(name).ok()?;
@@ -372,26 +377,23 @@ impl Store for CloudStore {
 
     fn foreign(&self, cancel: &Cancel) -> Result<Vec<String>, StoreError> {
         let key = self.key("")?;
-        let root = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
         let listed = self.ask(cancel, "list", "", listed_once(self.client.list(Some(&key))))?;
-        let names = listed.keys().filter_map(|path| path.as_ref().strip_prefix(&root));
+        let names = listed.keys().filter_map(|path| self.below(path.as_ref()));
         Ok(names.filter(|name| name::check(name).is_err()).map(str::to_string).collect())
     }
 
     fn other_folders(&self, known: &[&str], cancel: &Cancel) -> Result<Vec<String>, StoreError> {
         let key = self.key("")?;
-        let root = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
         let top = self.ask(cancel, "list", "", self.client.list_with_delimiter(Some(&key)))?;
         let mut found = Vec::new();
         for folder in &top.common_prefixes {
-            let Some(name) = folder.as_ref().strip_prefix(&root) else { continue };
+            let Some(name) = self.below(folder.as_ref()) else { continue };
             if known.contains(&name) || name::check(name).is_err() {
                 continue;
             }
             // Perhaps there are only markers of folders in it, or names that are none of objects.
             let is_object = |meta: &object_store::ObjectMeta| {
-                let name = meta.location.as_ref().strip_prefix(&root);
-                name.is_some_and(|name| name::check(name).is_ok())
+                self.below(meta.location.as_ref()).is_some_and(|name| name::check(name).is_ok())
             };
             let first = self
                 .client
