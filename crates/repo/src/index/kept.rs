@@ -211,21 +211,18 @@ impl Files<'_> {
         kept: &Kept,
         beside: Option<[u8; 32]>,
     ) -> Result<(Run, [u8; 32]), RepoError> {
-        let (file, named) = match path.map(|path| (path, named_file(path))) {
-            Some((_, Ok(named))) => {
-                let (file, name) = named.into_parts();
-                (file, Some(name))
-            }
-            Some((path, Err(error))) => {
-                self.store.warn(&format!("the local index cannot be kept at {}: {error}", path.display()));
-                (temporary(self.folders)?, None)
-            }
+        let warn = |path: &Path, error: std::io::Error| {
+            self.store.warn(&format!("the local index cannot be kept at {}: {error}", path.display()));
+        };
+        let named = path.and_then(|path| named_file(path).map_err(|error| warn(path, error)).ok());
+        let (file, name) = match named.map(tempfile::NamedTempFile::into_parts) {
+            Some((file, name)) => (file, Some(name)),
             None => (temporary(self.folders)?, None),
         };
         let salt: [u8; 32] = crate::random::bytes()?;
         let run = Run::write(file, sum_key(self.keys, &salt), layers.at_most(), layers.iter())
             .map_err(local("write the local index", Path::new("of this host")))?;
-        if let (Some(path), Some(name)) = (path, named) {
+        if let (Some(path), Some(name)) = (path, name) {
             let object = |(name, merged): (&String, &Merged)| {
                 (name.clone(), ByteVec::from(merged.signer.clone()), merged.packs.clone())
             };
@@ -251,7 +248,7 @@ impl Files<'_> {
                 .and_then(|()| run.file().flush())
                 .and_then(|()| name.persist(path).map_err(|error| error.error));
             if let Err(error) = kept {
-                self.store.warn(&format!("the local index cannot be kept at {}: {error}", path.display()));
+                warn(path, error);
             }
         }
         Ok((run, salt))
@@ -317,6 +314,20 @@ mod tests {
         name
     }
 
+    /// A repository whose index this host keeps, and a compartment of it.
+    fn kept() -> (tempfile::TempDir, Repository, Compartment) {
+        let (dir, plain) = properties::repository();
+        let local = LocalFolders { cache: Some(dir.path().join("cache")), state: None };
+        let repository = Repository::open(plain.store().clone(), Unlock::Nothing, local).unwrap();
+        let compartment = repository.unlocked.compartment_of("c").unwrap();
+        (dir, repository, compartment)
+    }
+
+    fn load(repository: &Repository, compartment: Compartment, use_cache: bool) -> Index {
+        let listed = Index::list(repository.store(), compartment).unwrap();
+        Index::load(&repository.unlocked, compartment, use_cache, listed).unwrap()
+    }
+
     /// What an index says, without the numbers of its table.
     fn said(index: &Index) -> Vec<(Hash, PackEntry, u32)> {
         let of = |record: Record| {
@@ -331,10 +342,7 @@ mod tests {
     /// An index that was made anew leaves nothing of the old one.
     #[test]
     fn lies_go_when_an_index_is_made_anew() {
-        let (dir, plain) = properties::repository();
-        let local = LocalFolders { cache: Some(dir.path().join("cache")), state: None };
-        let repository = Repository::open(plain.store().clone(), Unlock::Nothing, local).unwrap();
-        let compartment = repository.unlocked.compartment_of("c").unwrap();
+        let (_dir, repository, compartment) = kept();
         let mut random = Random(5);
         let packs = vec![PackEntry { hash: hash(&mut random), size: 10 }];
         let record = |id: Hash| IndexRecord { id, pack: 0, raw_len: 100, sealed_len: 50, kind: 1 };
@@ -344,10 +352,7 @@ mod tests {
             records: ids.iter().copied().map(record).collect(),
             supersedes: Vec::new(),
         };
-        let load = || {
-            let listed = Index::list(repository.store(), compartment).unwrap();
-            Index::load(&repository.unlocked, compartment, true, listed).unwrap()
-        };
+        let load = || load(&repository, compartment, true);
         let old = put(&repository, compartment, content(&[truth, lie]));
         assert!(!load().find(&lie).unwrap().is_empty());
         put(&repository, compartment, content(&[truth]));
@@ -360,10 +365,7 @@ mod tests {
     /// objects, and others in their place without packs that are gone.
     #[test]
     fn what_is_kept_is_what_is_there() {
-        let (dir, plain) = properties::repository();
-        let local = LocalFolders { cache: Some(dir.path().join("cache")), state: None };
-        let repository = Repository::open(plain.store().clone(), Unlock::Nothing, local).unwrap();
-        let compartment = repository.unlocked.compartment_of("c").unwrap();
+        let (dir, repository, compartment) = kept();
         let mut random = Random(3);
         let mut contents: Vec<(String, IndexContent)> = Vec::new();
         let (mut together, mut apart) = (0, 0);
@@ -409,10 +411,7 @@ mod tests {
                 }
                 _ => {}
             }
-            let load = |use_cache: bool| {
-                let listed = Index::list(repository.store(), compartment).unwrap();
-                Index::load(&repository.unlocked, compartment, use_cache, listed).unwrap()
-            };
+            let load = |use_cache: bool| load(&repository, compartment, use_cache);
             let (kept, anew) = (load(true), load(false));
             assert_eq!(said(&kept), said(&anew), "round {round}");
             let hashes = |index: &Index| -> BTreeSet<Hash> {

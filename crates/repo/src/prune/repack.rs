@@ -111,9 +111,10 @@ pub(super) fn run<'r>(
         // Where a chunk lives in several packs and they are not equal, nothing says which is the
         // true one: they stay as they are.
         let is_doubtful = |chunk: &ChunkRecord| {
-            let is_kept_here = |kept: &Vec<u32>| kept.len() > 1 && kept.contains(&number);
-            from.usage.doubtful.contains(&chunk.id)
-                && from.usage.kept.get(&chunk.id).is_some_and(is_kept_here)
+            from.usage
+                .kept
+                .get(&chunk.id)
+                .is_some_and(|kept| kept.is_doubtful && kept.packs.len() > 1 && kept.packs.contains(&number))
         };
         if directory.chunks.iter().any(is_doubtful) {
             continue;
@@ -132,7 +133,7 @@ pub(super) fn run<'r>(
                 continue;
             }
             // Of several places the one that the survey keeps is moved.
-            if from.usage.kept.get(&chunk.id).is_some_and(|kept| !kept.contains(&number)) {
+            if from.usage.kept.get(&chunk.id).is_some_and(|kept| !kept.packs.contains(&number)) {
                 continue;
             }
             let at = chunk.offset as usize;

@@ -47,10 +47,14 @@ pub(crate) struct Usage {
     /// A chunk that a backup needs has no place that counts.
     pub missing: bool,
     /// Of living chunks that the index names in several packs: those that keep it.
-    pub kept: HashMap<ChunkId, Vec<u32>>,
-    /// Those of them that differ, or that could not all be compared: nothing says which is the true
-    /// one.
-    pub doubtful: HashSet<ChunkId>,
+    pub kept: HashMap<ChunkId, Keepers>,
+}
+
+/// The packs that keep a chunk.
+pub(crate) struct Keepers {
+    pub packs: Vec<u32>,
+    /// Its places differ, or could not all be compared: nothing says which is the true one.
+    pub is_doubtful: bool,
 }
 
 /// What directories say of sealed chunks.
@@ -147,7 +151,7 @@ pub(crate) fn count(
 ) -> Result<Usage, RepoError> {
     let index = places.index;
     let packs = vec![Use::default(); index.packs.packs.len()];
-    let mut usage = Usage { packs, missing: false, kept: HashMap::new(), doubtful: HashSet::new() };
+    let mut usage = Usage { packs, missing: false, kept: HashMap::new() };
     let mut several: BTreeMap<u32, Vec<ChunkId>> = BTreeMap::new();
     each_chunk(index, live, |own, lives| {
         for place in own {
@@ -179,10 +183,8 @@ pub(crate) fn count(
             usage.missing |= kept.is_empty();
             kept.iter().for_each(|place| add(&mut usage.packs, place));
             if let Some(first) = kept.first() {
-                usage.kept.insert(first.id, kept.iter().map(|place| place.pack).collect());
-                if !equal {
-                    usage.doubtful.insert(first.id);
-                }
+                let packs = kept.iter().map(|place| place.pack).collect();
+                usage.kept.insert(first.id, Keepers { packs, is_doubtful: !equal });
             }
         }
         Ok(())

@@ -132,8 +132,7 @@ fn sample_is_whole(
     for listed in each(&folders, |first| pack::list_of_byte(store, compartment, *first)) {
         there.extend(listed?);
     }
+    let there = There::Listed(there);
     let is_in_sample = |pack: &&PackEntry| first_bytes.contains(&pack.hash.0[0]);
-    let mut sample = index.packs.packs.iter().filter(is_in_sample);
-    let is_there = |pack: &PackEntry| there.get(&pack.hash).is_some_and(|listed| listed.size == pack.size);
-    Ok(sample.all(is_there))
+    Ok(index.packs.packs.iter().filter(is_in_sample).all(|pack| there.holds(pack)))
 }

@@ -98,9 +98,7 @@ impl RowMaps {
         };
         Ok(Chooser { mode: self.mode, on: compile(&self.on)?, off: compile(&self.off)? })
     }
-}
 
-impl RowMaps {
     /// Each pattern of salted tables by itself.
     pub(crate) fn salted(&self) -> Result<Vec<(String, Vec<Pattern>)>, OpsError> {
         let one = |text: &String| {
