@@ -54,6 +54,8 @@ pub(crate) struct Table {
     pub extension_condition: Option<String>,
     /// Row-level security applies to the role: COPY is refused, since it would not read all rows.
     pub hides_rows: bool,
+    /// Rows were updated or deleted since the server counts; None: it has counted nothing.
+    pub changes: Option<bool>,
     readable: bool,
     in_extension: bool,
 }
@@ -65,6 +67,12 @@ pub(crate) struct Catalog {
     /// The tables that filters leave, where there are filters.
     chosen: Option<HashSet<u32>>,
 }
+
+/// Whether rows were updated or deleted, as the server's statistics count them. They count nothing
+/// on a standby, with `track_counts = off`, and after a crash or an upgrade.
+const CHANGES: &str = "CASE WHEN pg_catalog.pg_stat_get_tuples_inserted(c.oid) + pg_catalog.pg_stat_get_tuples_updated(c.oid) \
+                                 + pg_catalog.pg_stat_get_tuples_deleted(c.oid) > 0 \
+                            THEN pg_catalog.pg_stat_get_tuples_updated(c.oid) + pg_catalog.pg_stat_get_tuples_deleted(c.oid) > 0 END";
 
 /// Tables of users: no system schemas, no TOAST, no other session's temporary tables.
 const USER_TABLES: &str = "c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' \
@@ -110,7 +118,7 @@ impl Catalog {
                     coalesce(pg_catalog.pg_relation_size(c.oid), 0), \
                     coalesce(pg_catalog.pg_relation_size(nullif(c.reltoastrelid, 0)), 0), \
                     {READABLE}, x.extname IS NOT NULL, x.condition, pg_catalog.md5(a.columns), {FINGERPRINT}, \
-                    c.relrowsecurity AND pg_catalog.row_security_active(c.oid) \
+                    c.relrowsecurity AND pg_catalog.row_security_active(c.oid), {CHANGES} \
              FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam \
@@ -144,6 +152,7 @@ impl Catalog {
                 fingerprint: row.str(11).doing(doing)?.to_string(),
                 columns: row.opt_str(10).doing(doing)?.unwrap_or_default().to_string(),
                 hides_rows: row.str(12).doing(doing)? == "t",
+                changes: row.opt_str(13).doing(doing)?.map(|changes| changes == "t"),
                 readable: row.str(7).doing(doing)? == "t",
                 in_extension: row.str(8).doing(doing)? == "t",
                 extension_condition: row.opt_str(9).doing(doing)?.map(str::to_string),
@@ -265,6 +274,7 @@ impl Table {
             columns: String::new(),
             extension_condition: None,
             hides_rows: false,
+            changes: None,
             readable: true,
             in_extension: false,
         }

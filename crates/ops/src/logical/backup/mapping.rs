@@ -13,7 +13,9 @@ use super::request::Request;
 use crate::OpsError;
 use crate::facts::BackupKind;
 use crate::lock::lock;
-use crate::logical::rowmap::{Chooser, EarlierTables, MOST_BACKUPS, RowMaps, Rules};
+use crate::logical::rowmap::{
+    Chooser, EarlierTables, MOST_BACKUPS, PAYS_WHERE_ROWS_CHANGE, PAYS_WHERE_ROWS_STAY, RowMaps, Rules,
+};
 
 /// How the rows of a backup are mapped.
 pub(super) struct RowMapping<'r> {
@@ -51,9 +53,14 @@ impl<'r> RowMapping<'r> {
         })
     }
 
-    pub(super) fn rules(&self, database: &str, table: &TableName) -> Rules {
+    /// How a table is stored; `changes`: its rows are updated or deleted, if that is known.
+    pub(super) fn rules(&self, database: &str, table: &TableName, changes: Option<bool>) -> Rules {
         let chooser = self.choosers.get(database).unwrap_or(&self.chooser);
-        Rules { way: chooser.way(&table.schema, &table.name), rewrite_deleted: self.rewrite_deleted }
+        Rules {
+            way: chooser.way(&table.schema, &table.name),
+            pays_from: if changes == Some(false) { PAYS_WHERE_ROWS_STAY } else { PAYS_WHERE_ROWS_CHANGE },
+            rewrite_deleted: self.rewrite_deleted,
+        }
     }
 
     /// The tables of a database that are stored whole and salted, by oid.

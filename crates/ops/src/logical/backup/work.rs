@@ -57,6 +57,8 @@ pub(super) struct Source {
     pub(super) is_foreign: bool,
     /// Stored whole and salted.
     is_salted: bool,
+    /// Whether its rows are updated or deleted, where that is known.
+    changes: Option<bool>,
     bytes: u64,
     /// First page of each ctid range; empty: copied whole.
     ranges: Vec<u64>,
@@ -217,7 +219,7 @@ impl Copying {
         maps: &RowMapping<'_>,
     ) -> Result<Rows, OpsError> {
         let (from, to) = source.pages(range);
-        let mut rules = maps.rules(&self.database, &source.name);
+        let mut rules = maps.rules(&self.database, &source.name, source.changes);
         if source.is_salted {
             rules.way = Way::Salted;
         }
@@ -323,6 +325,7 @@ fn sources(
             hides_rows: table.hides_rows,
             is_foreign: table.kind == 'f',
             is_salted: salted.contains(&toc.oid),
+            changes: table.changes,
             name: table.name.clone(),
             relation: relation(toc),
             columns: columns(toc),
@@ -510,6 +513,7 @@ mod tests {
             hides_rows: false,
             is_foreign: false,
             is_salted: false,
+            changes: None,
             name: TableName { schema: b"s".to_vec(), name: b"t".to_vec() },
             relation: b"\"s\".\"t\"".to_vec(),
             columns: columns.as_bytes().to_vec(),

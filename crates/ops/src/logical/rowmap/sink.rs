@@ -16,8 +16,6 @@ const ROWS_PER_PART: u64 = 500_000;
 const BYTES_PER_PART: u64 = 1 << 30;
 /// So much is looked at to decide whether a map pays.
 const LOOKED_AT: usize = 128 << 10;
-/// Compressed bytes of a row from which it does: its hash costs 8.
-const PAYS_FROM: u64 = 32;
 
 /// Which rows one COPY brings.
 pub(crate) struct Rows {
@@ -161,7 +159,7 @@ impl<'a> RowSink<'a> {
         let held = std::mem::take(held);
         let rows = self.rows_in_open + u64::from(ends);
         let compressed = zstd::bulk::compress(&held, 1).map_or(held.len(), |bytes| bytes.len());
-        if (compressed as u64) < rows * PAYS_FROM {
+        if (compressed as u64) < rows * self.rows.rules.pays_from {
             self.open = self.plain();
         } else {
             self.open = self.map()?;

@@ -67,7 +67,7 @@ impl World {
             tables: BTreeMap::new(),
             made: Vec::new(),
             random: seed | 1,
-            rules: Rules { way: Way::Mapped, rewrite_deleted: false },
+            rules: Rules { way: Way::Mapped, pays_from: 0, rewrite_deleted: false },
             compression_level: 1,
         }
     }
