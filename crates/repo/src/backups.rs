@@ -1,6 +1,6 @@
 //! Backups as readers see them: listing, opening, and the way to their data.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use crate::RepoError;
@@ -167,8 +167,27 @@ impl Repository {
         Ok(heads)
     }
 
+    /// The newest backup of each cluster that the keys at hand open. What cannot be read or trusted
+    /// is passed over. Reads one manifest of each cluster.
+    pub fn newest_of_each_cluster(&self) -> Result<Vec<BackupHead>, RepoError> {
+        let (names, _) = manifest::list_timed(&self.unlocked, Which::All)?;
+        let mut of_each: BTreeMap<String, manifest::Timed> = BTreeMap::new();
+        for (name, stored) in names {
+            of_each.entry(name.cluster.clone()).or_default().insert(name, stored);
+        }
+        let mut heads = Vec::new();
+        for names in of_each.into_values() {
+            heads.extend(self.read_newest(&names, 1)?);
+        }
+        Ok(heads)
+    }
+
     fn newest_of(&self, which: Which<'_>, most: usize) -> Result<Vec<BackupHead>, RepoError> {
         let (names, _) = manifest::list_timed(&self.unlocked, which)?;
+        self.read_newest(&names, most)
+    }
+
+    fn read_newest(&self, names: &manifest::Timed, most: usize) -> Result<Vec<BackupHead>, RepoError> {
         let mut heads = Vec::new();
         // A name counts for nothing before what it names is verified: who holds no key can write
         // any number of them.

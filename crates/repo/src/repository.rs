@@ -103,6 +103,11 @@ impl Repository {
     }
 
     /// The keys at hand.
+    /// The clusters that the key at hand is for; None: for all.
+    pub fn clusters_of_key(&self) -> Option<Vec<String>> {
+        self.keys().clusters()
+    }
+
     pub(crate) fn keys(&self) -> &Keys {
         &self.unlocked.keys
     }

@@ -41,6 +41,7 @@ mod globals;
 mod large_objects;
 mod lead;
 mod mapping;
+mod name;
 mod patterns;
 mod report;
 mod request;
@@ -120,8 +121,9 @@ fn back_up(
     job.progress.phase("look at the cluster");
     let mut survey = Survey::of(request, job, watch)?;
     let pause = Pause::begin(&mut survey, request, job, watch)?;
+    let cluster = request.cluster.clone().map_or_else(|| name::of(repository, &survey), Ok)?;
     let options = WriteOptions {
-        cluster: request.cluster.clone().unwrap_or_else(|| survey.system_identifier.clone()),
+        cluster,
         jobs: request.jobs,
         compression_level: request.compression_level,
         full: request.full,
@@ -221,6 +223,10 @@ impl Run<'_> {
             };
             repository.write_backup_told(options, work, &mut told)
         })?;
+        if request.cluster.is_none() {
+            name::note(repository, survey, &options.cluster);
+        }
+        repository.tidy_cache_files(name::PURPOSE, definitions::UNUSED_FOR);
         repository.tidy_cache_files(definitions::PURPOSE, definitions::UNUSED_FOR);
         let mut record = BackupRecord::of(&head)?;
         record.warnings.extend(clock_ahead(&head));

@@ -104,7 +104,7 @@ impl Server {
     }
 
     /// What is not as it was.
-    fn differences(&self, known: &Server) -> Vec<String> {
+    pub(super) fn differences(&self, known: &Server) -> Vec<String> {
         let mut found = Vec::new();
         let (now, before) = (named(self), named(known));
         if !is_same_place(self, known) && !now.is_empty() && !before.is_empty() {
@@ -139,7 +139,7 @@ impl Server {
 }
 
 /// Before the name of a machine that the connection does not leave.
-const HERE: &str = "@";
+pub(super) const HERE: &str = "@";
 
 /// A socket, or the loopback.
 fn is_here(host: &str) -> bool {
