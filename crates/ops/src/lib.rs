@@ -110,6 +110,8 @@ pub trait Progress: Send + Sync {
     fn total_bytes(&self, bytes: u64);
     /// `bytes` more are done.
     fn advance(&self, bytes: u64);
+    /// Of this kind of work ("indexes", "constraints") so many of so many are done.
+    fn counted(&self, what: &str, done: u64, of: u64);
     /// Work on an object (a table, an index) begins.
     fn object_started(&self, name: &str);
     /// Work on an object ended.
@@ -128,6 +130,7 @@ impl Progress for Silent {
     fn phase(&self, _: &str) {}
     fn total_bytes(&self, _: u64) {}
     fn advance(&self, _: u64) {}
+    fn counted(&self, _: &str, _: u64, _: u64) {}
     fn object_started(&self, _: &str) {}
     fn object_done(&self, _: &str) {}
     fn warn(&self, _: &str) {}

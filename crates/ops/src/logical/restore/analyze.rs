@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use pgark_bytes::archive::order::serial_order;
@@ -43,7 +44,11 @@ impl OneDatabase<'_> {
             })
             .filter(|toc| !failed.contains(toc.describe().as_str()))
             .collect();
-        let next = Mutex::new(tables.into_iter().peekable());
+        let (all, done) = (tables.len() as u64, AtomicU64::new(0));
+        let counted = tables.into_iter().inspect(|_| {
+            self.job.progress.counted("tables", done.fetch_add(1, Ordering::Relaxed), all);
+        });
+        let next = Mutex::new(counted.peekable());
         let notes: Mutex<Vec<String>> = Mutex::new(Vec::new());
         let results: Vec<Result<(), OpsError>> = thread::scope(|scope| {
             let workers: Vec<_> = (0..self.request().jobs.max(1))

@@ -36,6 +36,7 @@ mod refresh;
 mod report;
 mod request;
 mod run;
+mod steps;
 mod target;
 mod together;
 mod trail;

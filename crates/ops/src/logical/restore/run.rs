@@ -18,6 +18,7 @@ use super::place::DatabaseRestore;
 use super::plan::Plan;
 use super::report::{ObjectError, Outcome, SkippedRows};
 use super::request::{Request, Target};
+use super::steps::Steps;
 use super::together::{Helpers, Shared};
 use super::trail::Stage;
 use super::{clean, marks, refresh, target};
@@ -75,11 +76,13 @@ struct RunState {
     left: Vec<Task>,
     /// The error that ends the restore.
     fatal: Option<OpsError>,
+    steps: Steps,
 }
 
 impl RunState {
     fn new(schedule: Schedule, outcome: Outcome, workers: usize) -> RunState {
-        RunState { schedule, outcome, busy: 0, shared: Vec::new(), workers, left: Vec::new(), fatal: None }
+        let (shared, left, steps) = (Vec::new(), Vec::new(), Steps::default());
+        RunState { schedule, outcome, busy: 0, shared, workers, left, fatal: None, steps }
     }
 }
 
@@ -177,7 +180,9 @@ impl OneDatabase<'_> {
         let schedule = Schedule::with_triggers(self.archive(), selection, triggers_fire, &|dump_id| {
             self.costs.get(&dump_id).copied().unwrap_or(0)
         });
-        let board = Mutex::new(RunState::new(schedule, outcome, self.request().jobs.max(1)));
+        let mut board = RunState::new(schedule, outcome, self.request().jobs.max(1));
+        board.steps = Steps::of(self.archive(), selection);
+        let board = Mutex::new(board);
         if !self.place.several {
             self.job.progress.phase("restore definitions");
         }
@@ -187,9 +192,10 @@ impl OneDatabase<'_> {
             self.hooks(Moment::BeforeData)?;
         }
         if !self.place.several {
-            self.job.progress.phase("restore rows, indexes and constraints");
+            self.job.progress.phase("restore rows and indexes");
         }
         self.job.progress.total_bytes(self.bytes_selected());
+        lock(&board).steps.tell(&*self.job.progress);
         let changed = Condvar::new();
         thread::scope(|scope| {
             for _ in 0..self.request().jobs.max(1) {
@@ -467,7 +473,9 @@ impl OneDatabase<'_> {
         self.job.progress.object_started(&name);
         let result = self.restore_one(hand, toc, created_here, Some(&Idle { board, changed }));
         self.job.progress.object_done(&name);
-        self.note(&mut lock(board), index, toc, result)
+        let mut held = lock(board);
+        held.steps.done(toc, &*self.job.progress);
+        self.note(&mut held, index, toc, result)
     }
 
     /// Books the end of one entry. An error of the server on one object is noted and the restore
