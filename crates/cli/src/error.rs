@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use pgark_ops::OpsError;
 
-use crate::hints;
 use crate::visible::visible_lines;
+use crate::{hints, log};
 
 /// Finished, but something that was asked for is missing.
 pub const INCOMPLETE: u8 = 3;
@@ -136,16 +136,25 @@ pub fn report(failure: &Failure, json: bool, left: &str) -> ExitCode {
         INTERRUPTED => vec![failure.interrupted(left)],
         _ => failure.chain(),
     };
+    let text = chain.join(": ");
+    let hint = failure.hint().filter(|_| code != INTERRUPTED);
+    // For the log file, and for standard error where that is a log of JSON.
+    match &hint {
+        Some(hint) => tracing::error!(target: log::REPORTED, "{text}\nhint: {hint}"),
+        None => tracing::error!(target: log::REPORTED, "{text}"),
+    }
     let mut stderr = io::stderr().lock();
     // Where standard error is closed there is nobody to tell.
     let _ = if json {
-        let object = serde_json::json!({ "error": chain.join(": "), "hint": failure.hint(), "code": code });
+        let object = serde_json::json!({ "error": text, "hint": hint, "code": code });
         writeln!(stderr, "{object}")
+    } else if log::is_json() {
+        Ok(())
     } else if code == INTERRUPTED {
-        writeln!(stderr, "{}", chain.join(": "))
+        writeln!(stderr, "{text}")
     } else {
-        let hint = failure.hint().map(|hint| format!("\nhint: {}", visible_lines(&hint))).unwrap_or_default();
-        writeln!(stderr, "error: {}{hint}", visible_lines(&chain.join(": ")))
+        let hint = hint.map(|hint| format!("\nhint: {}", visible_lines(&hint))).unwrap_or_default();
+        writeln!(stderr, "{} {}{hint}", log::error_word(), visible_lines(&text))
     };
     ExitCode::from(code)
 }

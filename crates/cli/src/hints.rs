@@ -102,11 +102,11 @@ fn of_repository(error: &RepoError) -> Option<&'static str> {
         }
         RepoError::NeedsKey => "give --identity FILE, --passphrase-file FILE or --writer-key FILE",
         RepoError::KeyOfOlderEpoch { .. } => {
-            "get a new writer key from the owner: `pgark key writer NAME --out FILE`"
+            "get a new writer key from the owner: `pgark key writer NAME --output FILE`"
         }
         RepoError::NeedsReaderSecret => "give --identity FILE or --passphrase-file FILE",
         RepoError::OtherCluster { .. } => {
-            "use a key that is for that cluster: the owner makes one with `pgark key writer NAME --cluster CLUSTER --out FILE`"
+            "use a key that is for that cluster: the owner makes one with `pgark key writer NAME --cluster CLUSTER --output FILE`"
         }
         RepoError::FingerprintChanged { .. } => {
             "somebody put another repository there; if it was you, compare the fingerprint with the one that `pgark init` printed: \

@@ -12,6 +12,7 @@ mod convert;
 mod environment;
 mod error;
 mod hints;
+mod log;
 mod output;
 mod progress;
 mod repository;
@@ -22,12 +23,13 @@ mod storage;
 mod terminal;
 mod values;
 mod visible;
+mod when;
 
 use std::process::ExitCode;
 
 use args::Action;
 use commands::{
-    backup, check, configuration, copy, diff, export, import, init, inspect, interrupted, keys, repair,
+    backup, check, configuration, copy, diff, export, import, init, inspect, interrupted, keys, list, repair,
     restore, shell, storage_test, trust, upkeep,
 };
 use config::{Arguments, Config, Layers, Typed, Wrong};
@@ -37,7 +39,12 @@ use error::Failure;
 fn main() -> ExitCode {
     pgark_ops::environment_is(environment::all());
     pgark_ops::asker_is(Box::new(terminal::Person));
-    let typed = Typed::read(std::env::args_os().collect()).unwrap_or_else(|error| error.exit());
+    let words: Vec<_> = std::env::args_os().collect();
+    if let Some(help) = args::short_help(&words) {
+        let shown = help.lines().try_for_each(output::line);
+        return shown.map_or_else(|failure| error::report(&failure, false, ""), |()| ExitCode::SUCCESS);
+    }
+    let typed = Typed::read(words).unwrap_or_else(|error| error.exit());
     let (arguments, config) = match arguments(&typed) {
         Ok(found) => found,
         Err(Wrong::Typed(error)) => error.exit(),
@@ -45,7 +52,13 @@ fn main() -> ExitCode {
     };
     let (json, args) = (arguments.json(), arguments.args);
     let left = interrupted::leaves(&args.action);
-    progress::start_log(&args.common);
+    if args.common.utc {
+        when::use_utc();
+    }
+    if let Err(log::NoFile { path, source }) = log::start(&args.common) {
+        let failure = Failure::file(format!("open the log file {}", path.display()), source);
+        return error::report(&failure, json, left);
+    }
     let context = Context { common: args.common, config };
     run(&context, args.action).unwrap_or_else(|failure| error::report(&failure, json, left))
 }
@@ -72,7 +85,7 @@ fn run(context: &Context, action: Action) -> Result<ExitCode, Failure> {
         Action::Restore(args) => restore::run(context, args),
         Action::Export(args) => export::run(context, args),
         Action::Import(args) => import::run(context, args),
-        Action::List(args) => inspect::list(context, args),
+        Action::List(args) => list::run(context, args),
         Action::Show(args) => inspect::show(context, args),
         Action::Diff(args) => diff::run(context, args),
         Action::Ls(args) => inspect::ls(context, args),

@@ -1,12 +1,15 @@
 //! Text for people and JSON for programs, on standard output.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use pgark_ops::{BackupStatus, Requests};
 use serde::Serialize;
 
+use crate::environment::variable;
 use crate::error::Failure;
 use crate::visible::visible;
+use crate::when;
 
 /// One JSON value and a newline.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
@@ -72,6 +75,39 @@ pub fn table(columns: &[(&str, Align)], rows: &[Vec<String>]) -> Result<(), Fail
         line(text.trim_end())?;
     }
     Ok(())
+}
+
+/// Columns of the terminal on standard output; where that is none, what `COLUMNS` says, else what a
+/// mail or a report takes.
+pub fn width() -> usize {
+    const ELSEWHERE: usize = 100;
+    const LEAST: usize = 40;
+    let said = variable("COLUMNS").and_then(|text| text.to_str()?.parse().ok());
+    let window = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
+    window.filter(|columns| *columns > 0).or(said).unwrap_or(ELSEWHERE).max(LEAST)
+}
+
+/// The width of a column with this title.
+pub fn longest(title: &str, cells: &[String]) -> usize {
+    let widths = cells.iter().map(|cell| visible(cell).chars().count());
+    widths.max().unwrap_or(0).max(title.chars().count())
+}
+
+/// A text in at most so many signs; `…` ends one that was cut.
+pub fn cut(text: &str, most: usize) -> String {
+    if visible(text).chars().count() <= most {
+        return text.to_string();
+    }
+    let kept: String = visible(text).chars().take(most.saturating_sub(1)).collect();
+    format!("{kept}…")
+}
+
+/// `3.4 s`, `12 min`, `5 h`.
+pub fn seconds(seconds: f64) -> String {
+    match seconds {
+        0.0..100.0 => format!("{seconds:.1} s"),
+        _ => when::span(Duration::try_from_secs_f64(seconds).unwrap_or_default()),
+    }
 }
 
 /// `1.2 MB`: powers of ten, three digits.

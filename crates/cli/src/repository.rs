@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::environment::{configuration, local_folders, variable};
 use crate::error::Failure;
 use crate::secrets::{first_line, passphrase_file, secret_file};
+use crate::when::Moment;
 use crate::{signals, storage};
 
 /// Opens it as it is now.
@@ -58,7 +59,7 @@ fn place(options: &Options, past: &Past) -> Result<OpenStorage, Failure> {
             "give --repo URL, set PGARK_REPO, or write `repository = \"URL\"` into pgark.toml",
         )
     })?;
-    reach(&url, &options.storage, past.as_of, false)
+    reach(&url, &options.storage, past.as_of.map(Moment::start), false)
 }
 
 /// Reaches a storage; `create` makes a directory or folder that is missing.

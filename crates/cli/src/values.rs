@@ -1,4 +1,4 @@
-//! What the texts of options and of the configuration file mean: times, moments, rates, pairs.
+//! What the texts of options and of the configuration file mean: durations, rates, pairs.
 
 use std::time::Duration;
 
@@ -29,16 +29,6 @@ pub fn rate(text: &str) -> Result<u64, String> {
         _ => return Err(wrong()),
     };
     number.checked_mul(factor).filter(|rate| *rate > 0).ok_or_else(wrong)
-}
-
-/// A time in RFC 3339, or how long ago.
-pub fn moment(text: &str) -> Result<jiff::Timestamp, String> {
-    if let Ok(ago) = duration(text) {
-        return jiff::Timestamp::now().checked_sub(ago).map_err(|error| error.to_string());
-    }
-    text.parse().map_err(|_| {
-        format!("invalid time {text:?}: expected 2026-11-01T00:00:00Z, or how long ago, like 7d or 36h")
-    })
 }
 
 /// `500ms`, `30s`, `5min`, `24h`, `30d`, `8w`; a bare number is seconds.

@@ -2,29 +2,108 @@
 
 use std::io::Write;
 
+use jiff::Timestamp;
 use pgark_repo::{Backup, Entry, Repository};
 use serde::Serialize;
 
 use crate::advice::{Operation, advice};
-use crate::facts::{About, Note};
+use crate::facts::{About, BackupStatus, Note};
 use crate::logical::toc;
 use crate::select::{self, Wanted};
 use crate::{BackupDetail, BackupName, BackupRecord, DatabaseDetail, Job, OpsError, TableDetail, paths};
 
-/// Every backup, of one cluster or of all, oldest first.
-pub fn list(repository: &Repository, cluster: Option<&str>) -> Result<Vec<BackupRecord>, OpsError> {
-    let heads = repository.backups()?;
-    let own = heads.iter().filter(|head| cluster.is_none_or(|cluster| head.cluster == cluster));
-    own.map(BackupRecord::of).collect()
+/// Which backups are listed: those that all of these let through.
+#[derive(Clone, Debug, Default)]
+pub struct ListFilter {
+    /// Of this cluster.
+    pub cluster: Option<String>,
+    /// That hold any of these databases; empty: all.
+    pub databases: Vec<String>,
+    /// Whose content is of then or later.
+    pub since: Option<Timestamp>,
+    /// Whose content is of then or earlier.
+    pub until: Option<Timestamp>,
+    /// With this status.
+    pub status: Option<BackupStatus>,
+    /// With any of these tags; empty: all.
+    pub tags: Vec<String>,
+    /// Of what is left only the newest so many.
+    pub last: Option<usize>,
 }
 
-/// One backup with its databases and tables.
+/// Backups, oldest first.
+#[derive(Debug)]
+pub struct Listed {
+    /// Those that the filter lets through.
+    pub backups: Vec<BackupRecord>,
+    /// So many digits of an id name one backup of all that the repository holds.
+    pub digits: usize,
+}
+
+/// An id is never shown with fewer digits: it stays unique for a while.
+const FEWEST_DIGITS: usize = 8;
+
+/// The backups of a repository, oldest first, with their tags.
+///
+/// # Errors
+/// A cluster of which there is no backup, and what the repository says.
+pub fn list(repository: &Repository, filter: &ListFilter) -> Result<Listed, OpsError> {
+    let heads = repository.backups()?;
+    let digits = digits(&heads.iter().map(|head| head.id.to_string()).collect::<Vec<_>>());
+    if let Some(cluster) = &filter.cluster
+        && !heads.is_empty()
+    {
+        select::refuse_unknown_cluster(&heads, cluster)?;
+    }
+    let tags = repository.tags()?;
+    let mut backups = Vec::new();
+    for head in heads.iter().filter(|head| filter.cluster.as_ref().is_none_or(|name| head.cluster == *name)) {
+        let mut record = BackupRecord::of(head)?;
+        record.tags = tags.get(&head.id).into_iter().flatten().cloned().collect();
+        if filter.lets_through(&record) {
+            if let Some(why) = tags.unreadable(&head.id) {
+                repository.warn(&format!("the tags of backup {} cannot be read: {why}", head.id));
+            }
+            backups.push(record);
+        }
+    }
+    if let Some(last) = filter.last {
+        backups.drain(..backups.len().saturating_sub(last));
+    }
+    Ok(Listed { backups, digits })
+}
+
+impl ListFilter {
+    fn lets_through(&self, record: &BackupRecord) -> bool {
+        let any = |wanted: &[String], own: &[String]| {
+            wanted.is_empty() || wanted.iter().any(|wanted| own.contains(wanted))
+        };
+        let time: Option<Timestamp> = record.snapshot_time.parse().ok();
+        any(&self.databases, &record.databases)
+            && any(&self.tags, &record.tags)
+            && self.since.is_none_or(|since| time.is_some_and(|time| time >= since))
+            && self.until.is_none_or(|until| time.is_some_and(|time| time <= until))
+            && self.status.as_ref().is_none_or(|status| record.status == *status)
+    }
+}
+
+/// With how many digits each of these ids, all of one length, is another one.
+fn digits(ids: &[String]) -> usize {
+    let mut sorted: Vec<&str> = ids.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    let alike = |pair: &[&str]| pair[0].bytes().zip(pair[1].bytes()).take_while(|(a, b)| a == b).count() + 1;
+    sorted.windows(2).map(alike).max().unwrap_or(0).max(FEWEST_DIGITS)
+}
+
+/// One backup with its databases and tables; of `ID:DB` with this database alone.
 pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, OpsError> {
     let backup = open(repository, name, Wanted::Any)?;
     let about = About::of(&backup.head)?;
+    let is_wanted = |database: &str| name.database().is_none_or(|wanted| database == wanted);
     let mut contents: Vec<DatabaseDetail> = about
         .databases
         .iter()
+        .filter(|database| is_wanted(database))
         .map(|name| DatabaseDetail {
             database: name.clone(),
             tables: 0,
@@ -40,6 +119,7 @@ pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, 
         let (entry, addition) = entry?;
         let (database, rows, objects) = match Note::of(&backup, &entry)? {
             note @ Note::Table { .. } => match TableDetail::of(note, &entry, &addition) {
+                Some(table) if !is_wanted(&table.database) => continue,
                 Some(table) => {
                     let (database, rows) = (table.database.clone(), table.rows);
                     tables.push(table);
@@ -61,7 +141,9 @@ pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, 
             detail.bytes_added += addition.bytes;
         }
     }
-    Ok(BackupDetail { record: BackupRecord::of(&backup.head)?, missing: about.missing, contents, tables })
+    let mut record = BackupRecord::of(&backup.head)?;
+    record.tags = Vec::from_iter(repository.tags_of(&backup.head)?);
+    Ok(BackupDetail { record, missing: about.missing, contents, tables })
 }
 
 /// One line of `ls`.
@@ -76,11 +158,15 @@ pub struct EntryLine {
     pub bytes_raw: u64,
 }
 
-/// The entries of a backup, all or below a path (`ID` or `ID:/PATH`).
+/// The entries of a backup, all, of one database (`ID:DB`), or below a path (`ID:/PATH`).
 pub fn ls(repository: &Repository, place: &BackupName) -> Result<Vec<EntryLine>, OpsError> {
     let (id, path) = split(&place.text);
-    let path = &*paths::as_stored(path);
-    let backup = open(repository, &place.with_text(id), Wanted::Any)?;
+    let name = place.with_text(id);
+    let path = &*match (path, name.database()) {
+        ("", Some(database)) => paths::folder(database),
+        (path, _) => paths::as_stored(path),
+    };
+    let backup = open(repository, &name, Wanted::Any)?;
     let mut lines = Vec::new();
     for entry in backup.entries_below(path.trim_end_matches('/')) {
         let entry = entry?;
@@ -172,13 +258,21 @@ fn no_entry(id: &str, path: &str) -> OpsError {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_below, split};
+    use super::{digits, is_below, split};
 
     #[test]
     fn a_path_begins_at_colon_slash() {
         assert_eq!(split("latest:shop"), ("latest:shop", ""));
         assert_eq!(split("latest:shop:/db/shop/toc.dat"), ("latest:shop", "/db/shop/toc.dat"));
         assert_eq!(split("12ab:/globals.sql"), ("12ab", "/globals.sql"));
+    }
+
+    #[test]
+    fn short_ids_are_unique() {
+        let ids = |texts: &[&str]| digits(&texts.iter().map(|text| (*text).to_string()).collect::<Vec<_>>());
+        assert_eq!(ids(&[]), 8);
+        assert_eq!(ids(&["0123456789abcdef", "1123456789abcdef"]), 8);
+        assert_eq!(ids(&["0123456789abcdef", "ffff000000000000", "0123456789a00000"]), 12);
     }
 
     #[test]

@@ -16,6 +16,10 @@ pub struct BackupRecord {
     pub id: String,
     /// When the backup's manifest was written: RFC 3339, UTC.
     pub time: String,
+    /// Of when its content is: when the first snapshot of its databases was taken, or `time` where
+    /// none is known. RFC 3339, UTC.
+    #[serde(default)]
+    pub snapshot_time: String,
     /// The cluster's name.
     pub cluster: String,
     /// Which engine made it.
@@ -31,6 +35,9 @@ pub struct BackupRecord {
     pub ahead: bool,
     /// Names of the databases inside.
     pub databases: Vec<String>,
+    /// Its tags, in order.
+    #[serde(default)]
+    pub tags: Vec<String>,
     /// Bytes of COPY text and other content.
     pub bytes_raw: u64,
     /// All bytes that this backup put to the storage.
@@ -122,8 +129,10 @@ pub struct Fact {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FactValue {
-    /// A name, an id, a time, a sentence.
+    /// A name, an id, a sentence.
     Text(String),
+    /// A time: RFC 3339, UTC.
+    Time(String),
     /// How the backup stands.
     Status {
         /// Whether all that was asked for is in it.
@@ -146,7 +155,8 @@ impl BackupDetail {
         let (partial, ahead) = (record.partial, record.ahead);
         let mut facts = vec![
             Fact::text("id", &record.id),
-            Fact::text("time", &record.time),
+            Fact { name: "snapshot", value: FactValue::Time(record.snapshot_time.clone()) },
+            Fact { name: "finished", value: FactValue::Time(record.time.clone()) },
             Fact::text("cluster", &record.cluster),
             Fact::text("kind", record.kind.to_string()),
             Fact {
@@ -158,6 +168,9 @@ impl BackupDetail {
             Fact { name: "added", value: FactValue::Bytes(record.bytes_added) },
             Fact { name: "took", value: FactValue::Seconds(record.seconds) },
         ];
+        if !record.tags.is_empty() {
+            facts.push(Fact::text("tags", record.tags.join(", ")));
+        }
         let missing = self.missing.iter();
         facts.extend(missing.map(|missing| Fact::text("missing", format!("{missing}: {}", missing.reason))));
         facts.extend(record.warnings.iter().map(|warning| Fact::text("warning", warning)));
@@ -196,15 +209,18 @@ pub(crate) fn seconds(time: Duration) -> f64 {
 impl BackupRecord {
     pub(crate) fn of(head: &BackupHead) -> Result<BackupRecord, OpsError> {
         let about = About::of(head)?;
+        let time = head.time.to_string();
         Ok(BackupRecord {
             id: head.id.to_string(),
-            time: head.time.to_string(),
+            snapshot_time: about.snapshot_time().map_or_else(|| time.clone(), str::to_string),
+            time,
             cluster: head.cluster.clone(),
             kind: BackupKind::of(head),
             status: BackupStatus::of(head),
             partial: about.is_part(),
             ahead: head.is_ahead(),
             databases: about.databases,
+            tags: Vec::new(),
             bytes_raw: about.bytes_raw,
             bytes_added: head.bytes_added,
             seconds: about.seconds,

@@ -1,4 +1,7 @@
-//! Which backup a person means: an id, a unique prefix, `latest` or `latest:DB` (trap 28).
+//! Which backup a person means: an id, a unique prefix or `latest`, and with `:DB` which database of
+//! it (trap 28).
+
+use std::collections::BTreeSet;
 
 use pgark_repo::{BackupHead, BackupId, RepoError, Repository};
 
@@ -9,7 +12,7 @@ use crate::facts::{About, BackupKind};
 /// What a person calls a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupName {
-    /// An id, a unique prefix of one, `latest` or `latest:DB`.
+    /// An id, a unique prefix of one or `latest`; with `:DB` one that holds this database.
     pub text: String,
     /// Only of this cluster.
     pub cluster: Option<String>,
@@ -21,6 +24,20 @@ pub struct BackupName {
 }
 
 impl BackupName {
+    /// The database that the name itself says, behind its colon.
+    pub fn database(&self) -> Option<&str> {
+        let (_, database) = self.text.split_once(':')?;
+        Some(database).filter(|name| !name.is_empty() && !name.starts_with('/'))
+    }
+
+    /// The name without its database.
+    fn without_database(&self) -> &str {
+        match self.database() {
+            Some(_) => self.text.split_once(':').map_or(self.text.as_str(), |(backup, _)| backup),
+            None => &self.text,
+        }
+    }
+
     /// The same wish with another text.
     pub(crate) fn with_text(&self, text: &str) -> BackupName {
         BackupName { text: text.into(), ..self.clone() }
@@ -80,7 +97,7 @@ pub(crate) fn find_set_aside<'a>(
     good: &[BackupId],
     name: &BackupName,
 ) -> Option<&'a (BackupId, RepoError)> {
-    let wanted = name.text.to_ascii_lowercase();
+    let wanted = name.without_database().to_ascii_lowercase();
     if wanted.len() < 4 || !wanted.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
@@ -111,29 +128,44 @@ pub(crate) fn choose(
     wanted: Wanted,
     warn: &dyn Fn(&str),
 ) -> Result<BackupHead, OpsError> {
-    let text = name.text.as_str();
     if let Some(cluster) = &name.cluster {
-        let there: std::collections::BTreeSet<String> =
-            heads.iter().map(|head| head.cluster.clone()).collect();
+        refuse_unknown_cluster(&heads, cluster)?;
         heads.retain(|head| head.cluster == *cluster);
-        if heads.is_empty() {
-            let there: Vec<String> = there.into_iter().collect();
-            return Err(OpsError::refused(
-                format!("no backup of cluster {cluster:?} is in this repository"),
-                format!("there are backups of {}", there.join(", ")),
-            ));
-        }
     }
-    if let Some(database) = text.strip_prefix("latest") {
-        let database = match database.strip_prefix(':') {
-            Some(name) => Some(name),
-            None if database.is_empty() => None,
-            None => return wanted.refuse_other(by_prefix(heads, text)?),
-        };
+    let (text, database) = (name.without_database(), name.database());
+    if text == "latest" {
         heads.retain(|head| head.complete && wanted.may_be_latest(&BackupKind::of(head)));
         return latest(heads, database, name, warn);
     }
-    wanted.refuse_other(by_prefix(heads, text)?)
+    let head = wanted.refuse_other(by_prefix(heads, text)?)?;
+    if let Some(database) = database {
+        refuse_unknown_database(&head, database)?;
+    }
+    Ok(head)
+}
+
+/// Refuses a cluster of which there is no backup: it is a slip of the pen.
+pub(crate) fn refuse_unknown_cluster(heads: &[BackupHead], cluster: &str) -> Result<(), OpsError> {
+    let known: BTreeSet<&str> = heads.iter().map(|head| head.cluster.as_str()).collect();
+    if known.contains(cluster) {
+        return Ok(());
+    }
+    Err(OpsError::refused(
+        format!("no backup of cluster {cluster:?} is in this repository"),
+        format!("there are backups of {}", Vec::from_iter(known).join(", ")),
+    ))
+}
+
+/// Refuses a database that the backup does not hold.
+fn refuse_unknown_database(head: &BackupHead, database: &str) -> Result<(), OpsError> {
+    let databases = About::of(head)?.databases;
+    if databases.iter().any(|name| name == database) {
+        return Ok(());
+    }
+    Err(OpsError::refused(
+        format!("backup {} holds no database {database:?}", head.id),
+        format!("it holds {}", databases.join(", ")),
+    ))
 }
 
 /// The newest of these, which are complete and of a kind that can be meant.
@@ -232,7 +264,7 @@ fn by_prefix(heads: Vec<BackupHead>, text: &str) -> Result<BackupHead, OpsError>
     if wanted.len() < 4 || wanted.len() > 16 || !wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(OpsError::refused(
             format!("{text:?} does not name a backup"),
-            "give an id of 16 hex digits, a unique prefix of at least 4, `latest` or `latest:DB`",
+            "give an id of 16 hex digits, a unique prefix of at least 4, or `latest`; with `:DB` behind it for one database",
         ));
     }
     let mut matching: Vec<BackupHead> =

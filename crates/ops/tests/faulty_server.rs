@@ -54,7 +54,7 @@ impl Site {
     }
 
     fn backups(&self) -> usize {
-        inspect::list(&self.repository, None).unwrap().len()
+        inspect::list(&self.repository, &inspect::ListFilter::default()).unwrap().backups.len()
     }
 
     fn fault(

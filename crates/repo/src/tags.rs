@@ -15,6 +15,7 @@ use pgark_store::PutOutcome;
 use crate::at_once::{both, each};
 use crate::codec::Extensions;
 use crate::ids::BackupId;
+use crate::manifest::BackupHead;
 use crate::names::{ManifestName, TagsName, Which};
 use crate::object::{self, Kind, damaged};
 use crate::repository::Repository;
@@ -207,6 +208,16 @@ impl Repository {
             }
         }
         Ok(tags)
+    }
+
+    /// The tags of one backup. Where they cannot be read there is a warning, and none are returned.
+    pub fn tags_of(&self, backup: &BackupHead) -> Result<BTreeSet<String>, RepoError> {
+        let of: Of = (self.keys().cluster_hash(&backup.cluster)?, backup.id);
+        let Newest { found, unread } = newest(&self.unlocked, &of, list_of(&self.unlocked, &of)?)?;
+        if let Some(error) = unread {
+            self.warn(&format!("the tags of backup {} cannot be read: {error}", backup.id));
+        }
+        Ok(found.map(|(_, tags)| tags).unwrap_or_default())
     }
 
     /// What is wrong with the newest tags of each backup and their copies: backup, object, error.

@@ -19,7 +19,7 @@ pub const DATABASES: &str = "databases";
 
 #[derive(Debug, ClapArgs)]
 #[command(group = ArgGroup::new(DATABASES).args(["all", "database", "exclude_database"]).multiple(true), after_help = "Examples:
-  pgark backup --repo /backup/main --dbname shop
+  pgark backup shop --repo /backup/main
   pgark backup --repo /backup/main --dbname 'host=db1 user=backup dbname=shop sslmode=verify-full' --jobs 4
   pgark backup --repo /backup/main --dbname postgresql://backup@db1,db2/shop?target_session_attrs=standby --json
   pgark backup --repo /backup/main --all --exclude-database 'test_*'
@@ -33,15 +33,16 @@ service file and .pgpass, as with psql.
 Exit codes: 0 complete; 1 failed; 2 wrong usage; 3 incomplete (--keep-going), or not in the second repository (--also): the id is
 printed; 130 interrupted.")]
 pub struct Backup {
-    #[command(flatten)]
-    pub repository: Repository,
+    /// Database to back up, as psql takes it: the same as --dbname
+    #[arg(value_name = "DBNAME", conflicts_with = "dbname", value_parser = text())]
+    pub connection: Option<String>,
     /// Database name, connection string or URI
     #[arg(short, long, value_name = "CONNINFO", value_parser = text(), help_heading = SERVER)]
     pub dbname: Option<String>,
     #[command(flatten)]
     pub server: Server,
     /// SET ROLE to this role after connecting, in pg_dump too
-    #[arg(long, value_name = "NAME", value_parser = text())]
+    #[arg(long, value_name = "NAME", value_parser = text(), hide_short_help = true)]
     pub role: Option<String>,
     /// Back up every database that allows connections, in one backup; --dbname is then only where
     /// to connect first
@@ -49,7 +50,7 @@ pub struct Backup {
     pub all: bool,
     /// With --all or --database: connect to this database first (default: the one of --dbname,
     /// those of --database, postgres, template1, defaultdb, whichever lets the role in)
-    #[arg(long, value_name = "NAME", value_parser = text())]
+    #[arg(long, value_name = "NAME", value_parser = text(), hide_short_help = true)]
     pub maintenance_db: Option<String>,
     /// Back up the databases that match; may be given several times
     #[arg(long, value_name = "PATTERN", conflicts_with = "all", value_parser = text())]
@@ -59,10 +60,10 @@ pub struct Backup {
     #[arg(long, value_name = "PATTERN", value_parser = text())]
     pub exclude_database: Vec<String>,
     /// Template databases too
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub with_templates: bool,
     /// When snapshots of several databases are taken
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Snapshots::Staggered)]
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Snapshots::Staggered, hide_short_help = true)]
     pub snapshots: Snapshots,
     #[command(flatten)]
     pub filters: Filters,
@@ -71,51 +72,54 @@ pub struct Backup {
     pub filters_of: BTreeMap<String, Filters>,
     /// After a complete backup forget those of its cluster that the --keep-… rules do not keep, as
     /// `pgark forget` does
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub forget_after_backup: bool,
     #[command(flatten)]
     pub keep: Keep,
     /// Parallel connections (default: the number of cores, at most 8)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
-    /// Name of the cluster (default: its system identifier). What pgark.toml says in
-    /// [clusters.NAME] then applies, too
+    /// Name of the cluster (default: the name that its earlier backups have, found by the system
+    /// identifier; for the first one HOST:PORT). What pgark.toml says in [clusters.NAME] then
+    /// applies, too
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub cluster: Option<String>,
     /// zstd level
-    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
+    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19), hide_short_help = true)]
     pub compression_level: i32,
     /// Use this pg_dump (default: the server's major version, else the lowest newer one)
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", hide_short_help = true)]
     pub pg_dump: Option<PathBuf>,
     /// How long the first table locks may wait: 500ms, 30s, 5min
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, hide_short_help = true)]
     pub lock_wait_timeout: Duration,
     /// On a standby: how long to wait for a moment at which replay can be paused; 0 does not pause
     /// it
-    #[arg(long, value_name = "TIME", default_value = "60min", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "60min", value_parser = duration, hide_short_help = true)]
     pub pause_timeout: Duration,
     /// Go on without what cannot be read; the backup is then incomplete (exit code 3)
     #[arg(long)]
     pub keep_going: bool,
     /// Store everything again instead of reusing data that is already in the repository
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub full: bool,
     /// Store the backup in this repository, too, reading the server once: a URL, or a name in
     /// pgark.toml. It is opened by what pgark.toml says, or by the writer key that `init` left on
     /// this host; if it fails, the backup in the first is still complete (exit code 3)
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", hide_short_help = true)]
     pub also: Option<String>,
     /// Storage option of --also; may be given several times
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, requires = "also")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, requires = "also", hide_short_help = true)]
     pub also_storage_option: Vec<(String, String)>,
     /// Do not reuse chunks that contain a deleted row: store the other rows of such chunks again.
     /// When the older backups are forgotten, `pgark prune --erase` removes the deleted rows
-    #[arg(long, alias = "condemn-dead")]
+    #[arg(long, alias = "condemn-dead", hide_short_help = true)]
     pub rewrite_deleted: bool,
     /// Print the backup as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub repository: Repository,
 }
 
 /// When the snapshots of several databases are taken.

@@ -3,7 +3,7 @@
 use clap::{Args as ClapArgs, ValueEnum};
 
 use super::repository::{Past, Repository};
-use crate::values::moment;
+use crate::when::{Moment, moment};
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -16,10 +16,6 @@ which also repairs the older backups. Leftovers of a crash are not a problem. Re
 
 Exit codes: 0 no problem; 1 problems, or the check failed; 2 wrong usage; 130 interrupted.")]
 pub struct Check {
-    #[command(flatten)]
-    pub repository: Repository,
-    #[command(flatten)]
-    pub past: Past,
     /// How deep
     #[arg(long, value_enum, default_value_t = Level::Structure, conflicts_with = "read_data")]
     pub level: Level,
@@ -30,10 +26,14 @@ pub struct Check {
     /// Only backups since then, and what they need: a time like 2026-11-01T00:00:00Z, or how long
     /// ago: 7d, 36h
     #[arg(long, value_name = "TIME", value_parser = moment)]
-    pub since: Option<jiff::Timestamp>,
+    pub since: Option<Moment>,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub past: Past,
+    #[command(flatten)]
+    pub repository: Repository,
 }
 
 /// How deep a check goes.

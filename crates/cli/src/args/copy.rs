@@ -6,7 +6,8 @@ use clap::{ArgGroup, Args as ClapArgs};
 
 use super::text::text;
 use super::which::OfCluster;
-use crate::values::{moment, pair, rate};
+use crate::values::{pair, rate};
+use crate::when::{Moment, moment};
 
 #[derive(Debug, ClapArgs)]
 #[command(group = ArgGroup::new("secret_there").multiple(false), after_help = "Examples:
@@ -43,33 +44,33 @@ pub struct Copy {
     #[arg(long, value_name = "FILE", group = "secret_there")]
     pub to_passphrase_file: Option<PathBuf>,
     /// Storage option of SRC; may be given several times
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, hide_short_help = true)]
     pub storage_option: Vec<(String, String)>,
     /// Storage option of DST; may be given several times
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, hide_short_help = true)]
     pub to_storage_option: Vec<(String, String)>,
     /// Send at most so many bytes per second to DST: 500k, 20M
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE", value_parser = rate, hide_short_help = true)]
     pub limit_upload: Option<u64>,
     /// Receive at most so many bytes per second from SRC: 500k, 20M
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE", value_parser = rate, hide_short_help = true)]
     pub limit_download: Option<u64>,
     /// Only this backup: its id, or a unique prefix of at least 4 digits; may be given several
     /// times
     #[arg(long, value_name = "ID", value_parser = text())]
     pub backup: Vec<String>,
-    #[command(flatten)]
-    pub of: OfCluster,
     /// Only backups since then: a time, or how long ago
     #[arg(long, value_name = "TIME", value_parser = moment)]
-    pub since: Option<jiff::Timestamp>,
+    pub since: Option<Moment>,
     /// Entries read and stored at once (default: the number of cores, at most 8)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
     /// zstd level
-    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
+    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19), hide_short_help = true)]
     pub compression_level: i32,
     /// Print the new backups as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub of: OfCluster,
 }

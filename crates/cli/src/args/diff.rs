@@ -15,18 +15,19 @@ and not shown.
 
 Exit codes: 0 compared, whatever was found; 1 failed; 2 wrong usage.")]
 pub struct Diff {
-    /// The older backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
+    /// The older backup: its id, a unique prefix of at least 4 digits, or `latest`; `latest:DB` or
+    /// `ID:DB` means one database of it
     #[arg(value_name = "A", value_parser = text())]
     pub a: String,
     /// The newer backup
     #[arg(value_name = "B", value_parser = text())]
     pub b: String,
-    #[command(flatten)]
-    pub source: Source,
     /// Only this database
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub database: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub source: Source,
 }

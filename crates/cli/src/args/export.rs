@@ -27,11 +27,10 @@ version and newer; --for-version makes it readable by an older one.
 
 Exit codes: 0 written; 1 failed; 2 wrong usage; 130 interrupted.")]
 pub struct Export {
-    /// Backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
+    /// Backup: its id, a unique prefix of at least 4 digits, or `latest`; `latest:DB` or `ID:DB`
+    /// means one database of it
     #[arg(value_name = "ID", value_parser = text())]
     pub backup: String,
-    #[command(flatten)]
-    pub source: Source,
     /// Which database of the backup, if it contains several
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub database: Option<String>,
@@ -46,7 +45,7 @@ pub struct Export {
     #[arg(short = 'Z', long, value_name = "METHOD[:LEVEL]", value_parser = pgark_ops::export::Method::parse)]
     pub compress: Option<pgark_ops::export::Method>,
     /// Major version of the pg_restore (plain: of the server) that is to read it
-    #[arg(long, value_name = "MAJOR", value_parser = clap::value_parser!(i32).range(13..=18))]
+    #[arg(long, value_name = "MAJOR", value_parser = clap::value_parser!(i32).range(13..=18), hide_short_help = true)]
     pub for_version: Option<i32>,
     /// Plain: create the database, with its owner, settings and privileges, and connect to it
     #[arg(short = 'C', long, conflicts_with_all = ["section", "data_only"])]
@@ -54,7 +53,7 @@ pub struct Export {
     /// Write no `\restrict` into SQL, for psql older than 13.22, 14.19, 15.14, 16.10, 17.6, which
     /// does not know it. Without it, a name or a definition that an attacker put into the source
     /// can run commands on the host where psql reads the SQL
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub no_restrict: bool,
     #[command(flatten)]
     pub selection: Selection,
@@ -64,6 +63,8 @@ pub struct Export {
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub source: Source,
 }
 
 /// Formats of an export.

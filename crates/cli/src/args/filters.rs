@@ -23,43 +23,43 @@ pub struct Filters {
     #[arg(short = 'T', long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
     pub exclude_table: Vec<String>,
     /// Only extensions that match (pg_dump 14 or newer)
-    #[arg(short = 'e', long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
+    #[arg(short = 'e', long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS, hide_short_help = true)]
     pub extension: Vec<String>,
     /// No rows of tables that match, nor of their partitions and child tables
-    #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
+    #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS, hide_short_help = true)]
     pub exclude_table_data: Vec<String>,
     /// Also the rows of foreign tables of servers that match
-    #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
+    #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS, hide_short_help = true)]
     pub include_foreign_data: Vec<String>,
     /// --table, --exclude-table and --exclude-table-data of a partitioned table, or of one that
     /// others inherit from, do not take these along
-    #[arg(long, help_heading = FILTERS)]
+    #[arg(long, help_heading = FILTERS, hide_short_help = true)]
     pub no_children: bool,
     /// Definitions only
     #[arg(long, conflicts_with = "data_only", help_heading = FILTERS)]
     pub schema_only: bool,
     /// Rows, large objects and sequence values only
-    #[arg(long, help_heading = FILTERS)]
+    #[arg(long, help_heading = FILTERS, hide_short_help = true)]
     pub data_only: bool,
     /// No large objects
-    #[arg(long, help_heading = FILTERS)]
+    #[arg(long, help_heading = FILTERS, hide_short_help = true)]
     pub no_large_objects: bool,
     /// Fail if a pattern matches nothing
-    #[arg(long, help_heading = FILTERS)]
+    #[arg(long, help_heading = FILTERS, hide_short_help = true)]
     pub strict_names: bool,
     /// Store only rows that are new: of tables where it pays (auto: a row compresses to at least 32
     /// bytes), of all, or of none
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = FILTERS)]
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = FILTERS, hide_short_help = true)]
     pub row_map: RowMap,
     /// Store only new rows of tables that match, whatever --row-map says
-    #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
+    #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS, hide_short_help = true)]
     pub row_map_on: Vec<String>,
     /// Store tables that match as bytes, whatever --row-map and --row-map-on say
-    #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
+    #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS, hide_short_help = true)]
     pub row_map_off: Vec<String>,
     /// Store tables that match, with their partitions, whole in each backup and salted: whoever has
     /// the storage and a writer key can then not test guesses of their rows
-    #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
+    #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS, hide_short_help = true)]
     pub salted: Vec<String>,
 }
 

@@ -26,10 +26,6 @@ pub struct Forget {
     #[arg(value_name = "ID", conflicts_with = POLICY, value_parser = text())]
     pub backups: Vec<String>,
     #[command(flatten)]
-    pub repository: Repository,
-    #[command(flatten)]
-    pub of: OfCluster,
-    #[command(flatten)]
     pub keep: Keep,
     /// With ID: even if no good backup of the same databases is left
     #[arg(long, requires = "backups")]
@@ -43,4 +39,8 @@ pub struct Forget {
     /// Print the decisions as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub of: OfCluster,
+    #[command(flatten)]
+    pub repository: Repository,
 }

@@ -25,14 +25,12 @@ pub struct Import {
     /// The dump: a file or a directory
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
-    #[command(flatten)]
-    pub repository: Repository,
     /// Name of the cluster (default: the system identifier in a manifest next to the dump,
     /// else `imported`)
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub cluster: Option<String>,
     /// zstd level
-    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
+    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19), hide_short_help = true)]
     pub compression_level: i32,
     /// Threads that compress (default: the number of cores, at most 8)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -40,4 +38,6 @@ pub struct Import {
     /// Print the backup as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub repository: Repository,
 }

@@ -9,6 +9,7 @@ use super::repository::{REPOSITORY, Storage};
 #[derive(Debug, ClapArgs)]
 #[command(
     group = ArgGroup::new("protection").required(true).multiple(false),
+    override_usage = "pgark init --repo <URL> --recipient <RECIPIENT> [OPTIONS]",
     after_help = "Examples:
   pgark init --repo /backup/main --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq
   pgark init --repo /backup/main --passphrase-file /etc/pgark/passphrase
@@ -31,8 +32,6 @@ pub struct Init {
     /// `pgark storage test --help`), or the name of one in pgark.toml
     #[arg(long, alias = "repository", value_name = "URL", env = "PGARK_REPO", help_heading = REPOSITORY)]
     pub repo: String,
-    #[command(flatten)]
-    pub storage: Storage,
     /// Whose identity opens the repository: age1…, ssh-ed25519 AAAA…, or of a plugin of age
     /// (age1NAME1…); may be given several times
     #[arg(long, value_name = "RECIPIENT", group = "protection")]
@@ -53,6 +52,8 @@ pub struct Init {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub storage: Storage,
 }
 
 /// Clusters that share keys.

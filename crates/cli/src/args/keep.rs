@@ -17,10 +17,10 @@ pub const POLICY: &str = "policy";
 #[group(id = POLICY)]
 pub struct Keep {
     /// The newest N
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP)]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP, hide_short_help = true)]
     pub keep_last: u32,
     /// The newest of each of N hours
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP)]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP, hide_short_help = true)]
     pub keep_hourly: u32,
     /// The newest of each of N days
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP)]
@@ -32,18 +32,18 @@ pub struct Keep {
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP)]
     pub keep_monthly: u32,
     /// The newest of each of N years
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP)]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP, hide_short_help = true)]
     pub keep_yearly: u32,
     /// Everything within this period before the newest: 36h, 30d, 8w
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = KEEP)]
     pub keep_within: Option<Duration>,
     /// Never fewer than N
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP)]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP, hide_short_help = true)]
     pub keep_min: u32,
     /// Those with this tag; may be given several times
-    #[arg(long, value_name = "TAG", help_heading = KEEP)]
+    #[arg(long, value_name = "TAG", help_heading = KEEP, hide_short_help = true)]
     pub keep_tag: Vec<String>,
     /// Keep the last backup of a dropped database for this long (default: 7d; 0 does not keep it)
-    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = KEEP)]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = KEEP, hide_short_help = true)]
     pub keep_dropped: Option<Duration>,
 }

@@ -7,12 +7,12 @@ use pgark_ops::Right;
 
 use super::repository::Repository;
 use super::text::text;
-use crate::values::moment;
+use crate::when::{Moment, moment};
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   pgark key list --repo /backup/main
-  pgark key writer db7 --cluster prod --out db7.key --repo /backup/main --identity identity.txt
+  pgark key writer db7 --cluster prod --output db7.key --repo /backup/main --identity identity.txt
   pgark key revoke db7 --repo /backup/main --identity identity.txt
   pgark key rotate --repo /backup/main --identity identity.txt
 
@@ -51,13 +51,13 @@ repository and removing this one.")]
   pgark key rotate --identity identity.txt
   pgark key rotate --passphrase-file passphrase
 
-Key slots are re-encrypted. Every host needs a new writer key: `pgark key writer NAME --out FILE`.")]
+Key slots are re-encrypted. Every host needs a new writer key: `pgark key writer NAME --output FILE`.")]
     Rotate(KeyRotate),
     /// Write a key for a host that backs up, and enter it in the owner's list
     #[command(after_help = "Examples:
-  pgark key writer db7 --cluster prod --out db7.key --identity identity.txt
+  pgark key writer db7 --cluster prod --output db7.key --identity identity.txt
 
-  pgark key writer db7 --cluster prod --rights backup --out db7.key --identity identity.txt
+  pgark key writer db7 --cluster prod --rights backup --output db7.key --identity identity.txt
 
 A host that only backs up needs --rights backup: with that key nobody can make a backup disappear. forget drops backups and changes their
 tags, prune frees what no backup needs, check notes what is damaged.
@@ -81,18 +81,19 @@ revoked already, and an earlier time takes back more.")]
 
 #[derive(Debug, ClapArgs)]
 pub struct KeyList {
-    #[command(flatten)]
-    pub repository: Repository,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub repository: Repository,
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(group = ArgGroup::new("slot").required(true).multiple(false))]
+#[command(
+    group = ArgGroup::new("slot").required(true).multiple(false),
+    override_usage = "pgark key add --recipient <RECIPIENT> [OPTIONS]"
+)]
 pub struct KeyAdd {
-    #[command(flatten)]
-    pub repository: Repository,
     /// Whose identity is to open the repository: age1…, ssh-ed25519 AAAA…, or of a plugin of age
     /// (age1NAME1…); may be given several times
     #[arg(long, value_name = "RECIPIENT", group = "slot")]
@@ -100,6 +101,8 @@ pub struct KeyAdd {
     /// File whose first line is a passphrase that is to open it
     #[arg(long, value_name = "FILE", group = "slot")]
     pub add_passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub repository: Repository,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -113,11 +116,11 @@ pub struct KeyRemove {
 
 #[derive(Debug, ClapArgs)]
 pub struct KeyRotate {
-    #[command(flatten)]
-    pub repository: Repository,
     /// Slots of passphrases other than the one that is given go
     #[arg(long)]
     pub drop_passphrases: bool,
+    #[command(flatten)]
+    pub repository: Repository,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -134,8 +137,8 @@ pub struct KeyWriter {
         value_parser = right)]
     pub rights: Vec<Right>,
     /// New file for the key, readable by its owner alone
-    #[arg(short, long, value_name = "FILE")]
-    pub out: PathBuf,
+    #[arg(short, long, alias = "out", value_name = "FILE")]
+    pub output: PathBuf,
     #[command(flatten)]
     pub repository: Repository,
 }
@@ -148,7 +151,7 @@ pub struct KeyRevoke {
     pub name: String,
     /// Since when somebody else may have had its key: a time, or how long ago
     #[arg(long, value_name = "TIME", value_parser = moment)]
-    pub compromised_since: Option<jiff::Timestamp>,
+    pub compromised_since: Option<Moment>,
     #[command(flatten)]
     pub repository: Repository,
 }

@@ -12,12 +12,12 @@ use super::which::Source;
 
 Exit codes: 0 listed; 1 failed; 2 wrong usage.")]
 pub struct Ls {
-    /// Backup, and where wanted a path inside it
-    #[arg(value_name = "ID[:/PATH]", value_parser = text())]
+    /// Backup, and where wanted one database or a path inside it
+    #[arg(value_name = "ID[:DB|:/PATH]", value_parser = text())]
     pub place: String,
-    #[command(flatten)]
-    pub source: Source,
     /// Print a JSON array
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub source: Source,
 }

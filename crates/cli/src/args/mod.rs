@@ -15,12 +15,14 @@ mod filters;
 mod forget;
 #[cfg(test)]
 mod handbook;
+mod help;
 mod import;
 mod init;
 mod keep;
 mod key;
 mod list;
 mod ls;
+mod order;
 mod prune;
 mod repair;
 mod repository;
@@ -38,7 +40,7 @@ mod which;
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub use backup::{Backup, DATABASES, Snapshots};
 pub use cat::Cat;
@@ -49,12 +51,14 @@ pub use diff::Diff;
 pub use export::{Export, Format};
 pub use filters::{Filters, RowMap};
 pub use forget::Forget;
+pub use help::{command, short_help};
 pub use import::Import;
 pub use init::Init;
 pub use keep::{Keep, POLICY};
 pub use key::{Key, KeyAction, KeyAdd, KeyList, KeyRevoke, KeyRotate, KeyWriter};
-pub use list::List;
+pub use list::{List, Status};
 pub use ls::Ls;
+pub use order::options_behind_command;
 pub use prune::Prune;
 pub use repair::{Repair, RepairAction, RepairBackups, RepairIndex, RepairObjects};
 pub use repository::{Past, Repository, SECRET, Storage};
@@ -88,19 +92,39 @@ pub struct Args {
     pub action: Action,
 }
 
+/// Heading of the options of every command.
+pub const GLOBAL: &str = "Global options";
+
 /// Options of every command.
 #[derive(Debug, ClapArgs)]
 pub struct Common {
-    /// Say nothing but warnings and errors
-    #[arg(short, long, global = true)]
+    /// Print only warnings and errors
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub quiet: bool,
-    /// Say more; twice for even more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    /// Print more detail (repeat for debug output)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL)]
     pub verbose: u8,
-    /// Configuration file (default: pgark.toml in this user's configuration folder, else
-    /// /etc/pgark/pgark.toml)
-    #[arg(long, global = true, value_name = "FILE", env = "PGARK_CONFIG")]
+    /// Show and read times in UTC instead of this host's time zone
+    #[arg(long, global = true, help_heading = GLOBAL, hide_short_help = true)]
+    pub utc: bool,
+    /// Format of the log on standard error
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text, help_heading = GLOBAL, hide_short_help = true)]
+    pub log_format: LogFormat,
+    /// Also append the log to this file, whatever --quiet says
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL, hide_short_help = true)]
+    pub log_file: Option<PathBuf>,
+    /// Configuration file (default: ~/.config/pgark/pgark.toml, else /etc/pgark/pgark.toml)
+    #[arg(long, global = true, value_name = "FILE", env = "PGARK_CONFIG", help_heading = GLOBAL, hide_short_help = true)]
     pub config: Option<PathBuf>,
+}
+
+/// Formats of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people; with time and level unless standard error is a terminal
+    Text,
+    /// One JSON object per line: time, level, message
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -201,6 +225,7 @@ mod tests {
             (KEEP, ids(Keep::augment_args(empty()))),
             (CHOICE, of(ids(DatabaseArgs::augment_args(empty())), &selection)),
             (SELECTION, selection),
+            (GLOBAL, ids(Common::augment_args(empty()))),
         ]);
         under.get_mut(SERVER).unwrap().insert("dbname".into());
         let mut seen = BTreeSet::new();
@@ -211,7 +236,7 @@ mod tests {
                     assert!(under[heading].contains(id), "{name}: --{id} stands under {heading}");
                     seen.insert(heading.to_string());
                 }
-                if ["jobs", "json", "cluster", "dry_run", "output", "help", "quiet"].contains(&id) {
+                if ["jobs", "json", "cluster", "dry_run", "output", "help"].contains(&id) {
                     assert_eq!(arg.get_help_heading(), None, "{name}: {id}");
                 }
             }

@@ -22,8 +22,6 @@ named. `pgark forget ID` removes such a backup; `pgark repair backups` replaces 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 something could not be deleted, because the storage did not allow it, or because a backup
 that cannot be read may need it; 130 interrupted.")]
 pub struct Prune {
-    #[command(flatten)]
-    pub repository: Repository,
     /// How long unreferenced data is kept before it is deleted
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
     pub grace: Duration,
@@ -39,4 +37,6 @@ pub struct Prune {
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub repository: Repository,
 }

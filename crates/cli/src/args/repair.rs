@@ -47,29 +47,27 @@ forgotten backups. What cannot be read and could be a backup is named and not ch
 
 #[derive(Debug, ClapArgs)]
 pub struct RepairObjects {
-    #[command(flatten)]
-    pub repository: Repository,
     /// Show what would be done
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub repository: Repository,
 }
 
 #[derive(Debug, ClapArgs)]
 pub struct RepairIndex {
-    #[command(flatten)]
-    pub repository: Repository,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub repository: Repository,
 }
 
 #[derive(Debug, ClapArgs)]
 pub struct RepairBackups {
-    #[command(flatten)]
-    pub repository: Repository,
     /// Open every chunk first; else what is missing or of a wrong size counts as lost
     #[arg(long)]
     pub read_data: bool,
@@ -79,4 +77,6 @@ pub struct RepairBackups {
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub repository: Repository,
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as ClapArgs};
 
-use crate::values::{moment, pair, rate};
+use crate::values::{pair, rate};
+use crate::when::{Moment, moment};
 
 /// Heading of the options that name a repository and what opens it.
 pub const REPOSITORY: &str = "Repository";
@@ -27,14 +28,14 @@ pub struct Repository {
     #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY)]
     pub identity: Option<PathBuf>,
     /// File whose first line is the passphrase (PGARK_PASSPHRASE holds the passphrase itself)
-    #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY)]
+    #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY, hide_short_help = true)]
     pub passphrase_file: Option<PathBuf>,
     /// Writer key file: backs up and cannot read data (default: the one that `init` left on this
     /// host)
-    #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY)]
+    #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY, hide_short_help = true)]
     pub writer_key: Option<PathBuf>,
     /// Keep no index and no definitions on this host's disk: slower
-    #[arg(long, help_heading = REPOSITORY)]
+    #[arg(long, help_heading = REPOSITORY, hide_short_help = true)]
     pub no_cache: bool,
     #[command(flatten)]
     pub storage: Storage,
@@ -45,13 +46,13 @@ pub struct Repository {
 pub struct Storage {
     /// Option of the storage: region, endpoint, ca_file, …; may be given several times
     /// (`pgark storage test --help` lists them)
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = STORAGE)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = STORAGE, hide_short_help = true)]
     pub storage_option: Vec<(String, String)>,
     /// Send at most so many bytes per second: 500k, 20M
-    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = STORAGE)]
+    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = STORAGE, hide_short_help = true)]
     pub limit_upload: Option<u64>,
     /// Receive at most so many bytes per second: 500k, 20M
-    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = STORAGE)]
+    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = STORAGE, hide_short_help = true)]
     pub limit_download: Option<u64>,
 }
 
@@ -60,6 +61,6 @@ pub struct Storage {
 pub struct Past {
     /// See the repository as it was then, behind what was deleted or overwritten since (S3 buckets
     /// with versioning): a time, or how long ago
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    pub as_of: Option<jiff::Timestamp>,
+    #[arg(long, value_name = "TIME", value_parser = moment, hide_short_help = true)]
+    pub as_of: Option<Moment>,
 }

@@ -27,11 +27,10 @@ restore impossible (missing roles, an older server, a database that is not empty
 
 Exit codes: 0 all restored; 1 failed; 2 wrong usage; 3 some objects failed (they are named); 130 interrupted.")]
 pub struct Restore {
-    /// Backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
+    /// Backup: its id, a unique prefix of at least 4 digits, or `latest`; `latest:DB` or `ID:DB`
+    /// means one database of it
     #[arg(value_name = "ID", value_parser = text())]
     pub backup: String,
-    #[command(flatten)]
-    pub source: Source,
     /// Target database: name, connection string or URI; never taken from the environment. With
     /// --all, --as or several --database only where to connect
     #[arg(short, long, value_name = "CONNINFO", value_parser = text(), help_heading = SERVER)]
@@ -41,7 +40,7 @@ pub struct Restore {
     /// Connect to this database where the target is created, and for roles (default: the one of
     /// --dbname if that is not the target, postgres, template1, defaultdb, whichever lets the role
     /// in)
-    #[arg(long, value_name = "NAME", value_parser = text())]
+    #[arg(long, value_name = "NAME", value_parser = text(), hide_short_help = true)]
     pub maintenance_db: Option<String>,
     #[command(flatten)]
     pub choice: DatabaseArgs,
@@ -54,44 +53,44 @@ pub struct Restore {
     #[arg(long, conflicts_with_all = ["section", "data_only"])]
     pub clean: bool,
     /// With --clean: also drop, for good, what this run does not restore
-    #[arg(long, requires = "clean")]
+    #[arg(long, requires = "clean", hide_short_help = true)]
     pub accept_loss: bool,
     /// With --clean: do not warn about objects that do not exist
-    #[arg(long, requires = "clean")]
+    #[arg(long, requires = "clean", hide_short_help = true)]
     pub if_exists: bool,
     /// SET ROLE to this role after connecting
-    #[arg(long, value_name = "NAME", value_parser = text())]
+    #[arg(long, value_name = "NAME", value_parser = text(), hide_short_help = true)]
     pub role: Option<String>,
     /// Parallel connections, helpers of index builds included (default: the number of cores, at
     /// most 8)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
     /// Stop at the first object that fails
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub exit_on_error: bool,
     /// All or nothing: one transaction over one connection
-    #[arg(short = '1', long, conflicts_with_all = ["create", "all", "jobs"])]
+    #[arg(short = '1', long, conflicts_with_all = ["create", "all", "jobs"], hide_short_help = true)]
     pub single_transaction: bool,
     /// Do not gather planner statistics at the end
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub no_analyze: bool,
     /// Disable the triggers of tables that were there before while their rows are loaded
     /// (superuser)
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub disable_triggers: bool,
     /// Load rows under session_replication_role = replica: no triggers, no foreign keys (superuser)
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub replica_role: bool,
     /// What to do with rows that violate a constraint of a table that was there before
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnConflict::Fail)]
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnConflict::Fail, hide_short_help = true)]
     pub on_conflict: OnConflict,
     /// With --on-conflict skip: insert into columns GENERATED ALWAYS AS IDENTITY
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub overriding_system_value: bool,
     /// Run something at a moment of the restore: MOMENT=sql:SQL, MOMENT=file:FILE.sql or
     /// MOMENT=command:COMMAND, with MOMENT one of before-pre-data, after-pre-data, before-data,
     /// after-data, before-post-data, after-post-data
-    #[arg(long, value_name = "MOMENT=ACTION")]
+    #[arg(long, value_name = "MOMENT=ACTION", hide_short_help = true)]
     pub hook: Vec<String>,
     /// Check that the restore is possible and print what would be restored, in order; touch nothing
     #[arg(long)]
@@ -102,6 +101,8 @@ pub struct Restore {
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub source: Source,
 }
 
 /// What happens to rows that are in the way.
@@ -130,7 +131,7 @@ pub struct DatabaseArgs {
     #[arg(long, help_heading = CHOICE)]
     pub globals: bool,
     /// Only roles, memberships and tablespaces
-    #[arg(long, conflicts_with_all = ["all", "database", "target"], help_heading = CHOICE)]
+    #[arg(long, conflicts_with_all = ["all", "database", "target"], help_heading = CHOICE, hide_short_help = true)]
     pub globals_only: bool,
     #[command(flatten)]
     pub filters: Selection,

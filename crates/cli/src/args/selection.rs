@@ -14,7 +14,7 @@ pub const SELECTION: &str = "What of the database";
 pub struct Selection {
     /// Only this part; may be given several times. Data and post-data need what an earlier step
     /// created
-    #[arg(long, value_enum, value_name = "PART", help_heading = SELECTION)]
+    #[arg(long, value_enum, value_name = "PART", help_heading = SELECTION, hide_short_help = true)]
     pub section: Vec<Section>,
     /// Definitions only: no rows, no large objects, no sequence values; materialised views stay
     /// unfilled
@@ -39,31 +39,31 @@ pub struct Selection {
     pub exclude_table: Vec<String>,
     /// --table and --exclude-table of a partitioned table, or of one that others inherit from, do
     /// not take these along
-    #[arg(long, help_heading = SELECTION)]
+    #[arg(long, help_heading = SELECTION, hide_short_help = true)]
     pub no_children: bool,
     /// Only the entries that this file lists (see `pgark restore --list`)
-    #[arg(short = 'L', long, value_name = "FILE", help_heading = SELECTION)]
+    #[arg(short = 'L', long, value_name = "FILE", help_heading = SELECTION, hide_short_help = true)]
     pub use_list: Option<PathBuf>,
     /// Fail if a pattern matches nothing
-    #[arg(long, help_heading = SELECTION)]
+    #[arg(long, help_heading = SELECTION, hide_short_help = true)]
     pub strict_names: bool,
     /// No owners: everything belongs to the connecting role
-    #[arg(short = 'O', long, help_heading = SELECTION)]
+    #[arg(short = 'O', long, help_heading = SELECTION, hide_short_help = true)]
     pub no_owner: bool,
     /// No GRANT and REVOKE
-    #[arg(short = 'x', long, help_heading = SELECTION)]
+    #[arg(short = 'x', long, help_heading = SELECTION, hide_short_help = true)]
     pub no_privileges: bool,
     /// Use the default tablespace for everything
-    #[arg(long, help_heading = SELECTION)]
+    #[arg(long, help_heading = SELECTION, hide_short_help = true)]
     pub no_tablespaces: bool,
     /// No comments
-    #[arg(long, help_heading = SELECTION)]
+    #[arg(long, help_heading = SELECTION, hide_short_help = true)]
     pub no_comments: bool,
     /// No publications
-    #[arg(long, help_heading = SELECTION)]
+    #[arg(long, help_heading = SELECTION, hide_short_help = true)]
     pub no_publications: bool,
     /// No subscriptions
-    #[arg(long, help_heading = SELECTION)]
+    #[arg(long, help_heading = SELECTION, hide_short_help = true)]
     pub no_subscriptions: bool,
 }
 

@@ -12,12 +12,13 @@ use super::which::Source;
 
 Exit codes: 0 shown; 1 failed; 2 wrong usage.")]
 pub struct Show {
-    /// Backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
+    /// Backup: its id, a unique prefix of at least 4 digits, or `latest`; `latest:DB` or `ID:DB`
+    /// means one database of it
     #[arg(value_name = "ID", value_parser = text())]
     pub backup: String,
-    #[command(flatten)]
-    pub source: Source,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub source: Source,
 }

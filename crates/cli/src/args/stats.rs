@@ -14,9 +14,9 @@ encrypted; `stored` is all that lies on the storage.
 
 Exit codes: 0 shown; 1 failed; 2 wrong usage; 130 interrupted.")]
 pub struct Stats {
-    #[command(flatten)]
-    pub repository: Repository,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub repository: Repository,
 }

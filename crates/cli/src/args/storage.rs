@@ -26,14 +26,14 @@ pub struct StorageTest {
     /// PGARK_REPO says)
     #[arg(value_name = "URL", env = "PGARK_REPO")]
     pub url: String,
-    #[command(flatten)]
-    pub storage: Storage,
     /// Do not measure throughput, which moves 128 MiB in each direction
     #[arg(long)]
     pub quick: bool,
     /// Print the findings as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub storage: Storage,
 }
 
 /// The one place that lists options and sources of credentials.

@@ -15,19 +15,20 @@ Prints each backup's tags. Without --add and --remove nothing is changed.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage.")]
 pub struct Tag {
-    /// Backup: its id, a unique prefix of at least 4 digits, `latest` or `latest:DB`
+    /// Backup: its id, a unique prefix of at least 4 digits, or `latest`; `latest:DB` or `ID:DB`
+    /// means one database of it
     #[arg(value_name = "ID", required = true, value_parser = text())]
     pub backups: Vec<String>,
-    #[command(flatten)]
-    pub repository: Repository,
-    #[command(flatten)]
-    pub which: Which,
     /// Add this tag; may be given several times
     #[arg(long, value_name = "TAG", value_parser = tag, group = "change")]
     pub add: Vec<String>,
     /// Remove this tag; may be given several times
     #[arg(long, value_name = "TAG", value_parser = tag, group = "change")]
     pub remove: Vec<String>,
+    #[command(flatten)]
+    pub which: Which,
+    #[command(flatten)]
+    pub repository: Repository,
 }
 
 /// A tag is a word.

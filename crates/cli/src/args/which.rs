@@ -26,11 +26,11 @@ impl OfCluster {
 #[derive(Debug, ClapArgs)]
 pub struct Source {
     #[command(flatten)]
-    pub repository: Repository,
+    pub which: Which,
     #[command(flatten)]
     pub past: Past,
     #[command(flatten)]
-    pub which: Which,
+    pub repository: Repository,
 }
 
 /// Which backup `latest` is.
@@ -40,7 +40,7 @@ pub struct Which {
     pub of: OfCluster,
     /// `latest` can also be a backup that was made with filters, and contains only a part of its
     /// databases
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub partial: bool,
 }
 

@@ -73,7 +73,7 @@ pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
     let row_maps_of = args.filters_of.iter().map(|(name, own)| (name.clone(), row_maps(own))).collect();
     let row_maps = row_maps(&args.filters);
     let request = ops::Request {
-        conninfo: connection(args.dbname.as_deref().unwrap_or_default(), &args.server)?,
+        conninfo: connection(args.connection.or(args.dbname).as_deref().unwrap_or_default(), &args.server)?,
         maintenance_db: args.maintenance_db,
         role: args.role,
         databases,

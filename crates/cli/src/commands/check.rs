@@ -7,6 +7,7 @@ use pgark_ops::check as ops;
 use crate::args::{Check, Level};
 use crate::context::Context;
 use crate::error::Failure;
+use crate::when::{self, Moment};
 use crate::{output, progress, repository};
 
 /// Checks the repository; problems end with exit code 1.
@@ -16,7 +17,8 @@ pub fn run(context: &Context, args: Check) -> Result<ExitCode, Failure> {
         (None, Level::Objects) => ops::Level::Objects,
         (None, Level::Structure) => ops::Level::Structure,
     };
-    let options = ops::Options { level, since: args.since, percent: args.read_data.unwrap_or(100) };
+    let options =
+        ops::Options { level, since: args.since.map(Moment::start), percent: args.read_data.unwrap_or(100) };
     let repository = repository::open_as_of(context, &args.repository, &args.past)?;
     let report = {
         let job = progress::watched_job(&context.common)?;
@@ -42,7 +44,7 @@ pub fn run(context: &Context, args: Check) -> Result<ExitCode, Failure> {
                 suspect.backup,
                 output::count(suspect.packs),
                 suspect.writer,
-                suspect.since,
+                when::of_report(&suspect.since),
                 suspect.backup
             ))?;
         }
@@ -50,7 +52,10 @@ pub fn run(context: &Context, args: Check) -> Result<ExitCode, Failure> {
             output::line(&format!(
                 "backup {}: its time {} is ahead of the storage's clock, which said {}: it is never `latest`, and no rule of \
                  `forget` counts it (`pgark forget {}` removes it)",
-                ahead.backup, ahead.time, ahead.stored, ahead.backup
+                ahead.backup,
+                when::of_report(&ahead.time),
+                when::of_report(&ahead.stored),
+                ahead.backup
             ))?;
         }
         if !report.foreign.is_empty() {

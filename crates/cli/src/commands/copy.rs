@@ -8,6 +8,7 @@ use crate::args::{Copy, Repository as Options, Storage};
 use crate::context::Context;
 use crate::environment::default_jobs;
 use crate::error::{Failure, INCOMPLETE};
+use crate::when::Moment;
 use crate::{output, progress, repository};
 
 /// Copies backups from one repository into another.
@@ -40,7 +41,7 @@ pub fn run(context: &Context, args: Copy) -> Result<ExitCode, Failure> {
     let request = ops::Request {
         backups: args.backup.iter().map(|text| args.of.backup(text)).collect(),
         cluster: args.of.cluster,
-        since: args.since,
+        since: args.since.map(Moment::start),
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
         compression_level: args.compression_level,
     };

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use pgark_ops::diff as ops;
 
 use crate::args::Diff;
+use crate::commands::selection;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{self, Align};
@@ -12,14 +13,19 @@ use crate::{progress, repository};
 
 /// Compares two backups and shows what differs.
 pub fn run(context: &Context, args: Diff) -> Result<ExitCode, Failure> {
+    let which = &args.source.which;
+    let mut database = args.database;
+    for text in [&args.a, &args.b] {
+        database = selection::databases(&which.backup(text), database.into_iter().collect())?.pop();
+    }
     let repository = repository::open_as_of(context, &args.source.repository, &args.source.past)?;
     let report = {
         let job = progress::watched_job(&context.common)?;
         ops::run(
             &repository,
-            &args.source.which.backup_for(&args.a, args.database.clone()),
-            &args.source.which.backup_for(&args.b, args.database.clone()),
-            args.database.as_deref(),
+            &which.backup_for(&args.a, database.clone()),
+            &which.backup_for(&args.b, database.clone()),
+            database.as_deref(),
             &job,
         )?
     };

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use pgark_ops::export as ops;
 
 use crate::args::{Export, Format, Selection};
-use crate::commands::selection::chosen;
+use crate::commands::selection::{self, chosen};
 use crate::context::Context;
 use crate::environment::default_jobs;
 use crate::error::Failure;
@@ -35,10 +35,12 @@ pub fn run(context: &Context, args: Export) -> Result<ExitCode, Failure> {
     if args.jobs.is_some() && !matches!(args.format, Format::Directory) {
         return Err(Failure::usage("--jobs is for --format directory", "the other formats are one stream"));
     }
+    let name = args.source.which.backup(&args.backup);
+    let database = selection::databases(&name, args.database.into_iter().collect())?.pop();
     let repository = repository::open_as_of(context, &args.source.repository, &args.source.past)?;
     let request = ops::Request {
-        backup: args.source.which.backup_for(&args.backup, args.database.clone()),
-        database: args.database,
+        backup: args.source.which.backup_for(&args.backup, database.clone()),
+        database,
         format: match args.format {
             Format::Directory => ops::Format::Directory,
             Format::Custom => ops::Format::Custom,

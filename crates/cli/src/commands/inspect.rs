@@ -1,50 +1,15 @@
-//! `pgark list`, `show`, `ls`, `cat`.
+//! `pgark show`, `ls`, `cat`.
 
 use std::process::ExitCode;
 
 use pgark_ops::{Fact, FactValue, inspect as ops};
 
-use crate::args::{Cat, List, Ls, Show};
+use crate::args::{Cat, Ls, Show};
 use crate::commands::backup::whole;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{self, Align};
-use crate::{progress, repository};
-
-/// Every backup, oldest first.
-pub fn list(context: &Context, args: List) -> Result<ExitCode, Failure> {
-    let repository = repository::open_as_of(context, &args.repository, &args.past)?;
-    let records = ops::list(&repository, args.of.cluster.as_deref())?;
-    if args.json {
-        output::json(&records)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let rows: Vec<Vec<String>> = records
-        .into_iter()
-        .map(|record| {
-            vec![
-                record.id,
-                record.time,
-                record.cluster,
-                record.databases.join(","),
-                output::status(&record.status, record.partial, record.ahead),
-                output::bytes(record.bytes_raw),
-                output::bytes(record.bytes_added),
-            ]
-        })
-        .collect();
-    let columns = [
-        ("ID", Align::Left),
-        ("TIME", Align::Left),
-        ("CLUSTER", Align::Left),
-        ("DATABASES", Align::Left),
-        ("STATUS", Align::Left),
-        ("RAW", Align::Right),
-        ("ADDED", Align::Right),
-    ];
-    output::table(&columns, &rows)?;
-    Ok(ExitCode::SUCCESS)
-}
+use crate::{progress, repository, when};
 
 /// One backup and its tables.
 pub fn show(context: &Context, args: Show) -> Result<ExitCode, Failure> {
@@ -59,9 +24,10 @@ pub fn show(context: &Context, args: Show) -> Result<ExitCode, Failure> {
     for Fact { name, value } in detail.facts() {
         let value = match value {
             FactValue::Text(text) => text,
+            FactValue::Time(time) => when::of_report(&time),
             FactValue::Status { status, partial, ahead } => output::status(&status, partial, ahead),
             FactValue::Bytes(bytes) => output::bytes(bytes),
-            FactValue::Seconds(seconds) => format!("{seconds:.1} s"),
+            FactValue::Seconds(seconds) => output::seconds(seconds),
         };
         output::line(&format!("{name:<10} {value}"))?;
     }
@@ -79,8 +45,8 @@ pub fn show(context: &Context, args: Show) -> Result<ExitCode, Failure> {
                 output::count(database.large_objects),
                 output::bytes(database.bytes_raw),
                 output::bytes(database.bytes_added),
-                format!("{:.1} s", database.read.seconds),
-                database.read.snapshot_time.clone(),
+                output::seconds(database.read.seconds),
+                when::of_report(&database.read.snapshot_time),
                 database.read.lsn.clone(),
             ]
         })

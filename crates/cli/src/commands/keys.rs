@@ -8,8 +8,8 @@ use crate::args::{Key, KeyAction, KeyAdd, KeyList, KeyRevoke, KeyRotate, KeyWrit
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{self, Align};
-use crate::repository;
 use crate::secrets::{passphrase_file, write_secret};
+use crate::{repository, when};
 
 /// Manages key slots and writers.
 pub fn run(context: &Context, args: Key) -> Result<ExitCode, Failure> {
@@ -45,10 +45,11 @@ fn list(context: &Context, args: KeyList) -> Result<(), Failure> {
         .writers
         .into_iter()
         .map(|writer| {
-            let revoked = writer.revoked.map(|time| format!("revoked {time}"));
+            let revoked = writer.revoked.map(|time| format!("revoked {}", when::of_report(&time)));
             let compromised = writer
                 .compromised_since
-                .map(|since| format!("compromised since {since}: {} packs", writer.compromised_packs));
+                .map(|since| (when::of_report(&since), writer.compromised_packs))
+                .map(|(since, packs)| format!("compromised since {since}: {packs} packs"));
             let marks: Vec<String> = revoked.into_iter().chain(compromised).collect();
             vec![
                 writer.name,
@@ -79,24 +80,24 @@ fn rotate(context: &Context, args: KeyRotate) -> Result<(), Failure> {
         ops::rotate(&repository::open(context, &args.repository)?, passphrase, args.drop_passphrases)?;
     output::line(&format!("epoch {epoch}"))?;
     tracing::warn!(
-        "every host needs a new writer key now, this one too: `pgark key list` shows the writers, `pgark key writer NAME --out \
+        "every host needs a new writer key now, this one too: `pgark key list` shows the writers, `pgark key writer NAME --output \
          FILE` makes a key"
     );
     Ok(())
 }
 
 fn writer(context: &Context, args: KeyWriter) -> Result<(), Failure> {
-    if args.out.exists() {
+    if args.output.exists() {
         return Err(Failure::usage(
-            format!("{} is there already", args.out.display()),
+            format!("{} is there already", args.output.display()),
             "name a new file; nothing was changed",
         ));
     }
     let clusters = Some(args.cluster.as_slice()).filter(|clusters| !clusters.is_empty());
     let repository = repository::open(context, &args.repository)?;
     let key = ops::writer(&repository, &args.name, clusters, &args.rights)?;
-    write_secret(&args.out, "writer key", &key)?;
-    output::line(&format!("the key of writer {} is in {}", args.name, args.out.display()))
+    write_secret(&args.output, "writer key", &key)?;
+    output::line(&format!("the key of writer {} is in {}", args.name, args.output.display()))
 }
 
 fn revoke(context: &Context, args: KeyRevoke) -> Result<(), Failure> {
@@ -105,8 +106,12 @@ fn revoke(context: &Context, args: KeyRevoke) -> Result<(), Failure> {
         ops::revoke(&repository, &args.name)?;
         return output::line(&format!("writer {} is revoked", args.name));
     };
-    let revoked = ops::revoke_compromised(&repository, &args.name, since)?;
-    output::line(&format!("writer {} is revoked, compromised since {}", args.name, revoked.since))?;
+    let revoked = ops::revoke_compromised(&repository, &args.name, since.start())?;
+    output::line(&format!(
+        "writer {} is revoked, compromised since {}",
+        args.name,
+        when::of_report(&revoked.since)
+    ))?;
     output::line(&format!("{} packs are not used by later backups", output::count(revoked.packs)))?;
     for backup in &revoked.backups {
         output::line(&format!("backup {backup} counts no more: `pgark forget {backup}` lets go of it"))?;

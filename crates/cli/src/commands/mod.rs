@@ -11,6 +11,7 @@ pub mod init;
 pub mod inspect;
 pub mod interrupted;
 pub mod keys;
+pub mod list;
 pub mod repair;
 pub mod restore;
 pub mod selection;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use pgark_ops::{Requests, WithRequests, restore as ops};
 
 use crate::args::{DatabaseArgs, OnConflict, Restore, Server};
-use crate::commands::selection::chosen;
+use crate::commands::selection::{self, chosen};
 use crate::context::Context;
 use crate::environment::default_jobs;
 use crate::error::{Failure, INCOMPLETE};
@@ -98,7 +98,15 @@ fn hook(text: &str) -> Result<ops::Hook, Failure> {
 }
 
 /// Restores one backup.
-pub fn run(context: &Context, args: Restore) -> Result<ExitCode, Failure> {
+pub fn run(context: &Context, mut args: Restore) -> Result<ExitCode, Failure> {
+    let name = args.source.which.backup(&args.backup);
+    args.choice.database = selection::databases(&name, args.choice.database)?;
+    if name.database().is_some() && args.choice.all {
+        return Err(Failure::usage(
+            format!("{} names one database, and --all asks for every one", name.text),
+            "leave one of them out",
+        ));
+    }
     if args.list {
         return list(context, args);
     }

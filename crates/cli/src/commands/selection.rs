@@ -1,6 +1,6 @@
 //! Options that choose objects, as `pgark_ops` takes them.
 
-use pgark_ops::restore as ops;
+use pgark_ops::{BackupName, restore as ops};
 
 use crate::args::{Section, Selection};
 use crate::error::Failure;
@@ -50,4 +50,18 @@ pub fn chosen(selection: Selection) -> Result<ops::ContentsFilter, Failure> {
         list,
         strict_names: selection.strict_names,
     })
+}
+
+/// The databases that are wanted: those of `--database`, or the one that the backup's name says
+/// (`latest:shop`).
+pub fn databases(name: &BackupName, given: Vec<String>) -> Result<Vec<String>, Failure> {
+    match (name.database(), given.as_slice()) {
+        (None, _) => Ok(given),
+        (Some(own), []) => Ok(vec![own.to_string()]),
+        (Some(own), [one]) if own == one => Ok(given),
+        (Some(own), _) => Err(Failure::usage(
+            format!("{} names the database {own}, and --database {}", name.text, given.join(", ")),
+            "name it once",
+        )),
+    }
 }

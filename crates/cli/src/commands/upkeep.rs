@@ -10,7 +10,7 @@ use crate::args::{Forget, Keep, Prune, Stats, Tag};
 use crate::context::Context;
 use crate::error::{Failure, INCOMPLETE};
 use crate::output::{self, Align};
-use crate::{progress, repository};
+use crate::{progress, repository, when};
 
 /// The policy that options or the file describe.
 pub fn policy(keep: &Keep) -> Policy {
@@ -77,7 +77,7 @@ pub fn tell_lost(decisions: &[Decision], dry_run: bool) {
     for decision in decisions.iter().filter(|decision| decision.ahead && decision.keep) {
         tracing::warn!(
             "the time {} of backup {} lies ahead of the storage's clock: no rule counts it; `pgark forget {}` removes it",
-            decision.time,
+            when::of_report(&decision.time),
             decision.id,
             decision.id
         );
@@ -96,7 +96,7 @@ fn show_decisions(decisions: &[Decision], dry_run: bool) -> Result<(), Failure> 
             vec![
                 word(decision).to_string(),
                 decision.id.clone(),
-                decision.time.clone(),
+                when::of_report(&decision.time),
                 decision.cluster.clone(),
                 decision.databases.join(","),
                 output::status(&decision.status, decision.partial, decision.ahead),
@@ -170,9 +170,14 @@ fn in_words(report: &Pruned) -> String {
         text.push_str(&format!(", {moved} {would}moved out of {packs} packs"));
     }
     if report.packs_waiting > 0 {
-        text.push_str(&format!(", {} {would}waiting", output::bytes(report.bytes_waiting)));
-        if let Some(next) = &report.next {
-            text.push_str(&format!(": a prune after {next} deletes the first of it"));
+        let waiting = output::bytes(report.bytes_waiting);
+        match &report.next {
+            Some(next) => text.push_str(&format!(
+                "; {waiting} can be deleted by a prune after {} ({})",
+                when::to_the_minute(*next),
+                when::until(*next)
+            )),
+            None => text.push_str(&format!("; {waiting} can be deleted by a later prune")),
         }
     }
     if report.bytes_refused > 0 {
@@ -231,7 +236,7 @@ pub fn stats(context: &Context, args: Stats) -> Result<ExitCode, Failure> {
             vec![
                 own.cluster.clone(),
                 output::count(own.backups),
-                own.newest.clone(),
+                when::of_report(&own.newest),
                 output::bytes(own.newest_raw),
                 output::bytes(own.bytes_added),
                 output::bytes(own.added_per_backup),

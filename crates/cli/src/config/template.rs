@@ -167,15 +167,15 @@ mod tests {
         assert_eq!(config.commands.len(), count);
         let of_backup = options("backup").into_iter().filter(|key| key != "cluster").collect::<Vec<_>>();
         assert_eq!(keys(&config.clusters["prod"].own), of_backup);
-        assert_eq!(keys(&config.top), ["quiet", "repository", "verbose"]);
+        assert_eq!(keys(&config.top), ["log_file", "log_format", "quiet", "repository", "utc", "verbose"]);
         let of_database = &config.clusters["prod"].databases["shop"];
         assert!(of_database.keys().all(|key| of_backup.contains(key)) && of_database.len() >= 15);
         let of_repository = &config.repositories["main"];
         assert!(crate::storage::KEYS.iter().all(|key| of_repository.contains_key(key.name)));
-        for key in options("list").iter().filter(|key| {
-            !["repository", "storage_option", "json", "cluster", "as_of", "quiet", "verbose"]
-                .contains(&key.as_str())
-        }) {
+        // Of `stats` everything but these says where the repository is and what opens it.
+        let other =
+            ["repository", "storage_option", "json", "quiet", "verbose", "utc", "log_file", "log_format"];
+        for key in options("stats").iter().filter(|key| !other.contains(&key.as_str())) {
             assert!(of_repository.contains_key(key), "{key}");
         }
     }

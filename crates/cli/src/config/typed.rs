@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, FromArgMatches};
 
-use crate::args::Args;
+use crate::args::{self, Args};
 use crate::environment::variable;
 
 /// Options of which the environment's secret takes the place, and the variables that hold it. They
@@ -24,7 +24,7 @@ pub struct Arguments {
 impl Arguments {
     /// Reads it whole; what is missing is an error now.
     pub fn read(words: &[OsString]) -> Result<Arguments, clap::Error> {
-        let matches = Args::command().try_get_matches_from(words)?;
+        let matches = args::command().try_get_matches_from(words)?;
         Ok(Arguments { args: Args::from_arg_matches(&matches)?, matches })
     }
 
@@ -56,9 +56,12 @@ pub struct Typed {
 impl Typed {
     /// Reads a command line. What is wrong in it is an error, what is missing is not yet one.
     pub fn read(words: Vec<OsString>) -> Result<Typed, clap::Error> {
-        let matches = match Args::command().try_get_matches_from(&words) {
+        let mut root = args::command();
+        root.build();
+        let words = args::options_behind_command(&root, words);
+        let matches = match args::command().try_get_matches_from(&words) {
             Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
-                Args::command().ignore_errors(true).try_get_matches_from(&words)?
+                args::command().ignore_errors(true).try_get_matches_from(&words)?
             }
             found => found?,
         };

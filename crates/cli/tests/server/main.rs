@@ -19,6 +19,7 @@ mod imports;
 mod in_part;
 mod interrupts;
 mod keys;
+mod lists;
 mod locks;
 mod matrix;
 mod names;

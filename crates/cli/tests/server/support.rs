@@ -199,6 +199,7 @@ impl Desk {
             .env("XDG_CACHE_HOME", self.path("cache"))
             .env("XDG_STATE_HOME", self.path("state"))
             .env("PGARK_REPO", self.url())
+            .env("TZ", "UTC")
             .envs(self.home.iter().flat_map(|home| home.variables.clone()))
             .args(args);
         if !matches!(args.first(), Some(&"init")) {

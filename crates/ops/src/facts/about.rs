@@ -100,6 +100,12 @@ impl About {
         }
     }
 
+    /// When the first snapshot of its databases was taken: RFC 3339, UTC.
+    pub(crate) fn snapshot_time(&self) -> Option<&str> {
+        let times = self.reads.values().map(|read| read.snapshot_time.as_str());
+        times.filter(|time| !time.is_empty()).min()
+    }
+
     /// Whether filters left something of any of its databases out.
     pub(crate) fn is_part(&self) -> bool {
         self.reads.values().any(|read| read.filters.is_part())
