@@ -116,6 +116,10 @@ fn of_repository(error: &RepoError) -> Option<&'static str> {
         RepoError::Damaged { .. } | RepoError::Missing { .. } => {
             "run `pgark check --read-data` to see which backups are touched"
         }
+        RepoError::AnotherBackup { .. } => {
+            "--wait waits until it has ended, --allow-concurrent runs beside it; if it was killed on another host, it is waited for \
+             until fifteen minutes have passed"
+        }
         RepoError::CommitUnsure { .. } => "`pgark list` shows it if it was",
         RepoError::Store(error) => return of_storage(error),
         _ => return None,

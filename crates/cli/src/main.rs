@@ -12,6 +12,7 @@ mod convert;
 mod environment;
 mod error;
 mod hints;
+mod host;
 mod log;
 mod output;
 mod progress;
@@ -38,6 +39,7 @@ use error::Failure;
 
 fn main() -> ExitCode {
     pgark_ops::environment_is(environment::all());
+    pgark_ops::host_is(host::this());
     pgark_ops::asker_is(Box::new(terminal::Person));
     let words: Vec<_> = std::env::args_os().collect();
     if let Some(help) = args::short_help(&words) {

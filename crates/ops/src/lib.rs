@@ -40,8 +40,8 @@ pub use pgark_pg::{ConnInfo, Environment};
 pub use pgark_repo::ExposeSecret;
 pub use pgark_repo::{Asker, asker_is};
 pub use pgark_repo::{
-    BackupId, Fingerprint, Initialised, LocalFolders, Protection, RepoError, Repository, Right, SecretString,
-    Unlock,
+    BackupId, Fingerprint, Host, Initialised, LocalFolders, Protection, RepoError, Repository, Right,
+    SecretString, Unlock, host_is,
 };
 pub use pgark_store::Cancel;
 use pgark_store::Listener;

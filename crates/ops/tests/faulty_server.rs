@@ -88,6 +88,7 @@ impl Site {
             row_maps: rowmap::RowMaps::default(),
             row_maps_of: BTreeMap::new(),
             rewrite_deleted: false,
+            beside: backup::Beside::Refuse,
         };
         in_time(|| backup::run(&self.repository, &request, &Job::quiet()))
     }

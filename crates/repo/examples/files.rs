@@ -29,7 +29,14 @@ fn open(folder: &Path) -> Repository {
 }
 
 fn write(repository: &Repository, jobs: usize, cut: Cut, files: &[String]) {
-    let options = WriteOptions { cluster: "bench".into(), jobs, compression_level: 1, full: false };
+    let options = WriteOptions {
+        cluster: "bench".into(),
+        jobs,
+        compression_level: 1,
+        full: false,
+        purpose: "test",
+        alone: false,
+    };
     let (_, ()) = repository
         .write_backup(&options, |writer| {
             let next = AtomicUsize::new(0);

@@ -46,7 +46,14 @@ fn main() {
         let begun = Instant::now();
         let repository = open();
         repository.newest_backups(CLUSTER, 2).unwrap();
-        let options = WriteOptions { cluster: CLUSTER.into(), jobs: 4, compression_level: 1, full: false };
+        let options = WriteOptions {
+            cluster: CLUSTER.into(),
+            jobs: 4,
+            compression_level: 1,
+            full: false,
+            purpose: "test",
+            alone: false,
+        };
         let mut start = Duration::ZERO;
         let written = repository.write_backup::<_, RepoError>(&options, |writer| {
             start = begun.elapsed();

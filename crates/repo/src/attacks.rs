@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use minicbor::bytes::{ByteArray, ByteVec};
 use pgark_store::{DirStore, Storage};
 
+use crate::announcement::Announcement;
 use crate::codec::Extensions;
 use crate::ids::{ChunkId, Compartment, Hash, ObjectHash};
 use crate::index::object::{self as index_object, IndexContent, IndexRecord, PackEntry};
@@ -72,7 +73,14 @@ fn content(seeds: &[u64]) -> Content {
 }
 
 fn backup(repository: &Repository, cluster: &str, content: &Content) -> Result<BackupHead, RepoError> {
-    let options = WriteOptions { cluster: cluster.into(), jobs: 1, compression_level: 1, full: false };
+    let options = WriteOptions {
+        cluster: cluster.into(),
+        jobs: 1,
+        compression_level: 1,
+        full: false,
+        purpose: "test",
+        alone: false,
+    };
     let written = repository.write_backup::<(), RepoError>(&options, |writer| {
         for (path, bytes) in content {
             let mut entry = writer.entry(path.clone(), Class::Data);
@@ -289,7 +297,8 @@ impl Thief {
             }
             // A session and a draft of nothing.
             _ => {
-                if let Ok((name, bytes)) = sessions::next_object(&keys, compartment, id, 0) {
+                let said = Announcement::default();
+                if let Ok((name, bytes)) = sessions::next_object(&keys, compartment, id, 0, &said) {
                     self.put(&name, bytes);
                 }
                 let packs = seen.iter().map(|seen| seen.hash).collect();
@@ -576,7 +585,14 @@ fn a_former_owner_is_nobody() {
         place.storage().put_if_absent(&name, bytes.into()).unwrap();
     }
     let bad = {
-        let options = WriteOptions { cluster: SHOP.into(), jobs: 1, compression_level: 1, full: false };
+        let options = WriteOptions {
+            cluster: SHOP.into(),
+            jobs: 1,
+            compression_level: 1,
+            full: false,
+            purpose: "test",
+            alone: false,
+        };
         former.unlocked.set_writers(writers::Writers {
             body: list.body.clone(),
             hash: list.hash,

@@ -19,6 +19,20 @@ pub(crate) struct Extensions(Vec<(String, ByteVec)>);
 const MOST_EXTENSIONS: usize = 256;
 const LONGEST_EXTENSION: usize = 1 << 20;
 
+impl Extensions {
+    /// These, each with another name.
+    pub(crate) fn of(pairs: impl IntoIterator<Item = (&'static str, ByteVec)>) -> Extensions {
+        let mut pairs: Vec<_> = pairs.into_iter().map(|(name, bytes)| (name.to_string(), bytes)).collect();
+        pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Extensions(pairs)
+    }
+
+    /// The bytes of one, if it is there.
+    pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, bytes)| bytes.as_slice())
+    }
+}
+
 impl<C> Encode<C> for Extensions {
     fn encode<W: encoding::Write>(
         &self,

@@ -169,10 +169,38 @@ pub enum RepoError {
     AnotherWriter {
         /// The storage.
         location: String,
+        /// The cluster that was to be written.
+        cluster: String,
         /// The other's id.
         id: String,
         /// When it will be taken for dead if nothing more is heard of it.
         until: jiff::Timestamp,
+    },
+    /// Another backup of the cluster is being written, and both are to be the only one.
+    #[error("backup {id} of cluster {cluster} is being made {}, since {since:.0}", on(.host))]
+    AnotherBackup {
+        /// The cluster.
+        cluster: String,
+        /// The other's id.
+        id: String,
+        /// The other's host; empty where it does not say it.
+        host: String,
+        /// When it began, by the storage's clock.
+        since: jiff::Timestamp,
+    },
+    /// Nobody has such a session.
+    #[error("no session of backup {id} is in the repository")]
+    UnknownSession {
+        /// The backup's id.
+        id: BackupId,
+    },
+    /// A session whose writer seems to be at work.
+    #[error("backup {id} is at work: its session was renewed at {heard:.0}")]
+    SessionAtWork {
+        /// The backup's id.
+        id: BackupId,
+        /// When it was last heard of, by the storage's clock.
+        heard: jiff::Timestamp,
     },
     /// A prune deleted a pack that the backup leans on, or is about to; nothing was committed.
     #[error("a prune took {pack} away, which this backup leans on: it was not committed")]
@@ -194,6 +222,11 @@ pub enum RepoError {
     },
 }
 
+/// Where a backup is made, if that is known.
+fn on(host: &str) -> String {
+    if host.is_empty() { "on another host".into() } else { format!("on host {host}") }
+}
+
 impl From<Cancelled> for RepoError {
     fn from(_: Cancelled) -> RepoError {
         RepoError::Cancelled
@@ -210,6 +243,17 @@ impl From<StoreError> for RepoError {
 }
 
 impl RepoError {
+    /// Where another writer is in the way, and it helps to wait until it has ended: the cluster that
+    /// was to be written.
+    pub fn waits_for_another(&self) -> Option<&str> {
+        match self {
+            RepoError::AnotherBackup { cluster, .. } | RepoError::AnotherWriter { cluster, .. } => {
+                Some(cluster)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the job was stopped from outside.
     pub fn is_cancelled(&self) -> bool {
         match self {

@@ -55,7 +55,14 @@ enum Way {
 
 /// A backup of one table.
 fn backup(repository: &Repository, way: Way, rows: &[u8]) -> BackupHead {
-    let options = WriteOptions { cluster: "shop".into(), jobs: 2, compression_level: 3, full: false };
+    let options = WriteOptions {
+        cluster: "shop".into(),
+        jobs: 2,
+        compression_level: 3,
+        full: false,
+        purpose: "test",
+        alone: false,
+    };
     let made = repository.write_backup::<(), RepoError>(&options, |writer| {
         let mut entry = writer.entry("/table", Class::Data);
         let mut stream = match way {
@@ -213,7 +220,14 @@ fn salted_streams_are_whole_in_each_backup_and_in_copies() {
     let target = there.as_owner();
     let reader = owner.reader(&second).unwrap();
     let entry = owner.open_backup(second.id).unwrap().entry("/table").unwrap().unwrap();
-    let options = WriteOptions { cluster: "shop".into(), jobs: 1, compression_level: 3, full: false };
+    let options = WriteOptions {
+        cluster: "shop".into(),
+        jobs: 1,
+        compression_level: 3,
+        full: false,
+        purpose: "test",
+        alone: false,
+    };
     let copied = target.write_backup::<(), RepoError>(&options, |writer| {
         let mut seen = 0;
         writer.copy_entry(&reader, &entry, Vec::new(), Cut::Rows, &mut |bytes| seen += bytes)?;

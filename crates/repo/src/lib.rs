@@ -9,14 +9,14 @@
 //! Levels, the lowest first; a file uses those of its level and below, and a test (`circles.rs` of
 //! the testkit) lets no two files use each other:
 //!
-//! 1. `error`, `ids`, `rights`, `codec`, `cut`, `stream`: values, and their bytes.
-//! 2. `secrets`, `object`, `signed`, `pack`, `index::object`, `names`: one object, sealed, and what
+//! 1. `error`, `host`, `ids`, `rights`, `codec`, `cut`, `stream`: values, and their bytes.
+//! 2. `announcement`, `secrets`, `object`, `signed`, `pack`, `index::object`, `names`: one object, sealed, and what
 //!    it is called.
 //! 3. `writers`, `unlocked`: who may sign; the storage with its keys.
 //! 4. `tombstone`, `manifest`, `sessions`, `draft`, `quarantine`, `index`, `reader`, and what reads
 //!    in `map`: objects of each kind, and the chunks in packs. They take an `Unlocked` or less.
 //! 5. `repository`: the face, and the loaded index.
-//! 6. `backups`, `tags`, `writer` (with what `map` writes), `forget`, `prune`, `check`, `mend`,
+//! 6. `backups`, `at_work`, `tags`, `writer` (with what `map` writes), `forget`, `prune`, `check`, `mend`,
 //!    `repair`, `access`, `compromised`, `cache_file`, `init`, `trust`: one file or folder for each
 //!    thing that is done with a repository.
 //!
@@ -25,7 +25,9 @@
 
 mod access;
 mod ahead;
+mod announcement;
 mod at_once;
+mod at_work;
 #[cfg(test)]
 mod attacks;
 mod backups;
@@ -44,6 +46,7 @@ mod forget;
 pub mod fuzzing;
 #[cfg(test)]
 mod guesses;
+mod host;
 mod ids;
 mod index;
 mod init;
@@ -83,6 +86,7 @@ mod writers;
 pub use access::{KeyList, SlotInfo, WriterInfo};
 /// Secrets as the doors of a repository take them.
 pub use age::secrecy::{ExposeSecret, SecretString};
+pub use at_work::{SessionState, WriterSession};
 pub use backups::{Backup, Entries, EntriesAndAdditions};
 pub use cache_file::CacheFile;
 pub use check::{
@@ -93,6 +97,7 @@ pub use contents::Contents;
 pub use cut::Cut;
 pub use entry_reader::{EntryReader, PartReader};
 pub use error::RepoError;
+pub use host::{Host, host_is};
 pub use ids::{BackupId, NoBackupId, RepositoryId};
 pub use init::{Initialised, init};
 pub use manifest::{Addition, Additions, BackupHead, Entry};

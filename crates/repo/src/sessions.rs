@@ -9,6 +9,7 @@ use minicbor::{Decode, Encode};
 use pgark_store::Storage;
 
 use crate::RepoError;
+use crate::announcement::Announcement;
 use crate::codec::Extensions;
 use crate::ids::{BackupId, Compartment};
 use crate::names::Which;
@@ -20,6 +21,9 @@ use crate::{codec, manifest, names, signed, tombstone};
 
 /// A session that was not renewed for so long is not waited for.
 pub(crate) const IS_DEAD: Duration = Duration::from_secs(3600);
+/// One that was not renewed for so long, three times over, is not waited for by a backup of the same
+/// cluster: two at once lose nothing, so this need not be certain.
+pub(crate) const IS_SILENT: Duration = Duration::from_secs(900);
 
 #[derive(Encode, Decode)]
 #[cbor(array)]
@@ -40,22 +44,28 @@ pub(crate) fn folder(compartment: Compartment) -> String {
     format!("sessions/{compartment}/")
 }
 
+/// Where the objects of one session are.
+pub(crate) fn folder_of(compartment: Compartment, id: BackupId) -> String {
+    format!("{}{id}/", folder(compartment))
+}
+
 /// The next session object: name and bytes.
 pub(crate) fn next_object(
     keys: &Keys,
     compartment: Compartment,
     id: BackupId,
     number: u64,
+    said: &Announcement,
 ) -> Result<(String, Vec<u8>), RepoError> {
-    let name = format!("{}{id}/{number:08}", folder(compartment));
+    let name = format!("{}{number:08}", folder_of(compartment, id));
     let time = Timestamp::now().as_microsecond();
-    let body = SessionBody { id: ByteArray::from(id.0), number, time, more: Extensions::default() };
+    let body = SessionBody { id: ByteArray::from(id.0), number, time, more: said.to_extensions() };
     let bytes = signed::seal(keys, Kind::Session, &name, codec::encode(&body))?;
     Ok((name, bytes))
 }
 
-/// A backup that is being written.
-pub(crate) struct Alive {
+/// The objects of one session, by the storage's list of them.
+pub(crate) struct Listed {
     pub id: BackupId,
     /// When it began, by the storage's clock.
     pub began: SystemTime,
@@ -65,12 +75,26 @@ pub(crate) struct Alive {
     newest: String,
 }
 
+/// A backup that is being written.
+pub(crate) struct Alive {
+    pub id: BackupId,
+    /// When it began, by the storage's clock.
+    pub began: SystemTime,
+    /// When it was last heard of.
+    pub heard: SystemTime,
+    /// What it says of itself.
+    pub said: Announcement,
+}
+
 /// Every session of a compartment that has an object.
-fn all(store: &Storage, compartment: Compartment) -> Result<BTreeMap<BackupId, Alive>, RepoError> {
-    let mut found: BTreeMap<BackupId, Alive> = BTreeMap::new();
+pub(crate) fn all(
+    store: &Storage,
+    compartment: Compartment,
+) -> Result<BTreeMap<BackupId, Listed>, RepoError> {
+    let mut found: BTreeMap<BackupId, Listed> = BTreeMap::new();
     for meta in store.list(&folder(compartment))? {
         let Some((_, id, _)) = names::session(&meta.name) else { continue };
-        let first = || Alive { id, began: meta.modified, heard: meta.modified, newest: meta.name.clone() };
+        let first = || Listed { id, began: meta.modified, heard: meta.modified, newest: meta.name.clone() };
         let known = found.entry(id).or_insert_with(first);
         known.began = known.began.min(meta.modified);
         known.heard = known.heard.max(meta.modified);
@@ -94,7 +118,7 @@ pub(crate) fn alive(
 fn alive_of(
     repository: &Unlocked,
     compartment: Compartment,
-    mut found: BTreeMap<BackupId, Alive>,
+    mut found: BTreeMap<BackupId, Listed>,
     now: SystemTime,
 ) -> Result<Vec<Alive>, RepoError> {
     found.retain(|_, session| now.duration_since(session.heard).unwrap_or_default() <= IS_DEAD);
@@ -105,10 +129,10 @@ fn alive_of(
         found.remove(&id);
     }
     let mut alive = Vec::new();
-    for session in found.into_values() {
-        match is_of_writer(repository, compartment, &session.newest) {
-            Ok(true) => alive.push(session),
-            Ok(false) => {}
+    for Listed { id, began, heard, newest } in found.into_values() {
+        match read(repository, compartment, &newest) {
+            Ok(Some(said)) => alive.push(Alive { id, began, heard, said }),
+            Ok(None) => {}
             // Nobody waits for what somebody without a right put there.
             Err(error) if error.is_of_object() => {
                 repository.warn_once(format!("a session is passed over: {error}"));
@@ -119,16 +143,35 @@ fn alive_of(
     Ok(alive)
 }
 
-/// Whether a session object is there, and of somebody who may write backups.
-fn is_of_writer(repository: &Unlocked, compartment: Compartment, name: &str) -> Result<bool, RepoError> {
-    let Some(bytes) = object::get_if_there(&repository.store, name)? else { return Ok(false) };
+impl Listed {
+    /// What it says of itself ([`read`]).
+    pub(crate) fn read(
+        &self,
+        repository: &Unlocked,
+        compartment: Compartment,
+    ) -> Result<Option<Announcement>, RepoError> {
+        read(repository, compartment, &self.newest)
+    }
+}
+
+/// What a session object says; none if it is not there any more. It counts if it is of somebody who
+/// may write backups.
+fn read(
+    repository: &Unlocked,
+    compartment: Compartment,
+    name: &str,
+) -> Result<Option<Announcement>, RepoError> {
+    let Some(bytes) = object::get_if_there(&repository.store, name)? else { return Ok(None) };
     let needs = (Right::Backup, Scope::Compartment(compartment));
-    repository.open_signed(Kind::Session, name, name, needs, &bytes).map(|_| true)
+    let body = repository.open_signed(Kind::Session, name, name, needs, &bytes)?;
+    // What a later version says in another way is not understood, and the session counts.
+    let said = codec::decode::<SessionBody>(&body).map(|body| Announcement::of(&body.more));
+    Ok(Some(said.unwrap_or_default()))
 }
 
 /// Those of these backups that are committed or forgotten. A name alone says nothing: who holds no
 /// key can write one, and a pruner must not pass over a writer that is at work.
-fn over(
+pub(crate) fn over(
     repository: &Unlocked,
     compartment: Compartment,
     backups: HashSet<BackupId>,
@@ -148,27 +191,77 @@ fn over(
     Ok(over)
 }
 
-/// Where of several puts of one name more than one may be told that it was first, nobody may write
-/// beside this session.
+/// Gives way to others that may not have this session beside them.
+///
+/// Where of several puts of one name more than one may be told that it was first, that is everybody.
+/// Else it is the backup of the same cluster that began before this one, where both are to be alone.
 ///
 /// Both sessions list after they have put their own object: of two that begin at one moment at
-/// least one sees the other, and both may give up, which is safe.
-pub(crate) fn refuse_others(
+/// least one sees the other. For the storages of the first kind both may give up, which is safe. For
+/// backups of one cluster the later one gives up; where the storage's times do not follow the order
+/// of the puts, both may go on, which is safe, too.
+pub(crate) fn give_way(
     repository: &Unlocked,
     compartment: Compartment,
     own: BackupId,
+    said: &Announcement,
 ) -> Result<(), RepoError> {
-    if repository.store.capabilities().atomic_put_if_absent {
+    if !is_one_alone(repository) && !said.alone {
         return Ok(());
     }
     let mut others = all(&repository.store, compartment)?;
-    let now = others.remove(&own).map_or_else(SystemTime::now, |own| own.heard);
-    match alive_of(repository, compartment, others, now)?.into_iter().next() {
-        None => Ok(()),
-        Some(other) => Err(RepoError::AnotherWriter {
-            location: repository.store.location(),
-            id: other.id.to_string(),
-            until: Timestamp::try_from(other.heard + IS_DEAD).unwrap_or(Timestamp::MAX),
-        }),
+    let own =
+        others.remove(&own).map_or_else(|| (SystemTime::now(), own), |listed| (listed.began, listed.id));
+    let mut others = alive_of(repository, compartment, others, own.0)?;
+    if !is_one_alone(repository) {
+        others.retain(|other| (other.began, other.id) < own);
+    }
+    in_the_way(repository, &others, &said.cluster, own.0).map_or(Ok(()), Err)
+}
+
+/// Whether the storage takes one writer at a time.
+fn is_one_alone(repository: &Unlocked) -> bool {
+    !repository.store.capabilities().atomic_put_if_absent
+}
+
+/// Who of these, which are alive, is in the way of a backup of this cluster that is to be alone: the
+/// refusal.
+pub(crate) fn in_the_way(
+    repository: &Unlocked,
+    others: &[Alive],
+    cluster: &str,
+    now: SystemTime,
+) -> Option<RepoError> {
+    if !is_one_alone(repository) {
+        return others
+            .iter()
+            .find(|other| other.is_in_the_way(cluster, now))
+            .map(|other| other.refuses(cluster));
+    }
+    others.first().map(|other| RepoError::AnotherWriter {
+        location: repository.store.location(),
+        cluster: cluster.into(),
+        id: other.id.to_string(),
+        until: Timestamp::try_from(other.heard + IS_DEAD).unwrap_or(Timestamp::MAX),
+    })
+}
+
+impl Alive {
+    /// Whether a backup of this cluster that is to be alone does not begin beside it.
+    fn is_in_the_way(&self, cluster: &str, now: SystemTime) -> bool {
+        self.said.alone
+            && self.said.cluster == cluster
+            && now.duration_since(self.heard).unwrap_or_default() <= IS_SILENT
+            && !self.said.is_gone()
+    }
+
+    /// The refusal of a backup of this cluster.
+    fn refuses(&self, cluster: &str) -> RepoError {
+        RepoError::AnotherBackup {
+            cluster: cluster.into(),
+            id: self.id.to_string(),
+            host: self.said.host.clone(),
+            since: Timestamp::try_from(self.began).unwrap_or_default(),
+        }
     }
 }

@@ -24,6 +24,7 @@ pub const DATABASES: &str = "databases";
   pgark backup --repo /backup/main --dbname postgresql://backup@db1,db2/shop?target_session_attrs=standby --json
   pgark backup --repo /backup/main --all --exclude-database 'test_*'
   pgark backup --repo /backup/main --also s3://second-site/main --all
+  pgark backup --repo /backup/main --all --wait=2h
   pgark backup --repo /backup/main --dbname shop --exclude-table-data 'log.*' --table 'public.*' --table 'log.*'
 
 Patterns are psql's: * and ?, names folded to lower case unless in double quotes, SCHEMA.NAME. A standby's replay is paused
@@ -115,6 +116,17 @@ pub struct Backup {
     /// When the older backups are forgotten, `pgark prune --erase` removes the deleted rows
     #[arg(long, alias = "condemn-dead", hide_short_help = true)]
     pub rewrite_deleted: bool,
+    /// If another backup of this cluster is being made, of whatever databases and from whatever
+    /// host: wait until it has ended, at most for TIME. Without this option the backup fails at
+    /// once
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = duration)]
+    pub wait: Option<Option<Duration>>,
+    /// Do not wait, whatever pgark.toml says
+    #[arg(long, conflicts_with = "wait")]
+    pub no_wait: bool,
+    /// Run while other backups of this cluster are being made, and let others run beside this one
+    #[arg(long, conflicts_with_all = ["wait", "no_wait"])]
+    pub allow_concurrent: bool,
     /// Print the backup as JSON
     #[arg(long)]
     pub json: bool,

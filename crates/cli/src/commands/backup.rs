@@ -95,6 +95,11 @@ pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
         row_maps,
         row_maps_of,
         rewrite_deleted: args.rewrite_deleted,
+        beside: match args.wait {
+            _ if args.allow_concurrent => ops::Beside::Run,
+            Some(at_most) => ops::Beside::Wait(at_most),
+            None => ops::Beside::Refuse,
+        },
     };
     if args.forget_after_backup && super::upkeep::policy(&args.keep).is_empty() {
         return Err(Failure::usage(

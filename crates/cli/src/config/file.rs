@@ -262,14 +262,14 @@ fn read_value(kind: &Kind, value: &DeValue<'_>) -> Option<Value> {
     let whole = |number: &toml::de::DeInteger<'_>| i64::from_str_radix(number.as_str(), number.radix()).ok();
     match (kind, value) {
         (Kind::Text | Kind::Rate, DeValue::String(text)) => Some(Value::Text(text.to_string())),
-        (Kind::Time, DeValue::String(text)) => {
+        (Kind::Time | Kind::TimeOrFlag, DeValue::String(text)) => {
             (text.is_empty() || values::duration(text).is_ok()).then(|| Value::Text(text.to_string()))
         }
         (Kind::OneOf(words), DeValue::String(text)) => (text.is_empty()
             || words.iter().any(|word| *word == text.as_ref()))
         .then(|| Value::Text(text.to_string())),
         (Kind::Flag, DeValue::Boolean(flag)) => Some(Value::Flag(*flag)),
-        (Kind::NumberOrFlag, DeValue::Boolean(flag)) => Some(Value::Flag(*flag)),
+        (Kind::NumberOrFlag | Kind::TimeOrFlag, DeValue::Boolean(flag)) => Some(Value::Flag(*flag)),
         (Kind::Number(range), DeValue::Integer(number)) => whole(number)
             .filter(|number| range.is_none_or(|(from, to)| (from..=to).contains(number)))
             .map(Value::Number),

@@ -40,6 +40,8 @@ pub enum Kind {
     NumberOrFlag,
     /// A string like `30s` or `5min`.
     Time,
+    /// Such a string, or `true` for the option without a value.
+    TimeOrFlag,
     /// Bytes per second: a number, or a string like `20M`.
     Rate,
     /// One of these strings.
@@ -57,6 +59,7 @@ impl Kind {
             Kind::Number(Some((from, to))) => format!("a number from {from} to {to}"),
             Kind::NumberOrFlag => "a number, or true".into(),
             Kind::Time => "a time like \"30s\", \"5min\" or \"30d\"".into(),
+            Kind::TimeOrFlag => "a time like \"30s\", \"5min\" or \"30d\", or true".into(),
             Kind::Rate => "bytes per second like \"500k\" or \"20M\"".into(),
             Kind::OneOf(words) => format!("one of {}", words.join(", ")),
         }
@@ -80,7 +83,7 @@ impl Kind {
         } else if is(&[type_of::<u64>()]) {
             Kind::Rate
         } else if is(&[type_of::<Duration>()]) {
-            Kind::Time
+            if is_optional { Kind::TimeOrFlag } else { Kind::Time }
         } else {
             Kind::Text
         }

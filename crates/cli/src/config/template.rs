@@ -87,7 +87,7 @@ fn example(key: &Key) -> String {
         // Of a storage's options it is written as TOML.
         (_, default) if key.option.is_none() && !default.is_empty() => default.to_string(),
         (Kind::List, _) => "[]".into(),
-        (Kind::Flag | Kind::NumberOrFlag, _) => "false".into(),
+        (Kind::Flag | Kind::NumberOrFlag | Kind::TimeOrFlag, _) => "false".into(),
         (Kind::Number(Some((from, _))), "") => from.to_string(),
         (Kind::Number(_), "") => {
             let fits = |number: &i64| key.check(&Value::Number(*number)).is_ok();

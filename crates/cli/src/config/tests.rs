@@ -51,7 +51,7 @@ fn sample(key: &Key) -> (String, String) {
             let number = number.unwrap_or_else(|| panic!("no number for {}", key.name)).to_string();
             (number.clone(), number)
         }
-        Kind::Time => (quoted("77s"), "77s".into()),
+        Kind::Time | Kind::TimeOrFlag => (quoted("77s"), "77s".into()),
         Kind::Rate => (quoted("77k"), "77k".into()),
         Kind::OneOf(words) => {
             let other = words.iter().find(|word| **word != key.default).unwrap();

@@ -14,7 +14,7 @@ fn two_backups_of_one_cluster_at_once() {
     let mut ids = Vec::new();
     for _ in 0..rounds {
         site.change();
-        let pair = [(); 2].map(|()| site.desk.spawn(&["backup", "--dbname", &info]));
+        let pair = [(); 2].map(|()| site.desk.spawn(&["backup", "--dbname", &info, "--allow-concurrent"]));
         for child in pair {
             let output = child.wait_with_output().unwrap();
             assert!(output.status.success(), "{}", text(&output.stderr));

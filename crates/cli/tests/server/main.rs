@@ -23,6 +23,7 @@ mod lists;
 mod locks;
 mod matrix;
 mod names;
+mod operators;
 mod proportion;
 mod repairs;
 mod restore_order;

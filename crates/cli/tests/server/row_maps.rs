@@ -286,8 +286,11 @@ fn several_connections_two_backups_and_a_prune() {
     assert!(row_map(&first, "events")["parts"].as_u64().unwrap() > 2, "{first}");
     for round in 0..3 {
         cluster.sql("d", &format!("UPDATE events SET body = md5(body) WHERE id % 600 = {round}"));
-        let mut children: Vec<_> =
-            (0..2).map(|_| desk.spawn(&["backup", "--dbname", &info, "--json", "--jobs", "2"])).collect();
+        let mut children: Vec<_> = (0..2)
+            .map(|_| {
+                desk.spawn(&["backup", "--dbname", &info, "--json", "--jobs", "2", "--allow-concurrent"])
+            })
+            .collect();
         children.push(desk.spawn(&["prune", "--grace", "0"]));
         let backups: Vec<_> = children.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
         for output in &backups[..2] {

@@ -145,10 +145,15 @@ fn second_writer_is_refused(home: Home) {
         false => desk.fails(1, &backup),
     };
     assert!(said.contains("one writer at a time") && said.contains("taken for dead"), "{said}");
+    // One that waits has its turn afterwards.
+    let waiting = desk.spawn(&["backup", "--dbname", &info, "--wait"]);
+    std::thread::sleep(Duration::from_millis(500));
     blocker.send("COMMIT");
     blocker.end();
-    let output = first.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    for backup in [first, waiting] {
+        let output = backup.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
     desk.backup(&cluster, "d");
 }
 

@@ -147,6 +147,8 @@ impl Copying<'_> {
             jobs: self.request.jobs,
             compression_level: self.request.compression_level,
             full: false,
+            purpose: "copy",
+            alone: false,
         };
         self.job.progress.total_bytes(about.bytes_raw);
         let (copy, ()) = self.target.write_backup(&options, |writer| {

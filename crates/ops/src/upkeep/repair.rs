@@ -152,8 +152,14 @@ fn one(repository: &Repository, id: BackupId, lost: &[String], job: &Job) -> Res
     }
     about.warnings.push(format!("repaired: {} entries of backup {id} are lost", lost.len()));
     let lost: BTreeSet<&String> = lost.iter().collect();
-    let options =
-        WriteOptions { cluster: backup.head.cluster.clone(), jobs: 1, compression_level: 1, full: false };
+    let options = WriteOptions {
+        cluster: backup.head.cluster.clone(),
+        jobs: 1,
+        compression_level: 1,
+        full: false,
+        purpose: "repair",
+        alone: false,
+    };
     let (made, ()) = repository.write_backup(&options, |writer| {
         keep_but(&backup, &lost, writer)?;
         about.bytes_raw = writer.bytes_raw();

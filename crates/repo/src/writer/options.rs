@@ -11,6 +11,11 @@ pub struct WriteOptions {
     pub compression_level: i32,
     /// Leans on nothing that is there: every chunk is stored anew.
     pub full: bool,
+    /// What is being done, in the caller's word (`backup`): those who list the sessions see it.
+    pub purpose: &'static str,
+    /// Of the writers of a cluster that say so, one at a time is at work: others are refused with
+    /// [`crate::RepoError::AnotherBackup`].
+    pub alone: bool,
 }
 
 /// What its maker says of a backup that is ready to be committed.

@@ -17,6 +17,7 @@ use super::ground::{self, Ground};
 use super::options::WriteOptions;
 use super::queue::Queue;
 use crate::RepoError;
+use crate::announcement::Announcement;
 use crate::at_once::{both, each};
 use crate::cut::Cutter;
 use crate::ids::{BackupId, ChunkId, Compartment, Hash, ObjectHash};
@@ -79,6 +80,7 @@ pub(crate) struct Session<'a> {
     pub(super) options: &'a WriteOptions,
     pub(super) id: BackupId,
     pub(super) compartment: Compartment,
+    said: Announcement,
     keys: CompartmentKeys,
     /// What will stand in the backup.
     pub(super) entries: Entries,
@@ -153,7 +155,8 @@ impl<'a> Session<'a> {
         let jobs = options.jobs.clamp(1, MOST_JOBS);
         // The session object first: from then on a pruner waits for us, so the lists below stay
         // true.
-        let (name, bytes) = sessions::next_object(repository.keys(), compartment, id, 0)?;
+        let said = Announcement::new(&options.cluster, options.purpose, options.alone);
+        let (name, bytes) = sessions::next_object(repository.keys(), compartment, id, 0, &said)?;
         let put = bytes.len() as u64;
         let (announced, allowed) = both(
             || object::put(repository.store(), &name, bytes),
@@ -161,8 +164,13 @@ impl<'a> Session<'a> {
         );
         announced?;
         let Ground { dedup, trash } = allowed
-            .and_then(|()| sessions::refuse_others(unlocked, compartment, id))
-            .and_then(|()| ground::find(repository, compartment, options.full))
+            .and_then(|()| {
+                let (alone, ground) = both(
+                    || sessions::give_way(unlocked, compartment, id, &said),
+                    || ground::find(repository, compartment, options.full),
+                );
+                alone.and(ground)
+            })
             .inspect_err(|_| remove(repository, vec![name.clone()]))?;
         // One is filled in each lane, and one of metadata; as many as jobs are on their way. Larger
         // packs, of which there are fewer, take no more memory.
@@ -176,6 +184,7 @@ impl<'a> Session<'a> {
             options,
             id,
             compartment,
+            said,
             keys,
             entries: Entries::new(),
             cutter,
@@ -466,7 +475,8 @@ impl<'a> Session<'a> {
     /// session's.
     fn renew(&self) -> Result<(), RepoError> {
         let number = self.renewals.fetch_add(1, Ordering::Relaxed);
-        let (name, bytes) = sessions::next_object(self.repository.keys(), self.compartment, self.id, number)?;
+        let keys = self.repository.keys();
+        let (name, bytes) = sessions::next_object(keys, self.compartment, self.id, number, &self.said)?;
         self.put_object(&name, bytes)?;
         let before = {
             let mut temporary = lock(&self.temporary);

@@ -85,7 +85,14 @@ pub fn only_cluster(place: &Place) -> String {
 }
 
 pub fn options(jobs: usize) -> WriteOptions {
-    WriteOptions { cluster: "shop".into(), jobs, compression_level: 1, full: false }
+    WriteOptions {
+        cluster: "shop".into(),
+        jobs,
+        compression_level: 1,
+        full: false,
+        purpose: "test",
+        alone: false,
+    }
 }
 
 /// Rows that look like a table's, different for each seed.

@@ -114,7 +114,14 @@ fn backup(
     cluster: &str,
     work: impl FnOnce(&BackupWriter<'_>) -> Result<(), RepoError>,
 ) -> BackupHead {
-    let options = WriteOptions { cluster: cluster.into(), jobs: 1, compression_level: 3, full: false };
+    let options = WriteOptions {
+        cluster: cluster.into(),
+        jobs: 1,
+        compression_level: 3,
+        full: false,
+        purpose: "test",
+        alone: false,
+    };
     let made = repository.write_backup(&options, |writer| {
         work(writer)?;
         let about = json!({ "databases": ["shop"], "warnings": [] }).to_string().into_bytes();

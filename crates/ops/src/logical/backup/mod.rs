@@ -50,6 +50,7 @@ mod server;
 mod standby;
 mod tap;
 mod work;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -71,7 +72,7 @@ use describe::{ClusterFacts, DatabaseReport, Finished};
 use destination::{Destination, SecondRepository, Uncommitted};
 use mapping::RowMapping;
 use report::Report;
-pub use request::{Databases, Request, Snapshots};
+pub use request::{Beside, Databases, Request, Snapshots};
 use standby::Pause;
 
 /// Backs up what was asked for. The returned record's `status` is `incomplete` if some of it is
@@ -91,7 +92,6 @@ pub fn run_with_second(
     request: &Request,
     job: &Job,
 ) -> Result<(BackupOutcome, Option<Second>), OpsError> {
-    let started = Instant::now();
     request.refuse_nonsense()?;
     if second.is_some_and(|second| second.id() == repository.id()) {
         return Err(OpsError::refused(
@@ -101,13 +101,15 @@ pub fn run_with_second(
     }
     let repository = &job.on(repository);
     let second = second.map(|second| job.on(second));
-    let watch = Watch::new(&job.cancel);
-    let result = watch.during(|| back_up(repository, second.as_ref(), request, job, &watch, started));
-    // A connection that was shut by a cancel reports a broken socket; the cause is the cancel.
-    match result {
-        Err(error) if job.cancel.is_cancelled() && !error.is_unsure() => Err(OpsError::Cancelled),
-        other => other,
-    }
+    turn::wait_for(repository, request, job, || {
+        let (watch, started) = (Watch::new(&job.cancel), Instant::now());
+        let result = watch.during(|| back_up(repository, second.as_ref(), request, job, &watch, started));
+        // A connection that was shut by a cancel reports a broken socket; the cause is the cancel.
+        match result {
+            Err(error) if job.cancel.is_cancelled() && !error.is_unsure() => Err(OpsError::Cancelled),
+            other => other,
+        }
+    })
 }
 
 fn back_up(
@@ -120,7 +122,6 @@ fn back_up(
 ) -> Result<(BackupOutcome, Option<Second>), OpsError> {
     job.progress.phase("look at the cluster");
     let mut survey = Survey::of(request, job, watch)?;
-    let pause = Pause::begin(&mut survey, request, job, watch)?;
     let cluster = request.cluster.clone().map_or_else(|| name::of(repository, &survey), Ok)?;
     let options = WriteOptions {
         cluster,
@@ -129,7 +130,11 @@ fn back_up(
         full: request.full,
     };
     let run = Run { repository, request, job, watch, options, started };
+        purpose: "backup",
+        alone: request.beside != Beside::Run,
     let result = match second {
+    turn::refuse_early(repository, request, &options.cluster)?;
+    let pause = Pause::begin(&mut survey, request, job, watch)?;
         None => run.back_up_into_first(&mut survey, None).map(|(outcome, _)| (outcome, None)),
         Some(second) => {
             run.back_up_into_both(second, &mut survey).map(|(outcome, second)| (outcome, Some(second)))
@@ -159,7 +164,9 @@ impl Run<'_> {
         survey: &mut Survey,
     ) -> Result<(BackupOutcome, Second), OpsError> {
         let mut first = None;
-        let committed = second.write_backup(&self.options, |writer| {
+        // Whose turn it is, is told by the first.
+        let options = WriteOptions { alone: false, ..self.options.clone() };
+        let committed = second.write_backup(&options, |writer| {
             let maps = RowMapping::new(second, self.request, &self.options.cluster)
                 .map_err(Uncommitted::SecondFailed)?;
             let second = SecondRepository::new(writer, &maps);

@@ -53,6 +53,19 @@ pub struct Request {
     pub row_maps_of: BTreeMap<String, RowMaps>,
     /// Write every chunk again that still holds deleted rows.
     pub rewrite_deleted: bool,
+    /// What is done while another backup of the cluster is being made.
+    pub beside: Beside,
+}
+
+/// What a backup does while another one of the same cluster is being made, of whatever databases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// It fails at once.
+    Refuse,
+    /// It waits until the other one has ended, at most for so long.
+    Wait(Option<Duration>),
+    /// It runs beside it, and others may run beside this one.
+    Run,
 }
 
 /// Which databases of the cluster.

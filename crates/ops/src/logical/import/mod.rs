@@ -62,6 +62,8 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
         jobs: request.jobs,
         compression_level: request.compression_level,
         full: false,
+        purpose: "import",
+        alone: false,
     };
     let (made, ()) = repository.write_backup(&options, |writer| {
         let mut taken = Taken::default();

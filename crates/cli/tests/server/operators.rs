@@ -1,0 +1,102 @@
+//! What operators run by the clock: one backup at a time, freshness, sessions, hooks.
+
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use pgark_testkit::{Cluster, wait_for};
+
+use super::support::{Desk, Session, text, wait_until};
+
+fn source(databases: &[&str]) -> Cluster {
+    let cluster = Cluster::start();
+    for database in databases {
+        cluster.create_database(database);
+        cluster.sql(database, "CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 1000) g");
+    }
+    cluster
+}
+
+/// A backup that is at work until its table is let go: its session is put, and it waits for a lock.
+struct Held {
+    child: Child,
+    blocker: Session,
+}
+
+impl Held {
+    fn start(desk: &Desk, cluster: &Cluster, db: &str, options: &[&str]) -> Held {
+        let mut blocker = Session::open(cluster, db);
+        blocker.send("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE");
+        let locked = "SELECT count(*) = 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 't'::regclass";
+        wait_until(cluster, db, locked);
+        let info = cluster.conninfo(db);
+        let args = [&["backup", "--dbname", &info, "--lock-wait-timeout", "10min"], options].concat();
+        let child = desk.spawn(&args);
+        wait_until(cluster, db, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted");
+        Held { child, blocker }
+    }
+
+    /// Lets it go, and waits for its end.
+    #[track_caller]
+    fn finish(mut self) {
+        self.blocker.send("COMMIT");
+        self.blocker.end();
+        let output = self.child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+
+    /// As a crash or the OOM killer ends it.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.blocker.send("COMMIT");
+        self.blocker.end();
+    }
+}
+
+#[test]
+fn one_backup_of_a_cluster_at_a_time() {
+    let cluster = source(&["d", "e"]);
+    let desk = Desk::plain();
+    let held = Held::start(&desk, &cluster, "d", &[]);
+    // Whatever databases are chosen.
+    let e = cluster.conninfo("e");
+    let said = desk.example("Another backup of the cluster is being made", 1, &["backup", "--dbname", &e]);
+    assert!(said.contains("is being made on host ") && said.contains("--wait"), "{said}");
+    // A wait that is too short, and what pgark.toml says, which gives way to what is typed.
+    let began = Instant::now();
+    desk.fails(1, &["backup", "--dbname", &e, "--wait=1s"]);
+    assert!(began.elapsed().as_millis() >= 1000);
+    let config = desk.path("pgark.toml");
+    std::fs::write(&config, "[backup]\nwait = true\n").unwrap();
+    let config = config.display().to_string();
+    desk.fails(1, &["backup", "--dbname", &e, "--config", &config, "--no-wait"]);
+    // Another cluster, and who says so, go on; a copy is no backup of the server.
+    desk.ok(&["backup", "--dbname", &e, "--cluster", "other"]);
+    desk.ok(&["backup", "--dbname", &e, "--allow-concurrent"]);
+    // One that waits begins when the other has ended.
+    let waiting = desk.spawn(&["backup", "--dbname", &e, "--config", &config]);
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 2);
+    held.finish();
+    let output = waiting.wait_with_output().unwrap();
+    let said = text(&output.stderr);
+    assert!(output.status.success() && said.contains("this one waits until it has ended"), "{said}");
+    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 4);
+}
+
+/// A signal ends the wait, and a backup that was killed on this host is not waited for.
+#[test]
+fn what_a_killed_backup_leaves_is_not_waited_for() {
+    let cluster = source(&["d"]);
+    let desk = Desk::plain();
+    let held = Held::start(&desk, &cluster, "d", &[]);
+    let d = cluster.conninfo("d");
+    let waiting = desk.spawn(&["backup", "--dbname", &d, "--wait"]);
+    std::thread::sleep(Duration::from_millis(700));
+    super::support::stock(std::process::Command::new("kill").args(["-TERM", &waiting.id().to_string()]));
+    let output = waiting.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    held.kill();
+    wait_for("the session of the one that was killed", || desk.repo().join("sessions").exists());
+    desk.backup(&cluster, "d");
+}
