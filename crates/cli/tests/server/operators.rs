@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pgark_testkit::{Cluster, wait_for};
 
-use super::support::{Desk, Session, text, wait_until};
+use super::support::{Desk, Session, files, text, wait_until};
 
 fn source(databases: &[&str]) -> Cluster {
     let cluster = Cluster::start();
@@ -99,4 +99,57 @@ fn what_a_killed_backup_leaves_is_not_waited_for() {
     held.kill();
     wait_for("the session of the one that was killed", || desk.repo().join("sessions").exists());
     desk.backup(&cluster, "d");
+}
+
+#[test]
+fn a_monitor_learns_how_old_the_newest_backup_is() {
+    let cluster = source(&["d", "e"]);
+    let desk = Desk::with_identity();
+    let nothing = desk.run(&["check", "--max-age", "26h"]);
+    assert_eq!(nothing.status.code(), Some(3));
+    assert_eq!(text(&nothing.stdout), "too old: the repository: no complete backup\n");
+    let made = |db: &str| {
+        let id = desk.ok(&["backup", "--cluster", "prod", "--dbname", &cluster.conninfo(db)]);
+        id.trim().to_string()
+    };
+    let id = made("d");
+    std::thread::sleep(Duration::from_millis(2100));
+    let other = made("e");
+    // Of the cluster, and of each database.
+    let fresh = desk.ok(&["check", "--max-age", "26h"]);
+    assert!(
+        fresh.starts_with(&format!("ok: cluster prod: the newest complete backup {other}, of ")),
+        "{fresh}"
+    );
+    assert_eq!(fresh.lines().count(), 1);
+    let found = desk.run(&["check", "--max-age", "2s", "--database", "d", "--database", "nowhere", "--json"]);
+    assert_eq!(found.status.code(), Some(3));
+    let found: serde_json::Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!((&found["ok"], &found["freshness"]["fresh"]), (&false.into(), &false.into()));
+    let judged = found["freshness"]["judged"].as_array().unwrap();
+    assert_eq!(judged[0]["backup"], id.as_str());
+    assert_eq!((&judged[0]["fresh"], &judged[1]["backup"]), (&false.into(), &serde_json::Value::Null));
+    assert!(found.get("level").is_none(), "nothing else was asked for: {found}");
+    desk.fails(3, &["check", "--max-age", "26h", "--cluster", "pord"]);
+    desk.fails(2, &["check", "--database", "d"]);
+    // With the check of what is stored.
+    let both = desk.json(&["check", "--max-age", "26h", "--read-data", "--json"]);
+    assert_eq!(
+        (&both["ok"], &both["level"], &both["freshness"]["fresh"]),
+        (&true.into(), &"data".into(), &true.into())
+    );
+    let late = desk.run(&["check", "--max-age", "0s", "--level", "structure"]);
+    assert_eq!(late.status.code(), Some(3));
+    assert!(text(&late.stdout).contains("no problem at level structure"), "{}", text(&late.stdout));
+    // A part is none that a restore of `latest` would take.
+    let part =
+        desk.ok(&["backup", "--cluster", "parts", "--schema-only", "--dbname", &cluster.conninfo("d")]);
+    let said = desk.run(&["check", "--max-age", "26h", "--cluster", "parts"]);
+    assert_eq!(said.status.code(), Some(3));
+    assert!(text(&said.stdout).contains(&format!("{} is newer, and contains only a part", part.trim())));
+    desk.ok(&["check", "--max-age", "26h", "--cluster", "parts", "--partial"]);
+    // Damage is a problem before it is an age.
+    let packs = files(&desk.repo().join("packs"));
+    std::fs::remove_file(&packs[0]).unwrap();
+    desk.fails(1, &["check", "--max-age", "0s", "--level", "structure"]);
 }

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod copy;
+pub mod freshness;
 pub mod keys;
 pub mod prune;
 pub mod repair;

@@ -128,13 +128,13 @@ fn back_up(
         jobs: request.jobs,
         compression_level: request.compression_level,
         full: request.full,
-    };
-    let run = Run { repository, request, job, watch, options, started };
         purpose: "backup",
         alone: request.beside != Beside::Run,
-    let result = match second {
+    };
     turn::refuse_early(repository, request, &options.cluster)?;
     let pause = Pause::begin(&mut survey, request, job, watch)?;
+    let run = Run { repository, request, job, watch, options, started };
+    let result = match second {
         None => run.back_up_into_first(&mut survey, None).map(|(outcome, _)| (outcome, None)),
         Some(second) => {
             run.back_up_into_both(second, &mut survey).map(|(outcome, second)| (outcome, Some(second)))
