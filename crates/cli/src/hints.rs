@@ -118,7 +118,11 @@ fn of_repository(error: &RepoError) -> Option<&'static str> {
         }
         RepoError::AnotherBackup { .. } => {
             "--wait waits until it has ended, --allow-concurrent runs beside it; if it was killed on another host, it is waited for \
-             until fifteen minutes have passed"
+             until fifteen minutes have passed: `pgark sessions` shows it, `pgark sessions --end ID` ends it"
+        }
+        RepoError::UnknownSession { .. } => "`pgark sessions` lists those that there are",
+        RepoError::SessionAtWork { .. } => {
+            "wait until it is done; --force ends it all the same: it then commits a backup only if nothing that it needs was deleted"
         }
         RepoError::CommitUnsure { .. } => "`pgark list` shows it if it was",
         RepoError::Store(error) => return of_storage(error),

@@ -31,7 +31,7 @@ use std::process::ExitCode;
 use args::Action;
 use commands::{
     backup, check, configuration, copy, diff, export, import, init, inspect, interrupted, keys, list, repair,
-    restore, shell, storage_test, trust, upkeep,
+    restore, sessions, shell, storage_test, trust, upkeep,
 };
 use config::{Arguments, Config, Layers, Typed, Wrong};
 use context::Context;
@@ -97,6 +97,7 @@ fn run(context: &Context, action: Action) -> Result<ExitCode, Failure> {
         Action::Prune(args) => upkeep::prune(context, args),
         Action::Trust(args) => trust::run(context, args),
         Action::Tag(args) => upkeep::tag(context, args),
+        Action::Sessions(args) => sessions::run(context, args),
         Action::Key(args) => keys::run(context, args),
         Action::Repair(args) => repair::run(context, args),
         Action::Copy(args) => copy::run(context, args),

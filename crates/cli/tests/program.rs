@@ -17,7 +17,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 24] = [
     "init",
     "backup",
     "restore",
@@ -36,6 +36,7 @@ const COMMANDS: [&str; 23] = [
     "key",
     "trust",
     "tag",
+    "sessions",
     "stats",
     "storage",
     "config",

@@ -64,7 +64,7 @@ pub use pgark_store::environment_is;
 pub use record::{BackupDetail, BackupOutcome, BackupRecord, DatabaseDetail, Fact, FactValue, TableDetail};
 pub use select::BackupName;
 pub use traffic::{Requests, WithRequests};
-pub use upkeep::{check, copy, freshness, keys, prune, repair, retention};
+pub use upkeep::{check, copy, freshness, keys, prune, repair, retention, sessions};
 
 /// What one run of an operation is given beside its request: how to stop it and whom to tell how
 /// far it is.

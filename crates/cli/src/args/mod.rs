@@ -30,6 +30,7 @@ mod restore;
 mod selection;
 mod server;
 mod shell;
+mod sessions;
 mod show;
 mod stats;
 mod storage;
@@ -66,6 +67,7 @@ pub use restore::{DatabaseArgs, OnConflict, Restore};
 pub use selection::{Section, Selection};
 pub use server::Server;
 pub use shell::{Completions, Man};
+pub use sessions::Sessions;
 pub use show::Show;
 pub use stats::Stats;
 pub use storage::{StorageAction, StorageCommand, StorageTest};
@@ -166,6 +168,8 @@ pub enum Action {
     /// Add and remove tags of backups
     Tag(Tag),
     /// Show what the repository contains, and how it grows
+    /// List the backups that are being made, and end the session of one that crashed
+    Sessions(Sessions),
     Stats(Stats),
     /// Find out whether a storage can be trusted, and how fast it is
     Storage(StorageCommand),

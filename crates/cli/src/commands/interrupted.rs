@@ -34,6 +34,9 @@ pub fn leaves(action: &Action) -> &'static str {
             RepairAction::Objects(args) if args.dry_run => NOTHING,
             _ => "what was repaired until now stays repaired; run the same command again",
         },
+        Action::Sessions(args) if args.end.is_some() => {
+            "the session may have ended: `pgark sessions` shows it"
+        }
         Action::Storage(_) => "objects of the test may be left on the storage, in its folder probe/",
         Action::Forget(args) if args.dry_run => NOTHING,
         Action::Forget(_) => {
@@ -48,6 +51,7 @@ pub fn leaves(action: &Action) -> &'static str {
         | Action::Ls(_)
         | Action::Cat(_)
         | Action::Stats(_)
+        | Action::Sessions(_)
         | Action::Trust(_)
         | Action::Config(_)
         | Action::Completions(_)

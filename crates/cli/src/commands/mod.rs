@@ -15,6 +15,7 @@ pub mod list;
 pub mod repair;
 pub mod restore;
 pub mod selection;
+pub mod sessions;
 pub mod shell;
 pub mod storage_test;
 pub mod trust;

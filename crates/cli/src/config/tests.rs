@@ -92,6 +92,7 @@ fn line(path: &str, key: &str) -> Vec<&'static str> {
     };
     words.extend(match (path, key) {
         ("restore", "accept_loss" | "if_exists") => ["--clean"].as_slice(),
+        ("sessions", "force") => &["--end", "4f0c9a11"],
         ("check", key) if key != "max_age" => &["--max-age", "1d"],
         ("forget", "even_last") => &["4f0c9a11"],
         ("backup", "also_storage_option") => &["--also", "second"],

@@ -1,7 +1,7 @@
 //! What operators run by the clock: one backup at a time, freshness, sessions, hooks.
 
 use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use pgark_testkit::{Cluster, wait_for};
 
@@ -99,6 +99,86 @@ fn what_a_killed_backup_leaves_is_not_waited_for() {
     held.kill();
     wait_for("the session of the one that was killed", || desk.repo().join("sessions").exists());
     desk.backup(&cluster, "d");
+}
+
+/// Sets the times of a session's objects back.
+fn silent_for(desk: &Desk, seconds: u64) {
+    for file in files(&desk.repo().join("sessions")) {
+        let file = std::fs::File::options().write(true).open(file).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+    }
+}
+
+#[test]
+fn sessions_are_listed_and_ended() {
+    let cluster = source(&["d"]);
+    let desk = Desk::with_identity();
+    assert_eq!(desk.json(&["sessions", "--json"]), serde_json::json!([]));
+    let held = Held::start(&desk, &cluster, "d", &["--cluster", "prod"]);
+    let found = desk.json(&["sessions", "--json"]);
+    let session = &found[0];
+    assert_eq!(found.as_array().unwrap().len(), 1);
+    for (key, value) in
+        [("cluster", "prod"), ("purpose", "backup"), ("host", hostname().as_str()), ("state", "at_work")]
+    {
+        assert_eq!(session[key], value, "{found}");
+    }
+    assert_eq!(session["prune_waits"], true);
+    let id = session["id"].as_str().unwrap();
+    let table = desk.ok(&["sessions"]);
+    assert!(table.contains(id) && table.contains("at work") && table.contains("waits"), "{table}");
+    // It looks alive.
+    let said = desk.example("A session that is at work", 1, &["sessions", "--end", &id[..6]]);
+    assert!(said.contains("is at work") && said.contains("--force"), "{said}");
+    assert!(desk.fails(1, &["sessions", "--end", "ffff"]).contains(&format!("there are {id}")));
+    assert!(desk.fails(1, &["sessions", "--end", "ff"]).contains("at least 4 digits"));
+    assert!(desk.fails(2, &["sessions", "--force"]).contains("--end"));
+    held.kill();
+    // This host knows that its process is gone.
+    assert_eq!(desk.json(&["sessions", "--json"])[0]["state"], "gone");
+    assert_eq!(desk.json(&["prune", "--json"])["sessions"], 1);
+    silent_for(&desk, 2 * 3600);
+    assert_eq!(desk.json(&["sessions", "--json"])[0]["state"], "dead");
+    silent_for(&desk, 0);
+    let ended = desk.json(&["sessions", "--end", id, "--json"]);
+    assert_eq!((&ended["id"], &ended["state"]), (&serde_json::json!(id), &serde_json::json!("gone")));
+    assert_eq!(desk.json(&["prune", "--json"])["sessions"], 0);
+    assert_eq!(files(&desk.repo().join("sessions")).len(), 0);
+    assert!(desk.ok(&["sessions"]).lines().count() == 1);
+}
+
+/// The session of a backup that lives is ended by force: it goes on, and what it commits is whole.
+#[test]
+fn a_backup_whose_session_was_ended_is_whole_or_none() {
+    let cluster = source(&["d"]);
+    let desk = Desk::with_identity();
+    let before = desk.backup(&cluster, "d");
+    let held = Held::start(&desk, &cluster, "d", &[]);
+    let id = desk.json(&["sessions", "--json"])[0]["id"].as_str().unwrap().to_string();
+    desk.ok(&["sessions", "--end", &id, "--force"]);
+    // What it depends on is deleted meanwhile.
+    desk.ok(&["forget", &before, "--even-last"]);
+    for _ in 0..3 {
+        desk.ok(&["prune", "--grace", "0"]);
+    }
+    let Held { child, mut blocker } = held;
+    blocker.send("COMMIT");
+    blocker.end();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(desk.json(&["check", "--read-data", "--json"])["ok"], true);
+    let listed = desk.json(&["list", "--json"]);
+    match output.status.code() {
+        Some(0) => assert_eq!(listed[0]["id"], id.as_str()),
+        code => {
+            assert_eq!((code, listed.as_array().unwrap().len()), (Some(1), 0), "{}", text(&output.stderr));
+            assert!(text(&output.stderr).contains("prune"), "{}", text(&output.stderr));
+        }
+    }
+    desk.backup(&cluster, "d");
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_string()
 }
 
 #[test]

@@ -8,3 +8,4 @@ pub mod keys;
 pub mod prune;
 pub mod repair;
 pub mod retention;
+pub mod sessions;

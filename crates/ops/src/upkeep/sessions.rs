@@ -1,0 +1,93 @@
+//! Who is writing into a repository, and an end for a session whose writer is gone.
+
+use pgark_repo::{Repository, SessionState, WriterSession};
+use serde::Serialize;
+
+use crate::{Job, OpsError};
+
+/// A session, as `--json` prints it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Session {
+    /// The id that the backup has, or will have.
+    pub id: String,
+    /// The cluster's name; none where an older program does not say it.
+    pub cluster: Option<String>,
+    /// `backup`, `import`, `copy` or `repair`; none where it is not said.
+    pub purpose: Option<String>,
+    /// The host's name; none where it is not said.
+    pub host: Option<String>,
+    /// When it began, by the storage's clock: RFC 3339, UTC.
+    pub began: String,
+    /// When it was last heard of, by the storage's clock.
+    pub heard: String,
+    /// How it stands.
+    pub state: State,
+    /// A prune does not delete what was marked after it began.
+    pub prune_waits: bool,
+}
+
+/// How a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It was renewed within fifteen minutes.
+    AtWork,
+    /// It was not.
+    Silent,
+    /// Its process ran on this host and is gone.
+    Gone,
+    /// It was not renewed for an hour.
+    Dead,
+    /// Its backup is committed or forgotten.
+    Over,
+}
+
+impl From<WriterSession> for Session {
+    fn from(session: WriterSession) -> Session {
+        let said = |text: &str| Some(text.to_string()).filter(|text| !text.is_empty());
+        Session {
+            id: session.id.to_string(),
+            cluster: said(&session.cluster),
+            purpose: said(&session.purpose),
+            host: said(&session.host),
+            began: session.began.to_string(),
+            heard: session.heard.to_string(),
+            state: match session.state {
+                SessionState::AtWork => State::AtWork,
+                SessionState::Silent => State::Silent,
+                SessionState::Gone => State::Gone,
+                SessionState::Dead => State::Dead,
+                SessionState::Over => State::Over,
+            },
+            prune_waits: session.is_waited_for(),
+        }
+    }
+}
+
+/// Every session that is there, the oldest first.
+pub fn list(repository: &Repository, job: &Job) -> Result<Vec<Session>, OpsError> {
+    Ok(job.on(repository).sessions()?.into_iter().map(Session::from).collect())
+}
+
+/// Ends the session that this text means: an id, or a unique prefix of one. One that seems to be at
+/// work only with `force`. Returns it as it was.
+pub fn end(repository: &Repository, text: &str, force: bool, job: &Job) -> Result<Session, OpsError> {
+    let repository = job.on(repository);
+    let wanted = text.to_ascii_lowercase();
+    let sessions = repository.sessions()?;
+    let mut meant = sessions.iter().filter(|session| session.id.to_string().starts_with(&wanted));
+    let ids: Vec<String> = sessions.iter().map(|session| session.id.to_string()).collect();
+    let there = match ids.as_slice() {
+        [] => "there is none".to_string(),
+        ids => format!("there are {}", ids.join(", ")),
+    };
+    match (meant.next(), meant.next()) {
+        _ if wanted.len() < 4 => Err(OpsError::refused(
+            format!("{text:?} is too short for an id: at least 4 digits are needed"),
+            there,
+        )),
+        (None, _) => Err(OpsError::refused(format!("no session has the id {text:?}"), there)),
+        (Some(_), Some(_)) => Err(OpsError::refused(format!("{text:?} means several sessions"), there)),
+        (Some(session), None) => Ok(repository.end_session(session.id, force)?.into()),
+    }
+}
