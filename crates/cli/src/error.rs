@@ -13,7 +13,8 @@ use crate::{hints, log};
 pub const INCOMPLETE: u8 = 3;
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
-const INTERRUPTED: u8 = 130;
+/// Stopped from outside.
+pub const INTERRUPTED: u8 = 130;
 
 /// Why the program does not end with 0.
 #[derive(Debug)]
@@ -62,6 +63,11 @@ impl Failure {
     /// Whether the caller asked for something that makes no sense.
     pub fn is_usage(&self) -> bool {
         self.code() == USAGE
+    }
+
+    /// Whether somebody has stopped the job.
+    pub fn is_interrupted(&self) -> bool {
+        self.code() == INTERRUPTED
     }
 
     fn code(&self) -> u8 {

@@ -8,6 +8,7 @@
 //! there is no other log here.
 
 mod advice;
+mod command;
 mod error;
 mod facts;
 mod hex;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args as ClapArgs, ValueEnum};
 
 use super::filters::Filters;
+use super::hooks::Hooks;
 use super::keep::Keep;
 use super::repository::Repository;
 use super::server::{SERVER, Server};
@@ -31,8 +32,13 @@ Patterns are psql's: * and ?, names folded to lower case unless in double quotes
 meanwhile. Standard output is the new backup's id. Connection parameters not given come from the environment (PGHOST, …), the
 service file and .pgpass, as with psql.
 
-Exit codes: 0 complete; 1 failed; 2 wrong usage; 3 incomplete (--keep-going), or not in the second repository (--also): the id is
-printed; 130 interrupted.")]
+Hooks find in their environment PGARK_HOOK (pre, post or failure), PGARK_STATUS (starting, complete, incomplete, failed,
+interrupted), PGARK_CLUSTER, PGARK_BACKUP_ID, PGARK_DATABASES (one in each line), PGARK_BYTES_READ, PGARK_BYTES_ADDED,
+PGARK_SECONDS, PGARK_ERROR as far as these are known, and the connection parameters of the server (PGHOST, …). They do not see
+PGARK_PASSPHRASE or the credentials of storages.
+
+Exit codes: 0 complete; 1 failed; 2 wrong usage; 3 incomplete (--keep-going), not in the second repository (--also), or a hook
+behind the backup failed: the id is printed; 130 interrupted.")]
 pub struct Backup {
     /// Database to back up, as psql takes it: the same as --dbname
     #[arg(value_name = "DBNAME", conflicts_with = "dbname", value_parser = text())]
@@ -77,6 +83,8 @@ pub struct Backup {
     pub forget_after_backup: bool,
     #[command(flatten)]
     pub keep: Keep,
+    #[command(flatten)]
+    pub hooks: Hooks,
     /// Parallel connections (default: the number of cores, at most 8)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,

@@ -16,6 +16,7 @@ mod forget;
 #[cfg(test)]
 mod handbook;
 mod help;
+mod hooks;
 mod import;
 mod init;
 mod keep;
@@ -188,6 +189,7 @@ mod tests {
     use clap::{Args as _, Command, CommandFactory};
 
     use super::filters::FILTERS;
+    use super::hooks::{HOOKS, Hooks};
     use super::keep::KEEP;
     use super::repository::{REPOSITORY, STORAGE};
     use super::restore::CHOICE;
@@ -227,6 +229,7 @@ mod tests {
             (SERVER, ids(Server::augment_args(empty()))),
             (FILTERS, ids(Filters::augment_args(empty()))),
             (KEEP, ids(Keep::augment_args(empty()))),
+            (HOOKS, ids(Hooks::augment_args(empty()))),
             (CHOICE, of(ids(DatabaseArgs::augment_args(empty())), &selection)),
             (SELECTION, selection),
             (GLOBAL, ids(Common::augment_args(empty()))),

@@ -2,14 +2,15 @@
 
 use std::process::ExitCode;
 
+use pgark_ops::operate::hooks::{Ended, Hooks, How};
 use pgark_ops::operate::nightly::{self, Nightly, Second};
 use pgark_ops::rowmap::MapNote;
-use pgark_ops::{BackupOutcome, BackupRecord, Repository, backup as ops};
+use pgark_ops::{BackupOutcome, BackupRecord, OpsError, Repository, backup as ops};
 
 use crate::args::{Backup, Filters, Keep, Repository as Options, RowMap, Snapshots, Storage};
 use crate::context::Context;
 use crate::environment::{default_jobs, search_path};
-use crate::error::{Failure, INCOMPLETE};
+use crate::error::{Failure, INCOMPLETE, INTERRUPTED};
 use crate::server::connection;
 use crate::{output, progress, repository};
 
@@ -54,9 +55,9 @@ fn row_maps(args: &Filters) -> ops::RowMaps {
     }
 }
 
-/// Backs up the databases and prints the new id.
-pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
-    let databases = databases(&args);
+/// What the options ask for.
+fn request(args: &Backup) -> Result<ops::Request, Failure> {
+    let databases = databases(args);
     if args.with_templates && databases == ops::Databases::Connected {
         return Err(Failure::usage("--with-templates has nothing to add to", "give it with --all"));
     }
@@ -66,41 +67,44 @@ pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
             "give it with --all or --database",
         ));
     }
-    let second = match args.also.as_ref().map(|url| open_also(context, url, &args)) {
-        Some(Err(failure)) if failure.is_usage() => return Err(failure),
-        second => second,
-    };
-    let row_maps_of = args.filters_of.iter().map(|(name, own)| (name.clone(), row_maps(own))).collect();
-    let row_maps = row_maps(&args.filters);
-    let request = ops::Request {
-        conninfo: connection(args.connection.or(args.dbname).as_deref().unwrap_or_default(), &args.server)?,
-        maintenance_db: args.maintenance_db,
-        role: args.role,
+    let filters_of = args.filters_of.iter();
+    Ok(ops::Request {
+        conninfo: connection(
+            args.connection.as_ref().or(args.dbname.as_ref()).map_or("", String::as_str),
+            &args.server,
+        )?,
+        maintenance_db: args.maintenance_db.clone(),
+        role: args.role.clone(),
         databases,
-        filters: filters(args.filters),
-        filters_of: args.filters_of.into_iter().map(|(name, own)| (name, filters(own))).collect(),
+        filters: filters(args.filters.clone()),
+        filters_of: filters_of.clone().map(|(name, own)| (name.clone(), filters(own.clone()))).collect(),
         snapshots: match args.snapshots {
             Snapshots::Staggered => ops::Snapshots::Staggered,
             Snapshots::Together => ops::Snapshots::Together,
         },
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
-        cluster: args.cluster,
+        cluster: args.cluster.clone(),
         compression_level: args.compression_level,
-        pg_dump: args.pg_dump,
+        pg_dump: args.pg_dump.clone(),
         search_path: search_path(),
         lock_wait_timeout: args.lock_wait_timeout,
         pause_timeout: Some(args.pause_timeout).filter(|timeout| !timeout.is_zero()),
         keep_going: args.keep_going,
         full: args.full,
-        row_maps,
-        row_maps_of,
+        row_maps: row_maps(&args.filters),
+        row_maps_of: filters_of.map(|(name, own)| (name.clone(), row_maps(own))).collect(),
         rewrite_deleted: args.rewrite_deleted,
         beside: match args.wait {
             _ if args.allow_concurrent => ops::Beside::Run,
             Some(at_most) => ops::Beside::Wait(at_most),
             None => ops::Beside::Refuse,
         },
-    };
+    })
+}
+
+/// Backs up the databases and prints the new id.
+pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
+    let request = request(&args)?;
     if args.forget_after_backup && super::upkeep::policy(&args.keep).is_empty() {
         return Err(Failure::usage(
             "--forget-after-backup is given, and no --keep-… rule says what stays",
@@ -113,20 +117,51 @@ pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
             "give --forget-after-backup too, or run `pgark forget` with these rules",
         ));
     }
+    let hooks = Hooks {
+        pre: args.hooks.hook_pre.clone(),
+        post: args.hooks.hook_post.clone(),
+        failure: args.hooks.hook_failure.clone(),
+        limit: Some(args.hooks.hook_timeout).filter(|limit| !limit.is_zero()),
+        conninfo: request.conninfo.clone(),
+        cluster: request.cluster.clone(),
+    };
+    let begun = before(context, &hooks);
+    let done = begun.and_then(|()| back_up(context, &args, &request));
+    let ended = ended(&done);
+    let shown = done.and_then(|done| show(done, args.json));
+    let failed = after(context, &hooks, &ended)?;
+    // An error of the backup says more than one of a hook behind it.
+    shown.map(|code| if code == ExitCode::SUCCESS { failed.unwrap_or(code) } else { code })
+}
+
+/// What was done, and why the second repository could not be opened.
+struct Done {
+    report: nightly::Report,
+    unopened: Option<Failure>,
+}
+
+fn back_up(context: &Context, args: &Backup, request: &ops::Request) -> Result<Done, Failure> {
+    let second = match args.also.as_ref().map(|url| open_also(context, url, args)) {
+        Some(Err(failure)) if failure.is_usage() => return Err(failure),
+        second => second,
+    };
     let repository = repository::open(context, &args.repository)?;
     let nightly = Nightly {
-        backup: &request,
+        backup: request,
         second: args.also.as_ref().zip(second.as_ref()).map(|(location, second)| Second {
             location: location.clone(),
             repository: second.as_ref().map_err(Failure::words),
         }),
         keep: args.forget_after_backup.then(|| super::upkeep::policy(&args.keep)),
     };
-    let report = {
-        let job = progress::watched_job(&context.common)?;
-        nightly::run(&repository, &nightly, &job)?
-    };
-    if args.json {
+    let job = progress::watched_job(&context.common)?;
+    let report = nightly::run(&repository, &nightly, &job)?;
+    Ok(Done { report, unopened: second.and_then(Result::err) })
+}
+
+fn show(done: Done, json: bool) -> Result<ExitCode, Failure> {
+    let Done { report, unopened } = done;
+    if json {
         output::json(&report)?
     } else {
         output::line(&report.backup.record.id)?
@@ -136,10 +171,59 @@ pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
     output::tell_requests(report.requests.as_ref());
     let is_complete = report.is_complete();
     // One that could not even be opened is told behind the backup that did not wait for it.
-    let unopened = second.and_then(Result::err);
-    tell_second(report.second, unopened, args.json);
+    tell_second(report.second, unopened, json);
     tell_retention(report.retention)?;
     Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
+}
+
+fn before(context: &Context, hooks: &Hooks) -> Result<(), Failure> {
+    if hooks.pre.is_none() {
+        return Ok(());
+    }
+    Ok(hooks.before(&progress::watched_job(&context.common)?)?)
+}
+
+/// Runs the hooks behind the backup. Returns the exit code where one of them failed.
+fn after(context: &Context, hooks: &Hooks, ended: &Ended) -> Result<Option<ExitCode>, Failure> {
+    if hooks.are_none() {
+        return Ok(None);
+    }
+    let errors = hooks.after(ended, &progress::watched_job(&context.common)?);
+    for error in errors.iter().filter(|error| !error.is_cancelled()) {
+        tracing::error!("{}", crate::hints::words_of(error));
+    }
+    Ok(match errors.iter().any(OpsError::is_cancelled) {
+        true => Some(ExitCode::from(INTERRUPTED)),
+        false if errors.is_empty() => None,
+        false => Some(ExitCode::from(INCOMPLETE)),
+    })
+}
+
+/// What hooks are told of a backup.
+fn ended(done: &Result<Done, Failure>) -> Ended {
+    let report = match done {
+        Ok(done) => &done.report,
+        Err(failure) => {
+            let how = if failure.is_interrupted() { How::Interrupted } else { How::Failed };
+            return Ended { how, backup: None, error: Some(failure.words()) };
+        }
+    };
+    let in_second = report.second.as_ref().filter(|second| second.id.is_none());
+    let errors = [
+        in_second.map(|second| {
+            let why = second.error.as_deref().unwrap_or("it was not written");
+            format!("the backup is not in {}: {why}", second.repository)
+        }),
+        report.retention.as_ref().and_then(|retention| retention.error.clone()),
+    ];
+    let mut errors: Vec<String> = errors.into_iter().flatten().collect();
+    let record = report.backup.record.clone();
+    let how = How::of(&record, errors.is_empty());
+    if how == How::Incomplete && errors.is_empty() {
+        errors.push(format!("backup {} is {}", record.id, record.status));
+    }
+    let error = Some(errors.join("; ")).filter(|error| !error.is_empty());
+    Ended { how, backup: Some(record), error }
 }
 
 /// The second repository: opened by its section of pgark.toml, or by the writer key on this host.

@@ -233,3 +233,120 @@ fn a_monitor_learns_how_old_the_newest_backup_is() {
     std::fs::remove_file(&packs[0]).unwrap();
     desk.fails(1, &["check", "--max-age", "0s", "--level", "structure"]);
 }
+
+/// What a hook has written into a file, by variable.
+fn told(file: &std::path::Path) -> std::collections::BTreeMap<String, String> {
+    let text = std::fs::read_to_string(file).unwrap();
+    text.split('\u{0}').filter_map(|pair| pair.split_once('=')).map(|(a, b)| (a.into(), b.into())).collect()
+}
+
+#[test]
+fn hooks_run_around_a_backup() {
+    let cluster = source(&["d", "e"]);
+    let desk = Desk::with_passphrase();
+    let (d, seen) = (cluster.conninfo("d"), desk.path("seen"));
+    std::fs::create_dir(&seen).unwrap();
+    let note = |name: &str| format!("env -0 > {}/{name}; echo hello from {name}", seen.display());
+    let (pre, post, failure) = (note("pre"), note("post"), note("failure"));
+    let hooks = ["--hook-pre", &pre, "--hook-post", &post, "--hook-failure", &failure];
+    let run = |more: &[&str]| {
+        std::fs::remove_dir_all(&seen).unwrap();
+        std::fs::create_dir(&seen).unwrap();
+        let args = [&["backup", "--dbname", &d], &hooks[..], more].concat();
+        desk.command(&args)
+            .env("PGARK_PASSPHRASE", "not for hooks")
+            .env("AWS_SECRET_ACCESS_KEY", "nor this")
+            .output()
+            .unwrap()
+    };
+    let output = run(&["--database", "d", "--database", "e"]);
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("the hook pre: hello from pre") && said.contains("the hook post: hello from post"),
+        "{said}"
+    );
+    let id = text(&output.stdout).trim().to_string();
+    let (before, after) = (told(&seen.join("pre")), told(&seen.join("post")));
+    assert!(!seen.join("failure").exists());
+    assert_eq!((before["PGARK_STATUS"].as_str(), before["PGARK_HOOK"].as_str()), ("starting", "pre"));
+    for (name, value) in
+        [("STATUS", "complete"), ("HOOK", "post"), ("BACKUP_ID", &id), ("BACKUP", &id), ("DATABASES", "d\ne")]
+    {
+        assert_eq!(after[&format!("PGARK_{name}")], value);
+    }
+    let record = &desk.json(&["list", "--json"])[0];
+    assert_eq!(after["PGARK_BYTES_READ"], record["bytes_raw"].to_string());
+    assert_eq!(after["PGARK_BYTES_ADDED"], record["bytes_added"].to_string());
+    assert_eq!(after["PGARK_CLUSTER"], record["cluster"].as_str().unwrap());
+    assert!(after["PGARK_SECONDS"].parse::<f64>().unwrap() > 0.0 && !after.contains_key("PGARK_ERROR"));
+    // The server, and no secret.
+    assert_eq!(after["PGPORT"], cluster.port().to_string());
+    for told in [&before, &after] {
+        assert!(
+            !told.values().any(|value| value.contains("not for hooks") || value.contains("nor this")),
+            "{told:?}"
+        );
+        assert!(!told.contains_key("PGARK_REPO"));
+    }
+    // A backup that fails: nothing is there, both hooks run.
+    let output = run(&["--database", "nowhere", "--strict-names"]);
+    assert_eq!(output.status.code(), Some(1));
+    let (failure, after) = (told(&seen.join("failure")), told(&seen.join("post")));
+    for told in [&failure, &after] {
+        assert_eq!(told["PGARK_STATUS"], "failed");
+        assert!(
+            told["PGARK_ERROR"].contains("no database matches nowhere")
+                && !told.contains_key("PGARK_BACKUP_ID")
+        );
+    }
+    // One that is incomplete.
+    let output = run(&["--database", "d", "--database", "nowhere"]);
+    assert_eq!(output.status.code(), Some(3));
+    let failure = told(&seen.join("failure"));
+    assert_eq!(failure["PGARK_STATUS"], "incomplete");
+    assert_eq!(failure["PGARK_BACKUP_ID"], text(&output.stdout).trim());
+    assert!(failure["PGARK_ERROR"].contains("incomplete"), "{failure:?}");
+    // A repository that cannot be reached is a failure, too.
+    let output = run(&["--repo", &desk.path("nowhere").display().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&seen.join("failure"))["PGARK_ERROR"].contains("nowhere"));
+}
+
+#[test]
+fn hooks_that_fail_or_hang() {
+    let cluster = source(&["d"]);
+    let desk = Desk::plain();
+    let (d, mark) = (cluster.conninfo("d"), desk.path("mark"));
+    let touch = format!("echo $PGARK_STATUS > {}", mark.display());
+    let backups = || desk.json(&["list", "--json"]).as_array().unwrap().len();
+    // No backup behind a hook that says no.
+    let args = ["backup", "--dbname", &d, "--hook-pre", "echo disk is full; exit 4", "--hook-post", &touch];
+    let said = desk.example("A hook before the backup fails", 1, &args);
+    assert!(said.contains("run the hook pre: it ended with exit status: 4: disk is full"), "{said}");
+    assert_eq!((backups(), std::fs::read_to_string(&mark).unwrap().trim()), (0, "failed"));
+    // One behind it takes nothing from the backup, and the others still run.
+    let output = desk.run(&["backup", "--dbname", &d, "--hook-post", "exit 5"]);
+    assert_eq!((output.status.code(), backups()), (Some(3), 1), "{}", text(&output.stderr));
+    assert!(!text(&output.stdout).trim().is_empty());
+    assert!(text(&output.stderr).contains("the hook post: it ended with exit status: 5"));
+    // Its time is over for its children, too.
+    let child = format!("(sleep 30; touch {0}) & sleep 30", desk.path("late").display());
+    let began = Instant::now();
+    let args = ["backup", "--dbname", &d, "--hook-pre", &child, "--hook-timeout", "1s"];
+    assert!(desk.fails(1, &args).contains("did not end within 1s"));
+    assert!(began.elapsed() < Duration::from_secs(20));
+    // A cancel ends the hook and the backup; what puts things back still runs.
+    std::fs::remove_file(&mark).unwrap();
+    let begun = desk.path("begun");
+    let slow = format!("touch {}; sleep 60", begun.display());
+    let child = desk.spawn(&["backup", "--dbname", &d, "--hook-pre", &slow, "--hook-post", &touch]);
+    wait_for("the hook", || begun.exists());
+    super::support::stock(std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    assert_eq!((backups(), std::fs::read_to_string(&mark).unwrap().trim()), (1, "interrupted"));
+    let killed =
+        std::process::Command::new("pgrep").args(["-f", &begun.display().to_string()]).output().unwrap();
+    assert!(killed.stdout.is_empty(), "{}", text(&killed.stdout));
+}

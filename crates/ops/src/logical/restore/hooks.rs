@@ -1,14 +1,9 @@
 //! What an operator has run before and after the parts of a restore: SQL in the target, or a
 //! command.
 
-use std::io::Read;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::Duration;
-
 use pgark_pg::{ConnInfo, Connection};
 
+use crate::command::UserCommand;
 use crate::error::Doing;
 use crate::watch::Watch;
 use crate::{Job, OpsError};
@@ -61,7 +56,7 @@ pub enum Action {
     /// itself).
     Sql(String),
     /// A command, run by `/bin/sh -c`, with the target's connection parameters in libpq's
-    /// environment and `PGARK_BACKUP`, `PGARK_DATABASE`, `PGARK_HOOK`.
+    /// environment and `PGARK_BACKUP_ID` (also `PGARK_BACKUP`), `PGARK_DATABASE`, `PGARK_HOOK`.
     Command(String),
 }
 
@@ -102,60 +97,18 @@ pub(super) fn run(hooks: &[Hook], moment: Moment, around: &Surroundings<'_>) -> 
 }
 
 fn run_command(command: &str, moment: Moment, around: &Surroundings<'_>) -> Result<(), OpsError> {
-    let failed = |what: String| OpsError::Tool { program: format!("the hook {}", moment.name()), what };
-    let mut child = Command::new("/bin/sh");
-    child.arg("-c").arg(command);
-    crate::tools::only_connection_environment(&mut child, pgark_store::Child::Command, around.conninfo);
-    child
-        .env("PGARK_BACKUP", around.backup)
-        .env("PGARK_DATABASE", around.conninfo.dbname())
-        .env("PGARK_HOOK", moment.name());
-    let mut child = child
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        // Its children end with it: they would hold its standard error, which is read to its end.
-        .process_group(0)
-        .spawn()
-        .map_err(|source| failed(format!("/bin/sh cannot be started: {source}")))?;
-    let stderr = child.stderr.take();
-    let (status, said) = thread::scope(|scope| {
-        let said = scope.spawn(|| {
-            let mut said = Vec::new();
-            if let Some(stderr) = stderr {
-                // What cannot be read was not said.
-                let _ = stderr.take(64 << 10).read_to_end(&mut said);
-            }
-            String::from_utf8_lossy(&said).trim().to_string()
-        });
-        let status = loop {
-            match child.try_wait() {
-                Ok(Some(status)) => break Ok(status),
-                Ok(None) if around.watch.is_cancelled() => {
-                    // It may be gone already; either way it is reaped.
-                    let _ = rustix::process::kill_process_group(
-                        rustix::process::Pid::from_child(&child),
-                        rustix::process::Signal::KILL,
-                    );
-                    let _ = child.wait();
-                    break Err(OpsError::Cancelled);
-                }
-                Ok(None) => thread::sleep(Duration::from_millis(20)),
-                Err(source) => break Err(failed(source.to_string())),
-            }
-        };
-        (status, said.join().unwrap_or_default())
-    });
-    let status = status?;
-    if status.success() {
-        if !said.is_empty() {
-            around.job.progress.info(&said);
-        }
-        return Ok(());
-    }
-    Err(failed(if said.is_empty() {
-        format!("it ended with {status}")
-    } else {
-        format!("it ended with {status}: {said}")
-    }))
+    let variables = [
+        ("PGARK_BACKUP", around.backup.to_string()),
+        ("PGARK_BACKUP_ID", around.backup.to_string()),
+        ("PGARK_DATABASE", around.conninfo.dbname().to_string()),
+        ("PGARK_HOOK", moment.name().to_string()),
+    ];
+    let command = UserCommand {
+        what: format!("the hook {}", moment.name()),
+        shell: command,
+        conninfo: around.conninfo,
+        variables: &variables,
+        limit: None,
+    };
+    command.run(&*around.job.progress, &|| around.watch.is_cancelled())
 }
