@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 
 use crate::values::duration;
 
@@ -43,7 +43,31 @@ pub struct Keep {
     /// Those with this tag; may be given several times
     #[arg(long, value_name = "TAG", help_heading = KEEP, hide_short_help = true)]
     pub keep_tag: Vec<String>,
+    /// Among which backups the rules count. Those made with other filters are always counted
+    /// apart, and the newest complete backup of each database always stays
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = GroupBy::Database, help_heading = KEEP)]
+    pub group_by: GroupBy,
     /// Keep the last backup of a dropped database for this long (default: 7d; 0 does not keep it)
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = KEEP, hide_short_help = true)]
     pub keep_dropped: Option<Duration>,
+}
+
+/// Among which backups of a cluster the rules of a policy count.
+#[derive(Clone, Copy, Debug, Default, ValueEnum, PartialEq, Eq)]
+pub enum GroupBy {
+    /// Those that contain one database, for each database: neither a new database nor another
+    /// selection starts the counting again
+    #[default]
+    #[value(name = "cluster,database")]
+    Database,
+    /// Those made with the same selection (--all, --database, --exclude-database), whatever
+    /// databases there were
+    #[value(name = "cluster,selection")]
+    Selection,
+    /// Those that contain exactly the same databases
+    #[value(name = "cluster,databases")]
+    Databases,
+    /// All of the cluster
+    #[value(name = "cluster")]
+    Cluster,
 }

@@ -30,8 +30,8 @@ mod repository;
 mod restore;
 mod selection;
 mod server;
-mod shell;
 mod sessions;
+mod shell;
 mod show;
 mod stats;
 mod storage;
@@ -56,7 +56,7 @@ pub use forget::Forget;
 pub use help::{command, short_help};
 pub use import::Import;
 pub use init::Init;
-pub use keep::{Keep, POLICY};
+pub use keep::{GroupBy, Keep, POLICY};
 pub use key::{Key, KeyAction, KeyAdd, KeyList, KeyRevoke, KeyRotate, KeyWriter};
 pub use list::{List, Status};
 pub use ls::Ls;
@@ -67,8 +67,8 @@ pub use repository::{Past, Repository, SECRET, Storage};
 pub use restore::{DatabaseArgs, OnConflict, Restore};
 pub use selection::{Section, Selection};
 pub use server::Server;
-pub use shell::{Completions, Man};
 pub use sessions::Sessions;
+pub use shell::{Completions, Man};
 pub use show::Show;
 pub use stats::Stats;
 pub use storage::{StorageAction, StorageCommand, StorageTest};
@@ -168,9 +168,9 @@ pub enum Action {
     Trust(Trust),
     /// Add and remove tags of backups
     Tag(Tag),
-    /// Show what the repository contains, and how it grows
     /// List the backups that are being made, and end the session of one that crashed
     Sessions(Sessions),
+    /// Show what the repository contains, and how it grows
     Stats(Stats),
     /// Find out whether a storage can be trusted, and how fast it is
     Storage(StorageCommand),

@@ -6,7 +6,7 @@ use pgark_ops::operate::tidy;
 use pgark_ops::prune::{self as ops, Pruned};
 use pgark_ops::retention::{self, Decision, Policy, WhatToForget};
 
-use crate::args::{Forget, Keep, Prune, Stats, Tag};
+use crate::args::{Forget, GroupBy, Keep, Prune, Stats, Tag};
 use crate::context::Context;
 use crate::error::{Failure, INCOMPLETE};
 use crate::output::{self, Align};
@@ -25,6 +25,12 @@ pub fn policy(keep: &Keep) -> Policy {
         min: keep.keep_min,
         tags: keep.keep_tag.clone(),
         dropped: keep.keep_dropped,
+        group_by: match keep.group_by {
+            GroupBy::Database => retention::GroupBy::Database,
+            GroupBy::Selection => retention::GroupBy::Selection,
+            GroupBy::Databases => retention::GroupBy::Databases,
+            GroupBy::Cluster => retention::GroupBy::Cluster,
+        },
     }
 }
 

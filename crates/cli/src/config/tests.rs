@@ -96,10 +96,14 @@ fn line(path: &str, key: &str) -> Vec<&'static str> {
         ("check", key) if key != "max_age" => &["--max-age", "1d"],
         ("forget", "even_last") => &["4f0c9a11"],
         ("backup", "also_storage_option") => &["--also", "second"],
-        ("backup", key) if key.starts_with("keep_") && key != "keep_going" => &["--forget-after-backup"],
+        ("backup", key) if is_of_policy(key) => &["--forget-after-backup"],
         _ => &[],
     });
     words
+}
+
+fn is_of_policy(key: &str) -> bool {
+    key == "group_by" || (key.starts_with("keep_") && key != "keep_going")
 }
 
 /// The option arrives, and does not without the file.

@@ -350,3 +350,59 @@ fn hooks_that_fail_or_hang() {
         std::process::Command::new("pgrep").args(["-f", &begun.display().to_string()]).output().unwrap();
     assert!(killed.stdout.is_empty(), "{}", text(&killed.stdout));
 }
+
+#[test]
+fn rules_count_among_the_backups_that_are_asked_for() {
+    let cluster = source(&["d"]);
+    let desk = Desk::plain();
+    let (d, postgres) = (cluster.conninfo("d"), cluster.conninfo("postgres"));
+    let made = |args: &[&str]| desk.ok(&[&["backup", "--cluster", "c"], args].concat()).trim().to_string();
+    let first = made(&["--all", "--dbname", &postgres]);
+    let single = made(&["--dbname", &d]);
+    cluster.create_database("e");
+    let newest = made(&["--all", "--dbname", &postgres]);
+    let kept = |args: &[&str]| -> Vec<String> {
+        let decisions = desk.json(&[&["forget", "--dry-run", "--json"], args].concat());
+        let kept = decisions.as_array().unwrap().iter().filter(|decision| decision["keep"] == true);
+        kept.map(|decision| decision["id"].as_str().unwrap().to_string()).collect()
+    };
+    // A new database does not start the counting again, unless that is asked for.
+    assert_eq!(kept(&["--keep-last", "1"]), [newest.as_str()]);
+    assert_eq!(kept(&["--keep-last", "1", "--group-by", "cluster,database"]), [newest.as_str()]);
+    assert_eq!(
+        kept(&["--keep-last", "1", "--group-by", "cluster,selection"]),
+        [&single, &newest].map(String::as_str)
+    );
+    let each = [&first, &single, &newest].map(String::as_str);
+    assert_eq!(kept(&["--keep-last", "1", "--group-by", "cluster,databases"]), each);
+    assert_eq!(kept(&["--keep-last", "2"]), each);
+    assert_eq!(kept(&["--keep-last", "2", "--group-by", "cluster"]), [&single, &newest].map(String::as_str));
+    // In the file, and behind a backup.
+    let config = desk.path("pgark.toml");
+    std::fs::write(&config, "[forget]\nkeep_last = 1\ngroup_by = \"cluster,selection\"\n").unwrap();
+    let config = config.display().to_string();
+    assert_eq!(kept(&["--config", &config]), [&single, &newest].map(String::as_str));
+    desk.fails(2, &["forget", "--group-by", "cluster"]);
+    made(&[
+        "--all",
+        "--dbname",
+        &postgres,
+        "--forget-after-backup",
+        "--keep-last",
+        "1",
+        "--group-by",
+        "cluster,databases",
+    ]);
+    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 3);
+    made(&[
+        "--all",
+        "--dbname",
+        &postgres,
+        "--forget-after-backup",
+        "--keep-last",
+        "1",
+        "--group-by",
+        "cluster",
+    ]);
+    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 1);
+}

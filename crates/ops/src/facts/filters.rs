@@ -21,6 +21,16 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
+    /// The same selection in one form, whatever the order of its patterns.
+    pub(crate) fn normal(&self) -> String {
+        let mut normal = self.clone();
+        for patterns in [&mut normal.include, &mut normal.exclude] {
+            patterns.sort();
+            patterns.dedup();
+        }
+        serde_json::to_string(&normal).unwrap_or_default()
+    }
+
     /// Whether a database of this name would have been taken, had it been there.
     pub(crate) fn takes(&self, database: &str) -> bool {
         let any = |patterns: &[String]| {

@@ -11,6 +11,11 @@
 //! stays, and so does what is tagged `pinned`. Hours, days, weeks (ISO 8601, from Monday), months
 //! and years are those of UTC, so that every host decides alike; in each the newest is kept.
 //!
+//! **Other groups.** An operator may want the rules to count in other groups ([`GroupBy`]): all that
+//! hold the very same databases, all of one selection, or all of a cluster. Parts are still judged
+//! apart. What always stays is told by the series alone, so no way of counting takes the newest good
+//! backup of a database away.
+//!
 //! **Databases that are gone.** A good backup that would have taken a database (`--all`, or a
 //! pattern that matches) and does not hold it proves that it was dropped. Such a backup takes a
 //! place in the series as if it held the database, so that databases which come and go do not keep
@@ -61,6 +66,24 @@ pub struct Policy {
     /// How long the last backup of a database stays after the first one that shows that it was
     /// dropped; None: a week.
     pub dropped: Option<Duration>,
+    /// Among which backups the rules count.
+    pub group_by: GroupBy,
+}
+
+/// Among which backups of a cluster the rules of a policy count. Those of other filters are always
+/// others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupBy {
+    /// Those that hold one database: a backup of several is in several groups. So neither a database
+    /// that is new nor another choice of databases begins anything anew.
+    #[default]
+    Database,
+    /// Those of one selection: what was asked for, whatever databases there were then.
+    Selection,
+    /// Those that hold the very same databases.
+    Databases,
+    /// All of the cluster.
+    Cluster,
 }
 
 /// How long the last backup of a dropped database stays.
@@ -69,7 +92,7 @@ pub const DROPPED: Duration = Duration::from_secs(7 * 24 * 3600);
 impl Policy {
     /// Whether it says anything at all.
     pub fn is_empty(&self) -> bool {
-        Policy { dropped: None, ..self.clone() } == Policy::default()
+        Policy { dropped: None, group_by: GroupBy::default(), ..self.clone() } == Policy::default()
     }
 }
 
@@ -137,19 +160,53 @@ struct Series {
     filters: String,
 }
 
+/// Backups among which the rules count, where that is not a series.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    cluster: String,
+    kind: BackupKind,
+    /// Of each database that has some.
+    filters: Vec<(String, String)>,
+    of: String,
+}
+
 impl Candidate {
     /// Every series that it is in.
     fn series(&self) -> impl Iterator<Item = Series> {
-        self.about.databases.iter().map(|database| {
-            let filters = self.about.reads.get(database).map(|read| read.filters.normal());
-            let filters = filters.filter(|filters| !filters.is_default());
-            let filters = filters.map(|filters| serde_json::to_string(&filters).unwrap_or_default());
-            Series {
-                cluster: self.head.cluster.clone(),
-                kind: BackupKind::of(&self.head),
-                database: database.clone(),
-                filters: filters.unwrap_or_default(),
-            }
+        self.about.databases.iter().map(|database| Series {
+            cluster: self.head.cluster.clone(),
+            kind: BackupKind::of(&self.head),
+            database: database.clone(),
+            filters: self.filters(database),
+        })
+    }
+
+    /// In one form; empty where there are none.
+    fn filters(&self, database: &str) -> String {
+        let filters = self.about.reads.get(database).map(|read| read.filters.normal());
+        let filters = filters.filter(|filters| !filters.is_default());
+        filters.map(|filters| serde_json::to_string(&filters).unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// The group that it is in; none where the rules count by series.
+    fn group(&self, by: GroupBy) -> Option<Group> {
+        let mut databases = self.about.databases.clone();
+        databases.sort();
+        let json = |databases: &[String]| serde_json::to_string(databases).unwrap_or_default();
+        let of = match (by, &self.about.selection) {
+            (GroupBy::Database, _) => return None,
+            (GroupBy::Selection, Some(selection)) => selection.normal(),
+            // The connection named it, or an import brought it.
+            (GroupBy::Selection, None) | (GroupBy::Databases, _) => json(&databases),
+            (GroupBy::Cluster, _) => String::new(),
+        };
+        let filters = databases.into_iter().map(|database| (self.filters(&database), database));
+        let filters = filters.filter(|(filters, _)| !filters.is_empty());
+        Some(Group {
+            cluster: self.head.cluster.clone(),
+            kind: BackupKind::of(&self.head),
+            filters: filters.map(|(filters, database)| (database, filters)).collect(),
+            of,
         })
     }
 
@@ -343,14 +400,28 @@ fn decide(all: &[Candidate], policy: &Policy) -> Vec<Decision> {
         }
     }
     let mut reasons: Vec<Reasons> = vec![Reasons::new(); all.len()];
+    let mut note = |order: usize, at: usize, reason: Reason, databases: &[String]| {
+        if let Some(reasons) = reasons.get_mut(at) {
+            let known = reasons.keys().find(|(_, known)| *known == reason).cloned();
+            let own = reasons.entry(known.unwrap_or((order, reason))).or_default();
+            own.extend(databases.iter().cloned());
+        }
+    };
+    let mut most = 0;
     for (series, members) in &members {
         let mut order = 0;
         keep_of_series(all, series, members, policy, &mut |at, reason| {
-            if let Some(reasons) = reasons.get_mut(at) {
-                order += 1;
-                let known = reasons.keys().find(|(_, known)| *known == reason).cloned();
-                reasons.entry(known.unwrap_or((order, reason))).or_default().insert(series.database.clone());
-            }
+            order += 1;
+            note(order, at, reason, std::slice::from_ref(&series.database));
+        });
+        most = most.max(order);
+    }
+    for places in groups(all, policy.group_by).values() {
+        let mut order = most;
+        by_rules(all, places, policy, &mut |at, rule| {
+            order += 1;
+            let databases = all.get(at).map(|own| own.about.databases.as_slice()).unwrap_or_default();
+            note(order, at, Reason::Rule(rule), databases);
         });
     }
     let mut decisions: Vec<Decision> = all
@@ -427,6 +498,17 @@ fn of_itself(candidate: &Candidate, policy: &Policy) -> Vec<String> {
     reasons
 }
 
+/// The good ones of each group, the newest first; nothing where the rules count by series.
+fn groups(all: &[Candidate], by: GroupBy) -> BTreeMap<Group, Vec<usize>> {
+    let mut groups: BTreeMap<Group, Vec<usize>> = BTreeMap::new();
+    for (at, candidate) in all.iter().enumerate().rev().filter(|(_, candidate)| candidate.counts()) {
+        if let Some(group) = candidate.group(by) {
+            groups.entry(group).or_default().push(at);
+        }
+    }
+    groups
+}
+
 type Period = fn(DateTime) -> (i16, i16);
 
 /// `members`: those that hold the series, oldest first.
@@ -476,11 +558,18 @@ fn keep_of_series(
             note(at, why.clone().unwrap_or_else(halfway));
         }
     }
-    let mut keep = |at: usize, reason: String| {
-        if is_held(at) {
-            note(at, Reason::Rule(reason));
-        }
-    };
+    if policy.group_by == GroupBy::Database {
+        by_rules(all, &places, policy, &mut |at, rule| {
+            if is_held(at) {
+                note(at, Reason::Rule(rule));
+            }
+        });
+    }
+}
+
+/// What the rules keep of these, the newest first.
+fn by_rules(all: &[Candidate], places: &[usize], policy: &Policy, keep: &mut dyn FnMut(usize, String)) {
+    let time = |at: usize| all.get(at).map_or(Timestamp::UNIX_EPOCH, |own| own.head.moment());
     for (number, at) in places.iter().enumerate().take(policy.last as usize) {
         keep(*at, format!("last {}", number + 1));
     }
@@ -501,7 +590,7 @@ fn keep_of_series(
     ];
     for (name, count, period) in periods {
         let mut seen = BTreeSet::new();
-        for at in &places {
+        for at in places {
             let now = time(*at).to_zoned(TimeZone::UTC).datetime();
             if seen.len() < count as usize && seen.insert(period(now)) {
                 keep(*at, format!("{name} {}", seen.len()));
@@ -510,7 +599,7 @@ fn keep_of_series(
     }
     if let (Some(within), Some(newest)) = (policy.within, places.first()) {
         let newest = time(*newest);
-        for at in &places {
+        for at in places {
             if newest.duration_since(time(*at)).unsigned_abs() <= within {
                 keep(*at, "within".into());
             }
@@ -702,7 +791,52 @@ mod tests {
         min: 0,
         tags: Vec::new(),
         dropped: None,
+        group_by: GroupBy::Database,
     };
+
+    #[test]
+    fn rules_count_in_the_groups_that_are_asked_for() {
+        let of = |number: u64, day: u64, databases: &[&str], include: &[&str]| {
+            let mut own = whole(number, &format!("2025-01-{day:02}T00:00:00Z"), databases);
+            let include: Vec<String> = include.iter().map(|text| (*text).to_string()).collect();
+            let all = Selection { include, ..Selection::default() };
+            own.about.selection = Some(all);
+            own
+        };
+        let mut all = vec![
+            of(1, 1, &["crm", "shop"], &[]),
+            of(2, 2, &["crm", "shop"], &[]),
+            of(3, 3, &["shop"], &["shop"]),
+            // A new database.
+            of(4, 4, &["crm", "new", "shop"], &[]),
+            of(5, 5, &["shop"], &["shop"]),
+            of(6, 6, &["crm", "new", "shop"], &[]),
+        ];
+        let kept_by = |all: &[Candidate], group_by| kept(all, &Policy { last: 2, group_by, ..LAST });
+        // The newest two of each database.
+        assert_eq!(kept_by(&all, GroupBy::Database), [4, 5, 6]);
+        // The new database splits nothing.
+        assert_eq!(kept_by(&all, GroupBy::Selection), [3, 4, 5, 6]);
+        assert_eq!(kept_by(&all, GroupBy::Databases), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(kept_by(&all, GroupBy::Cluster), [5, 6]);
+        let decisions = decide(&all, &Policy { last: 2, group_by: GroupBy::Cluster, ..LAST });
+        assert_eq!(decisions[5].reasons, ["the newest good one", "last 1"]);
+        assert_eq!(decisions[4].reasons, ["last 2"]);
+        // The order of patterns is no other selection.
+        let (mut one, mut other) =
+            (of(7, 7, &["crm", "shop"], &["crm", "sh*"]), of(8, 8, &["crm", "shop"], &["sh*", "crm"]));
+        assert!(one.group(GroupBy::Selection) == other.group(GroupBy::Selection));
+        // Parts are judged apart, and in every way of counting the newest of each database stays.
+        let schema = Filters { schema_only: true, ..Filters::default() };
+        for own in [&mut one, &mut other] {
+            own.about
+                .reads
+                .insert("shop".into(), DatabaseRead { filters: schema.clone(), ..DatabaseRead::default() });
+        }
+        all.extend([one, other, of(9, 9, &["crm"], &["crm"]), of(10, 10, &["crm"], &["crm"])]);
+        assert_eq!(kept_by(&all, GroupBy::Cluster), [6, 7, 8, 9, 10]);
+        assert!(Policy { group_by: GroupBy::Cluster, ..Policy::default() }.is_empty());
+    }
 
     #[test]
     fn a_part_replaces_only_parts_of_the_same_selection() {
