@@ -25,6 +25,7 @@ pub const DATABASES: &str = "databases";
   pgark backup --repo /backup/main --dbname postgresql://backup@db1,db2/shop?target_session_attrs=standby --json
   pgark backup --repo /backup/main --all --exclude-database 'test_*'
   pgark backup --repo /backup/main --also s3://second-site/main --all
+  pgark backup --repo /backup/main --all --dry-run
   pgark backup --repo /backup/main --all --wait=2h
   pgark backup --repo /backup/main --dbname shop --exclude-table-data 'log.*' --table 'public.*' --table 'log.*'
 
@@ -124,6 +125,10 @@ pub struct Backup {
     /// When the older backups are forgotten, `pgark prune --erase` removes the deleted rows
     #[arg(long, alias = "condemn-dead", hide_short_help = true)]
     pub rewrite_deleted: bool,
+    /// Print what would be backed up, how large it is, and what the last backup like it took and
+    /// added; change nothing. Hooks, --also and --forget-after-backup then have no effect
+    #[arg(long)]
+    pub dry_run: bool,
     /// If another backup of this cluster is being made, of whatever databases and from whatever
     /// host: wait until it has ended, at most for TIME. Without this option the backup fails at
     /// once
@@ -135,7 +140,7 @@ pub struct Backup {
     /// Run while other backups of this cluster are being made, and let others run beside this one
     #[arg(long, conflicts_with_all = ["wait", "no_wait"])]
     pub allow_concurrent: bool,
-    /// Print the backup as JSON
+    /// Print the backup, or what --dry-run finds, as JSON
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

@@ -117,6 +117,9 @@ pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
             "give --forget-after-backup too, or run `pgark forget` with these rules",
         ));
     }
+    if args.dry_run {
+        return super::backup_plan::run(context, &args, &request);
+    }
     let hooks = Hooks {
         pre: args.hooks.hook_pre.clone(),
         post: args.hooks.hook_post.clone(),

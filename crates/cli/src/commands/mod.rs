@@ -1,6 +1,7 @@
 //! One file per command: arguments become a request, what comes back becomes output.
 
 pub mod backup;
+pub mod backup_plan;
 pub mod check;
 pub mod configuration;
 pub mod copy;

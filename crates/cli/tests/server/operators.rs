@@ -406,3 +406,89 @@ fn rules_count_among_the_backups_that_are_asked_for() {
     ]);
     assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn a_dry_run_tells_what_a_backup_would_take_and_changes_nothing() {
+    let cluster = source(&["d", "e"]);
+    cluster.sql(
+        "d",
+        "CREATE TABLE log AS SELECT repeat(md5(g::text), 30) AS x FROM generate_series(1, 20000) g",
+    );
+    cluster.sql("d", "SELECT lo_from_bytea(0, 'x')");
+    let desk = Desk::with_identity();
+    let (d, mark) = (cluster.conninfo("d"), desk.path("mark"));
+    let hook = format!("touch {}", mark.display());
+    let all = ["backup", "--all", "--dbname", &d, "--cluster", "prod", "--hook-pre", &hook];
+    let plan = |more: &[&str]| desk.json(&[&all[..], &["--dry-run", "--json"], more].concat());
+    let before = files(&desk.repo());
+    let found = plan(&[]);
+    assert_eq!((files(&desk.repo()), mark.exists()), (before, false));
+    let names = |found: &serde_json::Value| -> Vec<String> {
+        let databases = found["databases"].as_array().unwrap().iter();
+        databases.map(|database| database["database"].as_str().unwrap().to_string()).collect()
+    };
+    assert_eq!(names(&found), ["d", "e", "postgres"]);
+    assert_eq!(
+        (&found["cluster"], &found["last"], &found["refused"]),
+        (&"prod".into(), &serde_json::Value::Null, &serde_json::Value::Null)
+    );
+    let own = &found["databases"][0];
+    let size = |table: &str| -> u64 {
+        cluster.psql_text("d", &format!("SELECT pg_relation_size('{table}')")).trim().parse().unwrap()
+    };
+    assert_eq!(
+        (&own["tables"][0]["name"], own["tables"][0]["bytes"].as_u64()),
+        (&"log".into(), Some(size("log")))
+    );
+    assert_eq!(
+        (&own["tables"][1]["name"], own["tables"][1]["bytes"].as_u64()),
+        (&"t".into(), Some(size("t")))
+    );
+    let sum = size("log") + size("t") + own["large_objects_bytes"].as_u64().unwrap();
+    assert!(own["bytes"].as_u64() == Some(sum) && own["large_objects_bytes"].as_u64() > Some(0), "{own}");
+    // Filters, by pg_dump's rules.
+    let one = plan(&["--table", "public.*", "--exclude-table", "t", "--exclude-table-data", "log"]);
+    let tables = one["databases"][0]["tables"].as_array().unwrap().clone();
+    assert_eq!((tables.len(), &tables[0]["name"], &tables[0]["rows"]), (1, &"log".into(), &false.into()));
+    assert!(one["databases"][0]["filters"].as_str().unwrap().contains("without rows of log"));
+    // For people.
+    let said = desk.ok(&[&all[..], &["--dry-run"]].concat());
+    assert!(said.contains("public.log") && said.contains("no backup like this one"), "{said}");
+    // What the last one like it has cost.
+    let made = desk.json(&[&all[..6], &["--json"]].concat());
+    let id = made["id"].as_str().unwrap();
+    let last = &plan(&[])["last"];
+    assert_eq!(
+        (&last["id"], &last["bytes_added"], &last["first"]),
+        (&id.into(), &made["bytes_added"], &true.into())
+    );
+    assert_eq!(plan(&["--schema-only"])["last"], serde_json::Value::Null);
+    // A new database makes it no other one.
+    cluster.create_database("f");
+    assert_eq!(plan(&[])["last"]["id"], id);
+    // What would be missing, and what would be refused.
+    let output = desk.run(&[
+        "backup",
+        "--database",
+        "d",
+        "--database",
+        "nowhere",
+        "--dbname",
+        &d,
+        "--cluster",
+        "prod",
+        "--dry-run",
+    ]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("nowhere"));
+    desk.fails(1, &["backup", "--database", "nowhere", "--strict-names", "--dbname", &d, "--dry-run"]);
+    let held = Held::start(&desk, &cluster, "e", &["--cluster", "prod"]);
+    let output = desk.run(&["backup", "--database", "d", "--dbname", &d, "--cluster", "prod", "--dry-run"]);
+    assert!(
+        output.status.success() && text(&output.stderr).contains("is being made"),
+        "{}",
+        text(&output.stderr)
+    );
+    held.finish();
+    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 2);
+}

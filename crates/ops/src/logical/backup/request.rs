@@ -135,6 +135,35 @@ impl Request {
 }
 
 #[cfg(test)]
+impl Request {
+    pub(super) fn for_tests(filters: Filters) -> Request {
+        let conninfo = ConnInfo::resolve("host=/nowhere", &pgark_pg::Environment::default());
+        Request {
+            conninfo: conninfo.unwrap(),
+            maintenance_db: None,
+            role: None,
+            databases: Databases::Connected,
+            filters,
+            filters_of: BTreeMap::new(),
+            snapshots: Snapshots::Staggered,
+            jobs: 1,
+            cluster: None,
+            compression_level: 1,
+            pg_dump: None,
+            search_path: Vec::new(),
+            lock_wait_timeout: Duration::ZERO,
+            pause_timeout: None,
+            keep_going: false,
+            full: false,
+            row_maps: RowMaps::default(),
+            row_maps_of: BTreeMap::new(),
+            rewrite_deleted: false,
+            beside: Beside::Refuse,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::Databases;
 
