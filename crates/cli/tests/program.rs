@@ -711,3 +711,74 @@ fn plugins_of_age_open_a_repository() {
     assert!(keys.ok(&["key", "rotate", "--identity", &identity]).contains("epoch 2"));
     keys.ok(&["check", "--read-data", "--identity", &identity]);
 }
+
+/// Blocks of code of a page of the handbook: their language, and their text.
+fn blocks(page: &str) -> Vec<(String, String)> {
+    let parts: Vec<&str> = page.split("\n```").collect();
+    let inside = parts.iter().skip(1).step_by(2);
+    let pair = |block: &&str| block.split_once('\n').map(|(of, text)| (of.to_string(), format!("{text}\n")));
+    inside.filter_map(pair).collect()
+}
+
+/// What docs/schedule.md tells people to write is understood: the file, the units, and each command
+/// with all its options.
+#[test]
+fn the_schedule_of_the_handbook_is_understood() {
+    let home = TempDir::new().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schedule.md")).unwrap();
+    let blocks = blocks(&page);
+    let of =
+        |language: &'static str| blocks.iter().filter(move |(of, _)| of == language).map(|(_, text)| text);
+    std::fs::write(path("pgark.toml"), of("toml").next().unwrap()).unwrap();
+    let config = path("pgark.toml").display().to_string();
+    let checked = pgark(home.path(), &["config", "check", "--config", &config]);
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    // A stand-in that says how the program would understand its options.
+    let stand_in = format!(
+        "#!/bin/sh\necho \"$*\" >> {0}/asked\n'{1}' config show \"$@\" --config '{config}' > /dev/null 2> {0}/said || {{ echo \"$*\"; cat {0}/said; }} >> {0}/faults\n",
+        home.path().display(),
+        env!("CARGO_BIN_EXE_pgark")
+    );
+    std::fs::create_dir(path("bin")).unwrap();
+    std::fs::write(path("bin/pgark"), stand_in).unwrap();
+    std::fs::set_permissions(path("bin/pgark"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let units = of("ini")
+        .flat_map(|unit| unit.lines())
+        .filter_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/"));
+    let units = units.filter(|command| command.starts_with("pgark ")).map(str::to_string);
+    // Five fields of time and the user.
+    let cron = of("").flat_map(|lines| lines.lines()).filter(|line| line.contains("  pgark  "));
+    let cron = cron.map(|line| line.split_once("  pgark  ").unwrap().1.to_string());
+    let scripts = of("sh").filter(|script| script.contains("pgark ")).cloned();
+    let all: Vec<String> = units.chain(cron).chain(scripts).collect();
+    assert!(all.len() >= 9, "{all:#?}");
+    for script in &all {
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .env_clear()
+            .env("HOME", home.path())
+            .env("PATH", format!("{}:/usr/bin:/bin", path("bin").display()));
+        shell.arg("-c").arg(script).output().unwrap();
+    }
+    let faults = std::fs::read_to_string(path("faults")).unwrap_or_default();
+    assert_eq!(faults, "");
+    let asked = std::fs::read_to_string(path("asked")).unwrap();
+    assert!(asked.lines().count() >= all.len(), "{asked}");
+    // The units, where systemd is there to judge them.
+    let named = page.split("\n`/etc/systemd/system/").skip(1);
+    let mut files = Vec::new();
+    for (name, rest) in named.filter_map(|part| part.split_once("`:\n\n```ini\n")) {
+        let unit = rest.split("\n```").next().unwrap();
+        let unit = unit.replace("/usr/local/bin/pgark-alert", "/bin/true");
+        std::fs::write(path(name), unit.replace("/usr/local/bin/pgark", env!("CARGO_BIN_EXE_pgark")))
+            .unwrap();
+        files.push(path(name));
+    }
+    assert_eq!(files.len(), 5, "{files:?}");
+    if let Ok(judged) = Command::new("systemd-analyze").arg("verify").args(&files).output() {
+        let said = text(&judged.stderr);
+        assert!(!said.contains("pgark-"), "{said}");
+    }
+}
