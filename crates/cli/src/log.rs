@@ -97,7 +97,7 @@ pub fn start(common: &Common) -> Result<(), NoFile> {
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).event_format(style);
     // Quiet is for who reads standard error; who reads the file looks for what happened.
     let in_file = ours(level.max(LevelFilter::INFO)).with_target(REPORTED, LevelFilter::ERROR);
-    let file = common.log_file.as_ref().map(|path| open(path)).transpose()?;
+    let file = common.log_file.as_ref().map(open).transpose()?;
     let file = file.map(|file| {
         let style = if common.log_format == LogFormat::Json { Style::Json } else { Style::Lines };
         tracing_subscriber::fmt::layer().with_writer(file).event_format(style).with_filter(in_file)

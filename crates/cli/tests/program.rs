@@ -489,8 +489,13 @@ fn a_server_is_named_as_for_psql() {
             assert!(help.contains(option), "{command}: {option}");
         }
     }
-    let help = text(&pgark(home.path(), &["list", "-h"]).stdout);
-    assert!(help.contains("-h, --help"), "{help}");
+    // Behind it nothing comes: then it asks for help.
+    for command in ["backup", "list"] {
+        let help = text(&pgark(home.path(), &[command, "-h"]).stdout);
+        assert!(help.contains(&format!("more options: pgark {command} --help")), "{help}");
+    }
+    let early = text(&pgark(home.path(), &["--repo", "/no/repo", "list"]).stderr);
+    assert!(early.contains("/no/repo"), "{early}");
     let repo = home.path().join("repo").display().to_string();
     assert!(pgark(home.path(), &["init", "--repo", &repo, "--no-encryption"]).status.success());
     let args = ["backup", "--repo", &repo, "-h", "/no/socket", "-p", "5433", "-U", "me", "-d", "shop"];

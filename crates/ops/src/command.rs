@@ -207,6 +207,7 @@ mod tests {
         fn phase(&self, _: &str) {}
         fn total_bytes(&self, _: u64) {}
         fn advance(&self, _: u64) {}
+        fn counted(&self, _: &str, _: u64, _: u64) {}
         fn object_started(&self, _: &str) {}
         fn object_done(&self, _: &str) {}
         fn warn(&self, _: &str) {}

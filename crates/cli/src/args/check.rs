@@ -56,10 +56,6 @@ pub struct Check {
     pub past: Past,
     #[command(flatten)]
     pub repository: Repository,
-    #[command(flatten)]
-    pub past: Past,
-    #[command(flatten)]
-    pub repository: Repository,
 }
 
 /// How deep a check goes.

@@ -73,7 +73,8 @@ fn check(repository: &Repository, args: &Check, job: Job) -> Result<CheckReport,
         (None, Some(Level::Objects)) => ops::Level::Objects,
         (None, Some(Level::Structure) | None) => ops::Level::Structure,
     };
-    let options = ops::Options { level, since: args.since.map(Moment::start), percent: args.read_data.unwrap_or(100) };
+    let options =
+        ops::Options { level, since: args.since.map(Moment::start), percent: args.read_data.unwrap_or(100) };
     Ok(ops::run(repository, &options, &job)?)
 }
 
