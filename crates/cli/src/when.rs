@@ -42,6 +42,11 @@ pub fn of_report(text: &str) -> String {
     text.parse().map_or_else(|_| text.to_string(), shown)
 }
 
+/// The same to the minute.
+pub fn of_report_to_the_minute(text: &str) -> String {
+    text.parse().map_or_else(|_| text.to_string(), to_the_minute)
+}
+
 /// `in 23 h`, or `now`.
 pub fn until(time: Timestamp) -> String {
     let left = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();

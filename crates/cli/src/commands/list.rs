@@ -114,9 +114,10 @@ impl Column {
         }
     }
 
-    fn cell(self, backup: &BackupRecord, digits: usize) -> String {
+    fn cell(self, backup: &BackupRecord, digits: usize, width: usize) -> String {
         match self {
             Column::Id => backup.id.chars().take(digits).collect(),
+            Column::Time if width < ROOM_FOR_SECONDS => when::of_report_to_the_minute(&backup.snapshot_time),
             Column::Time => when::of_report(&backup.snapshot_time),
             Column::Cluster => backup.cluster.clone(),
             Column::Databases => databases(&backup.databases),
@@ -140,7 +141,7 @@ fn databases(names: &[String]) -> String {
 /// What fits: columns that say nothing go first, where there is no room; then names are cut.
 fn narrow(backups: &[BackupRecord], digits: usize, width: usize) -> Result<(), Failure> {
     let cells = |column: Column| -> Vec<String> {
-        backups.iter().map(|backup| column.cell(backup, digits)).collect()
+        backups.iter().map(|backup| column.cell(backup, digits, width)).collect()
     };
     let mut columns: Vec<(Column, Vec<String>)> =
         Column::ALL.into_iter().map(|column| (column, cells(column))).collect();
@@ -163,6 +164,9 @@ fn narrow(backups: &[BackupRecord], digits: usize, width: usize) -> Result<(), F
         .collect();
     output::table(&titles, &rows)
 }
+
+/// Narrower lists have times to the minute.
+const ROOM_FOR_SECONDS: usize = 72;
 
 /// No name is cut shorter than this.
 const SHORTEST: usize = 9;
