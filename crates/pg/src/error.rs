@@ -81,6 +81,14 @@ pub enum PgError {
     /// TLS could not be set up.
     #[error("set up TLS: {0}")]
     Tls(String),
+    /// The server's certificate is not good.
+    #[error("set up TLS: {why}")]
+    Certificate {
+        /// Why not, and whose it is.
+        why: String,
+        /// What a person can do about it.
+        advice: &'static str,
+    },
     /// The way of authentication is not possible.
     #[error("authenticate: {0}")]
     Auth(String),
@@ -156,7 +164,12 @@ impl PgError {
             (_, Some("53200")) => {
                 "the server ran out of memory or lock slots; raise max_locks_per_transaction"
             }
-            (PgError::Settings { advice, .. } | PgError::Connect { advice, .. }, _) => advice,
+            (
+                PgError::Settings { advice, .. }
+                | PgError::Connect { advice, .. }
+                | PgError::Certificate { advice, .. },
+                _,
+            ) => advice,
             (PgError::Closed(_), _) => "look into the server's log; nothing was committed",
             _ => return None,
         };

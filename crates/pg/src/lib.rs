@@ -10,6 +10,7 @@
 
 mod auth;
 mod cancel;
+mod certificate;
 mod check;
 mod connection;
 mod conninfo;

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use crate::cancel::{Canceller, request_tls};
 use crate::connection::{Connection, Session};
 use crate::conninfo::{ConnInfo, Host};
-use crate::stream::{Address, Stream, timeout};
+use crate::stream::{Address, CONNECT, Stream, timeout};
 use crate::wire::{Wire, is_timeout};
 use crate::{DbError, PgError, Replication, Row, auth, peer};
 
@@ -104,7 +104,7 @@ impl Report {
         };
         let why = match &failure.error {
             PgError::Closed(Some(source)) if is_timeout(source) => match info.get("connect_timeout") {
-                "" => "timeout expired".to_string(),
+                "" => format!("no answer in {} s (connect_timeout sets how long to wait)", CONNECT.as_secs()),
                 seconds => format!("timeout expired (connect_timeout={seconds})"),
             },
             PgError::Closed(Some(source)) => source.to_string(),
@@ -119,6 +119,7 @@ impl Report {
                 Some("check user and password, requirepeer, require_auth, and pg_hba.conf of the server")
             }
             PgError::Protocol(_) => Some("check host, port and target_session_attrs"),
+            PgError::Certificate { advice, .. } => Some(advice),
             _ => self.advice,
         };
         if let PgError::Db(refusal) = failure.error {
@@ -292,7 +293,8 @@ fn open_session(
     peer::check(&stream, info).map_err(|error| Failure::of(error, Next::Nothing))?;
     if with_tls {
         let secured = request_tls(stream, info, host).map_err(|error| {
-            let next = if matches!(error, PgError::Tls(_)) { Next::OtherWay } else { Next::Nothing };
+            let is_tls = matches!(error, PgError::Tls(_) | PgError::Certificate { .. });
+            let next = if is_tls { Next::OtherWay } else { Next::Nothing };
             Failure::of(error, next)
         })?;
         stream = match (secured, info.get("sslmode")) {

@@ -54,9 +54,11 @@ impl Stream {
                 Ok(Stream::Unix(socket))
             }
             Address::Tcp(address) => {
-                let socket = match timeout(info) {
-                    Some(timeout) => TcpStream::connect_timeout(address, timeout)?,
-                    None => TcpStream::connect(address)?,
+                // What connect_timeout says, 0 for no limit too, counts.
+                let socket = match (timeout(info), info.get("connect_timeout")) {
+                    (Some(timeout), _) => TcpStream::connect_timeout(address, timeout)?,
+                    (None, "") => TcpStream::connect_timeout(address, CONNECT)?,
+                    (None, _) => TcpStream::connect(address)?,
                 };
                 socket.set_nodelay(true)?;
                 keep_alive(&socket, info)?;
@@ -95,6 +97,11 @@ impl Stream {
         matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(count) if count > 0)
     }
 }
+
+/// A TCP connection takes at most this, where connect_timeout says nothing: libpq would wait for
+/// minutes for an address at which nobody answers. A server that answers and is slow has all the
+/// time that it takes.
+pub(crate) const CONNECT: Duration = Duration::from_secs(5);
 
 /// libpq takes 1 as 2, and 0 or less as no limit.
 pub(crate) fn timeout(info: &ConnInfo) -> Option<Duration> {

@@ -15,6 +15,7 @@ use openssl::x509::X509VerifyResult;
 use openssl::x509::store::{File as FileLookup, HashDir, X509Lookup};
 use openssl::x509::verify::X509VerifyFlags;
 
+use crate::certificate::{self, Refusal, Refused};
 use crate::conninfo::{ConnInfo, Host};
 use crate::{PgError, check, names};
 
@@ -36,7 +37,7 @@ pub(crate) fn start(
     info: &ConnInfo,
     host: &Host,
 ) -> Result<SslStream<TcpStream>, PgError> {
-    let (context, verify) = context(info)?;
+    let (context, verify, refused) = context(info)?;
     let mut ssl = Ssl::new(&context).map_err(|error| failed("make a session", &error))?;
     let name = &host.name;
     if info.get("sslsni") == "1" && !name.is_empty() && name.parse::<IpAddr>().is_err() {
@@ -59,8 +60,7 @@ pub(crate) fn start(
             HandshakeError::SetupFailure(error) => return failed("begin", &error),
         };
         if verify != Verify::Nothing && verified != X509VerifyResult::OK {
-            let why = verified.error_string();
-            return PgError::Tls(format!("the server's certificate for \"{name}\": {why}"));
+            return refused.take().unwrap_or_else(|| Refusal::of(verified, None, 0)).into_error(name);
         }
         match broken.into_io_error() {
             Ok(error) => PgError::Closed(Some(error)),
@@ -73,12 +73,13 @@ pub(crate) fn start(
     if verify == Verify::Host {
         let certificate = stream.ssl().peer_certificate();
         let certificate = certificate.ok_or_else(|| PgError::Tls("the server has no certificate".into()))?;
-        names::check(&certificate, name).map_err(PgError::Tls)?;
+        names::check(&certificate, name)
+            .map_err(|why| PgError::Certificate { why, advice: certificate::OF_OTHER_HOST })?;
     }
     Ok(stream)
 }
 
-fn context(info: &ConnInfo) -> Result<(SslContext, Verify), PgError> {
+fn context(info: &ConnInfo) -> Result<(SslContext, Verify, Refused), PgError> {
     let mut builder =
         SslContext::builder(SslMethod::tls_client()).map_err(|error| failed("make a context", &error))?;
     let version = |keyword, default| {
@@ -107,10 +108,11 @@ fn context(info: &ConnInfo) -> Result<(SslContext, Verify), PgError> {
         (_, Some(_)) => Verify::Authority,
         _ => Verify::Nothing,
     };
+    let refused = Refused::default();
     if verify == Verify::Nothing {
         builder.set_verify(SslVerifyMode::NONE);
     } else {
-        builder.set_verify(SslVerifyMode::PEER);
+        refused.listen(&mut builder);
         match &roots {
             Some(path) if path.as_os_str() == "system" => {
                 builder
@@ -132,7 +134,7 @@ fn context(info: &ConnInfo) -> Result<(SslContext, Verify), PgError> {
     if info.get("sslcertmode") != "disable" {
         client_certificate(&mut builder, info)?;
     }
-    Ok((builder.build(), verify))
+    Ok((builder.build(), verify, refused))
 }
 
 fn revocation_lists(builder: &mut openssl::ssl::SslContextBuilder, info: &ConnInfo) -> Result<(), PgError> {

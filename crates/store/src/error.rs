@@ -104,16 +104,26 @@ pub enum Cause {
     Region(Option<String>),
     /// There is no such bucket or container.
     NoBucket,
-    /// The host's key is not the known one, or none is known.
+    /// The host's key is not the one that is known of it.
     HostKey,
+    /// No key of the host is known; this is how one becomes known.
+    HostUnknown(String),
     /// The host's key, or the authority that vouches for it, is revoked.
     HostKeyRevoked,
     /// The host's SSH certificate is not good.
     HostCertificate,
     /// It cannot be reached.
     Network,
+    /// Nobody answers at that name and port.
+    Unreachable,
     /// Its certificate is not trusted.
     Certificate,
+    /// The time of its certificate is over.
+    CertificateExpired,
+    /// The time of its certificate has not come.
+    CertificateNotYetValid,
+    /// Its certificate is another host's.
+    CertificateName,
     /// It answers that it is overloaded or broken.
     Overloaded,
     /// No guess.
@@ -134,11 +144,16 @@ impl Cause {
             Cause::Region(Some(region)) => format!("the bucket is in region {region}: give it as the storage option region"),
             Cause::Region(None) => "the bucket is in another region: give it as the storage option region".into(),
             Cause::NoBucket => "there is no such bucket or container: see its name, account, region and endpoint; pgark makes none".into(),
-            Cause::HostKey => "if the host's key was changed on purpose, replace its line in known_hosts (ssh-keygen -R, ssh-keyscan)".into(),
+            Cause::HostKey => "ask whoever runs the host whether its key was changed: if so, compare the fingerprint, remove the line that is named (ssh-keygen -R) and add the new key (ssh-keyscan); if not, another host answers in its place".into(),
+            Cause::HostUnknown(way) => format!("compare the fingerprint with the one that the host itself shows (there: `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`, or the file of its kind of key), then make the host known: {way}"),
             Cause::HostKeyRevoked => "whoever has this key may be somebody else: the host needs a new one, and known_hosts its line".into(),
             Cause::HostCertificate => "the host needs a new certificate of its authority, for the name that is connected to (`ssh-keygen -L -f FILE` shows one)".into(),
             Cause::Network => "the storage could not be reached: see host name, port, endpoint, network and firewall".into(),
+            Cause::Unreachable => "check the name and the port (URL, endpoint), and that the server runs and a firewall lets this host in".into(),
             Cause::Certificate => "the certificate is not trusted: give the authority's certificate as the storage option ca_file".into(),
+            Cause::CertificateExpired => "whoever runs the storage must renew it; if it was renewed, the server must read it again, or this host's clock is wrong".into(),
+            Cause::CertificateNotYetValid => "compare the clocks of this host and of the storage; if both are right, the certificate was made for a later time".into(),
+            Cause::CertificateName => "use a name that is in the certificate (URL, endpoint), or have one made for this name".into(),
             Cause::Overloaded => "the storage is overloaded or out of order: try later, or with fewer connections".into(),
             Cause::Unknown => return None,
         };

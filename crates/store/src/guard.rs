@@ -4,7 +4,8 @@
 //!
 //! **Retries** wait a random time that doubles, from 0.2 s to 15 s (full jitter), for as long as
 //! [`Usage::retry_for`] allows; of a storage that has never answered, or not since an operation was
-//! given up, for 20 s: there is nothing to lose, and somebody may be waiting at a terminal. All
+//! given up, for 20 s, and for 4 s where nobody answers at that name and port at all: there is
+//! nothing to lose, and somebody may be waiting at a terminal. All
 //! operations draw on one budget: when nearly everything fails, not every thread hammers on for its
 //! full time. The first operation to give up names its cause, and how often it tried. **After a
 //! cancel** nothing is tried twice, and an operation gets a few seconds, so that a job can remove
@@ -20,12 +21,14 @@ use crate::cancel::{LOOK, TIDY};
 use crate::pace::Pace;
 use crate::target::Usage;
 use crate::traffic::{Traffic, TrafficReport};
-use crate::{Cancel, Capabilities, ObjectMeta, PutOutcome, Retention, Store, StoreError, lock};
+use crate::{Cancel, Capabilities, Cause, ObjectMeta, PutOutcome, Retention, Store, StoreError, lock};
 
 const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(15);
 /// A storage that has not answered is given up after so long.
 const FIRST: Duration = Duration::from_secs(20);
+/// The same where no connection is made: most often the name or the port is wrong.
+const UNREACHED: Duration = Duration::from_secs(4);
 /// Retries that are allowed without any success between.
 const BUDGET: i64 = 200;
 
@@ -102,10 +105,10 @@ impl Guarded {
         work: impl Fn() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let started = Instant::now();
-        let may_go_on = |waited: Duration| {
+        let may_go_on = |waited: Duration, error: &StoreError| {
             let patience = match self.has_answered.load(Ordering::Relaxed) {
                 true => self.retry_for,
-                false => self.first,
+                false => at_first(self.first, error),
             };
             let goes_on = waited <= patience && self.take_from_budget();
             match (goes_on, &self.traffic) {
@@ -152,11 +155,19 @@ fn is_no_answer(error: &StoreError) -> bool {
     error.is_retryable() || matches!(error, StoreError::Cancelled)
 }
 
+/// How long a storage is waited for that has not answered.
+fn at_first(first: Duration, error: &StoreError) -> Duration {
+    match error {
+        StoreError::Failed { cause: Cause::Unreachable, .. } => first.min(UNREACHED),
+        _ => first,
+    }
+}
+
 /// Does it, and again after a while where that may help. `may_go_on` hears how long it will have
-/// taken by then.
+/// taken by then, and why it is to be done again.
 fn retry<T>(
     cancel: &Cancel,
-    may_go_on: &dyn Fn(Duration) -> bool,
+    may_go_on: &dyn Fn(Duration, &StoreError) -> bool,
     work: impl Fn() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let started = Instant::now();
@@ -167,7 +178,7 @@ fn retry<T>(
             done => return done,
         };
         let (wait, spent) = (pause(tries), started.elapsed());
-        if !may_go_on(spent + wait) {
+        if !may_go_on(spent + wait, &error) {
             return Err(gave_up(error, tries, spent));
         }
         tracing::warn!("{error}; trying again in {:.1} s", wait.as_secs_f64());
@@ -183,7 +194,8 @@ pub(crate) fn reach<T>(
     usage: &Usage,
     open: impl Fn() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    retry(cancel, &|waited| waited <= usage.retry_for.min(FIRST), open)
+    let first = usage.retry_for.min(FIRST);
+    retry(cancel, &|waited, error| waited <= at_first(first, error), open)
 }
 
 /// A random time up to one that doubles with each try.
@@ -265,6 +277,10 @@ impl Store for Guarded {
         self.again(cancel, "list", "", || self.inner.other_folders(known, cancel))
     }
 
+    fn top(&self, cancel: &Cancel) -> Result<Vec<String>, StoreError> {
+        self.again(cancel, "list", "", || self.inner.top(cancel))
+    }
+
     fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError> {
         self.again(cancel, "delete", name, || self.inner.delete(name, cancel))
     }
@@ -300,7 +316,6 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
-    use crate::Cause;
 
     /// Fails so many times, then works.
     struct Flaky {
@@ -369,6 +384,27 @@ mod tests {
         let tries = calls.load(Ordering::Relaxed);
         assert!(error.to_string().contains(&format!("tried {tries} times")), "{error}");
         assert!(!error.is_retryable());
+    }
+
+    #[test]
+    fn nobody_at_a_name_and_port_is_given_up_soon() {
+        let failed = |cause| StoreError::Failed {
+            operation: "connect to",
+            object: "x".into(),
+            answer: "refused".into(),
+            cause,
+            passing: true,
+        };
+        assert_eq!(at_first(FIRST, &failed(Cause::Unreachable)), UNREACHED);
+        assert_eq!(at_first(FIRST, &failed(Cause::Network)), FIRST);
+        assert_eq!(at_first(Duration::ZERO, &failed(Cause::Unreachable)), Duration::ZERO);
+        let (tries, started) = (AtomicUsize::new(0), Instant::now());
+        let opened = reach(&Cancel::new(), &Usage::default(), || {
+            tries.fetch_add(1, Ordering::Relaxed);
+            Err::<(), _>(failed(Cause::Unreachable))
+        });
+        opened.unwrap_err();
+        assert!(tries.into_inner() > 1 && started.elapsed() < Duration::from_secs(5));
     }
 
     #[test]

@@ -26,12 +26,12 @@ use tokio::time::Sleep;
 use crate::error::with_causes;
 use crate::pace::{Pace, STEP};
 use crate::traffic::{Request, Traffic};
-use crate::{LARGEST_OBJECT, lock};
+use crate::{Cause, LARGEST_OBJECT, certificate, lock};
 
 /// Longest answer that is kept of a request that failed.
 const LONGEST_ANSWER: usize = 64 << 10;
 /// A connection is made in this time or not at all.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(5);
 /// Bytes handed to a connection at once where no limit is set.
 const UNLIMITED_STEP: usize = 256 << 10;
 
@@ -60,7 +60,7 @@ pub(crate) struct Answer {
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     pub what: String,
-    pub certificate: bool,
+    pub cause: Cause,
 }
 
 tokio::task_local! {
@@ -116,12 +116,13 @@ impl HttpConnector for Wire {
 #[async_trait]
 impl HttpService for Wire {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let elsewhere = gives_credentials(request.uri().host().unwrap_or_default());
+        let host = request.uri().host().unwrap_or_default().to_string();
+        let elsewhere = gives_credentials(&host);
         if elsewhere.is_none() {
             self.traffic.count(kind(&request));
         }
         // Such a service is on this host's own network or nowhere.
-        let stall = if elsewhere.is_some() { self.stall.min(CONNECT / 2) } else { self.stall };
+        let stall = if elsewhere.is_some() { self.stall.min(CONNECT) } else { self.stall };
         let asked = asked_range(&request);
         let (parts, body) = request.into_parts();
         let bytes = body.collect().await?.to_bytes();
@@ -146,7 +147,7 @@ impl HttpService for Wire {
         };
         let response = response.inspect_err(|error| {
             note(Answer {
-                transport: Some(transport(error)),
+                transport: Some(transport(error, &host)),
                 elsewhere: elsewhere.clone(),
                 ..Answer::default()
             });
@@ -239,11 +240,17 @@ fn of_reqwest(error: reqwest::Error) -> HttpError {
     HttpError::new(kind, error.without_url())
 }
 
-/// The innermost causes in words, none twice.
-fn transport(error: &HttpError) -> Transport {
-    let what = std::error::Error::source(error).map(with_causes).unwrap_or_default();
-    let certificate = what.contains("certificate") || what.contains("UnknownIssuer");
-    Transport { what, certificate }
+/// The innermost causes in words, none twice; a refused certificate in words of our own.
+fn transport(error: &HttpError, host: &str) -> Transport {
+    let Some(source) = std::error::Error::source(error) else {
+        return Transport { what: String::new(), cause: Cause::Network };
+    };
+    if let Some((what, cause)) = certificate::refusal(source, host) {
+        return Transport { what, cause };
+    }
+    let is_connect = source.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect);
+    let cause = if is_connect { Cause::Unreachable } else { Cause::Network };
+    Transport { what: with_causes(source), cause }
 }
 
 /// Our clock minus the server's.
@@ -413,7 +420,7 @@ impl Body for Incoming {
             }
             Poll::Ready(Some(Err(error))) => {
                 let error = of_reqwest(error);
-                note(Answer { transport: Some(transport(&error)), ..Answer::default() });
+                note(Answer { transport: Some(transport(&error, "")), ..Answer::default() });
                 Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => Poll::Ready(None),

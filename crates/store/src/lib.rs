@@ -21,6 +21,7 @@
 //! does nothing else meanwhile.
 
 mod cancel;
+mod certificate;
 mod child;
 mod cloud;
 mod condition;
@@ -189,6 +190,21 @@ pub trait Store: Send + Sync {
             .filter_map(|meta| Some(meta.name.split_once('/')?.0.to_string()))
             .filter(|folder| !known.contains(&folder.as_str()))
             .collect();
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// What lies at the top, whoever's it is: files, and folders with a slash behind; in order.
+    /// No folder is looked into.
+    fn top(&self, cancel: &Cancel) -> Result<Vec<String>, StoreError> {
+        let mut found = self.foreign(cancel)?;
+        found.extend(self.list("", cancel)?.into_iter().map(|meta| meta.name));
+        for name in &mut found {
+            if let Some(end) = name.find('/') {
+                name.truncate(end + 1);
+            }
+        }
         found.sort();
         found.dedup();
         Ok(found)

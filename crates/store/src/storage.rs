@@ -132,6 +132,11 @@ impl Storage {
         self.store.other_folders(known, &self.cancel)
     }
 
+    /// [`Store::top`].
+    pub fn top(&self) -> Result<Vec<String>, StoreError> {
+        self.store.top(&self.cancel)
+    }
+
     /// [`Store::delete`].
     pub fn delete(&self, name: &str) -> Result<(), StoreError> {
         self.store.delete(name, &self.cancel)

@@ -52,12 +52,12 @@ pub(crate) fn sort(
         return StoreError::TooLarge { operation, object };
     }
     if let Some(transport) = &answer.transport {
-        let cause = if transport.certificate { Cause::Certificate } else { Cause::Network };
+        let cause = transport.cause.clone();
         return StoreError::Failed {
             operation,
             object,
             answer: transport.what.clone(),
-            passing: cause == Cause::Network,
+            passing: matches!(cause, Cause::Network | Cause::Unreachable),
             cause,
         };
     }

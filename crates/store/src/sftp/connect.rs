@@ -12,9 +12,10 @@ use russh::client::{self, Handle};
 use russh::keys::{Algorithm, PublicKeyOrCertificate};
 use russh_sftp::client::rawsession::{Limits, RawSftpSession};
 use russh_sftp::extensions;
+use tokio::net::TcpStream;
 
 use super::files::OpenFiles;
-use super::known_hosts::{KnownHost, Refusal};
+use super::known_hosts::{self, KnownHost, Refusal};
 use super::login::log_in;
 use super::proxy::Proxy;
 use crate::error::with_causes;
@@ -25,6 +26,8 @@ use crate::{Cause, StoreError, lock};
 /// that is less: not less than these are, since they take some ten round trips.
 const CONNECT: Duration = Duration::from_secs(20);
 const LEAST: Duration = Duration::from_secs(5);
+/// The TCP connection alone.
+const DIAL: Duration = Duration::from_secs(5);
 /// Looks this often whether a connection is over.
 const LOOK: Duration = Duration::from_millis(100);
 /// What a server reads or writes at once if it does not say (the draft promises 32768).
@@ -84,7 +87,7 @@ impl client::Handler for Host {
 }
 
 pub(super) fn failed(object: &str, answer: impl Into<String>, cause: Cause) -> StoreError {
-    let passing = cause == Cause::Network;
+    let passing = matches!(cause, Cause::Network | Cause::Unreachable);
     StoreError::Failed {
         operation: "connect to",
         object: object.to_string(),
@@ -118,6 +121,29 @@ pub(crate) async fn connect(
     }
 }
 
+/// A TCP connection to the host.
+async fn dial(config: &SftpConfig, shown: &str) -> Result<TcpStream, StoreError> {
+    let unreached = |why: String| failed(shown, why, Cause::Unreachable);
+    let connecting = TcpStream::connect((config.host.as_str(), config.port));
+    let socket = match tokio::time::timeout(DIAL, connecting).await {
+        Ok(socket) => socket.map_err(|error| unreached(error.to_string()))?,
+        Err(_) => return Err(unreached(format!("no answer in {} s", DIAL.as_secs()))),
+    };
+    socket.set_nodelay(true).map_err(|error| unreached(error.to_string()))?;
+    Ok(socket)
+}
+
+/// How the host's key comes into known_hosts, where that is not the plain way.
+fn way_to_know(config: &SftpConfig) -> Option<String> {
+    if config.proxy.is_some() {
+        return Some(format!("log in once with `ssh {}`, and accept this fingerprint", config.place.host));
+    }
+    let name = config.known_as.as_ref()?;
+    let scan = known_hosts::scan(&config.host, config.port);
+    let file = known_hosts::file_for_more(&config.known_hosts)?;
+    Some(format!("`{scan} | sed 's/^[^ ]*/{name}/' >> {file}`"))
+}
+
 async fn reach(config: &SftpConfig, shown: &str) -> Result<Handle<Host>, StoreError> {
     let mut settings = client::Config {
         window_size: WINDOW,
@@ -139,6 +165,10 @@ async fn reach(config: &SftpConfig, shown: &str) -> Result<Handle<Host>, StoreEr
         Some(name) => KnownHost::read(&config.known_hosts, name, 22),
         None => KnownHost::read(&config.known_hosts, &config.host, config.port),
     };
+    let known = match way_to_know(config) {
+        Some(way) => known.becomes_known(way),
+        None => known,
+    };
     // A host has several keys: ask for one of a kind that is known, as ssh does. Never by way of
     // SHA-1.
     let mut order = settings.preferred.key.to_vec();
@@ -152,7 +182,10 @@ async fn reach(config: &SftpConfig, shown: &str) -> Result<Handle<Host>, StoreEr
     let host = Host { known, verdict: verdict.clone() };
     let settings = Arc::new(settings);
     let (reached, complaint) = match &config.proxy {
-        None => (client::connect(settings, (config.host.as_str(), config.port), host).await, String::new()),
+        None => {
+            let socket = dial(config, shown).await?;
+            (client::connect_stream(settings, socket, host).await, String::new())
+        }
         Some(command) => {
             let mut proxy = Proxy::start(command).map_err(|error| {
                 failed(shown, format!("start the proxy command: {error}"), Cause::Unknown)

@@ -51,6 +51,8 @@ pub(super) struct KnownHost {
     lines: Vec<Line>,
     /// The files, for messages; with why one could not be read.
     files: String,
+    /// How the host becomes known.
+    way: String,
 }
 
 /// Why the host is not the one that is meant.
@@ -67,6 +69,10 @@ impl KnownHost {
             USUAL_PORT => name.clone(),
             port => format!("[{name}]:{port}"),
         };
+        let way = match file_for_more(files) {
+            Some(file) => format!("`{} >> {file}`", scan(&name, port)),
+            None => "name a file for its key with the storage option known_hosts".to_string(),
+        };
         let (mut lines, mut shown) = (Vec::new(), Vec::new());
         for file in files {
             match fs::read(file) {
@@ -80,7 +86,12 @@ impl KnownHost {
             shown.push(file.display().to_string());
         }
         let files = if shown.is_empty() { "none is set".into() } else { shown.join(", ") };
-        KnownHost { name, lines, files }
+        KnownHost { name, lines, files, way }
+    }
+
+    /// The same host, which becomes known in another way.
+    pub(super) fn becomes_known(self, way: String) -> KnownHost {
+        KnownHost { way, ..self }
     }
 
     fn of(&self, role: Role) -> impl Iterator<Item = &Line> {
@@ -129,15 +140,38 @@ impl KnownHost {
         let print = key.fingerprint(HashAlg::Sha256);
         let kind = key.algorithm().to_string();
         let other = self.of(Role::Key).find(|line| line.is_exact && line.key.algorithm() == key.algorithm());
-        let why = match other {
-            Some(line) => format!(
-                "the host's {kind} key is {print}, and {} has another: it was changed, or another host answers",
-                line.place()
-            ),
-            None => format!("the host's {kind} key {print} is in no known_hosts file ({})", self.files),
-        };
-        Err(Refusal { why, cause: Cause::HostKey })
+        Err(match other {
+            Some(line) => Refusal {
+                why: format!(
+                    "the host's {kind} key is {print}, and {} has another: it was changed, or another host answers",
+                    line.place()
+                ),
+                cause: Cause::HostKey,
+            },
+            None => Refusal {
+                why: format!(
+                    "the host is unknown: its {kind} key {print} is in no known_hosts file ({})",
+                    self.files
+                ),
+                cause: Cause::HostUnknown(self.way.clone()),
+            },
+        })
     }
+}
+
+/// The command that prints a host's keys as lines of known_hosts.
+pub(super) fn scan(host: &str, port: u16) -> String {
+    match port {
+        USUAL_PORT => format!("ssh-keyscan {host}"),
+        port => format!("ssh-keyscan -p {port} {host}"),
+    }
+}
+
+/// The file that a new host goes into, as a shell takes it.
+pub(super) fn file_for_more(files: &[PathBuf]) -> Option<String> {
+    let file = files.first()?.display().to_string();
+    let is_plain = file.bytes().all(|sign| sign.is_ascii_alphanumeric() || b"/._-+".contains(&sign));
+    Some(if is_plain { file } else { format!("'{}'", file.replace('\'', "'\\''")) })
 }
 
 impl Line {
@@ -296,6 +330,25 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_host_brings_the_line_that_makes_it_known() {
+        let way = |text: &str, name: &str, port: u16| {
+            let (folder, host) = known(text, name, port);
+            let shown = PublicKeyOrCertificate::from(key(3).public_key().clone());
+            let hint = host.judge(&shown, NOW).unwrap_err().cause.hint().unwrap();
+            hint.replace(folder.path().to_str().unwrap(), "~/.ssh")
+        };
+        let hint = way("", "host", 2222);
+        assert!(hint.contains("compare the fingerprint"), "{hint}");
+        assert!(hint.contains("`ssh-keyscan -p 2222 host >> ~/.ssh/known_hosts`"), "{hint}");
+        assert!(way("", "host", 22).contains("`ssh-keyscan host >> ~/.ssh/known_hosts`"));
+        // One that was changed is another matter.
+        let hint = way(&line("host", 1), "host", 22);
+        assert!(hint.contains("ssh-keygen -R") && !hint.contains(">>"), "{hint}");
+        assert_eq!(file_for_more(&["/a b/it's".into()]).unwrap(), "'/a b/it'\\''s'");
+        assert_eq!(file_for_more(&[]), None);
+    }
+
+    #[test]
     fn what_is_revoked_anywhere_is_never_good() {
         let folder = TempDir::new().unwrap();
         let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
@@ -370,7 +423,8 @@ mod tests {
         };
         refused(certificate(critical, 9), NOW, "has the critical option \"new\"");
         // Somebody else's is no more than its key.
-        assert_eq!(refused(certificate(of_host, 8), NOW, "is in no known_hosts file"), Cause::HostKey);
+        let cause = refused(certificate(of_host, 8), NOW, "is in no known_hosts file");
+        assert!(matches!(cause, Cause::HostUnknown(_)), "{cause:?}");
         let (_folder, host) = known(&format!("{authority}{}", line("host", 1)), "host", 22);
         host.judge(&certificate(of_host, 8), NOW).unwrap();
         // An authority does not stand for the key itself, and may be revoked.

@@ -322,7 +322,8 @@ fn sftp_refuses_hosts_it_does_not_know() {
     assert_eq!(cause, Cause::HostKey, "{text}");
     assert!(text.contains("line 1 has another") && text.contains("SHA256:"), "{text}");
     let (cause, text) = with(vec!["/nowhere/known_hosts".into()]);
-    assert_eq!(cause, Cause::HostKey, "{text}");
+    let scan = format!("`ssh-keyscan -p {} {} >> /nowhere/known_hosts`", server.port(), server.address());
+    assert_eq!(cause, Cause::HostUnknown(scan), "{text}");
     assert!(text.contains("is in no known_hosts file (/nowhere/known_hosts)"), "{text}");
     assert!(!server.data().join("x").exists(), "nothing was made before the host was known");
 }
@@ -347,7 +348,7 @@ fn sftp_takes_a_host_that_an_authority_vouches_for() {
         try_open(Target::Sftp(config))
     };
     let (cause, text) = failure(with(vec![another.clone()], None).map(|_| ()));
-    assert_eq!(cause, Cause::HostKey, "{text}");
+    assert!(matches!(cause, Cause::HostUnknown(_)), "{text}");
     assert!(text.contains("is in no known_hosts file"), "{text}");
     let (cause, text) = failure(with(vec![authority.clone()], Some("elsewhere")).map(|_| ()));
     assert_eq!(cause, Cause::HostCertificate, "{text}");
@@ -466,9 +467,14 @@ fn a_certificate_that_signed_itself_is_trusted_where_it_is_named() {
     let (_other, other_name, named_otherwise) =
         Moto::behind_own_certificate("bucket", "DNS:elsewhere", false);
     let (_old, old, of_old) = Moto::behind_own_certificate("bucket", "IP:127.0.0.1", true);
-    for (endpoint, named) in [(&twin, &certificate), (&other_name, &named_otherwise), (&old, &of_old)] {
+    for (endpoint, named, meant, words) in [
+        (&twin, &certificate, Cause::Certificate, "the certificate of 127.0.0.1"),
+        (&other_name, &named_otherwise, Cause::CertificateName, "127.0.0.1"),
+        (&old, &of_old, Cause::CertificateExpired, "expired on 2020-02-01 00:00:00 UTC"),
+    ] {
         let (cause, text) = failure(put_behind_tls(endpoint, Some(named)));
-        assert_eq!(cause, Cause::Certificate, "{text}");
+        assert_eq!(cause, meant, "{text}");
+        assert!(text.contains(words), "{text}");
     }
     let usage = Usage { authorities: vec![b"no certificate".to_vec()], ..crate::support::usage() };
     let target = Target::S3(s3(endpoint, "bucket", "p", keys("a", "b")));
