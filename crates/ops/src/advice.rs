@@ -89,6 +89,8 @@ pub enum Operation {
         /// Which; none: whichever is meant.
         backup: Option<String>,
     },
+    /// List key slots and writers.
+    ListKeys,
     /// List what a restore would bring back.
     ListRestore,
     /// Replace damaged backups by ones without what is lost.

@@ -9,6 +9,7 @@ use pgark_repo::RepoError;
 use pgark_store::StoreError;
 
 use crate::advice::{Advice, Operation, Setting, advice};
+use crate::nearest::did_you_mean;
 
 /// What is done about a lock that is not to be had, where nothing more is known.
 pub(crate) fn wait_longer() -> Advice {
@@ -186,6 +187,16 @@ impl OpsError {
                 Some("check the patterns of schemas, tables and extensions".into())
             }
             OpsError::LockWait { .. } => Some(wait_longer()),
+            OpsError::Repository(RepoError::UnknownWriter { which, known }) => Some(advice![
+                did_you_mean(which, known.iter().map(String::as_str)),
+                Operation::ListKeys,
+                " shows the writers",
+            ]),
+            OpsError::Repository(RepoError::UnknownSlot { which, known }) => Some(advice![
+                did_you_mean(which, known.iter().map(String::as_str)),
+                Operation::ListKeys,
+                " shows the slots",
+            ]),
             OpsError::Repository(source) => source.hint().map(Advice::from),
             OpsError::Storage(StoreError::NotFound { .. }) => Some(advice![
                 "check the path given with ",

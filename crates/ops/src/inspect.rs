@@ -1,5 +1,6 @@
 //! Look into a repository: `list`, `show`, `ls`, `cat`.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use serde::Serialize;
 use crate::advice::{Operation, advice};
 use crate::facts::{About, BackupStatus, Note};
 use crate::logical::toc;
+use crate::nearest;
 use crate::select::{self, Wanted};
 use crate::{BackupDetail, BackupName, BackupRecord, DatabaseDetail, Job, OpsError, TableDetail, paths};
 
@@ -50,11 +52,7 @@ const FEWEST_DIGITS: usize = 8;
 pub fn list(repository: &Repository, filter: &ListFilter) -> Result<Listed, OpsError> {
     let heads = repository.backups()?;
     let digits = digits(&heads.iter().map(|head| head.id.to_string()).collect::<Vec<_>>());
-    if let Some(cluster) = &filter.cluster
-        && !heads.is_empty()
-    {
-        select::refuse_unknown_cluster(&heads, cluster)?;
-    }
+    select::refuse_unknown_cluster(&heads, filter.cluster.as_deref())?;
     let tags = repository.tags()?;
     let mut backups = Vec::new();
     for head in heads.iter().filter(|head| filter.cluster.as_ref().is_none_or(|name| head.cluster == *name)) {
@@ -176,7 +174,7 @@ pub fn ls(repository: &Repository, place: &BackupName) -> Result<Vec<EntryLine>,
         }
     }
     if lines.is_empty() {
-        return Err(no_entry(id, path));
+        return Err(no_entry(&backup, id, path));
     }
     Ok(lines)
 }
@@ -200,7 +198,7 @@ pub fn cat(
         ]));
     }
     let backup = open(repository, &place.with_text(id), Wanted::Any)?;
-    let entry = backup.entry(path)?.ok_or_else(|| no_entry(id, path))?;
+    let entry = backup.entry(path)?.ok_or_else(|| no_entry(&backup, id, path))?;
     let reader = repository.reader(&backup.head)?;
     if let Some(Note::Toc { bytes: Some(_), .. }) = Note::read(&entry) {
         let archive = toc::from_entry(&reader, &entry, true)?;
@@ -249,11 +247,49 @@ fn is_below(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn no_entry(id: &str, path: &str) -> OpsError {
+fn no_entry(backup: &Backup<'_>, id: &str, path: &str) -> OpsError {
+    let near = nearest_paths(backup, path);
+    let near = match near.is_empty() {
+        true => String::new(),
+        false => format!("did you mean {}? ", near.join(" or ")),
+    };
     OpsError::refused(
         format!("backup {id} holds no entry {path}"),
-        advice![Operation::ListEntries { backup: Some(id.to_string()) }, " shows its entries"],
+        advice![near, Operation::ListEntries { backup: Some(id.to_string()) }, " shows its entries"],
     )
+}
+
+/// The entries and folders that were probably meant, the nearest first. What cannot be read of the
+/// list is not looked at: the error that is on its way counts more.
+fn nearest_paths(backup: &Backup<'_>, wanted: &str) -> Vec<String> {
+    /// More would be a list to read through.
+    const TOLD: usize = 3;
+    let mut found: BTreeSet<(usize, String)> = BTreeSet::new();
+    for entry in backup.entries_below("").map_while(Result::ok) {
+        let mut path = entry.path.as_str();
+        while let Some((folder, _)) = path.rsplit_once('/').filter(|_| !path.is_empty()) {
+            if let Some(difference) = path_difference(wanted, path) {
+                found.insert((difference, path.to_string()));
+                if found.len() > TOLD {
+                    found.pop_last();
+                }
+            }
+            path = folder;
+        }
+    }
+    // Others that are as near as nothing to what was typed do not help.
+    let best = found.first().map_or(0, |(difference, _)| *difference);
+    found.into_iter().filter(|(difference, _)| *difference <= best * 2).map(|(_, path)| path).collect()
+}
+
+/// How unlike two paths are: their last component must be alike, and then their folders count too.
+fn path_difference(wanted: &str, path: &str) -> Option<usize> {
+    let parts = |path: &'_ str| {
+        path.trim_end_matches('/').rsplit_once('/').map(|(a, b)| (a.to_string(), b.to_string()))
+    };
+    let ((folder, name), (known_folder, known_name)) = (parts(wanted)?, parts(path)?);
+    let difference = nearest::difference(&name, &known_name)?;
+    Some(difference * 2 + nearest::distance(&folder, &known_folder).min(3))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use pgark_repo::{BackupHead, BackupId, RepoError, Repository};
 use crate::OpsError;
 use crate::advice::{Advice, Operation, Setting, advice};
 use crate::facts::{About, BackupKind};
+use crate::nearest::{did_you_mean, nearest, some_of};
 
 /// What a person calls a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,11 @@ impl BackupName {
             Some(_) => self.text.split_once(':').map_or(self.text.as_str(), |(backup, _)| backup),
             None => &self.text,
         }
+    }
+
+    /// Whether a text can name a backup at all.
+    pub fn is_possible(text: &str) -> bool {
+        text.contains(':') || text.starts_with("latest") || is_prefix(text)
     }
 
     /// The same wish with another text.
@@ -121,6 +127,21 @@ pub(crate) fn or_set_aside(repository: &Repository, name: &BackupName, error: Op
     }
 }
 
+/// A name that no backup's cluster has is a mistake, and not a choice of nothing. Where there is no
+/// backup at all nothing can be said against it.
+pub(crate) fn refuse_unknown_cluster(heads: &[BackupHead], cluster: Option<&str>) -> Result<(), OpsError> {
+    let Some(cluster) = cluster else { return Ok(()) };
+    let known: BTreeSet<String> = heads.iter().map(|head| head.cluster.clone()).collect();
+    if known.is_empty() || known.contains(cluster) {
+        return Ok(());
+    }
+    let near = did_you_mean(cluster, known.iter().map(String::as_str));
+    Err(OpsError::refused(
+        format!("no backup of cluster {cluster:?} is in this repository"),
+        format!("{near}there are backups of {}", some_of(&known)),
+    ))
+}
+
 /// [`find_backup`] among these. `warn` hears of a newer one that `latest` does not mean.
 pub(crate) fn choose(
     mut heads: Vec<BackupHead>,
@@ -128,10 +149,8 @@ pub(crate) fn choose(
     wanted: Wanted,
     warn: &dyn Fn(&str),
 ) -> Result<BackupHead, OpsError> {
-    if let Some(cluster) = &name.cluster {
-        refuse_unknown_cluster(&heads, cluster)?;
-        heads.retain(|head| head.cluster == *cluster);
-    }
+    refuse_unknown_cluster(&heads, name.cluster.as_deref())?;
+    heads.retain(|head| name.cluster.as_ref().is_none_or(|cluster| head.cluster == *cluster));
     let (text, database) = (name.without_database(), name.database());
     if text == "latest" {
         heads.retain(|head| head.complete && wanted.may_be_latest(&BackupKind::of(head)));
@@ -144,27 +163,16 @@ pub(crate) fn choose(
     Ok(head)
 }
 
-/// Refuses a cluster of which there is no backup: it is a slip of the pen.
-pub(crate) fn refuse_unknown_cluster(heads: &[BackupHead], cluster: &str) -> Result<(), OpsError> {
-    let known: BTreeSet<&str> = heads.iter().map(|head| head.cluster.as_str()).collect();
-    if known.contains(cluster) {
-        return Ok(());
-    }
-    Err(OpsError::refused(
-        format!("no backup of cluster {cluster:?} is in this repository"),
-        format!("there are backups of {}", Vec::from_iter(known).join(", ")),
-    ))
-}
-
 /// Refuses a database that the backup does not hold.
 fn refuse_unknown_database(head: &BackupHead, database: &str) -> Result<(), OpsError> {
     let databases = About::of(head)?.databases;
     if databases.iter().any(|name| name == database) {
         return Ok(());
     }
+    let near = did_you_mean(database, databases.iter().map(String::as_str));
     Err(OpsError::refused(
         format!("backup {} holds no database {database:?}", head.id),
-        format!("it holds {}", databases.join(", ")),
+        format!("{near}it holds {}", databases.join(", ")),
     ))
 }
 
@@ -176,8 +184,10 @@ fn latest(
     warn: &dyn Fn(&str),
 ) -> Result<BackupHead, OpsError> {
     let mut candidates = Vec::new();
+    let mut databases = BTreeSet::new();
     for head in heads {
         let about = About::of(&head)?;
+        databases.extend(about.databases.iter().cloned());
         if database.is_none_or(|database| about.databases.iter().any(|name| name == database)) {
             candidates.push((about, head));
         }
@@ -241,7 +251,11 @@ fn latest(
         (None, None) => Err(OpsError::refused(
             format!("no complete backup{of} is in this repository"),
             match database {
-                Some(_) => advice![Operation::List, " shows what is there"],
+                Some(database) => advice![
+                    did_you_mean(database, databases.iter().map(String::as_str)),
+                    Operation::List,
+                    " shows what is there",
+                ],
                 None => advice!["make one with ", Operation::Backup],
             },
         )),
@@ -259,21 +273,27 @@ fn why_passed(about: &About, head: &BackupHead) -> String {
     })
 }
 
+/// An id, or the beginning of one that is long enough.
+fn is_prefix(text: &str) -> bool {
+    (4..=16).contains(&text.len()) && text.bytes().all(|sign| sign.is_ascii_hexdigit())
+}
+
 fn by_prefix(heads: Vec<BackupHead>, text: &str) -> Result<BackupHead, OpsError> {
     let wanted = text.to_ascii_lowercase();
-    if wanted.len() < 4 || wanted.len() > 16 || !wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if !is_prefix(&wanted) {
         return Err(OpsError::refused(
             format!("{text:?} does not name a backup"),
             "give an id of 16 hex digits, a unique prefix of at least 4, or `latest`; with `:DB` behind it for one database",
         ));
     }
+    let known: Vec<String> = heads.iter().map(|head| head.id.to_string()).collect();
     let mut matching: Vec<BackupHead> =
         heads.into_iter().filter(|head| head.id.to_string().starts_with(&wanted)).collect();
     match matching.len() {
         1 => Ok(matching.remove(0)),
         0 => Err(OpsError::refused(
             format!("no backup {text} is in this repository"),
-            advice![Operation::List, " shows the ids"],
+            advice![near_id(&wanted, &known), Operation::List, " shows the ids"],
         )),
         _ => Err(OpsError::refused(
             format!(
@@ -283,6 +303,16 @@ fn by_prefix(heads: Vec<BackupHead>, text: &str) -> Result<BackupHead, OpsError>
             "give more digits",
         )),
     }
+}
+
+/// The id that was probably meant: one of which the beginning differs by a digit or two. Of few
+/// digits too many ids are near.
+fn near_id(wanted: &str, known: &[String]) -> String {
+    const DIGITS: usize = 6;
+    let beginnings = known.iter().filter_map(|id| id.get(..wanted.len()));
+    let near = nearest(wanted, beginnings).filter(|_| wanted.len() >= DIGITS);
+    let meant = near.and_then(|near| known.iter().find(|id| id.starts_with(near)));
+    meant.map(|id| format!("did you mean {id}? ")).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -344,5 +374,26 @@ mod tests {
         // It stands in the list as it is.
         let record = crate::BackupRecord::of(&heads[1]).unwrap();
         assert_eq!((record.kind.to_string().as_str(), record.databases.len()), ("physical", 0));
+    }
+
+    #[test]
+    fn a_name_that_there_is_not_brings_the_nearest() {
+        let heads = [head(0x3a_1234_5678, "logical"), head(2, "logical")];
+        let said = |text: &str, cluster: Option<&str>| {
+            let cluster = cluster.map(str::to_string);
+            let name = BackupName { text: text.into(), cluster, partial: false, databases: Vec::new() };
+            let error = choose(heads.to_vec(), &name, Wanted::Logical, &|_| {}).unwrap_err();
+            format!("{error}: {}", error.hint().unwrap_or_default())
+        };
+        for (text, cluster, words) in [
+            ("latest", Some("C1"), "did you mean \"c\"? there are backups of c"),
+            ("latest", Some("shop"), "this repository: there are backups of c"),
+            ("latest:dd", None, "did you mean \"d\"? list shows what is there"),
+            ("0000003a13", None, "did you mean 0000003a12345678? list shows the ids"),
+            ("4f0d", None, "no backup 4f0d is in this repository: list shows the ids"),
+        ] {
+            let said = said(text, cluster);
+            assert!(said.contains(words), "{said}");
+        }
     }
 }

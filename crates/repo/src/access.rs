@@ -14,7 +14,7 @@ use crate::prune::trash;
 use crate::repository::Repository;
 use crate::rights::Right;
 use crate::secrets::{Keys, KnownList, Protection, recipients, slots};
-use crate::writers::{self, Body, Slot, Writers};
+use crate::writers::{self, Body, Slot, Writer, Writers};
 use crate::{RepoError, codec, ids, index, manifest, names, signed, tags};
 
 /// A writer as people see it.
@@ -134,7 +134,7 @@ impl Repository {
         if !self.keys().encrypted {
             return Err(RepoError::Keys { what: "the repository is not encrypted: it has no keys".into() });
         }
-        if self.keys().is_owner() { Ok(()) } else { Err(RepoError::NeedsReaderSecret) }
+        if self.keys().is_owner() { Ok(()) } else { Err(RepoError::NeedsOwner) }
     }
 
     /// Puts the next list, sealed and signed with `keys`; if somebody else did, his is changed in
@@ -202,9 +202,7 @@ impl Repository {
             let found: Vec<usize> =
                 body.slots.iter().enumerate().filter(|(_, slot)| is_it(slot)).map(|(at, _)| at).collect();
             match found.as_slice() {
-                [] => Err(RepoError::Keys {
-                    what: format!("no slot is {which:?}; `pgark key list` shows them"),
-                }),
+                [] => Err(RepoError::UnknownSlot { which: which.into(), known: slot_names(&body.slots) }),
                 [_] if body.slots.len() == 1 => Err(RepoError::Keys {
                     what: "it is the last slot: nobody could read the backups any more".into(),
                 }),
@@ -242,7 +240,10 @@ impl Repository {
         let signed = self.signed_by(&self.keys_of(writer), None)?;
         self.change_list(self.keys(), |body| match revoke(body, |name| name == writer, &signed) {
             true => Ok(()),
-            false => Err(no_writer(writer)),
+            false => match body.writers.iter().any(|own| own.name == writer) {
+                true => Err(RepoError::Keys { what: format!("writer {writer:?} is revoked already") }),
+                false => Err(no_writer(writer, &body.writers)),
+            },
         })
     }
 
@@ -389,8 +390,15 @@ pub(crate) fn is_before(
     }
 }
 
-pub(crate) fn no_writer(which: &str) -> RepoError {
-    RepoError::Keys { what: format!("no writer is called {which:?}; `pgark key list` shows them") }
+pub(crate) fn no_writer(which: &str, writers: &[Writer]) -> RepoError {
+    let known = writers.iter().map(|writer| writer.name.clone()).collect();
+    RepoError::UnknownWriter { which: which.into(), known }
+}
+
+/// What slots are called by.
+fn slot_names(slots: &[Slot]) -> Vec<String> {
+    let of_slot = |slot: &Slot| [Some(id_of(&slot.name)), slot.recipient.clone()];
+    slots.iter().flat_map(of_slot).flatten().collect()
 }
 
 /// What counts of a key though it signs no more.

@@ -62,7 +62,7 @@ impl Repository {
         let list = self.unlocked.read_writers()?;
         let meant: Vec<Writer> = meant(&list.body.writers, which).into_iter().cloned().collect();
         if meant.is_empty() {
-            return Err(no_writer(which));
+            return Err(no_writer(which, &list.body.writers));
         }
         // Storages tell whole seconds. What was taken back stays taken back.
         let before = meant.iter().filter_map(|writer| Some(writer.compromised.as_ref()?.since)).min();

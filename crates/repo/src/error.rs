@@ -39,6 +39,25 @@ pub enum RepoError {
     /// The writer secret opens no data.
     #[error("the writer key cannot read data")]
     NeedsReaderSecret,
+    /// Keys and writers are the owner's to change, and a writer key is at hand.
+    #[error("keys and writers are changed with the owner's secret, and a writer key was used")]
+    NeedsOwner,
+    /// No writer has this name.
+    #[error("no writer is called {which:?}")]
+    UnknownWriter {
+        /// The name.
+        which: String,
+        /// The names of the writers.
+        known: Vec<String>,
+    },
+    /// No slot has this id, or is for this recipient.
+    #[error("no key slot is called {which:?}")]
+    UnknownSlot {
+        /// What was given.
+        which: String,
+        /// Ids and recipients of the slots.
+        known: Vec<String>,
+    },
     /// The keys were rotated since this key was made.
     #[error("the repository's keys were rotated: epoch {epoch} is newer than this key")]
     KeyOfOlderEpoch {

@@ -41,7 +41,7 @@ fn slots_come_and_go() {
     // By the beginning of its id, then by recipient.
     assert_eq!(owner.remove_slot(&added[0][..6]).unwrap(), added[0]);
     assert!(matches!(open_with(&place, identity(&second)), Err(RepoError::WrongKey)));
-    assert!(matches!(owner.remove_slot("0000"), Err(RepoError::Keys { .. })));
+    assert!(matches!(owner.remove_slot("0000"), Err(RepoError::UnknownSlot { .. })));
     let first = owner.key_list().unwrap().slots.into_iter().find_map(|slot| slot.recipient).unwrap();
     owner.remove_slot(&first).unwrap();
     let last = owner.key_list().unwrap().slots.remove(0);
@@ -93,11 +93,18 @@ fn writers_are_held_to_their_cluster_and_revoked() {
         repository
             .add_slots(&Protection::Passphrase("five quiet otters swim".to_string().into()))
             .map(|_| ()),
+    ] {
+        assert!(matches!(refused, Err(RepoError::NeedsOwner)), "{refused:?}");
+    }
+    for refused in [
         repository.reader(&second).map(|_| ()),
         repository.check(&CheckOptions::all(CheckLevel::Data), &|_| {}).map(|_| ()),
     ] {
         assert!(matches!(refused, Err(RepoError::NeedsReaderSecret)), "{refused:?}");
     }
+    // A name that there is not, and one that is revoked.
+    let unknown = owner.revoke_writer("db9");
+    assert!(matches!(&unknown, Err(RepoError::UnknownWriter { known, .. }) if known.contains(&"db7".into())));
 }
 
 /// Manifests that a revoked writer, or one of another cluster, put by a program of its own.
@@ -357,9 +364,10 @@ fn a_theft_may_be_found_out_later() {
     let fourth = backup(&writer(&place, &new).unwrap(), 1, &small(1));
     assert_eq!(listed(&place), [third.id, fourth.id]);
     compare(&place.open(), fourth.id, &small(1)).unwrap();
-    assert!(matches!(owner.revoke_compromised("db8", ago(HOUR)), Err(RepoError::Keys { .. })));
+    let unknown = owner.revoke_compromised("db8", ago(HOUR));
+    assert!(matches!(unknown, Err(RepoError::UnknownWriter { .. })));
     let refused = writer(&place, &new).unwrap().revoke_compromised("db7", ago(HOUR));
-    assert!(matches!(refused, Err(RepoError::NeedsReaderSecret)), "{refused:?}");
+    assert!(matches!(refused, Err(RepoError::NeedsOwner)), "{refused:?}");
 }
 
 /// A tombstone of a stolen key hides nothing that is put back.

@@ -10,6 +10,7 @@ use crate::OpsError;
 use crate::advice::{Operation, Setting, advice};
 use crate::facts::{About, Missing, Note};
 use crate::logical::{names, toc};
+use crate::nearest::{did_you_mean, some_of};
 use crate::paths;
 
 /// The entries of one database by what they are.
@@ -139,7 +140,11 @@ fn which(backup: &Backup<'_>, database: Option<&str>) -> Result<String, OpsError
         (Some(name), _) if there.iter().any(|other| other == name) => Ok(name.to_string()),
         (Some(name), _) => Err(OpsError::refused(
             format!("backup {id} holds no database {name:?}"),
-            format!("it holds {}", there.join(", ")),
+            format!(
+                "{}it holds {}",
+                did_you_mean(name, there.iter().map(String::as_str)),
+                some_of(&there.iter().cloned().collect())
+            ),
         )),
         (None, [one]) => Ok(one.clone()),
         (None, _) => Err(OpsError::refused(

@@ -19,6 +19,7 @@ use crate::advice::{Operation, advice};
 use crate::facts::About;
 use crate::logical::contents::Contents;
 use crate::logical::whole::read_whole;
+use crate::nearest::did_you_mean;
 use crate::select::Wanted;
 use crate::{BackupName, Job, OpsError, inspect, paths};
 
@@ -132,9 +133,15 @@ pub fn run(
     job.progress.phase("compare");
     let (a, b) = (Side::open(repository, a, database)?, Side::open(repository, b, database)?);
     if let Some(database) = database.filter(|_| a.databases.is_empty() && b.databases.is_empty()) {
+        let mut known = About::of(&a.backup.head)?.databases;
+        known.extend(About::of(&b.backup.head)?.databases);
         return Err(OpsError::refused(
             format!("neither backup holds a database {database:?}"),
-            advice![Operation::Show, " lists its databases"],
+            advice![
+                did_you_mean(database, known.iter().map(String::as_str)),
+                Operation::Show,
+                " lists its databases",
+            ],
         ));
     }
     let only_in = |one: &Side<'_>, other: &Side<'_>| -> Vec<String> {

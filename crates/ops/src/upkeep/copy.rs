@@ -16,7 +16,7 @@ use crate::error::with_causes;
 use crate::facts::{About, Copied, Note};
 use crate::lock::lock;
 use crate::record::seconds;
-use crate::select::{BackupName, Wanted, find_backup};
+use crate::select::{BackupName, Wanted, find_backup, refuse_unknown_cluster};
 use crate::{Job, OpsError};
 
 /// What to copy.
@@ -238,6 +238,7 @@ impl Report {
 
 fn choose(source: &Repository, request: &Request) -> Result<Vec<BackupHead>, OpsError> {
     let mut heads = source.backups()?;
+    refuse_unknown_cluster(&heads, request.cluster.as_deref())?;
     if !request.backups.is_empty() {
         let mut wanted = BTreeSet::new();
         for name in &request.backups {

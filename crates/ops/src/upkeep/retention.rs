@@ -36,7 +36,8 @@ use serde::Serialize;
 
 use crate::advice::{Operation, Setting, advice};
 use crate::facts::{About, BackupKind, BackupStatus};
-use crate::select::{BackupName, Wanted, find_backup};
+use crate::nearest::did_you_mean;
+use crate::select::{BackupName, Wanted, find_backup, refuse_unknown_cluster};
 use crate::{Job, OpsError};
 
 /// The tag that keeps a backup whatever a policy says.
@@ -289,6 +290,8 @@ pub fn forget(
         WhatToForget::These { names, even_last } => these(repository, names, *even_last, job)?,
         WhatToForget::Policy { policy, cluster } => {
             let mut all = candidates(repository, job)?;
+            let heads: Vec<BackupHead> = all.iter().map(|candidate| candidate.head.clone()).collect();
+            refuse_unknown_cluster(&heads, cluster.as_deref())?;
             if let Some(cluster) = cluster {
                 all.retain(|candidate| candidate.head.cluster == *cluster);
             }
@@ -652,11 +655,20 @@ pub fn tag(
         }
         return Ok(found);
     }
+    // Of one that cannot be read nobody knows what it had.
+    let before = if remove.is_empty() { None } else { Some(repository.tags()?) };
     for head in heads {
+        let readable = before.as_ref().filter(|tags| tags.unreadable(&head.id).is_none());
+        let had = readable.map(|tags| tags.get(&head.id).cloned().unwrap_or_default());
         let tags = repository.change_tags(head.id, |tags| {
             tags.extend(add.iter().cloned());
             tags.retain(|tag| !remove.contains(tag));
         })?;
+        for tag in remove.iter().filter(|tag| had.as_ref().is_some_and(|had| !had.contains(*tag))) {
+            let near = had.iter().flatten().map(String::as_str);
+            let near = did_you_mean(tag, near);
+            repository.warn(format!("backup {} had no tag {tag:?}. {near}", head.id).trim_end());
+        }
         found.push(Tagged { id: head.id.to_string(), tags: tags.into_iter().collect() });
     }
     Ok(found)
