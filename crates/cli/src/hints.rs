@@ -73,6 +73,7 @@ fn command(operation: &Operation) -> String {
         Operation::List => "list",
         Operation::ListEntries { backup: Some(backup) } => return format!("ls {backup}"),
         Operation::ListEntries { backup: None } => "ls",
+        Operation::ListKeys => "key list",
         Operation::ListRestore => "restore ID --list",
         Operation::RepairBackups => "repair backups",
         Operation::RepairObjects => "repair objects",
@@ -104,7 +105,14 @@ fn of_repository(error: &RepoError) -> Option<&'static str> {
         RepoError::KeyOfOlderEpoch { .. } => {
             "get a new writer key from the owner: `pgark key writer NAME --output FILE`"
         }
+        RepoError::BadSecret { what: "recipient", .. } => {
+            "a recipient begins with age1 or ssh-ed25519; `age-keygen -y FILE` prints the one of an identity file"
+        }
         RepoError::NeedsReaderSecret => "give --identity FILE or --passphrase-file FILE",
+        RepoError::NeedsOwner => {
+            "give the owner's identity, --identity FILE (or PGARK_IDENTITY), or --passphrase-file FILE: with neither of them \
+             the writer key is used that `pgark init` left on this host"
+        }
         RepoError::OtherCluster { .. } => {
             "use a key that is for that cluster: the owner makes one with `pgark key writer NAME --cluster CLUSTER --output FILE`"
         }

@@ -141,6 +141,11 @@ impl OpenStorage {
         Ok(report.map_err(OpsError::Storage)?.into())
     }
 
+    /// What lies there and is no part of a repository: files, and folders with a slash behind.
+    pub fn others(&self) -> Result<Vec<String>, OpsError> {
+        pgark_repo::others_at_top(&self.store).map_err(OpsError::Storage)
+    }
+
     /// Whether a repository is there.
     pub fn has_repository(&self) -> Result<bool, OpsError> {
         match self.header() {

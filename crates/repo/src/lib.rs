@@ -107,6 +107,7 @@ pub use map::{
     SaltedRef, UnitName, UsedItems,
 };
 pub use mend::Mended;
+pub use names::others_at_top;
 pub use pgark_store::{Cancel, Storage, Store};
 pub use prune::{PruneOptions, PruneReport};
 pub use reader::DataReader;

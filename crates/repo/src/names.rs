@@ -107,6 +107,18 @@ pub(crate) fn foreign(store: &Storage) -> Result<Vec<String>, StoreError> {
     Ok(found)
 }
 
+/// What file systems and snapshots of storages leave at the top of a folder.
+const OF_FILE_SYSTEMS: [&str; 4] = ["lost+found/", ".snapshot/", ".snapshots/", ".zfs/"];
+
+/// What lies at the top of a storage and is no part of a repository, nor the file system's own.
+pub fn others_at_top(store: &Storage) -> Result<Vec<String>, StoreError> {
+    let is_top_of_ours =
+        |name: &str| HEADERS.contains(&name) || FOLDERS.iter().any(|(folder, _)| folder.starts_with(name));
+    let mut found = store.top()?;
+    found.retain(|name| !is_top_of_ours(name) && !OF_FILE_SYSTEMS.contains(&name.as_str()));
+    Ok(found)
+}
+
 /// Refuses a repository with a folder at the top that this version does not know and that may be of
 /// a later one: what lies there may need packs of which nobody else here knows. Folders of ours are
 /// called by small letters, digits and `-`; others, and files, are somebody else's.

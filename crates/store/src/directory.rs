@@ -341,6 +341,21 @@ impl Store for DirStore {
         Ok(found)
     }
 
+    fn top(&self, _: &Cancel) -> Result<Vec<String>, StoreError> {
+        let failed = |source| StoreError::of("list", self.location(), source);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.root).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let slash = if entry.file_type().map_err(failed)?.is_dir() { "/" } else { "" };
+            let name = format!("{}{slash}", entry.file_name().to_string_lossy());
+            if name != format!("{TEMPORARY}/") {
+                found.push(name);
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
     fn delete(&self, name: &str, _: &Cancel) -> Result<(), StoreError> {
         let path = self.path(name)?;
         match fs::remove_file(&path) {

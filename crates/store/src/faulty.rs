@@ -161,6 +161,10 @@ impl<S: Store> Store for Faulty<S> {
         self.around(Operation::List, "", || self.inner.other_folders(known, cancel), |_| {})
     }
 
+    fn top(&self, cancel: &Cancel) -> Result<Vec<String>, StoreError> {
+        self.around(Operation::List, "", || self.inner.top(cancel), |_| {})
+    }
+
     fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError> {
         self.around(Operation::Delete, name, || self.inner.delete(name, cancel), |_| {})
     }

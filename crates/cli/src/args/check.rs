@@ -31,7 +31,7 @@ pub struct Check {
     pub level: Option<Level>,
     /// The same as --level data; with a number, for that share of the packs, a new random choice
     /// each time
-    #[arg(long, value_name = "PERCENT", num_args = 0..=1, require_equals = true, default_missing_value = "100", value_parser = clap::value_parser!(u8).range(1..=100))]
+    #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "100", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub read_data: Option<u8>,
     /// Only backups since then, and what they need: a date, a time, or how long ago: 7d, 36h
     #[arg(long, value_name = "TIME", value_parser = moment)]

@@ -49,6 +49,9 @@ pub struct Init {
     /// Do not encrypt: whoever reads the storage reads the backups
     #[arg(long, group = "protection")]
     pub no_encryption: bool,
+    /// Create it even if the place holds other files: they stay, and are not looked at
+    #[arg(long)]
+    pub force: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -2,23 +2,33 @@
 
 use std::process::ExitCode;
 
-use pgark_ops::repository::InitReport;
+use pgark_ops::repository::{InitReport, OpenStorage};
 use pgark_ops::storage::Verdict;
-use pgark_ops::{Protection, repository as ops};
+use pgark_ops::{OpsError, Protection, repository as ops};
 
 use crate::args::Init;
 use crate::commands::storage_test;
 use crate::context::Context;
 use crate::environment::local_folders;
 use crate::error::Failure;
+use crate::recipients::refuse_non_recipients;
 use crate::secrets::{passphrase_file, write_secret};
 use crate::{output, progress, repository};
 
 /// Creates a repository, prints its id and fingerprint, and leaves the writer key on this host.
 pub fn run(context: &Context, args: Init) -> Result<ExitCode, Failure> {
+    // All that was typed is looked at before anything is asked, tried or made.
+    refuse_non_recipients(&args.recipient)?;
+    let given = given(&args)?;
+    if let Some(protection) = &given {
+        protection.check().map_err(OpsError::from)?;
+    }
     let place = repository::new_place(context, &args.repo, args.storage)?;
     let job = progress::watched_job(&context.common)?;
     if !place.has_repository()? {
+        if !args.force {
+            refuse_others(&place)?;
+        }
         let report = place.probe(false, &job)?;
         storage_test::advise(&report);
         if report.verdict == Verdict::Unfit {
@@ -26,18 +36,16 @@ pub fn run(context: &Context, args: Init) -> Result<ExitCode, Failure> {
         }
     }
     drop(job);
-    let protection = if let Some(file) = &args.passphrase_file {
-        Protection::Passphrase(passphrase_file(file)?)
-    } else if let Some(file) = &args.new_passphrase_file {
-        // On disk before it protects anything: a repository whose passphrase was lost on the way
-        // would be lost too.
-        let passphrase = ops::generate_passphrase()?;
-        write_secret(file, "passphrase", &passphrase)?;
-        Protection::Passphrase(passphrase)
-    } else if args.no_encryption {
-        Protection::None
-    } else {
-        Protection::Recipients(args.recipient)
+    let protection = match (given, &args.new_passphrase_file) {
+        (Some(protection), _) => protection,
+        (None, Some(file)) => {
+            // On disk before it protects anything: a repository whose passphrase was lost on the
+            // way would be lost too.
+            let passphrase = ops::generate_passphrase()?;
+            write_secret(file, "passphrase", &passphrase)?;
+            Protection::Passphrase(passphrase)
+        }
+        (None, None) => Protection::Recipients(args.recipient),
     };
     let shared: Vec<Vec<String>> = args.share_between.into_iter().map(|group| group.0).collect();
     let made = place.init(protection, &shared, &local_folders(false)).inspect_err(|_| {
@@ -66,6 +74,49 @@ pub fn run(context: &Context, args: Init) -> Result<ExitCode, Failure> {
     }
     tell(&report);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What protects it, of what was typed; none: a passphrase that is to be drawn.
+fn given(args: &Init) -> Result<Option<Protection>, Failure> {
+    if let Some(file) = &args.new_passphrase_file {
+        return match file.exists() {
+            true => Err(Failure::refused(
+                &format!("the file for the new passphrase, {}, is there already", file.display()),
+                Some(
+                    "name a new file, or use the passphrase in it: --passphrase-file FILE; nothing was made",
+                ),
+            )),
+            false => Ok(None),
+        };
+    }
+    if let Some(file) = &args.passphrase_file {
+        return Ok(Some(Protection::Passphrase(passphrase_file(file)?)));
+    }
+    Ok(Some(match args.no_encryption {
+        true => Protection::None,
+        false => Protection::Recipients(args.recipient.clone()),
+    }))
+}
+
+/// Refuses a place with files of others: whoever cleans up there later would not know whose is
+/// what.
+fn refuse_others(place: &OpenStorage) -> Result<(), Failure> {
+    const SHOWN: usize = 3;
+    let others = place.others()?;
+    if others.is_empty() {
+        return Ok(());
+    }
+    let shown: Vec<&str> = others.iter().take(SHOWN).map(String::as_str).collect();
+    let more = match others.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Err(Failure::refused(
+        &format!("{} holds other files: {}{more}", place.location(), shown.join(", ")),
+        Some(
+            "name an empty or a new folder below it; --force creates the repository beside them. Nothing was made",
+        ),
+    ))
 }
 
 /// What is to be kept in mind, in the log.

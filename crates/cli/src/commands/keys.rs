@@ -8,6 +8,7 @@ use crate::args::{Key, KeyAction, KeyAdd, KeyList, KeyRevoke, KeyRotate, KeyWrit
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{self, Align};
+use crate::recipients::refuse_non_recipients;
 use crate::secrets::{passphrase_file, write_secret};
 use crate::{repository, when};
 
@@ -64,6 +65,7 @@ fn list(context: &Context, args: KeyList) -> Result<(), Failure> {
 }
 
 fn add(context: &Context, args: KeyAdd) -> Result<(), Failure> {
+    refuse_non_recipients(&args.recipient)?;
     let protection = match &args.add_passphrase_file {
         Some(file) => Protection::Passphrase(passphrase_file(file)?),
         None => Protection::Recipients(args.recipient),

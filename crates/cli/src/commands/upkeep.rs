@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use pgark_ops::BackupName;
 use pgark_ops::operate::tidy;
 use pgark_ops::prune::{self as ops, Pruned};
 use pgark_ops::retention::{self, Decision, Policy, WhatToForget};
@@ -198,8 +199,23 @@ fn in_words(report: &Pruned) -> String {
     text
 }
 
+/// Refuses a tag that was typed where backups are named.
+fn refuse_bare_tags(backups: &[String]) -> Result<(), Failure> {
+    let (names, words): (Vec<&String>, Vec<&String>) =
+        backups.iter().partition(|text| BackupName::is_possible(text));
+    let Some(word) = words.first() else { return Ok(()) };
+    let backup = names.first().map_or("ID", |name| name.as_str());
+    Err(Failure::usage(
+        format!("{word:?} does not name a backup"),
+        &format!(
+            "to add it as a tag: `pgark tag {backup} --add {word}`; to remove it: `pgark tag {backup} --remove {word}`"
+        ),
+    ))
+}
+
 /// Changes tags, and prints them.
 pub fn tag(context: &Context, args: Tag) -> Result<ExitCode, Failure> {
+    refuse_bare_tags(&args.backups)?;
     let repository = repository::open(context, &args.repository)?;
     let names: Vec<_> = args.backups.iter().map(|text| args.which.backup(text)).collect();
     for backup in retention::tag(&repository, &names, &args.add, &args.remove)? {

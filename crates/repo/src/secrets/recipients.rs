@@ -22,12 +22,27 @@ pub(crate) fn plain(text: &str) -> String {
 /// Whom a slot is sealed for.
 pub(super) fn recipient(text: &str, store: &Storage) -> Result<Box<dyn Recipient>, RepoError> {
     let text = text.trim();
+    match plugin::of_recipient(text) {
+        Some(plugin) if !ssh::is_public_key(text) => {
+            Ok(Box::new(PluginRecipient { plugin, recipient: text.into(), store: store.clone() }))
+        }
+        _ => without_plugin(text),
+    }
+}
+
+/// Whether it can be one; of a plugin's only the plugin knows.
+pub(super) fn check(text: &str) -> Result<(), RepoError> {
+    let text = text.trim();
+    match plugin::of_recipient(text) {
+        Some(_) if !ssh::is_public_key(text) => Ok(()),
+        _ => without_plugin(text).map(drop),
+    }
+}
+
+fn without_plugin(text: &str) -> Result<Box<dyn Recipient>, RepoError> {
     let bad = |why: String| RepoError::BadSecret { what: "recipient", why: format!("{text:?}: {why}") };
     if ssh::is_public_key(text) {
         return Ok(Box::new(SshRecipient::parse(text).map_err(bad)?));
-    }
-    if let Some(plugin) = plugin::of_recipient(text) {
-        return Ok(Box::new(PluginRecipient { plugin, recipient: text.into(), store: store.clone() }));
     }
     match text.parse::<x25519::Recipient>() {
         Ok(parsed) => Ok(Box::new(parsed)),

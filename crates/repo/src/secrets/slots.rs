@@ -84,7 +84,7 @@ pub fn generate_passphrase() -> Result<SecretString, RepoError> {
     Ok(SecretString::from(text))
 }
 
-fn refuse_weak(passphrase: &SecretString) -> Result<(), RepoError> {
+pub(super) fn refuse_weak(passphrase: &SecretString) -> Result<(), RepoError> {
     let text = passphrase.expose_secret();
     if text.chars().count() < SHORTEST_PASSPHRASE {
         return Err(RepoError::WeakPassphrase { why: "it has fewer than 12 characters" });

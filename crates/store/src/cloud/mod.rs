@@ -409,6 +409,19 @@ impl Store for CloudStore {
         Ok(found)
     }
 
+    fn top(&self, cancel: &Cancel) -> Result<Vec<String>, StoreError> {
+        let key = self.key("")?;
+        let listed = self.ask(cancel, "list", "", self.client.list_with_delimiter(Some(&key)))?;
+        let folders = listed.common_prefixes.iter().filter_map(|path| self.below(path.as_ref()));
+        let mut found: Vec<String> = folders.map(|name| format!("{name}/")).collect();
+        let files = listed.objects.iter().filter_map(|meta| self.below(meta.location.as_ref()));
+        // A marker of the folder itself has no name below it.
+        found.extend(files.filter(|name| !name.is_empty()).map(str::to_string));
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
     fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError> {
         let path = self.path(name)?;
         match self.ask(cancel, "delete", name, self.client.delete(&path)) {

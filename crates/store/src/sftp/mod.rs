@@ -610,6 +610,20 @@ impl Store for SftpStore {
         Ok(found)
     }
 
+    fn top(&self, cancel: &Cancel) -> Result<Vec<String>, StoreError> {
+        self.traffic.count(Request::List);
+        let mut found = self.ask(cancel, "list", "", Load::Small, async |connection| {
+            let named = |file: russh_sftp::protocol::File| match file.attrs.is_dir() {
+                true => format!("{}/", file.filename),
+                false => file.filename,
+            };
+            Ok(read_folder(connection, &self.root).await?.into_iter().map(named).collect::<Vec<_>>())
+        })?;
+        found.retain(|name| !["./", "../"].contains(&name.as_str()) && *name != format!("{TEMPORARY}/"));
+        found.sort();
+        Ok(found)
+    }
+
     fn delete(&self, name: &str, cancel: &Cancel) -> Result<(), StoreError> {
         let path = self.path(name)?;
         self.traffic.count(Request::Delete);
