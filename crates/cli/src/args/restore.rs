@@ -110,7 +110,7 @@ pub struct Restore {
 pub enum OnConflict {
     /// The table's rows fail
     Fail,
-    /// They are left out, counted and listed
+    /// They are left out and counted; -v writes the first of each table into the log
     Skip,
 }
 

@@ -196,9 +196,16 @@ fn list(context: &Context, args: Restore) -> Result<ExitCode, Failure> {
 fn summarise(report: &ops::RestoreReport) {
     for skipped in &report.skipped {
         tracing::warn!("{}: {} rows were left out", skipped.table, output::count(skipped.rows));
+        // Rows are data: who wants them in a log asks for them.
         for row in &skipped.examples {
-            tracing::warn!("  {}: {}", row.object, row.message);
+            tracing::debug!("  {}: {}", row.object, row.message);
         }
+    }
+    let is_shown = tracing::enabled!(tracing::Level::DEBUG);
+    if !is_shown && report.skipped.iter().any(|skipped| !skipped.examples.is_empty()) {
+        tracing::info!(
+            "-v writes the first of these rows into the log, with the reason of each; --json reports them"
+        );
     }
     for error in &report.errors {
         match &error.statement {
