@@ -52,7 +52,8 @@ fn folder(name: &str, below_home: &str) -> Option<PathBuf> {
     base.or_else(|| home().map(|home| home.join(below_home))).map(|base| base.join("pgark"))
 }
 
-fn home() -> Option<PathBuf> {
+/// This user's home folder.
+pub fn home() -> Option<PathBuf> {
     variable("HOME").map(PathBuf::from)
 }
 

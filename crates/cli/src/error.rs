@@ -21,6 +21,8 @@ pub const INTERRUPTED: u8 = 130;
 pub enum Failure {
     /// An operation failed.
     Ops(OpsError),
+    /// The same with a hint that knows more than the operation does.
+    Hinted { error: OpsError, hint: String },
     /// Something of the program itself: a file named by an option, the output.
     Own { what: String, hint: Option<String>, usage: bool, source: Option<io::Error> },
 }
@@ -39,6 +41,16 @@ impl Failure {
     /// Something that is not possible as asked.
     pub fn refused(what: &str, hint: Option<&str>) -> Failure {
         Failure::Own { what: what.into(), hint: hint.map(str::to_string), usage: false, source: None }
+    }
+
+    /// A failure with another hint.
+    pub fn hinted(failure: Failure, hint: String) -> Failure {
+        match failure {
+            Failure::Ops(error) | Failure::Hinted { error, .. } => Failure::Hinted { error, hint },
+            Failure::Own { what, usage, source, .. } => {
+                Failure::Own { what, hint: Some(hint), usage, source }
+            }
+        }
     }
 
     pub fn file(what: impl Into<String>, source: io::Error) -> Failure {
@@ -72,8 +84,8 @@ impl Failure {
 
     fn code(&self) -> u8 {
         match self {
-            Failure::Ops(error) if error.is_cancelled() => INTERRUPTED,
-            Failure::Ops(error) if error.is_usage() => USAGE,
+            Failure::Ops(error) | Failure::Hinted { error, .. } if error.is_cancelled() => INTERRUPTED,
+            Failure::Ops(error) | Failure::Hinted { error, .. } if error.is_usage() => USAGE,
             Failure::Own { usage: true, .. } => USAGE,
             _ => FAILED,
         }
@@ -82,6 +94,7 @@ impl Failure {
     fn hint(&self) -> Option<String> {
         match self {
             Failure::Ops(error) => hints::of(error),
+            Failure::Hinted { hint, .. } => Some(hint.clone()),
             Failure::Own { hint, .. } => hint.clone(),
         }
     }
@@ -90,7 +103,7 @@ impl Failure {
     fn chain(&self) -> Vec<String> {
         let mut chain = Vec::new();
         let mut cause: Option<&dyn Error> = match self {
-            Failure::Ops(error) => {
+            Failure::Ops(error) | Failure::Hinted { error, .. } => {
                 chain.push(hints::words_of(error));
                 error.source()
             }

@@ -16,12 +16,14 @@ mod host;
 mod log;
 mod output;
 mod progress;
+mod recipients;
 mod repository;
 mod secrets;
 mod server;
 mod signals;
 mod storage;
 mod terminal;
+mod tilde;
 mod values;
 mod visible;
 mod when;
@@ -33,7 +35,7 @@ use commands::{
     backup, check, configuration, copy, diff, export, import, init, inspect, interrupted, keys, list, repair,
     restore, sessions, shell, storage_test, trust, upkeep,
 };
-use config::{Arguments, Config, Layers, Typed, Wrong};
+use config::{Arguments, Config, Keys, Layers, Typed, Wrong};
 use context::Context;
 use error::Failure;
 
@@ -75,6 +77,9 @@ fn arguments(typed: &Typed) -> Result<(Arguments, Config), Wrong> {
         Some(layers) => layers.arguments()?,
         None => typed.arguments().map_err(Wrong::Typed)?,
     };
+    if let Some(command) = Keys::all().command(&typed.command()) {
+        tilde::refuse_in(command, arguments.matches()).map_err(Wrong::File)?;
+    }
     Ok((arguments, config))
 }
 

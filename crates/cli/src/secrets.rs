@@ -8,6 +8,8 @@ use std::path::Path;
 use pgark_ops::{ExposeSecret, SecretString};
 
 use crate::error::Failure;
+use crate::recipients::is_secret;
+use crate::tilde;
 
 /// A secret file larger than this is a mistake.
 const LARGEST_SECRET: u64 = 1 << 20;
@@ -38,6 +40,8 @@ pub fn first_line(text: &str) -> &str {
 
 /// A file with a secret, whole.
 pub fn secret_file(what: &str, path: &Path) -> Result<SecretString, Failure> {
+    tilde::refuse(what, path.as_os_str())?;
+    refuse_key_as_path(what, path)?;
     let doing = || format!("read the {what} {}", path.display());
     let length = fs::metadata(path).map_err(|source| Failure::file(doing(), source))?.len();
     if length > LARGEST_SECRET {
@@ -51,6 +55,25 @@ pub fn secret_file(what: &str, path: &Path) -> Result<SecretString, Failure> {
         text = text.trim_start_matches('\u{feff}').to_string();
     }
     Ok(SecretString::from(text))
+}
+
+/// A key that was typed where its file belongs.
+fn refuse_key_as_path(what: &str, path: &Path) -> Result<(), Failure> {
+    let text = path.to_string_lossy();
+    if is_secret(&text) || text.trim().to_ascii_uppercase().starts_with("PGARK-WRITER-KEY-") {
+        return Err(Failure::usage(
+            format!("the {what} is the name of a file, and a secret key was given"),
+            "write the key into a file that only you can read (mode 0600), and name that. What was typed may be in the shell's \
+             history: a new key is safer",
+        ));
+    }
+    if text.starts_with("age1") && !path.exists() {
+        return Err(Failure::usage(
+            format!("the {what} is the name of a file, and {text} is a public key (a recipient)"),
+            "name the file that holds the secret key: the one that `age-keygen -o FILE` wrote",
+        ));
+    }
+    Ok(())
 }
 
 /// Writes a secret to a new file, readable by its owner alone.

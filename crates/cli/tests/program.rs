@@ -7,6 +7,9 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+#[path = "program/hints.rs"]
+mod hints;
+
 fn pgark(home: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgark"));
     command.env_clear().env("HOME", home).args(args);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use pgark_ops::operate::hooks::{Ended, Hooks, How};
 use pgark_ops::operate::nightly::{self, Nightly, Second};
 use pgark_ops::rowmap::MapNote;
-use pgark_ops::{BackupOutcome, BackupRecord, OpsError, Repository, backup as ops};
+use pgark_ops::{BackupOutcome, BackupRecord, OpsError, Repository, backup as ops, nearest};
 
 use crate::args::{Backup, Filters, Keep, Repository as Options, RowMap, Snapshots, Storage};
 use crate::context::Context;
@@ -104,6 +104,7 @@ fn request(args: &Backup) -> Result<ops::Request, Failure> {
 
 /// Backs up the databases and prints the new id.
 pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
+    warn_of_missing_section(context, args.cluster.as_deref());
     let request = request(&args)?;
     if args.forget_after_backup && super::upkeep::policy(&args.keep).is_empty() {
         return Err(Failure::usage(
@@ -227,6 +228,17 @@ fn ended(done: &Result<Done, Failure>) -> Ended {
     }
     let error = Some(errors.join("; ")).filter(|error| !error.is_empty());
     Ended { how, backup: Some(record), error }
+}
+
+/// A new cluster needs no section; one that is called nearly as a section is a mistake, most often.
+fn warn_of_missing_section(context: &Context, cluster: Option<&str>) {
+    let Some(cluster) = cluster.filter(|name| !context.config.clusters.contains_key(*name)) else { return };
+    if let Some(near) = nearest(cluster, context.config.clusters.keys().map(String::as_str)) {
+        tracing::warn!(
+            "there is no section [clusters.{cluster}] in pgark.toml: this is a backup of a cluster of that name, with none of \
+             the options of [clusters.{near}]"
+        );
+    }
 }
 
 /// The second repository: opened by its section of pgark.toml, or by the writer key on this host.

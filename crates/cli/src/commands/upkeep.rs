@@ -44,7 +44,11 @@ pub fn forget(context: &Context, args: Forget) -> Result<ExitCode, Failure> {
     } else if policy.is_empty() {
         return Err(Failure::usage(
             "nothing says which backups are to stay",
-            "name backups by their ids, give --keep-… options, or a policy in [clusters.NAME] of pgark.toml with --cluster NAME",
+            &format!(
+                "name backups by their ids, give --keep-… options, or a policy in [clusters.NAME] of pgark.toml with --cluster \
+                 NAME; {}",
+                context.config.whereabouts()
+            ),
         ));
     } else {
         WhatToForget::Policy { policy, cluster: args.of.cluster.clone() }

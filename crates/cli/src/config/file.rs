@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use pgark_ops::nearest;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{Key, Keys, Kind, URL};
+use super::keys::{Key, Keys, Kind, REPOSITORY, URL};
 use super::value::Value;
-use crate::values;
+use crate::{tilde, values};
 
 /// A value and where it is.
 #[derive(Clone, Debug)]
@@ -103,30 +104,48 @@ impl Reader<'_> {
         let mut tables = vec!["repositories", "clusters"];
         tables.extend(names.iter().filter_map(|path| path.split(' ').next()));
         tables.dedup();
-        config.top = self.section(table, &self.keys.top(), &tables);
+        config.top = self.section("", table, &self.keys.top(), &tables);
         for (name, value) in table {
             let at = name.span().start;
             match name.get_ref().as_ref() {
                 "repositories" => {
                     for (name, at, table) in self.sections("repositories", value, at) {
-                        let section = self.section(table, &self.keys.of_repository(), &[]);
+                        let section = self.section(
+                            &below("repositories", &name),
+                            table,
+                            &self.keys.of_repository(),
+                            &[],
+                        );
                         self.check_repository(&name, at, &section);
                         config.repositories.insert(name, section);
                     }
                 }
                 "clusters" => {
                     for (name, _, table) in self.sections("clusters", value, at) {
-                        let cluster = self.cluster(table);
+                        let cluster = self.cluster(&below("clusters", &name), table);
                         config.clusters.insert(name, cluster);
                     }
                 }
                 name if tables.contains(&name) => {
-                    self.commands(name, value, at, &mut config.commands, &Keys::of_command);
+                    self.commands(("", name), value, at, &mut config.commands, &Keys::of_command);
                 }
                 _ => {}
             }
         }
+        self.only_repository(&mut config);
         config
+    }
+
+    /// The only repository of a file is the one of every command that names no other, as if the
+    /// file said so outside of its sections.
+    fn only_repository(&self, config: &mut Config) {
+        let mut named = config.repositories.iter();
+        let (Some((name, section)), None) = (named.next(), named.next()) else { return };
+        let key = self.keys.top().into_iter().find(|key| key.name == REPOSITORY);
+        if let (Some(key), Some(url)) = (key, section.get(URL)) {
+            let setting = Setting { value: Value::Text(name.clone()), line: url.line, key };
+            config.top.entry(REPOSITORY.into()).or_insert(setting);
+        }
     }
 
     fn check_repository(&mut self, name: &str, at: usize, section: &Section) {
@@ -144,24 +163,33 @@ impl Reader<'_> {
         }
     }
 
-    fn cluster(&mut self, table: &DeTable<'_>) -> Cluster {
+    fn cluster(&mut self, path: &str, table: &DeTable<'_>) -> Cluster {
         let names = self.keys.commands();
         let of_cluster = |path: &&String| !self.keys.of_command_of_cluster(path).is_empty();
         let mut tables = vec!["databases"];
         tables.extend(names.iter().filter(of_cluster).filter_map(|path| path.split(' ').next()));
-        let mut cluster =
-            Cluster { own: self.section(table, &self.keys.of_cluster(), &tables), ..Cluster::default() };
+        let mut cluster = Cluster {
+            own: self.section(path, table, &self.keys.of_cluster(), &tables),
+            ..Cluster::default()
+        };
         for (name, value) in table {
             let at = name.span().start;
             match name.get_ref().as_ref() {
                 "databases" => {
                     for (database, _, table) in self.sections("databases", value, at) {
-                        let section = self.section(table, &self.keys.of_database(), &[]);
+                        let path = below(&below(path, "databases"), &database);
+                        let section = self.section(&path, table, &self.keys.of_database(), &[]);
                         cluster.databases.insert(database, section);
                     }
                 }
                 name if tables.contains(&name) => {
-                    self.commands(name, value, at, &mut cluster.commands, &Keys::of_command_of_cluster);
+                    self.commands(
+                        (path, name),
+                        value,
+                        at,
+                        &mut cluster.commands,
+                        &Keys::of_command_of_cluster,
+                    );
                 }
                 _ => {}
             }
@@ -169,10 +197,11 @@ impl Reader<'_> {
         cluster
     }
 
-    /// A command's section, or those of its subcommands.
+    /// A command's section, or those of its subcommands. The command stands below another section,
+    /// or at the top.
     fn commands(
         &mut self,
-        path: &str,
+        (above, path): (&str, &str),
         value: &Spanned<DeValue<'_>>,
         at: usize,
         found: &mut BTreeMap<String, Section>,
@@ -181,15 +210,17 @@ impl Reader<'_> {
         let DeValue::Table(table) = value.get_ref() else {
             return self.problem(at, format!("{path} is a section: [{path}]"));
         };
-        let below = format!("{path} ");
+        let inside = format!("{path} ");
         let names = self.keys.commands();
-        let inner: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix(&below)).collect();
-        let section = self.section(table, &keys(self.keys, path), &inner);
+        let inner: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix(&inside)).collect();
+        let shown = below(above, &path.replace(' ', "."));
+        let section = self.section(&shown, table, &keys(self.keys, path), &inner);
         if inner.is_empty() {
             found.insert(path.to_string(), section);
         }
         for (name, value) in table.iter().filter(|(name, _)| inner.contains(&name.get_ref().as_ref())) {
-            self.commands(&format!("{path} {}", name.get_ref()), value, name.span().start, found, keys);
+            let path = format!("{path} {}", name.get_ref());
+            self.commands((above, &path), value, name.span().start, found, keys);
         }
     }
 
@@ -214,19 +245,24 @@ impl Reader<'_> {
         found
     }
 
-    /// The settings of a section that has these keys, and these tables beside them.
-    fn section(&mut self, table: &DeTable<'_>, keys: &[Key], tables: &[&str]) -> Section {
+    /// The settings of a section that has these keys, and these tables beside them. `path`: its own
+    /// name.
+    fn section(&mut self, path: &str, table: &DeTable<'_>, keys: &[Key], tables: &[&str]) -> Section {
         let mut section = Section::new();
         for (name, value) in table {
             let (text, at) = (name.get_ref().as_ref(), name.span().start);
             if tables.contains(&text) {
                 continue;
             }
-            match keys.iter().find(|known| known.is_called(text)) {
-                Some(known) => self.setting(&mut section, known, value, at),
-                None => {
+            match (keys.iter().find(|known| known.is_called(text)), value.get_ref()) {
+                (Some(_), DeValue::Table(inner)) if nearest(text, tables.iter().copied()).is_some() => {
+                    self.unknown_section(path, text, inner, at, tables);
+                }
+                (Some(known), _) => self.setting(&mut section, known, value, at),
+                (None, DeValue::Table(inner)) => self.unknown_section(path, text, inner, at, tables),
+                (None, _) => {
                     let names = keys.iter().map(|key| key.name.as_str()).chain(tables.iter().copied());
-                    self.unknown(text, at, names);
+                    self.unknown(path, text, at, names);
                 }
             }
         }
@@ -239,6 +275,13 @@ impl Reader<'_> {
             let found = value.get_ref().type_str();
             return self.problem(at, format!("{name} is {}, not this {found}", key.kind.describe()));
         };
+        let read = match read {
+            Value::Text(text) if key.is_place() => match tilde::expand(&text) {
+                Ok(text) => Value::Text(text),
+                Err(why) => return self.problem(at, format!("{name}: {why}")),
+            },
+            other => other,
+        };
         if let Err(why) = key.check(&read) {
             return self.problem(at, format!("{name}: {why}"));
         }
@@ -248,14 +291,50 @@ impl Reader<'_> {
         }
     }
 
-    fn unknown<'k>(&mut self, key: &str, at: usize, known: impl Iterator<Item = &'k str>) {
-        // Options are written with dashes on the command line.
-        let plain = key.replace('-', "_").to_lowercase();
-        let nearest = known.min_by_key(|known| distance(&plain, known));
-        let near = nearest.filter(|known| distance(&plain, known) <= known.len().div_ceil(2));
-        let hint = near.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
+    fn unknown<'k>(&mut self, path: &str, key: &str, at: usize, known: impl Iterator<Item = &'k str>) {
+        let hint = match nearest(key, known) {
+            Some(near) => format!("; did you mean {near}?"),
+            None if path.is_empty() => self.elsewhere(key),
+            None => String::new(),
+        };
         self.problem(at, format!("there is no key {key:?} here{hint}"));
     }
+
+    /// Where a key belongs that stands outside of all sections.
+    fn elsewhere(&self, key: &str) -> String {
+        let has = |keys: Vec<Key>| keys.iter().any(|known| known.is_called(key));
+        match (has(self.keys.of_repository()), has(self.keys.of_cluster())) {
+            (true, _) => "; it is a key of [repositories.NAME]".into(),
+            (false, true) => "; it is a key of [clusters.NAME] and [backup]".into(),
+            (false, false) => String::new(),
+        }
+    }
+
+    /// A section that there is not: `[repository.main]`.
+    fn unknown_section(&mut self, path: &str, key: &str, inner: &DeTable<'_>, at: usize, tables: &[&str]) {
+        // It is shown as its header is written, as far as that can be known.
+        let last = match inner.iter().next() {
+            Some((name, value)) if inner.len() == 1 && matches!(value.get_ref(), DeValue::Table(_)) => {
+                Some(name.get_ref().to_string())
+            }
+            _ => None,
+        };
+        let shown = |key: &str| {
+            let section = below(path, key);
+            last.as_ref().map_or_else(|| section.clone(), |last| below(&section, last))
+        };
+        let near = nearest(key, tables.iter().copied());
+        let hint = near.map(|near| format!("; did you mean [{}]?", shown(near))).unwrap_or_default();
+        self.problem(at, format!("there is no section [{}]{hint}", shown(key)));
+    }
+}
+
+/// The name of a section in another.
+fn below(path: &str, name: &str) -> String {
+    let is_bare =
+        !name.is_empty() && name.bytes().all(|sign| sign.is_ascii_alphanumeric() || b"-_.".contains(&sign));
+    let name = if is_bare { name.to_string() } else { format!("{name:?}") };
+    if path.is_empty() { name } else { format!("{path}.{name}") }
 }
 
 fn read_value(kind: &Kind, value: &DeValue<'_>) -> Option<Value> {
@@ -283,31 +362,11 @@ fn read_value(kind: &Kind, value: &DeValue<'_>) -> Option<Value> {
     }
 }
 
-/// How many letters one word differs from another (Levenshtein's distance).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, sign) in a.chars().enumerate() {
-        let mut corner = i;
-        let mut left = i + 1;
-        for (cell, other) in row.iter_mut().skip(1).zip(&b) {
-            let above = *cell;
-            left = (corner + usize::from(sign != *other)).min(above + 1).min(left + 1);
-            corner = above;
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::{Config, Value, distance};
+    use super::{Config, Value};
 
     fn problems(text: &str) -> Vec<String> {
         Config::parse(Path::new("p"), text).unwrap_err().iter().map(ToString::to_string).collect()
@@ -321,6 +380,24 @@ mod tests {
         let prod = &config.clusters["prod"];
         assert_eq!((&prod.own["jobs"].value, prod.own["jobs"].line), (&Value::Number(4), 6));
         assert_eq!(prod.databases["we ird"]["table"].value, Value::List(vec!["x".into()]));
+    }
+
+    #[test]
+    fn home_folders_and_the_only_repository_are_meant() {
+        let home = std::env::var("HOME").unwrap_or_default();
+        let text =
+            "[repositories.x]\nurl = \"~/b\"\nidentity = \"~/i\"\nknown_hosts = \"~/k\"\nregion = \"~\"\n";
+        let config = Config::parse(Path::new("p"), text).unwrap();
+        let x = &config.repositories["x"];
+        for (key, path) in [("url", "/b"), ("identity", "/i"), ("known_hosts", "/k")] {
+            assert_eq!(x[key].value, Value::Text(format!("{}{path}", home.trim_end_matches('/'))));
+        }
+        assert_eq!(x["region"].value, Value::Text("~".into()));
+        assert_eq!(config.top["repository"].value, Value::Text("x".into()));
+        let two = Config::parse(Path::new("p"), &format!("{text}[repositories.y]\nurl = \"/y\"\n")).unwrap();
+        assert!(two.top.is_empty());
+        let said = Config::parse(Path::new("p"), &format!("repository = \"/z\"\n{text}")).unwrap();
+        assert_eq!(said.top["repository"].value, Value::Text("/z".into()));
     }
 
     #[test]
@@ -339,6 +416,35 @@ mod tests {
                 "p:9: row_map is one of auto, on, off, not this string",
             ]
         );
+        for (text, said) in [
+            (
+                "[repository.main]\nurl = \"/b\"\n",
+                "p:1: there is no section [repository.main]; did you mean [repositories.main]?",
+            ),
+            (
+                "[cluster.\"a b\"]\nall = true\n",
+                "p:1: there is no section [cluster.\"a b\"]; did you mean [clusters.\"a b\"]?",
+            ),
+            (
+                "[cluster.prod.databases.shop]\n",
+                "p:1: there is no section [cluster.prod]; did you mean [clusters.prod]?",
+            ),
+            (
+                "[clusters.c.database.shop]\n",
+                "p:1: there is no section [clusters.c.database.shop]; did you mean [clusters.c.databases.shop]?",
+            ),
+            ("url = \"/b\"\n", "p:1: there is no key \"url\" here; it is a key of [repositories.NAME]"),
+            (
+                "exclude_table = [\"x\"]\n",
+                "p:1: there is no key \"exclude_table\" here; it is a key of [clusters.NAME] and [backup]",
+            ),
+            (
+                "[repositories.x]\nurl = \"~me/b\"\n",
+                "p:2: url: ~ with a user's name is not expanded: write the whole path",
+            ),
+        ] {
+            assert_eq!(problems(text)[0], said, "{text}");
+        }
         assert_eq!(problems("[repositories.x]\n")[0], "p:1: repository \"x\" has no url");
         assert_eq!(
             problems("cluster = 1\n")[0],
@@ -346,10 +452,5 @@ mod tests {
         );
         assert!(problems("a = \n")[0].starts_with("p:1: "));
         assert!(problems("clusters = 3\n")[0].contains("[clusters.NAME]"));
-    }
-
-    #[test]
-    fn words_differ_by_letters() {
-        assert_eq!((distance("jbos", "jobs"), distance("", "ab"), distance("kitten", "sitting")), (2, 2, 3));
     }
 }

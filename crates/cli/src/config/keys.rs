@@ -4,6 +4,7 @@
 //! An option's key is its long name with `_` for `-`, or one of its aliases. The options of a
 //! storage (`region`, `ca_file`, …) are keys of `[repositories.NAME]` only.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -24,6 +25,10 @@ pub const REPO: &str = "repo";
 pub const REPOSITORY: &str = "repository";
 /// Where a repository is, in its section.
 pub const URL: &str = "url";
+
+/// Options of storages that are files.
+const PATHS: [&str; 6] =
+    ["ca_file", "key_file", "known_hosts", "password_file", "ssh_key", "ssh_key_passphrase_file"];
 
 /// What a value is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +162,17 @@ impl Key {
     /// Whether this is its name.
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.aliases.iter().any(|alias| alias == name)
+    }
+
+    /// Whether its value is a path, or a URL that may be one.
+    pub fn is_place(&self) -> bool {
+        let is_path =
+            self.parser.as_ref().is_some_and(|(parser, _)| parser.type_id() == type_of::<PathBuf>());
+        let is_named = match self.option {
+            Some(_) => [REPOSITORY, URL, "also"].contains(&self.name.as_str()),
+            None => PATHS.contains(&self.name.as_str()),
+        };
+        is_path || is_named
     }
 
     /// Whether the option takes this value: what clap itself says of it.

@@ -43,7 +43,7 @@ pub struct Layers<'c> {
 pub enum Wrong {
     /// As clap says it.
     Typed(clap::Error),
-    /// With file and line.
+    /// With file and line, or in words of ours.
     File(Failure),
 }
 

@@ -20,8 +20,8 @@ mod value;
 
 use std::path::{Path, PathBuf};
 
-use crate::environment;
 use crate::error::Failure;
+use crate::{environment, tilde};
 
 pub use file::{Config, Problem};
 pub use keys::Keys;
@@ -37,7 +37,10 @@ const OF_HOST: &str = "/etc/pgark/pgark.toml";
 /// there.
 pub fn load(named: Option<&Path>) -> Result<Config, Failure> {
     let path = match named {
-        Some(path) => path.to_path_buf(),
+        Some(path) => {
+            tilde::refuse("--config", path.as_os_str())?;
+            path.to_path_buf()
+        }
         None => match usual_places().into_iter().find(|path| path.is_file()) {
             Some(path) => path,
             None => return Ok(Config::default()),
@@ -49,6 +52,20 @@ pub fn load(named: Option<&Path>) -> Result<Config, Failure> {
         let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
         Failure::usage(lines.join("\n"), "`pgark config default` prints every key with its default")
     })
+}
+
+impl Config {
+    /// Which file applies, for people: that it was read, or where one was looked for.
+    pub fn whereabouts(&self) -> String {
+        match &self.path {
+            Some(path) => format!("{} was read", path.display()),
+            None => {
+                let places: Vec<String> =
+                    usual_places().iter().map(|path| path.display().to_string()).collect();
+                format!("no pgark.toml was found (looked for {})", places.join(", "))
+            }
+        }
+    }
 }
 
 /// This user's file, then the host's.

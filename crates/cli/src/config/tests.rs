@@ -255,13 +255,13 @@ fn what_clap_refuses_has_its_line() {
 fn keys_that_no_command_has_are_errors() {
     for (text, said) in [
         ("[restore]\njbos = 1\n", "p:2: there is no key \"jbos\" here; did you mean jobs?"),
-        ("[restroe]\njobs = 1\n", "p:1: there is no key \"restroe\" here; did you mean restore?"),
+        ("[restroe]\njobs = 1\n", "p:1: there is no section [restroe]; did you mean [restore]?"),
         ("[key]\njson = true\n", "p:2: there is no key \"json\" here"),
-        ("[key.rotat]\n", "p:1: there is no key \"rotat\" here; did you mean rotate?"),
+        ("[key.rotat]\n", "p:1: there is no section [key.rotat]; did you mean [key.rotate]?"),
         ("[key.rotate]\njson = true\n", "p:2: there is no key \"json\" here"),
-        ("[clusters.c.prune]\ngrace = \"1d\"\n", "p:1: there is no key \"prune\" here"),
+        ("[clusters.c.prune]\ngrace = \"1d\"\n", "p:1: there is no section [clusters.c.prune]"),
         ("[clusters.c.restore]\ncluster = \"d\"\n", "p:2: there is no key \"cluster\" here"),
-        ("[config]\n", "p:1: there is no key \"config\" here"),
+        ("[config]\n", "p:1: there is no section [config]"),
         ("restore = 1\n", "p:1: restore is a section: [restore]"),
         ("[list]\nrepo = \"a\"\nrepository = \"b\"\n", "p:3: repository is set in line 2 already"),
         ("[export]\ncompress = \"fast\"\n", "p:2: compress: "),

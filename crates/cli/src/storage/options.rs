@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use pgark_ops::nearest;
 use pgark_ops::storage::{StorageUrl, Usage};
 
 use super::surroundings::Surroundings;
 use crate::args::Storage as Typed;
 use crate::error::Failure;
+use crate::tilde;
 use crate::values::{duration, rate};
 
 /// What an option's value is.
@@ -150,12 +152,17 @@ impl Options {
                 values.insert(key.into(), rate.to_string());
             }
         }
-        for key in values.keys() {
+        for (key, value) in &values {
+            tilde::refuse(&format!("storage option {key}"), value.as_ref())?;
             if !KEYS.iter().any(|known| known.name == key) {
                 let names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+                let known = format!("there are {}", names.join(", "));
                 return Err(wrong(
                     key,
-                    format!("there is none of that name; there are {}", names.join(", ")),
+                    match nearest(key, names) {
+                        Some(near) => format!("there is none of that name; did you mean {near}? ({known})"),
+                        None => format!("there is none of that name; {known}"),
+                    },
                 ));
             }
             let schemes =
