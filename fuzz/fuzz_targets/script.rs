@@ -7,7 +7,7 @@ use pgark_bytes::archive::script::read_script;
 use pgark_bytes::archive::{read_toc, write_toc};
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(script) = read_script(&mut &data[..]) else { return };
+    let Ok(script) = read_script(&mut &data[..], None) else { return };
     for database in script.databases {
         for (id, range) in &database.data {
             assert!(range.start <= range.end && range.end <= data.len() as u64);

@@ -76,7 +76,7 @@ impl ListFilter {
         let any = |wanted: &[String], own: &[String]| {
             wanted.is_empty() || wanted.iter().any(|wanted| own.contains(wanted))
         };
-        let time: Option<Timestamp> = record.snapshot_time.parse().ok();
+        let time = record.content_time();
         any(&self.databases, &record.databases)
             && any(&self.tags, &record.tags)
             && self.since.is_none_or(|since| time.is_some_and(|time| time >= since))

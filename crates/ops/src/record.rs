@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use pgark_repo::{Addition, BackupHead, Entry, Part};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +23,10 @@ pub struct BackupRecord {
     /// none is known. RFC 3339, UTC.
     #[serde(default)]
     pub snapshot_time: String,
+    /// Of an imported backup: when its dump was made, as the dump says it; of several the last. A
+    /// local time, of no known zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dumped: Option<String>,
     /// The cluster's name.
     pub cluster: String,
     /// Which engine made it.
@@ -155,8 +162,14 @@ impl BackupDetail {
         let (partial, ahead) = (record.partial, record.ahead);
         let mut facts = vec![
             Fact::text("id", &record.id),
-            Fact { name: "snapshot", value: FactValue::Time(record.snapshot_time.clone()) },
-            Fact { name: "finished", value: FactValue::Time(record.time.clone()) },
+            match &record.dumped {
+                Some(dumped) => Fact::text("dumped", dumped),
+                None => Fact { name: "snapshot", value: FactValue::Time(record.snapshot_time.clone()) },
+            },
+            Fact {
+                name: if record.dumped.is_some() { "imported" } else { "finished" },
+                value: FactValue::Time(record.time.clone()),
+            },
             Fact::text("cluster", &record.cluster),
             Fact::text("kind", record.kind.to_string()),
             Fact {
@@ -207,15 +220,28 @@ pub(crate) fn seconds(time: Duration) -> f64 {
 }
 
 impl BackupRecord {
+    /// Of when its content is. A dump's own time has no zone, and is taken as UTC.
+    pub(crate) fn content_time(&self) -> Option<Timestamp> {
+        let dumped = self.dumped.as_ref().and_then(|text| text.parse::<DateTime>().ok());
+        let dumped = dumped.and_then(|time| time.to_zoned(TimeZone::UTC).ok());
+        dumped.map(|time| time.timestamp()).or_else(|| self.snapshot_time.parse().ok())
+    }
+
     pub(crate) fn of(head: &BackupHead) -> Result<BackupRecord, OpsError> {
         let about = About::of(head)?;
+        let kind = BackupKind::of(head);
+        let is_imported = kind == BackupKind::Imported;
+        let times = about.reads.values().map(|read| read.snapshot_time.clone());
+        let dumped = times.filter(|time| !time.is_empty() && is_imported).max();
         let time = head.time.to_string();
+        let snapshot = about.snapshot_time().filter(|_| !is_imported).map(str::to_string);
         Ok(BackupRecord {
             id: head.id.to_string(),
-            snapshot_time: about.snapshot_time().map_or_else(|| time.clone(), str::to_string),
+            snapshot_time: snapshot.unwrap_or_else(|| time.clone()),
             time,
+            dumped,
             cluster: head.cluster.clone(),
-            kind: BackupKind::of(head),
+            kind,
             status: BackupStatus::of(head),
             partial: about.is_part(),
             ahead: head.is_ahead(),

@@ -82,6 +82,30 @@ pub struct CreatedAt {
     pub is_dst: i32,
 }
 
+impl CreatedAt {
+    /// What stands for a time that nothing says.
+    pub const UNKNOWN: CreatedAt =
+        CreatedAt { second: 0, minute: 0, hour: 0, day: 1, month: 0, year: 70, is_dst: 0 };
+
+    /// `2024-06-01 12:34:56 CEST`, as pg_dump's comments have it. The zone is a name that may mean
+    /// several: it is left out.
+    pub fn read(text: &[u8]) -> Option<CreatedAt> {
+        let text = std::str::from_utf8(text).ok()?;
+        let (date, rest) = text.trim().split_once(' ')?;
+        let time = rest.split(' ').next()?;
+        let numbers = |text: &str, sign: char| -> Option<[i32; 3]> {
+            let parts = text.split(sign).map(|part| part.parse().ok()).collect::<Option<Vec<i32>>>()?;
+            parts.try_into().ok()
+        };
+        let ([year, month, day], [hour, minute, second]) = (numbers(date, '-')?, numbers(time, ':')?);
+        let is_date = (1970..10_000).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+        let is_time = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
+        let created =
+            CreatedAt { second, minute, hour, day, month: month - 1, year: year - 1900, is_dst: -1 };
+        (is_date && is_time).then_some(created)
+    }
+}
+
 /// The header of an archive. Strings are in no declared encoding; `None` is the format's NULL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {

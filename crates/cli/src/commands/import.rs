@@ -16,6 +16,7 @@ pub fn run(context: &Context, args: Import) -> Result<ExitCode, Failure> {
     let repository = repository::open(context, &args.repository)?;
     let request = ops::Request {
         path: args.path,
+        database: args.database,
         cluster: args.cluster,
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
         compression_level: args.compression_level,

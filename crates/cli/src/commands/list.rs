@@ -48,7 +48,7 @@ fn wide(backups: &[BackupRecord]) -> Result<(), Failure> {
         .map(|backup| {
             vec![
                 backup.id.clone(),
-                when::of_report(&backup.snapshot_time),
+                when::of_report(time(backup)),
                 backup.cluster.clone(),
                 backup.databases.join(","),
                 backup.kind.to_string(),
@@ -117,8 +117,8 @@ impl Column {
     fn cell(self, backup: &BackupRecord, digits: usize, width: usize) -> String {
         match self {
             Column::Id => backup.id.chars().take(digits).collect(),
-            Column::Time if width < ROOM_FOR_SECONDS => when::of_report_to_the_minute(&backup.snapshot_time),
-            Column::Time => when::of_report(&backup.snapshot_time),
+            Column::Time if width < ROOM_FOR_SECONDS => when::of_report_to_the_minute(time(backup)),
+            Column::Time => when::of_report(time(backup)),
             Column::Cluster => backup.cluster.clone(),
             Column::Databases => databases(&backup.databases),
             Column::Kind => backup.kind.to_string(),
@@ -127,6 +127,11 @@ impl Column {
             Column::Tags => backup.tags.join(","),
         }
     }
+}
+
+/// Of when its content is; of an imported one as the dump says it.
+fn time(backup: &BackupRecord) -> &str {
+    backup.dumped.as_deref().unwrap_or(&backup.snapshot_time)
 }
 
 /// `shop + 3`.

@@ -443,3 +443,37 @@ fn the_file_is_named_where_a_name_of_it_is_missing() {
     let said = ["no repository is named", "has several, a, b: name one with --repo", "repository = \"a\""];
     host.fails(&["list"], 2, &said);
 }
+
+#[test]
+fn a_dump_brings_its_own_time_and_may_be_named() {
+    let host = Host::new();
+    let repo = host.path("repo");
+    host.ok(&["init", "--no-encryption", "--repo", &repo]);
+    let made = "-- Dumped by pg_dump version 15.4\n";
+    let started = format!("{made}\n-- Started on 2024-06-01 12:34:56 CEST\n");
+    let verbose = host.write("verbose.sql", &DUMP.replacen(made, &started, 1));
+    host.ok(&["import", &verbose, "--repo", &repo]);
+    let begin = DUMP.find("--\n-- Name: shop").unwrap();
+    let end = DUMP.find("--\n-- Name: customers").unwrap();
+    let nameless = host.write("nameless.sql", &format!("{}{}", &DUMP[..begin], &DUMP[end..]));
+    let said = ["does not say which database", "--database NAME says the database"];
+    host.fails(&["import", &nameless, "--repo", &repo], 1, &said);
+    let said = ["says that it is of database \"shop\", not \"other\"", "leave out --database"];
+    host.fails(&["import", &verbose, "--database", "other", "--repo", &repo], 1, &said);
+    let id = host.out(&["import", &nameless, "--database", "we ird", "--repo", &repo]);
+    let id = id.trim();
+    let list: serde_json::Value =
+        serde_json::from_str(&host.out(&["list", "--json", "--repo", &repo])).unwrap();
+    assert_eq!(
+        (&list[0]["dumped"], &list[0]["databases"][0]),
+        (&"2024-06-01T12:34:56".into(), &"shop".into())
+    );
+    // The time of the import stays what clocks and rules go by.
+    assert!(list[0]["time"].as_str().unwrap() > "2026", "{list}");
+    assert_eq!(list[1]["databases"][0], "we ird");
+    // Of a script that does not say it: the file's last change.
+    assert!(list[1]["dumped"].as_str().unwrap() > "2026", "{list}");
+    assert!(host.ok(&["list", "--repo", &repo]).contains("2024-06-01T12:34:56"));
+    let rows = host.out(&["cat", &format!("{id}:/db/we ird/data/public.customers"), "--repo", &repo]);
+    assert_eq!(rows, "1\n");
+}

@@ -1,4 +1,4 @@
-//! A plain dump (`pg_dump --create` or `pg_dumpall`) read as archives: one per database, and the
+//! A plain dump (of pg_dump or pg_dumpall) read as archives: one per database, and the
 //! globals as text.
 //!
 //! A script lacks what an archive has beside its SQL. It is found again so:
@@ -40,7 +40,8 @@ pub struct Script {
 /// One database of a script.
 #[derive(Debug)]
 pub struct Database {
-    /// Its table of contents; the format is [`Format::Tar`], the time of creation unknown.
+    /// Its table of contents; the format is [`Format::Tar`], the time of creation
+    /// [`CreatedAt::UNKNOWN`] unless the script says it.
     pub archive: Archive,
     /// Per entry with data, by dump id: where its rows (with the end mark), or the calls that write
     /// large objects, lie.
@@ -77,9 +78,11 @@ const CLUSTER_END: &[u8] = b"-- PostgreSQL database cluster dump complete";
 const DATABASE: &[u8] = b"-- PostgreSQL database dump";
 const DATABASE_END: &[u8] = b"-- PostgreSQL database dump complete";
 
-/// Reads a script to its end. Rows are passed over; their places are in the result.
-pub fn read_script(input: &mut dyn BufRead) -> Result<Script, ScriptError> {
-    let mut reading = Reading::default();
+/// Reads a script to its end. Rows are passed over; their places are in the result. `nameless`: the
+/// name of a database that the script itself does not name, since it was made without
+/// `pg_dump --create`.
+pub fn read_script(input: &mut dyn BufRead, nameless: Option<&[u8]>) -> Result<Script, ScriptError> {
+    let mut reading = Reading { nameless: nameless.map(<[u8]>::to_vec), ..Reading::default() };
     let mut line = Vec::new();
     let mut gather = Gather::default();
     loop {
@@ -121,6 +124,10 @@ struct Reading {
     cluster_ended: bool,
     /// Name in the last `-- Database "x" dump`.
     next_name: Vec<u8>,
+    /// Name of a database that the script does not name.
+    nameless: Option<Vec<u8>>,
+    /// When pg_dumpall began, where it says so.
+    started: Option<CreatedAt>,
     done: Script,
     open: Option<Open>,
 }
@@ -129,6 +136,7 @@ struct Reading {
 struct Open {
     name: Vec<u8>,
     ended: bool,
+    started: Option<CreatedAt>,
     server_version: Option<Vec<u8>>,
     dump_version: Option<Vec<u8>>,
     settings: Vec<(&'static str, Vec<u8>)>,
@@ -192,6 +200,14 @@ impl Reading {
                 };
                 if let Some(name) = quoted(b"-- Database \"", b"\" dump") {
                     self.next_name = name;
+                } else if let Some(time) = line.strip_prefix(b"-- Started on ") {
+                    // Of pg_dump --verbose.
+                    let started = CreatedAt::read(time);
+                    match &mut self.open {
+                        Some(open) if open.entry.is_none() => open.started = started.or(open.started),
+                        None => self.started = started,
+                        Some(_) => {}
+                    }
                 } else if let Some(open) = &mut self.open {
                     if let Some(heading) = Heading::parse(line) {
                         self.close_entry()?;
@@ -216,6 +232,7 @@ impl Reading {
         self.open = Some(Open {
             name: std::mem::take(&mut self.next_name),
             ended: false,
+            started: self.started,
             server_version: None,
             dump_version: None,
             settings: Vec::new(),
@@ -243,7 +260,7 @@ impl Reading {
         if !open.ended {
             return Err(self.invalid("the dump of a database ends too early"));
         }
-        match open.into_database() {
+        match open.into_database(self.nameless.take()) {
             Ok(database) => self.done.databases.push(database),
             Err(what) => return Err(self.invalid(what)),
         }
@@ -409,7 +426,7 @@ impl Open {
         Ok(())
     }
 
-    fn into_database(mut self) -> Result<Database, String> {
+    fn into_database(mut self, nameless: Option<Vec<u8>>) -> Result<Database, String> {
         let mut next = self.next_id;
         let mut fresh = || {
             next += 1;
@@ -424,11 +441,17 @@ impl Open {
             .and_then(|entry| links::name_behind(entry.defn_bytes(), "database"));
         match made {
             Some(name) => self.name = name,
-            None if self.name.is_empty() => {
-                return Err(
-                    "the script does not say which database it is of (pg_dump --create writes it)".into()
-                );
-            }
+            None if self.name.is_empty() => match nameless {
+                Some(name) => {
+                    self.name = name;
+                    entries.push(entry::database(fresh(), &self.name));
+                }
+                None => {
+                    return Err(
+                        "the script does not say which database it is of (pg_dump --create writes it)".into(),
+                    );
+                }
+            },
             // pg_dumpall takes it for granted that these are there.
             None => entries.push(entry::database(fresh(), &self.name)),
         }
@@ -442,7 +465,7 @@ impl Open {
                 off_size: 8,
                 format: Format::Tar,
                 compression: if version >= 16 { Compression::Algorithm(0) } else { Compression::Level(0) },
-                created: CreatedAt { second: 0, minute: 0, hour: 0, day: 1, month: 0, year: 70, is_dst: 0 },
+                created: self.started.unwrap_or(CreatedAt::UNKNOWN),
                 dbname: Some(self.name),
                 server_version: self.server_version,
                 dump_version: self.dump_version,

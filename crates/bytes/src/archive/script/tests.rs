@@ -90,7 +90,7 @@ name" USING btree (a);
 "#;
 
 fn read(script: &str) -> Result<Script, ScriptError> {
-    read_script(&mut script.as_bytes())
+    read_script(&mut script.as_bytes(), None)
 }
 
 #[test]
@@ -134,5 +134,40 @@ fn what_is_cut_or_foreign_is_refused() {
         let changed = SCRIPT.replacen(from, to, 1);
         let error = read(&changed).map(|_| ()).map_err(|error| error.to_string());
         assert!(error.as_ref().is_err_and(|error| error.contains(says)), "{says}: {error:?}");
+    }
+}
+
+#[test]
+fn a_script_without_its_database_takes_the_name_that_is_given() {
+    let made = SCRIPT.find("--\n-- Name: a b; Type: DATABASE").unwrap();
+    let connected = SCRIPT.find("SET client_encoding = 'LATIN1';\n\nSET default_tablespace").unwrap();
+    let begin = SCRIPT.find("--\n-- PostgreSQL database dump\n").unwrap();
+    let end = SCRIPT.find("--\n-- PostgreSQL database cluster dump complete").unwrap();
+    let nameless = format!("{}{}", &SCRIPT[begin..made], &SCRIPT[connected..end]);
+    assert!(read(&nameless).unwrap_err().to_string().contains("which database"));
+    let named = read_script(&mut nameless.as_bytes(), Some(b"shop")).unwrap();
+    let archive = &named.databases[0].archive;
+    assert_eq!(archive.header.dbname.as_deref(), Some(b"shop".as_slice()));
+    let made = archive.entries.iter().find(|entry| entry.kind() == "DATABASE").unwrap();
+    assert_eq!(made.defn_bytes(), b"CREATE DATABASE shop WITH TEMPLATE = template0;\n");
+    // One that says its own name keeps it.
+    let own = read_script(&mut SCRIPT.as_bytes(), Some(b"shop")).unwrap();
+    assert_eq!(own.databases[0].archive.header.dbname.as_deref(), Some(b"a b".as_slice()));
+}
+
+#[test]
+fn the_time_of_a_verbose_dump_is_read() {
+    assert_eq!(read(SCRIPT).unwrap().databases[0].archive.header.created, CreatedAt::UNKNOWN);
+    let of_dump = "-- Dumped by pg_dump version 17.2\n\n-- Started on 2024-06-01 12:34:56 CEST\n";
+    let verbose = SCRIPT.replacen("-- Dumped by pg_dump version 17.2\n", of_dump, 1);
+    let created = read(&verbose).unwrap().databases[0].archive.header.created;
+    assert_eq!((created.year, created.month, created.day), (124, 5, 1));
+    assert_eq!((created.hour, created.minute, created.second), (12, 34, 56));
+    // In rows and in statements it is text, and a time that is none is none.
+    let in_rows = SCRIPT.replacen("\\\\.\n", "-- Started on 2024-06-01 12:34:56 CEST\n", 1);
+    assert_ne!(in_rows, SCRIPT);
+    assert_eq!(read(&in_rows).unwrap().databases[0].archive.header.created, CreatedAt::UNKNOWN);
+    for wrong in ["2024-13-01 12:34:56", "2024-06-01", "yesterday", "2024-06-01 12:34:5x"] {
+        assert_eq!(CreatedAt::read(wrong.as_bytes()), None, "{wrong}");
     }
 }

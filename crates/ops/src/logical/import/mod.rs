@@ -3,7 +3,7 @@
 //!
 //! Taken are pg_dump's archives (directory, custom, tar, of versions 1.12 to 1.16), a Greenmask
 //! dump directory (which is pg_dump's directory format with files of its own beside it), scripts of
-//! pg_dumpall and of `pg_dump --create`, and what Plakar's PostgreSQL integration lays out:
+//! pg_dumpall and pg_dump, and what Plakar's PostgreSQL integration lays out:
 //! `manifest.json`, `globals.sql` or `00000-globals.sql`, `NAME.dump` or `00001-NAME.dump`, or
 //! `all.sql` alone. Rows are counted and their end marks checked; a dump that ends too early, or
 //! whose table of contents promises rows that are not there, gives no backup.
@@ -24,6 +24,7 @@ use pgark_bytes::archive::{Archive, Section, TocEntry, convert};
 use pgark_repo::{BackupWriter, Class, Cut, NewBackup, Repository, StreamWriter, WriteOptions};
 use serde_json::{Value, json};
 
+use crate::advice::{Setting, advice};
 use crate::facts::{About, BackupKind, DatabaseRead, Filters, Note, write_whole};
 use crate::logical::psql::Guard;
 use crate::logical::toc::StoredToc;
@@ -37,6 +38,8 @@ use source::{Dump, Found};
 pub struct Request {
     /// The dump: a file or a directory.
     pub path: PathBuf,
+    /// The name of the database, of a script that does not say it.
+    pub database: Option<String>,
     /// The cluster's name; by default the system identifier that a manifest beside the dump names,
     /// else `imported`.
     pub cluster: Option<String>,
@@ -51,7 +54,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
     let started = Instant::now();
     let repository = &job.on(repository);
     job.progress.phase("look at the dump");
-    let found = source::find(&request.path)?;
+    let found = source::find(&request.path, request.database.as_deref())?;
     let identifier = found.system_identifier().unwrap_or_default();
     let options = WriteOptions {
         cluster: match (&request.cluster, identifier.as_str()) {
@@ -69,7 +72,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
         let mut taken = Taken::default();
         for dump in &found.dumps {
             job.progress.phase(&format!("import {}", dump.path().display()));
-            taken.dump(writer, dump, job)?;
+            taken.dump(writer, dump, request.database.as_ref(), job)?;
         }
         if let Some(globals) = &found.globals {
             let sql = Guard::new(true)?.around(globals)?;
@@ -92,7 +95,14 @@ struct Taken {
 }
 
 impl Taken {
-    fn dump(&mut self, writer: &BackupWriter<'_>, dump: &Dump, job: &Job) -> Result<(), OpsError> {
+    /// Takes one dump. `asked`: the database that it is said to be of.
+    fn dump(
+        &mut self,
+        writer: &BackupWriter<'_>,
+        dump: &Dump,
+        asked: Option<&String>,
+        job: &Job,
+    ) -> Result<(), OpsError> {
         let begun = Instant::now();
         let (archive, mut data) = dump.open()?;
         refuse_unfit(&archive, dump)?;
@@ -104,6 +114,17 @@ impl Taken {
                 "it is damaged",
             )
         })?;
+        if let Some(other) = asked.filter(|asked| **asked != database) {
+            return Err(OpsError::refused(
+                format!("{} says that it is of database {database:?}, not {other:?}", dump.path().display()),
+                advice![
+                    "leave out ",
+                    Setting::Database,
+                    ", which is for scripts that do not say it; a restore gives the database another name with ",
+                    Setting::As.to("NAME"),
+                ],
+            ));
+        }
         if self.reads.contains_key(&database) {
             return Err(OpsError::refused(
                 format!("two dumps are of database {database}, the second is {}", dump.path().display()),

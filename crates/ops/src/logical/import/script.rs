@@ -12,6 +12,7 @@ use pgark_bytes::archive::{Archive, CreatedAt};
 use super::item::{Item, Take, file_error};
 use super::rows::{damaged, unreadable};
 use crate::OpsError;
+use crate::advice::{Setting, advice};
 use crate::error::with_causes;
 
 /// One database of a script.
@@ -22,23 +23,30 @@ pub(super) struct ScriptedDatabase {
 }
 
 /// Its databases, and its globals where it has any. Templates that hold nothing are left out.
-pub(super) fn open(path: &Path) -> Result<(Vec<ScriptedDatabase>, Option<Vec<u8>>), OpsError> {
+/// `database`: the name of one that the script does not name.
+pub(super) fn open(
+    path: &Path,
+    database: Option<&str>,
+) -> Result<(Vec<ScriptedDatabase>, Option<Vec<u8>>), OpsError> {
     let file = File::open(path).map_err(|source| file_error(path, source))?;
     let written = file.metadata().and_then(|metadata| metadata.modified());
     let created =
         written.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map(|time| time.as_secs());
     let mut input = BufReader::with_capacity(1 << 18, file);
-    let read = script::read_script(&mut input).map_err(|error| {
+    let read = script::read_script(&mut input, database.map(str::as_bytes)).map_err(|error| {
         OpsError::refused(
             format!("{}: {}", path.display(), with_causes(&error)),
-            "taken are whole scripts of pg_dumpall and of pg_dump --create; others can be run with psql in an empty cluster, \
-             and that backed up",
+            advice![
+                "taken are whole scripts of pg_dumpall and pg_dump; of one that was made without pg_dump --create ",
+                Setting::Database.to("NAME"),
+                " says the database. Others can be run with psql in an empty cluster, and that backed up",
+            ],
         )
     })?;
     let mut parts = Vec::new();
     for mut database in read.databases {
         let header = &mut database.archive.header;
-        if let Some(created) = created {
+        if let Some(created) = created.filter(|_| header.created == CreatedAt::UNKNOWN) {
             header.created = calendar(created);
         }
         let is_template = header.dbname.as_deref() == Some(b"template1");

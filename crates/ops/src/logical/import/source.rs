@@ -45,16 +45,16 @@ pub(super) enum Data {
 /// What pg_dump writes first.
 const MAGIC: &[u8] = b"PGDMP";
 /// What can be imported.
-const TAKEN: &str = "taken are pg_dump's directory, custom and tar formats, scripts of pg_dumpall and of pg_dump --create, \
+const TAKEN: &str = "taken are pg_dump's directory, custom and tar formats, scripts of pg_dumpall and pg_dump, \
                      Greenmask's dumps and Plakar's layouts";
 /// A manifest or a list larger than this is none.
 const LARGEST_TEXT: u64 = 1 << 30;
 
-/// Finds out what lies there.
-pub(super) fn find(path: &Path) -> Result<Found, OpsError> {
+/// Finds out what lies there. `database`: the name of one that a script does not name.
+pub(super) fn find(path: &Path, database: Option<&str>) -> Result<Found, OpsError> {
     let metadata = fs::metadata(path).map_err(|source| file_error(path, source))?;
     if !metadata.is_dir() {
-        let (dumps, globals) = file(path)?;
+        let (dumps, globals) = file(path, database)?;
         return Ok(Found { path: path.to_path_buf(), dumps, globals, manifest: None });
     }
     if path.join("toc.dat").is_file() {
@@ -64,11 +64,11 @@ pub(super) fn find(path: &Path) -> Result<Found, OpsError> {
         let dumps = vec![Dump::Directory(path.to_path_buf())];
         return Ok(Found { path: path.to_path_buf(), dumps, globals, manifest: None });
     }
-    plakar(path)
+    plakar(path, database)
 }
 
 /// A custom archive, a tar file or a script; a script may bring globals.
-fn file(path: &Path) -> Result<(Vec<Dump>, Option<Vec<u8>>), OpsError> {
+fn file(path: &Path, database: Option<&str>) -> Result<(Vec<Dump>, Option<Vec<u8>>), OpsError> {
     let mut head = [0u8; 512];
     let mut filled = 0;
     let mut opened = File::open(path).map_err(|source| file_error(path, source))?;
@@ -88,7 +88,7 @@ fn file(path: &Path) -> Result<(Vec<Dump>, Option<Vec<u8>>), OpsError> {
         return Ok((vec![Dump::Tar(path.to_path_buf())], None));
     }
     if head.starts_with(b"--") {
-        let (parts, globals) = script::open(path)?;
+        let (parts, globals) = script::open(path, database)?;
         return Ok((parts.into_iter().map(Dump::Script).collect(), globals));
     }
     let packed = PACKED.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, how)| *how);
@@ -128,7 +128,7 @@ fn refuse_unfinished(path: &Path) -> Result<(), OpsError> {
 
 /// `manifest.json`, `[00000-]globals.sql`, `[00001-]NAME.dump`, or `all.sql`; also below
 /// `data`-less roots as a restore to a directory writes them.
-fn plakar(path: &Path) -> Result<Found, OpsError> {
+fn plakar(path: &Path, database: Option<&str>) -> Result<Found, OpsError> {
     let mut names: Vec<PathBuf> = fs::read_dir(path)
         .map_err(|source| file_error(path, source))?
         .map(|entry| entry.map(|entry| entry.path()))
@@ -159,7 +159,7 @@ fn plakar(path: &Path) -> Result<Found, OpsError> {
     let mut dumps = Vec::new();
     let is_dump = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "dump");
     for path in names.iter().filter(|path| is_dump(path) || called(path, "all.sql")) {
-        let (mut more, of_script) = file(path)?;
+        let (mut more, of_script) = file(path, database)?;
         dumps.append(&mut more);
         globals = globals.or(of_script);
     }
