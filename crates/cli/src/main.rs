@@ -25,6 +25,7 @@ mod storage;
 mod terminal;
 mod tilde;
 mod values;
+mod version;
 mod visible;
 mod when;
 

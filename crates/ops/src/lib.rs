@@ -41,7 +41,7 @@ pub use logical::{backup, diff, export, import, restore, rowmap};
 pub use nearest::nearest;
 pub use pgark_pg::{ConnInfo, Environment};
 pub use pgark_repo::ExposeSecret;
-pub use pgark_repo::{Asker, asker_is};
+pub use pgark_repo::{Asker, asker_is, format_name};
 pub use pgark_repo::{
     BackupId, Fingerprint, Host, Initialised, LocalFolders, Protection, RepoError, Repository, Right,
     SecretString, Unlock, host_is,

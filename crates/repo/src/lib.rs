@@ -117,7 +117,7 @@ pub use rights::Right;
 /// Folders of objects that are needed for a while only: no lock is put on them.
 pub const TEMPORARY: [&str; 4] = ["sessions/", "drafts/", "trash/", pgark_store::probe::FOLDER];
 
-pub use secrets::{Asker, Header, asker_is, generate_passphrase};
+pub use secrets::{Asker, Header, asker_is, format_name, generate_passphrase};
 pub use secrets::{LocalFolders, Protection, Unlock};
 pub use stream::Class;
 pub use tags::BackupTags;

@@ -87,7 +87,7 @@ const EXIT_CODES: &str = "Exit codes:
 /// Backs up live databases into an encrypted, deduplicating repository, and restores any backup,
 /// whole.
 #[derive(Debug, Parser)]
-#[command(name = "pgark", version, after_help = EXIT_CODES, arg_required_else_help = true, propagate_version = true)]
+#[command(name = "pgark", version = crate::version::version(), after_help = EXIT_CODES, arg_required_else_help = true, propagate_version = true)]
 pub struct Args {
     #[command(flatten)]
     pub common: Common,

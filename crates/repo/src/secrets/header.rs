@@ -21,6 +21,11 @@ const KNOWN: &[&str] = &[EDITION];
 /// what earlier editions of the format lacked. Programs of these refuse the repository by this
 /// name, and this one refuses theirs by its absence.
 const EDITION: &str = "edition 3";
+/// The format that this program reads and writes, for people: `format 0, edition 3`.
+pub fn format_name() -> String {
+    format!("format {FORMAT}, {EDITION}")
+}
+
 /// Groups of clusters that share keys, and the clusters of all.
 const MOST_SHARED: usize = 256;
 

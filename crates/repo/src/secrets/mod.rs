@@ -28,7 +28,7 @@ use crate::ids::RepositoryId;
 pub use asker::{Asker, asker_is};
 pub(crate) use copies::{check as check_copies, check_header, check_slot};
 pub(crate) use header::HEADERS;
-pub use header::Header;
+pub use header::{Header, format_name};
 use keyring::Keyring;
 pub(crate) use keys::{CompartmentKeys, Room};
 pub use keys::{Keys, WrappedKey};
