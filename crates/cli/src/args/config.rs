@@ -9,6 +9,7 @@ use super::text::text;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
+  pgark config init
   pgark config default > /etc/pgark/pgark.toml
   pgark config check --config /etc/pgark/pgark.toml
   pgark config show --cluster prod
@@ -26,6 +27,14 @@ pub struct Config {
 pub enum ConfigAction {
     /// Print what a command would run with, and where each value came from
     Show(ConfigShow),
+    /// Ask five questions on the terminal, and write a file of the answers
+    #[command(after_help = "Examples:
+  pgark config init
+  pgark config init --output /etc/pgark/pgark.toml
+
+Asked are: where the repository is, how the server is reached, which databases are backed up, what opens the backups, and how many
+are kept. Nothing is tried, and a file that is there stays as it is. Enter takes what stands in brackets.")]
+    Init(ConfigInit),
     /// Check the file: unknown keys, wrong types, with line and nearest right key
     #[command(after_help = "Examples:
   pgark config check
@@ -43,6 +52,13 @@ pub enum ConfigAction {
 
 Whatever cannot be carried over is named on standard error and in comments at the end.")]
     Convert(Convert),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ConfigInit {
+    /// New file (default: pgark.toml in this user's configuration folder)
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

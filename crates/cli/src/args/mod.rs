@@ -47,7 +47,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 pub use backup::{Backup, DATABASES, Snapshots};
 pub use cat::Cat;
 pub use check::{Check, Level};
-pub use config::{Config, ConfigAction, ConfigShow, Convert, Foreign};
+pub use config::{Config, ConfigAction, ConfigInit, ConfigShow, Convert, Foreign};
 pub use copy::Copy;
 pub use diff::Diff;
 pub use export::{Export, Format};

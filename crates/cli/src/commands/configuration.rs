@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::args::{Common, Config as Args, ConfigAction, ConfigShow};
+use crate::commands::config_init;
 use crate::config::{self, Keys, Typed};
 use crate::convert;
 use crate::error::Failure;
@@ -33,6 +34,7 @@ pub fn run(common: &Common, args: Args) -> Result<ExitCode, Failure> {
         ConfigAction::Default => {
             std::io::stdout().lock().write_all(config::template().as_bytes()).map_err(Failure::output)?;
         }
+        ConfigAction::Init(args) => config_init::run(&args)?,
         ConfigAction::Convert(args) => convert::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod backup_plan;
 pub mod check;
+pub mod config_init;
 pub mod configuration;
 pub mod copy;
 pub mod diff;
