@@ -99,18 +99,22 @@ fn of_repository(error: &RepoError) -> Option<&'static str> {
         RepoError::NoRepository { .. } => "check --repo; `pgark init --repo URL` makes a new repository",
         RepoError::AlreadyARepository { .. } => "nothing was changed; use it, or give another --repo",
         RepoError::WrongKey => {
-            "check that --identity, --passphrase-file or --writer-key is this repository's"
+            "check that --identity, --passphrase-file, --passphrase or --writer-key is this repository's"
         }
-        RepoError::NeedsKey => "give --identity FILE, --passphrase-file FILE or --writer-key FILE",
+        RepoError::NeedsKey => {
+            "give --identity FILE, --passphrase-file FILE, --passphrase (asks on the terminal) or --writer-key FILE"
+        }
         RepoError::KeyOfOlderEpoch { .. } => {
             "get a new writer key from the owner: `pgark key writer NAME --output FILE`"
         }
         RepoError::BadSecret { what: "recipient", .. } => {
             "a recipient begins with age1 or ssh-ed25519; `age-keygen -y FILE` prints the one of an identity file"
         }
-        RepoError::NeedsReaderSecret => "give --identity FILE or --passphrase-file FILE",
+        RepoError::NeedsReaderSecret => {
+            "give --identity FILE, --passphrase-file FILE or --passphrase (asks on the terminal)"
+        }
         RepoError::NeedsOwner => {
-            "give the owner's identity, --identity FILE (or PGARK_IDENTITY), or --passphrase-file FILE: with neither of them \
+            "give the owner's identity, --identity FILE (or PGARK_IDENTITY), --passphrase-file FILE or --passphrase: with none of them \
              the writer key is used that `pgark init` left on this host"
         }
         RepoError::OtherCluster { .. } => {

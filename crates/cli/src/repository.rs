@@ -10,7 +10,7 @@ use crate::args::{Past, Repository as Options, Storage};
 use crate::context::Context;
 use crate::environment::{configuration, local_folders, variable};
 use crate::error::Failure;
-use crate::secrets::{first_line, passphrase_file, secret_file};
+use crate::secrets::{ask_passphrase, first_line, passphrase_file, secret_file};
 use crate::when::Moment;
 use crate::{signals, storage};
 
@@ -26,6 +26,24 @@ pub fn open(context: &Context, options: &Options) -> Result<Repository, Failure>
 pub fn open_as_of(context: &Context, options: &Options, past: &Past) -> Result<Repository, Failure> {
     let resolved = first(context, options)?;
     open_with(&resolved, past, unlock).map_err(|failure| explain(context, options, &resolved, failure))
+}
+
+/// Opens it, and gives the passphrase, if that is what opens it.
+pub fn open_with_passphrase(
+    context: &Context,
+    options: &Options,
+) -> Result<(Repository, Option<SecretString>), Failure> {
+    let resolved = first(context, options)?;
+    let mut passphrase = None;
+    let opened = open_with(&resolved, &Past::default(), |options, place| {
+        let unlock = unlock(options, place)?;
+        if let Unlock::Passphrase(own) = &unlock {
+            passphrase = Some(own.clone());
+        }
+        Ok(unlock)
+    });
+    let repository = opened.map_err(|failure| explain(context, options, &resolved, failure))?;
+    Ok((repository, passphrase))
 }
 
 /// Opens the second repository of a command: what the environment says is of the first.
@@ -65,6 +83,7 @@ fn secret_in_use(named: &Options, resolved: &Options) -> (String, String) {
         let given = [
             ("identity", options.identity.is_some()),
             ("passphrase-file", options.passphrase_file.is_some()),
+            ("passphrase", options.passphrase),
             ("writer-key", options.writer_key.is_some()),
         ];
         given.into_iter().find(|(_, is_given)| *is_given).map(|(name, _)| name)
@@ -216,15 +235,6 @@ fn unlock(options: &Options, place: &OpenStorage) -> Result<Unlock, Failure> {
     left_on_this_host(place)
 }
 
-/// The passphrase, if that is what opens the repository.
-pub fn passphrase(context: &Context, options: &Options) -> Result<Option<SecretString>, Failure> {
-    let options = first(context, options)?;
-    match unlock(&options, &place(&options, &Past::default())?)? {
-        Unlock::Passphrase(passphrase) => Ok(Some(passphrase)),
-        _ => Ok(None),
-    }
-}
-
 /// What the options name.
 fn typed(options: &Options) -> Result<Option<Unlock>, Failure> {
     if let Some(path) = &options.identity {
@@ -232,6 +242,10 @@ fn typed(options: &Options) -> Result<Option<Unlock>, Failure> {
     }
     if let Some(path) = &options.passphrase_file {
         return Ok(Some(Unlock::Passphrase(passphrase_file(path)?)));
+    }
+    if options.passphrase {
+        let of = options.repo.as_deref().unwrap_or_default();
+        return Ok(Some(Unlock::Passphrase(ask_passphrase(&format!("of {of}"))?)));
     }
     if let Some(path) = &options.writer_key {
         return Ok(Some(Unlock::WriterKey(secret_file("writer key", path)?)));

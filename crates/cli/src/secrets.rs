@@ -9,7 +9,7 @@ use pgark_ops::{ExposeSecret, SecretString};
 
 use crate::error::Failure;
 use crate::recipients::is_secret;
-use crate::tilde;
+use crate::{signals, terminal, tilde};
 
 /// A secret file larger than this is a mistake.
 const LARGEST_SECRET: u64 = 1 << 20;
@@ -17,6 +17,34 @@ const LARGEST_SECRET: u64 = 1 << 20;
 /// The first line of a file.
 pub fn passphrase_file(path: &Path) -> Result<SecretString, Failure> {
     secret_line("passphrase file", path)
+}
+
+/// Asks for a passphrase on the terminal. `of`: whose it is.
+pub fn ask_passphrase(of: &str) -> Result<SecretString, Failure> {
+    if !terminal::is_there() {
+        return Err(Failure::usage(
+            "a passphrase is to be asked for on the terminal, and there is none",
+            "give --passphrase-file FILE, or set PGARK_PASSPHRASE",
+        ));
+    }
+    // A signal must find the terminal showing again what is typed.
+    signals::cancel_on_signal()?;
+    let answer = SecretString::from(terminal::ask(&format!("Passphrase {of}:"), true)?);
+    let line = first_line(answer.expose_secret());
+    if line.is_empty() {
+        return Err(Failure::usage("no passphrase was typed", "nothing was changed"));
+    }
+    Ok(SecretString::from(line.to_string()))
+}
+
+/// Asks twice for a new passphrase: what was typed wrong once would open nothing.
+pub fn ask_new_passphrase(of: &str) -> Result<SecretString, Failure> {
+    let first = ask_passphrase(of)?;
+    let again = ask_passphrase("again, to be sure")?;
+    match first.expose_secret() == again.expose_secret() {
+        true => Ok(first),
+        false => Err(Failure::refused("the two passphrases differ", Some("nothing was made; try again"))),
+    }
 }
 
 /// The first line of a file with a secret.

@@ -9,6 +9,8 @@ use tempfile::TempDir;
 
 #[path = "program/hints.rs"]
 mod hints;
+#[path = "program/terminal.rs"]
+mod terminal;
 
 fn pgark(home: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgark"));

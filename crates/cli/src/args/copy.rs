@@ -29,11 +29,14 @@ pub struct Copy {
     #[arg(value_name = "DST")]
     pub target: String,
     /// age identity file that opens SRC (default: what PGARK_IDENTITY names)
-    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["passphrase_file", "passphrase"])]
     pub identity: Option<PathBuf>,
     /// File whose first line is the passphrase of SRC
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase")]
     pub passphrase_file: Option<PathBuf>,
+    /// Ask for the passphrase of SRC on the terminal
+    #[arg(long)]
+    pub passphrase: bool,
     /// Writer key file of DST
     #[arg(long, value_name = "FILE", group = "secret_there")]
     pub to_writer_key: Option<PathBuf>,
@@ -43,6 +46,9 @@ pub struct Copy {
     /// File whose first line is the passphrase of DST
     #[arg(long, value_name = "FILE", group = "secret_there")]
     pub to_passphrase_file: Option<PathBuf>,
+    /// Ask for the passphrase of DST on the terminal
+    #[arg(long, group = "secret_there")]
+    pub to_passphrase: bool,
     /// Storage option of SRC; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair, hide_short_help = true)]
     pub storage_option: Vec<(String, String)>,

@@ -12,6 +12,7 @@ use super::repository::{REPOSITORY, Storage};
     override_usage = "pgark init --repo <URL> --recipient <RECIPIENT> [OPTIONS]",
     after_help = "Examples:
   pgark init --repo /backup/main --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq
+  pgark init --repo /backup/main --passphrase
   pgark init --repo /backup/main --passphrase-file /etc/pgark/passphrase
   pgark init --repo /backup/main --new-passphrase-file /root/pgark-passphrase
   pgark init --repo s3://backups/main --storage-option region=eu-west-1 --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq
@@ -39,6 +40,9 @@ pub struct Init {
     /// File whose first line is the passphrase that opens the repository
     #[arg(long, value_name = "FILE", group = "protection")]
     pub passphrase_file: Option<PathBuf>,
+    /// Ask on the terminal for the passphrase that opens the repository, twice
+    #[arg(long, group = "protection")]
+    pub passphrase: bool,
     /// Draw a passphrase of 150 random bits, write it to this new file, and use it
     #[arg(long, value_name = "FILE", group = "protection")]
     pub new_passphrase_file: Option<PathBuf>,

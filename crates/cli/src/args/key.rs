@@ -101,6 +101,9 @@ pub struct KeyAdd {
     /// File whose first line is a passphrase that is to open it
     #[arg(long, value_name = "FILE", group = "slot")]
     pub add_passphrase_file: Option<PathBuf>,
+    /// Ask on the terminal for a passphrase that is to open it, twice
+    #[arg(long, group = "slot")]
+    pub add_passphrase: bool,
     #[command(flatten)]
     pub repository: Repository,
 }

@@ -30,6 +30,9 @@ pub struct Repository {
     /// File whose first line is the passphrase (PGARK_PASSPHRASE holds the passphrase itself)
     #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY, hide_short_help = true)]
     pub passphrase_file: Option<PathBuf>,
+    /// Ask for the passphrase on the terminal
+    #[arg(long, group = SECRET, help_heading = REPOSITORY)]
+    pub passphrase: bool,
     /// Writer key file: backs up and cannot read data (default: the one that `init` left on this
     /// host)
     #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY, hide_short_help = true)]

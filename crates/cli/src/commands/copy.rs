@@ -17,6 +17,7 @@ pub fn run(context: &Context, args: Copy) -> Result<ExitCode, Failure> {
         repo: Some(args.source),
         identity: args.identity,
         passphrase_file: args.passphrase_file,
+        passphrase: args.passphrase,
         storage: Storage {
             storage_option: args.storage_option,
             limit_download: args.limit_download,
@@ -28,6 +29,7 @@ pub fn run(context: &Context, args: Copy) -> Result<ExitCode, Failure> {
         repo: Some(args.target),
         identity: args.to_identity,
         passphrase_file: args.to_passphrase_file,
+        passphrase: args.to_passphrase,
         writer_key: args.to_writer_key,
         storage: Storage {
             storage_option: args.to_storage_option,

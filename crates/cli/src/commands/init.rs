@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::environment::local_folders;
 use crate::error::Failure;
 use crate::recipients::refuse_non_recipients;
-use crate::secrets::{passphrase_file, write_secret};
+use crate::secrets::{ask_new_passphrase, passphrase_file, write_secret};
 use crate::{output, progress, repository};
 
 /// Creates a repository, prints its id and fingerprint, and leaves the writer key on this host.
@@ -91,6 +91,9 @@ fn given(args: &Init) -> Result<Option<Protection>, Failure> {
     }
     if let Some(file) = &args.passphrase_file {
         return Ok(Some(Protection::Passphrase(passphrase_file(file)?)));
+    }
+    if args.passphrase {
+        return Ok(Some(Protection::Passphrase(ask_new_passphrase(&format!("of {}", args.repo))?)));
     }
     Ok(Some(match args.no_encryption {
         true => Protection::None,

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{self, Align};
 use crate::recipients::refuse_non_recipients;
-use crate::secrets::{passphrase_file, write_secret};
+use crate::secrets::{ask_new_passphrase, passphrase_file, write_secret};
 use crate::{repository, when};
 
 /// Manages key slots and writers.
@@ -66,20 +66,30 @@ fn list(context: &Context, args: KeyList) -> Result<(), Failure> {
 
 fn add(context: &Context, args: KeyAdd) -> Result<(), Failure> {
     refuse_non_recipients(&args.recipient)?;
+    // What is asked on the terminal is asked when the repository is open: else two passphrases would
+    // be asked for, and nobody would know which is which.
+    let repository = match args.add_passphrase {
+        true => Some(repository::open(context, &args.repository)?),
+        false => None,
+    };
     let protection = match &args.add_passphrase_file {
         Some(file) => Protection::Passphrase(passphrase_file(file)?),
+        None if args.add_passphrase => Protection::Passphrase(ask_new_passphrase("that is to be added")?),
         None => Protection::Recipients(args.recipient),
     };
-    for slot in ops::add(&repository::open(context, &args.repository)?, &protection)? {
+    let repository = match repository {
+        Some(repository) => repository,
+        None => repository::open(context, &args.repository)?,
+    };
+    for slot in ops::add(&repository, &protection)? {
         output::line(&format!("slot {slot} is added"))?;
     }
     Ok(())
 }
 
 fn rotate(context: &Context, args: KeyRotate) -> Result<(), Failure> {
-    let passphrase = repository::passphrase(context, &args.repository)?;
-    let epoch =
-        ops::rotate(&repository::open(context, &args.repository)?, passphrase, args.drop_passphrases)?;
+    let (repository, passphrase) = repository::open_with_passphrase(context, &args.repository)?;
+    let epoch = ops::rotate(&repository, passphrase, args.drop_passphrases)?;
     output::line(&format!("epoch {epoch}"))?;
     tracing::warn!(
         "every host needs a new writer key now, this one too: `pgark key list` shows the writers, `pgark key writer NAME --output \

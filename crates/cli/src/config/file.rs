@@ -152,7 +152,7 @@ impl Reader<'_> {
         if !section.contains_key(URL) && self.problems.is_empty() {
             self.problem(at, format!("repository {name:?} has no url"));
         }
-        let secrets = ["identity", "passphrase_file", "writer_key"];
+        let secrets = ["identity", "passphrase_file", "passphrase", "writer_key"];
         let set = secrets.iter().filter_map(|key| section.get(*key));
         let found: Vec<&Setting> = set.filter(|setting| !setting.value.is_nothing()).collect();
         if let [first, second, ..] = found.as_slice() {

@@ -15,15 +15,18 @@ impl Config {
         let Some(section) = typed.repo.as_ref().and_then(|name| self.repositories.get(name)) else {
             return Ok(typed);
         };
-        let Repository { repo, identity, passphrase_file, writer_key, no_cache, storage } =
+        let Repository { repo, identity, passphrase_file, passphrase, writer_key, no_cache, storage } =
             of_section(section)?;
-        let is_typed =
-            typed.identity.is_some() || typed.passphrase_file.is_some() || typed.writer_key.is_some();
+        let is_typed = typed.identity.is_some()
+            || typed.passphrase_file.is_some()
+            || typed.passphrase
+            || typed.writer_key.is_some();
         let or_typed = |typed, own| if is_typed || has_secret { typed } else { own };
         Ok(Repository {
             repo,
             identity: or_typed(typed.identity, identity),
             passphrase_file: or_typed(typed.passphrase_file, passphrase_file),
+            passphrase: if is_typed || has_secret { typed.passphrase } else { passphrase },
             writer_key: or_typed(typed.writer_key, writer_key),
             no_cache: typed.no_cache || no_cache,
             storage: over(typed.storage, storage),

@@ -91,7 +91,7 @@ pub fn effective(config: &Config, typed: &Typed) -> Vec<Effective> {
 
 /// What a repository's section says of an option of its own.
 fn in_section<'s>(section: &'s Section, id: &str, arg: &Arg) -> Option<&'s super::file::Setting> {
-    let is_secret = ["identity", "passphrase_file", "writer_key"].contains(&id);
+    let is_secret = ["identity", "passphrase_file", "passphrase", "writer_key"].contains(&id);
     let of_repository = is_secret || ["no_cache", "limit_upload", "limit_download"].contains(&id);
     section.get(id).filter(|_| of_repository && arg.get_long().is_some())
 }

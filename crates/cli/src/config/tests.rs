@@ -71,7 +71,10 @@ fn sample(key: &Key) -> (String, String) {
 /// What has to be typed, so that a command with this option in the file is whole.
 fn line(path: &str, key: &str) -> Vec<&'static str> {
     let mut words: Vec<&str> = match path {
-        "init" if ["recipient", "passphrase_file", "new_passphrase_file", "no_encryption"].contains(&key) => {
+        "init"
+            if ["recipient", "passphrase_file", "passphrase", "new_passphrase_file", "no_encryption"]
+                .contains(&key) =>
+        {
             vec!["--repo", "r"]
         }
         "init" if key == "repository" => vec!["--no-encryption"],
@@ -86,7 +89,7 @@ fn line(path: &str, key: &str) -> Vec<&'static str> {
         "trust" if key != "repository" => vec!["--repo", "r"],
         "key writer" if key == "output" => vec!["w"],
         "key writer" => vec!["w", "--output", "o"],
-        "key add" if ["recipient", "add_passphrase_file"].contains(&key) => vec![],
+        "key add" if ["recipient", "add_passphrase_file", "add_passphrase"].contains(&key) => vec![],
         "key add" => vec!["--recipient", "r"],
         _ => vec![],
     };

@@ -12,7 +12,7 @@ use crate::environment::variable;
 
 /// Options of which the environment's secret takes the place, and the variables that hold it. They
 /// are no variables of clap's: a secret that is typed wins over them, and is no contradiction.
-const SECRETS: [&str; 3] = ["identity", "passphrase_file", "writer_key"];
+const SECRETS: [&str; 4] = ["identity", "passphrase_file", "passphrase", "writer_key"];
 const SECRET_VARIABLES: [&str; 2] = ["PGARK_IDENTITY", "PGARK_PASSPHRASE"];
 
 /// A command line as the commands read it.
