@@ -52,6 +52,37 @@ impl TlsFiles {
     }
 }
 
+impl TlsFiles {
+    /// A certificate of the same authority in place of the server's, of which the time is over. It
+    /// counts from the server's next start.
+    pub fn expire_server(&self, common_name: &str) {
+        self.replace_server(common_name, &format!("subjectAltName=DNS:{common_name}"));
+        let folder = self.ca.parent().expect("the certificates lie in a folder");
+        let config = "[ca]\ndefault_ca = x\n[x]\ndatabase = old.txt\nserial = old.serial\nnew_certs_dir = .\ndefault_md = sha256\n\
+                      policy = any\n[any]\ncommonName = supplied\n";
+        for (name, text) in [("old.cnf", config), ("old.txt", ""), ("old.serial", "77\n")] {
+            std::fs::write(folder.join(name), text).expect("write the certificate's configuration");
+        }
+        let sign = [
+            "ca",
+            "-batch",
+            "-config",
+            "old.cnf",
+            "-keyfile",
+            "ca.key",
+            "-cert",
+            "ca.crt",
+            "-in",
+            "server.csr",
+        ];
+        let time = ["-startdate", "20200101000000Z", "-enddate", "20200201000000Z"];
+        openssl(
+            folder,
+            &[&sign[..], &time, &["-extfile", "server.ext", "-notext", "-out", "server.crt"]].concat(),
+        );
+    }
+}
+
 fn authority(folder: &Path, name: &str) {
     let subject = format!("/CN=pgark test {name}");
     let (key, cert) = (format!("{name}.key"), format!("{name}.crt"));

@@ -14,6 +14,7 @@ mod exports;
 mod exports_in_part;
 mod few_rights;
 mod full_disk;
+mod hints;
 mod hostile_text;
 mod imports;
 mod in_part;

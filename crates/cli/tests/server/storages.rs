@@ -344,7 +344,9 @@ fn trailing_slashes_and_odd_prefixes_are_one_place() {
     desk.ok(&["list", "--repo", "s3://backups/my prefix/ü+&="]);
     desk.ok(&["list", "--repo", "s3://backups//my prefix/ü+&=//"]);
     let root = Desk::empty(Some(Home::s3("s3://backups", &moto.endpoint(), "a", "b")));
-    root.ok(&["init", "--no-encryption"]);
+    // The other one lies there.
+    assert!(root.fails(1, &["init", "--no-encryption"]).contains("holds other files: my prefix/"));
+    root.ok(&["init", "--no-encryption", "--force"]);
     root.ok(&["check"]);
 }
 
