@@ -22,7 +22,7 @@ pub enum Failure {
     /// An operation failed.
     Ops(OpsError),
     /// The same with a hint that knows more than the operation does.
-    Hinted { error: OpsError, hint: String },
+    Hinted { error: Box<OpsError>, hint: String },
     /// Something of the program itself: a file named by an option, the output.
     Own { what: String, hint: Option<String>, usage: bool, source: Option<io::Error> },
 }
@@ -46,7 +46,8 @@ impl Failure {
     /// A failure with another hint.
     pub fn hinted(failure: Failure, hint: String) -> Failure {
         match failure {
-            Failure::Ops(error) | Failure::Hinted { error, .. } => Failure::Hinted { error, hint },
+            Failure::Ops(error) => Failure::Hinted { error: Box::new(error), hint },
+            Failure::Hinted { error, .. } => Failure::Hinted { error, hint },
             Failure::Own { what, usage, source, .. } => {
                 Failure::Own { what, hint: Some(hint), usage, source }
             }
@@ -83,11 +84,20 @@ impl Failure {
     }
 
     fn code(&self) -> u8 {
-        match self {
-            Failure::Ops(error) | Failure::Hinted { error, .. } if error.is_cancelled() => INTERRUPTED,
-            Failure::Ops(error) | Failure::Hinted { error, .. } if error.is_usage() => USAGE,
-            Failure::Own { usage: true, .. } => USAGE,
+        match (self.operation(), self) {
+            (Some(error), _) if error.is_cancelled() => INTERRUPTED,
+            (Some(error), _) if error.is_usage() => USAGE,
+            (_, Failure::Own { usage: true, .. }) => USAGE,
             _ => FAILED,
+        }
+    }
+
+    /// The operation's error, if one failed.
+    fn operation(&self) -> Option<&OpsError> {
+        match self {
+            Failure::Ops(error) => Some(error),
+            Failure::Hinted { error, .. } => Some(error),
+            Failure::Own { .. } => None,
         }
     }
 
@@ -103,7 +113,11 @@ impl Failure {
     fn chain(&self) -> Vec<String> {
         let mut chain = Vec::new();
         let mut cause: Option<&dyn Error> = match self {
-            Failure::Ops(error) | Failure::Hinted { error, .. } => {
+            Failure::Ops(error) => {
+                chain.push(hints::words_of(error));
+                error.source()
+            }
+            Failure::Hinted { error, .. } => {
                 chain.push(hints::words_of(error));
                 error.source()
             }
