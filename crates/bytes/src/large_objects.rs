@@ -23,7 +23,7 @@ pub struct Frame<'a> {
 
 /// A frame says that it is longer than any that is written.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a frame of large object {oid} claims {length} bytes, more than any frame has")]
+#[error("a frame of large object {oid} claims {length} bytes, more than a frame can have")]
 pub struct FrameTooLong {
     /// The object.
     pub oid: u32,

@@ -65,9 +65,10 @@ impl Pattern {
                 schema: schema.map(|schema| compile(text, &schema)).transpose()?,
                 name: compile(text, &name)?,
             }),
-            _ => {
-                Err(error(text, "has too many dots; write SCHEMA.NAME, with names that hold dots in quotes"))
-            }
+            _ => Err(error(
+                text,
+                "has too many dots; write SCHEMA.NAME, and put names that contain dots in double quotes",
+            )),
         }
     }
 
@@ -78,7 +79,7 @@ impl Pattern {
     pub fn plain(text: &str) -> Result<Pattern, PatternError> {
         match translate(text)?.as_slice() {
             [name] => Ok(Pattern { text: text.into(), schema: None, name: compile(text, name)? }),
-            _ => Err(error(text, "has a dot; put names that hold dots in double quotes")),
+            _ => Err(error(text, "has a dot; put names that contain dots in double quotes")),
         }
     }
 
@@ -161,7 +162,7 @@ fn translate(text: &str) -> Result<Vec<String>, PatternError> {
         }
     }
     if quoted {
-        return Err(error(text, "has an open double quote"));
+        return Err(error(text, "has an unclosed double quote"));
     }
     parts.push(part);
     if parts.iter().any(String::is_empty) {
@@ -173,7 +174,7 @@ fn translate(text: &str) -> Result<Vec<String>, PatternError> {
 fn compile(text: &str, expression: &str) -> Result<NamePattern, PatternError> {
     // A line feed is a character of a name like any other.
     let compiled = Regex::new(&format!("(?s)\\A(?:{expression})\\z"))
-        .map_err(|_| error(text, "is no regular expression outside of its quotes"))?;
+        .map_err(|_| error(text, "is not a valid regular expression outside of its quotes"))?;
     Ok(NamePattern { text: compiled, bytes: Regex::new(&format!("(?s-u)\\A(?:{expression})\\z")).ok() })
 }
 

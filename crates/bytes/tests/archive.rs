@@ -172,7 +172,7 @@ fn what_cannot_be_read_says_where() {
     int(&mut bad, 7);
     int(&mut bad, 1);
     string(&mut bad, Some(b"x"));
-    assert_eq!(message(&bad), "read the catalog OID of TOC entry 1: it is no decimal number");
+    assert_eq!(message(&bad), "read the catalog OID of TOC entry 1: it is not a decimal number");
     let mut huge = header(14);
     int(&mut huge, i32::MAX);
     assert!(message(&huge).contains("the entry count of the archive header: 2147483647 is above"));

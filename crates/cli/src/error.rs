@@ -61,8 +61,8 @@ impl Failure {
     /// A storage that loses what it is given.
     pub fn unfit(location: &str) -> Failure {
         Failure::Own {
-            what: format!("{location} does not keep what it is given; nothing was made there"),
-            hint: Some("`pgark storage test` shows every finding; use another storage".into()),
+            what: format!("{location} loses what is stored in it; nothing was created there"),
+            hint: Some("`pgark storage test` shows all results; use another storage".into()),
             usage: false,
             source: None,
         }

@@ -96,7 +96,7 @@ fn by_option(error: &OpsError) -> Option<&'static str> {
 
 fn of_repository(error: &RepoError) -> Option<&'static str> {
     Some(match error {
-        RepoError::NoRepository { .. } => "check --repo; `pgark init --repo URL` makes a new repository",
+        RepoError::NoRepository { .. } => "check --repo; `pgark init --repo URL` creates a new repository",
         RepoError::AlreadyARepository { .. } => "nothing was changed; use it, or give another --repo",
         RepoError::WrongKey => {
             "check that --identity, --passphrase-file, --passphrase or --writer-key is this repository's"
@@ -121,12 +121,12 @@ fn of_repository(error: &RepoError) -> Option<&'static str> {
             "use a key that is for that cluster: the owner makes one with `pgark key writer NAME --cluster CLUSTER --output FILE`"
         }
         RepoError::FingerprintChanged { .. } => {
-            "somebody put another repository there; if it was you, compare the fingerprint with the one that `pgark init` printed: \
+            "someone put another repository there; if it was you, compare the fingerprint with the one that `pgark init` printed: \
              `pgark trust --repo URL` shows both and replaces what this host remembers"
         }
         RepoError::NoMemory => "set HOME, or XDG_STATE_HOME",
         RepoError::Damaged { .. } | RepoError::Missing { .. } => {
-            "run `pgark check --read-data` to see which backups are touched"
+            "run `pgark check --read-data` to see which backups are affected"
         }
         RepoError::AnotherBackup { .. } => {
             "--wait waits until it has ended, --allow-concurrent runs beside it; if it was killed on another host, it is waited for \

@@ -21,7 +21,7 @@ pub fn json(value: &impl Serialize) -> Result<(), Failure> {
 pub fn tell_requests(requests: Option<&Requests>) {
     if let Some(requests) = requests {
         tracing::info!(
-            "{} requests: {} put, {} get, {} list, {} head, {} delete; {} tried again; {} sent, {} received",
+            "{} requests: {} put, {} get, {} list, {} head, {} delete; {} retried; {} sent, {} received",
             count(requests.all()),
             count(requests.put),
             count(requests.get),

@@ -164,7 +164,7 @@ fn init_says_which_repository_it_replaces() {
     let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(made["replaced"], *first);
     assert!(
-        text(&output.stderr).contains(&format!("of the fingerprint {first}")),
+        text(&output.stderr).contains(&format!("with the fingerprint {first}")),
         "{}",
         text(&output.stderr)
     );
@@ -362,7 +362,7 @@ fn a_configuration_file_is_checked_before_anything_is_done() {
         "{}",
         text(&output.stderr)
     );
-    assert!(text(&pgark(home.path(), &["config", "check"]).stdout).contains("there is no file"));
+    assert!(text(&pgark(home.path(), &["config", "check"]).stdout).contains("no configuration file found"));
 }
 
 #[test]
@@ -648,9 +648,9 @@ fn what_cannot_open_a_repository_is_told_why() {
     let (_, ecdsa_public) = keys.ssh_key("ecdsa", "ecdsa", "");
     let (locked, locked_public) = keys.ssh_key("locked", "ed25519", "five quiet otters");
     for (recipient, said) in [
-        (rsa_public.as_str(), "RSA keys of SSH are not supported"),
+        (rsa_public.as_str(), "RSA SSH keys are not supported"),
         (&ecdsa_public, "ecdsa-sha2-nistp256 are not supported"),
-        ("ssh-ed25519 AAAAnonsense", "no public key of SSH"),
+        ("ssh-ed25519 AAAAnonsense", "not an SSH public key"),
         ("age1nowhere1qqqqqq", "age-plugin-nowhere"),
         ("age1rot1veskjmrnf77mf0", "the token is broken"),
     ] {
@@ -669,10 +669,10 @@ fn what_cannot_open_a_repository_is_told_why() {
     let pem = keys.write("pem", "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n");
     let missing = keys.write("missing", "AGE-PLUGIN-NOWHERE-1QQQQQQ\n");
     for (identity, said) in [
-        (rsa, "RSA keys of SSH are not supported"),
-        (locked.clone(), "under a passphrase"),
+        (rsa, "RSA SSH keys are not supported"),
+        (locked.clone(), "has a passphrase"),
         (encrypted, "itself encrypted"),
-        (pem, "OpenSSH's form"),
+        (pem, "OpenSSH's format"),
         (missing, "age-plugin-nowhere"),
     ] {
         let told = keys.fails(&["list", "--identity", &identity]);

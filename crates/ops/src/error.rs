@@ -13,7 +13,7 @@ use crate::nearest::did_you_mean;
 
 /// What is done about a lock that is not to be had, where nothing more is known.
 pub(crate) fn wait_longer() -> Advice {
-    advice!["another session holds a lock; wait for it, or give a longer ", Setting::LockWaitTimeout]
+    advice!["another session has locked the tables; wait for it, or give a longer ", Setting::LockWaitTimeout]
 }
 
 /// What is done about content that is not as it was written.
@@ -132,7 +132,7 @@ pub enum OpsError {
     /// Output could not be written.
     #[error("write the output")]
     Output(#[source] std::io::Error),
-    /// The operation is not possible as asked; nothing was touched.
+    /// The operation is not possible as asked; nothing was changed.
     #[error("{what}")]
     Refused {
         /// What is wrong and where.
@@ -181,7 +181,7 @@ impl OpsError {
                 Setting::PgDump.to("PATH"),
             ]),
             OpsError::Stale { .. } => {
-                Some("the schema changes all the time; run the backup again when it is quieter".into())
+                Some("the schema keeps changing; run the backup again at a quieter time".into())
             }
             OpsError::NothingMatches { .. } => {
                 Some("check the patterns of schemas, tables and extensions".into())
@@ -203,7 +203,7 @@ impl OpsError {
                 Setting::Repository,
                 "; ",
                 Operation::Init,
-                " makes a new repository",
+                " creates a new repository",
             ]),
             OpsError::Storage(source) => source.hint().map(Advice::from),
             _ => None,

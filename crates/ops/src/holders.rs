@@ -47,7 +47,7 @@ pub(crate) fn prepared(connection: &mut Connection, to_drop: bool) -> Result<Vec
 }
 
 fn read(connection: &mut Connection, condition: &str, limit: &str) -> Result<Vec<Holder>, OpsError> {
-    let doing = "ask who holds the locks";
+    let doing = "find out who holds the locks";
     let sql = format!(
         "SELECT DISTINCT pg_catalog.format('%s.%s', n.nspname, c.relname), l.granted, l.pid, a.application_name, \
                 p.gid, p.owner, p.since \
@@ -88,7 +88,7 @@ impl Holder {
                 format!("{table} is locked by process {pid}{application}")
             }
             (None, Some(pid)) => format!("process {pid}{application} waits to lock {table}"),
-            (None, None) => format!("{table} is locked by a transaction that no session has"),
+            (None, None) => format!("{table} is locked by a transaction without a session"),
         };
         Holder { table, told, end }
     }
@@ -108,7 +108,7 @@ pub(crate) fn hint(holders: &[Holder], database: &str, otherwise: Advice) -> Adv
     match ends.is_empty() {
         true => otherwise,
         false => format!(
-            "no session has a prepared transaction any more; in database {database:?} run {}",
+            "a prepared transaction no longer belongs to a session; in database {database:?} run {}",
             ends.join("; ")
         )
         .into(),

@@ -192,7 +192,7 @@ pub fn cat(
     let path = &*paths::as_stored(path);
     if path.is_empty() {
         return Err(OpsError::Usage(advice![
-            format!("{text:?} names no entry; write ID:/PATH as "),
+            format!("{text:?} does not name an entry; write ID:/PATH as "),
             Operation::ListEntries { backup: None },
             " shows it",
         ]));

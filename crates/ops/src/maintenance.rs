@@ -55,8 +55,12 @@ impl Maintenance<'_> {
         }
         let reasons: Vec<String> = refused.iter().map(|error| with_causes(error)).collect();
         Err(OpsError::refused(
-            format!("none of the databases {} lets the role in: {}", tried.join(", "), reasons.join("; ")),
-            advice!["name one that it may connect to: ", Setting::MaintenanceDatabase.to("NAME")],
+            format!(
+                "the role cannot connect to any of the databases {}: {}",
+                tried.join(", "),
+                reasons.join("; ")
+            ),
+            advice!["name one that it can connect to: ", Setting::MaintenanceDatabase.to("NAME")],
         ))
     }
 }

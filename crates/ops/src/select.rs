@@ -75,8 +75,12 @@ impl Wanted {
             return Ok(head);
         }
         Err(OpsError::refused(
-            format!("backup {} is of kind {:?}, which this version cannot read", head.id, kind.to_string()),
-            "it was made by a newer version of pgark: use that one",
+            format!(
+                "backup {} is of the kind {:?}, which this version cannot read",
+                head.id,
+                kind.to_string()
+            ),
+            "it was made by a newer version of pgark: use that version",
         ))
     }
 }
@@ -214,7 +218,7 @@ fn latest(
         if let Some(other) = found.as_ref().filter(|other| other.cluster != head.cluster) {
             return Err(OpsError::refused(
                 format!(
-                    "`latest` is ambiguous: backups of the clusters {} and {} are here",
+                    "`latest` is ambiguous: this repository has backups of the clusters {} and {}",
                     other.cluster, head.cluster
                 ),
                 advice![
@@ -233,13 +237,13 @@ fn latest(
         (Some(found), None) => Ok(found),
         (Some(found), Some((about, passed))) => {
             if passed.is_ahead() || passed.moment() > found.moment() {
-                warn(&format!("`latest` passes over backup {}: {}", passed.id, why_passed(&about, &passed)));
+                warn(&format!("`latest` skips backup {}: {}", passed.id, why_passed(&about, &passed)));
             }
             Ok(found)
         }
         (None, Some((about, passed))) => Err(OpsError::refused(
             format!(
-                "no complete backup{of} is whole: the newest, {}, is none that `latest` can be: {}",
+                "`latest` cannot be used: every complete backup{of} is partial. The newest, {}: {}",
                 passed.id,
                 why_passed(&about, &passed)
             ),
@@ -249,7 +253,7 @@ fn latest(
             },
         )),
         (None, None) => Err(OpsError::refused(
-            format!("no complete backup{of} is in this repository"),
+            format!("this repository has no complete backup{of}"),
             match database {
                 Some(database) => advice![
                     did_you_mean(database, databases.iter().map(String::as_str)),
@@ -265,11 +269,11 @@ fn latest(
 /// Why a backup is not `latest`.
 fn why_passed(about: &About, head: &BackupHead) -> String {
     if head.is_ahead() {
-        return format!("its time {} lies ahead of the storage's clock", head.time);
+        return format!("its time {} is ahead of the storage's clock", head.time);
     }
     let part = about.reads.iter().find(|(_, read)| read.filters.is_part());
     part.map_or_else(String::new, |(database, read)| {
-        format!("it holds a part of database {database}: {}", read.filters.describe())
+        format!("it contains only a part of database {database}: {}", read.filters.describe())
     })
 }
 

@@ -92,8 +92,8 @@ impl From<probe::Report> for StorageReport {
 /// A verdict, for people.
 pub fn words_of(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Fit => "fit for any number of writers",
-        Verdict::FitWithLimits => "fit, with limits",
+        Verdict::Fit => "suitable for any number of writers",
+        Verdict::FitWithLimits => "suitable, with limits",
         Verdict::Unfit => "unfit",
     }
 }

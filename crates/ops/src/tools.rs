@@ -50,7 +50,7 @@ pub(crate) fn find_pg_dump(
         (Some(tool), _) => Ok(tool),
         (None, Some(tool)) => Err(too_old(&tool, server_major)),
         (None, None) => Err(OpsError::refused(
-            "find pg_dump: none is installed on this host",
+            "find pg_dump: it is not installed on this host",
             newer_programs(server_major),
         )),
     }
@@ -66,7 +66,7 @@ fn newer_programs(server_major: i32) -> Advice {
 fn too_old(tool: &Tool, server_major: i32) -> OpsError {
     OpsError::refused(
         format!(
-            "{} is of version {}, too old for a server of version {server_major}",
+            "{} has version {}, too old for a server of version {server_major}",
             tool.path.display(),
             tool.version
         ),
@@ -124,7 +124,7 @@ fn ask_version(path: &Path) -> Result<Tool, OpsError> {
     match digits.parse() {
         Ok(major) if output.status.success() => Ok(Tool { path: path.to_path_buf(), major, version }),
         _ => {
-            let what = format!("does not tell its version (it said {:?})", text.trim());
+            let what = format!("does not print its version (it printed {:?})", text.trim());
             Err(OpsError::Tool { program, what })
         }
     }

@@ -40,7 +40,7 @@ pub(crate) fn run(wire: &mut Wire<Stream>, info: &ConnInfo, host: &Host) -> Resu
                     }
                     7..=9 => {
                         return Err(PgError::Auth(
-                            "the server demands GSSAPI or SSPI, which pgark does not speak".into(),
+                            "the server requires GSSAPI or SSPI, which pgark does not support".into(),
                         ));
                     }
                     10 => {
@@ -49,7 +49,7 @@ pub(crate) fn run(wire: &mut Wire<Stream>, info: &ConnInfo, host: &Host) -> Resu
                     }
                     other => {
                         return Err(PgError::Auth(format!(
-                            "the server demands method {other}, which pgark does not speak"
+                            "the server requires method {other}, which pgark does not support"
                         )));
                     }
                 }
@@ -126,7 +126,7 @@ fn scram(wire: &mut Wire<Stream>, info: &ConnInfo, host: &Host, mechanisms: &[u8
         // The server does not offer it: saying that we could lets it notice a man in the middle.
         Some(_) if has(SCRAM_SHA_256) => (SCRAM_SHA_256, ChannelBinding::unrequested(), false),
         None if has(SCRAM_SHA_256) => (SCRAM_SHA_256, ChannelBinding::unsupported(), false),
-        _ => return Err(PgError::Auth("the server offers no SASL method that pgark speaks".into())),
+        _ => return Err(PgError::Auth("the server offers no SASL method that pgark supports".into())),
     };
     if info.get("channel_binding") == "require" && !bound {
         return Err(PgError::Auth(
@@ -143,9 +143,9 @@ fn scram(wire: &mut Wire<Stream>, info: &ConnInfo, host: &Host, mechanisms: &[u8
     let second = exchange.message().to_vec();
     answer(wire, &second)?;
     let last = sasl(wire, 12)?;
-    exchange
-        .finish(&last)
-        .map_err(|_| PgError::Auth("the server does not know the password: it may be an impostor".into()))?;
+    exchange.finish(&last).map_err(|_| {
+        PgError::Auth("the server does not know the password: it could be an impostor".into())
+    })?;
     Ok(bound)
 }
 
@@ -176,5 +176,5 @@ pub(crate) fn split(body: &[u8]) -> Result<(u32, &[u8]), PgError> {
 }
 
 fn garbled() -> PgError {
-    PgError::Protocol("an authentication message that is none".into())
+    PgError::Protocol("an invalid authentication message".into())
 }

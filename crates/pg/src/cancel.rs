@@ -84,7 +84,7 @@ pub(crate) fn request_tls(
             // Its text was said before anybody proved who speaks: libpq does not show it either.
             [b'E'] => {
                 return Err(PgError::Tls(
-                    "the server answered the request for TLS with an error (it may be starting up; see its log)".into(),
+                    "the server answered the request for TLS with an error (it could be starting up; see its log)".into(),
                 ));
             }
             _ => return Err(PgError::Protocol("received invalid response to SSL negotiation".into())),

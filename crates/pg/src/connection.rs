@@ -140,7 +140,7 @@ impl Connection {
     pub fn query(&mut self, sql: &str, parameters: &[Option<&str>]) -> Result<Vec<Row>, PgError> {
         self.check_usable()?;
         if self.replication.is_some() {
-            let what = "a replication connection has the simple query protocol only";
+            let what = "a replication connection has only the simple query protocol";
             return Err(PgError::Protocol(what.into()));
         }
         let count =
@@ -323,7 +323,7 @@ impl Connection {
 
 /// The protocol ends strings with a zero byte: SQL cannot hold one.
 fn sql_text(sql: &[u8]) -> Result<&[u8], PgError> {
-    if sql.contains(&0) { Err(PgError::Protocol("SQL holds a zero byte".into())) } else { Ok(sql) }
+    if sql.contains(&0) { Err(PgError::Protocol("the SQL contains a zero byte".into())) } else { Ok(sql) }
 }
 
 /// The command tag.

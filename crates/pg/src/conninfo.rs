@@ -48,7 +48,7 @@ pub enum ConnInfoError {
         value: String,
     },
     /// A value that is none of those that there are.
-    #[error("invalid {keyword} value: \"{value}\" (it may be {choices})")]
+    #[error("invalid {keyword} value: \"{value}\" (possible values: {choices})")]
     Choice {
         /// The parameter.
         keyword: &'static str,

@@ -144,7 +144,7 @@ impl Connection {
                     let _ = self.until_ready();
                     return Err(PgError::Db(Box::new(error)));
                 }
-                b'Z' => return Err(PgError::Protocol("the statement is no COPY FROM STDIN".into())),
+                b'Z' => return Err(PgError::Protocol("the statement is not a COPY FROM STDIN".into())),
                 b'C' => {}
                 tag => {
                     let body = message.body.to_vec();

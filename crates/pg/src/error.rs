@@ -149,7 +149,7 @@ impl PgError {
             }
             (_, Some("3D000")) => "check the database's name",
             (PgError::Connect { .. }, Some("42501")) => {
-                "GRANT CONNECT ON DATABASE … TO the role, or name a database that it may connect to"
+                "GRANT CONNECT ON DATABASE … TO the role, or name a database that it can connect to"
             }
             (PgError::Connect { .. }, Some("55000")) => {
                 "ALTER DATABASE … ALLOW_CONNECTIONS true, or leave the database out"
@@ -158,9 +158,7 @@ impl PgError {
                 "wait until other sessions end, or raise the limit: ALTER ROLE … CONNECTION LIMIT, ALTER DATABASE … \
                  CONNECTION LIMIT, max_connections"
             }
-            (_, Some("55P03")) => {
-                "another session holds a lock: wait for it, or allow a longer wait for locks"
-            }
+            (_, Some("55P03")) => "another session has a lock: wait for it, or allow a longer wait for locks",
             (_, Some("53200")) => {
                 "the server ran out of memory or lock slots; raise max_locks_per_transaction"
             }

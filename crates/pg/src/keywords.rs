@@ -30,7 +30,7 @@ pub(crate) const KEYWORDS: &[(&str, &str, Support)] = &[
     (
         "client_encoding",
         "",
-        Support::No("pgark asks for text in UTF-8 and for rows in the database's own encoding; leave it out"),
+        Support::No("pgark reads text in UTF-8 and rows in the database's own encoding; remove this option"),
     ),
     ("options", "", Support::Yes),
     ("application_name", "PGAPPNAME", Support::Yes),
@@ -59,7 +59,7 @@ pub(crate) const KEYWORDS: &[(&str, &str, Support)] = &[
     ("krbsrvname", "PGKRBSRVNAME", Support::Moot),
     ("gsslib", "PGGSSLIB", Support::Moot),
     ("gssdelegation", "PGGSSDELEGATION", Support::Moot),
-    ("replication", "", Support::No("pgark asks for replication itself where it needs it")),
+    ("replication", "", Support::No("pgark sets replication itself when it needs it")),
     ("target_session_attrs", "PGTARGETSESSIONATTRS", Support::Yes),
     ("load_balance_hosts", "PGLOADBALANCEHOSTS", Support::Yes),
 ];

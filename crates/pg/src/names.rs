@@ -23,8 +23,7 @@ pub(crate) fn check(certificate: &X509Ref, host: &str) -> Result<(), String> {
             if shown.is_some() && shown == address {
                 return Ok(());
             }
-            names
-                .push(shown.map_or_else(|| "an address that is none".to_string(), |shown| shown.to_string()));
+            names.push(shown.map_or_else(|| "an invalid address".to_string(), |shown| shown.to_string()));
         }
     }
     if !has_own_kind && let Some(name) = certificate.subject_name().entries_by_nid(Nid::COMMONNAME).next() {
@@ -37,7 +36,7 @@ pub(crate) fn check(certificate: &X509Ref, host: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(match names.split_first() {
-        None => "the server's certificate names no host".into(),
+        None => "the server's certificate has no host name".into(),
         Some((name, [])) => {
             format!("server certificate for \"{name}\" does not match host name \"{host}\"")
         }

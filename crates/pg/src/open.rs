@@ -59,7 +59,7 @@ impl Connection {
 /// Tries every host and address in order until one is as asked.
 pub(crate) fn connect(info: &ConnInfo) -> Result<Connection, PgError> {
     if info.get("gssencmode") == "require" {
-        return Err(PgError::Auth("gssencmode=require: pgark does not speak GSSAPI".into()));
+        return Err(PgError::Auth("gssencmode=require: pgark does not support GSSAPI".into()));
     }
     let mut hosts = info.hosts().map_err(|error| PgError::Protocol(error.to_string()))?;
     if info.get("load_balance_hosts") == "random" {
@@ -138,7 +138,7 @@ impl Report {
             target: format!("database \"{}\" as user \"{}\"", info.dbname(), info.user()),
             why: self.lines.join("; "),
             refusal: self.refusal,
-            advice: self.advice.unwrap_or("check host, port and sslmode, and that the server runs"),
+            advice: self.advice.unwrap_or("check host, port and sslmode, and that the server is running"),
         }
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn check(stream: &Stream, info: &ConnInfo) -> Result<(), PgError> {
         return Ok(());
     }
     let peer = rustix::net::sockopt::socket_peercred(socket)
-        .map_err(|error| PgError::Auth(format!("requirepeer: ask whose socket it is: {error}")))?;
+        .map_err(|error| PgError::Auth(format!("requirepeer: find out whose socket it is: {error}")))?;
     let id = peer.uid.as_raw();
     let users = fs::read(USERS)
         .map_err(|error| PgError::Auth(format!("requirepeer: read the users in {USERS}: {error}")))?;
@@ -29,7 +29,7 @@ pub(crate) fn check(stream: &Stream, info: &ConnInfo) -> Result<(), PgError> {
         // A user of a directory service: a name that we cannot know is not the one that was asked
         // for.
         None => Err(PgError::Auth(format!(
-            "requirepeer specifies \"{wanted}\", but the server's user has the id {id}, which {USERS} does not name"
+            "requirepeer specifies \"{wanted}\", but the server's user has the id {id}, which is not in {USERS}"
         ))),
     }
 }

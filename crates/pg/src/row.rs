@@ -32,14 +32,12 @@ impl Row {
 
     /// A column's value.
     pub fn parse<T: FromStr>(&self, column: usize) -> Result<T, PgError> {
-        self.str(column)?
-            .parse()
-            .map_err(|_| PgError::Value { column, what: "it has another form than expected" })
+        self.str(column)?.parse().map_err(|_| PgError::Value { column, what: "it has an unexpected format" })
     }
 
     /// Of a DataRow message.
     pub(crate) fn of_message(body: &[u8]) -> Result<Row, PgError> {
-        let short = || PgError::Protocol("a row is shorter than it says".into());
+        let short = || PgError::Protocol("a row is shorter than announced".into());
         let count = body
             .get(..2)
             .and_then(|bytes| bytes.try_into().ok())

@@ -63,7 +63,7 @@ fn section(text: &str, name: &str, file: &str) -> Result<Option<Vec<(String, Str
         }
         let Some(pairs) = found.as_mut() else { continue };
         if line.starts_with("ldap") {
-            return wrong("a look-up by LDAP, which pgark does not do,");
+            return wrong("a look-up by LDAP, which pgark does not support,");
         }
         match line.split_once('=') {
             Some(("service" | "servicefile", _)) => {

@@ -144,7 +144,7 @@ impl Connection {
             if let Some((name, value)) = wrong(&now.values).first() {
                 return Err(PgError::Settings {
                     what: format!(
-                        "{name} was set to '{value}', and the session has '{}'",
+                        "{name} was set to '{value}', but the session has '{}'",
                         now.values.get(name).map(String::as_str).unwrap_or_default()
                     ),
                     advice: SESSION_MODE,
@@ -274,7 +274,7 @@ const SESSION_MODE: &str =
     "connect to the server itself, or to a pool in session mode (pgbouncer: pool_mode = session)";
 
 fn moved() -> PgError {
-    let what = "the connection goes through a pool that lends a server for one transaction only".into();
+    let what = "the connection goes through a pool in transaction mode".into();
     PgError::Settings { what, advice: SESSION_MODE }
 }
 

@@ -86,7 +86,7 @@ pub const SETTINGS: &[Setting] = &[
         .read_only()
         .in_child(),
     fixed("array_nulls", "on", "off reads NULL in an array as the text 'NULL'"),
-    fixed("xmloption", "content", "document refuses XML that is no document"),
+    fixed("xmloption", "content", "document refuses XML that is not a document"),
     fixed("quote_all_identifiers", "off", "quotes every name in what the server writes of definitions").in_child(),
     fixed("standard_conforming_strings", "on", "off makes a backslash in a plain string an escape; a restore sets what the archive says")
         .read_only()
@@ -123,7 +123,7 @@ pub const SETTINGS: &[Setting] = &[
     // What costs time.
     fixed("jit", "off", "compiles queries of catalogs for longer than they run").read_only(),
     fixed("synchronous_commit", "off", "waits for the disk at each commit; a restore waits once, at its end").load_only(),
-    fixed("client_min_messages", "warning", "sends what nobody reads"),
+    fixed("client_min_messages", "warning", "sends data that is never read"),
 ];
 
 /// Settings that a session leaves as they are, of the categories that [`SETTINGS`] are from, and
@@ -141,11 +141,11 @@ pub const LEFT: &[(&str, &str)] = &[
     ("password_encryption", "passwords are restored as hashes"),
     ("scram_iterations", "passwords are restored as hashes"),
     ("md5_password_warnings", "a warning only"),
-    ("event_triggers", "who may turn them off for a restore means it"),
+    ("event_triggers", "a user with the right to turn them off for a restore does so on purpose"),
     ("default_text_search_config", "the database's own, for its functions and views"),
     (
         "lc_messages",
-        "errors are told apart by code; where pg_dump's words are read, its session has them in English",
+        "errors are distinguished by code; where pg_dump's messages are read, its session has them in English",
     ),
     ("lc_numeric", "to_char only: the database's own, for its functions and views"),
     ("lc_time", "to_char only: the database's own, for its functions and views"),
@@ -153,7 +153,7 @@ pub const LEFT: &[(&str, &str)] = &[
     ("xmlbinary", "xmlelement only: the database's own, for its functions and views"),
     ("escape_string_warning", "a warning only"),
     ("operator_precedence_warning", "a warning only"),
-    ("lo_compat_privileges", "who may read large objects; it leaves none out"),
+    ("lo_compat_privileges", "who is allowed to read large objects; it leaves none out"),
     ("dynamic_library_path", "where the database's libraries are"),
     ("extension_destdir", "where the database's extensions are"),
     ("extension_control_path", "where the database's extensions are"),

@@ -31,7 +31,7 @@ impl From<FrameError> for PgError {
     fn from(error: FrameError) -> PgError {
         PgError::Protocol(match error {
             FrameError::TooLarge { .. } => error.to_string(),
-            _ => format!("{error}: this may be no PostgreSQL server"),
+            _ => format!("{error}: this might not be a PostgreSQL server"),
         })
     }
 }
@@ -50,8 +50,7 @@ impl<S: Read + Write> Wire<S> {
         self.end > self.start
     }
 
-    /// The next message, whole; waits for it. What is left of one that came in pieces is passed
-    /// over.
+    /// The next message, whole; waits for it. What is left of one that came in pieces is skipped.
     pub(crate) fn message(&mut self) -> Result<Frame<'_>, PgError> {
         while self.rest > 0 {
             self.take_rest()?;

@@ -204,10 +204,10 @@ impl Repository {
             match found.as_slice() {
                 [] => Err(RepoError::UnknownSlot { which: which.into(), known: slot_names(&body.slots) }),
                 [_] if body.slots.len() == 1 => Err(RepoError::Keys {
-                    what: "it is the last slot: nobody could read the backups any more".into(),
+                    what: "it is the last slot: without it nobody could read the backups".into(),
                 }),
                 [at] => Ok(body.slots.remove(*at)),
-                _ => Err(RepoError::Keys { what: format!("{which:?} is several slots") }),
+                _ => Err(RepoError::Keys { what: format!("{which:?} matches several slots") }),
             }
         })?;
         self.remove_unlisted()?;
@@ -332,7 +332,7 @@ impl Repository {
         if passphrases > kept && !drop_passphrases {
             return Err(RepoError::Keys {
                 what: format!(
-                    "{} slots of passphrases cannot be sealed anew without their passphrases",
+                    "passphrase slots that cannot be re-encrypted, because their passphrase was not given: {}",
                     passphrases - kept
                 ),
             });
@@ -385,7 +385,9 @@ pub(crate) fn is_before(
         (None, _) => Ok(true),
         (Some(until), Some(taken)) => Ok(taken < until),
         (Some(_), None) => Err(RepoError::Keys {
-            what: format!("the storage does not say when it took {object}: what was made since is not known"),
+            what: format!(
+                "the storage does not say when it received {object}: so it is not known what was written since"
+            ),
         }),
     }
 }

@@ -136,7 +136,7 @@ impl Repository {
             None => true,
             Some(why) => {
                 self.unlocked
-                    .warn_once(format!("backup {} is passed over: its signature: {why}", manifest.name.id));
+                    .warn_once(format!("backup {} is ignored: its signature: {why}", manifest.name.id));
                 false
             }
         });
@@ -201,7 +201,7 @@ impl Repository {
                 }
                 Ok(_) => {}
                 Err(error @ (RepoError::Store(_) | RepoError::Cancelled)) => return Err(error),
-                Err(error) => self.detail(&format!("backup {} is passed over: {error}", name.id)),
+                Err(error) => self.detail(&format!("backup {} is ignored: {error}", name.id)),
             }
         }
         Ok(heads)
@@ -253,7 +253,7 @@ impl Repository {
 
     fn open_named(&self, name: &ManifestName) -> Result<Backup<'_>, RepoError> {
         let manifest = manifest::read(&self.unlocked, name, |error| {
-            self.warn(&format!("{error}; the second copy is used"))
+            self.warn(&format!("{error}; using the second copy"))
         })?;
         if let Some(why) = &manifest.distrust {
             return Err(damaged(name.name(), format!("the signature: {why}")));

@@ -71,10 +71,12 @@ impl CacheFile {
     pub fn write(&self, bytes: Vec<u8>) {
         let sealed = match self.sealed(bytes) {
             Ok(sealed) => sealed,
-            Err(error) => return tracing::debug!("nothing can be kept at {}: {error}", self.path.display()),
+            Err(error) => {
+                return tracing::debug!("nothing can be cached at {}: {error}", self.path.display());
+            }
         };
         if let Err(error) = write_whole(&self.path, &sealed) {
-            tracing::debug!("nothing can be kept at {}: {error}", self.path.display());
+            tracing::debug!("nothing can be cached at {}: {error}", self.path.display());
         }
     }
 

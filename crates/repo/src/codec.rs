@@ -58,7 +58,7 @@ impl<'b, C> Decode<'b, C> for Extensions {
             && pairs.iter().all(|(name, bytes)| !name.is_empty() && bytes.len() <= LONGEST_EXTENSION);
         match is_sorted && fit && !pairs.is_empty() {
             true => Ok(Extensions(pairs)),
-            false => Err(decoding::Error::message("extensions that are not sorted, or beyond their limits")),
+            false => Err(decoding::Error::message("extensions are not sorted, or exceed their limits")),
         }
     }
 }
@@ -74,7 +74,7 @@ pub(crate) fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
 /// Decodes exactly one value from all of `bytes`; says what is wrong otherwise.
 pub(crate) fn decode<'b, T: Decode<'b, ()> + Encode<()>>(bytes: &'b [u8]) -> Result<T, &'static str> {
     let mut decoder = minicbor::Decoder::new(bytes);
-    let value: T = decoder.decode().map_err(|_| "it is no CBOR of the expected shape")?;
+    let value: T = decoder.decode().map_err(|_| "it is not CBOR of the expected shape")?;
     if decoder.position() != bytes.len() || encode(&value) != bytes {
         return Err("its CBOR is not canonical");
     }
@@ -90,7 +90,7 @@ pub(crate) fn decode_each<'b, T: Decode<'b, ()> + Encode<()>>(
     let mut decoder = minicbor::Decoder::new(bytes);
     while decoder.position() < bytes.len() {
         let start = decoder.position();
-        let value: T = decoder.decode().map_err(|_| "it is no CBOR of the expected shape")?;
+        let value: T = decoder.decode().map_err(|_| "it is not CBOR of the expected shape")?;
         if bytes.get(start..decoder.position()) != Some(encode(&value).as_slice()) {
             return Err("its CBOR is not canonical");
         }

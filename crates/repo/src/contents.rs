@@ -56,7 +56,7 @@ impl Repository {
         let (live, unknown) = live.sorted(&reader)?;
         unknown
             .into_iter()
-            .for_each(|error| self.unlocked.warn_once(format!("what it names is not counted: {error}")));
+            .for_each(|error| self.unlocked.warn_once(format!("what it references is not counted: {error}")));
         usage::each_chunk(&index, &live, |places, lives| {
             contents.chunks += u64::from(!places.is_empty());
             if let Some(place) = places.first().filter(|_| lives) {

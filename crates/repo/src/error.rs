@@ -10,25 +10,25 @@ use crate::BackupId;
 #[non_exhaustive]
 pub enum RepoError {
     /// The storage holds no repository.
-    #[error("no repository is at {location}")]
+    #[error("there is no repository at {location}")]
     NoRepository {
         /// The storage.
         location: String,
     },
     /// The storage holds one already.
-    #[error("a repository is at {location} already")]
+    #[error("a repository already exists at {location}")]
     AlreadyARepository {
         /// The storage.
         location: String,
     },
     /// The repository needs a newer program.
-    #[error("the repository is of a newer format than this program knows: {what}")]
+    #[error("the repository has a newer format than this program knows: {what}")]
     NewerFormat {
         /// The version or feature that is not known.
         what: String,
     },
     /// The repository was made by an earlier program, before its format was settled.
-    #[error("the repository is of an earlier edition of the format, which this program does not read")]
+    #[error("the repository has an earlier edition of the format, which this program cannot read")]
     OlderFormat,
     /// No key slot opens with the given secret, or the key is of another repository.
     #[error("the given secret does not open this repository")]
@@ -65,7 +65,7 @@ pub enum RepoError {
         epoch: u32,
     },
     /// The key is for some clusters, and this is of another.
-    #[error("this key is for {own} only: it opens nothing of {other}")]
+    #[error("this key is only for {own}: it opens nothing of {other}")]
     OtherCluster {
         /// The clusters of the key.
         own: String,
@@ -99,7 +99,7 @@ pub enum RepoError {
     },
     /// The clear header is not the one that this host remembers.
     #[error(
-        "the repository at {location} is not the one that this host knows: its fingerprint is {found}, it was {known}"
+        "the repository at {location} is not the one that this host knows: its fingerprint is {found}, but was {known}"
     )]
     FingerprintChanged {
         /// The storage.
@@ -123,7 +123,7 @@ pub enum RepoError {
     #[error("this host has no folder to remember a repository in")]
     NoMemory,
     /// A secret was given for a repository that calls itself unencrypted.
-    #[error("a secret was given, but the repository calls itself unencrypted")]
+    #[error("a secret was given, but the repository says it is unencrypted")]
     SecretForPlainRepository,
     /// The passphrase is too easy to guess.
     #[error("the passphrase is too weak: {why}")]
@@ -154,13 +154,13 @@ pub enum RepoError {
         object: String,
     },
     /// No such backup.
-    #[error("backup {id} is not in this repository")]
+    #[error("this repository has no backup {id}")]
     UnknownBackup {
         /// The id.
         id: BackupId,
     },
     /// What is to be written breaks a limit of the format.
-    #[error("{what} is beyond the format's limits")]
+    #[error("{what} exceeds the limits of the format")]
     TooLarge {
         /// What is too large.
         what: String,
@@ -184,7 +184,7 @@ pub enum RepoError {
     Store(StoreError),
     /// The storage does not honour put-if-absent, so that one writer at a time is safe; and another
     /// is at work.
-    #[error("backup {id} is being written to {location}, which is safe for one writer at a time only")]
+    #[error("backup {id} is being written to {location}, which is safe for only one writer at a time")]
     AnotherWriter {
         /// The storage.
         location: String,
@@ -222,7 +222,7 @@ pub enum RepoError {
         heard: jiff::Timestamp,
     },
     /// A prune deleted a pack that the backup leans on, or is about to; nothing was committed.
-    #[error("a prune took {pack} away, which this backup leans on: it was not committed")]
+    #[error("a prune removed {pack}, which this backup depends on: the backup was not committed")]
     PrunedAway {
         /// The pack.
         pack: String,
@@ -232,7 +232,7 @@ pub enum RepoError {
     Cancelled,
     /// The manifest's put was not answered (the network broke, the job was stopped), nor the
     /// question whether it is there: the storage may have taken it.
-    #[error("whether backup {id} was committed is not known")]
+    #[error("it is not known whether backup {id} was committed")]
     CommitUnsure {
         /// The backup's id.
         id: String,
@@ -299,30 +299,27 @@ impl RepoError {
         let hint = match self {
             RepoError::NewerFormat { .. } => "use a newer pgark",
             RepoError::UnknownFolders { .. } => {
-                "a newer pgark may keep something there that needs packs: prune with that version. If they are somebody \
-                 else's, move them out of the repository. Nothing was changed"
+                "a newer pgark may keep data there that needs packs: prune with that version. If they belong to something else, move them out of the repository. Nothing was changed"
             }
             RepoError::OlderFormat => {
-                "read it with the program that made it, and make a new repository for backups from now on"
+                "read it with the version that created it, and create a new repository for new backups"
             }
             RepoError::ListOfWritersLost { .. } => {
-                "who may write is not known for certain, so nothing is written or pruned. Put the list back from \
-                 another copy of the repository, or let the owner make a new one by any change of keys"
+                "it is not certain who is allowed to write, so nothing is written or pruned. Restore the list from another copy of the repository, or let the owner make a new one by any change of keys"
             }
             RepoError::FingerprintChanged { .. } => {
-                "somebody put another repository there; if it was you, let this host trust the new one"
+                "someone put another repository there; if it was you, let this host trust the new one"
             }
             RepoError::OtherFingerprint { .. } => {
-                "what this host remembers was not changed; ask whoever made the repository what its fingerprint is"
+                "the remembered fingerprint was not changed; ask whoever created the repository for its fingerprint"
             }
-            RepoError::NoMemory => "name a home folder or a state folder",
+            RepoError::NoMemory => "set a home folder or a state folder",
             RepoError::SecretForPlainRepository => {
-                "if it should be encrypted, do not use it: somebody may have replaced it; else leave the secret out"
+                "if it should be encrypted, do not use it: someone may have replaced it; otherwise omit the secret"
             }
-            RepoError::WeakPassphrase { .. } => "use at least 12 characters, better five random words",
+            RepoError::WeakPassphrase { .. } => "use at least 12 characters, or better five random words",
             RepoError::PrunedAway { .. } => {
-                "run it again. A prune does so only if it did not hear of the backup for an hour: was it suspended, or \
-                 the network down?"
+                "run it again. A prune does this only if the backup gave no sign of life for an hour: was it suspended, or was the network down?"
             }
             RepoError::Store(StoreError::PermissionDenied { .. }) => {
                 "check the owner and mode of the repository's files"
@@ -332,8 +329,7 @@ impl RepoError {
             }
             RepoError::AnotherWriter { until, .. } => {
                 return Some(format!(
-                    "wait for it; if its host crashed, it is taken for dead after {until:.0}. The storage ignores \
-                     put-if-absent: one that honours it takes any number of writers"
+                    "wait for it; if its host crashed, it is considered dead after {until:.0}. The storage ignores put-if-absent; one that supports it allows any number of writers"
                 ));
             }
             RepoError::Store(error) => return error.hint(),

@@ -68,11 +68,11 @@ pub(crate) fn check_head<'a>(name: &str, kinds: &[Kind], bytes: &'a [u8]) -> Res
     let (first, rest) = bytes.split_first_chunk::<HEAD>().ok_or_else(|| damaged(name, "it is too short"))?;
     let [p, g, a, r, k, kind, low, high] = *first;
     if [p, g, a, r, k] != *MAGIC {
-        return Err(damaged(name, "it does not begin with the magic bytes"));
+        return Err(damaged(name, "it does not start with the magic bytes"));
     }
     let version = u16::from_le_bytes([low, high]);
     if version > VERSION {
-        return Err(RepoError::NewerFormat { what: format!("{name} is of version {version}") });
+        return Err(RepoError::NewerFormat { what: format!("{name} has version {version}") });
     }
     if !kinds.iter().any(|known| *known as u8 == kind) {
         return Err(damaged(name, "it is an object of another kind"));
@@ -174,7 +174,7 @@ fn room_of(keys: &Keys, name: &str) -> Result<Room, RepoError> {
         "manifests" | "forgotten" | "tags" => keys.compartment_of(of),
         _ => Compartment::parse(of).filter(|compartment| keys.opens(*compartment)),
     };
-    compartment.map(Room::Of).ok_or_else(|| damaged(name, "its name is of nothing that this key opens"))
+    compartment.map(Room::Of).ok_or_else(|| damaged(name, "its name belongs to nothing that this key opens"))
 }
 
 /// Seals `body` as the object `name`: head, counted key, sealed body.
@@ -213,9 +213,8 @@ pub(crate) fn open_in(
     bytes: &[u8],
 ) -> Result<Vec<u8>, RepoError> {
     let (key, sealed) = open_key(keys, room, &[kind], name, bytes)?;
-    key.open_in_place(&nonce(0), &object_aad(keys, kind, name), sealed.to_vec()).ok_or_else(|| {
-        damaged(name, "its seal does not open: bytes were changed, or it stood under another name")
-    })
+    key.open_in_place(&nonce(0), &object_aad(keys, kind, name), sealed.to_vec())
+        .ok_or_else(|| damaged(name, "its seal does not open: bytes were changed, or it had another name"))
 }
 
 /// The key at the start of a metadata object, and what follows it.
@@ -244,7 +243,7 @@ pub(crate) fn put_regardless(store: &Storage, name: &str, bytes: impl Into<Bytes
     let bytes = bytes.into();
     let outcome = store.put_if_absent(name, bytes.clone())?;
     if outcome == PutOutcome::AlreadyExists && store.get(name)? != bytes {
-        return Err(damaged(name, "an object of that name with other bytes is there already"));
+        return Err(damaged(name, "an object with this name and different bytes already exists"));
     }
     Ok(())
 }

@@ -334,7 +334,7 @@ pub(crate) fn check_directory(directory: &Directory, kind: Kind, end: u64) -> Re
             .ok_or("its directory names an unknown kind of chunk")?
             .is_data();
         if data != (kind == Kind::DataPack) {
-            return Err("it holds a chunk that belongs into the other kind of pack");
+            return Err("it contains a chunk that belongs into the other kind of pack");
         }
         if chunk.raw_len == 0 || chunk.raw_len as usize > LARGEST {
             return Err("its directory names an impossible length");
@@ -506,7 +506,7 @@ pub(crate) fn open_chunk(
     sealed: &[u8],
 ) -> Result<Vec<u8>, &'static str> {
     if blake3::hash(sealed).as_bytes().as_slice() != record.digest.as_slice() {
-        return Err("its sealed bytes are not those that were put");
+        return Err("its sealed bytes are not those that were written");
     }
     let aad = chunk_aad(keys, &record.id, record.kind, record.raw_len, record.compressed);
     let nonce: [u8; 12] = record.nonce.into();

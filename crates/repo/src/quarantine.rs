@@ -60,7 +60,7 @@ impl Quarantine {
                 Err(RepoError::Damaged { object, what }) => {
                     repository
                         .store
-                        .warn(&format!("{object} is damaged, its whole pack is not leaned on: {what}"));
+                        .warn(&format!("{object} is damaged, so its whole pack is not reused: {what}"));
                     found.packs.insert(hash);
                 }
                 Err(error) => return Err(error),

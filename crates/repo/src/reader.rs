@@ -185,7 +185,7 @@ impl<'r> ChunkReader<'r> {
 
     fn open_pack(&self, index: &Index, number: u32) -> Result<Arc<OpenPack>, RepoError> {
         let entry =
-            index.packs.get(number).ok_or_else(|| damaged("the local index", "it names no such pack"))?;
+            index.packs.get(number).ok_or_else(|| damaged("the local index", "it does not list the pack"))?;
         {
             let mut packs = lock(&self.packs);
             packs.0 += 1;

@@ -135,7 +135,7 @@ fn alive_of(
             Ok(None) => {}
             // Nobody waits for what somebody without a right put there.
             Err(error) if error.is_of_object() => {
-                repository.warn_once(format!("a session is passed over: {error}"));
+                repository.warn_once(format!("a session is ignored: {error}"));
             }
             Err(error) => return Err(error),
         }

@@ -176,7 +176,7 @@ fn newest(repository: &Unlocked, of: &Of, mut numbers: BTreeMap<u64, Copies>) ->
                 Err(error) => return Err(error),
             }
             if is_nobodys(repository, of, number) {
-                repository.warn_once(format!("{first}: it is passed over"));
+                repository.warn_once(format!("{first}: it is ignored"));
                 continue;
             }
             // Changed or removed meanwhile?

@@ -69,7 +69,7 @@ impl Unlocked {
         let keys = candidates.swap_remove(chosen);
         if let Some(known) = writers.lost {
             store.warn(&format!(
-                "list of writers {known} is missing or damaged in both copies: who may write is told by list {}",
+                "list of writers {known} is missing or damaged in both copies: using list {} to decide who is allowed to write",
                 writers.body.number
             ));
         }
@@ -177,7 +177,7 @@ impl Unlocked {
 
     /// Warns of a signed object whose signature is not good for it.
     pub(crate) fn tell_passed_over(&self, name: &str, why: &str) {
-        self.warn_once(format!("{name} is passed over: the signature: {why}"));
+        self.warn_once(format!("{name} is ignored: the signature: {why}"));
     }
 
     /// The list of writers that holds, as far as this process has read.
@@ -232,9 +232,9 @@ impl Unlocked {
         list.refuse_if_lost(if right == Right::Prune { prune } else { write })?;
         let own = self.keys.writer_public();
         let mut claims = scopes.iter().map(|scope| Claim { right, scope: *scope, hash: None });
-        claims
-            .try_for_each(|claim| self.judge(&own, claim))
-            .map_err(|what| RepoError::Keys { what: format!("this key may not do that here: {what}") })
+        claims.try_for_each(|claim| self.judge(&own, claim)).map_err(|what| RepoError::Keys {
+            what: format!("this key has no right to do that here: {what}"),
+        })
     }
 
     /// The compartment of a cluster.

@@ -222,7 +222,7 @@ pub(crate) fn decode(keys: &Keys, number: u64, object: &str, bytes: &[u8]) -> Re
     for (position, (before, owner)) in (1..).zip(body.owners.iter().zip(body.owners.iter().skip(1))) {
         let signed = succession(keys, position, &owner.public);
         if keys.verify(&before.public, &signed, &owner.signature).is_err() {
-            return wrong("an owner's key in it was not signed by the one before");
+            return wrong("an owner's key in it was not signed by its predecessor");
         }
     }
     if body.owners.last().is_none_or(|last| last.public != opened.signer) {
@@ -347,11 +347,11 @@ impl Writers {
         if let Some(owner) = self.body.owners.iter().find(|owner| owner.public == signer) {
             return match is_accepted(&owner.accepted) {
                 true => Ok(()),
-                false => Err("it is of an owner's key that was replaced".into()),
+                false => Err("it belongs to an owner's key that was replaced".into()),
             };
         }
         let Some(writer) = self.body.writers.iter().find(|writer| writer.public == signer) else {
-            return Err("it is of a writer that this repository does not know".into());
+            return Err("it belongs to a writer that this repository does not know".into());
         };
         if is_accepted(&writer.accepted) {
             return Ok(());
@@ -365,7 +365,7 @@ impl Writers {
             Scope::Compartment(compartment) => *own.compartment == compartment.0,
         };
         if writer.clusters.as_ref().is_some_and(|own| !own.iter().any(is_there)) {
-            return Err(format!("the writer {name} may not write this cluster"));
+            return Err(format!("the writer {name} has no right to write this cluster"));
         }
         if !writer.rights.iter().any(|right| right == claim.right.name()) {
             return Err(format!("the writer {name} has no right to {}", claim.right.name()));
@@ -411,7 +411,7 @@ impl Writers {
         };
         for (object, error) in &walk.wrong {
             if object == &name(body.number) {
-                store.warn(&format!("the list of writers is taken from its copy: {error}"));
+                store.warn(&format!("using the copy of the list of writers: {error}"));
             }
         }
         unknown(&body.features.read)?;
@@ -424,9 +424,9 @@ impl Writers {
         let is_owners = |keys: &&Keys| body.owners.iter().any(|owner| owner.public == keys.owner_public());
         let newest = |keys: &&Keys| body.owners.last().is_none_or(|last| last.public == keys.owner_public());
         let find = |fits: &dyn Fn(&&Keys) -> bool| candidates.iter().position(|keys| fits(&keys));
-        let chosen = find(&newest)
-            .or_else(|| find(&is_owners))
-            .ok_or_else(|| damaged(name(body.number), "it is of an owner whom this key does not know"))?;
+        let chosen = find(&newest).or_else(|| find(&is_owners)).ok_or_else(|| {
+            damaged(name(body.number), "it belongs to an owner that this key does not know")
+        })?;
         Ok((chosen, Writers { body, hash: Some(hash), lost }))
     }
 
@@ -483,7 +483,7 @@ impl Writers {
             if let Some((body, _)) = walk.last.as_ref().filter(|(body, _)| body.number == number)
                 && body.previous != before
             {
-                let what = "it names another list as the one before: one is gone, or cannot be read";
+                let what = "it names another list as its predecessor: one is missing, or cannot be read";
                 wrong.push((name(number), damaged(name(number), what)));
             }
         }

@@ -411,7 +411,7 @@ fn what_a_prune_moves_stays_suspect() {
         let found_out = || drop(place.open().revoke_compromised("db7", ago(HOUR / 2)).unwrap());
         let before = packs(&place);
         let pruned = place.open().prune(&erase(), &|phase: &str| {
-            if is_at_work && phase.contains("pack anew") {
+            if is_at_work && phase.contains("repack") {
                 found_out();
             }
         });

@@ -29,9 +29,7 @@ impl Condition {
     /// Told once of the storage.
     pub(crate) fn set_ignored(&self, storage: &str) {
         if self.0.swap(IGNORED, Ordering::Relaxed) != IGNORED {
-            tracing::warn!(
-                "{storage} does not honour put-if-absent: one writer at a time is safe there, and no more"
-            );
+            tracing::warn!("{storage} ignores put-if-absent: only one writer at a time is safe");
         }
     }
 }

@@ -48,7 +48,7 @@ pub enum StoreError {
         object: String,
     },
     /// Not a name of an object; the storage was not asked.
-    #[error("{name:?} is no name of an object")]
+    #[error("{name:?} is not a valid object name")]
     InvalidName {
         /// The name.
         name: String,
@@ -135,9 +135,9 @@ impl Cause {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Cause::Credentials => "check the credentials, and where they come from".into(),
-            Cause::Policy => "the credentials are known but may not do this: see the policy of the bucket, container or folder".into(),
+            Cause::Policy => "the credentials are valid but not allowed to do this: check the policy of the bucket, container or folder".into(),
             Cause::ClockSkew(seconds) => format!(
-                "this host's clock is {} s {} the storage's: set it right",
+                "this host's clock is {} s {} the storage's: correct it",
                 seconds.unsigned_abs(),
                 if *seconds > 0 { "ahead of" } else { "behind" }
             ),

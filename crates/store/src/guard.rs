@@ -181,7 +181,7 @@ fn retry<T>(
         if !may_go_on(spent + wait, &error) {
             return Err(gave_up(error, tries, spent));
         }
-        tracing::warn!("{error}; trying again in {:.1} s", wait.as_secs_f64());
+        tracing::warn!("{error}; retrying in {:.1} s", wait.as_secs_f64());
         tries += 1;
         cancel.sleep(wait).map_err(|_| StoreError::Cancelled)?;
     }
@@ -298,11 +298,11 @@ impl Store for Guarded {
     }
 
     fn keeps_versions(&self, cancel: &Cancel) -> Result<Option<bool>, StoreError> {
-        self.again(cancel, "ask for versions", "", || self.inner.keeps_versions(cancel))
+        self.again(cancel, "query versions", "", || self.inner.keeps_versions(cancel))
     }
 
     fn can_lock(&self, cancel: &Cancel) -> Result<Option<bool>, StoreError> {
-        self.again(cancel, "ask for locks", "", || self.inner.can_lock(cancel))
+        self.again(cancel, "query locks", "", || self.inner.can_lock(cancel))
     }
 
     fn is_past(&self) -> bool {

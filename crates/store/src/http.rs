@@ -86,7 +86,7 @@ pub(crate) struct Wire {
     pub traffic: Arc<Traffic>,
     pub up: Arc<Pace>,
     pub down: Arc<Pace>,
-    /// A request of which no byte moves for so long has failed.
+    /// A request that transfers no byte for this long has failed.
     pub stall: Duration,
 }
 
@@ -213,7 +213,7 @@ async fn stalled(moved: &Mutex<Instant>, stall: Duration) {
 }
 
 fn no_answer(stall: Duration) -> HttpError {
-    let text = format!("nothing moved for {} s", stall.as_secs().max(1));
+    let text = format!("no data was transferred for {} s", stall.as_secs().max(1));
     HttpError::new(HttpErrorKind::Timeout, std::io::Error::new(std::io::ErrorKind::TimedOut, text))
 }
 

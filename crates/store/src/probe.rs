@@ -136,34 +136,35 @@ impl Probe<'_> {
     }
 
     fn report(&self, throughput: bool, on_phase: &dyn Fn(&str)) -> Result<Report, StoreError> {
-        on_phase("put, read, list");
+        on_phase("testing put, read and list");
         // The first of these says what is wrong with credentials, bucket or network.
         self.store.list(&self.folder)?;
         self.put("first", "first")?;
         let mut put_if_absent = self.never_changes();
-        let read_after_write = Finding::of(self.reads_back(), "what was put is not what is read");
-        let list = Finding::of(self.lists(), "an object that was put is not in the list, or not once");
+        let read_after_write = Finding::of(self.reads_back(), "what was written is not what is read");
+        let list =
+            Finding::of(self.lists(), "an object that was put is missing from the list, or listed twice");
         let stat = self.store.stat(&self.name("first"))?;
         let clock_skew = seconds(SystemTime::now()) - seconds(stat.modified);
         self.check()?;
-        on_phase("race");
+        on_phase("testing parallel puts");
         if put_if_absent == Finding::Good {
-            put_if_absent = Finding::of(self.one_wins(), "of several puts at one moment more than one won");
+            put_if_absent = Finding::of(self.one_wins(), "of several parallel puts, more than one succeeded");
         }
         if !self.store.capabilities().atomic_put_if_absent && put_if_absent == Finding::Good {
-            put_if_absent = Finding::Bad("the storage takes the condition and ignores it".into());
+            put_if_absent = Finding::Bad("the storage accepts the condition and ignores it".into());
         }
-        on_phase("latency");
+        on_phase("measuring latency");
         let (put_latency, get_latency, list_latency) = self.latencies()?;
         let (upload, download) = match throughput {
             true => {
-                on_phase("throughput");
+                on_phase("measuring throughput");
                 let (upload, download) = self.throughput()?;
                 (Some(upload), Some(download))
             }
             false => (None, None),
         };
-        on_phase("delete");
+        on_phase("testing delete");
         let versions = self.store.keeps_versions().unwrap_or_default();
         let lock = self.store.can_lock().unwrap_or_default();
         let delete = self.clean_up();
@@ -195,7 +196,7 @@ impl Probe<'_> {
             let again = self.put("first", "second")?;
             Ok(again == PutOutcome::AlreadyExists && self.store.get(&self.name("first"))? == b"first")
         };
-        Finding::of(tried(), "an object that was there was overwritten")
+        Finding::of(tried(), "an existing object was overwritten")
     }
 
     fn reads_back(&self) -> Result<bool, StoreError> {
@@ -320,7 +321,7 @@ impl Probe<'_> {
             let read = names.first().map(|name| self.store.get(name));
             Ok(!matches!(read, Some(Ok(_))) && self.store.list(&self.folder)?.is_empty())
         };
-        Finding::of(gone(), "what was deleted is still there")
+        Finding::of(gone(), "a deleted object still exists")
     }
 }
 
@@ -346,7 +347,7 @@ fn judge(report: &mut Report) {
     }
     if let Finding::Bad(why) = &report.put_if_absent {
         advice.push(format!(
-            "put-if-absent is not honoured ({why}): pgark lets one writer at a time write here, and refuses a second one"
+            "put-if-absent is ignored ({why}): pgark allows one writer at a time here, and refuses a second one"
         ));
         verdict = if verdict == Verdict::Unfit { verdict } else { Verdict::FitWithLimits };
     }
@@ -354,8 +355,7 @@ fn judge(report: &mut Report) {
         Finding::Good => {}
         Finding::Unknown(why) => {
             advice.push(format!(
-                "these credentials may not delete ({why}): backups work for ever, `pgark prune` needs others; the probe's objects \
-                 stay in {FOLDER}"
+                "these credentials have no delete permission ({why}): they are enough for backups, but `pgark prune` needs others; the test's objects remain in {FOLDER}"
             ));
             verdict = if verdict == Verdict::Unfit { verdict } else { Verdict::FitWithLimits };
         }
@@ -366,7 +366,7 @@ fn judge(report: &mut Report) {
     }
     match (report.versions, report.lock) {
         (Some(false), _) => advice.push(
-            "the bucket keeps no versions: what somebody deletes is gone. With versioning, it can be read as it was earlier".into(),
+            "the bucket keeps no versions: deleted objects are lost. With versioning, the bucket can be read as it was earlier".into(),
         ),
         (Some(true), Some(false)) => advice.push(
             "the bucket keeps versions: prune frees space only with a lifecycle rule that removes old versions".into(),
@@ -382,7 +382,7 @@ fn judge(report: &mut Report) {
     }
     if report.clock_skew.abs() > SKEW {
         advice.push(format!(
-            "this host's clock differs from the storage's by {} s: set it right",
+            "this host's clock differs from the storage's by {} s: correct it",
             report.clock_skew
         ));
     }

@@ -285,7 +285,7 @@ pub struct SftpConfig {
 pub struct Usage {
     /// Requests at once.
     pub connections: usize,
-    /// A request of which no byte moves for so long has failed.
+    /// A request that transfers no byte for this long has failed.
     pub stall: Duration,
     /// An operation that fails in a way that may pass is tried again for so long.
     pub retry_for: Duration,
@@ -329,8 +329,8 @@ pub fn open(target: Target, usage: Usage, create: bool, cancel: Cancel) -> Resul
         |source| StoreError::Io { operation: "start the threads for", object: "the storage".into(), source };
     let wire = || -> Result<Wire, StoreError> {
         let client = http::client(&usage.authorities).map_err(|error| StoreError::Unsupported {
-            what: format!("the certificates of ca_file are not understood: {error}"),
-            hint: "the file holds one or more certificates in PEM form".into(),
+            what: format!("the certificates of ca_file cannot be parsed: {error}"),
+            hint: "the file must contain one or more certificates in PEM format".into(),
         })?;
         Ok(Wire {
             client,

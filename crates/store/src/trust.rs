@@ -25,7 +25,7 @@ pub(crate) enum ConfigError {
     #[error("{0}")]
     Pem(String),
     /// A file without any certificate.
-    #[error("it holds no certificate")]
+    #[error("it contains no certificate")]
     Empty,
     /// The library refused them.
     #[error(transparent)]

@@ -78,7 +78,7 @@ impl StorageUrl {
             "gs" => bucket(scheme, rest, 3).map(StorageUrl::Gcs),
             "azblob" => bucket(scheme, rest, 1).map(StorageUrl::Azure),
             "sftp" => sftp(rest).map(StorageUrl::Sftp),
-            _ => Err(bad(format!("storage {scheme}:// is not known"), meant(scheme))),
+            _ => Err(bad(format!("unknown storage {scheme}://"), meant(scheme))),
         }
     }
 
@@ -143,31 +143,31 @@ fn meant(scheme: &str) -> String {
         "az" | "azure" | "abfs" | "abfss" | "azblob" | "wasb" | "wasbs" => "azblob://",
         "ssh" | "scp" | "sftp" => "sftp://",
         "http" | "https" => {
-            return "for a server that speaks S3 write s3://BUCKET/PREFIX and give its address as the storage option endpoint".into();
+            return "for a server with the S3 protocol, write s3://BUCKET/PREFIX and set the storage option endpoint to its address".into();
         }
         "s3a" | "s3n" | "minio" | "r2" | "s3" => "s3://",
         _ => return format!("give {KNOWN}"),
     };
-    format!("do you mean {known}?")
+    format!("did you mean {known}?")
 }
 
 fn bucket(scheme: &str, rest: &str, shortest: usize) -> Result<Bucket, BadUrl> {
     let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     if name.contains('@') {
         return Err(bad(
-            format!("a {scheme}:// URL holds no credentials"),
-            "leave out what stands before the @: credentials come from where the storage's other tools look for them",
+            format!("a {scheme}:// URL cannot contain credentials"),
+            "remove everything before the @: pgark finds credentials where the storage's other tools look",
         ));
     }
     if name.is_empty() {
-        return Err(bad(format!("{scheme}:// names no bucket"), format!("write {scheme}://BUCKET/PREFIX")));
+        return Err(bad(format!("{scheme}:// has no bucket"), format!("write {scheme}://BUCKET/PREFIX")));
     }
     let fits = name.len() >= shortest
         && name.len() <= 222
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'$'));
     if !fits {
         return Err(bad(
-            format!("{name:?} is no name of a bucket or container"),
+            format!("{name:?} is not a valid name of a bucket or container"),
             "names have letters, digits, dots and dashes",
         ));
     }
@@ -177,14 +177,14 @@ fn bucket(scheme: &str, rest: &str, shortest: usize) -> Result<Bucket, BadUrl> {
 /// Checks the components of a prefix or path.
 fn folder(typed: &str, trimmed: &str) -> Result<String, BadUrl> {
     let problem = trimmed.split('/').filter(|_| !trimmed.is_empty()).find_map(|part| match part {
-        "" => Some("holds two slashes in a row"),
-        "." | ".." => Some("holds . or .. as a component"),
-        part if part.chars().any(char::is_control) => Some("holds a control character"),
+        "" => Some("contains two slashes in a row"),
+        "." | ".." => Some("contains . or .. as a component"),
+        part if part.chars().any(char::is_control) => Some("contains a control character"),
         // What storages and their clients disagree about.
         part if part
             .contains(['%', '?', '#', '\\', '*', '"', '<', '>', '|', '^', '`', '{', '}', '[', ']', '~']) =>
         {
-            Some("holds one of % ? # \\ * \" < > | ^ ` { } [ ] ~")
+            Some("contains one of % ? # \\ * \" < > | ^ ` { } [ ] ~")
         }
         _ => None,
     });
@@ -198,7 +198,7 @@ fn folder(typed: &str, trimmed: &str) -> Result<String, BadUrl> {
 fn sftp(rest: &str) -> Result<SftpPlace, BadUrl> {
     let form = "write sftp://USER@HOST:PORT/PATH";
     let (authority, path) = rest.split_once('/').ok_or_else(|| {
-        bad("the sftp:// URL names no path", format!("{form}; /~/PATH begins at the user's home"))
+        bad("the sftp:// URL has no path", format!("{form}; /~/PATH starts at the user's home"))
     })?;
     let (user, address) = match authority.rsplit_once('@') {
         Some((user, address)) => (Some(user), address),
@@ -206,8 +206,8 @@ fn sftp(rest: &str) -> Result<SftpPlace, BadUrl> {
     };
     if user.is_some_and(|user| user.contains(':')) {
         return Err(bad(
-            "an sftp:// URL holds no password",
-            "leave it out: use a key, an agent, PGARK_SFTP_PASSWORD or the storage option password_file",
+            "an sftp:// URL cannot contain a password",
+            "remove it: use a key, an agent, PGARK_SFTP_PASSWORD or the storage option password_file",
         ));
     }
     if user.is_some_and(str::is_empty) {
@@ -224,11 +224,11 @@ fn sftp(rest: &str) -> Result<SftpPlace, BadUrl> {
     };
     let number = |port: &str| {
         let port = port.parse::<u16>().ok().filter(|port| *port > 0);
-        port.ok_or_else(|| bad("the port of the sftp:// URL is no number from 1 to 65535", form))
+        port.ok_or_else(|| bad("the port of the sftp:// URL is not a number from 1 to 65535", form))
     };
     let port = port.map(number).transpose()?;
     if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '@') {
-        return Err(bad("the sftp:// URL names no host", form));
+        return Err(bad("the sftp:// URL has no host", form));
     }
     let (home, path) = match path.strip_prefix("~/") {
         Some(path) => (true, path),
@@ -237,8 +237,8 @@ fn sftp(rest: &str) -> Result<SftpPlace, BadUrl> {
     let trimmed = folder_of_host(path)?;
     if trimmed.is_empty() {
         return Err(bad(
-            "the sftp:// URL names no folder",
-            format!("{form}; the repository takes a folder of its own"),
+            "the sftp:// URL has no folder",
+            format!("{form}; the repository needs its own folder"),
         ));
     }
     let path = if home { trimmed } else { format!("/{trimmed}") };
@@ -253,7 +253,7 @@ fn folder_of_host(path: &str) -> Result<String, BadUrl> {
         |part: &str| part.is_empty() || part == "." || part == ".." || part.chars().any(char::is_control);
     if !trimmed.is_empty() && trimmed.split('/').any(wrong) {
         return Err(bad(
-            format!("the path {path:?} holds an empty component, . or .., or a control character"),
+            format!("the path {path:?} contains an empty component, . or .., or a control character"),
             "write it without them",
         ));
     }

@@ -129,7 +129,7 @@ impl Reader<'_> {
         text.as_deref()
             .and_then(|t| std::str::from_utf8(t).ok())
             .and_then(|t| t.parse().ok())
-            .ok_or_else(|| self.invalid(field, "it is no decimal number"))
+            .ok_or_else(|| self.invalid(field, "it is not a decimal number"))
     }
 
     fn header(&mut self) -> Result<Header, ArchiveError> {

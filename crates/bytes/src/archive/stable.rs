@@ -91,7 +91,7 @@ pub fn restored(settled: Archive) -> Result<Archive, ArchiveError> {
 
 fn invalid(number: usize, field: &'static str) -> ArchiveError {
     let entry = u32::try_from(number + 1).unwrap_or(u32::MAX);
-    ArchiveError::Invalid { entry, field, what: "the number is none of a settled archive".into() }
+    ArchiveError::Invalid { entry, field, what: "the number is not one of a settled archive".into() }
 }
 
 /// The id of each entry that its object's OID names alone; OIDs beyond 2^31 name none.

@@ -53,7 +53,7 @@ pub enum ServerMessage<'a> {
 #[non_exhaustive]
 pub enum ReplicationError {
     /// A type that the protocol does not have.
-    #[error("a replication message of the unknown type {:?}", char::from(*.tag))]
+    #[error("a replication message of unknown type {:?}", char::from(*.tag))]
     Type {
         /// The type byte.
         tag: u8,

@@ -14,8 +14,8 @@ use super::server::{SERVER, Server};
 use super::text::text;
 use crate::values::{duration, pair};
 
-/// Options of which one is enough to say which databases: one that is typed replaces all that a
-/// file says.
+/// Options that select databases, one of which is enough: one on the command line replaces all of
+/// them in a file.
 pub const DATABASES: &str = "databases";
 
 #[derive(Debug, ClapArgs)]
@@ -52,8 +52,8 @@ pub struct Backup {
     /// SET ROLE to this role after connecting, in pg_dump too
     #[arg(long, value_name = "NAME", value_parser = text(), hide_short_help = true)]
     pub role: Option<String>,
-    /// Back up every database that allows connections, in one backup; --dbname is then only where
-    /// to connect first
+    /// Back up every database that allows connections, in one backup; --dbname is then only the
+    /// database to connect to first
     #[arg(short, long)]
     pub all: bool,
     /// With --all or --database: connect to this database first (default: the one of --dbname,
@@ -63,7 +63,7 @@ pub struct Backup {
     /// Back up the databases that match; may be given several times
     #[arg(long, value_name = "PATTERN", conflicts_with = "all", value_parser = text())]
     pub database: Vec<String>,
-    /// Leave out the databases that match; may be given several times. Implies --all without
+    /// Exclude the databases that match; may be given several times. Implies --all without
     /// --database
     #[arg(long, value_name = "PATTERN", value_parser = text())]
     pub exclude_database: Vec<String>,
@@ -107,7 +107,7 @@ pub struct Backup {
     /// it
     #[arg(long, value_name = "TIME", default_value = "60min", value_parser = duration, hide_short_help = true)]
     pub pause_timeout: Duration,
-    /// Go on without what cannot be read; the backup is then incomplete (exit code 3)
+    /// Continue without what cannot be read; the backup is then incomplete (exit code 3)
     #[arg(long)]
     pub keep_going: bool,
     /// Store everything again instead of reusing data that is already in the repository
@@ -150,8 +150,8 @@ pub struct Backup {
 /// When the snapshots of several databases are taken.
 #[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
 pub enum Snapshots {
-    /// Each when its database's turn comes, released when it is copied
+    /// Each when its database is copied, released afterwards
     Staggered,
-    /// All before the first byte: needs a connection for each database
+    /// All at the start: needs a connection for each database
     Together,
 }

@@ -15,9 +15,9 @@ use super::text::text;
   pgark config show --cluster prod
   pgark config convert /etc/pg_back/pg_back.conf > pgark.toml
 
-Flags win over the environment, the environment over the file, the file over the defaults.
+Flags override the environment, the environment the file, the file the defaults.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage, or the file is not right.")]
+Exit codes: 0 done; 1 failed; 2 wrong usage, or errors in the file.")]
 pub struct Config {
     #[command(subcommand)]
     pub action: ConfigAction,
@@ -25,7 +25,7 @@ pub struct Config {
 
 #[derive(Debug, Subcommand)]
 pub enum ConfigAction {
-    /// Print what a command would run with, and where each value came from
+    /// Print the settings a command would use, and where each value comes from
     Show(ConfigShow),
     /// Ask five questions on the terminal, and write a file of the answers
     #[command(after_help = "Examples:
@@ -50,7 +50,7 @@ are kept. Nothing is tried, and a file that is there stays as it is. Enter takes
   pgark config convert /etc/pg_back/pg_back.conf > pgark.toml
   pgark config convert greenmask.yml --cluster staging
 
-Whatever cannot be carried over is named on standard error and in comments at the end.")]
+What cannot be converted is listed on standard error and in comments at the end.")]
     Convert(Convert),
 }
 
@@ -67,7 +67,7 @@ pub struct ConfigInit {
   pgark config show --cluster prod --jobs 8 --json
   pgark config show restore --cluster prod
 
-Takes the command's own options; nothing is run.")]
+Takes the command's own options; the command is not run.")]
 pub struct ConfigShow {
     /// A command and options of it (default: backup)
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
@@ -79,7 +79,7 @@ pub struct Convert {
     /// The file
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Whose file it is (default: by its content)
+    /// Program the file belongs to (default: detected from its content)
     #[arg(long, value_enum, value_name = "PROGRAM")]
     pub from: Option<Foreign>,
     /// Name of the cluster's section

@@ -10,10 +10,10 @@ use super::which::Source;
   pgark diff 4f0c latest --repo /backup/main
   pgark diff 4f0c latest --repo /backup/main --database shop --json
 
-Compared are definitions, rows and bytes of tables, and for whole backups settings, roles and tablespaces. Passwords are compared
-and not shown.
+Compares definitions, rows and bytes of tables, and for backups of a whole cluster settings, roles and tablespaces. Passwords are
+compared but not shown.
 
-Exit codes: 0 compared, whatever was found; 1 failed; 2 wrong usage.")]
+Exit codes: 0 compared, with or without differences; 1 failed; 2 wrong usage.")]
 pub struct Diff {
     /// The older backup: its id, a unique prefix of at least 4 digits, or `latest`; `latest:DB` or
     /// `ID:DB` means one database of it

@@ -22,7 +22,7 @@ use super::which::Source;
 Plain SQL is restored into the database that psql is connected to; with --create it creates the database, with owner, settings and
 privileges. With --table or --schema an export includes what belongs to the chosen objects and the types and functions they need.
 A directory also contains globals.sql (roles and tablespaces), if nothing is filtered; `pgark cat ID:/globals.sql` prints it, too. A
-directory or file appears under its name only when it is whole. An archive is readable by the pg_restore of the server's major
+directory or file gets its name only when it is complete. An archive is readable by the pg_restore of the server's major
 version and newer; --for-version makes it readable by an older one.
 
 Exit codes: 0 written; 1 failed; 2 wrong usage; 130 interrupted.")]
@@ -37,7 +37,7 @@ pub struct Export {
     /// Format of the files
     #[arg(short = 'F', long, value_enum, default_value_t = Format::Directory)]
     pub format: Format,
-    /// Directory or file to make; `-` is standard output
+    /// Directory or file to create; `-` is standard output
     #[arg(short, long, value_name = "PATH")]
     pub output: PathBuf,
     /// Compression: none, gzip, lz4 or zstd, with :LEVEL (lz4 has none). lz4 and zstd archives need
@@ -51,13 +51,13 @@ pub struct Export {
     #[arg(short = 'C', long, conflicts_with_all = ["section", "data_only"])]
     pub create: bool,
     /// Write no `\restrict` into SQL, for psql older than 13.22, 14.19, 15.14, 16.10, 17.6, which
-    /// does not know it. Without it, a name or a definition that an attacker put into the source
+    /// does not support it. Without it, a name or a definition that an attacker put into the source
     /// can run commands on the host where psql reads the SQL
     #[arg(long, hide_short_help = true)]
     pub no_restrict: bool,
     #[command(flatten)]
     pub selection: Selection,
-    /// Files of a directory written at once (default: the number of cores, at most 8)
+    /// Files of a directory written in parallel (default: the number of cores, at most 8)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
     /// Print the report as JSON

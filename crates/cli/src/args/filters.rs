@@ -5,7 +5,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use super::text::text;
 
 /// Heading of these options.
-pub const FILTERS: &str = "What of each database";
+pub const FILTERS: &str = "Objects in each database";
 
 /// What of a database is backed up, by pg_dump's options.
 #[derive(Clone, Debug, Default, ClapArgs)]
@@ -13,13 +13,13 @@ pub struct Filters {
     /// Only schemas that match
     #[arg(short = 'n', long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
     pub schema: Vec<String>,
-    /// Not the schemas that match
+    /// Exclude schemas that match
     #[arg(short = 'N', long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
     pub exclude_schema: Vec<String>,
-    /// Only tables, views, sequences that match, with their partitions and child tables
+    /// Only tables, views and sequences that match, with their partitions and child tables
     #[arg(short = 't', long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
     pub table: Vec<String>,
-    /// Not the tables, views, sequences that match, nor their partitions and child tables
+    /// Exclude tables, views and sequences that match, with their partitions and child tables
     #[arg(short = 'T', long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
     pub exclude_table: Vec<String>,
     /// Only extensions that match (pg_dump 14 or newer)
@@ -47,7 +47,7 @@ pub struct Filters {
     /// Fail if a pattern matches nothing
     #[arg(long, help_heading = FILTERS, hide_short_help = true)]
     pub strict_names: bool,
-    /// Store only rows that are new: of tables where it pays (auto: a row compresses to at least 32
+    /// Store only new rows: of tables where that saves space (auto: a row compresses to at least 32
     /// bytes), of all, or of none
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = FILTERS, hide_short_help = true)]
     pub row_map: RowMap,
@@ -66,7 +66,7 @@ pub struct Filters {
 /// Which tables are stored under row maps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum RowMap {
-    /// Where it pays
+    /// Tables where it saves space
     #[default]
     Auto,
     /// All

@@ -14,7 +14,7 @@ use super::which::OfCluster;
   pgark forget --cluster prod              # by the policy of [clusters.prod] in pgark.toml
   pgark forget 4f0c9a11
 
-Backups of the same database of a cluster, made with the same filters, are judged together; a backup of several databases is
+Backups of the same database of a cluster, made with the same filters, form a series; a backup of several databases is
 kept if one of them needs it. Incomplete backups are ignored by the rules. The newest complete backup of each database, and any
 backup tagged `pinned`, are always kept. A database that is missing from newer backups of the whole cluster was dropped: its last
 backup is kept for --keep-dropped, then the rules apply. A backup that was made while its host's clock was ahead is kept and

@@ -72,7 +72,7 @@ fn option(arg: &Arg) -> String {
     wrapped(&text, "- ", "  ")
 }
 
-/// What stands behind the options: examples and tables as they are, prose as prose.
+/// What comes after the options: examples and tables as they are, prose as prose.
 fn after(text: &str) -> String {
     let mut page = String::new();
     for paragraph in text.split("\n\n") {

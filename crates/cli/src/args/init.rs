@@ -18,15 +18,15 @@ use super::repository::{REPOSITORY, Storage};
   pgark init --repo s3://backups/main --storage-option region=eu-west-1 --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq
   pgark init --repo /backup/scratch --no-encryption --json
 
-First it is tried whether the storage does what a repository needs; see `pgark storage test`.
+First tests whether the storage does what a repository needs; see `pgark storage test`.
 
-Clusters of --share-between trust each other: whoever may write one of them can tell whether another holds a given row, and what
-it stores may be used by the others' backups. This cannot be changed later.
+Clusters of --share-between trust each other: whoever can write one of them can tell whether another contains a given row, and the
+others' backups can reuse what it stores. This cannot be changed later.
 
-With recipients or a passphrase, the writer key is left in this host's configuration folder: backups then need no
-secret on this host, and a thief of the host cannot read them.
+With recipients or a passphrase, the writer key is written to this host's configuration folder: backups then need no other
+secret on this host, and whoever steals the host cannot read them.
 
-Exit codes: 0 created; 1 failed, or a repository is there already; 2 wrong usage."
+Exit codes: 0 created; 1 failed, or a repository already exists there; 2 wrong usage."
 )]
 pub struct Init {
     /// The new repository: a directory, s3://, gs://, azblob:// or sftp:// (see
@@ -46,11 +46,11 @@ pub struct Init {
     /// Draw a passphrase of 150 random bits, write it to this new file, and use it
     #[arg(long, value_name = "FILE", group = "protection")]
     pub new_passphrase_file: Option<PathBuf>,
-    /// Clusters that share keys, so that equal data of theirs is stored once; separated by commas,
-    /// may be given several times. By default each cluster has keys of its own
+    /// Clusters that share keys, so that their equal data is stored once; separated by commas, may
+    /// be given several times. By default each cluster has its own keys
     #[arg(long, value_name = "CLUSTER,CLUSTER", value_parser = shared_clusters)]
     pub share_between: Vec<Group>,
-    /// Do not encrypt: whoever reads the storage reads the backups
+    /// Do not encrypt: anyone who can read the storage can read the backups
     #[arg(long, group = "protection")]
     pub no_encryption: bool,
     /// Create it even if the place holds other files: they stay, and are not looked at

@@ -16,8 +16,8 @@ use crate::when::{Moment, moment};
   pgark key revoke db7 --repo /backup/main --identity identity.txt
   pgark key rotate --repo /backup/main --identity identity.txt
 
-Whoever holds an identity or the passphrase (the owner) reads everything and manages keys. A writer key backs up, lists, forgets and
-prunes, and reads no data. Slots are age files: stock age opens them.
+Whoever has an identity or the passphrase (the owner) reads everything and manages keys. A writer key can back up, list, forget and
+prune, but not read data. Slots are age files: stock age opens them.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage.")]
 pub struct Key {
@@ -31,7 +31,7 @@ pub enum KeyAction {
     #[command(after_help = "Examples:
   pgark key list --repo /backup/main --json
 
-The writer key suffices.")]
+The writer key is enough.")]
     List(KeyList),
     /// Add a key slot: an age recipient, or a passphrase
     #[command(after_help = "Examples:
@@ -43,39 +43,39 @@ The writer key suffices.")]
   pgark key remove 4f0c9d2e --identity identity.txt
   pgark key remove age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq --identity identity.txt
 
-Its owner may have saved the keys it opened: rotate the keys as well. What was written before can only be withheld by `pgark copy` into a new
-repository and removing this one.")]
+Its owner may have saved the keys it opened: rotate the keys as well. What was written before can only be protected by `pgark copy` into a new
+repository and deleting this one.")]
     Remove(KeyRemove),
-    /// New keys for everything written from now on; existing data is not rewritten
+    /// Use new keys for everything written from now on; existing data is not rewritten
     #[command(after_help = "Examples:
   pgark key rotate --identity identity.txt
   pgark key rotate --passphrase-file passphrase
 
 Key slots are re-encrypted. Every host needs a new writer key: `pgark key writer NAME --output FILE`.")]
     Rotate(KeyRotate),
-    /// Write a key for a host that backs up, and enter it in the owner's list
+    /// Create a key for a host that backs up, and add it to the owner's list of writers
     #[command(after_help = "Examples:
   pgark key writer db7 --cluster prod --output db7.key --identity identity.txt
 
   pgark key writer db7 --cluster prod --rights backup --output db7.key --identity identity.txt
 
-A host that only backs up needs --rights backup: with that key nobody can make a backup disappear. forget drops backups and changes their
-tags, prune frees what no backup needs, check notes what is damaged.
+For a host that only backs up, --rights backup is enough: with that key nobody can make a backup disappear. forget removes backups and
+changes their tags, prune frees space, check records what is damaged.
 
-On that host: `pgark backup --writer-key db7.key`, or put it where `pgark init` leaves its own. A writer that had the name is revoked;
-its backups stay good.")]
+On that host: `pgark backup --writer-key db7.key`, or put it where `pgark init` writes its own. An existing writer of that name is revoked;
+its backups stay valid.")]
     Writer(KeyWriter),
-    /// From now on nothing that this writer writes counts; its backups stay good
+    /// Revoke a writer: nothing it writes from now on counts; its backups stay valid
     #[command(after_help = "Examples:
   pgark key revoke db7 --identity identity.txt
   pgark key revoke db7 --compromised-since 2026-11-20T00:00:00Z --identity identity.txt
   pgark key revoke db7 --compromised-since 3d --identity identity.txt
 
-Without --compromised-since everything that the writer has written stays good. With it, what the storage took of it at that time or later
-counts no more: its backups of that time are not listed, and later backups store again what lies in its packs of that time. Backups of other
-hosts that use these packs stay readable, and `pgark check` names them. Choose a time before the theft, and run
-`pgark repair index` afterwards: a thief may have put an index that names what is not there. It works for a writer that was
-revoked already, and an earlier time takes back more.")]
+Without --compromised-since, everything the writer has written stays valid. With it, what the storage received from it at that time or
+later no longer counts: its backups from then on are not listed, and later backups store again what is in its packs from then on. Backups
+of other hosts that use these packs stay readable, and `pgark check` names them. Choose a time before the theft, and run
+`pgark repair index` afterwards: a thief may have written an index that lists what does not exist. This also works for a writer that is
+already revoked; an earlier time takes back more.")]
     Revoke(KeyRevoke),
 }
 
@@ -98,7 +98,7 @@ pub struct KeyAdd {
     /// (age1NAME1…); may be given several times
     #[arg(long, value_name = "RECIPIENT", group = "slot")]
     pub recipient: Vec<String>,
-    /// File whose first line is a passphrase that is to open it
+    /// File whose first line is a passphrase that can open it
     #[arg(long, value_name = "FILE", group = "slot")]
     pub add_passphrase_file: Option<PathBuf>,
     /// Ask on the terminal for a passphrase that is to open it, twice
@@ -110,7 +110,7 @@ pub struct KeyAdd {
 
 #[derive(Debug, ClapArgs)]
 pub struct KeyRemove {
-    /// Id of the slot, or the beginning of it, or its recipient
+    /// Id of the slot, or a prefix of it, or its recipient
     #[arg(value_name = "SLOT")]
     pub slot: String,
     #[command(flatten)]
@@ -128,14 +128,14 @@ pub struct KeyRotate {
 
 #[derive(Debug, ClapArgs)]
 pub struct KeyWriter {
-    /// Name of the writer: the host's, for one
+    /// Name of the writer, for example the host's name
     #[arg(value_name = "NAME", value_parser = text())]
     pub name: String,
-    /// A cluster that it may write; may be given several times (default: any). The key opens
+    /// Cluster that the key can write; may be given several times (default: any). The key reveals
     /// nothing of other clusters, not even their names
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub cluster: Vec<String>,
-    /// What it may do there, separated by commas
+    /// What the key can do there, separated by commas
     #[arg(long, value_name = "RIGHT,RIGHT", value_delimiter = ',', default_value = "backup,forget,prune,check",
         value_parser = right)]
     pub rights: Vec<Right>,
@@ -148,11 +148,11 @@ pub struct KeyWriter {
 
 #[derive(Debug, ClapArgs)]
 pub struct KeyRevoke {
-    /// Name of the writer; with --compromised-since also the beginning of its key as `key list`
-    /// shows it, where several had the name
+    /// Name of the writer; with --compromised-since also a prefix of its key as `key list` shows
+    /// it, if several had the name
     #[arg(value_name = "NAME", value_parser = text())]
     pub name: String,
-    /// Since when somebody else may have had its key: a time, or how long ago
+    /// Since when someone else may have had its key: a time, or how long ago
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub compromised_since: Option<Moment>,
     #[command(flatten)]

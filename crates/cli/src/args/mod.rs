@@ -77,15 +77,15 @@ pub use trust::Trust;
 
 const EXIT_CODES: &str = "Exit codes:
   0    all done
-  1    failed; nothing half-made counts
+  1    failed; nothing incomplete counts
   2    wrong usage
   3    finished, but something that was asked for is missing (it is named)
   130  interrupted";
 
-/// Keeps PostgreSQL clusters safe and gets them back.
+/// Backs up PostgreSQL databases and restores them.
 ///
-/// Backs up live databases into an encrypted, deduplicating repository, and restores any backup,
-/// whole.
+/// Backs up live databases into an encrypted, deduplicated repository, and restores any backup,
+/// whole or in part.
 #[derive(Debug, Parser)]
 #[command(name = "pgark", version = crate::version::version(), after_help = EXIT_CODES, arg_required_else_help = true, propagate_version = true)]
 pub struct Args {
@@ -140,7 +140,7 @@ pub enum Action {
     Restore(Restore),
     /// Write a backup as files for stock pg_restore
     Export(Export),
-    /// Take a dump of another program into the repository
+    /// Import a dump of another program
     Import(Import),
     /// List the backups of a repository
     List(List),
@@ -152,19 +152,19 @@ pub enum Action {
     Ls(Ls),
     /// Write one entry of a backup to standard output
     Cat(Cat),
-    /// Check that everything stored is still what was put there
+    /// Check that everything stored is intact
     Check(Check),
-    /// Forget backups: those that are named, or that a policy does not keep
+    /// Remove backups: those named by id, or those that no retention rule keeps
     Forget(Forget),
-    /// Free what no backup needs
+    /// Delete data that no backup needs
     Prune(Prune),
-    /// Copy backups into another repository, under its keys
+    /// Copy backups into another repository, encrypted with its keys
     Copy(Copy),
-    /// Rebuild the index, or replace damaged backups by incomplete ones
+    /// Rebuild the index, or replace damaged backups with incomplete ones
     Repair(Repair),
     /// List, add, remove and rotate keys; make keys for hosts that back up
     Key(Key),
-    /// Accept the repository that stands at a place now, which this host knows as another
+    /// Accept a repository in a place where this host knows another one
     Trust(Trust),
     /// Add and remove tags of backups
     Tag(Tag),
@@ -172,7 +172,7 @@ pub enum Action {
     Sessions(Sessions),
     /// Show what the repository contains, and how it grows
     Stats(Stats),
-    /// Find out whether a storage can be trusted, and how fast it is
+    /// Test whether a storage is reliable, and how fast it is
     Storage(StorageCommand),
     /// Show, check, print or convert configuration files
     Config(Config),
@@ -212,7 +212,7 @@ mod tests {
         found
     }
 
-    /// An option stands under the heading of the file that declares it, and nothing else does.
+    /// An option is under the heading of the file that declares it, and nothing else does.
     #[test]
     fn headings_do_not_leak() {
         let ids = |command: Command| -> BTreeSet<String> {

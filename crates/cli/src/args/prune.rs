@@ -11,12 +11,12 @@ use crate::values::duration;
 #[command(after_help = "Examples:
   pgark prune --repo /backup/main
   pgark prune --repo /backup/main --dry-run
-  pgark prune --repo /backup/main --erase --grace 0      # deleted rows must go now; no other host is at work
+  pgark prune --repo /backup/main --erase --grace 0      # to remove deleted rows now; no other host may be writing
 
 Needs no lock; other hosts can keep backing up and restoring meanwhile. Unreferenced data is marked, and a prune that runs after the
 grace time deletes it. Chunks are moved without decrypting them: the writer key is enough.
 
-While a manifest, a list or a draft cannot be read, it is unknown which data it references: then nothing is deleted, and the object is
+While a manifest, a list or a draft cannot be read, pgark does not know which data it references: then nothing is deleted, and the object is
 named. `pgark forget ID` removes such a backup; `pgark repair backups` replaces one that is only partly lost.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 something could not be deleted, because the storage did not allow it, or because a backup
@@ -25,10 +25,10 @@ pub struct Prune {
     /// How long unreferenced data is kept before it is deleted
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
     pub grace: Duration,
-    /// Rewrite packs of which less than this share is referenced
+    /// Rewrite packs if less than this share of them is referenced
     #[arg(long, value_name = "PERCENT", default_value_t = 80, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub repack_below: u8,
-    /// Remove every unreferenced chunk, however much data must be moved for it
+    /// Remove every unreferenced chunk, however much data must be moved
     #[arg(long)]
     pub erase: bool,
     /// Show what would be done

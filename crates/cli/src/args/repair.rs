@@ -26,7 +26,7 @@ pub enum RepairAction {
 
 The writer key is enough; other hosts can keep working meanwhile.")]
     Index(RepairIndex),
-    /// Replace each damaged backup by an incomplete one of the same time that omits what is lost
+    /// Replace each damaged backup with an incomplete one that omits what was lost
     #[command(after_help = "Examples:
   pgark repair backups --repo /backup/main --dry-run
   pgark repair backups --repo /backup/main --read-data
@@ -71,7 +71,7 @@ pub struct RepairBackups {
     /// Open every chunk first; else what is missing or of a wrong size counts as lost
     #[arg(long)]
     pub read_data: bool,
-    /// Show which backups lost what
+    /// Show what each backup lost
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     /// Print the report as JSON

@@ -9,7 +9,7 @@ use crate::when::{Moment, moment};
 
 /// Heading of the options that name a repository and what opens it.
 pub const REPOSITORY: &str = "Repository";
-/// The group of the options of which one opens a repository.
+/// The group of options, one of which opens a repository.
 pub const SECRET: &str = "secret";
 /// Heading of the options that say how a storage is reached.
 pub const STORAGE: &str = "Storage";
@@ -19,12 +19,12 @@ pub const STORAGE: &str = "Storage";
 #[command(group = ArgGroup::new(SECRET).multiple(false))]
 pub struct Repository {
     /// The repository: a directory, s3://, gs://, azblob:// or sftp:// (see
-    /// `pgark storage test --help`), or the name of one in pgark.toml (default: what pgark.toml
-    /// says)
+    /// `pgark storage test --help`), or the name of one in pgark.toml (default: the one in
+    /// pgark.toml)
     #[arg(long, alias = "repository", value_name = "URL", env = "PGARK_REPO", help_heading = REPOSITORY)]
     pub repo: Option<String>,
-    /// age identity file, or private ed25519 key of SSH, that opens it (default: what
-    /// PGARK_IDENTITY names)
+    /// age identity file, or private ed25519 SSH key, that opens it (default:
+    /// PGARK_IDENTITY)
     #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY)]
     pub identity: Option<PathBuf>,
     /// File whose first line is the passphrase (PGARK_PASSPHRASE holds the passphrase itself)
@@ -62,7 +62,7 @@ pub struct Storage {
 /// When a repository is looked at.
 #[derive(Clone, Debug, Default, ClapArgs)]
 pub struct Past {
-    /// See the repository as it was then, behind what was deleted or overwritten since (S3 buckets
+    /// Read the repository as it was at this time, before later deletions and changes (S3 buckets
     /// with versioning): a time, or how long ago
     #[arg(long, value_name = "TIME", value_parser = moment, hide_short_help = true)]
     pub as_of: Option<Moment>,

@@ -8,7 +8,7 @@ use super::text::text;
 use super::which::Source;
 
 /// Heading of the options that choose databases and globals.
-pub const CHOICE: &str = "What of the backup";
+pub const CHOICE: &str = "Databases and globals";
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -92,10 +92,12 @@ pub struct Restore {
     /// after-data, before-post-data, after-post-data
     #[arg(long, value_name = "MOMENT=ACTION", hide_short_help = true)]
     pub hook: Vec<String>,
-    /// Check that the restore is possible and print what would be restored, in order; touch nothing
+    /// Check that the restore is possible and print what would be restored, in order; change
+    /// nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Print the entries that would be restored, as a list for --use-list; no server is asked
+    /// Print the entries that would be restored, as a list for --use-list; does not connect to a
+    /// server
     #[arg(long, conflicts_with_all = ["dry_run", "json", "all"])]
     pub list: bool,
     /// Print the report as JSON

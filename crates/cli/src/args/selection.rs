@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use super::text::text;
 
 /// Heading of these options.
-pub const SELECTION: &str = "What of the database";
+pub const SELECTION: &str = "Objects in the database";
 
 /// Which objects of a database.
 #[derive(Debug, ClapArgs)]
@@ -27,14 +27,14 @@ pub struct Selection {
     /// Only schemas that match
     #[arg(short = 'n', long, value_name = "PATTERN", value_parser = text(), help_heading = SELECTION)]
     pub schema: Vec<String>,
-    /// Not the schemas that match
+    /// Exclude schemas that match
     #[arg(short = 'N', long, value_name = "PATTERN", value_parser = text(), help_heading = SELECTION)]
     pub exclude_schema: Vec<String>,
-    /// Only tables, views, sequences that match, with their partitions and child tables, indexes,
-    /// constraints, triggers, and the types that they need
+    /// Only tables, views and sequences that match, with their partitions and child tables,
+    /// indexes, constraints, triggers, and the types that they need
     #[arg(short = 't', long, value_name = "PATTERN", value_parser = text(), help_heading = SELECTION)]
     pub table: Vec<String>,
-    /// Not the tables, views, sequences that match, nor their partitions and child tables
+    /// Exclude tables, views and sequences that match, with their partitions and child tables
     #[arg(short = 'T', long, value_name = "PATTERN", value_parser = text(), help_heading = SELECTION)]
     pub exclude_table: Vec<String>,
     /// --table and --exclude-table of a partitioned table, or of one that others inherit from, do

@@ -9,8 +9,8 @@ use super::repository::Repository;
   pgark stats --repo /backup/main
   pgark stats --repo /backup/main --json
 
-The writer key suffices. `unique` counts every chunk that a backup needs once, as it was read; `sealed` is the same, compressed and
-encrypted; `stored` is all that lies on the storage.
+The writer key is enough. `unique` counts every chunk that a backup needs once, uncompressed; `sealed` is the same, compressed and
+encrypted; `stored` is everything on the storage.
 
 Exit codes: 0 shown; 1 failed; 2 wrong usage; 130 interrupted.")]
 pub struct Stats {

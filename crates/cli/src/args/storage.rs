@@ -15,21 +15,21 @@ pub struct StorageCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum StorageAction {
-    /// Try what a storage can, and how fast it is
+    /// Test what a storage can do, and how fast it is
     Test(StorageTest),
 }
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = AFTER_TEST)]
 pub struct StorageTest {
-    /// The storage: a directory, a URL, or the name of a repository in pgark.toml (default: what
-    /// PGARK_REPO says)
+    /// The storage: a directory, a URL, or the name of a repository in pgark.toml (default:
+    /// PGARK_REPO)
     #[arg(value_name = "URL", env = "PGARK_REPO")]
     pub url: String,
     /// Do not measure throughput, which moves 128 MiB in each direction
     #[arg(long)]
     pub quick: bool,
-    /// Print the findings as JSON
+    /// Print the results as JSON
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -44,8 +44,8 @@ const AFTER_TEST: &str = "Examples:
   pgark storage test azblob://backups/main --storage-option account=acme
   pgark storage test sftp://backup@host/srv/pgark --storage-option ssh_key=/etc/pgark/id_ed25519
 
-Everything happens in the folder probe/ of the storage, which is empty again at the end. A repository that is there is not touched; a
-folder (not a bucket) that is missing is made.
+Everything happens in the folder probe/ of the storage, which is empty again at the end. An existing repository is not changed; a
+missing folder (not a bucket) is created.
 
 Storage options (also keys of [repositories.NAME] in pgark.toml):
   S3             region, endpoint, path_style, profile, role_arn, external_id, sts_endpoint, sse, sse_kms_key, object_lock, lock_for
@@ -55,17 +55,17 @@ Storage options (also keys of [repositories.NAME] in pgark.toml):
   S3, gs, azblob endpoint, storage_class, ca_file
   all            connections, timeout, retry_for, limit_upload, limit_download
 
-Credentials are in no URL and no option. The first that is there counts:
+Credentials never go in URLs or options. The first of these that exists is used:
   S3      profile of the option; AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN; AWS_WEB_IDENTITY_TOKEN_FILE with
           AWS_ROLE_ARN; AWS_PROFILE or `default` in ~/.aws/credentials and ~/.aws/config; the container's; the instance's
   gs      key_file or GOOGLE_APPLICATION_CREDENTIALS; CLOUDSDK_AUTH_ACCESS_TOKEN; gcloud's application default credentials; the instance's
   azblob  key_file; AZURE_STORAGE_KEY; AZURE_STORAGE_SAS_TOKEN; AZURE_STORAGE_CONNECTION_STRING; AZURE_CLIENT_ID with
           AZURE_TENANT_ID and AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE; `az login`; the instance's
   sftp    ssh_key, else the agent (SSH_AUTH_SOCK) and the keys that ~/.ssh/config names, or ~/.ssh/id_ed25519, id_ecdsa, id_rsa
-          (PGARK_SSH_KEY_PASSPHRASE unlocks); password_file or PGARK_SFTP_PASSWORD. The host may be one of ~/.ssh/config, and must
+          (PGARK_SSH_KEY_PASSPHRASE unlocks); password_file or PGARK_SFTP_PASSWORD. The host can be defined in ~/.ssh/config, and must
           be in known_hosts
 
-Exit codes: 0 fit for any number of writers; 1 unfit, or it could not be tried; 2 wrong usage; 3 fit with limits, which are named.";
+Exit codes: 0 suitable for any number of writers; 1 unsuitable, or the test failed; 2 wrong usage; 3 suitable with limits, which are named.";
 
 #[cfg(test)]
 mod tests {

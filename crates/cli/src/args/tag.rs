@@ -8,7 +8,7 @@ use super::which::Which;
 
 #[derive(Debug, ClapArgs)]
 #[command(group = ArgGroup::new("change").multiple(true), after_help = "Examples:
-  pgark tag latest --add pinned --repo /backup/main      # no policy and no `forget` removes it
+  pgark tag latest --add pinned --repo /backup/main      # no retention rule and no `forget` removes it
   pgark tag 4f0c --add release-8.1 --remove pinned --repo /backup/main
 
 Prints each backup's tags. Without --add and --remove nothing is changed.

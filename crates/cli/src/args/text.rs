@@ -28,8 +28,8 @@ fn of_locale(raw: OsString, locale: &str) -> Result<String, String> {
     pgark_ops::text_of_locale(locale, &bytes).ok_or_else(|| {
         let locale = if locale.is_empty() { "C" } else { locale };
         format!(
-            "it is not UTF-8, nor text in the encoding of the locale {locale} (LC_ALL, LC_CTYPE, LANG); write a name's bytes that \
-             are no text as \\xE9, outside of double quotes"
+            "it is not UTF-8, nor text in the encoding of the locale {locale} (LC_ALL, LC_CTYPE, LANG); write bytes of a name \
+             that are not text as \\xE9, outside double quotes"
         )
     })
 }

@@ -11,15 +11,15 @@ use super::repository::{REPOSITORY, Storage};
   pgark trust --repo /backup/main --fingerprint 1f09-77a0-52cc-9e4b-d301-6a8e-4417-b25c
   pgark trust --repo s3://backups/main --yes --json
 
-This host remembers the fingerprint of the repository at each place, and opens no other one there. Where a repository was replaced on
-purpose (made again, put back from a copy), this replaces the memory. It shows what was remembered and what stands there now, and asks.
-Compare the fingerprint with the one that `pgark init` printed. On a host that has not seen the place, --fingerprint makes sure of the first
-look.
+This host remembers the fingerprint of the repository at each place, and refuses any other repository there. If a repository was replaced
+on purpose (created again, restored from a copy), this command replaces the remembered fingerprint. It shows the remembered and the current
+one, and asks. Compare the fingerprint with the one that `pgark init` printed. On a host that has not seen the place before, --fingerprint
+makes sure that the first access is to the right repository.
 
 No secret is needed.
 
-Exit codes: 0 it is the one that this host expects now; 1 failed, not the given fingerprint, or not accepted; 2 wrong usage, or nobody can be
-asked.")]
+Exit codes: 0 accepted, or already known; 1 failed, not the given fingerprint, or not accepted; 2 wrong usage, or there is no terminal to
+ask on.")]
 pub struct Trust {
     /// The repository: a directory, s3://, gs://, azblob:// or sftp:// (see
     /// `pgark storage test --help`), or the name of one in pgark.toml
@@ -27,10 +27,10 @@ pub struct Trust {
     pub repo: String,
     #[command(flatten)]
     pub storage: Storage,
-    /// Accept it only if this is its fingerprint, and do not ask
+    /// Accept it only if it has this fingerprint, and do not ask
     #[arg(long, value_name = "FINGERPRINT", conflicts_with = "yes")]
     pub fingerprint: Option<Fingerprint>,
-    /// Accept whatever stands there, and do not ask
+    /// Accept any repository, and do not ask
     #[arg(long)]
     pub yes: bool,
     /// Print JSON

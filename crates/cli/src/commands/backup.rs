@@ -59,11 +59,14 @@ fn row_maps(args: &Filters) -> ops::RowMaps {
 fn request(args: &Backup) -> Result<ops::Request, Failure> {
     let databases = databases(args);
     if args.with_templates && databases == ops::Databases::Connected {
-        return Err(Failure::usage("--with-templates has nothing to add to", "give it with --all"));
+        return Err(Failure::usage(
+            "--with-templates applies only to --all and --database",
+            "give it with --all",
+        ));
     }
     if args.maintenance_db.is_some() && databases == ops::Databases::Connected {
         return Err(Failure::usage(
-            "--maintenance-db says where to look for databases, and --dbname names the only one",
+            "--maintenance-db is the database to connect to first, and --dbname already names the only one",
             "give it with --all or --database",
         ));
     }
@@ -108,13 +111,13 @@ pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
     let request = request(&args)?;
     if args.forget_after_backup && super::upkeep::policy(&args.keep).is_empty() {
         return Err(Failure::usage(
-            "--forget-after-backup is given, and no --keep-… rule says what stays",
+            "--forget-after-backup is given without a --keep-… rule",
             "give --keep-last, --keep-daily, …, or set keep_last, keep_daily, … in pgark.toml",
         ));
     }
     if !args.forget_after_backup && args.keep != Keep::default() {
         return Err(Failure::usage(
-            "--keep-… rules are given, and nothing is to be forgotten",
+            "--keep-… rules are given without --forget-after-backup",
             "give --forget-after-backup too, or run `pgark forget` with these rules",
         ));
     }
@@ -260,7 +263,7 @@ fn open_also(context: &Context, url: &str, args: &Backup) -> Result<Repository, 
 fn tell_second(second: Option<nightly::SecondBackup>, unopened: Option<Failure>, json: bool) {
     let Some(second) = second else { return };
     match (second.id, second.failure.map(Failure::Ops).or(unopened)) {
-        (Some(id), _) => tracing::info!("the same is in {} as backup {id}", second.repository),
+        (Some(id), _) => tracing::info!("the same backup is in {} as {id}", second.repository),
         (None, failure) => {
             tracing::error!("the backup is not in {}:", second.repository);
             if let Some(failure) = failure {
@@ -277,7 +280,7 @@ fn tell_retention(retention: Option<nightly::Retention>) -> Result<(), Failure> 
     let gone: Vec<&str> =
         decisions.iter().filter(|decision| !decision.keep).map(|decision| decision.id.as_str()).collect();
     if !gone.is_empty() {
-        tracing::info!("forgotten by the policy: {}", gone.join(", "));
+        tracing::info!("removed by the retention policy: {}", gone.join(", "));
     }
     super::upkeep::tell_lost(decisions, false);
     retention.failure.map_or(Ok(()), |failure| Err(Failure::Ops(failure)))
@@ -314,14 +317,14 @@ fn tell_tables(outcome: &BackupOutcome) {
     }
     if mapped.len() > TOLD {
         tracing::info!(
-            "`pgark show {}` tells the same of {} more tables",
+            "`pgark show {}` shows the same for {} more tables",
             outcome.record.id,
             mapped.len() - TOLD
         );
     }
 }
 
-/// Tables that are told of behind a backup.
+/// Tables that are reported behind a backup.
 const TOLD: usize = 10;
 
 /// Why parts of a table were stored whole, for people; empty if none was.

@@ -27,7 +27,7 @@ pub fn run(common: &Common, args: Args) -> Result<ExitCode, Failure> {
                 None => {
                     let places: Vec<String> =
                         config::usual_places().iter().map(|path| path.display().to_string()).collect();
-                    output::line(&format!("there is no file: looked for {}", places.join(", ")))?;
+                    output::line(&format!("no configuration file found: searched {}", places.join(", ")))?;
                 }
             }
         }
@@ -51,7 +51,7 @@ fn show(common: &Common, args: ConfigShow) -> Result<(), Failure> {
     let command = typed.command();
     if !keys.commands().contains(&command) {
         return Err(Failure::usage(
-            format!("nothing in the file is for `pgark {command}`"),
+            format!("no setting of the file applies to `pgark {command}`"),
             "name a command that works on a repository, for example `pgark config show restore`",
         ));
     }
@@ -59,7 +59,7 @@ fn show(common: &Common, args: ConfigShow) -> Result<(), Failure> {
     let config = config::load(file.or_else(|| common.config.clone()).as_deref())?;
     let cluster = typed.text("cluster");
     if let Some(name) = cluster.filter(|name| !config.clusters.contains_key(name)) {
-        tracing::info!("there is no section [clusters.{name}]");
+        tracing::info!("no section [clusters.{name}]");
     }
     let values = config::effective(&config, &typed);
     if typed.flag("json") {

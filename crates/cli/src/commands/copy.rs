@@ -55,10 +55,10 @@ pub fn run(context: &Context, args: Copy) -> Result<ExitCode, Failure> {
         output::json(&report)?;
     } else {
         for pair in &report.copied {
-            output::line(&format!("{} is there as {}", pair.from, pair.to))?;
+            output::line(&format!("{} was copied as {}", pair.from, pair.to))?;
         }
         output::line(&format!(
-            "{} copied, {} were there, {} could not be read; {} added",
+            "{} copied, {} already there, {} could not be read; {} added",
             report.copied.len(),
             report.there,
             report.failed.len(),

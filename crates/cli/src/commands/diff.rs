@@ -34,7 +34,7 @@ pub fn run(context: &Context, args: Diff) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     if report.is_empty() {
-        output::line(&format!("{} and {} do not differ", report.a, report.b))?;
+        output::line(&format!("no differences between {} and {}", report.a, report.b))?;
         return Ok(ExitCode::SUCCESS);
     }
     for name in &report.databases_added {

@@ -15,7 +15,10 @@ use crate::{output, progress, repository};
 pub fn run(context: &Context, args: Export) -> Result<ExitCode, Failure> {
     let to_stream = args.output.as_os_str() == "-";
     if args.json && to_stream {
-        return Err(Failure::usage("--json and --output - both want standard output", "give one of them"));
+        return Err(Failure::usage(
+            "--json and --output - both write to standard output",
+            "give only one of them",
+        ));
     }
     if args.create && !matches!(args.format, Format::Plain) {
         return Err(Failure::usage(
@@ -26,14 +29,17 @@ pub fn run(context: &Context, args: Export) -> Result<ExitCode, Failure> {
     if args.no_restrict && !matches!(args.format, Format::Plain | Format::Directory) {
         return Err(Failure::usage(
             "--no-restrict is for --format plain, and for the globals.sql of --format directory",
-            "the other formats hold no SQL for psql",
+            "the other formats contain no SQL for psql",
         ));
     }
     if matches!(args.format, Format::Csv) {
         refuse_unfit_for_csv(&args.selection)?;
     }
     if args.jobs.is_some() && !matches!(args.format, Format::Directory) {
-        return Err(Failure::usage("--jobs is for --format directory", "the other formats are one stream"));
+        return Err(Failure::usage(
+            "--jobs is for --format directory",
+            "the other formats are a single stream",
+        ));
     }
     let name = args.source.which.backup(&args.backup);
     let database = selection::databases(&name, args.database.into_iter().collect())?.pop();
@@ -81,7 +87,7 @@ pub fn run(context: &Context, args: Export) -> Result<ExitCode, Failure> {
 /// A CSV file holds rows and nothing else.
 fn refuse_unfit_for_csv(selection: &Selection) -> Result<(), Failure> {
     if selection.table.is_empty() {
-        return Err(Failure::usage("--format csv is of one table", "name it: --table SCHEMA.NAME"));
+        return Err(Failure::usage("--format csv exports one table", "name it: --table SCHEMA.NAME"));
     }
     let of_definitions = selection.schema_only
         || !selection.section.is_empty()
@@ -93,7 +99,7 @@ fn refuse_unfit_for_csv(selection: &Selection) -> Result<(), Failure> {
         || selection.no_subscriptions;
     if of_definitions {
         return Err(Failure::usage(
-            "--format csv holds rows only, and options that concern definitions say nothing about it",
+            "--format csv contains only rows; options for definitions do not apply",
             "give --table, and --exclude-table if need be",
         ));
     }

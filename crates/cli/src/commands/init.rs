@@ -126,13 +126,13 @@ fn refuse_others(place: &OpenStorage) -> Result<(), Failure> {
 fn tell(report: &InitReport) {
     if let Some(replaced) = &report.replaced {
         tracing::info!(
-            "this host knew another repository at {}, of the fingerprint {replaced}: from now on it expects the new one there",
+            "this host knew another repository at {}, with the fingerprint {replaced}: from now on it expects the new one",
             report.storage
         );
     }
     if !report.encrypted {
         tracing::warn!(
-            "this repository is not encrypted: whoever reads {} reads the backups",
+            "this repository is not encrypted: whoever can read {} can read the backups",
             report.storage
         );
         return;
@@ -142,7 +142,7 @@ fn tell(report: &InitReport) {
             "the writer key of this host is in {}: backups need no other secret",
             path.display()
         ),
-        None => tracing::warn!("there is no configuration folder on this host: no writer key was left"),
+        None => tracing::warn!("this host has no configuration folder: no writer key was written"),
     }
     tracing::info!("keep the identity or passphrase in a safe place: without it nothing can be restored");
 }

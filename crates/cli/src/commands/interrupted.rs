@@ -7,32 +7,30 @@ pub fn leaves(action: &Action) -> &'static str {
     const NOTHING: &str = "nothing was changed";
     match action {
         Action::Backup(_) => {
-            "no backup was committed; what was stored until now is used by the next one, or goes with a prune"
+            "no backup was committed; the next one reuses what was stored so far, or a prune removes it"
         }
         Action::Import(_) => {
-            "no backup was committed; what was stored until now is used by the next import, or goes with a prune"
+            "no backup was committed; the next import reuses what was stored so far, or a prune removes it"
         }
-        Action::Export(args) if args.output.as_os_str() == "-" => {
-            "the output ends before its end: do not use it"
-        }
+        Action::Export(args) if args.output.as_os_str() == "-" => "the output is incomplete: do not use it",
         Action::Export(_) => "nothing was exported",
         Action::Prune(args) if args.dry_run => NOTHING,
         Action::Prune(_) => {
-            "every backup is whole; what was deleted until now was needed by none of them, and the next prune goes on"
+            "every backup is intact; only unreferenced data was deleted, and the next prune continues"
         }
         Action::Check(_) => "not everything was checked; no backup was changed",
         Action::Init(_) => {
-            "`pgark list` on that place says whether there is a repository now; if not, begin again (objects of the test \
-             may be left in its folder probe/)"
+            "`pgark list` shows whether a repository exists there now; if not, start again (objects of the test may be \
+             left in its folder probe/)"
         }
         Action::Key(args) if matches!(args.action, KeyAction::List(_)) => NOTHING,
-        Action::Key(_) => "`pgark key list` shows which keys hold now",
+        Action::Key(_) => "`pgark key list` shows the keys that apply now",
         Action::Tag(args) if args.add.is_empty() && args.remove.is_empty() => NOTHING,
-        Action::Tag(_) => "`pgark tag ID` shows which tags a backup has now",
+        Action::Tag(_) => "`pgark tag ID` shows the current tags of a backup",
         Action::Repair(args) => match &args.action {
             RepairAction::Backups(args) if args.dry_run => NOTHING,
             RepairAction::Objects(args) if args.dry_run => NOTHING,
-            _ => "what was repaired until now stays repaired; run the same command again",
+            _ => "what was repaired so far stays repaired; run the same command again",
         },
         Action::Sessions(args) if args.end.is_some() => {
             "the session may have ended: `pgark sessions` shows it"
@@ -40,7 +38,7 @@ pub fn leaves(action: &Action) -> &'static str {
         Action::Storage(_) => "objects of the test may be left on the storage, in its folder probe/",
         Action::Forget(args) if args.dry_run => NOTHING,
         Action::Forget(_) => {
-            "some of the backups to forget may be forgotten already: `pgark list` shows what is there; no other was touched"
+            "some of the backups to be removed may already be removed: `pgark list` shows the rest; no other backup was changed"
         }
         // They say it themselves, or change nothing.
         Action::Restore(_)

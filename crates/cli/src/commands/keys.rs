@@ -19,7 +19,7 @@ pub fn run(context: &Context, args: Key) -> Result<ExitCode, Failure> {
         KeyAction::Add(args) => add(context, args)?,
         KeyAction::Remove(args) => {
             let gone = ops::remove(&repository::open(context, &args.repository)?, &args.slot)?;
-            output::line(&format!("slot {gone} is removed"))?;
+            output::line(&format!("slot {gone} was removed"))?;
         }
         KeyAction::Rotate(args) => rotate(context, args)?,
         KeyAction::Writer(args) => writer(context, args)?,
@@ -126,11 +126,11 @@ fn revoke(context: &Context, args: KeyRevoke) -> Result<(), Failure> {
     ))?;
     output::line(&format!("{} packs are not used by later backups", output::count(revoked.packs)))?;
     for backup in &revoked.backups {
-        output::line(&format!("backup {backup} counts no more: `pgark forget {backup}` lets go of it"))?;
+        output::line(&format!("backup {backup} no longer counts: `pgark forget {backup}` removes it"))?;
     }
     if revoked.packs > 0 {
         tracing::info!(
-            "`pgark check` names the backups that use these packs; `pgark repair index` makes an index of the packs alone"
+            "`pgark check` names the backups that use these packs; `pgark repair index` rebuilds the index from the packs alone"
         );
     }
     Ok(())

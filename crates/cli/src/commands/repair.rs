@@ -30,16 +30,16 @@ fn objects(context: &Context, args: RepairObjects) -> Result<ExitCode, Failure> 
     } else {
         let would = if args.dry_run { "would be " } else { "" };
         for name in &report.put {
-            output::line(&format!("{name}: {would}put from the other copy"))?;
+            output::line(&format!("{name}: {would}restored from the other copy"))?;
         }
         for named in &report.removed {
             output::line(&format!("{}: {would}removed: {}", named.object, named.what))?;
         }
         for named in &report.left {
-            output::line(&format!("{}: left as it is: {}", named.object, named.what))?;
+            output::line(&format!("{}: not changed: {}", named.object, named.what))?;
         }
         if report.put.is_empty() && report.removed.is_empty() && report.left.is_empty() {
-            output::line("every copy is there, and nothing is nobody's")?;
+            output::line("all copies are intact, and every object belongs to a backup")?;
         }
     }
     Ok(verdict(!report.left.is_empty()))
@@ -84,9 +84,9 @@ fn backups(context: &Context, args: RepairBackups) -> Result<ExitCode, Failure> 
     } else {
         for backup in &repaired {
             match &backup.now {
-                Some(now) => output::line(&format!("{} is now {now}, without:", backup.backup))?,
+                Some(now) => output::line(&format!("{} was replaced by {now}, without:", backup.backup))?,
                 None if args.dry_run && !backup.lost.is_empty() => {
-                    output::line(&format!("{} lacks:", backup.backup))?;
+                    output::line(&format!("{} has lost:", backup.backup))?;
                 }
                 None => output::line(&format!("{}: nothing of it can be read", backup.backup))?,
             }
@@ -95,7 +95,7 @@ fn backups(context: &Context, args: RepairBackups) -> Result<ExitCode, Failure> 
             }
         }
         if repaired.is_empty() {
-            output::line("every backup is whole")?;
+            output::line("no backup is damaged")?;
         }
     }
     Ok(verdict(!repaired.is_empty()))

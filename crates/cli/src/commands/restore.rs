@@ -35,7 +35,7 @@ fn show_plan(plan: &[ops::PlannedObject], database: &str) -> Result<ExitCode, Fa
         };
         output::line(&format!("{}{amount}", object.object))?;
     }
-    tracing::info!("{} objects would be restored into {database}; nothing was touched", plan.len());
+    tracing::info!("{} objects would be restored into {database}; nothing was changed", plan.len());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -66,7 +66,7 @@ fn databases(choice: &DatabaseArgs, dbname: Option<&str>) -> Result<ops::Databas
     };
     if named.is_none() && from.is_none() {
         return Err(Failure::usage(
-            "the target database is not named",
+            "no target database is given",
             "name it: --dbname NAME, a connection string with dbname, or --as NAME; --all restores every database",
         ));
     }
@@ -77,11 +77,11 @@ fn databases(choice: &DatabaseArgs, dbname: Option<&str>) -> Result<ops::Databas
 fn hook(text: &str) -> Result<ops::Hook, Failure> {
     const HOW: &str = "write MOMENT=sql:SQL, MOMENT=file:FILE.sql or MOMENT=command:COMMAND";
     let (moment, action) =
-        text.split_once('=').ok_or_else(|| Failure::usage(format!("{text:?} is no hook"), HOW))?;
+        text.split_once('=').ok_or_else(|| Failure::usage(format!("{text:?} is not a hook"), HOW))?;
     let moment = ops::Moment::ALL.into_iter().find(|known| known.name() == moment).ok_or_else(|| {
         let known: Vec<&str> = ops::Moment::ALL.iter().map(|moment| moment.name()).collect();
         Failure::usage(
-            format!("{moment:?} is no moment of a restore"),
+            format!("{moment:?} is not a moment of a restore"),
             &format!("one of {}", known.join(", ")),
         )
     })?;
@@ -92,7 +92,7 @@ fn hook(text: &str) -> Result<ops::Hook, Failure> {
             std::fs::read_to_string(path)
                 .map_err(|source| Failure::file(format!("read the hook's SQL {path}"), source))?,
         ),
-        _ => return Err(Failure::usage(format!("{action:?} is no action of a hook"), HOW)),
+        _ => return Err(Failure::usage(format!("{action:?} is not an action of a hook"), HOW)),
     };
     Ok(ops::Hook { moment, action })
 }
@@ -185,7 +185,7 @@ fn list(context: &Context, args: Restore) -> Result<ExitCode, Failure> {
     let listing = ops::list(&repository, &name, database.as_deref(), &chosen(args.choice.filters)?)?;
     output::line(";")?;
     output::line(&format!("; Database {}, {} entries", listing.database, listing.entries))?;
-    output::line("; A list for --use-list: take lines out, or begin them with a semicolon")?;
+    output::line("; A list for --use-list: delete lines, or start them with a semicolon")?;
     output::line(";")?;
     for line in listing.lines.lines() {
         output::line(line)?;

@@ -10,7 +10,7 @@ use crate::environment::local_folders;
 use crate::error::Failure;
 use crate::{output, repository, terminal};
 
-/// Replaces what this host remembers of a place by the repository that stands there.
+/// Replaces what this host remembers of a place by the repository that is there.
 pub fn run(context: &Context, args: Trust) -> Result<ExitCode, Failure> {
     let place = repository::known_place(context, &args.repo, args.storage)?;
     let local = local_folders(false);
@@ -21,7 +21,7 @@ pub fn run(context: &Context, args: Trust) -> Result<ExitCode, Failure> {
     let report = stranger.report();
     if report.copy_is_remembered {
         tracing::warn!(
-            "the second copy of the header at {} is the one that this host remembers: somebody replaced or damaged the first. \
+            "the second copy of the header at {} is the one that this host remembers: someone replaced or damaged the first. \
              The repository can be opened as it is",
             report.storage
         );
@@ -39,9 +39,9 @@ pub fn run(context: &Context, args: Trust) -> Result<ExitCode, Failure> {
         output::line(&format!("repository {}", report.id))?;
         output::line(&format!("fingerprint {}", report.fingerprint))?;
         output::line(&match &report.remembered {
-            None => "this host had not seen this place before: it remembers the fingerprint now".to_string(),
+            None => "this host had not seen this place before: it now remembers the fingerprint".to_string(),
             Some(_) if !report.changed => {
-                "this host remembers this fingerprint already: nothing was changed".to_string()
+                "this host already remembers this fingerprint: nothing was changed".to_string()
             }
             Some(before) => format!("this host remembers it instead of {before}"),
         })?;
@@ -58,14 +58,14 @@ fn ask(report: &TrustReport) -> Result<(), Failure> {
                 "the repository at {} has the fingerprint {}, this host remembers {before}, and there is no terminal to ask on",
                 report.storage, report.fingerprint
             ),
-            "compare it with the one that `pgark init` printed, and give it: --fingerprint FINGERPRINT; with --yes whatever stands \
-             there is accepted. Nothing was changed",
+            "compare it with the one that `pgark init` printed, and give it: --fingerprint FINGERPRINT; --yes accepts any \
+             repository. Nothing was changed",
         ));
     }
     let kind = if report.encrypted { "encrypted" } else { "not encrypted" };
     let question = format!(
-        "{}\n  remembered   {before}\n  there now    {}  (repository {}, {kind})\n\
-         Compare it with the fingerprint that `pgark init` printed. Accept what is there now? [yes/no]",
+        "{}\n  remembered   {before}\n  current      {}  (repository {}, {kind})\n\
+         Compare it with the fingerprint that `pgark init` printed. Accept the current one? [yes/no]",
         report.storage, report.fingerprint, report.id
     );
     match is_yes(&terminal::ask(&question, false)?) {

@@ -78,9 +78,9 @@ pub fn forget(context: &Context, args: Forget) -> Result<ExitCode, Failure> {
 pub fn tell_lost(decisions: &[Decision], dry_run: bool) {
     for decision in decisions.iter().filter(|decision| !decision.last_of.is_empty()) {
         tracing::warn!(
-            "backup {} {} the last good one of {} (cluster {})",
+            "backup {} {} the last complete backup of {} (cluster {})",
             decision.id,
-            if dry_run { "would go, and is" } else { "is forgotten, and was" },
+            if dry_run { "would be removed, and is" } else { "was removed, and was" },
             decision.last_of.join(", "),
             decision.cluster
         );
@@ -97,9 +97,9 @@ pub fn tell_lost(decisions: &[Decision], dry_run: bool) {
 
 fn show_decisions(decisions: &[Decision], dry_run: bool) -> Result<(), Failure> {
     let word = |decision: &Decision| match (decision.keep, dry_run) {
-        (true, _) => "stays",
-        (false, true) => "would go",
-        (false, false) => "forgotten",
+        (true, _) => "keep",
+        (false, true) => "would remove",
+        (false, false) => "removed",
     };
     let rows: Vec<Vec<String>> = decisions
         .iter()
@@ -143,11 +143,11 @@ pub fn prune(context: &Context, args: Prune) -> Result<ExitCode, Failure> {
 /// Names what the storage did not let us delete: that was asked for, and is not done.
 fn tell_refused(report: &Pruned) -> ExitCode {
     for what in &report.held_by {
-        tracing::warn!("it is not known what this needs, so nothing is deleted: {what}");
+        tracing::warn!("nothing is deleted, because it is not known what this references: {what}");
     }
     if report.packs_held > 0 {
         tracing::warn!(
-            "{} in {} packs could be deleted otherwise: `pgark forget ID` lets go of a backup that cannot be read",
+            "otherwise {} in {} packs could be deleted: `pgark forget ID` removes a backup that cannot be read",
             output::bytes(report.bytes_held),
             output::count(report.packs_held),
         );
@@ -160,7 +160,7 @@ fn tell_refused(report: &Pruned) -> ExitCode {
         tracing::warn!("not deleted: {name}");
     }
     tracing::warn!(
-        "the storage did not let {} packs ({}) be deleted: prune with credentials that may, or when their lock is over",
+        "the storage refused to delete {} packs ({}): prune with credentials that have delete permission, or when their lock has expired",
         output::count(report.packs_refused),
         output::bytes(report.bytes_refused),
     );
@@ -170,7 +170,7 @@ fn tell_refused(report: &Pruned) -> ExitCode {
 fn in_words(report: &Pruned) -> String {
     let would = if report.dry_run { "would be " } else { "" };
     let mut text = format!(
-        "{} of {} in packs needed; {} in {} packs {would}deleted",
+        "{} of {} in packs referenced; {} in {} packs {would}deleted",
         output::bytes(report.bytes_live),
         output::bytes(report.bytes),
         output::bytes(report.bytes_deleted),
@@ -198,7 +198,7 @@ fn in_words(report: &Pruned) -> String {
         text.push_str(&format!("; backups being written: {}", report.sessions));
     }
     if report.missing {
-        text.push_str("; a backup needs a chunk that is nowhere: run `pgark check`");
+        text.push_str("; a backup needs a chunk that is missing: run `pgark check`");
     }
     text
 }
@@ -239,16 +239,22 @@ pub fn stats(context: &Context, args: Stats) -> Result<ExitCode, Failure> {
         output::json(&stats)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let times = |part: u64| match part {
+    let times = |part: u64, what: &str| match part {
         0 => String::new(),
-        part => format!("  ({:.1} times as much raw)", stats.bytes_raw as f64 / part as f64),
+        part => format!("  ({:.1}:1 {what})", stats.bytes_raw as f64 / part as f64),
     };
     for (name, value) in [
         ("backups", output::count(stats.backups)),
         ("raw", output::bytes(stats.bytes_raw)),
-        ("unique", format!("{}{}", output::bytes(stats.bytes_unique), times(stats.bytes_unique))),
-        ("sealed", format!("{}{}", output::bytes(stats.bytes_sealed), times(stats.bytes_sealed))),
-        ("stored", format!("{}{}", output::bytes(stats.bytes_stored), times(stats.bytes_stored))),
+        (
+            "unique",
+            format!("{}{}", output::bytes(stats.bytes_unique), times(stats.bytes_unique, "deduplication")),
+        ),
+        (
+            "sealed",
+            format!("{}{}", output::bytes(stats.bytes_sealed), times(stats.bytes_sealed, "with compression")),
+        ),
+        ("stored", format!("{}{}", output::bytes(stats.bytes_stored), times(stats.bytes_stored, "overall"))),
         ("in packs", output::bytes(stats.bytes_packs)),
         ("chunks", output::count(stats.chunks)),
     ] {

@@ -158,7 +158,7 @@ impl Reader<'_> {
         if let [first, second, ..] = found.as_slice() {
             let both = format!("{} and {}", first.key.name, second.key.name);
             let (path, line) = (self.path.to_path_buf(), first.line.max(second.line));
-            let what = format!("repository {name:?} has both {both}: one secret opens it");
+            let what = format!("repository {name:?} has both {both}: give only one secret");
             self.problems.push(Problem { path, line, what });
         }
     }
@@ -232,14 +232,14 @@ impl Reader<'_> {
         at: usize,
     ) -> Vec<(String, usize, &'v DeTable<'v>)> {
         let DeValue::Table(table) = value.get_ref() else {
-            self.problem(at, format!("{of} holds sections: [{of}.NAME]"));
+            self.problem(at, format!("{of} contains sections: [{of}.NAME]"));
             return Vec::new();
         };
         let mut found = Vec::new();
         for (name, value) in table {
             match value.get_ref() {
                 DeValue::Table(inner) => found.push((name.get_ref().to_string(), name.span().start, inner)),
-                _ => self.problem(name.span().start, format!("{of} holds sections: [{of}.NAME]")),
+                _ => self.problem(name.span().start, format!("{of} contains sections: [{of}.NAME]")),
             }
         }
         found
@@ -287,7 +287,7 @@ impl Reader<'_> {
         }
         let setting = Setting { value: read, line: self.line(at), key: key.clone() };
         if let Some(first) = section.insert(name.clone(), setting) {
-            self.problem(at, format!("{name} is set in line {} already", first.line));
+            self.problem(at, format!("{name} is already set in line {}", first.line));
         }
     }
 

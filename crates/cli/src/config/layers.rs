@@ -129,7 +129,7 @@ impl<'c> Layers<'c> {
         chosen
     }
 
-    /// Sections that hold for this command, those that count more first.
+    /// Sections that apply to this command, those that count more first.
     fn layers(&self, of_database: Option<&'c Section>) -> Vec<Vec<(String, &'c Setting)>> {
         let cluster = self.cluster.as_ref().and_then(|name| self.config.clusters.get(name));
         let of_cluster = |id: &str| {
@@ -220,7 +220,7 @@ impl<'c> Layers<'c> {
                     text.split("\n\n").next().unwrap_or_default().lines().map(str::trim).collect();
                 Wrong::File(Failure::usage(
                     format!("{}: {}: {}", self.place(setting), setting.key.name, said.join(" ")),
-                    "`pgark config show COMMAND` tells where each value comes from",
+                    "`pgark config show COMMAND` shows where each value comes from",
                 ))
             }
         }

@@ -4,7 +4,7 @@
 //! The file is found by `--config`, `PGARK_CONFIG`, in this user's configuration folder, or in
 //! `/etc/pgark`. It is read whole and checked against clap's options (`keys`) before anything is
 //! done: an unknown key is an error, not a surprise at 3 a.m. Its settings become options of the
-//! command that runs (`layers`); what it says of a repository holds for each command that names
+//! command that runs (`layers`); what it says of a repository applies to each command that names
 //! the repository (`repositories`).
 
 mod file;

@@ -9,7 +9,7 @@ use super::layers::Layers;
 use super::typed::Typed;
 use crate::environment::{default_jobs, variable};
 
-/// A value in force and where it came from.
+/// A value that applies and where it came from.
 #[derive(Debug, serde::Serialize)]
 pub struct Effective {
     /// The key, with the names of its sections.
@@ -96,7 +96,7 @@ fn in_section<'s>(section: &'s Section, id: &str, arg: &Arg) -> Option<&'s super
     section.get(id).filter(|_| of_repository && arg.get_long().is_some())
 }
 
-/// Of a storage's options only those that somebody set are worth a line.
+/// Of a storage's options only those that someone set are worth a line.
 fn storage_options(found: &mut Vec<Effective>, typed: &Typed, section: &Section, layers: &Layers<'_>) {
     let pairs: Vec<(String, String)> = typed
         .raw("storage_option")

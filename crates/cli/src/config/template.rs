@@ -6,7 +6,7 @@ use super::keys::{Key, Keys, Kind};
 use super::value::Value;
 
 const HEAD: &str = "\
-# pgark.toml: options of pgark. Flags win over the environment, the environment over this file.
+# pgark.toml: options of pgark. Flags override the environment, the environment overrides this file.
 # Places: --config FILE, PGARK_CONFIG, ~/.config/pgark/pgark.toml, /etc/pgark/pgark.toml.
 #
 # A key is an option's long name with _ for -. Nothing here is in force: take the # of a line away.
@@ -20,7 +20,7 @@ const HEAD: &str = "\
 /// Columns of the file's comments.
 const WIDTH: usize = 98;
 
-/// The whole file; nothing in it is in force.
+/// The whole file; everything in it is commented out.
 pub fn template() -> String {
     let keys = Keys::all();
     let mut file = Template { text: HEAD.into(), told: BTreeSet::new() };
@@ -28,10 +28,10 @@ pub fn template() -> String {
     file.section(Some("repositories.main"), "A repository, and what opens it.", &keys.of_repository());
     file.section(
         Some("clusters.prod"),
-        "With --cluster prod: options of a backup; the policy (keep_…) also of forget, and the repository of every command.",
+        "With --cluster prod: options of a backup; its policy (keep_…) also applies to forget, its repository to every command.",
         &keys.of_cluster(),
     );
-    let about = "What of one database; what is not said here is as in the cluster's section.";
+    let about = "Filters for one database; anything not set here is taken from the cluster's section.";
     file.section(Some("clusters.prod.databases.shop"), about, &keys.of_database());
     for path in keys.commands() {
         let name = path.replace(' ', ".");

@@ -266,7 +266,7 @@ fn keys_that_no_command_has_are_errors() {
         ("[clusters.c.restore]\ncluster = \"d\"\n", "p:2: there is no key \"cluster\" here"),
         ("[config]\n", "p:1: there is no section [config]"),
         ("restore = 1\n", "p:1: restore is a section: [restore]"),
-        ("[list]\nrepo = \"a\"\nrepository = \"b\"\n", "p:3: repository is set in line 2 already"),
+        ("[list]\nrepo = \"a\"\nrepository = \"b\"\n", "p:3: repository is already set in line 2"),
         ("[export]\ncompress = \"fast\"\n", "p:2: compress: "),
         ("[check]\nread_data = 0\n", "p:2: read_data: 0 is not in 1..=100"),
         ("verbose = 9\n", "p:1: verbose is a number from 0 to 8, not this integer"),

@@ -127,8 +127,8 @@ impl Typed {
         self.matches().try_get_one::<bool>(id).ok().flatten().copied().unwrap_or(false)
     }
 
-    /// The same command line with these options too. They come last, but before what stands
-    /// behind `--`.
+    /// The same command line with these options too. They come last, but before what comes after
+    /// `--`.
     pub fn with(&self, more: Vec<OsString>) -> Vec<OsString> {
         let end = self.words.iter().position(|word| word == "--").unwrap_or(self.words.len());
         let (options, rest) = self.words.split_at(end);

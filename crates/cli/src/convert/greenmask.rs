@@ -8,7 +8,7 @@ use super::options::take;
 /// Converts a configuration.
 pub(super) fn convert(text: &str) -> Result<Converted, String> {
     let documents = YamlLoader::load_from_str(text).map_err(|error| error.to_string())?;
-    let root = documents.first().and_then(Yaml::as_hash).ok_or("it is no YAML mapping")?;
+    let root = documents.first().and_then(Yaml::as_hash).ok_or("it is not a YAML mapping")?;
     let mut converted = Converted::default();
     for (key, value) in root {
         match key.as_str().unwrap_or_default() {
@@ -17,13 +17,13 @@ pub(super) fn convert(text: &str) -> Result<Converted, String> {
                 &mut converted,
                 "restore",
                 value,
-                "options of a restore are typed: `pgark restore --help`",
+                "options of a restore are given on the command line: `pgark restore --help`",
             ),
             "storage" => leave_all(
                 &mut converted,
                 "storage",
                 value,
-                "backups lie in a repository: `pgark init`, then `repository` in pgark.toml",
+                "backups are stored in a repository: `pgark init`, then `repository` in pgark.toml",
             ),
             "common" => leave_all(
                 &mut converted,
@@ -32,8 +32,8 @@ pub(super) fn convert(text: &str) -> Result<Converted, String> {
                 "pgark needs no temporary folder, and finds pg_dump itself",
             ),
             "log" => leave_all(&mut converted, "log", value, "see --quiet and --verbose"),
-            "validate" => leave_all(&mut converted, "validate", value, "there is no masking yet"),
-            "custom_transformers" => converted.leave("custom_transformers", "there is no masking yet"),
+            "validate" => leave_all(&mut converted, "validate", value, "pgark has no masking yet"),
+            "custom_transformers" => converted.leave("custom_transformers", "pgark has no masking yet"),
             other => converted.leave(other, "Greenmask has no such key"),
         }
     }
@@ -54,10 +54,10 @@ fn dump(converted: &mut Converted, dump: &Yaml) {
                         .filter_map(|transformer| transformer["name"].as_str())
                         .collect();
                     let what = format!("dump.transformation {}.{}", name("schema"), name("name"));
-                    converted.leave(what, format!("there is no masking yet ({})", transformers.join(", ")));
+                    converted.leave(what, format!("pgark has no masking yet ({})", transformers.join(", ")));
                 }
             }
-            "virtual_references" => converted.leave("dump.virtual_references", "there is no masking yet"),
+            "virtual_references" => converted.leave("dump.virtual_references", "pgark has no masking yet"),
             other => converted.leave(format!("dump.{other}"), "Greenmask has no such key"),
         }
     }
@@ -140,7 +140,7 @@ mod tests {
         );
         for left in [
             "storage.s3.secret_access_key",
-            "public.users: there is no masking yet (RandomEmail, Hash)",
+            "public.users: pgark has no masking yet (RandomEmail, Hash)",
             "--no-owner",
             "what: ",
         ] {

@@ -9,24 +9,24 @@ use super::options::{take, words};
 const LEFT: [(&str, &str); 20] = [
     ("bin_directory", "pgark finds pg_dump by the server's version; `pg_dump` names another"),
     ("backup_directory", "backups are stored in a repository: `pgark init`, then `repository` in pgark.toml"),
-    ("backup_file_mode", "a repository's files are the owner's alone"),
+    ("backup_file_mode", "only their owner can access a repository's files"),
     ("timestamp_format", "backups are named by ids, their times are always UTC"),
-    ("uniform_timestamp", "one backup holds all databases and has one time"),
+    ("uniform_timestamp", "one backup contains all databases and has one time"),
     ("format", "a repository has its own format; `pgark export` writes pg_dump's"),
-    ("compress_level", "its levels are gzip's; pgark compresses by zstd, see compression_level"),
+    ("compress_level", "its levels are gzip's; pgark compresses with zstd, see compression_level"),
     ("checksum_algorithm", "a repository verifies every byte; `pgark check` does so on demand"),
-    ("dump_role_passwords", "role passwords are in the backup where the role may read them"),
+    ("dump_role_passwords", "role passwords are in the backup if the role is allowed to read them"),
     ("dump_only", "globals and settings are always in the backup"),
     (
         "purge_older_than",
-        "write keep_within: its one unit is s, min, h, d or w, and no time lies in the future",
+        "write keep_within: it takes one unit, s, min, h, d or w, and times cannot be in the future",
     ),
-    ("purge_min_keep", "nothing would ever be removed: leave forget_after_backup out"),
-    ("purge_remote", "a repository is one place: a backup that is forgotten is gone everywhere"),
+    ("purge_min_keep", "nothing would ever be removed: omit forget_after_backup"),
+    ("purge_remote", "a repository is one place: a forgotten backup is removed everywhere"),
     ("pre_backup_hook", "run it before `pgark backup`"),
     ("post_backup_hook", "run it after `pgark backup`"),
     ("encrypt", "a repository is encrypted from `pgark init` on"),
-    ("encrypt_keep_source", "nothing unencrypted is ever written"),
+    ("encrypt_keep_source", "pgark never writes anything unencrypted"),
     ("cipher_pass", "a repository has its own secrets: `pgark init --passphrase-file`"),
     ("cipher_public_key", "a repository has its own secrets: `pgark init --recipient`"),
     ("cipher_private_key", "a repository has its own secrets: `pgark init --recipient`, --identity"),
@@ -44,13 +44,13 @@ const STORAGES: [(&str, &str); 21] = [
     ("s3_endpoint", "write it as `endpoint` in [repositories.NAME], with https:// or http://"),
     ("s3_force_path", "write it as `path_style` in [repositories.NAME]"),
     ("s3_profile", "write it as `profile` in [repositories.NAME]"),
-    ("s3_tls", "an `endpoint` that begins with http:// is used without TLS"),
+    ("s3_tls", "an `endpoint` that starts with http:// is used without TLS"),
     ("s3_", "credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile"),
     ("sftp_identity", "write it as `ssh_key` in [repositories.NAME]"),
     ("sftp_password", "write it to a file, and that file's name as `password_file` in [repositories.NAME]"),
     (
         "sftp_ignore_hostkey",
-        "the host's key is always checked; `known_hosts` in [repositories.NAME] names a file of your own",
+        "the host's key is always checked; `known_hosts` in [repositories.NAME] sets another file",
     ),
     ("sftp_", "it is part of the repository's URL: sftp://USER@HOST:PORT/FOLDER"),
     ("gcs_keyfile", "write it as `key_file` in [repositories.NAME]"),
@@ -61,14 +61,14 @@ const STORAGES: [(&str, &str); 21] = [
     ("azure_", "write it as `account` or `endpoint` in [repositories.NAME]"),
     (
         "b2_",
-        "B2 speaks S3: s3://BUCKET, with `endpoint` in [repositories.NAME] and the key as S3 credentials",
+        "B2 supports the S3 protocol: s3://BUCKET, with `endpoint` in [repositories.NAME] and the key as S3 credentials",
     ),
 ];
 /// Of one database's section: what is one for all databases of a backup.
 const OF_ALL: [(&str, &str); 4] = [
-    ("purge_older_than", "one backup holds all databases, and keep_within is of the cluster"),
-    ("purge_min_keep", "one backup holds all databases, and keep_min is of the cluster"),
-    ("user", "all databases are backed up by one role"),
+    ("purge_older_than", "one backup contains all databases, and keep_within applies to the cluster"),
+    ("purge_min_keep", "one backup contains all databases, and keep_min applies to the cluster"),
+    ("user", "one role backs up all databases"),
     ("parallel_backup_jobs", "one queue serves all databases; see jobs"),
 ];
 
@@ -348,7 +348,7 @@ mod tests {
             "s3_bucket = b: it is the repository's URL: s3://BUCKET",
             "sftp_host = h: it is part of the repository's URL",
             "azure_account = a: write it as `account`",
-            "[shop] purge_older_than = 36h: one backup holds all databases",
+            "[shop] purge_older_than = 36h: one backup contains all databases",
         ] {
             assert!(toml.contains(left), "{left}: {toml}");
         }

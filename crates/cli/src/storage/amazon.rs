@@ -191,10 +191,10 @@ impl Profiles {
                 "see the storage option profile",
             )
         };
-        let profile = self.get(name).ok_or_else(|| in_profile("there is none of that name".into()))?;
+        let profile = self.get(name).ok_or_else(|| in_profile("it does not exist".into()))?;
         let text = |key: &str| profile.get(key).map(str::to_string);
         if depth > DEEPEST {
-            return Err(in_profile("its source_profile leads back to itself".into()));
+            return Err(in_profile("its source_profile refers back to itself".into()));
         }
         if let Some(role) = text("role_arn") {
             let session = text("role_session_name").unwrap_or_else(|| session(around));
@@ -209,7 +209,7 @@ impl Profiles {
             let base = match (text("source_profile"), text("credential_source").as_deref()) {
                 // A profile may be its own source if it has keys.
                 (Some(source), _) if source == name => keys(&profile).ok_or_else(|| {
-                    in_profile("its source_profile leads back to itself, and it has no keys".into())
+                    in_profile("its source_profile refers back to itself, and it has no keys".into())
                 })?,
                 (Some(source), _) => self.credentials(&source, around, sts, depth + 1)?,
                 (None, Some("Environment")) => of_variables(around).ok_or_else(|| {
@@ -238,7 +238,7 @@ impl Profiles {
         for key in ["sso_session", "sso_start_url"] {
             if profile.get(key).is_some() {
                 return Err(in_profile(format!(
-                    "{key} is not supported; a profile with `credential_process = aws configure export-credentials --profile {name}` stands for it"
+                    "{key} is not supported; a profile with `credential_process = aws configure export-credentials --profile {name}` replaces it"
                 )));
             }
         }
@@ -259,7 +259,7 @@ fn load(path: &Path) -> Result<Ini, Failure> {
     Ini::load_from_file_noescape(path).map_err(|error| match error {
         ini::Error::Io(source) => Failure::file(format!("read {}", path.display()), source),
         ini::Error::Parse(error) => Failure::usage(
-            format!("{}:{}: this is no INI file", path.display(), error.line),
+            format!("{}:{}: this is not an INI file", path.display(), error.line),
             "`aws configure` writes such files",
         ),
     })

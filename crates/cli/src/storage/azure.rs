@@ -24,7 +24,7 @@ pub fn config(container: Bucket, options: &Options, around: &Surroundings) -> Re
         .or_else(|| part("accountname"))
         .ok_or_else(|| {
             Failure::usage(
-                "no storage account is named",
+                "no storage account is given",
                 "give --storage-option account=NAME, or set AZURE_STORAGE_ACCOUNT",
             )
         })?;

@@ -128,7 +128,7 @@ mod tests {
         let config = s3(&[("role_arn", "arn:y")], &keys).unwrap();
         assert!(matches!(&config.credentials, S3Credentials::Role { base, .. } if id(base) == "E"));
         assert!(s3(&[("profile", "none")], &[]).unwrap_err().contains("no profile"));
-        assert!(s3(&[("profile", "loop")], &[]).unwrap_err().contains("leads back"));
+        assert!(s3(&[("profile", "loop")], &[]).unwrap_err().contains("refers back"));
         assert!(s3(&[("profile", "sso")], &[]).unwrap_err().contains("sso"));
         let bare = around(&[], None);
         let Ok(Target::S3(config)) = resolved("s3://bucket", &[], &bare) else { panic!() };

@@ -58,28 +58,38 @@ pub const KEYS: &[Key] = &[
         "endpoint",
         Kind::Text,
         "",
-        "S3, gs, azblob: URL of another server than Amazon's, Google's, Microsoft's",
+        "S3, gs, azblob: URL of a server other than Amazon's, Google's or Microsoft's",
     ),
     key(
         "path_style",
         Kind::Flag,
         "true",
-        "S3: the bucket stands in the path, not in the host's name (default: with an endpoint)",
+        "S3: the bucket is in the path, not in the host name (default: true with an endpoint)",
     ),
     key("profile", Kind::Text, "", "S3: profile of ~/.aws/credentials and ~/.aws/config"),
-    key("role_arn", Kind::Text, "", "S3: role to take with these credentials"),
-    key("external_id", Kind::Text, "", "S3: what the role asks for beside"),
-    key("sts_endpoint", Kind::Text, "", "S3: URL of the token service that gives roles"),
+    key("role_arn", Kind::Text, "", "S3: role to assume with these credentials"),
+    key("external_id", Kind::Text, "", "S3: external ID required by the role"),
+    key("sts_endpoint", Kind::Text, "", "S3: URL of the token service (STS) for roles"),
     key("storage_class", Kind::Text, "", "S3, gs, azblob: storage class or access tier of new objects"),
-    key("sse", Kind::OneOf(&["AES256", "aws:kms"]), "", "S3: encryption by the storage, under pgark's own"),
+    key(
+        "sse",
+        Kind::OneOf(&["AES256", "aws:kms"]),
+        "",
+        "S3: encryption by the storage, in addition to pgark's own",
+    ),
     key("sse_kms_key", Kind::Text, "", "S3: key of the key management service, with sse aws:kms"),
     key(
         "object_lock",
         Kind::OneOf(&["governance", "compliance"]),
         "",
-        "S3: lock what is put, and what backups lean on",
+        "S3: lock new objects, and the older ones that backups depend on",
     ),
-    key("lock_for", Kind::Time, "", "S3: how long, from each backup that needs it"),
+    key(
+        "lock_for",
+        Kind::Time,
+        "",
+        "S3: how long objects stay locked, counted from the newest backup that needs them",
+    ),
     key("account", Kind::Text, "", "azblob: the storage account (default: AZURE_STORAGE_ACCOUNT)"),
     key("key_file", Kind::Text, "", "gs: a service account's key; azblob: file with the account's key"),
     key(
@@ -96,10 +106,10 @@ pub const KEYS: &[Key] = &[
         "",
         "sftp: file with the host's key (default: ~/.ssh/known_hosts, /etc/ssh/ssh_known_hosts)",
     ),
-    key("ca_file", Kind::Text, "", "S3, gs, azblob: PEM certificates to trust beside the system's"),
-    key("connections", Kind::Number(1, 64), "8", "Requests at once"),
-    key("timeout", Kind::Time, "\"60s\"", "A request of which no byte moves for so long has failed"),
-    key("retry_for", Kind::Time, "\"3min\"", "How long what may pass is tried again"),
+    key("ca_file", Kind::Text, "", "S3, gs, azblob: PEM certificates to trust in addition to the system's"),
+    key("connections", Kind::Number(1, 64), "8", "Parallel requests"),
+    key("timeout", Kind::Time, "\"60s\"", "A request that transfers no byte for this long has failed"),
+    key("retry_for", Kind::Time, "\"3min\"", "How long temporary failures are retried"),
     key("limit_upload", Kind::Rate, "", "Bytes per second: 500k, 20M"),
     key("limit_download", Kind::Rate, "", "Bytes per second: 500k, 20M"),
 ];
@@ -203,7 +213,7 @@ impl Options {
             None => usual.connections,
             Some(text) => match text.parse() {
                 Ok(number @ 1..=64) => number,
-                _ => return Err(wrong("connections", format!("{text:?} is no number from 1 to 64"))),
+                _ => return Err(wrong("connections", format!("{text:?} is not a number from 1 to 64"))),
             },
         };
         let limit =
@@ -231,7 +241,7 @@ impl Options {
         let asked = self.asked.borrow();
         match self.values.keys().find(|key| !asked.contains(*key)) {
             None => Ok(()),
-            Some(key) => Err(wrong(key, "it has no meaning with the others that are given")),
+            Some(key) => Err(wrong(key, "it has no effect with the other options given")),
         }
     }
 }

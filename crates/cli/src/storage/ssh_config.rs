@@ -85,13 +85,14 @@ impl Found {
     /// `folder` is where relative names of included files begin.
     fn read(&mut self, file: &Path, folder: &Path, asked: &Asked<'_>, depth: usize) -> Result<(), Failure> {
         let failed = |error| Failure::file(format!("read {}", file.display()), error);
-        // A command in it is run: whoever may write it may do what we may. ssh asks the same.
+        // A command in it is run: whoever is allowed to write it may do what we may. ssh asks the
+        // same.
         let status = fs::metadata(file).map_err(failed)?;
         let owner_is_trusted = status.uid() == 0 || status.uid() == rustix::process::geteuid().as_raw();
         if !owner_is_trusted || status.mode() & 0o022 != 0 {
             return Err(Failure::usage(
-                format!("{}: others may write it", file.display()),
-                "it must be yours or root's, and writable by nobody else: chmod go-w",
+                format!("{}: others can write to it", file.display()),
+                "it must belong to you or root, and nobody else may have write permission: chmod go-w",
             ));
         }
         let text = fs::read(file).map_err(failed)?;
@@ -108,7 +109,7 @@ impl Found {
                 "match" => active = self.matches(&line.words, asked).map_err(wrong)?,
                 _ if !active => {}
                 "include" if depth == DEEPEST => {
-                    return Err(wrong("files that include one another too deeply".into()));
+                    return Err(wrong("files include one another too deeply".into()));
                 }
                 "include" => {
                     for pattern in &line.words {
@@ -123,7 +124,7 @@ impl Found {
         Ok(())
     }
 
-    /// The first value stays. What says nothing of how a host is reached is passed over.
+    /// The first value stays. What says nothing of how a host is reached is skipped.
     fn set(&mut self, line: &Line<'_>, file: &Path) -> Result<(), String> {
         let value = || line.words.first().cloned().ok_or_else(|| format!("{} has no value", line.keyword));
         match line.keyword.as_str() {
@@ -131,7 +132,7 @@ impl Found {
             "port" => {
                 let value = value()?;
                 let port = value.parse::<u16>().ok().filter(|port| *port > 0);
-                self.port.get_or_insert(port.ok_or_else(|| format!("{value:?} is no port"))?);
+                self.port.get_or_insert(port.ok_or_else(|| format!("{value:?} is not a port"))?);
             }
             "user" => _ = self.user.get_or_insert(value()?),
             "identityfile" | "certificatefile" => {
@@ -255,8 +256,8 @@ impl Found {
                 };
                 if let Some((token, value)) = tokens.iter().find(is_wrong) {
                     return Err(Failure::usage(
-                        format!("{value:?} cannot stand for %{token} in a ProxyCommand"),
-                        "hosts and users there are letters, digits and -._:%@,/[]",
+                        format!("{value:?} cannot be used for %{token} in a ProxyCommand"),
+                        "there, hosts and users can only have letters, digits and -._:%@,/[]",
                     ));
                 }
                 Some(format!("exec {}", expand(command, &tokens, None)?))
@@ -285,7 +286,7 @@ impl Found {
 /// What ssh itself does for `ProxyJump`: the last host of the list forwards to ours, by way of the
 /// others.
 fn jump(hosts: &str, file: &Path, host: &str, port: &str) -> Result<String, Failure> {
-    let wrong = || Failure::usage(format!("{}: {hosts:?} is no ProxyJump", file.display()), HINT);
+    let wrong = || Failure::usage(format!("{}: {hosts:?} is not a valid ProxyJump", file.display()), HINT);
     let (before, last) = match hosts.rsplit_once(',') {
         Some((before, last)) => (Some(before), last),
         None => (None, hosts),
@@ -329,7 +330,7 @@ struct Line<'l> {
     /// In small letters.
     keyword: String,
     words: Vec<String>,
-    /// All words as they stand.
+    /// All words as they are.
     rest: &'l str,
 }
 
@@ -365,7 +366,7 @@ impl<'l> Line<'l> {
                     (c, _) => word.push(c),
                 }
             }
-            // Commands are taken as they stand: their quotes are the shell's.
+            // Commands are taken as they are: their quotes are the shell's.
             if quote.is_some() && !keyword.eq_ignore_ascii_case("proxycommand") {
                 return Err("a quote is not closed".into());
             }
@@ -376,8 +377,8 @@ impl<'l> Line<'l> {
     }
 }
 
-/// The files that an `Include` names, sorted; wildcards stand in the last component only. None is
-/// no error.
+/// The files that an `Include` names, sorted; wildcards are in the last component only. None is no
+/// error.
 fn included(pattern: &str, folder: &Path, home: Option<&Path>) -> Vec<PathBuf> {
     // An absolute name stays what it is.
     let path = folder.join(below_home(pattern, home));
@@ -426,7 +427,7 @@ fn expand(text: &str, tokens: &[(char, &str)], variables: Option<Variables<'_>>)
             match tokens.iter().find(|(name, _)| *name == c) {
                 Some((_, value)) => out.push_str(value),
                 None if c == '%' => out.push('%'),
-                None => return Err(wrong(format!("%{c} is not known here"))),
+                None => return Err(wrong(format!("%{c} is not supported here"))),
             }
             rest = token.get(c.len_utf8()..).unwrap_or_default();
         } else {
@@ -515,7 +516,7 @@ Match all
         write(folder.path().join("d/1.conf"), "Host quiet\nPort 66\nHost none\nPort 1\n").unwrap();
         write(folder.path().join("d/.2.conf"), "Port 3\n").unwrap();
         let include = format!("Include {0}/d/*.conf {0}/nothing", folder.path().display());
-        // ssh is told the user, so what follows of him holds for both.
+        // ssh is told the user, so what follows of him applies to both.
         let text = TEXT.replace("INCLUDE", &include).replace("user pgbackup", "user me");
         write(&file, text).unwrap();
         let hosts = [
@@ -597,22 +598,22 @@ Match all
         assert_eq!((found.host.as_deref(), found.user.as_deref()), (Some("real"), Some("remote")));
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o620)).unwrap();
         let error = read(std::slice::from_ref(&file), &asked("alias", Some(home.path()))).unwrap_err();
-        assert!(format!("{error:?}").contains("others may write it"), "{error:?}");
+        assert!(format!("{error:?}").contains("others can write to it"), "{error:?}");
         write(&file, "ProxyCommand nc %h %p\n").unwrap();
         for host in ["$(touch${IFS}x)", "a;b", "`id`", "-oProxyCommand"] {
             let error = read(std::slice::from_ref(&file), &asked(host, None)).unwrap_err();
-            assert!(format!("{error:?}").contains("cannot stand for %h in a ProxyCommand"), "{error:?}");
+            assert!(format!("{error:?}").contains("cannot be used for %h in a ProxyCommand"), "{error:?}");
         }
         for (text, says) in [
-            ("Port many", ":1: \"many\" is no port"),
+            ("Port many", ":1: \"many\" is not a port"),
             ("\nUser", ":2: user has no value"),
             ("User \"a", ":1: a quote is not closed"),
             ("IdentitiesOnly perhaps", "neither yes nor no"),
-            ("IdentityFile /%C", "%C is not known"),
+            ("IdentityFile /%C", "%C is not supported"),
             ("IdentityFile /${UNSET}", "UNSET is not set"),
             ("Match host", "needs a pattern"),
-            ("ProxyJump -oProxyCommand=x", "is no ProxyJump"),
-            ("ProxyJump a;b", "is no ProxyJump"),
+            ("ProxyJump -oProxyCommand=x", "is not a valid ProxyJump"),
+            ("ProxyJump a;b", "is not a valid ProxyJump"),
             ("Include config", "too deeply"),
         ] {
             write(&file, text).unwrap();

@@ -110,8 +110,8 @@ impl Site {
     pub fn at(cluster: Cluster, rows: u32, desk: Desk) -> Site {
         // What faults are answered with while a run succeeds all the same.
         desk.expects(&[
-            "trying again",
-            "stays behind",
+            "retrying",
+            "could not be removed",
             "the second copy is used",
             "every host needs a new writer key now",
         ]);

@@ -32,10 +32,14 @@ fn wrong_password_host_database_and_sslmode() {
             format!("{base} dbname=postgres password=wrong"),
             "password authentication failed",
         ),
-        ("A database that is not there", format!("{base} dbname=nowhere password=right"), "nowhere"),
-        ("Nobody listens", "host=127.0.0.1 port=1 user=postgres dbname=postgres".to_string(), "127.0.0.1"),
+        ("A database that does not exist", format!("{base} dbname=nowhere password=right"), "nowhere"),
         (
-            "A host that is not known",
+            "Nothing listens on the port",
+            "host=127.0.0.1 port=1 user=postgres dbname=postgres".to_string(),
+            "127.0.0.1",
+        ),
+        (
+            "An unknown host",
             "host=no-such-host.invalid user=postgres dbname=postgres".to_string(),
             "no-such-host.invalid",
         ),
@@ -46,7 +50,7 @@ fn wrong_password_host_database_and_sslmode() {
         assert!(!said.contains("password=right"), "a secret was printed: {said}");
     }
     let said = desk.example(
-        "A value that is none",
+        "An invalid connection option",
         2,
         &["backup", "--dbname", &format!("{base} sslmode=sometimes")],
     );
@@ -109,7 +113,7 @@ fn interrupted_in_backup_and_restore() {
         let left = match signal {
             "INT" => "interrupted: no backup was committed",
             _ => {
-                "interrupted: database \"back\" is not whole, and what was restored stays in it (run the same command again"
+                "interrupted: database \"back\" is incomplete, and what was restored stays in it (run the same command again"
             }
         };
         assert!(said.contains(left), "{said}");
@@ -148,7 +152,7 @@ fn a_target_that_is_not_empty_stays_as_it_is() {
     let desk = Desk::plain();
     let id = desk.backup(&cluster, "d");
     let said =
-        desk.example("A target that holds objects", 1, &["restore", &id, "--dbname", &cluster.conninfo("d")]);
+        desk.example("A target that is not empty", 1, &["restore", &id, "--dbname", &cluster.conninfo("d")]);
     assert!(said.contains("not empty") && said.contains("table public.t"), "{said}");
     let said = desk.fails(1, &["restore", &id, "--dbname", &cluster.conninfo("d"), "--create"]);
     assert!(said.contains("not empty"), "{said}");
@@ -156,7 +160,7 @@ fn a_target_that_is_not_empty_stays_as_it_is() {
     // Something that the backup does not hold depends on what it does: nothing is dropped.
     cluster.sql("d", "CREATE VIEW mine AS SELECT a FROM t");
     let said = desk.example(
-        "Something of others depends on what would be dropped",
+        "Other objects depend on what would be dropped",
         1,
         &["restore", &id, "--dbname", &cluster.conninfo("d"), "--clean"],
     );
@@ -196,21 +200,21 @@ fn an_object_that_fails_is_named_and_the_rest_goes_on() {
 fn repositories_that_are_none() {
     let desk = Desk::plain();
     let missing = desk.path("missing").display().to_string();
-    let said = desk.example("A repository that is not there", 1, &["list", "--repo", &missing]);
+    let said = desk.example("A repository that does not exist", 1, &["list", "--repo", &missing]);
     assert!(said.contains("missing") && said.contains("hint"), "{said}");
     let empty = desk.path("empty");
     std::fs::create_dir(&empty).unwrap();
-    desk.example("A folder that is no repository", 1, &["list", "--repo", &empty.display().to_string()]);
+    desk.example("A folder that is not a repository", 1, &["list", "--repo", &empty.display().to_string()]);
     // A second init touches nothing.
     let header = desk.repo().join("pgark.json");
     let before = std::fs::read(&header).unwrap();
-    desk.example("A repository is there already", 1, &["init", "--no-encryption"]);
+    desk.example("A repository already exists", 1, &["init", "--no-encryption"]);
     assert_eq!(std::fs::read(&header).unwrap(), before);
     // A key for what calls itself unencrypted.
     let file = desk.path("p");
     std::fs::write(&file, "correct horse battery staple 42\n").unwrap();
     desk.example(
-        "A secret for a repository that calls itself unencrypted",
+        "A secret for a repository that says it is unencrypted",
         1,
         &["list", "--passphrase-file", &file.display().to_string()],
     );
@@ -257,7 +261,7 @@ fn ids_that_name_nothing_or_too_much() {
     for wrong in ["zz", "abc", "0123456789abcdef0", "latest:nowhere", "ffffffffffffffff"] {
         let said = desk.fails(1, &["show", wrong]);
         if wrong == "ffffffffffffffff" {
-            example("An id that nothing has", 1, &said.replace(wrong, "0123abcd"));
+            example("An unknown backup id", 1, &said.replace(wrong, "0123abcd"));
         }
         assert!(said.contains(wrong.trim_start_matches("latest:")), "{wrong}: {said}");
     }
@@ -292,5 +296,5 @@ fn a_repository_that_may_not_be_written() {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.to_lowercase().contains("permission"), "{said}");
-    example("A repository that may not be written", 1, &said);
+    example("A repository without write permission", 1, &said);
 }

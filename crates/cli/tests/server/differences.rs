@@ -16,7 +16,7 @@ fn what_changed_is_shown() {
     let all = ["backup", "--all", "--dbname", &dbname];
     let a = desk.ok(&all).trim().to_string();
     let same = desk.ok(&all).trim().to_string();
-    assert!(desk.ok(&["diff", &a, &same]).contains("do not differ"));
+    assert!(desk.ok(&["diff", &a, &same]).contains("no differences between"));
     cluster.drop_database("gone");
     cluster.create_database("fresh");
     cluster.sql(
@@ -67,7 +67,7 @@ fn a_filter_that_cuts_a_parent_is_said() {
          INSERT INTO parent VALUES (1); INSERT INTO child VALUES (1)",
     );
     let desk = Desk::plain();
-    desk.expects(&["which the filters leave out"]);
+    desk.expects(&["which the filters exclude"]);
     let dbname = cluster.conninfo("d");
     let record = desk.json(&["backup", "--dbname", &dbname, "--table", "child", "--json"]);
     assert!(record["warnings"].to_string().contains("to_parent refers to public.parent"), "{record}");

@@ -298,14 +298,14 @@ fn a_role_with_few_connections_backs_up_and_restores_over_those() {
     let lo = "DO $$BEGIN EXECUTE format('GRANT SELECT ON LARGE OBJECT %s TO few', (SELECT oid FROM pg_largeobject_metadata)); END$$";
     ["a", "b", "c"].iter().for_each(|name| cluster.sql(name, lo));
     let desk = Desk::plain();
-    desk.expects(&["the server gives no more connections"]);
+    desk.expects(&["the server allows no more connections"]);
     let few = |database: &str| cluster.conninfo_as(database, "few", None);
     let limit = |count: u32| cluster.sql("postgres", &format!("ALTER ROLE few CONNECTION LIMIT {count}"));
     limit(2);
     let output = desk.run(&["backup", "--dbname", &few("a"), "-j", "4"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("gives no more connections"), "{said}");
+    assert!(said.contains("allows no more connections"), "{said}");
     let output = desk.run(&["backup", "--all", "--dbname", &few("a"), "-j", "4"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let id = String::from_utf8(output.stdout).unwrap().trim().to_string();

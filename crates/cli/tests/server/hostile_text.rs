@@ -155,7 +155,7 @@ fn a_database_whose_name_has_a_line_break() {
     let path = desk.path("x.sql").display().to_string();
     let said = desk.fails(1, &["export", id.trim(), "--format", "plain", "--create", "--output", &path]);
     let shown = said.replace(&marker.display().to_string(), "/tmp/x");
-    example("A database name that psql cannot be told", 1, &shown);
+    example("A database name with a line break", 1, &shown);
     assert!(said.contains("line break") && !desk.path("x.sql").exists(), "{said}");
     let script = desk.run(&["export", id.trim(), "--format", "plain", "--output", "-"]).stdout;
     target.create_database("d");

@@ -66,7 +66,7 @@ fn one_table_comes_back_with_all_that_belongs_to_it() {
     assert_same(&before, &Snapshot::take(&cluster, "model"));
     // It is there again: nothing is touched.
     let said = desk.example(
-        "The table to restore is there already",
+        "The table to restore already exists",
         1,
         &["restore", &id, "--dbname", &dbname, "--table", "sales.orders"],
     );
@@ -159,7 +159,7 @@ fn a_database_that_holds_only_extensions_is_empty() {
     let output = desk.run(&["restore", &id, "--dbname", &given, "--no-owner"]);
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("EXTENSION pgcrypto stays as it is"), "{said}");
+    assert!(said.contains("EXTENSION pgcrypto is not changed"), "{said}");
     assert_eq!(cluster.psql_text("given", "SELECT h FROM app.t"), "\"a\"=>\"1\"");
     // An object of a user is one, whatever else there is.
     cluster.sql("postgres", "CREATE DATABASE used");
@@ -210,7 +210,7 @@ fn schemas_and_exclusions() {
         ],
     );
     assert!(refused.contains("sales.ordres"), "{refused}");
-    assert!(cluster.try_sql("part_x", "SELECT 1").is_err(), "nothing was touched");
+    assert!(cluster.try_sql("part_x", "SELECT 1").is_err(), "nothing was changed");
     desk.fails(1, &["restore", &id, "--dbname", &cluster.conninfo("part_x"), "--create", "-t", "nothing"]);
     desk.fails(2, &["restore", &id, "--dbname", &cluster.conninfo("part_x"), "--create", "-t", "a.b.c"]);
 }
@@ -218,11 +218,7 @@ fn schemas_and_exclusions() {
 #[test]
 fn rows_into_tables_that_have_some() {
     let (cluster, desk, id) = model();
-    desk.expects(&[
-        "a row with the same key is there",
-        "violates foreign key constraint",
-        "rows were left out",
-    ]);
+    desk.expects(&["a row with the same key exists", "violates foreign key constraint", "rows were skipped"]);
     let dbname = cluster.conninfo("model");
     // Rows that are there again: the load fails, and its transaction leaves nothing.
     let said = desk.fails(3, &["restore", &id, "--dbname", &dbname, "--data-only", "-t", "sales.customers"]);
@@ -306,7 +302,7 @@ fn all_or_nothing() {
     desk.fails(2, &["restore", &id, "--dbname", &whole, "--create", "--single-transaction"]);
     let between =
         ["restore", &id, "--dbname", &whole, "--single-transaction", "--hook", "after-data=sql:SELECT 1"];
-    assert!(desk.fails(2, &between).contains("moments between"));
+    assert!(desk.fails(2, &between).contains("moments in between"));
 }
 
 #[test]
@@ -499,7 +495,7 @@ fn a_target_is_never_guessed() {
     assert!(said.contains("3 databases") && said.contains("--database"), "{said}");
     let server = format!("host={} port={}", cluster.socket_directory().display(), cluster.port());
     let said = desk.fails(2, &["restore", &id, "--dbname", &server]);
-    assert!(said.contains("not named"), "{said}");
+    assert!(said.contains("no target database"), "{said}");
     desk.fails(2, &["restore", &id]);
     let mut command = desk.command(&["restore", &id, "--dbname", &server]);
     assert_eq!(command.env("PGDATABASE", "second").output().unwrap().status.code(), Some(2));
@@ -509,9 +505,12 @@ fn a_target_is_never_guessed() {
     );
     // Its own name is a name: and there it is not empty.
     let said = desk.example(
-        "A restore would overwrite the database that it came from",
+        "A restore would overwrite the database it came from",
         1,
         &["restore", &id, "--dbname", &format!("{server} user=postgres"), "--database", "zoo"],
     );
-    assert!(said.contains("the database that this backup was made of") && said.contains("--clean"), "{said}");
+    assert!(
+        said.contains("the database that this backup was made from") && said.contains("--clean"),
+        "{said}"
+    );
 }

@@ -43,7 +43,7 @@ fn a_restore_of_all_goes_on_where_it_was_stopped() {
     let said = terminate(child);
     for left in [
         "database \"a\" restored",
-        "database \"b\" is not whole, and what was restored stays in it (run the same command again: it makes this database again)",
+        "database \"b\" is incomplete, and what was restored stays in it (run the same command again: it creates this database again)",
         "nothing was changed in databases \"c\", \"postgres\"",
         "hooks have run",
     ] {
@@ -62,10 +62,10 @@ fn a_restore_of_all_goes_on_where_it_was_stopped() {
     // Another backup's restore does not take it for its own; and nobody's work is thrown away.
     let other = desk.ok(&["backup", "--all", "--dbname", &source.conninfo("postgres")]).trim().to_string();
     let said = desk.fails(1, &["restore", &other, "--all", "--dbname", &conninfo]);
-    assert!(said.contains(&format!("was left by a restore of backup {id} that was not finished")), "{said}");
+    assert!(said.contains(&format!("was left by an unfinished restore of backup {id}")), "{said}");
     target.sql("b", "CREATE TABLE mine (a int)");
-    let said = desk.example("An unfinished restore that somebody else has used", 1, &restore);
-    assert!(said.contains("holds what is not of it: table public.mine"), "{said}");
+    let said = desk.example("An unfinished restore with other objects", 1, &restore);
+    assert!(said.contains("contains other objects: table public.mine"), "{said}");
     target.sql("b", "DROP TABLE mine");
 
     // Run again, it goes on. What is done in a whole database in the meantime stays.
@@ -73,10 +73,7 @@ fn a_restore_of_all_goes_on_where_it_was_stopped() {
     let output = desk.run(&restore);
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert!(
-        said.contains("database a is passed over") && said.contains("database b is made again"),
-        "{said}"
-    );
+    assert!(said.contains("database a is skipped") && said.contains("database b is created again"), "{said}");
     assert_eq!(target.psql_text("a", "SELECT count(*) FROM t"), "501");
     target.sql("a", "DELETE FROM t WHERE id = 501");
     for name in names {
@@ -111,7 +108,9 @@ fn what_is_said_to_be_left_is_left() {
     assert_eq!(copies.len(), 1);
     let copy = copies[0]["id"].as_str().unwrap();
     assert!(
-        said.contains(&format!("interrupted: copied whole: {small} as {copy}; run the same command again")),
+        said.contains(&format!(
+            "interrupted: completely copied: {small} as {copy}; run the same command again"
+        )),
         "{said}"
     );
 
@@ -163,7 +162,7 @@ fn what_is_said_to_be_left_is_left() {
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'one' AND query LIKE 'COPY%')",
     );
     let said = terminate(child);
-    assert!(said.contains("each table has either all of the rows or none of them"), "{said}");
+    assert!(said.contains("each table has either all of its rows or none"), "{said}");
     assert_eq!(cluster.psql_text("one", "SELECT count(*) FROM t"), "0");
 
     // Before anything was touched.
@@ -180,7 +179,7 @@ fn what_is_said_to_be_left_is_left() {
     let child = desk.spawn(&["restore", &large, "--dbname", &one, "--clean"]);
     wait_until(&cluster, "one", "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)");
     let said = terminate(child);
-    assert!(said.contains("interrupted: nothing was touched in the target"), "{said}");
+    assert!(said.contains("interrupted: nothing was changed in the target"), "{said}");
     let mut lock = lock;
     lock.kill().unwrap();
     lock.wait().unwrap();
@@ -300,7 +299,7 @@ fn upkeep_that_is_stopped_leaves_what_it_says() {
         assert_eq!(far.listed(), ids);
     });
 
-    let words = "`pgark tag ID` shows which tags a backup has now";
+    let words = "`pgark tag ID` shows the current tags of a backup";
     far.stopped_everywhere(&["tag", &ids[3], "--add", "kept"], words, || {
         let shown = desk.ok(&["tag", &ids[3]]);
         assert!([ids[3].clone(), format!("{}  kept", ids[3])].contains(&shown.trim().to_string()), "{shown}");
@@ -312,7 +311,7 @@ fn upkeep_that_is_stopped_leaves_what_it_says() {
     far.stopped_everywhere(&["forget", "--keep-last", "1", "--dry-run"], "nothing was changed", || {
         assert_eq!(far.listed(), ids);
     });
-    let words = "some of the backups to forget may be forgotten already: `pgark list` shows what is there; no other was touched";
+    let words = "some of the backups to be removed may already be removed: `pgark list` shows the rest; no other backup was changed";
     let mut most = 0;
     far.stopped_everywhere(&["forget", "--keep-last", "1"], words, || {
         let listed = far.listed();
@@ -321,7 +320,7 @@ fn upkeep_that_is_stopped_leaves_what_it_says() {
     });
     assert_eq!(far.listed(), ids[3..]);
 
-    let words = "every backup is whole; what was deleted until now was needed by none of them, and the next prune goes on";
+    let words = "every backup is intact; only unreferenced data was deleted, and the next prune continues";
     let full = far.objects().len();
     far.stopped_everywhere(&["prune", "--grace", "0", "--erase"], words, || {
         assert_eq!(far.listed(), ids[3..]);
@@ -330,7 +329,7 @@ fn upkeep_that_is_stopped_leaves_what_it_says() {
     assert!(far.objects().len() < full);
     assert!(desk.ok(&["check", "--read-data"]).contains("no problem"));
 
-    let words = "what was repaired until now stays repaired; run the same command again";
+    let words = "what was repaired so far stays repaired; run the same command again";
     for args in [&["repair", "index"][..], &["repair", "objects"]] {
         far.stopped_everywhere(args, words, || assert_eq!(far.listed(), ids[3..]));
     }
@@ -352,7 +351,7 @@ fn keys_and_init_that_are_stopped_leave_what_they_say() {
         stock(std::process::Command::new("age-keygen").args(["-o", &file]));
         stock(std::process::Command::new("age-keygen").args(["-y", &file])).trim().to_string()
     };
-    let words = "`pgark key list` shows which keys hold now";
+    let words = "`pgark key list` shows the keys that apply now";
     let (mut bytes, mut known, mut stops) = (1000, slots(), 0);
     // Another one each time: a slot may be there although nobody was told.
     while !far.ends_within(bytes, &["key", "add", "--recipient", &recipient(bytes)], words) {
@@ -367,7 +366,7 @@ fn keys_and_init_that_are_stopped_leave_what_they_say() {
 
     // Everything that was stopped is begun again at the same place.
     let other = "s3://backups/other";
-    let words = "`pgark list` on that place says whether there is a repository now; if not, begin again";
+    let words = "`pgark list` shows whether a repository exists there now; if not, start again";
     let identity = desk.path("identity.txt").display().to_string();
     let own = stock(std::process::Command::new("age-keygen").args(["-y", &identity]));
     let init = ["init", "--recipient", own.trim(), "--repo", other];

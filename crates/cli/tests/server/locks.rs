@@ -140,7 +140,7 @@ fn the_first_locks_wait_only_as_long_as_asked() {
     );
     let desk = Desk::plain();
     let said = desk.example(
-        "A table that somebody else has locked",
+        "A table locked by another session",
         1,
         &["backup", "--dbname", &cluster.conninfo("d"), "--lock-wait-timeout", "1s"],
     );
@@ -163,7 +163,7 @@ fn a_prepared_transaction_that_holds_a_lock_is_named() {
         .sql("d", "BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE; PREPARE TRANSACTION 'it''s forgotten'");
     let ends = "ROLLBACK PREPARED 'it''s forgotten'";
     let backup = ["backup", "--dbname", &info, "--lock-wait-timeout", "1s"];
-    let said = desk.example("A table that a prepared transaction has locked", 1, &backup);
+    let said = desk.example("A table locked by a prepared transaction", 1, &backup);
     assert!(
         said.contains("public.held is locked by the prepared transaction") && said.contains(ends),
         "{said}"
@@ -172,7 +172,7 @@ fn a_prepared_transaction_that_holds_a_lock_is_named() {
     assert!(said.contains(ends), "{said}");
     // A restore that would wait for ever does not begin.
     let said = desk.fails(1, &["restore", &id, "--dbname", &info, "--clean"]);
-    assert!(said.contains(ends) && said.contains("nothing was touched"), "{said}");
+    assert!(said.contains(ends) && said.contains("nothing was changed"), "{said}");
     cluster.sql("d", ends);
     // A lock that drops wait for, and backups do not.
     cluster.sql("d", "BEGIN; INSERT INTO held VALUES (3); PREPARE TRANSACTION 'writes'");

@@ -26,7 +26,7 @@ fn utf8(cluster: &Cluster, db: &str, query: &str) -> String {
 fn tables_are_found_by_their_names_in_every_encoding() {
     let cluster = Cluster::start();
     let desk = Desk::plain();
-    desk.expects(&["which the filters leave out"]);
+    desk.expects(&["which the filters exclude"]);
     for (encoding, schema, table, other) in [
         ("EUC_JP", "売上", "日本", "大阪"),
         ("EUC_TW", "中文", "表格", "臺灣"),

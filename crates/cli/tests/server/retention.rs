@@ -39,7 +39,7 @@ fn id_of(desk: &Desk, args: &[&str]) -> String {
 fn a_part_is_not_the_latest_and_replaces_no_whole() {
     let cluster = source(&["d"]);
     let desk = Desk::plain();
-    desk.expects(&["`latest` passes over"]);
+    desk.expects(&["`latest` skips"]);
     let whole = made(&desk, &cluster, "d", &[]);
     let parts = [["--schema-only", ""], ["--table", "log"], ["--exclude-table-data", "orders"]];
     let ids: Vec<String> = parts
@@ -51,7 +51,7 @@ fn a_part_is_not_the_latest_and_replaces_no_whole() {
         .collect();
     let newer = made(&desk, &cluster, "d", &["--table", "log"]);
     let planned = desk.ok(&["forget", "--keep-last", "1", "--dry-run"]);
-    assert_eq!(planned.matches("would go").count(), 1, "{planned}");
+    assert_eq!(planned.matches("would remove").count(), 1, "{planned}");
     assert!(planned.contains("complete (partial)"), "{planned}");
     desk.ok(&["forget", "--keep-last", "1"]);
     assert_eq!(listed(&desk), [&whole, &ids[0], &ids[2], &newer].map(String::as_str));
@@ -72,10 +72,10 @@ fn a_part_is_not_the_latest_and_replaces_no_whole() {
     desk.ok(&["restore", "latest", "--partial", "--create", "--dbname", &cluster.conninfo("part")]);
     assert_eq!(cluster.psql_text("part", "SELECT to_regclass('orders') IS NULL"), "t");
     // Each is the last of its own series.
-    assert!(desk.fails(1, &["forget", &whole]).contains("last good one of d"));
+    assert!(desk.fails(1, &["forget", &whole]).contains("last complete one of d"));
     assert!(desk.fails(1, &["forget", &newer]).contains("made with the same filters"));
     desk.ok(&["forget", &whole, "--even-last"]);
-    let said = desk.example("Only backups that were made with filters", 1, &["show", "latest"]);
+    let said = desk.example("Only partial backups", 1, &["show", "latest"]);
     assert!(said.contains("only tables log") && said.contains("--partial"), "{said}");
 }
 
@@ -133,7 +133,7 @@ fn a_part_of_one_database_is_a_whole_of_the_others() {
 fn databases_that_come_and_go_do_not_keep_a_backup_each() {
     let cluster = source(&["d"]);
     let desk = Desk::plain();
-    desk.expects(&["is the last good one of"]);
+    desk.expects(&["is the last complete"]);
     let mut ids = Vec::new();
     for night in 0..4 {
         cluster.create_database(&format!("ci{night}"));
@@ -149,7 +149,7 @@ fn databases_that_come_and_go_do_not_keep_a_backup_each() {
         decisions.as_array().unwrap().iter().filter_map(|decision| decision["last_of"][0].as_str()).collect();
     assert_eq!(last_of, ["ci0", "ci1", "ci2"]);
     let output = desk.run(&["forget", "--keep-last", "1", "--keep-dropped", "0"]);
-    assert!(super::support::text(&output.stderr).contains("the last good one of ci2"));
+    assert!(super::support::text(&output.stderr).contains("the last complete backup of ci2"));
     assert_eq!(listed(&desk), [ids[3].as_str()]);
 }
 
@@ -174,7 +174,7 @@ fn put_earlier(desk: &Desk, id: &str, by: Duration) {
 fn a_time_ahead_of_the_storages_clock_rules_nothing() {
     let cluster = source(&["d"]);
     let desk = Desk::plain();
-    desk.expects(&["`latest` passes over"]);
+    desk.expects(&["`latest` skips"]);
     let (true_one, ahead) = (desk.backup(&cluster, "d"), desk.backup(&cluster, "d"));
     put_earlier(&desk, &true_one, Duration::from_secs(3500));
     assert_eq!(id_of(&desk, &["show", "latest", "--json"]), ahead, "clocks differ a little");
@@ -194,7 +194,7 @@ fn a_time_ahead_of_the_storages_clock_rules_nothing() {
     let decisions: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(decisions.as_array().unwrap().iter().all(|decision| decision["keep"] == true), "{decisions}");
     // It keeps nothing for itself, and nobody else goes for it.
-    assert!(desk.fails(1, &["forget", &true_one]).contains("last good one"));
+    assert!(desk.fails(1, &["forget", &true_one]).contains("last complete one"));
     desk.ok(&["forget", &ahead]);
     assert_eq!(listed(&desk), [true_one.as_str()]);
 }
@@ -204,12 +204,12 @@ fn a_clone_is_another_cluster_until_its_name_is_given() {
     let primary = source(&["d"]);
     let clone = primary.standby();
     let desk = Desk::plain();
-    desk.expects(&["was made of another server"]);
+    desk.expects(&["was made from another server"]);
     let first = desk.backup(&primary, "d");
     clone.sql("postgres", "SELECT pg_promote()");
     let conninfo = clone.conninfo("d");
     let backup = ["backup", "--dbname", &conninfo];
-    let said = desk.example("A clone under the name of the server that it was made of", 1, &backup);
+    let said = desk.example("A clone with the name of the server it was made from", 1, &backup);
     assert!(said.contains(&first) && said.contains("another server") && said.contains("--cluster"), "{said}");
     assert_eq!(listed(&desk), [first.as_str()], "nothing was stored");
     assert!(files(&desk.repo()).iter().all(|path| !path.to_string_lossy().contains("sessions/")));

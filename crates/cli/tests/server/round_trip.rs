@@ -188,8 +188,11 @@ fn without_owners_and_privileges_into_a_server_without_the_roles() {
     target.create_database("d");
     let desk = Desk::plain();
     let id = desk.backup(&source, "d");
-    let said =
-        desk.example("Roles that the target lacks", 1, &["restore", &id, "--dbname", &target.conninfo("d")]);
+    let said = desk.example(
+        "Roles missing on the target server",
+        1,
+        &["restore", &id, "--dbname", &target.conninfo("d")],
+    );
     assert!(said.contains("keeper") && said.contains("reader"), "{said}");
     assert_eq!(
         target.psql_text("d", "SELECT to_regclass('t') IS NULL").trim(),

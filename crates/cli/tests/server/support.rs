@@ -235,10 +235,10 @@ impl Desk {
                 "this repository is not encrypted",
                 "the bucket keeps",
                 "put-if-absent",
-                "these credentials may not delete",
+                "these credentials have no delete permission",
             ],
             Some(&"import") => {
-                &["imported from", "the dump holds no roles", "a script does not say how to drop objects"]
+                &["imported from", "the dump contains no roles", "a script does not say how to drop objects"]
             }
             _ => &[],
         };

@@ -94,7 +94,7 @@ fn a_damaged_index_on_this_host_is_made_again() {
         }
         let output = desk.run(&args);
         assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
-        assert!(text(&output.stderr).contains("is made again"), "{args:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("is rebuilt"), "{args:?}: {}", text(&output.stderr));
         assert_eq!(desk.run(&["stats", "--quiet"]).stderr, b"", "{args:?}");
     }
     assert_eq!(cluster.psql_text("again", "SELECT count(*) FROM t"), "20000");

@@ -98,7 +98,7 @@ fn a_table_without_the_right_to_read_it() {
     assert!(said.contains("table public.secret_one of database d: it is not in this backup"), "{said}");
     let out = desk.path("out").display().to_string();
     let said = desk.fails(1, &["export", id, "--format", "plain", "--output", &out]);
-    assert!(said.contains("is incomplete: it lacks table public.secret_one of database d"), "{said}");
+    assert!(said.contains("is incomplete: table public.secret_one of database d is missing"), "{said}");
     assert!(!desk.path("out").exists());
     // The same among several databases, of which another is whole.
     cluster.create_database("e");

@@ -38,8 +38,8 @@ fn a_policy_keeps_what_it_says_and_prune_frees_the_rest() {
     desk.ok(&["tag", &ids[0], "--add", "pinned", "--add", "first"]);
     assert!(desk.ok(&["tag", &ids[0]]).contains("first pinned"));
     let planned = desk.ok(&["forget", "--keep-last", "2", "--dry-run"]);
-    assert_eq!(planned.matches("would go").count(), 2, "{planned}");
-    assert!(planned.contains("pinned") && planned.contains("the newest good one"), "{planned}");
+    assert_eq!(planned.matches("would remove").count(), 2, "{planned}");
+    assert!(planned.contains("pinned") && planned.contains("the newest complete one"), "{planned}");
     assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 5);
     let full = packs(&desk);
     let decisions = desk.json(&["forget", "--keep-last", "2", "--json"]);
@@ -69,10 +69,10 @@ fn a_policy_keeps_what_it_says_and_prune_frees_the_rest() {
     assert!(said.contains("pinned"), "{said}");
     desk.ok(&["tag", &ids[0], "--remove", "pinned"]);
     let said = desk.example("Forgetting everything", 1, &["forget", &ids[0], &ids[3], &ids[4]]);
-    assert!(said.contains("last good") && said.contains("--even-last"), "{said}");
+    assert!(said.contains("last complete") && said.contains("--even-last"), "{said}");
     assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 3);
     assert!(desk.fails(1, &["forget", &ids[1]]).contains("no backup"));
-    assert!(desk.fails(2, &["forget"]).contains("stay"));
+    assert!(desk.fails(2, &["forget"]).contains("no retention policy"));
     assert!(desk.fails(2, &["forget", &ids[0], "--keep-last", "1"]).contains("cannot be used with"));
     assert!(desk.fails(2, &["prune", "--grace", "1 fortnight"]).contains("invalid duration"));
     // A policy never takes the last good one, however little it keeps.
@@ -108,7 +108,7 @@ fn a_policy_in_the_file_holds_behind_each_backup() {
     assert!(shown.lines().any(|line| line.contains("keep_last") && line.contains(":3")), "{shown}");
     std::fs::write(&toml, "[clusters.prod]\nkeep_last = 1\n").unwrap();
     let shown = desk.ok(&["forget", "--cluster", "prod", "--config", &config]);
-    assert_eq!(shown.matches("forgotten").count(), 1, "{shown}");
+    assert_eq!(shown.matches("removed").count(), 1, "{shown}");
     std::fs::write(&toml, format!("[clusters.prod]\ndbname = \"{conninfo}\"\nforget_after_backup = true\n"))
         .unwrap();
     assert!(desk.fails(2, &["backup", "--cluster", "prod", "--config", &config]).contains("keep_"));

@@ -81,7 +81,7 @@ impl Note {
     pub(crate) fn of(backup: &Backup<'_>, entry: &Entry) -> Result<Note, OpsError> {
         Self::read(entry).ok_or_else(|| OpsError::Record {
             backup: backup.head.id.to_string(),
-            what: format!("the note beside {}", entry.path),
+            what: format!("the note of {}", entry.path),
         })
     }
 

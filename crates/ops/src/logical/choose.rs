@@ -217,7 +217,7 @@ pub(crate) fn select(
     let is_named = |entry: &TocEntry| selection.contains(entry.dump_id) && !entry.is_about_database();
     if !archive.entries.iter().any(is_named) {
         return Err(OpsError::refused(
-            format!("nothing of database {} is left by these names", contents.database),
+            format!("these names leave nothing of database {}", contents.database),
             see_names(),
         ));
     }
@@ -228,7 +228,7 @@ pub(crate) fn select(
 fn see_names() -> Advice {
     advice![
         Operation::ListRestore,
-        " shows what is there; names are folded to lower case unless in double quotes",
+        " shows what exists; names are folded to lower case unless in double quotes",
     ]
 }
 
@@ -245,7 +245,7 @@ fn refuse_unknown_numbers(contents: &Contents, choice: &ContentsFilter) -> Resul
                 "the list names entry {first}, which database {} of this backup does not have",
                 contents.database
             ),
-            advice!["make the list again: ", Operation::ListRestore],
+            advice!["write the list again: ", Operation::ListRestore],
         )),
     }
 }

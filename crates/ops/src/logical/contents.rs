@@ -126,8 +126,8 @@ impl Contents {
             return Ok(());
         }
         Err(OpsError::refused(
-            format!("backup {} is incomplete: it lacks {}", backup.head.id, missing.join(", ")),
-            advice!["export a complete backup; ", Operation::Restore, " brings back the rest of this one"],
+            format!("backup {} is incomplete: {} is missing", backup.head.id, missing.join(", ")),
+            advice!["export a complete backup; ", Operation::Restore, " restores the rest of this one"],
         ))
     }
 }
@@ -148,7 +148,7 @@ fn which(backup: &Backup<'_>, database: Option<&str>) -> Result<String, OpsError
         )),
         (None, [one]) => Ok(one.clone()),
         (None, _) => Err(OpsError::refused(
-            format!("backup {id} holds {} databases: {}", there.len(), there.join(", ")),
+            format!("backup {id} contains {} databases: {}", there.len(), there.join(", ")),
             advice!["choose one with ", Setting::Database.to("NAME")],
         )),
     }

@@ -130,7 +130,7 @@ pub fn run(
     job: &Job,
 ) -> Result<DiffReport, OpsError> {
     let repository = &job.on(repository);
-    job.progress.phase("compare");
+    job.progress.phase("comparing");
     let (a, b) = (Side::open(repository, a, database)?, Side::open(repository, b, database)?);
     if let Some(database) = database.filter(|_| a.databases.is_empty() && b.databases.is_empty()) {
         let mut known = About::of(&a.backup.head)?.databases;

@@ -87,7 +87,7 @@ fn connect(database: &[u8]) -> Result<Vec<u8>, OpsError> {
     if database.is_empty() || database.iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0)) {
         return Err(OpsError::refused(
             format!(
-                "the database's name {:?} holds a line break: psql cannot connect to it by a script",
+                "the database name {:?} contains a line break: psql cannot connect to it from a script",
                 String::from_utf8_lossy(database)
             ),
             advice![

@@ -130,8 +130,8 @@ fn behind(id: &str, error: OpsError) -> OpsError {
     match error.is_cancelled() {
         true => OpsError::Interrupted {
             left: format!(
-                "backup {id} is committed; some of the backups that no rule keeps may be forgotten already, and the next \
-                 backup goes on with that"
+                "backup {id} is committed; some of the backups that no rule keeps may already be removed, and the next \
+                 backup removes the rest"
             ),
         },
         false => error,

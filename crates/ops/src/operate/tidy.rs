@@ -40,7 +40,7 @@ fn behind(decisions: &[Decision], error: OpsError) -> OpsError {
     match error.is_cancelled() && !gone.is_empty() {
         true => OpsError::Interrupted {
             left: format!(
-                "forgotten: {}; the prune behind it was not finished, and the next one goes on",
+                "removed: {}; the prune that followed was not finished, and the next one continues",
                 gone.join(", ")
             ),
         },

@@ -76,7 +76,7 @@ pub fn in_words(hurt: &AffectedBackup) -> String {
         0..=10 => String::new(),
         all => format!(" and {} more", all - 10),
     };
-    format!("lost are {}{more}; everything else of it can be restored", shown.join(", "))
+    format!("it has lost {}{more}; everything else can be restored", shown.join(", "))
 }
 
 /// One thing that is wrong.
@@ -92,7 +92,7 @@ pub struct Problem {
 
 /// Checks the repository to the given depth.
 pub fn run(repository: &Repository, options: &CheckOptions, job: &Job) -> Result<CheckReport, OpsError> {
-    job.progress.phase("check");
+    job.progress.phase("checking");
     let told = std::sync::atomic::AtomicU64::new(0);
     let report = job.on(repository).check(options, &|progress: CheckProgress| {
         job.progress.total_bytes(progress.bytes_total);

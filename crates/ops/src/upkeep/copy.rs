@@ -73,7 +73,7 @@ pub fn run(
 ) -> Result<Report, OpsError> {
     let (source, target) = (&job.on(source), &job.on(target));
     if source.id() == target.id() {
-        return Err(OpsError::refused("source and target are one repository", "copy into another one"));
+        return Err(OpsError::refused("source and target are the same repository", "copy into another one"));
     }
     let copying = Copying { source, target, request, job };
     let chosen = choose(source, request)?;
@@ -115,7 +115,7 @@ impl Copying<'_> {
                 report.there += 1;
                 continue;
             }
-            self.job.progress.phase(&format!("copy backup {id}"));
+            self.job.progress.phase(&format!("copying backup {id}"));
             match self.one(&head) {
                 Ok(copy) => {
                     report.bytes_added += copy.bytes_added;
@@ -224,14 +224,14 @@ impl Report {
             copied => {
                 let pairs: Vec<String> =
                     copied.iter().map(|pair| format!("{} as {}", pair.from, pair.to)).collect();
-                format!("copied whole: {}", pairs.join(", "))
+                format!("completely copied: {}", pairs.join(", "))
             }
         };
         if error.is_unsure() {
             left.push_str(&format!("; {error}"));
         }
         OpsError::Interrupted {
-            left: format!("{left}; run the same command again, and it goes on with the rest"),
+            left: format!("{left}; run the same command again to continue with the rest"),
         }
     }
 }

@@ -105,7 +105,7 @@ pub fn revoke_compromised(
     since: Timestamp,
 ) -> Result<Revoked, OpsError> {
     if since > Timestamp::now() {
-        return Err(OpsError::Usage(format!("{since} has not come yet").into()));
+        return Err(OpsError::Usage(format!("{since} is in the future").into()));
     }
     let revocation = repository.revoke_compromised(which, since)?;
     Ok(Revoked {

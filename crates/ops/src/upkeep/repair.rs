@@ -13,7 +13,7 @@ use crate::{Job, OpsError};
 
 /// Reads every pack's directory and replaces the index.
 pub fn index(repository: &Repository, job: &Job) -> Result<RepairedIndex, OpsError> {
-    job.progress.phase("read the directories of all packs");
+    job.progress.phase("reading the directories of all packs");
     let report = job.on(repository).repair_index(&|_, _| {})?;
     Ok(RepairedIndex {
         packs: report.packs,
@@ -68,7 +68,7 @@ pub struct RepairedObjects {
 /// Puts copies of objects that are missing or damaged from their twins, and removes what is
 /// provably nobody's.
 pub fn objects(repository: &Repository, dry_run: bool, job: &Job) -> Result<RepairedObjects, OpsError> {
-    job.progress.phase("compare the copies of manifests, tags, keys");
+    job.progress.phase("comparing the copies of manifests, tags and keys");
     let report = job.on(repository).mend(dry_run)?;
     Ok(RepairedObjects { put: report.put, removed: named(report.removed), left: named(report.left), dry_run })
 }
@@ -123,7 +123,7 @@ fn interrupted(repaired: &[Repaired]) -> OpsError {
     let done = if pairs.is_empty() { String::new() } else { format!("replaced: {}; ", pairs.join(", ")) };
     OpsError::Interrupted {
         left: format!(
-            "{done}the backup at work may stand beside the one that replaces it; run the same command again"
+            "{done}the backup in work may exist together with the one that replaces it; run the same command again"
         ),
     }
 }
@@ -132,7 +132,7 @@ fn interrupted(repaired: &[Repaired]) -> OpsError {
 const DAMAGED: &str = "damaged in the repository";
 
 fn one(repository: &Repository, id: BackupId, lost: &[String], job: &Job) -> Result<String, OpsError> {
-    job.progress.phase(&format!("write backup {id} without what is lost"));
+    job.progress.phase(&format!("writing backup {id} without what is lost"));
     let backup = repository.open_backup(id)?;
     let tags = repository.tags()?.get(&id).cloned().unwrap_or_default();
     let mut about = About::of(&backup.head)?;

@@ -327,17 +327,17 @@ fn these(
         if candidate.tags.contains(PINNED) {
             return Err(OpsError::refused(
                 format!("backup {id} is pinned"),
-                advice![unpin(&id), " takes the pin off; nothing was forgotten"],
+                advice![unpin(&id), " unpins it; nothing was removed"],
             ));
         }
         if candidate.tags_unreadable {
             return Err(OpsError::refused(
-                format!("the tags of backup {id} cannot be read: it may be pinned"),
+                format!("the tags of backup {id} cannot be read: it could be pinned"),
                 advice![
                     Operation::RepairObjects,
-                    " puts them back from their second copy; ",
+                    " restores them from their second copy; ",
                     unpin(&id),
-                    " says that it is not pinned; nothing was forgotten",
+                    " confirms that it is not pinned; nothing was removed",
                 ],
             ));
         }
@@ -353,8 +353,8 @@ fn these(
         if !last_of.is_empty() && !even_last {
             let part = if candidate.about.is_part() { " made with the same filters" } else { "" };
             return Err(OpsError::refused(
-                format!("backup {id} is the last good one of {}{part}", last_of.join(", ")),
-                advice!["give ", Setting::EvenLast, " if it is to go all the same; nothing was forgotten"],
+                format!("backup {id} is the last complete one of {}{part}", last_of.join(", ")),
+                advice!["give ", Setting::EvenLast, " to remove it anyway; nothing was removed"],
             ));
         }
         decisions.push(candidate.decision(false, vec!["named".into()]));
@@ -438,7 +438,7 @@ fn decide(all: &[Candidate], policy: &Policy) -> Vec<Decision> {
             if !keep {
                 reasons.push(match candidate.is_good() {
                     true => "no rule keeps it".to_string(),
-                    false => format!("{}, and a newer good one is there", candidate.status()),
+                    false => format!("{}, and there is a newer complete one", candidate.status()),
                 });
             }
             candidate.decision(keep, reasons)
@@ -458,7 +458,7 @@ fn decide(all: &[Candidate], policy: &Policy) -> Vec<Decision> {
             decision.reasons = vec![decision.status.to_string()];
         }
         decision.last_of.push(series.database.clone());
-        decision.reasons.push(format!("no newer backup holds database {}", series.database));
+        decision.reasons.push(format!("no newer backup contains database {}", series.database));
     }
     decisions
 }
@@ -468,7 +468,7 @@ fn of_databases(candidate: &Candidate, reason: Reason, of: &BTreeSet<String>) ->
     const TOLD: usize = 3;
     let reason = match reason {
         Reason::LastOf(database, day) => {
-            return format!("the last one of database {database}, gone since {day}");
+            return format!("the last one of database {database}, dropped by {day}");
         }
         Reason::Rule(rule) if of.len() == candidate.about.databases.len() => return rule,
         Reason::Rule(rule) => rule,
@@ -493,10 +493,10 @@ fn of_itself(candidate: &Candidate, policy: &Policy) -> Vec<String> {
     }
     reasons.extend(policy.tags.iter().filter(|tag| tags.contains(*tag)).map(|tag| format!("tag {tag}")));
     if !BackupKind::of(&candidate.head).is_known() {
-        reasons.push("no rule judges it: a newer version of pgark made it".into());
+        reasons.push("no rule applies: a newer version of pgark made it".into());
     }
     if candidate.head.is_ahead() {
-        reasons.push("no rule judges it: its time lies ahead of the storage's clock".into());
+        reasons.push("no rule applies: its time is ahead of the storage's clock".into());
     }
     reasons
 }
@@ -554,10 +554,10 @@ fn keep_of_series(
     };
     if held {
         if let Some(newest) = newest_good {
-            note(newest, why.clone().unwrap_or_else(|| Reason::Rule("the newest good one".into())));
+            note(newest, why.clone().unwrap_or_else(|| Reason::Rule("the newest complete one".into())));
         }
         for at in halves {
-            let halfway = || Reason::Rule("not whole, but nothing good is newer".into());
+            let halfway = || Reason::Rule("incomplete, but there is no newer complete one".into());
             note(at, why.clone().unwrap_or_else(halfway));
         }
     }
@@ -642,7 +642,7 @@ pub fn tag(
                     format!("the tags of backup {} cannot be read: {why}", head.id),
                     advice![
                         Operation::RepairObjects,
-                        " puts them back from their second copy; ",
+                        " restores them from their second copy; ",
                         Setting::TagAdded,
                         " or ",
                         Setting::TagRemoved,
@@ -738,7 +738,7 @@ mod tests {
         assert_eq!(kept(&all, &Policy { min: 4, ..policy() }), [3, 4, 6, 7, 8]);
         assert_eq!(kept(&all, &Policy { tags: vec!["release".into()], ..policy() }), [2, 4, 7, 8]);
         let decisions = decide(&all, &policy());
-        assert_eq!(decisions[4].reasons, ["incomplete, and a newer good one is there"]);
+        assert_eq!(decisions[4].reasons, ["incomplete, and there is a newer complete one"]);
         assert!(kept(&[], &policy()).is_empty());
         // What a check found damaged counts for nothing either.
         let mut damaged = all;
@@ -873,7 +873,7 @@ mod tests {
             holding(3, "2025-01-03T00:00:00Z", &[("crm", Filters::default()), ("shop", rowless)]),
         ];
         assert_eq!(kept(&all, &LAST), [1, 3]);
-        assert_eq!(decide(&all, &LAST)[0].reasons, ["the newest good one of shop", "last 1 of shop"]);
+        assert_eq!(decide(&all, &LAST)[0].reasons, ["the newest complete one of shop", "last 1 of shop"]);
     }
 
     #[test]
@@ -899,7 +899,7 @@ mod tests {
         assert_eq!(kept(&all, &LAST), dropped);
         assert_eq!(
             decide(&all, &LAST)[18].reasons,
-            ["the last one of database ci_19, gone since 2025-01-20"]
+            ["the last one of database ci_19, dropped by 2025-01-20"]
         );
         let none = Policy { dropped: Some(Duration::ZERO), ..LAST };
         assert_eq!(kept(&all, &none), [20]);

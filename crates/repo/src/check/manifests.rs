@@ -86,7 +86,7 @@ impl Check<'_> {
             if !there && !forgotten_since(repository, cluster, *sequence, hash)? {
                 found.add(
                     format!("manifests/{cluster}/{sequence:016}"),
-                    "this host has seen a backup here that is gone: the newest of its cluster was removed",
+                    "this host has seen a backup here that is missing: the newest of its cluster was removed",
                 );
             }
         }

@@ -232,10 +232,10 @@ impl Found {
         match error {
             RepoError::Damaged { object, what } => Ok(self.add(object, what)),
             RepoError::Missing { object } => Ok(self.add(object, "it is missing")),
-            RepoError::NewerFormat { what } => Ok(self.add(name, format!("it is of a newer format: {what}"))),
+            RepoError::NewerFormat { what } => Ok(self.add(name, format!("it has a newer format: {what}"))),
             // Or a flipped bit that looks like one.
             RepoError::KeyOfOlderEpoch { epoch } => {
-                Ok(self.add(name, format!("it needs a key of epoch {epoch}, which this one is not")))
+                Ok(self.add(name, format!("it needs a key of epoch {epoch}, which was not given")))
             }
             other => Err(other),
         }
@@ -268,7 +268,7 @@ impl Found {
             let Some(writer) = suspects.get(&pack.hash) else { continue };
             let Some(compromised) = &writer.compromised else { continue };
             let since = Timestamp::from_microsecond(compromised.since).unwrap_or(Timestamp::UNIX_EPOCH);
-            let what = format!("it was made with the key of the writer {}", writer.name);
+            let what = format!("it was written with the key of writer {}", writer.name);
             let noted = self.add(pack::name(index.compartment, &pack.hash), what);
             self.suspects.insert(noted, (writer.name.clone(), since));
             found.insert(number, noted);
@@ -386,7 +386,7 @@ impl Check<'_> {
                 }
                 break look;
             }
-            repository.detail("the repository changed during the check: it looks again");
+            repository.detail("the repository changed during the check: checking again");
             before = Some(look.found.told());
             self.counts.store(false, Ordering::Relaxed);
             self.remember(&look);
@@ -408,7 +408,7 @@ impl Check<'_> {
             .map(|(_, problem)| problem)
             .map(|(problem, backups)| Problem { backups: backups.into_iter().collect(), ..problem });
         let foreign = names::foreign(repository.store()).unwrap_or_else(|error| {
-            repository.detail(&format!("files of others are not named: {error}"));
+            repository.detail(&format!("files that do not belong to the repository are not listed: {error}"));
             Vec::new()
         });
         Ok(CheckReport {
@@ -581,8 +581,9 @@ impl Check<'_> {
             .refuse_stranger(Right::Check, &[Scope::Compartment(index.compartment)])
             .and_then(|()| quarantine::add(unlocked, index.compartment, &rotten));
         if let Err(error) = noted {
-            self.repository
-                .warn(&format!("what is damaged cannot be noted, and later backups may lean on it: {error}"));
+            self.repository.warn(&format!(
+                "the damage cannot be recorded, and later backups may reuse the damaged data: {error}"
+            ));
         }
     }
 
@@ -666,7 +667,7 @@ impl Check<'_> {
         let mut found = lock(&self.found);
         let is_told = found.problems.iter().any(|(problem, _)| problem.object == object);
         if newest > list.body.number && !is_told {
-            found.add(object, "it is missing in both copies: who may write is not known for certain");
+            found.add(object, "both copies are missing: it is not certain who is allowed to write");
         }
     }
 

@@ -187,8 +187,10 @@ impl Check<'_> {
             let places = index.find(&chunk.id)?;
             indexed += places.iter().filter(|record| record.pack == number).count() as u64;
             if !places.iter().any(|record| record.pack == number && record.raw_len == chunk.raw_len) {
-                lock(&self.found)
-                    .add(&name, "its directory and the index differ: a chunk of it is not listed");
+                lock(&self.found).add(
+                    &name,
+                    "its directory and the index differ: the index does not list one of its chunks",
+                );
                 break;
             }
         }
@@ -212,7 +214,7 @@ impl Check<'_> {
         bad: &Mutex<BadPlaces>,
     ) -> Result<(), RepoError> {
         let problem = lock(&self.found)
-            .add(name, "its directory and the index differ: the index names a chunk that is not in it");
+            .add(name, "its directory and the index differ: the index lists a chunk that is not in it");
         for record in index.records.iter() {
             let record = record.map_err(local)?;
             if record.pack == number && directory.get(&record.id) != Some(&record.raw_len) {

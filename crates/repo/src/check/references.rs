@@ -356,7 +356,7 @@ impl Walk<'_> {
             }
             problems.extend(bad.into_iter().flatten());
             if place.kind != kind as u8 || (child.raw_len != 0 && place.raw_len != child.raw_len) {
-                let what = "the index names another kind or length than the stream";
+                let what = "the index has another kind or length than the stream";
                 mismatches.insert(lock(&self.check.found).add(format!("chunk {}", child.id), what));
             }
         }

@@ -212,7 +212,7 @@ impl Files<'_> {
         beside: Option<[u8; 32]>,
     ) -> Result<(Run, [u8; 32]), RepoError> {
         let warn = |path: &Path, error: std::io::Error| {
-            self.store.warn(&format!("the local index cannot be kept at {}: {error}", path.display()));
+            self.store.warn(&format!("the local index cannot be cached at {}: {error}", path.display()));
         };
         let named = path.and_then(|path| named_file(path).map_err(|error| warn(path, error)).ok());
         let (file, name) = match named.map(tempfile::NamedTempFile::into_parts) {

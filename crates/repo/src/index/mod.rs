@@ -143,7 +143,7 @@ impl Index {
         {
             match (load.merge_into(kept), &path) {
                 (Err(RepoError::Local { .. }), Some(path)) => {
-                    store.warn(&format!("the local index {} is damaged: it is made again", path.display()));
+                    store.warn(&format!("the local index {} is damaged: it is rebuilt", path.display()));
                 }
                 (other, _) => return other,
             }
@@ -278,7 +278,7 @@ impl Index {
             && let Some(file) = &self.file
         {
             // The index serves all jobs and knows none.
-            tracing::warn!("the local index {} is damaged: it is made again", file.display());
+            tracing::warn!("the local index {} is damaged: it is rebuilt", file.display());
             kept::remove(file);
         }
     }

@@ -160,7 +160,7 @@ pub(crate) fn decode(
         return Err(wrong("it is too large"));
     }
     if head.packs.iter().any(|pack| pack.size > LARGEST_PACK) {
-        return Err(wrong("it names a pack of an impossible size"));
+        return Err(wrong("it lists a pack of an impossible size"));
     }
     let mut records: Vec<IndexRecord> = Vec::new();
     for (number, block) in (1u64..).zip(&head.blocks) {
@@ -183,7 +183,7 @@ pub(crate) fn decode(
         record.pack as usize >= head.packs.len() || ChunkKind::from_number(record.kind).is_none()
     };
     if records.iter().any(bad) {
-        return Err(wrong("it names a pack or a kind that is none"));
+        return Err(wrong("it has an invalid pack or kind"));
     }
     Ok((IndexContent { packs: head.packs, records, supersedes: head.supersedes }, signer))
 }

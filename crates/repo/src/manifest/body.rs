@@ -215,7 +215,7 @@ pub(crate) fn decode(
         && body.sequence == name.sequence
         && repository.keys.cluster_hash(&body.cluster).is_ok_and(|hash| hash == name.cluster);
     if body.about.len() > LONGEST_ABOUT || body.kind.len() > 256 || body.cluster.len() > 1024 {
-        return Err(wrong("its facts are longer than any manifest's"));
+        return Err(wrong("its facts are too long for a manifest"));
     }
     if !same || Timestamp::from_microsecond(body.time).is_err() {
         return Err(wrong("its name and its content differ"));

@@ -93,7 +93,7 @@ impl ManifestCache {
         let sum = blake3::keyed_hash(&self.key, &body);
         body.extend_from_slice(sum.as_bytes());
         if let Err(error) = write_whole(&path, &body) {
-            tracing::debug!("manifests cannot be kept at {}: {error}", path.display());
+            tracing::debug!("manifests cannot be cached at {}: {error}", path.display());
         }
     }
 }

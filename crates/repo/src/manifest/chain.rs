@@ -85,14 +85,14 @@ pub(crate) fn check_chain(
                 manifest.name.id,
                 name.name(),
                 format!(
-                    "it is missing or damaged, and backup {} names it as the one before",
+                    "it is missing or damaged, and backup {} names it as its predecessor",
                     manifest.name.id
                 ),
             )),
             Some(found) if found.hash != previous.hash => problems.push((
                 manifest.name.id,
                 name.name(),
-                format!("it is not the one that backup {} names as the one before", manifest.name.id),
+                format!("it is not the one that backup {} names as its predecessor", manifest.name.id),
             )),
             Some(_) => {}
         }

@@ -185,7 +185,7 @@ impl AdditionDecoder {
             Ok(addition) => addition,
             // The longest one has far less.
             Err(error) if error.is_end_of_input() && rest.len() < LONGEST_ADDITION => return Ok(None),
-            Err(_) => return Err("it is no CBOR of the expected shape"),
+            Err(_) => return Err("it is not CBOR of the expected shape"),
         };
         let len = decoder.position();
         if rest.get(..len) != Some(codec::encode(&addition).as_slice()) {
@@ -198,7 +198,7 @@ impl AdditionDecoder {
             return Err("the length of an entry's facts");
         }
         if self.last.as_ref().is_some_and(|last| *last >= addition.path) {
-            return Err("a path that occurs twice");
+            return Err("a path occurs twice");
         }
         self.at += len;
         self.last = Some(addition.path.clone());

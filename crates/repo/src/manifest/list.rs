@@ -46,10 +46,10 @@ pub(crate) fn list_timed(
                 Ok(None) => {}
                 Ok(Some(tombstone)) if tombstone.trusted => drop(names.remove(name)),
                 Ok(Some(_)) => repository.warn_once(format!(
-                    "the tombstone of backup {} is passed over: who signed it may not forget it",
+                    "the tombstone of backup {} is ignored: its signer has no right to forget it",
                     name.id
                 )),
-                Err(error) => repository.store.warn(&format!("a tombstone is passed over: {error}")),
+                Err(error) => repository.store.warn(&format!("a tombstone is ignored: {error}")),
             }
         }
     }
@@ -133,7 +133,7 @@ impl All {
     pub(crate) fn warned(self, repository: &Unlocked) -> Vec<Manifest> {
         for aside in &self.set_aside {
             repository.warn_once(format!(
-                "backup {} is set aside: {}; `pgark check` says more, `pgark forget {}` lets go of it",
+                "backup {} is set aside: {}; `pgark check` shows more, `pgark forget {}` removes it",
                 aside.name.id, aside.error, aside.name.id
             ));
         }
@@ -158,7 +158,7 @@ pub(crate) fn read_some(repository: &Unlocked, which: Which<'_>) -> Result<All, 
             None => unknown.push(name),
         }
     }
-    let warn = |error: RepoError| repository.warn_once(format!("{error}; the second copy is used"));
+    let warn = |error: RepoError| repository.warn_once(format!("{error}; using the second copy"));
     for (name, manifest) in unknown.iter().zip(each(&unknown, |name| read(repository, name, warn))) {
         match manifest {
             Ok(manifest) => {

@@ -101,7 +101,7 @@ pub(crate) fn decode_leaf(bytes: &[u8]) -> Result<Vec<Record>, &'static str> {
     }
     leaf.entries.iter().try_for_each(Record::check)?;
     if leaf.entries.iter().zip(leaf.entries.iter().skip(1)).any(|(a, b)| a.path >= b.path) {
-        return Err("a path that occurs twice");
+        return Err("a path occurs twice");
     }
     Ok(leaf.entries)
 }
@@ -122,7 +122,7 @@ pub(crate) fn decode_node(bytes: &[u8], level: u8) -> Result<Vec<Sub>, &'static 
         return Err("a node of the list names an impossible sublist");
     }
     if node.children.iter().zip(node.children.iter().skip(1)).any(|(a, b)| a.first >= b.first) {
-        return Err("a path that occurs twice");
+        return Err("a path occurs twice");
     }
     Ok(node.children)
 }
@@ -180,7 +180,7 @@ impl<S: FnMut(Vec<u8>) -> Result<ChunkId, RepoError>> ListBuilder<S> {
         let too_large = |what: &str| RepoError::TooLarge { what: what.into() };
         record.check().map_err(too_large)?;
         if self.last.as_ref().is_some_and(|last| *last >= record.path) {
-            return Err(too_large("a path that occurs twice"));
+            return Err(too_large("a path occurs twice"));
         }
         self.entries += 1;
         if self.entries > MOST_ENTRIES {
@@ -342,7 +342,7 @@ impl OpenList {
             }
         };
         if sum != entries {
-            return Err(wrong("it has not as many entries as the manifest says"));
+            return Err(wrong("it does not have as many entries as the manifest says"));
         }
         sub.first = first.unwrap_or_default();
         Ok(OpenList { name, level: list.level, root, sub: Some(sub) })
@@ -479,10 +479,10 @@ impl<'r> ListReader<'r> {
             Some(chunks) => chunks.next_chunk()?,
             None => None,
         };
-        let raw = raw.ok_or_else(|| self.list.wrong("a sublist is not there"))?;
+        let raw = raw.ok_or_else(|| self.list.wrong("a sublist is missing"))?;
         let records = self.list.leaf(&sub, &raw)?;
         if self.last.as_ref().is_some_and(|last| *last >= sub.first) {
-            return Err(self.list.wrong("a path that occurs twice"));
+            return Err(self.list.wrong("a path occurs twice"));
         }
         self.last = records.last().map(|record| record.path.clone());
         Ok((sub, self.below_prefix(records)))

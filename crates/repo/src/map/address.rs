@@ -188,7 +188,7 @@ impl Addresses {
                 }
             }
             if self.runs > MOST_RUNS || self.bytes > MOST_NAMES {
-                return Err("its items have more addresses than those of any map");
+                return Err("its items have more addresses than a map can have");
             }
         }
         Ok(())

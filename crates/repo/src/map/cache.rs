@@ -36,7 +36,7 @@ impl ItemCache {
         let file = self.file(id)?;
         let bytes = std::fs::read(&file).ok()?;
         if blake3::keyed_hash(id_key, &bytes).as_bytes() != &id.0 {
-            tracing::debug!("{} is damaged and passed over", file.display());
+            tracing::debug!("{} is damaged and ignored", file.display());
             return None;
         }
         if let Ok(file) = std::fs::File::options().append(true).open(&file)
@@ -51,7 +51,7 @@ impl ItemCache {
     pub(crate) fn put(&self, id: &ChunkId, bytes: &[u8]) {
         let Some(file) = self.file(id).filter(|file| !file.exists()) else { return };
         if let Err(error) = write_whole(&file, bytes) {
-            tracing::debug!("{} cannot be kept: {error}", file.display());
+            tracing::debug!("{} cannot be cached: {error}", file.display());
         }
     }
 

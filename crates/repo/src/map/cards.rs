@@ -91,7 +91,7 @@ impl ItemKind for Cards {
             return Err("its facts are not those of cards");
         }
         if addresses.ends().any(|(_, end)| end > u64::from(most)) {
-            return Err("a card lies behind the end of its drawer");
+            return Err("a card is beyond the end of its drawer");
         }
         Ok(())
     }

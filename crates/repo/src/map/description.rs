@@ -40,7 +40,7 @@ pub(crate) fn records(
 ) -> Result<(&'static dyn AnyKind, Vec<Record>), RepoError> {
     let kind = kinds::kind(map.kind)?;
     if map.facts.len() > LONGEST_FACTS {
-        return Err(damaged("a map", "its facts are longer than any map's"));
+        return Err(damaged("a map", "its facts are too long for a map"));
     }
     let bytes = read(reader, &map.units)?;
     let records = decode_records(&bytes).map_err(|what| damaged("a map", what))?;

@@ -22,7 +22,7 @@ pub(crate) fn fuzz<K: ItemKind>(kind: &K, bytes: &[u8]) {
     let is_right = taken.is_ok() && keeps.end().is_ok();
     let mut passing = Keeps::new(rest.to_vec());
     let passed = passing.skip(&record).is_ok() && passing.end().is_ok();
-    assert!(passed || !is_right, "who passes over it comes to the same end");
+    assert!(passed || !is_right, "skipping it leads to the same position");
     if let Ok(keeps) = &taken
         && is_right
     {
@@ -44,7 +44,7 @@ pub(crate) fn fuzz<K: ItemKind>(kind: &K, bytes: &[u8]) {
         assert!(!K::HAS_ADDRESSES || addresses == kept, "each kept item has an address");
         let mut list = Vec::new();
         if let Ok(hashes) = kind.hashes(&hasher, of, rest, Some(&mut list)) {
-            assert_eq!(list.len(), hashes.len() * K::LISTED, "each item stands in the list");
+            assert_eq!(list.len(), hashes.len() * K::LISTED, "each item is in the list");
         }
     }
 }

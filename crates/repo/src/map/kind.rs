@@ -69,7 +69,7 @@ pub struct Measured<L> {
 /// Hash and length of every item of a unit.
 pub(crate) type Hashes = Vec<(ItemHash, u64)>;
 
-pub(crate) const NOT_WHOLE: &str = "a unit does not hold the items that its group says";
+pub(crate) const NOT_WHOLE: &str = "a unit does not contain the items that its group lists";
 
 /// A kind that is known by its number.
 pub(crate) trait AnyKind: Sync {
@@ -207,7 +207,7 @@ fn begins<K: ItemKind>(of: UnitOf<'_>, raw: &[u8]) -> Result<usize, &'static str
     if raw.starts_with(&header) {
         Ok(header.len())
     } else {
-        Err("a chunk says other addresses than its group")
+        Err("the addresses of a chunk differ from those of its group")
     }
 }
 

@@ -103,7 +103,7 @@ impl<'r> ItemReader<'r> {
                 }
                 chunks += unit.chunks.len();
                 if chunks > MOST_KEPT {
-                    return Err(damaged(&label, "its map keeps more chunks than any map"));
+                    return Err(damaged(&label, "its map keeps more chunks than a map can"));
                 }
                 units.push_back(Kept { name, unit, keep, names: Arc::clone(&names) });
             }

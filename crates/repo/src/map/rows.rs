@@ -67,7 +67,7 @@ impl ItemKind for Rows {
         if map.facts.is_empty() && more.is_empty() {
             Ok(())
         } else {
-            Err("it says more than maps of rows do")
+            Err("it has fields that maps of rows do not have")
         }
     }
 }

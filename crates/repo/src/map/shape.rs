@@ -134,7 +134,7 @@ pub(crate) fn decode_records(bytes: &[u8]) -> Result<Vec<Record>, &'static str> 
     let mut records = Vec::new();
     codec::decode_each(bytes, |record: Record| {
         if records.len() >= MOST_RECORDS {
-            return Err("it names more groups than any map");
+            return Err("it refers to more groups than a map can");
         }
         if record.used.last().is_none_or(|last| *last == 0) {
             return Err("which units it uses has an impossible shape");

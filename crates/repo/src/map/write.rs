@@ -419,7 +419,7 @@ fn name_groups<'m, K: ItemKind>(used: &[UsedItems<'m, K>]) -> Result<Vec<Named<'
             });
             if let Some(known) = named.get_mut(place).and_then(|named| named.keeps.get_mut(unit.place.1)) {
                 if *known != Keep::Nothing {
-                    return Err(crate::object::damaged("a map", "two earlier maps lend the same unit"));
+                    return Err(crate::object::damaged("a map", "two earlier maps share the same unit"));
                 }
                 *known = keep;
             }

@@ -358,7 +358,7 @@ fn age(now: SystemTime, then: SystemTime) -> Duration {
 impl Prune<'_> {
     fn run(&mut self) -> Result<(), RepoError> {
         let dry = self.options.dry_run;
-        (self.on_phase)("look at what backups need");
+        (self.on_phase)("finding referenced data");
         let survey = self.survey(&HashSet::new())?;
         self.report.packs += survey.listed.len() as u64;
         self.report.bytes += survey.listed.values().map(|listed| listed.size).sum::<u64>();
@@ -401,7 +401,7 @@ impl Prune<'_> {
         let many = survey.index.listed.len() >= MANY_INDEXES;
         let distrusts = !survey.index.distrusted.is_empty();
         if !dry && (self.report.packs_deleted > deleted || names_gone || many || distrusts) {
-            (self.on_phase)("write the index anew");
+            (self.on_phase)("rewriting the index");
             reindex::run(self.repository, self.compartment)?;
         }
         if !dry {
@@ -436,11 +436,11 @@ impl Prune<'_> {
         let index = repository.whole_index(self.compartment)?;
         for (name, _) in &index.unreadable {
             repository.unlocked.warn_once(format!(
-                "{name} cannot be read: packs that no other index object names stay; `pgark repair index` makes a new one"
+                "{name} cannot be read: packs that no other index object lists are kept; `pgark repair index` rebuilds the index"
             ));
         }
         for (name, why) in &index.distrusted {
-            repository.unlocked.warn_once(format!("{name} is passed over: {why}"));
+            repository.unlocked.warn_once(format!("{name} is ignored: {why}"));
         }
         // An intent that is not there is put after this, and its pruner sees ours.
         let trash = Trash::read(&repository.unlocked, self.compartment, &self.trash)?;
@@ -573,7 +573,7 @@ impl Prune<'_> {
         if sparse.is_empty() {
             return Ok(Vec::new());
         }
-        (self.on_phase)("pack anew what little lives");
+        (self.on_phase)("repacking sparse packs");
         if self.options.dry_run {
             self.report.packs_repacked += sparse.len() as u64;
             self.report.bytes_moved += sparse.iter().map(|pack| survey.live(pack)).sum::<u64>();
@@ -591,7 +591,7 @@ impl Prune<'_> {
     /// that is there says just that. Lists that are superseded go with the next run, so that a
     /// writer who lists the trash meanwhile sees the old one or the new one.
     fn mark(&mut self, survey: &Survey, dead: &[ObjectHash]) -> Result<(), RepoError> {
-        (self.on_phase)("mark what nobody needs");
+        (self.on_phase)("marking unreferenced data");
         if self.options.dry_run {
             return Ok(());
         }
@@ -663,7 +663,7 @@ impl Prune<'_> {
     /// Announces, looks again, and deletes what is dead then, too. What was announced stays
     /// announced, whatever becomes of it.
     fn delete(&mut self, survey: &Survey, mut doomed: Vec<ObjectHash>) -> Result<(), RepoError> {
-        (self.on_phase)("delete what was marked before");
+        (self.on_phase)("deleting data that was marked earlier");
         let is_new = |pack: &&ObjectHash| !survey.trash.announces(pack);
         let new: Since = doomed.iter().filter(is_new).take(trash::MOST).map(|pack| (*pack, None)).collect();
         doomed.retain(|pack| new.contains_key(pack) || survey.trash.announces(pack));

@@ -100,11 +100,11 @@ pub(super) fn run<'r>(
             }
             Ok(_) => {
                 repository
-                    .warn(&format!("{name} is damaged and is left as it is: its bytes do not have its hash"));
+                    .warn(&format!("{name} is damaged and not changed: its bytes do not have its hash"));
                 continue;
             }
             Err(error) => {
-                repository.warn(&format!("{name} is damaged and is left as it is: {error}"));
+                repository.warn(&format!("{name} is damaged and not changed: {error}"));
                 continue;
             }
         };
@@ -207,8 +207,7 @@ impl Repack<'_, '_> {
             None => Ok(()),
             Some(source) => Err(RepoError::Keys {
                 what: format!(
-                    "{} was found to be made with a stolen key while it was packed anew: what was moved is not used; \
-                     run it again",
+                    "while it was being repacked, {} was found to be written with a stolen key: the moved data is not used; run prune again",
                     pack::name(self.compartment, source)
                 ),
             }),

@@ -138,7 +138,7 @@ impl Trash {
                 }
                 Ok(Read::Nobodys) => trash.idle.push((listed.name.clone(), listed.put)),
                 Err(error) if RepoError::is_of_object(&error) => {
-                    repository.warn_once(format!("a list in the trash is passed over: {error}"));
+                    repository.warn_once(format!("a list in the trash is ignored: {error}"));
                     trash.is_unsure |= listed.intents;
                     trash.idle.push((listed.name.clone(), listed.put));
                 }
@@ -202,7 +202,7 @@ fn read_one(repository: &Unlocked, compartment: Compartment, listed: &Listed) ->
     let damaged = |what: &str| object::damaged(name, what);
     let body: Body = codec::decode(&opened.body).map_err(damaged)?;
     if body.packs.len() > MOST || !body.packs.is_sorted_by(|one, next| one.pack < next.pack) {
-        return Err(damaged("its packs are too many, or not in order"));
+        return Err(damaged("it has too many packs, or they are not in order"));
     }
     let since = |entry: &Entry| {
         let micros = entry.since.and_then(|since| u64::try_from(since).ok());

@@ -117,8 +117,8 @@ impl Header {
 
     pub(super) fn parse(bytes: Vec<u8>) -> Result<Header, RepoError> {
         let damaged = |what: &str| RepoError::Damaged { object: NAME.into(), what: what.into() };
-        let fields: Fields =
-            serde_json::from_slice(&bytes).map_err(|error| damaged(&format!("it is no header: {error}")))?;
+        let fields: Fields = serde_json::from_slice(&bytes)
+            .map_err(|error| damaged(&format!("it is not a header: {error}")))?;
         if fields.format != FORMAT {
             return Err(RepoError::NewerFormat { what: format!("format version {}", fields.format) });
         }

@@ -181,7 +181,7 @@ impl Keyring {
 
     /// The newest epoch: what new objects are written under.
     pub(super) fn current(&self) -> Result<&Epoch, RepoError> {
-        self.epochs.last().ok_or_else(|| damaged("it holds no epoch"))
+        self.epochs.last().ok_or_else(|| damaged("it contains no epoch"))
     }
 
     /// Without what opens data, and with a signing key of the writer's own; where `clusters` are

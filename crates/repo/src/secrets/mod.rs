@@ -102,7 +102,7 @@ pub(crate) fn open(
     match Header::copy(store)? {
         Some(copy) if copy.hash() != first.hash() => {
             let keys = open_by(store, unlock, local, &copy).map_err(|_| error)?;
-            store.warn(&format!("{} is damaged or was replaced; its copy is used", header::NAME));
+            store.warn(&format!("{} is damaged or was replaced; using its copy", header::NAME));
             Ok(keys)
         }
         _ => Err(error),
@@ -157,7 +157,7 @@ fn sound(header: &Header, opened: &[Zeroizing<Vec<u8>>], store: &Storage) -> Res
     match (found.is_empty(), wrong) {
         (true, error) => return Err(error.unwrap_or(RepoError::WrongKey)),
         (false, Some(error)) => {
-            store.warn(&format!("a key slot is passed over, it is not this repository's: {error}"));
+            store.warn(&format!("a key slot is ignored, it does not belong to this repository: {error}"));
         }
         (false, None) => {}
     }

@@ -177,7 +177,7 @@ impl Talk {
     fn begin(plugin: &str, machine: &str, store: &Storage) -> io::Result<Talk> {
         let program = format!("age-plugin-{plugin}");
         let cannot = |why: &dyn std::fmt::Display| {
-            io::Error::other(format!("the program {program}, which the key is for, cannot be started: {why}"))
+            io::Error::other(format!("the program {program}, which this key needs, cannot be started: {why}"))
         };
         let mut command = Command::new(&program);
         Child::Command.prepare(&mut command);
@@ -190,7 +190,7 @@ impl Talk {
             .spawn()
             .map_err(|error| cannot(&error))?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(cannot(&"it has no input and output"));
+            return Err(cannot(&"its input and output cannot be used"));
         };
         Ok(Talk { program, child, input: Some(input), output: BufReader::new(output), store: store.clone() })
     }
@@ -216,7 +216,7 @@ impl Talk {
             Some(input) => input.write_all(text.as_bytes()).and_then(|()| input.flush()),
             None => Err(io::ErrorKind::BrokenPipe.into()),
         };
-        said.map_err(|error| self.failed(&format!("it does not listen: {error}")))
+        said.map_err(|error| self.failed(&format!("it does not read its input: {error}")))
     }
 
     fn line(&mut self) -> io::Result<Zeroizing<String>> {
@@ -225,16 +225,16 @@ impl Talk {
         let read = bounded.read_line(&mut line);
         match (read, line.pop()) {
             (Ok(_), Some('\n')) => Ok(line),
-            (Ok(_), None) => Err(self.failed("it ended before it was done")),
-            (Ok(_), Some(_)) => Err(self.failed("what it says is too long, or ends in the middle")),
-            (Err(error), _) => Err(self.failed(&format!("what it says cannot be read: {error}"))),
+            (Ok(_), None) => Err(self.failed("it ended too early")),
+            (Ok(_), Some(_)) => Err(self.failed("its output is too long, or incomplete")),
+            (Err(error), _) => Err(self.failed(&format!("its output cannot be read: {error}"))),
         }
     }
 
     /// Hears one stanza.
     fn hear(&mut self) -> io::Result<Stanza> {
         let head = self.line()?;
-        let unlike = |talk: &Talk| talk.failed("what it says is no stanza");
+        let unlike = |talk: &Talk| talk.failed("its output is not a stanza");
         let mut words = head.strip_prefix("-> ").ok_or_else(|| unlike(self))?.split(' ').map(str::to_string);
         let tag = words.next().filter(|tag| !tag.is_empty()).ok_or_else(|| unlike(self))?;
         let args: Vec<String> = words.collect();

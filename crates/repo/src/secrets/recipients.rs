@@ -46,7 +46,7 @@ fn without_plugin(text: &str) -> Result<Box<dyn Recipient>, RepoError> {
     }
     match text.parse::<x25519::Recipient>() {
         Ok(parsed) => Ok(Box::new(parsed)),
-        Err(why) => Err(bad(format!("it is no age public key ({why})"))),
+        Err(why) => Err(bad(format!("it is not an age public key ({why})"))),
     }
 }
 
@@ -75,12 +75,12 @@ pub(super) fn identities(
             }),
             None => match line.parse::<x25519::Identity>() {
                 Ok(identity) => Box::new(identity),
-                Err(why) => return Err(bad(format!("a line is no age identity ({why})"))),
+                Err(why) => return Err(bad(format!("a line is not an age identity ({why})"))),
             },
         });
     }
     match found.is_empty() {
-        true => Err(bad("it holds no identity".into())),
+        true => Err(bad("it contains no identity".into())),
         false => Ok(found),
     }
 }

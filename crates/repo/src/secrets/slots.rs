@@ -91,7 +91,7 @@ pub(super) fn refuse_weak(passphrase: &SecretString) -> Result<(), RepoError> {
     }
     let different: std::collections::HashSet<char> = text.chars().collect();
     if different.len() < FEWEST_DIFFERENT {
-        return Err(RepoError::WeakPassphrase { why: "it is made of very few different characters" });
+        return Err(RepoError::WeakPassphrase { why: "it has very few different characters" });
     }
     Ok(())
 }

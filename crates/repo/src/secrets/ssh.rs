@@ -28,8 +28,7 @@ const LABEL: &[u8] = b"age-encryption.org/v1/ssh-ed25519";
 const BEGIN: &str = "-----BEGIN OPENSSH PRIVATE KEY-----";
 const END: &str = "-----END OPENSSH PRIVATE KEY-----";
 const MAGIC: &[u8] = b"openssh-key-v1\0";
-const NO_RSA: &str = "RSA keys of SSH are not supported: no implementation at hand is known not to leak them. Use an \
-                      ed25519 key of SSH, or an identity of age";
+const NO_RSA: &str = "RSA SSH keys are not supported: the available implementations can leak them. Use an ed25519 SSH key, or an age identity";
 
 /// Whether a recipient is a public key of SSH, of whatever kind.
 pub(super) fn is_public_key(text: &str) -> bool {
@@ -84,7 +83,7 @@ impl SshRecipient {
             }
         }
         let decoded = words.next().and_then(|encoded| BASE64_STANDARD.decode(encoded).ok());
-        decoded.and_then(SshRecipient::of).ok_or_else(|| "it is no public key of SSH".into())
+        decoded.and_then(SshRecipient::of).ok_or_else(|| "it is not an SSH public key".into())
     }
 
     fn of(blob: Vec<u8>) -> Option<SshRecipient> {
@@ -139,7 +138,7 @@ impl Recipient for SshRecipient {
 impl SshIdentity {
     /// Reads a private key in OpenSSH's form that is under no passphrase.
     pub(super) fn parse(text: &str) -> Result<SshIdentity, String> {
-        let other = "it is no private key in OpenSSH's form (`ssh-keygen -p -f FILE` writes it in that form)";
+        let other = "it is not a private key in OpenSSH's format (`ssh-keygen -p -f FILE` converts it)";
         let (_, rest) = text.split_once(BEGIN).ok_or(other)?;
         let (body, _) = rest.split_once(END).ok_or(other)?;
         let encoded = Zeroizing::new(body.split_whitespace().collect::<String>());
@@ -160,7 +159,7 @@ impl SshIdentity {
         }
         if cipher != b"none" {
             return Err(
-                "the SSH key is under a passphrase: give a copy without one (`ssh-keygen -p -f COPY`)".into(),
+                "the SSH key has a passphrase: give a copy without one (`ssh-keygen -p -f COPY`)".into()
             );
         }
         let public = SshRecipient::of(blob.to_vec()).ok_or(other)?;

@@ -23,12 +23,13 @@ pub(super) fn to_text(header_hash: &[u8; 32], keyring: &Keyring) -> SecretString
 pub(super) fn from_text(header: &Header, text: &SecretString) -> Result<Keyring, RepoError> {
     let bad = |why: &str| RepoError::BadSecret { what: "writer key", why: why.into() };
     let digits =
-        text.expose_secret().trim().strip_prefix(PREFIX).ok_or_else(|| bad("it does not begin as one"))?;
-    let bytes = Zeroizing::new(decode(digits).ok_or_else(|| bad("it holds other signs than hex digits"))?);
+        text.expose_secret().trim().strip_prefix(PREFIX).ok_or_else(|| bad("it is not a writer key file"))?;
+    let bytes =
+        Zeroizing::new(decode(digits).ok_or_else(|| bad("it contains characters other than hex digits"))?);
     let split = bytes.len().checked_sub(CHECK_BYTES).ok_or_else(|| bad("it is too short"))?;
     let (body, check) = bytes.split_at(split);
     if blake3::hash(body).as_bytes()[..CHECK_BYTES] != *check {
-        return Err(bad("its checksum is wrong: it is cut or mistyped"));
+        return Err(bad("its checksum is wrong: it is incomplete or mistyped"));
     }
     let (keyring, bound_to) = Keyring::from_bytes(body)?;
     if bound_to != header.hash() {

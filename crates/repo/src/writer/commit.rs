@@ -308,12 +308,12 @@ fn put_manifest(
     let look = || repository.store.stat(&name.name()).ok().as_ref().and_then(manifest::stored);
     let (copied, (stored, ())) = both(copy, || both(look, || session.clean_up()));
     if let Err(error) = copied {
-        repository.store.warn(&format!("the manifest has no second copy: {error}"));
+        repository.store.warn(&format!("the second copy of the manifest could not be written: {error}"));
     }
     let hash = Hash::of(&bytes);
     let manifest = manifest::Manifest { distrust: None, signer: Vec::new(), hash, name, body, stored };
     if let Err(error) = manifest::remember(repository, [&manifest]) {
-        repository.store.warn(&format!("the new backup cannot be remembered on this host: {error}"));
+        repository.store.warn(&format!("this host cannot remember the new backup: {error}"));
     }
     Ok(manifest.head())
 }

@@ -236,7 +236,7 @@ impl Entries {
 }
 
 fn occurs_twice() -> RepoError {
-    RepoError::TooLarge { what: "a path that occurs twice".into() }
+    RepoError::TooLarge { what: "a path occurs twice".into() }
 }
 
 impl State {

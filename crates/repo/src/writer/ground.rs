@@ -61,10 +61,10 @@ pub(super) fn find(
     );
     let (packs, index) = (packs?, index?);
     for (name, error) in &index.unreadable {
-        repository.warn(&format!("{name} cannot be used, its chunks are stored again: {error}"));
+        repository.warn(&format!("{name} cannot be used, so its chunks are stored again: {error}"));
     }
     for (name, why) in &index.distrusted {
-        repository.warn(&format!("{name} is passed over: {why}"));
+        repository.warn(&format!("{name} is ignored: {why}"));
     }
     let there = match packs {
         Some(packs) => There::Listed(packs),

@@ -581,8 +581,12 @@ fn remove(repository: &Repository, names: Vec<String>) {
         match repository.store().delete(name) {
             Ok(()) => {}
             // A key that may not delete: whoever prunes sweeps it.
-            Err(error) if error.is_denied() => repository.detail(&format!("{name} stays behind: {error}")),
-            Err(error) => repository.warn(&format!("{name} stays behind, which is harmless: {error}")),
+            Err(error) if error.is_denied() => {
+                repository.detail(&format!("{name} could not be removed: {error}"))
+            }
+            Err(error) => {
+                repository.warn(&format!("{name} could not be removed, which is harmless: {error}"))
+            }
         }
     };
     each(&names, remove_one).for_each(drop);

@@ -45,7 +45,7 @@ pub(crate) fn sort(
             (None, Some(status)) => describe(status, answer),
             (None, None) => error.to_string(),
         };
-        let answer = format!("no credentials were found, and {service} gives none: {why}");
+        let answer = format!("no credentials were found, and {service} returned none: {why}");
         return StoreError::Failed { operation, object, answer, cause: Cause::Credentials, passing: false };
     }
     if answer.too_large {

@@ -35,7 +35,7 @@ pub(crate) fn read_page(text: &str) -> Result<Page, String> {
     let (mut truncated, mut next) = (false, (String::new(), String::new()));
     let mut value = String::new();
     loop {
-        match reader.read_event().map_err(|error| format!("a list of versions is not understood: {error}"))? {
+        match reader.read_event().map_err(|error| format!("a list of versions cannot be parsed: {error}"))? {
             Event::Start(start) => {
                 let name = String::from_utf8_lossy(start.local_name().as_ref()).into_owned();
                 if open.len() == 1 && (name == "Version" || name == "DeleteMarker") {
@@ -74,7 +74,7 @@ pub(crate) fn read_page(text: &str) -> Result<Page, String> {
         }
     }
     if truncated && next.0.is_empty() {
-        return Err("a list of versions goes on and does not say where".into());
+        return Err("a list of versions is incomplete and does not say where it continues".into());
     }
     page.next = truncated.then_some(next);
     Ok(page)
@@ -105,10 +105,10 @@ pub(crate) fn what_was_there(
     if store.keeps_versions(cancel)? != Some(true) {
         return Err(StoreError::Unsupported {
             what: format!(
-                "{}: the bucket keeps no versions, so nothing is behind what is there",
+                "{}: the bucket keeps no versions, so it cannot be read as it was earlier",
                 store.shown
             ),
-            hint: "read it as it is now; versioning protects only what is written after it was turned on"
+            hint: "read it as it is now; versioning protects only what is written after it was enabled"
                 .into(),
         });
     }

@@ -26,7 +26,7 @@ pub(crate) fn open(config: AzureConfig, engine: Engine, wire: Wire) -> Result<Cl
         AzureCredentials::Key(key) => builder.with_access_key(key.expose_secret()),
         AzureCredentials::Sas(sas) => {
             let text = sas.expose_secret().trim_start_matches('?');
-            builder.with_sas_authorization(split_sas(text).map_err(|_| refused("the SAS is not understood"))?)
+            builder.with_sas_authorization(split_sas(text).map_err(|_| refused("the SAS cannot be parsed"))?)
         }
         AzureCredentials::Client { id, secret, tenant } => {
             builder.with_client_secret_authorization(id, secret.expose_secret(), tenant)

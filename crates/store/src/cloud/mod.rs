@@ -46,7 +46,7 @@ const GAP: u64 = 256 << 10;
 /// A list that brings so many objects again, one after the other, brings the same page for ever. Of
 /// a folder of somebody else no more are looked at.
 const AGAIN: usize = 1000;
-const SAME_PAGE: &str = "the storage gives the same page of its list again and again";
+const SAME_PAGE: &str = "the storage returns the same page of its list again and again";
 
 /// A bucket.
 pub(crate) struct CloudStore {
@@ -88,7 +88,7 @@ pub(crate) fn no_retries() -> RetryConfig {
 pub(crate) fn refused(what: impl std::fmt::Display) -> StoreError {
     StoreError::Unsupported {
         what: format!("open the storage: {what}"),
-        hint: "see the storage options and the credentials".into(),
+        hint: "check the storage options and the credentials".into(),
     }
 }
 
@@ -319,7 +319,7 @@ impl Store for CloudStore {
                 Ok(PutOutcome::AlreadyExists) => self.condition.set_honoured(),
                 Ok(PutOutcome::Created) => self.condition.set_ignored(&self.shown),
                 // The object is there; the question stays open.
-                Err(error) => tracing::debug!(%error, "whether put-if-absent is honoured is not known yet"),
+                Err(error) => tracing::debug!(%error, "it is not known yet whether put-if-absent works"),
             }
         }
         Ok(first)
@@ -447,12 +447,12 @@ impl Store for CloudStore {
     }
 
     fn keeps_versions(&self, cancel: &Cancel) -> Result<Option<bool>, StoreError> {
-        let ask = |s3: &s3::Bucketed| self.ask(cancel, "ask for the versioning of", "", s3.keeps_versions());
+        let ask = |s3: &s3::Bucketed| self.ask(cancel, "query the versioning of", "", s3.keeps_versions());
         self.s3.as_ref().map(ask).transpose()
     }
 
     fn can_lock(&self, cancel: &Cancel) -> Result<Option<bool>, StoreError> {
-        let ask = |s3: &s3::Bucketed| self.ask(cancel, "ask for the object lock of", "", s3.can_lock());
+        let ask = |s3: &s3::Bucketed| self.ask(cancel, "query the object lock of", "", s3.can_lock());
         self.s3.as_ref().map(ask).transpose()
     }
 }

@@ -88,16 +88,16 @@ impl Process {
         // The parser's own words could quote a secret.
         let printed: Printed = serde_json::from_slice(&printed).map_err(|error| {
             let (line, column) = (error.line(), error.column());
-            failed(format!("printed no credentials: what is wrong is at line {line}, column {column}"))
+            failed(format!("printed no valid credentials: error at line {line}, column {column}"))
         })?;
         if printed.version != 1 {
-            return Err(failed(format!("printed version {}, and only 1 is known", printed.version)));
+            return Err(failed(format!("printed version {}, but only 1 is supported", printed.version)));
         }
         let parsed = printed.expiration.map(|text| text.parse::<Timestamp>()).transpose();
         let ends =
-            match parsed.map_err(|_| failed("printed an Expiration that is no ISO 8601 time".into()))? {
+            match parsed.map_err(|_| failed("printed an Expiration that is not an ISO 8601 time".into()))? {
                 Some(ends) if ends <= Timestamp::now() => {
-                    return Err(failed(format!("printed credentials that ended at {ends}")));
+                    return Err(failed(format!("printed credentials that expired at {ends}")));
                 }
                 Some(ends) => ends,
                 None => Timestamp::MAX,

@@ -1,8 +1,8 @@
 //! One SSH connection with one SFTP session on it: who the host is, who we are, what the server
 //! can.
 //!
-//! The host's key, or one that vouches for it, must stand in a known_hosts file; an unknown one is
-//! as much an error as a changed one, because nobody sits there to compare it.
+//! The host's key, or one that vouches for it, must be in a known_hosts file; an unknown one is as
+//! much an error as a changed one, because nobody sits there to compare it.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -160,7 +160,7 @@ async fn reach(config: &SftpConfig, shown: &str) -> Result<Handle<Host>, StoreEr
         cipher::AES_128_CTR,
     ]
     .into();
-    // A name of its own stands in the files without a port.
+    // A name of its own is in the files without a port.
     let known = match &config.known_as {
         Some(name) => KnownHost::read(&config.known_hosts, name, 22),
         None => KnownHost::read(&config.known_hosts, &config.host, config.port),
@@ -222,7 +222,7 @@ async fn start(handle: Handle<Host>, shown: &str, stall: Duration) -> Result<Con
     let no_sftp = |error: russh_sftp::client::error::Error| match error {
         // Only an answer says that there is none; without one the connection is lost.
         russh_sftp::client::error::Error::Status(_) => {
-            failed(shown, format!("the server offers no SFTP: {error}"), Cause::Unknown)
+            failed(shown, format!("the server does not offer SFTP: {error}"), Cause::Unknown)
         }
         error => failed(shown, format!("start SFTP: {error}"), Cause::Network),
     };

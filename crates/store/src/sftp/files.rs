@@ -1,7 +1,7 @@
 //! Files that stay open for the next range of them: a restore reads a pack in many ranges, and each
 //! open costs a round trip.
 //!
-//! Objects never change, so what an open file reads is right; an object that somebody deleted
+//! Objects never change, so what an open file reads is right; an object that someone deleted
 //! meanwhile can still be read.
 
 use std::collections::VecDeque;

@@ -3,7 +3,7 @@
 //!
 //! Source: sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT", of OpenSSH 9; tests compare the reading with
 //! `ssh-keygen -F`. As with ssh, all files count, a key that one of them revokes is never good, a
-//! line that makes no sense is skipped, and a key that stands there under the bare name is good on
+//! line that makes no sense is skipped, and a key that is there under the bare name is good on
 //! every port. Unlike ssh, a certificate must name the host.
 
 use std::fs;
@@ -106,7 +106,7 @@ impl KnownHost {
         })
     }
 
-    /// Whether somebody may vouch for the host.
+    /// Whether someone may vouch for the host.
     pub(super) fn has_authority(&self) -> bool {
         self.of(Role::Authority).next().is_some()
     }
@@ -238,20 +238,20 @@ fn judge_certificate(
     now: u64,
 ) -> Result<(), String> {
     if certificate.cert_type() != CertType::Host {
-        return Err("is not one of a host".into());
+        return Err("is not a host certificate".into());
     }
     if certificate.signature().algorithm() == (Algorithm::Rsa { hash: None }) {
-        return Err("is signed by way of SHA-1".into());
+        return Err("is signed with SHA-1".into());
     }
     let time = |seconds: u64| {
         let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
         time.map_or_else(|| format!("second {seconds}"), |time| time.to_string())
     };
     if now < certificate.valid_after() {
-        return Err(format!("is good from {} on", time(certificate.valid_after())));
+        return Err(format!("is valid only from {} on", time(certificate.valid_after())));
     }
     if now >= certificate.valid_before() {
-        return Err(format!("was good until {}", time(certificate.valid_before())));
+        return Err(format!("was valid until {}", time(certificate.valid_before())));
     }
     if let Some((option, _)) = certificate.critical_options().iter().next() {
         return Err(format!("has the critical option {option:?}, which pgark does not know"));
@@ -260,11 +260,11 @@ fn judge_certificate(
     if !names.iter().any(|own| own == name) {
         let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
         let names = if names.is_empty() { "no host".into() } else { quoted.join(", ") };
-        return Err(format!("is one of {names}, not of {name}"));
+        return Err(format!("is for {names}, not for {name}"));
     }
     certificate
         .validate_at(now, [&authority.fingerprint(HashAlg::Sha256)])
-        .map_err(|_| "is not signed by the authority that it names".to_string())
+        .map_err(|_| "is not signed by its authority".to_string())
 }
 
 #[cfg(test)]
@@ -402,21 +402,23 @@ mod tests {
             assert!(refusal.why.contains(part), "{}", refusal.why);
             refusal.cause
         };
-        for (now, part) in [(NOW + HOUR, "was good until 2027-"), (NOW - HOUR - 1, "is good from 2027-")] {
+        for (now, part) in
+            [(NOW + HOUR, "was valid until 2027-"), (NOW - HOUR - 1, "is valid only from 2027-")]
+        {
             assert_eq!(refused(certificate(of_host, 9), now, part), Cause::HostCertificate);
         }
         let of_other = |builder: &mut Builder| {
             builder.cert_type(CertType::Host).unwrap().valid_principal("other").unwrap();
         };
-        refused(certificate(of_other, 9), NOW, "is one of \"other\", not of host");
+        refused(certificate(of_other, 9), NOW, "is for \"other\", not for host");
         let of_all = |builder: &mut Builder| {
             builder.cert_type(CertType::Host).unwrap().all_principals_valid().unwrap();
         };
-        refused(certificate(of_all, 9), NOW, "is one of no host, not of host");
+        refused(certificate(of_all, 9), NOW, "is for no host, not for host");
         let of_user = |builder: &mut Builder| {
             builder.cert_type(CertType::User).unwrap().valid_principal("host").unwrap();
         };
-        refused(certificate(of_user, 9), NOW, "is not one of a host");
+        refused(certificate(of_user, 9), NOW, "is not a host certificate");
         let critical = |builder: &mut Builder| {
             of_host(builder);
             builder.critical_option("new", "").unwrap();
@@ -446,7 +448,7 @@ mod tests {
         let forged = Certificate::from_bytes(&bytes).unwrap();
         let (_folder2, evil) = known(&line("@cert-authority *", 9), "evil", 22);
         let why = evil.judge(&PublicKeyOrCertificate::Certificate(forged), NOW).unwrap_err().why;
-        assert!(why.contains("is not signed by the authority"), "{why}");
+        assert!(why.contains("is not signed by its authority"), "{why}");
         host.judge(&PublicKeyOrCertificate::Certificate(good), NOW).unwrap();
     }
 

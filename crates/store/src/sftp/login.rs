@@ -69,7 +69,7 @@ struct Login<'a, H: client::Handler> {
 }
 
 impl<H: client::Handler> Login<'_, H> {
-    /// Those that are named, and those beside the keys.
+    /// Those that are named, and those next to the keys.
     fn read_certificates(&mut self) {
         let beside = |key: &PathBuf| PathBuf::from(format!("{}-cert.pub", key.display()));
         let beside = self.config.keys.iter().map(beside).filter(|path| path.exists());
@@ -137,7 +137,7 @@ impl<H: client::Handler> Login<'_, H> {
         let refused = count.refused;
         self.tried.push(match count.unsigned {
             None => format!("{refused} keys of the agent"),
-            Some(why) => format!("{refused} keys of the agent (which did not sign with others: {why})"),
+            Some(why) => format!("{refused} keys of the agent (which could not sign with others: {why})"),
         });
         Ok(false)
     }
@@ -168,7 +168,7 @@ impl<H: client::Handler> Login<'_, H> {
         let key = match load_secret_key(path, passphrase) {
             Ok(key) => key,
             Err(russh::keys::Error::KeyIsEncrypted) => {
-                return Ok(Some("it is locked, and no passphrase is given".into()));
+                return Ok(Some("it has a passphrase, and none was given".into()));
             }
             Err(error) => return Ok(Some(error.to_string())),
         };
@@ -230,13 +230,13 @@ impl<H: client::Handler> Login<'_, H> {
 
     fn refused(&self, shown: &str) -> StoreError {
         let tried = if self.tried.is_empty() {
-            "nothing: there is no agent, no key and no password".into()
+            "nothing: no agent, no key and no password".into()
         } else {
             self.tried.join(", ")
         };
         let takes: Vec<&str> = self.takes.iter().map(Into::into).collect();
         let takes =
-            if takes.is_empty() { String::new() } else { format!("; it takes: {}", takes.join(", ")) };
+            if takes.is_empty() { String::new() } else { format!("; it accepts: {}", takes.join(", ")) };
         let answer = format!("the server refuses user {}; tried: {tried}{takes}", self.config.user);
         // A connection that breaks looks like a refusal; a server that has had enough of refusals
         // breaks it, too.
@@ -260,7 +260,7 @@ impl Count {
         match is_in {
             Ok(true) => return Ok(true),
             Ok(false) => self.refused += 1,
-            // One whose use somebody did not confirm; the next may be another's.
+            // One whose use someone did not confirm; the next may be another's.
             Err(AgentAuthError::Key(error)) => self.unsigned = Some(error.to_string()),
             Err(error @ AgentAuthError::Send(_)) => return Err(error.to_string()),
         }

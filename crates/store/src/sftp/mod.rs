@@ -94,7 +94,7 @@ impl From<Error> for Wrong {
                 }
                 code => Wrong::Answer(code, status.error_message),
             },
-            Error::Timeout => Wrong::Broken("nothing moved for too long".into()),
+            Error::Timeout => Wrong::Broken("no data was transferred for too long".into()),
             other => Wrong::Broken(other.to_string()),
         }
     }
@@ -471,7 +471,7 @@ async fn read_folder(
     let mut files = Vec::new();
     let next = || async { connection.sftp.readdir(&handle).await.map_err(Wrong::from) };
     let read = loop {
-        // The end of a folder is an answer of its own: it is asked for with what stands before it.
+        // The end of a folder is an answer of its own: it is asked for with what comes before it.
         let (one, other) = tokio::join!(biased; next(), next());
         let mut is_over = false;
         let mut failed = None;

@@ -154,7 +154,7 @@ fn s3_takes_what_a_program_prints() {
     assert!(count() >= 3, "what ends soon is asked for again");
     let before = jiff::Timestamp::now() - Duration::from_secs(60);
     for (store, says) in [
-        (printing(&format!(r#","Expiration":"{before}""#)), "ended at"),
+        (printing(&format!(r#","Expiration":"{before}""#)), "expired at"),
         (
             store_of("echo no token for hunter2 | sed s/hunter2/you/ >&2; exit 3 # hunter2".into()),
             "exit status: 3: no token for you",
@@ -295,7 +295,7 @@ fn sftp_logs_in_with_a_key_a_locked_key_an_agent_or_a_password() {
 
     let (cause, text) = failure(with(&|_| {}).map(|_| ()));
     assert_eq!(cause, Cause::Credentials);
-    assert!(text.contains("there is no agent, no key and no password"), "{text}");
+    assert!(text.contains("nothing: no agent, no key and no password"), "{text}");
     let (cause, text) = failure(
         with(&|config| {
             config.keys = vec![server.strange_key(), server.locked_key(), "/nowhere/key".into()];
@@ -305,7 +305,7 @@ fn sftp_logs_in_with_a_key_a_locked_key_an_agent_or_a_password() {
     );
     assert_eq!(cause, Cause::Credentials);
     for part in
-        ["stranger (refused)", "it is locked, and no passphrase is given", "/nowhere/key", "the password"]
+        ["stranger (refused)", "it has a passphrase, and none was given", "/nowhere/key", "the password"]
     {
         assert!(text.contains(part), "{text}");
     }
@@ -352,7 +352,7 @@ fn sftp_takes_a_host_that_an_authority_vouches_for() {
     assert!(text.contains("is in no known_hosts file"), "{text}");
     let (cause, text) = failure(with(vec![authority.clone()], Some("elsewhere")).map(|_| ()));
     assert_eq!(cause, Cause::HostCertificate, "{text}");
-    assert!(text.contains(r#"is one of "127.0.0.1", not of elsewhere"#), "{text}");
+    assert!(text.contains(r#"is for "127.0.0.1", not for elsewhere"#), "{text}");
     let revoked = server.data().join("revoked");
     let line = std::fs::read_to_string(&authority).unwrap().replace("@cert-authority", "@revoked");
     std::fs::write(&revoked, line).unwrap();
@@ -420,7 +420,7 @@ fn sftp_answers_the_question_for_a_password() {
     with(Sshd::PASSWORD).unwrap();
     let (cause, text) = failure(with("hunter2").map(|_| ()));
     assert_eq!(cause, Cause::Credentials, "{text}");
-    assert!(text.contains("tried: the password; it takes:") && !text.contains("hunter2"), "{text}");
+    assert!(text.contains("tried: the password; it accepts:") && !text.contains("hunter2"), "{text}");
 }
 
 #[test]
@@ -479,7 +479,7 @@ fn a_certificate_that_signed_itself_is_trusted_where_it_is_named() {
     let usage = Usage { authorities: vec![b"no certificate".to_vec()], ..crate::support::usage() };
     let target = Target::S3(s3(endpoint, "bucket", "p", keys("a", "b")));
     let refused = open(target, usage, false, Cancel::new()).map(drop).unwrap_err().to_string();
-    assert!(refused.contains("ca_file are not understood: it holds no certificate"), "{refused}");
+    assert!(refused.contains("ca_file cannot be parsed: it contains no certificate"), "{refused}");
 }
 
 /// Gives one answer to every request: what no server of the kit says, as Amazon documents it
@@ -527,7 +527,7 @@ fn s3_tells_how_far_the_clock_is_off() {
     let store = opened(Target::S3(s3(endpoint, "bucket", "", keys("a", "b"))));
     for error in [store.get("pgark.json").unwrap_err(), contract::put(&store, "a", b"x").unwrap_err()] {
         let hint = error.hint().unwrap();
-        assert!(hint.contains("ahead of the storage's: set it right"), "{error}: {hint}");
+        assert!(hint.contains("ahead of the storage's: correct it"), "{error}: {hint}");
     }
 }
 

@@ -110,7 +110,7 @@ pub fn read_script(input: &mut dyn BufRead, nameless: Option<&[u8]>) -> Result<S
         }
     }
     if !gather.is_empty() {
-        return Err(reading.invalid("the script ends within a statement"));
+        return Err(reading.invalid("the script ends in the middle of a statement"));
     }
     reading.finish()
 }
@@ -172,7 +172,7 @@ impl Reading {
             if !["connect ", "restrict ", "unrestrict "].iter().any(|own| command.starts_with(own.as_bytes()))
             {
                 let shown: String = String::from_utf8_lossy(line).chars().take(40).collect();
-                return Err(self.invalid(format!("{shown:?} is no command that pg_dump writes")));
+                return Err(self.invalid(format!("{shown:?} is not a command that pg_dump writes")));
             }
             self.close_entry()?;
             return Ok(false);
@@ -272,9 +272,9 @@ impl Reading {
         let word = |at: usize, word: &str| tokens.get(at).is_some_and(|token| token.is_word(word));
         let Some(open) = &mut self.open else {
             if word(0, "create") && word(1, "database") {
-                return Err(
-                    self.invalid("CREATE DATABASE stands among the roles: this is of pg_dumpall 10 or older")
-                );
+                return Err(self.invalid(
+                    "CREATE DATABASE is among the roles: this is a script of pg_dumpall 10 or older",
+                ));
             }
             // What pg_dumpall --clean drops first is no part of what it makes.
             if is_drop(&tokens) {
@@ -299,7 +299,7 @@ impl Reading {
             if is_drop(&tokens) && (word(0, "update") || word(1, "database")) {
                 return Ok(());
             }
-            return Err(self.invalid("a statement stands outside of any object"));
+            return Err(self.invalid("a statement does not belong to any object"));
         };
         let is_rows = entry.heading.kind == b"TABLE DATA";
         if word(0, "copy") && sql.to_ascii_lowercase().ends_with(b"from stdin;") && is_rows {
@@ -312,7 +312,7 @@ impl Reading {
             return Ok(());
         }
         if is_rows && word(0, "insert") {
-            return Err(self.invalid("rows stand as INSERT statements; a dump that was not made with pg_dump --inserts can be read"));
+            return Err(self.invalid("rows are written as INSERT statements; a dump that was not made with pg_dump --inserts can be read"));
         }
         if entry.heading.kind == b"BLOBS" {
             // A call per large object and piece: their place is enough.
@@ -337,7 +337,7 @@ impl Reading {
         loop {
             let buffer = input.fill_buf().map_err(|source| self.failed(source))?;
             if buffer.is_empty() {
-                return Err(self.invalid("the script ends within rows"));
+                return Err(self.invalid("the script ends in the middle of rows"));
             }
             let end = memchr::memchr(b'\n', buffer);
             let used = end.map_or(buffer.len(), |end| end + 1);
@@ -361,7 +361,7 @@ impl Reading {
         }
         self.close_database()?;
         if self.done.databases.is_empty() {
-            return Err(self.invalid("the script holds no database"));
+            return Err(self.invalid("the script contains no database"));
         }
         Ok(self.done)
     }
@@ -418,7 +418,7 @@ impl Open {
             self.data.push((id, range.clone()));
         } else if open.heading.kind == b"TABLE DATA" {
             return Err(format!(
-                "there is no COPY for the rows of {}: the script was made with pg_dump --inserts, or it is not whole",
+                "there is no COPY for the rows of {}: the script was made with pg_dump --inserts, or it is incomplete",
                 String::from_utf8_lossy(&open.heading.tag)
             ));
         }

@@ -83,7 +83,7 @@ impl Survey {
         let server_version = connection.server_version();
         if server_version < 130_000 {
             return Err(OpsError::refused(
-                format!("the server is of version {}, older than 13", server_version / 10_000),
+                format!("the server has version {}, older than 13", server_version / 10_000),
                 "pgark backs up PostgreSQL 13 and newer",
             ));
         }
@@ -124,7 +124,7 @@ impl Survey {
             (None, Some(_)) => String::new(),
             (None, None) => {
                 return Err(OpsError::refused(
-                    "the role may not read the cluster's system identifier",
+                    "the role has no right to read the cluster's system identifier",
                     advice![
                         "name the cluster with ",
                         Setting::Cluster.to("NAME"),
@@ -169,7 +169,7 @@ impl Survey {
         for pattern in &self.unmatched {
             if pattern.names_one() {
                 let closed = self.closed.iter().find(|closed| closed.is_meant_by(pattern));
-                let why = closed.map_or("there is none of this name".to_string(), Closed::why);
+                let why = closed.map_or("it does not exist".to_string(), Closed::why);
                 report.lost(Missing::database(pattern.text(), why));
             } else {
                 report.warn(&format!("no database matches {}", pattern.text()));
@@ -259,7 +259,7 @@ fn databases(connection: &mut Connection, asked: &Databases) -> Result<Chosen, O
             closed.iter().map(|closed| format!("; database {}: {}", closed.name, closed.why())).collect();
         return Err(OpsError::refused(
             if include.is_empty() {
-                format!("no database is left to back up{}", closed.concat())
+                format!("no database remains to back up{}", closed.concat())
             } else {
                 format!("no database matches {}{}", include.join(", "), closed.concat())
             },
@@ -277,7 +277,7 @@ fn texts(patterns: &[Pattern]) -> Vec<&str> {
 
 /// All snapshots at once need a connection for each database.
 fn refuse_too_many(connection: &mut Connection, databases: usize, jobs: usize) -> Result<(), OpsError> {
-    let doing = "read how many connections the server takes";
+    let doing = "read how many connections the server allows";
     let rows = connection
         .query(
             "SELECT pg_catalog.current_setting('max_connections')::pg_catalog.int8 \
@@ -294,7 +294,7 @@ fn refuse_too_many(connection: &mut Connection, databases: usize, jobs: usize) -
     if needed > free {
         return Err(OpsError::refused(
             format!(
-                "{databases} snapshots at once need {needed} connections; the server has {} free",
+                "{databases} snapshots at the same time need {needed} connections; the server has {} free",
                 free.max(0)
             ),
             advice![
@@ -357,7 +357,7 @@ pub(super) fn settings(connection: &mut Connection, report: &mut Report) -> Resu
     }
     if !may(connection, "pg_catalog.pg_has_role('pg_read_all_settings', 'USAGE')")? {
         report.warn(
-            "/settings.json lacks settings that only pg_read_all_settings may see: GRANT pg_read_all_settings to the role",
+            "/settings.json does not contain settings that only pg_read_all_settings can see: GRANT pg_read_all_settings to the role",
         );
     }
     Ok(serde_json::to_vec_pretty(&settings).unwrap_or_default())
@@ -465,7 +465,7 @@ fn read_with_included(
 
 fn exists(connection: &mut Connection, path: &str) -> Result<bool, OpsError> {
     let sql = "SELECT 1 FROM pg_catalog.pg_stat_file($1, true) f WHERE f.size IS NOT NULL";
-    match connection.query(sql, &[Some(path)]).doing(format!("look for {path} on the server")) {
+    match connection.query(sql, &[Some(path)]).doing(format!("find {path} on the server")) {
         Ok(rows) => Ok(!rows.is_empty()),
         // Whether it is there is then told by reading it.
         Err(error) if error.is_refusal() => Ok(true),
@@ -517,7 +517,7 @@ fn bytea(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Asks the server about one privilege.
 pub(super) fn may(connection: &mut Connection, condition: &str) -> Result<bool, OpsError> {
-    let doing = "ask for the role's privileges";
+    let doing = "read the role's privileges";
     let rows = connection.query(&format!("SELECT {condition}"), &[]).doing(doing)?;
     Ok(rows.first().map(|row| row.str(0)).transpose().doing(doing)? == Some("t"))
 }

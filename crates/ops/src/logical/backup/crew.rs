@@ -189,7 +189,7 @@ impl<'a> Crew<'a> {
     fn tell_of_shortage(&self, error: &OpsError) {
         if !self.goes_with_fewer.swap(true, Ordering::Relaxed) {
             self.copier.job.progress.warn(&format!(
-                "the server gives no more connections, the backup goes on with those that it has: {}",
+                "the server allows no more connections, the backup continues with those it has: {}",
                 with_causes(error)
             ));
         }

@@ -77,7 +77,7 @@ impl Common<'_> {
         let pinned = self.survey.pinned.with_dbname(database);
         let mut attempt = 1;
         loop {
-            self.phase("read the catalog");
+            self.phase("reading the catalog");
             let all = self.request.filters_for(database).take_all_objects();
             let frozen = Lead::connect(&pinned, self.request.lock_wait_timeout, all, self.watch)
                 .and_then(|lead| self.freeze_once(lead, &pinned));
@@ -87,7 +87,7 @@ impl Common<'_> {
                     if attempt < ATTEMPTS && lead::is_stale(&error) && !self.job.cancel.is_cancelled() =>
                 {
                     self.job.progress.info(&format!(
-                        "the schema changed while it was read ({error}); taking a new snapshot"
+                        "the schema changed while it was being read ({error}); taking a new snapshot"
                     ));
                     attempt += 1;
                 }
@@ -108,7 +108,7 @@ impl Common<'_> {
         let resolved = patterns::resolve(filters, self.survey.tool.major, &catalog, &children, &mut lead)?;
         self.tell_children(&resolved, &lead.database);
         let run_pg_dump = |lead: &mut Lead, catalog: &Catalog, wait: tap::Wait| {
-            self.phase("read the definitions");
+            self.phase("reading the definitions");
             tap::run(&self.survey.tool, pinned, lead, catalog, &resolved, wait, watch)
         };
         if !filters.take_all_objects() {
@@ -174,7 +174,7 @@ impl Common<'_> {
         report: &mut Report,
     ) -> Result<Finished, OpsError> {
         let Frozen { mut lead, catalog, mut tapped, pinned, since } = frozen;
-        self.phase("copy tables");
+        self.phase("copying tables");
         let salted = crew.copier.destination.maps.salted(&mut lead, &catalog)?;
         let keep_going = self.request.keep_going;
         let (copying, queue) =
@@ -239,7 +239,7 @@ impl Common<'_> {
             let in_database = if self.several { format!(" of database {database}") } else { String::new() };
             if !tables.contains(&parent) {
                 report.warn(&format!(
-                    "foreign key {}{in_database} refers to {name}, which the filters leave out",
+                    "foreign key {}{in_database} refers to {name}, which the filters exclude",
                     key.tag
                 ));
             } else if rows.contains(&child)
@@ -247,7 +247,7 @@ impl Common<'_> {
                 && !archive_is_partitioned(archive, parent)
             {
                 report.warn(&format!(
-                    "foreign key {}{in_database} refers to rows of {name}, which the filters leave out",
+                    "foreign key {}{in_database} refers to rows of {name}, which the filters exclude",
                     key.tag
                 ));
             }

@@ -31,7 +31,7 @@ pub(super) fn copy_all(
     let several = survey.databases.len() > 1;
     let common = Common { request, survey, recall, job, watch, several };
     if several {
-        job.progress.phase(&format!("copy {} databases", survey.databases.len()));
+        job.progress.phase(&format!("copying {} databases", survey.databases.len()));
     }
     let jobs = request.jobs.max(1);
     let (finished, globals) = thread::scope(|scope| {

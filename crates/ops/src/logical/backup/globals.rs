@@ -39,7 +39,7 @@ impl Globals {
             Globals::Whole(sql) => Some(sql),
             Globals::WithoutPasswords(sql) => {
                 report.warn(
-                    "/globals.sql holds no password hashes: the role may not read pg_authid (GRANT SELECT ON pg_authid to the role)",
+                    "/globals.sql contains no password hashes: the role has no right to read pg_authid (GRANT SELECT ON pg_authid to the role)",
                 );
                 Some(sql)
             }
@@ -103,7 +103,7 @@ fn restricted(text: Vec<u8>, version: &str) -> Result<Vec<u8>, OpsError> {
     }
     if has_broken_name(&text) {
         return Err(OpsError::refused(
-            "the name of a role or tablespace holds a line break, and this pg_dumpall would let it speak as SQL: rename it, or \
+            "the name of a role or tablespace contains a line break, and this pg_dumpall would write it as SQL: rename it, or \
              install pg_dumpall 13.22, 14.19, 15.14, 16.10, 17.6 or newer",
             "see CVE-2025-8715",
         ));

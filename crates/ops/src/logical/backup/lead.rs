@@ -68,7 +68,7 @@ impl Lead {
         connection.execute(&limit).doing("limit the wait for locks")?;
         let (tables, free) = if all { Catalog::to_lock(&mut connection)? } else { (Vec::new(), 0) };
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        connection.execute(begin).doing("begin the backup's transaction")?;
+        connection.execute(begin).doing("start the backup's transaction")?;
         if has_room_twice(tables.len(), free) {
             lock_all(&mut connection, tables.iter())?;
         }
@@ -149,7 +149,7 @@ impl Lead {
         self.connection.execute(&set).doing("limit the wait for locks")?;
         self.connection
             .query("SELECT pg_catalog.set_config('client_encoding', $1, false)", &[Some(&self.encoding)])
-            .doing("choose the database's own encoding")?;
+            .doing("set the database's own encoding")?;
         Ok(())
     }
 
@@ -159,7 +159,7 @@ impl Lead {
         if error.is_cancelled() {
             return error;
         }
-        let alive = self.connection.execute("SELECT 1").doing("hold the backup's snapshot");
+        let alive = self.connection.execute("SELECT 1").doing("keep the backup's snapshot");
         alive.err().filter(|lost| lost.sqlstate() != Some("25P02")).unwrap_or(error)
     }
 
@@ -237,7 +237,7 @@ impl Lead {
         &mut self,
         run: impl FnOnce(&mut Lead) -> Result<T, OpsError>,
     ) -> Result<Option<T>, OpsError> {
-        let doing = "try what the server may refuse";
+        let doing = "try what the server could refuse";
         self.connection.execute("SAVEPOINT pgark_attempt").doing(doing)?;
         match run(self) {
             Ok(value) => {

@@ -86,7 +86,7 @@ impl<'r> RowMapping<'r> {
         let all = std::iter::once(&self.row_maps).chain(self.row_maps_of.values());
         let all: BTreeSet<&String> = all.flat_map(|maps| &maps.salted).collect();
         for text in all.into_iter().filter(|text| !lock(&self.matched).contains(*text)) {
-            report.warn(&format!("no table matches {text}, so that none is salted by it"));
+            report.warn(&format!("no table matches {text}, so it salts none"));
         }
     }
 }

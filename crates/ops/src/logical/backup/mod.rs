@@ -97,7 +97,7 @@ pub fn run_with_second(
     request.refuse_nonsense()?;
     if second.is_some_and(|second| second.id() == repository.id()) {
         return Err(OpsError::refused(
-            "both repositories are one",
+            "both repositories are the same",
             advice!["give ", Setting::Also, " another one"],
         ));
     }
@@ -122,7 +122,7 @@ fn back_up(
     watch: &Watch,
     started: Instant,
 ) -> Result<(BackupOutcome, Option<Second>), OpsError> {
-    job.progress.phase("look at the cluster");
+    job.progress.phase("reading the cluster's properties");
     let mut survey = Survey::of(request, job, watch)?;
     let cluster = request.cluster.clone().map_or_else(|| name::of(repository, &survey), Ok)?;
     let options = WriteOptions {
@@ -277,8 +277,8 @@ fn new_backup(about: &About) -> NewBackup {
 fn clock_ahead(head: &BackupHead) -> Option<String> {
     let stored = head.stored.filter(|_| head.is_ahead())?;
     Some(format!(
-        "this host's clock says {} and the storage's {stored}: the backup is never `latest`, and no rule of `forget` counts \
-         it; set this host's clock",
+        "this host's clock says {} and the storage's {stored}: the backup is never `latest`, and the rules of `forget` ignore \
+         it; correct this host's clock",
         head.time
     ))
 }

@@ -82,7 +82,7 @@ impl Server {
             return Ok(Vec::new());
         }
         let what = format!(
-            "the last backup of cluster {}, {}, was made of another server: {}",
+            "the last backup of cluster {}, {}, was made from another server: {}",
             head.cluster,
             head.id,
             differences.join(", ")
@@ -92,12 +92,12 @@ impl Server {
             None => Err(OpsError::refused(
                 what,
                 advice![
-                    "a clone, a standby and a restored server have the system identifier of the server that they were made \
-                     of. Say which one this is: ",
+                    "a clone, a standby and a restored server have the system identifier of the server they were made from. \
+                     Say which one this is: ",
                     Setting::Cluster.to(&head.cluster),
                     " if it is the same cluster (it was moved, or a standby took over), or ",
                     Setting::Cluster,
-                    " with a name of its own",
+                    " with a new name",
                 ],
             )),
         }
@@ -132,7 +132,7 @@ impl Server {
             && let (Some(at), Some(was)) = (position(now), position(before))
             && at < was
         {
-            found.push(format!("its WAL is at {now}, which lies before {before}"));
+            found.push(format!("its WAL is at {now}, which is before {before}"));
         }
         found
     }
@@ -227,7 +227,7 @@ mod tests {
             (server(&[("db1", 5432)], "/copy", 2, "1/B0"), "data directory /copy instead of /data"),
             (
                 server(&[("db1", 5432)], "/data", 2, "0/FFFFFFFF"),
-                "its WAL is at 0/FFFFFFFF, which lies before 1/A0",
+                "its WAL is at 0/FFFFFFFF, which is before 1/A0",
             ),
             (server(&[("db1", 5432)], "/data", 1, "1/B0"), "timeline 1 instead of 2"),
         ] {

@@ -50,16 +50,16 @@ impl Pause {
              AND pg_catalog.has_function_privilege('pg_catalog.pg_wal_replay_resume()', 'EXECUTE')",
         )? {
             job.progress.warn(
-                "replay goes on while this standby is backed up, and may cancel the backup's queries: \
+                "replay continues while this standby is backed up, and can cancel the backup's queries: \
                  GRANT EXECUTE ON FUNCTION pg_wal_replay_pause(), pg_wal_replay_resume() to the role",
             );
             return Ok(none);
         }
         if may(&mut survey.connection, "pg_catalog.pg_is_wal_replay_paused()")? {
-            job.progress.info("replay is paused already, and stays so");
+            job.progress.info("replay is already paused, and stays paused");
             return Ok(none);
         }
-        job.progress.phase("pause replay");
+        job.progress.phase("pausing replay");
         // Not under watch: it must outlive a cancel.
         let connection = connect(&survey.pinned).doing("connect to the standby")?;
         let mut pause = Pause { paused: Some(Paused { connection, conninfo: survey.pinned.clone() }) };
@@ -192,7 +192,7 @@ struct ExclusiveLock {
 }
 
 fn exclusive_lock(connection: &mut Connection) -> Result<Option<ExclusiveLock>, OpsError> {
-    let doing = "look for exclusive locks";
+    let doing = "find exclusive locks";
     let rows = connection
         .query(
             "SELECT coalesce(d.datname, '') || ' (relation ' || l.relation::pg_catalog.text || ')', l.granted \
@@ -222,17 +222,17 @@ fn not_in_time(timeout: Duration, lock: Option<ExclusiveLock>) -> OpsError {
                 "replay could not be paused within {timeout:?}: it holds an exclusive lock on {relation}"
             ),
             advice![
-                "wait until that transaction ended on the primary, or ",
+                "wait until that transaction has ended on the primary, or ",
                 or_else,
-                "; a prepared transaction ends only by hand: see pg_prepared_xacts on the primary",
+                "; a prepared transaction must be ended by hand: see pg_prepared_xacts on the primary",
             ],
         ),
         Some(ExclusiveLock { relation, is_held: false }) => OpsError::refused(
             format!(
                 "replay could not be paused within {timeout:?}: \
-                 it waits for an exclusive lock on {relation}, behind queries on this standby"
+                 it waits for an exclusive lock on {relation}, which queries on this standby block"
             ),
-            advice!["wait until those queries ended, or ", or_else],
+            advice!["wait until those queries have ended, or ", or_else],
         ),
         None => OpsError::refused(format!("replay could not be paused within {timeout:?}"), or_else),
     }

@@ -173,7 +173,7 @@ fn holds(archive: &Archive, word: &[u8]) -> bool {
 fn refuse_money_of_others(archive: &Archive, unfixed: &[&str]) -> Result<(), OpsError> {
     if unfixed.contains(&"lc_monetary") && holds(archive, b"::money") {
         return Err(OpsError::refused(
-            "definitions hold amounts of money, and through this pooler pg_dump's session cannot be told how to write them",
+            "definitions contain amounts of money, and this pooler does not let pgark set how pg_dump's session writes them",
             "connect to the server itself, or RESET lc_monetary of the role and database",
         ));
     }
@@ -213,7 +213,7 @@ fn explain(tool: &Tool, words: &str, behind: bool) -> OpsError {
         || words.contains("cache lookup failed")
         || waited;
     if is_stale && !words.contains("connection to server") {
-        return OpsError::Stale { what: format!("pg_dump found a change of the schema: {words}") };
+        return OpsError::Stale { what: format!("pg_dump found that the schema changed: {words}") };
     }
     let mut what = words.to_string();
     if words.contains("invalid client encoding") {
@@ -228,7 +228,7 @@ fn start(command: &mut Command, tool: &Tool) -> Result<(Child, ChildStdout, Chil
     let program = tool.path.display().to_string();
     let mut child = command.spawn().map_err(|source| match source.kind() {
         std::io::ErrorKind::ArgumentListTooLong => OpsError::refused(
-            format!("run {program}: cannot be given so many names of partitions"),
+            format!("run {program}: cannot take so many names of partitions"),
             advice!["pg_dump 16 and newer finds them itself: give ", Setting::PgDump.to("PATH")],
         ),
         _ => OpsError::NotStarted { program: program.clone(), source },

@@ -317,7 +317,7 @@ fn sources(
     let mut found = Vec::new();
     for toc in tapped.archive.entries.iter().filter(|toc| toc.kind() == "TABLE DATA" && toc.had_dumper) {
         let table = catalog.table(toc.oid).ok_or_else(|| {
-            let what = format!("pg_dump found table {}, which the catalog does not hold", toc.tag_str());
+            let what = format!("pg_dump found table {}, which is not in the catalog", toc.tag_str());
             OpsError::Stale { what }
         })?;
         found.push(Source {

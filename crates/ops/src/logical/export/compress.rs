@@ -46,7 +46,7 @@ impl Method {
             "lz4" => Err("lz4 has one level only; write lz4".into()),
             "zstd" => Ok(Method::Zstd(i32::try_from(within(1..=19, 3)?).unwrap_or(3))),
             _ => Err(format!(
-                "{text:?} is no method of compression; write none, gzip, lz4 or zstd, with :LEVEL"
+                "{text:?} is not a compression method; write none, gzip, lz4 or zstd, with :LEVEL"
             )),
         }
     }
@@ -160,7 +160,7 @@ pub(super) fn version(
     let wanted = of_backup.max(method.needs()).min(newest);
     if wanted < method.needs() {
         return Err(OpsError::Usage(crate::Advice::from(format!(
-            "pg_restore {} reads no {} archives; choose gzip or none",
+            "pg_restore {} cannot read {} archives; choose gzip or none",
             for_major.unwrap_or_default(),
             method.suffix().trim_start_matches('.')
         ))));

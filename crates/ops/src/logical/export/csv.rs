@@ -40,7 +40,7 @@ pub(super) fn write(source: &Source<'_>, to: &mut Target<'_>) -> Result<u64, Ops
         stream.write_all(&line).map_err(OpsError::Output)
     })?;
     if !open.is_empty() {
-        return Err(damaged(entry, "its last row has no end"));
+        return Err(damaged(entry, "its last row is incomplete"));
     }
     stream.finish().map_err(OpsError::Output)?.ended()?;
     to.finish()?;
@@ -55,7 +55,7 @@ fn one_table<'s>(source: &'s Source<'_>) -> Result<&'s TocEntry, OpsError> {
         [one] => Ok(one),
         [] => Err(OpsError::refused(
             "no table with rows matches",
-            "CSV holds the rows of one table; views and partitioned tables have none of their own",
+            "CSV contains the rows of one table; views and partitioned tables have no rows of their own",
         )),
         several => {
             let names: Vec<String> = several
@@ -66,7 +66,7 @@ fn one_table<'s>(source: &'s Source<'_>) -> Result<&'s TocEntry, OpsError> {
             let more = if several.len() > names.len() { ", …" } else { "" };
             Err(OpsError::refused(
                 format!("{} tables match: {}{more}", several.len(), names.join(", ")),
-                "CSV holds the rows of one table: export them one by one",
+                "CSV contains the rows of one table: export them one by one",
             ))
         }
     }

@@ -76,7 +76,7 @@ fn rewrite(archive: &Archive, length: usize, to: &mut Target<'_>) -> Result<(), 
     let toc = write_toc(archive);
     if toc.len() != length {
         return Err(OpsError::refused(
-            "the table of contents changed its length",
+            "the length of the table of contents changed",
             "this is a defect of pgark",
         ));
     }

@@ -92,7 +92,7 @@ pub(super) fn write(
 /// The name under which something is written that will be called `path`.
 pub(super) fn partial(path: &Path) -> Result<PathBuf, OpsError> {
     let Some(name) = path.file_name() else {
-        return Err(OpsError::Usage(format!("{} cannot be made", path.display()).into()));
+        return Err(OpsError::Usage(format!("{} cannot be created", path.display()).into()));
     };
     let mut partial_name = name.to_os_string();
     partial_name.push(".partial");
@@ -101,7 +101,7 @@ pub(super) fn partial(path: &Path) -> Result<PathBuf, OpsError> {
 
 pub(super) fn in_the_way(partial: &Path) -> OpsError {
     OpsError::refused(
-        format!("{} is there: an export was broken off, or one is running", partial.display()),
+        format!("{} exists: an export was interrupted, or one is running", partial.display()),
         "remove it if no export is running",
     )
 }

@@ -54,7 +54,10 @@ pub(super) fn spill(source: &Source<'_>, folder: &Path) -> Result<Vec<u32>, OpsE
             })?;
         }
         if !buffer.is_empty() {
-            return Err(OpsError::refused(format!("{} ends within a frame", entry.path), read_all()));
+            return Err(OpsError::refused(
+                format!("{} ends in the middle of a frame", entry.path),
+                read_all(),
+            ));
         }
     }
     oids.sort_unstable();

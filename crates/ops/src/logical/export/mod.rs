@@ -81,7 +81,7 @@ pub fn run(
         false => backup.entry(paths::GLOBALS)?,
     };
     let source = Source::new(&contents, &reader, method, request, &about, job)?;
-    job.progress.phase("export");
+    job.progress.phase("exporting");
     job.progress.total_bytes(contents.bytes_raw());
     let large_objects = match (&request.output, request.format) {
         (Output::Path(path), Format::Directory) => {
@@ -113,6 +113,6 @@ fn write(source: &Source<'_>, format: Format, to: &mut file::Target<'_>) -> Resu
         Format::Tar => tar::write(source, to),
         Format::Plain => plain::write(source, to),
         Format::Csv => csv::write(source, to),
-        Format::Directory => Err(OpsError::Usage("a directory is no file".into())),
+        Format::Directory => Err(OpsError::Usage("a directory is not a file".into())),
     }
 }

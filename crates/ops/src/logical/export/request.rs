@@ -107,7 +107,7 @@ impl Request {
         // Rows, or what comes behind them, go where the tables are.
         for key in picked.cut_keys.iter().filter(|_| !rows_only) {
             job.progress.warn(&format!(
-                "foreign key {} needs {}, which is not exported: it can be restored only where that table is",
+                "foreign key {} needs {}, which is not exported: it can be restored only into a database that has this table",
                 key.tag,
                 key.parent_shown(),
             ));

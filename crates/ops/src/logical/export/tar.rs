@@ -51,7 +51,7 @@ pub(super) fn write(source: &Source<'_>, to: &mut Target<'_>) -> Result<u64, Ops
         })?;
         if written != bytes {
             return Err(OpsError::refused(
-                format!("{}: the backup announces {bytes} bytes and holds {written}", entry.describe()),
+                format!("{}: the backup announces {bytes} bytes and contains {written}", entry.describe()),
                 read_all(),
             ));
         }

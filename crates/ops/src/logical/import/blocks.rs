@@ -51,7 +51,7 @@ impl Blocks {
                     take(Item::LargeObject { oid, content })
                 })?;
             },
-            other => Err(damaged(name, &format!("has a block of the unknown kind {other}"))),
+            other => Err(damaged(name, &format!("has a block of unknown kind {other}"))),
         }
     }
 
@@ -75,7 +75,7 @@ impl Blocks {
                 read(&mut decoder)?;
             }
             Compression::Algorithm(other) => {
-                return Err(damaged(name, &format!("is compressed by the unknown method {other}")));
+                return Err(damaged(name, &format!("is compressed with the unknown method {other}")));
             }
         }
         // What a decoder did not want: the end of the stream's last piece, and the piece of length
@@ -122,7 +122,10 @@ impl Read for Pieces<'_> {
         let Some(place) = buffer.get_mut(..wanted).filter(|place| !place.is_empty()) else { return Ok(0) };
         let read = self.blocks.input.read(place)?;
         if read == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends within a piece"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the file ends in the middle of a piece",
+            ));
         }
         self.left -= read as u64;
         Ok(read)

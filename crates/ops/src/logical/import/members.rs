@@ -38,7 +38,7 @@ impl Members {
         let header = self.header().map_err(other)?;
         let header = header
             .filter(|header| header.name == "toc.dat")
-            .ok_or_else(|| other(damaged("the tar file", "does not begin with toc.dat")))?;
+            .ok_or_else(|| other(damaged("the tar file", "does not start with toc.dat")))?;
         let archive =
             archive::read_toc(&mut (&mut self.input).take(header.length)).map_err(TocError::Archive)?;
         // The table of contents is all of its member; what is left is not known here, so it is read
@@ -96,7 +96,7 @@ impl Members {
         };
         let name = field(0, 100).split(|byte| *byte == 0).next().unwrap_or_default();
         let name = String::from_utf8_lossy(name).into_owned();
-        let length = length.ok_or_else(|| damaged("the tar file", &format!("gives {name} no length")))?;
+        let length = length.ok_or_else(|| damaged("the tar file", &format!("has no length for {name}")))?;
         Ok(Some(Header { name, length }))
     }
 
@@ -127,7 +127,7 @@ impl Read for Member<'_> {
         let Some(place) = buffer.get_mut(..wanted).filter(|place| !place.is_empty()) else { return Ok(0) };
         let read = self.input.read(place)?;
         if read == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends within it"));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends in the middle of it"));
         }
         self.left -= read as u64;
         Ok(read)

@@ -127,7 +127,7 @@ impl Taken {
         }
         if self.reads.contains_key(&database) {
             return Err(OpsError::refused(
-                format!("two dumps are of database {database}, the second is {}", dump.path().display()),
+                format!("two dumps contain database {database}; the second is {}", dump.path().display()),
                 "import them one by one",
             ));
         }
@@ -215,7 +215,7 @@ impl Taken {
     fn into_backup(self, found: &Found, identifier: &str, started: Instant, bytes_raw: u64) -> NewBackup {
         let mut warnings = vec![format!("imported from {}", found.path.display())];
         if found.globals.is_none() {
-            warnings.push("the dump holds no roles and tablespaces".into());
+            warnings.push("the dump contains no roles and tablespaces".into());
         }
         if found.dumps.iter().any(|dump| matches!(dump, source::Dump::Script(_))) {
             warnings.push(
@@ -254,8 +254,8 @@ fn refuse_missing(
         .find(|toc| toc.had_dumper && toc.kind() == "TABLE DATA" && !here.contains(&toc.dump_id));
     if let Some(toc) = missing {
         return Err(OpsError::refused(
-            format!("{} lacks the rows of {}", dump.path().display(), toc.describe()),
-            "the dump is not whole; nothing was imported",
+            format!("{} does not contain the rows of {}", dump.path().display(), toc.describe()),
+            "the dump is incomplete; nothing was imported",
         ));
     }
     let promised = archive.entries.iter().any(|toc| toc.kind() == "BLOBS" && toc.had_dumper);
@@ -269,8 +269,8 @@ fn refuse_missing(
     let expected = (single + grouped) as u64;
     if promised && objects.count() < expected {
         return Err(OpsError::refused(
-            format!("{} holds {} of {expected} large objects", dump.path().display(), objects.count()),
-            "the dump is not whole; nothing was imported",
+            format!("{} contains {} of {expected} large objects", dump.path().display(), objects.count()),
+            "the dump is incomplete; nothing was imported",
         ));
     }
     Ok(())
@@ -309,10 +309,10 @@ fn refuse_unfit(archive: &Archive, dump: &Dump) -> Result<(), OpsError> {
     if archive.entries.iter().any(hangs_on_tables) && !archive.entries.iter().any(defines) {
         return Err(OpsError::refused(
             format!(
-                "{} holds no definitions: it was made with pg_dump --data-only or pg_dump --section",
+                "{} contains no definitions: it was made with pg_dump --data-only or pg_dump --section",
                 dump.path().display()
             ),
-            "it cannot be restored alone, and is no backup; import a dump that is whole",
+            "it cannot be restored on its own, so it is not a backup; import a complete dump",
         ));
     }
     let inserts = archive.entries.iter().find(|toc| {
@@ -321,7 +321,7 @@ fn refuse_unfit(archive: &Archive, dump: &Dump) -> Result<(), OpsError> {
     match inserts {
         None => Ok(()),
         Some(toc) => Err(OpsError::refused(
-            format!("{} holds {} as INSERT statements", dump.path().display(), toc.describe()),
+            format!("{} contains {} as INSERT statements", dump.path().display(), toc.describe()),
             "restore it with pg_restore, and back up the database; a dump that was not made with pg_dump --inserts can be \
              imported",
         )),

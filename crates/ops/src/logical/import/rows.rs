@@ -47,7 +47,7 @@ impl<'w, 'j> RowSink<'w, 'j> {
             self.job.progress.advance(read as u64);
             buffer.extend_from_slice(piece.get(..read).unwrap_or_default());
             if buffer.len() > LONGEST_ROW {
-                return Err(damaged(name, "holds a row that is longer than any row can be"));
+                return Err(damaged(name, "contains a row that is longer than any row can be"));
             }
             let mut at = 0;
             while let Some(end) = memchr::memchr(b'\n', buffer.get(at..).unwrap_or_default()) {
@@ -55,7 +55,7 @@ impl<'w, 'j> RowSink<'w, 'j> {
                 at += end + 1;
                 if ended {
                     if row != b"\n" {
-                        return Err(damaged(name, "goes on after its end mark"));
+                        return Err(damaged(name, "continues after its end mark"));
                     }
                     continue;
                 }
@@ -144,12 +144,12 @@ fn fill(content: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<usize> {
 }
 
 pub(super) fn damaged(name: &str, what: &str) -> OpsError {
-    OpsError::refused(format!("{name} {what}"), "the dump is damaged or not whole; nothing was imported")
+    OpsError::refused(format!("{name} {what}"), "the dump is damaged or incomplete; nothing was imported")
 }
 
 pub(super) fn unreadable(name: &str, source: std::io::Error) -> OpsError {
     OpsError::refused(
         format!("{name} cannot be read: {source}"),
-        "the dump is damaged or not whole; nothing was imported",
+        "the dump is damaged or incomplete; nothing was imported",
     )
 }

@@ -113,7 +113,7 @@ fn large_objects(input: &mut dyn BufRead, take: &mut Take<'_>) -> Result<(), Ops
         let mut content = Calls { input, piece: Vec::new(), at: 0, closed: false };
         take(Item::LargeObject { oid, content: &mut content })?;
         if !content.closed {
-            return Err(damaged(NAME, "end before the last one does"));
+            return Err(damaged(NAME, "end before the last one ends"));
         }
     }
     Ok(())
@@ -155,9 +155,9 @@ impl Read for Calls<'_> {
                     .map(|rest| rest.strip_prefix(br"\").unwrap_or(rest))
                     .and_then(|rest| rest.strip_prefix(b"x"))
                     .and_then(|rest| rest.strip_suffix(b"');"))
-                    .ok_or_else(|| io::Error::other("a line is no call that writes"))?;
-                self.piece =
-                    crate::hex::decode(hex).ok_or_else(|| io::Error::other("the bytes are not in hex"))?;
+                    .ok_or_else(|| io::Error::other("a line is not a call that writes"))?;
+                self.piece = crate::hex::decode(hex)
+                    .ok_or_else(|| io::Error::other("the bytes are not hexadecimal"))?;
                 self.at = 0;
             }
         }

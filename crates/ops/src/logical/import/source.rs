@@ -93,21 +93,21 @@ fn file(path: &Path, database: Option<&str>) -> Result<(Vec<Dump>, Option<Vec<u8
     }
     let packed = PACKED.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, how)| *how);
     Err(OpsError::refused(
-        format!("{} is no dump of pg_dump or pg_dumpall", path.display()),
+        format!("{} is not a dump of pg_dump or pg_dumpall", path.display()),
         packed.map_or(TAKEN.to_string(), |how| format!("{how}; {TAKEN}")),
     ))
 }
 
 /// What files begin with that may hold a dump, and what to do about them.
 const PACKED: [(&[u8], &str); 8] = [
-    (b"\x1f\x8b", "it is compressed by gzip: unpack it first (gunzip)"),
-    (b"\x28\xb5\x2f\xfd", "it is compressed by zstd: unpack it first (zstd -d)"),
-    (b"\x04\x22\x4d\x18", "it is compressed by lz4: unpack it first (lz4 -d)"),
-    (b"\xfd7zXZ\0", "it is compressed by xz: unpack it first (unxz)"),
-    (b"BZh", "it is compressed by bzip2: unpack it first (bunzip2)"),
+    (b"\x1f\x8b", "it is compressed with gzip: unpack it first (gunzip)"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd: unpack it first (zstd -d)"),
+    (b"\x04\x22\x4d\x18", "it is compressed with lz4: unpack it first (lz4 -d)"),
+    (b"\xfd7zXZ\0", "it is compressed with xz: unpack it first (unxz)"),
+    (b"BZh", "it is compressed with bzip2: unpack it first (bunzip2)"),
     (b"PK\x03\x04", "it is a zip file: unpack it first (unzip)"),
-    (b"age-encryption.org/", "it is encrypted by age: decrypt it first (age -d)"),
-    (b"\xef\xbb\xbf", "it begins with a byte order mark, which no dump does: some program changed it"),
+    (b"age-encryption.org/", "it is encrypted with age: decrypt it first (age -d)"),
+    (b"\xef\xbb\xbf", "it starts with a byte order mark, which no dump does: some program changed it"),
 ];
 
 /// Greenmask writes `done` into its heartbeat when all is written.
@@ -122,7 +122,7 @@ fn refuse_unfinished(path: &Path) -> Result<(), OpsError> {
     }
     Err(OpsError::refused(
         format!("the dump in {} was not finished", path.display()),
-        "its heartbeat is not done, or it has no metadata.json; import another one",
+        "its heartbeat does not say done, or metadata.json is missing; import another one",
     ))
 }
 
@@ -141,7 +141,7 @@ fn plakar(path: &Path, database: Option<&str>) -> Result<Found, OpsError> {
         Some(path) => {
             let text = read_file(path)?;
             let value: Value = serde_json::from_slice(&text).map_err(|error| {
-                OpsError::refused(format!("{} is no JSON: {error}", path.display()), "the dump is damaged")
+                OpsError::refused(format!("{} is not JSON: {error}", path.display()), "the dump is damaged")
             })?;
             Some(value)
         }
@@ -164,7 +164,7 @@ fn plakar(path: &Path, database: Option<&str>) -> Result<Found, OpsError> {
         globals = globals.or(of_script);
     }
     if dumps.is_empty() {
-        return Err(OpsError::refused(format!("{} holds no dump", path.display()), TAKEN));
+        return Err(OpsError::refused(format!("{} contains no dump", path.display()), TAKEN));
     }
     Ok(Found { path: path.to_path_buf(), dumps, globals, manifest })
 }
@@ -203,7 +203,7 @@ impl Dump {
                 let mut input = BufReader::with_capacity(1 << 18, opened);
                 let archive = archive::read_toc(&mut input).map_err(bad(path))?;
                 if archive.header.format != Format::Custom {
-                    return Err(damaged(&path.display().to_string(), "says that it is no custom archive"));
+                    return Err(damaged(&path.display().to_string(), "is not a custom archive"));
                 }
                 let blocks = blocks::Blocks::new(input, archive.header.compression, archive.header.int_size);
                 Ok((archive, Data::Custom(blocks)))
@@ -250,7 +250,7 @@ fn directory(folder: &Path, archive: &Archive, take: &mut Take<'_>) -> Result<()
             let line = String::from_utf8_lossy(line).into_owned();
             let parsed = line.split_once(' ').and_then(|(oid, file)| Some((oid.parse().ok()?, file)));
             let Some((oid, file)) = parsed else {
-                return Err(damaged(&name, &format!("holds the line {line:?}, which is no large object")));
+                return Err(damaged(&name, &format!("has the line {line:?}, which is not a large object")));
             };
             let mut content = open_data(folder, file)?;
             take(Item::LargeObject { oid, content: &mut content })?;
@@ -265,7 +265,7 @@ fn open_data(folder: &Path, name: &str) -> Result<Box<dyn Read>, OpsError> {
     if name.contains('/') || name.starts_with('.') {
         return Err(damaged(
             &folder.display().to_string(),
-            &format!("names the file {name:?}, outside of itself"),
+            &format!("refers to the file {name:?}, which is outside of it"),
         ));
     }
     for suffix in ["", ".gz", ".lz4", ".zst"] {
@@ -282,7 +282,7 @@ fn open_data(folder: &Path, name: &str) -> Result<Box<dyn Read>, OpsError> {
             _ => Box::new(file),
         });
     }
-    Err(damaged(&folder.display().to_string(), &format!("lacks the file {name}")))
+    Err(damaged(&folder.display().to_string(), &format!("does not have the file {name}")))
 }
 
 pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, OpsError> {

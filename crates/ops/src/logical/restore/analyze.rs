@@ -26,7 +26,7 @@ impl OneDatabase<'_> {
     /// Planner statistics of every table that holds rows, and of partitioned tables, by many
     /// connections.
     pub(super) fn analyze(&self, outcome: &mut Outcome) -> Result<(), OpsError> {
-        self.job.progress.phase("analyze");
+        self.job.progress.phase("analyzing tables");
         let archive = &self.place.contents.archive;
         // A table that could not be made is in the report already.
         let failed: HashSet<&str> = outcome.errors.iter().map(|error| error.object.as_str()).collect();
@@ -91,7 +91,7 @@ impl OneDatabase<'_> {
                     return Err(error);
                 }
                 lock(notes).push(format!(
-                    "{} has no planner statistics, because ANALYZE of it failed; its rows are complete: {}",
+                    "{} has no planner statistics, because ANALYZE failed; its rows are complete: {}",
                     toc.describe(),
                     with_causes(&error)
                 ));

@@ -57,14 +57,14 @@ pub(super) fn load(
         if buffer.len() > LONGEST_ROW {
             return Err(OpsError::refused(
                 format!("a row of {} has more than {LONGEST_ROW} bytes", inserter.skipped.table),
-                advice!["no row of PostgreSQL is so long; "].and(read_all()),
+                advice!["no row of PostgreSQL is that long; "].and(read_all()),
             ));
         }
         job.progress.advance(chunk.len() as u64);
     }
     if !buffer.is_empty() {
         return Err(OpsError::refused(
-            format!("the rows of {} end within a row", inserter.skipped.table),
+            format!("the data of {} ends in the middle of a row", inserter.skipped.table),
             read_all(),
         ));
     }
@@ -108,7 +108,7 @@ impl Inserter<'_> {
     }
 
     fn batch(&mut self, rows: &[&[u8]]) -> Result<(), OpsError> {
-        self.connection.execute("SAVEPOINT batch").doing("begin a batch of rows")?;
+        self.connection.execute("SAVEPOINT batch").doing("start a batch of rows")?;
         let count = rows.len() as u64;
         match self.try_insert(rows) {
             Ok(inserted) if inserted == count => {
@@ -117,7 +117,7 @@ impl Inserter<'_> {
             }
             Err(error) if !is_violation(&error) => Err(error),
             _ => {
-                self.connection.execute("ROLLBACK TO SAVEPOINT batch").doing("leave a batch of rows")?;
+                self.connection.execute("ROLLBACK TO SAVEPOINT batch").doing("undo a batch of rows")?;
                 rows.iter().try_for_each(|row| self.one(row))?;
                 self.connection.execute("RELEASE SAVEPOINT batch").doing("end a batch of rows")
             }
@@ -125,9 +125,9 @@ impl Inserter<'_> {
     }
 
     fn one(&mut self, row: &[u8]) -> Result<(), OpsError> {
-        self.connection.execute("SAVEPOINT one_row").doing("begin a row")?;
+        self.connection.execute("SAVEPOINT one_row").doing("start a row")?;
         match self.try_insert(&[row]) {
-            Ok(0) => self.skip(row, "a row with the same key is there".to_string()),
+            Ok(0) => self.skip(row, "a row with the same key exists".to_string()),
             Ok(_) => self.inserted += 1,
             Err(error) if is_violation(&error) => {
                 self.connection.execute("ROLLBACK TO SAVEPOINT one_row").doing("leave a row")?;

@@ -74,7 +74,7 @@ impl Loader<'_> {
         if self.in_transaction {
             Ok(())
         } else {
-            connection.execute("BEGIN").doing("begin the table's transaction")
+            connection.execute("BEGIN").doing("start the table's transaction")
         }
     }
 
@@ -90,7 +90,7 @@ impl Loader<'_> {
         entry: &Entry,
         parts: Range<usize>,
     ) -> Result<u64, OpsError> {
-        let mut copy = connection.copy_in(sql).doing("begin to copy rows")?;
+        let mut copy = connection.copy_in(sql).doing("start to copy rows")?;
         let mut content = self.reader.read_parts(entry, parts);
         while let Some(chunk) = content.next_chunk()? {
             self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
@@ -134,7 +134,7 @@ impl Loader<'_> {
             }
             if !buffer.is_empty() {
                 return Err(OpsError::refused(
-                    format!("{} ends within a frame", Path::new(&entry.path).display()),
+                    format!("{} ends in the middle of a frame", Path::new(&entry.path).display()),
                     read_all(),
                 ));
             }

@@ -53,8 +53,8 @@ impl Plan {
         }
         let Some(entry) = backup.entry(paths::GLOBALS)? else {
             return Err(OpsError::refused(
-                format!("backup {} holds no globals", backup.head.id),
-                advice!["restore without ", Setting::Globals, "; nothing was touched"],
+                format!("backup {} contains no globals", backup.head.id),
+                advice!["restore without ", Setting::Globals, "; nothing was changed"],
             ));
         };
         let text = read_whole(reader, &entry)?;
@@ -157,8 +157,10 @@ impl Plan {
         if ["grant", "revoke", "alter", "comment", "security"].iter().any(|own| word(0, own)) {
             run(shown.join(" "));
         } else {
-            self.differences
-                .push(format!("not carried out, since it makes no role or tablespace: {}", shown.join(" ")));
+            self.differences.push(format!(
+                "not executed, because it does not create a role or tablespace: {}",
+                shown.join(" ")
+            ));
         }
     }
 
@@ -173,7 +175,7 @@ impl Plan {
         if self.steps.is_empty() {
             return Ok(());
         }
-        job.progress.phase("restore roles and tablespaces");
+        job.progress.phase("restoring roles and tablespaces");
         let mut connection = target::connect_to_maintenance(request, watch)?;
         for (what, statement) in &self.steps {
             job.cancel.check().map_err(|_| OpsError::Cancelled)?;
@@ -298,7 +300,7 @@ fn setting_difference(role: &str, tokens: &[Token<'_>], settings: &[String]) -> 
 
 impl Present {
     fn read(connection: &mut Connection) -> Result<Present, OpsError> {
-        let doing = "look at the target's roles and tablespaces";
+        let doing = "read the target's roles and tablespaces";
         let flags = ["superuser", "inherit", "createrole", "createdb", "login", "replication", "bypassrls"];
         let mut roles = BTreeMap::new();
         let mut settings = BTreeMap::new();

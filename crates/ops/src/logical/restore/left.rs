@@ -19,7 +19,7 @@ pub(super) fn left(places: &[DatabaseRestore<'_>], globals: bool) -> String {
     };
     let mut said = Vec::new();
     if globals {
-        said.push("roles and tablespaces of the backup may have been made".to_string());
+        said.push("roles and tablespaces of the backup may have been created".to_string());
     }
     let done = named(Stage::Done);
     if !done.is_empty() {
@@ -32,34 +32,34 @@ pub(super) fn left(places: &[DatabaseRestore<'_>], globals: bool) -> String {
     }
     for place in named(Stage::Dropping) {
         said.push(format!(
-            "what the backup holds may have been dropped from {}: run the same command again",
+            "objects of the backup may have been dropped from {}: run the same command again",
             names(&[place])
         ));
     }
     for place in named(Stage::Committing) {
         said.push(format!(
-            "whether the transaction in {} was committed is not known: look into it",
+            "it is not known whether the transaction in {} was committed: check the database",
             names(&[place])
         ));
     }
     for place in named(Stage::InPart) {
         let what_next = match place.target {
             Target::Create if place.is_marked() && place.created.load(Ordering::Acquire) => {
-                "run the same command again: it makes this database again"
+                "run the same command again: it creates this database again"
             }
             Target::Clean => "run the same command again",
             _ if place.request.choice.makes_definitions() => {
-                "drop what came, or the database, before you restore again"
+                "drop what was restored, or the database, before you restore again"
             }
-            _ => "each table has either all of the rows or none of them",
+            _ => "each table has either all of its rows or none",
         };
         said.push(format!(
-            "{} is not whole, and what was restored stays in it ({what_next})",
+            "{} is incomplete, and what was restored stays in it ({what_next})",
             names(&[place])
         ));
     }
     if places.iter().any(|place| !place.request.hooks.is_empty() && place.trail.stage() != Stage::Untouched) {
         said.push("hooks have run".to_string());
     }
-    if said.is_empty() { "nothing was touched in the target".to_string() } else { said.join("; ") }
+    if said.is_empty() { "nothing was changed in the target".to_string() } else { said.join("; ") }
 }

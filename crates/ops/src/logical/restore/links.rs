@@ -108,7 +108,7 @@ fn leave_out_publications(
     if let Some(inside) = inside {
         let rows = inside
             .query("SELECT pubname, puballtables FROM pg_catalog.pg_publication", &[])
-            .doing("look for publications in the target")?;
+            .doing("find publications in the target")?;
         for row in rows {
             let name = row.get(0).unwrap_or_default().to_vec();
             if row.get(1) == Some(b"t") {
@@ -175,12 +175,12 @@ fn attach_partitions(
         place.picked.selection.remove(attach);
         notes.push(match is_there {
             true => format!(
-                "table {} is a partition of {} and is not attached to it: attach it when its indexes are there",
+                "table {} is a partition of {} and is not attached to it: attach it when its indexes exist",
                 shown(&place.contents.archive, &child),
                 shown(&place.contents.archive, &parent)
             ),
             false => format!(
-                "table {} is a partition of {}, which is neither restored nor in the target: it is restored as a table of its own",
+                "table {} is a partition of {}, which is neither restored nor in the target: it is restored as an ordinary table",
                 shown(&place.contents.archive, &child),
                 shown(&place.contents.archive, &parent)
             ),
@@ -257,11 +257,11 @@ fn name_what_stays_away(
                  WHERE n.nspname = $1 AND c.relname = $2 AND k.conname = $3",
                 &[Some(&schema), Some(&table), Some(&name)],
             )
-            .doing("look for foreign keys in the target")?;
+            .doing("find foreign keys in the target")?;
         if rows.is_empty() {
             let words: Vec<String> = entry.defn_str().split_whitespace().map(str::to_string).collect();
             notes.push(format!(
-                "foreign key {name} of table {} to {} is in the backup, but neither chosen nor in the target; afterwards: {}",
+                "foreign key {name} of table {} to {} is in the backup, but neither selected nor in the target; run afterwards: {}",
                 shown(archive, &key.child),
                 shown(archive, &key.parent),
                 words.join(" ")

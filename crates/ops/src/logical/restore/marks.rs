@@ -31,7 +31,7 @@ pub(super) fn read(connection: &mut Connection, database: &str) -> Result<Option
 }
 
 fn comment(connection: &mut Connection, database: &str) -> Result<Option<String>, OpsError> {
-    let doing = "look at the target database's comment";
+    let doing = "read the target database's comment";
     let sql = "SELECT pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database WHERE datname = $1";
     let rows = connection.query(sql, &[Some(database)]).doing(doing)?;
     Ok(rows.first().and_then(|row| row.get(0)).map(|bytes| String::from_utf8_lossy(bytes).into_owned()))

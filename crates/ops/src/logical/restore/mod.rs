@@ -68,7 +68,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Rest
     match watch.during(|| restore(repository, request, job, &watch)) {
         Err(error @ OpsError::Interrupted { .. }) => Err(error),
         Err(_) if job.cancel.is_cancelled() => {
-            Err(OpsError::Interrupted { left: "nothing was touched in the target".into() })
+            Err(OpsError::Interrupted { left: "nothing was changed in the target".into() })
         }
         other => other,
     }
@@ -96,7 +96,7 @@ fn restore(
 ) -> Result<RestoreReport, OpsError> {
     let started = Instant::now();
     request.refuse_nonsense()?;
-    job.progress.phase("read the backup");
+    job.progress.phase("reading the backup");
     let backup = inspect::open(repository, &request.backup, Wanted::Logical)?;
     let reader = repository.reader(&backup.head)?;
     let plan = prepare::plan(repository, &backup, &reader, request, job, watch)?;

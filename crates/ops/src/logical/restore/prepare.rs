@@ -34,7 +34,7 @@ pub(super) fn plan<'a>(
     tell_filters(&about, job);
     let mut places = DatabaseRestore::all_of(request, backup, reader, &about)?;
     places.iter().for_each(|place| place.tell_children(job));
-    job.progress.phase("look at the target");
+    job.progress.phase("checking the target");
     let globals = globals::Plan::make(backup, reader, request, watch)?;
     let mut notes = Vec::new();
     for place in &mut places {
@@ -54,7 +54,7 @@ pub(super) fn plan<'a>(
 fn tell_filters(about: &About, job: &Job) {
     for (database, read) in about.reads.iter().filter(|(_, read)| !read.filters.is_default()) {
         job.progress.info(&format!(
-            "the backup does not hold all of database {database}: {}",
+            "the backup does not contain all of database {database}: {}",
             read.filters.describe()
         ));
     }
@@ -69,7 +69,7 @@ fn plan_drops(plan: &mut Plan<'_>, watch: &Watch) -> Result<(), OpsError> {
             Some(refusal) => plan.refusal = plan.refusal.take().or(Some(Refusal::of(&refusal))),
             None => {
                 let losses = drops.losses.iter();
-                plan.notes.extend(losses.map(|loss| format!("dropped for good: {loss}")));
+                plan.notes.extend(losses.map(|loss| format!("dropped permanently: {loss}")));
             }
         }
         plan.drops.get_or_insert_default().extend(drops.list);
@@ -84,12 +84,12 @@ fn refuse_damaged(repository: &Repository, backup: &Backup<'_>) -> Result<(), Op
         return Ok(());
     }
     Err(OpsError::refused(
-        format!("backup {id} is damaged: what is dropped first might not come back"),
+        format!("backup {id} is damaged: dropped objects might not be restored"),
         clean::into_another_database().and("; ").and(advice![
             Operation::Check,
-            " names what is damaged, and ",
+            " lists the damage, and ",
             Operation::RepairBackups,
-            " replaces the backup by one without it; nothing was touched",
+            " replaces the backup with one without it; nothing was changed",
         ]),
     ))
 }
@@ -164,7 +164,7 @@ fn look_for_earlier_run(
     match &mark {
         Mark::Whole { backup } if *backup == place.backup => {
             notes.push(format!(
-                "database {name} is passed over: an earlier run that was not finished restored it whole from this backup"
+                "database {name} is skipped: an earlier unfinished run restored it completely from this backup"
             ));
         }
         Mark::Begun { backup } if *backup == place.backup => {
@@ -172,20 +172,20 @@ fn look_for_earlier_run(
             if !strangers.is_empty() {
                 return Err(OpsError::refused(
                     format!(
-                        "database {name:?} is an unfinished restore of this backup, and holds what is not of it: {}",
+                        "database {name:?} is an unfinished restore of this backup, and contains other objects: {}",
                         some(&strangers)
                     ),
-                    "move that away or drop the database, and restore again; nothing was touched",
+                    "move them elsewhere or drop the database, and restore again; nothing was changed",
                 ));
             }
             notes.push(format!(
-                "database {name} is made again: an earlier run created it from this backup and did not finish it"
+                "database {name} is created again: an earlier run created it from this backup and did not finish"
             ));
         }
         Mark::Begun { backup } | Mark::Whole { backup } => {
             return Err(OpsError::refused(
-                format!("database {name:?} was left by a restore of backup {backup} that was not finished"),
-                "run that restore again to finish it, or drop the database; nothing was touched",
+                format!("database {name:?} was left by an unfinished restore of backup {backup}"),
+                "run that restore again to finish it, or drop the database; nothing was changed",
             ));
         }
     }
@@ -212,8 +212,8 @@ fn refuse_what_never_ends(place: &DatabaseRestore<'_>, inside: &mut Connection) 
     }
     let hint = holders::hint(&found, place.conninfo.dbname(), Advice::default());
     Err(OpsError::refused(
-        format!("the restore would wait for ever: {}", holders::told(&found)),
-        hint.and("; nothing was touched"),
+        format!("the restore would wait forever: {}", holders::told(&found)),
+        hint.and("; nothing was changed"),
     ))
 }
 
@@ -250,7 +250,7 @@ fn refuse_what_is_there(
             return Ok(());
         }
         return Err(OpsError::refused(
-            format!("the target database {database:?} has {} already", some(&there)),
+            format!("the target database {database:?} already has {}", some(&there)),
             clean::into_another_database().and(advice![
                 ", or load rows only with ",
                 Setting::DataOnly,
@@ -258,7 +258,7 @@ fn refuse_what_is_there(
                 Setting::Clean,
                 " ",
                 Setting::DryRun,
-                "` shows what would be dropped and what would come back if they were replaced; nothing was touched",
+                "` shows what would be dropped and restored if they were replaced; nothing was changed",
             ]),
         ));
     }
@@ -273,19 +273,19 @@ fn refuse_what_is_there(
             Setting::Clean,
             " ",
             Setting::DryRun,
-            "` what would be dropped and what would come back if it were replaced",
+            "` what would be dropped and restored if it were replaced",
         ],
     };
     let itself =
         database == place.contents.database && target::is_the_source(inside, &about.system_identifier)?;
-    let whose = if itself { "the database that this backup was made of, and it " } else { "" };
+    let whose = if itself { "the database that this backup was made from, and it " } else { "" };
     Err(OpsError::refused(
         format!(
-            "the target database {database:?} is {whose}{}not empty: it holds {}",
+            "the target database {database:?} is {whose}{}not empty: it contains {}",
             if itself { "is " } else { "" },
             some(&objects)
         ),
-        advice!["restore into an empty database, ", or, "; nothing was touched"],
+        advice!["restore into an empty database, ", or, "; nothing was changed"],
     ))
 }
 
@@ -309,8 +309,8 @@ fn note_what_came_with_the_database(
             && wanted != *is
         {
             notes.push(format!(
-                "extension {} is in schema {} of the target, and in {} of the backup: what uses it there may fail; \
-                 DROP EXTENSION it first, and it comes with the restore",
+                "extension {} is in schema {} of the target, but in {} of the backup: what uses it there may fail; \
+                 run DROP EXTENSION first, and the restore creates it",
                 entry.tag_str(),
                 String::from_utf8_lossy(is),
                 String::from_utf8_lossy(&wanted)

@@ -27,9 +27,9 @@ pub(super) fn make_ready(
         // Part of that transaction.
         Target::Clean if place.request.single_transaction => Ok(()),
         Target::Clean => {
-            job.progress.phase("drop what the backup holds");
+            job.progress.phase("dropping the objects to be replaced");
             let mut connection = target::connect(place, watch)?;
-            connection.execute("BEGIN").doing("begin to drop objects")?;
+            connection.execute("BEGIN").doing("start to drop objects")?;
             clean::drop_all(place, &mut connection, notes)?;
             place.trail.set(Stage::Dropping);
             connection.execute("COMMIT").doing("commit the drops")
@@ -58,12 +58,12 @@ fn create(
         return Ok(());
     }
     if !place.several {
-        job.progress.phase("create the database");
+        job.progress.phase("creating the database");
     }
     let entry =
         place.contents.archive.entries.iter().find(|entry| entry.kind() == "DATABASE").ok_or_else(|| {
             OpsError::refused(
-                "the backup does not hold the database's properties",
+                "the backup does not contain the database's properties",
                 advice!["create it, and restore without ", Setting::Create],
             )
         })?;
@@ -97,19 +97,20 @@ fn let_owner_in(place: &DatabaseRestore<'_>, watch: &Watch, notes: &mut Vec<Stri
     if !is_true(&mut connection, sql)? {
         return Ok(());
     }
-    let doing = "let the owner of the database into schema public";
+    let doing = "grant the owner of the database rights on schema public";
     let rows = connection.query("SELECT pg_catalog.quote_ident(current_user)", &[]).doing(doing)?;
     let role = rows.first().map(|row| row.str(0)).transpose().doing(doing)?.unwrap_or_default().to_string();
     connection
         .execute(&format!("SET ROLE pg_database_owner; GRANT ALL ON SCHEMA public TO {role}"))
         .doing(doing)?;
-    notes
-        .push(format!("role {role} inherits nothing, so it was granted its rights on schema public by name"));
+    notes.push(format!(
+        "role {role} inherits nothing, so its rights on schema public were granted to it by name"
+    ));
     Ok(())
 }
 
 fn is_true(connection: &mut Connection, sql: &str) -> Result<bool, OpsError> {
-    let doing = "look at the role";
+    let doing = "read the role's properties";
     let rows = connection.query(sql, &[]).doing(doing)?;
     Ok(rows.first().map(|row| row.str(0)).transpose().doing(doing)? == Some("t"))
 }

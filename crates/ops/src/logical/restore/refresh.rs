@@ -97,7 +97,7 @@ impl Settings {
                     match connection.simple_bytes(&set).doing("prepare to fill materialised views") {
                         Ok(_) => sql.extend(set),
                         Err(error) if error.is_refusal() => {
-                            job.progress.detail(&format!("{name} is not taken: {error}"));
+                            job.progress.detail(&format!("{name} is not set: {error}"));
                         }
                         Err(error) => return Err(error),
                     }

@@ -99,7 +99,7 @@ impl Request {
         if self.accept_loss && self.target != Target::Clean {
             return wrong(advice![
                 Setting::AcceptLoss,
-                " is about what ",
+                " applies to what ",
                 Setting::Clean,
                 " drops: give it with ",
                 Setting::Clean,
@@ -109,7 +109,7 @@ impl Request {
             return wrong(advice![
                 "a database cannot be created within a transaction: ",
                 Setting::SingleTransaction,
-                " goes without ",
+                " does not work with ",
                 Setting::Create,
             ]);
         }
@@ -120,11 +120,11 @@ impl Request {
         if self.single_transaction && self.hooks.iter().any(between) {
             return wrong(advice![
                 Setting::SingleTransaction,
-                " has no moments between: a hook is before-pre-data or after-post-data",
+                " has no moments in between: use before-pre-data or after-post-data",
             ]);
         }
         if self.databases == Databases::None && !self.hooks.is_empty() {
-            return wrong(advice!["hooks belong to databases: ", Setting::GlobalsOnly, " has none"]);
+            return wrong(advice!["hooks run in a database: ", Setting::GlobalsOnly, " has none"]);
         }
         if self.load.overriding_system_value && !self.load.skip_conflicts {
             return wrong(advice![

@@ -184,7 +184,7 @@ impl OneDatabase<'_> {
         board.steps = Steps::of(self.archive(), selection);
         let board = Mutex::new(board);
         if !self.place.several {
-            self.job.progress.phase("restore definitions");
+            self.job.progress.phase("restoring definitions");
         }
         self.definitions(&board)?;
         if is_first {
@@ -212,10 +212,10 @@ impl OneDatabase<'_> {
     /// Everything over one connection, in one transaction: what fails undoes it all.
     pub(super) fn in_one_transaction(&self, notes: &mut Vec<String>) -> Result<Outcome, OpsError> {
         self.hooks(Moment::BeforePreData)?;
-        self.job.progress.phase("restore in one transaction");
+        self.job.progress.phase("restoring in one transaction");
         self.job.progress.total_bytes(self.bytes_selected());
         let mut hand = self.connect()?;
-        hand.connection.execute("BEGIN").doing("begin the restore's transaction")?;
+        hand.connection.execute("BEGIN").doing("start the restore's transaction")?;
         if self.place.target == Target::Clean {
             clean::drop_all(self.place, &mut hand.connection, notes)?;
         }
@@ -389,7 +389,7 @@ impl OneDatabase<'_> {
                     held.workers -= 1;
                     drop(held);
                     self.job.progress.warn(&format!(
-                        "the server gives no more connections, the restore goes on with fewer: {}",
+                        "the server allows no more connections, the restore continues with fewer: {}",
                         with_causes(&error)
                     ));
                     return Ok(None);
@@ -494,13 +494,13 @@ impl OneDatabase<'_> {
             }
             // What is there only because a chosen object needs it may have been there before.
             Err(error) if self.place.picked.is_helper(toc.dump_id) && is_duplicate(&error) => {
-                self.job.progress.info(&format!("{} is there already, and kept", toc.describe()));
+                self.job.progress.info(&format!("{} already exists and is kept", toc.describe()));
                 board.book(index, Done::default());
                 return Ok(());
             }
             Err(error) if self.is_of_others(toc, &error) => {
                 let message = with_causes(&error);
-                self.job.progress.warn(&format!("{} stays as it is: {message}", toc.describe()));
+                self.job.progress.warn(&format!("{} is not changed: {message}", toc.describe()));
                 board.book(index, Done::default());
                 return Ok(());
             }
@@ -508,7 +508,7 @@ impl OneDatabase<'_> {
                 if self.place.picked.keys_to_extensions.contains(&toc.dump_id) && is_undefined(&error) =>
             {
                 board.outcome.notes.push(format!(
-                    "foreign key {} is left out: its parent table is neither restored nor brought by an extension",
+                    "foreign key {} is left out: its parent table is neither restored nor created by an extension",
                     toc.tag_str()
                 ));
                 board.book(index, Done::default());
@@ -520,7 +520,7 @@ impl OneDatabase<'_> {
             let message = with_causes(&error);
             self.job
                 .progress
-                .info(&format!("{}: {message}; tried again behind the other rows", toc.describe()));
+                .info(&format!("{}: {message}; will be retried after the other rows", toc.describe()));
             return Ok(());
         }
         let skipped = board.schedule.failed(index);
@@ -532,7 +532,7 @@ impl OneDatabase<'_> {
         let statement = statement_of(&error);
         board.outcome.errors.push(ObjectError { statement, ..ObjectError::new(toc.describe(), message) });
         if let Some(data) = skipped.and_then(|data| self.place.contents.archive.entries.get(data)) {
-            let message = "not loaded, because its table could not be made".to_string();
+            let message = "not loaded, because its table could not be created".to_string();
             board.outcome.errors.push(ObjectError::new(data.describe(), message));
         }
         if self.request().exit_on_error { Err(error) } else { Ok(()) }
@@ -624,7 +624,7 @@ impl OneDatabase<'_> {
             let may_retry = !self.request().single_transaction && attempt < DEADLOCKS;
             match result {
                 Err(error) if error.sqlstate() == Some(DEADLOCK) && may_retry => {
-                    self.job.progress.info(&format!("{}: deadlock; trying again", toc.describe()));
+                    self.job.progress.info(&format!("{}: deadlock; retrying", toc.describe()));
                     attempt += 1;
                 }
                 other => return other.map(|_| ()),
@@ -669,7 +669,7 @@ impl OneDatabase<'_> {
                 if loaded + left_out != *rows {
                     return Err(OpsError::refused(
                         format!(
-                            "{}: the backup holds {rows} rows, the target took {loaded} and {left_out} were left out",
+                            "{}: the backup contains {rows} rows, the target accepted {loaded} and {left_out} were skipped",
                             toc.describe()
                         ),
                         "this is a defect of pgark; please report it",

@@ -49,15 +49,15 @@ pub(super) fn refuse_unfit_server(connection: &mut Connection, source_version: i
     if target < source {
         return Err(OpsError::refused(
             format!("the target is PostgreSQL {target}, older than the backup's {source}"),
-            format!("restore into a server of version {source} or newer; nothing was touched"),
+            format!("restore into a server of version {source} or newer; nothing was changed"),
         ));
     }
-    let rows = connection.query("SELECT pg_catalog.pg_is_in_recovery()", &[]).doing("look at the target")?;
-    match rows.first().map(|row| row.str(0)).transpose().doing("look at the target")? {
+    let rows = connection.query("SELECT pg_catalog.pg_is_in_recovery()", &[]).doing("check the target")?;
+    match rows.first().map(|row| row.str(0)).transpose().doing("check the target")? {
         Some("f") => Ok(()),
         _ => Err(OpsError::refused(
-            "the target is a standby and takes no writes",
-            "restore into its primary; nothing was touched",
+            "the target is a standby, which is read-only",
+            "restore into its primary; nothing was changed",
         )),
     }
 }
@@ -103,7 +103,7 @@ pub(super) fn user_objects(connection: &mut Connection) -> Result<Vec<String>, O
         ])
         .collect();
     let sql = format!("SELECT * FROM ({}) objects LIMIT 6", selects.join(" UNION ALL "));
-    let doing = "look for objects in the target";
+    let doing = "find objects in the target";
     let rows = connection.query(&sql, &[]).doing(doing)?;
     Ok(rows
         .iter()
@@ -115,7 +115,7 @@ pub(super) fn user_objects(connection: &mut Connection) -> Result<Vec<String>, O
 pub(super) fn schemas(connection: &mut Connection) -> Result<HashSet<Vec<u8>>, OpsError> {
     let rows = connection
         .query("SELECT nspname FROM pg_catalog.pg_namespace", &[])
-        .doing("look at the target's schemas")?;
+        .doing("read the target's schemas")?;
     Ok(rows.iter().filter_map(|row| row.get(0)).map(<[u8]>::to_vec).collect())
 }
 
@@ -127,7 +127,7 @@ pub(super) fn extensions(connection: &mut Connection) -> Result<HashMap<Vec<u8>,
              JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace",
             &[],
         )
-        .doing("look at the target's extensions")?;
+        .doing("read the target's extensions")?;
     let bytes = |row: &pgark_pg::Row, column| row.get(column).unwrap_or_default().to_vec();
     Ok(rows.iter().map(|row| (bytes(row, 0), bytes(row, 1))).collect())
 }
@@ -165,7 +165,7 @@ pub(super) fn refuse_missing(
         if needed.is_empty() {
             continue;
         }
-        let doing = "look at the target's roles, tablespaces and extensions";
+        let doing = "read the target's roles, tablespaces and extensions";
         let mut present = BTreeSet::new();
         for row in connection.query(sql, &[]).doing(doing)? {
             present.insert(String::from_utf8_lossy(row.get(0).unwrap_or_default()).into_owned());
@@ -186,17 +186,17 @@ pub(super) fn refuse_missing(
         return Ok(());
     }
     Err(OpsError::refused(
-        format!("the target lacks {}", missing.join("; ")),
+        format!("the target server is missing {}", missing.join("; ")),
         advice![
             "restore them with ",
             Setting::Globals,
             " (",
             Operation::ShowGlobals,
-            " shows roles and tablespaces), or go without roles: ",
+            " shows roles and tablespaces), or restore without roles: ",
             Setting::NoOwner,
             " ",
             Setting::NoPrivileges,
-            "; nothing was touched",
+            "; nothing was changed",
         ],
     ))
 }
@@ -207,7 +207,7 @@ pub(super) fn present(
     connection: &mut Connection,
     relations: &[(Vec<u8>, Vec<u8>)],
 ) -> Result<Vec<bool>, OpsError> {
-    let doing = "look for tables in the target";
+    let doing = "find tables in the target";
     let mut found = Vec::with_capacity(relations.len());
     for (schema, name) in relations {
         let from =
@@ -240,7 +240,7 @@ pub(super) fn present(
 pub(super) fn is_the_source(connection: &mut Connection, system_identifier: &str) -> Result<bool, OpsError> {
     let sql = "SELECT CASE WHEN pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE') \
                THEN (SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()) END";
-    let doing = "look at the target";
+    let doing = "check the target";
     let rows = connection.query(sql, &[]).doing(doing)?;
     Ok(rows.first().map(|row| row.opt_str(0)).transpose().doing(doing)?.flatten() == Some(system_identifier))
 }
@@ -266,6 +266,6 @@ pub(super) fn connect_to_maintenance(request: &Request, watch: &Watch) -> Result
 pub(super) fn exists(connection: &mut Connection, database: &str) -> Result<bool, OpsError> {
     let rows = connection
         .query("SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1", &[Some(database)])
-        .doing("look for the target database")?;
+        .doing("find the target database")?;
     Ok(!rows.is_empty())
 }

@@ -141,7 +141,7 @@ impl Shared {
         truncate.extend(qualified_name(toc));
         // If the connection is gone, the restore ends with the error that it is gone by.
         if let Err(second) = connection.simple_bytes(&truncate) {
-            let told = format!("{} is not emptied: {second}", toc.describe());
+            let told = format!("{} could not be emptied: {second}", toc.describe());
             loader.job.progress.detail(&told);
         }
         Err(error)

@@ -182,7 +182,7 @@ impl Whole {
             Whole::Columns => "its columns changed",
             Whole::Settings => "settings that fix the text of rows changed",
             Whole::Lost => "the list of its earlier rows is gone",
-            Whole::Rewritten => "most rows are new or stand in another order",
+            Whole::Rewritten => "most rows are new or in another order",
         }
     }
 }

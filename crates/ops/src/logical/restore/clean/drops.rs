@@ -41,7 +41,7 @@ pub(in crate::logical::restore) fn drop_all(
     hollow_out_views(place, connection)?;
     if !place.request.if_exists {
         connection.take_notices();
-        connection.execute("SET client_min_messages = notice").doing("begin to drop objects")?;
+        connection.execute("SET client_min_messages = notice").doing("start to drop objects")?;
     }
     // What cannot be dropped yet (a partition's share of a constraint, something that a later drop
     // frees) is tried again after the rest, for as long as a round drops anything.
@@ -124,7 +124,7 @@ fn refuse_more_than_planned(
         return Ok(());
     }
     Err(OpsError::refused(
-        format!("the drops took what this restore does not bring back: {}", super::some(&lost)),
+        format!("the drops also dropped what this restore does not restore: {}", super::some(&lost)),
         super::into_another_database().and("; the drops were undone"),
     ))
 }
@@ -137,13 +137,13 @@ fn drop_round(
     let mut failed = Vec::new();
     let mut first_error = None;
     for drop in drops {
-        connection.execute("SAVEPOINT one_drop").doing("begin to drop an object")?;
+        connection.execute("SAVEPOINT one_drop").doing("start to drop an object")?;
         let text = String::from_utf8_lossy(drop).trim().to_string();
         let result = connection.simple_bytes(drop).doing(format!("run `{text}`; nothing was dropped"));
         match result {
             Ok(_) => connection.execute("RELEASE SAVEPOINT one_drop").doing("drop an object")?,
             Err(error) if error.is_refusal() => {
-                connection.execute("ROLLBACK TO SAVEPOINT one_drop").doing("leave a failed drop")?;
+                connection.execute("ROLLBACK TO SAVEPOINT one_drop").doing("undo a failed drop")?;
                 failed.push(drop.clone());
                 first_error.get_or_insert(error);
             }

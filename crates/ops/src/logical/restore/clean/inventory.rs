@@ -9,7 +9,7 @@ use pgark_pg::{Connection, Row};
 use crate::OpsError;
 use crate::error::Doing;
 
-const DOING: &str = "look at the objects of the target";
+const DOING: &str = "read the objects of the target";
 
 /// Where an object is in the catalog: the catalog's own OID, and the object's.
 pub(super) type Address = (u32, u32);

@@ -118,7 +118,7 @@ impl<'a> Coming<'a> {
 /// The plan of the drops; reads only.
 pub(super) fn plan(place: &DatabaseRestore<'_>, watch: &Watch) -> Result<Drops, OpsError> {
     let mut connection = target::connect(place, watch)?;
-    let doing = "look at what would be dropped";
+    let doing = "find what would be dropped";
     connection.execute("BEGIN READ ONLY").doing(doing)?;
     let inventory = Inventory::read(&mut connection)?;
     let drops = Drops::of(place, &inventory, &mut connection)?;
@@ -197,14 +197,14 @@ impl Drops {
                     false => None,
                 }
             } else if !is_made(coming, inventory, object) {
-                Some("it is not among what is restored".to_string())
+                Some("this restore does not include it".to_string())
             } else if is_filled && !coming.filled.contains(&object.name) {
                 contents_lost(connection, *address, object)?
             } else if of_parents.contains(address) && !coming.attached.contains(&object.name) {
-                Some("it is a partition, and not attached to its parent again".to_string())
+                Some("it is a partition, and would not be attached to its parent again".to_string())
             } else {
                 let missing = missing_columns(coming, object, columns.get(&address.1));
-                missing.map(|names| format!("what is restored has no column {names}"))
+                missing.map(|names| format!("the restored object has no column {names}"))
             };
             if is_relation && matches!(object.detail, b'r' | b'p') {
                 drops.tables.push(object.identity.clone());
@@ -225,13 +225,13 @@ impl Drops {
         Ok(drops)
     }
 
-    /// Why this must not be carried out; nothing was touched yet.
+    /// Why this must not be carried out; nothing was changed yet.
     pub(super) fn refusal(&self, place: &DatabaseRestore<'_>) -> Option<OpsError> {
         let database = place.conninfo.dbname();
         if !self.obstacles.is_empty() {
             return Some(OpsError::refused(
                 format!(
-                    "what the backup holds in database {database:?} cannot be dropped first: {}",
+                    "the objects to be replaced in database {database:?} cannot be dropped: {}",
                     some(&self.obstacles)
                 ),
                 advice![
@@ -246,15 +246,15 @@ impl Drops {
         }
         Some(OpsError::refused(
             format!(
-                "the drops would take from database {database:?} what this restore does not bring back: {}",
+                "the drops in database {database:?} would also drop what this restore does not restore: {}",
                 some(&self.losses)
             ),
             into_another_database().and(advice![
-                ", or choose what is named here too, so that it comes back; ",
+                ", or select these objects too, so that they are restored; ",
                 Setting::DryRun,
-                " shows all that would be dropped, and ",
+                " shows everything that would be dropped, and ",
                 Setting::AcceptLoss,
-                " drops it for good; nothing was touched",
+                " drops it permanently; nothing was changed",
             ]),
         ))
     }
@@ -389,8 +389,8 @@ fn columns(
          AND a.attrelid IN ({}) ORDER BY a.attnum",
         tables.join(", ")
     );
-    for row in connection.simple(&sql).doing("look at columns of the target")?.iter().flat_map(|r| &r.rows) {
-        let table = row.parse(0).doing("look at columns of the target")?;
+    for row in connection.simple(&sql).doing("read columns of the target")?.iter().flat_map(|r| &r.rows) {
+        let table = row.parse(0).doing("read columns of the target")?;
         columns.entry(table).or_default().push(row.get(1).unwrap_or_default().to_vec());
     }
     Ok(columns)
@@ -402,11 +402,11 @@ fn contents_lost(
     address: Address,
     object: &Object,
 ) -> Result<Option<String>, OpsError> {
-    let doing = "look whether tables of the target hold rows";
+    let doing = "find out whether tables of the target have rows";
     let (sql, why) = match object.detail {
         b'S' => (
             format!("SELECT pg_catalog.pg_sequence_last_value({}) IS NOT NULL", address.1).into_bytes(),
-            "it is in use, and its value is not among what is restored",
+            "it is in use, and this restore does not include its value",
         ),
         b'm' => (
             format!("SELECT relispopulated FROM pg_catalog.pg_class WHERE oid = {}", address.1).into_bytes(),
@@ -414,7 +414,7 @@ fn contents_lost(
         ),
         _ => (
             [b"SELECT EXISTS (SELECT FROM ONLY ".as_slice(), &object.identity, b")"].concat(),
-            "it holds rows, and its rows are not among what is restored",
+            "it has rows, and this restore does not include them",
         ),
     };
     connection.execute("SAVEPOINT look").doing(doing)?;
@@ -458,7 +458,7 @@ fn large_objects(
     if oids.is_empty() {
         return Ok(None);
     }
-    let doing = "look for large objects in the target";
+    let doing = "find large objects in the target";
     let sql =
         format!("SELECT count(*) FROM pg_catalog.pg_largeobject_metadata WHERE oid IN ({})", oids.join(", "));
     let results = connection.simple(&sql).doing(doing)?;
@@ -466,7 +466,7 @@ fn large_objects(
         Some(row) => row.parse(0).doing(doing)?,
         None => 0,
     };
-    Ok((there > 0).then(|| format!("{there} large objects: their contents are not among what is restored")))
+    Ok((there > 0).then(|| format!("{there} large objects: this restore does not include their contents")))
 }
 
 /// What depends on something that goes and is not itself among it: the server would refuse the
@@ -494,7 +494,7 @@ fn obstacles(
     let more = found.len().saturating_sub(MOST);
     found.truncate(MOST);
     let mut named = Vec::new();
-    let doing = "look at what depends on objects of the target";
+    let doing = "find what depends on objects of the target";
     for ((catalog, oid), column, on) in found {
         let sql = format!(
             "SELECT coalesce((SELECT pg_catalog.pg_describe_object('pg_catalog.pg_class'::pg_catalog.regclass, r.ev_class, 0) \
@@ -510,7 +510,7 @@ fn obstacles(
     }
     named.dedup();
     if more > 0 {
-        named.push(format!("{more} dependencies more"));
+        named.push(format!("{more} more dependencies"));
     }
     Ok(named)
 }
@@ -520,7 +520,7 @@ fn obstacles(
 /// statement, which is for the view as the archive has it: its types may not exist here, and its
 /// columns may be others.
 fn hollow(connection: &mut Connection, schema: &[u8], view: &[u8]) -> Result<Option<Vec<u8>>, OpsError> {
-    let doing = "look at views of the target";
+    let doing = "read views of the target";
     let sql = [
         b"SELECT 'CREATE OR REPLACE VIEW ' || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) || \
           ' AS SELECT ' || coalesce((SELECT pg_catalog.string_agg('NULL::' || pg_catalog.format_type(a.atttypid, a.atttypmod) || \
