@@ -1,7 +1,7 @@
 //! Rows and fields of `COPY … TO STDOUT` in text format with its default tab and `\N`.
 //!
 //! The server escapes every newline, tab and backslash inside a value, so a bare `\n` byte always
-//! ends a row and a bare tab always ends a field. That holds in every server encoding (no trail
+//! ends a row and a bare tab always ends a field. That is true in every server encoding (no trail
 //! byte of any of them is below 0x30); in the client-only ones (SJIS, BIG5, GBK, …) a trail byte
 //! may look like a backslash, so data is always dumped in a server encoding.
 
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
-/// A NULL field, as it stands in a row.
+/// A NULL field, as it is in a row.
 pub const NULL: &[u8] = b"\\N";
 
 /// The line that ends COPY data in a script or a data file.

@@ -1,7 +1,7 @@
 //! Name patterns as `psql` and `pg_dump` have them.
 //!
 //! Source of the rules: PostgreSQL 18 documentation, psql, section "Patterns". Letters are folded
-//! to lower case unless they stand in double quotes; `*` means any characters, `?` any one; a dot
+//! to lower case unless they are in double quotes; `*` means any characters, `?` any one; a dot
 //! outside of quotes separates the schema from the name; `$` is itself; the other signs of regular
 //! expressions keep their meaning outside of quotes and have none inside. A pattern matches a whole
 //! name.

@@ -1,4 +1,4 @@
-//! What every command gets beside its own arguments.
+//! What every command gets in addition to its own arguments.
 
 use crate::args::Common;
 use crate::config::Config;

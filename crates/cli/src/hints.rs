@@ -179,8 +179,8 @@ mod tests {
     }
 
     /// Their texts would be wrong in any other program, and in a web page. What they hand to
-    /// PostgreSQL's programs stands in one file that holds nothing else; where a text is about an
-    /// option of such a program, the program's name stands before it.
+    /// PostgreSQL's programs is in one file that holds nothing else; where a text is about an
+    /// option of such a program, the program's name comes before it.
     #[test]
     fn libraries_name_no_option() {
         for library in ["bytes", "pg", "store", "repo", "ops"] {
@@ -188,7 +188,7 @@ mod tests {
             for file in sources(folder.as_ref()) {
                 let text = std::fs::read_to_string(&file).unwrap();
                 let is_of_children = file.ends_with("ops/src/options.rs");
-                // What stands behind is tests.
+                // What comes after is tests.
                 let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
                 for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
                     let names_one = line.match_indices("--").any(|(at, _)| {

@@ -12,7 +12,7 @@ use crate::error::Failure;
 use crate::signals;
 use crate::visible::visible_lines;
 
-/// Whether somebody can be asked.
+/// Whether someone can be asked.
 pub fn is_there() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }

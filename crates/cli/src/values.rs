@@ -48,7 +48,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn times(number: u64, seconds: u64) -> Result<Duration, String> {
-    // A hundred years are for ever, and still a time that clocks can be asked about.
+    // A hundred years are forever, and still a time that clocks can be asked about.
     let most = 100 * 366 * 24 * 3600;
     let all = number.checked_mul(seconds).filter(|all| *all <= most);
     all.map(Duration::from_secs).ok_or_else(|| "too long: a hundred years at most".to_string())

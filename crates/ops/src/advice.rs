@@ -1,6 +1,6 @@
 //! What is said about a request, and what could be done: sentences in which everything that only
-//! the program can name stands as data. The command line says `--keep-going`, a web page shows a
-//! box to tick, a program that uses this library sets a field.
+//! the program can name is data. The command line says `--keep-going`, a web page shows a box to
+//! tick, a program that uses this library sets a field.
 
 use std::fmt;
 
@@ -45,7 +45,7 @@ pub enum Setting {
     NoOwner,
     /// Without privileges.
     NoPrivileges,
-    /// What is done about rows that are there already.
+    /// What is done about rows that already exist.
     OnConflict,
     /// Where an export goes.
     Output,

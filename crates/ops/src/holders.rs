@@ -1,5 +1,5 @@
-//! Who holds the locks that somebody waits for: sessions, and prepared transactions, which no
-//! session has any more and which stay until somebody ends them.
+//! Who holds the locks that someone waits for: sessions, and prepared transactions, which no
+//! session has any more and which stay until someone ends them.
 
 use pgark_bytes::sql::quote_literal;
 use pgark_pg::{Connection, Row};

@@ -1,7 +1,7 @@
 //! What an operator asks for, by subject: one module per thing.
 //!
 //! `logical` makes and reads backups of what SQL shows, `upkeep` cares for the repository, and what
-//! they share stands beside them. `backup`, `restore`, `export`, `inspect` and `check` each have a
+//! they share is next to them. `backup`, `restore`, `export`, `inspect` and `check` each have a
 //! `run`-like entry that reads as a page of contents. Nothing here knows a terminal, an environment
 //! variable or a home folder: the program hands such things in as values ([`Job`], the requests),
 //! and gets records and reports back. All that is told on the way goes to the job's [`Progress`]:
@@ -69,8 +69,8 @@ pub use select::BackupName;
 pub use traffic::{Requests, WithRequests};
 pub use upkeep::{check, copy, freshness, keys, prune, repair, retention, sessions};
 
-/// What one run of an operation is given beside its request: how to stop it and whom to tell how
-/// far it is.
+/// What one run of an operation is given in addition to its request: how to stop it and whom to
+/// tell how far it is.
 #[derive(Clone)]
 pub struct Job {
     /// Set from outside to end the job cleanly.

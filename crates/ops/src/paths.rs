@@ -2,8 +2,8 @@
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
-/// What may not stand bare in a component: separators of our own and everything that hurts in a
-/// shell or a URL. Bytes above ASCII are always encoded.
+/// What must not be bare in a component: separators of our own and everything that causes trouble
+/// in a shell or a URL. Bytes above ASCII are always encoded.
 const COMPONENT: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -30,10 +30,10 @@ fn component(name: &[u8]) -> String {
     percent_encode(name, COMPONENT).to_string()
 }
 
-/// A path as it is stored, of one that somebody typed: names may stand in it as they are, or
-/// encoded as `ls` shows them.
+/// A path as it is stored, of one that someone typed: names can be in it as they are, or encoded as
+/// `ls` shows them.
 pub(crate) fn as_stored(typed: &str) -> String {
-    // Of these signs one that stands bare is of the path itself, or begins an encoded one.
+    // Of these signs an unescaped one belongs to the path itself, or begins an encoded one.
     const TYPED: &AsciiSet = &COMPONENT.remove(b'%').remove(b'/').remove(b'.');
     percent_encode(typed.as_bytes(), TYPED).to_string()
 }

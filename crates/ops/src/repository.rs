@@ -40,7 +40,7 @@ pub struct InitReport {
     pub replaced: Option<String>,
 }
 
-/// A repository at a place, beside what this host remembers of the place.
+/// A repository at a place, compared with what this host remembers of the place.
 #[derive(Clone, Debug, Serialize)]
 pub struct TrustReport {
     /// Its id.
@@ -81,7 +81,7 @@ impl Stranger<'_> {
         }
     }
 
-    /// Refuses it if it is not the one that somebody expects.
+    /// Refuses it if it is not the one that someone expects.
     pub fn expect(&self, fingerprint: &Fingerprint) -> Result<(), OpsError> {
         Ok(self.sight.expect(fingerprint, self.store)?)
     }
@@ -167,7 +167,7 @@ impl OpenStorage {
         }
     }
 
-    /// What stands here, beside what this host remembers.
+    /// What is here, compared with what this host remembers.
     pub fn stranger<'s>(&'s self, local: &'s LocalFolders) -> Result<Stranger<'s>, OpsError> {
         Ok(Stranger { store: &self.store, sight: Sight::of(&self.store, local)?, local })
     }

@@ -375,7 +375,7 @@ mod tests {
         let refused = chosen(&heads, "0000000000000007", Wanted::Logical).unwrap_err();
         assert!(refused.contains("of kind \"physical\""), "{refused}");
         assert_eq!(chosen(&heads, "latest", Wanted::Any), Ok(1));
-        // It stands in the list as it is.
+        // It is in the list as it is.
         let record = crate::BackupRecord::of(&heads[1]).unwrap();
         assert_eq!((record.kind.to_string().as_str(), record.databases.len()), ("physical", 0));
     }

@@ -74,12 +74,12 @@ fn too_old(tool: &Tool, server_major: i32) -> OpsError {
     )
 }
 
-/// The sister program in the same folder (`pg_dumpall`).
+/// The other program in the same folder (`pg_dumpall`).
 pub(crate) fn sister(tool: &Tool, name: &str) -> PathBuf {
     tool.path.with_file_name(name)
 }
 
-/// The places where distributions put each major beside the caller's own search path.
+/// The places where distributions put each major in addition to the caller's own search path.
 fn folders(search_path: &[PathBuf]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     if let Ok(majors) = std::fs::read_dir("/usr/lib/postgresql") {

@@ -114,7 +114,7 @@ fn scram(wire: &mut Wire<Stream>, info: &ConnInfo, host: &Host, mechanisms: &[u8
         _ => None,
     };
     if has(SCRAM_SHA_256_PLUS) && !matches!(wire.stream(), Stream::Tls(_)) {
-        // A real server offers it only under TLS: somebody between us has taken the TLS off.
+        // A real server offers it only under TLS: someone between us has taken the TLS off.
         return Err(PgError::Auth(
             "server offered SCRAM-SHA-256-PLUS authentication over a non-SSL connection".into(),
         ));

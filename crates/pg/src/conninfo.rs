@@ -206,7 +206,7 @@ impl ConnInfo {
     /// The places to try, in order.
     pub(crate) fn hosts(&self) -> Result<Vec<Host>, ConnInfoError> {
         let list = |keyword| -> Vec<String> {
-            // As they stand: libpq does not take blanks off a name.
+            // As they are: libpq does not take blanks off a name.
             self.get(keyword).split(',').map(str::to_string).collect()
         };
         let (names, addresses, ports) = (list("host"), list("hostaddr"), list("port"));

@@ -102,7 +102,7 @@ impl CopyBoth<'_> {
     }
 
     /// Ends both directions and gives the command's results: at the end of an old timeline, the
-    /// next one and where it begins. Data that was not received is passed over.
+    /// next one and where it begins. Data that was not received is skipped.
     pub fn finish(mut self) -> Result<Vec<QueryResult>, PgError> {
         self.finish_sending()?;
         while !self.received_done {
@@ -117,7 +117,7 @@ impl CopyBoth<'_> {
         if self.over { Err(PgError::Protocol("this COPY has ended with an error".into())) } else { Ok(()) }
     }
 
-    /// The next message, whatever it is; data is passed over.
+    /// The next message, whatever it is; data is skipped.
     fn hear(&mut self) -> Result<(), PgError> {
         let connection = &mut *self.connection;
         let message = connection.wire.message().inspect_err(|_| connection.broken = true)?;

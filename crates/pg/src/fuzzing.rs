@@ -33,7 +33,7 @@ impl Write for Says<'_> {
 }
 
 /// Reads messages to the end of the bytes, and every body as what its tag says, and as a row and as
-/// an error beside.
+/// an error as well.
 pub fn messages(bytes: &[u8], piece: usize) {
     let mut wire = Wire::new(Says { bytes, piece: piece.max(1) });
     while let Ok(message) = wire.message() {

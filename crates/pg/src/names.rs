@@ -1,6 +1,6 @@
 //! Whether a certificate is for the host that was asked for, by libpq's rules (fe-secure-common.c
-//! and fe-secure-openssl.c), which are not OpenSSL's: an address may stand in the common name, `*`
-//! is one whole label.
+//! and fe-secure-openssl.c), which are not OpenSSL's: an address can be in the common name, `*` is
+//! one whole label.
 
 use std::net::IpAddr;
 

@@ -46,8 +46,8 @@ fn search(text: &[u8], wanted: [&str; 4]) -> Option<Vec<u8>> {
         })
 }
 
-/// The first five fields with their escapes resolved, and whether each stood without any. A bare
-/// `:` ends the fifth too.
+/// The first five fields with their escapes resolved, and whether each had none. A bare `:` ends
+/// the fifth too.
 fn fields(line: &[u8]) -> Vec<(Vec<u8>, bool)> {
     let mut fields = Vec::new();
     let mut field = (Vec::new(), true);

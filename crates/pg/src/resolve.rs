@@ -105,7 +105,7 @@ pub(crate) fn parse_text(text: &str) -> Result<Vec<(String, String)>, ConnInfoEr
     Ok(pairs)
 }
 
-/// `keyword = value` pairs: values may stand in single quotes; `\` takes the next sign as it is.
+/// `keyword = value` pairs: values can be in single quotes; `\` takes the next sign as it is.
 fn parse_string(text: &str) -> Result<Vec<(String, String)>, ConnInfoError> {
     let mut pairs = Vec::new();
     let mut rest = text.trim_start_matches(is_space);

@@ -2,7 +2,7 @@
 //!
 //! Settings are fixed after login, not in the start-up packet, which poolers cut short; and they
 //! are looked at once more in a transaction of their own. A pooler that lends a server for one
-//! transaction only would hand our settings to somebody else and somebody else's to us. It is found
+//! transaction only would hand our settings to someone else and someone else's to us. It is found
 //! out before anything is set: the server's process is asked for its number.
 
 use std::collections::BTreeMap;
@@ -201,7 +201,7 @@ impl Connection {
                 Err(PgError::Closed(_)) => return Ok(()),
                 Err(error) => return Err(refused(error)),
             };
-            // Asked again before the other lets go of it, this session would wait for a server.
+            // Asked again before the other releases it, this session would wait for a server.
             if before == theirs || before != self.pid_now()? {
                 return Err(moved());
             }

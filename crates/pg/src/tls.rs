@@ -98,7 +98,7 @@ fn context(info: &ConnInfo) -> Result<(SslContext, Verify, Refused), PgError> {
         "" => info.home_file("root.crt").filter(|path| path.exists()),
         "system" => Some(PathBuf::from("system")),
         // libpq lets `require` go on without a file that was named: then nothing is verified that
-        // somebody wanted verified.
+        // someone wanted verified.
         path => Some(PathBuf::from(path)).filter(|path| path.exists() || !matches!(mode, "allow" | "prefer")),
     };
     let verify = match (mode, &roots) {

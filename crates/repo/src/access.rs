@@ -31,7 +31,7 @@ pub struct WriterInfo {
     pub rights: Vec<String>,
     /// Since when it may write no more.
     pub revoked: Option<Timestamp>,
-    /// Since when somebody else may have had its key, and how many packs were made with it since.
+    /// Since when someone else may have had its key, and how many packs were made with it since.
     pub compromised: Option<(Timestamp, u64)>,
 }
 
@@ -137,7 +137,7 @@ impl Repository {
         if self.keys().is_owner() { Ok(()) } else { Err(RepoError::NeedsOwner) }
     }
 
-    /// Puts the next list, sealed and signed with `keys`; if somebody else did, his is changed in
+    /// Puts the next list, sealed and signed with `keys`; if someone else did, his is changed in
     /// turn.
     ///
     /// # Errors
@@ -316,8 +316,8 @@ impl Repository {
         }
     }
 
-    /// New keys for all that is written from now on; ids stay, so that nothing is stored anew.
-    /// Slots of recipients are sealed anew, and so is the passphrase if it is given; other
+    /// New keys for all that is written from now on; ids stay, so that nothing is stored again.
+    /// Slots of recipients are re-encrypted, and so is the passphrase if it is given; other
     /// passphrases' slots go if `drop_passphrases` says so. Writers need new keys.
     pub fn rotate_keys(
         &self,
@@ -350,8 +350,9 @@ impl Repository {
             return Err(RepoError::Keys { what: "no slot would be left".into() });
         }
         // What the owner's key of today has signed stays good, by its hash. From here on lists are
-        // under the new keys: who has only the old ones cannot read who may write, and signs
-        // nothing that counts. Writers need new keys: those of today sign nothing more that counts.
+        // under the new keys: who has only the old ones cannot read who is allowed to write, and
+        // signs nothing that counts. Writers need new keys: those of today sign nothing more that
+        // counts.
         let owner = self.keys().owner_public();
         let mut signers: Vec<Vec<u8>> = list.body.writers.iter().map(|own| own.public.clone()).collect();
         signers.push(owner.clone());

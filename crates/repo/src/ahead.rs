@@ -2,8 +2,8 @@
 //!
 //! A few threads take orders and answer each on a channel of its own. They start with the first
 //! order and end with the [`Ahead`] that started them: none outlives its reader. An order that
-//! nobody waits for any more is passed over. How much is ordered ahead, and so held in memory, is
-//! for those who order.
+//! nobody waits for any more is skipped. How much is ordered ahead, and so held in memory, is for
+//! those who order.
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, Weak};

@@ -1,4 +1,4 @@
-//! What a stolen writer key can do: lying objects of every kind, put beside honest backups, prunes
+//! What a stolen writer key can do: lying objects of every kind, put during honest backups, prunes
 //! and checks. Nothing honest is lost, hidden or misread.
 
 mod cells;
@@ -110,7 +110,7 @@ fn now() -> PruneOptions {
     PruneOptions { grace: std::time::Duration::ZERO, repack_below: 100, erase: false, dry_run: false }
 }
 
-/// Somebody with a stolen writer key, who puts what he likes into a compartment.
+/// Someone with a stolen writer key, who puts what he likes into a compartment.
 struct Thief {
     repository: Repository,
     /// Where he puts it.
@@ -274,7 +274,7 @@ impl Thief {
                     }
                 }
             }
-            // Everything forgotten, untagged, rotten.
+            // Everything forgotten, untagged, damaged.
             7 => {
                 let Some(victim) = victim else { return };
                 let name = format!("{}/{:016}-{}", folder("forgotten"), victim.sequence, victim.id);
@@ -333,7 +333,7 @@ impl ChunkKindOf {
     }
 }
 
-/// Somebody without a key makes some of his own.
+/// Someone without a key makes some of his own.
 fn keyless(place: &Place) -> Repository {
     let mut repository = Place::new().owner();
     repository.unlocked.store = place.storage();
@@ -450,7 +450,7 @@ fn a_key_of_another_cluster_destroys_nothing() {
     red_team(Stolen::OtherCluster, lies(), 4);
 }
 
-/// A thief stores junk under the ids of rows that he expects, and a host leans on it without
+/// A thief stores junk under the ids of rows that he expects, and a host depends on it without
 /// reading it: a pack of junk, one of which not even the directory can be read, or an index object
 /// alone that names an honest pack. Once the theft is known the host stores the rows, and both
 /// backups are good.
@@ -713,7 +713,7 @@ fn rights_are_held_to() {
 }
 
 impl Repository {
-    /// Tags that the owner put, for somebody to change.
+    /// Tags that the owner put, for someone to change.
     fn owner_tags(&self, place: &Place, id: BackupId) {
         place
             .owner()

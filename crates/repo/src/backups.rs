@@ -125,7 +125,7 @@ impl Iterator for Entries<'_> {
 impl Repository {
     /// Every backup, oldest first, each manifest verified. One that is damaged in both copies is
     /// set aside with a warning ([`Repository::set_aside`]); one of a writer who may not write it
-    /// is passed over.
+    /// is skipped.
     pub fn backups(&self) -> Result<Vec<BackupHead>, RepoError> {
         Ok(self.manifests()?.iter().map(Manifest::head).collect())
     }
@@ -145,7 +145,7 @@ impl Repository {
     }
 
     /// What has a manifest's name and counts as none: what cannot be read, in either copy, and what
-    /// somebody has signed who may not write it. The id in its name, and what is wrong.
+    /// someone has signed who may not write it. The id in its name, and what is wrong.
     pub fn set_aside(&self) -> Result<Vec<(BackupId, RepoError)>, RepoError> {
         let manifest::All { good, set_aside } = manifest::read_all(&self.unlocked)?;
         let mut found: Vec<(BackupId, RepoError)> =
@@ -157,8 +157,8 @@ impl Repository {
         Ok(found)
     }
 
-    /// The newest backups of a cluster, the newest last. What cannot be read or trusted is passed
-    /// over: a writer leans on what is good.
+    /// The newest backups of a cluster, the newest last. What cannot be read or trusted is skipped:
+    /// a writer uses what is good.
     pub fn newest_backups(&self, cluster: &str, most: usize) -> Result<Vec<BackupHead>, RepoError> {
         let hash = self.keys().cluster_hash(cluster)?;
         let newest = |which: Which<'_>| self.newest_of(which, most);
@@ -211,7 +211,7 @@ impl Repository {
     pub fn open_backup(&self, id: BackupId) -> Result<Backup<'_>, RepoError> {
         let names = manifest::list(&self.unlocked, Which::All)?.into_iter().filter(|name| name.id == id);
         let mut first = None;
-        // Something else may stand under a name with the same id.
+        // Something else can be under a name with the same id.
         for name in names {
             match self.open_named(&name) {
                 Err(error) if error.is_of_object() => drop(first.get_or_insert(error)),
@@ -222,7 +222,7 @@ impl Repository {
     }
 
     /// The backup that `choose` takes out of all of them ([`Repository::backups`]). The index is
-    /// read beside the manifests where there is but one, and none of these twice.
+    /// read together with the manifests where there is but one, and none of these twice.
     pub fn open_chosen<E: From<RepoError>>(
         &self,
         choose: impl FnOnce(Vec<BackupHead>) -> Result<BackupHead, E>,

@@ -60,7 +60,7 @@ impl CacheFile {
         let bytes = std::fs::read(&self.path).ok()?;
         let (nonce, sealed) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<NONCE_BYTES>()?;
         let opened = self.key.open_in_place(nonce, self.name.as_bytes(), sealed.to_vec())?;
-        // That it is in use; where this cannot be noted, it is made again one day.
+        // That it is in use; where this cannot be recorded, it is made again one day.
         if let Ok(file) = File::options().append(true).open(&self.path) {
             let _ = file.set_modified(SystemTime::now());
         }

@@ -9,7 +9,7 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode as decoding, encode as e
 
 /// The last field of every top-level structure: what later versions add without making the
 /// structure unreadable. Pairs of a name and bytes, sorted by name; `null` if there are none. Who
-/// writes a structure anew keeps those that it does not know.
+/// rewrites a structure keeps those that it does not know.
 ///
 /// It is always written, so that the absent values in front of it are written as `null`, too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

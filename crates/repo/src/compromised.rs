@@ -1,19 +1,19 @@
-//! A writer's key that somebody else had for a while before it was revoked (FORMAT.md, "Who
+//! A writer's key that someone else had for a while before it was revoked (FORMAT.md, "Who
 //! counts").
 //!
 //! What was made with the key since cannot be told from what the thief made. So manifests, tags,
-//! tombstones and records of the quarantine of that time count no more, and no later backup leans
-//! on a pack of that time: a writer does not read the chunks that it leans on, and they may be
+//! tombstones and records of the quarantine of that time count no more, and no later backup depends
+//! on a pack of that time: a writer does not read the chunks that it depends on, and they may be
 //! junk. Index objects still count, and the packs can be read: honest backups of others may need
 //! what is in them, and readers verify each chunk. Where one of them names a chunk in an honest
-//! pack that lacks it, [`Repository::repair_index`] is the cure: a prune may have copied such a lie
-//! into an object of its own.
+//! pack that does not have it, [`Repository::repair_index`] is the cure: a prune may have copied
+//! such a lie into an object of its own.
 //!
-//! **Which packs** those are is found out once, here, and stands in the list of writers by their
+//! **Which packs** those are is found out once, here, and is in the list of writers by their
 //! hashes. A prune leaves these packs as they are, so that the hashes stay true. One that read the
 //! list before moves chunks into packs that are not in it: so packs are looked for again once the
-//! list stands, until nothing new is found; and a prune that reads the new list before it puts its
-//! index object gives up what it moved.
+//! list is written, until nothing new is found; and a prune that reads the new list before it puts
+//! its index object gives up what it moved.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -33,12 +33,12 @@ use crate::writers::{Compromised, Writer};
 /// Where the packs of every compartment are.
 const PACKS: &str = "packs/";
 
-/// What was taken back of a writer whose key somebody else had.
+/// What was taken back of a writer whose key someone else had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
     /// Since when.
     pub since: Timestamp,
-    /// Packs that no later backup leans on.
+    /// Packs that no later backup depends on.
     pub packs: u64,
     /// Backups that counted until now.
     pub backups: Vec<BackupId>,
@@ -52,8 +52,8 @@ type Makers = HashMap<(Compartment, ObjectHash), Vec<Vec<u8>>>;
 
 impl Repository {
     /// From now on nothing of this writer counts but what the storage took before `since`, by its
-    /// own clock; and no later backup leans on packs of a later time that the writer made. Who was
-    /// revoked before can be revoked in this way, too, and an earlier moment takes back more.
+    /// own clock; and no later backup depends on packs of a later time that the writer made. Who
+    /// was revoked before can be revoked in this way, too, and an earlier moment takes back more.
     ///
     /// `which`: the name, of a writer that is not revoked if there is one; or the beginning of its
     /// public key as [`Repository::key_list`] shows it.
@@ -111,7 +111,7 @@ impl Repository {
 
     /// The packs that these writers made, of those that the storage took at `since` or later: the
     /// directories of these alone are read. Who made a pack, or sealed a chunk in it that a prune
-    /// has moved there, stands in its directory. One that cannot be read may be anybody's: an index
+    /// has moved there, is in its directory. One that cannot be read may be anybody's: an index
     /// object may name chunks in it all the same.
     fn made_since(
         &self,

@@ -27,7 +27,7 @@ pub struct Contents {
 }
 
 impl Repository {
-    /// Counts what is there and what of it is needed. The writer secret suffices.
+    /// Counts what is there and what of it is needed. The writer secret is enough.
     pub fn contents(&self) -> Result<Contents, RepoError> {
         let mut contents = Contents::default();
         for compartment in self.compartments_in(&names::OF_BACKUPS)? {

@@ -18,7 +18,7 @@ pub enum Cut {
     /// Behind records whose names say so ([`crate::StreamWriter::end_record`]). Content that
     /// repeats itself has few places that the other ways would cut at.
     Records,
-    /// After so many bytes, whatever they are: where a cut stands tells nothing of the content.
+    /// After so many bytes, whatever they are: the position of a cut says nothing of the content.
     Blindly,
 }
 

@@ -1,5 +1,4 @@
-//! Drafts: which packs a backup that is about to be committed leans on (FORMAT.md,
-//! "Commit").
+//! Drafts: which packs a backup that is about to be committed depends on (FORMAT.md, "Commit").
 
 use jiff::Timestamp;
 use minicbor::bytes::ByteArray;
@@ -20,7 +19,7 @@ pub(crate) struct Draft {
     id: ByteArray<8>,
     #[n(1)]
     time: i64,
-    /// Every pack that the backup leans on, sorted.
+    /// Every pack that the backup depends on, sorted.
     #[n(2)]
     pub packs: Vec<ObjectHash>,
     #[n(3)]
@@ -32,7 +31,7 @@ pub(crate) fn folder(compartment: Compartment) -> String {
     format!("drafts/{compartment}/")
 }
 
-/// The draft of a backup that leans on these packs, sorted: name and bytes.
+/// The draft of a backup that depends on these packs, sorted: name and bytes.
 pub(crate) fn make(
     keys: &Keys,
     compartment: Compartment,
@@ -46,8 +45,8 @@ pub(crate) fn make(
     Ok((name, bytes))
 }
 
-/// Reads a draft; none if it is gone, or of somebody who may not write backups here: no such backup
-/// will count.
+/// Reads a draft; none if it is gone, or of someone who has no right to write backups here: no such
+/// backup will count.
 pub(crate) fn read(repository: &Unlocked, name: &str) -> Result<Option<Draft>, RepoError> {
     let Some(bytes) = object::get_if_there(&repository.store, name)? else { return Ok(None) };
     let Some(scope) = names::scope(name) else { return Ok(None) };

@@ -109,7 +109,7 @@ pub enum RepoError {
         /// What the storage shows.
         found: String,
     },
-    /// The clear header is not the one that somebody said it would be.
+    /// The clear header is not the one that someone said it would be.
     #[error("the repository at {location} has the fingerprint {found}, not {given}")]
     OtherFingerprint {
         /// The storage.

@@ -1,8 +1,8 @@
 //! Forgetting a backup: a signed tombstone first, then its manifest goes (FORMAT.md, "Forget").
 //!
 //! The tombstone's put is the commit: from then on the backup is not listed, even if its manifest
-//! still stands or is put back by somebody who kept a copy. Its chunks stay until `prune` finds
-//! that nobody else needs them.
+//! still exists or is put back by someone who kept a copy. Its chunks stay until `prune` finds that
+//! nobody else needs them.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ impl Repository {
     }
 
     /// [`Repository::forget`] of many: names are listed once, and what does not wait for another
-    /// goes at once. Returns how many were there; somebody else may have been faster.
+    /// goes at once. Returns how many were there; someone else may have been faster.
     pub fn forget_all(&self, ids: &[BackupId]) -> Result<usize, RepoError> {
         if ids.is_empty() {
             return Ok(0);
@@ -73,7 +73,7 @@ impl Repository {
     }
 
     /// Removes manifests that have a tombstone: what a crash in [`Repository::forget`] left, or
-    /// somebody put back.
+    /// someone put back.
     pub(crate) fn finish_forgetting(&self) -> Result<(), RepoError> {
         let forgotten = tombstone::list(&self.unlocked, Which::All)?;
         for name in

@@ -22,8 +22,8 @@ pub struct Initialised {
 /// Makes a new repository on a storage: the key slots first, then the list of writers; the header's
 /// put is the commit. What this host remembers of an older one at the same place gives way.
 ///
-/// Each group of `shared` are names of clusters that share keys, and chunks: who may write one of
-/// them is trusted by all of them.
+/// Each group of `shared` are names of clusters that share keys, and chunks: who is allowed to
+/// write one of them is trusted by all of them.
 pub fn init(
     store: &Storage,
     protection: Protection,

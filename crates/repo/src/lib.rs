@@ -12,7 +12,7 @@
 //! 1. `error`, `host`, `ids`, `rights`, `codec`, `cut`, `stream`: values, and their bytes.
 //! 2. `announcement`, `secrets`, `object`, `signed`, `pack`, `index::object`, `names`: one object, sealed, and what
 //!    it is called.
-//! 3. `writers`, `unlocked`: who may sign; the storage with its keys.
+//! 3. `writers`, `unlocked`: who is allowed to sign; the storage with its keys.
 //! 4. `tombstone`, `manifest`, `sessions`, `draft`, `quarantine`, `index`, `reader`, and what reads
 //!    in `map`: objects of each kind, and the chunks in packs. They take an `Unlocked` or less.
 //! 5. `repository`: the face, and the loaded index.

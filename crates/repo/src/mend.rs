@@ -1,9 +1,9 @@
 //! Second copies that are missing or damaged, put again from the good ones; and what is provably
 //! nobody's, removed.
 //!
-//! Copies are the same bytes under two names, so that whoever may put can mend them: no signature
-//! is made. A prune puts what is missing; what is damaged is replaced by [`Repository::mend`]
-//! alone, because that deletes.
+//! Copies are the same bytes under two names, so that whoever is allowed to put can mend them: no
+//! signature is made. A prune puts what is missing; what is damaged is replaced by
+//! [`Repository::mend`] alone, because that deletes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ pub struct Mended {
     pub put: Vec<String>,
     /// Objects that are nobody's, and were removed: object, and why it is nobody's.
     pub removed: Vec<(String, String)>,
-    /// What cannot be read, and may be somebody's: object or backup, and what is wrong.
+    /// What cannot be read, and may be someone's: object or backup, and what is wrong.
     pub left: Vec<(String, String)>,
 }
 
@@ -43,7 +43,7 @@ enum Pairs {
     Writers(u64),
 }
 
-/// What stands under one of the two names of a pair.
+/// What is under one of the two names of a pair.
 enum State {
     Good(Vec<u8>),
     Missing,
@@ -143,8 +143,8 @@ fn replace(store: &Storage, name: &str, bytes: Vec<u8>) -> Result<(), RepoError>
 
 impl Repository {
     /// Puts copies that are missing or damaged from their good twins, and removes what is provably
-    /// nobody's. What cannot be read and may be somebody's is left, and named. The writer secret
-    /// suffices.
+    /// nobody's. What cannot be read and may be someone's is left, and named. The writer secret is
+    /// enough.
     pub fn mend(&self, dry_run: bool) -> Result<Mended, RepoError> {
         let store = self.store();
         let mut mended = Mended::default();

@@ -1,6 +1,6 @@
 //! What the names of our objects look like, by folder (FORMAT.md, "Objects and names").
 //!
-//! File servers, desktops and tools that synchronise folders leave files of their own beside ours:
+//! File servers, desktops and tools that synchronise folders leave files of their own next to ours:
 //! `desktop.ini`, `….bak`, conflicts. What does not look like an object of its folder is none:
 //! nobody reads it, counts it or deletes it. Every list that this crate works with is made here.
 
@@ -121,7 +121,7 @@ pub fn others_at_top(store: &Storage) -> Result<Vec<String>, StoreError> {
 
 /// Refuses a repository with a folder at the top that this version does not know and that may be of
 /// a later one: what lies there may need packs of which nobody else here knows. Folders of ours are
-/// called by small letters, digits and `-`; others, and files, are somebody else's.
+/// called by small letters, digits and `-`; others, and files, are someone else's.
 ///
 /// # Errors
 /// [`RepoError::UnknownFolders`].

@@ -154,7 +154,7 @@ pub(crate) fn decode_key(name: &str, bytes: &[u8]) -> Result<WrappedKey, RepoErr
     Ok(key.into())
 }
 
-/// Says which object a key or seal that did not open stands in.
+/// Says which object a key or seal that did not open is in.
 pub(crate) fn inside(name: &str, error: RepoError) -> RepoError {
     match error {
         RepoError::Damaged { object, what } if object != name => damaged(name, format!("{object}: {what}")),

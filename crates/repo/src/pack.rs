@@ -222,7 +222,7 @@ impl Builder {
     pub(crate) fn new(compartment: Compartment, kind: Kind, most: usize, mut buffer: Vec<u8>) -> Builder {
         buffer.clear();
         buffer.extend_from_slice(&object::head(kind));
-        // Metadata is read here and there: small packs of it die, and are packed anew, alone.
+        // Metadata is read here and there: small packs of it die, and are repacked, alone.
         let most = if kind == Kind::DataPack { most } else { PACK_BYTES };
         Builder { compartment, kind, most, bytes: buffer, directory: Directory::default() }
     }
@@ -277,8 +277,8 @@ impl Builder {
     }
 }
 
-/// Where key and sealed directory stand, from a pack's last 16 bytes: start of the key, start of
-/// the directory, its end.
+/// Where key and sealed directory are, from a pack's last 16 bytes: start of the key, start of the
+/// directory, its end.
 fn parse_trailer(name: &str, size: u64, trailer: &[u8]) -> Result<(u64, u64, u64), RepoError> {
     let wrong = || damaged(name, "its trailer is not a pack's");
     let (lengths, end) = trailer.split_first_chunk::<8>().ok_or_else(wrong)?;
@@ -414,7 +414,7 @@ pub(crate) fn read_directory_by(
     let (Some(wrapped), Some(sealed)) = (part(start, middle), part(middle, stop)) else {
         return Err(damaged(&name, "it is too short"));
     };
-    // The kind stands in the head, which is not read here: the seal tells.
+    // The kind is in the head, which is not read here: the seal tells.
     let data = open_directory(keys, compartment, &name, Kind::DataPack, start, wrapped, sealed);
     match data {
         Ok(directory) => Ok((Kind::DataPack, directory)),
@@ -462,7 +462,7 @@ pub(crate) fn open_key(
 
 /// Sealed lengths of chunks that are padded are multiples of it, but for the tag.
 const PADDED_TO: usize = 4096;
-/// A frame that decompressors pass over (RFC 8878, section 3.1.2): this, and the length (`u32`,
+/// A frame that decompressors skip (RFC 8878, section 3.1.2): this, and the length (`u32`,
 /// little-endian) of what follows.
 const PASSED_OVER: [u8; 4] = 0x184d_2a50u32.to_le_bytes();
 

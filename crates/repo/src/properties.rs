@@ -1,4 +1,4 @@
-//! Properties that hold for any bytes.
+//! Properties that apply to any bytes.
 
 use std::sync::Arc;
 

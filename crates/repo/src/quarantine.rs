@@ -1,8 +1,8 @@
-//! Quarantine: places that a check found rotten, which no later backup may lean on (FORMAT.md,
+//! Quarantine: places that a check found damaged, which no later backup may depend on (FORMAT.md,
 //! "Quarantine").
 //!
-//! A backup that meets such a chunk again stores it anew, and older backups find it there. A record
-//! goes with its pack.
+//! A backup that meets such a chunk again stores it again, and older backups find it there. A
+//! record goes with its pack.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -37,7 +37,7 @@ fn folder(compartment: Compartment) -> String {
     format!("{FOLDER}{compartment}/")
 }
 
-/// What may not be leaned on.
+/// What must not be reused.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Quarantine {
     pub packs: HashSet<ObjectHash>,
@@ -46,7 +46,7 @@ pub(crate) struct Quarantine {
 
 impl Quarantine {
     /// All records of a compartment. One that cannot be read counts for its whole pack: it may be
-    /// damaged for a reason. One of somebody without the right to put it counts for nothing.
+    /// damaged for a reason. One of someone without the right to put it counts for nothing.
     pub(crate) fn read(repository: &Unlocked, compartment: Compartment) -> Result<Quarantine, RepoError> {
         let mut found = Quarantine::default();
         for meta in repository.store.list(&folder(compartment))? {
@@ -96,8 +96,8 @@ fn read_one(
     Ok(Some(body))
 }
 
-/// Notes rotten places: per pack the chunks, or none for the whole pack. What is noted already is
-/// not noted again.
+/// Records damaged places: per pack the chunks, or none for the whole pack. What is recorded
+/// already is not recorded again.
 pub(crate) fn add(
     repository: &Unlocked,
     compartment: Compartment,

@@ -1,4 +1,4 @@
-//! Making the index anew from packs alone.
+//! Rebuilding the index from packs alone.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -35,7 +35,7 @@ pub struct RepairedIndex {
 
 impl Repository {
     /// Reads the directory of every pack and writes new index objects, which replace all that were
-    /// there. The writer secret suffices. Writers may be at work: what they put meanwhile stays.
+    /// there. The writer secret is enough. Writers may be at work: what they put meanwhile stays.
     pub fn repair_index(&self, on_pack: &dyn Fn(u64, u64)) -> Result<RepairedIndex, RepoError> {
         let mut report = RepairedIndex::default();
         let compartments = self.compartments()?;
@@ -124,8 +124,8 @@ impl Repository {
         Ok(())
     }
 
-    /// Whether a pack that no index object names may be of its signer: somebody who may write
-    /// today, or might when the storage took it.
+    /// Whether a pack that no index object names may be of its signer: someone who has the right to
+    /// write today, or might when the storage took it.
     fn may_have_stored(
         &self,
         compartment: Compartment,

@@ -1,6 +1,6 @@
 //! An open repository: the face of this crate, and what each of its jobs has at hand.
 //!
-//! What it does stands beside: `backups.rs` lists and opens, `writer/` writes, `forget.rs` and
+//! What it does is in other files: `backups.rs` lists and opens, `writer/` writes, `forget.rs` and
 //! `prune/` let go, `check/`, `mend.rs` and `repair.rs` look after it, `access.rs` changes keys.
 
 use std::collections::BTreeSet;

@@ -10,7 +10,7 @@ pub enum Right {
     Backup,
     /// Forget them, and change their tags.
     Forget,
-    /// Delete what no backup needs, and write the index anew.
+    /// Delete what no backup needs, and rewrite the index.
     Prune,
     /// Put what is damaged into quarantine.
     Check,
@@ -36,7 +36,7 @@ impl Right {
     }
 }
 
-/// What somebody's signature is to be good for.
+/// What someone's signature is to be good for.
 #[derive(Clone, Copy)]
 pub(crate) struct Claim<'c> {
     pub right: Right,
@@ -50,6 +50,6 @@ pub(crate) struct Claim<'c> {
 pub(crate) enum Scope<'c> {
     /// In the cluster of this hash, as names of objects have it.
     Cluster(&'c str),
-    /// In a compartment: for whoever may write a cluster of it.
+    /// In a compartment: for whoever is allowed to write a cluster of it.
     Compartment(Compartment),
 }

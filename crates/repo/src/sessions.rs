@@ -106,7 +106,7 @@ pub(crate) fn all(
 }
 
 /// Sessions that are alive at `now`, by the storage's clock. One whose backup is committed is over,
-/// though a key that may not delete has left its objects there.
+/// though a key without delete permission has left its objects there.
 pub(crate) fn alive(
     repository: &Unlocked,
     compartment: Compartment,

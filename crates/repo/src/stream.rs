@@ -6,14 +6,14 @@ use crate::codec;
 use crate::cut::LARGEST;
 use crate::ids::ChunkId;
 
-/// Who may read an entry's content.
+/// Who is allowed to read an entry's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Class {
     /// Needs the reader secret: rows, pages, WAL, definitions, settings.
     #[n(1)]
     Data,
-    /// The writer secret suffices: lists, maps, statistics.
+    /// The writer secret is enough: lists, maps, statistics.
     #[n(2)]
     Metadata,
 }

@@ -1,4 +1,4 @@
-//! Tags of backups: small signed objects beside the manifests, in two copies; the newest number
+//! Tags of backups: small signed objects next to the manifests, in two copies; the newest number
 //! wins (FORMAT.md, "Tags").
 //!
 //! Tags decide what a policy may forget. Where the newest ones of a backup cannot be read, or are
@@ -141,7 +141,8 @@ struct Newest {
     unread: Option<RepoError>,
 }
 
-/// Whether an object can be read, and is of somebody who may not change tags here: it is nobody's.
+/// Whether an object can be read, and is of someone who has no right to change tags here: it is
+/// nobody's.
 fn is_nobodys(repository: &Unlocked, of: &Of, number: u64) -> bool {
     let name = below(FOLDER, of, number);
     [FOLDER, COPIES].into_iter().any(|folder| {
@@ -238,7 +239,7 @@ impl Repository {
         Ok(wrong)
     }
 
-    /// Changes the tags of a backup; `change` may be called again if somebody else changes them at
+    /// Changes the tags of a backup; `change` may be called again if someone else changes them at
     /// the same moment. Tags that cannot be read are replaced by what `change` makes of none.
     pub fn change_tags(
         &self,
@@ -288,7 +289,7 @@ impl Repository {
                 for (number, folder) in listed.iter().flat_map(|number| [(number, FOLDER), (number, COPIES)])
                 {
                     match self.store().delete(&below(folder, &of, *number)) {
-                        // A key that may not delete: the newest list counts.
+                        // A key without delete permission: the newest list counts.
                         Err(error) if error.is_denied() => {}
                         other => other?,
                     }

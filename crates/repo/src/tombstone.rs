@@ -33,8 +33,8 @@ struct Tombstone {
 
 /// What a tombstone says.
 pub(crate) struct Forgotten {
-    /// Of somebody who may forget backups of the cluster: only then it hides a manifest that still
-    /// stands.
+    /// Of someone who has the right to forget backups of the cluster: only then it hides a manifest
+    /// that still exists.
     pub trusted: bool,
     pub manifest: Option<ObjectHash>,
 }
@@ -59,8 +59,8 @@ pub(crate) fn read(repository: &Unlocked, name: &ManifestName) -> Result<Option<
     Ok(Some(Forgotten { trusted: verdict.is_ok(), manifest: tombstone.manifest }))
 }
 
-/// Which of these backups somebody who may do so has forgotten. A name alone says nothing:
-/// who holds no key can write one.
+/// Which of these backups someone who has the right to do so has forgotten. A name alone says
+/// nothing: who holds no key can write one.
 pub(crate) fn forgotten_of(
     repository: &Unlocked,
     backups: &HashSet<BackupId>,
@@ -92,7 +92,7 @@ pub(crate) fn put(
     let tombstone = Tombstone { id, time, manifest: hash, more: Extensions::default() };
     let bytes = signed::seal(&repository.keys, Kind::Tombstone, &object, codec::encode(&tombstone))?;
     match object::put_regardless(&repository.store, &object, bytes) {
-        // Somebody else forgot it at the same moment.
+        // Someone else forgot it at the same moment.
         Err(RepoError::Damaged { .. }) if read(repository, name)?.is_some() => Ok(()),
         other => other,
     }

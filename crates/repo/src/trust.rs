@@ -1,5 +1,5 @@
-//! Which repository this host expects at a place: what it remembers beside what stands there, and
-//! trusting what stands there on purpose.
+//! Which repository this host expects at a place: what it remembers compared with what is there,
+//! and trusting what is there on purpose.
 //!
 //! A host remembers the fingerprint of the repository at each place, and opens no other one there
 //! ([`RepoError::FingerprintChanged`]). What else it remembers (lists of writers, newest backups)
@@ -13,9 +13,9 @@ use pgark_store::Storage;
 use crate::RepoError;
 use crate::secrets::{self, Header, LocalFolders};
 
-/// A repository at a place, beside what this host remembers of the place.
+/// A repository at a place, compared with what this host remembers of the place.
 pub struct Sight {
-    /// The header that stands there.
+    /// The header that is there.
     pub header: Header,
     /// The fingerprint that this host remembers; none: it has not seen the place.
     pub remembered: Option<String>,
@@ -41,12 +41,12 @@ impl Sight {
         Ok(Sight { header, remembered, copy_is_remembered })
     }
 
-    /// Whether this host remembers the repository that stands there.
+    /// Whether this host remembers the repository that is there.
     pub fn is_known(&self) -> bool {
         self.remembered.as_deref() == Some(self.header.fingerprint().as_str())
     }
 
-    /// Refuses a repository that is not the one that somebody expects.
+    /// Refuses a repository that is not the one that someone expects.
     ///
     /// # Errors
     /// [`RepoError::OtherFingerprint`].
@@ -58,7 +58,7 @@ impl Sight {
         Err(RepoError::OtherFingerprint { location: store.location(), given: given.0.clone(), found })
     }
 
-    /// From now on this host expects the repository that stands there.
+    /// From now on this host expects the repository that is there.
     ///
     /// # Errors
     /// [`RepoError::Local`]; [`RepoError::NoMemory`].
@@ -67,7 +67,7 @@ impl Sight {
     }
 }
 
-/// A fingerprint that somebody gives: as the program prints it, or without the dashes, with colons
+/// A fingerprint that someone gives: as the program prints it, or without the dashes, with colons
 /// or spaces, in capitals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint(String);

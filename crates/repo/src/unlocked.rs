@@ -94,7 +94,7 @@ impl Unlocked {
         }
     }
 
-    /// Whether somebody's signature is good for something; else why not.
+    /// Whether someone's signature is good for something; else why not.
     pub(crate) fn judge(&self, signer: &[u8], claim: Claim<'_>) -> Result<(), String> {
         if !self.keys.encrypted {
             return Ok(());
@@ -109,7 +109,7 @@ impl Unlocked {
         list.judge(signer, claim)
     }
 
-    /// Whether somebody may store packs in a compartment: a writer, or a pruner who moves them. Of
+    /// Whether someone may store packs in a compartment: a writer, or a pruner who moves them. Of
     /// an index object by its hash.
     pub(crate) fn may_store(
         &self,
@@ -122,7 +122,7 @@ impl Unlocked {
         may(Right::Backup).or_else(|why| may(Right::Prune).map_err(|_| why))
     }
 
-    /// Whether somebody may prune in a compartment, and so speak for what others sealed.
+    /// Whether someone may prune in a compartment, and so speak for what others sealed.
     pub(crate) fn may_prune(&self, signer: &[u8], compartment: Compartment) -> bool {
         let scope = Scope::Compartment(compartment);
         self.judge(signer, Claim { right: Right::Prune, scope, hash: None }).is_ok()
@@ -180,7 +180,7 @@ impl Unlocked {
         self.warn_once(format!("{name} is ignored: the signature: {why}"));
     }
 
-    /// The list of writers that holds, as far as this process has read.
+    /// The list of writers that applies, as far as this process has read.
     pub(crate) fn writers(&self) -> Arc<Writers> {
         Arc::clone(&lock(&self.shared.writers))
     }
@@ -196,7 +196,7 @@ impl Unlocked {
         Ok(list)
     }
 
-    /// Reads the list of writers that holds now.
+    /// Reads the list of writers that applies now.
     pub(crate) fn read_writers(&self) -> Result<Arc<Writers>, RepoError> {
         Ok(self.set_writers(self.newest_list()?))
     }
@@ -208,7 +208,7 @@ impl Unlocked {
         writers
     }
 
-    /// What was signed by somebody who knew of a newer list of writers than this process can read
+    /// What was signed by someone who knew of a newer list of writers than this process can read
     /// says that this one is not the newest.
     pub(crate) fn refuse_older_list(&self, named: u64) -> Result<(), RepoError> {
         if named <= self.writers().body.number || self.read_writers()?.body.number >= named {
@@ -222,7 +222,8 @@ impl Unlocked {
         self.writers().body.slots.iter().map(|slot| slot.name.clone()).collect()
     }
 
-    /// Why this key may not do something in one of these places, by the list that holds now.
+    /// Why this key has no right to do something in one of these places, by the list that applies
+    /// now.
     pub(crate) fn refuse_stranger(&self, right: Right, scopes: &[Scope<'_>]) -> Result<(), RepoError> {
         if scopes.is_empty() {
             return Ok(());
@@ -257,8 +258,8 @@ impl Unlocked {
     }
 
     /// What is found among the last names of a cluster, from some sequences before the newest that
-    /// this host remembers; or among all, where that does not suffice. Of very many names the
-    /// others need not be listed, as a rule.
+    /// this host remembers; or among all, where that is not enough. Of very many names the others
+    /// need not be listed, as a rule.
     pub(crate) fn find_among_last<T>(
         &self,
         cluster: &str,

@@ -1,18 +1,18 @@
-//! Who may write: the owner's signed lists of writers, and of key slots (FORMAT.md, "Lists of
-//! writers").
+//! Who is allowed to write: the owner's signed lists of writers, and of key slots (FORMAT.md,
+//! "Lists of writers").
 //!
-//! Every list is whole, and names the one before it by its hash; the newest holds. Each is signed
-//! by the owner's key of its time; a new owner's key is signed by the one before, down to the
-//! first, which the header binds. What a writer may do stands in the list: its clusters, and its
+//! Every list is whole, and names the one before it by its hash; the newest one applies. Each is
+//! signed by the owner's key of its time; a new owner's key is signed by the one before, down to
+//! the first, which the header binds. What a writer may do is in the list: its clusters, and its
 //! rights. Of a writer that was revoked, and of an owner's key that was replaced, the objects that
-//! count stand there by their hashes; nothing else of it counts. Where somebody else had a writer's
-//! key, the packs that were made with it stand there, too. `access.rs` and `compromised.rs` change
+//! count are there by their hashes; nothing else of it counts. Where someone else had a writer's
+//! key, the packs that were made with it are there, too. `access.rs` and `compromised.rs` change
 //! the list.
 //!
 //! **Never a step back.** Lists are read in their order, from the one that this host remembers. One
-//! that does not go on from the owner of the one before is passed over. So an owner's key of before
-//! a rotation makes no list that counts, and a list that was there once is missed when it is gone:
-//! by the hosts that saw it, and by everybody as soon as a manifest names it.
+//! that does not go on from the owner of the one before is skipped. So an owner's key of before a
+//! rotation makes no list that counts, and a list that was there once is missed when it is gone: by
+//! the hosts that saw it, and by everybody as soon as a manifest names it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -97,21 +97,21 @@ pub(crate) struct Writer {
     /// Objects that count all the same.
     #[n(5)]
     pub accepted: Vec<ObjectHash>,
-    /// Somebody else had its key.
+    /// Someone else had its key.
     #[n(6)]
     pub compromised: Option<Compromised>,
     #[n(7)]
     pub more: Extensions,
 }
 
-/// Since when somebody else may have signed with a writer's key, and what was made with it since.
+/// Since when someone else may have signed with a writer's key, and what was made with it since.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub(crate) struct Compromised {
     /// By the storage's clock, in microseconds since 1970.
     #[n(0)]
     pub since: i64,
-    /// Packs that the storage took since and that the key has made, sorted: nothing leans on them
+    /// Packs that the storage took since and that the key has made, sorted: nothing depends on them
     /// any more.
     #[n(1)]
     pub packs: Vec<ObjectHash>,
@@ -167,7 +167,7 @@ fn unknown(features: &[String]) -> Result<(), RepoError> {
     }
 }
 
-/// The list that holds.
+/// The list that applies.
 #[derive(Default)]
 pub(crate) struct Writers {
     pub body: Body,
@@ -203,7 +203,7 @@ fn succession(keys: &Keys, position: usize, public: &[u8]) -> Vec<u8> {
     [b"pgark owner".as_slice(), &keys.repository.0, &position.to_le_bytes(), public].concat()
 }
 
-/// Opens the bytes that stood under `object` as the list of this number, and verifies what can be
+/// Opens the bytes that was under `object` as the list of this number, and verifies what can be
 /// verified of one list: the seal, the signature of its newest owner, and the owners' succession.
 pub(crate) fn decode(keys: &Keys, number: u64, object: &str, bytes: &[u8]) -> Result<Body, RepoError> {
     let opened = signed::open(keys, Kind::Writers, &name(number), object, bytes)?;
@@ -331,8 +331,8 @@ impl Writers {
             || self.body.owners.iter().any(|owner| owner.public == signer)
     }
 
-    /// Whether the list names a signer who may write no more: a writer that was revoked, or an
-    /// owner's key that was replaced.
+    /// Whether the list names a signer who is allowed to write no more: a writer that was revoked,
+    /// or an owner's key that was replaced.
     pub(crate) fn is_revoked(&self, signer: &[u8]) -> bool {
         self.revoked(signer).is_some()
             || (signer != self.owner() && self.body.owners.iter().any(|owner| owner.public == signer))
@@ -378,8 +378,8 @@ impl Writers {
         self.body.writers.iter().find(|writer| writer.public == signer)?.revoked
     }
 
-    /// Packs that were made with a key which somebody else had, and whose key it was. No backup
-    /// leans on them any more, and no prune trades another place for one in them.
+    /// Packs that were made with a key which someone else had, and whose key it was. No backup
+    /// depends on them any more, and no prune trades another place for one in them.
     pub(crate) fn suspects(&self) -> HashMap<ObjectHash, &Writer> {
         let mut found = HashMap::new();
         for writer in &self.body.writers {
@@ -389,7 +389,7 @@ impl Writers {
         found
     }
 
-    /// The list that holds, and which of the candidates it belongs to. `known`: what this host
+    /// The list that applies, and which of the candidates it belongs to. `known`: what this host
     /// remembers, and what the list before was.
     ///
     /// # Errors
@@ -415,7 +415,7 @@ impl Writers {
             }
         }
         unknown(&body.features.read)?;
-        // The next one cannot be read: perhaps it says that somebody may write no more. Names
+        // The next one cannot be read: perhaps it says that someone may write no more. Names
         // further on are nobody's.
         let next = body.number + 1;
         let damaged_next = walk.unread.contains_key(&next);

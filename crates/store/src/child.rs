@@ -29,7 +29,7 @@ pub enum Child {
 /// Secrets of the repository and of storages.
 const OURS: &[&str] = &["PGARK_", "AZURE_", "GOOGLE_", "CLOUDSDK_"];
 const AMAZON: &str = "AWS_";
-/// They would stand in the way of the credentials that the command is to bring.
+/// They would be in the way of the credentials that the command is to bring.
 const AMAZON_SECRETS: &[&str] = &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 
 /// What libraries and the C runtime read: where things are, who we are, which language, how

@@ -160,7 +160,7 @@ fn other_folders_are_found(store: &Storage) {
     for name in ["top-1/x/y/z", "top-1/other", "top-file"] {
         store.delete(name).unwrap();
     }
-    // A folder that is empty now may stand there, and holds no object.
+    // A folder that is empty now can be there, and holds no object.
     assert_eq!(store.other_folders(&known).unwrap(), ["top-2"]);
     store.delete("top-2/x").unwrap();
 }

@@ -184,7 +184,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Who may read and write beside the owner, as the repository's folder says.
+/// Who may read and write in addition to the owner, as the repository's folder says.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sharing {
     /// The mode of the folder, if it is shared with its group.

@@ -2,7 +2,7 @@
 //! what an answer says.
 //!
 //! A client library above decides what is asked and how it is signed; here a request becomes bytes.
-//! Each answer that is no success is read whole (up to 64 KiB) and kept beside the library's own
+//! Each answer that is no success is read whole (up to 64 KiB) and kept next to the library's own
 //! error, because only its code tells a missing bucket from a missing object, or a wrong clock from
 //! a wrong key.
 
@@ -90,7 +90,7 @@ pub(crate) struct Wire {
     pub stall: Duration,
 }
 
-/// Makes the client. `authorities` are PEM certificates trusted beside the system's.
+/// Makes the client. `authorities` are PEM certificates trusted in addition to the system's.
 ///
 /// # Errors
 /// What is not understood, in words.

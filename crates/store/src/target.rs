@@ -41,7 +41,7 @@ pub struct S3Config {
     pub region: Option<String>,
     /// Of another server than Amazon's: `https://host:port`.
     pub endpoint: Option<String>,
-    /// Whether the bucket stands in the path; by default with an endpoint only.
+    /// Whether the bucket is in the path; by default with an endpoint only.
     pub path_style: Option<bool>,
     /// Who asks.
     pub credentials: S3Credentials,
@@ -266,12 +266,12 @@ pub struct SftpConfig {
     pub known_as: Option<String>,
     /// Socket of an agent.
     pub agent: Option<PathBuf>,
-    /// Of the agent's keys only those are tried whose public key lies beside one of `keys`, as
+    /// Of the agent's keys only those are tried whose public key lies next to one of `keys`, as
     /// `KEY.pub`, or is one of them.
     pub only_these_keys: bool,
     /// Private keys, tried in this order.
     pub keys: Vec<PathBuf>,
-    /// Certificates of them, or of the agent's keys, beside those that lie beside a key as
+    /// Certificates of them, or of the agent's keys, in addition to those that lie next to a key as
     /// `KEY-cert.pub`.
     pub certificates: Vec<PathBuf>,
     /// Of those of them that are locked.
@@ -293,7 +293,7 @@ pub struct Usage {
     pub limit_upload: Option<u64>,
     /// Bytes per second.
     pub limit_download: Option<u64>,
-    /// PEM certificates trusted beside the system's.
+    /// PEM certificates trusted in addition to the system's.
     pub authorities: Vec<Vec<u8>>,
     /// Seen as it was then, behind deletions and overwriting.
     pub as_of: Option<SystemTime>,

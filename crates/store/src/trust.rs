@@ -32,8 +32,8 @@ pub(crate) enum ConfigError {
     Tls(#[from] Error),
 }
 
-/// What a client that trusts `authorities` (files of PEM certificates) beside the system's asks of
-/// a server.
+/// What a client that trusts `authorities` (files of PEM certificates) in addition to the system's
+/// asks of a server.
 ///
 /// # Errors
 /// The certificates cannot be read, or there are none.

@@ -1,9 +1,9 @@
 //! Where a storage is, as people write it.
 //!
 //! `/path`, `file:///path`, `s3://bucket/prefix`, `gs://bucket/prefix`,
-//! `azblob://container/prefix`, `sftp://user@host:port/path`. What stands in a prefix or path is
-//! taken literally: nothing is percent-decoded. No URL holds a secret: one that does is refused,
-//! and not repeated.
+//! `azblob://container/prefix`, `sftp://user@host:port/path`. What is in a prefix or path is taken
+//! literally: nothing is percent-decoded. No URL holds a secret: one that does is refused, and not
+//! repeated.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! What tests of the other crates stand on: throw-away PostgreSQL clusters, sample databases and
-//! the round-trip oracle.
+//! What tests of the other crates are built on: throw-away PostgreSQL clusters, sample databases
+//! and the round-trip oracle.
 //!
 //! - [`Cluster`]: a real server of a chosen major on a free port, gone when the value is dropped,
 //!   when the test process ends, and also when it is killed.

@@ -23,7 +23,7 @@ pub(crate) struct Template {
 
 impl Template {
     /// That of this initdb with these arguments. None: this program was not built by cargo, or the
-    /// installation lacks pg_resetwal.
+    /// installation does not have pg_resetwal.
     pub(crate) fn of(initdb: &Path, arguments: &[String]) -> Option<Template> {
         let resetwal = Some(initdb.with_file_name("pg_resetwal")).filter(|program| program.exists())?;
         let program = std::env::current_exe().ok()?;
@@ -60,7 +60,7 @@ impl Template {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let unfinished = parent.join(format!("unfinished-{}-{number}", std::process::id()));
         copy(data, &unfinished);
-        // Somebody else was first, if not.
+        // Someone else was first, if not.
         if fs::rename(&unfinished, &self.folder).is_err() {
             fs::remove_dir_all(&unfinished).expect("remove the superfluous template");
         }

@@ -69,8 +69,8 @@ pub fn load(cluster: &Cluster, db: &str) -> Zoo {
     load_with(cluster, db, "true")
 }
 
-/// The same without contrib's extensions: for restores into servers whose packages lack some of
-/// them.
+/// The same without contrib's extensions: for restores into servers whose packages do not have some
+/// of them.
 pub fn load_portable(cluster: &Cluster, db: &str) -> Zoo {
     load_with(cluster, db, "false")
 }

@@ -1,7 +1,7 @@
 //! Some tables or schemas out of an archive, with all that belongs to them and all that they need.
 //!
 //! `pg_restore -t` restores a bare table: without its indexes, constraints and defaults, without
-//! the types that its columns have, and only where its schema exists. That is seldom what somebody
+//! the types that its columns have, and only where its schema exists. That is seldom what someone
 //! means who wants a table back. Here a chosen relation brings **what belongs to it** (rows,
 //! defaults, owned sequences, indexes, constraints, triggers, rules, policies, statistics,
 //! comments, privileges) and **what it needs** (its schema, types, functions, extensions, as the
@@ -433,7 +433,7 @@ pub(super) fn foreign_key(entry: &TocEntry) -> Option<ForeignKey> {
 }
 
 /// Makes the rows of each table wait for those of the tables that its foreign keys refer to: for
-/// rows that go into tables whose keys are there already. Keys that refer in a circle cannot all be
+/// rows that go into tables whose keys already exist. Keys that refer in a circle cannot all be
 /// heeded.
 pub fn load_parents_first(archive: &mut Archive) {
     let data: HashMap<QualifiedName, i32> = archive

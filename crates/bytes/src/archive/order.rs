@@ -1,7 +1,7 @@
 //! The order in which entries may be restored: `pg_restore`'s rules, as a schedule for many
 //! workers.
 //!
-//! The dependencies in a TOC do not suffice by themselves. A restore also has to know:
+//! The dependencies in a TOC do not are enough by themselves. A restore also has to know:
 //!
 //! * **Three passes.** Privileges come after everything of the main pass, because an owner may have
 //!   revoked rights from himself; event triggers and the refreshing of materialised views come last
@@ -15,7 +15,7 @@
 //!   in opposite directions would deadlock.
 //! * **Partitions.** What is done to a partitioned table is done to its partitions: a trigger on
 //!   the root locks every one, and fires for each row that is loaded after it. It waits for the
-//!   partitions' rows, and runs beside nothing that uses one.
+//!   partitions' rows, and never runs at the same time as something that uses one.
 //! * **What functions read.** A check, a generated column, an index may call a function that looks
 //!   into another table: `waits.rs` says what waits for that, and what an extension's own tables
 //!   wait for.
@@ -78,7 +78,7 @@ pub fn postponed(archive: &Archive) -> HashSet<i32> {
                 postponed.insert(entry.dump_id);
             }
         }
-        // Nearly always one round: an entry stands behind what it needs.
+        // Nearly always one round: an entry comes after what it needs.
         if postponed.len() == before {
             return postponed;
         }
@@ -283,8 +283,8 @@ impl Schedule {
         &self.pre_data
     }
 
-    /// The index of an entry that may run now beside those that are running, the most urgent first.
-    /// It counts as running until [`Self::done`] or [`Self::failed`].
+    /// The index of an entry that may run now together with those that are running, the most urgent
+    /// first. It counts as running until [`Self::done`] or [`Self::failed`].
     ///
     /// `None` while entries are running means: nothing yet. `None` while nothing is running means:
     /// finished.
@@ -415,7 +415,7 @@ impl Schedule {
         self.items.iter().filter(|i| i.selected && matches!(i.state, State::Pending | State::Ready)).count()
     }
 
-    /// Pre-data in order, and what stands among it and belongs to no section, until the first data
+    /// Pre-data in order, and what is among it and belongs to no section, until the first data
     /// entry.
     fn take_pre_data(&mut self, entries: &[TocEntry], postponed: &HashSet<i32>) {
         let mut skipped_some = false;
@@ -517,9 +517,9 @@ impl Schedule {
         }
     }
 
-    /// Cycles: one at a time, never beside another. The first pass with anything left goes first;
-    /// in it what waits for nothing, else the archive's first entry, whose unfinished dependencies
-    /// are then ignored.
+    /// Cycles: one at a time, never together with another. The first pass with anything left goes
+    /// first; in it what waits for nothing, else the archive's first entry, whose unfinished
+    /// dependencies are then ignored.
     fn next_leftover(&mut self) -> Option<usize> {
         while self.running == 0 {
             let left = self.items.iter().enumerate();
@@ -600,7 +600,7 @@ fn after_their_triggers(entries: &[TocEntry], items: &mut [Item]) {
 
 /// No entry has this dump id. Attaching an index makes its parent valid if it is the last, and so
 /// on up the tree; two at once in different branches do not see each other, and the root's index
-/// stays invalid for ever.
+/// stays invalid forever.
 const ONE_ATTACH_AT_A_TIME: i32 = i32::MIN;
 /// Nor these: the end of the rows that wait for no others; the end of the keys that need nothing
 /// but their table.
@@ -703,7 +703,7 @@ fn heed(waits: &Waits, entries: &[TocEntry], items: &mut Vec<Item>) {
     }
 }
 
-/// Fills in what an entry uses and locks. What it uses without naming it stands in its item.
+/// Fills in what an entry uses and locks. What it uses without naming it is in its item.
 fn repoint(
     index: usize,
     entry: &TocEntry,

@@ -102,8 +102,8 @@ const QUIET: [&str; 74] = [
     "xml2",
 ];
 
-/// Words of a body by which it runs SQL that stands in a value, or reads large objects. Longer
-/// words that begin so count, too.
+/// Words of a body by which it runs SQL that is in a value, or reads large objects. Longer words
+/// that begin so count, too.
 const DYNAMIC: [&str; 16] = [
     "execute",
     "query_to_xml",
@@ -123,7 +123,7 @@ const DYNAMIC: [&str; 16] = [
     "xpath_table",
 ];
 
-/// What an entry reads beside its own table.
+/// What an entry reads in addition to its own table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct What {
     /// Indexes of entries that hold rows or sequence values.

@@ -131,7 +131,7 @@ impl Cursor<'_> {
         found
     }
 
-    /// Steps behind the first of these keywords that stands outside parentheses. They are reserved
+    /// Steps behind the first of these keywords that is outside parentheses. They are reserved
     /// words wherever this is used, so no bare name can be one.
     fn skip_to(&mut self, words: &[&str]) -> bool {
         let mut depth = 0usize;

@@ -1,8 +1,9 @@
 //! A table of contents whose numbers do not shift.
 //!
-//! `pg_dump` counts its objects anew in each run: one table more, and most dump ids are others,
-//! wherever they stand. So that a table of contents is stored in proportion to what changed, it is
-//! kept with other numbers in their place, from which [`restored`] makes it again, byte for byte:
+//! `pg_dump` numbers its objects from the start in each run: one table more, and most dump ids are
+//! others, wherever they are. So that a table of contents is stored in proportion to what changed,
+//! it is kept with other numbers in their place, from which [`restored`] makes it again, byte for
+//! byte:
 //!
 //! * a dump id becomes the distance from the id of the entry of its kind before it, zigzag (0, -1,
 //!   1, -2 … as 0, 1, 2, 3 …) and one more, since 0 is no dump id. `pg_dump` sorts by kind and name
@@ -12,7 +13,7 @@
 //!   and negative.
 //!
 //! The first entry of each kind has none before it. The ids of these are the dependencies of an
-//! entry without a kind that stands in front of all others: whoever stores that apart stores what
+//! entry without a kind that is in front of all others: whoever stores that apart stores what
 //! shifts apart.
 //!
 //! Names of data files, which are made of dump ids, are left out.
@@ -48,8 +49,8 @@ pub fn settled(mut archive: Archive) -> Option<Archive> {
     Some(archive)
 }
 
-/// The dump id of the entry of this one's kind before it, behind which this one's stands from now
-/// on; None for the first.
+/// The dump id of the entry of this one's kind before it, after which this one's comes from now on;
+/// None for the first.
 fn last_of(last: &mut HashMap<Vec<u8>, i32>, entry: &TocEntry, own: i32) -> Option<i32> {
     let kind = entry.desc.as_deref().unwrap_or_default();
     match last.get_mut(kind) {

@@ -281,7 +281,8 @@ fn settings(
         out.push(Statement::new(Purpose::Setting, sql));
         state.tablespace.clone_from(&entry.tablespace);
     }
-    // A partitioned table has no storage, so an access method that lacks it cannot be in the way.
+    // A partitioned table has no storage, so an access method that does not have it cannot be in
+    // the way.
     if !options.no_table_access_method
         && !is_partitioned(entry)
         && let Some(am) = &entry.table_am
@@ -313,7 +314,7 @@ fn search_path(archive: &Archive, entry: &TocEntry, state: &mut SessionState, ou
 fn definition(archive: &Archive, entry: &TocEntry, options: &Options) -> Vec<Vec<u8>> {
     let defn = entry.defn_bytes();
     match entry.kind() {
-        // Old archives put AUTHORIZATION here. A comment means that the schema is there already.
+        // Old archives put AUTHORIZATION here. A comment means that the schema already exists.
         "DATABASE" if options.no_tablespaces => vec![without_tablespace(defn)],
         "SCHEMA" if options.no_owner && !defn.starts_with(b"--") => {
             vec![join(&[b"CREATE SCHEMA ", &quote_ident_bytes(entry.tag_bytes()), b";"])]

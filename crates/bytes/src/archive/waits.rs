@@ -1,10 +1,10 @@
-//! What entries wait for beside their dependencies, because of what they read ([`super::reads`]) or
-//! of what an extension made.
+//! What entries wait for in addition to their dependencies, because of what they read
+//! ([`super::reads`]) or of what an extension made.
 //!
 //! * Rows of a table whose load reads other tables come after the rows of these. What could read
 //!   anything comes after all other rows, one after the other, in the archive's order.
 //! * Rows of tables that an extension makes come in the archive's order: pg_dump sorted them by
-//!   their foreign keys, which are there already, and wrote none of that into their dependencies.
+//!   their foreign keys, which already exist, and wrote none of that into their dependencies.
 //! * A user's foreign key to such a table waits for its rows.
 //! * Indexes and constraints that read other tables wait for all rows.
 //! * What reads a materialised view waits until that is filled.
@@ -30,8 +30,8 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    /// Of an archive's entries. What `selection` does not create is there already: `triggers_fire`
-    /// on it while rows are loaded.
+    /// Of an archive's entries. What `selection` does not create already exists: `triggers_fire` on
+    /// it while rows are loaded.
     pub fn of(entries: &[TocEntry], selection: &Selection, triggers_fire: bool) -> Waits {
         let mut waits = Waits::default();
         let configuration = configuration(entries);
@@ -122,8 +122,8 @@ impl Waits {
                 group.wait(*second, *first);
             }
         }
-        // First for what stands before, as a serial restore has it; then, where no circle comes of
-        // it, for what stands behind.
+        // First for what comes before, as a serial restore has it; then, where no circle comes of
+        // it, for what comes after.
         for before in [true, false] {
             for (&index, what) in members.iter().filter_map(|index| by_load.get_key_value(index)) {
                 for &row in what.rows.iter().filter(|&&row| (row < index) == before) {

@@ -2,7 +2,7 @@
 
 use super::model::{Archive, ArchiveVersion, Compression, Format, Offset, TocEntry};
 
-/// How the data files beside `toc.dat` are compressed. Readers look at each file's suffix; this
+/// How the data files next to `toc.dat` are compressed. Readers look at each file's suffix; this
 /// only fills the header's field, in the form that the archive's version has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DirectoryCompression {

@@ -53,7 +53,7 @@ impl Gather {
         self.text.len()
     }
 
-    /// The text, without white space around it; the next line begins anew.
+    /// The text, without white space around it; the next line starts again.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(self).text.trim_ascii().to_vec()
     }

@@ -116,7 +116,7 @@ impl About {
         self.reads.get(database).is_some_and(|read| read.filters.is_part())
     }
 
-    /// What the backup lacks of one of its databases.
+    /// What the backup does not have of one of its databases.
     pub(crate) fn missing_of(&self, database: &str) -> impl Iterator<Item = &Missing> {
         self.missing.iter().filter(move |missing| missing.is_of(database))
     }

@@ -1,4 +1,4 @@
-//! What kind of backup it is, and how it stands.
+//! What kind of backup it is, and its status.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
-//! What a backup says of itself, as types: its facts, the notes beside its entries, its kind and
+//! What a backup says of itself, as types: its facts, the notes of its entries, its kind and
 //! status, and what is missing from it.
 //!
-//! Kinds stand in the manifest as text. A text that this version does not know is of a newer one:
-//! it is kept, shown and copied as it is, and nothing here guesses what it means.
+//! Kinds are in the manifest as text. A text that this version does not know is of a newer one: it
+//! is kept, shown and copied as it is, and nothing here guesses what it means.
 
 mod about;
 mod filters;

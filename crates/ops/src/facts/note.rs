@@ -1,5 +1,5 @@
-//! What stands beside each entry of a backup; and apart from that what the backup did for it, which
-//! is another thing each night.
+//! The note of each entry of a backup; and apart from that what the backup did for it, which is
+//! another thing each night.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ pub(crate) enum Note {
     Settings,
     /// A file of the server's configuration, by its path there.
     ServerFile { path: String },
-    /// Of a newer version of this program; it stands beside the entry as it is.
+    /// Of a newer version of this program; it is kept with the entry as it is.
     #[serde(other, skip_serializing)]
     OfNewer,
 }
@@ -73,7 +73,7 @@ impl Note {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The note beside an entry; none if it is of a known kind and cannot be understood.
+    /// The note of an entry; none if it is of a known kind and cannot be understood.
     pub(crate) fn read(entry: &Entry) -> Option<Note> {
         serde_json::from_slice(&entry.about).ok()
     }
@@ -96,7 +96,7 @@ impl Note {
     }
 }
 
-/// What row maps did for a table in one backup, as it stands in the additions.
+/// What row maps did for a table in one backup, as it is in the additions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MapsDone {
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -11,7 +11,7 @@ pub(crate) struct Server {
     pub hosts: Vec<String>,
     /// Of each host.
     pub ports: Vec<u16>,
-    /// Its data directory, where the role may see it.
+    /// Its data directory, if the role is allowed to see it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_directory: Option<String>,
     /// It was a standby.

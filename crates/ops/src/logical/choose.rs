@@ -32,7 +32,7 @@ pub struct ContentsFilter {
     /// Definitions only: no rows, no large objects, no sequence values.
     pub schema_only: bool,
     /// With [`DumpSection::Data`] as the only part: all that [`Self::schema_only`] leaves out,
-    /// whichever part it stands in: large objects themselves with their owners, privileges and
+    /// whichever part it is in: large objects themselves with their owners, privileges and
     /// comments.
     pub data_only: bool,
     /// Everything goes to the default tablespace.
@@ -201,7 +201,7 @@ pub(crate) fn select(
     let is_listed = choice.list.is_some();
     let names = choice.names(contents)?;
     if names.is_empty() {
-        // A backup made with filters may lack a parent, too.
+        // A backup made with filters can be without a parent, too.
         let (cut_keys, keys_to_extensions) = cut_keys(contents, &selection, &Chosen::default());
         return Ok(Picked { selection, names: None, is_listed, cut_keys, keys_to_extensions });
     }

@@ -81,8 +81,8 @@ impl Contents {
             .collect()
     }
 
-    /// What the backup lacks of this database beside rows of tables that it defines: tables that
-    /// could not even be defined, large objects.
+    /// What the backup does not have of this database in addition to rows of tables that it
+    /// defines: tables that could not even be defined, large objects.
     pub(crate) fn undefined<'a>(&self, about: &'a About) -> Vec<&'a Missing> {
         let rows = self.missing();
         let is_told = |missing: &Missing| rows.iter().any(|(_, table)| missing.is_rows_of(table));
@@ -114,7 +114,8 @@ impl Contents {
         }
     }
 
-    /// Refuses rows that the backup lacks of these tables, and whatever else it lacks.
+    /// Refuses rows that the backup does not have of these tables, and whatever else it does not
+    /// have.
     pub(crate) fn refuse_incomplete(
         &self,
         backup: &Backup<'_>,

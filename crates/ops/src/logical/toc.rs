@@ -28,7 +28,7 @@ impl StoredToc {
         }
     }
 
-    /// What the note beside it says.
+    /// What its note says.
     pub(crate) fn bytes(&self) -> Option<u64> {
         match self {
             StoredToc::Settled(_, bytes) => Some(*bytes),

@@ -16,9 +16,9 @@ pub struct CheckReport {
     pub level: &'static str,
     /// What is wrong.
     pub problems: Vec<Problem>,
-    /// Backups that lack something.
+    /// Backups with something missing.
     pub hurt: Vec<AffectedBackup>,
-    /// Backups that need packs which were made with a key that somebody else had. That is no known
+    /// Backups that need packs which were made with a key that someone else had. That is no known
     /// damage.
     pub suspect: Vec<SuspectBackup>,
     /// Backups whose time lies ahead of the storage's clock. That is no damage.
@@ -31,14 +31,14 @@ pub struct CheckReport {
     pub foreign: Vec<String>,
 }
 
-/// A backup that needs packs which were made with a key that somebody else had.
+/// A backup that needs packs which were made with a key that someone else had.
 #[derive(Debug, Serialize)]
 pub struct SuspectBackup {
     /// Its id.
     pub backup: String,
     /// The writer whose key it was.
     pub writer: String,
-    /// Since when somebody else may have had it.
+    /// Since when someone else may have had it.
     pub since: String,
     /// How many of these packs it needs.
     pub packs: u64,
@@ -55,7 +55,7 @@ pub struct Ahead {
     pub stored: String,
 }
 
-/// A backup that lacks something, and what can still be restored from it.
+/// A backup with something missing, and what can still be restored from it.
 #[derive(Debug, Serialize)]
 pub struct AffectedBackup {
     /// Its id.

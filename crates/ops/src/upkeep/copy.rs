@@ -38,7 +38,7 @@ pub struct Request {
 pub struct Report {
     /// Per backup: the original's id and the copy's.
     pub copied: Vec<Pair>,
-    /// Backups that are there already.
+    /// Backups that already exist there.
     pub there: u64,
     /// Backups that could not be read, and why. Nothing of them is in the target.
     pub failed: Vec<Failed>,
@@ -64,7 +64,7 @@ pub struct Failed {
     pub error: String,
 }
 
-/// Copies, oldest first. A backup that is damaged at the source is named and passed over.
+/// Copies, oldest first. A backup that is damaged at the source is named and skipped.
 pub fn run(
     source: &Repository,
     target: &Repository,

@@ -55,7 +55,7 @@ pub struct Writer {
     pub rights: Vec<String>,
     /// Since when it can write no more.
     pub revoked: Option<String>,
-    /// Since when somebody else may have had its key.
+    /// Since when someone else may have had its key.
     pub compromised_since: Option<String>,
     /// Packs that were made with it since: no later backup uses them.
     pub compromised_packs: u64,
@@ -96,8 +96,8 @@ pub fn revoke(repository: &Repository, name: &str) -> Result<(), OpsError> {
     Ok(repository.revoke_writer(name)?)
 }
 
-/// The same for a writer whose key somebody else may have had since then: of what it wrote since,
-/// by the storage's clock, no backup counts, and no later one uses its packs. `which`: its name, or
+/// The same for a writer whose key someone else may have had since then: of what it wrote since, by
+/// the storage's clock, no backup counts, and no later one uses its packs. `which`: its name, or
 /// the beginning of its public key.
 pub fn revoke_compromised(
     repository: &Repository,
@@ -115,7 +115,7 @@ pub fn revoke_compromised(
     })
 }
 
-/// What was taken back of a writer whose key somebody else had.
+/// What was taken back of a writer whose key someone else had.
 #[derive(Clone, Debug, Serialize)]
 pub struct Revoked {
     /// Since when.

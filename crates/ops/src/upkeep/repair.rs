@@ -1,4 +1,4 @@
-//! Repair: the index anew, and backups without what is lost of them.
+//! Repair: a rebuilt index, and backups without what they lost.
 
 use std::collections::BTreeSet;
 
@@ -59,7 +59,7 @@ pub struct RepairedObjects {
     pub put: Vec<String>,
     /// Objects that are nobody's, and were removed.
     pub removed: Vec<Named>,
-    /// What cannot be read, and may be somebody's.
+    /// What cannot be read, and may be someone's.
     pub left: Vec<Named>,
     /// Nothing was changed.
     pub dry_run: bool,
@@ -73,10 +73,10 @@ pub fn objects(repository: &Repository, dry_run: bool, job: &Job) -> Result<Repa
     Ok(RepairedObjects { put: report.put, removed: named(report.removed), left: named(report.left), dry_run })
 }
 
-/// What became of a backup that lacked something.
+/// What became of a backup with something missing.
 #[derive(Debug, Serialize)]
 pub struct Repaired {
-    /// The backup that was hurt.
+    /// The backup that was affected.
     pub backup: String,
     /// The one that took its place; none if nothing of it can be read, and it was left as it is.
     pub now: Option<String>,
@@ -84,7 +84,7 @@ pub struct Repaired {
     pub lost: Vec<String>,
 }
 
-/// Replaces each backup that lacks something by one without it: incomplete, of the same time,
+/// Replaces each backup with something missing by one without it: incomplete, of the same time,
 /// naming what is lost. Everything is checked to `level` first; nothing that can be read is lost.
 /// With `dry_run` nothing is changed.
 pub fn backups(

@@ -19,8 +19,8 @@
 //! **Databases that are gone.** A good backup that would have taken a database (`--all`, or a
 //! pattern that matches) and does not hold it proves that it was dropped. Such a backup takes a
 //! place in the series as if it held the database, so that databases which come and go do not keep
-//! a backup each for ever. The last backup of a database that was dropped stays for a week more
-//! ([`Policy::dropped`]), and when it goes, that is told.
+//! a backup each forever. The last backup of a database that was dropped stays for a week more
+//! ([`Policy::dropped`]), and when it is removed, that is reported.
 //!
 //! **Clocks.** A backup whose time lies ahead of the storage's clock is judged by no rule and
 //! stays.
@@ -108,18 +108,18 @@ pub struct Decision {
     pub cluster: String,
     /// Its databases.
     pub databases: Vec<String>,
-    /// How it stands.
+    /// Its status.
     pub status: BackupStatus,
     /// Made with filters.
     pub partial: bool,
     /// Its time lies ahead of the storage's clock.
     pub ahead: bool,
-    /// Databases that no other backup holds that stays, if this one goes.
+    /// Databases that no other backup holds that stays, if this one is removed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub last_of: Vec<String>,
     /// Whether it stays.
     pub keep: bool,
-    /// The rules that keep it, or why it goes.
+    /// The rules that keep it, or why it is removed.
     pub reasons: Vec<String>,
 }
 
@@ -129,7 +129,7 @@ pub enum WhatToForget {
     These {
         /// The backups.
         names: Vec<BackupName>,
-        /// The last good one may go, too.
+        /// The last complete one may be removed, too.
         even_last: bool,
     },
     /// What the policy does not keep, of one cluster or of all.
@@ -365,13 +365,13 @@ fn these(
 /// Why a backup stays.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Reason {
-    /// A rule, in words; it may hold for some of the backup's databases only.
+    /// A rule, in words; it may apply to some of the backup's databases only.
     Rule(String),
     /// It is the last one of a database that is gone since a day.
     LastOf(String, jiff::civil::Date),
 }
 
-/// Each reason, in the order in which they were found, with the databases that it holds for.
+/// Each reason, in the order in which they were found, with the databases that it applies to.
 type Reasons = BTreeMap<(usize, Reason), BTreeSet<String>>;
 
 fn all_heads(all: &[Candidate]) -> Vec<BackupId> {

@@ -1,5 +1,5 @@
 //! The table "What a stolen key can do" of docs/keys.md, cell by cell: what each thief reads, what
-//! he destroys or hides, which backups of his are listed, what he stops; and what somebody does who
+//! he destroys or hides, which backups of his are listed, what he stops; and what someone does who
 //! may delete on the storage. Thieves have programs of their own: what ours refuses is put by hand.
 
 use std::time::{Duration, SystemTime};
@@ -247,8 +247,8 @@ fn whose_backups_are_listed() {
     }
 }
 
-/// Who may put objects stops prunes, and backups, without any key; and it is told what stands in
-/// the way.
+/// Who may put objects stops prunes, and backups, without any key; and it is told what is in the
+/// way.
 #[test]
 fn what_is_stopped_without_a_key_is_told() {
     let scene = scene(Has::NoKey);
@@ -291,7 +291,7 @@ fn what_is_stopped_without_a_key_is_told() {
     scene.compare_listed();
 }
 
-/// Intents that count, put when a backup has leaned on their packs, stop the backup.
+/// Intents that count, put when a backup has reused their packs, stop the backup.
 #[test]
 fn whose_intents_stop_a_backup() {
     for has in Has::ALL {

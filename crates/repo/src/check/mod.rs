@@ -6,11 +6,11 @@
 //! before. So each problem carries the backups that it touches. What no index and no manifest names
 //! is garbage of a crash, and no problem.
 //!
-//! **Beside writers.** Backups come, are forgotten and pruned while a check looks: what it listed
-//! may be gone when it reads. So a look that finds something wrong lists the repository's names
-//! again at its end. If they are not what they were at its beginning, it looks again, at what was
-//! found wrong and at what is new. What is told was found while nothing changed, or in look after
-//! look.
+//! **Concurrent writers.** Backups come, are forgotten and pruned while a check looks: what it
+//! listed may be gone when it reads. So a look that finds something wrong lists the repository's
+//! names again at its end. If they are not what they were at its beginning, it looks again, at what
+//! was found wrong and at what is new. What is told was found while nothing changed, or in look
+//! after look.
 
 mod manifests;
 mod packs;
@@ -48,7 +48,7 @@ use places::BadPlaces;
 pub enum CheckLevel {
     /// Signatures, chains, lists, trees, the index, sizes and directories of packs.
     Structure,
-    /// The hash of every object's bytes. The writer secret suffices.
+    /// The hash of every object's bytes. The writer secret is enough.
     Objects,
     /// Every chunk is opened and its id verified. Needs the reader secret.
     Data,
@@ -61,7 +61,7 @@ pub struct CheckOptions {
     pub level: CheckLevel,
     /// Only backups made since, and the packs that they need.
     pub since: Option<Timestamp>,
-    /// Of the packs this share (per cent), drawn anew each time, is looked at so deep; of the
+    /// Of the packs this share (per cent), chosen again each time, is looked at so deep; of the
     /// others the structure.
     pub percent: u8,
 }
@@ -97,7 +97,7 @@ pub struct Problem {
     pub backups: Vec<BackupId>,
 }
 
-/// A backup that lacks something.
+/// A backup with something missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AffectedBackup {
     /// The backup.
@@ -108,7 +108,7 @@ pub struct AffectedBackup {
     pub whole: bool,
 }
 
-/// A backup that needs packs which were made with a key that somebody else had. Nothing of it is
+/// A backup that needs packs which were made with a key that someone else had. Nothing of it is
 /// known to be lost: what is junk is found by [`CheckLevel::Data`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SuspectBackup {
@@ -116,7 +116,7 @@ pub struct SuspectBackup {
     pub backup: BackupId,
     /// The writer whose key it was.
     pub writer: String,
-    /// Since when somebody else may have had it.
+    /// Since when someone else may have had it.
     pub since: Timestamp,
     /// How many of these packs it needs.
     pub packs: u64,
@@ -129,9 +129,9 @@ pub struct CheckReport {
     pub level: CheckLevel,
     /// Everything that is wrong; empty if all is well.
     pub problems: Vec<Problem>,
-    /// Backups that lack something, and what.
+    /// Backups with something missing, and what.
     pub hurt: Vec<AffectedBackup>,
-    /// Backups that need packs which were made with a key that somebody else had.
+    /// Backups that need packs which were made with a key that someone else had.
     pub suspect: Vec<SuspectBackup>,
     /// Backups whose time lies ahead of the storage's clock: id, their time, when they were stored.
     pub ahead: Vec<(BackupId, Timestamp, Timestamp)>,
@@ -211,7 +211,7 @@ struct Found {
     problems: Vec<(Problem, BTreeSet<BackupId>)>,
     /// Problems that are none unless a backup needs the object.
     harmless: HashSet<usize>,
-    /// Those that are none at all: packs that were made with a key which somebody else had; whose
+    /// Those that are none at all: packs that were made with a key which someone else had; whose
     /// key it was, and since when.
     suspects: HashMap<usize, (String, Timestamp)>,
     numbers: HashMap<(String, String), usize>,
@@ -254,13 +254,13 @@ impl Found {
         told.map(|(_, (problem, _))| (problem.object.clone(), problem.what.clone())).collect()
     }
 
-    /// Whether it is one, and not something to be told beside.
+    /// Whether it is one, and not something to be reported as well.
     fn is_problem(&self, number: usize) -> bool {
         !self.suspects.contains_key(&number)
     }
 
-    /// The packs of an index that were made with a key which somebody else had: they are noted, and
-    /// with them later the backups that need them.
+    /// The packs of an index that were made with a key which someone else had: they are recorded,
+    /// and with them later the backups that need them.
     fn note_suspects(&mut self, index: &Index, list: &Writers) -> HashMap<u32, usize> {
         let suspects = list.suspects();
         let mut found = HashMap::new();
@@ -289,7 +289,7 @@ impl Found {
         counts.into_iter().map(of).collect()
     }
 
-    /// Forgets what was not told before, and backups that lack nothing else.
+    /// Forgets what was not told before, and backups that miss nothing else.
     fn keep(&mut self, before: &HashSet<(String, String)>) {
         let mut touched = HashSet::new();
         for (number, (problem, backups)) in self.problems.iter_mut().enumerate() {
@@ -555,8 +555,8 @@ impl Check<'_> {
         self.options.percent >= 100 || Hash::of(&bytes).prefix() % 100 < u64::from(self.options.percent)
     }
 
-    /// Notes what is rotten, so that no later backup leans on it. That it cannot be noted changes
-    /// no verdict.
+    /// Records what is damaged, so that no later backup depends on it. That it cannot be recorded
+    /// changes no verdict.
     fn quarantine(&self, index: &Index, bad: &BadPlaces) {
         let mut rotten: BTreeMap<ObjectHash, Option<Vec<ChunkId>>> = BTreeMap::new();
         for number in bad.rotten.iter() {
@@ -571,7 +571,7 @@ impl Check<'_> {
                 chunks.push(*chunk);
             }
         }
-        // What rotted since a moment of the past is not what rotted then, and nobody will lean on
+        // What rotted since a moment of the past is not what rotted then, and nobody will depend on
         // it.
         if rotten.is_empty() || self.repository.store().is_past() {
             return;

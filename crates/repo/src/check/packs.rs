@@ -148,7 +148,7 @@ impl Check<'_> {
             Some(Ok(bytes)) => {
                 if Hash::of(bytes) != entry.hash {
                     let what = "its bytes do not have the hash that is its name";
-                    // Which chunks are hurt is seen when each is opened.
+                    // Which chunks are damaged is seen when each is opened.
                     if level == CheckLevel::Data {
                         lock(&self.found).add(&name, what);
                     } else {
@@ -203,8 +203,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Chunks that the index names in a pack whose directory lacks them: the index is wrong, or
-    /// lies; the pack is as good as before.
+    /// Chunks that the index names in a pack whose directory does not have them: the index is
+    /// wrong, or lies; the pack is as good as before.
     fn false_places(
         &self,
         index: &Index,
@@ -224,7 +224,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// A prune deletes packs before it writes the index anew: that one is missing is a problem if a
+    /// A prune deletes packs before it rewrites the index: that one is missing is a problem if a
     /// backup needs it.
     fn missing_pack(&self, name: &str, number: u32, bad: &Mutex<BadPlaces>) {
         let mut found = lock(&self.found);

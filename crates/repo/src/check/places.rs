@@ -9,7 +9,7 @@ use crate::ids::ChunkId;
 pub(super) struct BadPlaces {
     pub packs: HashMap<u32, usize>,
     pub chunks: HashMap<(u32, ChunkId), usize>,
-    /// Chunks that the index names in a pack that lacks them.
+    /// Chunks that the index names in a pack that does not have them.
     pub not_there: HashMap<(u32, ChunkId), usize>,
     /// Packs that are there and not what was put.
     pub rotten: HashSet<u32>,

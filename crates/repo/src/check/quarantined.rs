@@ -1,4 +1,4 @@
-//! Whom the quarantine hurts: without reading data, by what the index and the lists say.
+//! What the quarantine affects: without reading data, by what the index and the lists say.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -105,7 +105,7 @@ impl Walk<'_> {
             Part::Salted(salted) => return self.stream(&salted.stream),
             Part::Map(map) => map,
         };
-        // Kept beside the tree nodes, under a hash of its own.
+        // Kept next to the tree nodes, under a hash of its own.
         let name = Hash::of(&codec::encode(map));
         if let Some(known) = self.nodes.get(&name) {
             return Ok(*known);

@@ -77,7 +77,7 @@ impl Check<'_> {
         let mut families: BTreeMap<Hash, BTreeMap<ChunkId, (Box<MapRef>, String)>> = BTreeMap::new();
         let mut seen = HashSet::new();
         for manifest in manifests {
-            // A list that cannot be read is told of by those who follow references.
+            // A list that cannot be read is reported by those who follow references.
             let told = self.maps_of(reader, manifest, &mut seen, &mut |path, number, map| {
                 let family = (&manifest.name.cluster, path, map.kind, map.from(), map.domain().to_vec());
                 let family = Hash::of(format!("{family:?}").as_bytes());
@@ -144,7 +144,8 @@ struct Walk<'w> {
     /// Whose numbers of packs `bad` speaks of.
     index: &'w Index,
     bad: &'w BadPlaces,
-    /// Packs that were made with a key which somebody else had, by number, and where that is noted.
+    /// Packs that were made with a key which someone else had, by number, and where that is
+    /// recorded.
     suspects: HashMap<u32, usize>,
     /// Problems below each tree node that was walked: most have none.
     known: HashMap<ChunkId, BTreeSet<usize>>,
@@ -167,7 +168,7 @@ impl Walk<'_> {
         problems: &mut BTreeSet<usize>,
         hurt: &mut AffectedBackup,
     ) -> Result<(), RepoError> {
-        // The root is read first: whatever is wrong with its places is told beside.
+        // The root is read first: whatever is wrong with its places is reported as well.
         let root = manifest.body.entries.child();
         if let Some(root) = &root {
             problems.extend(self.chunk(root, ChunkKind::Metadata)?);
@@ -216,7 +217,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether one of these is a problem, and not only something to be told beside.
+    /// Whether one of these is a problem, and not only something to be reported as well.
     fn has_problem(&self, numbers: &BTreeSet<usize>) -> bool {
         !numbers.is_empty() && {
             let found = lock(&self.check.found);
@@ -230,7 +231,7 @@ impl Walk<'_> {
             Part::Salted(salted) => return self.stream(&salted.stream),
             Part::Map(map) => map,
         };
-        // Kept beside the tree nodes, under a hash of its own.
+        // Kept next to the tree nodes, under a hash of its own.
         let name = Hash::of(&codec::encode(map));
         if let Some(known) = self.known.get(&name) {
             return Ok(known.clone());
@@ -261,7 +262,7 @@ impl Walk<'_> {
     }
 
     /// A group, the units of it that are used, and what is kept of them. Its item list may be gone.
-    /// `is_over`: what is kept cannot be told any more, because of an error that was noted.
+    /// `is_over`: what is kept cannot be told any more, because of an error that was recorded.
     fn record(
         &mut self,
         record: &map::Record,

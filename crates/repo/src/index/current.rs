@@ -65,7 +65,7 @@ impl CurrentIndex {
         loaded.map_or_else(|| self.get(repository, compartment), Ok)
     }
 
-    /// Lets go of what is loaded.
+    /// Releases what is loaded.
     pub(crate) fn forget(&self) {
         lock(&self.0).clear();
     }

@@ -1,12 +1,12 @@
-//! The files in which this host keeps an index: one, and beside it a small one of what came since,
-//! so that a large one is not written anew for each backup.
+//! The files in which this host keeps an index: one, and next to it a small one of what came since,
+//! so that a large one is not rewritten for each backup.
 //!
 //! Each holds a run and, at its end, what belongs to it: the index objects that were merged with
 //! the packs that each names, the table of packs, filter and fences. Sums under a key of the
 //! repository say that they are ours; anything else counts as not there. An index object that is
 //! gone since takes nothing away but the packs that no other one names: what it said of the others
 //! was true when its signer said it, and packs never change. Who must know what the index objects
-//! of today say, and no more (a check, a prune), has the files made anew.
+//! of today say, and no more (a check, a prune), has the files made again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -31,7 +31,7 @@ use crate::{RepoError, codec};
 const MAGIC: &[u8; 8] = b"pgarkix3";
 /// What came since is kept apart while it is less than one part in so many.
 const PARTS: u64 = 8;
-/// A smaller file is written anew each time.
+/// A smaller file is rewritten each time.
 const LARGE: u64 = if cfg!(test) { 64 } else { 256 << 10 };
 
 /// An index object that was merged.
@@ -53,7 +53,7 @@ pub(super) struct Kept {
     pub packs: PackTable,
     pub base: Option<Base>,
     pub newer: Option<Arc<Run>>,
-    /// Some of it stands in no index object any more.
+    /// Some of it is in no index object any more.
     pub is_more: bool,
 }
 
@@ -83,7 +83,7 @@ struct Meta {
     /// What the key of the pages' sums is made of.
     #[n(6)]
     salt: ByteArray<32>,
-    /// The salt of the file that this one stands beside; none: it stands alone.
+    /// The salt of the file that this one belongs to; none: it is alone.
     #[n(7)]
     beside: Option<ByteArray<32>>,
     #[n(8)]
@@ -129,7 +129,7 @@ impl Kept {
         Kept { objects, packs, base: Some(base), newer, is_more: meta.is_more }
     }
 
-    /// Forgets index objects that are gone. False where most of it is gone: an index was made anew,
+    /// Forgets index objects that are gone. False where most of it is gone: an index was rebuilt,
     /// perhaps because there were lies in the old one.
     pub(super) fn keep_listed(&mut self, listed: &Listed) -> bool {
         let named = |kept: &Kept| kept.objects.values().map(|merged| merged.packs.len()).sum::<usize>();
@@ -160,7 +160,7 @@ impl Kept {
         (packs, Layers::new(base.into_iter().chain(self.newer.clone()).collect(), numbers))
     }
 
-    /// Adds runs whose index objects and packs stand here already, and keeps all in the files.
+    /// Adds runs whose index objects and packs are here already, and keeps all in the files.
     pub(super) fn add(self, new: Vec<Arc<Run>>, files: &Files<'_>) -> Result<Kept, RepoError> {
         let newer: Vec<Arc<Run>> = self.newer.iter().cloned().chain(new).collect();
         let few = newer.iter().map(|run| run.records).sum::<u64>();
@@ -185,7 +185,7 @@ impl Kept {
         }
         let (run, salt) = files.write(files.path, &layers, &all, None)?;
         if let Some(path) = files.path {
-            // One that stays stands beside another file, and counts for nothing.
+            // One that stays is next to another file, and counts for nothing.
             let _ = std::fs::remove_file(newer_path(path));
         }
         all.base = Some(Base { run: Arc::new(run), salt });
@@ -339,7 +339,7 @@ mod tests {
         said
     }
 
-    /// An index that was made anew leaves nothing of the old one.
+    /// An index that was rebuilt leaves nothing of the old one.
     #[test]
     fn lies_go_when_an_index_is_made_anew() {
         let (_dir, repository, compartment) = kept();
@@ -361,8 +361,8 @@ mod tests {
         assert!(index.find(&lie).unwrap().is_empty() && !index.find(&truth).unwrap().is_empty());
     }
 
-    /// The index from this host's files is the one that is read anew, whatever came and went: index
-    /// objects, and others in their place without packs that are gone.
+    /// The index from this host's files is the one that is read again, whatever came and went:
+    /// index objects, and others in their place without packs that are gone.
     #[test]
     fn what_is_kept_is_what_is_there() {
         let (dir, repository, compartment) = kept();

@@ -53,7 +53,7 @@ pub(crate) struct Index {
     pub listed: Listed,
     /// Index objects that could not be read, and why. Their chunks count as absent.
     pub unreadable: Vec<(String, RepoError)>,
-    /// Index objects whose signature is good for nothing, and why: they are passed over.
+    /// Index objects whose signature is good for nothing, and why: they are skipped.
     pub distrusted: Vec<(String, String)>,
     /// The local file that it came from, or that it became.
     file: Option<PathBuf>,
@@ -65,7 +65,7 @@ pub(crate) struct Index {
 const BATCH: usize = 512 << 10;
 /// Index objects that are read at once, in bytes: decoded they take about as many again.
 const AT_ONCE: u64 = 8 << 20;
-/// How often the list of index objects is made anew while prunes replace them.
+/// How often the list of index objects is built again while prunes replace them.
 const TRIES: u32 = 10;
 impl Index {
     /// All index objects of a compartment.
@@ -79,7 +79,7 @@ impl Index {
     }
 
     /// The names at one moment: a list that is made while a prune puts a new object and then
-    /// deletes an old one may lack both, but then the next list differs.
+    /// deletes an old one may have neither, but then the next list differs.
     pub(crate) fn list_whole(store: &Storage, compartment: Compartment) -> Result<Listed, RepoError> {
         Index::list_after(store, compartment, Index::list(store, compartment)?)
     }
@@ -120,8 +120,8 @@ impl Index {
         }
     }
 
-    /// Loads the union of all index objects. An unreadable one is noted, not an error: what only it
-    /// knows is absent. `use_cache`: whether the local cache may serve and be written.
+    /// Loads the union of all index objects. An unreadable one is recorded, not an error: what only
+    /// it knows is absent. `use_cache`: whether the local cache may serve and be written.
     fn load_listed(
         repository: &Unlocked,
         compartment: Compartment,
@@ -137,7 +137,7 @@ impl Index {
             .map(|cache| cache.join(format!("index-{}-{compartment}", keys.repository)));
         let load = Load { repository, compartment, listed: &listed, cache: path.as_deref() };
         let kept = path.as_deref().map(|path| Kept::open(path, keys)).unwrap_or_default();
-        // What was merged before may be of somebody whose word counts no more.
+        // What was merged before may be of someone whose word counts no more.
         if kept.base.is_some()
             && kept.objects.iter().all(|(name, merged)| load.counts(name, &merged.signer).is_ok())
         {
@@ -299,7 +299,7 @@ impl Index {
 pub(crate) struct Judged {
     pub content: IndexContent,
     pub signer: Vec<u8>,
-    /// Its signer may write here.
+    /// Its signer has the right to write here.
     pub counts: bool,
 }
 

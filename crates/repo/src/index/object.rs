@@ -78,7 +78,7 @@ struct Block {
 pub(crate) struct IndexContent {
     pub packs: Vec<PackEntry>,
     pub records: Vec<IndexRecord>,
-    /// Index objects whose content this one holds, as far as it is still good.
+    /// Index objects whose content this one contains, as far as it is still good.
     pub supersedes: Vec<ObjectHash>,
 }
 

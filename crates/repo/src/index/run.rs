@@ -2,9 +2,9 @@
 //!
 //! A page is 4096 bytes: up to 85 records of 48 bytes, then 16 bytes of BLAKE3 over its number and
 //! them, under a key that each file that is kept has for itself: neither rot of a local disk nor
-//! somebody who writes there becomes a false "already stored". In memory stand ten filter bits per
-//! record and the first eight bytes of each page's first id: 133 MB for 100 million chunks, whose
-//! file has 4.8 GB.
+//! someone who writes there becomes a false "already stored". In memory there are ten filter bits
+//! per record and the first eight bytes of each page's first id: 133 MB for 100 million chunks,
+//! whose file has 4.8 GB.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

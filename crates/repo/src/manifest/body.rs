@@ -195,7 +195,7 @@ pub(crate) fn encode(keys: &Keys, name: &ManifestName, body: &Body) -> Result<Ve
     signed::seal(keys, Kind::Manifest, &name.name(), codec::encode(body))
 }
 
-/// Opens and verifies the bytes that stood under `object` as the manifest `name`.
+/// Opens and verifies the bytes that was under `object` as the manifest `name`.
 pub(crate) fn decode(
     repository: &Unlocked,
     name: ManifestName,

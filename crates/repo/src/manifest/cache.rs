@@ -3,7 +3,7 @@
 //!
 //! The file is safe to lose; anything wrong with it makes it count as empty. Its sum is under a key
 //! of the repository, so that who can only write this host's files cannot make up backups. Whether
-//! a signer may still sign is judged anew each time; `check` reads the objects themselves.
+//! a signer may still sign is judged again each time; `check` reads the objects themselves.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

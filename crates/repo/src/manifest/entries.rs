@@ -13,7 +13,7 @@ const LONGEST_STREAM: u64 = 1 << 30;
 pub(crate) const LONGEST_PATH: usize = 4096;
 /// The facts of an entry, and those of an addition.
 const LONGEST_FACTS: usize = 64 << 10;
-/// The encoding of parts that stand in the entry itself.
+/// The encoding of parts that are in the entry itself.
 pub(crate) const PARTS_HERE: usize = 16 << 10;
 /// Raw bytes of an entry: 1 PiB, far above the largest table. A tree that repeats one chunk may
 /// claim any length.
@@ -24,7 +24,7 @@ pub(crate) const LONGEST_ENTRY: u64 = 1 << 50;
 pub struct Entry {
     /// Its path, unique in the backup.
     pub path: String,
-    /// Who may read it.
+    /// Who is allowed to read it.
     pub class: Class,
     /// Its content: these parts, one after the other.
     pub parts: Vec<Part>,
@@ -75,7 +75,7 @@ pub(crate) struct Record {
     pub about: Vec<u8>,
 }
 
-/// Where the parts of an entry stand.
+/// Where the parts of an entry are.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) enum Parts {
     #[n(0)]
@@ -86,7 +86,7 @@ pub(crate) enum Parts {
 }
 
 impl Parts {
-    /// The stream that they stand in, if they do.
+    /// The stream that they are in, if they do.
     pub(crate) fn apart(&self) -> Option<&StreamRef> {
         match self {
             Parts::Here(_) => None,
@@ -211,7 +211,7 @@ impl AdditionDecoder {
     }
 }
 
-/// One addition has at most so many bytes: 9 for each of 2^20 maps, and little beside.
+/// One addition has at most so many bytes: 9 for each of 2^20 maps, and little more.
 const LONGEST_ADDITION: usize = 16 << 20;
 
 /// Reads additions one after the other.

@@ -87,8 +87,8 @@ pub(crate) fn read(
     name: &ManifestName,
     mut wrong: impl FnMut(RepoError),
 ) -> Result<Manifest, RepoError> {
-    // A newer version or epoch is passed over, too: a single flipped bit looks like one, and then
-    // the other copy is as it was.
+    // A newer version or epoch is skipped, too: a single flipped bit looks like one, and then the
+    // other copy is as it was.
     let first = match read_one(repository, name, &name.name()) {
         Err(error) if error.is_of_object() => error,
         other => return other,

@@ -1,7 +1,7 @@
 //! Addresses of items: a name and a number each (of a page: its file, and the block in it).
 //!
 //! Items of a unit mostly follow one another, so a unit says runs of them. The names that runs
-//! speak of stand once in the group. The chunk repeats both in front of its items: whoever holds a
+//! speak of are once in the group. The chunk repeats both in front of its items: whoever holds a
 //! chunk alone knows what it is, and equal items of other places are other chunks.
 
 use std::collections::HashMap;
@@ -109,7 +109,7 @@ pub(crate) fn told(names: &[ByteVec], runs: &[Run]) -> Vec<AddressRun> {
     runs.iter().map(tell).collect()
 }
 
-/// What stands in front of a chunk's items.
+/// What is in front of a chunk's items.
 pub(crate) fn header(names: &[ByteVec], runs: &[Run]) -> Vec<u8> {
     let short = |length: usize| u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes();
     let mut header = short(runs.len()).to_vec();

@@ -1,9 +1,9 @@
 //! Chunks that describe maps, kept on this host: the lists of a table are 8 bytes for each of its
-//! rows, and every backup needs them anew.
+//! rows, and every backup needs them again.
 //!
 //! One file for each chunk, under its id, which is the keyed hash of the bytes: a file that is
-//! damaged or of another repository is passed over. The folder is safe to lose. Files that nobody
-//! has read for a month are removed, a sixteenth of the folder with each backup.
+//! damaged or of another repository is skipped. The folder is safe to lose. Files that nobody has
+//! read for a month are removed, a sixteenth of the folder with each backup.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};

@@ -1,7 +1,7 @@
 //! A kind for tests, as unlike rows as pages will be: items of one length, each with an address,
 //! and lists that hold more than a part of one hash. The mechanism carries it without knowing it.
 //!
-//! A card has 1000 bytes and a place in a drawer: the drawer's name, and a number. A list holds for
+//! A card has 1000 bytes and a place in a drawer: the drawer's name, and a number. A list has for
 //! each 8 bytes of keyed hash and 4 of plain hash. The hash of the sum is made from these and the
 //! address, so that it can be had from lists alone. The facts of a map are the length of a card and
 //! the cards that each drawer has at most (`u32` each); `more` may repeat what they say.

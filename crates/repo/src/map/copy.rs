@@ -1,6 +1,6 @@
 //! A map of one repository, written into another: the same units and runs, under the other's keys.
 //!
-//! What is there already is not stored again, because equal units have equal ids there, too.
+//! What already exists is not stored again, because equal units have equal ids there, too.
 //! Everything read is verified on the way: a map whose items are not those that were backed up is
 //! not copied.
 //!

@@ -64,7 +64,7 @@ pub(crate) fn used_chunks<'g>(record: &Record, group: &'g Group) -> Result<Vec<&
 }
 
 /// Goes through a map with its groups, record by record: what is kept of each, and at the end what
-/// holds of the whole.
+/// applies to the whole.
 pub(crate) struct Keeping {
     map: MapRef,
     pub kind: &'static dyn AnyKind,
@@ -104,13 +104,13 @@ impl Keeping {
         Ok(keeps)
     }
 
-    /// Passes over a record whose group cannot be read.
+    /// Skips a record whose group cannot be read.
     pub(crate) fn skip(&mut self, record: &Record) -> Result<(), RepoError> {
         self.lacks_groups = true;
         self.keeps.skip(record).map_err(|what| damaged(format!("group {}", record.group), what))
     }
 
-    /// What holds of the whole map, when all records were gone through.
+    /// What applies to the whole map, when all records were gone through.
     pub(crate) fn end(mut self, reader: &ChunkReader<'_>) -> Result<(), RepoError> {
         let wrong = |what| damaged("a map", what);
         self.keeps.end().map_err(wrong)?;

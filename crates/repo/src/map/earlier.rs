@@ -1,5 +1,5 @@
 //! A map of an earlier backup, as a writer sees it: the hashes of its items, and which of its units
-//! can still be leaned on.
+//! can still be reused.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -19,7 +19,7 @@ use crate::writer::Session;
 /// stored again.
 const MOST_LISTED: u64 = 64 << 20;
 
-/// What an earlier backup kept, to be leaned on.
+/// What an earlier backup kept, to be reused.
 pub struct EarlierMap<K: ItemKind = Rows> {
     kind: PhantomData<K>,
     pub(super) groups: Vec<EarlierGroup>,
@@ -28,9 +28,9 @@ pub struct EarlierMap<K: ItemKind = Rows> {
     /// How many items it holds.
     pub items: u64,
     /// How many of them were new to it, other than those that were only written again: for who
-    /// knows it to be told (it stands in the backup's additions), else 0.
+    /// knows it to be told (it is in the backup's additions), else 0.
     pub changed: u64,
-    /// Items of units that cannot be leaned on: their list or a chunk is gone.
+    /// Items of units that cannot be reused: their list or a chunk is gone.
     pub items_lost: u64,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct EarlierGroup {
     pub id: ChunkId,
     pub raw_len: u32,
     pub group: Arc<Group>,
-    /// The item list's bytes; empty if it is gone, or was let go of and is in the storage.
+    /// The item list's bytes; empty if it is gone, or was released and is in the storage.
     pub list: Vec<u8>,
     pub keeps: Vec<Keep>,
     /// Whether each unit's chunks and list are there.
@@ -55,12 +55,12 @@ impl UnitName {
     }
 }
 
-/// One kept unit of an [`EarlierMap`] that can be leaned on.
+/// One kept unit of an [`EarlierMap`] that can be reused.
 #[derive(Clone, Debug)]
 pub struct EarlierUnit {
     /// Which group of the map, and which unit of the group.
     pub place: (usize, usize),
-    /// Names the unit among all of a repository: maps that lean on one another may share it.
+    /// Names the unit among all of a repository: maps that depend on one another may share it.
     pub name: UnitName,
     /// Items in its chunks.
     pub items: u32,
@@ -108,7 +108,7 @@ impl<K: ItemKind> EarlierMap<K> {
                 Ok(Some(taken)) => taken,
                 Ok(None) => continue,
                 Err(error) => {
-                    // It is not what it says: nothing of it is leaned on.
+                    // It is not what it says: nothing of it is reused.
                     earlier.groups.clear();
                     earlier.items_lost = map.items;
                     return absent(error).map(|()| earlier);
@@ -157,7 +157,7 @@ impl<K: ItemKind> EarlierMap<K> {
         self.groups.len()
     }
 
-    /// The units that can be leaned on, in the map's order.
+    /// The units that can be reused, in the map's order.
     pub fn units(&self) -> impl Iterator<Item = EarlierUnit> + '_ {
         self.groups.iter().enumerate().flat_map(|(number, of)| {
             let units = of.group.units.iter().zip(&of.keeps).zip(&of.there).enumerate();
@@ -197,8 +197,8 @@ impl<K: ItemKind> EarlierMap<K> {
         Some((of, of.keeps.get(at)?))
     }
 
-    /// Lets go of the lists' bytes, which are read again if need be; those that the storage lacks
-    /// stay.
+    /// Releases the lists' bytes, which are read again if need be; those that the storage does not
+    /// have stay.
     pub(crate) fn release_lists(&mut self, session: &Session<'_>) -> Result<(), RepoError> {
         for group in &mut self.groups {
             if let Some(list) = &group.group.list

@@ -10,7 +10,7 @@ use super::items::{ItemHash, ItemHasher, Totals};
 use super::part::MapRef;
 use super::shape::{Keep, Unit};
 
-/// Kinds of items stand in FORMAT.md: no other crate makes one.
+/// Kinds of items are in FORMAT.md: no other crate makes one.
 pub(crate) mod sealed {
     pub trait Sealed {}
 }

@@ -1,7 +1,7 @@
 //! Maps: content as items kept of older chunks, and new ones.
 //!
 //! **Purpose.** Where a little of everything changes, chunks of bytes are all new again (facts: 1 %
-//! of the rows updated anywhere, 97 to 100 % of the bytes stored anew). A map stores what changed
+//! of the rows updated anywhere, 97 to 100 % of the bytes stored again). A map stores what changed
 //! and still is a full description: it names chunks, old and new alike, and of each which *items*
 //! (rows of COPY text; later pages) belong to it. No chain is replayed, nothing is merged, and any
 //! backup may be forgotten first.
@@ -14,10 +14,10 @@
 //! **Shape** (FORMAT.md, "Maps"; `shape`). New items fill *units* of about 256 KiB that end where
 //! an item ends; a longer item is a unit of its own, of several chunks. The units that one part of
 //! one backup adds are listed in a *group*, a small content-addressed chunk. A map names groups and
-//! which of their units it uses; beside that stands what is kept of each used unit: all, or runs of
+//! which of their units it uses; and in addition what is kept of each used unit: all, or runs of
 //! skipped and taken items. So a part of which little changed costs the new items, one group, and a
-//! few bytes for each unit that lost one. Beside the group lies its *item list*, which says of each
-//! item what suffices to know it again: so a writer, who cannot read data, knows what is old
+//! few bytes for each unit that lost one. Next to the group lies its *item list*, which says of
+//! each item what is enough to know it again: so a writer, who cannot read data, knows what is old
 //! ([`EarlierMap`]). A list may be lost or deleted: the next backup then stores that part whole.
 //!
 //! **Order.** A map is a set: items come back unit by unit, survivors first, newer ones behind.

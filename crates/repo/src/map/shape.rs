@@ -75,7 +75,7 @@ impl Group {
         self.list.map(|id| Child { id, bytes, raw_len })
     }
 
-    /// Where a unit's records stand in the list.
+    /// Where a unit's records are in the list.
     pub(crate) fn listed(&self, unit: usize, listed: usize) -> std::ops::Range<usize> {
         let items = |unit: &Unit| unit.items as usize;
         let start: usize = self.units.iter().take(unit).map(items).sum();
@@ -273,7 +273,7 @@ impl Keeps {
         Ok(keeps)
     }
 
-    /// Passes over a record whose group cannot be read.
+    /// Skips a record whose group cannot be read.
     pub(crate) fn skip(&mut self, record: &Record) -> Result<(), &'static str> {
         record.used().try_for_each(|_| self.one(None).map(drop))
     }

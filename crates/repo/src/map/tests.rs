@@ -65,7 +65,7 @@ fn target() -> MapTarget {
     MapTarget { identity: [3; 16], domain: Vec::new(), from: 0 }
 }
 
-/// A map of these cards: each is compared with the one that stood at its address.
+/// A map of these cards: each is compared with the one that was at its address.
 fn write_map(
     writer: &BackupWriter<'_>,
     content: &Content,
@@ -249,7 +249,7 @@ fn cards_go_through_all_that_rows_go_through() {
         }
         assert_eq!(listed, *cards);
     }
-    // The next one leans on what is left.
+    // The next one depends on what is left.
     change(&mut cards, 99, 50);
     let last = backup(&repository, &cards);
     assert!(last.bytes_added * 3 < first, "{} of {first}", last.bytes_added);
@@ -294,7 +294,7 @@ fn lists_tell_which_units_to_read() {
     assert_eq!((read.len(), local), (differ.len(), cards));
 }
 
-/// A copy has lists of its own, under the other repository's keys: the next backup there leans on
+/// A copy has lists of its own, under the other repository's keys: the next backup there depends on
 /// them.
 #[test]
 fn copies_of_cards_have_lists() {
@@ -316,7 +316,7 @@ fn copies_of_cards_have_lists() {
     let next = backup(&other, &cards);
     assert!(next.bytes_added * 3 < copied.bytes_added, "{} of {}", next.bytes_added, copied.bytes_added);
     assert_eq!(problems(&other, CheckLevel::Data), [""; 0]);
-    // It may stand in another backup as it is.
+    // It can be in another backup as it is.
     let entry = first_entry(&other, &next);
     let again = commit(&other, |writer| writer.keep_entry(&entry, None).map(|()| Vec::new()));
     other.forget(next.id).unwrap();
@@ -348,7 +348,7 @@ fn a_map_that_breaks_its_kinds_rules_is_not_written() {
     assert_eq!(refused(&[(b"a", 1), (b"b", 1), (b"a", 0)], Cards::facts(9)), "");
 }
 
-/// What somebody else wrote: every reader refuses it and says why.
+/// What someone else wrote: every reader refuses it and says why.
 #[test]
 fn what_a_map_of_cards_must_not_say() {
     let (_dir, repository) = repository();

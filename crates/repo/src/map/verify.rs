@@ -27,7 +27,7 @@ pub(crate) struct Verified {
 const UNITS_AT_ONCE: usize = 1 << 20;
 
 /// Verifies several maps of one kind and mask domain that share chunks, reading each chunk once. A
-/// chunk that cannot be read is left to those who look at chunks, and its maps are passed over.
+/// chunk that cannot be read is left to those who look at chunks, and its maps are skipped.
 pub(crate) fn verify(
     reader: &ChunkReader<'_>,
     maps: &[&MapRef],

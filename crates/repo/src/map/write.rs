@@ -42,7 +42,7 @@ pub struct MapTarget {
 pub struct MapWriter<'a, K: ItemKind = Rows> {
     session: &'a Session<'a>,
     lane: Lane<'a>,
-    /// Reads what earlier maps let go of.
+    /// Reads what earlier maps released.
     reader: &'a ChunkReader<'a>,
     kind: K,
     target: MapTarget,
@@ -242,9 +242,9 @@ impl<'a, K: ItemKind> MapWriter<'a, K> {
         Ok(UnitChunk { id, raw_len })
     }
 
-    /// Ends the map. `used`: of each earlier map those of its units that are leaned on, and which
-    /// of the items that they kept are items of this map. No unit may come from two maps.
-    /// `changed`: of the new items, those that are not only written again.
+    /// Ends the map. `used`: of each earlier map those of its units that are reused, and which of
+    /// the items that they kept are items of this map. No unit may come from two maps. `changed`:
+    /// of the new items, those that are not only written again.
     pub fn finish(mut self, used: &[UsedItems<'_, K>], changed: u64) -> Result<PartSummary, RepoError> {
         self.session.check()?;
         self.end_unit()?;
@@ -400,8 +400,8 @@ impl<'a, K: ItemKind> MapWriter<'a, K> {
     }
 }
 
-/// Of an [`EarlierMap`]: the units that are leaned on, each with one flag for each item that the
-/// map kept.
+/// Of an [`EarlierMap`]: the units that are reused, each with one flag for each item that the map
+/// kept.
 pub type UsedItems<'m, K = Rows> = (&'m EarlierMap<K>, Vec<(EarlierUnit, Vec<bool>)>);
 
 /// Every group that something is kept of, oldest first. A group that several maps know is named

@@ -96,7 +96,7 @@ impl<'r> Live<'r> {
             if !error.is_of_object() {
                 return Err(error);
             }
-            // What lies below a node or map that was seen may not have been added.
+            // What lies below a node or map that was seen might not have been added.
             self.seen_nodes.clear();
             self.seen_maps.clear();
             self.seen_leaves.clear();

@@ -1,21 +1,21 @@
-//! Prune: frees what no backup needs, beside writers on other hosts, without locks (FORMAT.md,
-//! "Prune").
+//! Prune: frees what no backup needs, concurrently with writers on other hosts, without locks
+//! (FORMAT.md, "Prune").
 //!
 //! **Order.** A *survey* lists drafts, manifests, index, trash and packs, in this order, and counts
 //! how much of each pack lives. Packs of which nothing lives get a mark; packs of which little
-//! lives are packed anew (sealed chunks move unopened) and then get a mark. A pack whose mark is
-//! older than the grace time, and than every session that is alive, is doomed: an intent is put,
-//! **then a second survey is made**, and only what is dead in that one, too, is deleted. At last
-//! index objects that name packs which are gone are written anew.
+//! lives are repacked (sealed chunks move unopened) and then get a mark. A pack whose mark is older
+//! than the grace time, and than every session that is alive, is doomed: an intent is put, **then a
+//! second survey is made**, and only what is dead in that one, too, is deleted. At last index
+//! objects that name packs which are gone are rewritten.
 //!
 //! **Why nothing is lost.** A writer puts its draft, then looks at the trash, then puts the
 //! manifest. If its draft is there when we list drafts, the pack stays. If not, our intent was
 //! there before its look, and it stops: an intent is never taken back, and its list outlives its
 //! packs by days; who was at work for days looks at the packs, too. A draft is removed only behind
-//! its manifest, so drafts are listed before manifests. Nobody leans on a pack with an intent: what
-//! lives there after all is moved away by the next run. Marks and sessions are for the writers'
-//! comfort: safety does not hang on them. `model.rs` tries this order, and orders that are wrong,
-//! against random schedules.
+//! its manifest, so drafts are listed before manifests. Nobody depends on a pack with an intent:
+//! what lives there after all is moved away by the next run. Marks and sessions are for the
+//! writers' comfort: safety does not hang on them. `model.rs` tries this order, and orders that are
+//! wrong, against random schedules.
 //!
 //! **Crashes** leave marks, intents and packs that no index names; the next prune, of whoever, goes
 //! on from there.
@@ -79,7 +79,7 @@ const REFUSED_NAMED: usize = 10;
 /// What a dead session left is removed after so long.
 const SWEEP: Duration = Duration::from_secs(24 * 3600);
 /// An object's time may be that of the first byte of its put, some time before a list shows it: a
-/// session that is younger than a mark by less may not have seen it, and its backup would have to
+/// session that is younger than a mark by less might not have seen it, and its backup would have to
 /// give up when it finds its pack gone. The grace time, but at least and at most this.
 const PUT_TAKES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(600));
 
@@ -88,16 +88,16 @@ const PUT_TAKES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_
 pub struct PruneOptions {
     /// How old a mark must be before its pack may be deleted.
     pub grace: Duration,
-    /// Packs of which less than this share (per cent) lives are packed anew.
+    /// Packs of which less than this share (per cent) lives are repacked.
     pub repack_below: u8,
-    /// Every pack that holds a dead chunk is packed anew.
+    /// Every pack that holds a dead chunk is repacked.
     pub erase: bool,
     /// Change nothing.
     pub dry_run: bool,
 }
 
 impl Default for PruneOptions {
-    /// A day of grace; packs of which less than four fifths lives are packed anew.
+    /// A day of grace; packs of which less than four fifths lives are repacked.
     fn default() -> PruneOptions {
         PruneOptions { grace: Duration::from_secs(24 * 3600), repack_below: 80, erase: false, dry_run: false }
     }
@@ -126,7 +126,7 @@ pub struct PruneReport {
     pub bytes_moved: u64,
     /// Backups that are being written: what they began before stays until they end.
     pub sessions: u64,
-    /// When the first waiting pack may go, by the storage's clock.
+    /// When the first waiting pack can be deleted, by the storage's clock.
     #[serde(serialize_with = "as_text")]
     pub next: Option<Timestamp>,
     /// A backup needs a chunk that is nowhere: nothing was deleted that might hold it. `check` says
@@ -189,7 +189,7 @@ struct Survey {
     listed: HashMap<ObjectHash, Listed>,
     trash: Trash,
     standing: Vec<Standing>,
-    /// Packs that were made with a key that somebody else had.
+    /// Packs that were made with a key that someone else had.
     suspects: HashSet<ObjectHash>,
     usage: Usage,
 }
@@ -240,8 +240,8 @@ struct Prune<'r> {
     now: SystemTime,
     /// The storage lets us delete; known from the first try.
     may_delete: bool,
-    /// Backups that were committed once: a key that may not delete leaves their drafts and sessions
-    /// behind.
+    /// Backups that were committed once: a key without delete permission leaves their drafts and
+    /// sessions behind.
     forgotten: HashSet<BackupId>,
     /// As it was last read.
     trash: Trash,
@@ -251,11 +251,11 @@ struct Prune<'r> {
 }
 
 impl Repository {
-    /// Frees what no backup needs. The writer secret suffices. A first prune marks, a later one
+    /// Frees what no backup needs. The writer secret is enough. A first prune marks, a later one
     /// (after the grace time) deletes; any number may run at once, on any hosts.
     ///
     /// While a manifest, draft, list or tree node cannot be read, what it needs is not known: no
-    /// pack is deleted, marked or packed anew, and the report says why ([`PruneReport::held_by`]).
+    /// pack is deleted, marked or repacked, and the report says why ([`PruneReport::held_by`]).
     ///
     /// # Errors
     /// [`RepoError::UnknownFolders`]; failures of the storage; cancelled.
@@ -307,7 +307,7 @@ impl Repository {
     }
 }
 
-/// Deletes objects, a few at once; those that the storage does not let us delete are noted.
+/// Deletes objects, a few at once; those that the storage does not let us delete are recorded.
 fn remove_all(store: &Storage, names: &[String], report: &mut PruneReport) -> Result<(), RepoError> {
     for (name, answer) in names.iter().zip(each(names, |name| store.delete(name))) {
         match answer {
@@ -479,8 +479,8 @@ impl Prune<'_> {
         Ok((pinned, unknown))
     }
 
-    /// Removes what nobody needs: drafts that pin nothing any more, sessions long dead, old lists
-    /// of packs that are gone and forgotten by the index, and older ones that say nothing.
+    /// Removes what is no longer needed: drafts that pin nothing any more, sessions long dead, old
+    /// lists of packs that are gone and forgotten by the index, and older ones that say nothing.
     fn sweep(&mut self, survey: &Survey) -> Result<(), RepoError> {
         let store = self.repository.store().clone();
         let folders = [draft::folder(self.compartment), sessions::folder(self.compartment)];
@@ -498,7 +498,7 @@ impl Prune<'_> {
         let is_old = |said: &&Arc<trash::Said>| age(self.now, said.put) > INTENTS_STAY;
         let old: Vec<&Arc<trash::Said>> = survey.trash.intents().filter(is_old).collect();
         if !old.is_empty() && survey.index.unreadable.is_empty() {
-            // Who is at work since before may not have seen it.
+            // Who is at work since before might not have seen it.
             let alive = sessions::alive(&self.repository.unlocked, self.compartment, self.now)?;
             let is_seen =
                 |said: &trash::Said| alive.iter().all(|session| session.began > said.put + PUT_TAKES.1);
@@ -541,7 +541,7 @@ impl Prune<'_> {
         Ok(others.iter().any(|meta| age(self.now, meta.modified) <= sessions::IS_DEAD))
     }
 
-    /// Packs that are worth packing anew; and those that live though a pruner announced that it
+    /// Packs that are worth repacking; and those that live though a pruner announced that it
     /// deletes them.
     fn sparse(&self, survey: &Survey) -> Vec<ObjectHash> {
         let mut found = Vec::new();
@@ -630,7 +630,7 @@ impl Prune<'_> {
 
     /// What may be deleted now. Sessions are listed behind the marks: a writer puts its session and
     /// then looks at the trash, so one that did not see a mark is seen here, and one that is not
-    /// seen here leans on nothing that is marked.
+    /// seen here depends on nothing that is marked.
     fn doomed(&mut self, survey: &Survey, dead: &[ObjectHash]) -> Result<Vec<ObjectHash>, RepoError> {
         let sessions = sessions::alive(&self.repository.unlocked, self.compartment, self.now)?;
         self.report.sessions += sessions.len() as u64;

@@ -3,15 +3,15 @@
 //!
 //! Every call of the storage is one step; lists take two steps, so that they may see half of a
 //! change. In each schedule a few writers, pruners and forgetters make their steps in any order;
-//! each may be left alone for as long as it happens (a suspended process) or for ever (a crash).
+//! each may be left alone for as long as it happens (a suspended process) or forever (a crash).
 //! Clocks do not occur: no age and no wait is trusted, marks count at once and sessions are not
-//! waited for, which only those who want to be safe need. Lists of intents stay for ever, as they
-//! do for longer than a writer trusts them. After every step every manifest's chunks must have a
+//! waited for, which only those who want to be safe need. Lists of intents stay forever, as they do
+//! for longer than a writer trusts them. After every step every manifest's chunks must have a
 //! place: an index object that names a pack that is there and holds the chunk.
 //!
-//! Beside them somebody **lies** with the key of a writer: he puts packs that do not hold what they
+//! Among them someone **lies** with the key of a writer: he puts packs that do not hold what they
 //! say, and index objects that name chunks where they are not, and supersede what they do not hold.
-//! Writers do not lean on what he puts; pruners meet it.
+//! Writers do not depend on what he puts; pruners meet it.
 //!
 //! The steps are those of `writer/ground.rs`, `writer/commit.rs`, `prune/mod.rs`, `repack.rs` and
 //! `reindex.rs`, in their order. [`Mistake`] lists orders that are wrong: the model must find each
@@ -200,7 +200,7 @@ impl World {
         needed & !found == 0
     }
 
-    /// Somebody with a writer's key puts a pack and an index object that lie.
+    /// Someone with a writer's key puts a pack and an index object that lie.
     fn lie(&mut self, random: &mut Random) {
         if self.used_packs + 8 > PACKS || self.used_objects + 8 > OBJECTS {
             return;
@@ -462,7 +462,7 @@ impl Pruner {
                             secure(pack) && (is_read || mistake == Mistake::DirectoryIsBelieved)
                         };
                         let proved = places.iter().find(is_proved).copied();
-                        // Who sealed a chunk stands in the pack's key table, and moves with it.
+                        // Who sealed a chunk is in the pack's key table, and moves with it.
                         let lie = places.iter().filter(|pack| world.holds[**pack] >> chunk & 1 == 0).count();
                         // None: what two writers have sealed, as far as is known.
                         let of_liar = match lie {
@@ -659,7 +659,7 @@ impl Pruner {
     }
 }
 
-/// One schedule; false if a backup was hurt.
+/// One schedule; false if a backup was affected.
 fn run(seed: u64, mistake: Mistake) -> bool {
     run_and_tell(seed, mistake, false)
 }
@@ -688,7 +688,7 @@ fn run_and_tell(seed: u64, mistake: Mistake, tell: bool) -> bool {
     }
     let mut at_work: [Option<usize>; 2] = [None; 2];
     let steps = 60 + random.below(140);
-    // In every second schedule somebody lies.
+    // In every second schedule someone lies.
     let mut lies = if seed % 2 == 1 { 0 } else { 3 };
     for _ in 0..steps {
         if lies < 3 && random.below(40) == 0 {
@@ -697,12 +697,12 @@ fn run_and_tell(seed: u64, mistake: Mistake, tell: bool) -> bool {
         }
         match random.below(12) {
             0 => {
-                // Somebody forgets a backup.
+                // Someone forgets a backup.
                 let number = random.below(8);
                 world.manifests[number] = None;
             }
             1 if random.below(6) == 0 => {
-                // A crash: of a pruner, whose intents stay for ever.
+                // A crash: of a pruner, whose intents stay forever.
                 pruners[random.below(3)].over = true;
             }
             1..=5 => {

@@ -1,7 +1,7 @@
 //! What is proved of places: that two of them hold the same sealed bytes.
 //!
 //! An index object says where chunks are, a pack's directory what their sealed bytes hash to. Both
-//! were written by somebody who had a key, and may lie. So one place is given up for another only
+//! were written by someone who had a key, and may lie. So one place is given up for another only
 //! where the directories of both name the same hash, and the bytes of the one that stays were read
 //! and have it. Which packs were read whole is kept in this host's cache: they never change.
 

@@ -1,4 +1,4 @@
-//! Index objects anew: without packs that are gone, and few instead of many.
+//! Rewriting index objects: without packs that are gone, and few instead of many.
 //!
 //! The new object names those that it replaces; they are deleted after it was put. Readers that
 //! listed the old ones list again. What a crash leaves between is superseded, and the next prune

@@ -1,4 +1,4 @@
-//! What stands in `trash/`: lists of packs that pruners signed (FORMAT.md, "Prune").
+//! What is in `trash/`: lists of packs that pruners signed (FORMAT.md, "Prune").
 //!
 //! *Marks* say that nobody needs a pack; *intents*, that it is being deleted now. Each run puts at
 //! most one list of either for a compartment. An intent is never taken back, and its list outlives
@@ -23,7 +23,7 @@ use crate::{RepoError, codec, names, signed};
 
 pub(crate) const FOLDER: &str = "trash/";
 
-/// A list of intents stays so long after it was put, and while somebody is at work who began before
+/// A list of intents stays so long after it was put, and while someone is at work who began before
 /// it. A writer that was at work for half of it, or that was taken for dead, lists the packs before
 /// it commits.
 pub(crate) const INTENTS_STAY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -42,11 +42,11 @@ pub(crate) struct Said {
     pub packs: BTreeMap<ObjectHash, SystemTime>,
 }
 
-/// The lists of a compartment, of those who may prune there.
+/// The lists of a compartment, of those who have the right to prune there.
 #[derive(Clone, Default)]
 pub(crate) struct Trash {
     pub lists: Vec<Arc<Said>>,
-    /// A list of intents cannot be read, or is of somebody who was revoked, perhaps while he was
+    /// A list of intents cannot be read, or is of someone who was revoked, perhaps while he was
     /// deleting: which packs are going is not known whole.
     pub is_unsure: bool,
     /// Names of lists that say nothing, and when the storage took them.
@@ -160,12 +160,12 @@ impl Trash {
         self.of(true)
     }
 
-    /// Whether somebody is deleting a pack, or has deleted it.
+    /// Whether someone is deleting a pack, or has deleted it.
     pub(crate) fn announces(&self, pack: &ObjectHash) -> bool {
         self.intents().any(|said| said.packs.contains_key(pack))
     }
 
-    /// Whether a pack is in any list: nothing new leans on it.
+    /// Whether a pack is in any list: nothing new depends on it.
     pub(crate) fn holds(&self, pack: &ObjectHash) -> bool {
         self.lists.iter().any(|said| said.packs.contains_key(pack))
     }
@@ -179,10 +179,10 @@ impl Trash {
 /// A list that was read.
 enum Read {
     Said(Arc<Said>),
-    /// It is of somebody who may not prune here any more.
+    /// It is of someone who has no right to prune here any more.
     Revoked,
-    /// It is gone, or of somebody who may not prune here. A name alone says nothing: who holds no
-    /// key can write one.
+    /// It is gone, or of someone who has no right to prune here. A name alone says nothing: who
+    /// holds no key can write one.
     Nobodys,
 }
 

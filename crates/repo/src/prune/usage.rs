@@ -19,15 +19,15 @@ pub(crate) enum Standing {
     /// It is not there.
     Absent,
     /// A pruner, perhaps one that is gone, has announced that it deletes it; or it has another size
-    /// than the index says, and perhaps something of it can be read: nothing may lean on it, and
+    /// than the index says, and perhaps something of it can be read: nothing may rely on it, and
     /// what is nowhere else keeps it.
     Announced,
     /// We are deleting it.
     Doomed,
-    /// It was made with a key that somebody else had: it stays while something in it is needed, and
+    /// It was made with a key that someone else had: it stays while something in it is needed, and
     /// stands for no other place.
     Suspect,
-    /// A pruner marked it, or it is to be packed anew: better another place.
+    /// A pruner marked it, or it is to be repacked: better another place.
     Marked,
     Good,
 }
@@ -60,8 +60,8 @@ pub(crate) struct Keepers {
 /// What directories say of sealed chunks.
 #[derive(Default)]
 pub(crate) struct Digests {
-    /// By pack and chunk; none where the directory lacks the chunk. What is not here could not be
-    /// read.
+    /// By pack and chunk; none where the directory does not have the chunk. What is not here could
+    /// not be read.
     pub known: HashMap<(u32, ChunkId), Option<Sealed>>,
     /// Writers, by number.
     pub makers: Vec<Vec<u8>>,
@@ -114,7 +114,7 @@ fn local(source: io::Error) -> RepoError {
 }
 
 impl Standing {
-    /// Nobody is deleting it, and it may be trusted: what others hold may go.
+    /// Nobody is deleting it, and it may be trusted: what others hold can be deleted.
     fn is_secure(self) -> bool {
         self >= Standing::Marked
     }
@@ -143,7 +143,7 @@ impl Places<'_> {
 
 /// Counts, giving each live chunk one place: of several that are proved equal the one in better
 /// standing, then in the fuller pack. A chunk without a place that nobody is deleting keeps all its
-/// places: of two pruners each would else lean on what the other deletes.
+/// places: of two pruners each would else depend on what the other deletes.
 pub(crate) fn count(
     places: &Places<'_>,
     live: &Arc<Run>,
@@ -207,8 +207,8 @@ struct Kept<'c> {
     equal: bool,
 }
 
-/// Places that hold the same sealed bytes, as their directories say: and the one of them that may
-/// stand for all.
+/// Places that hold the same sealed bytes, as their directories say: and the one of them that can
+/// be for all.
 struct Same<'c> {
     places: Vec<&'c Record>,
     /// Who sealed them, as these say.
@@ -262,7 +262,7 @@ impl Choice<'_> {
                 continue;
             }
             for place in &same.places {
-                // What is rotten is given up once the chunk is proved to be elsewhere.
+                // What is damaged is given up once the chunk is proved to be elsewhere.
                 let is_elsewhere = found.iter().any(|other| other.proved.is_some());
                 let entry = self.places.entry(place.pack);
                 let is_rotten = self.places.of(place) == Standing::Announced
@@ -349,7 +349,7 @@ fn peek(
     }
 }
 
-/// The standing of every pack of the index.
+/// The state of every pack of the index.
 pub(crate) fn standings(
     index: &Index,
     listed: &HashMap<ObjectHash, Listed>,

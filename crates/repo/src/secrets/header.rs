@@ -18,8 +18,8 @@ const LARGEST: u64 = 64 * 1024;
 /// Features that this program knows.
 const KNOWN: &[&str] = &[EDITION];
 /// Keys by compartment, signed index, chained lists of writers, one list of marks for each prune:
-/// what earlier editions of the format lacked. Programs of these refuse the repository by this
-/// name, and this one refuses theirs by its absence.
+/// what earlier editions of the format did not have. Programs of these refuse the repository by
+/// this name, and this one refuses theirs by its absence.
 const EDITION: &str = "edition 3";
 /// The format that this program reads and writes, for people: `format 0, edition 3`.
 pub fn format_name() -> String {

@@ -58,7 +58,7 @@ impl Drop for Epoch {
 }
 
 /// What ids, cuts and names of clusters are derived from. It stays the same for the life of the
-/// repository: a rotation must not store everything anew.
+/// repository: a rotation must not store everything again.
 #[derive(Clone, Encode, Decode)]
 #[cbor(array)]
 pub(super) struct Roots {

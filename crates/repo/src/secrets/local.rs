@@ -178,7 +178,7 @@ fn read(file: &Path) -> Result<Option<String>, RepoError> {
     match fs::read_to_string(file) {
         Ok(text) => Ok(Some(text)),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-        // A home that may not be read (another user's) remembers nothing.
+        // A home that cannot be read (another user's) remembers nothing.
         Err(source) if source.kind() == io::ErrorKind::PermissionDenied => Ok(None),
         Err(source) => Err(RepoError::Local { doing: "read", path: file.display().to_string(), source }),
     }
@@ -202,7 +202,7 @@ fn write(file: &Path, text: &str) -> io::Result<()> {
     temporary.persist(file).map(drop).map_err(|error| error.error)
 }
 
-/// The bytes beside the file that they will be.
+/// The bytes next to the file that they will be.
 fn temporary(file: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
     let folder = file.parent().unwrap_or(Path::new("."));
     private_folder(folder)?;

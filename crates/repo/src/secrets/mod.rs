@@ -87,8 +87,9 @@ pub(crate) fn commit(
 /// What a secret opens a repository with, and compares it with what this host remembers. Where the
 /// header does not pass, its copy is tried.
 ///
-/// Several keyrings may stand in slots that one secret opens: a rotation that broke off leaves two,
-/// and who knows a recipient can seal one of his own making. The owner's lists say which holds.
+/// Several keyrings can be in slots that one secret opens: a rotation that broke off leaves two,
+/// and who knows a recipient can seal one of his own making. The owner's lists say which one
+/// applies.
 pub(crate) fn open(
     store: &Storage,
     first: &Header,
@@ -131,7 +132,7 @@ fn open_by(
 }
 
 /// Of the keyrings that a secret opens, each once, the one with the most epochs first. One that is
-/// not of this header, or whose keys do not belong together, was put there by somebody else.
+/// not of this header, or whose keys do not belong together, was put there by someone else.
 fn sound(header: &Header, opened: &[Zeroizing<Vec<u8>>], store: &Storage) -> Result<Vec<Keyring>, RepoError> {
     let mut found: Vec<Keyring> = Vec::new();
     let mut seen: HashSet<&[u8]> = HashSet::new();

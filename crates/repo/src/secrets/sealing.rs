@@ -155,8 +155,8 @@ fn labeled_extract(suite: &[u8], salt: &[u8], label: &[u8], input: &[u8]) -> [u8
     hmac_sha256(salt, &[b"HPKE-v1", suite, label, input])
 }
 
-/// HKDF-Expand of at most one block; `length` stands in the label, and the rest of the block is not
-/// to be used.
+/// HKDF-Expand of at most one block; `length` is in the label, and the rest of the block is not to
+/// be used.
 fn labeled_expand(suite: &[u8], key: &[u8; 32], label: &[u8], info: &[u8], length: u16) -> [u8; 32] {
     hmac_sha256(key, &[&length.to_be_bytes(), b"HPKE-v1", suite, label, info, &[1]])
 }

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex};
 
 use crate::lock::{lock, wait_until};
 
-/// Beside a pack's bytes: its last chunk and its directory.
+/// Next to a pack's bytes: its last chunk and its directory.
 const BESIDE: usize = 1 << 20;
 
 pub(super) struct Buffers {

@@ -58,7 +58,7 @@ pub(super) fn commit(
     put_manifest(session, place?, new, list)
 }
 
-/// Where a backup stands among those of its cluster: its number, and the one before it.
+/// Where a backup is among those of its cluster: its number, and the one before it.
 struct Place {
     sequence: u64,
     previous: Option<Previous>,
@@ -66,9 +66,9 @@ struct Place {
 
 /// Two that end at one moment may take the same place: both are good.
 ///
-/// Numbers count where they are verified: of a manifest or tombstone of somebody who may write, or
-/// of what this host remembers. Else one name that somebody without a key has written would end
-/// them.
+/// Numbers count where they are verified: of a manifest or tombstone of someone who has the right
+/// to write, or of what this host remembers. Else one name that someone without a key has written
+/// would end them.
 fn next_place(session: &Session<'_>) -> Result<Place, RepoError> {
     let repository = &session.repository.unlocked;
     let cluster = repository.keys.cluster_hash(&session.options.cluster)?;
@@ -79,7 +79,7 @@ fn next_place(session: &Session<'_>) -> Result<Place, RepoError> {
     let mut last = previous.as_ref().map(|previous| previous.sequence).max(remembered).unwrap_or(0);
     // A forgotten one keeps its number.
     last = last.max(newest_forgotten(repository, &forgotten, last)?);
-    // What is rotten is named all the same, by its bytes as they are: while its number is one that
+    // What is damaged is named all the same, by its bytes as they are: while its number is one that
     // a backup behind the others has.
     for name in unread.iter().rev() {
         if name.sequence > last + 1 {
@@ -119,7 +119,7 @@ fn newest(repository: &Unlocked, which: Which<'_>) -> Result<Newest, RepoError> 
                 previous = Some(Previous { sequence: name.sequence, id, hash: manifest.hash });
                 break;
             }
-            // Of somebody who may not write; or forgotten since the list was made.
+            // Of someone who has no right to write; or forgotten since the list was made.
             Ok(_) | Err(RepoError::Missing { .. }) => {}
             Err(error) if error.is_of_object() => unread.push(name.clone()),
             Err(error) => return Err(error),
@@ -201,7 +201,7 @@ fn write_list(session: &Session<'_>, told: &mut dyn FnMut(&Entry, &Addition)) ->
     Ok(Listed { list, entries, additions: additions.finish_stream()?.0 })
 }
 
-/// An entry for its sublist: many parts stand in a stream of their own.
+/// An entry for its sublist: many parts are in a stream of their own.
 fn record(session: &Session<'_>, entry: Entry) -> Result<Record, RepoError> {
     let Entry { path, class, parts, about, .. } = entry;
     let too_large = |what: &str| RepoError::TooLarge { what: what.into() };
@@ -229,7 +229,7 @@ fn put_draft(session: &Session<'_>) -> Result<(), RepoError> {
     session.put_object(&name, bytes)
 }
 
-/// A pruner that saw neither our session nor our draft may be about to delete a pack that we lean
+/// A pruner that saw neither our session nor our draft may be about to delete a pack that we depend
 /// on, or have done so. It puts its intents before it lists drafts, and they stay for days.
 fn look_at_trash(session: &Session<'_>) -> Result<(), RepoError> {
     let packs = session.packs();

@@ -41,7 +41,7 @@ pub(crate) struct Dedup {
     index: Arc<Index>,
     /// Packs of the index that are there with their size and not marked for deletion.
     usable: Vec<bool>,
-    /// Places that a check found rotten.
+    /// Places that a check found damaged.
     rotten: Quarantine,
     referenced: Vec<AtomicBool>,
     /// New chunks of this session that no run holds yet.
@@ -74,12 +74,12 @@ impl Dedup {
         Ok(true)
     }
 
-    /// Whether a chunk is there to be leaned on; if so, its pack is one that this backup needs.
+    /// Whether a chunk is there to be reused; if so, its pack is one that this backup needs.
     pub(crate) fn lean_on(&self, id: &ChunkId) -> Result<bool, RepoError> {
         Ok(self.is_new(id) || self.is_known(id, true)?)
     }
 
-    /// Whether a chunk could be leaned on.
+    /// Whether a chunk could be reused.
     pub(crate) fn stands(&self, id: &ChunkId) -> Result<bool, RepoError> {
         Ok(self.is_new(id) || self.is_known(id, false)?)
     }
@@ -101,7 +101,7 @@ impl Dedup {
                 if let Some(referenced) = self.referenced.get(record.pack as usize).filter(|_| lean) {
                     referenced.store(true, Ordering::Relaxed);
                 }
-                // Of several all are leaned on: which of them holds it, a reader finds out.
+                // Of several all are reused: which of them holds it, a reader finds out.
                 is_there = true;
             }
         }
@@ -143,7 +143,7 @@ impl Dedup {
         Ok(())
     }
 
-    /// Older packs that this backup leans on.
+    /// Older packs that this backup depends on.
     pub(crate) fn referenced(&self) -> Vec<ObjectHash> {
         let flagged = self.index.packs.packs.iter().zip(&self.referenced);
         flagged.filter(|(_, flag)| flag.load(Ordering::Relaxed)).map(|(pack, _)| pack.hash).collect()

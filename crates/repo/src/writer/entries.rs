@@ -1,5 +1,5 @@
-//! The parts and entries of the backup that is being written. The writer collects them: an entry
-//! stands in the backup once it is finished, and what was begun and not finished does not.
+//! The parts and entries of the backup that is being written. The writer collects them: an entry is
+//! in the backup once it is finished, and what was begun and not finished does not.
 //!
 //! Most of them lie in a temporary file: whenever some thousand have come together, they are sorted
 //! and written there as one run, and at the end the runs are merged. What an entry added is known
@@ -55,7 +55,7 @@ impl Added {
 /// A part of an entry that was written.
 #[derive(Clone, Debug)]
 pub struct PartSummary {
-    /// What stands in the entry.
+    /// What is in the entry.
     pub part: Part,
     /// Raw length.
     pub bytes_raw: u64,

@@ -39,8 +39,8 @@ impl<'a> EntryWriter<'a> {
         Ok(())
     }
 
-    /// From now on the entry stands in the backup, with its maker's own facts. These shall say what
-    /// the entry is, and nothing of this backup alone: what did not change is not stored again.
+    /// From now on the entry is in the backup, with its maker's own facts. These shall say what the
+    /// entry is, and nothing of this backup alone: what did not change is not stored again.
     ///
     /// # Errors
     /// The backup has an entry of this path already; where that is not known yet, the backup fails

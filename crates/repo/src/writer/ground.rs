@@ -1,5 +1,5 @@
-//! What a backup may lean on: the packs that are in the index and there, that no pruner has in its
-//! lists, and that were not made with a key that somebody else had.
+//! What a backup may depend on: the packs that are in the index and there, that no pruner has in
+//! its lists, and that were not made with a key that someone else had.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,5 +1,5 @@
-//! What somebody who holds a writer key may put, and a reader must not pay with its memory or for
-//! ever: trees that repeat one chunk, maps of very many units, objects of any size (FORMAT.md
+//! What someone who holds a writer key may put, and a reader must not pay with its memory or
+//! forever: trees that repeat one chunk, maps of very many units, objects of any size (FORMAT.md
 //! states the limits).
 
 use std::borrow::Cow;
@@ -183,7 +183,7 @@ fn a_map_of_very_many_units() {
         let earlier = |map: &MapRef| writer.earlier_map::<Rows>(map).unwrap();
         // Groups of equal content have one id: a map may name it twice.
         assert_eq!(earlier(&maps[1]).group_count(), 3);
-        // A map that keeps more than it says is leaned on by nobody.
+        // A map that keeps more than it says is reused by nobody.
         assert_eq!((earlier(&maps[0]).group_count(), earlier(&maps[4]).group_count()), (2, 0));
         Vec::new()
     });

@@ -1,4 +1,4 @@
-//! Object lock: what a backup leans on must not become deletable before the backup itself does.
+//! Object lock: what a backup depends on must not become deletable before the backup itself does.
 //!
 //! What a backup puts is locked from its put on. Packs of earlier backups were locked earlier, so
 //! their locks are extended before the manifest is put; so are the index, the key slots, the header

@@ -12,16 +12,16 @@
 //! whose ids then move from memory into a file.
 //!
 //! **Order of writes.** Session object; packs; index objects that name only packs that were put; at
-//! the end the list of entries (as a stream like any other), the last packs and beside them the
-//! draft that names every pack leaned on; a look at `trash/`, and beside it the last index object;
-//! the manifest. The manifest's put is the commit: before it the backup does not
-//! exist, after it nothing can make it fail. Then its second copy; session object and draft are
-//! removed. `prune/model.rs` tries these orders.
+//! the end the list of entries (as a stream like any other), the last packs and at the same time
+//! the draft that names every pack reused; a look at `trash/`, and at the same time the last index
+//! object; the manifest. The manifest's put is the commit: before it the backup does not exist,
+//! after it nothing can make it fail. Then its second copy; session object and draft are removed.
+//! `prune/model.rs` tries these orders.
 //!
-//! **Leaning on what is there.** A chunk is known only if the index names a pack that no pruner has
-//! in its lists and no check found rotten, and that the storage lists with that very size; of very
-//! many packs a sample is listed (`ground.rs`). What the index names and the storage lacks is
-//! stored again.
+//! **Reusing what is there.** A chunk is known only if the index names a pack that no pruner has in
+//! its lists and no check found damaged, and that the storage lists with that very size; of very
+//! many packs a sample is listed (`ground.rs`). What the index names and the storage does not have
+//! is stored again.
 //!
 //! **Retries.** A failure of the storage that may pass is tried again; a put that is then told
 //! "already exists" is read back and compared. Any other failure of any thread stops the session:
@@ -83,7 +83,7 @@ pub struct BackupWriter<'a> {
 }
 
 impl<'a> BackupWriter<'a> {
-    /// A new entry. It stands in the backup once it is finished; no path may occur twice.
+    /// A new entry. It is in the backup once it is finished; no path may occur twice.
     pub fn entry(&self, path: impl Into<String>, class: Class) -> EntryWriter<'a> {
         EntryWriter::new(self.session, path.into(), class)
     }
@@ -94,8 +94,8 @@ impl<'a> BackupWriter<'a> {
     }
 
     /// A new stream of data of which a holder of the writer key can guess nothing: neither ids nor
-    /// cuts depend on its content, and nothing of it is ever leaned on by another. It is stored
-    /// whole each time.
+    /// cuts depend on its content, and nothing of it is ever reused by another. It is stored whole
+    /// each time.
     pub fn salted_stream(&self) -> StreamWriter<'a> {
         StreamWriter::salted(self.session)
     }
@@ -111,7 +111,7 @@ impl<'a> BackupWriter<'a> {
         EarlierMap::load(self.session, &self.earlier, map)
     }
 
-    /// Lets go of what an earlier map holds of its items' hashes, once the caller has taken what it
+    /// Releases what an earlier map holds of its items' hashes, once the caller has taken what it
     /// needs.
     pub fn release_lists<K: ItemKind>(&self, map: &mut EarlierMap<K>) -> Result<(), RepoError> {
         map.release_lists(self.session)
@@ -122,14 +122,13 @@ impl<'a> BackupWriter<'a> {
     /// packs.
     ///
     /// # Errors
-    /// [`RepoError::Missing`] if a chunk of it has no place that can be leaned on; damage of its
-    /// tree.
+    /// [`RepoError::Missing`] if a chunk of it has no place that can be reused; damage of its tree.
     pub fn keep_entry(&self, entry: &Entry, added: Option<&Addition>) -> Result<(), RepoError> {
         entry.parts.iter().try_for_each(|part| self.lean_on(part))?;
         self.session.entries.keep(entry, added, &self.session.repository.unlocked.local)
     }
 
-    /// Leans on a part that is stored already.
+    /// Reuses a part that is already stored.
     fn lean_on(&self, part: &Part) -> Result<(), RepoError> {
         let mut seen = HashSet::new();
         for stream in part.streams() {

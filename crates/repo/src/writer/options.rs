@@ -9,7 +9,7 @@ pub struct WriteOptions {
     pub jobs: usize,
     /// zstd's level (negative ones too); 0 stores without compression.
     pub compression_level: i32,
-    /// Leans on nothing that is there: every chunk is stored anew.
+    /// Reuses nothing that is there: every chunk is stored again.
     pub full: bool,
     /// What is being done, in the caller's word (`backup`): those who list the sessions see it.
     pub purpose: &'static str,

@@ -82,7 +82,7 @@ pub(crate) struct Session<'a> {
     pub(super) compartment: Compartment,
     said: Announcement,
     keys: CompartmentKeys,
-    /// What will stand in the backup.
+    /// What will be in the backup.
     pub(super) entries: Entries,
     cutter: Cutter,
     dedup: Dedup,
@@ -140,7 +140,7 @@ impl Drop for StopOnPanic<'_, '_> {
 }
 
 impl<'a> Session<'a> {
-    /// Announces the session and finds out what is there to lean on.
+    /// Announces the session and finds out what is there to depend on.
     pub(super) fn begin(
         repository: &'a Repository,
         options: &'a WriteOptions,
@@ -510,7 +510,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Packs of earlier backups that this one leans on.
+    /// Packs of earlier backups that this one depends on.
     pub(super) fn older_packs(&self) -> Vec<ObjectHash> {
         self.dedup.referenced()
     }
@@ -580,7 +580,7 @@ fn remove(repository: &Repository, names: Vec<String>) {
     let remove_one = |name: &String| {
         match repository.store().delete(name) {
             Ok(()) => {}
-            // A key that may not delete: whoever prunes sweeps it.
+            // A key without delete permission: whoever prunes sweeps it.
             Err(error) if error.is_denied() => {
                 repository.detail(&format!("{name} could not be removed: {error}"))
             }
@@ -601,9 +601,9 @@ struct SealKey {
     sealed: usize,
 }
 
-/// Level 1 with a hash table of 2^11 entries instead of 2^13: it fits the nearest cache beside the
-/// chunk. Measured on COPY text of four tables in pieces of 80 KB: a quarter faster, the same size
-/// (numeric rows 2 % smaller, long text the same).
+/// Level 1 with a hash table of 2^11 entries instead of 2^13: it fits the nearest cache together
+/// with the chunk. Measured on COPY text of four tables in pieces of 80 KB: a quarter faster, the
+/// same size (numeric rows 2 % smaller, long text the same).
 fn compressor(level: i32) -> std::io::Result<zstd::bulk::Compressor<'static>> {
     let mut compressor = zstd::bulk::Compressor::new(level)?;
     if level == 1 {

@@ -14,7 +14,7 @@ use crate::random;
 use crate::stream::{Child, ChunkKind, Class, Node, StreamRef, node_ends, node_of_records_ends};
 
 /// Bytes are collected up to this before they are cut: the rest that is moved to the front stays
-/// small beside it.
+/// small compared with it.
 const COLLECT: usize = 4 * WINDOW;
 
 /// Writes one stream. Dropping it unfinished leaves chunks that nothing uses, and is no error.

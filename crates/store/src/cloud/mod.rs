@@ -43,8 +43,8 @@ pub(crate) use s3::open as open_s3;
 /// What lies between two ranges is fetched with them if it is at most this: a request costs more.
 const GAP: u64 = 256 << 10;
 
-/// A list that brings so many objects again, one after the other, brings the same page for ever. Of
-/// a folder of somebody else no more are looked at.
+/// A list that brings so many objects again, one after the other, brings the same page forever. Of
+/// a folder of someone else no more are looked at.
 const AGAIN: usize = 1000;
 const SAME_PAGE: &str = "the storage returns the same page of its list again and again";
 
@@ -233,7 +233,7 @@ impl CloudStore {
         if bytes.len() as u64 == len { Ok(bytes) } else { Err(too_short()) }
     }
 
-    /// What stands below the repository's own prefix; None: it is not below it.
+    /// What is below the repository's own prefix; None: it is not below it.
     pub(crate) fn below<'k>(&self, key: &'k str) -> Option<&'k str> {
         match self.prefix.as_str() {
             "" => Some(key),

@@ -96,9 +96,8 @@ fn set(builder: AmazonS3Builder, key: &str, value: &str) -> AmazonS3Builder {
     }
 }
 
-/// The URL of the bucket itself. With an endpoint the bucket stands in the path unless told
-/// otherwise; on Amazon's own in the host's name, unless a dot in it would break the certificate's
-/// match.
+/// The URL of the bucket itself. With an endpoint the bucket is in the path unless told otherwise;
+/// on Amazon's own in the host's name, unless a dot in it would break the certificate's match.
 fn base_url(config: &S3Config, region: &str) -> String {
     let bucket = &config.bucket.name;
     let endpoint = config.endpoint.as_deref().map(|endpoint| endpoint.trim_end_matches('/'));

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::{Namespace, Service, answer, free_port, http, program};
 
-/// Somebody signed: moto takes any signature unless it was told to check.
+/// Someone signed: moto takes any signature unless it was told to check.
 const SIGNED: &str =
     "AWS4-HMAC-SHA256 Credential=root/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
 

@@ -128,7 +128,7 @@ impl Proxy {
         self.state.most.store(self.moved() + bytes, Ordering::Relaxed);
     }
 
-    /// Whether [`Proxy::stall_after`] holds bytes back that somebody waits for.
+    /// Whether [`Proxy::stall_after`] holds bytes back that someone waits for.
     pub fn holds_bytes(&self) -> bool {
         self.state.holds.load(Ordering::Relaxed)
     }

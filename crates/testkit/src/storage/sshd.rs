@@ -116,7 +116,7 @@ impl Sshd {
         self.service.folder.join("stranger")
     }
 
-    /// Makes two that an authority vouches for, by a certificate beside each; ed25519 and RSA.
+    /// Makes two that an authority vouches for, by a certificate next to each; ed25519 and RSA.
     pub fn vouched_keys(&self) -> [PathBuf; 2] {
         ["ed25519", "rsa"].map(|kind| {
             let key = self.service.folder.join(format!("vouched_{kind}"));
@@ -167,12 +167,12 @@ impl Drop for Sshd {
     }
 }
 
-/// Makes a key, and its public half beside it.
+/// Makes a key, and its public half next to it.
 pub(super) fn make_key(path: &Path, kind: &str, passphrase: &str) {
     run(Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", passphrase, "-f"]).arg(path));
 }
 
-/// Makes a certificate beside the public key.
+/// Makes a certificate next to the public key.
 fn sign(folder: &Path, authority: &str, of_whom: &[&str], key: &str) {
     run(Command::new("ssh-keygen")
         .args(["-q", "-I", key, "-V", "-5m:+1d", "-s"])

@@ -49,7 +49,7 @@ impl Heading {
     }
 }
 
-/// Before and behind the last place of a mark: names may hold the same text, and stand on the left.
+/// Before and behind the last place of a mark: names may hold the same text, and are on the left.
 fn cut<'t>(text: &'t [u8], mark: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
     let at = memchr::memmem::rfind(text, mark)?;
     Some((text.get(..at)?, text.get(at + mark.len()..)?))
@@ -222,8 +222,8 @@ fn owner_of(statement: &[u8]) -> Option<(&[u8], Vec<u8>)> {
     begins.then_some((object, name.ident()?))
 }
 
-/// Takes the owners' statements out of the definitions into the field, with a drop statement beside
-/// it, wherever a restore of the entry then says the very same.
+/// Takes the owners' statements out of the definitions into the field, with a drop statement next
+/// to it, wherever a restore of the entry then says the very same.
 pub(super) fn owners(archive: &mut Archive) {
     for at in 0..archive.entries.len() {
         let Some(entry) = archive.entries.get(at) else { continue };

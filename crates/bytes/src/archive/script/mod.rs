@@ -1,7 +1,7 @@
 //! A plain dump (of pg_dump or pg_dumpall) read as archives: one per database, and the
 //! globals as text.
 //!
-//! A script lacks what an archive has beside its SQL. It is found again so:
+//! A script does not have what an archive has in addition to its SQL. It is found again so:
 //!
 //! | archive | script |
 //! |---|---|

@@ -93,7 +93,7 @@ const EXTENSION_TABLES: &str = "SELECT d.objid, e.extname, \
      WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0 \
        AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e'";
 
-/// Whether the role may read a table.
+/// Whether the role has the right to read a table.
 const READABLE: &str =
     "pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')";
 
@@ -199,7 +199,7 @@ impl Catalog {
     }
 
     /// What pg_dump will read or describe and what we hold still for it: everything but an
-    /// extension's own tables (save its configuration tables) and what we may not read.
+    /// extension's own tables (except its configuration tables) and what we have no right to read.
     pub(crate) fn lockable(&self) -> impl Iterator<Item = &Table> {
         self.wanted().filter(|table| table.readable)
     }
@@ -219,7 +219,7 @@ impl Catalog {
             Some(self.tables.iter().filter(|table| is_chosen(table)).map(|table| table.oid).collect());
     }
 
-    /// Tables that belong into the backup and may not be read.
+    /// Tables that belong into the backup and that the role has no right to read.
     pub(crate) fn unreadable(&self) -> impl Iterator<Item = &Table> {
         self.wanted().filter(|table| !table.readable)
     }

@@ -32,7 +32,7 @@ pub(super) struct Survey {
     pub timeline: Option<i64>,
     pub server: Server,
     pub tool: Tool,
-    /// The role may read password hashes.
+    /// The role has the right to read password hashes.
     pub sees_passwords: bool,
     /// The databases to back up, in the order of their names.
     pub databases: Vec<String>,
@@ -288,8 +288,8 @@ fn refuse_too_many(connection: &mut Connection, databases: usize, jobs: usize) -
         )
         .doing(doing)?;
     let free: i64 = rows.first().map(|row| row.parse(0)).transpose().doing(doing)?.unwrap_or(0);
-    // A lead for each database, the copying connections, pg_dump and pg_dumpall beside each of
-    // those that open.
+    // A lead for each database, the copying connections, pg_dump and pg_dumpall together with each
+    // of those that open.
     let needed = i64::try_from(databases + 2 * jobs + 1).unwrap_or(i64::MAX);
     if needed > free {
         return Err(OpsError::refused(
@@ -410,7 +410,7 @@ fn read_with_included(
     let sql = "SELECT pg_catalog.pg_read_binary_file($1)";
     let content = match connection.query(sql, &[Some(path)]).doing(doing.as_str()) {
         Ok(rows) => rows.first().and_then(|row| row.get(0)).and_then(bytea).unwrap_or_default(),
-        // A file that the server itself may not read, outside of its folders, or gone since it was
+        // A file that the server itself cannot read, outside of its folders, or gone since it was
         // last loaded.
         Err(error) if error.sqlstate() == Some("42501") => {
             report.warn(&format!("{entry} is left out: GRANT pg_read_server_files to the role"));
@@ -502,7 +502,7 @@ fn includes(text: &str) -> Vec<(Include, String)> {
         .collect()
 }
 
-/// A relative path is meant beside the file that names it.
+/// A relative path is meant next to the file that names it.
 fn beside(path: &str, name: &str) -> String {
     match path.rsplit_once('/') {
         Some((folder, _)) if !name.starts_with('/') => format!("{folder}/{name}"),

@@ -24,7 +24,7 @@ pub(super) enum Fate {
     ForLead(Work),
 }
 
-/// What copying needs beside a connection and the work.
+/// What copying needs in addition to a connection and the work.
 pub(super) struct Copier<'a> {
     pub destination: &'a Destination<'a>,
     pub job: &'a Job,

@@ -171,7 +171,7 @@ impl<'a> Crew<'a> {
         }
     }
 
-    /// Waits a moment; workers that have nothing to do let go of their connections meanwhile.
+    /// Waits a moment; workers that have nothing to do release their connections meanwhile.
     fn starve(&self) -> Result<(), OpsError> {
         let begun = Instant::now();
         let mut board = self.board();

@@ -130,7 +130,8 @@ impl Common<'_> {
                 lead.lock(&catalog)?;
                 lead::refuse_stale(&catalog, pinned, watch)?;
             }
-            // What may not be read is left out of the definitions: seldom, and not for long.
+            // What the role has no right to read is left out of the definitions: seldom, and not
+            // for long.
             let definitions = match catalog.unreadable().next() {
                 None => self.recall.of(&mut lead, &resolved.arguments)?,
                 Some(_) => None,

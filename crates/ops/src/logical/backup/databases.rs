@@ -19,7 +19,7 @@ use crate::facts::{Missing, Note};
 use crate::lock::lock;
 use crate::{OpsError, paths};
 
-/// All databases, and beside them the globals.
+/// All databases, and at the same time the globals.
 pub(super) fn copy_all(
     crew: &Crew<'_>,
     survey: &Survey,

@@ -42,8 +42,8 @@ pub(super) const PURPOSE: &str = "definitions";
 /// How long the definitions of a database that is not backed up any more are kept.
 pub(super) const UNUSED_FOR: std::time::Duration = std::time::Duration::from_secs(60 * 86_400);
 
-/// Longer tables of contents are read by pg_dump each time: what it takes is little beside the
-/// rows.
+/// Longer tables of contents are read by pg_dump each time: what it takes is little compared with
+/// the rows.
 const LONGEST: usize = 64 << 20;
 /// Sequences that one query reads.
 const SEQUENCES_AT_ONCE: usize = 200;
@@ -70,8 +70,8 @@ const NOT_DEFINITIONS: &[&str] = &[
 /// Catalogs that a role without rights reads through a view, or that pg_dump leaves out for it.
 const HIDDEN: &[&str] = &["pg_user_mapping"];
 
-/// What is read elsewhere. To a role that may not read `pg_user_mapping` the view shows what it
-/// shows to pg_dump.
+/// What is read elsewhere. To a role that has no right to read `pg_user_mapping` the view shows
+/// what it shows to pg_dump.
 const SHARED: &str = "SELECT pg_catalog.array_to_string(ARRAY[pg_catalog.version(), \
         pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::pg_catalog.text, \
         (pg_catalog.to_jsonb(d) - 'datfrozenxid' - 'datminmxid')::pg_catalog.text, \
@@ -242,7 +242,7 @@ fn told(survey: &Survey, lead: &Lead, arguments: &[OsString]) -> String {
     told
 }
 
-/// The catalogs that hold definitions. None: one of them may not be read.
+/// The catalogs that hold definitions. None: the role has no right to read one of them.
 fn catalogs(lead: &mut Lead) -> Result<Option<Vec<String>>, OpsError> {
     let doing = "list the system catalogs";
     let sql = "SELECT c.relname, pg_catalog.has_table_privilege(c.oid, 'SELECT') FROM pg_catalog.pg_class c \

@@ -2,9 +2,10 @@
 //! own content.
 //!
 //! The keys of the first levels are those of the manifest, version 2, that Plakar's PostgreSQL
-//! integration writes, so that its readers find what they look for; beside them stand the LSN, the
-//! timeline, the snapshots' times, exact counts of rows, digests and durations. The server builds
-//! the JSON of its catalogs itself; each database's part is read in the backup's own snapshot.
+//! integration writes, so that its readers find what they look for; in addition there are the LSN,
+//! the timeline, the snapshots' times, exact counts of rows, digests and durations. The server
+//! builds the JSON of its catalogs itself; each database's part is read in the backup's own
+//! snapshot.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,7 +25,7 @@ use crate::error::Doing;
 use crate::facts::{DatabaseRead, Note};
 use crate::{OpsError, paths};
 
-/// What the manifest says of the cluster beside its databases.
+/// What the manifest says of the cluster in addition to its databases.
 pub(super) struct ClusterFacts {
     config: Value,
     roles: Vec<Value>,

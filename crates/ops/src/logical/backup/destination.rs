@@ -3,8 +3,8 @@
 //!
 //! Every byte that goes into the first goes into the second too, under its keys, deduplicated and
 //! mapped against what is there; each writer has its own list of entries. The second commits behind
-//! the first. What goes wrong with the second never touches the first: it is noted, the second gets
-//! no more, and no backup is there; the first is good, and the report says what is missing.
+//! the first. What goes wrong with the second never touches the first: it is recorded, the second
+//! gets no more, and it has no backup; the first is complete, and the report says what is missing.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -132,7 +132,7 @@ impl<T> InEach<Vec<T>> {
 }
 
 impl<'a> Destination<'a> {
-    /// A new entry in each. It stands in a backup once it is finished.
+    /// A new entry in each. It is in a backup once it is finished.
     pub(super) fn entry(&self, path: &str, class: Class) -> DestinationEntry<'a> {
         DestinationEntry {
             main: self.main.entry(path, class),

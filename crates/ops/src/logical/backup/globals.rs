@@ -19,7 +19,7 @@ use crate::{Job, OpsError, options, paths};
 /// What pg_dumpall gave.
 pub(super) enum Globals {
     Whole(Vec<u8>),
-    /// The role may not read `pg_authid`.
+    /// The role has no right to read `pg_authid`.
     WithoutPasswords(Vec<u8>),
     Missing(OpsError),
 }
@@ -51,8 +51,8 @@ impl Globals {
     }
 }
 
-/// The globals as SQL. Where the role may not read password hashes, they come without them and the
-/// report says so; where pg_dumpall fails, they are missing and the report says that.
+/// The globals as SQL. Where the role has no right to read password hashes, they come without them
+/// and the report says so; where pg_dumpall fails, they are missing and the report says that.
 pub(super) fn read(survey: &Survey, job: &Job) -> Result<Globals, OpsError> {
     let mut more = Vec::new();
     if !survey.sees_passwords {

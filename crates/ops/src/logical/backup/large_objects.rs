@@ -18,11 +18,12 @@ const STEP: usize = 1 << 20;
 #[derive(Default)]
 pub(super) struct Listed {
     pub readable: Vec<u32>,
-    /// Those that the role may not read. `pg_read_all_data` covers none.
+    /// Those that the role has no right to read. `pg_read_all_data` covers none.
     pub closed: Vec<u32>,
 }
 
-/// Whether the role may read a large object (aclchk.c, `pg_largeobject_aclmask_snapshot`).
+/// Whether the role has the right to read a large object (aclchk.c,
+/// `pg_largeobject_aclmask_snapshot`).
 const READABLE: &str = "pg_catalog.current_setting('lo_compat_privileges') = 'on' \
     OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user) \
     OR EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(m.lomacl, pg_catalog.acldefault('L', m.lomowner))) a \

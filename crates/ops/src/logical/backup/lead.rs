@@ -120,8 +120,8 @@ impl Lead {
         catalog.lockable().all(|table| self.held.contains(&table.oid))
     }
 
-    /// Whether the server's lock table has room for our locks and pg_dump's beside what else goes
-    /// on.
+    /// Whether the server's lock table has room for our locks and pg_dump's in addition to what
+    /// else goes on.
     ///
     /// The table holds about `max_locks_per_transaction * (max_connections +
     /// max_prepared_transactions)` locks.
@@ -187,7 +187,7 @@ impl Lead {
             .ok_or_else(|| OpsError::refused(doing, "this is a defect of pgark"))
     }
 
-    /// What somebody typed, as bytes of the database's encoding; none if that does not have these
+    /// What someone typed, as bytes of the database's encoding; none if that does not have these
     /// letters.
     pub(crate) fn try_in_own_encoding(&mut self, text: &str) -> Result<Option<Vec<u8>>, OpsError> {
         if !self.converts() || text.is_ascii() {

@@ -10,8 +10,8 @@
 //!
 //! **Several databases.** Each has a snapshot of its own (PostgreSQL has none across databases).
 //! Staggered, the default: taken when the workers will soon need it, released when the database is
-//! copied. Together: all are taken before the first byte. A small database beside others is copied
-//! over its lead connection: another would cost more than its rows.
+//! copied. Together: all are taken before the first byte. A small database together with others is
+//! copied over its lead connection: another would cost more than its rows.
 //!
 //! **What changes under us.** Locks come before the snapshot. Where that is not possible (filters
 //! choose, a table is new, the lock table is short) a table that is dropped, truncated or altered
@@ -210,7 +210,7 @@ impl Run<'_> {
             tables.extend(Note::read(entry).and_then(|note| TableDetail::of(note, entry, addition)));
         };
         let (head, about) = thread::scope(|scope| {
-            // Far away this takes as long as the announcement of the session, beside which it goes.
+            // Far away this takes as long as the announcement of the session, during which it runs.
             let maps = scope.spawn(|| RowMapping::new(repository, request, &options.cluster));
             let work = |writer: &BackupWriter<'_>| {
                 let maps = maps.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;

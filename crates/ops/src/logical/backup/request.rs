@@ -45,7 +45,7 @@ pub struct Request {
     pub pause_timeout: Option<Duration>,
     /// Go on without what cannot be read; the backup is then incomplete.
     pub keep_going: bool,
-    /// Store everything anew, whatever the repository holds already.
+    /// Store everything again, whatever the repository holds already.
     pub full: bool,
     /// Which tables are stored under row maps, where a database has no choice of its own.
     pub row_maps: RowMaps,

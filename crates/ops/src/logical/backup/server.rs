@@ -7,7 +7,7 @@
 //! directory, or WAL that goes back, is refused until `--cluster` says which is which.
 //!
 //! The host is the one that the user named: what a server says of its own address is often private
-//! (in a container), and changes with each start of it. A `hostaddr` beside the name counts as
+//! (in a container), and changes with each start of it. A `hostaddr` next to the name counts as
 //! well: the connection goes there, and the name is only what the certificate must say. Where the
 //! connection does not leave this machine, the machine's name takes its place.
 

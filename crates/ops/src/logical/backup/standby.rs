@@ -2,8 +2,8 @@
 //! our queries nor waits behind our locks.
 //!
 //! Replay is paused only at a moment at which the startup process holds no AccessExclusiveLock:
-//! paused with one, it would keep it, and the backup would wait for that table for ever. It is
-//! resumed on every way out, unless somebody else had paused it before us. Only `kill -9` of pgark
+//! paused with one, it would keep it, and the backup would wait for that table forever. It is
+//! resumed on every way out, unless someone else had paused it before us. Only `kill -9` of pgark
 //! leaves it paused: `SELECT pg_wal_replay_resume()` ends that.
 
 use std::thread;
@@ -124,7 +124,8 @@ impl Paused {
         timeout: Duration,
         watch: &Watch,
     ) -> Result<(), OpsError> {
-        // 13 does not tell: there replay stands when its position does not move between two looks.
+        // 13 does not tell: there replay is paused when its position does not move between two
+        // looks.
         let sql = if server_version >= 140_000 {
             "SELECT pg_catalog.pg_get_wal_replay_pause_state() = 'paused', ''"
         } else {

@@ -181,8 +181,8 @@ fn refuse_money_of_others(archive: &Archive, unfixed: &[&str]) -> Result<(), Ops
 }
 
 /// Where money is, the archive says in which `lc_monetary` it is to be read: rows are written under
-/// `C`. The entry that holds the search path is run by every session of pg_restore as it stands,
-/// and by ours.
+/// `C`. The entry that holds the search path is run by every session of pg_restore as it is, and by
+/// ours.
 fn read_money(archive: &mut Archive) {
     if holds(archive, b"money")
         && let Some(path) = archive.entries.iter_mut().find(|entry| entry.kind() == "SEARCHPATH")

@@ -35,7 +35,7 @@ const BYTES_PER_RANGE: u64 = 32 << 20;
 const TINY_BYTES: u64 = 256 << 10;
 /// Tables in one such batch at most.
 const BATCH_TABLES: usize = 50;
-/// Beside others, a database of so many bytes at most is copied over its lead connection.
+/// If there are others, a database of so many bytes at most is copied over its lead connection.
 const SMALL_DATABASE: u64 = 16 << 20;
 /// Large objects in one item.
 const OBJECTS_PER_ITEM: usize = 1000;
@@ -156,7 +156,7 @@ pub(super) struct Copying {
     /// Per source and range.
     done: Mutex<Vec<Vec<Option<InEach<StoredCopy>>>>>,
     objects: Mutex<ObjectParts>,
-    /// Large objects that the role may not read.
+    /// Large objects that the role has no right to read.
     pub(super) closed_objects: Vec<u32>,
     pub(super) lost: Mutex<Vec<Missing>>,
     /// Set by the first failure: the others stop at the next row.
@@ -164,8 +164,8 @@ pub(super) struct Copying {
 }
 
 impl Copying {
-    /// Everything that the archive promises, and the order in which it is copied. What the role may
-    /// not read is refused here, or noted as missing.
+    /// Everything that the archive promises, and the order in which it is copied. What the role has
+    /// no right to read is refused here, or noted as missing.
     pub(super) fn new(
         catalog: &Catalog,
         tapped: &Tapped,

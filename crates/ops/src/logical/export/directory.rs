@@ -21,7 +21,7 @@ use crate::logical::psql::Guard;
 use crate::logical::toc::data_file;
 use crate::logical::whole::read_whole;
 
-/// Makes the directory, with the globals beside the archive. Returns the number of large objects.
+/// Makes the directory, with the globals next to the archive. Returns the number of large objects.
 pub(super) fn write(
     source: &Source<'_>,
     output: &Path,

@@ -4,7 +4,7 @@
 //! What is exported is chosen as a restore chooses it (`crate::logical::choose`), before any format
 //! sees it: formats write what is there. One TABLE DATA entry per table, always: several entries
 //! for one table lose rows silently under `pg_restore -j` (trap 17). A directory or file is written
-//! under another name beside the one that was asked for, synced, and renamed at the end: what has
+//! under another name next to the one that was asked for, synced, and renamed at the end: what has
 //! its final name is whole.
 
 mod compress;
@@ -67,8 +67,8 @@ pub fn run(
     let reader = repository.reader(&backup.head)?;
     let mut contents = Contents::of(&backup, &reader, request.database.as_deref())?;
     let about = About::of(&backup.head)?;
-    // Rows that are missing are told with their tables; what else the backup lacks, only the whole
-    // lacks.
+    // Rows that are missing are told with their tables; what else the backup does not have, only
+    // the whole does not have.
     let undefined = contents.undefined(&about);
     let picked = request.take(&mut contents, job)?;
     contents.refuse_incomplete(&backup, if picked.is_some_of_it() { &[] } else { &undefined })?;

@@ -328,7 +328,7 @@ fn refuse_unfit(archive: &Archive, dump: &Dump) -> Result<(), OpsError> {
     }
 }
 
-/// The manifest that lay beside the dump, with what is known of the content; or one of our own.
+/// The manifest that lay next to the dump, with what is known of the content; or one of our own.
 fn manifest(found: &Found, taken: &Taken, cluster: &str) -> Vec<u8> {
     let mut manifest = match &found.manifest {
         Some(Value::Object(manifest)) => manifest.clone(),

@@ -26,7 +26,7 @@ impl<'w, 'j> RowSink<'w, 'j> {
         RowSink { writer, job }
     }
 
-    /// Stores the rows up to the end mark. Behind it only line feeds may stand.
+    /// Stores the rows up to the end mark. Only line feeds are allowed after it.
     pub(super) fn take(
         &mut self,
         content: &mut dyn Read,

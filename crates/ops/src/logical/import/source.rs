@@ -1,4 +1,4 @@
-//! What lies at a path: which dumps, in which format, and what stands beside them.
+//! What lies at a path: which dumps, in which format, and what is next to them.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read};

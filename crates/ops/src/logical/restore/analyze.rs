@@ -1,8 +1,8 @@
 //! The planner's statistics, at the end.
 //!
-//! The rows are there by then: a table that the server does not analyze is told of, and the restore
-//! is as good as without. Statistics on expressions call functions, which may find others only by a
-//! search path; a partition may be a foreign table whose server is not reachable.
+//! The rows are there by then: a table that the server does not analyze is reported, and the
+//! restore is as good as without. Statistics on expressions call functions, which may find others
+//! only by a search path; a partition may be a foreign table whose server is not reachable.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -35,7 +35,7 @@ impl OneDatabase<'_> {
             .filter_map(|index| archive.entries.get(index))
             .filter(|toc| match toc.kind() {
                 "TABLE" | "MATERIALIZED VIEW" => matches!(toc.section, Section::PreData | Section::PostData),
-                // Rows into a table that was there. What else they wait for stands behind their
+                // Rows into a table that was there. What else they wait for comes after their
                 // table.
                 "TABLE DATA" | "MATERIALIZED VIEW DATA" => {
                     !toc.dependencies.first().is_some_and(|id| self.place.picked.selection.contains(*id))

@@ -2,8 +2,8 @@
 //! already.
 //!
 //! `/globals.sql` is pg_dumpall's own text. Its statements are run one by one for roles and
-//! tablespaces that the target lacks. What is there already is never changed: where it is other
-//! than in the backup, the report lists the difference.
+//! tablespaces that the target does not have. What already exists is never changed: where it is
+//! other than in the backup, the report lists the difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -123,7 +123,7 @@ impl Plan {
             }
             return;
         }
-        // What stands on a role or a tablespace that was there is its own business.
+        // What is set on an existing role or tablespace is its own business.
         let tablespace =
             tokens.iter().position(|token| token.is_word("tablespace")).and_then(|at| name(at + 1));
         if let Some(tablespace) = tablespace.filter(|_| !word(0, "grant") || !word(2, "to")) {
@@ -164,7 +164,7 @@ impl Plan {
         }
     }
 
-    /// Runs what the target lacks. A statement that fails is in the report.
+    /// Runs what the target does not have. A statement that fails is in the report.
     pub(super) fn carry_out(
         &self,
         request: &Request,
@@ -196,8 +196,8 @@ impl Plan {
     }
 }
 
-/// A statement without psql's own commands (`\restrict` and its like), which stand on lines of
-/// their own.
+/// A statement without psql's own commands (`\restrict` and its like), which are on lines of their
+/// own.
 fn without_commands(statement: &[u8]) -> &[u8] {
     let mut rest = statement.trim_ascii_start();
     while rest.starts_with(b"\\") || rest.starts_with(b"--") {

@@ -3,8 +3,8 @@
 //! A database that this run creates gets a comment at once: an unfinished restore of this backup.
 //! When it is whole, and as long as the run has other databases to restore, the comment says that
 //! instead. At the end of the run the comment that the backup has takes its place. So a mark is
-//! only ever seen after a run that was broken off, and a second run knows by it what it may pass
-//! over, and what it may make again because nobody else made it.
+//! only ever seen after a run that was broken off, and a second run knows by it what it may skip,
+//! and what it may make again because nobody else made it.
 
 use pgark_bytes::archive::TocEntry;
 use pgark_bytes::archive::statements::{self, SessionState};
@@ -66,7 +66,7 @@ pub(super) fn is_comment(entry: &TocEntry) -> bool {
     entry.kind() == "COMMENT" && entry.tag_bytes().starts_with(b"DATABASE ")
 }
 
-/// The run is over: the mark goes, and the backup's own comment comes.
+/// The run is over: the mark is removed, and the backup's own comment is set.
 pub(super) fn finish(
     place: &DatabaseRestore<'_>,
     job: &Job,

@@ -15,8 +15,8 @@
 //! **Failure.** An object that fails is named and the rest goes on; the report lists all of them
 //! (exit code 3). With `exit_on_error` the first one ends the restore; with `single_transaction` it
 //! undoes it. A cancel stops every connection; what was restored stays, and the error says how far
-//! each database came (`trail`). Run again, a restore of several databases passes over those that
-//! are whole and makes the unfinished one again (`marks`).
+//! each database came (`trail`). Run again, a restore of several databases skips those that are
+//! whole and makes the unfinished one again (`marks`).
 
 mod analyze;
 mod clean;

@@ -48,7 +48,7 @@ pub(super) struct DatabaseRestore<'a> {
     pub standing: HashSet<i32>,
     /// The backup's id.
     pub backup: String,
-    /// What an earlier run of the same restore left: it is passed over, or made again.
+    /// What an earlier run of the same restore left: it is skipped, or made again.
     pub earlier: Option<Mark>,
     /// This run created the database.
     pub created: AtomicBool,
@@ -81,7 +81,7 @@ impl DatabaseRestore<'_> {
 }
 
 impl DatabaseRestore<'_> {
-    /// Chosen tables whose rows the backup lacks, for the report.
+    /// Chosen tables whose rows the backup does not have, for the report.
     pub(super) fn rows_missing(&self) -> Vec<ObjectError> {
         if !self.request.choice.loads_data() {
             return Vec::new();

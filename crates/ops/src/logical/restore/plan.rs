@@ -23,7 +23,7 @@ pub(super) struct Plan<'a> {
     pub drops: Option<Vec<PlannedDrop>>,
     /// Why that is refused: only in a plan that is told, and not carried out.
     pub refusal: Option<Refusal>,
-    /// What is asked for and the backup lacks.
+    /// What is asked for and the backup does not have.
     pub lacking: Vec<ObjectError>,
 }
 

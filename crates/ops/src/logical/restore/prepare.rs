@@ -94,8 +94,8 @@ fn refuse_damaged(repository: &Repository, backup: &Backup<'_>) -> Result<(), Op
     ))
 }
 
-/// What is asked for as part of a whole, and the backup itself lacks. Rows of tables that it
-/// defines are told of with the tables.
+/// What is asked for as part of a whole, and the backup itself does not have. Rows of tables that
+/// it defines are reported with the tables.
 fn lacking(about: &About, request: &Request, places: &[DatabaseRestore<'_>]) -> Vec<ObjectError> {
     let is_whole = |place: &&DatabaseRestore<'_>| !place.picked.is_some_of_it();
     let of_databases = places.iter().filter(is_whole).flat_map(|place| place.contents.undefined(about));
@@ -151,8 +151,8 @@ fn refuse_impossible(
     links::settle(place, inside.as_mut(), notes)
 }
 
-/// What a run that was broken off left is passed over where it is whole, and else made again, if
-/// all of it is that run's.
+/// What a run that was broken off left is skipped where it is whole, and else made again, if all of
+/// it is that run's.
 fn look_for_earlier_run(
     place: &mut DatabaseRestore<'_>,
     connection: &mut Connection,
@@ -193,8 +193,8 @@ fn look_for_earlier_run(
     Ok(())
 }
 
-/// A prepared transaction keeps its locks until somebody ends it: a restore that needs one of those
-/// tables would wait for ever.
+/// A prepared transaction keeps its locks until someone ends it: a restore that needs one of those
+/// tables would wait forever.
 fn refuse_what_never_ends(place: &DatabaseRestore<'_>, inside: &mut Connection) -> Result<(), OpsError> {
     let tables: HashSet<String> = place
         .contents
@@ -289,8 +289,8 @@ fn refuse_what_is_there(
     ))
 }
 
-/// Schemas that are there already are kept; extensions too, and then may be where the archive does
-/// not look for them.
+/// Schemas that already exist are kept; extensions too, and then may be where the archive does not
+/// look for them.
 fn note_what_came_with_the_database(
     place: &mut DatabaseRestore<'_>,
     inside: &mut Connection,

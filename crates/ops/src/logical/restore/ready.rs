@@ -86,8 +86,8 @@ fn create(
 }
 
 /// Schema `public` belongs to `pg_database_owner` (PostgreSQL 15 and newer). Who owns the database
-/// and inherits nothing is a member of that role and may not make a table there; as that role it
-/// may grant itself the right.
+/// and inherits nothing is a member of that role and has no right to create a table there; as that
+/// role it may grant itself the right.
 fn let_owner_in(place: &DatabaseRestore<'_>, watch: &Watch, notes: &mut Vec<String>) -> Result<(), OpsError> {
     let mut connection = target::connect_to_look(&place.conninfo, watch)?;
     let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = 'public' \

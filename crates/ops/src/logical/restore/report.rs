@@ -17,7 +17,7 @@ pub struct RestoreReport {
     pub id: String,
     /// The database that was restored into; several are joined by commas.
     pub database: String,
-    /// `complete`, `incomplete` when an object failed or the backup lacked it; of a dry run
+    /// `complete`, `incomplete` when an object failed or the backup did not have it; of a dry run
     /// `planned`, or `refused` where [`RestoreReport::refusal`] says why.
     pub status: &'static str,
     /// Tables whose rows were loaded.

@@ -294,7 +294,7 @@ impl OneDatabase<'_> {
         Ok(Hand { connection, state: SessionState::default(), helpers, helpers_now: helpers })
     }
 
-    /// What must stand before the first row, in pg_dump's order, on one connection.
+    /// What must come before the first row, in pg_dump's order, on one connection.
     fn definitions(&self, board: &Mutex<RunState>) -> Result<(), OpsError> {
         let mut hand = self.connect()?;
         let order: Vec<usize> = lock(board).schedule.pre_data().to_vec();
@@ -478,7 +478,7 @@ impl OneDatabase<'_> {
         self.note(&mut held, index, toc, result)
     }
 
-    /// Books the end of one entry. An error of the server on one object is noted and the restore
+    /// Books the end of one entry. An error of the server on one object is recorded and the restore
     /// goes on; anything else (a lost connection, an unreadable backup, a cancel) ends it.
     fn note(
         &self,
@@ -611,7 +611,7 @@ impl OneDatabase<'_> {
 
     /// One query, again if the server ended it to resolve a deadlock: the archive's dependencies do
     /// not tell which entries lock parts of the same partition tree
-    /// (`ALTER INDEX … ATTACH PARTITION` beside an index build). Nothing of it is left then.
+    /// (`ALTER INDEX … ATTACH PARTITION` during an index build). Nothing of it is left then.
     fn run_piece(&self, hand: &mut Hand, toc: &TocEntry, piece: &[u8]) -> Result<(), OpsError> {
         const DEADLOCK: &str = "40P01";
         let mut attempt = 1;
@@ -652,7 +652,7 @@ impl OneDatabase<'_> {
         let loader = self.loader();
         match toc.kind() {
             "TABLE DATA" => {
-                // What an incomplete backup lacks is reported at the end.
+                // What an incomplete backup does not have is reported at the end.
                 let Some((entry, rows)) = self.place.contents.tables.get(&toc.dump_id) else {
                     return Ok(Done::default());
                 };

@@ -22,10 +22,10 @@ pub(super) fn connect(place: &DatabaseRestore<'_>, watch: &Watch) -> Result<Conn
     patiently(watch, || connect_beside(place, watch))
 }
 
-/// The same for one beside others: where the server gives no more connections, that is an error at
-/// once. Its settings are those of [`Use::Load`], which do not wait for the disk at each commit (a
-/// restore that breaks off is done again anyway, and one that succeeds ends with a commit that
-/// waits, `Plan::make_durable`), and those that the archive was written under.
+/// The same for one together with others: where the server gives no more connections, that is an
+/// error at once. Its settings are those of [`Use::Load`], which do not wait for the disk at each
+/// commit (a restore that breaks off is done again anyway, and one that succeeds ends with a commit
+/// that waits, `Plan::make_durable`), and those that the archive was written under.
 pub(super) fn connect_beside(place: &DatabaseRestore<'_>, watch: &Watch) -> Result<Connection, OpsError> {
     let replica: &[_] = &[("session_replication_role", "replica")];
     let more = if place.request.load.replica_role { replica } else { &[] };
@@ -36,8 +36,8 @@ pub(super) fn connect_beside(place: &DatabaseRestore<'_>, watch: &Watch) -> Resu
     Ok(connection)
 }
 
-/// A connection for looking at the target's catalog, and for what is done beside restoring: text in
-/// UTF-8.
+/// A connection for looking at the target's catalog, and for what is done in addition to restoring:
+/// text in UTF-8.
 pub(super) fn connect_to_look(conninfo: &ConnInfo, watch: &Watch) -> Result<Connection, OpsError> {
     let open = || session::open(conninfo, Use::Read, Text::ToRead, watch, TARGET);
     Ok(patiently(watch, open)?.connection)
@@ -132,8 +132,8 @@ pub(super) fn extensions(connection: &mut Connection) -> Result<HashMap<Vec<u8>,
     Ok(rows.iter().map(|row| (bytes(row, 0), bytes(row, 1))).collect())
 }
 
-/// What the archive needs that the server lacks: roles, tablespaces, extensions. All of it is
-/// listed at once.
+/// What the archive needs that the server does not have: roles, tablespaces, extensions. All of it
+/// is listed at once.
 pub(super) fn refuse_missing(
     connection: &mut Connection,
     place: &DatabaseRestore<'_>,

@@ -109,7 +109,7 @@ impl Shared {
         true
     }
 
-    /// Whether somebody helps; ask with the board locked.
+    /// Whether someone helps; ask with the board locked.
     pub(super) fn is_helped(&self) -> bool {
         self.helpers.load(Ordering::Relaxed) > 0
     }

@@ -70,7 +70,7 @@ impl<'r> EarlierTables<'r> {
         EarlierTables { repository, state: Mutex::new(state) }
     }
 
-    /// The newest maps of an entry. A backup that is damaged is passed over.
+    /// The newest maps of an entry. A backup that is damaged is skipped.
     ///
     /// # Errors
     /// Failures of the storage.

@@ -54,7 +54,7 @@ impl Held {
         unit.rows.push((hash, row.len()));
     }
 
-    /// Lets go of the unit of which a row came last, if that was its last row; and gives units up
+    /// Releases the unit of which a row came last, if that was its last row; and gives units up
     /// while too much is held, those first of which no row came for longest.
     pub(super) fn settle(
         &mut self,

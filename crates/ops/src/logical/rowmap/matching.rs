@@ -80,7 +80,7 @@ impl OldRows {
         self.listed.len()
     }
 
-    /// Uses the old row that stands where the next one is expected after the last match.
+    /// Uses the old row that is where the next one is expected after the last match.
     #[inline]
     pub(super) fn step(&mut self, hash: u64) -> bool {
         let Some(unit) = self.units.get_mut(self.last).filter(|unit| !unit.given_up) else { return false };
@@ -97,8 +97,8 @@ impl OldRows {
         false
     }
 
-    /// Uses an old row of this hash that stands where some unit expects one. If there is one
-    /// elsewhere, the row behind it is expected from now on.
+    /// Uses an old row of this hash that is where some unit expects one. If there is one elsewhere,
+    /// the row behind it is expected from now on.
     pub(super) fn find(&mut self, hash: u64) -> bool {
         let Some(slot) = self.slot(hash) else { return false };
         // Rows that are used need not be looked at again.
@@ -163,7 +163,7 @@ impl OldRows {
     pub(super) fn give_up(&mut self, number: usize) {
         if let Some(unit) = self.units.get_mut(number) {
             unit.given_up = true;
-            // Used for good: the rows stand in no chain's way.
+            // Used permanently: the rows block no chain of matches.
             if let Some(used) = self.used.get_mut(unit.start as usize..unit.end as usize) {
                 used.fill(true);
             }

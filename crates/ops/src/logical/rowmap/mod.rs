@@ -8,22 +8,22 @@
 //! old rows stays small. A part begins at a heap page (the ctid range that was copied; 0 for whole
 //! tables) and is compared with the earlier parts whose pages it shares (`earlier`, `scope`).
 //!
-//! **Matching** (`matching`). A row is old if its hash stands where the next old row is expected:
+//! **Matching** (`matching`). A row is old if its hash is where the next old row is expected:
 //! behind the last match of some unit, or up to eight rows further (rows were deleted between).
 //! Rows come in physical order and units were written in that order, so 98 of 100 rows match at
 //! once; rows of earlier backups that were written into holes match at the place of their own unit.
-//! A hash that stands elsewhere is not believed: the row is stored as new, and only the place
-//! behind it becomes one more where the next row may match. So a false match needs 64 equal bits at
-//! one of a few places, not anywhere among all old rows; and should it happen, the map's sum, made
-//! of 128 bits of each row, shows it at the next check or restore. Each old row is used once.
+//! A hash that is elsewhere is not believed: the row is stored as new, and only the place behind it
+//! becomes one more where the next row may match. So a false match needs 64 equal bits at one of a
+//! few places, not anywhere among all old rows; and should it happen, the map's sum, made of 128
+//! bits of each row, shows it at the next check or restore. Each old row is used once.
 //!
-//! **Scope.** An update or delete leaves rows near where they were: the part's own pages suffice.
-//! After 64 rows without a match the old part behind the one that matched last is tried too (rows
-//! moved up, as VACUUM FULL does). If half of the rows are new, a sample of the whole table's old
-//! rows is made once, and the parts that unmatched rows vote for are tried. If still more than half
-//! of the first 4 MiB is new (CLUSTER, a rewritten table), the part is stored whole: a map over
-//! rows in another order would read every old chunk for a few rows each, and would restore the old
-//! order.
+//! **Scope.** An update or delete leaves rows near where they were: the part's own pages are
+//! enough. After 64 rows without a match the old part behind the one that matched last is tried too
+//! (rows moved up, as VACUUM FULL does). If half of the rows are new, a sample of the whole table's
+//! old rows is made once, and the parts that unmatched rows vote for are tried. If still more than
+//! half of the first 4 MiB is new (CLUSTER, a rewritten table), the part is stored whole: a map
+//! over rows in another order would read every old chunk for a few rows each, and would restore the
+//! old order.
 //!
 //! **Rules** (`repo::map::rules`). Old units whose rows are mostly gone are written again, worst
 //! first, a few each time; units that stay tiny are merged. Neither reads old data, which a writer
@@ -170,7 +170,7 @@ pub enum Whole {
     Settings,
     /// The list of its earlier rows is gone, or their chunks are.
     Lost,
-    /// More than half of the rows are new or stand in another order.
+    /// More than half of the rows are new or are in another order.
     Rewritten,
 }
 

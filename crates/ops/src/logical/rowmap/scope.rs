@@ -85,7 +85,7 @@ impl<'t> Scope<'t> {
         self.old.iter().all(|(_, old)| old.rows() == 0)
     }
 
-    /// Why nothing of the parts that were tried can be leaned on, if so.
+    /// Why nothing of the parts that were tried can be reused, if so.
     pub(super) fn why_empty(&self) -> Option<Whole> {
         (self.is_empty() && self.is_lossy).then_some(Whole::Lost)
     }

@@ -456,7 +456,7 @@ fn lists_that_are_gone_cost_one_whole_part() {
     world.fill("plain", 2000);
     world.backup();
     world.backup();
-    // From here on the table's rows stand in other units.
+    // From here on the table's rows are in other units.
     world.tables.get_mut("plain").unwrap().places.reverse();
     world.backup();
     world.backup();
@@ -534,8 +534,8 @@ fn condemned_rows_can_be_erased() {
     assert!(world.verify(0).is_empty());
 }
 
-/// The row went after the last backup: one backup with `rewrite_deleted` suffices, wherever the row
-/// stood, and however many are gone.
+/// The row went after the last backup: one backup with `rewrite_deleted` is enough, wherever the
+/// row stood, and however many are gone.
 #[test]
 fn rows_that_went_since_the_last_backup_are_erased() {
     for (seed, gone, moved) in [(21, 1, false), (22, 7, true), (23, 600, false), (24, 2500, true)] {

@@ -13,7 +13,7 @@ use crate::logical::restore::place::DatabaseRestore;
 
 /// Drops what the backup holds, in the connection's transaction: either all of it or, where
 /// something else depends on it or something would not come back, nothing. What is not there is
-/// noted, unless that was to be expected.
+/// recorded, unless that was to be expected.
 pub(in crate::logical::restore) fn drop_all(
     place: &DatabaseRestore<'_>,
     connection: &mut Connection,
@@ -21,7 +21,7 @@ pub(in crate::logical::restore) fn drop_all(
 ) -> Result<(), OpsError> {
     let before = Inventory::read(connection)?;
     lock_tables(&Drops::of(place, &before, connection)?, connection)?;
-    // From now on nobody adds rows, partitions, indexes or triggers to what goes.
+    // From now on nobody adds rows, partitions, indexes or triggers to what is dropped.
     let inventory = Inventory::read(connection)?;
     let plan = Drops::of(place, &inventory, connection)?;
     if let Some(refusal) = plan.refusal(place) {

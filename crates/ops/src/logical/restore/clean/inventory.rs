@@ -42,7 +42,7 @@ impl Object {
     }
 }
 
-/// One dependency: what goes when `on` goes, and how.
+/// One dependency: what is dropped when `on` is dropped, and how.
 pub(super) struct Dependency {
     pub object: Address,
     /// Only a column of it depends.

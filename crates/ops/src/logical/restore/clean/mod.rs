@@ -37,13 +37,13 @@ pub(super) use drops::drop_all;
 /// What `--clean` means for one database.
 #[derive(Default)]
 pub(super) struct Drops {
-    /// Everything that goes, parts of others left out.
+    /// Everything that is dropped, parts of others left out.
     pub list: Vec<PlannedDrop>,
     /// What would be lost.
     pub losses: Vec<String>,
-    /// What depends on something that goes, and stays.
+    /// What depends on something that is dropped, and stays.
     pub obstacles: Vec<String>,
-    /// Everything that goes.
+    /// Everything that is dropped.
     dropped: HashSet<Address>,
     /// Names of the tables among it.
     tables: Vec<Vec<u8>>,
@@ -126,7 +126,7 @@ pub(super) fn plan(place: &DatabaseRestore<'_>, watch: &Watch) -> Result<Drops, 
     Ok(drops)
 }
 
-/// Relations of the target that the archive does not have: somebody else made them.
+/// Relations of the target that the archive does not have: someone else made them.
 pub(super) fn strangers(place: &DatabaseRestore<'_>, watch: &Watch) -> Result<Vec<String>, OpsError> {
     let mut connection = target::connect(place, watch)?;
     let inventory = Inventory::read(&mut connection)?;
@@ -304,7 +304,7 @@ fn of_extensions(inventory: &Inventory, dropped: &HashSet<Address>) -> HashSet<A
     with_all_that_goes(inventory, members.map(|dependant| dependant.object).collect())
 }
 
-/// What the server made as a part of something else that goes, and makes again with it: the
+/// What the server made as a part of something else that is dropped, and makes again with it: the
 /// constructors of a range type, its multirange, their cast. Not relations: the sequence of an
 /// identity column has a value.
 fn inner_parts(inventory: &Inventory, dropped: &HashSet<Address>) -> HashSet<Address> {
@@ -517,7 +517,7 @@ fn obstacles(
 
 /// For a statement that makes a view no longer depend on anything: its own columns, each NULL.
 /// Views that need each other in a circle can be dropped one by one then. Not the archive's own
-/// statement, which is for the view as the archive has it: its types may not exist here, and its
+/// statement, which is for the view as the archive has it: its types might not exist here, and its
 /// columns may be others.
 fn hollow(connection: &mut Connection, schema: &[u8], view: &[u8]) -> Result<Option<Vec<u8>>, OpsError> {
     let doing = "read views of the target";
