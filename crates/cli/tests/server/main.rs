@@ -26,6 +26,7 @@ mod matrix;
 mod names;
 mod operators;
 mod proportion;
+mod readme;
 mod repairs;
 mod restore_order;
 mod restore_traps;
