@@ -33,6 +33,7 @@ pub struct Builder {
     hba: Vec<String>,
     tls: bool,
     tcp: bool,
+    port: Option<u16>,
     initdb: Vec<String>,
 }
 
@@ -81,6 +82,13 @@ impl Builder {
     /// in any case.
     pub fn tcp(mut self) -> Builder {
         self.tcp = true;
+        self
+    }
+
+    /// The port, for example that of a cluster on another address (`listen_addresses`). Where it is
+    /// taken, the server gets another one.
+    pub fn port(mut self, port: u16) -> Builder {
+        self.port = Some(port);
         self
     }
 
@@ -133,6 +141,7 @@ impl Cluster {
             hba: Vec::new(),
             tls: false,
             tcp: false,
+            port: None,
             initdb: Vec::new(),
         }
     }
@@ -165,7 +174,7 @@ impl Cluster {
             password,
             tcp: builder.tcp,
             tls,
-            server: Mutex::new(Running { child: None, port: 0 }),
+            server: Mutex::new(Running { child: None, port: builder.port.unwrap_or(0) }),
         };
         cluster.initdb(&builder);
         cluster.write_settings(&builder);

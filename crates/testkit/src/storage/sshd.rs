@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Namespace, Service, free_port};
+use super::{Namespace, PrivateRoot, Service, free_port};
 
 /// How the server's one user may log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,20 +35,26 @@ impl Sshd {
 
     /// Starts one.
     pub fn start(login: Login) -> Sshd {
-        Sshd::start_at(None, login, "")
+        Sshd::start_at(None, &[], login, "")
     }
 
     /// The same on another host.
     pub fn start_on(host: &Namespace, login: Login) -> Sshd {
-        Sshd::start_at(Some(host), login, "")
+        Sshd::start_at(Some(host), &[], login, "")
+    }
+
+    /// One that serves the folders of this root. The key lets in every user of the host.
+    pub fn start_in(root: &PrivateRoot) -> Sshd {
+        Sshd::start_at(None, &root.prefix(), Login::Key, "")
     }
 
     /// One that knows ciphers only which nobody should use.
     pub fn start_old() -> Sshd {
-        Sshd::start_at(None, Login::Key, "Ciphers 3des-cbc\n")
+        Sshd::start_at(None, &[], Login::Key, "Ciphers 3des-cbc\n")
     }
 
-    fn start_at(host: Option<&Namespace>, login: Login, more: &str) -> Sshd {
+    /// `through` is a command that runs the server in some other surrounding.
+    fn start_at(host: Option<&Namespace>, through: &[String], login: Login, more: &str) -> Sshd {
         let folder = Service::folder("sshd");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("open the server's folder");
         for name in ["host", "other_host", "host_authority", "user_authority", "key", "stranger"] {
@@ -74,10 +80,11 @@ impl Sshd {
         if rustix::process::geteuid().is_root() {
             fs::create_dir_all("/run/sshd").expect("make /run/sshd");
         }
-        let service =
-            Service::start(host, "sshd", port, folder.clone(), Path::new("/usr/sbin/sshd"), |command| {
-                command.args(["-D", "-e", "-f"]).arg(folder.join("config"));
-            });
+        let server = "/usr/sbin/sshd".to_owned();
+        let words: Vec<&String> = through.iter().chain([&server]).collect();
+        let service = Service::start(host, "sshd", port, folder.clone(), Path::new(words[0]), |command| {
+            command.args(&words[1..]).args(["-D", "-e", "-f"]).arg(folder.join("config"));
+        });
         Sshd { service, user, temporary_user }
     }
 
