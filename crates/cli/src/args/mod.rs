@@ -10,6 +10,8 @@ mod check;
 mod config;
 mod copy;
 mod diff;
+#[cfg(test)]
+mod examples;
 mod export;
 mod filters;
 mod forget;
