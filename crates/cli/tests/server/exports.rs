@@ -305,7 +305,7 @@ fn an_export_never_replaces_anything() {
         (vec!["--create", "--output", "x"], "plain"),
         (vec!["--no-restrict", "--format", "custom", "--output", "x"], "plain"),
         (vec!["--format", "csv", "--output", "x"], "--table"),
-        (vec!["--format", "csv", "--table", "x", "--schema-only", "--output", "x"], "rows only"),
+        (vec!["--format", "csv", "--table", "x", "--schema-only", "--output", "x"], "only rows"),
         (vec!["--format", "plain", "--create", "--data-only", "--output", "x"], "--create"),
     ] {
         let said = desk.fails(2, &[&["export", id, "--database", "shop"][..], &args].concat());
