@@ -78,7 +78,7 @@ impl Failure {
         self.code() == USAGE
     }
 
-    /// Whether somebody has stopped the job.
+    /// Whether someone has stopped the job.
     pub fn is_interrupted(&self) -> bool {
         self.code() == INTERRUPTED
     }

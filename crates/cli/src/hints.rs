@@ -129,7 +129,7 @@ fn of_repository(error: &RepoError) -> Option<&'static str> {
             "run `pgark check --read-data` to see which backups are affected"
         }
         RepoError::AnotherBackup { .. } => {
-            "--wait waits until it has ended, --allow-concurrent runs beside it; if it was killed on another host, it is waited for \
+            "--wait waits until it has ended, --allow-concurrent runs at the same time; if it was killed on another host, it is waited for \
              until fifteen minutes have passed: `pgark sessions` shows it, `pgark sessions --end ID` ends it"
         }
         RepoError::UnknownSession { .. } => "`pgark sessions` lists those that there are",

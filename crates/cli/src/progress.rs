@@ -31,8 +31,8 @@ pub fn watched_job(common: &Common) -> Result<Job, Failure> {
     Ok(Job { cancel, progress })
 }
 
-/// A line at the terminal's bottom: the phase, bytes, the time left, what is counted, and the objects
-/// in work. Behind each phase that took its time one line stays.
+/// A line at the terminal's bottom: the phase, bytes, the time left, what is counted, and the
+/// objects in work. Behind each phase that took its time one line stays.
 struct Bar {
     bar: ProgressBar,
     state: Mutex<State>,

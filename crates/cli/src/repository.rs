@@ -65,7 +65,7 @@ fn explain(context: &Context, named: &Options, resolved: &Options, failure: Fail
             Failure::refused(
                 &format!("{secret} gives a secret, and the repository is not encrypted"),
                 Some(&format!(
-                    "{way}. If the repository should be encrypted, do not use it: somebody may have replaced it"
+                    "{way}. If the repository should be encrypted, do not use it: someone may have replaced it"
                 )),
             )
         }

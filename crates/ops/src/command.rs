@@ -39,7 +39,7 @@ pub(crate) struct UserCommand<'a> {
     pub shell: &'a str,
     /// The server that its environment names.
     pub conninfo: &'a ConnInfo,
-    /// What it is told beside that.
+    /// What it is told in addition.
     pub variables: &'a [(&'static str, String)],
     /// How long it may take.
     pub limit: Option<Duration>,
@@ -137,7 +137,7 @@ fn end(child: &mut Child) {
 /// What a command says.
 struct Output {
     pipe: PipeReader,
-    /// Somebody may still write.
+    /// Someone can still write.
     is_open: bool,
     /// The beginning of a line.
     line: Vec<u8>,

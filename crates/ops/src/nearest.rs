@@ -1,4 +1,4 @@
-//! The name that somebody probably meant: of names that there are, the one that is most like the
+//! The name that someone probably meant: of names that there are, the one that is most like the
 //! one that was given.
 
 use std::collections::BTreeSet;

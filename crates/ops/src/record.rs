@@ -140,7 +140,7 @@ pub enum FactValue {
     Text(String),
     /// A time: RFC 3339, UTC.
     Time(String),
-    /// How the backup stands.
+    /// The backup's status.
     Status {
         /// Whether all that was asked for is in it.
         status: BackupStatus,

@@ -1,5 +1,5 @@
-//! Which backup a person means: an id, a unique prefix or `latest`, and with `:DB` which database of
-//! it (trap 28).
+//! Which backup a person means: an id, a unique prefix or `latest`, and with `:DB` which database
+//! of it (trap 28).
 
 use std::collections::BTreeSet;
 

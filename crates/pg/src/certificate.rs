@@ -1,5 +1,5 @@
-//! What is wrong with a server's certificate: which one of the chain, whose it is, and who has to do
-//! what about it.
+//! What is wrong with a server's certificate: which one of the chain, whose it is, and who has to
+//! do what about it.
 
 use std::sync::{Arc, Mutex};
 

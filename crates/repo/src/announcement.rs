@@ -1,7 +1,7 @@
 //! What a writer says of itself in its session (FORMAT.md, section 8): for whom it writes, where it
 //! runs, and whether it is to be the only one.
 //!
-//! All of it stands in the session's extensions, which older programs pass over. Nothing that keeps
+//! All of it is in the session's extensions, which older programs ignore. Nothing that keeps
 //! data safe depends on it.
 
 use minicbor::bytes::ByteVec;
@@ -9,7 +9,7 @@ use minicbor::bytes::ByteVec;
 use crate::codec::Extensions;
 use crate::host;
 
-/// What a session says beside its id and its time. A writer of an older program says nothing.
+/// What a session says in addition to its id and its time. A writer of an older program says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Announcement {
     /// The cluster's name.

@@ -1,11 +1,11 @@
 //! Who is at work in a repository: its sessions, and an end for those whose writer is gone.
 //!
-//! **Ending a session** deletes its objects: prunes and later backups of the cluster do not wait for
-//! it any more. Nothing can be lost by that, though its writer be alive after all. A prune deletes
-//! only what is dead once its intents were put, and intents stay for days. The writer looks at them
-//! behind its draft and before its manifest, as always; where its first session object is gone, it
-//! looks for every pack that it needs, too. So it commits a backup of which everything is there, or
-//! none (FORMAT.md, section 8). Its draft, which that depends on, is never deleted here.
+//! **Ending a session** deletes its objects: prunes and later backups of the cluster do not wait
+//! for it any more. Nothing can be lost by that, though its writer be alive after all. A prune
+//! deletes only what is dead once its intents were put, and intents stay for days. The writer looks
+//! at them behind its draft and before its manifest, as always; where its first session object is
+//! gone, it looks for every pack that it needs, too. So it commits a backup of which everything is
+//! there, or none (FORMAT.md, section 8). Its draft, which that depends on, is never deleted here.
 
 use std::time::SystemTime;
 
@@ -18,7 +18,7 @@ use crate::rights::{Right, Scope};
 use crate::sessions::{self, IS_DEAD, IS_SILENT, Listed};
 use crate::{RepoError, names};
 
-/// How a session stands.
+/// The state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionState {
     /// It was renewed within fifteen minutes.
@@ -50,7 +50,7 @@ pub struct WriterSession {
     pub began: Timestamp,
     /// When it was last heard of, by the storage's clock.
     pub heard: Timestamp,
-    /// How it stands.
+    /// Its state.
     pub state: SessionState,
     compartment: Compartment,
 }
@@ -94,7 +94,7 @@ fn state(listed: &Listed, said: &Announcement, is_over: bool) -> SessionState {
 
 impl Repository {
     /// Every session that is there, the oldest first; of clusters that the keys at hand open. What
-    /// somebody without a right has put is passed over, with a warning.
+    /// someone without a right has put is ignored, with a warning.
     pub fn sessions(&self) -> Result<Vec<WriterSession>, RepoError> {
         let mut found = Vec::new();
         for compartment in self.compartments_in(&["sessions/"])? {
@@ -109,7 +109,7 @@ impl Repository {
                     // It has ended just now.
                     Ok(None) => {}
                     Err(error) if error.is_of_object() => {
-                        self.unlocked.warn_once(format!("a session is passed over: {error}"));
+                        self.unlocked.warn_once(format!("a session is ignored: {error}"));
                     }
                     Err(error) => return Err(error),
                 }
@@ -127,11 +127,10 @@ impl Repository {
     }
 
     /// Ends a session (see the head of this file). One that seems to be at work only with `force`.
-    /// Returns how it stood.
+    /// Returns its last state.
     ///
-    /// # Errors
-    /// [`RepoError::UnknownSession`], [`RepoError::SessionAtWork`]; a key or a storage that does not
-    /// let us.
+    /// # Errors [`RepoError::UnknownSession`], [`RepoError::SessionAtWork`]; a key or a storage
+    /// that does not let us.
     pub fn end_session(&self, id: BackupId, force: bool) -> Result<WriterSession, RepoError> {
         let session = self.sessions()?.into_iter().find(|session| session.id == id);
         let session = session.ok_or(RepoError::UnknownSession { id })?;

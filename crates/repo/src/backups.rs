@@ -168,7 +168,7 @@ impl Repository {
     }
 
     /// The newest backup of each cluster that the keys at hand open. What cannot be read or trusted
-    /// is passed over. Reads one manifest of each cluster.
+    /// is skipped. Reads one manifest of each cluster.
     pub fn newest_of_each_cluster(&self) -> Result<Vec<BackupHead>, RepoError> {
         let (names, _) = manifest::list_timed(&self.unlocked, Which::All)?;
         let mut of_each: BTreeMap<String, manifest::Timed> = BTreeMap::new();

@@ -221,7 +221,7 @@ pub enum RepoError {
         /// When it was last heard of, by the storage's clock.
         heard: jiff::Timestamp,
     },
-    /// A prune deleted a pack that the backup leans on, or is about to; nothing was committed.
+    /// A prune deleted a pack that the backup depends on, or is about to; nothing was committed.
     #[error("a prune removed {pack}, which this backup depends on: the backup was not committed")]
     PrunedAway {
         /// The pack.
@@ -262,8 +262,8 @@ impl From<StoreError> for RepoError {
 }
 
 impl RepoError {
-    /// Where another writer is in the way, and it helps to wait until it has ended: the cluster that
-    /// was to be written.
+    /// Where another writer is in the way, and it helps to wait until it has ended: the cluster
+    /// that was to be written.
     pub fn waits_for_another(&self) -> Option<&str> {
         match self {
             RepoError::AnotherBackup { cluster, .. } | RepoError::AnotherWriter { cluster, .. } => {

@@ -23,7 +23,7 @@ pub fn host_is(host: Host) {
     let _ = THIS.set(host);
 }
 
-/// This host, if somebody has said what it is.
+/// This host, if someone has said what it is.
 pub(crate) fn this() -> Option<&'static Host> {
     THIS.get()
 }

@@ -21,8 +21,8 @@ use crate::{codec, manifest, names, signed, tombstone};
 
 /// A session that was not renewed for so long is not waited for.
 pub(crate) const IS_DEAD: Duration = Duration::from_secs(3600);
-/// One that was not renewed for so long, three times over, is not waited for by a backup of the same
-/// cluster: two at once lose nothing, so this need not be certain.
+/// One that was not renewed for so long, three times over, is not waited for by a backup of the
+/// same cluster: two at once lose nothing, so this need not be certain.
 pub(crate) const IS_SILENT: Duration = Duration::from_secs(900);
 
 #[derive(Encode, Decode)]
@@ -154,7 +154,7 @@ impl Listed {
     }
 }
 
-/// What a session object says; none if it is not there any more. It counts if it is of somebody who
+/// What a session object says; none if it is not there any more. It counts if it is of someone who
 /// may write backups.
 fn read(
     repository: &Unlocked,
@@ -170,7 +170,7 @@ fn read(
 }
 
 /// Those of these backups that are committed or forgotten. A name alone says nothing: who holds no
-/// key can write one, and a pruner must not pass over a writer that is at work.
+/// key can write one, and a pruner must not ignore a writer that is at work.
 pub(crate) fn over(
     repository: &Unlocked,
     compartment: Compartment,
@@ -191,15 +191,16 @@ pub(crate) fn over(
     Ok(over)
 }
 
-/// Gives way to others that may not have this session beside them.
+/// Gives way to others that must not have this session at the same time.
 ///
-/// Where of several puts of one name more than one may be told that it was first, that is everybody.
-/// Else it is the backup of the same cluster that began before this one, where both are to be alone.
+/// Where of several puts of one name more than one may be told that it was first, that is
+/// everybody. Else it is the backup of the same cluster that began before this one, where both are
+/// to be alone.
 ///
 /// Both sessions list after they have put their own object: of two that begin at one moment at
-/// least one sees the other. For the storages of the first kind both may give up, which is safe. For
-/// backups of one cluster the later one gives up; where the storage's times do not follow the order
-/// of the puts, both may go on, which is safe, too.
+/// least one sees the other. For the storages of the first kind both may give up, which is safe.
+/// For backups of one cluster the later one gives up; where the storage's times do not follow the
+/// order of the puts, both may go on, which is safe, too.
 pub(crate) fn give_way(
     repository: &Unlocked,
     compartment: Compartment,
@@ -224,8 +225,8 @@ fn is_one_alone(repository: &Unlocked) -> bool {
     !repository.store.capabilities().atomic_put_if_absent
 }
 
-/// Who of these, which are alive, is in the way of a backup of this cluster that is to be alone: the
-/// refusal.
+/// Who of these, which are alive, is in the way of a backup of this cluster that is to be alone:
+/// the refusal.
 pub(crate) fn in_the_way(
     repository: &Unlocked,
     others: &[Alive],
@@ -247,7 +248,7 @@ pub(crate) fn in_the_way(
 }
 
 impl Alive {
-    /// Whether a backup of this cluster that is to be alone does not begin beside it.
+    /// Whether a backup of this cluster that is to be alone would not begin now.
     fn is_in_the_way(&self, cluster: &str, now: SystemTime) -> bool {
         self.said.alone
             && self.said.cluster == cluster

@@ -146,7 +146,7 @@ impl Cause {
             Cause::NoBucket => "there is no such bucket or container: see its name, account, region and endpoint; pgark makes none".into(),
             Cause::HostKey => "ask whoever runs the host whether its key was changed: if so, compare the fingerprint, remove the line that is named (ssh-keygen -R) and add the new key (ssh-keyscan); if not, another host answers in its place".into(),
             Cause::HostUnknown(way) => format!("compare the fingerprint with the one that the host itself shows (there: `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`, or the file of its kind of key), then make the host known: {way}"),
-            Cause::HostKeyRevoked => "whoever has this key may be somebody else: the host needs a new one, and known_hosts its line".into(),
+            Cause::HostKeyRevoked => "whoever has this key may be someone else: the host needs a new one, and known_hosts its line".into(),
             Cause::HostCertificate => "the host needs a new certificate of its authority, for the name that is connected to (`ssh-keygen -L -f FILE` shows one)".into(),
             Cause::Network => "the storage could not be reached: see host name, port, endpoint, network and firewall".into(),
             Cause::Unreachable => "check the name and the port (URL, endpoint), and that the server runs and a firewall lets this host in".into(),

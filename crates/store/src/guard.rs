@@ -5,7 +5,7 @@
 //! **Retries** wait a random time that doubles, from 0.2 s to 15 s (full jitter), for as long as
 //! [`Usage::retry_for`] allows; of a storage that has never answered, or not since an operation was
 //! given up, for 20 s, and for 4 s where nobody answers at that name and port at all: there is
-//! nothing to lose, and somebody may be waiting at a terminal. All
+//! nothing to lose, and someone may be waiting at a terminal. All
 //! operations draw on one budget: when nearly everything fails, not every thread hammers on for its
 //! full time. The first operation to give up names its cause, and how often it tried. **After a
 //! cancel** nothing is tried twice, and an operation gets a few seconds, so that a job can remove

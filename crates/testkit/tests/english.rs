@@ -299,7 +299,8 @@ impl Reading<'_> {
         } else if rest.starts_with("/*") {
             self.skip(rest.find("*/").map_or(rest.len(), |end| end + 2));
         } else if let Some(test) = rest.strip_prefix("#[cfg(test)]\n").filter(|_| self.is_at_margin()) {
-            // A module or function of tests, to the brace at the margin; a declaration ends at once.
+            // A module or function of tests, to the brace at the margin; a declaration ends at
+            // once.
             let brace = test.find("\n}").map_or(test.len(), |end| end + 2);
             let declared = test.find(";\n").map(|end| end + 1).filter(|end| !test[..*end].contains("{\n"));
             self.skip("#[cfg(test)]\n".len() + declared.unwrap_or(brace));

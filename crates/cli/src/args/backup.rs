@@ -135,10 +135,10 @@ pub struct Backup {
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = duration)]
     pub wait: Option<Option<Duration>>,
     /// Do not wait, whatever pgark.toml says
-    #[arg(long, conflicts_with = "wait")]
+    #[arg(long, conflicts_with = "wait", hide_short_help = true)]
     pub no_wait: bool,
-    /// Run while other backups of this cluster are being made, and let others run beside this one
-    #[arg(long, conflicts_with_all = ["wait", "no_wait"])]
+    /// Run while other backups of this cluster are being made, and let others run at the same time
+    #[arg(long, conflicts_with_all = ["wait", "no_wait"], hide_short_help = true)]
     pub allow_concurrent: bool,
     /// Print the backup, or what --dry-run finds, as JSON
     #[arg(long)]

@@ -42,8 +42,8 @@ pub struct Check {
     /// With --max-age: only this cluster
     #[arg(long, value_name = "NAME", requires = "max_age", value_parser = text())]
     pub cluster: Option<String>,
-    /// With --max-age: the newest complete backup of this database, in each cluster that has it; may
-    /// be given several times
+    /// With --max-age: the newest complete backup of this database, in each cluster that has it;
+    /// may be given several times
     #[arg(long, value_name = "NAME", requires = "max_age", value_parser = text())]
     pub database: Vec<String>,
     /// With --max-age: count backups that were made with filters, too

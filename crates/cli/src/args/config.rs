@@ -33,7 +33,7 @@ pub enum ConfigAction {
   pgark config init --output /etc/pgark/pgark.toml
 
 Asked are: where the repository is, how the server is reached, which databases are backed up, what opens the backups, and how many
-are kept. Nothing is tried, and a file that is there stays as it is. Enter takes what stands in brackets.")]
+are kept. Nothing is tried, and an existing file is not changed. Enter takes the value in brackets.")]
     Init(ConfigInit),
     /// Check the file: unknown keys, wrong types, with line and nearest right key
     #[command(after_help = "Examples:

@@ -14,7 +14,7 @@ pub struct Filters {
     #[arg(short = 'n', long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
     pub schema: Vec<String>,
     /// Exclude schemas that match
-    #[arg(short = 'N', long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
+    #[arg(short = 'N', long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS, hide_short_help = true)]
     pub exclude_schema: Vec<String>,
     /// Only tables, views and sequences that match, with their partitions and child tables
     #[arg(short = 't', long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS)]
@@ -36,7 +36,7 @@ pub struct Filters {
     #[arg(long, help_heading = FILTERS, hide_short_help = true)]
     pub no_children: bool,
     /// Definitions only
-    #[arg(long, conflicts_with = "data_only", help_heading = FILTERS)]
+    #[arg(long, conflicts_with = "data_only", help_heading = FILTERS, hide_short_help = true)]
     pub schema_only: bool,
     /// Rows, large objects and sequence values only
     #[arg(long, help_heading = FILTERS, hide_short_help = true)]

@@ -1,5 +1,5 @@
-//! What `--help` shows, at the terminal's width, and what `-h` shows: one screen, a line for each of the
-//! options that most people need.
+//! What `--help` shows, at the terminal's width, and what `-h` shows: one screen, a line for each
+//! of the options that most people need.
 //!
 //! The text behind the options is written in the argument files without regard to lines. Examples,
 //! and tables, are indented by two spaces; everything else is prose.
@@ -116,7 +116,7 @@ fn name(arg: &Arg) -> String {
     }
 }
 
-/// One line for each, with the beginning of what is said of it.
+/// One line for each, with the beginning of its help.
 fn section(title: &str, rows: Vec<(String, String)>, width: usize, lines: &mut Vec<String>) {
     if rows.is_empty() {
         return;

@@ -35,7 +35,7 @@ pub struct Keep {
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP, hide_short_help = true)]
     pub keep_yearly: u32,
     /// Everything within this period before the newest: 36h, 30d, 8w
-    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = KEEP)]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = KEEP, hide_short_help = true)]
     pub keep_within: Option<Duration>,
     /// Never fewer than N
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = KEEP, hide_short_help = true)]
@@ -45,7 +45,7 @@ pub struct Keep {
     pub keep_tag: Vec<String>,
     /// Among which backups the rules count. Those made with other filters are always counted
     /// apart, and the newest complete backup of each database always stays
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = GroupBy::Database, help_heading = KEEP)]
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = GroupBy::Database, help_heading = KEEP, hide_short_help = true)]
     pub group_by: GroupBy,
     /// Keep the last backup of a dropped database for this long (default: 7d; 0 does not keep it)
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = KEEP, hide_short_help = true)]

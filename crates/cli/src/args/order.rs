@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, Command};
 
-/// The same words with the options that come before the command behind it. Where they are no options of
-/// any command that follows, the words stay as they are, and clap says what is wrong.
+/// The same words with the options that come before the command behind it. Where they are not
+/// options of any command that follows, the words stay as they are, and clap says what is wrong.
 pub fn options_behind_command(root: &Command, words: Vec<OsString>) -> Vec<OsString> {
     let is_option = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
     if !words.get(1).is_some_and(is_option) {

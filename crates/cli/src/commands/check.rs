@@ -116,9 +116,9 @@ fn show(report: &CheckReport) -> Result<(), Failure> {
     }
     for suspect in &report.suspect {
         output::line(&format!(
-            "backup {}: {} of the packs that it needs were made with the key of the writer {} since {}, when somebody else \
+            "backup {}: {} of the packs that it needs were made with the key of the writer {} since {}, when someone else \
              may have had it. `pgark check --read-data` tells whether they hold what they should; the next backup stores \
-             again what it needs of them, and `pgark forget {}` lets go of this one",
+             again what it needs of them, and `pgark forget {}` removes this one",
             suspect.backup,
             output::count(suspect.packs),
             suspect.writer,

@@ -72,7 +72,7 @@ pub fn run(args: &ConfigInit) -> Result<(), Failure> {
 fn refuse_existing(path: &Path) -> Result<(), Failure> {
     match path.exists() {
         true => Err(Failure::refused(
-            &format!("{} is there already", path.display()),
+            &format!("{} already exists", path.display()),
             Some("edit it, or write another one: --output FILE; `pgark config show` tells what it says"),
         )),
         false => Ok(()),
@@ -134,7 +134,7 @@ fn until_right<T>(
     default: &str,
     read: impl Fn(&str) -> Result<T, String>,
 ) -> Result<T, Failure> {
-    /// Input that came to its end answers with nothing for ever.
+    /// Input that came to its end answers with nothing from then on.
     const TRIES: u32 = 10;
     let shown = if default.is_empty() { String::new() } else { format!(" [{default}]") };
     for _ in 0..TRIES {

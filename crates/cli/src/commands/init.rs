@@ -81,7 +81,7 @@ fn given(args: &Init) -> Result<Option<Protection>, Failure> {
     if let Some(file) = &args.new_passphrase_file {
         return match file.exists() {
             true => Err(Failure::refused(
-                &format!("the file for the new passphrase, {}, is there already", file.display()),
+                &format!("the file for the new passphrase, {}, already exists", file.display()),
                 Some(
                     "name a new file, or use the passphrase in it: --passphrase-file FILE; nothing was made",
                 ),
@@ -117,7 +117,7 @@ fn refuse_others(place: &OpenStorage) -> Result<(), Failure> {
     Err(Failure::refused(
         &format!("{} holds other files: {}{more}", place.location(), shown.join(", ")),
         Some(
-            "name an empty or a new folder below it; --force creates the repository beside them. Nothing was made",
+            "name an empty or a new folder below it; --force creates the repository next to them. Nothing was made",
         ),
     ))
 }

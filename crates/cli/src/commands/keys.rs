@@ -66,8 +66,8 @@ fn list(context: &Context, args: KeyList) -> Result<(), Failure> {
 
 fn add(context: &Context, args: KeyAdd) -> Result<(), Failure> {
     refuse_non_recipients(&args.recipient)?;
-    // What is asked on the terminal is asked when the repository is open: else two passphrases would
-    // be asked for, and nobody would know which is which.
+    // What is asked on the terminal is asked when the repository is open: else two passphrases
+    // would be asked for, and nobody would know which is which.
     let repository = match args.add_passphrase {
         true => Some(repository::open(context, &args.repository)?),
         false => None,
@@ -101,7 +101,7 @@ fn rotate(context: &Context, args: KeyRotate) -> Result<(), Failure> {
 fn writer(context: &Context, args: KeyWriter) -> Result<(), Failure> {
     if args.output.exists() {
         return Err(Failure::usage(
-            format!("{} is there already", args.output.display()),
+            format!("{} already exists", args.output.display()),
             "name a new file; nothing was changed",
         ));
     }

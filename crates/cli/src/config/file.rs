@@ -197,7 +197,7 @@ impl Reader<'_> {
         cluster
     }
 
-    /// A command's section, or those of its subcommands. The command stands below another section,
+    /// A command's section, or those of its subcommands. The command is below another section,
     /// or at the top.
     fn commands(
         &mut self,
@@ -245,7 +245,7 @@ impl Reader<'_> {
         found
     }
 
-    /// The settings of a section that has these keys, and these tables beside them. `path`: its own
+    /// The settings of a section that has these keys, and these tables in addition. `path`: its own
     /// name.
     fn section(&mut self, path: &str, table: &DeTable<'_>, keys: &[Key], tables: &[&str]) -> Section {
         let mut section = Section::new();
@@ -300,7 +300,7 @@ impl Reader<'_> {
         self.problem(at, format!("there is no key {key:?} here{hint}"));
     }
 
-    /// Where a key belongs that stands outside of all sections.
+    /// Where a key belongs that is outside of all sections.
     fn elsewhere(&self, key: &str) -> String {
         let has = |keys: Vec<Key>| keys.iter().any(|known| known.is_called(key));
         match (has(self.keys.of_repository()), has(self.keys.of_cluster())) {

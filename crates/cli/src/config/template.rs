@@ -9,7 +9,7 @@ const HEAD: &str = "\
 # pgark.toml: options of pgark. Flags override the environment, the environment overrides this file.
 # Places: --config FILE, PGARK_CONFIG, ~/.config/pgark/pgark.toml, /etc/pgark/pgark.toml.
 #
-# A key is an option's long name with _ for -. Nothing here is in force: take the # of a line away.
+# A key is an option's long name with _ for -. Nothing here is used until you take the # of its line away.
 # In paths ~/ is the home folder. The only repository of the file is the one of every command.
 # false, \"\" and [] mean that the option is not given; they take back what a section that counts
 # less says. Of several sections the narrower counts: that of a cluster's database, of a cluster's

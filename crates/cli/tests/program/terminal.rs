@@ -95,7 +95,7 @@ fn five_questions_make_a_file_that_works() {
     let again = on_terminal(home.path(), "config init", typed);
     let said = text(&again.stdout);
     assert_eq!(again.status.code(), Some(1), "{said}");
-    assert!(said.contains("is there already") && said.contains("--output FILE"), "{said}");
+    assert!(said.contains("already exists") && said.contains("--output FILE"), "{said}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), written);
     // Enter takes the defaults; another place.
     let output = on_terminal(home.path(), "config init --output other.toml", "/backup/pg\n\n\n\n\n");

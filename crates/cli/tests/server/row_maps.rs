@@ -170,8 +170,8 @@ fn row_map(made: &serde_json::Value, table: &str) -> serde_json::Value {
     tables.iter().find(|detail| detail["name"] == table).unwrap()["row_map"].clone()
 }
 
-/// A narrow table is mapped where the server has counted updates: over a week that costs less, though the
-/// first backup is larger.
+/// A narrow table is mapped where the server has counted updates: over a week that costs less,
+/// though the first backup is larger.
 #[test]
 fn narrow_tables_are_mapped_where_rows_change() {
     let cluster = Cluster::start();

@@ -1,17 +1,17 @@
 //! `hooks`: commands of the operator around a backup.
 //!
 //! **Order.** The one before the backup; if it fails, there is no backup. Behind the backup, if
-//! something that was asked for is not there (it failed, was interrupted, or is incomplete), the one
-//! for failures; and then, however it ended, the one behind it.
+//! something that was asked for is not there (it failed, was interrupted, or is incomplete), the
+//! one for failures; and then, however it ended, the one behind it.
 //!
-//! **Environment.** That of this program without the secrets of the repository and of storages, with
-//! the server's connection parameters in libpq's variables, and with what is known by then in
+//! **Environment.** That of this program without the secrets of the repository and of storages,
+//! with the server's connection parameters in libpq's variables, and with what is known by then in
 //! variables of our own ([`Hooks::before`], [`Ended`]). Hooks of a restore have the same names.
 //!
 //! **Failure.** A hook behind the backup takes nothing from it: its error is returned.
 //!
-//! **Cancel.** A cancel ends the hook that runs. Behind a backup that was cancelled the others still
-//! run: they are there to put back what the first one has changed.
+//! **Cancel.** A cancel ends the hook that runs. Behind a backup that was cancelled the others
+//! still run: they are there to put back what the first one has changed.
 
 use std::time::Duration;
 

@@ -11,10 +11,10 @@
 //! stays, and so does what is tagged `pinned`. Hours, days, weeks (ISO 8601, from Monday), months
 //! and years are those of UTC, so that every host decides alike; in each the newest is kept.
 //!
-//! **Other groups.** An operator may want the rules to count in other groups ([`GroupBy`]): all that
-//! hold the very same databases, all of one selection, or all of a cluster. Parts are still judged
-//! apart. What always stays is told by the series alone, so no way of counting takes the newest good
-//! backup of a database away.
+//! **Other groups.** An operator may want the rules to count in other groups ([`GroupBy`]): all
+//! that hold the very same databases, all of one selection, or all of a cluster. Parts are still
+//! judged apart. What always stays is told by the series alone, so no way of counting takes the
+//! newest good backup of a database away.
 //!
 //! **Databases that are gone.** A good backup that would have taken a database (`--all`, or a
 //! pattern that matches) and does not hold it proves that it was dropped. Such a backup takes a
@@ -75,8 +75,8 @@ pub struct Policy {
 /// others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GroupBy {
-    /// Those that hold one database: a backup of several is in several groups. So neither a database
-    /// that is new nor another choice of databases begins anything anew.
+    /// Those that hold one database: a backup of several is in several groups. So neither a
+    /// database that is new nor another choice of databases starts the counting again.
     #[default]
     Database,
     /// Those of one selection: what was asked for, whatever databases there were then.

@@ -20,13 +20,13 @@ pub struct Session {
     pub began: String,
     /// When it was last heard of, by the storage's clock.
     pub heard: String,
-    /// How it stands.
+    /// Its state.
     pub state: State,
     /// A prune does not delete what was marked after it began.
     pub prune_waits: bool,
 }
 
-/// How a session stands.
+/// The state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {

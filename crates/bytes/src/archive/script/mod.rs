@@ -78,7 +78,7 @@ const CLUSTER_END: &[u8] = b"-- PostgreSQL database cluster dump complete";
 const DATABASE: &[u8] = b"-- PostgreSQL database dump";
 const DATABASE_END: &[u8] = b"-- PostgreSQL database dump complete";
 
-/// Reads a script to its end. Rows are passed over; their places are in the result. `nameless`: the
+/// Reads a script to its end. Rows are skipped; their places are in the result. `nameless`: the
 /// name of a database that the script itself does not name, since it was made without
 /// `pg_dump --create`.
 pub fn read_script(input: &mut dyn BufRead, nameless: Option<&[u8]>) -> Result<Script, ScriptError> {

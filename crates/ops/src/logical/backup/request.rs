@@ -64,7 +64,7 @@ pub enum Beside {
     Refuse,
     /// It waits until the other one has ended, at most for so long.
     Wait(Option<Duration>),
-    /// It runs beside it, and others may run beside this one.
+    /// Both run at the same time.
     Run,
 }
 

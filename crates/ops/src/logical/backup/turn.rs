@@ -4,16 +4,16 @@
 //! writers. But both read the whole server, and each stores what the other is storing. That happens
 //! to a nightly backup which still runs when the next one starts, and it should be told.
 //!
-//! **How.** By the sessions of writers in the repository. A backup says in its session that it is to
-//! be alone, and for which cluster; once that is put it lists the others, and the later one gives
-//! way (`pgark_repo`, `sessions.rs`). All hosts see it, whatever databases are chosen, through
-//! whatever pooler. An advisory lock in the server would end by itself with its connection, but it
-//! holds in one database only, not on a primary and its standby, and not through a pooler that
-//! changes servers.
+//! **How.** By the sessions of writers in the repository. A backup says in its session that it is
+//! to be alone, and for which cluster; once that is put it lists the others, and the later one
+//! gives way (`pgark_repo`, `sessions.rs`). All hosts see it, whatever databases are chosen,
+//! through whatever pooler. An advisory lock in the server would end by itself with its connection,
+//! but it holds in one database only, not on a primary and its standby, and not through a pooler
+//! that changes servers.
 //!
-//! **Leftovers.** A backup that was killed leaves its session behind. It is not waited for where its
-//! host sees that the process is gone, where it was not renewed for fifteen minutes, or where an
-//! operator ends it. Being wrong about that costs a second reader at once, and no data.
+//! **Leftovers.** A backup that was killed leaves its session behind. It is not waited for where
+//! its host sees that the process is gone, where it was not renewed for fifteen minutes, or where
+//! an operator ends it. Being wrong about that costs a second reader at once, and no data.
 //!
 //! **Limits.** A second repository of a backup is not asked. Backups of one server under two names,
 //! or into two repositories, know nothing of each other.
@@ -77,9 +77,9 @@ fn until_ended(
     Ok(Some(error))
 }
 
-/// The first look, before anything is done that the other would notice: a standby's replay is paused
-/// before the session is put. And a key that may not delete would leave a session behind with every
-/// refusal, and then wait for its own.
+/// The first look, before anything is done that the other would notice: a standby's replay is
+/// paused before the session is put. And a key that may not delete would leave a session behind
+/// with every refusal, and then wait for its own.
 pub(super) fn refuse_early(
     repository: &Repository,
     request: &Request,

@@ -2,7 +2,7 @@
 //! other.
 //!
 //! Taken are pg_dump's archives (directory, custom, tar, of versions 1.12 to 1.16), a Greenmask
-//! dump directory (which is pg_dump's directory format with files of its own beside it), scripts of
+//! dump directory (which is pg_dump's directory format with files of its own next to it), scripts of
 //! pg_dumpall and pg_dump, and what Plakar's PostgreSQL integration lays out:
 //! `manifest.json`, `globals.sql` or `00000-globals.sql`, `NAME.dump` or `00001-NAME.dump`, or
 //! `all.sql` alone. Rows are counted and their end marks checked; a dump that ends too early, or
@@ -40,7 +40,7 @@ pub struct Request {
     pub path: PathBuf,
     /// The name of the database, of a script that does not say it.
     pub database: Option<String>,
-    /// The cluster's name; by default the system identifier that a manifest beside the dump names,
+    /// The cluster's name; by default the system identifier that a manifest next to the dump names,
     /// else `imported`.
     pub cluster: Option<String>,
     /// Threads that compress and seal.

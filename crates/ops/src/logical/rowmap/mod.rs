@@ -33,16 +33,17 @@
 //! one of which an earlier backup left a row out, nor one of which this backup would. What is known
 //! of a chunk's rows only at the end is held until then.
 //!
-//! **What it costs.** 8 bytes of hash for each row, once, beside its chunk. 21 bytes of memory for
+//! **What it costs.** 8 bytes of hash for each row, once, next to its chunk. 21 bytes of memory for
 //! each old row in scope, at most 21 MiB for each job.
 //!
-//! **Where it pays** (`auto`). Seven nightly backups decide, not one. A table of N rows, of which each
-//! compresses to c bytes, and of which 1 % change each day all over it, costs 7 c N as bytes, since
-//! every chunk holds a changed row. Under maps it costs about (c + 8) N and 2 % of it for each night
-//! more, which is less from c = 2 on. But a table to which rows are only added costs c N as bytes, and
-//! (c + 8) N under maps. Where the server has counted updates or deletes, or has counted nothing, a map
-//! is made from c = 8 on: it never doubles the first backup. Where it has counted inserts alone, from
-//! c = 32 on: the map costs at most a quarter, and pays off at the first update.
+//! **Where it pays** (`auto`). Seven nightly backups decide, not one. A table of N rows, of which
+//! each compresses to c bytes, and of which 1 % change each day all over it, costs 7 c N as bytes,
+//! since every chunk holds a changed row. Under maps it costs about (c + 8) N and 2 % of it for
+//! each night more, which is less from c = 2 on. But a table to which rows are only added costs c N
+//! as bytes, and (c + 8) N under maps. Where the server has counted updates or deletes, or has
+//! counted nothing, a map is made from c = 8 on: it never doubles the first backup. Where it has
+//! counted inserts alone, from c = 32 on: the map costs at most a quarter, and pays off at the
+//! first update.
 //!
 //! **Order.** A restored part has the surviving rows in their old order, then newer ones.
 
