@@ -8,7 +8,7 @@ use crate::args::Backup;
 use crate::context::Context;
 use crate::error::{Failure, INCOMPLETE};
 use crate::output::{self, Align};
-use crate::{progress, repository};
+use crate::{progress, repository, when};
 
 /// So many tables are shown.
 const SHOWN: usize = 20;
@@ -71,7 +71,7 @@ fn show(plan: &Plan) -> Result<(), Failure> {
         Some(last) => format!(
             "the last backup like this one, {} of {}, read {} in {:.0} s and added {}{}",
             last.id,
-            last.time,
+            when::of_report(&last.time),
             output::bytes(last.bytes_raw),
             last.seconds,
             output::bytes(last.bytes_added),

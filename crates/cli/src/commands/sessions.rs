@@ -8,7 +8,7 @@ use crate::args::Sessions;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{self, Align};
-use crate::{progress, repository};
+use crate::{progress, repository, when};
 
 /// Lists the sessions, or ends one.
 pub fn run(context: &Context, args: Sessions) -> Result<ExitCode, Failure> {
@@ -45,8 +45,8 @@ fn show(sessions: &[Session]) -> Result<(), Failure> {
                 said(&session.cluster),
                 said(&session.purpose),
                 said(&session.host),
-                session.began.clone(),
-                session.heard.clone(),
+                when::of_report(&session.began),
+                when::of_report(&session.heard),
                 state(session.state).to_string(),
                 if session.prune_waits { "waits" } else { "does not wait" }.to_string(),
             ]

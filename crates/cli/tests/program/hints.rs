@@ -243,7 +243,7 @@ fn sections_that_there_are_not_bring_the_nearest() {
         host.fails(&["config", "check", "--config", &file], 2, &[said, "pgark.toml:"]);
     }
     let said = ["there is none of that name; did you mean region?"];
-    host.fails(&["list", "--repo", "s3://b", "--storage-option", "regoin=x"], 2, &said);
+    host.fails(&["list", "--repo", "s3://backups", "--storage-option", "regoin=x"], 2, &said);
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn a_home_folder_is_never_made_beside_the_home_folder() {
         (&["init", "--no-encryption", "--repo=~/x"][..], "--repo"),
         (&["list", "--repo", "/x", "--identity=~/x"], "--identity"),
         (&["export", "latest", "--repo", "/x", "--output=~/x"], "--output"),
-        (&["key", "writer", "w", "--repo", "/x", "--out=~/x"], "--out"),
+        (&["key", "writer", "w", "--repo", "/x", "--output=~/x"], "--output"),
     ] {
         let way = format!("write {option} ~/x with a space, or the whole path, {option}={home}/x");
         host.fails(args, 2, &["the ~ of ~/x was not expanded", &way]);

@@ -114,7 +114,7 @@ fn judge_these(backups: &[(About, BackupHead)], damaged: &BTreeSet<BackupId>, wi
                 cluster: cluster.map(str::to_string),
                 database: database.map(str::to_string),
                 backup: newest.map(|newest| newest.id.to_string()),
-                time: newest.map(|newest| newest.time.to_string()),
+                time: newest.map(|newest| format!("{:.0}", newest.time)),
                 age_seconds: age.map(|age| age.as_secs()),
                 newer_part: part.filter(is_newer).map(|part| part.id.to_string()),
                 fresh: age.is_some_and(|age| age <= wish.max_age),

@@ -50,8 +50,8 @@ impl From<WriterSession> for Session {
             cluster: said(&session.cluster),
             purpose: said(&session.purpose),
             host: said(&session.host),
-            began: session.began.to_string(),
-            heard: session.heard.to_string(),
+            began: format!("{:.0}", session.began),
+            heard: format!("{:.0}", session.heard),
             state: match session.state {
                 SessionState::AtWork => State::AtWork,
                 SessionState::Silent => State::Silent,

@@ -227,7 +227,7 @@ fn last_run(newest: &[BackupHead], request: &Request, databases: &[String]) -> O
         let about = About::of(head).ok()?;
         is_like(&about, selection.as_ref(), request, databases).then(|| LastRun {
             id: head.id.to_string(),
-            time: head.time.to_string(),
+            time: format!("{:.0}", head.time),
             seconds: about.seconds,
             bytes_raw: about.bytes_raw,
             bytes_added: head.bytes_added,
