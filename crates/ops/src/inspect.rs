@@ -254,7 +254,7 @@ fn no_entry(backup: &Backup<'_>, id: &str, path: &str) -> OpsError {
         false => format!("did you mean {}? ", near.join(" or ")),
     };
     OpsError::refused(
-        format!("backup {id} holds no entry {path}"),
+        format!("backup {id} has no entry {path}"),
         advice![near, Operation::ListEntries { backup: Some(id.to_string()) }, " shows its entries"],
     )
 }

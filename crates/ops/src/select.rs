@@ -175,7 +175,7 @@ fn refuse_unknown_database(head: &BackupHead, database: &str) -> Result<(), OpsE
     }
     let near = did_you_mean(database, databases.iter().map(String::as_str));
     Err(OpsError::refused(
-        format!("backup {} holds no database {database:?}", head.id),
+        format!("backup {} has no database {database:?}", head.id),
         format!("{near}it holds {}", databases.join(", ")),
     ))
 }
@@ -296,7 +296,7 @@ fn by_prefix(heads: Vec<BackupHead>, text: &str) -> Result<BackupHead, OpsError>
     match matching.len() {
         1 => Ok(matching.remove(0)),
         0 => Err(OpsError::refused(
-            format!("no backup {text} is in this repository"),
+            format!("this repository has no backup {text}"),
             advice![near_id(&wanted, &known), Operation::List, " shows the ids"],
         )),
         _ => Err(OpsError::refused(
@@ -394,7 +394,7 @@ mod tests {
             ("latest", Some("shop"), "this repository: there are backups of c"),
             ("latest:dd", None, "did you mean \"d\"? list shows what is there"),
             ("0000003a13", None, "did you mean 0000003a12345678? list shows the ids"),
-            ("4f0d", None, "no backup 4f0d is in this repository: list shows the ids"),
+            ("4f0d", None, "this repository has no backup 4f0d: list shows the ids"),
         ] {
             let said = said(text, cluster);
             assert!(said.contains(words), "{said}");

@@ -168,7 +168,7 @@ impl PgError {
                 | PgError::Certificate { advice, .. },
                 _,
             ) => advice,
-            (PgError::Closed(_), _) => "look into the server's log; nothing was committed",
+            (PgError::Closed(_), _) => "check the server's log; nothing was committed",
             _ => return None,
         };
         Some(hint.to_string())

@@ -133,7 +133,7 @@ fn alive_of(
         match read(repository, compartment, &newest) {
             Ok(Some(said)) => alive.push(Alive { id, began, heard, said }),
             Ok(None) => {}
-            // Nobody waits for what somebody without a right put there.
+            // Nobody waits for what someone without a right put there.
             Err(error) if error.is_of_object() => {
                 repository.warn_once(format!("a session is ignored: {error}"));
             }

@@ -141,9 +141,9 @@ impl Cause {
                 seconds.unsigned_abs(),
                 if *seconds > 0 { "ahead of" } else { "behind" }
             ),
-            Cause::Region(Some(region)) => format!("the bucket is in region {region}: give it as the storage option region"),
-            Cause::Region(None) => "the bucket is in another region: give it as the storage option region".into(),
-            Cause::NoBucket => "there is no such bucket or container: see its name, account, region and endpoint; pgark makes none".into(),
+            Cause::Region(Some(region)) => format!("the bucket is in region {region}: set the storage option region"),
+            Cause::Region(None) => "the bucket is in another region: set the storage option region".into(),
+            Cause::NoBucket => "the bucket or container does not exist: check its name, account, region and endpoint; pgark does not create buckets".into(),
             Cause::HostKey => "ask whoever runs the host whether its key was changed: if so, compare the fingerprint, remove the line that is named (ssh-keygen -R) and add the new key (ssh-keyscan); if not, another host answers in its place".into(),
             Cause::HostUnknown(way) => format!("compare the fingerprint with the one that the host itself shows (there: `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`, or the file of its kind of key), then make the host known: {way}"),
             Cause::HostKeyRevoked => "whoever has this key may be someone else: the host needs a new one, and known_hosts its line".into(),

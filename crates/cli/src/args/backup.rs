@@ -56,8 +56,9 @@ pub struct Backup {
     /// database to connect to first
     #[arg(short, long)]
     pub all: bool,
-    /// With --all or --database: connect to this database first (default: the one of --dbname,
-    /// those of --database, postgres, template1, defaultdb, whichever lets the role in)
+    /// With --all or --database: connect to this database first (default: the first of these that
+    /// the role can connect to: the one of --dbname, those of --database, postgres, template1,
+    /// defaultdb)
     #[arg(long, value_name = "NAME", value_parser = text(), hide_short_help = true)]
     pub maintenance_db: Option<String>,
     /// Back up the databases that match; may be given several times
@@ -67,7 +68,7 @@ pub struct Backup {
     /// --database
     #[arg(long, value_name = "PATTERN", value_parser = text())]
     pub exclude_database: Vec<String>,
-    /// Template databases too
+    /// Include template databases
     #[arg(long, hide_short_help = true)]
     pub with_templates: bool,
     /// When snapshots of several databases are taken
@@ -78,8 +79,8 @@ pub struct Backup {
     /// Of databases that pgark.toml has sections for.
     #[arg(skip)]
     pub filters_of: BTreeMap<String, Filters>,
-    /// After a complete backup forget those of its cluster that the --keep-… rules do not keep, as
-    /// `pgark forget` does
+    /// After a complete backup, remove backups of its cluster that the --keep-… rules do not keep,
+    /// as `pgark forget` does
     #[arg(long, hide_short_help = true)]
     pub forget_after_backup: bool,
     #[command(flatten)]
@@ -100,11 +101,10 @@ pub struct Backup {
     /// Use this pg_dump (default: the server's major version, else the lowest newer one)
     #[arg(long, value_name = "PATH", hide_short_help = true)]
     pub pg_dump: Option<PathBuf>,
-    /// How long the first table locks may wait: 500ms, 30s, 5min
+    /// How long to wait for the first table locks: 500ms, 30s, 5min
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, hide_short_help = true)]
     pub lock_wait_timeout: Duration,
-    /// On a standby: how long to wait for a moment at which replay can be paused; 0 does not pause
-    /// it
+    /// On a standby: how long to wait until replay can be paused; 0 does not pause it
     #[arg(long, value_name = "TIME", default_value = "60min", value_parser = duration, hide_short_help = true)]
     pub pause_timeout: Duration,
     /// Continue without what cannot be read; the backup is then incomplete (exit code 3)
@@ -114,8 +114,8 @@ pub struct Backup {
     #[arg(long, hide_short_help = true)]
     pub full: bool,
     /// Store the backup in this repository, too, reading the server once: a URL, or a name in
-    /// pgark.toml. It is opened by what pgark.toml says, or by the writer key that `init` left on
-    /// this host; if it fails, the backup in the first is still complete (exit code 3)
+    /// pgark.toml. It is opened with the key from pgark.toml, or with the writer key that `init`
+    /// wrote on this host; if it fails, the backup in the first is still complete (exit code 3)
     #[arg(long, value_name = "URL", hide_short_help = true)]
     pub also: Option<String>,
     /// Storage option of --also; may be given several times

@@ -29,7 +29,7 @@ pub struct Check {
     /// How deep (default: structure)
     #[arg(long, value_enum, conflicts_with = "read_data")]
     pub level: Option<Level>,
-    /// The same as --level data; with a number, for that share of the packs, a new random choice
+    /// The same as --level data; with a number, only for that share of the packs, chosen at random
     /// each time
     #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "100", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub read_data: Option<u8>,

@@ -35,7 +35,7 @@ pub enum ConfigAction {
 Asked are: where the repository is, how the server is reached, which databases are backed up, what opens the backups, and how many
 are kept. Nothing is tried, and an existing file is not changed. Enter takes the value in brackets.")]
     Init(ConfigInit),
-    /// Check the file: unknown keys, wrong types, with line and nearest right key
+    /// Check the file: unknown keys, wrong types, with the line and the nearest valid key
     #[command(after_help = "Examples:
   pgark config check
   pgark config check --config ./pgark.toml")]

@@ -28,7 +28,7 @@ pub struct Copy {
     /// Repository to write
     #[arg(value_name = "DST")]
     pub target: String,
-    /// age identity file that opens SRC (default: what PGARK_IDENTITY names)
+    /// age identity file that opens SRC (default: PGARK_IDENTITY)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["passphrase_file", "passphrase"])]
     pub identity: Option<PathBuf>,
     /// File whose first line is the passphrase of SRC
@@ -55,10 +55,10 @@ pub struct Copy {
     /// Storage option of DST; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair, hide_short_help = true)]
     pub to_storage_option: Vec<(String, String)>,
-    /// Send at most so many bytes per second to DST: 500k, 20M
+    /// Send at most this many bytes per second to DST: 500k, 20M
     #[arg(long, value_name = "RATE", value_parser = rate, hide_short_help = true)]
     pub limit_upload: Option<u64>,
-    /// Receive at most so many bytes per second from SRC: 500k, 20M
+    /// Receive at most this many bytes per second from SRC: 500k, 20M
     #[arg(long, value_name = "RATE", value_parser = rate, hide_short_help = true)]
     pub limit_download: Option<u64>,
     /// Only this backup: its id, or a unique prefix of at least 4 digits; may be given several
@@ -68,7 +68,7 @@ pub struct Copy {
     /// Only backups since then: a time, or how long ago
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub since: Option<Moment>,
-    /// Entries read and stored at once (default: the number of cores, at most 8)
+    /// Entries read and stored in parallel (default: the number of cores, at most 8)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
     /// zstd level

@@ -44,7 +44,7 @@ pub struct Export {
     /// pg_restore 16. Default: gzip:1 for directory and custom, none for plain and csv
     #[arg(short = 'Z', long, value_name = "METHOD[:LEVEL]", value_parser = pgark_ops::export::Method::parse)]
     pub compress: Option<pgark_ops::export::Method>,
-    /// Major version of the pg_restore (plain: of the server) that is to read it
+    /// Major version of the pg_restore (plain: of the server) that will read it
     #[arg(long, value_name = "MAJOR", value_parser = clap::value_parser!(i32).range(13..=18), hide_short_help = true)]
     pub for_version: Option<i32>,
     /// Plain: create the database, with its owner, settings and privileges, and connect to it

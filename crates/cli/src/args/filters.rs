@@ -25,14 +25,14 @@ pub struct Filters {
     /// Only extensions that match (pg_dump 14 or newer)
     #[arg(short = 'e', long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS, hide_short_help = true)]
     pub extension: Vec<String>,
-    /// No rows of tables that match, nor of their partitions and child tables
+    /// Exclude the rows of tables that match, with their partitions and child tables
     #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS, hide_short_help = true)]
     pub exclude_table_data: Vec<String>,
     /// Also the rows of foreign tables of servers that match
     #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS, hide_short_help = true)]
     pub include_foreign_data: Vec<String>,
     /// --table, --exclude-table and --exclude-table-data of a partitioned table, or of one that
-    /// others inherit from, do not take these along
+    /// others inherit from, do not include its partitions or child tables
     #[arg(long, help_heading = FILTERS, hide_short_help = true)]
     pub no_children: bool,
     /// Definitions only
@@ -57,8 +57,8 @@ pub struct Filters {
     /// Store tables that match as bytes, whatever --row-map and --row-map-on say
     #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS, hide_short_help = true)]
     pub row_map_off: Vec<String>,
-    /// Store tables that match, with their partitions, whole in each backup and salted: whoever has
-    /// the storage and a writer key can then not test guesses of their rows
+    /// Store tables that match, with their partitions, whole in each backup and salted: then
+    /// someone with the storage and a writer key cannot test guesses of their rows
     #[arg(long, value_name = "PATTERN", value_parser = text(), help_heading = FILTERS, hide_short_help = true)]
     pub salted: Vec<String>,
 }

@@ -33,8 +33,8 @@ pub struct Init {
     /// `pgark storage test --help`), or the name of one in pgark.toml
     #[arg(long, alias = "repository", value_name = "URL", env = "PGARK_REPO", help_heading = REPOSITORY)]
     pub repo: String,
-    /// Whose identity opens the repository: age1…, ssh-ed25519 AAAA…, or of a plugin of age
-    /// (age1NAME1…); may be given several times
+    /// Recipient whose identity opens the repository: age1…, ssh-ed25519 AAAA…, or one of an age
+    /// plugin (age1NAME1…); may be given several times
     #[arg(long, value_name = "RECIPIENT", group = "protection")]
     pub recipient: Vec<String>,
     /// File whose first line is the passphrase that opens the repository
@@ -43,7 +43,7 @@ pub struct Init {
     /// Ask on the terminal for the passphrase that opens the repository, twice
     #[arg(long, group = "protection")]
     pub passphrase: bool,
-    /// Draw a passphrase of 150 random bits, write it to this new file, and use it
+    /// Generate a passphrase of 150 random bits, write it to this new file, and use it
     #[arg(long, value_name = "FILE", group = "protection")]
     pub new_passphrase_file: Option<PathBuf>,
     /// Clusters that share keys, so that their equal data is stored once; separated by commas, may

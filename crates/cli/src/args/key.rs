@@ -94,8 +94,8 @@ pub struct KeyList {
     override_usage = "pgark key add --recipient <RECIPIENT> [OPTIONS]"
 )]
 pub struct KeyAdd {
-    /// Whose identity is to open the repository: age1…, ssh-ed25519 AAAA…, or of a plugin of age
-    /// (age1NAME1…); may be given several times
+    /// Recipient whose identity can open the repository: age1…, ssh-ed25519 AAAA…, or one of an age
+    /// plugin (age1NAME1…); may be given several times
     #[arg(long, value_name = "RECIPIENT", group = "slot")]
     pub recipient: Vec<String>,
     /// File whose first line is a passphrase that can open it
@@ -119,7 +119,7 @@ pub struct KeyRemove {
 
 #[derive(Debug, ClapArgs)]
 pub struct KeyRotate {
-    /// Slots of passphrases other than the one that is given go
+    /// Remove the slots of all passphrases except the given one
     #[arg(long)]
     pub drop_passphrases: bool,
     #[command(flatten)]
@@ -139,7 +139,7 @@ pub struct KeyWriter {
     #[arg(long, value_name = "RIGHT,RIGHT", value_delimiter = ',', default_value = "backup,forget,prune,check",
         value_parser = right)]
     pub rights: Vec<Right>,
-    /// New file for the key, readable by its owner alone
+    /// New file for the key, readable only by its owner
     #[arg(short, long, alias = "out", value_name = "FILE")]
     pub output: PathBuf,
     #[command(flatten)]

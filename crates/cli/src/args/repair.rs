@@ -68,7 +68,7 @@ pub struct RepairIndex {
 
 #[derive(Debug, ClapArgs)]
 pub struct RepairBackups {
-    /// Open every chunk first; else what is missing or of a wrong size counts as lost
+    /// Read every chunk first; otherwise only missing data and wrong sizes are detected
     #[arg(long)]
     pub read_data: bool,
     /// Show what each backup lost

@@ -27,17 +27,17 @@ pub struct Repository {
     /// PGARK_IDENTITY)
     #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY)]
     pub identity: Option<PathBuf>,
-    /// File whose first line is the passphrase (PGARK_PASSPHRASE holds the passphrase itself)
+    /// File whose first line is the passphrase (PGARK_PASSPHRASE contains the passphrase itself)
     #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY, hide_short_help = true)]
     pub passphrase_file: Option<PathBuf>,
     /// Ask for the passphrase on the terminal
     #[arg(long, group = SECRET, help_heading = REPOSITORY)]
     pub passphrase: bool,
-    /// Writer key file: backs up and cannot read data (default: the one that `init` left on this
+    /// Writer key file: can back up, cannot read data (default: the one that `init` wrote on this
     /// host)
     #[arg(long, value_name = "FILE", group = SECRET, help_heading = REPOSITORY, hide_short_help = true)]
     pub writer_key: Option<PathBuf>,
-    /// Keep no index and no definitions on this host's disk: slower
+    /// Do not cache the index and definitions on this host's disk: slower
     #[arg(long, help_heading = REPOSITORY, hide_short_help = true)]
     pub no_cache: bool,
     #[command(flatten)]
@@ -51,10 +51,10 @@ pub struct Storage {
     /// (`pgark storage test --help` lists them)
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = STORAGE, hide_short_help = true)]
     pub storage_option: Vec<(String, String)>,
-    /// Send at most so many bytes per second: 500k, 20M
+    /// Send at most this many bytes per second: 500k, 20M
     #[arg(long, value_name = "RATE", value_parser = rate, help_heading = STORAGE, hide_short_help = true)]
     pub limit_upload: Option<u64>,
-    /// Receive at most so many bytes per second: 500k, 20M
+    /// Receive at most this many bytes per second: 500k, 20M
     #[arg(long, value_name = "RATE", value_parser = rate, help_heading = STORAGE, hide_short_help = true)]
     pub limit_download: Option<u64>,
 }

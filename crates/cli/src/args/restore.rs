@@ -37,9 +37,9 @@ pub struct Restore {
     pub dbname: Option<String>,
     #[command(flatten)]
     pub server: Server,
-    /// Connect to this database where the target is created, and for roles (default: the one of
-    /// --dbname if that is not the target, postgres, template1, defaultdb, whichever lets the role
-    /// in)
+    /// Connect to this database to create the target, and for roles (default: the first of these
+    /// that the role can connect to: the one of --dbname if that is not the target, postgres,
+    /// template1, defaultdb)
     #[arg(long, value_name = "NAME", value_parser = text(), hide_short_help = true)]
     pub maintenance_db: Option<String>,
     #[command(flatten)]
@@ -52,7 +52,7 @@ pub struct Restore {
     /// it)
     #[arg(long, conflicts_with_all = ["section", "data_only"])]
     pub clean: bool,
-    /// With --clean: also drop, for good, what this run does not restore
+    /// With --clean: also drop, permanently, what this run does not restore
     #[arg(long, requires = "clean", hide_short_help = true)]
     pub accept_loss: bool,
     /// With --clean: do not warn about objects that do not exist
@@ -74,14 +74,13 @@ pub struct Restore {
     /// Do not gather planner statistics at the end
     #[arg(long, hide_short_help = true)]
     pub no_analyze: bool,
-    /// Disable the triggers of tables that were there before while their rows are loaded
-    /// (superuser)
+    /// Disable the triggers of existing tables while their rows are loaded (superuser)
     #[arg(long, hide_short_help = true)]
     pub disable_triggers: bool,
     /// Load rows under session_replication_role = replica: no triggers, no foreign keys (superuser)
     #[arg(long, hide_short_help = true)]
     pub replica_role: bool,
-    /// What to do with rows that violate a constraint of a table that was there before
+    /// What to do with rows that violate a constraint of an existing table
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnConflict::Fail, hide_short_help = true)]
     pub on_conflict: OnConflict,
     /// With --on-conflict skip: insert into columns GENERATED ALWAYS AS IDENTITY

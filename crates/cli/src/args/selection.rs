@@ -38,7 +38,7 @@ pub struct Selection {
     #[arg(short = 'T', long, value_name = "PATTERN", value_parser = text(), help_heading = SELECTION)]
     pub exclude_table: Vec<String>,
     /// --table and --exclude-table of a partitioned table, or of one that others inherit from, do
-    /// not take these along
+    /// not include its partitions or child tables
     #[arg(long, help_heading = SELECTION, hide_short_help = true)]
     pub no_children: bool,
     /// Only the entries that this file lists (see `pgark restore --list`)

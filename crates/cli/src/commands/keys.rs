@@ -82,7 +82,7 @@ fn add(context: &Context, args: KeyAdd) -> Result<(), Failure> {
         None => repository::open(context, &args.repository)?,
     };
     for slot in ops::add(&repository, &protection)? {
-        output::line(&format!("slot {slot} is added"))?;
+        output::line(&format!("slot {slot} was added"))?;
     }
     Ok(())
 }
@@ -93,7 +93,7 @@ fn rotate(context: &Context, args: KeyRotate) -> Result<(), Failure> {
     output::line(&format!("epoch {epoch}"))?;
     tracing::warn!(
         "every host needs a new writer key now, this one too: `pgark key list` shows the writers, `pgark key writer NAME --output \
-         FILE` makes a key"
+         FILE` creates a key"
     );
     Ok(())
 }

@@ -195,7 +195,7 @@ fn list(context: &Context, args: Restore) -> Result<ExitCode, Failure> {
 
 fn summarise(report: &ops::RestoreReport) {
     for skipped in &report.skipped {
-        tracing::warn!("{}: {} rows were left out", skipped.table, output::count(skipped.rows));
+        tracing::warn!("{}: {} rows were skipped", skipped.table, output::count(skipped.rows));
         // Rows are data: who wants them in a log asks for them.
         for row in &skipped.examples {
             tracing::debug!("  {}: {}", row.object, row.message);

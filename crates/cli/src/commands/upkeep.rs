@@ -43,7 +43,7 @@ pub fn forget(context: &Context, args: Forget) -> Result<ExitCode, Failure> {
         WhatToForget::These { names, even_last: args.even_last }
     } else if policy.is_empty() {
         return Err(Failure::usage(
-            "nothing says which backups are to stay",
+            "no retention policy given",
             &format!(
                 "name backups by their ids, give --keep-… options, or a policy in [clusters.NAME] of pgark.toml with --cluster \
                  NAME; {}",
@@ -87,7 +87,7 @@ pub fn tell_lost(decisions: &[Decision], dry_run: bool) {
     }
     for decision in decisions.iter().filter(|decision| decision.ahead && decision.keep) {
         tracing::warn!(
-            "the time {} of backup {} lies ahead of the storage's clock: no rule counts it; `pgark forget {}` removes it",
+            "the time {} of backup {} is ahead of the storage's clock: the rules ignore it; `pgark forget {}` removes it",
             when::of_report(&decision.time),
             decision.id,
             decision.id

@@ -287,7 +287,7 @@ fn names_that_there_are_not_bring_the_nearest() {
     let far = fails(&["cat", &format!("{id}:/db/shop/data/sales.invoices")], &["shows its entries"]);
     assert!(!far.contains("did you mean"), "{far}");
     let output = host.path("out");
-    let said = ["holds no database \"shpo\"", "hint: did you mean \"shop\"? it holds shop"];
+    let said = ["has no database \"shpo\"", "hint: did you mean \"shop\"? it holds shop"];
     fails(&["export", &id, "--database", "shpo", "--output", &output], &said);
     fails(&["diff", &id, &id, "--database", "shpo"], &["did you mean \"shop\"?"]);
     // The last digit is another.

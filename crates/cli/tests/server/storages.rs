@@ -144,7 +144,7 @@ fn second_writer_is_refused(home: Home) {
         true => desk.example("A second writer on a storage that ignores put-if-absent", 1, &backup),
         false => desk.fails(1, &backup),
     };
-    assert!(said.contains("one writer at a time") && said.contains("taken for dead"), "{said}");
+    assert!(said.contains("one writer at a time") && said.contains("considered dead"), "{said}");
     // One that waits has its turn afterwards.
     let waiting = desk.spawn(&["backup", "--dbname", &info, "--wait"]);
     std::thread::sleep(Duration::from_millis(500));

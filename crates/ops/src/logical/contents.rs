@@ -140,7 +140,7 @@ fn which(backup: &Backup<'_>, database: Option<&str>) -> Result<String, OpsError
     match (database, there.as_slice()) {
         (Some(name), _) if there.iter().any(|other| other == name) => Ok(name.to_string()),
         (Some(name), _) => Err(OpsError::refused(
-            format!("backup {id} holds no database {name:?}"),
+            format!("backup {id} has no database {name:?}"),
             format!(
                 "{}it holds {}",
                 did_you_mean(name, there.iter().map(String::as_str)),

@@ -136,7 +136,7 @@ pub fn run(
         let mut known = About::of(&a.backup.head)?.databases;
         known.extend(About::of(&b.backup.head)?.databases);
         return Err(OpsError::refused(
-            format!("neither backup holds a database {database:?}"),
+            format!("neither backup has a database {database:?}"),
             advice![
                 did_you_mean(database, known.iter().map(String::as_str)),
                 Operation::Show,

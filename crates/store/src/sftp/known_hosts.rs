@@ -424,7 +424,7 @@ mod tests {
             builder.critical_option("new", "").unwrap();
         };
         refused(certificate(critical, 9), NOW, "has the critical option \"new\"");
-        // Somebody else's is no more than its key.
+        // Someone else's is no more than its key.
         let cause = refused(certificate(of_host, 8), NOW, "is in no known_hosts file");
         assert!(matches!(cause, Cause::HostUnknown(_)), "{cause:?}");
         let (_folder, host) = known(&format!("{authority}{}", line("host", 1)), "host", 22);

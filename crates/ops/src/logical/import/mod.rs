@@ -53,7 +53,7 @@ pub struct Request {
 pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<BackupRecord, OpsError> {
     let started = Instant::now();
     let repository = &job.on(repository);
-    job.progress.phase("look at the dump");
+    job.progress.phase("reading the dump");
     let found = source::find(&request.path, request.database.as_deref())?;
     let identifier = found.system_identifier().unwrap_or_default();
     let options = WriteOptions {
@@ -71,7 +71,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
     let (made, ()) = repository.write_backup(&options, |writer| {
         let mut taken = Taken::default();
         for dump in &found.dumps {
-            job.progress.phase(&format!("import {}", dump.path().display()));
+            job.progress.phase(&format!("importing {}", dump.path().display()));
             taken.dump(writer, dump, request.database.as_ref(), job)?;
         }
         if let Some(globals) = &found.globals {
