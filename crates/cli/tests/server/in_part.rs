@@ -70,7 +70,7 @@ fn one_table_comes_back_with_all_that_belongs_to_it() {
         1,
         &["restore", &id, "--dbname", &dbname, "--table", "sales.orders"],
     );
-    assert!(said.contains("has sales.orders already") && said.contains("--data-only"), "{said}");
+    assert!(said.contains("already has sales.orders") && said.contains("--data-only"), "{said}");
     // With --clean it is replaced; what the archive does not hold of it is not lost silently.
     cluster.sql("model", "ALTER TABLE sales.lines DROP CONSTRAINT lines_order_id_fkey; DROP VIEW sales.open; DELETE FROM sales.orders WHERE id > 3");
     desk.ok(&["restore", &id, "--dbname", &dbname, "--table", "sales.orders", "--clean"]);

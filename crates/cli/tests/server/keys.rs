@@ -174,7 +174,7 @@ fn what_a_stolen_key_made_is_taken_back() {
     let said = desk.ok(&["key", "revoke", "db7", "--compromised-since", "1h"]);
     assert!(said.contains("compromised since") && said.contains(&stolen), "{said}");
     assert!(!said.contains(&leaning), "{said}");
-    let listed = desk.ok(&["list"]);
+    let listed = desk.ok(&["list", "--wide"]);
     assert!(listed.contains(&leaning) && !listed.contains(&stolen), "{listed}");
     assert!(desk.ok(&["key", "list"]).contains("compromised since"));
     let writers = desk.json(&["key", "list", "--json"])["writers"].clone();

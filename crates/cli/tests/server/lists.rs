@@ -43,7 +43,7 @@ fn lists_fit_and_choose() {
     assert!(lines[0].starts_with("ID        TIME ") && lines[0].ends_with("TAGS"), "{listed}");
     assert!(lines[1].starts_with(&format!("{}  2", &all[..8])) && lines[1].contains(" UTC  "), "{listed}");
     assert!(lines[1].contains("… ") || lines[1].contains(" + 3"), "{listed}");
-    assert!(lines[2].contains("before-th…") || lines[2].contains("before-the-migration,pinned"), "{listed}");
+    assert!(lines[2].contains("  before-"), "{listed}");
     assert!(lines[3].contains("prod") && lines[3].contains("complete (partial)"), "{listed}");
     let mut narrow = desk.command(&["list"]);
     let narrow = text(&narrow.env("COLUMNS", "80").output().unwrap().stdout);
@@ -99,7 +99,7 @@ fn a_name_says_which_database() {
     cluster.sql("postgres", "CREATE DATABASE shop_copy");
     desk.ok(&["restore", "latest:shop", "--dbname", &cluster.conninfo("shop_copy")]);
     assert_eq!(cluster.psql_text("shop_copy", "SELECT count(*) FROM shop_rows"), "10");
-    assert!(desk.ok(&["diff", "latest:shop", &format!("{id}:shop")]).contains("do not differ"));
+    assert!(desk.ok(&["diff", "latest:shop", &format!("{id}:shop")]).contains("no differences"));
     let said = desk.fails(1, &["show", &format!("{id}:shpo")]);
     assert!(said.contains("shpo") && said.contains("shop"), "{said}");
     for wrong in [
@@ -210,7 +210,7 @@ fn a_terminal_shows_steps_and_tables() {
     for columns in [60, 80, 120] {
         let shown = in_terminal(&desk, columns, &["backup", "--dbname", &info]);
         assert!(shown.ends_with("exit code 0"), "{columns}: {shown}");
-        assert!(shown.lines().any(|line| line.starts_with("copy tables: ")), "{columns}: {shown}");
+        assert!(shown.lines().any(|line| line.starts_with("copying tables: ")), "{columns}: {shown}");
         assert!(!shown.contains("INFO") && !shown.contains("\u{1b}"), "{columns}: {shown}");
         let target = format!("shop_{columns}");
         let shown = in_terminal(
@@ -220,7 +220,7 @@ fn a_terminal_shows_steps_and_tables() {
         );
         assert!(shown.ends_with("exit code 0"), "{columns}: {shown}");
         assert!(
-            shown.lines().any(|line| line.starts_with("restore rows and indexes: ")),
+            shown.lines().any(|line| line.starts_with("restoring rows and indexes: ")),
             "{columns}: {shown}"
         );
         let listed = in_terminal(&desk, columns, &["list"]);

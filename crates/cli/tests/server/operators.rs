@@ -70,9 +70,10 @@ fn one_backup_of_a_cluster_at_a_time() {
     std::fs::write(&config, "[backup]\nwait = true\n").unwrap();
     let config = config.display().to_string();
     desk.fails(1, &["backup", "--dbname", &e, "--config", &config, "--no-wait"]);
-    // Another cluster, and who says so, go on; a copy is no backup of the server.
-    desk.ok(&["backup", "--dbname", &e, "--cluster", "other"]);
+    // Who says so, and another cluster, go on; a copy is no backup of the server. The first backup
+    // that is committed gives the cluster its name.
     desk.ok(&["backup", "--dbname", &e, "--allow-concurrent"]);
+    desk.ok(&["backup", "--dbname", &e, "--cluster", "other"]);
     // One that waits begins when the other has ended.
     let waiting = desk.spawn(&["backup", "--dbname", &e, "--config", &config]);
     std::thread::sleep(Duration::from_millis(700));

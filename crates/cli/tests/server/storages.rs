@@ -217,7 +217,7 @@ fn as_of_brings_back_what_a_thief_deleted_or_overwrote() {
         }
     }
     assert!(!desk.run(&["list"]).status.success());
-    assert!(desk.ok(&["list", "--as-of", &before]).contains(&id));
+    assert!(desk.ok(&["list", "--wide", "--as-of", &before]).contains(&id));
     assert!(desk.ok(&["check", "--read-data", "--as-of", &before]).starts_with("no problem"));
     desk.ok(&["restore", &id, "--as-of", &before, "--dbname", &cluster.conninfo("back"), "--create"]);
     assert_same(&Snapshot::take(&cluster, "s"), &Snapshot::take(&cluster, "back"));
@@ -427,7 +427,7 @@ fn hosts_of_ssh_config() {
     let said = desk.fails(1, &["list", "--repo", &at("severed")]);
     assert!(said.contains("no way through") && said.contains("proxy command"), "{said}");
     let said = desk.fails(2, &["list", "--repo", &at("unread")]);
-    assert!(said.contains("%C is not known"), "{said}");
+    assert!(said.contains("%C is not supported"), "{said}");
     // The key of another host, under the name of this one.
     let wrong = ways.replace("Host hidden\n", "Host hidden\n  HostKeyAlias elsewhere\n");
     std::fs::write(&config, wrong).unwrap();

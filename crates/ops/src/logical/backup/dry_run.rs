@@ -110,7 +110,7 @@ pub fn dry_run(repository: &Repository, request: &Request, job: &Job) -> Result<
 }
 
 fn plan(repository: &Repository, request: &Request, job: &Job, watch: &Watch) -> Result<Plan, OpsError> {
-    job.progress.phase("look at the cluster");
+    job.progress.phase("reading the cluster's properties");
     let survey = Survey::of(request, job, watch)?;
     let cluster = request.cluster.clone().unwrap_or_else(|| survey.system_identifier.clone());
     let mut report = Report::default();

@@ -45,7 +45,7 @@ pub(super) fn wait_for<T>(
             other => return other,
         };
         let Beside::Wait(at_most) = request.beside else { return Err(error.into()) };
-        job.progress.phase("wait for the other backup");
+        job.progress.phase("waiting for the other backup");
         job.progress.info(&format!("{error}: this one waits until it has ended"));
         if let Some(still) = until_ended(repository, error, at_most.map(|at_most| (started, at_most)), job)? {
             return Err(still.into());

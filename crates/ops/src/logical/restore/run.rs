@@ -192,7 +192,7 @@ impl OneDatabase<'_> {
             self.hooks(Moment::BeforeData)?;
         }
         if !self.place.several {
-            self.job.progress.phase("restore rows and indexes");
+            self.job.progress.phase("restoring rows and indexes");
         }
         self.job.progress.total_bytes(self.bytes_selected());
         lock(&board).steps.tell(&*self.job.progress);
