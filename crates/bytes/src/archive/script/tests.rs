@@ -126,7 +126,7 @@ fn what_is_cut_or_foreign_is_refused() {
         assert!(read(&SCRIPT[..end]).is_err(), "cut at {end}");
     }
     for (from, to, says) in [
-        ("CREATE INDEX i", "\\! rm\nCREATE INDEX i", "no command"),
+        ("CREATE INDEX i", "\\! rm\nCREATE INDEX i", "not a command"),
         ("COPY s.\"odd\nname\" (a) FROM stdin;", "INSERT INTO s.t VALUES (1);", "INSERT"),
         ("CREATE ROLE app;", "CREATE DATABASE x;", "pg_dumpall 10"),
         ("SET default_tablespace = fast;", "CREATE TABLE x ();", "outside"),
