@@ -373,7 +373,7 @@ mod tests {
         let heads = [head(1, "logical"), newer];
         assert_eq!(chosen(&heads, "0000000000000007", Wanted::Any), Ok(7));
         let refused = chosen(&heads, "0000000000000007", Wanted::Logical).unwrap_err();
-        assert!(refused.contains("of kind \"physical\""), "{refused}");
+        assert!(refused.contains("of the kind \"physical\""), "{refused}");
         assert_eq!(chosen(&heads, "latest", Wanted::Any), Ok(1));
         // It is in the list as it is.
         let record = crate::BackupRecord::of(&heads[1]).unwrap();

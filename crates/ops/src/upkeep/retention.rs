@@ -832,7 +832,7 @@ mod tests {
         assert_eq!(kept_by(&all, GroupBy::Databases), [1, 2, 3, 4, 5, 6]);
         assert_eq!(kept_by(&all, GroupBy::Cluster), [5, 6]);
         let decisions = decide(&all, &Policy { last: 2, group_by: GroupBy::Cluster, ..LAST });
-        assert_eq!(decisions[5].reasons, ["the newest good one", "last 1"]);
+        assert_eq!(decisions[5].reasons, ["the newest complete one", "last 1"]);
         assert_eq!(decisions[4].reasons, ["last 2"]);
         // The order of patterns is no other selection.
         let (mut one, mut other) =
