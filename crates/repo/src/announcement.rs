@@ -9,7 +9,8 @@ use minicbor::bytes::ByteVec;
 use crate::codec::Extensions;
 use crate::host;
 
-/// What a session says in addition to its id and its time. A writer of an older program says nothing.
+/// What a session says in addition to its id and its time. A writer of an older program says
+/// nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Announcement {
     /// The cluster's name.

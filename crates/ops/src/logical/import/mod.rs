@@ -2,11 +2,11 @@
 //! other.
 //!
 //! Taken are pg_dump's archives (directory, custom, tar, of versions 1.12 to 1.16), a Greenmask
-//! dump directory (which is pg_dump's directory format with files of its own next to it), scripts of
-//! pg_dumpall and pg_dump, and what Plakar's PostgreSQL integration lays out:
-//! `manifest.json`, `globals.sql` or `00000-globals.sql`, `NAME.dump` or `00001-NAME.dump`, or
-//! `all.sql` alone. Rows are counted and their end marks checked; a dump that ends too early, or
-//! whose table of contents promises rows that are not there, gives no backup.
+//! dump directory (which is pg_dump's directory format with files of its own next to it), scripts
+//! of pg_dumpall and pg_dump, and what Plakar's PostgreSQL integration lays out: `manifest.json`,
+//! `globals.sql` or `00000-globals.sql`, `NAME.dump` or `00001-NAME.dump`, or `all.sql` alone. Rows
+//! are counted and their end marks checked; a dump that ends too early, or whose table of contents
+//! promises rows that are not there, gives no backup.
 
 mod blocks;
 mod item;
