@@ -147,7 +147,7 @@ impl Reader<'_> {
     #[track_caller]
     fn newest(&mut self, options: &str) -> Value {
         let mut backups = self.backups(options);
-        backups.sort_by_key(|backup| backup["snapshot_time"].as_str().map(str::to_string));
+        backups.sort_by_key(|backup| backup["time"].as_str().map(str::to_string));
         backups.pop().unwrap()
     }
 
@@ -180,7 +180,7 @@ impl Reader<'_> {
                 self.recipient = self.shell.ok("age-keygen -y identity.txt").trim().to_string();
                 has(&self.recipient);
             }
-            "pgark storage test s3://" => has("fit for any number of writers"),
+            "pgark storage test s3://" => has("for any number of writers"),
             "pgark init --repo sftp://" => {
                 assert!(self.backups("--repo sftp://backup@host/srv/pg").is_empty());
             }

@@ -343,7 +343,7 @@ fn a_map_that_breaks_its_kinds_rules_is_not_written() {
         result.err().map(|error| error.to_string()).unwrap_or_default()
     };
     assert!(refused(&[(b"a", 1), (b"b", 1), (b"a", 1)], Cards::facts(9)).contains("one address"));
-    assert!(refused(&[(b"a", 1), (b"a", 9)], Cards::facts(9)).contains("behind the end of its drawer"));
+    assert!(refused(&[(b"a", 1), (b"a", 9)], Cards::facts(9)).contains("beyond the end of its drawer"));
     assert!(refused(&[(b"a", 1)], b"else".to_vec()).contains("not those of cards"));
     assert_eq!(refused(&[(b"a", 1), (b"b", 1), (b"a", 0)], Cards::facts(9)), "");
 }
@@ -361,7 +361,7 @@ fn what_a_map_of_cards_must_not_say() {
     other = MapRef { items: 1001, ..good.clone() };
     assert!(said(&other).contains("1000 cards of 1000000 bytes were read, 1001 cards"), "{}", said(&other));
     other = MapRef { facts: Cards::facts(499).into(), more: None, ..good.clone() };
-    assert!(said(&other).contains("behind the end of its drawer"), "{}", said(&other));
+    assert!(said(&other).contains("beyond the end of its drawer"), "{}", said(&other));
     other = MapRef { facts: Cards::facts(500).into(), ..good.clone() };
     assert!(said(&other).contains("not those of cards"), "{}", said(&other));
     // As rows they mean nothing, and lend nothing.
@@ -417,13 +417,13 @@ fn what_a_group_of_cards_must_not_say() {
     })
     .unwrap();
     let said = |map: &MapRef| read(&repository, map).map(|_| ()).unwrap_err().to_string();
-    assert!(said(&maps[0]).contains("other addresses than its group"), "{}", said(&maps[0]));
+    assert!(said(&maps[0]).contains("differ from those of its group"), "{}", said(&maps[0]));
     assert!(said(&maps[2]).contains("two of its items have one address"), "{}", said(&maps[2]));
     // Who reads items needs no list; who checks them compares both.
     assert_eq!(read(&repository, &maps[1]).unwrap(), cards);
     let found = problems(&repository, CheckLevel::Data).join("\n");
     for says in
-        ["other addresses than its group", "not that of its items", "two of its items have one address"]
+        ["differ from those of its group", "not that of its items", "two of its items have one address"]
     {
         assert!(found.contains(says), "{says}: {found}");
     }
