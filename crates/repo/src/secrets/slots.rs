@@ -27,6 +27,20 @@ const LARGEST: u64 = 1 << 20;
 const SHORTEST_PASSPHRASE: usize = 12;
 const FEWEST_DIFFERENT: usize = 6;
 
+impl Protection {
+    /// Finds what is wrong with it, as far as no plugin of age has to be asked.
+    ///
+    /// # Errors
+    /// [`RepoError::BadSecret`], [`RepoError::WeakPassphrase`].
+    pub fn check(&self) -> Result<(), RepoError> {
+        match self {
+            Protection::Recipients(texts) => texts.iter().try_for_each(|text| recipients::check(text)),
+            Protection::Passphrase(passphrase) => refuse_weak(passphrase),
+            Protection::None => Ok(()),
+        }
+    }
+}
+
 /// Seals the keyring into a slot and puts it, with a second copy. Returns its name below the folder
 /// of slots; none without protection.
 pub(crate) fn put(
@@ -84,7 +98,7 @@ pub fn generate_passphrase() -> Result<SecretString, RepoError> {
     Ok(SecretString::from(text))
 }
 
-pub(super) fn refuse_weak(passphrase: &SecretString) -> Result<(), RepoError> {
+fn refuse_weak(passphrase: &SecretString) -> Result<(), RepoError> {
     let text = passphrase.expose_secret();
     if text.chars().count() < SHORTEST_PASSPHRASE {
         return Err(RepoError::WeakPassphrase { why: "it has fewer than 12 characters" });

@@ -2,9 +2,6 @@
 
 use age::secrecy::SecretString;
 
-use super::{recipients, slots};
-use crate::RepoError;
-
 /// How a new repository is protected.
 pub enum Protection {
     /// `age` recipients (`age1…`, of plugins, ed25519 keys of SSH): each of their identities opens
@@ -14,20 +11,6 @@ pub enum Protection {
     Passphrase(SecretString),
     /// Not at all: anybody who reads the storage reads the backups. Integrity is still checked.
     None,
-}
-
-impl Protection {
-    /// Finds what is wrong with it, as far as no plugin of age has to be asked.
-    ///
-    /// # Errors
-    /// [`RepoError::BadSecret`], [`RepoError::WeakPassphrase`].
-    pub fn check(&self) -> Result<(), RepoError> {
-        match self {
-            Protection::Recipients(texts) => texts.iter().try_for_each(|text| recipients::check(text)),
-            Protection::Passphrase(passphrase) => slots::refuse_weak(passphrase),
-            Protection::None => Ok(()),
-        }
-    }
 }
 
 /// What opens a repository.
