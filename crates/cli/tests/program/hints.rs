@@ -355,7 +355,7 @@ fn a_repository_is_not_made_among_files_of_others() {
     host.write("documents/letter.txt", "dear all");
     host.write("documents/Pictures/cat.jpg", "meow");
     let init = ["init", "--no-encryption", "--repo", &repo];
-    let words = ["holds other files: Pictures/, letter.txt", "--force creates the repository beside them"];
+    let words = ["holds other files: Pictures/, letter.txt", "--force creates the repository next to them"];
     host.fails(&init, 1, &words);
     assert!(!host.home.path().join("documents/pgark.json").exists());
     host.ok(&[&init[..], &["--force"]].concat());
