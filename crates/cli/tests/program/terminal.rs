@@ -39,7 +39,7 @@ fn a_passphrase_is_asked_for() {
     // Once, although it opens and seals.
     asks("key rotate --repo repo --passphrase", "five quiet otters\n", 0, "epoch 2");
     let add = "key add --add-passphrase --repo repo --passphrase";
-    asks(add, "five quiet otters\nnine loud herons\nnine loud herons\n", 0, "is added");
+    asks(add, "five quiet otters\nnine loud herons\nnine loud herons\n", 0, "was added");
     asks("check --read-data --repo repo --passphrase", "nine loud herons\n", 0, "no problem");
     // The file may say that it is asked for.
     let config = home.path().join("pgark.toml");
