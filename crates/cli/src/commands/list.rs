@@ -159,8 +159,14 @@ fn narrow(backups: &[BackupRecord], digits: usize, width: usize) -> Result<(), F
         let over = room(&columns).saturating_sub(width);
         if let Some((_, cells)) = columns.iter_mut().find(|(own, _)| *own == column) {
             let longest = output::longest(column.title().0, cells);
-            let fits = longest.saturating_sub(over).max(SHORTEST);
+            let least = if column == Column::Status { SHORTEST_STATUS } else { SHORTEST };
+            let fits = longest.saturating_sub(over).max(least);
             cells.iter_mut().for_each(|cell| *cell = output::cut(cell, fits));
+        }
+    }
+    for column in [Column::Tags, Column::Kind, Column::Cluster] {
+        if room(&columns) > width {
+            columns.retain(|(own, _)| *own != column);
         }
     }
     let titles: Vec<(&str, Align)> = columns.iter().map(|(column, _)| column.title()).collect();
@@ -171,10 +177,12 @@ fn narrow(backups: &[BackupRecord], digits: usize, width: usize) -> Result<(), F
 }
 
 /// Narrower lists have times to the minute.
-const ROOM_FOR_SECONDS: usize = 72;
+const ROOM_FOR_SECONDS: usize = 88;
 
 /// No name is cut shorter than this.
-const SHORTEST: usize = 9;
+const SHORTEST: usize = 8;
+/// `complete…` says that there is more to know.
+const SHORTEST_STATUS: usize = 9;
 
 /// The width of a table with these columns.
 fn room(columns: &[(Column, Vec<String>)]) -> usize {

@@ -81,7 +81,7 @@ fn every_verb_with_a_writer_key() {
         1,
         &["backup", "--cluster", "other", "--dbname", &conninfo],
     );
-    assert!(said.contains("prod only"), "{said}");
+    assert!(said.contains("only for prod"), "{said}");
     // A backup of another cluster is not there for him.
     let said = desk.fails(1, &["show", &id]);
     assert!(said.contains(&id), "{said}");
@@ -183,7 +183,7 @@ fn what_a_stolen_key_made_is_taken_back() {
     desk.ok(&["forget", &stolen]);
     // It is told, and is no problem: everything can be read.
     let said = desk.ok(&["check", "--read-data"]);
-    assert!(said.contains(&leaning) && said.contains("key of writer db7"), "{said}");
+    assert!(said.contains(&leaning) && said.contains("key of the writer db7"), "{said}");
     let suspect = desk.json(&["check", "--json"])["suspect"].clone();
     assert_eq!((suspect.as_array().unwrap().len(), &suspect[0]["writer"]), (1, &"db7".into()), "{suspect}");
     desk.ok(&["restore", &leaning, "--create", "--dbname", &cluster.conninfo("back")]);

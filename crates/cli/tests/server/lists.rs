@@ -1,6 +1,7 @@
 //! What `list` and `show` say, which backups their options choose, and how the log looks.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use pgark_testkit::Cluster;
 
@@ -157,7 +158,9 @@ fn logs_are_for_people_journals_and_programs() {
 
 /// A terminal of this many columns in which a command runs; what it shows when that has ended.
 fn in_terminal(desk: &Desk, columns: u32, args: &[&str]) -> String {
-    let socket = desk.path("tmux");
+    // A server of its own each time: one that ends still holds its socket for a moment.
+    static SERVERS: AtomicU32 = AtomicU32::new(0);
+    let socket = desk.path(&format!("tmux-{}", SERVERS.fetch_add(1, Ordering::Relaxed)));
     let tmux = |words: &[&str]| {
         let mut command = Command::new("tmux");
         command.env_remove("TMUX").env("LC_ALL", "C.UTF-8").arg("-S").arg(&socket).args(["-f", "/dev/null"]);

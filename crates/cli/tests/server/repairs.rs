@@ -66,7 +66,7 @@ fn what_is_lost_is_named_and_the_rest_restores() {
     });
     assert_eq!(shown["missing"], serde_json::json!([lost]), "{shown}");
     assert!(desk.ok(&["tag", now]).contains("monday"));
-    assert!(desk.ok(&["repair", "backups", "--read-data"]).contains("whole"));
+    assert!(desk.ok(&["repair", "backups", "--read-data"]).contains("no backup is damaged"));
     let said = desk.fails(1, &["restore", now, "--clean", "--dbname", &d]);
     assert!(said.contains("table public.bad") && !said.contains("table public.good"), "{said}");
     assert_eq!(cluster.psql_text("d", "SELECT count(*) FROM bad"), "30000");

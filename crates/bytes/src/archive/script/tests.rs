@@ -129,7 +129,7 @@ fn what_is_cut_or_foreign_is_refused() {
         ("CREATE INDEX i", "\\! rm\nCREATE INDEX i", "not a command"),
         ("COPY s.\"odd\nname\" (a) FROM stdin;", "INSERT INTO s.t VALUES (1);", "INSERT"),
         ("CREATE ROLE app;", "CREATE DATABASE x;", "pg_dumpall 10"),
-        ("SET default_tablespace = fast;", "CREATE TABLE x ();", "outside"),
+        ("SET default_tablespace = fast;", "CREATE TABLE x ();", "does not belong to any object"),
     ] {
         let changed = SCRIPT.replacen(from, to, 1);
         let error = read(&changed).map(|_| ()).map_err(|error| error.to_string());
