@@ -159,8 +159,8 @@ fn s3_takes_what_a_program_prints() {
             store_of("echo no token for hunter2 | sed s/hunter2/you/ >&2; exit 3 # hunter2".into()),
             "exit status: 3: no token for you",
         ),
-        (store_of("echo hunter2".into()), "no credentials"),
-        (store_of(r#"echo '{"Version":1,"AccessKeyId":"hunter2"}'"#.into()), "no credentials"),
+        (store_of("echo hunter2".into()), "no valid credentials"),
+        (store_of(r#"echo '{"Version":1,"AccessKeyId":"hunter2"}'"#.into()), "no valid credentials"),
         (
             store_of(r#"echo '{"Version":2,"AccessKeyId":"a","SecretAccessKey":"hunter2"}'"#.into()),
             "version 2",
@@ -381,7 +381,7 @@ fn sftp_logs_in_with_certificates() {
         let alone = folder.path().join(key.file_name().unwrap());
         std::fs::copy(&key, &alone).unwrap();
         let (_, text) = failure(with(&|config| config.keys = vec![alone.clone()]).map(|_| ()));
-        assert!(text.contains("(refused)") && text.contains("it takes: publickey, password"), "{text}");
+        assert!(text.contains("(refused)") && text.contains("it accepts: publickey, password"), "{text}");
         with(&|config| {
             (config.keys, config.certificates) = (vec![alone.clone()], vec![certificate.clone()]);
         })
