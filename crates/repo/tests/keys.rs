@@ -65,7 +65,7 @@ fn writers_are_held_to_their_cluster_and_revoked() {
     let head = backup(&writer(&place, &key).unwrap(), 1, &small(1));
     let stranger = writer(&place, &other).unwrap();
     let said = try_backup(&stranger, 1, &small(2), &Cancel::new()).unwrap_err().to_string();
-    assert!(said.contains("other only") && said.contains("cluster shop"), "{said}");
+    assert!(said.contains("only for other") && said.contains("cluster shop"), "{said}");
     compare(&place.open(), head.id, &small(1)).unwrap();
     // It keeps on trying with the list that it knew: what it puts counts for nothing.
     let late = writer(&place, &key).unwrap();
