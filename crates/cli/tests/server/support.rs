@@ -320,8 +320,15 @@ fn plain_fingerprints(text: &str) -> String {
     out
 }
 
+/// With another name for this machine, which a cluster reached over a socket is called by.
+fn plain_machine(text: &str) -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let name = name.trim();
+    text.replace(&format!("{name}:"), "db1:").replace(&format!("host {name},"), "host db1,")
+}
+
 fn plain(text: &str) -> String {
-    let text = plain_fingerprints(text);
+    let text = plain_machine(&plain_fingerprints(text));
     let mut out = String::new();
     let mut rest = text.as_str();
     while let Some(at) = rest.find(|c: char| c == '/' || c.is_ascii_hexdigit()) {
