@@ -327,8 +327,19 @@ fn plain_machine(text: &str) -> String {
     text.replace(&format!("{name}:"), "db1:").replace(&format!("host {name},"), "host db1,")
 }
 
+/// With another folder for that of a storage server of the tests.
+fn plain_folder(text: &str) -> String {
+    let mut parts = text.split("/tmp/pgark-s-");
+    let mut out = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        out.push_str("/srv");
+        out.push_str(part.find("/data").map_or(part, |at| &part[at..]));
+    }
+    out
+}
+
 fn plain(text: &str) -> String {
-    let text = plain_machine(&plain_fingerprints(text));
+    let text = plain_folder(&plain_machine(&plain_fingerprints(text)));
     let mut out = String::new();
     let mut rest = text.as_str();
     while let Some(at) = rest.find(|c: char| c == '/' || c.is_ascii_hexdigit()) {
