@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::catalog::Catalog;
 use super::cluster::Survey;
 use super::lead::{Lead, name_the_holders};
+use super::name;
 use super::patterns::Children;
 use super::report::Report;
 use super::request::{Beside, Request};
@@ -112,7 +113,7 @@ pub fn dry_run(repository: &Repository, request: &Request, job: &Job) -> Result<
 fn plan(repository: &Repository, request: &Request, job: &Job, watch: &Watch) -> Result<Plan, OpsError> {
     job.progress.phase("reading the cluster's properties");
     let survey = Survey::of(request, job, watch)?;
-    let cluster = request.cluster.clone().unwrap_or_else(|| survey.system_identifier.clone());
+    let cluster = name::of(repository, request, &survey)?;
     let mut report = Report::default();
     survey.tell_unmatched(&mut report);
     let mut newest = repository.newest_backups(&cluster, LOOKED_AT)?;

@@ -124,7 +124,7 @@ fn back_up(
 ) -> Result<(BackupOutcome, Option<Second>), OpsError> {
     job.progress.phase("reading the cluster's properties");
     let mut survey = Survey::of(request, job, watch)?;
-    let cluster = request.cluster.clone().map_or_else(|| name::of(repository, &survey), Ok)?;
+    let cluster = name::of(repository, request, &survey)?;
     let options = WriteOptions {
         cluster,
         jobs: request.jobs,

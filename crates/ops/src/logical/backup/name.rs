@@ -8,6 +8,7 @@
 use pgark_repo::{BackupHead, CacheFile, RepoError, Repository};
 
 use super::cluster::Survey;
+use super::request::Request;
 use super::server::HERE;
 use crate::OpsError;
 use crate::facts::{About, Server};
@@ -15,11 +16,14 @@ use crate::facts::{About, Server};
 /// Names of clusters that this host has looked up.
 pub(super) const PURPOSE: &str = "clusters";
 
-/// The name of the cluster that was surveyed.
+/// The name of the cluster that was surveyed: the one that is given, else the one that it has.
 ///
 /// # Errors
 /// What the repository says.
-pub(super) fn of(repository: &Repository, survey: &Survey) -> Result<String, OpsError> {
+pub(super) fn of(repository: &Repository, request: &Request, survey: &Survey) -> Result<String, OpsError> {
+    if let Some(given) = &request.cluster {
+        return Ok(given.clone());
+    }
     // A key for one cluster can write under no other name.
     if let Some([only]) = repository.clusters_of_key().as_deref() {
         return Ok(only.clone());
