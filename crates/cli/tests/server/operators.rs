@@ -384,28 +384,11 @@ fn rules_count_among_the_backups_that_are_asked_for() {
     let config = config.display().to_string();
     assert_eq!(kept(&["--config", &config]), [&single, &newest].map(String::as_str));
     desk.fails(2, &["forget", "--group-by", "cluster"]);
-    made(&[
-        "--all",
-        "--dbname",
-        &postgres,
-        "--forget-after-backup",
-        "--keep-last",
-        "1",
-        "--group-by",
-        "cluster,databases",
-    ]);
-    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 3);
-    made(&[
-        "--all",
-        "--dbname",
-        &postgres,
-        "--forget-after-backup",
-        "--keep-last",
-        "1",
-        "--group-by",
-        "cluster",
-    ]);
-    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 1);
+    let backup = ["--all", "--dbname", &postgres, "--forget-after-backup", "--keep-last", "1"];
+    for (groups, left) in [("cluster,databases", 3), ("cluster", 1)] {
+        made(&[&backup[..], &["--group-by", groups]].concat());
+        assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), left, "{groups}");
+    }
 }
 
 #[test]
@@ -464,6 +447,9 @@ fn a_dry_run_tells_what_a_backup_would_take_and_changes_nothing() {
         (&id.into(), &made["bytes_added"], &true.into())
     );
     assert_eq!(plan(&["--schema-only"])["last"], serde_json::Value::Null);
+    // Without a name it is the cluster that the backup would be of.
+    let nameless = desk.json(&["backup", "--all", "--dbname", &d, "--dry-run", "--json"]);
+    assert_eq!((&nameless["cluster"], &nameless["last"]["id"]), (&"prod".into(), &id.into()));
     // A new database makes it no other one.
     cluster.create_database("f");
     assert_eq!(plan(&[])["last"]["id"], id);
