@@ -29,14 +29,7 @@ fn open(folder: &Path) -> Repository {
 }
 
 fn write(repository: &Repository, jobs: usize, cut: Cut, files: &[String]) {
-    let options = WriteOptions {
-        cluster: "bench".into(),
-        jobs,
-        compression_level: 1,
-        full: false,
-        purpose: "test",
-        alone: false,
-    };
+    let options = WriteOptions { jobs, ..WriteOptions::of("bench", "test") };
     let (_, ()) = repository
         .write_backup(&options, |writer| {
             let next = AtomicUsize::new(0);

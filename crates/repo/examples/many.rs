@@ -32,14 +32,7 @@ fn main() {
     for number in 0..count {
         // A cluster for each hundred: a writer looks at its own cluster's chain.
         let cluster = format!("cluster {}", number / 100);
-        let options = WriteOptions {
-            cluster,
-            jobs: 1,
-            compression_level: 1,
-            full: false,
-            purpose: "test",
-            alone: false,
-        };
+        let options = WriteOptions::of(cluster, "test");
         let about = vec![b'x'; 600];
         let new = NewBackup { kind: "logical".into(), complete: true, about, time: None };
         repository.write_backup::<_, RepoError>(&options, |_| Ok((new, ()))).unwrap();

@@ -46,14 +46,7 @@ fn main() {
         let begun = Instant::now();
         let repository = open();
         repository.newest_backups(CLUSTER, 2).unwrap();
-        let options = WriteOptions {
-            cluster: CLUSTER.into(),
-            jobs: 4,
-            compression_level: 1,
-            full: false,
-            purpose: "test",
-            alone: false,
-        };
+        let options = WriteOptions { jobs: 4, ..WriteOptions::of(CLUSTER, "test") };
         let mut start = Duration::ZERO;
         let written = repository.write_backup::<_, RepoError>(&options, |writer| {
             start = begun.elapsed();

@@ -73,14 +73,7 @@ fn content(seeds: &[u64]) -> Content {
 }
 
 fn backup(repository: &Repository, cluster: &str, content: &Content) -> Result<BackupHead, RepoError> {
-    let options = WriteOptions {
-        cluster: cluster.into(),
-        jobs: 1,
-        compression_level: 1,
-        full: false,
-        purpose: "test",
-        alone: false,
-    };
+    let options = WriteOptions::of(cluster, "test");
     let written = repository.write_backup::<(), RepoError>(&options, |writer| {
         for (path, bytes) in content {
             let mut entry = writer.entry(path.clone(), Class::Data);
@@ -585,14 +578,7 @@ fn a_former_owner_is_nobody() {
         place.storage().put_if_absent(&name, bytes.into()).unwrap();
     }
     let bad = {
-        let options = WriteOptions {
-            cluster: SHOP.into(),
-            jobs: 1,
-            compression_level: 1,
-            full: false,
-            purpose: "test",
-            alone: false,
-        };
+        let options = WriteOptions::of(SHOP, "test");
         former.unlocked.set_writers(writers::Writers {
             body: list.body.clone(),
             hash: list.hash,

@@ -55,14 +55,7 @@ enum Way {
 
 /// A backup of one table.
 fn backup(repository: &Repository, way: Way, rows: &[u8]) -> BackupHead {
-    let options = WriteOptions {
-        cluster: "shop".into(),
-        jobs: 2,
-        compression_level: 3,
-        full: false,
-        purpose: "test",
-        alone: false,
-    };
+    let options = WriteOptions { jobs: 2, compression_level: 3, ..WriteOptions::of("shop", "test") };
     let made = repository.write_backup::<(), RepoError>(&options, |writer| {
         let mut entry = writer.entry("/table", Class::Data);
         let mut stream = match way {
@@ -220,14 +213,7 @@ fn salted_streams_are_whole_in_each_backup_and_in_copies() {
     let target = there.as_owner();
     let reader = owner.reader(&second).unwrap();
     let entry = owner.open_backup(second.id).unwrap().entry("/table").unwrap().unwrap();
-    let options = WriteOptions {
-        cluster: "shop".into(),
-        jobs: 1,
-        compression_level: 3,
-        full: false,
-        purpose: "test",
-        alone: false,
-    };
+    let options = WriteOptions { compression_level: 3, ..WriteOptions::of("shop", "test") };
     let copied = target.write_backup::<(), RepoError>(&options, |writer| {
         let mut seen = 0;
         writer.copy_entry(&reader, &entry, Vec::new(), Cut::Rows, &mut |bytes| seen += bytes)?;

@@ -299,14 +299,7 @@ fn whose_intents_stop_a_backup() {
             let mut scene = scene(has);
             scene.turn_to(cluster);
             let thief = &scene.thief;
-            let options = WriteOptions {
-                cluster: cluster.into(),
-                jobs: 1,
-                compression_level: 1,
-                full: false,
-                purpose: "test",
-                alone: false,
-            };
+            let options = WriteOptions::of(cluster, "test");
             let written = scene.place.owner().write_backup::<(), RepoError>(&options, |writer| {
                 let mut entry = writer.entry("/1".to_string(), Class::Data);
                 let mut stream = entry.stream(Cut::Content);

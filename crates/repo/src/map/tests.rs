@@ -121,14 +121,7 @@ fn commit(
     repository: &Repository,
     parts: impl FnOnce(&BackupWriter<'_>) -> Result<Vec<Part>, RepoError>,
 ) -> Result<BackupHead, RepoError> {
-    let options = WriteOptions {
-        cluster: "c".into(),
-        jobs: 1,
-        compression_level: 1,
-        full: false,
-        purpose: "test",
-        alone: false,
-    };
+    let options = WriteOptions::of("c", "test");
     let written = repository.write_backup::<(), RepoError>(&options, |writer| {
         for (number, part) in parts(writer)?.into_iter().enumerate() {
             let mut entry = writer.entry(format!("/{number}"), Class::Data);

@@ -48,14 +48,7 @@ impl BackupWriter<'_> {
 
 /// A backup of these parts, one entry each.
 fn backup(repository: &Repository, parts: impl FnOnce(&BackupWriter<'_>) -> Vec<Part>) -> BackupHead {
-    let options = WriteOptions {
-        cluster: "c".into(),
-        jobs: 1,
-        compression_level: 1,
-        full: false,
-        purpose: "test",
-        alone: false,
-    };
+    let options = WriteOptions::of("c", "test");
     let written = repository.write_backup::<(), RepoError>(&options, |writer| {
         for (number, part) in parts(writer).into_iter().enumerate() {
             let mut entry = writer.entry(format!("/{number}"), Class::Data);

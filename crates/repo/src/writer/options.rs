@@ -18,6 +18,20 @@ pub struct WriteOptions {
     pub alone: bool,
 }
 
+impl WriteOptions {
+    /// One thread, zstd's first level, and nothing special.
+    pub fn of(cluster: impl Into<String>, purpose: &'static str) -> WriteOptions {
+        WriteOptions {
+            cluster: cluster.into(),
+            jobs: 1,
+            compression_level: 1,
+            full: false,
+            purpose,
+            alone: false,
+        }
+    }
+}
+
 /// What its maker says of a backup that is ready to be committed.
 #[derive(Clone, Debug)]
 pub struct NewBackup {

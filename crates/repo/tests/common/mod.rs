@@ -85,14 +85,7 @@ pub fn only_cluster(place: &Place) -> String {
 }
 
 pub fn options(jobs: usize) -> WriteOptions {
-    WriteOptions {
-        cluster: "shop".into(),
-        jobs,
-        compression_level: 1,
-        full: false,
-        purpose: "test",
-        alone: false,
-    }
+    WriteOptions { jobs, ..WriteOptions::of("shop", "test") }
 }
 
 /// Rows that look like a table's, different for each seed.

@@ -114,14 +114,7 @@ fn backup(
     cluster: &str,
     work: impl FnOnce(&BackupWriter<'_>) -> Result<(), RepoError>,
 ) -> BackupHead {
-    let options = WriteOptions {
-        cluster: cluster.into(),
-        jobs: 1,
-        compression_level: 3,
-        full: false,
-        purpose: "test",
-        alone: false,
-    };
+    let options = WriteOptions { compression_level: 3, ..WriteOptions::of(cluster, "test") };
     let made = repository.write_backup(&options, |writer| {
         work(writer)?;
         let about = json!({ "databases": ["shop"], "warnings": [] }).to_string().into_bytes();

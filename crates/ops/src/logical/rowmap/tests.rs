@@ -174,12 +174,9 @@ impl World {
     fn backup(&mut self) -> BTreeMap<String, MapNote> {
         let (tables, rules) = (&self.tables, self.rules);
         let options = WriteOptions {
-            cluster: "c".into(),
             jobs: 2,
             compression_level: self.compression_level,
-            full: false,
-            purpose: "test",
-            alone: false,
+            ..WriteOptions::of("c", "test")
         };
         let earlier =
             EarlierTables::of(&self.repository, self.repository.newest_backups("c", MOST_BACKUPS).unwrap());
@@ -309,14 +306,7 @@ impl World {
 
     /// What item lists hold of a row.
     fn listed(&self, row: &[u8]) -> [u8; 8] {
-        let options = WriteOptions {
-            cluster: "c".into(),
-            jobs: 1,
-            compression_level: 0,
-            full: false,
-            purpose: "test",
-            alone: false,
-        };
+        let options = WriteOptions { compression_level: 0, ..WriteOptions::of("c", "test") };
         let mut listed = [0; 8];
         let ended = self.repository.write_backup::<(), OpsError>(&options, |writer| {
             let target = MapTarget { identity: [1; 16], domain: Vec::new(), from: 0 };
