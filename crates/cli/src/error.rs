@@ -111,21 +111,14 @@ impl Failure {
 
     /// The error and its causes, outermost first, none repeated.
     fn chain(&self) -> Vec<String> {
-        let mut chain = Vec::new();
-        let mut cause: Option<&dyn Error> = match self {
-            Failure::Ops(error) => {
-                chain.push(hints::words_of(error));
-                error.source()
-            }
-            Failure::Hinted { error, .. } => {
-                chain.push(hints::words_of(error));
-                error.source()
-            }
+        let (first, mut cause) = match self {
+            Failure::Ops(error) => (hints::words_of(error), error.source()),
+            Failure::Hinted { error, .. } => (hints::words_of(error), error.source()),
             Failure::Own { what, source, .. } => {
-                chain.push(what.clone());
-                source.as_ref().map(|source| source as &dyn Error)
+                (what.clone(), source.as_ref().map(|source| source as &dyn Error))
             }
         };
+        let mut chain = vec![first];
         while let Some(error) = cause {
             let text = error.to_string();
             if chain.last() != Some(&text) {

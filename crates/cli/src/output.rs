@@ -1,6 +1,7 @@
 //! Text for people and JSON for programs, on standard output.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use pgark_ops::{BackupStatus, Requests};
@@ -83,8 +84,13 @@ pub fn width() -> usize {
     const ELSEWHERE: usize = 100;
     const LEAST: usize = 40;
     let said = variable("COLUMNS").and_then(|text| text.to_str()?.parse().ok());
-    let window = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
-    window.filter(|columns| *columns > 0).or(said).unwrap_or(ELSEWHERE).max(LEAST)
+    window(io::stdout()).or(said).unwrap_or(ELSEWHERE).max(LEAST)
+}
+
+/// Columns of the terminal behind a stream.
+pub fn window(stream: impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// The width of a column with this title.
@@ -123,18 +129,6 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.digits$} {}", UNITS.get(unit).copied().unwrap_or("B"))
 }
 
-/// `3 d 4 h`, `5 h 12 min`, `40 min`, `12 s`: how old something is.
-pub fn age(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    let and = |rest: u64, unit: &str| if rest == 0 { String::new() } else { format!(" {rest} {unit}") };
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{minutes} min"),
-        3600..172_800 => format!("{} h{}", seconds / 3600, and(minutes, "min")),
-        _ => format!("{days} d{}", and(hours, "h")),
-    }
-}
-
 /// A backup's status with what else is to be known of it.
 pub fn status(status: &BackupStatus, partial: bool, ahead: bool) -> String {
     let marks = [(partial, "partial"), (ahead, "clock ahead")];
@@ -170,15 +164,5 @@ mod tests {
             assert_eq!(super::bytes(count), text);
         }
         assert_eq!(super::count(1_234_567), "1 234 567");
-        for (seconds, text) in [
-            (59, "59 s"),
-            (3599, "59 min"),
-            (26 * 3600, "26 h"),
-            (31 * 3600 + 720, "31 h 12 min"),
-            (8 * 86_400, "8 d"),
-            (50 * 3600, "2 d 2 h"),
-        ] {
-            assert_eq!(super::age(seconds), text);
-        }
     }
 }

@@ -86,9 +86,7 @@ const NARROW_PHASE: usize = 26;
 
 impl Bar {
     fn new() -> Bar {
-        let window = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
-        let columns =
-            window.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(80);
+        let columns = output::window(std::io::stderr()).unwrap_or(ROOM_FOR_BAR);
         let bar = ProgressBar::new(0);
         bar.set_style(style(columns));
         bar.enable_steady_tick(Duration::from_millis(120));

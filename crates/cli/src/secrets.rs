@@ -106,7 +106,12 @@ fn refuse_key_as_path(what: &str, path: &Path) -> Result<(), Failure> {
 
 /// Writes a secret to a new file, readable by its owner alone.
 pub fn write_secret(path: &Path, what: &str, secret: &SecretString) -> Result<(), Failure> {
-    let doing = || format!("write the {what} to {}", path.display());
+    let line = SecretString::from(format!("{}\n", secret.expose_secret()));
+    new_private_file(path, line.expose_secret(), || format!("write the {what} to {}", path.display()))
+}
+
+/// Writes a new file that its owner alone can read. `doing`: what fails if it cannot be written.
+pub fn new_private_file(path: &Path, text: &str, doing: impl Fn() -> String) -> Result<(), Failure> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         // Those that are missing are readable by their owner alone, whatever the umask.
         fs::DirBuilder::new()
@@ -121,7 +126,7 @@ pub fn write_secret(path: &Path, what: &str, secret: &SecretString) -> Result<()
         .mode(0o600)
         .open(path)
         .map_err(|source| Failure::file(doing(), source))?;
-    writeln!(file, "{}", secret.expose_secret())
+    file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(|source| Failure::file(doing(), source))
 }

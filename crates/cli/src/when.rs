@@ -64,6 +64,18 @@ pub fn span(time: Duration) -> String {
     }
 }
 
+/// `3 d 4 h`, `5 h 12 min`, `40 min`, `12 s`: how old something is.
+pub fn age(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    let and = |rest: u64, unit: &str| if rest == 0 { String::new() } else { format!(" {rest} {unit}") };
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{minutes} min"),
+        3600..172_800 => format!("{} h{}", seconds / 3600, and(minutes, "min")),
+        _ => format!("{days} d{}", and(hours, "h")),
+    }
+}
+
 /// A time as it was typed. What it means depends on the zone, and on which end of a day is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
@@ -179,5 +191,19 @@ mod tests {
     fn what_is_no_time_stays() {
         assert_eq!(of_report(""), "");
         assert!(of_report("2026-11-01T14:30:00.123456789Z").starts_with("2026-1"));
+    }
+
+    #[test]
+    fn ages_have_two_units_at_most() {
+        for (seconds, text) in [
+            (59, "59 s"),
+            (3599, "59 min"),
+            (26 * 3600, "26 h"),
+            (31 * 3600 + 720, "31 h 12 min"),
+            (8 * 86_400, "8 d"),
+            (50 * 3600, "2 d 2 h"),
+        ] {
+            assert_eq!(age(seconds), text);
+        }
     }
 }

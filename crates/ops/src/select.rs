@@ -168,7 +168,7 @@ pub(crate) fn choose(
 }
 
 /// Refuses a database that the backup does not hold.
-fn refuse_unknown_database(head: &BackupHead, database: &str) -> Result<(), OpsError> {
+pub(crate) fn refuse_unknown_database(head: &BackupHead, database: &str) -> Result<(), OpsError> {
     let databases = About::of(head)?.databases;
     if databases.iter().any(|name| name == database) {
         return Ok(());
@@ -176,7 +176,7 @@ fn refuse_unknown_database(head: &BackupHead, database: &str) -> Result<(), OpsE
     let near = did_you_mean(database, databases.iter().map(String::as_str));
     Err(OpsError::refused(
         format!("backup {} has no database {database:?}", head.id),
-        format!("{near}it holds {}", databases.join(", ")),
+        format!("{near}it holds {}", some_of(&databases.into_iter().collect())),
     ))
 }
 

@@ -2,17 +2,21 @@
 
 use std::ffi::{OsStr, OsString};
 
-use clap::{Arg, Command};
+use clap::{Arg, Command, CommandFactory};
+
+use super::Args;
 
 /// The same words with the options that come before the command behind it. Where they are not
 /// options of any command that follows, the words stay as they are, and clap says what is wrong.
-pub fn options_behind_command(root: &Command, words: Vec<OsString>) -> Vec<OsString> {
+pub fn options_behind_command(words: Vec<OsString>) -> Vec<OsString> {
     let is_option = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
     if !words.get(1).is_some_and(is_option) {
         return words;
     }
+    let mut root = Args::command();
+    root.build();
     for at in 2..words.len() {
-        let (path, command) = command_at(root, &words[at..]);
+        let (path, command) = command_at(&root, &words[at..]);
         if path > 0 && are_options_of(command, &words[1..at]) {
             let (before, behind) = words.split_at(at);
             let (program, options) = before.split_at(1);
@@ -75,16 +79,11 @@ fn option(command: &Command, word: &OsStr) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
-    use crate::args::Args;
 
     fn ordered(line: &str) -> String {
-        let mut root = Args::command();
-        root.build();
         let words = line.split(' ').map(OsString::from).collect();
-        let words = options_behind_command(&root, words);
+        let words = options_behind_command(words);
         words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
 

@@ -95,8 +95,8 @@ fn show_freshness(freshness: &Freshness) -> Result<(), Failure> {
             (Some(backup), Some(time), Some(age)) => format!(
                 "{word}: {of}: the newest complete backup {backup}, of {}, is {} old ({} allowed){part}",
                 when::of_report(time),
-                output::age(age),
-                output::age(freshness.max_age_seconds),
+                when::age(age),
+                when::age(freshness.max_age_seconds),
             ),
             _ => format!("{word}: {of}: no complete backup{part}"),
         })?;

@@ -3,9 +3,6 @@
 //! What cannot be right is asked again. Nothing is reached: the file may be written before there is
 //! a repository, and where the server is down.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use pgark_ops::storage::StorageUrl;
@@ -13,6 +10,7 @@ use pgark_ops::storage::StorageUrl;
 use crate::args::{ConfigInit, Server};
 use crate::config::{self, Config};
 use crate::error::Failure;
+use crate::secrets::new_private_file;
 use crate::server::connection;
 use crate::{output, signals, terminal, tilde};
 
@@ -65,7 +63,8 @@ pub fn run(args: &ConfigInit) -> Result<(), Failure> {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         return Err(Failure::refused(&lines.join("\n"), Some("nothing was written")));
     }
-    write_new(&path, &text)?;
+    // A connection string may hold a password.
+    new_private_file(&path, &text, || format!("write {}", path.display()))?;
     output::line(&format!("wrote {}", path.display()))
 }
 
@@ -77,27 +76,6 @@ fn refuse_existing(path: &Path) -> Result<(), Failure> {
         )),
         false => Ok(()),
     }
-}
-
-fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
-    let doing = || format!("write {}", path.display());
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|source| Failure::file(doing(), source))?;
-    }
-    // A connection string may hold a password.
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|source| Failure::file(doing(), source))?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(|source| Failure::file(doing(), source))
 }
 
 fn ask() -> Result<Answers, Failure> {

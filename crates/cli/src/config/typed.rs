@@ -56,9 +56,7 @@ pub struct Typed {
 impl Typed {
     /// Reads a command line. What is wrong in it is an error, what is missing is not yet one.
     pub fn read(words: Vec<OsString>) -> Result<Typed, clap::Error> {
-        let mut root = args::command();
-        root.build();
-        let words = args::options_behind_command(&root, words);
+        let words = args::options_behind_command(words);
         let matches = match args::command().try_get_matches_from(&words) {
             Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
                 args::command().ignore_errors(true).try_get_matches_from(&words)?

@@ -10,8 +10,8 @@ use crate::OpsError;
 use crate::advice::{Operation, Setting, advice};
 use crate::facts::{About, Missing, Note};
 use crate::logical::{names, toc};
-use crate::nearest::{did_you_mean, some_of};
 use crate::paths;
+use crate::select::refuse_unknown_database;
 
 /// The entries of one database by what they are.
 pub(crate) struct Contents {
@@ -138,15 +138,10 @@ fn which(backup: &Backup<'_>, database: Option<&str>) -> Result<String, OpsError
     let there = About::of(&backup.head)?.databases;
     let id = &backup.head.id;
     match (database, there.as_slice()) {
-        (Some(name), _) if there.iter().any(|other| other == name) => Ok(name.to_string()),
-        (Some(name), _) => Err(OpsError::refused(
-            format!("backup {id} has no database {name:?}"),
-            format!(
-                "{}it holds {}",
-                did_you_mean(name, there.iter().map(String::as_str)),
-                some_of(&there.iter().cloned().collect())
-            ),
-        )),
+        (Some(name), _) => {
+            refuse_unknown_database(&backup.head, name)?;
+            Ok(name.to_string())
+        }
         (None, [one]) => Ok(one.clone()),
         (None, _) => Err(OpsError::refused(
             format!("backup {id} contains {} databases: {}", there.len(), there.join(", ")),
