@@ -9,8 +9,8 @@ page() {
 # Error messages
 
 Every message says what failed, where and why. If pgark knows what to do about it, a hint follows.
-With `--json`, both are in one object on standard error: `{"error", "hint", "code"}`. A failed
-backup leaves nothing that counts, and a refused restore has changed nothing.
+With `--json`, both are in one object on standard error ([json.md](json.md#errors)). A failed backup
+leaves nothing that counts, and a refused restore has changed nothing.
 
 This page is generated from the tests that provoke these errors (`scripts/errors.sh`).
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use pgark_ops::OpsError;
 
+use crate::json::{Failed, FailureKind};
 use crate::visible::visible_lines;
 use crate::{hints, log};
 
@@ -23,6 +24,8 @@ pub enum Failure {
     Ops(OpsError),
     /// The same with a hint that knows more than the operation does.
     Hinted { error: Box<OpsError>, hint: String },
+    /// The command line cannot be parsed. Also help and version, which clap returns as errors.
+    Typed(clap::Error),
     /// Something of the program itself: a file named by an option, the output.
     Own { what: String, hint: Option<String>, usage: bool, source: Option<io::Error> },
 }
@@ -30,6 +33,12 @@ pub enum Failure {
 impl From<OpsError> for Failure {
     fn from(error: OpsError) -> Failure {
         Failure::Ops(error)
+    }
+}
+
+impl From<clap::Error> for Failure {
+    fn from(error: clap::Error) -> Failure {
+        Failure::Typed(error)
     }
 }
 
@@ -48,6 +57,7 @@ impl Failure {
         match failure {
             Failure::Ops(error) => Failure::Hinted { error: Box::new(error), hint },
             Failure::Hinted { error, .. } => Failure::Hinted { error, hint },
+            failure @ Failure::Typed(_) => failure,
             Failure::Own { what, usage, source, .. } => {
                 Failure::Own { what, hint: Some(hint), usage, source }
             }
@@ -87,7 +97,7 @@ impl Failure {
         match (self.operation(), self) {
             (Some(error), _) if error.is_cancelled() => INTERRUPTED,
             (Some(error), _) if error.is_usage() => USAGE,
-            (_, Failure::Own { usage: true, .. }) => USAGE,
+            (_, Failure::Typed(_) | Failure::Own { usage: true, .. }) => USAGE,
             _ => FAILED,
         }
     }
@@ -97,7 +107,7 @@ impl Failure {
         match self {
             Failure::Ops(error) => Some(error),
             Failure::Hinted { error, .. } => Some(error),
-            Failure::Own { .. } => None,
+            Failure::Typed(_) | Failure::Own { .. } => None,
         }
     }
 
@@ -105,6 +115,7 @@ impl Failure {
         match self {
             Failure::Ops(error) => hints::of(error),
             Failure::Hinted { hint, .. } => Some(hint.clone()),
+            Failure::Typed(error) => typing_hint(error),
             Failure::Own { hint, .. } => hint.clone(),
         }
     }
@@ -114,6 +125,7 @@ impl Failure {
         let (first, mut cause) = match self {
             Failure::Ops(error) => (hints::words_of(error), error.source()),
             Failure::Hinted { error, .. } => (hints::words_of(error), error.source()),
+            Failure::Typed(error) => (typing_error(error), None),
             Failure::Own { what, source, .. } => {
                 (what.clone(), source.as_ref().map(|source| source as &dyn Error))
             }
@@ -157,6 +169,13 @@ pub fn report(failure: &Failure, json: bool, left: &str) -> ExitCode {
     if failure.is_broken_pipe() {
         return ExitCode::SUCCESS;
     }
+    // Help and version are not failures: clap prints them to standard output.
+    if let Failure::Typed(error) = failure
+        && !(json && error.use_stderr())
+    {
+        let _ = error.print();
+        return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+    }
     let code = failure.code();
     let chain = match code {
         INTERRUPTED => vec![failure.interrupted(left)],
@@ -172,8 +191,8 @@ pub fn report(failure: &Failure, json: bool, left: &str) -> ExitCode {
     let mut stderr = io::stderr().lock();
     // Where standard error is closed there is nobody to tell.
     let _ = if json {
-        let object = serde_json::json!({ "error": text, "hint": hint, "code": code });
-        writeln!(stderr, "{object}")
+        let failed = Failed::new(text, hint, kind(code), code);
+        writeln!(stderr, "{}", serde_json::to_string(&failed).unwrap_or_default())
     } else if log::is_json() {
         Ok(())
     } else if code == INTERRUPTED {
@@ -185,8 +204,39 @@ pub fn report(failure: &Failure, json: bool, left: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
+fn kind(code: u8) -> FailureKind {
+    match code {
+        USAGE => FailureKind::Usage,
+        INTERRUPTED => FailureKind::Interrupted,
+        _ => FailureKind::Failed,
+    }
+}
+
+/// The paragraphs of clap's text, each in one line: the error, tips, the usage.
+fn paragraphs(error: &clap::Error) -> Vec<String> {
+    let text = error.render().to_string();
+    text.split("\n\n").map(|lines| lines.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// What is wrong with the command line.
+fn typing_error(error: &clap::Error) -> String {
+    let first = paragraphs(error).into_iter().next().unwrap_or_default();
+    first.strip_prefix("error: ").map(str::to_string).unwrap_or(first)
+}
+
+/// Clap's tips, and the usage.
+fn typing_hint(error: &clap::Error) -> Option<String> {
+    let lines = paragraphs(error).into_iter().skip(1).filter_map(|line| match line.strip_prefix("tip: ") {
+        Some(tip) => Some(tip.replace(" tip: ", "; ")),
+        None => line.starts_with("Usage:").then_some(line),
+    });
+    Some(lines.collect::<Vec<_>>().join(". ")).filter(|hint| !hint.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]
@@ -196,5 +246,24 @@ mod tests {
         assert_eq!(failure.code(), 1);
         assert_eq!(Failure::usage("give one", "x").code(), 2);
         assert_eq!(Failure::Ops(OpsError::Cancelled).code(), 130);
+    }
+
+    #[test]
+    fn what_clap_says_becomes_error_and_hint() {
+        let told = |words: &[&str]| {
+            let error = crate::args::Args::command().try_get_matches_from(words).unwrap_err();
+            let failure = Failure::from(error);
+            assert_eq!((failure.code(), kind(failure.code())), (2, FailureKind::Usage));
+            (failure.words(), failure.hint().unwrap_or_default())
+        };
+        let (error, hint) = told(&["pgark", "list", "--jsn"]);
+        assert_eq!(error, "unexpected argument '--jsn' found");
+        assert!(hint.starts_with("a similar argument exists: '--json'. Usage: pgark list"), "{hint}");
+        let (error, hint) = told(&["pgark", "check", "--level", "deep"]);
+        assert!(error.starts_with("invalid value 'deep' for '--level"), "{error}");
+        assert!(error.ends_with("[possible values: structure, objects, data]"), "{error}");
+        assert_eq!(hint, "");
+        let (error, _) = told(&["pgark", "show", "--json"]);
+        assert!(error.starts_with("the following required arguments were not provided: "), "{error}");
     }
 }

@@ -13,6 +13,7 @@ mod environment;
 mod error;
 mod hints;
 mod host;
+mod json;
 mod log;
 mod output;
 mod progress;
@@ -29,6 +30,7 @@ mod version;
 mod visible;
 mod when;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use args::Action;
@@ -44,16 +46,21 @@ fn main() -> ExitCode {
     pgark_ops::environment_is(environment::all());
     pgark_ops::host_is(host::this());
     pgark_ops::asker_is(Box::new(terminal::Person));
-    let words: Vec<_> = std::env::args_os().collect();
+    let words: Vec<OsString> = std::env::args_os().collect();
     if let Some(help) = args::short_help(&words) {
         let shown = help.lines().try_for_each(output::line);
         return shown.map_or_else(|failure| error::report(&failure, false, ""), |()| ExitCode::SUCCESS);
     }
-    let typed = Typed::read(words).unwrap_or_else(|error| error.exit());
+    // If the command line or the file cannot be read, only this is known.
+    let wants_json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+    let typed = match Typed::read(words) {
+        Ok(typed) => typed,
+        Err(error) => return error::report(&error.into(), wants_json, ""),
+    };
     let (arguments, config) = match arguments(&typed) {
         Ok(found) => found,
-        Err(Wrong::Typed(error)) => error.exit(),
-        Err(Wrong::File(failure)) => return error::report(&failure, typed.flag("json"), ""),
+        Err(Wrong::Typed(error)) => return error::report(&error.into(), wants_json, ""),
+        Err(Wrong::File(failure)) => return error::report(&failure, wants_json, ""),
     };
     let (json, args) = (arguments.json(), arguments.args);
     let left = interrupted::leaves(&args.action);

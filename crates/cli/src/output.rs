@@ -5,16 +5,17 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use pgark_ops::{BackupStatus, Requests};
-use serde::Serialize;
 
 use crate::environment::variable;
 use crate::error::Failure;
+use crate::json::{Document, Printed};
 use crate::visible::visible;
 use crate::when;
 
-/// One JSON value and a newline.
-pub fn json(value: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string(value).map_err(|error| Failure::output(io::Error::other(error)))?;
+/// One JSON document and a newline.
+pub fn json(document: &Document<'_>) -> Result<(), Failure> {
+    let text = serde_json::to_string(&Printed::of(document))
+        .map_err(|error| Failure::output(io::Error::other(error)))?;
     raw_line(&text)
 }
 

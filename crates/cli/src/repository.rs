@@ -73,7 +73,7 @@ fn explain(context: &Context, named: &Options, resolved: &Options, failure: Fail
             Some(hint) => Failure::hinted(failure, hint),
             None => failure,
         },
-        Failure::Own { .. } | Failure::Hinted { .. } => failure,
+        Failure::Own { .. } | Failure::Hinted { .. } | Failure::Typed(_) => failure,
     }
 }
 

@@ -137,6 +137,31 @@ fn init_tells_json() {
     assert_eq!((&made["encrypted"], made.get("writer_key")), (&false.into(), None));
 }
 
+/// What is wrong with the command line is one JSON object, too; help stays help.
+#[test]
+fn wrong_options_are_errors_in_json() {
+    let home = TempDir::new().unwrap();
+    for (args, said) in [
+        (&["list", "--jsn", "--json"][..], "unexpected argument '--jsn' found"),
+        (&["check", "--json", "--level", "deep"], "invalid value 'deep'"),
+        (&["show", "--json"], "required arguments were not provided"),
+        (&["config", "show", "list", "--bogus", "--json"], "unexpected argument '--bogus' found"),
+        (&["lits", "--json"], "unrecognized subcommand 'lits'"),
+    ] {
+        let output = pgark(home.path(), args);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{args:?}");
+        let told: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert!(told["error"].as_str().unwrap().contains(said), "{told}");
+        let facts = (&told["format"], &told["kind"], &told["exit_code"]);
+        assert_eq!(facts, (&1.into(), &"usage".into(), &2.into()), "{told}");
+    }
+    let output = pgark(home.path(), &["list", "--json", "--help"]);
+    assert!(output.status.success() && text(&output.stdout).contains("Usage: pgark list"));
+    // Not an option: a name.
+    let output = pgark(home.path(), &["show", "--bogus", "--", "--json"]);
+    assert!(text(&output.stderr).starts_with("error: "), "{}", text(&output.stderr));
+}
+
 /// A new unencrypted repository; its fingerprint.
 fn init(home: &Path, repo: &str) -> (String, Output) {
     let output = pgark(home, &["init", "--json", "--repo", repo, "--no-encryption"]);
@@ -383,7 +408,8 @@ fn every_value_tells_its_layer() {
             command.env_clear().env("HOME", home.path()).args(["config", "show", "--json"]).args(args);
             let output = command.envs(variables.iter().copied()).output().unwrap();
             assert!(output.status.success(), "{}", text(&output.stderr));
-            let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+            let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            let rows = shown["values"].as_array().unwrap();
             let field = |row: &serde_json::Value, name: &str| row[name].as_str().unwrap().to_string();
             rows.iter().map(|row| (field(row, "key"), (field(row, "value"), field(row, "layer")))).collect()
         };
@@ -422,12 +448,12 @@ fn the_file_serves_every_command() {
     let output = run(&text, &["init"]);
     assert!(output.status.success(), "{}", text_of(&output));
     let text = format!("repository = \"{repo}\"\n[list]\njson = true\n[stats]\njson = true\n");
-    assert_eq!(text_of(&run(&text, &["list"])), "[]\n");
+    assert_eq!(text_of(&run(&text, &["list"])), "{\"format\":1,\"backups\":[]}\n");
     assert!(text_of(&run(&text, &["stats"])).contains("\"backups\":0"));
     // Errors are JSON where the file says so.
     let output = run("[list]\njson = true\nrepository = \"/nowhere/x\"\n", &["list"]);
     let said: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
-    assert_eq!((output.status.code(), &said["code"]), (Some(1), &1.into()));
+    assert_eq!((output.status.code(), &said["exit_code"]), (Some(1), &1.into()));
     // Two that contradict each other.
     let output = run("[restore]\ncreate = true\nclean = true\n", &["restore", "latest"]);
     let said = self::text(&output.stderr);

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use jiff::Timestamp;
 use pgark_repo::{Backup, Entry, Repository};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::advice::{Operation, advice};
@@ -144,15 +145,16 @@ pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, 
     Ok(BackupDetail { record, missing: about.missing, contents, tables })
 }
 
-/// One line of `ls`.
-#[derive(Debug, Serialize)]
+/// An entry of a backup.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Entry")]
 pub struct EntryLine {
-    /// The entry's path.
+    /// Path of the entry.
     pub path: String,
     /// `table`, `large objects`, `toc`, `definition`, `globals`, `manifest`, `settings`,
     /// `server file`, or what a newer version calls it.
     pub kind: String,
-    /// Bytes of its content.
+    /// Size of its content in bytes, before deduplication and compression.
     pub bytes_raw: u64,
 }
 

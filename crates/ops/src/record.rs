@@ -6,119 +6,122 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use pgark_repo::{Addition, BackupHead, Entry, Part};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::OpsError;
 use crate::facts::{About, BackupKind, BackupStatus, DatabaseRead, MapsDone, Missing, Note};
 use crate::logical::rowmap::MapNote;
 
-/// One backup as `list --json` and `backup --json` print it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A backup.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct BackupRecord {
-    /// 16 hex digits.
+    /// Id of the backup: 16 hex digits.
     pub id: String,
-    /// When the backup's manifest was written: RFC 3339, UTC.
+    /// When the backup was committed (its manifest was written): RFC 3339, UTC.
     pub time: String,
-    /// Of when its content is: when the first snapshot of its databases was taken, or `time` where
-    /// none is known. RFC 3339, UTC.
+    /// When its content is from: when the first snapshot of its databases was taken, or `time` if
+    /// no snapshot is known. RFC 3339, UTC.
     #[serde(default)]
     pub snapshot_time: String,
-    /// Of an imported backup: when its dump was made, as the dump says it; of several the last. A
-    /// local time, of no known zone.
+    /// When the dump of an imported backup was made, as the dump says it; the last one if there are
+    /// several. A local time without its time zone, such as `2026-11-21T03:00:00`. Absent: it was
+    /// not imported, or its dump does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dumped: Option<String>,
-    /// The cluster's name.
+    /// Name of the cluster.
     pub cluster: String,
-    /// Which engine made it.
+    /// What kind of backup it is.
     pub kind: BackupKind,
-    /// Whether all that was asked for is in it.
+    /// Whether it contains everything that was asked for.
     pub status: BackupStatus,
-    /// Made with filters: it holds a part of what there was, and is `latest` only with `--partial`.
+    /// Whether it was made with filters. `latest` means such a backup only with `--partial`.
     #[serde(default)]
     pub partial: bool,
-    /// Its time lies ahead of the storage's clock: it is never `latest`, and no rule of `forget`
-    /// counts it.
+    /// Whether its time is ahead of the storage's clock. Such a backup is never `latest`, and no
+    /// rule of `forget` counts it.
     #[serde(default)]
     pub ahead: bool,
-    /// Names of the databases inside.
+    /// Names of the databases in it.
     pub databases: Vec<String>,
-    /// Its tags, in order.
+    /// Its tags, in alphabetical order.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// Bytes of COPY text and other content.
+    /// Size of its content in bytes (COPY text, definitions, large objects), before deduplication
+    /// and compression.
     pub bytes_raw: u64,
-    /// All bytes that this backup put to the storage.
+    /// Bytes that this backup added to the storage.
     pub bytes_added: u64,
-    /// How long it took, up to the manifest's put.
+    /// Duration in seconds, up to the commit.
     pub seconds: f64,
-    /// What the operator was told.
+    /// Warnings of the run that made it.
     pub warnings: Vec<String>,
 }
 
-/// One backup as `show` prints it.
-#[derive(Clone, Debug, Serialize)]
+/// A backup with its databases and tables.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct BackupDetail {
     /// The record of `list`.
     #[serde(flatten)]
     pub record: BackupRecord,
-    /// What was asked for and is not in it.
+    /// What was asked for and is not in the backup.
     pub missing: Vec<Missing>,
-    /// Every database.
+    /// Each database.
     pub contents: Vec<DatabaseDetail>,
-    /// Every table of every database.
+    /// Each table of each database.
     pub tables: Vec<TableDetail>,
 }
 
-/// One database of a backup.
-#[derive(Clone, Debug, Serialize)]
+/// A database of a backup.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct DatabaseDetail {
-    /// Its name.
+    /// Name of the database.
     pub database: String,
-    /// Tables with rows of their own.
+    /// Number of tables with rows of their own.
     pub tables: u64,
-    /// Rows of all of them.
+    /// Number of rows of all tables.
     pub rows: u64,
-    /// Large objects.
+    /// Number of large objects.
     pub large_objects: u64,
-    /// Bytes of all its entries.
+    /// Size in bytes, before deduplication and compression.
     pub bytes_raw: u64,
-    /// Sealed bytes that this backup added for it.
+    /// Bytes that this backup added for the database, compressed and encrypted.
     pub bytes_added: u64,
     /// When and how it was read.
     #[serde(flatten)]
     pub read: DatabaseRead,
 }
 
-/// One table of a backup.
-#[derive(Clone, Debug, Serialize)]
+/// A table of a backup.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct TableDetail {
-    /// Database name.
+    /// Name of the database.
     pub database: String,
-    /// Schema name.
+    /// Name of the schema.
     pub schema: String,
-    /// Table name.
+    /// Name of the table.
     pub name: String,
-    /// Rows stored.
+    /// Number of rows.
     pub rows: u64,
-    /// Bytes of COPY text.
+    /// Size in bytes of COPY text.
     pub bytes_raw: u64,
-    /// Sealed bytes that this backup added for it.
+    /// Bytes that this backup added for the table, compressed and encrypted.
     pub bytes_added: u64,
-    /// What row maps did for it; none if it is stored without.
+    /// What row maps did for the table. Absent: it is stored without a row map.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row_map: Option<MapNote>,
-    /// It is stored whole in each backup, and salted.
+    /// True: the table is salted (`--salted`), and stored whole in each backup. Absent: it is not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub salted: bool,
 }
 
 /// A backup that was just made: its record, and what it did for each table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct BackupOutcome {
     /// The record of `list`.
     #[serde(flatten)]
     pub record: BackupRecord,
-    /// Every table of every database.
+    /// Each table of each database.
     pub tables: Vec<TableDetail>,
 }
 

@@ -8,6 +8,7 @@ use pgark_repo::{
     TEMPORARY, Unlock,
 };
 use pgark_store::{Cancel, Storage, Target, Usage, probe};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::storage_report::StorageReport;
@@ -21,42 +22,42 @@ pub struct OpenStorage {
 }
 
 /// A repository that was made.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct InitReport {
-    /// Its id.
+    /// Id of the repository: 32 hex digits.
     pub id: String,
-    /// Its fingerprint, for people to compare.
+    /// Fingerprint of the repository, for people to compare.
     pub fingerprint: String,
-    /// Where it is: no secrets.
+    /// URL or path of the repository, without secrets.
     pub storage: String,
-    /// Whether it is encrypted.
+    /// Whether the repository is encrypted.
     pub encrypted: bool,
-    /// The file on this host that the program left the writer key in; none where it left none.
+    /// File on this host that the writer key was written to. Absent: no writer key was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub writer_key: Option<PathBuf>,
-    /// The fingerprint of another repository that this host remembered at this place until now;
-    /// none where it remembered none.
+    /// Fingerprint of another repository that this host remembered at this place until now. Absent:
+    /// it remembered none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaced: Option<String>,
 }
 
 /// A repository at a place, compared with what this host remembers of the place.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct TrustReport {
-    /// Its id.
+    /// Id of the repository: 32 hex digits.
     pub id: String,
-    /// Its fingerprint.
+    /// Fingerprint of the current repository.
     pub fingerprint: String,
-    /// Where it is: no secrets.
+    /// URL or path of the repository, without secrets.
     pub storage: String,
-    /// Whether it says that it is encrypted.
+    /// Whether the repository says that it is encrypted.
     pub encrypted: bool,
-    /// The fingerprint that this host remembered; none: it had not seen the place.
+    /// Fingerprint that this host remembered until now; null: it had not seen the place.
     pub remembered: Option<String>,
-    /// Whether it is another one than this host remembered.
+    /// Whether it is a different repository from the one that this host remembered.
     pub changed: bool,
-    /// Whether its header's second copy is the one that this host remembers: one of the two was
-    /// replaced or damaged, and the repository can be opened as it is.
+    /// Whether the second copy of the header is the one that this host remembers: one of the two
+    /// copies was replaced or damaged, and the repository can be opened as it is.
     pub copy_is_remembered: bool,
 }
 

@@ -3,55 +3,59 @@
 use std::time::Duration;
 
 use pgark_store::probe::{self, Verdict};
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 /// What was found, in the order in which people read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct StorageReport {
-    /// Where it is.
+    /// URL or path of the storage, without secrets.
     pub storage: String,
-    /// Of several puts of one name one wins, and what is there is never changed.
+    /// Whether a put fails when an object of that name exists: the first put wins.
     pub put_if_absent: Finding,
-    /// What was put is read at once.
+    /// Whether an object can be read right after it was written.
     pub read_after_write: Finding,
-    /// What was put is listed at once.
+    /// Whether an object is listed right after it was written.
     pub list_after_write: Finding,
-    /// What was deleted is gone at once.
+    /// Whether an object is gone right after it was deleted.
     pub delete: Finding,
-    /// Whether what is deleted or overwritten stays as a version.
+    /// Whether the storage keeps versions of deleted and overwritten objects; null if it cannot be
+    /// asked.
     pub versions: Option<bool>,
-    /// Whether objects can be locked.
+    /// Whether objects can be locked (S3 Object Lock); null if the storage cannot be asked.
     pub object_lock: Option<bool>,
-    /// Our clock minus the storage's.
+    /// This host's clock minus the storage's, in seconds.
     pub clock_skew_seconds: i64,
-    /// Median times of requests for a small object: to put it,
+    /// Median duration of a put of a small object, in seconds.
     pub put_seconds: f64,
-    /// to read it,
+    /// Median duration of a read of a small object, in seconds.
     pub get_seconds: f64,
-    /// to list its folder.
+    /// Median duration of a list request, in seconds.
     pub list_seconds: f64,
-    /// With four objects of 16 MiB at once; none if it was not measured.
+    /// Upload of four objects of 16 MiB at once, in bytes per second; null if it was not measured
+    /// (`--quick`).
     pub upload_bytes_per_second: Option<f64>,
-    /// The same in the other direction.
+    /// Download of the same objects, in bytes per second; null if it was not measured.
     pub download_bytes_per_second: Option<f64>,
-    /// How far it can be trusted.
+    /// `fit for any number of writers`, `fit, with limits` or `unfit`.
     #[serde(serialize_with = "in_words")]
+    #[schemars(with = "String")]
     pub verdict: Verdict,
-    /// What to know or to do, as sentences.
+    /// Advice for this storage, as sentences.
     pub advice: Vec<String>,
 }
 
-/// One thing that a storage has to do.
-#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+/// The result of one test of a storage.
+#[derive(Clone, Debug, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(tag = "finding", content = "why")]
 pub enum Finding {
-    /// As it must be.
+    /// The storage does what a repository needs.
     #[serde(rename = "good")]
     Good,
-    /// Not as it must be: why.
+    /// It does not; `why` says what was seen.
     #[serde(rename = "bad")]
     Bad(String),
-    /// The credentials do not allow it, or it cannot be asked.
+    /// It could not be tested: the credentials do not allow it, or the storage cannot be asked.
     #[serde(rename = "not allowed")]
     Unknown(String),
 }

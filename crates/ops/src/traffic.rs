@@ -1,26 +1,27 @@
 //! What a storage behind a network was asked: that is what clouds bill.
 
 use pgark_repo::Repository;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-/// Counts of one run.
-#[derive(Clone, Debug, Serialize)]
+/// Requests to the storage in one run.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Requests {
-    /// Requests that write.
+    /// Number of requests that write.
     pub put: u64,
-    /// Requests that read.
+    /// Number of requests that read.
     pub get: u64,
-    /// Pages of lists.
+    /// Number of list requests (one for each page).
     pub list: u64,
-    /// Requests for size and time.
+    /// Number of requests for size and time of an object.
     pub head: u64,
-    /// Requests that delete.
+    /// Number of requests that delete.
     pub delete: u64,
-    /// Operations that were tried again.
+    /// Number of operations that were retried.
     pub retries: u64,
-    /// Bytes of objects sent.
+    /// Bytes of objects that were sent.
     pub bytes_sent: u64,
-    /// Bytes of objects and lists received.
+    /// Bytes of objects and lists that were received.
     pub bytes_received: u64,
 }
 
@@ -47,12 +48,12 @@ impl Requests {
 }
 
 /// A report with what its storage was asked.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct WithRequests<'a, T> {
     /// The report.
     #[serde(flatten)]
     pub report: &'a T,
-    /// The counts.
+    /// Requests to the repository's storage. Absent if there is no network in between.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<Requests>,
 }

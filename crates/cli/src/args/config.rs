@@ -39,7 +39,7 @@ are kept. Nothing is tried, and an existing file is not changed. Enter takes the
     #[command(after_help = "Examples:
   pgark config check
   pgark config check --config ./pgark.toml")]
-    Check,
+    Check(ConfigCheck),
     /// Print a file with every key, its default and what it is for
     #[command(after_help = "Examples:
   pgark config default > /etc/pgark/pgark.toml")]
@@ -72,6 +72,13 @@ pub struct ConfigShow {
     /// A command and options of it (default: backup)
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
     pub words: Vec<OsString>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ConfigCheck {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

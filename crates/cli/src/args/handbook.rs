@@ -14,7 +14,7 @@ const WIDTH: usize = 100;
 const COMMON: [&str; 5] = ["quiet", "verbose", "config", "help", "version"];
 
 /// Text at the page's width, each line but the first behind this indent.
-fn wrapped(text: &str, first: &str, indent: &str) -> String {
+pub fn wrapped(text: &str, first: &str, indent: &str) -> String {
     let (mut page, mut line, mut is_empty) = (String::new(), first.to_string(), true);
     for word in text.split_whitespace() {
         if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {

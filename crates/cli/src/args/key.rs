@@ -104,6 +104,9 @@ pub struct KeyAdd {
     /// Ask on the terminal for a passphrase that is to open it, twice
     #[arg(long, group = "slot")]
     pub add_passphrase: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub repository: Repository,
 }
@@ -115,6 +118,9 @@ pub struct KeyRemove {
     pub slot: String,
     #[command(flatten)]
     pub repository: Repository,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -122,6 +128,9 @@ pub struct KeyRotate {
     /// Remove the slots of all passphrases except the given one
     #[arg(long)]
     pub drop_passphrases: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub repository: Repository,
 }
@@ -144,6 +153,9 @@ pub struct KeyWriter {
     pub output: PathBuf,
     #[command(flatten)]
     pub repository: Repository,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -157,6 +169,9 @@ pub struct KeyRevoke {
     pub compromised_since: Option<Moment>,
     #[command(flatten)]
     pub repository: Repository,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 fn right(text: &str) -> Result<Right, String> {

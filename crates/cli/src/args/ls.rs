@@ -15,7 +15,7 @@ pub struct Ls {
     /// Backup, and where wanted one database or a path inside it
     #[arg(value_name = "ID[:DB|:/PATH]", value_parser = text())]
     pub place: String,
-    /// Print a JSON array
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

@@ -16,7 +16,7 @@ mod export;
 mod filters;
 mod forget;
 #[cfg(test)]
-mod handbook;
+pub mod handbook;
 mod help;
 mod hooks;
 mod import;
@@ -49,7 +49,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 pub use backup::{Backup, DATABASES, Snapshots};
 pub use cat::Cat;
 pub use check::{Check, Level};
-pub use config::{Config, ConfigAction, ConfigInit, ConfigShow, Convert, Foreign};
+pub use config::{Config, ConfigAction, ConfigCheck, ConfigInit, ConfigShow, Convert, Foreign};
 pub use copy::Copy;
 pub use diff::Diff;
 pub use export::{Export, Format};

@@ -25,6 +25,9 @@ pub struct Tag {
     /// Remove this tag; may be given several times
     #[arg(long, value_name = "TAG", value_parser = tag, group = "change")]
     pub remove: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub which: Which,
     #[command(flatten)]

@@ -11,6 +11,7 @@ use crate::args::{Backup, Filters, Keep, Repository as Options, RowMap, Snapshot
 use crate::context::Context;
 use crate::environment::{default_jobs, search_path};
 use crate::error::{Failure, INCOMPLETE, INTERRUPTED};
+use crate::json::Document;
 use crate::server::connection;
 use crate::{output, progress, repository};
 
@@ -169,7 +170,7 @@ fn back_up(context: &Context, args: &Backup, request: &ops::Request) -> Result<D
 fn show(done: Done, json: bool) -> Result<ExitCode, Failure> {
     let Done { report, unopened } = done;
     if json {
-        output::json(&report)?
+        output::json(&Document::Backup(&report))?
     } else {
         output::line(&report.backup.record.id)?
     }

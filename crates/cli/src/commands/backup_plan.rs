@@ -7,6 +7,7 @@ use pgark_ops::backup::{self as ops, Plan};
 use crate::args::Backup;
 use crate::context::Context;
 use crate::error::{Failure, INCOMPLETE};
+use crate::json::Document;
 use crate::output::{self, Align};
 use crate::{progress, repository, when};
 
@@ -21,7 +22,7 @@ pub fn run(context: &Context, args: &Backup, request: &ops::Request) -> Result<E
         ops::dry_run(&repository, request, &job)?
     };
     if args.json {
-        output::json(&plan)?
+        output::json(&Document::BackupPlan(&plan))?
     } else {
         show(&plan)?
     }

@@ -5,30 +5,13 @@ use std::process::ExitCode;
 use pgark_ops::check::{self as ops, CheckReport};
 use pgark_ops::freshness::{self, Freshness, Wish};
 use pgark_ops::{Job, Repository};
-use serde::Serialize;
 
 use crate::args::{Check, Level};
 use crate::context::Context;
 use crate::error::{Failure, INCOMPLETE};
+use crate::json::Document;
 use crate::when::{self, Moment};
 use crate::{output, progress, repository};
-
-/// What was found out, as `--json` prints it.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Found {
-    /// The report's `ok` is also false where a backup is too old.
-    Checked {
-        #[serde(flatten)]
-        report: CheckReport,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        freshness: Option<Freshness>,
-    },
-    Judged {
-        ok: bool,
-        freshness: Freshness,
-    },
-}
 
 /// Checks the repository, and how old the newest backups are. Problems end with exit code 1, a
 /// backup that is too old with 3.
@@ -46,9 +29,10 @@ pub fn run(context: &Context, args: Check) -> Result<ExitCode, Failure> {
         freshness.as_ref().map_or(Ok(()), show_freshness)?;
     } else if let Some(report) = report {
         let ok = report.ok && is_fresh;
-        output::json(&Found::Checked { report: CheckReport { ok, ..report }, freshness })?;
-    } else if let Some(freshness) = freshness {
-        output::json(&Found::Judged { ok: is_fresh, freshness })?;
+        let report = CheckReport { ok, ..report };
+        output::json(&Document::Check { report: &report, freshness: freshness.as_ref() })?;
+    } else if let Some(freshness) = &freshness {
+        output::json(&Document::CheckAge { ok: is_fresh, freshness })?;
     }
     Ok(match (is_sound, is_fresh) {
         (false, _) => ExitCode::FAILURE,

@@ -4,33 +4,19 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::args::{Common, Config as Args, ConfigAction, ConfigShow};
+use crate::args::{Common, Config as Args, ConfigAction, ConfigCheck, ConfigShow};
 use crate::commands::config_init;
 use crate::config::{self, Keys, Typed};
 use crate::convert;
 use crate::error::Failure;
+use crate::json::Document;
 use crate::output::{self, Align};
 
 /// Shows, checks, prints or converts configuration files.
 pub fn run(common: &Common, args: Args) -> Result<ExitCode, Failure> {
     match args.action {
         ConfigAction::Show(args) => show(common, args)?,
-        ConfigAction::Check => {
-            let found = config::load(common.config.as_deref())?;
-            match found.path {
-                Some(path) => output::line(&format!(
-                    "{}: no problem ({} repositories, {} clusters)",
-                    path.display(),
-                    found.repositories.len(),
-                    found.clusters.len()
-                ))?,
-                None => {
-                    let places: Vec<String> =
-                        config::usual_places().iter().map(|path| path.display().to_string()).collect();
-                    output::line(&format!("no configuration file found: searched {}", places.join(", ")))?;
-                }
-            }
-        }
+        ConfigAction::Check(args) => check(common, args)?,
         ConfigAction::Default => {
             std::io::stdout().lock().write_all(config::template().as_bytes()).map_err(Failure::output)?;
         }
@@ -40,6 +26,23 @@ pub fn run(common: &Common, args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn check(common: &Common, args: ConfigCheck) -> Result<(), Failure> {
+    let found = config::load(common.config.as_deref())?;
+    let file = found.path.map(|path| path.display().to_string());
+    let places = if file.is_none() { config::usual_places() } else { Vec::new() };
+    let searched: Vec<String> = places.iter().map(|path| path.display().to_string()).collect();
+    let (repositories, clusters) = (found.repositories.len(), found.clusters.len());
+    if args.json {
+        return output::json(&Document::ConfigCheck { file, searched: &searched, repositories, clusters });
+    }
+    match file {
+        Some(path) => {
+            output::line(&format!("{path}: no problem ({repositories} repositories, {clusters} clusters)"))
+        }
+        None => output::line(&format!("no configuration file found: searched {}", searched.join(", "))),
+    }
+}
+
 fn show(common: &Common, args: ConfigShow) -> Result<(), Failure> {
     let keys = Keys::all();
     let names_command =
@@ -47,7 +50,7 @@ fn show(common: &Common, args: ConfigShow) -> Result<(), Failure> {
     let default = (!names_command).then(|| OsString::from("backup"));
     let words = [OsString::from("pgark")].into_iter().chain(default).chain(args.words).collect();
     // What is wrong with these options is said as if the command itself had been typed.
-    let typed = Typed::read(words).unwrap_or_else(|error| error.exit());
+    let typed = Typed::read(words)?;
     let command = typed.command();
     if !keys.commands().contains(&command) {
         return Err(Failure::usage(
@@ -63,7 +66,7 @@ fn show(common: &Common, args: ConfigShow) -> Result<(), Failure> {
     }
     let values = config::effective(&config, &typed);
     if typed.flag("json") {
-        return output::json(&values);
+        return output::json(&Document::ConfigShow { values: &values });
     }
     let rows: Vec<Vec<String>> =
         values.into_iter().map(|value| vec![value.key, value.value, value.layer]).collect();

@@ -8,6 +8,7 @@ use crate::args::{Copy, Repository as Options, Storage};
 use crate::context::Context;
 use crate::environment::default_jobs;
 use crate::error::{Failure, INCOMPLETE};
+use crate::json::Document;
 use crate::when::Moment;
 use crate::{output, progress, repository};
 
@@ -52,7 +53,7 @@ pub fn run(context: &Context, args: Copy) -> Result<ExitCode, Failure> {
         ops::run(&source, &target, &request, &job)?
     };
     if args.json {
-        output::json(&report)?;
+        output::json(&Document::Copy(&report))?;
     } else {
         for pair in &report.copied {
             output::line(&format!("{} was copied as {}", pair.from, pair.to))?;

@@ -8,6 +8,7 @@ use crate::args::Diff;
 use crate::commands::selection;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::json::Document;
 use crate::output::{self, Align};
 use crate::{progress, repository};
 
@@ -30,7 +31,7 @@ pub fn run(context: &Context, args: Diff) -> Result<ExitCode, Failure> {
         )?
     };
     if args.json {
-        output::json(&report)?;
+        output::json(&Document::Diff(&report))?;
         return Ok(ExitCode::SUCCESS);
     }
     if report.is_empty() {

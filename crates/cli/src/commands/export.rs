@@ -9,6 +9,7 @@ use crate::commands::selection::{self, chosen};
 use crate::context::Context;
 use crate::environment::default_jobs;
 use crate::error::Failure;
+use crate::json::Document;
 use crate::{output, progress, repository};
 
 /// Writes a backup as files for stock tools.
@@ -69,7 +70,7 @@ pub fn run(context: &Context, args: Export) -> Result<ExitCode, Failure> {
         ops::run(&repository, &request, &mut std::io::stdout().lock(), &job)?
     };
     if args.json {
-        output::json(&report)?;
+        output::json(&Document::Export(&report))?;
     }
     tracing::info!(
         "backup {} (database {}) is in {}: {} tables, {} large objects, {} in {:.1} s",

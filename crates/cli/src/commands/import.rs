@@ -9,6 +9,7 @@ use crate::commands::backup::tell;
 use crate::context::Context;
 use crate::environment::default_jobs;
 use crate::error::Failure;
+use crate::json::Document;
 use crate::{output, progress, repository};
 
 /// Takes a dump of another program into the repository and prints the new id.
@@ -26,7 +27,7 @@ pub fn run(context: &Context, args: Import) -> Result<ExitCode, Failure> {
         ops::run(&repository, &request, &job)?
     };
     if args.json {
-        output::json(&record)?
+        output::json(&Document::Import(&record))?
     } else {
         output::line(&record.id)?
     }

@@ -11,6 +11,7 @@ use crate::commands::storage_test;
 use crate::context::Context;
 use crate::environment::local_folders;
 use crate::error::Failure;
+use crate::json::Document;
 use crate::recipients::refuse_non_recipients;
 use crate::secrets::{ask_new_passphrase, passphrase_file, write_secret};
 use crate::{output, progress, repository};
@@ -67,7 +68,7 @@ pub fn run(context: &Context, args: Init) -> Result<ExitCode, Failure> {
         report.writer_key = Some(path);
     }
     if args.json {
-        output::json(&report)?;
+        output::json(&Document::Init(&report))?;
     } else {
         output::line(&format!("repository {}", report.id))?;
         output::line(&format!("fingerprint {}", report.fingerprint))?;

@@ -8,6 +8,7 @@ use crate::args::{Cat, Ls, Show};
 use crate::commands::backup::whole;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::json::Document;
 use crate::output::{self, Align};
 use crate::{progress, repository, when};
 
@@ -18,7 +19,7 @@ pub fn show(context: &Context, args: Show) -> Result<ExitCode, Failure> {
         &args.source.which.backup(&args.backup),
     )?;
     if args.json {
-        output::json(&detail)?;
+        output::json(&Document::Show(&detail))?;
         return Ok(ExitCode::SUCCESS);
     }
     for Fact { name, value } in detail.facts() {
@@ -95,7 +96,7 @@ pub fn ls(context: &Context, args: Ls) -> Result<ExitCode, Failure> {
         &args.source.which.backup(&args.place),
     )?;
     if args.json {
-        output::json(&entries)?;
+        output::json(&Document::Ls { entries: &entries })?;
         return Ok(ExitCode::SUCCESS);
     }
     let rows: Vec<Vec<String>> = entries

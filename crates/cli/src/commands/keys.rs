@@ -7,6 +7,7 @@ use pgark_ops::{Protection, keys as ops};
 use crate::args::{Key, KeyAction, KeyAdd, KeyList, KeyRevoke, KeyRotate, KeyWriter};
 use crate::context::Context;
 use crate::error::Failure;
+use crate::json::Document;
 use crate::output::{self, Align};
 use crate::recipients::refuse_non_recipients;
 use crate::secrets::{ask_new_passphrase, passphrase_file, write_secret};
@@ -19,7 +20,10 @@ pub fn run(context: &Context, args: Key) -> Result<ExitCode, Failure> {
         KeyAction::Add(args) => add(context, args)?,
         KeyAction::Remove(args) => {
             let gone = ops::remove(&repository::open(context, &args.repository)?, &args.slot)?;
-            output::line(&format!("slot {gone} was removed"))?;
+            match args.json {
+                true => output::json(&Document::KeyRemove { slot: &gone })?,
+                false => output::line(&format!("slot {gone} was removed"))?,
+            }
         }
         KeyAction::Rotate(args) => rotate(context, args)?,
         KeyAction::Writer(args) => writer(context, args)?,
@@ -31,7 +35,7 @@ pub fn run(context: &Context, args: Key) -> Result<ExitCode, Failure> {
 fn list(context: &Context, args: KeyList) -> Result<(), Failure> {
     let list = ops::list(&repository::open(context, &args.repository)?)?;
     if args.json {
-        return output::json(&list);
+        return output::json(&Document::KeyList(&list));
     }
     output::line(&format!("epoch {}", list.epoch))?;
     output::line("")?;
@@ -81,7 +85,11 @@ fn add(context: &Context, args: KeyAdd) -> Result<(), Failure> {
         Some(repository) => repository,
         None => repository::open(context, &args.repository)?,
     };
-    for slot in ops::add(&repository, &protection)? {
+    let slots = ops::add(&repository, &protection)?;
+    if args.json {
+        return output::json(&Document::KeyAdd { slots: &slots });
+    }
+    for slot in slots {
         output::line(&format!("slot {slot} was added"))?;
     }
     Ok(())
@@ -90,7 +98,10 @@ fn add(context: &Context, args: KeyAdd) -> Result<(), Failure> {
 fn rotate(context: &Context, args: KeyRotate) -> Result<(), Failure> {
     let (repository, passphrase) = repository::open_with_passphrase(context, &args.repository)?;
     let epoch = ops::rotate(&repository, passphrase, args.drop_passphrases)?;
-    output::line(&format!("epoch {epoch}"))?;
+    match args.json {
+        true => output::json(&Document::KeyRotate { epoch })?,
+        false => output::line(&format!("epoch {epoch}"))?,
+    }
     tracing::warn!(
         "every host needs a new writer key now, this one too: `pgark key list` shows the writers, `pgark key writer NAME --output \
          FILE` creates a key"
@@ -109,6 +120,10 @@ fn writer(context: &Context, args: KeyWriter) -> Result<(), Failure> {
     let repository = repository::open(context, &args.repository)?;
     let key = ops::writer(&repository, &args.name, clusters, &args.rights)?;
     write_secret(&args.output, "writer key", &key)?;
+    if args.json {
+        let file = args.output.display().to_string();
+        return output::json(&Document::KeyWriter { name: &args.name, file });
+    }
     output::line(&format!("the key of writer {} is in {}", args.name, args.output.display()))
 }
 
@@ -116,9 +131,15 @@ fn revoke(context: &Context, args: KeyRevoke) -> Result<(), Failure> {
     let repository = repository::open(context, &args.repository)?;
     let Some(since) = args.compromised_since else {
         ops::revoke(&repository, &args.name)?;
-        return output::line(&format!("writer {} is revoked", args.name));
+        return match args.json {
+            true => output::json(&Document::KeyRevoke { name: &args.name, compromised: None }),
+            false => output::line(&format!("writer {} is revoked", args.name)),
+        };
     };
     let revoked = ops::revoke_compromised(&repository, &args.name, since.start())?;
+    if args.json {
+        return output::json(&Document::KeyRevoke { name: &args.name, compromised: Some(&revoked) });
+    }
     output::line(&format!(
         "writer {} is revoked, compromised since {}",
         args.name,

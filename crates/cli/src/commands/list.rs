@@ -8,6 +8,7 @@ use pgark_ops::{BackupRecord, BackupStatus};
 use crate::args::{List, Status};
 use crate::context::Context;
 use crate::error::Failure;
+use crate::json::Document;
 use crate::output::{self, Align};
 use crate::repository;
 use crate::when::{self, Moment};
@@ -17,7 +18,7 @@ pub fn run(context: &Context, args: List) -> Result<ExitCode, Failure> {
     let repository = repository::open_as_of(context, &args.repository, &args.past)?;
     let listed = ops::list(&repository, &filter(&args))?;
     if args.json {
-        output::json(&listed.backups)?;
+        output::json(&Document::List { backups: &listed.backups })?;
     } else if args.wide {
         wide(&listed.backups)?;
     } else {

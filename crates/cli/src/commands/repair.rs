@@ -8,6 +8,7 @@ use pgark_ops::repair as ops;
 use crate::args::{Repair, RepairAction, RepairBackups, RepairIndex, RepairObjects};
 use crate::context::Context;
 use crate::error::{Failure, INCOMPLETE};
+use crate::json::Document;
 use crate::{output, progress, repository};
 
 /// Repairs; what is lost ends with exit code 3.
@@ -26,7 +27,7 @@ fn objects(context: &Context, args: RepairObjects) -> Result<ExitCode, Failure> 
         ops::objects(&repository, args.dry_run, &job)?
     };
     if args.json {
-        output::json(&report)?;
+        output::json(&Document::RepairObjects(&report))?;
     } else {
         let would = if args.dry_run { "would be " } else { "" };
         for name in &report.put {
@@ -56,7 +57,7 @@ fn index(context: &Context, args: RepairIndex) -> Result<ExitCode, Failure> {
         ops::index(&repository, &job)?
     };
     if args.json {
-        output::json(&report)?;
+        output::json(&Document::RepairIndex(&report))?;
     } else {
         for named in &report.lost {
             output::line(&format!("{}: {}", named.object, named.what))?;
@@ -80,7 +81,7 @@ fn backups(context: &Context, args: RepairBackups) -> Result<ExitCode, Failure> 
         ops::backups(&repository, level, args.dry_run, &job)?
     };
     if args.json {
-        output::json(&repaired)?;
+        output::json(&Document::RepairBackups { backups: &repaired, dry_run: args.dry_run })?;
     } else {
         for backup in &repaired {
             match &backup.now {

@@ -9,6 +9,7 @@ use crate::commands::selection::{self, chosen};
 use crate::context::Context;
 use crate::environment::default_jobs;
 use crate::error::{Failure, INCOMPLETE};
+use crate::json::Document;
 use crate::server::{connection, names_database};
 use crate::{hints, output, progress, repository};
 
@@ -151,7 +152,8 @@ pub fn run(context: &Context, mut args: Restore) -> Result<ExitCode, Failure> {
     }
     let requests = Requests::of(&repository);
     if args.json {
-        output::json(&WithRequests { report: &report, requests: requests.clone() })?;
+        let told = WithRequests { report: &report, requests: requests.clone() };
+        output::json(&Document::Restore(&told))?;
     }
     for note in &report.notes {
         tracing::warn!("{note}");

@@ -7,6 +7,7 @@ use pgark_ops::sessions::{self as ops, Session, State};
 use crate::args::Sessions;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::json::Document;
 use crate::output::{self, Align};
 use crate::{progress, repository, when};
 
@@ -20,7 +21,7 @@ pub fn run(context: &Context, args: Sessions) -> Result<ExitCode, Failure> {
                 ops::end(&repository, id, args.force, &job)?
             };
             match args.json {
-                true => output::json(&session)?,
+                true => output::json(&Document::SessionEnded(&session))?,
                 false => output::line(&format!("session {} has ended", session.id))?,
             }
         }
@@ -29,7 +30,10 @@ pub fn run(context: &Context, args: Sessions) -> Result<ExitCode, Failure> {
                 let job = progress::watched_job(&context.common)?;
                 ops::list(&repository, &job)?
             };
-            if args.json { output::json(&sessions)? } else { show(&sessions)? }
+            match args.json {
+                true => output::json(&Document::Sessions { sessions: &sessions })?,
+                false => show(&sessions)?,
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -7,6 +7,7 @@ use pgark_ops::storage::{Finding, StorageReport, Verdict, words_of};
 use crate::args::{StorageAction, StorageCommand, StorageTest};
 use crate::context::Context;
 use crate::error::{Failure, INCOMPLETE};
+use crate::json::Document;
 use crate::{output, progress, repository};
 
 /// Runs a subcommand of `storage`.
@@ -23,7 +24,7 @@ fn test(context: &Context, args: StorageTest) -> Result<ExitCode, Failure> {
         place.probe(!args.quick, &job)?
     };
     if args.json {
-        output::json(&report)?
+        output::json(&Document::StorageTest(&report))?
     } else {
         show(&report)?
     }

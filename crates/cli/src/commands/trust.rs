@@ -8,6 +8,7 @@ use crate::args::Trust;
 use crate::context::Context;
 use crate::environment::local_folders;
 use crate::error::Failure;
+use crate::json::Document;
 use crate::{output, repository, terminal};
 
 /// Replaces what this host remembers of a place by the repository that is there.
@@ -34,7 +35,7 @@ pub fn run(context: &Context, args: Trust) -> Result<ExitCode, Failure> {
         stranger.trust()?;
     }
     if args.json {
-        output::json(&report)?;
+        output::json(&Document::Trust(&report))?;
     } else {
         output::line(&format!("repository {}", report.id))?;
         output::line(&format!("fingerprint {}", report.fingerprint))?;

@@ -10,6 +10,7 @@ use pgark_ops::retention::{self, Decision, Policy, WhatToForget};
 use crate::args::{Forget, GroupBy, Keep, Prune, Stats, Tag};
 use crate::context::Context;
 use crate::error::{Failure, INCOMPLETE};
+use crate::json::Document;
 use crate::output::{self, Align};
 use crate::{progress, repository, when};
 
@@ -60,7 +61,7 @@ pub fn forget(context: &Context, args: Forget) -> Result<ExitCode, Failure> {
         tidy::run(&repository, &choice, prune.as_ref(), args.dry_run, &job)?
     };
     if args.json {
-        output::json(&report.decisions)?;
+        output::json(&Document::Forget(&report))?;
     } else {
         show_decisions(&report.decisions, args.dry_run)?;
     }
@@ -133,7 +134,7 @@ pub fn prune(context: &Context, args: Prune) -> Result<ExitCode, Failure> {
         ops::run(&repository, &options, &job)?
     };
     if args.json {
-        output::json(&report)?;
+        output::json(&Document::Prune(&report))?;
     } else {
         output::line(&in_words(&report))?;
     }
@@ -222,7 +223,12 @@ pub fn tag(context: &Context, args: Tag) -> Result<ExitCode, Failure> {
     refuse_bare_tags(&args.backups)?;
     let repository = repository::open(context, &args.repository)?;
     let names: Vec<_> = args.backups.iter().map(|text| args.which.backup(text)).collect();
-    for backup in retention::tag(&repository, &names, &args.add, &args.remove)? {
+    let tagged = retention::tag(&repository, &names, &args.add, &args.remove)?;
+    if args.json {
+        output::json(&Document::Tag { backups: &tagged })?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for backup in tagged {
         output::line(&format!("{}  {}", backup.id, backup.tags.join(" ")))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -236,7 +242,7 @@ pub fn stats(context: &Context, args: Stats) -> Result<ExitCode, Failure> {
         ops::stats(&repository, &job)?
     };
     if args.json {
-        output::json(&stats)?;
+        output::json(&Document::Stats(&stats))?;
         return Ok(ExitCode::SUCCESS);
     }
     let times = |part: u64, what: &str| match part {

@@ -26,7 +26,7 @@ use crate::{environment, tilde};
 pub use file::{Config, Problem};
 pub use keys::Keys;
 pub use layers::{Layers, Wrong};
-pub use show::effective;
+pub use show::{Effective, effective};
 pub use template::template;
 pub use typed::{Arguments, Typed};
 

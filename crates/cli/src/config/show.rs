@@ -2,6 +2,8 @@
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::file::{Config, Section};
 use super::keys::{Key, Keys, REPO, REPOSITORY, URL};
@@ -10,13 +12,15 @@ use super::typed::Typed;
 use crate::environment::{default_jobs, variable};
 
 /// A value that applies and where it came from.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EffectiveValue")]
 pub struct Effective {
-    /// The key, with the names of its sections.
+    /// The key in pgark.toml, with the names of its sections.
     pub key: String,
-    /// The value; empty: none.
+    /// The value, as text; several are separated by a comma and a space. Empty: none.
     pub value: String,
-    /// `command line`, `environment NAME`, `FILE:LINE` or `default`.
+    /// Where it comes from: `command line`, `environment NAME`, `FILE:LINE` or `default`; of a
+    /// named repository also `repository NAME, FILE:LINE`.
     pub layer: String,
 }
 

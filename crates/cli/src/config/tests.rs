@@ -261,7 +261,7 @@ fn keys_that_no_command_has_are_errors() {
         ("[restroe]\njobs = 1\n", "p:1: there is no section [restroe]; did you mean [restore]?"),
         ("[key]\njson = true\n", "p:2: there is no key \"json\" here"),
         ("[key.rotat]\n", "p:1: there is no section [key.rotat]; did you mean [key.rotate]?"),
-        ("[key.rotate]\njson = true\n", "p:2: there is no key \"json\" here"),
+        ("[key.rotate]\nrights = \"backup\"\n", "p:2: there is no key \"rights\" here"),
         ("[clusters.c.prune]\ngrace = \"1d\"\n", "p:1: there is no section [clusters.c.prune]"),
         ("[clusters.c.restore]\ncluster = \"d\"\n", "p:2: there is no key \"cluster\" here"),
         ("[config]\n", "p:1: there is no section [config]"),

@@ -169,7 +169,7 @@ impl Site {
     }
 
     fn listed(&self) -> BTreeSet<String> {
-        let list = self.desk.json(&["list", "--json"]);
+        let list = self.desk.json(&["list", "--json"])["backups"].clone();
         list.as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_string()).collect()
     }
 
@@ -244,7 +244,7 @@ impl Site {
 
     /// The oldest backup that is remembered, by what `list` shows.
     pub fn oldest(&self) -> String {
-        let list = self.desk.json(&["list", "--json"]);
+        let list = self.desk.json(&["list", "--json"])["backups"].clone();
         list[0]["id"].as_str().unwrap().to_string()
     }
 

@@ -464,6 +464,7 @@ fn a_dump_brings_its_own_time_and_may_be_named() {
     let id = id.trim();
     let list: serde_json::Value =
         serde_json::from_str(&host.out(&["list", "--json", "--repo", &repo])).unwrap();
+    let list = &list["backups"];
     assert_eq!(
         (&list[0]["dumped"], &list[0]["databases"][0]),
         (&"2024-06-01T12:34:56".into(), &"shop".into())

@@ -55,7 +55,7 @@ fn wrong_password_host_database_and_sslmode() {
         &["backup", "--dbname", &format!("{base} sslmode=sometimes")],
     );
     assert!(said.contains("sslmode"), "{said}");
-    assert_eq!(desk.ok(&["list", "--json"]).trim(), "[]");
+    assert_eq!(desk.ok(&["list", "--json"]).trim(), r#"{"format":1,"backups":[]}"#);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn the_server_goes_away_in_the_middle() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("connection"), "{}", text(&output.stderr));
-    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 1);
+    assert_eq!(desk.json(&["list", "--json"])["backups"].as_array().unwrap().len(), 1);
     assert_eq!(desk.json(&["check", "--read-data", "--json"])["ok"], true);
     cluster.start_again();
     desk.ok(&["restore", &before, "--dbname", &cluster.conninfo("back"), "--create"]);
@@ -120,7 +120,7 @@ fn interrupted_in_backup_and_restore() {
         let ours = "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
         wait_until(&cluster, "postgres", ours);
     }
-    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 1);
+    assert_eq!(desk.json(&["list", "--json"])["backups"].as_array().unwrap().len(), 1);
     assert_eq!(desk.json(&["check", "--read-data", "--json"])["ok"], true);
     desk.backup(&cluster, "d");
 }
@@ -272,7 +272,10 @@ fn ids_that_name_nothing_or_too_much() {
     assert!(said.contains("ambiguous") && said.contains("--cluster"), "{said}");
     assert_eq!(desk.json(&["show", "latest", "--cluster", "another", "--json"])["cluster"], "another");
     assert!(desk.ok(&["ls", "latest:/db", "--cluster", "another"]).contains("/db/d/toc.dat"));
-    assert_eq!(desk.json(&["list", "--cluster", "another", "--json"]).as_array().unwrap().len(), 1);
+    assert_eq!(
+        desk.json(&["list", "--cluster", "another", "--json"])["backups"].as_array().unwrap().len(),
+        1
+    );
     let said = desk.fails(1, &["show", "latest", "--cluster", "elsewhere"]);
     assert!(said.contains("elsewhere") && said.contains("another"), "{said}");
 }

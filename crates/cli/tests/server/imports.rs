@@ -416,6 +416,6 @@ fn what_is_damaged_is_refused_and_leaves_nothing() {
     let inserts = desk.path("inserts");
     dumps::pg_dump(&cluster, "d", &inserts, &["-Fc", "--inserts"]);
     assert!(desk.fails(1, &["import", &inserts.display().to_string()]).contains("INSERT"));
-    assert_eq!(desk.ok(&["list", "--json"]).trim(), "[]");
+    assert_eq!(desk.ok(&["list", "--json"]).trim(), r#"{"format":1,"backups":[]}"#);
     assert!(desk.ok(&["check"]).contains("no problem"));
 }

@@ -100,7 +100,7 @@ fn what_is_said_to_be_left_is_left() {
     let other = desk.path("other");
     let other = other.to_str().unwrap();
     desk.ok(&["init", "--no-encryption", "--repo", other]);
-    let listed = || desk.json(&["list", "--json", "--repo", other]).as_array().unwrap().clone();
+    let listed = || desk.json(&["list", "--json", "--repo", other])["backups"].as_array().unwrap().clone();
     let child = desk.spawn(&["copy", &desk.url(), other, "--limit-upload", "500k"]);
     wait_for("the first copy", || listed().len() == 1);
     let said = terminate(child);
@@ -247,7 +247,7 @@ impl Far {
     }
 
     fn listed(&self) -> Vec<String> {
-        let list = self.desk.json(&["list", "--json"]);
+        let list = self.desk.json(&["list", "--json"])["backups"].clone();
         list.as_array().unwrap().iter().map(|backup| backup["id"].as_str().unwrap().to_string()).collect()
     }
 

@@ -9,7 +9,8 @@ use super::support::{Desk, text};
 
 fn ids(desk: &Desk, args: &[&str]) -> Vec<String> {
     let listed = desk.json(&[&["list", "--json"], args].concat());
-    listed.as_array().unwrap().iter().map(|backup| backup["id"].as_str().unwrap().to_string()).collect()
+    let backups = listed["backups"].as_array().unwrap().iter();
+    backups.map(|backup| backup["id"].as_str().unwrap().to_string()).collect()
 }
 
 #[test]

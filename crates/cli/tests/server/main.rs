@@ -19,6 +19,7 @@ mod hostile_text;
 mod imports;
 mod in_part;
 mod interrupts;
+mod json;
 mod keys;
 mod lists;
 mod locks;

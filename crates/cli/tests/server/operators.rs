@@ -17,13 +17,13 @@ fn source(databases: &[&str]) -> Cluster {
 }
 
 /// A backup that is at work until its table is let go: its session is put, and it waits for a lock.
-struct Held {
+pub struct Held {
     child: Child,
     blocker: Session,
 }
 
 impl Held {
-    fn start(desk: &Desk, cluster: &Cluster, db: &str, options: &[&str]) -> Held {
+    pub fn start(desk: &Desk, cluster: &Cluster, db: &str, options: &[&str]) -> Held {
         let mut blocker = Session::open(cluster, db);
         blocker.send("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE");
         let locked = "SELECT count(*) = 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 't'::regclass";
@@ -45,7 +45,7 @@ impl Held {
     }
 
     /// As a crash or the OOM killer ends it.
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.blocker.send("COMMIT");
@@ -77,12 +77,12 @@ fn one_backup_of_a_cluster_at_a_time() {
     // One that waits begins when the other has ended.
     let waiting = desk.spawn(&["backup", "--dbname", &e, "--config", &config]);
     std::thread::sleep(Duration::from_millis(700));
-    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 2);
+    assert_eq!(desk.json(&["list", "--json"])["backups"].as_array().unwrap().len(), 2);
     held.finish();
     let output = waiting.wait_with_output().unwrap();
     let said = text(&output.stderr);
     assert!(output.status.success() && said.contains("this one waits until it has ended"), "{said}");
-    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 4);
+    assert_eq!(desk.json(&["list", "--json"])["backups"].as_array().unwrap().len(), 4);
 }
 
 /// A signal ends the wait, and a backup that was killed on this host is not waited for.
@@ -114,11 +114,11 @@ fn silent_for(desk: &Desk, seconds: u64) {
 fn sessions_are_listed_and_ended() {
     let cluster = source(&["d"]);
     let desk = Desk::with_identity();
-    assert_eq!(desk.json(&["sessions", "--json"]), serde_json::json!([]));
+    assert_eq!(desk.json(&["sessions", "--json"])["sessions"], serde_json::json!([]));
     let held = Held::start(&desk, &cluster, "d", &["--cluster", "prod"]);
     let found = desk.json(&["sessions", "--json"]);
-    let session = &found[0];
-    assert_eq!(found.as_array().unwrap().len(), 1);
+    let session = &found["sessions"][0];
+    assert_eq!(found["sessions"].as_array().unwrap().len(), 1);
     for (key, value) in
         [("cluster", "prod"), ("purpose", "backup"), ("host", hostname().as_str()), ("state", "at_work")]
     {
@@ -136,10 +136,10 @@ fn sessions_are_listed_and_ended() {
     assert!(desk.fails(2, &["sessions", "--force"]).contains("--end"));
     held.kill();
     // This host knows that its process is gone.
-    assert_eq!(desk.json(&["sessions", "--json"])[0]["state"], "gone");
+    assert_eq!(desk.json(&["sessions", "--json"])["sessions"][0]["state"], "gone");
     assert_eq!(desk.json(&["prune", "--json"])["sessions"], 1);
     silent_for(&desk, 2 * 3600);
-    assert_eq!(desk.json(&["sessions", "--json"])[0]["state"], "dead");
+    assert_eq!(desk.json(&["sessions", "--json"])["sessions"][0]["state"], "dead");
     silent_for(&desk, 0);
     let ended = desk.json(&["sessions", "--end", id, "--json"]);
     assert_eq!((&ended["id"], &ended["state"]), (&serde_json::json!(id), &serde_json::json!("gone")));
@@ -155,7 +155,7 @@ fn a_backup_whose_session_was_ended_is_whole_or_none() {
     let desk = Desk::with_identity();
     let before = desk.backup(&cluster, "d");
     let held = Held::start(&desk, &cluster, "d", &[]);
-    let id = desk.json(&["sessions", "--json"])[0]["id"].as_str().unwrap().to_string();
+    let id = desk.json(&["sessions", "--json"])["sessions"][0]["id"].as_str().unwrap().to_string();
     desk.ok(&["sessions", "--end", &id, "--force"]);
     // What it depends on is deleted meanwhile.
     desk.ok(&["forget", &before, "--even-last"]);
@@ -167,7 +167,7 @@ fn a_backup_whose_session_was_ended_is_whole_or_none() {
     blocker.end();
     let output = child.wait_with_output().unwrap();
     assert_eq!(desk.json(&["check", "--read-data", "--json"])["ok"], true);
-    let listed = desk.json(&["list", "--json"]);
+    let listed = &desk.json(&["list", "--json"])["backups"];
     match output.status.code() {
         Some(0) => assert_eq!(listed[0]["id"], id.as_str()),
         code => {
@@ -276,7 +276,7 @@ fn hooks_run_around_a_backup() {
     {
         assert_eq!(after[&format!("PGARK_{name}")], value);
     }
-    let record = &desk.json(&["list", "--json"])[0];
+    let record = &desk.json(&["list", "--json"])["backups"][0];
     assert_eq!(after["PGARK_BYTES_READ"], record["bytes_raw"].to_string());
     assert_eq!(after["PGARK_BYTES_ADDED"], record["bytes_added"].to_string());
     assert_eq!(after["PGARK_CLUSTER"], record["cluster"].as_str().unwrap());
@@ -320,7 +320,7 @@ fn hooks_that_fail_or_hang() {
     let desk = Desk::plain();
     let (d, mark) = (cluster.conninfo("d"), desk.path("mark"));
     let touch = format!("echo $PGARK_STATUS > {}", mark.display());
-    let backups = || desk.json(&["list", "--json"]).as_array().unwrap().len();
+    let backups = || desk.json(&["list", "--json"])["backups"].as_array().unwrap().len();
     // No backup behind a hook that says no.
     let args = ["backup", "--dbname", &d, "--hook-pre", "echo disk is full; exit 4", "--hook-post", &touch];
     let said = desk.example("A hook before the backup fails", 1, &args);
@@ -364,7 +364,8 @@ fn rules_count_among_the_backups_that_are_asked_for() {
     let newest = made(&["--all", "--dbname", &postgres]);
     let kept = |args: &[&str]| -> Vec<String> {
         let decisions = desk.json(&[&["forget", "--dry-run", "--json"], args].concat());
-        let kept = decisions.as_array().unwrap().iter().filter(|decision| decision["keep"] == true);
+        let kept =
+            decisions["decisions"].as_array().unwrap().iter().filter(|decision| decision["keep"] == true);
         kept.map(|decision| decision["id"].as_str().unwrap().to_string()).collect()
     };
     // A new database does not start the counting again, unless that is asked for.
@@ -387,7 +388,7 @@ fn rules_count_among_the_backups_that_are_asked_for() {
     let backup = ["--all", "--dbname", &postgres, "--forget-after-backup", "--keep-last", "1"];
     for (groups, left) in [("cluster,databases", 3), ("cluster", 1)] {
         made(&[&backup[..], &["--group-by", groups]].concat());
-        assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), left, "{groups}");
+        assert_eq!(desk.json(&["list", "--json"])["backups"].as_array().unwrap().len(), left, "{groups}");
     }
 }
 
@@ -477,5 +478,5 @@ fn a_dry_run_tells_what_a_backup_would_take_and_changes_nothing() {
         text(&output.stderr)
     );
     held.finish();
-    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 2);
+    assert_eq!(desk.json(&["list", "--json"])["backups"].as_array().unwrap().len(), 2);
 }

@@ -58,7 +58,7 @@ fn a_table_of_contents_is_shown_as_pg_dump_wrote_it() {
     std::fs::create_dir(&folder).unwrap();
     let toc = desk.run(&["cat", &format!("{id}:/db/zoo/toc.dat")]).stdout;
     let line = desk.json(&["ls", &format!("{id}:/db/zoo/toc.dat"), "--json"]);
-    assert_eq!(line[0]["bytes_raw"], toc.len());
+    assert_eq!(line["entries"][0]["bytes_raw"], toc.len());
     std::fs::write(folder.join("toc.dat"), toc).unwrap();
     let listed = |path: &std::path::Path| -> Vec<String> {
         let list = stock(cluster.client("pg_restore").arg("-l").arg(path));

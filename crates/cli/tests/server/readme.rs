@@ -140,7 +140,7 @@ impl Reader<'_> {
     fn backups(&mut self, options: &str) -> Vec<Value> {
         let listed = self.shell.ok(&format!("pgark list --json {options} 2> /dev/null"));
         let listed: Value = serde_json::from_str(&listed).unwrap();
-        listed.as_array().unwrap().clone()
+        listed["backups"].as_array().unwrap().clone()
     }
 
     /// The one that was made last.

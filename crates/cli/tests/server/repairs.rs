@@ -53,12 +53,12 @@ fn what_is_lost_is_named_and_the_rest_restores() {
     assert!(said.contains("is damaged: dropped objects might not be restored"), "{said}");
     let planned = desk.run(&["repair", "backups", "--read-data", "--dry-run"]);
     assert_eq!(planned.status.code(), Some(3));
-    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 2);
+    assert_eq!(desk.json(&["list", "--json"])["backups"].as_array().unwrap().len(), 2);
     let output = desk.run(&["repair", "backups", "--read-data", "--json"]);
     assert_eq!(output.status.code(), Some(3), "{}", super::support::text(&output.stderr));
     let repaired: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let now = repaired[0]["now"].as_str().unwrap();
-    assert_eq!(repaired[0]["backup"], hurt.as_str());
+    let now = repaired["backups"][0]["now"].as_str().unwrap();
+    assert_eq!(repaired["backups"][0]["backup"], hurt.as_str());
     let shown = desk.json(&["show", now, "--json"]);
     assert_eq!(shown["status"], "incomplete");
     let lost = serde_json::json!({
@@ -129,8 +129,8 @@ fn copies_live_under_other_keys() {
     // Time, tag and content are those of the original; only the other identity reads it.
     let mut other = Desk::plain();
     other.secret_is(vec!["--identity".into(), key]);
-    let listed = other.json(&["list", "--repo", &there, "--json"]);
-    let original = desk.json(&["list", "--json"]);
+    let listed = other.json(&["list", "--repo", &there, "--json"])["backups"].clone();
+    let original = desk.json(&["list", "--json"])["backups"].clone();
     let times = |list: &serde_json::Value| -> Vec<String> {
         list.as_array().unwrap().iter().map(|backup| backup["time"].to_string()).collect()
     };
@@ -153,7 +153,7 @@ fn copies_live_under_other_keys() {
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("1 could not be read"), "{said}");
     assert!(super::support::text(&output.stderr).contains(&hurt));
-    assert_eq!(other.json(&["list", "--repo", &there, "--json"]).as_array().unwrap().len(), 2);
+    assert_eq!(other.json(&["list", "--repo", &there, "--json"])["backups"].as_array().unwrap().len(), 2);
 }
 
 /// A manifest that is rotten in both copies, and a lost and a rotten tag, through the program:
@@ -199,7 +199,10 @@ fn what_cannot_be_read_is_in_nobodys_way() {
     let listed = desk.run(&["list", "--json"]);
     assert!(listed.status.success());
     assert_eq!(
-        serde_json::from_slice::<serde_json::Value>(&listed.stdout).unwrap().as_array().unwrap().len(),
+        serde_json::from_slice::<serde_json::Value>(&listed.stdout).unwrap()["backups"]
+            .as_array()
+            .unwrap()
+            .len(),
         3
     );
     let said = String::from_utf8_lossy(&listed.stderr).into_owned();
@@ -220,8 +223,7 @@ fn what_cannot_be_read_is_in_nobodys_way() {
     assert!(told.contains(&format!("/{}/", ids[2])) && told.contains(&ids[1]), "{told}");
     // Both pins hold.
     desk.ok(&["forget", "--keep-last", "1"]);
-    let left: Vec<String> = desk
-        .json(&["list", "--json"])
+    let left: Vec<String> = desk.json(&["list", "--json"])["backups"]
         .as_array()
         .unwrap()
         .iter()

@@ -27,7 +27,7 @@ fn made(desk: &Desk, cluster: &Cluster, db: &str, options: &[&str]) -> String {
 }
 
 fn listed(desk: &Desk) -> Vec<String> {
-    let list = desk.json(&["list", "--json"]);
+    let list = desk.json(&["list", "--json"])["backups"].clone();
     list.as_array().unwrap().iter().map(|backup| backup["id"].as_str().unwrap().to_string()).collect()
 }
 
@@ -144,7 +144,7 @@ fn databases_that_come_and_go_do_not_keep_a_backup_each() {
     let planned = desk.ok(&policy);
     assert_eq!(planned.matches("the last one of database ci").count(), 3, "{planned}");
     let now: Vec<&str> = policy.into_iter().chain(["--keep-dropped", "0", "--json"]).collect();
-    let decisions = desk.json(&now);
+    let decisions = desk.json(&now)["decisions"].clone();
     let last_of: Vec<&str> =
         decisions.as_array().unwrap().iter().filter_map(|decision| decision["last_of"][0].as_str()).collect();
     assert_eq!(last_of, ["ci0", "ci1", "ci2"]);
@@ -192,7 +192,8 @@ fn a_time_ahead_of_the_storages_clock_rules_nothing() {
     let said = super::support::text(&output.stderr);
     assert!(said.contains(&format!("`pgark forget {ahead}`")), "{said}");
     let decisions: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(decisions.as_array().unwrap().iter().all(|decision| decision["keep"] == true), "{decisions}");
+    let all = decisions["decisions"].as_array().unwrap();
+    assert!(all.iter().all(|decision| decision["keep"] == true), "{decisions}");
     // It keeps nothing for itself, and nobody else goes for it.
     assert!(desk.fails(1, &["forget", &true_one]).contains("last complete one"));
     desk.ok(&["forget", &ahead]);

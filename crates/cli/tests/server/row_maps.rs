@@ -400,8 +400,7 @@ fn the_documented_erasure_erases() {
     }
     cluster.sql("shop", "DELETE FROM people WHERE id = 9007; DELETE FROM tiny WHERE id = 17");
     assert!(secrets.iter().all(|secret| holds(&desk, secret)));
-    let before: Vec<String> = desk
-        .json(&["list", "--json"])
+    let before: Vec<String> = desk.json(&["list", "--json"])["backups"]
         .as_array()
         .unwrap()
         .iter()

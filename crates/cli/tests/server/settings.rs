@@ -307,7 +307,7 @@ fn a_pool_that_lends_servers_is_refused_and_left_clean() {
             assert_eq!(text(&psql.stdout).trim(), "\"$user\", public|German, DMY|escape", "{mode} {more}");
         }
     }
-    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 1);
+    assert_eq!(desk.json(&["list", "--json"])["backups"].as_array().unwrap().len(), 1);
     assert_eq!(cluster.psql_text("empty", "SELECT count(*) FROM pg_class WHERE relname LIKE 't_'"), "0");
     assert_eq!(cluster.psql_text("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'made'"), "0");
 }

@@ -64,7 +64,7 @@ fn lives_through_a_life(home: Home, warnings: &[&'static str]) {
     desk.ok(&["forget", &shop, "--even-last"]);
     desk.ok(&["prune", "--grace", "0", "--erase"]);
     desk.ok(&["check", "--read-data"]);
-    let list = desk.json(&["list", "--json"]);
+    let list = desk.json(&["list", "--json"])["backups"].clone();
     assert_eq!(list.as_array().unwrap().len(), 2, "{list}");
     let said = desk.fails(1, &["init", "--no-encryption"]);
     assert!(said.contains("already"), "{said}");
@@ -423,7 +423,7 @@ fn hosts_of_ssh_config() {
     let info = cluster.conninfo("d");
     desk.ok(&["backup", "--repo", &at("hidden"), "--dbname", &info]);
     desk.ok(&["check", "--repo", &at("vault"), "--read-data"]);
-    let listed = desk.json(&["list", "--repo", &at("hidden"), "--json"]);
+    let listed = desk.json(&["list", "--repo", &at("hidden"), "--json"])["backups"].clone();
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
     let said = desk.fails(1, &["list", "--repo", &at("severed")]);
     assert!(said.contains("no way through") && said.contains("proxy command"), "{said}");
@@ -486,7 +486,7 @@ fn two_homes_from_one_reading() {
         assert_eq!(code, Some(0), "{said}");
         assert!(said.contains("the same backup is in"), "{said}");
         for (number, repo) in [&near, &far].into_iter().enumerate() {
-            let latest = desk.json(&["list", "--repo", repo, "--json"]);
+            let latest = desk.json(&["list", "--repo", repo, "--json"])["backups"].clone();
             let latest = latest.as_array().unwrap().last().unwrap().clone();
             assert_eq!(latest["status"], "complete");
             assert_eq!(number == 0, latest["id"] == id.as_str());
@@ -513,7 +513,7 @@ fn two_homes_from_one_reading() {
     }
     // Row maps work in each against what is there: little was added in both.
     for repo in [&near, &far] {
-        let latest = desk.json(&["list", "--repo", repo, "--json"]);
+        let latest = desk.json(&["list", "--repo", repo, "--json"])["backups"].clone();
         let latest = latest.as_array().unwrap().last().unwrap().clone();
         assert!(
             latest["bytes_added"].as_u64().unwrap() * 5 < latest["bytes_raw"].as_u64().unwrap(),

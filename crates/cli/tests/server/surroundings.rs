@@ -63,7 +63,7 @@ fn one_bucket_name_at_two_endpoints_is_two_places() {
     desk.backup(&cluster, "d");
     desk.reach_through(one);
     desk.backup(&cluster, "d");
-    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 2);
+    assert_eq!(desk.json(&["list", "--json"])["backups"].as_array().unwrap().len(), 2);
 }
 
 fn index_file(desk: &Desk) -> PathBuf {

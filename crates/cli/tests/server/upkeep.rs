@@ -40,10 +40,10 @@ fn a_policy_keeps_what_it_says_and_prune_frees_the_rest() {
     let planned = desk.ok(&["forget", "--keep-last", "2", "--dry-run"]);
     assert_eq!(planned.matches("would remove").count(), 2, "{planned}");
     assert!(planned.contains("pinned") && planned.contains("the newest complete one"), "{planned}");
-    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 5);
+    assert_eq!(desk.json(&["list", "--json"])["backups"].as_array().unwrap().len(), 5);
     let full = packs(&desk);
     let decisions = desk.json(&["forget", "--keep-last", "2", "--json"]);
-    let gone: Vec<&str> = decisions
+    let gone: Vec<&str> = decisions["decisions"]
         .as_array()
         .unwrap()
         .iter()
@@ -70,14 +70,14 @@ fn a_policy_keeps_what_it_says_and_prune_frees_the_rest() {
     desk.ok(&["tag", &ids[0], "--remove", "pinned"]);
     let said = desk.example("Forgetting everything", 1, &["forget", &ids[0], &ids[3], &ids[4]]);
     assert!(said.contains("last complete") && said.contains("--even-last"), "{said}");
-    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 3);
+    assert_eq!(desk.json(&["list", "--json"])["backups"].as_array().unwrap().len(), 3);
     assert!(desk.fails(1, &["forget", &ids[1]]).contains("no backup"));
     assert!(desk.fails(2, &["forget"]).contains("no retention policy"));
     assert!(desk.fails(2, &["forget", &ids[0], "--keep-last", "1"]).contains("cannot be used with"));
     assert!(desk.fails(2, &["prune", "--grace", "1 fortnight"]).contains("invalid duration"));
     // A policy never takes the last good one, however little it keeps.
     desk.ok(&["forget", "--keep-tag", "nothing-has-this"]);
-    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 1);
+    assert_eq!(desk.json(&["list", "--json"])["backups"].as_array().unwrap().len(), 1);
     desk.ok(&["forget", &ids[4], "--even-last"]);
     desk.ok(&["prune", "--grace", "0"]);
     assert_eq!(packs(&desk), 0);
@@ -103,7 +103,7 @@ fn a_policy_in_the_file_holds_behind_each_backup() {
         assert_eq!(decisions.len() as u64, (round + 1).min(3) as u64, "{report}");
         assert_eq!(decisions.iter().filter(|own| own["keep"] == true).count(), decisions.len().min(2));
     }
-    assert_eq!(desk.json(&["list", "--json"]).as_array().unwrap().len(), 2);
+    assert_eq!(desk.json(&["list", "--json"])["backups"].as_array().unwrap().len(), 2);
     let shown = desk.ok(&["config", "show", "--cluster", "prod", "--config", &config]);
     assert!(shown.lines().any(|line| line.contains("keep_last") && line.contains(":3")), "{shown}");
     std::fs::write(&toml, "[clusters.prod]\nkeep_last = 1\n").unwrap();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use pgark_repo::BackupHead;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -52,16 +53,17 @@ pub(crate) struct Copied {
 }
 
 /// When and how one database was read.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct DatabaseRead {
-    /// RFC 3339, UTC.
+    /// Time of the snapshot that was read: RFC 3339, UTC. Empty if it is not known.
     pub snapshot_time: String,
-    /// Where the WAL was then; on a standby, up to where it was replayed.
+    /// WAL position of the server at that time, such as `16/B374D848`; on a standby, the replayed
+    /// position. Empty if it is not known.
     pub lsn: String,
-    /// From the snapshot to the last row.
+    /// Seconds from the snapshot to the last row.
     pub seconds: f64,
-    /// What of it was asked for, where that was not all.
+    /// The filters of the backup for this database. Absent: none.
     #[serde(skip_serializing_if = "Filters::is_default")]
     pub filters: Filters,
 }

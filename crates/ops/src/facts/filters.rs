@@ -1,6 +1,7 @@
 //! What was asked for: which databases, and what of each, as a backup's record keeps it.
 
 use pgark_bytes::pattern::Pattern;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::options;
@@ -43,46 +44,46 @@ impl Selection {
     }
 }
 
-/// What of a database, by pg_dump's options of the same names and with their meaning. By default:
-/// all of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Which part of a database is taken, by pg_dump's options of the same names and with the same
+/// meaning. By default: all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Filters {
-    /// Only these schemas.
+    /// Patterns: only these schemas.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub schema: Vec<String>,
-    /// Without these schemas.
+    /// Patterns: without these schemas.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclude_schema: Vec<String>,
-    /// Only these tables, views, sequences.
+    /// Patterns: only these tables, views and sequences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub table: Vec<String>,
-    /// Without these.
+    /// Patterns: without these tables, views and sequences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclude_table: Vec<String>,
-    /// Only these extensions (pg_dump 14 and newer).
+    /// Patterns: only these extensions (pg_dump 14 and newer).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extension: Vec<String>,
-    /// Without the rows of these tables.
+    /// Patterns: without the rows of these tables.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclude_table_data: Vec<String>,
-    /// With the rows of the foreign tables on these servers.
+    /// Patterns: with the rows of the foreign tables on these foreign servers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub include_foreign_data: Vec<String>,
-    /// A table that a pattern names does not bring its partitions, and the tables that inherit from
-    /// it.
+    /// Without the partitions of the tables that a pattern names, and the tables that inherit from
+    /// them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_children: bool,
-    /// No rows.
+    /// Without rows.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub schema_only: bool,
-    /// No definitions.
+    /// Without definitions.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub data_only: bool,
-    /// No large objects.
+    /// Without large objects.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_large_objects: bool,
-    /// Every pattern must match something.
+    /// Whether each pattern had to match something.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strict_names: bool,
 }

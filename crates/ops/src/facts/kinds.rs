@@ -3,10 +3,12 @@
 use std::fmt;
 
 use pgark_repo::BackupHead;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What kind of backup it is: which engine made it, and of what.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// What kind of backup it is: `logical` (databases, read from a live server), `imported` (a dump
+/// that another program made), or a kind that only a newer version of pgark knows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]
 pub enum BackupKind {
     /// Databases as SQL shows them, read from a live server.
@@ -64,8 +66,10 @@ impl fmt::Display for BackupKind {
     }
 }
 
-/// Whether all that was asked for is in a backup, and still is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Whether a backup contains everything that was asked for: `complete`, `incomplete` (the backup
+/// says what is missing), `damaged` (data in the repository is damaged), or a word that only a
+/// newer version of pgark knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]
 pub enum BackupStatus {
     /// All of it.

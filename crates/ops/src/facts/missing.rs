@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What kind of thing is missing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What kind of thing is missing: `database`, `table` (with its definition), `rows` (of a table
+/// whose definition is there), `large object`, `large objects`, `entry` (another entry of the
+/// backup), or a kind that only a newer version of pgark knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]
 pub enum MissingKind {
     /// A whole database.
@@ -52,24 +55,24 @@ impl From<MissingKind> for String {
     }
 }
 
-/// Something that was asked for and is not in the backup. Names are as people read them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Something that was asked for and is not in the backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Missing {
-    /// What kind of thing.
+    /// What kind of thing is missing.
     pub kind: MissingKind,
-    /// The database that it is, or is of.
+    /// The missing database, or the database that the missing object belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
-    /// Its schema.
+    /// Schema of a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
-    /// Its name; a large object's id; an entry's path.
+    /// Name of a table, id of a large object, or path of an entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// How many, of large objects that are not named one by one.
+    /// Number of large objects that are not named one by one. Absent: all of the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
-    /// Why.
+    /// Why it is missing, as a sentence.
     #[serde(default)]
     pub reason: String,
 }

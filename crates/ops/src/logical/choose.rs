@@ -7,6 +7,7 @@ use pgark_bytes::archive::order::{Selection, postponed};
 use pgark_bytes::archive::statements::Options;
 use pgark_bytes::archive::{Section, TocEntry};
 use pgark_bytes::pattern::{Pattern, PatternError};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::OpsError;
@@ -61,16 +62,16 @@ pub struct ContentsFilter {
 }
 
 /// One object of a plan, in the order of a restore by one worker.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PlannedObject {
-    /// Number of the entry, as `--use-list` takes it.
+    /// Number of the entry, as it is used in the list for `--use-list`.
     pub entry: i32,
-    /// Kind and name.
+    /// Kind and name of the object.
     pub object: String,
-    /// Rows to load, of a table's data.
+    /// Number of rows to load, for the data of a table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
-    /// Bytes of them.
+    /// Size of the rows in bytes of COPY text, or of the large objects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
 }

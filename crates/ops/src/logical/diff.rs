@@ -11,6 +11,7 @@ use pgark_bytes::archive::convert;
 use pgark_bytes::archive::statements::{Options, SessionState, statements};
 use pgark_bytes::sql::{self, Token};
 use pgark_repo::{Backup, DataReader, Repository};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use similar::TextDiff;
@@ -24,17 +25,17 @@ use crate::select::Wanted;
 use crate::{BackupName, Job, OpsError, inspect, paths};
 
 /// What changed from `a` to `b`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DiffReport {
-    /// Id of the first backup.
+    /// Id of the first backup, the older side of the comparison.
     pub a: String,
-    /// Id of the second.
+    /// Id of the second backup.
     pub b: String,
-    /// Databases that only the second holds.
+    /// Names of databases that only the second backup contains.
     pub databases_added: Vec<String>,
-    /// Databases that only the first holds.
+    /// Names of databases that only the first backup contains.
     pub databases_removed: Vec<String>,
-    /// Objects that differ, in the order of their names.
+    /// Objects whose definitions differ, ordered by name.
     pub objects: Vec<ObjectChange>,
     /// Tables whose rows or bytes differ.
     pub tables: Vec<TableChange>,
@@ -44,12 +45,12 @@ pub struct DiffReport {
     pub globals: Vec<ValueChange>,
 }
 
-/// One object's definition.
-#[derive(Debug, Serialize)]
+/// An object whose definition differs.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ObjectChange {
-    /// Database.
+    /// Name of the database.
     pub database: String,
-    /// Kind and name.
+    /// Kind and name of the object.
     pub object: String,
     /// `added`, `removed` or `changed`.
     pub change: &'static str,
@@ -57,27 +58,28 @@ pub struct ObjectChange {
     pub lines: String,
 }
 
-/// One table's content.
-#[derive(Debug, Serialize)]
+/// A table whose content differs.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct TableChange {
-    /// Database.
+    /// Name of the database.
     pub database: String,
-    /// Schema and name; `large objects` of all of these.
+    /// Schema and name of the table; `large objects` for all large objects of the database.
     pub table: String,
-    /// Rows in the first and in the second backup; none where it is not.
+    /// Number of rows in the first and in the second backup; null where the table is not there.
     pub rows: (Option<u64>, Option<u64>),
-    /// Bytes of COPY text.
+    /// Size in bytes of COPY text in the first and in the second backup; null where the table is
+    /// not there.
     pub bytes: (Option<u64>, Option<u64>),
 }
 
-/// One named value.
-#[derive(Debug, Serialize)]
+/// A setting, or a statement about a role or tablespace, that differs.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ValueChange {
-    /// Its name.
+    /// Name of the setting, or the statement.
     pub name: String,
-    /// In the first backup.
+    /// Value in the first backup; null where it is not there.
     pub a: Option<String>,
-    /// In the second.
+    /// Value in the second backup; null where it is not there.
     pub b: Option<String>,
 }
 

@@ -8,6 +8,7 @@
 //! in the report, with their errors.
 
 use pgark_repo::Repository;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::with_causes;
@@ -37,42 +38,45 @@ pub struct Second<'a> {
 }
 
 /// What was done.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BackupReport")]
 pub struct Report {
     /// The backup in the first repository.
     #[serde(flatten)]
     pub backup: BackupOutcome,
-    /// What the first repository's storage was asked, where a network lies between.
+    /// Requests to the repository's storage. Absent if there is no network in between.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<Requests>,
-    /// The backup in the second repository, where one was asked for.
+    /// The backup in the second repository. Only with `--also`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub second: Option<SecondBackup>,
-    /// The retention, where one was asked for and the backup is complete.
+    /// What the retention policy did. Only with `--forget-after-backup`, and only after a complete
+    /// backup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
 }
 
-/// What became of the second repository's backup.
-#[derive(Debug, Serialize)]
+/// The backup in the second repository.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SecondBackup {
-    /// Where it is.
+    /// URL or name of the second repository, as it was given.
     pub repository: String,
-    /// The backup's id there.
+    /// Id of the backup there; null if there is none.
     pub id: Option<String>,
-    /// Why there is none.
+    /// Why there is no backup there; null if there is one.
     pub error: Option<String>,
     /// The error itself; none where the repository could not be opened.
     #[serde(skip)]
     pub failure: Option<OpsError>,
 }
 
-/// What the policy did.
-#[derive(Debug, Serialize)]
+/// What the retention policy did after the backup.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Retention {
-    /// Every backup that was judged.
+    /// A decision for each backup that the policy applies to.
     pub decisions: Vec<Decision>,
-    /// What went wrong; some of what the policy does not keep may be forgotten then.
+    /// The error, if one occurred; some of the backups that the policy does not keep may be
+    /// forgotten already. Null: no error.
     pub error: Option<String>,
     /// The error itself.
     #[serde(skip)]

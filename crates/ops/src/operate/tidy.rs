@@ -1,6 +1,7 @@
 //! `tidy`: backups are forgotten, and the space that they took is freed, in one call.
 
 use pgark_repo::Repository;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::upkeep::prune::{self, Pruned};
@@ -8,13 +9,14 @@ use crate::upkeep::retention::{self, Decision, WhatToForget};
 use crate::{Job, OpsError};
 
 /// What was done, or would be.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ForgetReport")]
 pub struct Report {
-    /// Every backup that was judged.
+    /// A decision for each backup that was named, or that the policy applies to.
     pub decisions: Vec<Decision>,
-    /// The prune behind it, where one was asked for.
+    /// The result of the prune (`--prune`); null without one.
     pub pruned: Option<Pruned>,
-    /// Nothing was changed.
+    /// Whether this was a dry run, which changes nothing.
     pub dry_run: bool,
 }
 

@@ -1,68 +1,71 @@
 //! `check`: is what the repository holds still what was put there?
 
 use pgark_repo::{CheckLevel, CheckOptions, CheckProgress, Repository};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{Job, OpsError};
 
 pub use pgark_repo::{CheckLevel as Level, CheckOptions as Options};
 
-/// The result of a check, as `--json` prints it.
-#[derive(Debug, Serialize)]
+/// The result of a check.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CheckReport {
-    /// No problem was found.
+    /// Whether no problem was found; with `--max-age` also whether every newest backup is young
+    /// enough.
     pub ok: bool,
-    /// `structure`, `objects` or `data`.
+    /// How thoroughly it was checked: `structure`, `objects` or `data`.
     pub level: &'static str,
     /// What is wrong.
     pub problems: Vec<Problem>,
-    /// Backups with something missing.
+    /// Damaged backups.
     pub hurt: Vec<AffectedBackup>,
-    /// Backups that need packs which were made with a key that someone else had. That is no known
-    /// damage.
+    /// Backups that need packs made with a key that someone else may have had. These are not
+    /// problems.
     pub suspect: Vec<SuspectBackup>,
-    /// Backups whose time lies ahead of the storage's clock. That is no damage.
+    /// Backups whose time is ahead of the storage's clock. These are not problems.
     pub ahead: Vec<Ahead>,
-    /// Objects looked at.
+    /// Number of objects checked.
     pub objects: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// Files and folders of others that lie in the repository, and do no harm.
+    /// Names of files and folders in the repository that do not belong to it; they do no harm.
     pub foreign: Vec<String>,
 }
 
-/// A backup that needs packs which were made with a key that someone else had.
-#[derive(Debug, Serialize)]
+/// A backup that needs packs made with a key that someone else may have had.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SuspectBackup {
-    /// Its id.
+    /// Id of the backup.
     pub backup: String,
-    /// The writer whose key it was.
+    /// Name of the writer whose key it was.
     pub writer: String,
-    /// Since when someone else may have had it.
+    /// Since when someone else may have had the key: RFC 3339, UTC.
     pub since: String,
-    /// How many of these packs it needs.
+    /// Number of these packs that the backup needs.
     pub packs: u64,
 }
 
-/// A backup that was made while its host's clock was wrong.
-#[derive(Debug, Serialize)]
+/// A backup whose time is ahead of the storage's clock: the clock of its host was wrong.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BackupAhead")]
 pub struct Ahead {
-    /// Its id.
+    /// Id of the backup.
     pub backup: String,
-    /// Its time.
+    /// Time of the backup: RFC 3339, UTC.
     pub time: String,
-    /// When it was stored, by the storage's clock.
+    /// When it was stored, by the storage's clock: RFC 3339, UTC.
     pub stored: String,
 }
 
-/// A backup with something missing, and what can still be restored from it.
-#[derive(Debug, Serialize)]
+/// A damaged backup.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct AffectedBackup {
-    /// Its id.
+    /// Id of the backup.
     pub backup: String,
-    /// Paths of what cannot be read whole.
+    /// Paths of the entries that cannot be read completely; everything else can be restored.
     pub lost: Vec<String>,
-    /// Nothing of it can be read: its manifest or its list of entries is lost.
+    /// Whether nothing of it can be restored: its manifest or its list of entries is lost.
     pub whole: bool,
 }
 
@@ -79,10 +82,10 @@ pub fn in_words(hurt: &AffectedBackup) -> String {
     format!("it has lost {}{more}; everything else can be restored", shown.join(", "))
 }
 
-/// One thing that is wrong.
-#[derive(Debug, Serialize)]
+/// A problem that the check found.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Problem {
-    /// The stored object.
+    /// Name of the object in the repository.
     pub object: String,
     /// What is wrong with it.
     pub what: String,

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use pgark_repo::{
     Addition, Backup, BackupHead, BackupWriter, Cut, DataReader, Entry, NewBackup, Repository, WriteOptions,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::with_causes;
@@ -34,33 +35,36 @@ pub struct Request {
 }
 
 /// What was copied.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "CopyReport")]
 pub struct Report {
-    /// Per backup: the original's id and the copy's.
+    /// Backups that were copied.
     pub copied: Vec<Pair>,
-    /// Backups that already exist there.
+    /// Number of backups that the target already had.
     pub there: u64,
-    /// Backups that could not be read, and why. Nothing of them is in the target.
+    /// Backups that could not be read. Nothing of them is in the target.
     pub failed: Vec<Failed>,
-    /// Bytes that were put to the target.
+    /// Bytes added to the target's storage.
     pub bytes_added: u64,
 }
 
-/// One copy.
-#[derive(Debug, Serialize)]
+/// A backup that was copied.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CopiedBackup")]
 pub struct Pair {
-    /// The original's id.
+    /// Id of the backup in the source.
     pub from: String,
-    /// The copy's id.
+    /// Id of the copy in the target.
     pub to: String,
 }
 
 /// A backup that could not be copied.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FailedCopy")]
 pub struct Failed {
-    /// Its id.
+    /// Id of the backup in the source.
     pub backup: String,
-    /// Why.
+    /// Why it could not be copied.
     pub error: String,
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pgark_repo::{BackupHead, BackupId, Repository};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::facts::{About, BackupKind};
@@ -32,34 +33,35 @@ pub struct Wish {
 }
 
 /// How old the newest backups are.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Freshness {
-    /// Everything that was judged is young enough.
+    /// Whether every newest backup is young enough.
     pub fresh: bool,
-    /// How old a backup may be.
+    /// The greatest age that is allowed (`--max-age`), in seconds.
     pub max_age_seconds: u64,
-    /// Each cluster, or each database of each.
+    /// The newest backup of each cluster, or of each named database in each cluster.
     pub judged: Vec<Newest>,
 }
 
 /// The newest backup of one cluster or database.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "NewestBackup")]
 pub struct Newest {
-    /// The cluster; none where no cluster holds what was asked for.
+    /// Name of the cluster. Null: there is no such backup in any cluster.
     pub cluster: Option<String>,
-    /// The database, where one was named.
+    /// Name of the database. Absent: no database was named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
-    /// The backup's id; none where there is none that counts.
+    /// Id of the newest complete backup. Null: there is none.
     pub backup: Option<String>,
-    /// When it was made: RFC 3339, UTC.
+    /// When it was made: RFC 3339, UTC. Null: there is no complete backup.
     pub time: Option<String>,
-    /// How long that is ago.
+    /// Its age in seconds. Null: there is no complete backup.
     pub age_seconds: Option<u64>,
-    /// A newer one that does not count because it was made with filters.
+    /// Id of a newer backup that does not count because it was made with filters. Absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newer_part: Option<String>,
-    /// Young enough.
+    /// Whether it is young enough.
     pub fresh: bool,
 }
 

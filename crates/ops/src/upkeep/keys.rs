@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use pgark_repo::{Protection, Repository, Right, SecretString};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::OpsError;
@@ -23,9 +24,9 @@ pub fn list(repository: &Repository) -> Result<KeyList, OpsError> {
 }
 
 /// Everything that opens a repository, or writes to it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct KeyList {
-    /// The newest epoch.
+    /// Number of the newest epoch: it grows by one with each `key rotate`.
     pub epoch: u32,
     /// Key slots.
     pub slots: Vec<Slot>,
@@ -33,31 +34,32 @@ pub struct KeyList {
     pub writers: Vec<Writer>,
 }
 
-/// A key slot.
-#[derive(Clone, Debug, Serialize)]
+/// A key slot: something that opens the repository.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Slot {
-    /// Its id: 16 hex digits.
+    /// Id of the slot: 16 hex digits.
     pub id: String,
-    /// The age recipient; none: a passphrase.
+    /// The age recipient; null: a passphrase opens the slot.
     pub recipient: Option<String>,
 }
 
-/// A writer.
-#[derive(Clone, Debug, Serialize)]
+/// A writer: a key that can write to the repository, but cannot read data.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Writer {
-    /// Its name.
+    /// Name of the writer.
     pub name: String,
-    /// Its public key, the first 16 hex digits.
+    /// The first 16 hex digits of its public key.
     pub key: String,
-    /// The only clusters that it can write; none: any.
+    /// Names of the clusters that it can write; null: any.
     pub clusters: Option<Vec<String>>,
-    /// What it may do there: backup, forget, prune, check.
+    /// What it is allowed to do: `backup`, `forget`, `prune`, `check`.
     pub rights: Vec<String>,
-    /// Since when it can write no more.
+    /// When it was revoked: RFC 3339, UTC. Null: it was not.
     pub revoked: Option<String>,
-    /// Since when someone else may have had its key.
+    /// Since when someone else may have had its key: RFC 3339, UTC. Null: its key is not known to
+    /// be compromised.
     pub compromised_since: Option<String>,
-    /// Packs that were made with it since: no later backup uses them.
+    /// Number of packs made with its key since then; no later backup uses them.
     pub compromised_packs: u64,
 }
 
@@ -116,12 +118,12 @@ pub fn revoke_compromised(
 }
 
 /// What was taken back of a writer whose key someone else had.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Revoked {
-    /// Since when.
+    /// Since when someone else may have had the key: RFC 3339, UTC.
     pub since: String,
-    /// Packs that no later backup uses.
+    /// Number of packs made with the key since then; no later backup uses them.
     pub packs: u64,
-    /// Backups of it that counted until now.
+    /// Ids of the writer's backups since then; they are not listed any more.
     pub backups: Vec<String>,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pgark_repo::Repository;
 pub use pgark_repo::{PruneOptions as Options, PruneReport as Pruned};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::facts::About;
@@ -15,44 +16,44 @@ pub fn run(repository: &Repository, options: &Options, job: &Job) -> Result<Prun
 }
 
 /// What a repository holds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Stats {
-    /// Backups.
+    /// Number of backups.
     pub backups: u64,
-    /// Bytes of all backups as they were read.
+    /// Size of all backups in bytes, before deduplication and compression.
     pub bytes_raw: u64,
-    /// Bytes of chunks that backups need, each once, as they were read.
+    /// Size of the same after deduplication, in bytes.
     pub bytes_unique: u64,
-    /// The same, compressed and sealed.
+    /// Size of the same after deduplication, compression and encryption, in bytes.
     pub bytes_sealed: u64,
-    /// Bytes of all objects on the storage.
+    /// Size of all objects on the storage, in bytes.
     pub bytes_stored: u64,
-    /// Of these, packs.
+    /// Size of the packs among them, in bytes.
     pub bytes_packs: u64,
-    /// Chunks that the index knows.
+    /// Number of chunks in the index.
     pub chunks: u64,
-    /// Per cluster.
+    /// Each cluster.
     pub clusters: Vec<ClusterStats>,
 }
 
-/// One cluster's share.
-#[derive(Debug, Serialize)]
+/// The backups of one cluster.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ClusterStats {
-    /// Its name.
+    /// Name of the cluster.
     pub cluster: String,
-    /// Its backups.
+    /// Number of its backups.
     pub backups: u64,
-    /// Of the first and the newest.
+    /// Time of the oldest backup: RFC 3339, UTC.
     pub first: String,
-    /// When the newest was made.
+    /// Time of the newest backup: RFC 3339, UTC.
     pub newest: String,
-    /// Bytes of the newest as it was read.
+    /// Size of the newest backup in bytes, before deduplication and compression.
     pub newest_raw: u64,
-    /// What its backups that are still here added.
+    /// Bytes that its existing backups added to the storage.
     pub bytes_added: u64,
-    /// What a backup added on average, the first left out.
+    /// Bytes that a backup added on average, without the first one.
     pub added_per_backup: u64,
-    /// What was added in the thirty days before the newest.
+    /// Bytes that were added in the 30 days before the newest backup.
     pub added_in_30_days: u64,
 }
 

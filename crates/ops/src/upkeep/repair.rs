@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use pgark_repo::{
     Backup, BackupId, BackupWriter, CheckLevel, CheckOptions, NewBackup, Repository, WriteOptions,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::check;
@@ -25,26 +26,27 @@ pub fn index(repository: &Repository, job: &Job) -> Result<RepairedIndex, OpsErr
 }
 
 /// What a repair of the index did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RepairedIndex {
-    /// Packs whose directories were read.
+    /// Number of packs whose directories were read.
     pub packs: u64,
-    /// Chunks in them.
+    /// Number of chunks in them.
     pub chunks: u64,
-    /// Index objects that were replaced.
+    /// Number of index objects that were replaced.
     pub replaced: u64,
-    /// Of these, those that could not be read.
+    /// Number of these that could not be read.
     pub unreadable: u64,
     /// Packs whose directory cannot be read.
     pub lost: Vec<Named>,
 }
 
-/// An object, and what is to be said of it.
-#[derive(Clone, Debug, Serialize)]
+/// An object of the repository, and what is wrong with it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "NamedObject")]
 pub struct Named {
-    /// Its name, or a backup's.
+    /// Name of the object, or id of a backup.
     pub object: String,
-    /// What is wrong with it, or why it is nobody's.
+    /// What is wrong with it, or why it does not belong to any backup.
     pub what: String,
 }
 
@@ -53,15 +55,15 @@ fn named(list: Vec<(String, String)>) -> Vec<Named> {
 }
 
 /// What a repair of second copies did, or would do.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RepairedObjects {
-    /// Copies that were missing or damaged, and were put from the other one.
+    /// Names of copies that were missing or damaged, and were written again from the other copy.
     pub put: Vec<String>,
-    /// Objects that are nobody's, and were removed.
+    /// Objects that do not belong to any backup or key, and were removed.
     pub removed: Vec<Named>,
-    /// What cannot be read, and may be someone's.
+    /// Objects that cannot be read and may be needed; they were left alone.
     pub left: Vec<Named>,
-    /// Nothing was changed.
+    /// Whether this was a dry run, which changes nothing.
     pub dry_run: bool,
 }
 
@@ -73,14 +75,16 @@ pub fn objects(repository: &Repository, dry_run: bool, job: &Job) -> Result<Repa
     Ok(RepairedObjects { put: report.put, removed: named(report.removed), left: named(report.left), dry_run })
 }
 
-/// What became of a backup with something missing.
-#[derive(Debug, Serialize)]
+/// A damaged backup, and the one that replaced it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RepairedBackup")]
 pub struct Repaired {
-    /// The backup that was affected.
+    /// Id of the damaged backup.
     pub backup: String,
-    /// The one that took its place; none if nothing of it can be read, and it was left as it is.
+    /// Id of the incomplete backup that replaced it; null in a dry run, and if nothing of it can be
+    /// read (it was left alone then).
     pub now: Option<String>,
-    /// Paths of what is lost.
+    /// Paths of the entries that are lost. Empty: nothing of it can be read.
     pub lost: Vec<String>,
 }
 

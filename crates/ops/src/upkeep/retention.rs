@@ -32,6 +32,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use pgark_repo::{BackupHead, BackupId, Repository};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::advice::{Operation, Setting, advice};
@@ -97,29 +98,30 @@ impl Policy {
     }
 }
 
-/// What becomes of one backup, and why.
-#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+/// Whether a backup is kept, and why.
+#[derive(Clone, Debug, Serialize, JsonSchema, PartialEq, Eq)]
 pub struct Decision {
-    /// 16 hex digits.
+    /// Id of the backup: 16 hex digits.
     pub id: String,
-    /// When it was made.
+    /// When it was made: RFC 3339, UTC.
     pub time: String,
-    /// Its cluster.
+    /// Name of the cluster.
     pub cluster: String,
-    /// Its databases.
+    /// Names of the databases in it.
     pub databases: Vec<String>,
-    /// Its status.
+    /// Whether it contains everything that was asked for.
     pub status: BackupStatus,
-    /// Made with filters.
+    /// Whether it was made with filters.
     pub partial: bool,
-    /// Its time lies ahead of the storage's clock.
+    /// Whether its time is ahead of the storage's clock.
     pub ahead: bool,
-    /// Databases that no other backup holds that stays, if this one is removed.
+    /// Names of databases that no remaining backup contains, if this one is forgotten. Absent:
+    /// none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub last_of: Vec<String>,
-    /// Whether it stays.
+    /// Whether it is kept; false: it was forgotten, or would be in a dry run.
     pub keep: bool,
-    /// The rules that keep it, or why it is removed.
+    /// The rules that keep it, or why it is forgotten.
     pub reasons: Vec<String>,
 }
 
@@ -614,11 +616,11 @@ fn by_rules(all: &[Candidate], places: &[usize], policy: &Policy, keep: &mut dyn
 }
 
 /// A backup's tags.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Tagged {
-    /// The backup.
+    /// Id of the backup.
     pub id: String,
-    /// Its tags, in order.
+    /// Its tags, sorted.
     pub tags: Vec<String>,
 }
 

@@ -1,40 +1,43 @@
 //! Who is writing into a repository, and an end for a session whose writer is gone.
 
 use pgark_repo::{Repository, SessionState, WriterSession};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{Job, OpsError};
 
-/// A session, as `--json` prints it.
-#[derive(Clone, Debug, Serialize)]
+/// A session: a command that is writing a backup into the repository.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Session {
-    /// The id that the backup has, or will have.
+    /// Id that the backup has, or will have: 16 hex digits.
     pub id: String,
-    /// The cluster's name; none where an older program does not say it.
+    /// Name of the cluster. Null: it was written by an older version, which does not say it.
     pub cluster: Option<String>,
-    /// `backup`, `import`, `copy` or `repair`; none where it is not said.
+    /// What it does: `backup`, `import`, `copy` or `repair`. Null: not known.
     pub purpose: Option<String>,
-    /// The host's name; none where it is not said.
+    /// Name of the host that it runs on. Null: not known.
     pub host: Option<String>,
     /// When it began, by the storage's clock: RFC 3339, UTC.
     pub began: String,
-    /// When it was last heard of, by the storage's clock.
+    /// When it was last renewed, by the storage's clock: RFC 3339, UTC.
     pub heard: String,
-    /// Its state.
+    /// Whether it is still running.
     pub state: State,
-    /// A prune does not delete what was marked after it began.
+    /// Whether `prune` waits for it: nothing that was marked after it began is deleted before it
+    /// ends.
     pub prune_waits: bool,
 }
 
-/// The state of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// Whether a session is still running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "SessionState")]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It was renewed within fifteen minutes.
+    /// It was renewed in the last 15 minutes.
     AtWork,
-    /// It was not.
+    /// It was not renewed in the last 15 minutes.
     Silent,
-    /// Its process ran on this host and is gone.
+    /// Its process ran on this host and has ended.
     Gone,
     /// It was not renewed for an hour.
     Dead,

@@ -44,6 +44,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use pgark_store::Storage;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::at_once::{MOST, each};
@@ -104,50 +105,52 @@ impl Default for PruneOptions {
 }
 
 /// What a prune did, or would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PruneReport {
-    /// Packs that were there, and their bytes.
+    /// Number of packs before the prune.
     pub packs: u64,
-    /// Bytes of these packs.
+    /// Size of these packs in bytes.
     pub bytes: u64,
-    /// Sealed bytes that backups need.
+    /// Bytes in them that backups need.
     pub bytes_live: u64,
-    /// Packs deleted.
+    /// Number of packs deleted.
     pub packs_deleted: u64,
-    /// Their bytes.
+    /// Size of the deleted packs in bytes.
     pub bytes_deleted: u64,
-    /// Packs that are marked and wait for their grace time.
+    /// Number of packs that are marked for deletion and wait for the end of the grace time.
     pub packs_waiting: u64,
-    /// Their bytes.
+    /// Size of the waiting packs in bytes.
     pub bytes_waiting: u64,
-    /// Packs whose living chunks were moved.
+    /// Number of packs that were repacked: what backups need of them was moved into new packs.
     pub packs_repacked: u64,
-    /// Bytes moved.
+    /// Bytes that were moved.
     pub bytes_moved: u64,
-    /// Backups that are being written: what they began before stays until they end.
+    /// Number of backups that are being written; objects that they may need are kept until they
+    /// end.
     pub sessions: u64,
-    /// When the first waiting pack can be deleted, by the storage's clock.
+    /// When the first waiting pack can be deleted, by the storage's clock: RFC 3339, UTC. Null: no
+    /// pack is waiting.
     #[serde(serialize_with = "as_text")]
+    #[schemars(with = "Option<String>")]
     pub next: Option<Timestamp>,
-    /// A backup needs a chunk that is nowhere: nothing was deleted that might hold it. `check` says
-    /// more.
+    /// Whether a backup needs a chunk that is in no pack; run `pgark check`. Nothing that might
+    /// contain the chunk was deleted.
     pub missing: bool,
-    /// Packs that nobody needs and that the storage did not let us delete.
+    /// Number of unreferenced packs that the storage refused to delete.
     pub packs_refused: u64,
-    /// Their bytes.
+    /// Size of the refused packs in bytes.
     pub bytes_refused: u64,
-    /// The first objects of any kind that could not be deleted.
+    /// Names of the first objects of any kind that could not be deleted.
     pub refused: Vec<String>,
-    /// Packs of which nobody is known to need all, and that stay as they are because something that
-    /// may need them cannot be read.
+    /// Number of packs that were left alone because an object that may need them cannot be read.
     pub packs_held: u64,
-    /// Bytes of them that nobody is known to need.
+    /// Bytes in these packs that nothing is known to need.
     pub bytes_held: u64,
-    /// What cannot be read: a manifest, a list, a draft.
+    /// Names of the manifests, lists and drafts that cannot be read.
     pub held_by: Vec<String>,
-    /// Second copies that were missing and were put.
+    /// Number of second copies that were missing and were written again.
     pub copies_put: u64,
-    /// Nothing was changed.
+    /// Whether this was a dry run, which changes nothing.
     pub dry_run: bool,
 }
 

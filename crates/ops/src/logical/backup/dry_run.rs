@@ -12,6 +12,7 @@ use std::time::Duration;
 use pgark_bytes::names::shown;
 use pgark_bytes::pattern::Pattern;
 use pgark_repo::{BackupHead, Repository};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::catalog::Catalog;
@@ -31,70 +32,72 @@ use crate::{Job, OpsError};
 const LOOKED_AT: usize = 50;
 
 /// What a backup would take.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BackupPlan")]
 pub struct Plan {
-    /// The cluster's name.
+    /// Name of the cluster.
     pub cluster: String,
-    /// The server's version.
+    /// Version of the server, such as `17.2`.
     pub server_version: String,
-    /// The server is a standby.
+    /// Whether the server is a standby.
     pub standby: bool,
     /// Each database, in the order of their names.
     pub databases: Vec<PlannedDatabase>,
-    /// Bytes of all tables and large objects on the server's disk, without indexes.
+    /// Size in bytes of all tables and large objects on the server's disk, without indexes.
     pub bytes: u64,
-    /// What is asked for and would not be in it.
+    /// What was asked for and would not be in the backup.
     pub missing: Vec<Missing>,
-    /// What the operator would be told.
+    /// Warnings that the backup would print.
     pub warnings: Vec<String>,
-    /// Why a backup would be refused at this moment.
+    /// Why a backup would be refused now. Null: it would not.
     pub refused: Option<String>,
-    /// The last backup like it.
+    /// The last backup of the same databases with the same filters. Null: there is none.
     pub last: Option<LastRun>,
 }
 
-/// One database that would be taken.
-#[derive(Clone, Debug, Serialize)]
+/// A database that would be backed up.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PlannedDatabase {
-    /// Its name.
+    /// Name of the database.
     pub database: String,
-    /// What of it; empty: all.
+    /// The filters, as a sentence. Empty: none.
     pub filters: String,
     /// Its tables, the largest first.
     pub tables: Vec<PlannedTable>,
-    /// Bytes of its large objects.
+    /// Size in bytes of its large objects on the server's disk.
     pub large_objects_bytes: u64,
-    /// Bytes of all that.
+    /// Size in bytes of its tables and large objects on the server's disk.
     pub bytes: u64,
 }
 
-/// One table that would be taken.
-#[derive(Clone, Debug, Serialize)]
+/// A table that would be backed up.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PlannedTable {
-    /// Its schema.
+    /// Name of the schema.
     pub schema: String,
-    /// Its name.
+    /// Name of the table.
     pub name: String,
-    /// Bytes of its rows on the server's disk, TOAST included, that would be read.
+    /// Size in bytes of the rows that would be read, on the server's disk, with TOAST. 0 if only
+    /// the definition would be.
     pub bytes: u64,
-    /// Its rows are taken, not only its definition.
+    /// Whether its rows would be read; false: only its definition.
     pub rows: bool,
 }
 
-/// What the last backup of the same choice has cost.
-#[derive(Clone, Debug, Serialize)]
+/// What the last backup like this one read and added.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct LastRun {
-    /// Its id.
+    /// Id of the backup: 16 hex digits.
     pub id: String,
     /// When it was made: RFC 3339, UTC.
     pub time: String,
-    /// How long it took.
+    /// Its duration in seconds.
     pub seconds: f64,
-    /// Bytes of what it read.
+    /// Size in bytes of what it read, before deduplication and compression.
     pub bytes_raw: u64,
-    /// Bytes that it put to the storage.
+    /// Bytes that it added to the storage.
     pub bytes_added: u64,
-    /// It was the first of its cluster: what comes behind it adds less, as a rule.
+    /// Whether it was the first of its cluster; later backups usually add much less.
     pub first: bool,
 }
 

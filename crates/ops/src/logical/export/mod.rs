@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use pgark_repo::Repository;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use compress::Method;
@@ -35,21 +36,21 @@ use crate::{Job, OpsError, inspect, paths};
 use source::Source;
 
 /// What was written.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ExportReport {
-    /// The backup's id.
+    /// Id of the backup.
     pub id: String,
-    /// The directory or file; `-` for standard output.
+    /// The directory or file that was written.
     pub output: PathBuf,
-    /// The database.
+    /// Name of the database.
     pub database: String,
-    /// Tables with data.
+    /// Number of tables whose rows were written.
     pub tables: u64,
-    /// Large objects.
+    /// Number of large objects.
     pub large_objects: u64,
-    /// Bytes of content.
+    /// Size of the content in bytes, before compression.
     pub bytes_raw: u64,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use pgark_repo::DataReader;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::OpsError;
@@ -11,78 +12,79 @@ use crate::logical::choose::PlannedObject;
 use crate::record::seconds;
 
 /// What was restored.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RestoreReport {
-    /// The backup's id.
+    /// Id of the backup.
     pub id: String,
-    /// The database that was restored into; several are joined by commas.
+    /// Name of the target database; several are separated by a comma and a space. Empty if only
+    /// roles and tablespaces were restored.
     pub database: String,
-    /// `complete`, `incomplete` when an object failed or the backup did not have it; of a dry run
-    /// `planned`, or `refused` where [`RestoreReport::refusal`] says why.
+    /// `complete`; `incomplete` if an object failed or is missing from the backup; `planned` for a
+    /// dry run; `refused` for a dry run of a restore that would not begin (`refusal` says why).
     pub status: &'static str,
-    /// Tables whose rows were loaded.
+    /// Number of tables whose rows were loaded.
     pub tables: u64,
-    /// Rows loaded.
+    /// Number of rows loaded.
     pub rows: u64,
-    /// Bytes of rows and large objects.
+    /// Size in bytes of the rows (as COPY text) and large objects.
     pub bytes: u64,
-    /// Bytes that were fetched from the repository for them.
+    /// Bytes fetched from the repository.
     pub bytes_fetched: u64,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: f64,
-    /// What failed.
+    /// Objects that failed, or that are missing from the backup.
     pub errors: Vec<ObjectError>,
-    /// What is other in the target than in the backup and was left as it is; what was left out on
-    /// purpose; tables that could not be analyzed.
+    /// Warnings: differences between target and backup that were left alone, what was left out on
+    /// purpose, tables that could not be analyzed.
     pub notes: Vec<String>,
-    /// Rows that were left out because they violate a constraint: how many, and the first of each
-    /// table.
+    /// Rows that `--on-conflict skip` left out because they violate a constraint.
     pub skipped: Vec<SkippedRows>,
-    /// What would be restored: of a dry run only.
+    /// Objects that would be restored, in this order. Only for a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Vec<PlannedObject>>,
-    /// What would be dropped before: of a dry run with `Target::Clean` only.
+    /// Objects that would be dropped first. Only for a dry run with `--clean`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drops: Option<Vec<PlannedDrop>>,
-    /// Why the restore would refuse to drop that: of a dry run with `Target::Clean` only.
+    /// Why the restore would not begin. Only for a dry run with `--clean`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
 }
 
-/// One object that the target has and that would be dropped.
-#[derive(Clone, Debug, Serialize)]
+/// An object of the target that would be dropped.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PlannedDrop {
-    /// Kind and name.
+    /// Kind and name of the object.
     pub object: String,
-    /// Rows of a table, as the target's planner counts them.
+    /// Number of rows of a table, as the target's planner estimates it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
-    /// Bytes of a table.
+    /// Size of a table in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// Why it, or something of it, would not come back.
+    /// Why the object, or a part of it, would not be restored. Absent: all of it would be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<String>,
 }
 
 /// Why a planned restore would not begin.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Refusal {
     /// What is wrong.
     pub error: String,
-    /// What to do.
+    /// What can be done about it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub hint: Option<Advice>,
 }
 
-/// One object that could not be restored.
-#[derive(Clone, Debug, Serialize)]
+/// An object, or a row, that could not be restored.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ObjectError {
-    /// Kind and name.
+    /// Kind and name of the object; for a row, its COPY text.
     pub object: String,
-    /// The server's words.
+    /// The server's message, or why it was not tried.
     pub message: String,
-    /// The statement that failed, if one did.
+    /// The statement that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
 }
@@ -93,14 +95,14 @@ impl ObjectError {
     }
 }
 
-/// Rows of one table that were left out.
-#[derive(Clone, Debug, Serialize)]
+/// The rows of one table that were left out.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SkippedRows {
-    /// Schema and name.
+    /// Schema and name of the table.
     pub table: String,
-    /// How many.
+    /// Number of rows left out.
     pub rows: u64,
-    /// The first of them: COPY text, and the reason.
+    /// The first of them, with the reason.
     pub examples: Vec<ObjectError>,
 }
 

@@ -59,6 +59,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use pgark_bytes::pattern::Pattern;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::OpsError;
@@ -160,7 +161,7 @@ pub(crate) struct Rules {
 }
 
 /// Why rows that may have been there before were stored whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Whole {
     /// No earlier backup holds a map of these rows.
@@ -188,14 +189,17 @@ impl Whole {
     }
 }
 
-/// What row maps did for one table.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What row maps (docs/rowmaps.md) did for one table in one backup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MapNote {
-    /// Rows that were stored; the others were there.
+    /// Number of rows that were stored; the repository had the others already.
     pub rows_new: u64,
-    /// Parts stored under a map.
+    /// Number of parts of the table that are stored under a row map.
     pub parts: u64,
-    /// Of these, parts stored whole, by reason.
+    /// Number of these parts that were stored whole, by reason: `first` (first backup under a row
+    /// map), `columns` (the columns changed), `settings` (settings that determine the text of rows
+    /// changed), `lost` (the list of earlier rows, or their data, is gone), `rewritten` (most rows
+    /// are new or in a different order). Absent: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub whole: BTreeMap<Whole, u64>,
 }
