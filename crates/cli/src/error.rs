@@ -64,8 +64,15 @@ impl Failure {
         }
     }
 
+    /// A file could not be written, or the system refused something else.
     pub fn file(what: impl Into<String>, source: io::Error) -> Failure {
         Failure::Own { what: what.into(), hint: None, usage: false, source: Some(source) }
+    }
+
+    /// A file with a secret or with settings could not be read. That is wrong usage, like a file
+    /// with nothing usable in it.
+    pub fn input(what: impl Into<String>, source: io::Error) -> Failure {
+        Failure::Own { what: what.into(), hint: None, usage: true, source: Some(source) }
     }
 
     /// A storage that loses what it is given.
@@ -236,16 +243,46 @@ fn typing_hint(error: &clap::Error) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use pgark_ops::RepoError;
 
     use super::*;
 
     #[test]
     fn causes_follow_the_error() {
-        let failure = Failure::file("read the passphrase file /x", io::Error::other("no"));
+        let failure = Failure::input("read the passphrase file /x", io::Error::other("no"));
         assert_eq!(failure.chain(), ["read the passphrase file /x", "no"]);
-        assert_eq!(failure.code(), 1);
-        assert_eq!(Failure::usage("give one", "x").code(), 2);
-        assert_eq!(Failure::Ops(OpsError::Cancelled).code(), 130);
+    }
+
+    #[test]
+    fn one_kind_of_mistake_has_one_exit_code() {
+        let bad = |what| RepoError::BadSecret { what, why: "x".into() };
+        let no_name = OpsError::NoName { what: "x".into(), hint: "y".into() };
+        let refused = OpsError::Refused { what: "x".into(), hint: "y".into() };
+        let nobody = || io::Error::from(io::ErrorKind::NotFound);
+        let cases = [
+            // What was typed, or is in a file that was named, cannot be right anywhere.
+            (Failure::usage("x", "y"), USAGE),
+            (Failure::input("read the passphrase file /x", nobody()), USAGE),
+            (OpsError::Usage("x".into()).into(), USAGE),
+            (no_name.into(), USAGE),
+            (OpsError::from(bad("identity file")).into(), USAGE),
+            (OpsError::from(bad("recipient")).into(), USAGE),
+            (OpsError::from(bad("writer key")).into(), USAGE),
+            (OpsError::from(RepoError::WeakPassphrase { why: "x" }).into(), USAGE),
+            // It could be, but not for this repository, this server, this host.
+            (Failure::refused("x", None), FAILED),
+            (Failure::file("write /x", nobody()), FAILED),
+            (refused.into(), FAILED),
+            (OpsError::from(RepoError::WrongKey).into(), FAILED),
+            (OpsError::from(RepoError::SecretForPlainRepository).into(), FAILED),
+            (OpsError::from(RepoError::Plugin { what: "identity file", why: "x".into() }).into(), FAILED),
+            (OpsError::Cancelled.into(), INTERRUPTED),
+        ];
+        for (failure, code) in cases {
+            assert_eq!(failure.code(), code, "{failure:?}");
+            let hinted = Failure::hinted(failure, "another hint".into());
+            assert_eq!(hinted.code(), code, "{hinted:?}");
+        }
     }
 
     #[test]

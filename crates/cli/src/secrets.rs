@@ -43,7 +43,7 @@ pub fn ask_new_passphrase(of: &str) -> Result<SecretString, Failure> {
     let again = ask_passphrase("again, to be sure")?;
     match first.expose_secret() == again.expose_secret() {
         true => Ok(first),
-        false => Err(Failure::refused("the two passphrases differ", Some("nothing was made; try again"))),
+        false => Err(Failure::usage("the two passphrases differ", "nothing was made; try again")),
     }
 }
 
@@ -71,14 +71,14 @@ pub fn secret_file(what: &str, path: &Path) -> Result<SecretString, Failure> {
     tilde::refuse(what, path.as_os_str())?;
     refuse_key_as_path(what, path)?;
     let doing = || format!("read the {what} {}", path.display());
-    let length = fs::metadata(path).map_err(|source| Failure::file(doing(), source))?.len();
+    let length = fs::metadata(path).map_err(|source| Failure::input(doing(), source))?.len();
     if length > LARGEST_SECRET {
         return Err(Failure::usage(
             format!("the {what} {} has {length} bytes", path.display()),
             "name another file",
         ));
     }
-    let mut text = fs::read_to_string(path).map_err(|source| Failure::file(doing(), source))?;
+    let mut text = fs::read_to_string(path).map_err(|source| Failure::input(doing(), source))?;
     if text.starts_with('\u{feff}') {
         text = text.trim_start_matches('\u{feff}').to_string();
     }

@@ -151,6 +151,14 @@ pub enum OpsError {
     /// The request itself is wrong.
     #[error("{0}")]
     Usage(Advice),
+    /// A text that cannot name a backup, or another thing, in any repository.
+    #[error("{what}")]
+    NoName {
+        /// Which text, and what it should name.
+        what: String,
+        /// How such a thing is named.
+        hint: Advice,
+    },
     /// Stopped from outside.
     #[error("interrupted")]
     Cancelled,
@@ -170,7 +178,9 @@ impl OpsError {
     /// What the operator can do about it, where that is known.
     pub fn hint(&self) -> Option<Advice> {
         match self {
-            OpsError::Refused { hint, .. } if !hint.is_empty() => Some(hint.clone()),
+            OpsError::Refused { hint, .. } | OpsError::NoName { hint, .. } if !hint.is_empty() => {
+                Some(hint.clone())
+            }
             OpsError::Table { source, .. } => source.hint(),
             _ if self.sqlstate() == Some(LOCK_NOT_AVAILABLE) => Some(wait_longer()),
             OpsError::Server { source, .. } | OpsError::Statement { source, .. } => {
@@ -212,7 +222,11 @@ impl OpsError {
 
     /// Whether the caller asked for something that makes no sense (exit code 2).
     pub fn is_usage(&self) -> bool {
-        matches!(self, OpsError::Usage(_) | OpsError::ConnInfo(_))
+        match self {
+            OpsError::Usage(_) | OpsError::NoName { .. } | OpsError::ConnInfo(_) => true,
+            OpsError::Repository(source) => source.is_usage(),
+            _ => false,
+        }
     }
 
     /// Whether the job was stopped from outside (exit code 130).

@@ -278,17 +278,18 @@ fn why_passed(about: &About, head: &BackupHead) -> String {
 }
 
 /// An id, or the beginning of one that is long enough.
-fn is_prefix(text: &str) -> bool {
+pub(crate) fn is_prefix(text: &str) -> bool {
     (4..=16).contains(&text.len()) && text.bytes().all(|sign| sign.is_ascii_hexdigit())
 }
 
 fn by_prefix(heads: Vec<BackupHead>, text: &str) -> Result<BackupHead, OpsError> {
     let wanted = text.to_ascii_lowercase();
     if !is_prefix(&wanted) {
-        return Err(OpsError::refused(
-            format!("{text:?} does not name a backup"),
-            "give an id of 16 hex digits, a unique prefix of at least 4, or `latest`; with `:DB` behind it for one database",
-        ));
+        return Err(OpsError::NoName {
+            what: format!("{text:?} does not name a backup"),
+            hint: "give an id of 16 hex digits, a unique prefix of at least 4, or `latest`; with `:DB` behind it for one database"
+                .into(),
+        });
     }
     let known: Vec<String> = heads.iter().map(|head| head.id.to_string()).collect();
     let mut matching: Vec<BackupHead> =

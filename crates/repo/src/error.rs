@@ -139,6 +139,14 @@ pub enum RepoError {
         /// What is wrong, without the secret.
         why: String,
     },
+    /// A plugin of age failed, or is not on this host.
+    #[error("the {what} cannot be read: {why}")]
+    Plugin {
+        /// For which kind of secret it was asked.
+        what: &'static str,
+        /// What it said.
+        why: String,
+    },
     /// An object's bytes are not what was put.
     #[error("{object} is damaged: {what}")]
     Damaged {
@@ -271,6 +279,11 @@ impl RepoError {
             }
             _ => None,
         }
+    }
+
+    /// Whether a secret that was given cannot be right for any repository.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, RepoError::BadSecret { .. } | RepoError::WeakPassphrase { .. })
     }
 
     /// Whether the job was stopped from outside.

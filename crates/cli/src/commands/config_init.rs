@@ -61,7 +61,7 @@ pub fn run(args: &ConfigInit) -> Result<(), Failure> {
     let text = to_toml(&ask()?);
     if let Err(problems) = Config::parse(&path, &text) {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        return Err(Failure::refused(&lines.join("\n"), Some("nothing was written")));
+        return Err(Failure::usage(lines.join("\n"), "nothing was written"));
     }
     // A connection string may hold a password.
     new_private_file(&path, &text, || format!("write {}", path.display()))?;

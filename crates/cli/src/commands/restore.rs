@@ -91,7 +91,7 @@ fn hook(text: &str) -> Result<ops::Hook, Failure> {
         Some(("command", command)) => ops::Action::Command(command.to_string()),
         Some(("file", path)) => ops::Action::Sql(
             std::fs::read_to_string(path)
-                .map_err(|source| Failure::file(format!("read the hook's SQL {path}"), source))?,
+                .map_err(|source| Failure::input(format!("read the hook's SQL {path}"), source))?,
         ),
         _ => return Err(Failure::usage(format!("{action:?} is not an action of a hook"), HOW)),
     };

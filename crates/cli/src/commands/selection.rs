@@ -20,7 +20,7 @@ pub fn chosen(selection: Selection) -> Result<ops::ContentsFilter, Failure> {
         None => None,
         Some(path) => {
             let text = std::fs::read_to_string(path)
-                .map_err(|source| Failure::file(format!("read the list {}", path.display()), source))?;
+                .map_err(|source| Failure::input(format!("read the list {}", path.display()), source))?;
             let list = ops::parse_list(&text).map_err(|what| {
                 Failure::usage(
                     format!("{}, {what}", path.display()),

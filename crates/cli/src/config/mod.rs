@@ -47,7 +47,7 @@ pub fn load(named: Option<&Path>) -> Result<Config, Failure> {
         },
     };
     let text = std::fs::read_to_string(&path)
-        .map_err(|source| Failure::file(format!("read the configuration {}", path.display()), source))?;
+        .map_err(|source| Failure::input(format!("read the configuration {}", path.display()), source))?;
     Config::parse(&path, &text).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
         Failure::usage(lines.join("\n"), "`pgark config default` prints every key with its default")

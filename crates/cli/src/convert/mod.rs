@@ -15,7 +15,7 @@ use crate::error::Failure;
 pub fn run(args: &Convert) -> Result<(), Failure> {
     let path = args.file.display();
     let text = std::fs::read_to_string(&args.file)
-        .map_err(|source| Failure::file(format!("read {path}"), source))?;
+        .map_err(|source| Failure::input(format!("read {path}"), source))?;
     let from = args.from.unwrap_or_else(|| guess(&args.file, &text));
     let converted = match from {
         Foreign::PgBack => pg_back::version_2(&text),

@@ -23,8 +23,8 @@ pub struct Failed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// The command line or the configuration file is wrong, or asks for something that makes no
-    /// sense (exit code 2).
+    /// The command line, the configuration file, or a file with a secret that they name is wrong,
+    /// or they ask for something that makes no sense (exit code 2).
     Usage,
     /// The command failed (exit code 1).
     Failed,

@@ -257,7 +257,7 @@ fn keys(profile: &Profile<'_>) -> Option<S3Credentials> {
 /// The message of a parser could quote a line, and a line may be a secret.
 fn load(path: &Path) -> Result<Ini, Failure> {
     Ini::load_from_file_noescape(path).map_err(|error| match error {
-        ini::Error::Io(source) => Failure::file(format!("read {}", path.display()), source),
+        ini::Error::Io(source) => Failure::input(format!("read {}", path.display()), source),
         ini::Error::Parse(error) => Failure::usage(
             format!("{}:{}: this is not an INI file", path.display(), error.line),
             "`aws configure` writes such files",

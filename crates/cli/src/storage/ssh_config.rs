@@ -84,7 +84,7 @@ pub fn read(files: &[PathBuf], asked: &Asked<'_>) -> Result<SshSettings, Failure
 impl Found {
     /// `folder` is where relative names of included files begin.
     fn read(&mut self, file: &Path, folder: &Path, asked: &Asked<'_>, depth: usize) -> Result<(), Failure> {
-        let failed = |error| Failure::file(format!("read {}", file.display()), error);
+        let failed = |error| Failure::input(format!("read {}", file.display()), error);
         // A command in it is run: whoever is allowed to write it may do what we may. ssh asks the
         // same.
         let status = fs::metadata(file).map_err(failed)?;

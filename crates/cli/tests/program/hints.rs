@@ -217,7 +217,7 @@ fn a_recipient_is_no_file_and_no_secret() {
         try_one(&public, &[&format!("--recipient \"$(cat {public})\"")]);
         try_one(secret, &["was given a secret key", "a new key is safer"]);
     }
-    host.fails(&["init", "--repo", &repo, "--recipient", "nobody"], 1, &["a recipient begins with age1"]);
+    host.fails(&["init", "--repo", &repo, "--recipient", "nobody"], 2, &["a recipient begins with age1"]);
     assert!(!Path::new(&repo).exists(), "a place was made before the arguments were looked at");
     // The other way round.
     host.ok(&["init", "--repo", &repo, "--no-encryption"]);
@@ -375,15 +375,66 @@ fn init_looks_at_its_arguments_first() {
     let host = Host::new();
     let (repo, weak, there) = (host.path("repo"), host.write("weak", "short\n"), host.write("there", "x\n"));
     for (args, code) in [
-        (["--passphrase-file", &weak], 1),
-        (["--passphrase-file", "/nowhere/x"], 1),
+        (["--passphrase-file", &weak], 2),
+        (["--passphrase-file", "/nowhere/x"], 2),
         (["--new-passphrase-file", &there], 1),
-        (["--recipient", "age1nonsense"], 1),
+        (["--recipient", "age1nonsense"], 2),
     ] {
         host.fails(&[&["init", "--repo", &repo][..], &args].concat(), code, &[args[1]].map(|_| "error: "));
         assert!(!Path::new(&repo).exists(), "{args:?}: something was made");
     }
     assert_eq!(std::fs::read_to_string(&there).unwrap(), "x\n");
+}
+
+/// What cannot be right anywhere is wrong usage; what is only not so here is a failure.
+#[test]
+fn one_kind_of_mistake_has_one_exit_code() {
+    let host = Host::new();
+    let (repo, plain, passphrase) = (host.path("repo"), host.path("plain"), host.path("passphrase"));
+    host.ok(&["init", "--new-passphrase-file", &passphrase, "--repo", &repo]);
+    host.ok(&["init", "--no-encryption", "--repo", &plain]);
+    let (empty, words) = (host.write("empty", ""), host.write("words", "five quiet otters\n"));
+    let (folder, bytes) = (host.path("folder"), host.path("bytes"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(&bytes, b"\xff\xfe\x00").unwrap();
+    let missing = "/nowhere/x".to_string();
+    // Files with a secret or with settings.
+    for option in ["--identity", "--passphrase-file", "--writer-key"] {
+        for file in [&missing, &folder, &empty, &bytes] {
+            host.fails(&["list", "--repo", &repo, option, file], 2, &["error: "]);
+        }
+    }
+    for option in ["--identity", "--writer-key"] {
+        host.fails(&["list", "--repo", &repo, option, &words], 2, &["cannot be read"]);
+    }
+    host.fails(&["list", "--repo", &repo, "--passphrase-file", &words], 1, &["does not open"]);
+    for file in [&missing, &folder, &bytes, &words] {
+        host.fails(&["list", "--config", file], 2, &["error: "]);
+        host.fails(&["config", "convert", "--from", "greenmask", file], 2, &["error: "]);
+    }
+    let restore = ["restore", "latest", "--repo", &plain, "--dbname", "x"];
+    for file in [&missing, &folder, &bytes] {
+        host.fails(&[&restore[..], &["--use-list", file]].concat(), 2, &["error: "]);
+        let hook = format!("before-data=file:{file}");
+        host.fails(&[&restore[..], &["--hook", &hook]].concat(), 2, &["error: "]);
+    }
+    // Names of backups and sessions.
+    for (name, code) in [("nonsense", 2), ("abc", 2), ("0123456789abcdef0", 2), ("0123456789abcdef", 1)] {
+        let path = format!("{name}:/x");
+        for args in [
+            &["show", name][..],
+            &["ls", name],
+            &["cat", &path],
+            &["diff", name, name],
+            &["export", name, "--output", "x"],
+            &["restore", name, "--dbname", "x"],
+            &["tag", name, "--add", "x"],
+            &["forget", name],
+            &["sessions", "--end", name],
+        ] {
+            host.fails(&[args, &["--repo", &plain]].concat(), code, &[name]);
+        }
+    }
 }
 
 #[test]

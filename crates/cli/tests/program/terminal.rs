@@ -29,8 +29,8 @@ fn a_passphrase_is_asked_for() {
         assert!(said.contains(words), "{args}: {said}");
     };
     let init = "init --repo repo --passphrase";
-    asks(init, "five quiet otters\nfive quiet others\n", 1, "the two passphrases differ");
-    asks(init, "short\nshort\n", 1, "too weak");
+    asks(init, "five quiet otters\nfive quiet others\n", 2, "the two passphrases differ");
+    asks(init, "short\nshort\n", 2, "too weak");
     asks(init, "\n", 2, "no passphrase was typed");
     assert!(!repo.exists(), "a place was made before the passphrase was good");
     asks(init, "five quiet otters\nfive quiet otters\n", 0, "fingerprint ");

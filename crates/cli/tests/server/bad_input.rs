@@ -258,8 +258,11 @@ fn ids_that_name_nothing_or_too_much() {
     let desk = Desk::plain();
     desk.fails(1, &["show", "latest"]);
     let id = desk.backup(&cluster, "d");
-    for wrong in ["zz", "abc", "0123456789abcdef0", "latest:nowhere", "ffffffffffffffff"] {
-        let said = desk.fails(1, &["show", wrong]);
+    // What cannot be an id is wrong usage.
+    for (wrong, code) in
+        [("zz", 2), ("abc", 2), ("0123456789abcdef0", 2), ("latest:nowhere", 1), ("ffffffffffffffff", 1)]
+    {
+        let said = desk.fails(code, &["show", wrong]);
         if wrong == "ffffffffffffffff" {
             example("An unknown backup id", 1, &said.replace(wrong, "0123abcd"));
         }

@@ -234,6 +234,6 @@ fn a_terminal_shows_steps_and_tables() {
         let backups = ids(&desk, &[]).len();
         assert_eq!(listed.lines().count(), backups + 2, "{columns}: {listed}");
         let failed = in_terminal(&desk, columns, &["show", "nothing"]);
-        assert!(failed.starts_with("error: ") && failed.ends_with("exit code 1"), "{columns}: {failed}");
+        assert!(failed.starts_with("error: ") && failed.ends_with("exit code 2"), "{columns}: {failed}");
     }
 }

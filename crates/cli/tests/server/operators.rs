@@ -132,7 +132,7 @@ fn sessions_are_listed_and_ended() {
     let said = desk.example("A session that is at work", 1, &["sessions", "--end", &id[..6]]);
     assert!(said.contains("is at work") && said.contains("--force"), "{said}");
     assert!(desk.fails(1, &["sessions", "--end", "ffff"]).contains(&format!("there are {id}")));
-    assert!(desk.fails(1, &["sessions", "--end", "ff"]).contains("at least 4 digits"));
+    assert!(desk.fails(2, &["sessions", "--end", "ff"]).contains("at least 4"));
     assert!(desk.fails(2, &["sessions", "--force"]).contains("--end"));
     held.kill();
     // This host knows that its process is gone.

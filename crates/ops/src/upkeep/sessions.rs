@@ -4,6 +4,7 @@ use pgark_repo::{Repository, SessionState, WriterSession};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::select::is_prefix;
 use crate::{Job, OpsError};
 
 /// A session: a command that is writing a backup into the repository.
@@ -85,10 +86,10 @@ pub fn end(repository: &Repository, text: &str, force: bool, job: &Job) -> Resul
         ids => format!("there are {}", ids.join(", ")),
     };
     match (meant.next(), meant.next()) {
-        _ if wanted.len() < 4 => Err(OpsError::refused(
-            format!("{text:?} is too short for an id: at least 4 digits are needed"),
-            there,
-        )),
+        _ if !is_prefix(&wanted) => Err(OpsError::NoName {
+            what: format!("{text:?} does not name a session"),
+            hint: format!("give an id of 16 hex digits or a unique prefix of at least 4; {there}").into(),
+        }),
         (None, _) => Err(OpsError::refused(format!("no session has the id {text:?}"), there)),
         (Some(_), Some(_)) => Err(OpsError::refused(format!("{text:?} means several sessions"), there)),
         (Some(session), None) => Ok(repository.end_session(session.id, force)?.into()),

@@ -72,7 +72,7 @@ fn seal(recipients: &[Box<dyn Recipient>], keyring: &[u8]) -> Result<Vec<u8>, Re
     let encryptor = Encryptor::with_recipients(recipients.iter().map(|recipient| recipient.as_ref()))
         .map_err(|error| match error {
             // What a plugin says, or that it is not there.
-            EncryptError::Io(error) => RepoError::BadSecret { what: "recipient", why: error.to_string() },
+            EncryptError::Io(error) => RepoError::Plugin { what: "recipient", why: error.to_string() },
             _ => FAILED,
         })?;
     let mut sealed = Vec::new();
@@ -134,7 +134,7 @@ pub(super) fn open(store: &Storage, unlock: &Unlock) -> Result<Vec<Zeroizing<Vec
     }
     let first = lock(&failures).drain(..).next();
     Err(match first {
-        Some(why) => RepoError::BadSecret { what: "identity file", why },
+        Some(why) => RepoError::Plugin { what: "identity file", why },
         None => RepoError::WrongKey,
     })
 }
