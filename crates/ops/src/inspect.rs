@@ -142,7 +142,8 @@ pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, 
     }
     let mut record = BackupRecord::of(&backup.head)?;
     record.tags = Vec::from_iter(repository.tags_of(&backup.head)?);
-    Ok(BackupDetail { record, missing: about.missing, contents, tables })
+    let system_identifier = Some(about.system_identifier).filter(|identifier| !identifier.is_empty());
+    Ok(BackupDetail { record, system_identifier, missing: about.missing, contents, tables })
 }
 
 /// An entry of a backup.

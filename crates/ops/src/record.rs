@@ -64,6 +64,8 @@ pub struct BackupDetail {
     /// The record of `list`.
     #[serde(flatten)]
     pub record: BackupRecord,
+    /// System identifier of the cluster, in decimal, as `pg_controldata` shows it. Null: not known.
+    pub system_identifier: Option<String>,
     /// What was asked for and is not in the backup.
     pub missing: Vec<Missing>,
     /// Each database.
@@ -184,6 +186,9 @@ impl BackupDetail {
             Fact { name: "added", value: FactValue::Bytes(record.bytes_added) },
             Fact { name: "took", value: FactValue::Seconds(record.seconds) },
         ];
+        if let Some(identifier) = &self.system_identifier {
+            facts.push(Fact::text("system id", identifier));
+        }
         if !record.tags.is_empty() {
             facts.push(Fact::text("tags", record.tags.join(", ")));
         }

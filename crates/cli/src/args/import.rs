@@ -32,8 +32,8 @@ pub struct Import {
     /// `pg_dump --create`)
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub database: Option<String>,
-    /// Name of the cluster (default: the system identifier in a manifest next to the dump,
-    /// else `imported`)
+    /// Name of the cluster (default: the name that the repository has for the system identifier in
+    /// a manifest next to the dump, else the identifier itself; `imported` if there is no manifest)
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub cluster: Option<String>,
     /// zstd level

@@ -191,12 +191,20 @@ fn in_words(report: &Pruned) -> String {
             )),
             None => text.push_str(&format!("; {waiting} can be deleted by a later prune")),
         }
+        match report.sessions {
+            0 => {}
+            1 => text
+                .push_str(", and when a backup that is being written has ended (`pgark sessions` shows it)"),
+            several => text.push_str(&format!(
+                ", and when {} backups that are being written have ended (`pgark sessions` shows them)",
+                output::count(several)
+            )),
+        }
+    } else if report.sessions > 0 {
+        text.push_str(&format!("; backups being written: {}", output::count(report.sessions)));
     }
     if report.bytes_refused > 0 {
         text.push_str(&format!("; {} could not be deleted", output::bytes(report.bytes_refused)));
-    }
-    if report.sessions > 0 {
-        text.push_str(&format!("; backups being written: {}", report.sessions));
     }
     if report.missing {
         text.push_str("; a backup needs a chunk that is missing: run `pgark check`");

@@ -100,6 +100,17 @@ fn dumps_of_greenmask_and_plakar() {
     let newest = desk.backup(&cluster, "shop");
     desk.ok(&["import", &old.display().to_string()]);
     assert_eq!(desk.json(&["show", "latest", "--json"])["id"], newest);
+    // A cluster that the repository knows by another name has that name.
+    let named = Desk::plain();
+    named.ok(&["backup", "--cluster", "prod", "--dbname", &cluster.conninfo("shop")]);
+    let id = named.ok(&["import", &old.display().to_string()]);
+    let shown = named.json(&["show", id.trim(), "--json"]);
+    assert_eq!(
+        (&shown["cluster"], &shown["system_identifier"]),
+        (&"prod".into(), &identifier.clone().into())
+    );
+    let shown = named.ok(&["show", "latest"]);
+    assert!(shown.contains(&format!("system id  {identifier}\n")), "{shown}");
 
     // What was not finished, and what is not an archive.
     std::fs::write(greenmask.join("heartbeat"), "in-progress").unwrap();

@@ -156,9 +156,12 @@ fn a_backup_whose_session_was_ended_is_whole_or_none() {
     let before = desk.backup(&cluster, "d");
     let held = Held::start(&desk, &cluster, "d", &[]);
     let id = desk.json(&["sessions", "--json"])["sessions"][0]["id"].as_str().unwrap().to_string();
-    desk.ok(&["sessions", "--end", &id, "--force"]);
-    // What it depends on is deleted meanwhile.
+    // What it depends on is deleted meanwhile, if no session makes the prune wait.
     desk.ok(&["forget", &before, "--even-last"]);
+    let said = desk.ok(&["prune", "--grace", "0", "--dry-run"]);
+    let waits = ", and when a backup that is being written has ended (`pgark sessions` shows it)";
+    assert!(said.contains(waits), "{said}");
+    desk.ok(&["sessions", "--end", &id, "--force"]);
     for _ in 0..3 {
         desk.ok(&["prune", "--grace", "0"]);
     }

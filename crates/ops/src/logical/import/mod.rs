@@ -9,6 +9,7 @@
 //! promises rows that are not there, gives no backup.
 
 mod blocks;
+mod cluster;
 mod item;
 mod members;
 mod rows;
@@ -40,8 +41,8 @@ pub struct Request {
     pub path: PathBuf,
     /// The name of the database, of a script that does not say it.
     pub database: Option<String>,
-    /// The cluster's name; by default the system identifier that a manifest next to the dump names,
-    /// else `imported`.
+    /// The cluster's name; by default the one that the repository has for the system identifier in
+    /// a manifest next to the dump, else this identifier, else `imported`.
     pub cluster: Option<String>,
     /// Threads that compress and seal.
     pub jobs: usize,
@@ -57,10 +58,9 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
     let found = source::find(&request.path, request.database.as_deref())?;
     let identifier = found.system_identifier().unwrap_or_default();
     let options = WriteOptions {
-        cluster: match (&request.cluster, identifier.as_str()) {
-            (Some(name), _) => name.clone(),
-            (None, "") => "imported".into(),
-            (None, identifier) => identifier.into(),
+        cluster: match &request.cluster {
+            Some(name) => name.clone(),
+            None => cluster::name(repository, &identifier)?,
         },
         jobs: request.jobs,
         compression_level: request.compression_level,
