@@ -39,10 +39,11 @@ const DATABASES: [&str; 3] = ["postgres", "shop", "test_orders"];
 
 /// Lines of "Five minutes" before which something is prepared, or after which something is looked
 /// at, by their beginning. All must be there.
-const STEPS: [&str; 20] = [
+const STEPS: [&str; 21] = [
     "age-keygen",
     "pgark storage test s3://",
     "pgark init --repo sftp://",
+    "pgark -h db.example.com -U backup backup --dry-run",
     "pgark -h db.example.com",
     "pgark backup --all",
     "pgark list",
@@ -183,6 +184,11 @@ impl Reader<'_> {
             "pgark storage test s3://" => has("for any number of writers"),
             "pgark init --repo sftp://" => {
                 assert!(self.backups("--repo sftp://backup@host/srv/pg").is_empty());
+            }
+            "pgark -h db.example.com -U backup backup --dry-run" => {
+                has("sales.orders");
+                has(&format!("the last backup like this one, {}", self.first));
+                assert_eq!(self.backups("").len(), 2, "a dry run makes no backup");
             }
             "pgark -h db.example.com" => {
                 let newest = self.newest("");
