@@ -3,9 +3,27 @@
 
 use encoding_rs::Encoding;
 
-/// The text of a name in an encoding, by PostgreSQL's name for that; none if it is not known, or
-/// the bytes are none in it.
+/// The text of a name or value in an encoding, by PostgreSQL's name for that; none if it is not
+/// known, or the bytes are none in it.
 pub fn of_server(encoding: &str, bytes: &[u8]) -> Option<String> {
+    if encoding == "LATIN1" {
+        return Some(latin1(bytes));
+    }
+    decode(&label(encoding)?, bytes)
+}
+
+/// The bytes of a text in an encoding, by PostgreSQL's name for that; none if it is not known, or
+/// has not all of the characters.
+pub fn to_server(encoding: &str, text: &str) -> Option<Vec<u8>> {
+    if encoding == "LATIN1" {
+        return text.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect();
+    }
+    let (bytes, _, has_others) = Encoding::for_label(label(encoding)?.as_bytes())?.encode(text);
+    (!has_others).then(|| bytes.into_owned())
+}
+
+/// The Web's name for an encoding of PostgreSQL.
+fn label(encoding: &str) -> Option<String> {
     let label = match encoding {
         "EUC_JP" => "euc-jp",
         "EUC_KR" | "UHC" => "euc-kr",
@@ -17,7 +35,6 @@ pub fn of_server(encoding: &str, bytes: &[u8]) -> Option<String> {
         "KOI8U" => "koi8-u",
         "WIN866" => "ibm866",
         "WIN874" => "windows-874",
-        "LATIN1" => return Some(latin1(bytes)),
         "LATIN2" => "iso-8859-2",
         "LATIN3" => "iso-8859-3",
         "LATIN4" => "iso-8859-4",
@@ -32,12 +49,10 @@ pub fn of_server(encoding: &str, bytes: &[u8]) -> Option<String> {
         "ISO_8859_7" => "iso-8859-7",
         "ISO_8859_8" => "iso-8859-8",
         "WIN1250" | "WIN1251" | "WIN1252" | "WIN1253" | "WIN1254" | "WIN1255" | "WIN1256" | "WIN1257"
-        | "WIN1258" => {
-            return decode(&format!("windows-{}", encoding.trim_start_matches("WIN")), bytes);
-        }
+        | "WIN1258" => return Some(format!("windows-{}", encoding.trim_start_matches("WIN"))),
         _ => return None,
     };
-    decode(label, bytes)
+    Some(label.to_string())
 }
 
 /// The text of what was typed under a locale (`ja_JP.eucJP`, `ru_RU.KOI8-R`, `de_DE@euro`); none if
@@ -103,7 +118,7 @@ fn latin1(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{of_locale, of_server};
+    use super::{of_locale, of_server, to_server};
 
     #[test]
     fn encodings_of_servers() {
@@ -116,6 +131,20 @@ mod tests {
         is("LATIN1", b"\xe9\x80", "é\u{80}");
         is("LATIN9", b"\xa4", "€");
         assert_eq!((of_server("EUC_JP", b"\xc6"), of_server("EUC_TW", b"\xa4\xa4")), (None, None));
+    }
+
+    #[test]
+    fn texts_go_back_into_their_encoding_or_are_refused() {
+        let is = |encoding: &str, text: &str, bytes: Option<&[u8]>| {
+            assert_eq!(to_server(encoding, text).as_deref(), bytes, "{encoding} {text}");
+        };
+        is("EUC_JP", "日本", Some(b"\xc6\xfc\xcb\xdc"));
+        is("KOI8R", "таблица", Some(b"\xd4\xc1\xc2\xcc\xc9\xc3\xc1"));
+        is("LATIN1", "é\u{80}", Some(b"\xe9\x80"));
+        is("LATIN1", "€", None);
+        is("LATIN9", "€", Some(b"\xa4"));
+        is("WIN1252", "таблица", None);
+        is("EUC_TW", "a", None);
     }
 
     #[test]

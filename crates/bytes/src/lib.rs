@@ -11,6 +11,7 @@
 //! * [`large_objects`]: large objects as a stream of frames;
 //! * [`lsn`]: positions in the WAL;
 //! * [`names`]: names for people, whatever bytes they are of;
+//! * [`nearest`]: the name that someone probably meant;
 //! * [`pattern`]: name patterns as psql and pg_dump have them;
 //! * [`protocol`]: framing of the frontend/backend protocol, and the messages of streaming
 //!   replication;
@@ -23,6 +24,7 @@ pub mod encoding;
 pub mod large_objects;
 pub mod lsn;
 pub mod names;
+pub mod nearest;
 pub mod pattern;
 pub mod protocol;
 pub mod sql;
