@@ -71,12 +71,16 @@ mod tests {
         for (wanted, meant) in [
             ("prdo", Some("prod")),
             ("PROD", Some("prod")),
+            ("stagin", Some("staging")),
             ("shop", Some("shop_2024")),
             ("lock-wait-timeout", Some("lock_wait_timeout")),
+            ("repository", Some("repositories")),
             ("zzz", None),
             ("", None),
+            ("s", None),
         ] {
             assert_eq!(nearest(wanted, known), meant, "{wanted}");
         }
+        assert_eq!(nearest("d", ["d"]), Some("d"));
     }
 }

@@ -1,0 +1,359 @@
+//! One row: split, read what rules need, make the fictions in their order, write the row again.
+//!
+//! Columns that no rule changes keep their bytes as the server wrote them.
+
+use pgark_bytes::copy_text;
+
+use super::records::Record;
+use super::{ColumnPlan, Fiction, TablePlan};
+use crate::draw::Draw;
+use crate::row::{MaskedRow, RawRow};
+use crate::rules::{Engine, Otherwise};
+use crate::transformer::{Answer, Plain, Refusal, Row};
+
+/// A row that cannot be masked. It names no plain value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MaskError {
+    /// A rule refuses a value.
+    #[error("column {column}: {refusal}")]
+    Column {
+        /// The column.
+        column: String,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The row has another number of fields than the table has columns.
+    #[error("a row has {found} fields where the table has {expected} columns")]
+    Fields {
+        /// Columns of the table, as COPY writes them.
+        expected: usize,
+        /// Fields of the row.
+        found: usize,
+    },
+}
+
+/// Masks the rows of one table, one after the other. Each thread has its own.
+#[derive(Debug)]
+pub struct Masker<'p> {
+    plan: &'p TablePlan,
+    /// Texts of the plain values that rules read, one behind the other.
+    texts: String,
+    plain: Vec<Cell>,
+    masked: Vec<Made>,
+    canonical: Vec<u8>,
+    row: Vec<u8>,
+    counts: Counts,
+}
+
+/// What became of the rows so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows that came in.
+    pub rows: u64,
+    /// Rows that a condition left out.
+    pub dropped: u64,
+    /// Rows that a condition left plain, whole or in a column.
+    pub plain: u64,
+}
+
+/// A plain value: where its text is in [`Masker::texts`].
+#[derive(Clone, Copy, Debug, Default)]
+enum Cell {
+    #[default]
+    Unread,
+    Null,
+    Text {
+        start: usize,
+        end: usize,
+    },
+}
+
+/// A fiction.
+#[derive(Debug, Default)]
+struct Made {
+    text: String,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum State {
+    /// The field as it came.
+    #[default]
+    AsItCame,
+    Null,
+    Text,
+}
+
+/// The row as transformers see it.
+struct View<'v> {
+    texts: &'v str,
+    plain: &'v [Cell],
+    masked: &'v [Made],
+}
+
+impl Row for View<'_> {
+    fn plain(&self, column: usize) -> Option<&str> {
+        match self.plain.get(column) {
+            Some(Cell::Text { start, end }) => self.texts.get(*start..*end),
+            _ => None,
+        }
+    }
+
+    fn masked(&self, column: usize) -> Option<&str> {
+        let made = self.masked.get(column)?;
+        match made.state {
+            State::AsItCame => self.plain(column),
+            State::Null => None,
+            State::Text => Some(&made.text),
+        }
+    }
+}
+
+impl<'p> Masker<'p> {
+    /// For the rows of a table.
+    pub fn new(plan: &'p TablePlan) -> Masker<'p> {
+        let columns = plan.columns.len();
+        Masker {
+            plan,
+            texts: String::new(),
+            plain: vec![Cell::Unread; columns],
+            masked: (0..columns).map(|_| Made::default()).collect(),
+            canonical: Vec::new(),
+            row: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// What became of the rows so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The masked row; None: a condition leaves it out.
+    ///
+    /// # Errors
+    /// A value that its rule cannot make a fiction of.
+    pub fn mask(&mut self, row: RawRow<'_>) -> Result<Option<MaskedRow<'_>>, MaskError> {
+        self.counts.rows += 1;
+        if self.plan.rows_none {
+            self.counts.dropped += 1;
+            return Ok(None);
+        }
+        self.read(row)?;
+        let whole = match &self.plan.when {
+            Some((condition, otherwise)) => match self.holds(condition, "when")? {
+                true => None,
+                false => Some(*otherwise),
+            },
+            None => None,
+        };
+        match whole {
+            Some(Otherwise::Drop) => {
+                self.counts.dropped += 1;
+                return Ok(None);
+            }
+            Some(Otherwise::Keep) => self.counts.plain += 1,
+            Some(Otherwise::Null) => {
+                let recorded = self.plan.record.iter().flat_map(|record| record.program.columns());
+                for at in recorded.chain(self.plan.order.iter().copied()) {
+                    if let Some(made) = self.masked.get_mut(at) {
+                        made.state = State::Null;
+                    }
+                }
+            }
+            None => {
+                let plan = self.plan;
+                let subject = self.subject(plan)?;
+                if let Some(record) = &plan.record {
+                    self.record(record, subject.as_ref(), row)?;
+                }
+                for at in &plan.order {
+                    if let Some(ColumnPlan { name, fiction: Some(fiction) }) = plan.columns.get(*at) {
+                        self.make(*at, fiction, subject.as_ref(), row)
+                            .map_err(|refusal| of_column(name, refusal))?;
+                    }
+                }
+            }
+        }
+        self.write(row)?;
+        Ok(Some(MaskedRow::new(&self.row)))
+    }
+
+    /// Splits the row and reads the columns that rules need.
+    fn read(&mut self, row: RawRow<'_>) -> Result<(), MaskError> {
+        self.texts.clear();
+        let mut found = 0;
+        // A table without columns has rows without fields.
+        let fields =
+            copy_text::fields(row.bytes()).take(if self.plan.columns.is_empty() { 0 } else { usize::MAX });
+        for raw in fields {
+            if let (Some(cell), Some(made)) = (self.plain.get_mut(found), self.masked.get_mut(found)) {
+                made.state = State::AsItCame;
+                *cell = Cell::Unread;
+                if self.plan.needed.get(found) == Some(&true) {
+                    *cell = match raw {
+                        copy_text::NULL => Cell::Null,
+                        _ => {
+                            let start = self.texts.len();
+                            let value = copy_text::unescape(raw);
+                            let decoded = self.plan.charset.decode(&value, &mut self.texts);
+                            decoded.map_err(|refusal| of_column(self.plan.name_of(found), refusal))?;
+                            Cell::Text { start, end: self.texts.len() }
+                        }
+                    };
+                }
+            }
+            found += 1;
+        }
+        let expected = self.plan.columns.len();
+        if found == expected { Ok(()) } else { Err(MaskError::Fields { expected, found }) }
+    }
+
+    fn view(&self) -> View<'_> {
+        View { texts: &self.texts, plain: &self.plain, masked: &self.masked }
+    }
+
+    fn holds(&self, condition: &crate::condition::Condition, what: &str) -> Result<bool, MaskError> {
+        // Unknown is not true.
+        condition
+            .holds(&self.view())
+            .map(|truth| truth == Some(true))
+            .map_err(|refusal| of_column(what, refusal))
+    }
+
+    /// What the row's subject decides.
+    fn subject(&mut self, plan: &TablePlan) -> Result<Option<Draw>, MaskError> {
+        let Some(subject) = &plan.subject else { return Ok(None) };
+        let view = View { texts: &self.texts, plain: &self.plain, masked: &self.masked };
+        let Some(text) = view.plain(subject.column) else { return Ok(None) };
+        self.canonical.clear();
+        let written = subject.form.write(text, &mut self.canonical);
+        written.map_err(|refusal| of_column(plan.name_of(subject.column), refusal))?;
+        Ok(Some(Draw::of(subject.key, &self.canonical)))
+    }
+
+    /// Makes the fictions of a record. Its bits are the row's own.
+    fn record(&mut self, record: &Record, subject: Option<&Draw>, row: RawRow<'_>) -> Result<(), MaskError> {
+        let plain = Plain {
+            text: "",
+            canonical: row.bytes(),
+            is_null: false,
+            draw: Draw::of(record.key, row.bytes()),
+            subject: subject.cloned(),
+            row: &self.view(),
+        };
+        let fictions = record.program.fictions(&plain).map_err(|refusal| of_column("record", refusal))?;
+        for (at, text) in record.program.columns().zip(fictions) {
+            if let Some(made) = self.masked.get_mut(at) {
+                made.state = if text.is_some() { State::Text } else { State::Null };
+                made.text = text.unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one fiction.
+    fn make(
+        &mut self,
+        at: usize,
+        fiction: &Fiction,
+        subject: Option<&Draw>,
+        row: RawRow<'_>,
+    ) -> Result<(), Refusal> {
+        if let Some((condition, otherwise)) = &fiction.when
+            && condition.holds(&self.view())? != Some(true)
+        {
+            return self.otherwise(at, *otherwise);
+        }
+        let is_null = matches!(self.plain.get(at), Some(Cell::Null));
+        if is_null && !fiction.replaces_null {
+            return Ok(());
+        }
+        let mut text = self.masked.get_mut(at).map(|made| std::mem::take(&mut made.text)).unwrap_or_default();
+        text.clear();
+        self.canonical.clear();
+        let view = View { texts: &self.texts, plain: &self.plain, masked: &self.masked };
+        let value = view.plain(at).unwrap_or_default();
+        if is_null {
+            // No value is written so.
+            self.canonical.push(0);
+        } else {
+            fiction.form.write(value, &mut self.canonical)?;
+        }
+        let draw = match fiction.engine {
+            Engine::Keyed | Engine::Run => Draw::of(fiction.key, &self.canonical),
+            // By row: rows that are equal in all columns are one.
+            Engine::Random => Draw::of(fiction.key, row.bytes()),
+        };
+        let plain = Plain {
+            text: value,
+            canonical: &self.canonical,
+            is_null,
+            draw,
+            subject: subject.cloned(),
+            row: &view,
+        };
+        let answer = fiction.transformer.fiction(&plain, &mut text)?;
+        if answer == Answer::Text
+            && let Some(most) = fiction.most_chars
+            && text.len() > most as usize
+            && text.chars().count() > most as usize
+        {
+            return Err(Refusal::new(format!(
+                "a fiction is longer than the {most} characters of the column"
+            )));
+        }
+        if answer == Answer::Null && fiction.not_null {
+            return Err(Refusal::new("the rule makes it NULL, which the column does not take"));
+        }
+        if let Some(made) = self.masked.get_mut(at) {
+            made.text = text;
+            made.state = match answer {
+                Answer::Text => State::Text,
+                Answer::Null => State::Null,
+                Answer::Same => State::AsItCame,
+            };
+        }
+        Ok(())
+    }
+
+    fn otherwise(&mut self, at: usize, otherwise: Otherwise) -> Result<(), Refusal> {
+        match otherwise {
+            Otherwise::Keep => self.counts.plain += 1,
+            Otherwise::Null => {
+                if let Some(made) = self.masked.get_mut(at) {
+                    made.state = State::Null;
+                }
+            }
+            Otherwise::Drop => return Err(Refusal::new("a column's condition cannot leave out the row")),
+        }
+        Ok(())
+    }
+
+    /// Writes the row: changed columns again, the others as they came.
+    fn write(&mut self, row: RawRow<'_>) -> Result<(), MaskError> {
+        self.row.clear();
+        if !self.plan.columns.is_empty() {
+            for (at, (raw, made)) in copy_text::fields(row.bytes()).zip(&self.masked).enumerate() {
+                if at > 0 {
+                    self.row.push(b'\t');
+                }
+                match made.state {
+                    State::AsItCame => self.row.extend_from_slice(raw),
+                    State::Null => self.row.extend_from_slice(copy_text::NULL),
+                    State::Text => {
+                        let bytes = self.plan.charset.encode(&made.text);
+                        let bytes = bytes.map_err(|refusal| of_column(self.plan.name_of(at), refusal))?;
+                        copy_text::escape_into(Some(&bytes), &mut self.row);
+                    }
+                }
+            }
+        }
+        self.row.push(b'\n');
+        Ok(())
+    }
+}
+
+fn of_column(column: &str, refusal: Refusal) -> MaskError {
+    MaskError::Column { column: column.to_string(), refusal }
+}

@@ -1,0 +1,132 @@
+//! What the schema makes worth knowing of a decision: constraints that read a masked column, ends
+//! of references that differ, kept columns that look personal.
+
+use super::decide::{By, Decided};
+use super::links::{At, Links};
+use super::personal;
+use crate::catalog::{Catalog, TableFacts};
+use crate::finding::{Code, Finding};
+use crate::types::Target;
+
+/// Codes M140, M142, M152 and M154.
+pub(super) fn constraints(catalog: &Catalog, links: &Links, decided: &Decided, findings: &mut Vec<Finding>) {
+    for (number, table) in catalog.tables.iter().enumerate() {
+        let shown = table.shown();
+        let decision_of = |name: &str| {
+            let column = table.columns.iter().position(|column| column.name == name)?;
+            decided.of(At { table: number, column })
+        };
+        let is_masked = |name: &str| decision_of(name).is_some_and(|decision| !decision.keeps());
+        let mut warn = |code, column: &str, constraint: Option<&str>, message: String, hint: &str| {
+            let mut finding = Finding::new(code, message).on(&shown, column).hint(hint);
+            finding.constraint = constraint.map(str::to_string);
+            finding.place =
+                decision_of(column).map(|decision| decision.rule.place).filter(|place| place.line > 0);
+            findings.push(finding);
+        };
+        for constraint in table.constraints.iter().filter(|constraint| matches!(constraint.kind, 'c' | 'x')) {
+            for column in constraint.columns.iter().filter(|column| is_masked(column)) {
+                let message =
+                    format!("the constraint {} reads it: {}", constraint.name, constraint.definition);
+                let hint =
+                    "a fiction that it refuses ends the restore; choose a rule that fits, and accept this";
+                warn(Code::Constrained, column, Some(&constraint.name), message, hint);
+            }
+        }
+        for policy in &table.policies {
+            for column in policy.columns.iter().filter(|column| is_masked(column)) {
+                let message = format!("the policy {} reads it: other rows may be visible", policy.name);
+                warn(Code::Constrained, column, Some(&policy.name), message, "");
+            }
+        }
+        for column in table.partition_key.iter().filter(|column| is_masked(column)) {
+            let message = "the partition key reads it: a row may belong into another partition".to_string();
+            let hint = "rows are routed through the root when they are loaded";
+            warn(Code::Constrained, column, None, message, hint);
+        }
+        if let (Some(trigger), Some(column)) =
+            (table.triggers.first(), table.columns.iter().find(|column| is_masked(&column.name)))
+        {
+            let message = format!("the trigger {trigger} sees masked rows");
+            warn(Code::Constrained, &column.name, Some(trigger), message, "");
+        }
+        for column in &table.columns {
+            if column.generated {
+                for from in
+                    column.generated_from.iter().filter(|from| decision_of(from).is_some_and(|d| d.keeps()))
+                {
+                    let message = format!("the server computes it of {from}, which is kept");
+                    warn(Code::GeneratedReadsKept, &column.name, None, message, "");
+                }
+                continue;
+            }
+            let Some(decision) = decision_of(&column.name) else { continue };
+            for check in Target::of(catalog, column).domain_checks.iter().filter(|_| !decision.keeps()) {
+                let message = format!("the check {check} of its domain reads it");
+                warn(Code::Constrained, &column.name, Some(check), message, "");
+            }
+            if !decision.keeps() {
+                continue;
+            }
+            if decision.by == By::Policy {
+                warn(
+                    Code::KeptByPolicy,
+                    &column.name,
+                    None,
+                    "no rule speaks of it, so it stays plain".into(),
+                    "",
+                );
+            }
+            // A key that refers to a key is not personal for its name.
+            let place = At { table: number, column: position(table, &column.name) };
+            if links.from(place).next().is_none()
+                && let Some(what) = personal::looks_like(&column.name)
+            {
+                let message = format!("it stays plain, and its name says {what}");
+                warn(
+                    Code::LooksPersonal,
+                    &column.name,
+                    None,
+                    message,
+                    "give it a rule, or accept this with the reason",
+                );
+            }
+        }
+    }
+}
+
+fn position(table: &TableFacts, column: &str) -> usize {
+    table.columns.iter().position(|known| known.name == column).unwrap_or(usize::MAX)
+}
+
+/// Codes M130 and M132: the two ends of a reference have one rule.
+pub(super) fn references(catalog: &Catalog, links: &Links, decided: &Decided, findings: &mut Vec<Finding>) {
+    for link in links.all() {
+        let (Some(from), Some(to)) = (decided.of(link.from), decided.of(link.to)) else { continue };
+        let is_same =
+            (from.keeps() && to.keeps()) || (from.domain == to.domain && from.rule.name == to.rule.name);
+        // NULL refers to nothing.
+        if is_same || from.rule.name == "null" {
+            continue;
+        }
+        let name = |at: At| {
+            let table = catalog.tables.get(at.table);
+            let column = table.and_then(|table| table.columns.get(at.column));
+            (
+                table.map(TableFacts::shown).unwrap_or_default(),
+                column.map(|c| c.name.clone()).unwrap_or_default(),
+            )
+        };
+        let ((from_table, from_column), (to_table, to_column)) = (name(link.from), name(link.to));
+        let message = format!(
+            "it is masked by {}, and {to_table}.{to_column}, which it refers to, by {}",
+            from.rule.name, to.rule.name
+        );
+        let code = if link.constraint.is_some() { Code::ReferenceDiffers } else { Code::VirtualDiffers };
+        let hint = "leave out the rule of the column that refers: it follows the key's";
+        let mut finding =
+            Finding::new(code, message).at(from.rule.place).on(&from_table, &from_column).hint(hint);
+        finding.constraint = link.constraint.clone();
+        findings.push(finding);
+    }
+}

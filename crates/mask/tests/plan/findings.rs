@@ -1,0 +1,212 @@
+//! What is found, each code that needs a catalog.
+
+use super::catalogs::{of, shop, table};
+use super::{codes, outcome};
+
+const KEEP: &str = "[policy]\ncolumns = \"keep\"\n";
+
+/// Codes of warnings that a policy of keeping brings are left out.
+fn beside_kept(body: &str, catalog: &pgark_mask::catalog::Catalog) -> Vec<String> {
+    let found = codes(&format!("{KEEP}{body}"), catalog);
+    found.into_iter().filter(|one| !one.starts_with("M152") && !one.starts_with("M154")).collect()
+}
+
+#[test]
+fn names_that_the_database_does_not_have() {
+    let catalog = of(vec![table("t", &["a text"])]);
+    for (body, found) in [
+        ("[table.\"public.x\"]\ncolumns.a = \"null\"", "M101"),
+        ("[table.\"public.t\"]\ncolumns.b = \"null\"", "M102"),
+        ("[table.\"public.t\"]\nkeep = [\"b\"]", "M102"),
+        ("[table.\"public.t\"]\nsubject = \"b\"", "M102"),
+        ("[[column]]\nmatch = \"*.*.b\"\nuse = \"null\"", "M104"),
+        ("[table.\"public.t\"]\ntype = { a = \"int5\" }", "M103"),
+        ("[[reference]]\nfrom = \"public.t(a)\"\nto = \"public.x(a)\"", "M101"),
+        ("[[reference]]\nfrom = \"public.t(b)\"\nto = \"public.t(a)\"", "M102"),
+    ] {
+        assert_eq!(beside_kept(body, &catalog), [found], "{body}");
+    }
+}
+
+#[test]
+fn each_column_that_no_rule_speaks_of() {
+    let catalog = of(vec![table("t", &["a text", "b date"])]);
+    assert_eq!(codes("", &catalog), ["M150 public.t.a", "M150 public.t.b"]);
+    assert_eq!(codes(KEEP, &catalog), ["M152 public.t.a", "M152 public.t.b"]);
+    let auto = codes("[policy]\ncolumns = \"auto\"", &catalog);
+    assert_eq!(auto, ["M151 public.t.a", "M151 public.t.b"]);
+}
+
+#[test]
+fn what_a_column_does_not_take() {
+    let catalog = of(vec![table("t", &["a text not null", "b int4", "c uuid"])]);
+    for (body, found) in [
+        ("columns.a = \"null\"", "M112 public.t.a"),
+        ("columns.b = \"email\"", "M110 public.t.b"),
+        ("columns.b = { use = \"fixed\", value = \"many\" }", "M111 public.t.b"),
+        (
+            "columns.a = { use = \"fixed\", value = \"x\", when = \"b > 1\", otherwise = \"null\" }",
+            "M112 public.t.a",
+        ),
+        (
+            "columns.a = { use = \"fixed\", value = \"x\", when = \"nobody > 1\", otherwise = \"keep\" }",
+            "M102",
+        ),
+    ] {
+        let found_now = beside_kept(&format!("[table.\"public.t\"]\n{body}"), &catalog);
+        assert!(found_now.iter().any(|one| one.starts_with(found)), "{body}: {found_now:?}");
+    }
+}
+
+#[test]
+fn unique_columns_need_rules_that_keep_values_apart() {
+    let catalog = of(vec![
+        table("t", &["a text not null", "b text", "c text", "d text", "e text"])
+            .primary("a")
+            .unique("b")
+            .unique("d, e")
+            .unique_lower("c"),
+    ]);
+    let found = |body: &str| beside_kept(&format!("[table.\"public.t\"]\n{body}"), &catalog);
+    assert_eq!(found("columns.a = \"person.first\""), ["M120 public.t.a"]);
+    assert_eq!(found("columns.b = \"person.first\""), ["M120 public.t.b"]);
+    assert_eq!(found("columns.c = \"person.first\""), ["M120 public.t.c"]);
+    assert_eq!(found("columns.d = \"person.first\""), ["M121 public.t.d"]);
+    assert_eq!(
+        found("columns.a = \"email\"\ncolumns.b = \"permute\"\ncolumns.c = \"email\""),
+        Vec::<String>::new()
+    );
+    assert_eq!(found("columns.b = { use = \"permute\", engine = \"random\" }"), ["M120 public.t.b"]);
+    assert_eq!(found("columns.b = \"null\""), Vec::<String>::new());
+}
+
+#[test]
+fn both_ends_of_a_reference_have_one_rule() {
+    let found = |body: &str| beside_kept(body, &shop());
+    let differs = "[table.\"public.customers\"]\ncolumns.email = \"email\"\n[table.\"public.orders\"]\ncolumns.contact = \"person.first\"";
+    assert_eq!(found(differs), ["M130 public.orders.contact"]);
+    let kept = "[table.\"public.customers\"]\ncolumns.email = \"email\"\n[table.\"public.orders\"]\ncolumns.contact = \"keep\"";
+    assert_eq!(found(kept), ["M130 public.orders.contact"]);
+    let gone = "[table.\"public.customers\"]\ncolumns.email = \"email\"\n[table.\"public.orders\"]\ncolumns.contact = \"null\"";
+    assert_eq!(found(gone), Vec::<String>::new());
+    let one_kind = "[kind.login]\nuse = \"email\"\n[table.\"public.customers\"]\ncolumns.email = \"login\"\n[table.\"public.orders\"]\ncolumns.contact = \"login\"";
+    assert_eq!(found(one_kind), Vec::<String>::new());
+}
+
+#[test]
+fn a_column_whose_references_lead_to_different_rules() {
+    let catalog = of(vec![
+        table("a", &["id int8 not null"]).primary("id"),
+        table("b", &["id int8 not null"]).primary("id"),
+        table("c", &["id int8"]).foreign("id", 1, "id").foreign("id", 2, "id"),
+    ]);
+    let body = "[table.\"public.a\"]\ncolumns.id = { use = \"int\", domain = \"a\" }\n[table.\"public.b\"]\ncolumns.id = { use = \"int\", domain = \"b\" }";
+    let found = beside_kept(body, &catalog);
+    assert!(found.contains(&"M130 public.c.id".to_string()), "{found:?}");
+}
+
+#[test]
+fn ends_of_a_reference_without_a_common_form() {
+    let blind = of(vec![
+        table("a", &["x text not null"]).primary("x").change("x", |column| column.collation = Some(9000)),
+        table("b", &["y text"]).foreign("y", 1, "x"),
+    ]);
+    let body = "[table.\"public.a\"]\ncolumns.x = \"permute\"";
+    let found = beside_kept(body, &blind);
+    assert!(found.iter().all(|one| one.starts_with("M131")) && !found.is_empty(), "{found:?}");
+    let zones = of(vec![
+        table("a", &["x timestamptz not null"]).primary("x"),
+        table("b", &["y date"]).foreign("y", 1, "x"),
+    ]);
+    let body =
+        "[table.\"public.a\"]\ncolumns.x = { use = \"date\", min = \"2000-01-01\", max = \"2020-01-01\" }";
+    let found = beside_kept(body, &zones);
+    assert!(found.iter().any(|one| one.starts_with("M131")), "{found:?}");
+}
+
+#[test]
+fn constraints_that_read_a_masked_column() {
+    let catalog = of(vec![table("t", &["a text", "b mail", "c int4"]).check("a", "CHECK ((a <> ''::text))")]);
+    let found = |body: &str| beside_kept(&format!("[table.\"public.t\"]\n{body}"), &catalog);
+    assert_eq!(found("columns.a = \"permute\""), ["M140 public.t.a"]);
+    assert_eq!(found("columns.b = \"email\""), ["M140 public.t.b"]);
+    assert_eq!(found("columns.c = \"int\""), Vec::<String>::new());
+}
+
+#[test]
+fn generated_columns_have_no_rule() {
+    let generated = |column: &mut pgark_mask::catalog::ColumnFacts| {
+        (column.generated, column.generated_from) = (true, vec!["a".into()]);
+    };
+    let catalog = of(vec![table("t", &["a text", "b text"]).change("b", generated)]);
+    assert_eq!(
+        beside_kept("[table.\"public.t\"]\ncolumns.a = \"permute\"\ncolumns.b = \"null\"", &catalog),
+        ["M141 public.t.b"]
+    );
+    assert_eq!(beside_kept("[table.\"public.t\"]\ncolumns.a = \"keep\"", &catalog), ["M142 public.t.b"]);
+    assert_eq!(beside_kept("[table.\"public.t\"]\ncolumns.a = \"permute\"", &catalog), Vec::<String>::new());
+}
+
+#[test]
+fn what_stays_plain_is_said() {
+    let catalog = of(vec![table("t", &["a text", "n int4", "email text"])]);
+    let found = codes("[table.\"public.t\"]\nkeep = \"*\"\n", &catalog);
+    assert_eq!(found, ["M154 public.t.email"]);
+    let rows = "[table.\"public.t\"]\nwhen = \"n > 1\"\notherwise = \"keep\"\nkeep = [\"n\", \"email\"]\ncolumns.a = \"permute\"\n";
+    assert_eq!(codes(rows, &catalog), ["M153 public.t", "M154 public.t.email"]);
+}
+
+#[test]
+fn what_is_accepted_says_why_and_errors_cannot_be() {
+    let catalog = of(vec![table("t", &["email text"])]);
+    let body = "[table.\"public.t\"]\nkeep = \"*\"\n[[accept]]\ncode = \"M154\"\ntable = \"public.t\"\ncolumn = \"email\"\nbecause = \"it is empty\"\n";
+    let finding = &outcome(body, &catalog).findings[0];
+    assert_eq!(finding.accepted.as_deref(), Some("it is empty"));
+}
+
+#[test]
+fn fictions_that_read_each_other() {
+    let catalog = of(vec![table("t", &["a text", "b text"])]);
+    let body = "[table.\"public.t\"]\ncolumns.a = { use = \"template\", value = \"{{ masked.b }}\" }\ncolumns.b = { use = \"template\", value = \"{{ masked.a }}\" }";
+    assert_eq!(codes(body, &catalog), ["M007 public.t"]);
+}
+
+#[test]
+fn plain_texts_in_definitions() {
+    let default =
+        |column: &mut pgark_mask::catalog::ColumnFacts| column.default = Some("'Anna'::text".into());
+    let catalog = of(vec![
+        table("t", &["a text", "b text", "c text"])
+            .change("a", default)
+            .change("c", default)
+            .check("b", "CHECK ((b <> 'Bert'::text))"),
+    ]);
+    let rules = "[table.\"public.t\"]\nkeep = [\"c\"]\ncolumns.a = \"permute\"\ncolumns.b = \"permute\"\n";
+    let found = |policy: &str| codes(&format!("[policy]\ndefinitions = \"{policy}\"\n{rules}"), &catalog);
+    let refused: std::collections::BTreeSet<String> = found("refuse").into_iter().collect();
+    assert_eq!(Vec::from_iter(refused), ["M140 public.t.b", "M160 public.t.a", "M160 public.t.b"]);
+    assert_eq!(found("keep"), ["M140 public.t.b"]);
+    let warned = outcome(&format!("[policy]\ndefinitions = \"warn\"\n{rules}"), &catalog);
+    assert!(warned.plan.is_some());
+}
+
+#[test]
+fn what_this_version_does_not_have_is_said() {
+    let catalog = of(vec![table("t", &["a text", "b text"]), table("u", &["a text"])]);
+    for body in [
+        "[table.\"public.t\"]\nquery = \"select 1\"\n",
+        "[[reference]]\nfrom = \"public.t(a)\"\nto = \"public.u(a)\"\nwhen = \"b = 'x'\"\n",
+    ] {
+        let found = beside_kept(body, &catalog);
+        assert_eq!(found.len(), 1, "{body}: {found:?}");
+        assert!(found[0].starts_with("M00"), "{body}: {found:?}");
+    }
+}
+
+#[test]
+fn a_table_without_rows_needs_no_rules() {
+    let catalog = of(vec![table("t", &["a text"])]);
+    let body = "[table.\"public.t\"]\nrows = \"none\"\n";
+    assert_eq!(codes(body, &catalog), Vec::<String>::new());
+    assert_eq!(super::masked(&super::plan(body, &catalog), 1, &["x", "y"]), Vec::<String>::new());
+}
