@@ -127,7 +127,9 @@ pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, 
                 None => continue,
             },
             Note::LargeObjects { database, objects } => (database, None, objects),
-            Note::Toc { database, .. } | Note::Definition { database } => (database, None, 0),
+            Note::Toc { database, .. } | Note::Definition { database } | Note::Catalog { database } => {
+                (database, None, 0)
+            }
             Note::Globals | Note::Manifest | Note::Settings | Note::ServerFile { .. } | Note::OfNewer => {
                 continue;
             }
@@ -152,8 +154,8 @@ pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, 
 pub struct EntryLine {
     /// Path of the entry.
     pub path: String,
-    /// `table`, `large objects`, `toc`, `definition`, `globals`, `manifest`, `settings`,
-    /// `server file`, or what a newer version calls it.
+    /// `table`, `large objects`, `toc`, `definition`, `catalog`, `globals`, `manifest`,
+    /// `settings`, `server file`, or what a newer version calls it.
     pub kind: String,
     /// Size of its content in bytes, before deduplication and compression.
     pub bytes_raw: u64,

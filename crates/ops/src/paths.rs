@@ -57,6 +57,11 @@ pub(crate) fn definition(database: &str) -> String {
     format!("/db/{}/database.sql", component(database.as_bytes()))
 }
 
+/// The facts that masking needs.
+pub(crate) fn catalog(database: &str) -> String {
+    format!("/db/{}/catalog.json", component(database.as_bytes()))
+}
+
 pub(crate) fn toc(database: &str) -> String {
     format!("/db/{}/toc.dat", component(database.as_bytes()))
 }

@@ -36,6 +36,8 @@ pub(crate) enum Note {
     },
     /// The SQL that makes the database itself: creation, owner, settings, privileges.
     Definition { database: String },
+    /// What masking has to know of the database (`pgark_mask::catalog`).
+    Catalog { database: String },
     /// Roles, memberships, tablespaces and their settings, as SQL.
     Globals,
     /// The manifest of the cluster.

@@ -7,6 +7,7 @@ mod contents;
 pub mod diff;
 pub mod export;
 pub mod import;
+pub(crate) mod mask_facts;
 mod names;
 mod psql;
 pub mod restore;

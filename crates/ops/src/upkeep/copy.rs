@@ -211,7 +211,7 @@ impl Copying<'_> {
     ) -> Result<(), OpsError> {
         let cut = match Note::of(backup, entry)? {
             Note::Table { .. } => Cut::Rows,
-            Note::Toc { .. } | Note::Manifest => Cut::Records,
+            Note::Toc { .. } | Note::Catalog { .. } | Note::Manifest => Cut::Records,
             _ => Cut::Content,
         };
         let about_run = addition.map(|addition| addition.about).unwrap_or_default();

@@ -148,7 +148,7 @@ fn one(repository: &Repository, id: BackupId, lost: &[String], job: &Job) -> Res
                 Missing::rows(&database, &schema, &name, DAMAGED)
             }
             Some(Note::LargeObjects { database, .. }) => Missing::large_objects(&database, None, DAMAGED),
-            Some(Note::Toc { database, .. } | Note::Definition { database }) => {
+            Some(Note::Toc { database, .. } | Note::Definition { database } | Note::Catalog { database }) => {
                 Missing::entry(path, Some(&database), DAMAGED)
             }
             _ => Missing::entry(path, None, DAMAGED),

@@ -17,6 +17,7 @@ use super::cluster::Survey;
 use super::crew::Crew;
 use super::definitions::{Definitions, Recall};
 use super::describe::{self, DatabaseFacts, DatabaseReport, Finished};
+use super::facts_for_masking::FactsForMasking;
 use super::lead::{self, Lead};
 use super::patterns::{self, Children, Resolved};
 use super::report::Report;
@@ -39,8 +40,19 @@ pub(super) struct Frozen {
     lead: Lead,
     catalog: Catalog,
     tapped: tap::Tapped,
+    /// Whether they are those of the last backup, if this is known.
+    definitions: Option<Definitions>,
     pinned: ConnInfo,
     since: Instant,
+}
+
+/// The same, as it was read once.
+type FrozenOnce = (Lead, Catalog, tap::Tapped, Option<Definitions>);
+
+/// What the catalog says, for the manifest and for masking.
+struct Described {
+    facts: DatabaseFacts,
+    for_masking: FactsForMasking,
 }
 
 /// What all databases of a backup share.
@@ -82,7 +94,9 @@ impl Common<'_> {
             let frozen = Lead::connect(&pinned, self.request.lock_wait_timeout, all, self.watch)
                 .and_then(|lead| self.freeze_once(lead, &pinned));
             match frozen {
-                Ok((lead, catalog, tapped)) => return Ok(Frozen { lead, catalog, tapped, pinned, since }),
+                Ok((lead, catalog, tapped, definitions)) => {
+                    return Ok(Frozen { lead, catalog, tapped, definitions, pinned, since });
+                }
                 Err(error)
                     if attempt < ATTEMPTS && lead::is_stale(&error) && !self.job.cancel.is_cancelled() =>
                 {
@@ -96,11 +110,7 @@ impl Common<'_> {
         }
     }
 
-    fn freeze_once(
-        &self,
-        mut lead: Lead,
-        pinned: &ConnInfo,
-    ) -> Result<(Lead, Catalog, tap::Tapped), OpsError> {
+    fn freeze_once(&self, mut lead: Lead, pinned: &ConnInfo) -> Result<FrozenOnce, OpsError> {
         let (request, watch) = (self.request, self.watch);
         let filters = request.filters_for(&lead.database);
         let mut catalog = Catalog::read(&mut lead.connection)?;
@@ -122,7 +132,7 @@ impl Common<'_> {
             catalog.choose(|table| found.contains(&table.oid));
             lead.lock(&catalog)?;
             lead::refuse_stale(&catalog, pinned, watch)?;
-            return Ok((lead, catalog, tapped));
+            return Ok((lead, catalog, tapped, None));
         }
         catalog.refuse_unreadable(&lead.role, request.keep_going)?;
         if lead.holds(&catalog) || lead.can_lock_twice(catalog.lockable().count())? {
@@ -137,14 +147,14 @@ impl Common<'_> {
                 Some(_) => None,
             };
             if let Some(archive) = definitions.as_ref().and_then(Definitions::recall) {
-                return Ok((lead, catalog, tap::Tapped::recalled(archive)));
+                return Ok((lead, catalog, tap::Tapped::recalled(archive), definitions));
             }
             let wait = tap::Wait::behind_the_lead(request.lock_wait_timeout);
             let mut tapped = run_pg_dump(&mut lead, &catalog, wait)?.end();
-            if let (Some(definitions), Some(written)) = (definitions, tapped.take_written()) {
+            if let (Some(definitions), Some(written)) = (&definitions, tapped.take_written()) {
                 definitions.keep(&mut lead, &tapped.archive, &written)?;
             }
-            Ok((lead, catalog, tapped))
+            Ok((lead, catalog, tapped, definitions))
         } else {
             // Two sets of locks do not fit: pg_dump, blocked on its pipe, keeps the only one (trap
             // 5).
@@ -155,7 +165,7 @@ impl Common<'_> {
                 tapped = tapped.end();
             }
             lead::refuse_stale(&catalog, pinned, watch)?;
-            Ok((lead, catalog, tapped))
+            Ok((lead, catalog, tapped, None))
         }
     }
 
@@ -174,7 +184,7 @@ impl Common<'_> {
         crew: &Crew<'_>,
         report: &mut Report,
     ) -> Result<Finished, OpsError> {
-        let Frozen { mut lead, catalog, mut tapped, pinned, since } = frozen;
+        let Frozen { mut lead, catalog, mut tapped, definitions, pinned, since } = frozen;
         self.phase("copying tables");
         let salted = crew.copier.destination.maps.salted(&mut lead, &catalog)?;
         let keep_going = self.request.keep_going;
@@ -183,12 +193,12 @@ impl Common<'_> {
         let copying = Arc::new(copying);
         let turn = crew.begin(copying.clone(), queue);
         // Meanwhile, on the connection that has nothing to do.
-        let described = DatabaseFacts::read(&mut lead, &tapped.archive);
+        let described = describe(&mut lead, &tapped.archive, definitions.as_ref(), crew);
         if described.is_err() {
             crew.give_up(turn, &copying);
         }
         let kept = crew.keep(turn, &mut lead, &copying);
-        let facts = described?;
+        let Described { facts, for_masking } = described?;
         tapped.archive.show(&|name| facts.shown(name));
         kept.map_err(|error| lead.cause_of(error))?;
         let copied = copying.collect(self.request.keep_going, report)?;
@@ -218,6 +228,12 @@ impl Common<'_> {
             lead::refuse_stale(&catalog, &pinned, self.watch)?;
         }
         lead.finish()?;
+        if let Some(why) = for_masking.finish(&lead.database, crew.copier.destination)? {
+            report.warn(&format!(
+                "database {}: this backup cannot be masked later, since the server refused what masking needs: {why}",
+                lead.database
+            ));
+        }
         self.finished(lead, &tapped, copied, facts, since, crew)
     }
 
@@ -282,6 +298,18 @@ impl Common<'_> {
         let described = describe::database(destination, &report, &facts, &stored, &toc_digest)?;
         Ok(Finished { report, described })
     }
+}
+
+/// Reads what the catalog says, on the connection that has nothing to do meanwhile.
+fn describe(
+    lead: &mut Lead,
+    archive: &Archive,
+    definitions: Option<&Definitions>,
+    crew: &Crew<'_>,
+) -> Result<Described, OpsError> {
+    let facts = DatabaseFacts::read(lead, archive)?;
+    let for_masking = FactsForMasking::store(lead, definitions, crew.copier.destination)?;
+    Ok(Described { facts, for_masking })
 }
 
 /// A partitioned table has no rows of its own.

@@ -18,8 +18,9 @@
 //! output. Statistics, rows of large objects and the other databases are not in the sum.
 //!
 //! The table of contents is kept in this host's cache, sealed. With definitions that hold passwords
-//! (of user mappings, subscriptions, servers) it is not kept. A backup that stores everything again
-//! asks pg_dump again as well.
+//! (of user mappings, subscriptions, servers) it is not kept. The facts that masking needs are of
+//! the same catalogs, and have no passwords: they are kept next to it. A backup that stores
+//! everything again asks for both again.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -39,6 +40,8 @@ use crate::tools::Tool;
 
 /// The cache's files of this purpose.
 pub(super) const PURPOSE: &str = "definitions";
+/// Those with the facts that masking needs, of the same definitions.
+pub(super) const FACTS_PURPOSE: &str = "catalogs";
 /// How long the definitions of a database that is not backed up any more are kept.
 pub(super) const UNUSED_FOR: std::time::Duration = std::time::Duration::from_secs(60 * 86_400);
 
@@ -110,6 +113,14 @@ pub(super) struct Definitions {
     /// Of all sequences.
     values: String,
     file: CacheFile,
+    facts: CacheFile,
+}
+
+/// Facts that are being read, to be kept with the sum.
+pub(super) struct FactsToKeep<'a> {
+    definitions: &'a Definitions,
+    /// None: they are too long.
+    lines: Option<String>,
 }
 
 impl<'a> Recall<'a> {
@@ -127,8 +138,9 @@ impl<'a> Recall<'a> {
         let Some(repository) = self.repository else { return Ok(None) };
         let name = format!("{}\0{}", self.survey.system_identifier, lead.database);
         let Some(file) = repository.cache_file(PURPOSE, name.as_bytes())? else { return Ok(None) };
+        let Some(facts) = repository.cache_file(FACTS_PURPOSE, name.as_bytes())? else { return Ok(None) };
         let Some(sum) = self.sum(lead, arguments)? else { return Ok(None) };
-        Ok(sequences(lead)?.map(|values| Definitions { sum, values, file }))
+        Ok(sequences(lead)?.map(|values| Definitions { sum, values, file, facts }))
     }
 
     /// The sum over everything but values of sequences.
@@ -191,8 +203,38 @@ impl Definitions {
         Ok(())
     }
 
+    /// The lines of the facts that masking needs, as they were when the sum was the same. No
+    /// sequence has a value in them.
+    pub(super) fn recall_facts(&self) -> Option<String> {
+        let mut kept = self.facts.read()?;
+        let head = [self.sum.as_bytes(), b"\0"].concat();
+        kept.strip_prefix(head.as_slice())?;
+        String::from_utf8(kept.split_off(head.len())).ok()
+    }
+
+    /// What takes them up while they are read.
+    pub(super) fn facts_to_keep(&self) -> FactsToKeep<'_> {
+        FactsToKeep { definitions: self, lines: Some(String::new()) }
+    }
+
     fn head(&self) -> Vec<u8> {
         [self.sum.as_bytes(), b"\0", self.values.as_bytes(), b"\0"].concat()
+    }
+}
+
+impl FactsToKeep<'_> {
+    pub(super) fn add(&mut self, line: &str) {
+        self.lines = self.lines.take().filter(|lines| lines.len() + line.len() <= LONGEST);
+        if let Some(lines) = &mut self.lines {
+            lines.push_str(line);
+        }
+    }
+
+    /// They are whole.
+    pub(super) fn keep(self) {
+        if let Some(lines) = self.lines {
+            self.definitions.facts.write([self.definitions.sum.as_bytes(), b"\0", lines.as_bytes()].concat());
+        }
     }
 }
 

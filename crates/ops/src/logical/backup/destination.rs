@@ -336,6 +336,13 @@ impl DestinationStream<'_> {
         Ok(())
     }
 
+    /// A record of this name ends here ([`StreamWriter::end_record`]).
+    pub(super) fn end_record(&mut self, name: &[u8]) -> Result<(), OpsError> {
+        self.main.end_record(name)?;
+        self.second.attempt(|stream| Ok(stream.end_record(name)?));
+        Ok(())
+    }
+
     pub(super) fn finish(self) -> Result<InEach<PartSummary>, OpsError> {
         let main = self.main.finish()?;
         Ok(InEach { main, second: self.second.end(|stream| Ok(stream.finish()?)) })

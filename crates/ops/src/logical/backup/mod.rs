@@ -38,6 +38,7 @@ mod definitions;
 mod describe;
 mod destination;
 mod dry_run;
+mod facts_for_masking;
 mod globals;
 mod large_objects;
 mod lead;
@@ -237,6 +238,7 @@ impl Run<'_> {
         }
         repository.tidy_cache_files(name::PURPOSE, definitions::UNUSED_FOR);
         repository.tidy_cache_files(definitions::PURPOSE, definitions::UNUSED_FOR);
+        repository.tidy_cache_files(definitions::FACTS_PURPOSE, definitions::UNUSED_FOR);
         let mut record = BackupRecord::of(&head)?;
         record.warnings.extend(clock_ahead(&head));
         Ok((BackupOutcome { record, tables }, about))
