@@ -47,10 +47,15 @@ pub fn is_json() -> bool {
     STYLE.get() == Some(&Style::Json)
 }
 
-/// Whether standard error shows colours: a terminal, and nobody says otherwise (no-color.org).
+/// Whether standard error shows colours: a terminal, and nobody says otherwise.
 pub fn has_colours() -> bool {
+    io::stderr().is_terminal() && allows_colours()
+}
+
+/// Whether nobody says that a terminal is to show no colours (no-color.org).
+pub fn allows_colours() -> bool {
     let is_dumb = variable("TERM").is_some_and(|term| term == "dumb");
-    io::stderr().is_terminal() && variable("NO_COLOR").is_none() && !is_dumb
+    variable("NO_COLOR").is_none() && !is_dumb
 }
 
 const RED: &str = "\x1b[1;31m";

@@ -35,8 +35,8 @@ use std::process::ExitCode;
 
 use args::Action;
 use commands::{
-    backup, check, configuration, copy, diff, export, import, init, inspect, interrupted, keys, list, repair,
-    restore, sessions, shell, storage_test, trust, upkeep,
+    backup, check, configuration, copy, diff, export, import, init, inspect, interrupted, keys, list, mask,
+    repair, restore, sessions, shell, storage_test, trust, upkeep,
 };
 use config::{Arguments, Config, Keys, Layers, Typed, Wrong};
 use context::Context;
@@ -114,6 +114,7 @@ fn run(context: &Context, action: Action) -> Result<ExitCode, Failure> {
         Action::Key(args) => keys::run(context, args),
         Action::Repair(args) => repair::run(context, args),
         Action::Copy(args) => copy::run(context, args),
+        Action::Mask(args) => mask::run(context, args),
         Action::Stats(args) => upkeep::stats(context, args),
         Action::Config(args) => configuration::run(&context.common, args),
         Action::Completions(args) => shell::completions(args),

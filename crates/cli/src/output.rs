@@ -1,6 +1,6 @@
 //! Text for people and JSON for programs, on standard output.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use pgark_ops::{BackupStatus, Requests};
 use crate::environment::variable;
 use crate::error::Failure;
 use crate::json::{Document, Printed};
+use crate::log;
 use crate::visible::visible;
 use crate::when;
 
@@ -107,6 +108,21 @@ pub fn cut(text: &str, most: usize) -> String {
     }
     let kept: String = visible(text).chars().take(most.saturating_sub(1)).collect();
     format!("{kept}…")
+}
+
+/// `1 row`, `12 345 rows`.
+pub fn number_of(number: u64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// A line that says what a value was and what it becomes; on a terminal in two colours.
+pub fn change(name: &str, before: &str, after: &str, mark: &str) -> Result<(), Failure> {
+    let colours = io::stdout().is_terminal() && log::allows_colours();
+    let painted = |colour: &str, text: &str| match colours {
+        true => format!("\x1b[{colour}m{}\x1b[0m", visible(text)),
+        false => visible(text).into_owned(),
+    };
+    raw_line(&format!("{}  {} -> {}{mark}", visible(name), painted("32", before), painted("31", after)))
 }
 
 /// `3.4 s`, `12 min`, `5 h`.

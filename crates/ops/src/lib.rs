@@ -17,6 +17,7 @@ pub mod inspect;
 mod lock;
 mod logical;
 mod maintenance;
+pub mod masking;
 mod nearest;
 pub mod operate;
 mod options;

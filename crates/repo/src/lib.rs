@@ -110,6 +110,7 @@ pub use mend::Mended;
 pub use names::others_at_top;
 pub use pgark_store::{Cancel, Storage, Store};
 pub use prune::{PruneOptions, PruneReport};
+pub use random::bytes as random_bytes;
 pub use reader::DataReader;
 pub use repair::RepairedIndex;
 pub use repository::Repository;

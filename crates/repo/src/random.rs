@@ -4,7 +4,10 @@ use crate::RepoError;
 use crate::ids::BackupId;
 
 /// So many random bytes.
-pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], RepoError> {
+///
+/// # Errors
+/// The system has none.
+pub fn bytes<const N: usize>() -> Result<[u8; N], RepoError> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| RepoError::Crypto("drawing random bytes"))?;
     Ok(bytes)

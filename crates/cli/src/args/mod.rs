@@ -25,6 +25,7 @@ mod keep;
 mod key;
 mod list;
 mod ls;
+mod mask;
 mod order;
 mod prune;
 mod repair;
@@ -62,6 +63,9 @@ pub use keep::{GroupBy, Keep, POLICY};
 pub use key::{Key, KeyAction, KeyAdd, KeyList, KeyRevoke, KeyRotate, KeyWriter};
 pub use list::{List, Status};
 pub use ls::Ls;
+pub use mask::{
+    Against, Mask, MaskAction, MaskCheck, MaskList, MaskLock, MaskPreview, MaskShow, MaskTest, MaskValue,
+};
 pub use order::options_behind_command;
 pub use prune::Prune;
 pub use repair::{Repair, RepairAction, RepairBackups, RepairIndex, RepairObjects};
@@ -174,6 +178,8 @@ pub enum Action {
     Sessions(Sessions),
     /// Show what the repository contains, and how it grows
     Stats(Stats),
+    /// Check mask rules, show what they do, list transformers
+    Mask(Mask),
     /// Test whether a storage is reliable, and how fast it is
     Storage(StorageCommand),
     /// Show, check, print or convert configuration files

@@ -49,6 +49,7 @@ pub fn leaves(action: &Action) -> &'static str {
         | Action::Ls(_)
         | Action::Cat(_)
         | Action::Stats(_)
+        | Action::Mask(_)
         | Action::Sessions(_)
         | Action::Trust(_)
         | Action::Config(_)

@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod interrupted;
 pub mod keys;
 pub mod list;
+pub mod mask;
 pub mod repair;
 pub mod restore;
 pub mod selection;

@@ -24,7 +24,7 @@ use pgark_ops::restore::RestoreReport;
 use pgark_ops::retention::Tagged;
 use pgark_ops::sessions::Session;
 use pgark_ops::storage::StorageReport;
-use pgark_ops::{BackupDetail, BackupRecord, WithRequests, copy};
+use pgark_ops::{BackupDetail, BackupRecord, WithRequests, copy, masking};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -173,6 +173,28 @@ pub enum Document<'a> {
     /// The size of the repository, and how it grows.
     #[schemars(title = "stats")]
     Stats(&'a Stats),
+    /// What was found. The exit code is 1 if there are errors, and 3 with `--strict` if there are
+    /// warnings that nobody accepted.
+    #[schemars(title = "mask check")]
+    MaskCheck(&'a masking::check::CheckReport),
+    /// Rows as they are and as they would be.
+    #[schemars(title = "mask preview")]
+    MaskPreview(&'a masking::preview::Preview),
+    /// A value and its fiction.
+    #[schemars(title = "mask value")]
+    MaskValue(&'a masking::value::ValueReport),
+    /// The results of the tests. The exit code is 1 if one failed.
+    #[schemars(title = "mask test")]
+    MaskTest(&'a masking::test::TestReport),
+    /// The transformers.
+    #[schemars(title = "mask list")]
+    MaskList {
+        /// Each transformer, by family.
+        transformers: &'a [masking::transformers::TransformerReport],
+    },
+    /// One transformer.
+    #[schemars(title = "mask show")]
+    MaskShow(&'a masking::transformers::TransformerReport),
     /// The results of the tests. The exit code is 3 if the storage is fit with limits, and 1 if it
     /// is unfit.
     #[schemars(title = "storage test")]

@@ -283,7 +283,7 @@ fn no_name_reaches_the_terminal() {
             1,
         ),
         (vec!["cat", &bad_place], 1),
-        (vec!["show", bad_db], 1),
+        (vec!["show", bad_db], 2),
         (vec!["export", first, "--database", bad_db, "--output", "x"], 1),
         (vec!["export", first, "--output", &folder], 1),
         (vec!["import", &folder], 1),

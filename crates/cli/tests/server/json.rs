@@ -218,6 +218,22 @@ fn every_document_is_as_described() {
     run.ok("repair index", &[]);
     run.ok("repair objects", &["--dry-run"]);
 
+    // Mask rules.
+    let rules = at("rules.toml");
+    let text = "version = 1\nkey = \"ephemeral\"\n[policy]\ncolumns = \"keep\"\n\
+                [table.\"public.t\"]\ncolumns.body = \"permute\"\n\
+                [[accept]]\ncode = \"M152\"\nbecause = \"a test\"\n\
+                [[test]]\ntable = \"public.t\"\nrow = { id = 1, body = \"x\" }\nexpect = { id = 1 }\n";
+    std::fs::write(&rules, text).unwrap();
+    let checked = run.ok("mask check", &[&rules, "--dbname", &info]);
+    assert!(checked["findings"][0]["accepted"].is_string(), "{checked}");
+    let rows = run.ok("mask preview", &[&rules, "--dbname", &info, "--table", "t", "--rows", "2"]);
+    assert!(rows["rows"][1]["values"]["body"]["masked"].is_string(), "{rows}");
+    run.ok("mask value", &[&rules, "public.t.body", "x", "--dbname", &info]);
+    run.ok("mask test", &[&rules]);
+    run.ok("mask list", &[]);
+    run.ok("mask show", &["email"]);
+
     // A backup that is being written, and what is left of it.
     let held = Held::start(&desk, &cluster, "d", &[]);
     let working = run.ok("sessions", &[]);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod catalog;
 mod children;
 mod choices;
 mod clean;
@@ -23,6 +24,7 @@ mod json;
 mod keys;
 mod lists;
 mod locks;
+mod masking;
 mod matrix;
 mod names;
 mod operators;
