@@ -216,8 +216,10 @@ mod tests {
             alone: true,
         };
         let elsewhere = said("elsewhere", "gone");
+        // Of sessions of one moment the older goes on. A file that is written now can have a time
+        // of some milliseconds ago, since the kernel's clock for files has ticks: a second is none.
         for (said, silent_for, state, refused) in [
-            (elsewhere.clone(), 0, SessionState::AtWork, true),
+            (elsewhere.clone(), 1, SessionState::AtWork, true),
             (elsewhere.clone(), 14 * 60, SessionState::AtWork, true),
             (elsewhere.clone(), 16 * 60, SessionState::Silent, false),
             (elsewhere.clone(), 61 * 60, SessionState::Dead, false),
