@@ -9,7 +9,7 @@ pub fn of_server(encoding: &str, bytes: &[u8]) -> Option<String> {
     if encoding == "LATIN1" {
         return Some(latin1(bytes));
     }
-    decode(&label(encoding)?, bytes)
+    decode(label(encoding)?, bytes)
 }
 
 /// The bytes of a text in an encoding, by PostgreSQL's name for that; none if it is not known, or
@@ -23,8 +23,8 @@ pub fn to_server(encoding: &str, text: &str) -> Option<Vec<u8>> {
 }
 
 /// The Web's name for an encoding of PostgreSQL.
-fn label(encoding: &str) -> Option<String> {
-    let label = match encoding {
+fn label(encoding: &str) -> Option<&'static str> {
+    Some(match encoding {
         "EUC_JP" => "euc-jp",
         "EUC_KR" | "UHC" => "euc-kr",
         "EUC_CN" | "GBK" => "gbk",
@@ -48,11 +48,17 @@ fn label(encoding: &str) -> Option<String> {
         "ISO_8859_6" => "iso-8859-6",
         "ISO_8859_7" => "iso-8859-7",
         "ISO_8859_8" => "iso-8859-8",
-        "WIN1250" | "WIN1251" | "WIN1252" | "WIN1253" | "WIN1254" | "WIN1255" | "WIN1256" | "WIN1257"
-        | "WIN1258" => return Some(format!("windows-{}", encoding.trim_start_matches("WIN"))),
+        "WIN1250" => "windows-1250",
+        "WIN1251" => "windows-1251",
+        "WIN1252" => "windows-1252",
+        "WIN1253" => "windows-1253",
+        "WIN1254" => "windows-1254",
+        "WIN1255" => "windows-1255",
+        "WIN1256" => "windows-1256",
+        "WIN1257" => "windows-1257",
+        "WIN1258" => "windows-1258",
         _ => return None,
-    };
-    Some(label.to_string())
+    })
 }
 
 /// The text of what was typed under a locale (`ja_JP.eucJP`, `ru_RU.KOI8-R`, `de_DE@euro`); none if
