@@ -122,7 +122,7 @@ fn variable(value: &str) -> String {
 }
 
 /// Ends what is left of a command's group, and reaps the shell.
-fn end(child: &mut Child) {
+pub(crate) fn end(child: &mut Child) {
     let group = Pid::from_child(child);
     // It may be gone already; either way it is reaped.
     let _ = kill_process_group(group, Signal::TERM);

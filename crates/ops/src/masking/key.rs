@@ -13,8 +13,8 @@ use pgark_mask::finding::{Code, Finding};
 use pgark_mask::key::MaskKey;
 use pgark_mask::rules::{KeyEncoding, KeySource, Rules};
 use pgark_store::Child;
-use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::command::end;
 use crate::{OpsError, hex};
 
 /// A key is no longer.
@@ -101,13 +101,14 @@ fn run(command: &[String]) -> Result<Vec<u8>, String> {
             let read = output.map_or(Ok(0), |output| output.take(LONGEST).read_to_end(&mut bytes));
             read.map(|_| bytes)
         });
-        // The program's children may hold its output longer than it lives.
-        while !reader.is_finished() && started.elapsed() < PATIENCE {
+        // Its children may hold its output longer than it lives, and it may live on without.
+        let mut has_ended = || reader.is_finished() && !matches!(child.try_wait(), Ok(None));
+        while !has_ended() && started.elapsed() < PATIENCE {
             thread::sleep(TICK);
         }
-        let is_late = !reader.is_finished();
+        let is_late = !has_ended();
         if is_late {
-            kill_group(&child);
+            end(&mut child);
         }
         let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let status = child.wait().map_err(|error| error.to_string())?;
@@ -117,14 +118,6 @@ fn run(command: &[String]) -> Result<Vec<u8>, String> {
             (false, true) => read.map_err(|error| error.to_string()),
         }
     })
-}
-
-fn kill_group(child: &std::process::Child) {
-    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    if let Some(group) = group {
-        // It may have ended just now.
-        let _ = kill_process_group(group, Signal::KILL);
-    }
 }
 
 /// The key's bytes. A newline at the end is an editor's, or the program's.
