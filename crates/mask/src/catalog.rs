@@ -7,6 +7,8 @@
 //!
 //! What a member has no value for, or has nothing in, is left out when it is written.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The facts of one database.
@@ -289,6 +291,11 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Catalog {
+    /// The place of each table in [`Catalog::tables`], by its oid.
+    pub fn places(&self) -> HashMap<u32, usize> {
+        self.tables.iter().enumerate().map(|(at, table)| (table.oid, at)).collect()
+    }
+
     /// A table by its oid.
     pub fn table(&self, oid: u32) -> Option<&TableFacts> {
         self.tables.iter().find(|table| table.oid == oid)

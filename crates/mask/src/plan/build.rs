@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::decide::{Decided, Decision, Sections};
+use super::decide::{Decided, Decision};
 use super::links::{At, Links};
 use super::records::Record;
-use super::{ColumnPlan, Fiction, Keys, Subject, TablePlan, auto, unique};
+use super::{ColumnPlan, Fiction, Ground, Keys, Subject, TablePlan, auto, unique};
 use crate::canonical::{Comparison, Form};
 use crate::catalog::{Catalog, ColumnFacts, TableFacts};
 use crate::charset::Charset;
@@ -35,17 +35,13 @@ struct Builder<'b> {
 
 /// Builds every table. Of what is wrong nothing is built, and the findings say it.
 pub(super) fn tables(
-    rules: &Rules,
-    catalog: &Catalog,
-    keys: Keys<'_>,
+    ground: Ground<'_>,
     links: &Links,
     decided: &Decided,
-    sections: &Sections<'_>,
     mut records: HashMap<usize, Record>,
 ) -> (HashMap<u32, TablePlan>, Vec<Finding>) {
-    let mut findings = Vec::new();
-    let locale = locale(rules.locale.as_ref().map(|(name, place)| (name.as_str(), *place)), &mut findings);
-    let mut builder = Builder { rules, catalog, keys, links, decided, locale, findings };
+    let Ground { rules, catalog, keys, sections, locale } = ground;
+    let mut builder = Builder { rules, catalog, keys, links, decided, locale, findings: Vec::new() };
     let mut plans = HashMap::new();
     for (number, table) in catalog.tables.iter().enumerate() {
         let section = sections.get(number).copied().flatten();
@@ -56,7 +52,8 @@ pub(super) fn tables(
     (plans, builder.findings)
 }
 
-fn locale(named: Option<(&str, Place)>, findings: &mut Vec<Finding>) -> Locale {
+/// The locale of a name; where there is none, what counts without one.
+pub(super) fn locale(named: Option<(&str, Place)>, findings: &mut Vec<Finding>) -> Locale {
     let Some((name, place)) = named else { return Locale::DEFAULT };
     Locale::named(name).unwrap_or_else(|| {
         let message = format!("there are no word lists of the locale {name}");

@@ -82,6 +82,8 @@ pub struct Decisions<'p> {
     catalog: &'p Catalog,
     rules: &'p Rules,
     links: &'p Links,
+    /// Tables by oid.
+    places: HashMap<u32, usize>,
     /// Per table of the catalog: its section.
     sections: Vec<Option<&'p TableRules>>,
     patterns: Vec<Fitting<'p>>,
@@ -151,6 +153,7 @@ impl<'p> Decisions<'p> {
             catalog,
             rules,
             links,
+            places: catalog.places(),
             sections,
             patterns,
             memo: HashMap::new(),
@@ -192,7 +195,7 @@ impl<'p> Decisions<'p> {
     fn parents(&self, table: usize) -> impl Iterator<Item = usize> + '_ {
         let parents =
             self.catalog.tables.get(table).map(|table| table.parents.as_slice()).unwrap_or_default();
-        parents.iter().filter_map(|oid| self.catalog.tables.iter().position(|table| table.oid == *oid))
+        parents.iter().filter_map(|oid| self.places.get(oid).copied())
     }
 
     /// Names of the file that the catalog does not have: columns, and patterns that fit nothing.

@@ -33,15 +33,16 @@ pub struct Links {
     links: Vec<Link>,
     from: HashMap<At, Vec<usize>>,
     /// By column: the least column of those that references tie to it.
-    groups: HashMap<At, At>,
+    roots: HashMap<At, At>,
+    /// By least column: all of these, in their order.
+    groups: HashMap<At, Vec<At>>,
 }
 
 impl Links {
     /// Reads them.
     pub fn of(catalog: &Catalog, rules: &Rules, findings: &mut Vec<Finding>) -> Links {
         let mut links = Links::default();
-        let by_oid: HashMap<u32, usize> =
-            catalog.tables.iter().enumerate().map(|(at, table)| (table.oid, at)).collect();
+        let by_oid = catalog.places();
         for (number, table) in catalog.tables.iter().enumerate() {
             for constraint in &table.constraints {
                 let Some(key) = &constraint.references else { continue };
@@ -102,8 +103,13 @@ impl Links {
             parents.insert(least, least);
             parents.insert(most, least);
         }
-        let members: Vec<At> = parents.keys().copied().collect();
-        self.groups = members.into_iter().map(|at| (at, root(&parents, at))).collect();
+        let mut members: Vec<At> = parents.keys().copied().collect();
+        members.sort_unstable();
+        for at in members {
+            let root = root(&parents, at);
+            self.roots.insert(at, root);
+            self.groups.entry(root).or_default().push(at);
+        }
     }
 
     /// Every column of a reference.
@@ -118,11 +124,8 @@ impl Links {
 
     /// The columns that references tie to this one, itself among them, in their order.
     pub fn group_of(&self, at: At) -> Vec<At> {
-        let Some(root) = self.groups.get(&at) else { return vec![at] };
-        let mut members: Vec<At> =
-            self.groups.iter().filter(|(_, of)| *of == root).map(|(member, _)| *member).collect();
-        members.sort_unstable();
-        members
+        let group = self.roots.get(&at).and_then(|root| self.groups.get(root));
+        group.cloned().unwrap_or_else(|| vec![at])
     }
 
     /// The column at the end of the chain of references that begins here: the key that all refer

@@ -37,6 +37,7 @@ use crate::finding::{Code, Finding, Severity};
 use crate::key::{MaskKey, RuleKey};
 use crate::rules::{Engine, Otherwise, Rules};
 use crate::transformer::Transformer;
+use crate::vocabulary::Locale;
 
 /// How every table of a database is masked.
 #[derive(Debug)]
@@ -53,6 +54,18 @@ pub struct Keys<'k> {
     pub mask: &'k MaskKey,
     /// A new one for each run: what `engine = "run"` and `"random"` use.
     pub run: &'k MaskKey,
+}
+
+/// What every step of a plan is made from.
+#[derive(Clone, Copy)]
+struct Ground<'g> {
+    rules: &'g Rules,
+    catalog: &'g Catalog,
+    keys: Keys<'g>,
+    /// Per table: the section of the file that holds for it.
+    sections: &'g decide::Sections<'g>,
+    /// Whose names and addresses, where a rule says nothing else.
+    locale: Locale,
 }
 
 /// What rules and a catalog gave.
@@ -138,8 +151,11 @@ impl Plan {
         decisions.check_names();
         let sections = decisions.sections();
         let mut found = Vec::new();
-        let records = records::build(rules, catalog, keys, &sections, &mut decided, &mut found);
-        let (tables, built) = build::tables(rules, catalog, keys, &links, &decided, &sections, records);
+        let named = rules.locale.as_ref().map(|(name, place)| (name.as_str(), *place));
+        let locale = build::locale(named, &mut found);
+        let ground = Ground { rules, catalog, keys, sections: &sections, locale };
+        let records = records::build(ground, &mut decided, &mut found);
+        let (tables, built) = build::tables(ground, &links, &decided, records);
         findings.extend(found.into_iter().chain(built));
         check::constraints(catalog, &links, &decided, &mut findings);
         check::references(catalog, &links, &decided, &mut findings);
@@ -159,11 +175,6 @@ impl Plan {
 }
 
 impl TablePlan {
-    /// Some column has a fiction, or rows are left out.
-    pub fn changes_anything(&self) -> bool {
-        !self.order.is_empty() || self.record.is_some() || self.when.is_some() || self.rows_none
-    }
-
     /// The names of all columns, in the order of COPY.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|column| column.name.as_str())

@@ -2,17 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::Keys;
-use super::decide::{By, Decided, Decision, Sections};
+use super::Ground;
+use super::decide::{By, Decided, Decision};
 use super::links::At;
-use crate::catalog::Catalog;
 use crate::finding::{Code, Finding};
 use crate::key::RuleKey;
 use crate::making::{Around, Read};
-use crate::rules::{Engine, Rules};
+use crate::rules::Engine;
 use crate::template;
 use crate::types::Target;
-use crate::vocabulary::Locale;
 
 /// A table's record, built.
 #[derive(Debug)]
@@ -35,13 +33,11 @@ impl Record {
 /// Builds the records of all tables, by their places in the catalog, and decides the columns that
 /// they set.
 pub(super) fn build(
-    rules: &Rules,
-    catalog: &Catalog,
-    keys: Keys<'_>,
-    sections: &Sections<'_>,
+    ground: Ground<'_>,
     decided: &mut Decided,
     findings: &mut Vec<Finding>,
 ) -> HashMap<usize, Record> {
+    let Ground { rules, catalog, keys, sections, locale } = ground;
     let mut records = HashMap::new();
     for (number, (table, section)) in catalog.tables.iter().zip(sections).enumerate() {
         let Some(rule) = section.and_then(|section| section.record.as_ref()) else { continue };
@@ -60,7 +56,6 @@ pub(super) fn build(
         let engine = rule.common.engine.unwrap_or_default();
         let secret = if engine == Engine::Keyed { keys.mask } else { keys.run };
         let key = secret.rule(rules.vocabulary, &domain);
-        let locale = rules.locale.as_ref().and_then(|(name, _)| Locale::named(name));
         let around = Around {
             table: &shown,
             column: "",
@@ -72,7 +67,7 @@ pub(super) fn build(
             unique: None,
             lower_case: false,
             vocabulary: rules.vocabulary,
-            locale: locale.unwrap_or(Locale::DEFAULT),
+            locale,
         };
         let mut reads = BTreeSet::new();
         let Ok(program) = template::Record::build(rule, around, findings, &mut reads) else { continue };

@@ -1,41 +1,33 @@
 //! `company.*`: names of companies that do not exist.
 
-use crate::definition::{Definition, Injective, Parameter, Takes};
+use crate::definition::{Definition, Parameter, Takes};
 use crate::draw::Draw;
 use crate::making::{Making, Unfit};
 use crate::transformer::{Answer, Plain, Refusal, Transformer};
-use crate::transformers::wording::{
-    Format, Piece, Room, Share, TEXTS, is_text, other_than_plain, varied, vocabulary,
-};
+use crate::transformers::wording::{Format, Piece, Room, Share, other_than_plain, texts, varied, vocabulary};
 use crate::vocabulary::{List, Locale, Vocabulary};
 
 /// This family.
 pub const ALL: &[Definition] = &[
-    Definition {
-        name: "company.name",
-        summary: "A company's name: last names, and what the locale adds to them.",
-        parameters: &[Parameter::new(
+    texts(
+        "company.name",
+        "A company's name: last names, and what the locale adds to them.",
+        &[Parameter::new(
             "format",
             Takes::Text,
             "one of the locale's",
             "How it is written, of {last} {prefix} {suffix} {word}; each {last} is another name.",
         )],
-        takes: is_text,
-        types: TEXTS,
-        injective: Injective::No,
-        greenmask: &["RandomCompany"],
-        build: |making| Companies::build(making, None),
-    },
-    Definition {
-        name: "company.suffix",
-        summary: "The form of a company: GmbH, Inc; the one that the same subject's company.name has.",
-        parameters: &[],
-        takes: is_text,
-        types: TEXTS,
-        injective: Injective::No,
-        greenmask: &["RandomCompany"],
-        build: |making| Companies::build(making, Some("{suffix}")),
-    },
+        &["RandomCompany"],
+        |making| Companies::build(making, None),
+    ),
+    texts(
+        "company.suffix",
+        "The form of a company: GmbH, Inc; the one that the same subject's company.name has.",
+        &[],
+        &["RandomCompany"],
+        |making| Companies::build(making, Some("{suffix}")),
+    ),
 ];
 
 /// What sets the bits of companies apart from others of the same subject.

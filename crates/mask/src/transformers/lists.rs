@@ -8,11 +8,11 @@ use std::fmt::Write;
 
 use super::degrees::{self, Degrees};
 use super::whole;
-use crate::definition::{Definition, Injective, Parameter, Takes};
+use crate::definition::{Definition, Parameter, Takes};
 use crate::finding::Code;
 use crate::making::{Making, Unfit};
 use crate::transformer::{Answer, Plain, Refusal, Transformer};
-use crate::transformers::wording::{Room, Share, TEXTS, is_text, other_than_plain, vocabulary};
+use crate::transformers::wording::{Room, Share, other_than_plain, texts, vocabulary};
 use crate::vocabulary::List;
 
 /// This family.
@@ -70,25 +70,6 @@ pub const ALL: &[Definition] = &[
         Ok(Box::new(Coordinate::build(making, 180.0, 3)?))
     }),
 ];
-
-const fn texts(
-    name: &'static str,
-    summary: &'static str,
-    parameters: &'static [Parameter],
-    greenmask: &'static [&'static str],
-    build: fn(&mut Making<'_>) -> Result<Box<dyn Transformer>, Unfit>,
-) -> Definition {
-    Definition {
-        name,
-        summary,
-        parameters,
-        takes: is_text,
-        types: TEXTS,
-        injective: Injective::No,
-        greenmask,
-        build,
-    }
-}
 
 const fn coordinate(
     name: &'static str,

@@ -1,6 +1,7 @@
 //! What fictions of words have in common: formats, room in the column, and that they are not the
 //! plain value.
 
+use crate::definition::{Definition, Injective, Parameter};
 use crate::draw::Draw;
 use crate::finding::Code;
 use crate::making::{Making, Unfit};
@@ -15,6 +16,26 @@ pub(super) fn is_text(kind: &Kind) -> bool {
 
 /// How the types are called that [`is_text`] lets pass.
 pub(super) const TEXTS: &str = "text, varchar, char, citext, name";
+
+/// A transformer that writes texts, and promises nothing of a unique column.
+pub(super) const fn texts(
+    name: &'static str,
+    summary: &'static str,
+    parameters: &'static [Parameter],
+    greenmask: &'static [&'static str],
+    build: fn(&mut Making<'_>) -> Result<Box<dyn Transformer>, Unfit>,
+) -> Definition {
+    Definition {
+        name,
+        summary,
+        parameters,
+        takes: is_text,
+        types: TEXTS,
+        injective: Injective::No,
+        greenmask,
+        build,
+    }
+}
 
 /// The edition of word lists that the rules ask for.
 pub(super) fn vocabulary(making: &mut Making<'_>) -> Result<Vocabulary, Unfit> {

@@ -1,22 +1,22 @@
 //! `job`, `word`, `sentence`, `paragraph`: texts of listed words.
 
-use crate::definition::{Definition, Injective, Parameter, Takes};
+use crate::definition::{Definition, Parameter, Takes};
 use crate::draw::Draw;
 use crate::finding::Code;
 use crate::making::{Making, Unfit};
 use crate::transformer::{Answer, Plain, Refusal, Transformer};
-use crate::transformers::wording::{Room, Share, TEXTS, is_text, other_than_plain, varied, vocabulary};
+use crate::transformers::wording::{Room, Share, other_than_plain, texts, varied, vocabulary};
 use crate::vocabulary::List;
 
 /// This family.
 pub const ALL: &[Definition] = &[
-    words("job", "A job, the same for one subject.", &[], &[], |making| {
+    texts("job", "A job, the same for one subject.", &[], &[], |making| {
         let vocabulary = vocabulary(making)?;
         let jobs = vocabulary.list(making.around.locale, List::Job);
         let room = Room::at_least(making, 3)?;
         varied(making, Job { jobs, room })
     }),
-    words(
+    texts(
         "word",
         "Words, without a sentence.",
         &[words_from("1"), words_to("1")],
@@ -26,12 +26,12 @@ pub const ALL: &[Definition] = &[
             varied(making, prose)
         },
     ),
-    words("sentence", "A sentence.", &[words_from("4"), words_to("10")], &["RandomSentence"], |making| {
+    texts("sentence", "A sentence.", &[words_from("4"), words_to("10")], &["RandomSentence"], |making| {
         let one = Count { least: 1, most: 1 };
         let prose = Prose::build(making, Count { least: 4, most: 10 }, Some(one))?;
         varied(making, prose)
     }),
-    words(
+    texts(
         "paragraph",
         "Sentences.",
         &[
@@ -55,25 +55,6 @@ const fn words_from(default: &'static str) -> Parameter {
 
 const fn words_to(default: &'static str) -> Parameter {
     Parameter::new("max_words", Takes::Integer, default, "The most words (of a sentence), up to 1000.")
-}
-
-const fn words(
-    name: &'static str,
-    summary: &'static str,
-    parameters: &'static [Parameter],
-    greenmask: &'static [&'static str],
-    build: fn(&mut Making<'_>) -> Result<Box<dyn Transformer>, Unfit>,
-) -> Definition {
-    Definition {
-        name,
-        summary,
-        parameters,
-        takes: is_text,
-        types: TEXTS,
-        injective: Injective::No,
-        greenmask,
-        build,
-    }
 }
 
 #[derive(Debug)]

@@ -217,37 +217,15 @@ fn kind(catalog: &Catalog, oid: u32, modifier: i32, depth: usize) -> Kind {
     // with a sign (src/backend/utils/adt/numeric.c, make_numeric_typmod).
     let stated = (modifier >= 4).then(|| (modifier - 4) as u32);
     match facts.name.as_str() {
-        "bool" => Kind::Bool,
-        "int2" => Kind::Int(2),
-        "int4" => Kind::Int(4),
-        "int8" => Kind::Int(8),
-        "float4" => Kind::Float(4),
-        "float8" => Kind::Float(8),
         "numeric" => Kind::Numeric(stated.map(|stated| {
             let scale = (stated & 0x7ff) as i16;
             ((stated >> 16) as u16, (scale ^ 0x400) - 0x400)
         })),
-        "text" => Kind::Text(None),
         "varchar" => Kind::Text(stated),
         // Without a length, bpchar keeps what it is given.
         "bpchar" => stated.map_or(Kind::Text(None), Kind::Char),
         "name" => Kind::Name,
-        "date" => Kind::Date,
-        "time" => Kind::Time,
-        "timetz" => Kind::TimeTz,
-        "timestamp" => Kind::Timestamp,
-        "timestamptz" => Kind::TimestampTz,
-        "interval" => Kind::Interval,
-        "uuid" => Kind::Uuid,
-        "inet" => Kind::Inet,
-        "cidr" => Kind::Cidr,
-        "macaddr" => Kind::Mac,
-        "macaddr8" => Kind::Mac8,
-        "json" => Kind::Json,
-        "jsonb" => Kind::Jsonb,
-        "bytea" => Kind::Bytea,
-        "xml" => Kind::Xml,
-        other => Kind::Other(other.to_string()),
+        other => Kind::named(other).unwrap_or_else(|| Kind::Other(other.to_string())),
     }
 }
 

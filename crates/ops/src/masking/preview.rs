@@ -1,7 +1,7 @@
 //! `pgark mask preview`: some rows as they are and as they would be. It is asked for plain values,
 //! and shows them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pgark_bytes::sql::quote_ident_bytes;
 use pgark_mask::catalog::{Catalog, TableFacts};
@@ -174,6 +174,7 @@ fn show(
         OpsError::refused(format!("mask a row of {}: {error}", table.shown()), "")
     };
     let names: Vec<&str> = plan.columns().collect();
+    let ruled: BTreeSet<&str> = plan.masked_columns().collect();
     let mut masker = Masker::new(plan);
     let mut changed = vec![false; names.len()];
     let mut shown = Vec::new();
@@ -189,7 +190,7 @@ fn show(
             if key.iter().any(|key| key == name) {
                 own_key.insert((*name).to_string(), masked.clone());
             }
-            let by_rule = plan.masked_columns().any(|column| column == *name);
+            let by_rule = ruled.contains(name);
             values.insert((*name).to_string(), PreviewValue { plain, masked, changed: differs, by_rule });
         }
         shown.push(PreviewRow { key: own_key, values });

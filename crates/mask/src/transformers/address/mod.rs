@@ -7,8 +7,8 @@ mod tests;
 use place::{Part, Places};
 
 use super::degrees::{self, Degrees};
-use super::wording::{Format, Piece, Room, TEXTS, is_text, other_than_plain, varied, vocabulary};
-use crate::definition::{Definition, Injective, Parameter, Takes};
+use super::wording::{Format, Piece, Room, is_text, other_than_plain, texts, varied, vocabulary};
+use crate::definition::{Definition, Parameter, Takes};
 use crate::finding::Code;
 use crate::making::{Making, Unfit};
 use crate::transformer::{Answer, Plain, Refusal, Transformer};
@@ -58,16 +58,7 @@ const fn words(
     parameters: &'static [Parameter],
     build: fn(&mut Making<'_>) -> Result<Box<dyn Transformer>, Unfit>,
 ) -> Definition {
-    Definition {
-        name,
-        summary,
-        parameters,
-        takes: is_text,
-        types: TEXTS,
-        injective: Injective::No,
-        greenmask: &["RealAddress"],
-        build,
-    }
+    texts(name, summary, parameters, &["RealAddress"], build)
 }
 
 /// Of what may be a number in the database.

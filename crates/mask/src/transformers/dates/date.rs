@@ -1,6 +1,6 @@
 //! `date`.
 
-use super::steps::{Permuted, Steps};
+use super::steps::{Permuted, Steps, pick};
 use crate::dates::{self, Moment, Shape, Time, Unit};
 use crate::finding::Code;
 use crate::making::{Making, Unfit};
@@ -78,18 +78,10 @@ impl Date {
 impl Transformer for Date {
     fn fiction(&self, plain: &Plain<'_>, out: &mut String) -> Result<Answer, Refusal> {
         let step = if plain.is_null { None } else { self.step(plain.text) };
-        if let Some(permuted) = &self.permuted {
-            return self.write(permuted.apply(step)?, out);
-        }
-        let steps = match self.steps {
-            Some(steps) => steps,
-            None => {
-                let (min, max) = (self.min.get(plain.row)?, self.max.get(plain.row)?);
-                let steps = self.steps_between(min, max);
-                steps.ok_or_else(|| Refusal::new("min is above max, one of which comes from a column"))?
-            }
-        };
-        self.write(steps.draw(step, &mut plain.draw.clone()), out)
+        let step = pick(self.steps, self.permuted.as_ref(), step, &plain.draw, || {
+            Ok(self.steps_between(self.min.get(plain.row)?, self.max.get(plain.row)?))
+        })?;
+        self.write(step, out)
     }
 
     fn plain_of(&self, fiction: &str, out: &mut String) -> Result<Answer, Refusal> {

@@ -1,6 +1,6 @@
 //! `epoch`.
 
-use super::steps::{Permuted, Steps};
+use super::steps::{Permuted, Steps, pick};
 use crate::dates::{DAYS_TO_2000, MICROS_PER_DAY, Moment, Unit};
 use crate::finding::Code;
 use crate::making::{Making, Unfit};
@@ -131,18 +131,11 @@ impl Epoch {
 impl Transformer for Epoch {
     fn fiction(&self, plain: &Plain<'_>, out: &mut String) -> Result<Answer, Refusal> {
         let step = if plain.is_null { None } else { self.step(plain.text) };
-        if let Some(permuted) = &self.permuted {
-            return self.write(permuted.apply(step)?, out);
-        }
-        let steps = match self.steps {
-            Some(steps) => steps,
-            None => {
-                let (first, last) = self.ends(self.min.get(plain.row)?, self.max.get(plain.row)?);
-                let steps = self.steps_between(first, last);
-                steps.ok_or_else(|| Refusal::new("min is above max, one of which comes from a column"))?
-            }
-        };
-        self.write(steps.draw(step, &mut plain.draw.clone()), out)
+        let step = pick(self.steps, self.permuted.as_ref(), step, &plain.draw, || {
+            let (first, last) = self.ends(self.min.get(plain.row)?, self.max.get(plain.row)?);
+            Ok(self.steps_between(first, last))
+        })?;
+        self.write(step, out)
     }
 
     fn plain_of(&self, fiction: &str, out: &mut String) -> Result<Answer, Refusal> {

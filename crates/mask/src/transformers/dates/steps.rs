@@ -34,6 +34,27 @@ impl Steps {
     }
 }
 
+/// The step that a plain one becomes: its permuted one where the column is unique, else one that is
+/// drawn. `of_row`: the steps of a range that comes from columns.
+pub(super) fn pick(
+    steps: Option<Steps>,
+    permuted: Option<&Permuted>,
+    step: Option<i128>,
+    draw: &Draw,
+    of_row: impl FnOnce() -> Result<Option<Steps>, Refusal>,
+) -> Result<i128, Refusal> {
+    if let Some(permuted) = permuted {
+        return permuted.apply(step);
+    }
+    let steps = match steps {
+        Some(steps) => steps,
+        None => {
+            of_row()?.ok_or_else(|| Refusal::new("min is above max, one of which comes from a column"))?
+        }
+    };
+    Ok(steps.draw(step, &mut draw.clone()))
+}
+
 /// The steps of a unique column, permuted.
 #[derive(Debug)]
 pub(super) struct Permuted {

@@ -8,8 +8,8 @@ mod tests;
 #[allow(unused_imports, reason = "`mail` and `template` draw persons")]
 pub(crate) use subject::{Gender, People, Person, Wanted};
 
-use super::wording::{Format, Piece, Room, TEXTS, is_text, other_than_plain, varied, vocabulary};
-use crate::definition::{Definition, Injective, Parameter, Takes};
+use super::wording::{Format, Piece, Room, other_than_plain, texts, varied, vocabulary};
+use crate::definition::{Definition, Parameter, Takes};
 use crate::making::{Making, Unfit};
 use crate::operand::Operand;
 use crate::transformer::{Answer, Plain, Refusal, Transformer};
@@ -46,34 +46,34 @@ const PARTS: &[(&str, Part)] = &[
 
 /// This family.
 pub const ALL: &[Definition] = &[
-    words("person.first", "A first name.", &[GENDER, format("{first}")], OF_GREENMASK, |making| {
+    texts("person.first", "A first name.", &[GENDER, format("{first}")], OF_GREENMASK, |making| {
         Words::build(making, Some("{first}"), 2)
     }),
-    words(
+    texts(
         "person.middle",
         "A middle name or patronymic where the locale has them, else a second first name.",
         &[GENDER, format("{middle}")],
         &[],
         |making| Words::build(making, Some("{middle}"), 2),
     ),
-    words(
+    texts(
         "person.last",
         "A last name, in the form of the gender where the language has two.",
         &[GENDER, format("{last}")],
         OF_GREENMASK,
         |making| Words::build(making, Some("{last}"), 2),
     ),
-    words(
+    texts(
         "person.name",
         "A whole name, in the locale's order.",
         &[GENDER, format("the locale's")],
         OF_GREENMASK,
         |making| Words::build(making, None, 2),
     ),
-    words("person.title", "A title: Mr., Dr.", &[GENDER, format("{title}")], OF_GREENMASK, |making| {
+    texts("person.title", "A title: Mr., Dr.", &[GENDER, format("{title}")], OF_GREENMASK, |making| {
         Words::build(making, Some("{title}"), 2)
     }),
-    words(
+    texts(
         "person.initials",
         "The initials of the first and the last name.",
         &[GENDER, format("{f}{l}")],
@@ -85,26 +85,6 @@ pub const ALL: &[Definition] = &[
 
 /// What Greenmask calls them.
 const OF_GREENMASK: &[&str] = &["RandomPerson"];
-
-/// A definition of a transformer that writes words.
-const fn words(
-    name: &'static str,
-    summary: &'static str,
-    parameters: &'static [Parameter],
-    greenmask: &'static [&'static str],
-    build: fn(&mut Making<'_>) -> Result<Box<dyn Transformer>, Unfit>,
-) -> Definition {
-    Definition {
-        name,
-        summary,
-        parameters,
-        takes: is_text,
-        types: TEXTS,
-        injective: Injective::No,
-        greenmask,
-        build,
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
