@@ -71,7 +71,7 @@ codes! {
     ValueOutside "M111" Error "A value, list or range does not fit the column.";
     NullRefused "M112" Error "The rule may make a NULL where NULL is refused.";
     NotInjective "M120" Error "The column is unique, and the rule may make equal values of different ones.";
-    UniqueAtRun "M121" Warning "Whether a composite or partial key stays unique is proved only while the rows are masked.";
+    UniqueAtRun "M121" Warning "Masked rows could break a unique key: it is proved while rows are masked, or it is not known.";
     ReferenceDiffers "M130" Error "The two ends of a reference are masked differently.";
     NoCommonForm "M131" Error "The types of the two ends of a reference have no common canonical form.";
     VirtualDiffers "M132" Warning "The two ends of a virtual reference are masked by different kinds.";

@@ -1,6 +1,6 @@
 //! Upper and lower case as a database's `lower()` sees them.
 
-use crate::catalog::{Catalog, ColumnFacts};
+use crate::catalog::{Catalog, CollationFacts, ColumnFacts};
 
 /// How a database compares the texts of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,13 +14,20 @@ pub struct Comparison {
 impl Comparison {
     /// Of a column.
     pub fn of(catalog: &Catalog, column: &ColumnFacts) -> Comparison {
-        let collation =
-            column.collation.and_then(|oid| catalog.collations.iter().find(|found| found.oid == oid));
         Comparison {
             fold: Fold::of(&catalog.ctype),
-            is_deterministic: collation.is_none_or(|collation| collation.deterministic),
+            is_deterministic: is_deterministic(catalog, column.collation),
         }
     }
+}
+
+/// Whether texts are equal only if their bytes are, in a collation; None is the database's own.
+pub(crate) fn is_deterministic(catalog: &Catalog, collation: Option<u32>) -> bool {
+    collation.and_then(|oid| found(catalog, oid)).is_none_or(|collation| collation.deterministic)
+}
+
+fn found(catalog: &Catalog, oid: u32) -> Option<&CollationFacts> {
+    catalog.collations.iter().find(|collation| collation.oid == oid)
 }
 
 /// How `lower()` works: citext always uses the database's own `LC_CTYPE`, whatever the column's
@@ -42,6 +49,27 @@ impl Fold {
             "C" | "POSIX" => Fold::Ascii,
             _ if ["tr_", "az_"].iter().any(|language| ctype.starts_with(language)) => Fold::Turkic,
             _ => Fold::Simple,
+        }
+    }
+
+    /// What `lower()` and `upper()` do in a collation; None is the database's own.
+    ///
+    /// None: a character's case depends on its neighbours, as ICU has it, or the provider is not
+    /// known. The C library and the server's own `C.UTF-8` map character by character.
+    pub(crate) fn of_collation(catalog: &Catalog, collation: Option<u32>) -> Option<Fold> {
+        let (provider, ctype, locale) = match collation {
+            None => (catalog.provider, Some(catalog.ctype.as_str()), catalog.locale.as_deref()),
+            Some(oid) => {
+                let collation = found(catalog, oid)?;
+                (collation.provider, collation.locale.as_deref(), collation.locale.as_deref())
+            }
+        };
+        match (provider, locale) {
+            ('i', _) => None,
+            ('b', Some("C")) => Some(Fold::Ascii),
+            ('b', Some("C.UTF-8")) => Some(Fold::Simple),
+            ('b', _) => None,
+            _ => ctype.map(Fold::of),
         }
     }
 
@@ -67,4 +95,40 @@ impl Fold {
             out.extend_from_slice(self.lower(character).encode_utf8(&mut buffer).as_bytes());
         }
     }
+
+    /// One character in upper case: Unicode's simple mapping (`towupper`).
+    pub fn upper(self, character: char) -> char {
+        match (self, character) {
+            (Fold::Turkic, 'i') => 'İ',
+            (_, 'a'..='z') => character.to_ascii_uppercase(),
+            (Fold::Ascii, _) => character,
+            _ => {
+                let mut mapped = character.to_uppercase();
+                match (mapped.next(), mapped.next()) {
+                    (Some(one), None) => one,
+                    // The full mapping has several characters; the simple one has one, or none.
+                    _ => with_iota(character),
+                }
+            }
+        }
+    }
+
+    /// Appends a text in upper case.
+    pub fn write_upper(self, text: &str, out: &mut Vec<u8>) {
+        let mut buffer = [0; 4];
+        for character in text.chars() {
+            out.extend_from_slice(self.upper(character).encode_utf8(&mut buffer).as_bytes());
+        }
+    }
+}
+
+/// The simple upper case of Greek vowels with an iota below, whose full upper case is two
+/// characters; another character stays.
+fn with_iota(character: char) -> char {
+    let distance = match character {
+        'ᾀ'..='ᾇ' | 'ᾐ'..='ᾗ' | 'ᾠ'..='ᾧ' => 8,
+        'ᾳ' | 'ῃ' | 'ῳ' => 9,
+        _ => 0,
+    };
+    char::from_u32(u32::from(character) + distance).unwrap_or(character)
 }

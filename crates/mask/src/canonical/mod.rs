@@ -18,6 +18,7 @@ pub(crate) mod network;
 pub(crate) mod number;
 mod scan;
 
+pub(crate) use fold::is_deterministic;
 pub use fold::{Comparison, Fold};
 
 use crate::transformer::Refusal;

@@ -472,6 +472,40 @@ fn citext_folds_as_its_database_does() {
 }
 
 #[test]
+fn upper_case_is_the_simple_one() {
+    let upper = |fold: Fold, text: &str| {
+        let mut out = Vec::new();
+        fold.write_upper(text, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    // As PostgreSQL 15 with the C library's C.UTF-8 has it.
+    assert_eq!(upper(Fold::Simple, "äzßŉǆᾳᾐµı"), "ÄZßŉǄᾼᾘΜI");
+    assert_eq!(upper(Fold::Ascii, "äz"), "äZ");
+    assert_eq!(upper(Fold::Turkic, "iı"), "İI");
+}
+
+#[test]
+fn the_case_of_a_collation_is_its_providers() {
+    use crate::catalog::{Catalog, CollationFacts};
+    let of = |provider: char, locale: Option<&str>| {
+        let locale = locale.map(str::to_string);
+        let collation = CollationFacts { oid: 9, provider, locale, ..CollationFacts::default() };
+        let catalog = Catalog { collations: vec![collation], ..Catalog::default() };
+        Fold::of_collation(&catalog, Some(9))
+    };
+    assert_eq!(of('c', Some("C")), Some(Fold::Ascii));
+    assert_eq!(of('c', Some("tr_TR.utf8")), Some(Fold::Turkic));
+    assert_eq!(of('b', Some("C.UTF-8")), Some(Fold::Simple));
+    assert_eq!(of('b', Some("PG_UNICODE_FAST")), None);
+    assert_eq!(of('i', Some("de")), None);
+    assert_eq!(of('c', None), None);
+    let database = |provider| Catalog { provider, ctype: "de_DE.utf8".into(), ..Catalog::default() };
+    assert_eq!(Fold::of_collation(&database('c'), None), Some(Fold::Simple));
+    assert_eq!(Fold::of_collation(&database('i'), None), None);
+    assert_eq!(Fold::of_collation(&database('c'), Some(9)), None);
+}
+
+#[test]
 fn a_comparison_is_that_of_the_column() {
     use crate::catalog::{Catalog, CollationFacts, ColumnFacts};
     let collation = CollationFacts { oid: 9, name: "ci".into(), ..CollationFacts::default() };

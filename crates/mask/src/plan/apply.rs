@@ -22,6 +22,14 @@ pub enum MaskError {
         /// Why.
         refusal: Refusal,
     },
+    /// A masked row has a value that a unique key cannot be proved with.
+    #[error("the unique key {key} cannot be proved: {refusal}")]
+    Key {
+        /// The constraint or index.
+        key: String,
+        /// Why.
+        refusal: Refusal,
+    },
     /// The row has another number of fields than the table has columns.
     #[error("a row has {found} fields where the table has {expected} columns")]
     Fields {
@@ -42,6 +50,7 @@ pub struct Masker<'p> {
     masked: Vec<Made>,
     canonical: Vec<u8>,
     row: Vec<u8>,
+    key_hashes: Vec<Option<u64>>,
     counts: Counts,
 }
 
@@ -109,6 +118,19 @@ impl Row for View<'_> {
     }
 }
 
+/// The masked row, as predicates of indexes see it when it is restored.
+struct Restored<'v>(View<'v>);
+
+impl Row for Restored<'_> {
+    fn plain(&self, column: usize) -> Option<&str> {
+        self.0.masked(column)
+    }
+
+    fn masked(&self, column: usize) -> Option<&str> {
+        self.0.masked(column)
+    }
+}
+
 impl<'p> Masker<'p> {
     /// For the rows of a table.
     pub fn new(plan: &'p TablePlan) -> Masker<'p> {
@@ -120,6 +142,7 @@ impl<'p> Masker<'p> {
             masked: (0..columns).map(|_| Made::default()).collect(),
             canonical: Vec::new(),
             row: Vec::new(),
+            key_hashes: Vec::with_capacity(plan.keys.len()),
             counts: Counts::default(),
         }
     }
@@ -129,12 +152,22 @@ impl<'p> Masker<'p> {
         self.counts
     }
 
+    /// What the last masked row is to the keys of [`TablePlan::keys_to_prove`], in their order:
+    /// rows of one number have equal keys, except for one pair in 2^64. None: the row takes no part,
+    /// since a column is NULL, or the predicate of a partial index is not true.
+    ///
+    /// It is empty when the last row was dropped or refused.
+    pub fn key_hashes(&self) -> &[Option<u64>] {
+        &self.key_hashes
+    }
+
     /// The masked row; None: a condition leaves it out.
     ///
     /// # Errors
-    /// A value that its rule cannot make a fiction of.
+    /// A value that its rule cannot make a fiction of, or that a key cannot be proved with.
     pub fn mask(&mut self, row: RawRow<'_>) -> Result<Option<MaskedRow<'_>>, MaskError> {
         self.counts.rows += 1;
+        self.key_hashes.clear();
         if self.plan.rows_none {
             self.counts.dropped += 1;
             return Ok(None);
@@ -176,7 +209,25 @@ impl<'p> Masker<'p> {
             }
         }
         self.write(row)?;
+        self.hash_keys()?;
         Ok(Some(MaskedRow::new(&self.row)))
+    }
+
+    /// What the masked row is to each key.
+    fn hash_keys(&mut self) -> Result<(), MaskError> {
+        let row = Restored(View { texts: &self.texts, plain: &self.plain, masked: &self.masked });
+        for key in &self.plan.keys {
+            let hash = key.hash(&row, &mut self.canonical);
+            let hash = hash.map_err(|refusal| MaskError::Key { key: key.name().to_string(), refusal });
+            match hash {
+                Ok(hash) => self.key_hashes.push(hash),
+                Err(error) => {
+                    self.key_hashes.clear();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Splits the row and reads the columns that rules need.

@@ -8,13 +8,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::decide::{Decided, Decision};
 use super::links::{At, Links};
+use super::prove::Prover;
 use super::records::Record;
+use super::unique::Apart;
 use super::{ColumnPlan, Fiction, Ground, Keys, Subject, TablePlan, auto, unique};
 use crate::canonical::{Comparison, Form};
 use crate::catalog::{Catalog, ColumnFacts, TableFacts};
 use crate::charset::Charset;
 use crate::condition::Condition;
-use crate::definition::Injective;
 use crate::finding::{Code, Finding, Place};
 use crate::key::RuleKey;
 use crate::making::{Around, Read, make};
@@ -42,12 +43,17 @@ pub(super) fn tables(
 ) -> (HashMap<u32, TablePlan>, Vec<Finding>) {
     let Ground { rules, catalog, keys, sections, locale } = ground;
     let mut builder = Builder { rules, catalog, keys, links, decided, locale, findings: Vec::new() };
+    let mut prover = Prover::new(ground, decided);
     let mut plans = HashMap::new();
     for (number, table) in catalog.tables.iter().enumerate() {
         let section = sections.get(number).copied().flatten();
-        if let Some(plan) = builder.table(number, table, section, records.remove(&number)) {
-            plans.insert(table.oid, plan);
-        }
+        let before = builder.findings.len();
+        let Some(mut plan) = builder.table(number, table, section, records.remove(&number)) else { continue };
+        let found = prover.table(number, &plan, builder.findings.get(before..).unwrap_or_default());
+        plan.keys = found.keys;
+        plan.need(found.reads);
+        builder.findings.extend(found.findings);
+        plans.insert(table.oid, plan);
     }
     (plans, builder.findings)
 }
@@ -88,6 +94,7 @@ impl Builder<'_> {
             subject: None,
             record,
             rows_none: section.is_some_and(|section| section.rows_none),
+            keys: Vec::new(),
             charset: Charset::of_server(&self.catalog.encoding),
             identity: [0; 16],
         };
@@ -129,18 +136,10 @@ impl Builder<'_> {
             plan.columns.push(ColumnPlan { name: column.name.clone(), fiction });
         }
         self.section(&mut plan, number, section, &columns, &mut note);
-        for read in all_reads.iter().flatten() {
-            if let Some(needed) = plan.needed.get_mut(read.column) {
-                *needed = true;
-            }
-        }
+        plan.need(all_reads.iter().flatten().map(|read| read.column));
         let recorded: Vec<usize> =
             plan.record.iter().flat_map(|record| record.reads.iter().map(|read| read.column)).collect();
-        for column in recorded {
-            if let Some(needed) = plan.needed.get_mut(column) {
-                *needed = true;
-            }
-        }
+        plan.need(recorded);
         plan.order = self.order(&plan, &all_reads);
         identity.finalize_xof().fill(&mut plan.identity);
         Some(plan)
@@ -182,11 +181,7 @@ impl Builder<'_> {
                 reads.insert(Read { column, masked: false });
             }
         }
-        for read in reads {
-            if let Some(needed) = plan.needed.get_mut(read.column) {
-                *needed = true;
-            }
-        }
+        plan.need(reads.into_iter().map(|read| read.column));
     }
 
     fn name_of(&self, at: At) -> String {
@@ -369,7 +364,11 @@ impl Builder<'_> {
             vocabulary: self.rules.vocabulary,
             locale,
         };
+        let lower_case = around.lower_case;
         let transformer = make(&rule, around, &mut self.findings, reads).ok()?;
+        let injective = transformers::named(&rule.name).map(|definition| definition.injective);
+        let apart =
+            injective.map_or(Apart::No, |found| Apart::of(found, engine, unique.is_some(), lower_case));
         self.check_unique(at, table, column, &rule, engine, unique.as_ref());
         Some(Fiction {
             transformer,
@@ -380,6 +379,7 @@ impl Builder<'_> {
             when,
             most_chars: own.most_chars(),
             not_null: own.not_null,
+            apart,
         })
     }
 
@@ -412,31 +412,21 @@ impl Builder<'_> {
         let Some(facts) = self.catalog.tables.get(at.table) else { return };
         // What a column refers to says so by itself.
         let is_own = is_said || unique::alone(facts, column).is_some();
-        if let Some(unique) = unique.filter(|_| is_own) {
-            let draws = engine == Engine::Random
-                && !matches!(injective, Some(Injective::Width | Injective::OnlyNull));
-            if matches!(injective, Some(Injective::No)) || draws {
-                let message = format!(
-                    "{name} may make equal values of different ones, and {} refuses these",
-                    unique.constraint
-                );
-                let hint = if draws {
-                    "leave out engine = \"random\""
-                } else {
-                    "permute, email, uuid, int and others are unique: `pgark mask list`"
-                };
-                let mut finding =
-                    Finding::new(Code::NotInjective, message).at(place).on(table, &column.name).hint(hint);
-                finding.constraint = Some(unique.constraint.clone());
-                self.findings.push(finding);
-            }
-        }
-        for constraint in unique::together(facts, column) {
+        if let Some(unique) = unique.filter(|_| is_own)
+            && injective.is_some_and(|found| !unique::may_be_unique(found, engine))
+        {
             let message = format!(
-                "{constraint} is over several columns or an expression: whether it stays unique is not known before the rows are masked"
+                "{name} may make equal values of different ones, and {} refuses these",
+                unique.constraint
             );
-            let mut finding = Finding::new(Code::UniqueAtRun, message).at(place).on(table, &column.name);
-            finding.constraint = Some(constraint.to_string());
+            let hint = if engine == Engine::Random {
+                "leave out engine = \"random\""
+            } else {
+                "permute, email, uuid, int and others are unique: `pgark mask list`"
+            };
+            let mut finding =
+                Finding::new(Code::NotInjective, message).at(place).on(table, &column.name).hint(hint);
+            finding.constraint = Some(unique.constraint.clone());
             self.findings.push(finding);
         }
     }
@@ -485,6 +475,17 @@ impl Builder<'_> {
             order.extend(ready);
         }
         order
+    }
+}
+
+impl TablePlan {
+    /// The texts of these columns are read.
+    fn need(&mut self, columns: impl IntoIterator<Item = usize>) {
+        for column in columns {
+            if let Some(needed) = self.needed.get_mut(column) {
+                *needed = true;
+            }
+        }
     }
 }
 

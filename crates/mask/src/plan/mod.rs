@@ -4,7 +4,8 @@
 //! 2. [`decide`]: which rule each column has, and why.
 //! 3. `records`: the programs that set several columns; `build`: the transformer of each other
 //!    column, for its type and the key that it is a part of.
-//! 4. `check`: what constraints, policies and kept columns make worth knowing.
+//! 4. `prove`: which unique keys only a proof shows to be unique, made while rows are masked.
+//! 5. `check`: what constraints, policies and kept columns make worth knowing.
 //!
 //! A plan exists only where no finding is an error. `apply` uses it.
 
@@ -14,9 +15,12 @@ mod build;
 mod check;
 pub mod decide;
 mod definitions;
+mod keys;
 pub mod links;
 mod lock;
 mod personal;
+mod predicate;
+mod prove;
 mod records;
 mod unique;
 
@@ -24,11 +28,13 @@ use std::collections::HashMap;
 use std::fmt;
 
 pub use apply::{Counts, MaskError, Masker};
+pub use keys::UniqueKey;
 pub use lock::{Lock, LockError};
 
 use pgark_bytes::copy_text;
 
 use self::records::Record;
+use self::unique::Apart;
 use crate::canonical::Form;
 use crate::catalog::Catalog;
 use crate::charset::Charset;
@@ -111,6 +117,8 @@ pub struct TablePlan {
     record: Option<Record>,
     /// No row of it is wanted.
     rows_none: bool,
+    /// The unique keys that are proved while rows are masked.
+    keys: Vec<UniqueKey>,
     charset: Charset,
     /// What decides the fictions: rules, types, key, vocabulary. Equal plain rows have equal masked
     /// rows under equal identities.
@@ -132,6 +140,7 @@ struct Fiction {
     when: Option<(Condition, Otherwise)>,
     most_chars: Option<u32>,
     not_null: bool,
+    apart: Apart,
 }
 
 /// The column that says whom a row is about.
@@ -238,6 +247,13 @@ impl TablePlan {
     pub fn masked_columns(&self) -> impl Iterator<Item = &str> {
         let recorded = self.record.iter().flat_map(|record| record.program.columns());
         recorded.chain(self.order.iter().copied()).map(|at| self.name_of(at))
+    }
+
+    /// The unique keys that masked rows could break, by what rules and schema say: while rows are
+    /// masked, [`Masker::key_hashes`] has a number of each row for each of these, in this order.
+    /// Keys of which M121 says that nothing is known are not among them.
+    pub fn keys_to_prove(&self) -> &[UniqueKey] {
+        &self.keys
     }
 
     fn name_of(&self, column: usize) -> &str {

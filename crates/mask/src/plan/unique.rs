@@ -1,6 +1,10 @@
 //! Which columns must stay unique, and what says so.
 
+use pgark_bytes::sql::tokenize;
+
 use crate::catalog::{ColumnFacts, IndexFacts, TableFacts};
+use crate::definition::Injective;
+use crate::rules::Engine;
 
 /// Why different values of a column must get different fictions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,37 +36,89 @@ pub fn alone(table: &TableFacts, column: &ColumnFacts) -> Option<Unique> {
     Some(Unique { constraint: index.name.clone(), lower_case: true })
 }
 
-/// Composite keys, EXCLUDE constraints and other expressions that a column is a part of: whether
-/// these stay unique is seen only while the rows are masked.
-pub fn together<'t>(table: &'t TableFacts, column: &ColumnFacts) -> impl Iterator<Item = &'t str> {
-    let name = column.name.clone();
-    let constraints = table.constraints.iter().filter({
-        let name = name.clone();
-        move |constraint| match constraint.kind {
-            'p' | 'u' => constraint.columns.len() > 1 && constraint.columns.contains(&name),
-            _ => false,
-        }
-    });
-    let indexes = table.indexes.iter().filter(move |index| {
-        let is_lower = index.expressions.iter().any(|text| is_lower_of(text, &name)) && index.keys.len() == 1;
-        let is_key = index.keys.len() > 1 && index.keys.iter().flatten().any(|key| *key == name);
-        let in_expression =
-            index.reads.contains(&name) && index.keys.iter().any(Option::is_none) && !is_lower;
-        index.unique && (is_key || in_expression)
-    });
-    let mut names: Vec<&str> = constraints.map(|constraint| constraint.name.as_str()).collect();
-    names.extend(indexes.map(|index| index.name.as_str()));
-    names.sort_unstable();
-    names.dedup();
-    names.into_iter()
+/// What an index's expression makes of a column's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Case {
+    /// `lower(column)`.
+    Lower,
+    /// `upper(column)`.
+    Upper,
 }
 
-/// `lower(email)`, `lower((email)::text)`, as the server writes it.
-fn is_lower_of(expression: &str, column: &str) -> bool {
-    let Some(inner) = expression.strip_prefix("lower(").and_then(|rest| rest.strip_suffix(')')) else {
-        return false;
+/// `lower(email)`, `upper((email)::text)`, as the server writes it, and the column's name.
+pub fn case_of(expression: &str) -> Option<(Case, String)> {
+    let (case, rest) = match expression.strip_prefix("lower(") {
+        Some(rest) => (Case::Lower, rest),
+        None => (Case::Upper, expression.strip_prefix("upper(")?),
     };
-    let inner = inner.strip_suffix("::text").unwrap_or(inner);
-    let inner = inner.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or(inner);
-    inner.trim_matches('"') == column
+    let inner = rest.strip_suffix(')')?;
+    let inner = match inner.strip_suffix("::text") {
+        Some(cast) => cast.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'))?,
+        None => inner,
+    };
+    let mut tokens = tokenize(inner.as_bytes());
+    let column = String::from_utf8(tokens.next()?.ident()?).ok()?;
+    tokens.next().is_none().then_some((case, column))
+}
+
+fn is_lower_of(expression: &str, column: &str) -> bool {
+    case_of(expression).is_some_and(|(case, name)| case == Case::Lower && name == column)
+}
+
+/// Whether a rule makes different fictions of different values, whatever the other columns hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apart {
+    /// It may make equal ones.
+    No,
+    /// It does.
+    Yes,
+    /// It does, and they differ in lower case as well.
+    InLowerCase,
+    /// Each fiction is NULL, which a key may hold many times.
+    Null,
+}
+
+impl Apart {
+    /// Of a rule that was built to keep values apart (`unique`), or was not.
+    pub fn of(injective: Injective, engine: Engine, unique: bool, lower_case: bool) -> Apart {
+        match injective {
+            Injective::OnlyNull => Apart::Null,
+            _ if !unique || !may_be_unique(injective, engine) => Apart::No,
+            _ if lower_case => Apart::InLowerCase,
+            _ => Apart::Yes,
+        }
+    }
+}
+
+/// Whether a rule is not refused on a unique column (M120).
+pub fn may_be_unique(injective: Injective, engine: Engine) -> bool {
+    match injective {
+        Injective::No => false,
+        Injective::Width | Injective::OnlyNull => true,
+        Injective::Bijection | Injective::AsItIs | Injective::Depends => engine != Engine::Random,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Case, case_of};
+
+    #[test]
+    fn expressions_of_one_column() {
+        let lower = |name: &str| Some((Case::Lower, name.to_string()));
+        for (expression, found) in [
+            ("lower(a)", lower("a")),
+            ("lower((a)::text)", lower("a")),
+            ("lower(\"A b\")", lower("A b")),
+            ("lower((\"a\"\"b\")::text)", lower("a\"b")),
+            ("upper((a)::text)", Some((Case::Upper, "a".to_string()))),
+            ("lower((a || b))", None),
+            ("lower(a) || b", None),
+            ("lower(('x'::text))", None),
+            ("lower((a)::bpchar)", None),
+            ("initcap(a)", None),
+        ] {
+            assert_eq!(case_of(expression), found, "{expression}");
+        }
+    }
 }

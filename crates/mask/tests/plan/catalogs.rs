@@ -98,7 +98,11 @@ fn column(text: &str) -> ColumnFacts {
     let text = text.trim_end_matches(" not null");
     let (name, sql_type) = text.split_once(' ').unwrap();
     let (bare, modifier) = match sql_type.strip_suffix(')').and_then(|rest| rest.split_once('(')) {
-        Some((bare, length)) => (bare, length.parse::<i32>().unwrap() + 4),
+        Some((bare, length)) => {
+            let mut numbers = length.split(',').map(|number| number.parse::<i32>().unwrap());
+            let (first, scale) = (numbers.next().unwrap(), numbers.next());
+            (bare, scale.map_or(first, |scale| (first << 16) | scale) + 4)
+        }
         None => (sql_type, -1),
     };
     let own = [("citext", 20001), ("mail", 20002), ("mood", 20003)];
@@ -170,6 +174,33 @@ impl NewTable {
             reads: vec![column.into()],
             ..IndexFacts::default()
         });
+        self
+    }
+
+    /// A unique index: `a, lower(b)` are its keys, a column or an expression each.
+    pub fn unique_index(mut self, name: &str, keys: &str, rest: &str) -> NewTable {
+        let is_column = |key: &str| self.0.columns.iter().any(|column| column.name == key);
+        let keys: Vec<(Option<String>, &str)> =
+            keys.split(", ").map(|key| (is_column(key).then(|| key.to_string()), key)).collect();
+        self.0.indexes.push(IndexFacts {
+            name: name.into(),
+            unique: true,
+            expressions: keys
+                .iter()
+                .filter(|(column, _)| column.is_none())
+                .map(|(_, text)| text.to_string())
+                .collect(),
+            keys: keys.into_iter().map(|(column, _)| column).collect(),
+            predicate: rest.split_once("WHERE ").map(|(_, predicate)| predicate.into()),
+            definition: format!("CREATE UNIQUE INDEX {name} ON t USING btree (…) {rest}"),
+            ..IndexFacts::default()
+        });
+        self
+    }
+
+    /// Changes the facts of the table as a whole.
+    pub fn with(mut self, change: impl Fn(&mut TableFacts)) -> NewTable {
+        change(&mut self.0);
         self
     }
 

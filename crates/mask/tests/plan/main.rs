@@ -4,6 +4,7 @@
 mod catalogs;
 mod decisions;
 mod findings;
+mod keys;
 mod rows;
 
 use pgark_mask::catalog::Catalog;
