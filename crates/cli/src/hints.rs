@@ -52,6 +52,7 @@ fn option(setting: Setting) -> &'static str {
         Setting::OnConflict => "--on-conflict",
         Setting::Output => "--output",
         Setting::OverridingSystemValue => "--overriding-system-value",
+        Setting::Masked => "--masked",
         Setting::Partial => "--partial",
         Setting::PauseTimeout => "--pause-timeout",
         Setting::PgDump => "--pg-dump",

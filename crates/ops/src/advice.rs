@@ -51,6 +51,8 @@ pub enum Setting {
     Output,
     /// Inserts bring their own values of identity columns.
     OverridingSystemValue,
+    /// Masked backups count, and no others.
+    Masked,
     /// Backups that hold a part count, too.
     Partial,
     /// How long the pause of a standby's replay is waited for.

@@ -175,6 +175,17 @@ impl OpsError {
         OpsError::Refused { what: what.into(), hint: hint.into() }
     }
 
+    /// The same without what may hold values of rows: of masked data no plain value may be shown.
+    pub(crate) fn without_values(self) -> OpsError {
+        match self {
+            OpsError::Server { doing, source } => OpsError::Server { doing, source: source.without_values() },
+            OpsError::Table { table, source } => {
+                OpsError::Table { table, source: Box::new(source.without_values()) }
+            }
+            other => other,
+        }
+    }
+
     /// What the operator can do about it, where that is known.
     pub fn hint(&self) -> Option<Advice> {
         match self {

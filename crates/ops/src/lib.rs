@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 pub use advice::{Advice, Operation, Setting, Way};
 pub use error::OpsError;
-pub use facts::{BackupKind, BackupStatus, DatabaseRead, Missing, MissingKind};
+pub use facts::{BackupKind, BackupStatus, DatabaseRead, Masked, Missing, MissingKind};
 pub use logical::{backup, diff, export, import, restore, rowmap};
 pub use nearest::nearest;
 pub use pgark_pg::{ConnInfo, Environment};

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::OpsError;
-use crate::facts::{About, BackupKind, BackupStatus, DatabaseRead, MapsDone, Missing, Note};
+use crate::facts::{About, BackupKind, BackupStatus, DatabaseRead, MapsDone, Masked, Missing, Note};
 use crate::logical::rowmap::MapNote;
 
 /// A backup.
@@ -33,6 +33,9 @@ pub struct BackupRecord {
     pub cluster: String,
     /// What kind of backup it is.
     pub kind: BackupKind,
+    /// By which rules it was masked. Absent: it is not masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masked: Option<Masked>,
     /// Whether it contains everything that was asked for.
     pub status: BackupStatus,
     /// Whether it was made with filters. `latest` means such a backup only with `--partial`.
@@ -189,6 +192,9 @@ impl BackupDetail {
         if let Some(identifier) = &self.system_identifier {
             facts.push(Fact::text("system id", identifier));
         }
+        if let Some(masked) = &record.masked {
+            facts.push(Fact::text("masked by", masked.describe()));
+        }
         if !record.tags.is_empty() {
             facts.push(Fact::text("tags", record.tags.join(", ")));
         }
@@ -250,6 +256,7 @@ impl BackupRecord {
             dumped,
             cluster: head.cluster.clone(),
             kind,
+            masked: about.masked.clone(),
             status: BackupStatus::of(head),
             partial: about.is_part(),
             ahead: head.is_ahead(),

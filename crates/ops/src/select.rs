@@ -19,6 +19,8 @@ pub struct BackupName {
     pub cluster: Option<String>,
     /// Backups that were made with filters may be `latest`, too.
     pub partial: bool,
+    /// `latest` is the newest masked backup; without it none of them.
+    pub masked: bool,
     /// What is wanted of it: these databases. Filters of others then make it no part. Empty: all
     /// that it holds.
     pub databases: Vec<String>,
@@ -89,7 +91,7 @@ impl Wanted {
 ///
 /// `latest` is the newest complete backup of a kind that the command can use, and that was not
 /// imported (unless all were); `latest:DB` the newest complete one of these that holds database DB.
-/// Neither is ever one that was made with filters (unless that is wished), nor one whose time lies
+/// Masked backups are among them only if that is wished, and then alone. Neither is ever one that was made with filters (unless that is wished), nor one whose time lies
 /// ahead of the storage's clock. Where backups of several clusters could be meant, that is an
 /// error: a restore of the wrong cluster is worse than a question.
 pub(crate) fn find_backup(
@@ -158,13 +160,37 @@ pub(crate) fn choose(
     let (text, database) = (name.without_database(), name.database());
     if text == "latest" {
         heads.retain(|head| head.complete && wanted.may_be_latest(&BackupKind::of(head)));
-        return latest(heads, database, name, warn);
+        let is_masked = |head: &BackupHead| BackupKind::of(head) == BackupKind::Masked;
+        let (masked, plain): (Vec<_>, Vec<_>) = heads.into_iter().partition(is_masked);
+        return match name.masked {
+            true => {
+                latest(masked, database, name, warn).map_err(|error| masked_is_not_plain(error, name, &plain))
+            }
+            false => {
+                latest(plain, database, name, warn).map_err(|error| masked_is_not_plain(error, name, &masked))
+            }
+        };
     }
     let head = wanted.refuse_other(by_prefix(heads, text)?)?;
     if let Some(database) = database {
         refuse_unknown_database(&head, database)?;
     }
     Ok(head)
+}
+
+/// Where `latest` means nothing: whether there are others, which it never means.
+fn masked_is_not_plain(error: OpsError, name: &BackupName, others: &[BackupHead]) -> OpsError {
+    match others.last() {
+        Some(other) if matches!(error, OpsError::Refused { .. }) && !name.masked => OpsError::refused(
+            format!("`latest` is never a masked backup, and there is no other; the newest is {}", other.id),
+            advice!["name the backup by its id, or give ", Setting::Masked],
+        ),
+        Some(other) if matches!(error, OpsError::Refused { .. }) => OpsError::refused(
+            format!("this repository has no complete masked backup; the newest plain one is {}", other.id),
+            advice!["make one with ", Operation::Backup, " and a rules file"],
+        ),
+        _ => error,
+    }
 }
 
 /// Refuses a database that the backup does not hold.
@@ -343,7 +369,8 @@ mod tests {
 
     fn chosen(heads: &[BackupHead], text: &str, wanted: Wanted) -> Result<u64, String> {
         let (cluster, partial, databases) = (None, false, Vec::new());
-        let name = BackupName { text: text.into(), cluster, partial, databases };
+        let masked = false;
+        let name = BackupName { text: text.into(), cluster, partial, masked, databases };
         let found = choose(heads.to_vec(), &name, wanted, &|_| {}).map_err(|error| error.to_string())?;
         Ok(found.sequence)
     }
@@ -361,7 +388,22 @@ mod tests {
         let masked = [head(1, "logical"), head(2, "masked logical")];
         assert_eq!(chosen(&masked, "latest", Wanted::Logical), Ok(1));
         assert_eq!(chosen(&masked, "latest", Wanted::Any), Ok(1));
-        assert!(chosen(&masked[1..], "latest", Wanted::Any).unwrap_err().contains("no complete backup"));
+        assert!(chosen(&masked[1..], "latest", Wanted::Any).unwrap_err().contains("never a masked backup"));
+        // By its id, or where masked ones are asked for.
+        assert_eq!(chosen(&masked, "0000000000000002", Wanted::Logical), Ok(2));
+        let mut name = BackupName {
+            text: "latest".into(),
+            cluster: None,
+            partial: false,
+            masked: true,
+            databases: Vec::new(),
+        };
+        let choose = |heads: &[BackupHead], name: &BackupName| {
+            choose(heads.to_vec(), name, Wanted::Logical, &|_| {}).map(|head| head.sequence).ok()
+        };
+        assert_eq!(choose(&masked, &name), Some(2));
+        name.text = "latest:d".into();
+        assert_eq!((choose(&masked, &name), choose(&masked[..1], &name)), (Some(2), None));
         let mut half = head(3, "logical");
         half.complete = false;
         assert_eq!(chosen(&[masked[0].clone(), half], "latest", Wanted::Logical), Ok(1));
@@ -386,7 +428,8 @@ mod tests {
         let heads = [head(0x3a_1234_5678, "logical"), head(2, "logical")];
         let said = |text: &str, cluster: Option<&str>| {
             let cluster = cluster.map(str::to_string);
-            let name = BackupName { text: text.into(), cluster, partial: false, databases: Vec::new() };
+            let (partial, masked, databases) = (false, false, Vec::new());
+            let name = BackupName { text: text.into(), cluster, partial, masked, databases };
             let error = choose(heads.to_vec(), &name, Wanted::Logical, &|_| {}).unwrap_err();
             format!("{error}: {}", error.hint().unwrap_or_default())
         };

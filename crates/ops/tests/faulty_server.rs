@@ -88,6 +88,7 @@ impl Site {
             row_maps: rowmap::RowMaps::default(),
             row_maps_of: BTreeMap::new(),
             rewrite_deleted: false,
+            mask: None,
             beside: backup::Beside::Refuse,
         };
         in_time(|| backup::run(&self.repository, &request, &Job::quiet()))
@@ -100,6 +101,7 @@ impl Site {
                 text: "latest".into(),
                 cluster: None,
                 partial: false,
+                masked: false,
                 databases: Vec::new(),
             },
             conninfo: resolve(conninfo),

@@ -47,6 +47,23 @@ impl DbError {
         error
     }
 
+    /// The same without what may hold values of rows: detail, hint and context, and the message
+    /// where it is about a value or was written by a function of a user (PostgreSQL documentation,
+    /// Appendix A: the class of the error's code).
+    pub fn without_values(&self) -> DbError {
+        // Connection, transaction state, rights and names, resources, operator, system, internal.
+        const ABOUT_NO_VALUE: [&str; 11] = ["08", "25", "28", "40", "42", "53", "54", "55", "57", "58", "XX"];
+        let is_kept = ABOUT_NO_VALUE.iter().any(|class| self.sqlstate.starts_with(class));
+        let message = match is_kept {
+            true => self.message.clone(),
+            false => format!(
+                "SQLSTATE {} (the server's words may hold a value, and are in its own log)",
+                self.sqlstate
+            ),
+        };
+        DbError { message, detail: None, hint: None, context: None, ..self.clone() }
+    }
+
     fn more(&self) -> String {
         let detail = self.detail.as_ref().map(|text| format!(" ({text})")).unwrap_or_default();
         let context =
@@ -126,6 +143,14 @@ impl PgError {
             PgError::Db(error) => Some(&error.sqlstate),
             PgError::Connect { refusal: Some(error), .. } => Some(&error.sqlstate),
             _ => None,
+        }
+    }
+
+    /// The same without what may hold values of rows ([`DbError::without_values`]).
+    pub fn without_values(self) -> PgError {
+        match self {
+            PgError::Db(error) => PgError::Db(Box::new(error.without_values())),
+            other => other,
         }
     }
 

@@ -163,8 +163,7 @@ mod tests {
     };
 
     fn options(alone: bool) -> WriteOptions {
-        let cluster = "c".into();
-        WriteOptions { cluster, jobs: 1, compression_level: 1, full: false, purpose: "backup", alone }
+        WriteOptions { alone, ..WriteOptions::of("c", "backup") }
     }
 
     fn back_up(

@@ -28,6 +28,7 @@ pub const DATABASES: &str = "databases";
   pgark backup --repo /backup/main --all --dry-run
   pgark backup --repo /backup/main --all --wait=2h
   pgark backup --repo /backup/main --dbname shop --exclude-table-data 'log.*' --table 'public.*' --table 'log.*'
+  pgark backup shop --repo /backup/test-data --mask shop.toml
 
 Patterns are psql's: * and ?, names folded to lower case unless in double quotes, SCHEMA.NAME. A standby's replay is paused
 meanwhile. Standard output is the new backup's id. Connection parameters not given come from the environment (PGHOST, …), the
@@ -74,6 +75,11 @@ pub struct Backup {
     /// When snapshots of several databases are taken
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Snapshots::Staggered, hide_short_help = true)]
     pub snapshots: Snapshots,
+    /// Mask the rows by this rules file (docs/masking.md). The backup is marked as masked: `latest`
+    /// means it only with --masked. It contains no settings or access files of the server, no
+    /// passwords of roles, and large objects without their content
+    #[arg(long, value_name = "RULES")]
+    pub mask: Option<PathBuf>,
     #[command(flatten)]
     pub filters: Filters,
     /// Of databases that pgark.toml has sections for.

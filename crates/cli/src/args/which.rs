@@ -18,7 +18,7 @@ impl OfCluster {
     /// The backup that this text means.
     pub fn backup(&self, text: &str) -> BackupName {
         let (text, cluster) = (text.to_string(), self.cluster.clone());
-        BackupName { text, cluster, partial: false, databases: Vec::new() }
+        BackupName { text, cluster, partial: false, masked: false, databases: Vec::new() }
     }
 }
 
@@ -42,12 +42,15 @@ pub struct Which {
     /// databases
     #[arg(long, hide_short_help = true)]
     pub partial: bool,
+    /// `latest` is the newest masked backup; without this option it is never a masked one
+    #[arg(long, hide_short_help = true)]
+    pub masked: bool,
 }
 
 impl Which {
     /// The backup that this text means.
     pub fn backup(&self, text: &str) -> BackupName {
-        BackupName { partial: self.partial, ..self.of.backup(text) }
+        BackupName { partial: self.partial, masked: self.masked, ..self.of.backup(text) }
     }
 
     /// The backup that this text means where only these databases of it are wanted.

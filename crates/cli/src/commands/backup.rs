@@ -98,6 +98,7 @@ fn request(args: &Backup) -> Result<ops::Request, Failure> {
         row_maps: row_maps(&args.filters),
         row_maps_of: filters_of.map(|(name, own)| (name.clone(), row_maps(own))).collect(),
         rewrite_deleted: args.rewrite_deleted,
+        mask: args.mask.as_deref().map(super::mask::load).transpose()?,
         beside: match args.wait {
             _ if args.allow_concurrent => ops::Beside::Run,
             Some(at_most) => ops::Beside::Wait(at_most),

@@ -24,6 +24,7 @@ mod json;
 mod keys;
 mod lists;
 mod locks;
+mod masked_backups;
 mod masking;
 mod matrix;
 mod names;

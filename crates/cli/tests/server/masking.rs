@@ -12,7 +12,7 @@ use super::support::{Desk, text};
 const KEY: (&str, &str) = ("PGARK_MASK_KEY", "0123456789abcdef0123456789abcdef");
 
 /// The rules of docs/masking.md, word by word.
-fn rules_of_the_page() -> String {
+pub fn rules_of_the_page() -> String {
     let page =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/masking.md")).unwrap();
     let mut text = String::new();

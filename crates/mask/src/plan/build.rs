@@ -129,6 +129,13 @@ impl Builder<'_> {
                 note(&column.sql_type);
                 note(&decision.identity());
             }
+            if let (Some(fiction), Some((_, target))) = (&fiction, columns.get(at)) {
+                // Other tables' columns that references tie to it, and its keys, decide with it.
+                let (kind, form) = (self.target(place, target).kind, &fiction.form);
+                let is_unique =
+                    decision.as_ref().is_some_and(|made| self.unique(place, &made.rule).is_some());
+                note(&format!("{kind:?} {form:?} {is_unique} {:?}", fiction.most_chars));
+            }
             if let (Some(needed), true) = (plan.needed.get_mut(at), fiction.is_some()) {
                 *needed = true;
             }
@@ -141,6 +148,13 @@ impl Builder<'_> {
             plan.record.iter().flat_map(|record| record.reads.iter().map(|read| read.column)).collect();
         plan.need(recorded);
         plan.order = self.order(&plan, &all_reads);
+        let is_of_the_run = |engine: Engine| engine != Engine::Keyed;
+        let of_this_run = plan.columns.iter().filter_map(|column| column.fiction.as_ref());
+        if of_this_run.map(|fiction| fiction.engine).any(is_of_the_run)
+            || plan.record.as_ref().is_some_and(|record| is_of_the_run(record.engine))
+        {
+            note(&self.keys.run.fingerprint());
+        }
         identity.finalize_xof().fill(&mut plan.identity);
         Some(plan)
     }

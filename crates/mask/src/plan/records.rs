@@ -19,6 +19,8 @@ pub(super) struct Record {
     pub program: template::Record,
     /// What its draws are made with.
     pub key: RuleKey,
+    /// Which key that is.
+    pub engine: Engine,
     /// The columns that it reads.
     pub reads: BTreeSet<Read>,
 }
@@ -88,7 +90,7 @@ pub(super) fn build(
             let decision = Decision { rule: rule.clone(), domain: format!("{domain}.{name}"), by: By::Table };
             decided.set(at, decision);
         }
-        records.insert(number, Record { program, key, reads });
+        records.insert(number, Record { program, key, engine, reads });
     }
     records
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::filters::{Filters, Selection};
 use super::kinds::BackupKind;
+use super::masked::Masked;
 use super::missing::Missing;
 use super::server::Server;
 use crate::OpsError;
@@ -27,6 +28,9 @@ pub(crate) struct About {
     /// Of which backup of another repository this is a copy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copied: Option<Copied>,
+    /// By which rules it was masked; nothing in plain backups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masked: Option<Masked>,
     /// By name: when and how each database was read.
     pub reads: BTreeMap<String, DatabaseRead>,
     /// Which databases were asked for; nothing where the connection named one.
@@ -92,6 +96,16 @@ impl About {
         let Ok(mut facts) = serde_json::from_slice(&head.about) else { return self.to_bytes() };
         merge(&mut facts, serde_json::to_value(self).unwrap_or_default());
         facts.to_string().into_bytes()
+    }
+
+    /// The mask domain of the backup's data; None for plain data.
+    ///
+    /// # Errors
+    /// A domain that cannot be read: to store its data as plain would be wrong.
+    pub(crate) fn domain(&self, head: &BackupHead) -> Result<Option<[u8; 16]>, OpsError> {
+        let Some(masked) = &self.masked else { return Ok(None) };
+        let unreadable = || OpsError::Record { backup: head.id.to_string(), what: "the mask domain".into() };
+        masked.domain().map(Some).ok_or_else(unreadable)
     }
 
     /// Whether it holds something of this database.

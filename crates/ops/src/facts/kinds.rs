@@ -6,14 +6,17 @@ use pgark_repo::BackupHead;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What kind of backup it is: `logical` (databases, read from a live server), `imported` (a dump
-/// that another program made), or a kind that only a newer version of pgark knows.
+/// What kind of backup it is: `logical` (databases, read from a live server), `masked logical` (the
+/// same, with the personal data replaced by rules), `imported` (a dump that another program made),
+/// or a kind that only a newer version of pgark knows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]
 pub enum BackupKind {
     /// Databases as SQL shows them, read from a live server.
     Logical,
-    /// The same, of a dump that another program made: its content may be much older than the
+    /// The same with fictions in place of what rules mask: never a copy to fall back on.
+    Masked,
+    /// Databases of a dump that another program made: its content may be much older than the
     /// backup.
     Imported,
     /// Of a newer version of this program.
@@ -27,7 +30,7 @@ impl BackupKind {
 
     /// Whether restores, exports and comparisons of databases can read it.
     pub(crate) fn is_logical(&self) -> bool {
-        matches!(self, BackupKind::Logical | BackupKind::Imported)
+        matches!(self, BackupKind::Logical | BackupKind::Masked | BackupKind::Imported)
     }
 
     /// Whether this version knows what such a backup holds.
@@ -38,6 +41,7 @@ impl BackupKind {
     fn name(&self) -> &str {
         match self {
             BackupKind::Logical => "logical",
+            BackupKind::Masked => "masked logical",
             BackupKind::Imported => "imported",
             BackupKind::Unknown(name) => name,
         }
@@ -48,6 +52,7 @@ impl From<String> for BackupKind {
     fn from(name: String) -> BackupKind {
         match name.as_str() {
             "logical" => BackupKind::Logical,
+            "masked logical" => BackupKind::Masked,
             "imported" => BackupKind::Imported,
             _ => BackupKind::Unknown(name),
         }
@@ -124,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_kind_of_a_newer_version_is_kept() {
-        for name in ["logical", "imported", "physical", "masked logical", ""] {
+        for name in ["logical", "masked logical", "imported", "physical", "masked physical", ""] {
             let text = serde_json::to_string(name).unwrap();
             let kind: BackupKind = serde_json::from_str(&text).unwrap();
             assert_eq!(serde_json::to_string(&kind).unwrap(), text);

@@ -7,6 +7,7 @@
 mod about;
 mod filters;
 mod kinds;
+mod masked;
 mod missing;
 mod note;
 mod server;
@@ -16,6 +17,7 @@ pub(crate) use about::{About, Copied};
 pub use filters::Filters;
 pub(crate) use filters::Selection;
 pub use kinds::{BackupKind, BackupStatus};
+pub use masked::Masked;
 pub use missing::{Missing, MissingKind};
 pub(crate) use note::{MapsDone, Note, write_whole};
 pub(crate) use server::Server;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pgark_mask::catalog::Catalog;
 use pgark_mask::finding::{self, Finding};
-use pgark_mask::plan::{Decided, Lock, Outcome};
+use pgark_mask::plan::{Decided, Lock, Outcome, Plan};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -163,6 +163,20 @@ pub fn run(
         columns: by_table(columns),
         rules: file,
     }
+}
+
+/// The plan of rules for a database whose rows are masked now, and how many warnings nobody has
+/// accepted, with those about the lock.
+///
+/// # Errors
+/// Rules that have errors for this database, and a lock that cannot be read.
+pub(crate) fn plan(loaded: &Loaded, catalog: &Catalog) -> Result<(Plan, usize), OpsError> {
+    let outcome = loaded.plan(catalog);
+    let Some(plan) = outcome.plan else { return Err(refused(&outcome.findings, loaded)) };
+    let is_open =
+        |finding: &&Finding| finding.severity == finding::Severity::Warning && finding.accepted.is_none();
+    let drift = loaded.lock(None)?.map(|lock| lock.drift(&outcome.columns)).unwrap_or_default();
+    Ok((plan, outcome.findings.iter().chain(&drift).filter(is_open).count()))
 }
 
 impl CheckReport {

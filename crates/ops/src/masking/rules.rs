@@ -6,7 +6,7 @@ use pgark_mask::catalog::Catalog;
 use pgark_mask::finding::Finding;
 use pgark_mask::key::MaskKey;
 use pgark_mask::plan::{Keys, Lock, Outcome, Plan};
-use pgark_mask::rules::Rules;
+use pgark_mask::rules::{KeySource, Rules};
 
 use super::key;
 use crate::OpsError;
@@ -81,6 +81,23 @@ impl Loaded {
         let is_right =
             findings.iter().all(|finding| finding.severity != pgark_mask::finding::Severity::Error);
         Outcome { plan: outcome.plan.filter(|_| is_right), findings, columns: outcome.columns }
+    }
+
+    /// The mask key, for rows that are stored.
+    ///
+    /// # Errors
+    /// Rules that are wrong by themselves, or whose key cannot be had.
+    pub(crate) fn usable_key(&self) -> Result<&MaskKey, OpsError> {
+        let is_error = |finding: &Finding| finding.severity == pgark_mask::finding::Severity::Error;
+        match &self.key {
+            Some(key) if !self.findings.iter().any(is_error) => Ok(key),
+            _ => Err(super::check::refused(&self.findings, self)),
+        }
+    }
+
+    /// Whether the mask key is a new one each run.
+    pub(crate) fn is_ephemeral(&self) -> bool {
+        matches!(self.rules.key, Some((KeySource::Ephemeral, _)))
     }
 
     /// The file's name without its folder.

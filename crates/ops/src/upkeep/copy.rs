@@ -153,6 +153,7 @@ impl Copying<'_> {
             full: false,
             purpose: "copy",
             alone: false,
+            domain: about.domain(head)?,
         };
         self.job.progress.total_bytes(about.bytes_raw);
         let (copy, ()) = self.target.write_backup(&options, |writer| {

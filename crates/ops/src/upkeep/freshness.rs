@@ -88,7 +88,7 @@ fn judge_these(backups: &[(About, BackupHead)], damaged: &BTreeSet<BackupId>, wi
         for (about, head) in backups {
             let is_asked_for = wish.cluster.as_ref().is_none_or(|cluster| *cluster == head.cluster)
                 && database.is_none_or(|database| about.holds(database))
-                && BackupKind::of(head) != BackupKind::Imported;
+                && !matches!(BackupKind::of(head), BackupKind::Imported | BackupKind::Masked);
             if !is_asked_for {
                 continue;
             }

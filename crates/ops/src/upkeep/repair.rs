@@ -163,6 +163,7 @@ fn one(repository: &Repository, id: BackupId, lost: &[String], job: &Job) -> Res
         full: false,
         purpose: "repair",
         alone: false,
+        domain: about.domain(&backup.head)?,
     };
     let (made, ()) = repository.write_backup(&options, |writer| {
         keep_but(&backup, &lost, writer)?;

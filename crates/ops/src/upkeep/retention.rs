@@ -161,6 +161,8 @@ struct Series {
     kind: BackupKind,
     database: String,
     filters: String,
+    /// The rules file of masked backups.
+    rules: Option<String>,
 }
 
 /// Backups among which the rules count, where that is not a series.
@@ -170,6 +172,8 @@ struct Group {
     kind: BackupKind,
     /// Of each database that has some.
     filters: Vec<(String, String)>,
+    /// The rules file of masked backups.
+    rules: Option<String>,
     of: String,
 }
 
@@ -181,7 +185,13 @@ impl Candidate {
             kind: BackupKind::of(&self.head),
             database: database.clone(),
             filters: self.filters(database),
+            rules: self.rules(),
         })
+    }
+
+    /// The rules file that it was masked by.
+    fn rules(&self) -> Option<String> {
+        self.about.masked.as_ref().map(|masked| masked.rules.clone())
     }
 
     /// In one form; empty where there are none.
@@ -209,6 +219,7 @@ impl Candidate {
             cluster: self.head.cluster.clone(),
             kind: BackupKind::of(&self.head),
             filters: filters.map(|(filters, database)| (database, filters)).collect(),
+            rules: self.rules(),
             of,
         })
     }
@@ -228,6 +239,7 @@ impl Candidate {
         let database = &series.database;
         self.head.cluster == series.cluster
             && BackupKind::of(&self.head) == series.kind
+            && self.rules() == series.rules
             && self.counts()
             && !self.about.holds(database)
             && self.about.selection.as_ref().is_some_and(|selection| selection.takes(database))
@@ -460,7 +472,9 @@ fn decide(all: &[Candidate], policy: &Policy) -> Vec<Decision> {
             decision.reasons = vec![decision.status.to_string()];
         }
         decision.last_of.push(series.database.clone());
-        decision.reasons.push(format!("no newer backup contains database {}", series.database));
+        let of_its_kind =
+            series.rules.as_ref().map(|rules| format!(" masked by {rules}")).unwrap_or_default();
+        decision.reasons.push(format!("no newer backup{of_its_kind} contains database {}", series.database));
     }
     decisions
 }

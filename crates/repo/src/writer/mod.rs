@@ -100,6 +100,11 @@ impl<'a> BackupWriter<'a> {
         StreamWriter::salted(self.session)
     }
 
+    /// The mask domain of the backup's data; empty for plain data.
+    pub fn domain(&self) -> &[u8] {
+        self.session.domain()
+    }
+
     /// A new map of items of this kind.
     pub fn map<K: ItemKind>(&self, kind: K, target: MapTarget) -> MapWriter<'_, K> {
         MapWriter::new(self.session, &self.earlier, kind, target)

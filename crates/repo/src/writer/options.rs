@@ -16,6 +16,9 @@ pub struct WriteOptions {
     /// Of the writers of a cluster that say so, one at a time is at work: others are refused with
     /// [`crate::RepoError::AnotherBackup`].
     pub alone: bool,
+    /// The mask domain of all data of the backup; None for plain data. What is stored under one
+    /// domain is never found equal to what is stored under another one.
+    pub domain: Option<[u8; 16]>,
 }
 
 impl WriteOptions {
@@ -28,6 +31,7 @@ impl WriteOptions {
             full: false,
             purpose,
             alone: false,
+            domain: None,
         }
     }
 }

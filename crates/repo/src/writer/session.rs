@@ -230,6 +230,16 @@ impl<'a> Session<'a> {
         &self.dedup
     }
 
+    /// The mask domain of the backup's data; empty for plain data.
+    pub(crate) fn domain(&self) -> &[u8] {
+        self.options.domain.as_ref().map_or(&[], |domain| domain.as_slice())
+    }
+
+    /// The mask domain of chunks of a kind: only data has one.
+    pub(crate) fn domain_of(&self, kind: ChunkKind) -> &[u8] {
+        if kind.is_data() { self.domain() } else { &[] }
+    }
+
     pub(crate) fn id_key(&self, kind: ChunkKind, domain: &[u8]) -> [u8; 32] {
         self.keys.chunk_id_key(kind as u8, domain)
     }
@@ -555,13 +565,14 @@ impl Lane<'_> {
     /// The same of data that is stored in any case, and whose sealed length shall tell little.
     pub(crate) fn store_padded(
         &self,
+        domain: &[u8],
         id_key: &[u8; 32],
         raw: Vec<u8>,
         added: &Arc<Added>,
     ) -> Result<ChunkId, RepoError> {
         let id = Hash(*blake3::keyed_hash(id_key, &raw).as_bytes());
         self.session.dedup.claim(&id)?;
-        let (added, lane, kind, domain) = (Arc::clone(added), self.number, ChunkKind::Data, Vec::new());
+        let (added, lane, kind, domain) = (Arc::clone(added), self.number, ChunkKind::Data, domain.to_vec());
         added.wait_for_one();
         self.session.submit(Job { id, kind, domain, lane, raw, is_padded: true, added })?;
         Ok(id)

@@ -44,7 +44,7 @@ impl<'a> StreamWriter<'a> {
             lane: session.lane(),
             class,
             cut,
-            id_key: session.id_key(class.into(), &[]),
+            id_key: session.id_key(class.into(), session.domain_of(class.into())),
             buffer: Vec::new(),
             wanted: COLLECT,
             record: 0,
@@ -133,7 +133,7 @@ impl<'a> StreamWriter<'a> {
                 *salts += SALT as u64;
                 let salted = [&random::bytes::<SALT>()?, raw].concat();
                 let len = salted.len();
-                (self.lane.store_padded(&self.id_key, salted, &self.added)?, len)
+                (self.lane.store_padded(self.session.domain(), &self.id_key, salted, &self.added)?, len)
             }
         };
         let raw_len = u32::try_from(len).map_err(|_| RepoError::TooLarge { what: "a chunk".into() })?;
@@ -141,7 +141,7 @@ impl<'a> StreamWriter<'a> {
     }
 
     fn store(&self, kind: ChunkKind, id_key: &[u8; 32], raw: &[u8]) -> Result<ChunkId, RepoError> {
-        self.lane.store(kind, &[], id_key, Cow::Borrowed(raw), &self.added)
+        self.lane.store(kind, self.session.domain_of(kind), id_key, Cow::Borrowed(raw), &self.added)
     }
 
     fn add_child(&mut self, level: usize, child: Child) -> Result<(), RepoError> {

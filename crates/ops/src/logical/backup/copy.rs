@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use pgark_pg::{Connection, CopyEvent};
 use pgark_repo::{Class, Cut};
 
-use super::destination::{Destination, DestinationRows, InEach};
-use super::large_objects;
+use super::destination::{Destination, DestinationRows, InEach, MaskedRows};
+use super::large_objects::{self, Content};
+use super::mapping::RowMapping;
+use super::masking::{KeyNumbers, RowMasker};
 use super::work::{Copying, Source, Work};
 use crate::error::{Doing, with_causes};
 use crate::facts::Missing;
@@ -195,6 +197,16 @@ fn copy(
     work: &Work,
     may_batch: bool,
 ) -> Result<(), OpsError> {
+    copy_unshown(copier, of, connection, work, may_batch).map_err(|error| of.showable(error))
+}
+
+fn copy_unshown(
+    copier: &Copier<'_>,
+    of: &Copying,
+    connection: &mut Connection,
+    work: &Work,
+    may_batch: bool,
+) -> Result<(), OpsError> {
     match work {
         Work::Range { source, range } => copy_one(copier, of, connection, *source, *range),
         Work::Whole { source } => copy_one(copier, of, connection, *source, 0),
@@ -204,12 +216,18 @@ fn copy(
         Work::Batch(batch) => copy_batch(copier, of, connection, batch),
         Work::LargeObjects { first, last, number } => {
             let mut stream = copier.destination.stream(Class::Data, Cut::Content);
-            let objects =
-                large_objects::copy(connection, (*first, *last), &of.closed_objects, &mut |frame| {
+            let content = if of.empties_large_objects() { Content::Empty } else { Content::Whole };
+            let objects = large_objects::copy(
+                connection,
+                (*first, *last),
+                &of.closed_objects,
+                content,
+                &mut |frame| {
                     copier.check_stop(of)?;
                     copier.told(frame.len());
                     stream.write(frame)
-                })?;
+                },
+            )?;
             of.keep_objects(*number, stream.finish()?, objects);
             Ok(())
         }
@@ -233,7 +251,7 @@ fn copy_one(
     }
     let sql = source.copy_statement(range);
     copier.job.progress.object_started(&of.shown(source));
-    let mut parts = Parts::new(copier, of, source, range)?;
+    let mut parts = Parts::new(copier, of, at, source, range)?;
     let mut rows = 0;
     let result = connection.copy_out_many::<OpsError>(&sql, &mut |event| match event {
         CopyEvent::Data(row) => parts.write(row, true),
@@ -246,7 +264,9 @@ fn copy_one(
     });
     copier.job.progress.object_done(&of.shown(source));
     result?;
-    of.keep(at, range, parts.finish(rows)?);
+    let (copy, mut numbers) = parts.finish(rows)?;
+    of.add_to_proofs(&mut numbers)?;
+    of.keep(at, range, copy);
     Ok(())
 }
 
@@ -263,12 +283,15 @@ fn copy_batch(
     }
     let mut open: Option<Parts<'_>> = None;
     let mut number = 0;
+    // A batch that fails is copied again, table by table: what its rows are to unique keys counts
+    // once it is whole.
+    let mut numbers: Vec<KeyNumbers> = Vec::new();
     connection.copy_out_many::<OpsError>(&sql, &mut |event| {
         match event {
             CopyEvent::Begin(at) => {
                 number = at;
-                let source = batch.get(at).and_then(|at| of.sources.get(*at));
-                open = source.map(|source| Parts::new(copier, of, source, 0)).transpose()?;
+                let source = batch.get(at).and_then(|at| Some((*at, of.sources.get(*at)?)));
+                open = source.map(|(at, source)| Parts::new(copier, of, at, source, 0)).transpose()?;
             }
             CopyEvent::Data(row) => {
                 if let Some(parts) = open.as_mut() {
@@ -282,21 +305,31 @@ fn copy_batch(
             }
             CopyEvent::End { rows } => {
                 if let (Some(parts), Some(at)) = (open.take(), batch.get(number)) {
-                    of.keep(*at, 0, parts.finish(rows)?);
+                    let (copy, own) = parts.finish(rows)?;
+                    numbers.extend(own);
+                    of.keep(*at, 0, copy);
                 }
             }
         }
         Ok(())
-    })
+    })?;
+    of.add_to_proofs(&mut numbers)
 }
 
 /// One COPY's rows on their way into the repository.
 struct Parts<'s> {
     copier: &'s Copier<'s>,
     of: &'s Copying,
-    rows: DestinationRows<'s>,
+    at: usize,
+    rows: Rows<'s>,
     /// Bytes that progress has not heard of.
     unreported: usize,
+}
+
+/// As they come, or masked.
+enum Rows<'s> {
+    Plain(DestinationRows<'s>),
+    Masked { masker: RowMasker<'s>, rows: MaskedRows<'s> },
 }
 
 impl<'s> Parts<'s> {
@@ -306,11 +339,16 @@ impl<'s> Parts<'s> {
     fn new(
         copier: &'s Copier<'s>,
         of: &'s Copying,
+        at: usize,
         source: &Source,
         range: usize,
     ) -> Result<Parts<'s>, OpsError> {
-        let rows = copier.destination.rows(|maps| of.rows(source, range, maps))?;
-        Ok(Parts { copier, of, rows, unreported: 0 })
+        let known = |maps: &RowMapping<'_>| of.rows(source, range, maps);
+        let rows = match of.masker(source)? {
+            None => Rows::Plain(copier.destination.rows(known)?),
+            Some(masker) => Rows::Masked { masker, rows: copier.destination.masked_rows(known)? },
+        };
+        Ok(Parts { copier, of, at, rows, unreported: 0 })
     }
 
     /// One row, or a piece of one; `ends`: the last.
@@ -320,7 +358,14 @@ impl<'s> Parts<'s> {
         if self.unreported >= Self::STEP {
             self.tell()?;
         }
-        self.rows.write(row, ends)
+        match &mut self.rows {
+            Rows::Plain(rows) => rows.write(row, ends),
+            Rows::Masked { masker, rows } => {
+                masker.row(row, ends, &mut |masked| rows.write(masked))?;
+                // Tables of a batch are tiny, and their numbers wait for its end.
+                if masker.is_full() { self.of.add_to_proofs(masker.numbers()) } else { Ok(()) }
+            }
+        }
     }
 
     fn tell(&mut self) -> Result<(), OpsError> {
@@ -330,8 +375,18 @@ impl<'s> Parts<'s> {
         Ok(())
     }
 
-    fn finish(mut self, rows: u64) -> Result<InEach<StoredCopy>, OpsError> {
+    /// `rows` is the server's own count. Returns also what is to be proved of the last of them.
+    fn finish(mut self, rows: u64) -> Result<(InEach<StoredCopy>, Vec<KeyNumbers>), OpsError> {
         self.tell()?;
-        self.rows.finish(rows)
+        match self.rows {
+            Rows::Plain(stored) => Ok((stored.finish(rows)?, Vec::new())),
+            Rows::Masked { mut masker, rows: stored } => {
+                let counts = masker.counts();
+                self.of.count_masked(self.at, counts);
+                let numbers = std::mem::take(masker.numbers());
+                // What a condition left out was not to be stored.
+                Ok((stored.finish(rows.saturating_sub(counts.dropped))?, numbers))
+            }
+        }
     }
 }

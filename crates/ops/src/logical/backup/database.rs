@@ -19,12 +19,13 @@ use super::definitions::{Definitions, Recall};
 use super::describe::{self, DatabaseFacts, DatabaseReport, Finished};
 use super::facts_for_masking::FactsForMasking;
 use super::lead::{self, Lead};
+use super::masking::DatabasePlan;
 use super::patterns::{self, Children, Resolved};
 use super::report::Report;
 use super::request::Request;
 use super::selector::Selector;
 use super::tap;
-use super::work::{Copied, Copying};
+use super::work::{Copied, Copying, Orders};
 use crate::facts::{DatabaseRead, Missing, Note};
 use crate::logical::toc::StoredToc;
 use crate::record::seconds;
@@ -187,9 +188,11 @@ impl Common<'_> {
         let Frozen { mut lead, catalog, mut tapped, definitions, pinned, since } = frozen;
         self.phase("copying tables");
         let salted = crew.copier.destination.maps.salted(&mut lead, &catalog)?;
-        let keep_going = self.request.keep_going;
-        let (copying, queue) =
-            Copying::new(&catalog, &tapped, &mut lead, &pinned, &salted, self.several, keep_going)?;
+        let mask =
+            |rules| DatabasePlan::make(rules, &mut lead, &tapped.archive, definitions.as_ref(), report);
+        let masking = self.request.mask.as_ref().map(mask).transpose()?;
+        let orders = Orders { salted, several: self.several, keep_going: self.request.keep_going, masking };
+        let (copying, queue) = Copying::new(&catalog, &tapped, &mut lead, &pinned, orders)?;
         let copying = Arc::new(copying);
         let turn = crew.begin(copying.clone(), queue);
         // Meanwhile, on the connection that has nothing to do.
@@ -202,6 +205,10 @@ impl Common<'_> {
         tapped.archive.show(&|name| facts.shown(name));
         kept.map_err(|error| lead.cause_of(error))?;
         let copied = copying.collect(self.request.keep_going, report)?;
+        copying.prove(&|| crew.copier.check())?;
+        for text in copying.told_exceptions() {
+            self.job.progress.info(&text);
+        }
         for setting in ["zero_damaged_pages", "ignore_checksum_failure"] {
             if lead.login.value(setting) == Some("on") {
                 let what = format!(

@@ -29,13 +29,14 @@ pub(super) fn copy_all(
 ) -> Result<Vec<Finished>, OpsError> {
     let (job, watch) = (crew.copier.job, crew.watch);
     let several = survey.databases.len() > 1;
+    let is_masked = request.mask.is_some();
     let common = Common { request, survey, recall, job, watch, several };
     if several {
         job.progress.phase(&format!("copying {} databases", survey.databases.len()));
     }
     let jobs = request.jobs.max(1);
     let (finished, globals) = thread::scope(|scope| {
-        let globals = scope.spawn(|| globals::read(survey, job));
+        let globals = scope.spawn(|| globals::read(survey, is_masked, job));
         for _ in 0..jobs {
             scope.spawn(|| crew.work_off());
         }
@@ -53,7 +54,9 @@ pub(super) fn copy_all(
     let finished = finished?;
     let globals = match globals? {
         // By now all connections are free again.
-        Globals::Missing(error) if globals::may_be_shortage(&error) => globals::read_patiently(survey, job),
+        Globals::Missing(error) if globals::may_be_shortage(&error) => {
+            globals::read_patiently(survey, is_masked, job)
+        }
         globals => Ok(globals),
     };
     if let Some(globals) = globals?.into_sql(report) {

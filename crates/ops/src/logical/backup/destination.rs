@@ -9,6 +9,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pgark_mask::row::MaskedRow;
 use pgark_repo::{BackupWriter, Class, Cut, EntryWriter, PartSummary, RepoError, StreamWriter};
 
 use super::mapping::RowMapping;
@@ -201,8 +202,36 @@ impl<'a> Destination<'a> {
         }
     }
 
-    /// The rows of one COPY in each; `rows` says what is known of them where these maps count.
+    /// The rows of one COPY in each; `rows` says what is known of them where these maps count. A
+    /// masked backup takes none: see [`Destination::masked_rows`].
     pub(super) fn rows(
+        &self,
+        rows: impl Fn(&RowMapping<'_>) -> Result<Rows, OpsError>,
+    ) -> Result<DestinationRows<'a>, OpsError> {
+        self.refuse_unless(self.main.domain().is_empty())?;
+        self.any_rows(rows)
+    }
+
+    /// The same for masked rows, of which a plain backup takes none.
+    pub(super) fn masked_rows(
+        &self,
+        rows: impl Fn(&RowMapping<'_>) -> Result<Rows, OpsError>,
+    ) -> Result<MaskedRows<'a>, OpsError> {
+        self.refuse_unless(!self.main.domain().is_empty())?;
+        Ok(MaskedRows(self.any_rows(rows)?))
+    }
+
+    fn refuse_unless(&self, is_so: bool) -> Result<(), OpsError> {
+        if is_so {
+            return Ok(());
+        }
+        Err(OpsError::refused(
+            "plain rows in a masked backup, or masked ones in a plain backup",
+            "this is a defect of pgark; please report it",
+        ))
+    }
+
+    fn any_rows(
         &self,
         rows: impl Fn(&RowMapping<'_>) -> Result<Rows, OpsError>,
     ) -> Result<DestinationRows<'a>, OpsError> {
@@ -368,5 +397,21 @@ impl DestinationRows<'_> {
     pub(super) fn finish(self, rows: u64) -> Result<InEach<StoredCopy>, OpsError> {
         let main = self.main.finish(rows)?;
         Ok(InEach { main, second: self.second.end(|sink| sink.finish(rows)) })
+    }
+}
+
+/// Masked rows of one COPY on their way into each repository: it takes nothing else.
+pub(super) struct MaskedRows<'a>(DestinationRows<'a>);
+
+impl MaskedRows<'_> {
+    /// One row.
+    #[inline]
+    pub(super) fn write(&mut self, row: MaskedRow<'_>) -> Result<(), OpsError> {
+        self.0.write(row.as_bytes(), true)
+    }
+
+    /// `rows`: how many were to be stored.
+    pub(super) fn finish(self, rows: u64) -> Result<InEach<StoredCopy>, OpsError> {
+        self.0.finish(rows)
     }
 }

@@ -18,13 +18,16 @@ use serde::Serialize;
 use super::catalog::Catalog;
 use super::cluster::Survey;
 use super::lead::{Lead, name_the_holders};
+use super::mapping::is_comparable;
+use super::masking;
 use super::name;
 use super::patterns::Children;
 use super::report::Report;
 use super::request::{Beside, Request};
 use super::selector::Selector;
 use crate::error::Doing;
-use crate::facts::{About, BackupKind, Filters, Missing, Selection};
+use crate::facts::{About, Filters, Missing, Selection};
+use crate::masking::Loaded;
 use crate::watch::Watch;
 use crate::{Job, OpsError};
 
@@ -114,13 +117,14 @@ pub fn dry_run(repository: &Repository, request: &Request, job: &Job) -> Result<
 }
 
 fn plan(repository: &Repository, request: &Request, job: &Job, watch: &Watch) -> Result<Plan, OpsError> {
+    let masked = request.mask.as_ref().map(masking::masked_by).transpose()?.map(|(masked, _)| masked);
     job.progress.phase("reading the cluster's properties");
     let survey = Survey::of(request, job, watch)?;
     let cluster = name::of(repository, request, &survey)?;
     let mut report = Report::default();
     survey.tell_unmatched(&mut report);
     let mut newest = repository.newest_backups(&cluster, LOOKED_AT)?;
-    newest.retain(|head| BackupKind::of(head) == BackupKind::Logical);
+    newest.retain(|head| is_comparable(head, masked.as_ref()));
     for warning in survey.server.compare(request, &survey.system_identifier, &newest)? {
         report.warn(&warning);
     }
@@ -155,7 +159,7 @@ fn planned(
 ) -> Result<PlannedDatabase, OpsError> {
     let filters = request.filters_for(database);
     let pinned = survey.pinned.with_dbname(database);
-    let read = |lock_wait: Duration| {
+    let mut read = |lock_wait: Duration| {
         let mut lead = Lead::connect(&pinned, lock_wait, false, watch)?;
         let mut catalog = Catalog::read(&mut lead.connection)?;
         let children = Children::all(&mut lead)?;
@@ -163,6 +167,9 @@ fn planned(
             Selector::of(filters)?.choose(&mut catalog, &children);
         }
         catalog.refuse_unreadable(&lead.role, request.keep_going)?;
+        if let Some(rules) = &request.mask {
+            masking::check_rules(rules, &mut lead, report)?;
+        }
         let large_objects =
             match filters.take_all_objects() && !filters.schema_only && !filters.no_large_objects {
                 true => large_objects_bytes(&mut lead)?,
@@ -253,7 +260,9 @@ fn is_like(about: &About, selection: Option<&Selection>, request: &Request, data
     let same_filters = |(name, filters): (&&str, &String)| {
         about.reads.get(*name).is_none_or(|read| normal(&read.filters) == *filters)
     };
-    about.copied.is_none() && (same_databases || same_selection) && own.iter().all(same_filters)
+    let same_rules =
+        about.masked.as_ref().map(|masked| masked.rules.clone()) == request.mask.as_ref().map(Loaded::name);
+    about.copied.is_none() && same_rules && (same_databases || same_selection) && own.iter().all(same_filters)
 }
 
 /// Filters in one form.

@@ -51,18 +51,20 @@ impl Globals {
     }
 }
 
-/// The globals as SQL. Where the role has no right to read password hashes, they come without them
+/// The globals as SQL, for a masked backup without password hashes. Where the role has no right to read password hashes, they come without them
 /// and the report says so; where pg_dumpall fails, they are missing and the report says that.
-pub(super) fn read(survey: &Survey, job: &Job) -> Result<Globals, OpsError> {
+pub(super) fn read(survey: &Survey, is_masked: bool, job: &Job) -> Result<Globals, OpsError> {
     let mut more = Vec::new();
-    if !survey.sees_passwords {
+    let wants_passwords = survey.sees_passwords && !is_masked;
+    if !wants_passwords {
         more.push(options::NO_ROLE_PASSWORDS.to_string());
     }
     if survey.connection.parameter("server_encoding") != Some("SQL_ASCII") {
         more.push(format!("{}=UTF8", options::ENCODING));
     }
     match dump(survey, &more) {
-        Ok(sql) => Ok(Globals::of(restricted(sql, &survey.tool.version), survey.sees_passwords)),
+        // Of a masked backup nobody misses them.
+        Ok(sql) => Ok(Globals::of(restricted(sql, &survey.tool.version), survey.sees_passwords || is_masked)),
         Err(_) if job.cancel.is_cancelled() => Err(OpsError::Cancelled),
         Err(error) => Ok(Globals::Missing(error)),
     }
@@ -76,10 +78,10 @@ pub(super) fn may_be_shortage(error: &OpsError) -> bool {
 }
 
 /// The same, waiting a while for a connection.
-pub(super) fn read_patiently(survey: &Survey, job: &Job) -> Result<Globals, OpsError> {
+pub(super) fn read_patiently(survey: &Survey, is_masked: bool, job: &Job) -> Result<Globals, OpsError> {
     let begun = Instant::now();
     loop {
-        match read(survey, job)? {
+        match read(survey, is_masked, job)? {
             Globals::Missing(error) if may_be_shortage(&error) && begun.elapsed() < PATIENCE => {
                 thread::sleep(PAUSE);
             }

@@ -92,12 +92,21 @@ impl Listed {
     }
 }
 
+/// What of large objects is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    Whole,
+    /// That they are there, and nothing else: masked backups.
+    Empty,
+}
+
 /// Reads the objects from `first` to `last` but for `closed` ones, handing on frames. Returns their
 /// number.
 pub(crate) fn copy(
     connection: &mut Connection,
     (first, last): (u32, u32),
     closed: &[u32],
+    content: Content,
     on_frame: &mut dyn FnMut(&[u8]) -> Result<(), OpsError>,
 ) -> Result<u64, OpsError> {
     let mut objects = 0;
@@ -107,8 +116,12 @@ pub(crate) fn copy(
         closed.iter().filter(|oid| (first..=last).contains(*oid)).map(u32::to_string).collect();
     // The array is a constant of the query: it is looked at before an object is read, and OFFSET 0
     // keeps it there.
+    let content = match content {
+        Content::Whole => format!("pg_catalog.lo_get(oid, 0, {STEP})"),
+        Content::Empty => "'\\x'::pg_catalog.bytea".to_string(),
+    };
     let sql = format!(
-        "COPY (SELECT oid, pg_catalog.lo_get(oid, 0, {STEP}) FROM (SELECT oid FROM pg_catalog.pg_largeobject_metadata \
+        "COPY (SELECT oid, {content} FROM (SELECT oid FROM pg_catalog.pg_largeobject_metadata \
          WHERE oid >= {first} AND oid <= {last} AND oid <> ALL ('{{{}}}'::pg_catalog.oid[]) ORDER BY oid OFFSET 0) m) TO STDOUT",
         closed.join(",")
     );

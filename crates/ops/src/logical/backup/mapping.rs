@@ -11,11 +11,12 @@ use super::patterns::Children;
 use super::report::Report;
 use super::request::Request;
 use crate::OpsError;
-use crate::facts::BackupKind;
+use crate::facts::{About, BackupKind, Masked};
 use crate::lock::lock;
 use crate::logical::rowmap::{
     Chooser, EarlierTables, MOST_BACKUPS, PAYS_WHERE_ROWS_CHANGE, PAYS_WHERE_ROWS_STAY, RowMaps, Rules,
 };
+use crate::masking::Loaded;
 
 /// How the rows of a backup are mapped.
 pub(super) struct RowMapping<'r> {
@@ -30,6 +31,8 @@ pub(super) struct RowMapping<'r> {
     /// Patterns of salted tables that have matched one.
     matched: Mutex<BTreeSet<String>>,
     rewrite_deleted: bool,
+    /// Each run has another mask key, on purpose.
+    is_ephemeral: bool,
 }
 
 impl<'r> RowMapping<'r> {
@@ -37,12 +40,14 @@ impl<'r> RowMapping<'r> {
         repository: &'r Repository,
         request: &Request,
         cluster: &str,
+        masked: Option<&Masked>,
     ) -> Result<RowMapping<'r>, OpsError> {
         let choosers = request.row_maps_of.iter().map(|(name, maps)| Ok((name.clone(), maps.chooser()?)));
         let mut newest = repository.newest_backups(cluster, if request.full { 1 } else { MOST_BACKUPS })?;
-        newest.retain(|head| BackupKind::of(head) == BackupKind::Logical);
+        newest.retain(|head| is_comparable(head, masked));
+        let reusable = newest.iter().filter(|head| is_of_domain(head, masked)).cloned().collect();
         Ok(RowMapping {
-            earlier: (!request.full).then(|| EarlierTables::of(repository, newest.clone())),
+            earlier: (!request.full).then(|| EarlierTables::of(repository, reusable)),
             newest,
             chooser: request.row_maps.chooser()?,
             choosers: choosers.collect::<Result<_, OpsError>>()?,
@@ -50,6 +55,21 @@ impl<'r> RowMapping<'r> {
             row_maps_of: request.row_maps_of.clone(),
             matched: Mutex::default(),
             rewrite_deleted: request.rewrite_deleted,
+            is_ephemeral: request.mask.as_ref().is_some_and(Loaded::is_ephemeral),
+        })
+    }
+
+    /// That the newest backup by these rules was masked under another key, so that nothing of it is
+    /// reused and its fictions are others.
+    pub(super) fn other_key(&self, masked: &Masked) -> Option<String> {
+        let abouts = self.newest.iter().rev().filter_map(|head| Some((head, About::of(head).ok()?.masked?)));
+        let (head, earlier) = abouts.into_iter().find(|(_, earlier)| earlier.rules == masked.rules)?;
+        (earlier.domain != masked.domain && !self.is_ephemeral).then(|| {
+            format!(
+                "the mask key is another one than that of backup {} (fingerprint {}, not {}): values get other fictions than \
+                 there, and nothing of it is reused",
+                head.id, masked.key, earlier.key
+            )
         })
     }
 
@@ -89,4 +109,16 @@ impl<'r> RowMapping<'r> {
             report.warn(&format!("no table matches {text}, so it salts none"));
         }
     }
+}
+
+/// Whether an earlier backup is of the same kind: masked as this one, or plain as this one.
+pub(super) fn is_comparable(head: &BackupHead, masked: Option<&Masked>) -> bool {
+    let kind = if masked.is_some() { BackupKind::Masked } else { BackupKind::Logical };
+    BackupKind::of(head) == kind
+}
+
+/// Whether its rows are under the same mask key, or plain as these.
+fn is_of_domain(head: &BackupHead, masked: Option<&Masked>) -> bool {
+    let domain = |masked: &Masked| masked.domain.clone();
+    About::of(head).is_ok_and(|about| about.masked.as_ref().map(domain) == masked.map(domain))
 }

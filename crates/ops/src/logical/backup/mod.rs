@@ -43,10 +43,9 @@ mod globals;
 mod large_objects;
 mod lead;
 mod mapping;
+mod masking;
 mod name;
 mod patterns;
-// Until backups are masked.
-#[cfg_attr(not(test), expect(dead_code))]
 mod proof;
 mod report;
 mod request;
@@ -65,7 +64,7 @@ use pgark_repo::{Addition, BackupHead, BackupWriter, Class, Entry, NewBackup, Re
 
 use crate::advice::{Setting, advice};
 pub use crate::facts::Filters;
-use crate::facts::{About, BackupKind, DatabaseRead, Note};
+use crate::facts::{About, BackupKind, DatabaseRead, Masked, Note};
 pub use crate::logical::rowmap::{Mode as RowMapMode, RowMaps};
 use crate::record::seconds;
 use crate::watch::Watch;
@@ -126,6 +125,8 @@ fn back_up(
     watch: &Watch,
     started: Instant,
 ) -> Result<(BackupOutcome, Option<Second>), OpsError> {
+    let masked = request.mask.as_ref().map(masking::masked_by).transpose()?;
+    let (masked, domain) = masked.unzip();
     job.progress.phase("reading the cluster's properties");
     let mut survey = Survey::of(request, job, watch)?;
     let cluster = name::of(repository, request, &survey)?;
@@ -136,10 +137,11 @@ fn back_up(
         full: request.full,
         purpose: "backup",
         alone: request.beside != Beside::Run,
+        domain,
     };
     turn::refuse_early(repository, request, &options.cluster)?;
     let pause = Pause::begin(&mut survey, request, job, watch)?;
-    let run = Run { repository, request, job, watch, options, started };
+    let run = Run { repository, request, job, watch, options, masked, started };
     let result = match second {
         None => run.back_up_into_first(&mut survey, None).map(|(outcome, _)| (outcome, None)),
         Some(second) => {
@@ -158,6 +160,7 @@ struct Run<'a> {
     job: &'a Job,
     watch: &'a Watch,
     options: WriteOptions,
+    masked: Option<Masked>,
     started: Instant,
 }
 
@@ -173,7 +176,7 @@ impl Run<'_> {
         // Whose turn it is, is told by the first.
         let options = WriteOptions { alone: false, ..self.options.clone() };
         let committed = second.write_backup(&options, |writer| {
-            let maps = RowMapping::new(second, self.request, &self.options.cluster)
+            let maps = RowMapping::new(second, self.request, &self.options.cluster, self.masked.as_ref())
                 .map_err(Uncommitted::SecondFailed)?;
             let second = SecondRepository::new(writer, &maps);
             let about = match self.back_up_into_first(survey, Some(&second)) {
@@ -206,7 +209,7 @@ impl Run<'_> {
         survey: &mut Survey,
         second: Option<&SecondRepository<'_>>,
     ) -> Result<(BackupOutcome, About), OpsError> {
-        let Run { repository, request, job, watch, options, .. } = self;
+        let Run { repository, request, job, watch, options, masked, .. } = self;
         let mut report = Report::default();
         survey.tell_unmatched(&mut report);
         let mut tables = Vec::new();
@@ -215,14 +218,18 @@ impl Run<'_> {
         };
         let (head, about) = thread::scope(|scope| {
             // Far away this takes as long as the announcement of the session, during which it runs.
-            let maps = scope.spawn(|| RowMapping::new(repository, request, &options.cluster));
+            let maps =
+                scope.spawn(|| RowMapping::new(repository, request, &options.cluster, masked.as_ref()));
             let work = |writer: &BackupWriter<'_>| {
                 let maps = maps.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
                 for warning in survey.server.compare(request, &survey.system_identifier, &maps.newest)? {
                     report.warn(&warning);
                 }
                 let destination = Destination { main: writer, maps: &maps, second };
-                server_entries(&destination, survey, &mut report)?;
+                match masked {
+                    Some(masked) => report.warnings.extend(maps.other_key(masked)),
+                    None => server_entries(&destination, survey, &mut report)?,
+                }
                 let facts = ClusterFacts::read(&mut survey.connection)?;
                 // A role may have few connections, and this one is not needed any more.
                 survey.connection.hang_up();
@@ -260,6 +267,7 @@ impl Run<'_> {
             warnings: report.warnings,
             missing: report.missing,
             copied: None,
+            masked: self.masked.clone(),
             reads,
             selection: self.request.databases.selection(),
             server: Some(survey.server.clone()),
@@ -270,12 +278,8 @@ impl Run<'_> {
 }
 
 fn new_backup(about: &About) -> NewBackup {
-    NewBackup {
-        kind: BackupKind::Logical.into(),
-        complete: about.missing.is_empty(),
-        about: about.to_bytes(),
-        time: None,
-    }
+    let kind = if about.masked.is_some() { BackupKind::Masked } else { BackupKind::Logical };
+    NewBackup { kind: kind.into(), complete: about.missing.is_empty(), about: about.to_bytes(), time: None }
 }
 
 /// Told behind a backup whose time nobody will believe.
@@ -288,7 +292,8 @@ fn clock_ahead(head: &BackupHead) -> Option<String> {
     ))
 }
 
-/// Settings and access files.
+/// Settings and access files. Masked backups have none: they are for other servers, and these files
+/// hold passwords and addresses of this one.
 fn server_entries(
     destination: &Destination<'_>,
     survey: &mut Survey,

@@ -28,7 +28,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::OpsError;
 use crate::lock::lock;
@@ -79,6 +79,7 @@ struct Held {
 }
 
 /// What is on disk.
+#[derive(Default)]
 struct Spilled {
     file: Option<Arc<File>>,
     /// Where the next run begins.
@@ -162,17 +163,18 @@ impl KeyProofs {
         Ok(())
     }
 
-    /// For each key: how many numbers occur more than once. Zero: its rows are unique.
+    /// For each key: how many numbers occur more than once. Zero: its rows are unique. It is called
+    /// once, when no row comes any more, and leaves nothing behind.
     ///
     /// `check` is called again and again meanwhile; its error ends the work.
     ///
     /// # Errors
     /// The temporary file cannot be read, or `check` says so.
-    pub(crate) fn finish(self, check: &dyn Fn() -> Result<(), OpsError>) -> Result<Vec<u64>, OpsError> {
-        let held = self.held.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let spilled = self.spilled.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut duplicates = Vec::with_capacity(held.numbers.len());
-        for (mut rest, runs) in held.numbers.into_iter().zip(spilled.runs) {
+    pub(crate) fn finish(&self, check: &dyn Fn() -> Result<(), OpsError>) -> Result<Vec<u64>, OpsError> {
+        let numbers = std::mem::take(&mut lock(&self.held).numbers);
+        let spilled = std::mem::take(&mut *lock(&self.spilled));
+        let mut duplicates = Vec::with_capacity(numbers.len());
+        for (mut rest, runs) in numbers.into_iter().zip(spilled.runs) {
             check()?;
             rest.sort_unstable();
             let mut count = Count::default();

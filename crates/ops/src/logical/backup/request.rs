@@ -11,6 +11,7 @@ use crate::OpsError;
 use crate::advice::{Setting, advice};
 use crate::facts::{Filters, Selection};
 use crate::logical::rowmap::RowMaps;
+use crate::masking::Loaded;
 
 /// What to back up and how.
 pub struct Request {
@@ -53,6 +54,8 @@ pub struct Request {
     pub row_maps_of: BTreeMap<String, RowMaps>,
     /// Write every chunk again that still holds deleted rows.
     pub rewrite_deleted: bool,
+    /// The rules that mask every row; None: rows stay as they are.
+    pub mask: Option<Loaded>,
     /// What is done while another backup of the cluster is being made.
     pub beside: Beside,
 }
@@ -158,6 +161,7 @@ impl Request {
             row_maps: RowMaps::default(),
             row_maps_of: BTreeMap::new(),
             rewrite_deleted: false,
+            mask: None,
             beside: Beside::Refuse,
         }
     }

@@ -3,21 +3,22 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pgark_bytes::archive::TocEntry;
 use pgark_bytes::copy_text::row_hash;
 use pgark_bytes::names::shown;
 use pgark_bytes::sql::quote_ident_bytes;
+use pgark_mask::plan::Counts;
 use pgark_pg::ConnInfo;
 use pgark_repo::{Class, PartSummary};
 
 use super::catalog::{Catalog, Table, TableName};
 use super::destination::{Destination, InEach};
-use super::large_objects;
-use super::large_objects::Listed;
+use super::large_objects::{self, Listed};
 use super::lead::Lead;
 use super::mapping::RowMapping;
+use super::masking::{self, DatabasePlan, KeyNumbers, RowMasker};
 use super::report::Report;
 use super::tap::Tapped;
 use crate::advice::{Setting, advice};
@@ -161,6 +162,29 @@ pub(super) struct Copying {
     pub(super) lost: Mutex<Vec<Missing>>,
     /// Set by the first failure: the others stop at the next row.
     pub(super) stop: AtomicBool,
+    /// How its rows are masked.
+    masking: Option<DatabasePlan>,
+    /// Per source: what became of its rows where that was not what rules say of all.
+    excepted: Vec<Excepted>,
+}
+
+/// Rows that a condition of the mask rules left plain, in whole or in part, and that it left out.
+#[derive(Default)]
+struct Excepted {
+    plain: AtomicU64,
+    dropped: AtomicU64,
+}
+
+/// What is to be heeded while a database is copied.
+pub(super) struct Orders {
+    /// Tables that are stored whole and salted.
+    pub(super) salted: HashSet<u32>,
+    /// There are other databases, with which its tables are named.
+    pub(super) several: bool,
+    /// What cannot be read is named, and the rest goes on.
+    pub(super) keep_going: bool,
+    /// How rows are masked.
+    pub(super) masking: Option<DatabasePlan>,
 }
 
 impl Copying {
@@ -171,12 +195,14 @@ impl Copying {
         tapped: &Tapped,
         lead: &mut Lead,
         pinned: &ConnInfo,
-        salted: &HashSet<u32>,
-        several: bool,
-        keep_going: bool,
+        orders: Orders,
     ) -> Result<(Copying, VecDeque<Work>), OpsError> {
-        let sources = sources(catalog, tapped, lead, salted)?;
+        let Orders { several, keep_going, .. } = orders;
+        let sources = sources(catalog, tapped, lead, &orders)?;
         let listed = large_objects::list(lead, &tapped.archive)?;
+        if let Some(masking) = &orders.masking {
+            masking.refuse_large_objects(&listed)?;
+        }
         if !keep_going {
             refuse_hidden(&sources, &lead.role)?;
             listed.refuse_closed(&lead.role)?;
@@ -200,10 +226,12 @@ impl Copying {
             is_small,
             done: Mutex::new(sources.iter().map(|source| vacant(source.ranges.len().max(1))).collect()),
             objects: Mutex::new((0..objects.len().div_ceil(OBJECTS_PER_ITEM)).map(|_| None).collect()),
-            sources,
             closed_objects,
             lost: Mutex::new(lost),
             stop: AtomicBool::new(false),
+            masking: orders.masking,
+            excepted: sources.iter().map(|_| Excepted::default()).collect(),
+            sources,
         };
         Ok((copying, queue))
     }
@@ -231,6 +259,64 @@ impl Copying {
             None => None,
         };
         Ok(Rows { identity: source.identity, from, to, earlier, rules })
+    }
+
+    /// What masks the rows of a table; None in plain backups.
+    ///
+    /// # Errors
+    /// A table without a plan. [`Copying::new`] has found one for each.
+    pub(super) fn masker(&self, source: &Source) -> Result<Option<RowMasker<'_>>, OpsError> {
+        let Some(masking) = &self.masking else { return Ok(None) };
+        let plan = masking.table(source.oid, &source.name.to_string(), &source.columns, &self.encoding)?;
+        Ok(Some(masking.masker(plan)))
+    }
+
+    /// Takes what is to be proved of rows that are stored.
+    pub(super) fn add_to_proofs(&self, numbers: &mut [KeyNumbers]) -> Result<(), OpsError> {
+        self.masking.as_ref().map_or(Ok(()), |masking| masking.add_to_proofs(numbers))
+    }
+
+    /// Whether the masked rows keep every unique key.
+    ///
+    /// # Errors
+    /// Keys that they do not keep; what `check` says.
+    pub(super) fn prove(&self, check: &dyn Fn() -> Result<(), OpsError>) -> Result<(), OpsError> {
+        self.masking.as_ref().map_or(Ok(()), |masking| masking.prove(check))
+    }
+
+    /// Adds to what became of a table's rows.
+    pub(super) fn count_masked(&self, source: usize, counts: Counts) {
+        if let Some(excepted) = self.excepted.get(source) {
+            excepted.plain.fetch_add(counts.plain, Ordering::Relaxed);
+            excepted.dropped.fetch_add(counts.dropped, Ordering::Relaxed);
+        }
+    }
+
+    /// The tables whose rows were not all masked, for people.
+    pub(super) fn told_exceptions(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        for (source, excepted) in self.sources.iter().zip(&self.excepted) {
+            let count = |of: &AtomicU64, what: &str| match of.load(Ordering::Relaxed) {
+                0 => None,
+                count => Some(format!("{count} rows {what}")),
+            };
+            let counts = [count(&excepted.plain, "stay plain"), count(&excepted.dropped, "are left out")];
+            let counts: Vec<String> = counts.into_iter().flatten().collect();
+            if !counts.is_empty() {
+                told.push(format!("{}: {}, by the mask rules", self.shown(source), counts.join(", ")));
+            }
+        }
+        told
+    }
+
+    /// Whether large objects come without their content.
+    pub(super) fn empties_large_objects(&self) -> bool {
+        self.masking.as_ref().is_some_and(DatabasePlan::empties_large_objects)
+    }
+
+    /// An error that may be shown: of masked rows nothing is.
+    pub(super) fn showable(&self, error: OpsError) -> OpsError {
+        if self.masking.is_some() { error.without_values() } else { error }
     }
 
     /// A table's name for people.
@@ -312,7 +398,7 @@ fn sources(
     catalog: &Catalog,
     tapped: &Tapped,
     lead: &Lead,
-    salted: &HashSet<u32>,
+    orders: &Orders,
 ) -> Result<Vec<Source>, OpsError> {
     let mut found = Vec::new();
     for toc in tapped.archive.entries.iter().filter(|toc| toc.kind() == "TABLE DATA" && toc.had_dumper) {
@@ -320,16 +406,22 @@ fn sources(
             let what = format!("pg_dump found table {}, which is not in the catalog", toc.tag_str());
             OpsError::Stale { what }
         })?;
+        let columns = columns(toc);
+        let mut identity = identity(lead, table, &columns);
+        if let Some(masking) = &orders.masking {
+            let plan = masking.table(toc.oid, &table.name.to_string(), &columns, &lead.encoding)?;
+            identity = masking::identity(identity, plan);
+        }
         found.push(Source {
             oid: toc.oid,
             hides_rows: table.hides_rows,
             is_foreign: table.kind == 'f',
-            is_salted: salted.contains(&toc.oid),
+            is_salted: orders.salted.contains(&toc.oid),
             changes: table.changes,
             name: table.name.clone(),
             relation: relation(toc),
-            columns: columns(toc),
-            identity: identity(lead, table, toc),
+            columns,
+            identity,
             condition: table.extension_condition.clone().filter(|condition| !condition.trim().is_empty()),
             bytes: table.bytes,
             ranges: ranges(table, lead.server_version),
@@ -361,8 +453,8 @@ fn hidden_from(role: &str) -> String {
 }
 
 /// Rows of one identity have the same text if they are the same.
-fn identity(lead: &Lead, table: &Table, toc: &TocEntry) -> [u8; 16] {
-    let columns = [table.columns.as_bytes(), &columns(toc)].join(b" ".as_slice());
+fn identity(lead: &Lead, table: &Table, columns: &[u8]) -> [u8; 16] {
+    let columns = [table.columns.as_bytes(), columns].join(b" ".as_slice());
     let (settings, columns) = (row_hash(lead.row_settings.as_bytes()), row_hash(&columns));
     let mut identity = [0; 16];
     identity[..8].copy_from_slice(&settings.to_le_bytes());

@@ -67,6 +67,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
         full: false,
         purpose: "import",
         alone: false,
+        domain: None,
     };
     let (made, ()) = repository.write_backup(&options, |writer| {
         let mut taken = Taken::default();
@@ -231,6 +232,7 @@ impl Taken {
             warnings,
             missing: Vec::new(),
             copied: None,
+            masked: None,
             reads: self.reads,
             selection: None,
             server: None,

@@ -187,6 +187,7 @@ impl World {
             warnings: Vec::new(),
             missing: Vec::new(),
             copied: None,
+            masked: None,
             reads: BTreeMap::from([("d".to_string(), DatabaseRead::default())]),
             selection: None,
             server: None,
