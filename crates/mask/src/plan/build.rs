@@ -93,6 +93,7 @@ impl Builder<'_> {
             when: None,
             subject: None,
             record,
+            loaded_through: None,
             rows_none: section.is_some_and(|section| section.rows_none),
             keys: Vec::new(),
             charset: Charset::of_server(&self.catalog.encoding),

@@ -39,11 +39,6 @@ pub(super) fn constraints(catalog: &Catalog, links: &Links, decided: &Decided, f
                 warn(Code::Constrained, column, Some(&policy.name), message, "");
             }
         }
-        for column in table.partition_key.iter().filter(|column| is_masked(column)) {
-            let message = "the partition key reads it: a row may belong into another partition".to_string();
-            let hint = "rows are routed through the root when they are loaded";
-            warn(Code::Constrained, column, None, message, hint);
-        }
         if let (Some(trigger), Some(column)) =
             (table.triggers.first(), table.columns.iter().find(|column| is_masked(&column.name)))
         {

@@ -18,6 +18,7 @@ mod definitions;
 mod keys;
 pub mod links;
 mod lock;
+mod partitions;
 mod personal;
 mod predicate;
 mod prove;
@@ -115,6 +116,9 @@ pub struct TablePlan {
     subject: Option<Subject>,
     /// What sets several columns at once.
     record: Option<Record>,
+    /// Of a partition whose key is masked: the oid of the topmost table, through which its rows are
+    /// loaded. A fiction may belong into another partition.
+    pub loaded_through: Option<u32>,
     /// No row of it is wanted.
     rows_none: bool,
     /// The unique keys that are proved while rows are masked.
@@ -164,9 +168,13 @@ impl Plan {
         let locale = build::locale(named, &mut found);
         let ground = Ground { rules, catalog, keys, sections: &sections, locale };
         let records = records::build(ground, &mut decided, &mut found);
-        let (tables, built) = build::tables(ground, &links, &decided, records);
+        let (mut tables, built) = build::tables(ground, &links, &decided, records);
         findings.extend(found.into_iter().chain(built));
         check::constraints(catalog, &links, &decided, &mut findings);
+        let routes = partitions::routes(catalog, &decided, &mut findings);
+        for (oid, plan) in &mut tables {
+            plan.loaded_through = routes.get(oid).copied();
+        }
         check::references(catalog, &links, &decided, &mut findings);
         definitions::check(catalog, &decided, rules.policy.definitions, &mut findings);
         accept(rules, &mut findings);

@@ -1,5 +1,7 @@
 //! What is found, each code that needs a catalog.
 
+use pgark_mask::finding::{Code, Severity};
+
 use super::catalogs::{of, shop, table};
 use super::{codes, outcome};
 
@@ -209,4 +211,40 @@ fn a_table_without_rows_needs_no_rules() {
     let body = "[table.\"public.t\"]\nrows = \"none\"\n";
     assert_eq!(codes(body, &catalog), Vec::<String>::new());
     assert_eq!(super::masked(&super::plan(body, &catalog), 1, &["x", "y"]), Vec::<String>::new());
+}
+
+/// A fiction of a partition key may fit another partition, or none.
+#[test]
+fn masked_partition_keys_need_a_partition_for_every_fiction() {
+    let columns = ["region text", "id int8"];
+    let catalog = |by: &str, bound: &str| {
+        let mut catalog = of(vec![
+            table("sales", &columns),
+            table("sales_eu", &columns).child_of(1),
+            table("sales_rest", &columns).child_of(1),
+            table("sales_rest_1", &columns).child_of(3),
+        ]);
+        catalog.tables[0].partition_key = vec!["region".into()];
+        catalog.tables[0].partitioned_by = Some(format!("{by} (region)"));
+        catalog.tables[1].bound = Some("FOR VALUES IN ('eu')".into());
+        catalog.tables[2].bound = Some(bound.into());
+        catalog
+    };
+    let body = "[table.\"public.sales\"]\nkeep = [\"id\"]\ncolumns.region = \"permute\"\n";
+    for (by, bound, is_right) in [
+        ("LIST", "FOR VALUES IN ('us')", false),
+        ("LIST", "DEFAULT", true),
+        ("HASH", "FOR VALUES WITH (modulus 2, remainder 1)", true),
+    ] {
+        let outcome = outcome(body, &catalog(by, bound));
+        let found: Vec<_> = outcome.findings.iter().filter(|one| one.code == Code::Constrained).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].severity == Severity::Error, !is_right, "{by} {bound}");
+        let Some(plan) = outcome.plan else { continue };
+        // The leaf is loaded through the topmost table; tables that have no partitions are not.
+        assert_eq!([1, 2, 4].map(|oid| plan.table(oid).unwrap().loaded_through), [None, Some(1), Some(1)]);
+    }
+    let kept = "[table.\"public.sales\"]\nkeep = \"*\"\n";
+    let kept = outcome(kept, &catalog("LIST", "FOR VALUES IN ('us')"));
+    assert_eq!(kept.plan.unwrap().table(2).unwrap().loaded_through, None);
 }

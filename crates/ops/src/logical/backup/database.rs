@@ -205,6 +205,7 @@ impl Common<'_> {
         tapped.archive.show(&|name| facts.shown(name));
         kept.map_err(|error| lead.cause_of(error))?;
         let copied = copying.collect(self.request.keep_going, report)?;
+        copying.route(&mut tapped.archive)?;
         copying.prove(&|| crew.copier.check())?;
         for text in copying.told_exceptions() {
             self.job.progress.info(&text);

@@ -34,6 +34,7 @@ use super::large_objects::Listed;
 use super::lead::Lead;
 use super::proof::KeyProofs;
 use super::report::Report;
+use super::work::{columns, relation};
 use crate::OpsError;
 use crate::advice::advice;
 use crate::facts::Masked;
@@ -108,6 +109,37 @@ impl DatabasePlan {
         let proofs = KeyProofs::new(names.len());
         let large_objects = loaded.rules.policy.large_objects;
         Ok(DatabasePlan { plan, large_objects, keys, names, proofs })
+    }
+
+    /// Partitions whose key is masked are loaded through their topmost table: the archive says so as
+    /// `pg_dump --load-via-partition-root` does (pg_dump.c, `dumpTableData`).
+    ///
+    /// # Errors
+    /// A topmost table whose definition the backup does not have.
+    pub(super) fn route(&self, archive: &mut Archive) -> Result<(), OpsError> {
+        let tables = archive.entries.iter().filter(|entry| entry.kind() == "TABLE");
+        let names: HashMap<u32, Vec<u8>> = tables.map(|table| (table.oid, relation(table))).collect();
+        for entry in archive.entries.iter_mut().filter(|entry| entry.kind() == "TABLE DATA") {
+            let Some(root) = self.plan.table(entry.oid).and_then(|plan| plan.loaded_through) else {
+                continue;
+            };
+            let Some(name) = names.get(&root) else {
+                return Err(OpsError::refused(
+                    format!(
+                        "the partition key of {} is masked, so its rows are loaded through its topmost table, whose definition \
+                         the filters leave out",
+                        entry.tag_str()
+                    ),
+                    "choose that table too, or keep the columns of its partition key",
+                ));
+            };
+            let columns = columns(entry);
+            let listed =
+                if columns.is_empty() { Vec::new() } else { [b"(", columns.as_slice(), b") "].concat() };
+            entry.copy_stmt = Some([b"COPY ", name.as_slice(), b" ", &listed, b"FROM stdin;\n"].concat());
+            entry.defn = Some([b"-- load via partition root ".as_slice(), name].concat());
+        }
+        Ok(())
     }
 
     /// What masks the rows of a table.

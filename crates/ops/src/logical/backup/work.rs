@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use pgark_bytes::archive::TocEntry;
+use pgark_bytes::archive::{Archive, TocEntry};
 use pgark_bytes::copy_text::row_hash;
 use pgark_bytes::names::shown;
 use pgark_bytes::sql::quote_ident_bytes;
@@ -276,6 +276,11 @@ impl Copying {
         self.masking.as_ref().map_or(Ok(()), |masking| masking.add_to_proofs(numbers))
     }
 
+    /// Says in the archive through which tables masked rows are loaded.
+    pub(super) fn route(&self, archive: &mut Archive) -> Result<(), OpsError> {
+        self.masking.as_ref().map_or(Ok(()), |masking| masking.route(archive))
+    }
+
     /// Whether the masked rows keep every unique key.
     ///
     /// # Errors
@@ -463,7 +468,7 @@ fn identity(lead: &Lead, table: &Table, columns: &[u8]) -> [u8; 16] {
 }
 
 /// `"s"."t"` from the entry's own names: the COPY statement may name a partition's root instead.
-fn relation(toc: &TocEntry) -> Vec<u8> {
+pub(super) fn relation(toc: &TocEntry) -> Vec<u8> {
     let mut name = quote_ident_bytes(toc.namespace.as_deref().unwrap_or_default());
     name.push(b'.');
     name.extend(quote_ident_bytes(toc.tag_bytes()));
@@ -471,7 +476,7 @@ fn relation(toc: &TocEntry) -> Vec<u8> {
 }
 
 /// The column list of `COPY s.t (a, "b)") FROM stdin;`, without its parentheses.
-fn columns(toc: &TocEntry) -> Vec<u8> {
+pub(super) fn columns(toc: &TocEntry) -> Vec<u8> {
     let statement = toc.copy_stmt.as_deref().unwrap_or_default();
     let mut in_quotes = false;
     let mut start = None;
