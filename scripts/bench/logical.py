@@ -380,4 +380,5 @@ def main():
         one_table(bench)
 
 
-main()
+if __name__ == "__main__":  # mask.py measures with the same class
+    main()
