@@ -9,6 +9,7 @@ mod bench_of_faults;
 mod connections;
 mod disk;
 mod killed;
+mod masked;
 mod storages;
 
 #[allow(dead_code, reason = "shared with the other server tests")]

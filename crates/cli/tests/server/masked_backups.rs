@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pgark_testkit::oracle::Snapshot;
-use pgark_testkit::{Cluster, shop};
+use pgark_testkit::{Cluster, in_full, require, shop, zoo};
 use serde_json::Value;
 
 use super::masking::rules_of_the_page;
@@ -43,7 +43,7 @@ fn joins(cluster: &Cluster, db: &str) -> BTreeMap<String, String> {
           FROM unnest(conkey, confkey) WITH ORDINALITY k(own, other, at) \
           JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = k.own \
           JOIN pg_attribute b ON b.attrelid = confrelid AND b.attnum = k.other)) \
-         FROM pg_constraint WHERE contype = 'f' ORDER BY 1",
+         FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 ORDER BY 1",
     );
     let mut found = BTreeMap::new();
     for query in keys.lines() {
@@ -111,6 +111,46 @@ fn a_masked_shop_comes_back_with_its_joins() {
     let stock = Snapshot::take(&cluster, "stock");
     assert_eq!((&stock.tables, &stock.large_objects), (&masked.tables, &masked.large_objects));
     assert_eq!(desk.json(&["check", "--read-data", "--json"])["ok"], true);
+}
+
+/// Every kind of object, with all its texts masked. `./test --full`: also on 13 and 18.
+#[test]
+fn a_masked_zoo_comes_back() {
+    let majors: &[u32] = if in_full("a masked zoo on 13 and 18") { &[13, 15, 18] } else { &[15] };
+    for major in majors {
+        let Some(builder) = require(*major) else { continue };
+        let cluster = builder.start();
+        zoo::load_portable(&cluster, "zoo");
+        let desk = Desk::plain();
+        desk.expects(&["warnings that nobody accepted", "hold passwords or values"]);
+        let text = format!(
+            "{HEAD}[policy]\ncolumns = \"keep\"\ndefinitions = \"warn\"\n\
+             [[column]]\nmatch = [\"*.*.*\"]\ntypes = [\"text\", \"varchar\"]\nuse = \"permute\"\n"
+        );
+        let rules = rules(&desk, "zoo.toml", &text);
+        let pg_dump = cluster.bin("pg_dump").display().to_string();
+        let made = backup(&desk, &cluster, "zoo", &rules, &["--pg-dump", &pg_dump]);
+        let id = made["id"].as_str().unwrap();
+        desk.ok(&["restore", id, "--dbname", &cluster.conninfo("masked"), "--create"]);
+        let (plain, masked) = (Snapshot::take(&cluster, "zoo"), Snapshot::take(&cluster, "masked"));
+        assert_eq!(plain.schema, masked.schema, "{major}");
+        let count = |snapshot: &Snapshot| snapshot.tables.values().map(|table| table.rows).sum::<u64>();
+        assert_eq!(count(&plain), count(&masked), "{major}");
+        let changed =
+            plain.tables.iter().filter(|(name, hash)| masked.tables.get(*name) != Some(hash)).count();
+        assert!(changed > 20, "{changed}");
+        // Rows whose partition key is masked have other homes, and all of them have one.
+        let homes = "SELECT string_agg(tableoid::regclass || ' ' || count, ', ') FROM \
+                     (SELECT tableoid, count(*) FROM zoo.parts GROUP BY 1 ORDER BY 1) homes";
+        assert_ne!(cluster.psql_text("zoo", homes), cluster.psql_text("masked", homes));
+        assert_eq!(joins(&cluster, "zoo"), joins(&cluster, "masked"), "{major}");
+        // The stock tool brings the same.
+        let folder = desk.path("dump").display().to_string();
+        desk.ok(&["export", id, "--format", "directory", "--output", &folder]);
+        cluster.create_database("stock");
+        stock(cluster.client("pg_restore").args(["-d", &cluster.conninfo("stock"), &folder]));
+        assert_eq!(Snapshot::take(&cluster, "stock").tables, masked.tables, "{major}");
+    }
 }
 
 #[test]
