@@ -177,6 +177,9 @@ impl Builder<'_> {
         let mut reads = BTreeSet::new();
         if let Some(setting) = &section.when {
             plan.when = self.condition(setting, section.otherwise, &plan.table, None, columns, &mut reads);
+            if let (Some((_, Otherwise::Null)), Some((_, place))) = (&plan.when, section.otherwise) {
+                self.check_nulls(plan, columns, place);
+            }
             note(&setting.value.scalar().unwrap_or_default());
             note(&format!("{:?}", section.otherwise.map(|(otherwise, _)| otherwise)));
         }
@@ -197,6 +200,18 @@ impl Builder<'_> {
             }
         }
         plan.need(reads.into_iter().map(|read| read.column));
+    }
+
+    /// Code M112: `otherwise` makes each column with a fiction NULL.
+    fn check_nulls(&mut self, plan: &TablePlan, columns: &[(String, Target)], place: Place) {
+        let is_set = |at: usize| plan.record.as_ref().is_some_and(|record| record.sets(at));
+        for (at, ((name, target), column)) in columns.iter().zip(&plan.columns).enumerate() {
+            if target.not_null && (column.fiction.is_some() || is_set(at)) {
+                let message = "`otherwise` of its table makes it NULL, which the column does not take";
+                let finding = Finding::new(Code::NullRefused, message).at(place).on(&plan.table, name);
+                self.findings.push(finding.hint("otherwise = \"drop\" leaves out these rows"));
+            }
+        }
     }
 
     fn name_of(&self, at: At) -> String {
@@ -310,7 +325,19 @@ impl Builder<'_> {
             return None;
         }
         let Literal::Text(text) = &setting.value else { return None };
-        let condition = Condition::compile(text, setting.place, columns, &mut self.findings, reads)?;
+        let mut read = BTreeSet::new();
+        let condition = Condition::compile(text, setting.place, columns, &mut self.findings, &mut read)?;
+        // A table's condition decides whether there are fictions at all. Without this, it would read
+        // the plain value.
+        if column.is_none() && read.iter().any(|read| read.masked) {
+            let message = "a table's condition is decided before there are fictions, and it reads one";
+            let hint = "leave out `masked.`, or give `when` to the rules of columns";
+            let mut finding = Finding::new(Code::DoesNotCompile, message).at(setting.place).hint(hint);
+            finding.table = Some(table.to_string());
+            self.findings.push(finding);
+            return None;
+        }
+        reads.append(&mut read);
         Some((condition, otherwise))
     }
 

@@ -61,6 +61,37 @@ fn what_a_column_does_not_take() {
 }
 
 #[test]
+fn a_tables_condition_reads_no_fictions() {
+    let catalog = of(vec![table("t", &["a text", "n int4"])]);
+    let found = |when: &str| {
+        beside_kept(
+            &format!(
+                "[table.\"public.t\"]\nwhen = \"{when}\"\notherwise = \"drop\"\ncolumns.a = \"permute\""
+            ),
+            &catalog,
+        )
+    };
+    assert_eq!(found("a = 'x'"), Vec::<String>::new());
+    assert_eq!(found("n > 1 and masked.a = 'x'"), ["M007 public.t"]);
+    // A column's condition may: its fiction is made after the other one.
+    let column = "[table.\"public.t\"]\ncolumns.a = \"permute\"\ncolumns.n = { use = \"int\", when = \"masked.a = 'x'\", otherwise = \"null\" }";
+    assert_eq!(beside_kept(column, &catalog), Vec::<String>::new());
+}
+
+#[test]
+fn a_tables_condition_makes_no_null_where_null_is_refused() {
+    let catalog = of(vec![table("t", &["a text not null", "b text", "c text not null", "n int4"])]);
+    let found = |body: &str, otherwise: &str| {
+        let table = format!("[table.\"public.t\"]\nwhen = \"n > 1\"\notherwise = \"{otherwise}\"\n{body}");
+        beside_kept(&table, &catalog)
+    };
+    assert_eq!(found("columns.a = \"permute\"\ncolumns.b = \"permute\"", "null"), ["M112 public.t.a"]);
+    assert_eq!(found("columns.b = \"permute\"", "null"), Vec::<String>::new());
+    assert_eq!(found("columns.a = \"permute\"", "drop"), Vec::<String>::new());
+    assert_eq!(found("record = \"{% set c = 'x' %}\"", "null"), ["M112 public.t.c"]);
+}
+
+#[test]
 fn unique_columns_need_rules_that_keep_values_apart() {
     let catalog = of(vec![
         table("t", &["a text not null", "b text", "c text", "d text", "e text"])
