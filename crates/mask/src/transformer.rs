@@ -31,7 +31,8 @@ pub struct Plain<'a> {
     pub draw: Draw,
     /// Random bits that the row's subject decides, where the table has one: what tells of a person
     /// (name, gender, address, mail, how far dates are shifted) is drawn from these, so that it
-    /// agrees in all columns and tables.
+    /// agrees in all columns and tables. With the engine `run` they are of this run alone; with
+    /// `random` there are none, since the row itself decides.
     pub subject: Option<Draw>,
     /// The whole row.
     pub row: &'a dyn Row,

@@ -131,6 +131,23 @@ impl Row for Restored<'_> {
     }
 }
 
+/// What a row's subject decides, for each engine that asks it.
+struct OfSubject {
+    keyed: Draw,
+    run: Option<Draw>,
+}
+
+impl OfSubject {
+    /// None: the row alone decides.
+    fn draw(&self, engine: Engine) -> Option<&Draw> {
+        match engine {
+            Engine::Keyed => Some(&self.keyed),
+            Engine::Run => self.run.as_ref(),
+            Engine::Random => None,
+        }
+    }
+}
+
 impl<'p> Masker<'p> {
     /// For the rows of a table.
     pub fn new(plan: &'p TablePlan) -> Masker<'p> {
@@ -198,12 +215,12 @@ impl<'p> Masker<'p> {
                 let plan = self.plan;
                 let subject = self.subject(plan)?;
                 if let Some(record) = &plan.record {
-                    self.record(record, subject.as_ref(), row)?;
+                    self.record(record, subject.as_ref().and_then(|of| of.draw(record.engine)), row)?;
                 }
                 for at in &plan.order {
                     if let Some(ColumnPlan { name, fiction: Some(fiction) }) = plan.columns.get(*at) {
-                        self.make(*at, fiction, subject.as_ref(), row)
-                            .map_err(|refusal| of_column(name, refusal))?;
+                        let subject = subject.as_ref().and_then(|of| of.draw(fiction.engine));
+                        self.make(*at, fiction, subject, row).map_err(|refusal| of_column(name, refusal))?;
                     }
                 }
             }
@@ -273,14 +290,15 @@ impl<'p> Masker<'p> {
     }
 
     /// What the row's subject decides.
-    fn subject(&mut self, plan: &TablePlan) -> Result<Option<Draw>, MaskError> {
+    fn subject(&mut self, plan: &TablePlan) -> Result<Option<OfSubject>, MaskError> {
         let Some(subject) = &plan.subject else { return Ok(None) };
         let view = View { texts: &self.texts, plain: &self.plain, masked: &self.masked };
         let Some(text) = view.plain(subject.column) else { return Ok(None) };
         self.canonical.clear();
         let written = subject.form.write(text, &mut self.canonical);
         written.map_err(|refusal| of_column(plan.name_of(subject.column), refusal))?;
-        Ok(Some(Draw::of(subject.key, &self.canonical)))
+        let draw = |key| Draw::of(key, &self.canonical);
+        Ok(Some(OfSubject { keyed: draw(subject.keyed), run: subject.run.map(draw) }))
     }
 
     /// Makes the fictions of a record. Its bits are the row's own.

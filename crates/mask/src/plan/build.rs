@@ -17,7 +17,7 @@ use crate::catalog::{Catalog, ColumnFacts, TableFacts};
 use crate::charset::Charset;
 use crate::condition::Condition;
 use crate::finding::{Code, Finding, Place};
-use crate::key::RuleKey;
+use crate::key::{MaskKey, RuleKey};
 use crate::making::{Around, Read, make};
 use crate::rules::{Engine, Literal, Otherwise, Rule, Rules, Setting, TableRules};
 use crate::transformers;
@@ -191,11 +191,16 @@ impl Builder<'_> {
         {
             let root = self.links.root_of(At { table: number, column: at });
             let label = self.name_of(root);
-            let key = self.keys.mask.rule(self.rules.vocabulary, &format!("subject {label}"));
+            let key = |secret: &MaskKey| secret.rule(self.rules.vocabulary, &format!("subject {label}"));
+            let recorded = plan.record.iter().map(|record| record.engine);
+            let fictions = plan.columns.iter().filter_map(|column| column.fiction.as_ref());
+            let mut engines = recorded.chain(fictions.map(|fiction| fiction.engine));
+            let run = engines.any(|engine| engine == Engine::Run).then(|| key(self.keys.run));
+            let keyed = key(self.keys.mask);
             note(&label);
             if let Some(form) = self.form(At { table: number, column: at }, &plan.table, &name, section.place)
             {
-                plan.subject = Some(Subject { column, key, form });
+                plan.subject = Some(Subject { column, keyed, run, form });
                 reads.insert(Read { column, masked: false });
             }
         }

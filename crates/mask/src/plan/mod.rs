@@ -150,7 +150,11 @@ struct Fiction {
 /// The column that says whom a row is about.
 struct Subject {
     column: usize,
-    key: RuleKey,
+    /// For fictions of the engine `keyed`.
+    keyed: RuleKey,
+    /// For those of the engine `run`, where there are any: else a person would be the same in the
+    /// next backup.
+    run: Option<RuleKey>,
     form: Form,
 }
 

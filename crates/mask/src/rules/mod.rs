@@ -169,12 +169,12 @@ pub struct Common {
 /// How a fiction is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
-    /// By the mask key and the value: equal values get equal fictions, always.
+    /// By the mask key and the value, or the row's subject: equal values get equal fictions, always.
     #[default]
     Keyed,
-    /// By a key of this run and the value.
+    /// By a key of this run and the value, or the row's subject.
     Run,
-    /// Row by row.
+    /// Row by row, whoever the subject is.
     Random,
 }
 

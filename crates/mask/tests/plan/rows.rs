@@ -93,6 +93,46 @@ columns.day = { use = \"shift\", by = \"60 days\" }
 }
 
 #[test]
+fn a_person_of_a_run_is_another_one_in_the_next_run() {
+    let columns = ["id int8 not null", "first text", "mail text", "city text", "born date"];
+    let catalog = of(vec![table("people", &columns).primary("id")]);
+    let of_run = |engine: &str, run: &str, rows: &[&str]| {
+        let rule = |name: &str| format!("{{ use = \"{name}\", engine = \"{engine}\" }}");
+        let body = format!(
+            "[table.\"public.people\"]\nsubject = \"id\"\nkeep = [\"id\"]\ncolumns.first = {}\ncolumns.mail = {}\ncolumns.city = {}\ncolumns.born = {{ use = \"shift\", by = \"9000 days\", engine = \"{engine}\" }}",
+            rule("person.first"),
+            rule("email"),
+            rule("address.city"),
+        );
+        let (mask, run) = (key("a key of sixteen bytes, or more"), key(run));
+        let keys = pgark_mask::plan::Keys { mask: &mask, run: &run };
+        let plan = pgark_mask::plan::Plan::make(&super::rules(&body), &catalog, keys).plan.unwrap();
+        masked(&plan, 1, rows)
+    };
+    let rows: Vec<String> = (1..9).map(|id| format!("{id}\tAnna\ta@b.example\tBonn\t2000-01-01")).collect();
+    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    let column = |rows: &[String], at: usize| -> Vec<String> {
+        rows.iter().map(|row| field(row, at).to_string()).collect()
+    };
+    for (engine, is_linked) in [("keyed", true), ("run", false), ("random", false)] {
+        let one = of_run(engine, "the key of this very run", &rows);
+        let next = of_run(engine, "the key of the next run!", &rows);
+        assert_eq!(one, of_run(engine, "the key of this very run", &rows), "{engine}");
+        for at in 1..5 {
+            assert_eq!(column(&one, at) == column(&next, at), is_linked, "{engine} {at}");
+        }
+    }
+    // A subject decides for all its rows; by chance, each row decides for itself.
+    let twice = ["1\tAnna\ta@b.example\tBonn\t2000-01-01", "1\tAnna\ta@b.example\tBonn\t2000-01-02"];
+    let shifted = |engine: &str| {
+        let rows = of_run(engine, "the key of this very run", &twice);
+        (field(&rows[0], 1) == field(&rows[1], 1), field(&rows[0], 3) == field(&rows[1], 3))
+    };
+    assert_eq!(shifted("run"), (true, true));
+    assert_ne!(shifted("random"), (true, true));
+}
+
+#[test]
 fn conditions_choose_rows_and_unknown_is_not_true() {
     let catalog = of(vec![table("t", &["a text", "n int4"])]);
     let rows = ["x\t1", "x\t2", "x\t\\N"];
