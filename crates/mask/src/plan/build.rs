@@ -422,7 +422,7 @@ impl Builder<'_> {
             form,
             key,
             engine,
-            replaces_null: rule.common.replaces_null,
+            replaces_null: rule.common.replaces_null == Some(true),
             when,
             most_chars: own.most_chars(),
             not_null: own.not_null,
@@ -438,8 +438,11 @@ impl Builder<'_> {
             let table = self.catalog.tables.get(member.table)?;
             unique::alone(table, table.columns.get(member.column)?)
         });
-        let said = (rule.common.unique == Some(true))
-            .then(|| unique::Unique { constraint: "unique = true".into(), lower_case: false });
+        let said = (rule.common.unique == Some(true)).then(|| unique::Unique {
+            constraint: "unique = true".into(),
+            lower_case: false,
+            many_nulls: None,
+        });
         let mut all: Vec<unique::Unique> = of_index.chain(said).collect();
         let lower_case = all.iter().any(|unique| unique.lower_case);
         (!all.is_empty()).then(|| unique::Unique { lower_case, ..all.swap_remove(0) })
@@ -458,7 +461,19 @@ impl Builder<'_> {
         let injective = transformers::named(name).map(|definition| definition.injective);
         let Some(facts) = self.catalog.tables.get(at.table) else { return };
         // What a column refers to says so by itself.
-        let is_own = is_said || unique::alone(facts, column).is_some();
+        let own = unique::alone(facts, column);
+        let is_own = is_said || own.is_some();
+        let replaces_null = rule.common.replaces_null == Some(true) && engine != Engine::Random;
+        let takes_null = !Target::of(self.catalog, column).not_null;
+        if let Some(constraint) =
+            own.and_then(|own| own.many_nulls).filter(|_| replaces_null && takes_null && name != "null")
+        {
+            let message = format!("each NULL gets the same fiction, and {constraint} refuses equal ones");
+            let finding = Finding::new(Code::NotInjective, message).at(place).on(table, &column.name);
+            let constraint = Some(constraint);
+            self.findings.push(Finding { constraint, ..finding.hint("null = \"keep\"") });
+            return;
+        }
         if let Some(unique) = unique.filter(|_| is_own)
             && injective.is_some_and(|found| !unique::may_be_unique(found, engine))
         {

@@ -121,7 +121,7 @@ impl Decision {
             self.domain,
             domain(&self.rule),
             common.unique,
-            common.replaces_null,
+            common.replaces_null == Some(true),
             common.engine,
             common.seed
         )
@@ -389,7 +389,7 @@ impl<'p> Decisions<'p> {
 fn both(own: &Common, kind: &Common) -> Common {
     Common {
         unique: own.unique.or(kind.unique),
-        replaces_null: own.replaces_null || kind.replaces_null,
+        replaces_null: own.replaces_null.or(kind.replaces_null),
         engine: own.engine.or(kind.engine),
         seed: own.seed.or(kind.seed),
         domain: own.domain.clone().or_else(|| kind.domain.clone()),

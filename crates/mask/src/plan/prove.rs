@@ -13,12 +13,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use pgark_bytes::sql::tokenize;
-
 use super::decide::{Decided, Decision};
 use super::keys::{KeyColumn, Part, UniqueKey};
 use super::links::At;
-use super::unique::{Apart, Case, case_of};
+use super::unique::{Apart, Case, NULLS_EQUAL, case_of, says};
 use super::{Ground, TablePlan, predicate};
 use crate::canonical::{Comparison, Fold, Form, is_deterministic};
 use crate::catalog::{Catalog, ColumnFacts, TableFacts};
@@ -153,14 +151,7 @@ impl<'t> Key<'t> {
     }
 }
 
-const NULLS_EQUAL: [&str; 3] = ["nulls", "not", "distinct"];
 const PERIOD: [&str; 2] = ["without", "overlaps"];
-
-/// Whether a definition has these words, one behind the other.
-fn says<const N: usize>(definition: &str, words: [&str; N]) -> bool {
-    let tokens: Vec<_> = tokenize(definition.as_bytes()).filter(|token| !token.is_blank()).collect();
-    tokens.windows(N).any(|found| found.iter().zip(words).all(|(token, word)| token.is_word(word)))
-}
 
 /// Why a key has no proof: the end of a sentence.
 mod why {
@@ -442,7 +433,7 @@ impl Masked<'_> {
         };
         let when = |when: &Option<(_, Otherwise)>| when.as_ref().map(|(_, otherwise)| *otherwise);
         let masks_all = is_safe(when(&self.plan.when)) && is_safe(when(&fiction.when));
-        let keeps_null = !fiction.replaces_null && !nulls_are_equal;
+        let keeps_null = fiction.not_null || (!fiction.replaces_null && !nulls_are_equal);
         // Values that the key calls different may be one to the key that the column refers to.
         let own = self.value(column, column.collation, false);
         let is_own = fiction.apart == Apart::Null || own == Ok(Part::Value(fiction.form.clone()));

@@ -11,29 +11,51 @@ use crate::rules::Engine;
 pub struct Unique {
     /// The constraint or index.
     pub constraint: String,
-    /// It is over `lower(column)`: fictions that differ in case only are equal.
+    /// One is over `lower(column)`: fictions that differ in case only are equal.
     pub lower_case: bool,
+    /// The one that takes many NULLs, but not many equal fictions of these. None: at most one NULL
+    /// exists.
+    pub many_nulls: Option<String>,
 }
 
-/// The index or constraint that a column alone is the key of, also a partial one.
+/// The indexes and constraints that a column alone is the key of, also partial ones. None: none.
 pub fn alone(table: &TableFacts, column: &ColumnFacts) -> Option<Unique> {
-    let of_constraint = table.constraints.iter().find(|constraint| {
-        matches!(constraint.kind, 'p' | 'u') && constraint.columns.as_slice() == [column.name.clone()]
-    });
-    if let Some(constraint) = of_constraint {
-        return Some(Unique { constraint: constraint.name.clone(), lower_case: false });
-    }
-    let plain = |index: &&IndexFacts| index.unique && index.keys.as_slice() == [Some(column.name.clone())];
-    if let Some(index) = table.indexes.iter().find(plain) {
-        return Some(Unique { constraint: index.name.clone(), lower_case: false });
-    }
-    let lower = |index: &&IndexFacts| {
-        index.unique
-            && index.keys.as_slice() == [None]
-            && index.expressions.iter().any(|text| is_lower_of(text, &column.name))
+    let constraints = table
+        .constraints
+        .iter()
+        .filter(|constraint| {
+            matches!(constraint.kind, 'p' | 'u') && constraint.columns.as_slice() == [column.name.clone()]
+        })
+        .map(|constraint| (&constraint.name, &constraint.definition, false));
+    let of_index = |index: &IndexFacts| match index.keys.as_slice() {
+        [Some(name)] => (*name == column.name).then_some(false),
+        [None] => index.expressions.iter().any(|text| is_lower_of(text, &column.name)).then_some(true),
+        _ => None,
     };
-    let index = table.indexes.iter().find(lower)?;
-    Some(Unique { constraint: index.name.clone(), lower_case: true })
+    let indexes = table
+        .indexes
+        .iter()
+        .filter(|index| index.unique)
+        .filter_map(|index| Some((&index.name, &index.definition, of_index(index)?)));
+    // A constraint, then a plain index, then one in lower case: the first is what findings name.
+    let mut all: Vec<_> = constraints.chain(indexes).collect();
+    all.sort_by_key(|(.., lower_case)| *lower_case);
+    let (name, ..) = all.first()?;
+    let many_nulls = all.iter().find(|(_, definition, _)| !says(definition, NULLS_EQUAL));
+    Some(Unique {
+        constraint: name.to_string(),
+        lower_case: all.iter().any(|(.., lower_case)| *lower_case),
+        many_nulls: many_nulls.map(|(name, ..)| name.to_string()),
+    })
+}
+
+/// NULLs are equal to a key.
+pub const NULLS_EQUAL: [&str; 3] = ["nulls", "not", "distinct"];
+
+/// Whether a definition has these words, one behind the other.
+pub fn says<const N: usize>(definition: &str, words: [&str; N]) -> bool {
+    let tokens: Vec<_> = tokenize(definition.as_bytes()).filter(|token| !token.is_blank()).collect();
+    tokens.windows(N).any(|found| found.iter().zip(words).all(|(token, word)| token.is_word(word)))
 }
 
 /// What an index's expression makes of a column's text.

@@ -144,8 +144,8 @@ pub struct Rule {
 pub struct Common {
     /// Different values get different fictions.
     pub unique: Option<bool>,
-    /// NULL gets a fiction as well.
-    pub replaces_null: bool,
+    /// NULL gets a fiction as well; false: it does not, whatever the kind says.
+    pub replaces_null: Option<bool>,
     /// How a fiction is chosen.
     pub engine: Option<Engine>,
     /// With `engine = "random"`: the same each time, for tests.

@@ -31,7 +31,9 @@ pub(super) fn rule_of(making: &mut Making<'_>, setting: &Setting) -> Result<Rule
             for (key, member) in members {
                 match (key.as_str(), &member.value) {
                     ("use", Literal::Text(name)) => (rule.name, rule.place) = (name.clone(), member.place),
-                    ("null", Literal::Text(word)) if word == "replace" => rule.common.replaces_null = true,
+                    ("null", Literal::Text(word)) if word == "replace" => {
+                        rule.common.replaces_null = Some(true)
+                    }
                     ("use" | "null", _) => {
                         let message = format!("{key} does not take {}", member.value.what());
                         let hint = "use = \"TRANSFORMER\", null = \"replace\"";
@@ -75,7 +77,7 @@ impl Inner {
             transformer,
             key: making.key().part(&part),
             is_random: making.around.engine == Engine::Random,
-            replaces_null: rule.common.replaces_null,
+            replaces_null: rule.common.replaces_null == Some(true),
         })
     }
 

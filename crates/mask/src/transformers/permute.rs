@@ -69,7 +69,7 @@ impl Permute {
         if making.is_unique() && !making.is_keyed() {
             return Err(super::numbers::random_is_not_unique(making));
         }
-        if making.rule().common.replaces_null {
+        if making.rule().common.replaces_null == Some(true) {
             let message = "permute changes characters, and NULL has none";
             return Err(making.fault(Code::WrongValue, "null", message, "null = \"keep\""));
         }

@@ -114,6 +114,62 @@ fn unique_columns_need_rules_that_keep_values_apart() {
 }
 
 #[test]
+fn nulls_of_a_unique_column_have_no_fiction() {
+    let columns = ["a text", "b text not null", "c text", "d text", "n int4"];
+    let index = |table: super::catalogs::NewTable, rest: &str| table.unique_index("i", "d", rest);
+    let base = || table("t", &columns).unique("a").unique("b").unique_lower("c");
+    let catalog = of(vec![index(base(), "")]);
+    let equal = of(vec![index(base(), "NULLS NOT DISTINCT")]);
+    let found = |rule: &str, column: &str, catalog| {
+        beside_kept(
+            &format!("[table.\"public.t\"]\ncolumns.{column} = {{ use = {rule}, null = \"replace\" }}"),
+            catalog,
+        )
+    };
+    for rule in
+        ["\"email\"", "\"string\"", "\"hash\"", "\"url\"", "\"username\"", "\"password\"", "\"domain\""]
+    {
+        assert_eq!(found(rule, "a", &catalog), ["M120 public.t.a"], "{rule}");
+    }
+    assert_eq!(found("\"email\"", "c", &catalog), ["M120 public.t.c"]);
+    assert_eq!(found("\"email\"", "d", &catalog), ["M120 public.t.d"]);
+    // There is no NULL, or at most one.
+    assert_eq!(found("\"email\"", "b", &catalog), Vec::<String>::new());
+    assert!(found("\"email\"", "d", &equal).iter().all(|one| one.starts_with("M121")));
+    // By row, each NULL has its own fiction.
+    assert!(
+        !found("\"string\", engine = \"random\"", "a", &catalog).contains(&"M120 public.t.a".to_string())
+    );
+}
+
+#[test]
+fn what_the_use_of_a_kind_says_of_null_counts() {
+    let catalog = of(vec![table("t", &["a text", "b text", "c text"])]);
+    let body = "
+[kind.nick]
+use = \"fixed\"
+value = \"f\"
+null = \"replace\"
+[table.\"public.t\"]
+columns.a = { use = \"nick\", null = \"keep\" }
+columns.b = \"nick\"
+columns.c = { use = \"nick\", null = \"replace\" }
+";
+    assert_eq!(super::masked(&super::plan(body, &catalog), 1, &["\\N\t\\N\t\\N"]), ["\\N\tf\tf"]);
+}
+
+#[test]
+fn an_index_in_lower_case_next_to_a_plain_one() {
+    let plain = of(vec![table("t", &["c text"]).unique("c")]);
+    let both = of(vec![table("t", &["c text"]).unique("c").unique_lower("c")]);
+    let body = "[table.\"public.t\"]\ncolumns.c = \"permute\"";
+    assert_eq!(beside_kept(body, &both), Vec::<String>::new());
+    let of_catalog = |catalog| super::masked(&super::plan(body, catalog), 1, &["ABCDEFGH", "abcdefgi"]);
+    assert!(of_catalog(&plain)[0].chars().all(|one| one.is_ascii_uppercase()));
+    assert!(of_catalog(&both).iter().all(|row| row.chars().all(|one| one.is_ascii_lowercase())));
+}
+
+#[test]
 fn both_ends_of_a_reference_have_one_rule() {
     let found = |body: &str| beside_kept(body, &shop());
     let differs = "[table.\"public.customers\"]\ncolumns.email = \"email\"\n[table.\"public.orders\"]\ncolumns.contact = \"person.first\"";

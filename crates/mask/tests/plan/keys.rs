@@ -134,8 +134,6 @@ fn a_unique_column_alone_is_unique_by_its_rule() {
     assert_eq!(keys_of(null, &catalog), (vec![], vec![]));
     let rows = "when = \"n > 1\"\notherwise = \"keep\"\ncolumns.a = \"permute\"";
     assert_eq!(keys_of(rows, &catalog).0, ["t_a_u"]);
-    let replaced = "columns.a = { use = \"email\", null = \"replace\" }";
-    assert_eq!(proved(replaced, &catalog, &["\\N\t1", "\\N\t2"]), ["0", "0"]);
 }
 
 #[test]

@@ -191,7 +191,10 @@ fn what_is_right_is_taken() {
         (common.engine, common.seed, common.domain.as_deref()),
         (Some(Engine::Random), Some(7), Some("d"))
     );
-    assert_eq!((common.follow, common.children, common.replaces_null), (Some(false), Some(false), true));
+    assert_eq!(
+        (common.follow, common.children, common.replaces_null),
+        (Some(false), Some(false), Some(true))
+    );
     assert_eq!(common.otherwise.unwrap().0, Otherwise::Null);
     assert_eq!(common.locale.as_ref().unwrap().value, Literal::Text("set".into()));
     let record = rules.tables[0].record.as_ref().unwrap();

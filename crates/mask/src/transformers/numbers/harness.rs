@@ -88,7 +88,7 @@ impl Case {
         });
         let mut rule =
             Rule { name: self.name.to_string(), parameters: parameters.collect(), ..Rule::default() };
-        rule.common.replaces_null = self.replaces_null;
+        rule.common.replaces_null = Some(self.replaces_null);
         rule
     }
 

@@ -80,7 +80,7 @@ pub(super) fn is_bijection(making: &mut Making<'_>) -> Result<bool, Unfit> {
     if !making.is_keyed() {
         return Err(random_is_not_unique(making));
     }
-    if making.rule().common.replaces_null {
+    if making.rule().common.replaces_null == Some(true) {
         let message = "a permutation has no fiction for NULL that no other value gets";
         return Err(making.fault(Code::NotInjective, "null", message, "null = \"keep\""));
     }
