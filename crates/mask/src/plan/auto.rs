@@ -1,30 +1,26 @@
 //! `[policy] columns = "auto"`: what a column becomes that no rule speaks of. Never its plain
 //! value.
 
-use crate::catalog::ColumnFacts;
 use crate::finding::{Code, Finding};
 use crate::rules::{Common, Literal, Rule, Setting};
 use crate::types::{Kind, Target};
 
-/// The rule itself, or the one that `auto` means.
+/// The rule that `auto` means for what a column takes. `default` is its default.
 pub(super) fn resolve(
-    rule: &Rule,
     target: &Target,
+    default: Option<&str>,
     table: &str,
-    column: &ColumnFacts,
+    column: &str,
     findings: &mut Vec<Finding>,
 ) -> Rule {
-    if rule.name != "auto" {
-        return rule.clone();
-    }
-    let has_default = column.default.as_deref().is_some_and(is_constant);
+    let has_default = default.is_some_and(is_constant);
     let (name, parameters) = match () {
         () if !target.not_null => ("null", Vec::new()),
         () if has_default => ("default", Vec::new()),
         () => of_kind(&target.kind),
     };
     let message = format!("no rule speaks of it; `auto` chose {name}");
-    findings.push(Finding::new(Code::ChosenByItself, message).on(table, &column.name));
+    findings.push(Finding::new(Code::ChosenByItself, message).on(table, column));
     let parameters = parameters
         .into_iter()
         .map(|(name, value)| (name.to_string(), Setting { value, ..Setting::default() }));

@@ -11,7 +11,7 @@ use super::links::{At, Links};
 use super::prove::Prover;
 use super::records::Record;
 use super::unique::Apart;
-use super::{ColumnPlan, Fiction, Ground, Keys, Subject, TablePlan, auto, unique};
+use super::{ColumnPlan, Fiction, Ground, Keys, Subject, TablePlan, auto, ends, unique};
 use crate::canonical::{Comparison, Form};
 use crate::catalog::{Catalog, ColumnFacts, TableFacts};
 use crate::charset::Charset;
@@ -110,7 +110,8 @@ impl Builder<'_> {
         let mut all_reads: Vec<BTreeSet<Read>> = Vec::new();
         for (at, (column_number, column)) in copied.iter().enumerate() {
             let place = At { table: number, column: *column_number };
-            let decision = self.decided.of(place).cloned();
+            let own = columns.get(at).map(|(_, target)| target);
+            let decision = self.decision(place, &shown, column, own);
             let mut reads = BTreeSet::new();
             let fiction = match &decision {
                 None if plan.rows_none => None,
@@ -158,6 +159,37 @@ impl Builder<'_> {
         }
         identity.finalize_xof().fill(&mut plan.identity);
         Some(plan)
+    }
+
+    /// What was decided for a column, with what `auto` means for it.
+    ///
+    /// Columns that references tie together get one meaning, that of the key: else one of them
+    /// would be NULL or its own default, and refer to nothing.
+    fn decision(
+        &mut self,
+        at: At,
+        table: &str,
+        column: &ColumnFacts,
+        own: Option<&Target>,
+    ) -> Option<Decision> {
+        let is_auto = |decision: &&Decision| decision.rule.name == "auto";
+        let mut decision = self.decided.of(at)?.clone();
+        let Some(own) = own.filter(|_| is_auto(&&decision)) else { return Some(decision) };
+        let root = self.links.root_of(at);
+        let group = self.links.group_of(at);
+        let facts = |at: At| self.catalog.tables.get(at.table)?.columns.get(at.column);
+        let tied = self.decided.of(root).filter(is_auto).and_then(|_| facts(root));
+        let (target, default) = match tied.filter(|_| group.len() > 1) {
+            None => (own.clone(), column.default.as_deref()),
+            Some(key) => {
+                let alike = group.iter().filter(|at| self.decided.of(**at).as_ref().is_some_and(is_auto));
+                let mut targets = alike.filter_map(|at| Some(Target::of(self.catalog, facts(*at)?)));
+                let not_null = targets.any(|target| target.not_null);
+                (Target { not_null, ..self.target(root, &Target::of(self.catalog, key)) }, None)
+            }
+        };
+        decision.rule = auto::resolve(&target, default, table, &column.name, &mut self.findings);
+        Some(decision)
     }
 
     /// What the table's section says of whole rows.
@@ -356,13 +388,10 @@ impl Builder<'_> {
         reads: &mut BTreeSet<Read>,
     ) -> Option<Fiction> {
         let own = columns.iter().find(|(name, _)| *name == column.name).map(|(_, target)| target.clone())?;
-        let rule = auto::resolve(&decision.rule, &own, table, column, &mut self.findings);
-        if rule.name == "keep" {
-            return None;
-        }
+        let rule = &decision.rule;
         let target = self.target(at, &own);
         let form = self.form(at, table, &column.name, rule.place)?;
-        let unique = self.unique(at, &rule);
+        let unique = self.unique(at, rule);
         let engine = rule.common.engine.unwrap_or_default();
         let key = self.key(engine, &decision.domain, table, &column.name, rule.common.seed);
         let name =
@@ -412,11 +441,14 @@ impl Builder<'_> {
             locale,
         };
         let lower_case = around.lower_case;
-        let transformer = make(&rule, around, &mut self.findings, reads).ok()?;
+        let transformer = make(rule, around, &mut self.findings, reads).ok()?;
+        if !reads.is_empty() {
+            self.findings.extend(ends::reads_other_row(decision, table, &column.name));
+        }
         let injective = transformers::named(&rule.name).map(|definition| definition.injective);
         let apart =
             injective.map_or(Apart::No, |found| Apart::of(found, engine, unique.is_some(), lower_case));
-        self.check_unique(at, table, column, &rule, engine, unique.as_ref());
+        self.check_unique(at, table, column, rule, engine, unique.as_ref());
         Some(Fiction {
             transformer,
             form,

@@ -1,5 +1,5 @@
-//! What the schema makes worth knowing of a decision: constraints that read a masked column, ends
-//! of references that differ, kept columns that look personal.
+//! What the schema makes worth knowing of a decision: constraints that read a masked column, kept
+//! columns that look personal.
 
 use super::decide::{By, Decided};
 use super::links::{At, Links};
@@ -92,36 +92,4 @@ pub(super) fn constraints(catalog: &Catalog, links: &Links, decided: &Decided, f
 
 fn position(table: &TableFacts, column: &str) -> usize {
     table.columns.iter().position(|known| known.name == column).unwrap_or(usize::MAX)
-}
-
-/// Codes M130 and M132: the two ends of a reference have one rule.
-pub(super) fn references(catalog: &Catalog, links: &Links, decided: &Decided, findings: &mut Vec<Finding>) {
-    for link in links.all() {
-        let (Some(from), Some(to)) = (decided.of(link.from), decided.of(link.to)) else { continue };
-        let is_same =
-            (from.keeps() && to.keeps()) || (from.domain == to.domain && from.rule.name == to.rule.name);
-        // NULL refers to nothing.
-        if is_same || from.rule.name == "null" {
-            continue;
-        }
-        let name = |at: At| {
-            let table = catalog.tables.get(at.table);
-            let column = table.and_then(|table| table.columns.get(at.column));
-            (
-                table.map(TableFacts::shown).unwrap_or_default(),
-                column.map(|c| c.name.clone()).unwrap_or_default(),
-            )
-        };
-        let ((from_table, from_column), (to_table, to_column)) = (name(link.from), name(link.to));
-        let message = format!(
-            "it is masked by {}, and {to_table}.{to_column}, which it refers to, by {}",
-            from.rule.name, to.rule.name
-        );
-        let code = if link.constraint.is_some() { Code::ReferenceDiffers } else { Code::VirtualDiffers };
-        let hint = "leave out the rule of the column that refers: it follows the key's";
-        let mut finding =
-            Finding::new(code, message).at(from.rule.place).on(&from_table, &from_column).hint(hint);
-        finding.constraint = link.constraint.clone();
-        findings.push(finding);
-    }
 }

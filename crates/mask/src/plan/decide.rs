@@ -111,6 +111,11 @@ impl Decision {
         self.rule.name == "keep"
     }
 
+    /// The transformer and the parameters that shape what it makes.
+    pub fn shape(&self) -> String {
+        domain(&self.rule)
+    }
+
     /// All of the rule that decides what its fictions are.
     pub fn identity(&self) -> String {
         let common = &self.rule.common;
@@ -319,10 +324,14 @@ impl<'p> Decisions<'p> {
         let mut found: Option<Decision> = None;
         for link in links {
             let decision = self.decide(link.to).filter(|decision| decision.by != By::Policy);
-            let Some(decision) = decision.filter(|decision| decision.rule.common.follow != Some(false))
+            let Some(mut decision) = decision.filter(|decision| decision.rule.common.follow != Some(false))
             else {
                 continue;
             };
+            // A condition is about the rows of its own table, and a NULL that refers to nothing must
+            // not become a fiction that refers to something.
+            let common = &mut decision.rule.common;
+            (common.when, common.otherwise, common.replaces_null) = (None, None, None);
             match &found {
                 None => found = Some(Decision { by: By::Key(link.to), ..decision }),
                 Some(first) if first.domain == decision.domain && first.rule.name == decision.rule.name => {}

@@ -5,7 +5,8 @@
 //! 3. `records`: the programs that set several columns; `build`: the transformer of each other
 //!    column, for its type and the key that it is a part of.
 //! 4. `prove`: which unique keys only a proof shows to be unique, made while rows are masked.
-//! 5. `check`: what constraints, policies and kept columns make worth knowing.
+//! 5. `ends`: whether both ends of a reference get the same fictions.
+//! 6. `check`: what constraints, policies and kept columns make worth knowing.
 //!
 //! A plan exists only where no finding is an error. `apply` uses it.
 
@@ -15,6 +16,7 @@ mod build;
 mod check;
 pub mod decide;
 mod definitions;
+mod ends;
 mod keys;
 pub mod links;
 mod lock;
@@ -172,6 +174,7 @@ impl Plan {
         let locale = build::locale(named, &mut found);
         let ground = Ground { rules, catalog, keys, sections: &sections, locale };
         let records = records::build(ground, &mut decided, &mut found);
+ends::check(catalog, &links, &decided, &sections, &mut found);
         let (mut tables, built) = build::tables(ground, &links, &decided, records);
         findings.extend(found.into_iter().chain(built));
         check::constraints(catalog, &links, &decided, &mut findings);
@@ -179,7 +182,6 @@ impl Plan {
         for (oid, plan) in &mut tables {
             plan.loaded_through = routes.get(oid).copied();
         }
-        check::references(catalog, &links, &decided, &mut findings);
         definitions::check(catalog, &decided, rules.policy.definitions, &mut findings);
         accept(rules, &mut findings);
         findings.sort_by(|a, b| order(a).cmp(&order(b)));

@@ -8,7 +8,7 @@ use super::{codes, outcome};
 const KEEP: &str = "[policy]\ncolumns = \"keep\"\n";
 
 /// Codes of warnings that a policy of keeping brings are left out.
-fn beside_kept(body: &str, catalog: &pgark_mask::catalog::Catalog) -> Vec<String> {
+pub fn beside_kept(body: &str, catalog: &pgark_mask::catalog::Catalog) -> Vec<String> {
     let found = codes(&format!("{KEEP}{body}"), catalog);
     found.into_iter().filter(|one| !one.starts_with("M152") && !one.starts_with("M154")).collect()
 }

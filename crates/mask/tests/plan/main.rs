@@ -3,6 +3,7 @@
 
 mod catalogs;
 mod decisions;
+mod ends;
 mod findings;
 mod keys;
 mod rows;
