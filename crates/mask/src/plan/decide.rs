@@ -3,12 +3,14 @@
 
 use std::collections::HashMap;
 
+use pgark_bytes::nearest::nearest;
 use pgark_bytes::pattern::Pattern;
 
 use super::links::{At, Links, table_named};
 use crate::catalog::{Catalog, ColumnFacts, TableFacts};
 use crate::finding::{Code, Finding, Place};
 use crate::rules::{Common, Literal, PatternRule, Rule, Rules, Setting, TableRules, Unspoken};
+use crate::types::Kind;
 
 /// What becomes of one column.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +105,8 @@ struct Fitting<'p> {
     rule: &'p PatternRule,
     matches: Vec<(Option<Pattern>, Pattern, Place)>,
     has_fit: Vec<bool>,
+    /// A column is of one of its types, and it has no pattern.
+    has_fit_by_type: bool,
 }
 
 impl Decision {
@@ -153,7 +157,7 @@ impl<'p> Decisions<'p> {
                 }
             }
         }
-        let patterns = rules.patterns.iter().map(|rule| Fitting::compile(rule, findings)).collect();
+        let patterns = rules.patterns.iter().map(|rule| Fitting::compile(rule, catalog, findings)).collect();
         Decisions {
             catalog,
             rules,
@@ -230,6 +234,12 @@ impl<'p> Decisions<'p> {
             }
         }
         for fitting in &self.patterns {
+            if fitting.rule.matches.is_empty() && !fitting.has_fit_by_type {
+                let types: Vec<&str> = fitting.rule.types.iter().filter_map(text).collect();
+                let message = format!("no column is of type {}", types.join(" or "));
+                let place = fitting.rule.types.first().map(|setting| setting.place).unwrap_or_default();
+                self.findings.push(Finding::new(Code::PatternFitsNothing, message).at(place));
+            }
             for ((_, pattern, place), has_fit) in fitting.matches.iter().zip(&fitting.has_fit) {
                 if !has_fit {
                     let message = format!("no column fits {}", pattern.text());
@@ -452,7 +462,15 @@ fn write_literal(value: &Literal, out: &mut String) {
 }
 
 impl<'p> Fitting<'p> {
-    fn compile(rule: &'p PatternRule, findings: &mut Vec<Finding>) -> Fitting<'p> {
+    fn compile(rule: &'p PatternRule, catalog: &Catalog, findings: &mut Vec<Finding>) -> Fitting<'p> {
+        for setting in &rule.types {
+            let name = text(setting).unwrap_or_default();
+            if !is_type(catalog, name) {
+                let message = format!("the database has no type {name}");
+                let hint = type_hint(catalog, name);
+                findings.push(Finding::new(Code::UnknownType, message).at(setting.place).hint(hint));
+            }
+        }
         let mut matches = Vec::new();
         for setting in &rule.matches {
             let text = text(setting).unwrap_or_default();
@@ -470,13 +488,17 @@ impl<'p> Fitting<'p> {
             }
         }
         let has_fit = vec![false; matches.len()];
-        Fitting { rule, matches, has_fit }
+        Fitting { rule, matches, has_fit, has_fit_by_type: false }
     }
 
     fn fits(&mut self, catalog: &Catalog, table: &TableFacts, column: &ColumnFacts) -> bool {
         let types = &self.rule.types;
         if !types.is_empty() && !types.iter().filter_map(text).any(|name| is_of_type(catalog, column, name)) {
             return false;
+        }
+        if self.rule.matches.is_empty() {
+            self.has_fit_by_type = true;
+            return true;
         }
         let mut fits = false;
         for ((in_table, pattern, _), has_fit) in self.matches.iter().zip(&mut self.has_fit) {
@@ -505,9 +527,9 @@ fn last_dot(text: &str) -> Option<(&str, &str)> {
     last.and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?)))
 }
 
-/// Whether a column is of a type, by the type's own name, a domain's, or SQL's.
-fn is_of_type(catalog: &Catalog, column: &ColumnFacts, name: &str) -> bool {
-    let alias = match name {
+/// What the server calls a type that SQL has another name for.
+fn server_name(name: &str) -> &str {
+    match name {
         "integer" | "int" => "int4",
         "bigint" => "int8",
         "smallint" => "int2",
@@ -522,7 +544,31 @@ fn is_of_type(catalog: &Catalog, column: &ColumnFacts, name: &str) -> bool {
         "time with time zone" => "timetz",
         "time without time zone" => "time",
         other => other,
-    };
+    }
+}
+
+/// Whether there can be such a type. The catalog has only the types of columns: a type of the
+/// server's own, or of a common extension, may be in the rules of many databases.
+fn is_type(catalog: &Catalog, name: &str) -> bool {
+    const OTHERS: &[&str] = &["char", "bpchar", "name", "citext", "hstore", "money", "oid", "bit", "varbit"];
+    let alias = server_name(name);
+    let bare = alias.strip_prefix("pg_catalog.").unwrap_or(alias);
+    catalog
+        .types
+        .iter()
+        .any(|facts| facts.name == alias || format!("{}.{}", facts.schema, facts.name) == name)
+        || Kind::named(bare).is_some()
+        || OTHERS.contains(&bare)
+}
+
+fn type_hint(catalog: &Catalog, name: &str) -> String {
+    let near = nearest(name, catalog.types.iter().map(|facts| facts.name.as_str()));
+    near.map(|near| format!("did you mean {near}?")).unwrap_or_default()
+}
+
+/// Whether a column is of a type, by the type's own name, a domain's, or SQL's.
+fn is_of_type(catalog: &Catalog, column: &ColumnFacts, name: &str) -> bool {
+    let alias = server_name(name);
     let mut oid = Some(column.r#type);
     for _ in 0..32 {
         let Some(facts) = oid.and_then(|oid| catalog.type_of(oid)) else { return false };

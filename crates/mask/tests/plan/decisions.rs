@@ -145,3 +145,23 @@ fn types_of_patterns_are_sqls_the_servers_and_domains() {
     assert_eq!(of_types("\"text\""), "cd");
     assert_eq!(of_types("\"mail\", \"citext\""), "de");
 }
+
+#[test]
+fn a_pattern_of_types_alone_fits_by_them() {
+    let catalog = of(vec![table("t", &["a int4", "b text", "c date", "d mail"])]);
+    let of_types = |types: &str| {
+        format!("[policy]\ncolumns = \"keep\"\n[[column]]\ntypes = [{types}]\nuse = \"null\"\n")
+    };
+    let found = decided(&of_types("\"date\", \"text\""), &catalog);
+    assert_eq!(found, ["t.a=keep", "t.b=null", "t.c=null", "t.d=null"]);
+    let about_types = |types: &str| -> Vec<String> {
+        let found = codes(&of_types(types), &catalog).into_iter();
+        found.filter(|one| matches!(&one[..4], "M103" | "M104")).collect()
+    };
+    assert_eq!(about_types("\"date\", \"uuid\""), Vec::<String>::new());
+    // A type of the server's own that no column has, and one that there is not.
+    assert_eq!(about_types("\"macaddr8\""), ["M104"]);
+    assert_eq!(about_types("\"date\", \"dat\""), ["M103"]);
+    let with_match = of_types("\"varchr\"").replace("types", "match = \"*\"\ntypes");
+    assert!(codes(&with_match, &catalog).contains(&"M103".to_string()));
+}

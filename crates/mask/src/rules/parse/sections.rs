@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::rule::{RuleReader, condition, otherwise};
 use super::{Entry, Reader};
-use crate::finding::{Code, Place};
+use crate::finding::{Code, Finding, Place};
 use crate::rules::{
     KeyEncoding, KeySource, Literal, NamedRule, OnDefinition, OnLargeObjects, PatternRule, Policy, Rule,
     Rules, Setting, TableRules, Unspoken,
@@ -41,6 +41,10 @@ const SECTIONS: &[&str] = &[
 
 const TABLE: &[&str] =
     &["subject", "keep", "columns", "record", "when", "otherwise", "type", "rows", "query", "children"];
+
+/// What any rule of a column takes, but no record: it sets several columns of each row.
+const NOT_OF_RECORDS: &[&str] =
+    &["unique", "null", "seed", "when", "otherwise", "follow", "children", "locale"];
 
 impl Reader<'_> {
     /// The whole file.
@@ -350,6 +354,19 @@ impl Reader<'_> {
                 self.wrong("record", &setting, "a program as a string, or { value = \"…\", columns = […] }");
                 return None;
             }
+        }
+        if let Literal::Table(members) = &mut setting.value {
+            // Each one would be without effect: it must not look as if it had one.
+            members.retain(|(key, member)| {
+                let is_unfit = NOT_OF_RECORDS.contains(&key.as_str());
+                if is_unfit {
+                    let message = format!("a record does not have {key}");
+                    let hint = "value, columns, engine, domain, reads; the table has `when`";
+                    self.findings
+                        .push(Finding::new(Code::ParameterUnknown, message).at(member.place).hint(hint));
+                }
+                !is_unfit
+            });
         }
         Some(RuleReader { reserved: &[], kinds: &|_| None, findings: &mut self.findings }.read(&setting))
     }

@@ -24,6 +24,29 @@ fn parse(text: &str) -> (Rules, Vec<String>) {
 }
 
 #[test]
+fn a_record_has_nothing_that_would_be_without_effect() {
+    for (key, value) in [
+        ("unique", "true"),
+        ("null", "\"replace\""),
+        ("seed", "7"),
+        ("when", "\"x > 1\""),
+        ("otherwise", "\"keep\""),
+        ("follow", "false"),
+        ("children", "false"),
+        ("locale", "\"de_DE\""),
+    ] {
+        let record = format!("record = {{ value = \"{{% set x = 1 %}}\", {key} = {value} }}");
+        let (_, found) = parse(&format!("{HEAD}[table.\"a.b\"]\n{record}\n"));
+        let column = record.find(&format!("{key} =")).unwrap() + key.len() + 4;
+        let start = format!("4:{column} M005 a record does not have {key} [");
+        assert!(found.len() == 1 && found[0].starts_with(&start), "{found:?}");
+    }
+    let rest = "engine = \"run\", domain = \"d\", reads = [\"y\"], columns = [\"x\"]";
+    let record = format!("record = {{ value = \"{{% set x = 1 %}}\", {rest} }}");
+    assert_eq!(parse(&format!("{HEAD}[table.\"a.b\"]\n{record}\n")).1, Vec::<String>::new());
+}
+
+#[test]
 fn a_shop_is_read() {
     let (rules, findings) = parse(SHOP);
     assert_eq!(findings, Vec::<String>::new());
