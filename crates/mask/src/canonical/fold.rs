@@ -5,8 +5,8 @@ use crate::catalog::{Catalog, CollationFacts, ColumnFacts};
 /// How a database compares the texts of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Comparison {
-    /// What citext does.
-    pub fold: Fold,
+    /// What citext does; None: the server alone knows.
+    pub fold: Option<Fold>,
     /// False: the column's collation calls texts of different bytes equal.
     pub is_deterministic: bool,
 }
@@ -15,7 +15,8 @@ impl Comparison {
     /// Of a column.
     pub fn of(catalog: &Catalog, column: &ColumnFacts) -> Comparison {
         Comparison {
-            fold: Fold::of(&catalog.ctype),
+            // Whatever the column's collation is, citext folds by the database's own.
+            fold: Fold::of_collation(catalog, None),
             is_deterministic: is_deterministic(catalog, column.collation),
         }
     }
@@ -30,8 +31,7 @@ fn found(catalog: &Catalog, oid: u32) -> Option<&CollationFacts> {
     catalog.collations.iter().find(|collation| collation.oid == oid)
 }
 
-/// How `lower()` works: citext always uses the database's own `LC_CTYPE`, whatever the column's
-/// collation is.
+/// How `lower()` works: citext always uses the database's own collation, whatever the column's is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fold {
     /// `C` and `POSIX`: A to Z alone.

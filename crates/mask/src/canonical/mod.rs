@@ -80,7 +80,7 @@ impl Form {
         Some(match kind {
             Kind::Text(_) | Kind::Char(_) if !comparison.is_deterministic => return None,
             Kind::Char(_) => Form::Padded,
-            Kind::Citext => Form::Folded(comparison.fold),
+            Kind::Citext => Form::Folded(comparison.fold?),
             Kind::Int(_) | Kind::Numeric(_) => Form::Number,
             Kind::Other(name) if name == "oid" => Form::Number,
             Kind::Float(4) => Form::Float4,
@@ -131,7 +131,7 @@ impl Form {
         let own = || Form::of(kind, comparison);
         match (key, kind) {
             (Kind::Text(_) | Kind::Char(_), _) if !comparison.is_deterministic => None,
-            (Kind::Citext, kind) if is_text(kind) => Some(Form::Folded(comparison.fold)),
+            (Kind::Citext, kind) if is_text(kind) => comparison.fold.map(Form::Folded),
             (Kind::Text(_) | Kind::Name, Kind::Char(_)) => Some(Form::Padded),
             (Kind::Text(_) | Kind::Name, kind) if is_text(kind) => Some(Form::Text),
             (Kind::Char(_), kind) if is_text(kind) || matches!(kind, Kind::Char(_)) => Some(Form::Padded),

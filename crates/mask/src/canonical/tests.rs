@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-const UNICODE: Comparison = Comparison { fold: Fold::Simple, is_deterministic: true };
-const C: Comparison = Comparison { fold: Fold::Ascii, is_deterministic: true };
+const UNICODE: Comparison = Comparison { fold: Some(Fold::Simple), is_deterministic: true };
+const C: Comparison = Comparison { fold: Some(Fold::Ascii), is_deterministic: true };
 
 fn kind(sql: &str) -> Kind {
     if let Some(element) = sql.strip_suffix("[]") {
@@ -511,7 +511,10 @@ fn a_comparison_is_that_of_the_column() {
     let collation = CollationFacts { oid: 9, name: "ci".into(), ..CollationFacts::default() };
     let catalog = Catalog { ctype: "C".into(), collations: vec![collation], ..Catalog::default() };
     let column = ColumnFacts { collation: Some(9), ..ColumnFacts::default() };
-    assert_eq!(Comparison::of(&catalog, &column), Comparison { fold: Fold::Ascii, is_deterministic: false });
+    assert_eq!(
+        Comparison::of(&catalog, &column),
+        Comparison { fold: Some(Fold::Ascii), is_deterministic: false }
+    );
     assert_eq!(Comparison::of(&catalog, &ColumnFacts::default()), C);
 }
 

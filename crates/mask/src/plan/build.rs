@@ -318,6 +318,18 @@ impl Builder<'_> {
                 self.findings.push(finding.on(table, column).hint(hint));
                 return None;
             }
+            if own.fold.is_none() && kinds.last().is_some_and(Kind::has_citext) {
+                let message = format!(
+                    "{}.{} is citext, which folds by the database's own collation",
+                    facts.shown(),
+                    member.name
+                );
+                let hint =
+                    "the server alone knows how ICU and this locale fold; keep the column, or make it NULL";
+                let finding = Finding::new(Code::NoCommonForm, message).at(place);
+                self.findings.push(finding.on(table, column).hint(hint));
+                return None;
+            }
             comparison.get_or_insert(own);
         }
         let forms = Form::common(&kinds, comparison?);
@@ -390,7 +402,11 @@ impl Builder<'_> {
         let own = columns.iter().find(|(name, _)| *name == column.name).map(|(_, target)| target.clone())?;
         let rule = &decision.rule;
         let target = self.target(at, &own);
-        let form = self.form(at, table, &column.name, rule.place)?;
+        let form = match ends::is_constant(rule) {
+            // What is equal does not matter.
+            true => Form::Text,
+            false => self.form(at, table, &column.name, rule.place)?,
+        };
         let unique = self.unique(at, rule);
         let engine = rule.common.engine.unwrap_or_default();
         let key = self.key(engine, &decision.domain, table, &column.name, rule.common.seed);

@@ -198,12 +198,16 @@ fn engine(rule: &Rule) -> Engine {
 
 /// Whether the row decides what the fiction is.
 fn is_random(rule: &Rule) -> bool {
-    let is_constant = match rule.name.as_str() {
-        "keep" | "null" | "default" => true,
+    engine(rule) == Engine::Random && rule.name != "keep" && !is_constant(rule)
+}
+
+/// Whether a rule looks at no value at all.
+pub(super) fn is_constant(rule: &Rule) -> bool {
+    match rule.name.as_str() {
+        "null" | "default" => true,
         "fixed" => rule.parameters.iter().all(|(_, setting)| !matches!(setting.value, Literal::Table(_))),
         _ => false,
-    };
-    engine(rule) == Engine::Random && !is_constant
+    }
 }
 
 /// Code M130: a rule that came through a reference and reads other columns of the row. These are

@@ -515,13 +515,10 @@ impl Masked<'_> {
             return Err(why::TEXTS);
         }
         let fold = Fold::of_collation(self.catalog, None);
-        if has_citext(&kind) && fold.is_none() {
+        if kind.has_citext() && fold.is_none() {
             return Err(why::COLLATION);
         }
-        let comparison = Comparison {
-            fold: fold.unwrap_or(Fold::Ascii),
-            is_deterministic: is_deterministic(self.catalog, collation),
-        };
+        let comparison = Comparison { fold, is_deterministic: is_deterministic(self.catalog, collation) };
         let form = Form::of(&kind, comparison).ok_or(why::COLLATION)?;
         if !is_masked {
             return Ok(Part::Value(form));
@@ -582,14 +579,6 @@ fn has_many_texts(kind: &Kind, is_masked: bool) -> bool {
         }
         Kind::Other(name) => is_masked && name != "oid",
         Kind::Jsonb | Kind::Hstore | Kind::Json | Kind::Xml => is_masked,
-        _ => false,
-    }
-}
-
-fn has_citext(kind: &Kind) -> bool {
-    match kind {
-        Kind::Citext => true,
-        Kind::Array(inner) | Kind::Range(inner) | Kind::Multirange(inner) => has_citext(inner),
         _ => false,
     }
 }

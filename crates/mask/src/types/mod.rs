@@ -230,6 +230,15 @@ fn kind(catalog: &Catalog, oid: u32, modifier: i32, depth: usize) -> Kind {
 }
 
 impl Kind {
+    /// Whether values are compared as citext does.
+    pub fn has_citext(&self) -> bool {
+        match self {
+            Kind::Citext => true,
+            Kind::Array(inner) | Kind::Range(inner) | Kind::Multirange(inner) => inner.has_citext(),
+            _ => false,
+        }
+    }
+
     /// A type of the server's own, by the name that rules use: `int4`, `timestamptz`.
     pub fn named(name: &str) -> Option<Kind> {
         Some(match name {

@@ -1,6 +1,7 @@
 //! What is found, each code that needs a catalog.
 
 use pgark_mask::finding::{Code, Severity};
+use pgark_mask::catalog::Catalog;
 
 use super::catalogs::{of, shop, table};
 use super::{codes, outcome};
@@ -8,7 +9,7 @@ use super::{codes, outcome};
 const KEEP: &str = "[policy]\ncolumns = \"keep\"\n";
 
 /// Codes of warnings that a policy of keeping brings are left out.
-pub fn beside_kept(body: &str, catalog: &pgark_mask::catalog::Catalog) -> Vec<String> {
+pub fn beside_kept(body: &str, catalog: &Catalog) -> Vec<String> {
     let found = codes(&format!("{KEEP}{body}"), catalog);
     found.into_iter().filter(|one| !one.starts_with("M152") && !one.starts_with("M154")).collect()
 }
@@ -211,6 +212,34 @@ fn ends_of_a_reference_without_a_common_form() {
         "[table.\"public.a\"]\ncolumns.x = { use = \"date\", min = \"2000-01-01\", max = \"2020-01-01\" }";
     let found = beside_kept(body, &zones);
     assert!(found.iter().any(|one| one.starts_with("M131")), "{found:?}");
+}
+
+#[test]
+fn citext_folds_as_the_database_does_or_is_refused() {
+    let of_provider = |provider: char, locale: Option<&str>| Catalog {
+        provider,
+        locale: locale.map(String::from),
+        ..of(vec![table("t", &["a citext", "b text"])])
+    };
+    let rule = |rule: &str| format!("[table.\"public.t\"]\ncolumns.a = {rule}\ncolumns.b = \"hash\"");
+    let (email, fixed) = (rule("\"email\""), rule("{ use = \"fixed\", value = \"f\" }"));
+    let (icu, fast) = (of_provider('i', Some("de-DE")), of_provider('b', Some("PG_UNICODE_FAST")));
+    for catalog in [&icu, &fast] {
+        assert_eq!(beside_kept(&email, catalog), ["M131 public.t.a"]);
+        // These look at no value.
+        assert_eq!(beside_kept(&fixed, catalog), Vec::<String>::new());
+        assert_eq!(beside_kept(&rule("\"null\""), catalog), Vec::<String>::new());
+    }
+    let masked =
+        |catalog: &Catalog| super::masked(&super::plan(&email, catalog), 1, &["ÄB@c.de\t", "äb@C.de\t"]);
+    for (catalog, are_equal) in [
+        (of_provider('c', None), true),
+        (of_provider('b', Some("C.UTF-8")), true),
+        (of_provider('b', Some("C")), false),
+    ] {
+        let rows = masked(&catalog);
+        assert_eq!(rows[0] == rows[1], are_equal, "{:?}", catalog.locale);
+    }
 }
 
 #[test]

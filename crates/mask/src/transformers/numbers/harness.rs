@@ -133,7 +133,7 @@ impl Case {
         text: &str,
         row: u64,
     ) -> Result<String, Refusal> {
-        let comparison = Comparison { fold: Fold::Simple, is_deterministic: true };
+        let comparison = Comparison { fold: Some(Fold::Simple), is_deterministic: true };
         let mut canonical = Vec::new();
         Form::of(&self.kind, comparison).unwrap().write(text, &mut canonical).unwrap();
         let key = RuleKey::of_bytes([self.key; 16]);
