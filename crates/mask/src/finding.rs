@@ -75,7 +75,7 @@ codes! {
     ReferenceDiffers "M130" Error "The two ends of a reference are masked differently.";
     NoCommonForm "M131" Error "The types of the two ends of a reference have no common canonical form.";
     VirtualDiffers "M132" Warning "The two ends of a virtual reference are masked by different kinds.";
-    Constrained "M140" Warning "A constraint, policy, trigger or partition bound reads the column.";
+    Constrained "M140" Warning "A constraint, generated column, policy, trigger or partition bound reads the column.";
     GeneratedNamed "M141" Error "A generated column has a rule; the server computes it again.";
     GeneratedReadsKept "M142" Warning "A generated column reads a column that is kept.";
     Undecided "M150" Error "No rule speaks of the column.";

@@ -1,14 +1,16 @@
 //! What the schema makes worth knowing of a decision: constraints that read a masked column, kept
 //! columns that look personal.
 
+use pgark_bytes::sql::tokenize;
+
 use super::decide::{By, Decided};
 use super::links::{At, Links};
 use super::personal;
-use crate::catalog::{Catalog, TableFacts};
-use crate::finding::{Code, Finding};
-use crate::types::Target;
+use crate::catalog::{Catalog, ConstraintFacts, TableFacts};
+use crate::finding::{Code, Finding, Severity};
+use crate::types::{Kind, Target};
 
-/// Codes M140, M142, M152 and M154.
+/// Codes M140, M142, M152, M154 and M161.
 pub(super) fn constraints(catalog: &Catalog, links: &Links, decided: &Decided, findings: &mut Vec<Finding>) {
     for (number, table) in catalog.tables.iter().enumerate() {
         let shown = table.shown();
@@ -19,13 +21,14 @@ pub(super) fn constraints(catalog: &Catalog, links: &Links, decided: &Decided, f
         let is_masked = |name: &str| decision_of(name).is_some_and(|decision| !decision.keeps());
         let mut warn = |code, column: &str, constraint: Option<&str>, message: String, hint: &str| {
             let mut finding = Finding::new(code, message).on(&shown, column).hint(hint);
+            finding.severity = Severity::Warning;
             finding.constraint = constraint.map(str::to_string);
             finding.place =
                 decision_of(column).map(|decision| decision.rule.place).filter(|place| place.line > 0);
             findings.push(finding);
         };
         for constraint in table.constraints.iter().filter(|constraint| matches!(constraint.kind, 'c' | 'x')) {
-            for column in constraint.columns.iter().filter(|column| is_masked(column)) {
+            for column in read_by(table, constraint).filter(|column| is_masked(column)) {
                 let message =
                     format!("the constraint {} reads it: {}", constraint.name, constraint.definition);
                 let hint =
@@ -53,6 +56,14 @@ pub(super) fn constraints(catalog: &Catalog, links: &Links, decided: &Decided, f
                     let message = format!("the server computes it of {from}, which is kept");
                     warn(Code::GeneratedReadsKept, &column.name, None, message, "");
                 }
+                for from in column.generated_from.iter().filter(|from| is_masked(from)) {
+                    let message = format!(
+                        "the generated column {} reads it: a restore computes that again",
+                        column.name
+                    );
+                    let hint = "a fiction that its expression refuses ends the restore";
+                    warn(Code::Constrained, from, None, message, hint);
+                }
                 continue;
             }
             let Some(decision) = decision_of(&column.name) else { continue };
@@ -72,6 +83,10 @@ pub(super) fn constraints(catalog: &Catalog, links: &Links, decided: &Decided, f
                     "",
                 );
             }
+            if decision.by == By::Policy && is_opaque(&Target::of(catalog, column).kind) {
+                let message = format!("it stays plain, and pgark cannot look into {}", column.sql_type);
+                warn(Code::PlainObject, &column.name, None, message, "give it a rule: keep, null or fixed");
+            }
             // A key that refers to a key is not personal for its name.
             let place = At { table: number, column: position(table, &column.name) };
             if links.from(place).next().is_none()
@@ -87,6 +102,43 @@ pub(super) fn constraints(catalog: &Catalog, links: &Links, decided: &Decided, f
                 );
             }
         }
+    }
+}
+
+/// The columns that a CHECK or EXCLUDE reads.
+pub(super) fn read_by<'t>(
+    table: &'t TableFacts,
+    constraint: &'t ConstraintFacts,
+) -> impl Iterator<Item = &'t String> {
+    let reads_row = constraint.kind == 'c' && has_row(&constraint.definition, &table.name);
+    // What the expressions and the predicate of an EXCLUDE read, its index alone says.
+    let index = table.indexes.iter().find(|index| constraint.kind == 'x' && index.name == constraint.name);
+    let of_index = index.into_iter().flat_map(|index| index.keys.iter().flatten().chain(&index.reads));
+    let named: Vec<&String> = constraint.columns.iter().chain(of_index).collect();
+    table.columns.iter().map(|column| &column.name).filter(move |name| reads_row || named.contains(name))
+}
+
+/// Whether SQL has the table's row as one value: `t.*`.
+fn has_row(sql: &str, table: &str) -> bool {
+    let tokens: Vec<_> = tokenize(sql.as_bytes()).filter(|token| !token.is_blank()).collect();
+    tokens.windows(3).any(|found| match found {
+        [name, dot, star] => {
+            dot.is_symbol(b'.')
+                && star.is_symbol(b'*')
+                && name.ident().is_some_and(|name| name == table.as_bytes())
+        }
+        _ => false,
+    })
+}
+
+/// Whether nothing can be said of what a value holds.
+fn is_opaque(kind: &Kind) -> bool {
+    match kind {
+        Kind::Bytea | Kind::Xml => true,
+        Kind::Other(name) => name != "oid",
+        Kind::Array(inner) | Kind::Range(inner) | Kind::Multirange(inner) => is_opaque(inner),
+        Kind::Composite(attributes) => attributes.iter().any(|(_, kind)| is_opaque(kind)),
+        _ => false,
     }
 }
 

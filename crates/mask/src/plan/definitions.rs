@@ -4,6 +4,7 @@
 
 use pgark_bytes::sql::{Kind, tokenize};
 
+use super::check::read_by;
 use super::decide::{Decided, Decision};
 use super::links::At;
 use crate::catalog::{Catalog, TypeFacts};
@@ -45,14 +46,17 @@ pub(super) fn check(catalog: &Catalog, decided: &Decided, policy: OnDefinition, 
             if !holds_text(&constraint.definition) {
                 continue;
             }
-            for column in &constraint.columns {
+            for column in read_by(table, constraint) {
                 if let Some(decision) = masked(column) {
                     let what = format!("the constraint {}", constraint.name);
                     say(decision, column, what, Some(&constraint.name));
                 }
             }
         }
-        for index in &table.indexes {
+        // What the index of an EXCLUDE holds, its constraint's definition has.
+        let is_exclude =
+            |name: &str| table.constraints.iter().any(|found| found.kind == 'x' && found.name == name);
+        for index in table.indexes.iter().filter(|index| !is_exclude(&index.name)) {
             let texts = index.predicate.iter().chain(&index.expressions);
             if !texts.clone().any(|text| holds_text(text)) {
                 continue;

@@ -174,7 +174,7 @@ impl Plan {
         let locale = build::locale(named, &mut found);
         let ground = Ground { rules, catalog, keys, sections: &sections, locale };
         let records = records::build(ground, &mut decided, &mut found);
-ends::check(catalog, &links, &decided, &sections, &mut found);
+        ends::check(catalog, &links, &decided, &sections, &mut found);
         let (mut tables, built) = build::tables(ground, &links, &decided, records);
         findings.extend(found.into_iter().chain(built));
         check::constraints(catalog, &links, &decided, &mut findings);

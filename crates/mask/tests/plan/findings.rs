@@ -1,7 +1,7 @@
 //! What is found, each code that needs a catalog.
 
+use pgark_mask::catalog::{Catalog, ConstraintFacts, IndexFacts};
 use pgark_mask::finding::{Code, Severity};
-use pgark_mask::catalog::Catalog;
 
 use super::catalogs::{of, shop, table};
 use super::{codes, outcome};
@@ -259,10 +259,101 @@ fn generated_columns_have_no_rule() {
     let catalog = of(vec![table("t", &["a text", "b text"]).change("b", generated)]);
     assert_eq!(
         beside_kept("[table.\"public.t\"]\ncolumns.a = \"permute\"\ncolumns.b = \"null\"", &catalog),
-        ["M141 public.t.b"]
+        ["M141 public.t.b", "M140 public.t.a"]
     );
     assert_eq!(beside_kept("[table.\"public.t\"]\ncolumns.a = \"keep\"", &catalog), ["M142 public.t.b"]);
-    assert_eq!(beside_kept("[table.\"public.t\"]\ncolumns.a = \"permute\"", &catalog), Vec::<String>::new());
+    // The server computes it of the fiction.
+    assert_eq!(beside_kept("[table.\"public.t\"]\ncolumns.a = \"permute\"", &catalog), ["M140 public.t.a"]);
+}
+
+#[test]
+fn what_an_exclude_and_a_check_of_whole_rows_read() {
+    let constraint = |name: &str, kind: char, columns: &[&str], definition: &str| ConstraintFacts {
+        name: name.into(),
+        kind,
+        columns: columns.iter().map(|column| column.to_string()).collect(),
+        definition: definition.into(),
+        ..ConstraintFacts::default()
+    };
+    let columns = ["a text", "b text", "c text", "d text"];
+    let found = |added: &[ConstraintFacts], column: &str| {
+        let catalog = of(vec![table("t", &columns).with(|facts| {
+            facts.constraints.extend_from_slice(added);
+            facts.indexes.push(IndexFacts {
+                name: "x".into(),
+                keys: vec![Some("a".into()), None],
+                expressions: vec!["lower(b)".into()],
+                reads: vec!["b".into(), "c".into()],
+                predicate: Some("(c IS NOT NULL)".into()),
+                ..IndexFacts::default()
+            });
+        })]);
+        beside_kept(&format!("[table.\"public.t\"]\ncolumns.{column} = \"hash\""), &catalog)
+    };
+    let exclude = constraint(
+        "x",
+        'x',
+        &["a"],
+        "EXCLUDE USING gist (a WITH =, lower(b) WITH =) WHERE ((c IS NOT NULL))",
+    );
+    for (column, is_read) in [("a", true), ("b", true), ("c", true), ("d", false)] {
+        let expected: Vec<String> = is_read.then(|| format!("M140 public.t.{column}")).into_iter().collect();
+        assert_eq!(found(std::slice::from_ref(&exclude), column), expected);
+    }
+    for (definition, is_read) in [
+        ("CHECK (f(t.*))", true),
+        ("CHECK (f(\"t\".*))", true),
+        ("CHECK ((f(u.*) AND ('t.*'::text <> ''::text)))", false),
+    ] {
+        let check = constraint("whole", 'c', &[], definition);
+        assert_eq!(!found(&[check], "d").is_empty(), is_read, "{definition}");
+    }
+}
+
+#[test]
+fn kept_values_that_nobody_can_look_into() {
+    let catalog = of(vec![table("t", &["a bytea", "b xml", "c text", "d bytea", "e bytea"])]);
+    let body = "
+[policy]
+columns = \"keep\"
+[[column]]
+match = \"t.d\"
+use = \"keep\"
+[table.\"public.t\"]
+keep = [\"e\"]
+";
+    let outcome = outcome(body, &catalog);
+    let found: Vec<_> = outcome.findings.iter().filter(|one| one.code.as_str() == "M161").collect();
+    let columns: Vec<_> = found.iter().map(|one| one.column.as_deref().unwrap()).collect();
+    assert_eq!(columns, ["a", "b"]);
+    assert!(outcome.plan.is_some());
+}
+
+#[test]
+fn rules_that_change_nothing_and_parameters_that_there_are_not() {
+    let catalog = of(vec![table("t", &["a varchar(4)", "b text"]), table("u", &["c text"])]);
+    let found = |body: &str| beside_kept(&format!("[table.\"public.t\"]\n{body}\n"), &catalog);
+    assert_eq!(found("columns.a = { use = \"permute\", keep_last = 4 }"), ["M155 public.t.a"]);
+    assert_eq!(
+        found("columns.b = { use = \"replace\", regexp = \"x\", replace = \"$0\" }"),
+        ["M155 public.t.b"]
+    );
+    assert_eq!(found("columns.b = { use = \"permute\", keep_frist = 1 }"), ["M005 public.t.b"]);
+    let kinds = "
+[kind.one]
+use = \"hash\"
+[kind.other]
+use = \"hash\"
+[[reference]]
+from = \"public.u(c)\"
+to = \"public.t(b)\"
+[table.\"public.t\"]
+columns.b = \"one\"
+[table.\"public.u\"]
+columns.c = \"other\"
+";
+    assert_eq!(beside_kept(kinds, &catalog), ["M132 public.u.c"]);
+    assert!(outcome(&format!("{KEEP}{kinds}"), &catalog).plan.is_some());
 }
 
 #[test]
