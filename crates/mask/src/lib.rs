@@ -14,6 +14,7 @@ pub mod draw;
 pub mod finding;
 mod forms;
 pub mod key;
+pub mod literals;
 pub mod making;
 pub mod operand;
 pub mod permute;

@@ -122,7 +122,11 @@ fn a_masked_zoo_comes_back() {
         let cluster = builder.start();
         zoo::load_portable(&cluster, "zoo");
         let desk = Desk::plain();
-        desk.expects(&["warnings that nobody accepted", "hold passwords or values"]);
+        desk.expects(&[
+            "warnings that nobody accepted",
+            "hold passwords or values",
+            "definitions hold plain values",
+        ]);
         let text = format!(
             "{HEAD}[policy]\ncolumns = \"keep\"\ndefinitions = \"warn\"\n\
              [[column]]\nmatch = [\"*.*.*\"]\ntypes = [\"text\", \"varchar\"]\nuse = \"permute\"\n"
@@ -559,4 +563,50 @@ fn keys_that_masked_rows_do_not_keep_end_the_backup() {
     assert_eq!(broken.status.code(), Some(1), "{said}");
     assert!(said.contains("M121") && said.contains("t_tenant_code_key of public.t"), "{said}");
     assert_eq!(desk.json(&["list", "--json"])["backups"].as_array().unwrap().len(), 1);
+}
+
+/// A definition stays as it is: a plain value in it is found while the rows are masked.
+#[test]
+fn plain_values_in_definitions_are_refused_or_told() {
+    let cluster = Cluster::start();
+    cluster.create_database("mask_definitions");
+    cluster.sql(
+        "mask_definitions",
+        "CREATE TABLE t (id int PRIMARY KEY, name text, mail text); \
+         INSERT INTO t SELECT g, 'Name' || g, 'mail' || g || '@x.example' FROM generate_series(1, 5000) g;",
+    );
+    let desk = Desk::plain();
+    let written = format!(
+        "{HEAD}[table.\"public.t\"]\nkeep = [\"id\"]\ncolumns.name = \"person.last\"\ncolumns.mail = \"email\"\n"
+    );
+    let file = rules(&desk, "d.toml", &written);
+    backup(&desk, &cluster, "mask_definitions", &file, &[]);
+    cluster.sql(
+        "mask_definitions",
+        "COMMENT ON TABLE t IS 'questions to mail77@x.example, please'; \
+         CREATE VIEW v AS SELECT id FROM t WHERE name = 'Name4711'; \
+         CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN 'Name12' || 'nobody'; END $$;",
+    );
+    let dbname = cluster.conninfo("mask_definitions");
+    let refused = desk.example(
+        "a masked backup, and plain values in definitions",
+        1,
+        &["backup", "--dbname", &dbname, "--mask", &file],
+    );
+    for words in [
+        "M160",
+        "view public.v (of public.t.name)",
+        "function public.f() (of public.t.name)",
+        "comment public.TABLE t (of public.t.mail)",
+    ] {
+        assert!(refused.contains(words), "{words}: {refused}");
+    }
+    assert!(!refused.contains("Name4711") && !refused.contains("mail77"), "{refused}");
+    desk.expects(&["definitions hold plain values"]);
+    let file = rules(&desk, "d.toml", &format!("{written}[policy]\ndefinitions = \"warn\"\n"));
+    let warned = backup(&desk, &cluster, "mask_definitions", &file, &[]);
+    assert!(warned["warnings"][0].as_str().unwrap().contains("view public.v"), "{warned}");
+    let file = rules(&desk, "d.toml", &format!("{written}[policy]\ndefinitions = \"keep\"\n"));
+    let kept = backup(&desk, &cluster, "mask_definitions", &file, &[]);
+    assert_eq!(kept["warnings"], serde_json::json!([]));
 }

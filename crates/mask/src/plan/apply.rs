@@ -2,11 +2,14 @@
 //!
 //! Columns that no rule changes keep their bytes as the server wrote them.
 
+use std::collections::BTreeSet;
+
 use pgark_bytes::copy_text;
 
 use super::records::Record;
 use super::{ColumnPlan, Fiction, TablePlan};
 use crate::draw::Draw;
+use crate::literals::Literals;
 use crate::row::{MaskedRow, RawRow};
 use crate::rules::{Engine, Otherwise};
 use crate::transformer::{Answer, Plain, Refusal, Row};
@@ -51,6 +54,10 @@ pub struct Masker<'p> {
     canonical: Vec<u8>,
     row: Vec<u8>,
     key_hashes: Vec<Option<u64>>,
+    /// What definitions hold, to be recognised among plain values; and which of it was, with the
+    /// column.
+    definitions: Option<&'p Literals>,
+    met: BTreeSet<(usize, usize)>,
     counts: Counts,
 }
 
@@ -160,7 +167,34 @@ impl<'p> Masker<'p> {
             canonical: Vec::new(),
             row: Vec::new(),
             key_hashes: Vec::with_capacity(plan.keys.len()),
+            definitions: None,
+            met: BTreeSet::new(),
             counts: Counts::default(),
+        }
+    }
+
+    /// Looks for plain values of masked columns among what definitions hold.
+    pub fn watch(&mut self, definitions: &'p Literals) {
+        self.definitions = Some(definitions).filter(|definitions| !definitions.is_empty());
+    }
+
+    /// The plain values that definitions hold: of each the object and the column.
+    pub fn met(&self) -> impl Iterator<Item = (&str, &str)> {
+        let found = self.met.iter().filter_map(|met| Some((self.definitions?, met)));
+        found.flat_map(|(definitions, (text, column))| {
+            definitions.objects(*text).map(|object| (object, self.plan.name_of(*column)))
+        })
+    }
+
+    /// Notes the masked columns of the row whose plain value some definition holds.
+    fn compare(&mut self, definitions: &Literals) {
+        let view = View { texts: &self.texts, plain: &self.plain, masked: &self.masked };
+        for (at, made) in self.masked.iter().enumerate().filter(|(_, made)| made.state != State::AsItCame) {
+            // What the fiction repeats hides nothing.
+            let value = view.plain(at).filter(|plain| made.state == State::Null || made.text != *plain);
+            if let Some(text) = value.and_then(|value| definitions.find(value)) {
+                self.met.insert((text, at));
+            }
         }
     }
 
@@ -224,6 +258,9 @@ impl<'p> Masker<'p> {
                     }
                 }
             }
+        }
+        if let Some(definitions) = self.definitions {
+            self.compare(definitions);
         }
         self.write(row)?;
         self.hash_keys()?;

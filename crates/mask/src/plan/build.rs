@@ -138,7 +138,9 @@ impl Builder<'_> {
                     decision.as_ref().is_some_and(|made| self.unique(place, &made.rule).is_some());
                 note(&format!("{kind:?} {form:?} {is_unique} {:?}", fiction.most_chars));
             }
-            if let (Some(needed), true) = (plan.needed.get_mut(at), fiction.is_some()) {
+            // Plain values of all masked columns are compared with what definitions hold.
+            let is_masked = fiction.is_some() || plan.record.as_ref().is_some_and(|record| record.sets(at));
+            if let (Some(needed), true) = (plan.needed.get_mut(at), is_masked) {
                 *needed = true;
             }
             all_reads.push(reads);

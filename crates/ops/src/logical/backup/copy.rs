@@ -383,6 +383,7 @@ impl<'s> Parts<'s> {
             Rows::Masked { mut masker, rows: stored } => {
                 let counts = masker.counts();
                 self.of.count_masked(self.at, counts);
+                self.of.note_met(&masker);
                 let numbers = std::mem::take(masker.numbers());
                 // What a condition left out was not to be stored.
                 Ok((stored.finish(rows.saturating_sub(counts.dropped))?, numbers))

@@ -206,6 +206,7 @@ impl Common<'_> {
         kept.map_err(|error| lead.cause_of(error))?;
         let copied = copying.collect(self.request.keep_going, report)?;
         copying.route(&mut tapped.archive)?;
+        copying.judge_definitions(report)?;
         copying.prove(&|| crew.copier.check())?;
         for text in copying.told_exceptions() {
             self.job.progress.info(&text);

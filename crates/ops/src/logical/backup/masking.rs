@@ -7,8 +7,10 @@
 //! [`MaskedRow`], which only the plan makes.
 //!
 //! **What is left out.** Settings and access files of the server, passwords of roles, the content
-//! of large objects (unless the rules keep it). Definitions are not changed: what they hold that is
-//! secret is refused or told, as the rules say.
+//! of large objects (unless the rules keep it).
+//!
+//! **Definitions** stay as they are. Those that hold passwords are refused, or told, as the rules
+//! say, and so is every definition in which a plain value of a masked column is met.
 //!
 //! **Unique keys.** Those that the rules alone do not keep unique are proved by numbers of all rows
 //! ([`super::proof`]) before the database's entries are written.
@@ -16,7 +18,8 @@
 //! **Errors.** The server's words about a row may hold its values: in masked backups they are left
 //! out ([`OpsError::without_values`]).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Mutex;
 
 use pgark_bytes::archive::{Archive, TocEntry};
 use pgark_bytes::copy_text::row_hash;
@@ -25,6 +28,7 @@ use pgark_bytes::sql::tokenize;
 use pgark_mask::catalog::Catalog;
 use pgark_mask::charset::Charset;
 use pgark_mask::finding::Code;
+use pgark_mask::literals::Literals;
 use pgark_mask::plan::{Counts, Masker, Plan, TablePlan};
 use pgark_mask::row::{MaskedRow, RawRow};
 use pgark_mask::rules::{OnDefinition, OnLargeObjects};
@@ -39,6 +43,7 @@ use crate::OpsError;
 use crate::advice::advice;
 use crate::facts::Masked;
 use crate::hex;
+use crate::lock::lock;
 use crate::logical::mask_facts;
 use crate::masking::{Loaded, check};
 
@@ -57,6 +62,11 @@ pub(super) struct DatabasePlan {
     /// Table and key, by number.
     names: Vec<String>,
     proofs: KeyProofs,
+    /// What definitions hold; nothing, if the rules keep it.
+    definitions: Literals,
+    policy: OnDefinition,
+    /// The objects whose definitions hold plain values, with the columns.
+    met: Mutex<BTreeMap<String, BTreeSet<String>>>,
 }
 
 /// What a backup says of the rules that mask it.
@@ -107,8 +117,21 @@ impl DatabasePlan {
             }
         }
         let proofs = KeyProofs::new(names.len());
-        let large_objects = loaded.rules.policy.large_objects;
-        Ok(DatabasePlan { plan, large_objects, keys, names, proofs })
+        let policy = loaded.rules.policy;
+        let definitions = match policy.definitions {
+            OnDefinition::Keep => Literals::default(),
+            OnDefinition::Refuse | OnDefinition::Warn => literals(archive, &lead.encoding),
+        };
+        Ok(DatabasePlan {
+            plan,
+            large_objects: policy.large_objects,
+            keys,
+            names,
+            proofs,
+            definitions,
+            policy: policy.definitions,
+            met: Mutex::default(),
+        })
     }
 
     /// Partitions whose key is masked are loaded through their topmost table: the archive says so as
@@ -143,10 +166,49 @@ impl DatabasePlan {
     }
 
     /// What masks the rows of a table.
-    pub(super) fn masker<'p>(&self, plan: &'p TablePlan) -> RowMasker<'p> {
+    pub(super) fn masker<'p>(&'p self, plan: &'p TablePlan) -> RowMasker<'p> {
         let keys = plan.keys_to_prove().iter().filter_map(|key| self.keys.get(&key.domain()));
         let numbers = keys.map(|number| KeyNumbers { key: *number, numbers: Vec::new() }).collect();
-        RowMasker { masker: Masker::new(plan), begun: Vec::new(), numbers }
+        let mut masker = Masker::new(plan);
+        masker.watch(&self.definitions);
+        RowMasker { masker, table: &plan.table, begun: Vec::new(), numbers }
+    }
+
+    /// Takes up what a masker met in definitions.
+    pub(super) fn note_met(&self, masker: &RowMasker<'_>) {
+        for (object, column) in masker.masker.met() {
+            let mut met = lock(&self.met);
+            met.entry(object.to_string()).or_default().insert(format!("{}.{column}", masker.table));
+        }
+    }
+
+    /// Whether definitions hold plain values; called once, when all rows are stored.
+    ///
+    /// # Errors
+    /// They do, and the rules refuse that.
+    pub(super) fn judge_definitions(&self, database: &str, report: &mut Report) -> Result<(), OpsError> {
+        const SHOWN: usize = 10;
+        let met = lock(&self.met);
+        if met.is_empty() {
+            return Ok(());
+        }
+        let columns = |columns: &BTreeSet<String>| columns.iter().cloned().collect::<Vec<_>>().join(", ");
+        let shown = met.iter().take(SHOWN).map(|(object, of)| format!("{object} (of {})", columns(of)));
+        let mut shown: Vec<String> = shown.collect();
+        if met.len() > SHOWN {
+            shown.push(format!("and {} more", met.len() - SHOWN));
+        }
+        let what = format!(
+            "database {database}: definitions hold plain values of masked columns ({}): {}",
+            Code::PlainDefinition,
+            shown.join("; ")
+        );
+        if self.policy == OnDefinition::Refuse {
+            let hint = "change the definitions, or [policy] definitions = \"warn\" in the mask rules";
+            return Err(OpsError::refused(what, hint));
+        }
+        report.warn(&what);
+        Ok(())
     }
 
     /// Takes what is to be proved of rows that are stored.
@@ -258,6 +320,35 @@ pub(super) fn identity(plain: [u8; 16], plan: &TablePlan) -> [u8; 16] {
     identity
 }
 
+/// The texts of all definitions. Labels of an enum are left out: they are what its columns have.
+fn literals(archive: &Archive, encoding: &str) -> Literals {
+    let mut literals = Literals::default();
+    let charset = Charset::of_server(encoding);
+    let is_enum = |entry: &TocEntry| {
+        entry.kind() == "TYPE" && memchr::memmem::find(entry.defn_bytes(), b" AS ENUM (").is_some()
+    };
+    const SETTINGS: [&str; 4] = ["ENCODING", "STDSTRINGS", "SEARCHPATH", "DATABASE"];
+    for entry in archive.entries.iter().filter(|entry| !SETTINGS.contains(&entry.kind()) && !is_enum(entry)) {
+        let object = match entry.namespace.as_deref() {
+            Some(schema) if !schema.is_empty() => {
+                format!("{} {}.{}", entry.kind().to_lowercase(), shown(schema), entry.tag_str())
+            }
+            _ => format!("{} {}", entry.kind().to_lowercase(), entry.tag_str()),
+        };
+        let mut sql = String::new();
+        if charset.decode(entry.defn_bytes(), &mut sql).is_err() {
+            sql = String::from_utf8_lossy(entry.defn_bytes()).into_owned();
+        }
+        match entry.kind() {
+            "COMMENT" => literals.add_comment(&object, &sql),
+            // The values of a sequence and the name of the table that rows are loaded into.
+            "SEQUENCE SET" | "TABLE DATA" => {}
+            _ => literals.add(&object, &sql),
+        }
+    }
+    literals
+}
+
 /// Definitions that hold passwords or values of rows, whatever the columns' rules are.
 fn definitions_with_secrets(
     loaded: &Loaded,
@@ -300,6 +391,7 @@ fn definitions_with_secrets(
 /// Masks the rows of one COPY.
 pub(super) struct RowMasker<'p> {
     masker: Masker<'p>,
+    table: &'p str,
     /// What came of a row whose end has not come yet.
     begun: Vec<u8>,
     /// By key: numbers that the proofs do not have yet.

@@ -281,6 +281,21 @@ impl Copying {
         self.masking.as_ref().map_or(Ok(()), |masking| masking.route(archive))
     }
 
+    /// Takes up what a masker met in definitions.
+    pub(super) fn note_met(&self, masker: &RowMasker<'_>) {
+        if let Some(masking) = &self.masking {
+            masking.note_met(masker);
+        }
+    }
+
+    /// Whether definitions hold plain values of masked columns.
+    ///
+    /// # Errors
+    /// They do, and the rules refuse that.
+    pub(super) fn judge_definitions(&self, report: &mut Report) -> Result<(), OpsError> {
+        self.masking.as_ref().map_or(Ok(()), |masking| masking.judge_definitions(&self.database, report))
+    }
+
     /// Whether the masked rows keep every unique key.
     ///
     /// # Errors
