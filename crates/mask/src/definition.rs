@@ -27,6 +27,11 @@ pub struct Definition {
 }
 
 impl Definition {
+    /// Parameters are or have other rules.
+    pub fn has_inner_rules(&self) -> bool {
+        self.parameters.iter().any(|parameter| matches!(parameter.takes, Takes::Rule | Takes::Rules))
+    }
+
     /// A parameter is another rule, whose own parameters may be given with it.
     pub fn has_inner_rule(&self) -> bool {
         self.parameters.iter().any(|parameter| parameter.takes == Takes::Rule)

@@ -7,7 +7,7 @@ use crate::definition::{Definition, Parameter, Takes};
 use crate::finding::{Code, Finding, Place};
 use crate::key::RuleKey;
 use crate::operand::{Cast, Dynamic, Operand};
-use crate::rules::{Engine, Literal, Rule, Setting};
+use crate::rules::{Engine, Literal, NamedRule, Rule, Setting};
 use crate::transformer::Transformer;
 use crate::transformers;
 use crate::types::{Kind, Target};
@@ -42,6 +42,8 @@ pub struct Around<'m> {
     pub vocabulary: u32,
     /// Whose names and addresses.
     pub locale: Locale,
+    /// `[kind.NAME]`: rules inside of the rule may name them.
+    pub kinds: &'m [NamedRule],
 }
 
 /// One transformer in the making.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::decide::{Decided, Decision};
+use super::decide::{self, Decided, Decision};
 use super::links::{At, Links};
 use super::prove::Prover;
 use super::records::Record;
@@ -130,6 +130,11 @@ impl Builder<'_> {
                 note(&column.name);
                 note(&column.sql_type);
                 note(&decision.identity());
+                let definition = transformers::named(&decision.rule.name);
+                if definition.is_some_and(|definition| definition.has_inner_rules()) {
+                    // Rules inside of it name kinds.
+                    self.rules.kinds.iter().for_each(|kind| note(&decide::identity_of(kind)));
+                }
             }
             if let (Some(fiction), Some((_, target))) = (&fiction, columns.get(at)) {
                 // Other tables' columns that references tie to it, and its keys, decide with it.
@@ -378,8 +383,8 @@ impl Builder<'_> {
         let Literal::Text(text) = &setting.value else { return None };
         let mut read = BTreeSet::new();
         let condition = Condition::compile(text, setting.place, columns, &mut self.findings, &mut read)?;
-        // A table's condition decides whether there are fictions at all. Without this, it would read
-        // the plain value.
+        // A table's condition decides whether there are fictions at all. Without this, it would
+        // read the plain value.
         if column.is_none() && read.iter().any(|read| read.masked) {
             let message = "a table's condition is decided before there are fictions, and it reads one";
             let hint = "leave out `masked.`, or give `when` to the rules of columns";
@@ -457,6 +462,7 @@ impl Builder<'_> {
                 || target.kind == Kind::Citext,
             vocabulary: self.rules.vocabulary,
             locale,
+            kinds: &self.rules.kinds,
         };
         let lower_case = around.lower_case;
         let transformer = make(rule, around, &mut self.findings, reads).ok()?;

@@ -9,7 +9,9 @@ use pgark_bytes::pattern::Pattern;
 use super::links::{At, Links, table_named};
 use crate::catalog::{Catalog, ColumnFacts, TableFacts};
 use crate::finding::{Code, Finding, Place};
-use crate::rules::{Common, Literal, PatternRule, Rule, Rules, Setting, TableRules, Unspoken};
+use crate::rules::{
+    Common, Literal, MOST_KINDS, NamedRule, PatternRule, Rule, Rules, Setting, TableRules, Unspoken,
+};
 use crate::types::Kind;
 
 /// What becomes of one column.
@@ -338,8 +340,8 @@ impl<'p> Decisions<'p> {
             else {
                 continue;
             };
-            // A condition is about the rows of its own table, and a NULL that refers to nothing must
-            // not become a fiction that refers to something.
+            // A condition is about the rows of its own table, and a NULL that refers to nothing
+            // must not become a fiction that refers to something.
             let common = &mut decision.rule.common;
             (common.when, common.otherwise, common.replaces_null) = (None, None, None);
             match &found {
@@ -379,18 +381,19 @@ impl<'p> Decisions<'p> {
 
     /// A kind's name becomes what the kind is; what the use itself says beats that.
     fn resolved(&self, rule: &Rule, by: By) -> Decision {
-        let Some(kind) = self.rules.kinds.iter().find(|kind| kind.name == rule.name) else {
-            let domain = rule.common.domain.clone().unwrap_or_else(|| domain(rule));
-            return Decision { rule: rule.clone(), domain, by };
-        };
-        let mut whole = kind.rule.clone();
-        whole.place = rule.place;
-        for (name, setting) in &rule.parameters {
-            whole.parameters.retain(|(known, _)| known != name);
-            whole.parameters.push((name.clone(), setting.clone()));
+        let mut whole = rule.clone();
+        let mut named = None;
+        for _ in 0..MOST_KINDS {
+            let Some(kind) = self.rules.kinds.iter().find(|kind| kind.name == whole.name) else { break };
+            named.get_or_insert(&kind.name);
+            let mut parameters = kind.rule.parameters.clone();
+            parameters.retain(|(known, _)| whole.parameters.iter().all(|(name, _)| name != known));
+            parameters.append(&mut whole.parameters);
+            let common = both(&whole.common, &kind.rule.common);
+            whole = Rule { name: kind.rule.name.clone(), place: rule.place, parameters, common };
         }
-        whole.common = both(&rule.common, &kind.rule.common);
-        let domain = whole.common.domain.clone().unwrap_or_else(|| format!("kind {}", kind.name));
+        let of_kind = || named.map_or_else(|| domain(rule), |name| format!("kind {name}"));
+        let domain = whole.common.domain.clone().unwrap_or_else(of_kind);
         Decision { rule: whole, domain, by }
     }
 
@@ -419,6 +422,11 @@ fn both(own: &Common, kind: &Common) -> Common {
         locale: own.locale.clone().or_else(|| kind.locale.clone()),
         reads: own.reads.iter().chain(&kind.reads).cloned().collect(),
     }
+}
+
+/// All of a kind that decides what fictions are, for rules that name it inside of them.
+pub(super) fn identity_of(kind: &NamedRule) -> String {
+    format!("{} {} {:?}", kind.name, domain(&kind.rule), kind.rule.common.replaces_null)
 }
 
 /// What ties rules together that nobody named: the transformer and the parameters that shape what

@@ -70,6 +70,7 @@ pub(super) fn build(
             lower_case: false,
             vocabulary: rules.vocabulary,
             locale,
+            kinds: &rules.kinds,
         };
         let mut reads = BTreeSet::new();
         let Ok(program) = template::Record::build(rule, around, findings, &mut reads) else { continue };

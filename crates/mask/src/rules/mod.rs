@@ -12,6 +12,9 @@ use std::path::PathBuf;
 
 use crate::finding::Place;
 
+/// Kinds lead to kinds; so far, and then it is a cycle.
+pub(crate) const MOST_KINDS: usize = 16;
+
 /// A whole rules file.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
@@ -169,7 +172,8 @@ pub struct Common {
 /// How a fiction is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
-    /// By the mask key and the value, or the row's subject: equal values get equal fictions, always.
+    /// By the mask key and the value, or the row's subject: equal values get equal fictions,
+    /// always.
     #[default]
     Keyed,
     /// By a key of this run and the value, or the row's subject.

@@ -78,6 +78,7 @@ fn rule(name: &str, value: &str, reads: &[&str]) -> Rule {
 
 fn around<'m>(columns: &'m [(String, Target)], target: &'m Target, key: u8) -> Around<'m> {
     Around {
+        kinds: &[],
         default: None,
         table: "public.t",
         column: "x",

@@ -123,6 +123,7 @@ impl Trial {
     pub fn make(&self) -> Result<Built, Vec<Finding>> {
         let key = MaskKey::new(vec![self.secret; 16]).unwrap().rule(1, &self.rule.name);
         let around = Around {
+            kinds: &[],
             table: "public.t",
             column: "c",
             columns: &self.columns,

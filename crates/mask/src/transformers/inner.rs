@@ -5,7 +5,7 @@ use crate::draw::Draw;
 use crate::finding::{Code, Place};
 use crate::key::RuleKey;
 use crate::making::{Making, Unfit};
-use crate::rules::{Engine, Literal, Rule, Setting};
+use crate::rules::{Common, Engine, Literal, MOST_KINDS, Rule, Setting};
 use crate::transformer::{Answer, Plain, Refusal, Transformer};
 use crate::types::Target;
 
@@ -34,6 +34,9 @@ pub(super) fn rule_of(making: &mut Making<'_>, setting: &Setting) -> Result<Rule
                     ("null", Literal::Text(word)) if word == "replace" => {
                         rule.common.replaces_null = Some(true)
                     }
+                    ("null", Literal::Text(word)) if word == "keep" => {
+                        rule.common.replaces_null = Some(false)
+                    }
                     ("use" | "null", _) => {
                         let message = format!("{key} does not take {}", member.value.what());
                         let hint = "use = \"TRANSFORMER\", null = \"replace\"";
@@ -56,6 +59,26 @@ pub(super) fn rule_of(making: &mut Making<'_>, setting: &Setting) -> Result<Rule
     if rule.name.is_empty() {
         let message = "the rule does not say which transformer it uses";
         return Err(making.fault_at(Code::WrongValue, setting.place, message, RULE_HINT));
+    }
+    of_kinds(making, rule)
+}
+
+/// A kind's name becomes what the kind is; what the rule itself says beats that.
+fn of_kinds(making: &mut Making<'_>, mut rule: Rule) -> Result<Rule, Unfit> {
+    for _ in 0..MOST_KINDS {
+        let Some(kind) = making.around.kinds.iter().find(|kind| kind.name == rule.name) else { break };
+        let replaces_null = kind.rule.common.replaces_null;
+        if kind.rule.common != (Common { replaces_null, ..Common::default() }) {
+            let message = format!("the kind {} has what a rule inside of another one cannot have", kind.name);
+            let hint = format!("a kind without {}", OF_COLUMNS.join(", "));
+            return Err(making.fault_at(Code::ParameterUnknown, rule.place, message, hint));
+        }
+        let mut parameters = kind.rule.parameters.clone();
+        parameters.retain(|(known, _)| rule.parameters.iter().all(|(name, _)| name != known));
+        parameters.append(&mut rule.parameters);
+        let common =
+            Common { replaces_null: rule.common.replaces_null.or(replaces_null), ..Common::default() };
+        rule = Rule { name: kind.rule.name.clone(), place: rule.place, parameters, common };
     }
     Ok(rule)
 }

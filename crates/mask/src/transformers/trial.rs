@@ -80,6 +80,7 @@ impl Trial {
         let target_of_column = target(self.kind.clone());
         let columns = vec![("sex".to_string(), target(TEXT)), ("it".to_string(), target_of_column.clone())];
         let around = Around {
+            kinds: &[],
             default: None,
             table: "public.people",
             column: "it",

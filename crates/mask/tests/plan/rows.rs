@@ -188,3 +188,39 @@ fn a_record_sets_several_columns_of_a_row() {
     let twice = format!("{body}columns.b = \"null\"\n");
     assert_eq!(super::codes(&twice, &catalog), ["M006 public.t.b"]);
 }
+
+#[test]
+fn kinds_lead_to_kinds_and_are_known_inside_of_rules() {
+    let kinds = "
+[kind.note]
+use = \"fixed\"
+value = \"f\"
+null = \"replace\"
+[kind.remark]
+use = \"note\"
+value = \"g\"
+[kind.apart]
+use = \"hash\"
+unique = true
+";
+    let catalog = of(vec![table("t", &["a text", "j jsonb", "l _text", "p text"])]);
+    let rules = "[table.\"public.t\"]
+columns.a = \"remark\"
+columns.j = { use = \"json\", paths = { \"$.x\" = \"remark\", \"$.y\" = { use = \"note\", value = \"h\" } }, rest = \"keep\" }
+columns.l = { use = \"each\", of = { use = \"remark\", null = \"keep\" } }
+columns.p = { use = \"free_text\", find = [\"email\"], rules = { email = \"note\" } }
+";
+    let plan = plan(&format!("{kinds}{rules}"), &catalog);
+    let row = "\\N\t{\"x\": \"1\", \"y\": null}\t{Anna,NULL}\tto a@b.example now";
+    let masked = masked(&plan, 1, &[row]);
+    assert_eq!(field(&masked[0], 0), "g");
+    let document = field(&masked[0], 1).replace(' ', "");
+    assert_eq!(document, "{\"x\":\"g\",\"y\":\"h\"}");
+    assert_eq!(field(&masked[0], 2), "{g,NULL}");
+    assert_eq!(field(&masked[0], 3), "to f now");
+    // Another kind inside of a rule is another plan.
+    let other = super::plan(&format!("{kinds}{rules}").replace("\"f\"", "\"e\""), &catalog);
+    assert_ne!(plan.table(1).unwrap().identity, other.table(1).unwrap().identity);
+    let unfit = rules.replace("of = { use = \"remark\", null = \"keep\" }", "of = \"apart\"");
+    assert_eq!(super::codes(&format!("{kinds}{unfit}"), &catalog), ["M005 public.t.l"]);
+}

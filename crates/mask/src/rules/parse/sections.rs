@@ -11,8 +11,8 @@ use super::rule::{RuleReader, condition, otherwise};
 use super::{Entry, Reader};
 use crate::finding::{Code, Finding, Place};
 use crate::rules::{
-    KeyEncoding, KeySource, Literal, NamedRule, OnDefinition, OnLargeObjects, PatternRule, Policy, Rule,
-    Rules, Setting, TableRules, Unspoken,
+    KeyEncoding, KeySource, Literal, MOST_KINDS, NamedRule, OnDefinition, OnLargeObjects, PatternRule,
+    Policy, Rule, Rules, Setting, TableRules, Unspoken,
 };
 use crate::transformers;
 
@@ -21,9 +21,6 @@ const VERSION: i64 = 1;
 
 /// The newest edition of word lists and formats.
 const VOCABULARY: i64 = 1;
-
-/// Kinds lead to kinds; so far, and then it is a cycle.
-const MOST_KINDS: usize = 16;
 
 const SECTIONS: &[&str] = &[
     "version",

@@ -110,6 +110,7 @@ impl Case {
         let key = MaskKey::new(vec![self.secret; 16]).unwrap().rule(1, &self.rule.name);
         let columns = [("c".to_string(), self.target.clone())];
         let around = Around {
+            kinds: &[],
             default: None,
             table: "public.t",
             column: "c",

@@ -104,6 +104,7 @@ impl Case {
         let mut columns = vec![("c".to_string(), own.clone())];
         columns.extend(self.others.iter().map(|(name, kind, _)| ((*name).to_string(), target(kind))));
         let around = Around {
+            kinds: &[],
             table: "public.t",
             column: "c",
             columns: &columns,
