@@ -63,7 +63,7 @@ fn check(context: &Context, args: MaskCheck) -> Result<ExitCode, Failure> {
     }
     let facts = facts(context, args.against)?;
     let how = Strictness { locked: args.locked, strict: args.strict };
-    let report = check::run(&loaded, &facts.catalog, &facts.from, lock.as_ref(), how);
+    let report = check::run(&loaded, &facts, lock.as_ref(), how);
     if args.json {
         output::json(&Document::MaskCheck(&report))?;
     } else {

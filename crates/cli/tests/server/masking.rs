@@ -319,3 +319,33 @@ fn the_program_that_prints_the_key_gets_no_secrets_of_ours() {
     let seen = std::fs::read_to_string(seen).unwrap();
     assert!(seen.contains("PATH=") && !seen.contains("PGARK_") && !seen.contains("AWS_"), "{seen}");
 }
+
+/// Row-level security of a role, and the label of an extension that masks.
+#[test]
+fn a_session_that_sees_masked_rows_is_told() {
+    let cluster = Cluster::start();
+    cluster.create_database("mask_session");
+    cluster.sql(
+        "mask_session",
+        "CREATE TABLE t (a text); ALTER TABLE t ENABLE ROW LEVEL SECURITY; \
+         CREATE ROLE mask_session_reader LOGIN; GRANT SELECT ON t TO mask_session_reader;",
+    );
+    let masking = Masking::with(
+        "version = 1\nkey = { env = \"PGARK_MASK_KEY\" }\n[table.\"public.t\"]\ncolumns.a = \"permute\"\n",
+    );
+    let as_owner = masking.json(0, "check", &["--dbname", &cluster.conninfo("mask_session")]);
+    assert!(!codes(&as_owner).contains("M190"), "{as_owner}");
+    let reader = cluster.conninfo_as("mask_session", "mask_session_reader", None);
+    let as_reader = masking.json(0, "check", &["--dbname", &reader]);
+    assert!(codes(&as_reader).contains("M190"), "{as_reader}");
+    // A label is a row of the catalog, which only the extension's library puts there in SQL.
+    cluster.sql(
+        "mask_session",
+        "SET allow_system_table_mods = on; INSERT INTO pg_shseclabel SELECT oid, 'pg_authid'::regclass, 'anon', 'MASKED' \
+         FROM pg_roles WHERE rolname = current_user",
+    );
+    let labelled = masking.json(0, "check", &["--dbname", &cluster.conninfo("mask_session")]);
+    let finding = labelled["findings"].as_array().unwrap().iter().find(|one| one["code"] == "M190");
+    assert!(finding.unwrap()["message"].as_str().unwrap().starts_with("anon masks rows"), "{labelled}");
+    masking.json(3, "check", &["--dbname", &cluster.conninfo("mask_session"), "--strict"]);
+}

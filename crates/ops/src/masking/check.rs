@@ -8,6 +8,7 @@ use pgark_mask::plan::{Decided, Lock, Outcome, Plan};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::facts::Facts;
 use super::rules::Loaded;
 use crate::OpsError;
 
@@ -137,14 +138,9 @@ pub enum Verdict {
 }
 
 /// Checks rules against a database; `lock`: what someone looked at before.
-pub fn run(
-    loaded: &Loaded,
-    catalog: &Catalog,
-    from: &str,
-    lock: Option<&Lock>,
-    how: Strictness,
-) -> CheckReport {
-    let Outcome { mut findings, columns, .. } = loaded.plan(catalog);
+pub fn run(loaded: &Loaded, facts: &Facts, lock: Option<&Lock>, how: Strictness) -> CheckReport {
+    let Outcome { mut findings, columns, .. } = loaded.plan(&facts.catalog);
+    findings.extend(facts.findings.iter().cloned());
     for mut finding in lock.map(|lock| lock.drift(&columns)).unwrap_or_default() {
         if how.locked {
             finding.severity = finding::Severity::Error;
@@ -157,7 +153,7 @@ pub fn run(
         rules_hash: loaded.rules.hash.clone(),
         key: loaded.key_fingerprint(),
         vocabulary: loaded.rules.vocabulary,
-        database: from.to_string(),
+        database: facts.from.clone(),
         summary: Summary::of(&findings, &columns),
         findings: findings.into_iter().map(|finding| FindingReport::of(finding, &file)).collect(),
         columns: by_table(columns),

@@ -1,6 +1,7 @@
 //! Where the facts of a database come from.
 
 use pgark_mask::catalog::Catalog;
+use pgark_mask::finding::Finding;
 use pgark_pg::{ConnInfo, Use};
 use pgark_repo::{BackupHead, Repository};
 
@@ -8,7 +9,7 @@ use crate::error::Doing;
 use crate::facts::About;
 use crate::logical::mask_facts;
 use crate::select::{self, Wanted};
-use crate::session::{self, SERVER, Text};
+use crate::session::{SERVER, Text, open};
 use crate::watch::Watch;
 use crate::{BackupName, Job, OpsError, paths};
 
@@ -21,19 +22,22 @@ pub struct Facts {
     pub catalog: Catalog,
     /// Where that is from, for people: `database shop of the server`, `backup 4f0c…`.
     pub from: String,
+    /// What is wrong with how it was read.
+    pub findings: Vec<Finding>,
 }
 
 impl Facts {
     /// Of a live server, in the database that the connection names.
     pub fn live(conninfo: &ConnInfo, job: &Job) -> Result<Facts, OpsError> {
         let watch = Watch::new(&job.cancel);
-        let catalog = watch.during(|| {
-            let mut connection = session::open(conninfo, Use::Read, Text::ToRead, &watch, SERVER)?.connection;
+        let (catalog, findings) = watch.during(|| {
+            let mut connection = open(conninfo, Use::Read, Text::ToRead, &watch, SERVER)?.connection;
             let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
             connection.execute(begin).doing("begin a transaction")?;
-            mask_facts::catalog(&mut connection)
+            let findings = super::session::findings(&mut connection)?;
+            Ok::<_, OpsError>((mask_facts::catalog(&mut connection)?, findings))
         })?;
-        Ok(Facts { from: format!("database {} of the server", catalog.database), catalog })
+        Ok(Facts { from: format!("database {} of the server", catalog.database), catalog, findings })
     }
 
     /// Of a backup, which read them when it was made.
@@ -59,7 +63,8 @@ impl Facts {
         let bytes = repository.reader(&backup.head)?.read_whole(&entry, MOST)?;
         let catalog = serde_json::from_slice(&bytes)
             .map_err(|_| OpsError::Record { backup: backup.head.id.to_string(), what: path })?;
-        Ok(Facts { catalog, from: format!("database {database} of backup {}", backup.head.id) })
+        let from = format!("database {database} of backup {}", backup.head.id);
+        Ok(Facts { catalog, from, findings: Vec::new() })
     }
 }
 

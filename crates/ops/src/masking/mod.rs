@@ -1,4 +1,4 @@
-//! Masking: rules files are read, checked, tried and locked. Backups do not apply them yet.
+//! Masking: rules files are read, checked, tried and locked. `logical::backup` applies them.
 //!
 //! Rules say what becomes of each column (docs/masking.md). Against the facts of a database, from a
 //! live server, a backup or a lock, they become a plan, or findings: everything that is wrong at
@@ -10,6 +10,7 @@ mod facts;
 mod key;
 pub mod preview;
 mod rules;
+pub(crate) mod session;
 pub mod test;
 pub mod transformers;
 pub mod value;

@@ -45,7 +45,7 @@ use crate::facts::Masked;
 use crate::hex;
 use crate::lock::lock;
 use crate::logical::mask_facts;
-use crate::masking::{Loaded, check};
+use crate::masking::{Loaded, check, session};
 
 /// A row is held in memory while it is masked; a longer one is refused. PostgreSQL's own rows have
 /// at most 1 GiB.
@@ -105,6 +105,9 @@ impl DatabasePlan {
             None => mask_facts::catalog(&mut lead.connection)?,
         };
         let plan = plan(loaded, &catalog, report)?;
+        for finding in session::findings(&mut lead.connection)? {
+            report.warn(&format!("database {}: {} ({})", lead.database, finding.message, finding.code));
+        }
         definitions_with_secrets(loaded, archive, &lead.database, report)?;
         let (mut keys, mut names) = (HashMap::new(), Vec::new());
         let with_rows = archive.entries.iter().filter(|entry| entry.kind() == "TABLE DATA");
