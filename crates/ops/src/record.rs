@@ -33,7 +33,7 @@ pub struct BackupRecord {
     pub cluster: String,
     /// What kind of backup it is.
     pub kind: BackupKind,
-    /// By which rules it was masked. Absent: it is not masked.
+    /// The rules and the key that it was masked with. Absent: it is not masked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masked: Option<Masked>,
     /// Whether it contains everything that was asked for.

@@ -91,9 +91,10 @@ impl Wanted {
 ///
 /// `latest` is the newest complete backup of a kind that the command can use, and that was not
 /// imported (unless all were); `latest:DB` the newest complete one of these that holds database DB.
-/// Masked backups are among them only if that is wished, and then alone. Neither is ever one that was made with filters (unless that is wished), nor one whose time lies
-/// ahead of the storage's clock. Where backups of several clusters could be meant, that is an
-/// error: a restore of the wrong cluster is worse than a question.
+/// Masked backups are among them only if that is wished, and then alone. Neither is ever one that
+/// was made with filters (unless that is wished), nor one whose time lies ahead of the storage's
+/// clock. Where backups of several clusters could be meant, that is an error: a restore of the
+/// wrong cluster is worse than a question.
 pub(crate) fn find_backup(
     repository: &Repository,
     name: &BackupName,

@@ -199,3 +199,37 @@ impl PgError {
         Some(hint.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_masked_rows_show_no_values() {
+        let said = |sqlstate: &str| {
+            let error = DbError {
+                severity: "ERROR".into(),
+                sqlstate: sqlstate.into(),
+                message: "invalid input: \"Anna\"".into(),
+                detail: Some("Anna".into()),
+                hint: Some("Anna".into()),
+                context: Some("COPY t, line 1: \"Anna\"".into()),
+                table: Some("t".into()),
+                ..DbError::default()
+            };
+            let shown = PgError::Db(Box::new(error)).without_values();
+            (shown.sqlstate().unwrap_or_default().to_string(), format!("{shown} {:?}", shown.hint()))
+        };
+        // About a value, or written by a user's function.
+        for sqlstate in ["22P02", "P0001", "23514", "38000", "2200X", "99999", ""] {
+            let (code, text) = said(sqlstate);
+            assert_eq!(code, sqlstate);
+            assert!(!text.contains("Anna") && text.contains(sqlstate), "{text}");
+        }
+        // About the server: the message stays, and nothing that came with it.
+        for sqlstate in ["57014", "XX001", "53200", "42501"] {
+            assert_eq!(said(sqlstate).1.matches("Anna").count(), 1, "{sqlstate}");
+        }
+        assert_eq!(PgError::Broken.without_values().to_string(), PgError::Broken.to_string());
+    }
+}

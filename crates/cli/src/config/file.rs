@@ -168,10 +168,9 @@ impl Reader<'_> {
         let of_cluster = |path: &&String| !self.keys.of_command_of_cluster(path).is_empty();
         let mut tables = vec!["databases"];
         tables.extend(names.iter().filter(of_cluster).filter_map(|path| path.split(' ').next()));
-        let mut cluster = Cluster {
-            own: self.section(path, table, &self.keys.of_cluster(), &tables),
-            ..Cluster::default()
-        };
+        let keys = self.keys.of_cluster();
+        let mut cluster = Cluster { own: self.section(path, table, &keys, &tables), ..Cluster::default() };
+        let is_key = |name: &str| keys.iter().any(|key| key.is_called(name));
         for (name, value) in table {
             let at = name.span().start;
             match name.get_ref().as_ref() {
@@ -182,7 +181,7 @@ impl Reader<'_> {
                         cluster.databases.insert(database, section);
                     }
                 }
-                name if tables.contains(&name) => {
+                name if tables.contains(&name) && (is_table(value) || !is_key(name)) => {
                     self.commands(
                         (path, name),
                         value,
@@ -251,10 +250,12 @@ impl Reader<'_> {
         let mut section = Section::new();
         for (name, value) in table {
             let (text, at) = (name.get_ref().as_ref(), name.span().start);
-            if tables.contains(&text) {
+            let own = keys.iter().find(|known| known.is_called(text));
+            // `mask` is an option of a backup, and a command with options of its own.
+            if tables.contains(&text) && (own.is_none() || is_table(value)) {
                 continue;
             }
-            match (keys.iter().find(|known| known.is_called(text)), value.get_ref()) {
+            match (own, value.get_ref()) {
                 (Some(_), DeValue::Table(inner)) if nearest(text, tables.iter().copied()).is_some() => {
                     self.unknown_section(path, text, inner, at, tables);
                 }
@@ -360,6 +361,10 @@ fn read_value(kind: &Kind, value: &DeValue<'_>) -> Option<Value> {
             .map(Value::List),
         _ => None,
     }
+}
+
+fn is_table(value: &Spanned<DeValue<'_>>) -> bool {
+    matches!(value.get_ref(), DeValue::Table(_))
 }
 
 #[cfg(test)]

@@ -204,8 +204,8 @@ impl<'p> Masker<'p> {
     }
 
     /// What the last masked row is to the keys of [`TablePlan::keys_to_prove`], in their order:
-    /// rows of one number have equal keys, except for one pair in 2^64. None: the row takes no part,
-    /// since a column is NULL, or the predicate of a partial index is not true.
+    /// rows of one number have equal keys, except for one pair in 2^64. None: the row takes no
+    /// part, since a column is NULL, or the predicate of a partial index is not true.
     ///
     /// It is empty when the last row was dropped or refused.
     pub fn key_hashes(&self) -> &[Option<u64>] {

@@ -28,7 +28,7 @@ pub(crate) struct About {
     /// Of which backup of another repository this is a copy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copied: Option<Copied>,
-    /// By which rules it was masked; nothing in plain backups.
+    /// What it was masked with; nothing in plain backups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masked: Option<Masked>,
     /// By name: when and how each database was read.

@@ -1,11 +1,11 @@
-//! By which rules and under which key a backup was masked.
+//! The rules and the key that a backup was masked with.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hex;
 
-/// By which rules and under which key a backup was masked.
+/// The rules and the key that a backup was masked with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Masked {

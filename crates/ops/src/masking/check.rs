@@ -168,7 +168,7 @@ pub fn run(loaded: &Loaded, facts: &Facts, lock: Option<&Lock>, how: Strictness)
 /// Rules that have errors for this database, and a lock that cannot be read.
 pub(crate) fn plan(loaded: &Loaded, catalog: &Catalog) -> Result<(Plan, usize), OpsError> {
     let outcome = loaded.plan(catalog);
-    let Some(plan) = outcome.plan else { return Err(refused(&outcome.findings, loaded)) };
+    let Some(plan) = outcome.plan else { return Err(loaded.refused(&outcome.findings)) };
     let is_open =
         |finding: &&Finding| finding.severity == finding::Severity::Warning && finding.accepted.is_none();
     let drift = loaded.lock(None)?.map(|lock| lock.drift(&outcome.columns)).unwrap_or_default();
@@ -248,32 +248,9 @@ fn by_table(columns: Vec<Decided>) -> BTreeMap<String, Vec<ColumnReport>> {
 pub fn lock(loaded: &Loaded, catalog: &Catalog) -> Result<String, OpsError> {
     let outcome = loaded.plan(catalog);
     if outcome.plan.is_none() {
-        return Err(refused(&outcome.findings, loaded));
+        return Err(loaded.refused(&outcome.findings));
     }
     Lock::of(&loaded.name(), &outcome.columns)
         .write()
         .map_err(|error| OpsError::refused(error.to_string(), ""))
-}
-
-/// That rules cannot be used, with the first reasons.
-pub(crate) fn refused(findings: &[Finding], loaded: &Loaded) -> OpsError {
-    const SHOWN: usize = 5;
-    let errors: Vec<&Finding> =
-        findings.iter().filter(|finding| finding.severity == finding::Severity::Error).collect();
-    let mut texts: Vec<String> = errors.iter().take(SHOWN).map(|finding| line(finding, loaded)).collect();
-    if errors.len() > SHOWN {
-        texts.push(format!("and {} more", errors.len() - SHOWN));
-    }
-    OpsError::refused(
-        format!("the mask rules have {} errors:\n  {}", errors.len(), texts.join("\n  ")),
-        format!("`pgark mask check {}` shows all, each with what to do", loaded.path.display()),
-    )
-}
-
-/// `shop.toml:17:9: M150 public.customers.nickname: no rule speaks of it`.
-fn line(finding: &Finding, loaded: &Loaded) -> String {
-    let place = finding.place.map(|place| format!(":{}:{}", place.line, place.column)).unwrap_or_default();
-    let on: Vec<&str> = finding.table.iter().chain(&finding.column).map(String::as_str).collect();
-    let on = if on.is_empty() { String::new() } else { format!(" {}", on.join(".")) };
-    format!("{}{place}: {}{on}: {}", loaded.path.display(), finding.code, finding.message)
 }

@@ -11,7 +11,6 @@ use pgark_pg::{ConnInfo, Use};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::check;
 use super::rules::Loaded;
 use crate::error::Doing;
 use crate::nearest::did_you_mean;
@@ -104,7 +103,7 @@ pub fn run(
         refuse_unknown_column(&table, column)?;
     }
     let outcome = loaded.plan(&catalog);
-    let Some(plan) = &outcome.plan else { return Err(check::refused(&outcome.findings, loaded)) };
+    let Some(plan) = &outcome.plan else { return Err(loaded.refused(&outcome.findings)) };
     let Some(plan) = plan.table(table.oid) else {
         return Err(OpsError::refused(format!("{} has no rows", table.shown()), ""));
     };

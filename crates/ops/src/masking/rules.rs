@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pgark_mask::catalog::Catalog;
-use pgark_mask::finding::Finding;
+use pgark_mask::finding::{Finding, Severity};
 use pgark_mask::key::MaskKey;
 use pgark_mask::plan::{Keys, Lock, Outcome, Plan};
 use pgark_mask::rules::{KeySource, Rules};
@@ -78,9 +78,36 @@ impl Loaded {
         let outcome = Plan::make(rules, catalog, Keys { mask, run: &self.run });
         let mut findings = self.findings.clone();
         findings.extend(outcome.findings);
-        let is_right =
-            findings.iter().all(|finding| finding.severity != pgark_mask::finding::Severity::Error);
+        let is_right = findings.iter().all(|finding| finding.severity != Severity::Error);
         Outcome { plan: outcome.plan.filter(|_| is_right), findings, columns: outcome.columns }
+    }
+
+    /// That rules cannot be used, with the first reasons.
+    pub(crate) fn refused(&self, findings: &[Finding]) -> OpsError {
+        const SHOWN: usize = 5;
+        let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+        let mut texts: Vec<String> = errors.map(|finding| self.line(finding)).collect();
+        let count = match texts.len() {
+            1 => "an error".to_string(),
+            count => format!("{count} errors"),
+        };
+        if texts.len() > SHOWN {
+            let more = texts.split_off(SHOWN).len();
+            texts.push(format!("and {more} more"));
+        }
+        OpsError::refused(
+            format!("the mask rules have {count}:\n  {}", texts.join("\n  ")),
+            format!("`pgark mask check {}` shows all, each with what to do", self.path.display()),
+        )
+    }
+
+    /// `shop.toml:17:9: M150 public.customers.nickname: no rule speaks of it`.
+    fn line(&self, finding: &Finding) -> String {
+        let place = finding.place.map(|place| format!(":{}:{}", place.line, place.column));
+        let on: Vec<&str> = finding.table.iter().chain(&finding.column).map(String::as_str).collect();
+        let on = if on.is_empty() { String::new() } else { format!(" {}", on.join(".")) };
+        let place = place.unwrap_or_default();
+        format!("{}{place}: {}{on}: {}", self.path.display(), finding.code, finding.message)
     }
 
     /// The mask key, for rows that are stored.
@@ -88,10 +115,10 @@ impl Loaded {
     /// # Errors
     /// Rules that are wrong by themselves, or whose key cannot be had.
     pub(crate) fn usable_key(&self) -> Result<&MaskKey, OpsError> {
-        let is_error = |finding: &Finding| finding.severity == pgark_mask::finding::Severity::Error;
+        let is_error = |finding: &Finding| finding.severity == Severity::Error;
         match &self.key {
             Some(key) if !self.findings.iter().any(is_error) => Ok(key),
-            _ => Err(super::check::refused(&self.findings, self)),
+            _ => Err(self.refused(&self.findings)),
         }
     }
 

@@ -26,7 +26,7 @@ pub(crate) fn findings(connection: &mut Connection) -> Result<Vec<Finding>, OpsE
     for row in &labels {
         let provider = row.str(0).doing(doing)?;
         let message =
-            format!("{provider} masks rows for the session's role: what it reads are no plain values");
+            format!("{provider} masks rows for the session's role, so that it reads no plain values");
         found.push(Finding::new(Code::MaskedSession, message).hint("connect as a role without that label"));
     }
     let hidden = connection

@@ -8,7 +8,6 @@ use pgark_mask::rules::{Literal, RuleTest, Setting};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::check;
 use super::rules::Loaded;
 use crate::OpsError;
 
@@ -60,7 +59,7 @@ fn one(loaded: &Loaded, lock: Option<&Lock>, test: &RuleTest, table: &str) -> Re
     alone.references.clear();
     let outcome = loaded.plan_of(&alone, &catalog);
     let Some(plan) = outcome.plan.as_ref().and_then(|plan| plan.table(1)) else {
-        return Err(check::refused(&outcome.findings, loaded));
+        return Err(loaded.refused(&outcome.findings));
     };
     let value = |name: &str| {
         test.row.iter().find(|(column, _)| column == name).and_then(|(_, setting)| setting.value.scalar())

@@ -7,7 +7,6 @@ use pgark_mask::row::RawRow;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::check;
 use super::preview::{refuse_unknown_column, table_named};
 use super::rules::Loaded;
 use crate::OpsError;
@@ -48,7 +47,7 @@ pub fn run(
     refuse_unknown_column(table, name)?;
     let outcome = loaded.plan(catalog);
     let Some(plan) = outcome.plan.as_ref().and_then(|plan| plan.table(table.oid)) else {
-        return Err(check::refused(&outcome.findings, loaded));
+        return Err(loaded.refused(&outcome.findings));
     };
     let unfit = |error: pgark_mask::plan::MaskError| OpsError::refused(error.to_string(), OTHERS);
     let report =

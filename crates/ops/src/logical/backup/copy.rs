@@ -329,7 +329,7 @@ struct Parts<'s> {
 /// As they come, or masked.
 enum Rows<'s> {
     Plain(DestinationRows<'s>),
-    Masked { masker: RowMasker<'s>, rows: MaskedRows<'s> },
+    Masked { masker: Box<RowMasker<'s>>, rows: MaskedRows<'s> },
 }
 
 impl<'s> Parts<'s> {
@@ -346,7 +346,9 @@ impl<'s> Parts<'s> {
         let known = |maps: &RowMapping<'_>| of.rows(source, range, maps);
         let rows = match of.masker(source)? {
             None => Rows::Plain(copier.destination.rows(known)?),
-            Some(masker) => Rows::Masked { masker, rows: copier.destination.masked_rows(known)? },
+            Some(masker) => {
+                Rows::Masked { masker: Box::new(masker), rows: copier.destination.masked_rows(known)? }
+            }
         };
         Ok(Parts { copier, of, at, rows, unreported: 0 })
     }

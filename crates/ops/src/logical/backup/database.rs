@@ -191,6 +191,9 @@ impl Common<'_> {
         let mask =
             |rules| DatabasePlan::make(rules, &mut lead, &tapped.archive, definitions.as_ref(), report);
         let masking = self.request.mask.as_ref().map(mask).transpose()?;
+        if let Some(masking) = &masking {
+            masking.route(&mut tapped.archive)?;
+        }
         let orders = Orders { salted, several: self.several, keep_going: self.request.keep_going, masking };
         let (copying, queue) = Copying::new(&catalog, &tapped, &mut lead, &pinned, orders)?;
         let copying = Arc::new(copying);
@@ -205,7 +208,6 @@ impl Common<'_> {
         tapped.archive.show(&|name| facts.shown(name));
         kept.map_err(|error| lead.cause_of(error))?;
         let copied = copying.collect(self.request.keep_going, report)?;
-        copying.route(&mut tapped.archive)?;
         copying.judge_definitions(report)?;
         copying.prove(&|| crew.copier.check())?;
         for text in copying.told_exceptions() {

@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::catalog::Catalog;
 use super::cluster::Survey;
 use super::lead::{Lead, name_the_holders};
-use super::mapping::is_comparable;
+use super::mapping::is_of_a_server;
 use super::masking;
 use super::name;
 use super::patterns::Children;
@@ -117,14 +117,15 @@ pub fn dry_run(repository: &Repository, request: &Request, job: &Job) -> Result<
 }
 
 fn plan(repository: &Repository, request: &Request, job: &Job, watch: &Watch) -> Result<Plan, OpsError> {
-    let masked = request.mask.as_ref().map(masking::masked_by).transpose()?.map(|(masked, _)| masked);
+    // Rules that are wrong by themselves, or without a key.
+    request.mask.as_ref().map(masking::masked_by).transpose()?;
     job.progress.phase("reading the cluster's properties");
     let survey = Survey::of(request, job, watch)?;
     let cluster = name::of(repository, request, &survey)?;
     let mut report = Report::default();
     survey.tell_unmatched(&mut report);
     let mut newest = repository.newest_backups(&cluster, LOOKED_AT)?;
-    newest.retain(|head| is_comparable(head, masked.as_ref()));
+    newest.retain(is_of_a_server);
     for warning in survey.server.compare(request, &survey.system_identifier, &newest)? {
         report.warn(&warning);
     }

@@ -51,8 +51,10 @@ impl Globals {
     }
 }
 
-/// The globals as SQL, for a masked backup without password hashes. Where the role has no right to read password hashes, they come without them
-/// and the report says so; where pg_dumpall fails, they are missing and the report says that.
+/// The globals as SQL, for a masked backup without password hashes.
+///
+/// Where the role has no right to read password hashes, they come without them and the report says
+/// so; where pg_dumpall fails, they are missing and the report says that.
 pub(super) fn read(survey: &Survey, is_masked: bool, job: &Job) -> Result<Globals, OpsError> {
     let mut more = Vec::new();
     let wants_passwords = survey.sees_passwords && !is_masked;

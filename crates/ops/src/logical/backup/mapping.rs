@@ -44,7 +44,7 @@ impl<'r> RowMapping<'r> {
     ) -> Result<RowMapping<'r>, OpsError> {
         let choosers = request.row_maps_of.iter().map(|(name, maps)| Ok((name.clone(), maps.chooser()?)));
         let mut newest = repository.newest_backups(cluster, if request.full { 1 } else { MOST_BACKUPS })?;
-        newest.retain(|head| is_comparable(head, masked));
+        newest.retain(is_of_a_server);
         let reusable = newest.iter().filter(|head| is_of_domain(head, masked)).cloned().collect();
         Ok(RowMapping {
             earlier: (!request.full).then(|| EarlierTables::of(repository, reusable)),
@@ -111,13 +111,12 @@ impl<'r> RowMapping<'r> {
     }
 }
 
-/// Whether an earlier backup is of the same kind: masked as this one, or plain as this one.
-pub(super) fn is_comparable(head: &BackupHead, masked: Option<&Masked>) -> bool {
-    let kind = if masked.is_some() { BackupKind::Masked } else { BackupKind::Logical };
-    BackupKind::of(head) == kind
+/// Whether a backup was read from a live server, masked or not: it tells which one that was.
+pub(super) fn is_of_a_server(head: &BackupHead) -> bool {
+    matches!(BackupKind::of(head), BackupKind::Logical | BackupKind::Masked)
 }
 
-/// Whether its rows are under the same mask key, or plain as these.
+/// Whether its rows were masked under the same key, or are plain as these.
 fn is_of_domain(head: &BackupHead, masked: Option<&Masked>) -> bool {
     let domain = |masked: &Masked| masked.domain.clone();
     About::of(head).is_ok_and(|about| about.masked.as_ref().map(domain) == masked.map(domain))

@@ -38,7 +38,7 @@ use super::large_objects::Listed;
 use super::lead::Lead;
 use super::proof::KeyProofs;
 use super::report::Report;
-use super::work::{columns, relation};
+use super::toc_entry::{columns, relation};
 use crate::OpsError;
 use crate::advice::advice;
 use crate::facts::Masked;
@@ -137,8 +137,8 @@ impl DatabasePlan {
         })
     }
 
-    /// Partitions whose key is masked are loaded through their topmost table: the archive says so as
-    /// `pg_dump --load-via-partition-root` does (pg_dump.c, `dumpTableData`).
+    /// Partitions whose key is masked are loaded through their topmost table: the archive says so
+    /// as `pg_dump --load-via-partition-root` does (pg_dump.c, `dumpTableData`).
     ///
     /// # Errors
     /// A topmost table whose definition the backup does not have.
@@ -410,7 +410,7 @@ pub(super) struct KeyNumbers {
 impl RowMasker<'_> {
     /// Whether so many numbers are held that they should go to the proofs.
     pub(super) fn is_full(&self) -> bool {
-        self.numbers.first().is_some_and(|key| key.numbers.len() >= HELD_NUMBERS)
+        self.numbers.iter().any(|key| key.numbers.len() >= HELD_NUMBERS)
     }
 
     /// The numbers that the proofs do not have yet.

@@ -53,6 +53,7 @@ mod selector;
 mod server;
 mod standby;
 mod tap;
+mod toc_entry;
 mod turn;
 mod work;
 

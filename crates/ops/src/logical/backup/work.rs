@@ -5,10 +5,8 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use pgark_bytes::archive::{Archive, TocEntry};
 use pgark_bytes::copy_text::row_hash;
 use pgark_bytes::names::shown;
-use pgark_bytes::sql::quote_ident_bytes;
 use pgark_mask::plan::Counts;
 use pgark_pg::ConnInfo;
 use pgark_repo::{Class, PartSummary};
@@ -21,6 +19,7 @@ use super::mapping::RowMapping;
 use super::masking::{self, DatabasePlan, KeyNumbers, RowMasker};
 use super::report::Report;
 use super::tap::Tapped;
+use super::toc_entry::{columns, relation};
 use crate::advice::{Setting, advice};
 use crate::facts::{MapsDone, Missing, Note};
 use crate::lock::lock;
@@ -276,11 +275,6 @@ impl Copying {
         self.masking.as_ref().map_or(Ok(()), |masking| masking.add_to_proofs(numbers))
     }
 
-    /// Says in the archive through which tables masked rows are loaded.
-    pub(super) fn route(&self, archive: &mut Archive) -> Result<(), OpsError> {
-        self.masking.as_ref().map_or(Ok(()), |masking| masking.route(archive))
-    }
-
     /// Takes up what a masker met in definitions.
     pub(super) fn note_met(&self, masker: &RowMasker<'_>) {
         if let Some(masking) = &self.masking {
@@ -480,32 +474,6 @@ fn identity(lead: &Lead, table: &Table, columns: &[u8]) -> [u8; 16] {
     identity[..8].copy_from_slice(&settings.to_le_bytes());
     identity[8..].copy_from_slice(&columns.to_le_bytes());
     identity
-}
-
-/// `"s"."t"` from the entry's own names: the COPY statement may name a partition's root instead.
-pub(super) fn relation(toc: &TocEntry) -> Vec<u8> {
-    let mut name = quote_ident_bytes(toc.namespace.as_deref().unwrap_or_default());
-    name.push(b'.');
-    name.extend(quote_ident_bytes(toc.tag_bytes()));
-    name
-}
-
-/// The column list of `COPY s.t (a, "b)") FROM stdin;`, without its parentheses.
-pub(super) fn columns(toc: &TocEntry) -> Vec<u8> {
-    let statement = toc.copy_stmt.as_deref().unwrap_or_default();
-    let mut in_quotes = false;
-    let mut start = None;
-    for (at, byte) in statement.iter().enumerate() {
-        match byte {
-            b'"' => in_quotes = !in_quotes,
-            b'(' if !in_quotes && start.is_none() => start = Some(at + 1),
-            b')' if !in_quotes => {
-                return start.map(|start| statement[start..at].to_vec()).unwrap_or_default();
-            }
-            _ => {}
-        }
-    }
-    Vec::new()
 }
 
 /// First pages of the ranges of a big heap. Tid range scans exist from PostgreSQL 14; a range holds
