@@ -53,6 +53,12 @@ pub struct Masker<'p> {
     masked: Vec<Made>,
     canonical: Vec<u8>,
     row: Vec<u8>,
+    /// Of the row that is being masked: where each field ends.
+    ends: Vec<usize>,
+    /// The columns whose text is read.
+    read: Vec<usize>,
+    /// The columns that may change, in their order.
+    changed: Vec<usize>,
     key_hashes: Vec<Option<u64>>,
     /// What definitions hold, to be recognised among plain values; and which of it was, with the
     /// column.
@@ -159,8 +165,16 @@ impl<'p> Masker<'p> {
     /// For the rows of a table.
     pub fn new(plan: &'p TablePlan) -> Masker<'p> {
         let columns = plan.columns.len();
+        let read = plan.needed.iter().enumerate().filter(|(_, needed)| **needed).map(|(at, _)| at);
+        let recorded = plan.record.iter().flat_map(|record| record.program.columns());
+        let mut changed: Vec<usize> = recorded.chain(plan.order.iter().copied()).collect();
+        changed.sort_unstable();
+        changed.dedup();
         Masker {
             plan,
+            ends: Vec::with_capacity(columns),
+            read: read.collect(),
+            changed,
             texts: String::new(),
             plain: vec![Cell::Unread; columns],
             masked: (0..columns).map(|_| Made::default()).collect(),
@@ -189,11 +203,14 @@ impl<'p> Masker<'p> {
     /// Notes the masked columns of the row whose plain value some definition holds.
     fn compare(&mut self, definitions: &Literals) {
         let view = View { texts: &self.texts, plain: &self.plain, masked: &self.masked };
-        for (at, made) in self.masked.iter().enumerate().filter(|(_, made)| made.state != State::AsItCame) {
+        for at in &self.changed {
+            let Some(made) = self.masked.get(*at).filter(|made| made.state != State::AsItCame) else {
+                continue;
+            };
             // What the fiction repeats hides nothing.
-            let value = view.plain(at).filter(|plain| made.state == State::Null || made.text != *plain);
+            let value = view.plain(*at).filter(|plain| made.state == State::Null || made.text != *plain);
             if let Some(text) = value.and_then(|value| definitions.find(value)) {
-                self.met.insert((text, at));
+                self.met.insert((text, *at));
             }
         }
     }
@@ -238,9 +255,8 @@ impl<'p> Masker<'p> {
             }
             Some(Otherwise::Keep) => self.counts.plain += 1,
             Some(Otherwise::Null) => {
-                let recorded = self.plan.record.iter().flat_map(|record| record.program.columns());
-                for at in recorded.chain(self.plan.order.iter().copied()) {
-                    if let Some(made) = self.masked.get_mut(at) {
+                for at in &self.changed {
+                    if let Some(made) = self.masked.get_mut(*at) {
                         made.state = State::Null;
                     }
                 }
@@ -286,32 +302,36 @@ impl<'p> Masker<'p> {
 
     /// Splits the row and reads the columns that rules need.
     fn read(&mut self, row: RawRow<'_>) -> Result<(), MaskError> {
-        self.texts.clear();
-        let mut found = 0;
+        let Masker { plan, texts, plain, masked, ends, read, changed, .. } = self;
+        let bytes = row.bytes();
+        texts.clear();
+        ends.clear();
         // A table without columns has rows without fields.
-        let fields =
-            copy_text::fields(row.bytes()).take(if self.plan.columns.is_empty() { 0 } else { usize::MAX });
-        for raw in fields {
-            if let (Some(cell), Some(made)) = (self.plain.get_mut(found), self.masked.get_mut(found)) {
-                made.state = State::AsItCame;
-                *cell = Cell::Unread;
-                if self.plan.needed.get(found) == Some(&true) {
-                    *cell = match raw {
-                        copy_text::NULL => Cell::Null,
-                        _ => {
-                            let start = self.texts.len();
-                            let value = copy_text::unescape(raw);
-                            let decoded = self.plan.charset.decode(&value, &mut self.texts);
-                            decoded.map_err(|refusal| of_column(self.plan.name_of(found), refusal))?;
-                            Cell::Text { start, end: self.texts.len() }
-                        }
-                    };
-                }
-            }
-            found += 1;
+        if !plan.columns.is_empty() {
+            ends.extend(memchr::memchr_iter(b'\t', bytes));
+            ends.push(bytes.len());
         }
-        let expected = self.plan.columns.len();
-        if found == expected { Ok(()) } else { Err(MaskError::Fields { expected, found }) }
+        if ends.len() != plan.columns.len() {
+            return Err(MaskError::Fields { expected: plan.columns.len(), found: ends.len() });
+        }
+        for at in changed.iter() {
+            if let Some(made) = masked.get_mut(*at) {
+                made.state = State::AsItCame;
+            }
+        }
+        for at in read.iter() {
+            let (Some(cell), Some(raw)) = (plain.get_mut(*at), bytes.get(place(ends, *at))) else { continue };
+            *cell = match raw {
+                copy_text::NULL => Cell::Null,
+                _ => {
+                    let start = texts.len();
+                    let decoded = plan.charset.decode(&copy_text::unescape(raw), texts);
+                    decoded.map_err(|refusal| of_column(plan.name_of(*at), refusal))?;
+                    Cell::Text { start, end: texts.len() }
+                }
+            };
+        }
+        Ok(())
     }
 
     fn view(&self) -> View<'_> {
@@ -436,28 +456,35 @@ impl<'p> Masker<'p> {
         Ok(())
     }
 
-    /// Writes the row: changed columns again, the others as they came.
+    /// Writes the row: changed columns again, and what is between them as it came.
     fn write(&mut self, row: RawRow<'_>) -> Result<(), MaskError> {
-        self.row.clear();
-        if !self.plan.columns.is_empty() {
-            for (at, (raw, made)) in copy_text::fields(row.bytes()).zip(&self.masked).enumerate() {
-                if at > 0 {
-                    self.row.push(b'\t');
-                }
-                match made.state {
-                    State::AsItCame => self.row.extend_from_slice(raw),
-                    State::Null => self.row.extend_from_slice(copy_text::NULL),
-                    State::Text => {
-                        let bytes = self.plan.charset.encode(&made.text);
-                        let bytes = bytes.map_err(|refusal| of_column(self.plan.name_of(at), refusal))?;
-                        copy_text::escape_into(Some(&bytes), &mut self.row);
-                    }
-                }
+        let Masker { plan, masked, row: out, ends, changed, .. } = self;
+        let bytes = row.bytes();
+        out.clear();
+        let mut written = 0;
+        for at in changed.iter() {
+            let Some(made) = masked.get(*at).filter(|made| made.state != State::AsItCame) else { continue };
+            let place = place(ends, *at);
+            out.extend_from_slice(bytes.get(written..place.start).unwrap_or_default());
+            written = place.end;
+            if made.state == State::Null {
+                out.extend_from_slice(copy_text::NULL);
+                continue;
             }
+            let fiction = plan.charset.encode(&made.text);
+            let fiction = fiction.map_err(|refusal| of_column(plan.name_of(*at), refusal))?;
+            copy_text::escape_into(Some(&fiction), out);
         }
-        self.row.push(b'\n');
+        out.extend_from_slice(bytes.get(written..).unwrap_or_default());
+        out.push(b'\n');
         Ok(())
     }
+}
+
+/// Where a field is in its row, by the ends of all fields.
+fn place(ends: &[usize], field: usize) -> std::ops::Range<usize> {
+    let start = field.checked_sub(1).and_then(|before| ends.get(before)).map_or(0, |end| end + 1);
+    start..ends.get(field).copied().unwrap_or(start)
 }
 
 fn of_column(column: &str, refusal: Refusal) -> MaskError {
