@@ -157,8 +157,7 @@ pub fn table_named(catalog: &Catalog, name: &str) -> Option<usize> {
     })
 }
 
-/// The columns of one end of a `[[reference]]`: `schema.table(column, …)`. None, without a finding,
-/// where an expression refers: rules cannot follow it, and the column that it reads has its own.
+/// The columns of one end of a `[[reference]]`: `schema.table(column, …)`.
 fn end(catalog: &Catalog, setting: &Setting, findings: &mut Vec<Finding>) -> Option<Vec<At>> {
     let mut fault = |code, message: String| {
         findings.push(Finding::new(code, message).at(setting.place).hint("schema.table(column, …)"));
@@ -179,6 +178,9 @@ fn end(catalog: &Catalog, setting: &Setting, findings: &mut Vec<Finding>) -> Opt
         return None;
     };
     if columns.contains('(') {
+        let message = format!("\"{text}\" is an expression, and this version follows columns");
+        let hint = "leave the reference out, and give the column that it reads a rule of its own";
+        findings.push(Finding::new(Code::WrongValue, message).at(setting.place).hint(hint));
         return None;
     }
     let mut found = Vec::new();

@@ -405,6 +405,7 @@ fn what_this_version_does_not_have_is_said() {
     for body in [
         "[table.\"public.t\"]\nquery = \"select 1\"\n",
         "[[reference]]\nfrom = \"public.t(a)\"\nto = \"public.u(a)\"\nwhen = \"b = 'x'\"\n",
+        "[[reference]]\nfrom = \"public.t((lower(a)))\"\nto = \"public.u(a)\"\n",
     ] {
         let found = beside_kept(body, &catalog);
         assert_eq!(found.len(), 1, "{body}: {found:?}");
