@@ -30,8 +30,9 @@ const FULL_LEAF: usize = 64 << 10;
 /// The same of nodes.
 const LEAST_CHILDREN: usize = 64;
 const FULL_NODE: usize = 128 << 10;
-/// One path of so many says so.
-const CUTS: u64 = 64;
+/// One path of so many says so: of a sublist, which one changed entry stores again, and of a node.
+const CUTS_OF_ENTRIES: u64 = 32;
+const CUTS_OF_CHILDREN: u64 = 64;
 
 /// Names a list of entries.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -129,7 +130,8 @@ pub(crate) fn decode_node(bytes: &[u8], level: u8) -> Result<Vec<Sub>, &'static 
 
 /// Whether a sublist (level 0) or node ends behind the item with this path.
 fn cuts(path: &str, level: usize) -> bool {
-    (Hash::of(path.as_bytes()).prefix() >> (8 * level.min(7))).is_multiple_of(CUTS)
+    let cuts = if level == 0 { CUTS_OF_ENTRIES } else { CUTS_OF_CHILDREN };
+    (Hash::of(path.as_bytes()).prefix() >> (8 * level.min(7))).is_multiple_of(cuts)
 }
 
 /// An array of two, as its items' encodings are put together.
