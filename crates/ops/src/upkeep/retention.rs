@@ -693,6 +693,7 @@ pub fn tag(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::Masked;
     use crate::facts::{DatabaseRead, Filters, Selection};
 
     fn candidate(number: u64, time: &str, complete: bool, tags: &[&str]) -> Candidate {
@@ -780,11 +781,32 @@ mod tests {
         let all: Vec<Candidate> = (1..=4)
             .map(|number| {
                 let mut own = candidate(number, &format!("2025-01-0{number}T00:00:00Z"), true, &[]);
-                own.head.kind = if number < 3 { "masked logical" } else { "logical" }.into();
+                own.head.kind = if number < 3 { "physical" } else { "logical" }.into();
                 own
             })
             .collect();
         assert_eq!(kept(&all, &Policy { last: 1, ..Policy::default() }), [1, 2, 4]);
+    }
+
+    /// Of each rules file the newest stays, and the newest plain one.
+    #[test]
+    fn masked_backups_of_a_rules_file_are_a_series() {
+        let rules = [None, Some("a.toml"), Some("a.toml"), Some("b.toml"), None, Some("a.toml")];
+        let all: Vec<Candidate> = (1..)
+            .zip(rules)
+            .map(|(number, rules)| {
+                let mut own = candidate(number, &format!("2025-01-0{number}T00:00:00Z"), true, &[]);
+                let masked = rules.map(|rules| Masked { rules: rules.into(), ..Masked::default() });
+                own.head.kind =
+                    if masked.is_some() { BackupKind::Masked } else { BackupKind::Logical }.into();
+                own.about.masked = masked;
+                own
+            })
+            .collect();
+        for group_by in [GroupBy::Database, GroupBy::Databases, GroupBy::Cluster] {
+            let policy = Policy { last: 1, group_by, ..Policy::default() };
+            assert_eq!(kept(&all, &policy), [4, 5, 6]);
+        }
     }
 
     /// A backup of these databases, each with its filters.
