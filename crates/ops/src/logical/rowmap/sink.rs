@@ -119,7 +119,7 @@ impl<'a> RowSink<'a> {
                 }
             },
         }
-        let target = MapTarget { identity, domain: Vec::new(), from };
+        let target = MapTarget { identity, domain: self.writer.domain().to_vec(), from };
         let mut writer = self.writer.map(pgark_repo::Rows, target);
         if rules.rewrite_deleted {
             writer.leave_no_lists_behind();
