@@ -8,7 +8,7 @@ use pgark_repo::{Class, Cut};
 use super::destination::{Destination, DestinationRows, InEach, MaskedRows};
 use super::large_objects::{self, Content};
 use super::mapping::RowMapping;
-use super::masking::{KeyNumbers, RowMasker};
+use super::masking::{DatabasePlan, KeyNumbers, RowMasker};
 use super::work::{Copying, Source, Work};
 use crate::error::{Doing, with_causes};
 use crate::facts::Missing;
@@ -216,7 +216,8 @@ fn copy_unshown(
         Work::Batch(batch) => copy_batch(copier, of, connection, batch),
         Work::LargeObjects { first, last, number } => {
             let mut stream = copier.destination.stream(Class::Data, Cut::Content);
-            let content = if of.empties_large_objects() { Content::Empty } else { Content::Whole };
+            let is_emptied = of.masking.as_ref().is_some_and(DatabasePlan::empties_large_objects);
+            let content = if is_emptied { Content::Empty } else { Content::Whole };
             let objects = large_objects::copy(
                 connection,
                 (*first, *last),
@@ -251,7 +252,7 @@ fn copy_one(
     }
     let sql = source.copy_statement(range);
     copier.job.progress.object_started(&of.shown(source));
-    let mut parts = Parts::new(copier, of, at, source, range)?;
+    let mut parts = Parts::new(copier, of, source, range)?;
     let mut rows = 0;
     let result = connection.copy_out_many::<OpsError>(&sql, &mut |event| match event {
         CopyEvent::Data(row) => parts.write(row, true),
@@ -264,8 +265,8 @@ fn copy_one(
     });
     copier.job.progress.object_done(&of.shown(source));
     result?;
-    let (copy, mut numbers) = parts.finish(rows)?;
-    of.add_to_proofs(&mut numbers)?;
+    let (copy, numbers) = parts.finish(rows)?;
+    prove_later(of, numbers)?;
     of.keep(at, range, copy);
     Ok(())
 }
@@ -290,8 +291,8 @@ fn copy_batch(
         match event {
             CopyEvent::Begin(at) => {
                 number = at;
-                let source = batch.get(at).and_then(|at| Some((*at, of.sources.get(*at)?)));
-                open = source.map(|(at, source)| Parts::new(copier, of, at, source, 0)).transpose()?;
+                let source = batch.get(at).and_then(|at| of.sources.get(*at));
+                open = source.map(|source| Parts::new(copier, of, source, 0)).transpose()?;
             }
             CopyEvent::Data(row) => {
                 if let Some(parts) = open.as_mut() {
@@ -313,14 +314,18 @@ fn copy_batch(
         }
         Ok(())
     })?;
-    of.add_to_proofs(&mut numbers)
+    prove_later(of, numbers)
+}
+
+/// What rows that are stored are to unique keys.
+fn prove_later(of: &Copying, mut numbers: Vec<KeyNumbers>) -> Result<(), OpsError> {
+    of.masking.as_ref().map_or(Ok(()), |masking| masking.add_to_proofs(&mut numbers))
 }
 
 /// One COPY's rows on their way into the repository.
 struct Parts<'s> {
     copier: &'s Copier<'s>,
     of: &'s Copying,
-    at: usize,
     rows: Rows<'s>,
     /// Bytes that progress has not heard of.
     unreported: usize,
@@ -339,18 +344,18 @@ impl<'s> Parts<'s> {
     fn new(
         copier: &'s Copier<'s>,
         of: &'s Copying,
-        at: usize,
         source: &Source,
         range: usize,
     ) -> Result<Parts<'s>, OpsError> {
         let known = |maps: &RowMapping<'_>| of.rows(source, range, maps);
-        let rows = match of.masker(source)? {
+        let rows = match &of.masking {
             None => Rows::Plain(copier.destination.rows(known)?),
-            Some(masker) => {
-                Rows::Masked { masker: Box::new(masker), rows: copier.destination.masked_rows(known)? }
+            Some(masking) => {
+                let masker = Box::new(masking.masker(source.oid)?);
+                Rows::Masked { masker, rows: copier.destination.masked_rows(known)? }
             }
         };
-        Ok(Parts { copier, of, at, rows, unreported: 0 })
+        Ok(Parts { copier, of, rows, unreported: 0 })
     }
 
     /// One row, or a piece of one; `ends`: the last.
@@ -362,11 +367,7 @@ impl<'s> Parts<'s> {
         }
         match &mut self.rows {
             Rows::Plain(rows) => rows.write(row, ends),
-            Rows::Masked { masker, rows } => {
-                masker.row(row, ends, &mut |masked| rows.write(masked))?;
-                // Tables of a batch are tiny, and their numbers wait for its end.
-                if masker.is_full() { self.of.add_to_proofs(masker.numbers()) } else { Ok(()) }
-            }
+            Rows::Masked { masker, rows } => masker.row(row, ends, &mut |masked| rows.write(masked)),
         }
     }
 
@@ -382,13 +383,10 @@ impl<'s> Parts<'s> {
         self.tell()?;
         match self.rows {
             Rows::Plain(stored) => Ok((stored.finish(rows)?, Vec::new())),
-            Rows::Masked { mut masker, rows: stored } => {
-                let counts = masker.counts();
-                self.of.count_masked(self.at, counts);
-                self.of.note_met(&masker);
-                let numbers = std::mem::take(masker.numbers());
+            Rows::Masked { masker, rows: stored } => {
+                let (dropped, numbers) = masker.finish();
                 // What a condition left out was not to be stored.
-                Ok((stored.finish(rows.saturating_sub(counts.dropped))?, numbers))
+                Ok((stored.finish(rows.saturating_sub(dropped))?, numbers))
             }
         }
     }

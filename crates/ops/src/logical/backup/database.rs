@@ -208,10 +208,13 @@ impl Common<'_> {
         tapped.archive.show(&|name| facts.shown(name));
         kept.map_err(|error| lead.cause_of(error))?;
         let copied = copying.collect(self.request.keep_going, report)?;
-        copying.judge_definitions(report)?;
-        copying.prove(&|| crew.copier.check())?;
-        for text in copying.told_exceptions() {
-            self.job.progress.info(&text);
+        if let Some(masking) = &copying.masking {
+            masking.judge_definitions(&lead.database, report)?;
+            masking.prove(&|| crew.copier.check())?;
+            let of_it = if self.several { format!("{}: ", lead.database) } else { String::new() };
+            for text in masking.told_exceptions() {
+                self.job.progress.info(&format!("{of_it}{text}"));
+            }
         }
         for setting in ["zero_damaged_pages", "ignore_checksum_failure"] {
             if lead.login.value(setting) == Some("on") {

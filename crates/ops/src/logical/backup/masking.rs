@@ -67,6 +67,8 @@ pub(super) struct DatabasePlan {
     policy: OnDefinition,
     /// The objects whose definitions hold plain values, with the columns.
     met: Mutex<BTreeMap<String, BTreeSet<String>>>,
+    /// By table: rows that conditions left plain, in whole or in part, and rows that they left out.
+    excepted: Mutex<BTreeMap<String, (u64, u64)>>,
 }
 
 /// What a backup says of the rules that mask it.
@@ -134,6 +136,7 @@ impl DatabasePlan {
             definitions,
             policy: policy.definitions,
             met: Mutex::default(),
+            excepted: Mutex::default(),
         })
     }
 
@@ -169,20 +172,32 @@ impl DatabasePlan {
     }
 
     /// What masks the rows of a table.
-    pub(super) fn masker<'p>(&'p self, plan: &'p TablePlan) -> RowMasker<'p> {
+    ///
+    /// # Errors
+    /// A table without a plan; [`DatabasePlan::table`] has found one for each.
+    pub(super) fn masker(&self, oid: u32) -> Result<RowMasker<'_>, OpsError> {
+        let plan = self.plan.table(oid).ok_or_else(|| {
+            OpsError::refused(
+                format!("table {oid} has no mask plan"),
+                "this is a defect of pgark; please report it",
+            )
+        })?;
         let keys = plan.keys_to_prove().iter().filter_map(|key| self.keys.get(&key.domain()));
         let numbers = keys.map(|number| KeyNumbers { key: *number, numbers: Vec::new() }).collect();
         let mut masker = Masker::new(plan);
         masker.watch(&self.definitions);
-        RowMasker { masker, table: &plan.table, begun: Vec::new(), numbers }
+        Ok(RowMasker { database: self, masker, table: &plan.table, begun: Vec::new(), numbers })
     }
 
-    /// Takes up what a masker met in definitions.
-    pub(super) fn note_met(&self, masker: &RowMasker<'_>) {
-        for (object, column) in masker.masker.met() {
-            let mut met = lock(&self.met);
-            met.entry(object.to_string()).or_default().insert(format!("{}.{column}", masker.table));
-        }
+    /// The tables whose rows were not all masked, for people.
+    pub(super) fn told_exceptions(&self) -> Vec<String> {
+        let told = |(table, (plain, dropped)): (&String, &(u64, u64))| {
+            let counts = [(*plain, "stay plain"), (*dropped, "are left out")].into_iter();
+            let counts = counts.filter(|(count, _)| *count > 0);
+            let counts: Vec<String> = counts.map(|(count, what)| format!("{count} rows {what}")).collect();
+            format!("{table}: {}, by the mask rules", counts.join(", "))
+        };
+        lock(&self.excepted).iter().map(told).collect()
     }
 
     /// Whether definitions hold plain values; called once, when all rows are stored.
@@ -393,6 +408,7 @@ fn definitions_with_secrets(
 
 /// Masks the rows of one COPY.
 pub(super) struct RowMasker<'p> {
+    database: &'p DatabasePlan,
     masker: Masker<'p>,
     table: &'p str,
     /// What came of a row whose end has not come yet.
@@ -408,16 +424,6 @@ pub(super) struct KeyNumbers {
 }
 
 impl RowMasker<'_> {
-    /// Whether so many numbers are held that they should go to the proofs.
-    pub(super) fn is_full(&self) -> bool {
-        self.numbers.iter().any(|key| key.numbers.len() >= HELD_NUMBERS)
-    }
-
-    /// The numbers that the proofs do not have yet.
-    pub(super) fn numbers(&mut self) -> &mut Vec<KeyNumbers> {
-        &mut self.numbers
-    }
-
     /// Takes a row, or a piece of one; `ends`: the last. `take` gets the masked row once it is
     /// whole, unless a condition leaves it out.
     pub(super) fn row(
@@ -428,8 +434,7 @@ impl RowMasker<'_> {
     ) -> Result<(), OpsError> {
         if ends && self.begun.is_empty() {
             mask(&mut self.masker, piece, take)?;
-            self.note_keys();
-            return Ok(());
+            return self.note_keys();
         }
         if self.begun.len() + piece.len() > LONGEST_ROW {
             return Err(OpsError::refused(
@@ -440,23 +445,39 @@ impl RowMasker<'_> {
         self.begun.extend_from_slice(piece);
         if ends {
             mask(&mut self.masker, &self.begun, take)?;
-            self.note_keys();
             self.begun = Vec::new();
+            self.note_keys()?;
         }
         Ok(())
     }
 
-    /// Takes up what the last row is to the keys to prove.
+    /// Takes up what the last row is to the keys to prove. Tables of a batch are tiny: what they
+    /// hold waits for its end.
     #[inline]
-    fn note_keys(&mut self) {
+    fn note_keys(&mut self) -> Result<(), OpsError> {
+        let mut is_full = false;
         for (key, number) in self.numbers.iter_mut().zip(self.masker.key_hashes()) {
             key.numbers.extend(number);
+            is_full |= key.numbers.len() >= HELD_NUMBERS;
         }
+        if is_full { self.database.add_to_proofs(&mut self.numbers) } else { Ok(()) }
     }
 
-    /// What became of the rows.
-    pub(super) fn counts(&self) -> Counts {
-        self.masker.counts()
+    /// Returns how many rows were left out, and the numbers that the proofs do not have yet.
+    pub(super) fn finish(self) -> (u64, Vec<KeyNumbers>) {
+        let RowMasker { database, masker, table, numbers, .. } = self;
+        for (object, column) in masker.met() {
+            let mut met = lock(&database.met);
+            met.entry(object.to_string()).or_default().insert(format!("{table}.{column}"));
+        }
+        let Counts { plain, dropped, .. } = masker.counts();
+        if plain + dropped > 0 {
+            let mut excepted = lock(&database.excepted);
+            let (all_plain, all_dropped) = excepted.entry(table.to_string()).or_default();
+            *all_plain += plain;
+            *all_dropped += dropped;
+        }
+        (dropped, numbers)
     }
 }
 

@@ -3,11 +3,10 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use pgark_bytes::copy_text::row_hash;
 use pgark_bytes::names::shown;
-use pgark_mask::plan::Counts;
 use pgark_pg::ConnInfo;
 use pgark_repo::{Class, PartSummary};
 
@@ -16,7 +15,7 @@ use super::destination::{Destination, InEach};
 use super::large_objects::{self, Listed};
 use super::lead::Lead;
 use super::mapping::RowMapping;
-use super::masking::{self, DatabasePlan, KeyNumbers, RowMasker};
+use super::masking::{self, DatabasePlan};
 use super::report::Report;
 use super::tap::Tapped;
 use super::toc_entry::{columns, relation};
@@ -42,7 +41,7 @@ const OBJECTS_PER_ITEM: usize = 1000;
 
 /// A table whose rows the archive promises.
 pub(super) struct Source {
-    oid: u32,
+    pub(super) oid: u32,
     /// For people and paths.
     pub(super) name: TableName,
     /// `"s"."t"` in the database's encoding.
@@ -162,16 +161,7 @@ pub(super) struct Copying {
     /// Set by the first failure: the others stop at the next row.
     pub(super) stop: AtomicBool,
     /// How its rows are masked.
-    masking: Option<DatabasePlan>,
-    /// Per source: what became of its rows where that was not what rules say of all.
-    excepted: Vec<Excepted>,
-}
-
-/// Rows that a condition of the mask rules left plain, in whole or in part, and that it left out.
-#[derive(Default)]
-struct Excepted {
-    plain: AtomicU64,
-    dropped: AtomicU64,
+    pub(super) masking: Option<DatabasePlan>,
 }
 
 /// What is to be heeded while a database is copied.
@@ -229,7 +219,6 @@ impl Copying {
             lost: Mutex::new(lost),
             stop: AtomicBool::new(false),
             masking: orders.masking,
-            excepted: sources.iter().map(|_| Excepted::default()).collect(),
             sources,
         };
         Ok((copying, queue))
@@ -258,74 +247,6 @@ impl Copying {
             None => None,
         };
         Ok(Rows { identity: source.identity, from, to, earlier, rules })
-    }
-
-    /// What masks the rows of a table; None in plain backups.
-    ///
-    /// # Errors
-    /// A table without a plan. [`Copying::new`] has found one for each.
-    pub(super) fn masker(&self, source: &Source) -> Result<Option<RowMasker<'_>>, OpsError> {
-        let Some(masking) = &self.masking else { return Ok(None) };
-        let plan = masking.table(source.oid, &source.name.to_string(), &source.columns, &self.encoding)?;
-        Ok(Some(masking.masker(plan)))
-    }
-
-    /// Takes what is to be proved of rows that are stored.
-    pub(super) fn add_to_proofs(&self, numbers: &mut [KeyNumbers]) -> Result<(), OpsError> {
-        self.masking.as_ref().map_or(Ok(()), |masking| masking.add_to_proofs(numbers))
-    }
-
-    /// Takes up what a masker met in definitions.
-    pub(super) fn note_met(&self, masker: &RowMasker<'_>) {
-        if let Some(masking) = &self.masking {
-            masking.note_met(masker);
-        }
-    }
-
-    /// Whether definitions hold plain values of masked columns.
-    ///
-    /// # Errors
-    /// They do, and the rules refuse that.
-    pub(super) fn judge_definitions(&self, report: &mut Report) -> Result<(), OpsError> {
-        self.masking.as_ref().map_or(Ok(()), |masking| masking.judge_definitions(&self.database, report))
-    }
-
-    /// Whether the masked rows keep every unique key.
-    ///
-    /// # Errors
-    /// Keys that they do not keep; what `check` says.
-    pub(super) fn prove(&self, check: &dyn Fn() -> Result<(), OpsError>) -> Result<(), OpsError> {
-        self.masking.as_ref().map_or(Ok(()), |masking| masking.prove(check))
-    }
-
-    /// Adds to what became of a table's rows.
-    pub(super) fn count_masked(&self, source: usize, counts: Counts) {
-        if let Some(excepted) = self.excepted.get(source) {
-            excepted.plain.fetch_add(counts.plain, Ordering::Relaxed);
-            excepted.dropped.fetch_add(counts.dropped, Ordering::Relaxed);
-        }
-    }
-
-    /// The tables whose rows were not all masked, for people.
-    pub(super) fn told_exceptions(&self) -> Vec<String> {
-        let mut told = Vec::new();
-        for (source, excepted) in self.sources.iter().zip(&self.excepted) {
-            let count = |of: &AtomicU64, what: &str| match of.load(Ordering::Relaxed) {
-                0 => None,
-                count => Some(format!("{count} rows {what}")),
-            };
-            let counts = [count(&excepted.plain, "stay plain"), count(&excepted.dropped, "are left out")];
-            let counts: Vec<String> = counts.into_iter().flatten().collect();
-            if !counts.is_empty() {
-                told.push(format!("{}: {}, by the mask rules", self.shown(source), counts.join(", ")));
-            }
-        }
-        told
-    }
-
-    /// Whether large objects come without their content.
-    pub(super) fn empties_large_objects(&self) -> bool {
-        self.masking.as_ref().is_some_and(DatabasePlan::empties_large_objects)
     }
 
     /// An error that may be shown: of masked rows nothing is.
