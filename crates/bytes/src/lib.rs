@@ -12,6 +12,7 @@
 //! * [`lsn`]: positions in the WAL;
 //! * [`names`]: names for people, whatever bytes they are of;
 //! * [`nearest`]: the name that someone probably meant;
+//! * [`page`]: pages of relation files: header and checksum;
 //! * [`pattern`]: name patterns as psql and pg_dump have them;
 //! * [`protocol`]: framing of the frontend/backend protocol, and the messages of streaming
 //!   replication;
@@ -25,6 +26,7 @@ pub mod large_objects;
 pub mod lsn;
 pub mod names;
 pub mod nearest;
+pub mod page;
 pub mod pattern;
 pub mod protocol;
 pub mod sql;

@@ -29,13 +29,19 @@ const PORT: &str = "54321";
 
 impl Cluster {
     pub fn start() -> Cluster {
+        Cluster::start_with(&[])
+    }
+
+    /// With more arguments of initdb.
+    pub fn start_with(initdb: &[&str]) -> Cluster {
         let dir = tempfile::Builder::new().prefix("pgark-bytes-").tempdir().unwrap();
         let ok = Command::new("chown").arg("postgres").arg(dir.path()).status().unwrap().success();
         assert!(ok);
         let data = dir.path().join("data");
         run(as_postgres("initdb")
             .args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-N", "-D"])
-            .arg(&data));
+            .arg(&data)
+            .args(initdb));
         let options = format!(
             "-c listen_addresses= -c unix_socket_directories={} -c port={PORT} -c fsync=off -c wal_level=logical -c shared_buffers=16MB",
             dir.path().display()
@@ -53,6 +59,11 @@ impl Cluster {
 
     pub fn path(&self) -> &Path {
         self.dir.as_ref().unwrap().path()
+    }
+
+    /// Stops the server; what it had in memory is then in the files.
+    pub fn stop(&self) {
+        run(as_postgres("pg_ctl").args(["-m", "fast", "-w", "stop", "-D"]).arg(self.path().join("data")));
     }
 
     pub fn client(&self, name: &str) -> Command {
@@ -99,6 +110,7 @@ impl Drop for Cluster {
             .args(["-m", "immediate", "-w", "stop", "-D"])
             .arg(data)
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .status();
     }
 }
