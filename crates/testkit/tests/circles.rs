@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Crates that hold it.
-const HELD: [&str; 5] = ["bytes", "pg", "repo", "ops", "cli"];
+const HELD: [&str; 6] = ["bytes", "datadir", "pg", "repo", "ops", "cli"];
 
 /// A module by its path in the crate; the root is empty.
 type Module = Vec<String>;
@@ -21,7 +21,7 @@ fn no_modules_use_each_other_in_a_circle() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
         let mut files = BTreeMap::new();
         read(&folder, &mut Vec::new(), &mut files);
-        assert!(files.len() > 20, "{name}: {} files", files.len());
+        assert!(files.len() > 15, "{name}: {} files", files.len());
         let circles = circles(&files);
         assert!(circles.is_empty(), "modules of {name} use each other in circles: {circles:#?}");
     }

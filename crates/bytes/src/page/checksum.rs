@@ -232,8 +232,8 @@ mod tests {
         assert_eq!((reduced(0), reduced(65534), reduced(65535), reduced(u32::MAX)), (1, 65535, 1, 1));
     }
 
-    /// `cargo test --release -p pgark-bytes speed_of_checksums -- --ignored --nocapture`: the best of
-    /// many rounds over 1 MiB, which stays in the cache.
+    /// `cargo test --release -p pgark-bytes speed_of_checksums -- --ignored --nocapture`: the best
+    /// of many rounds over 1 MiB, which stays in the cache.
     #[test]
     #[ignore = "prints a speed, asserts nothing"]
     fn speed_of_checksums() {

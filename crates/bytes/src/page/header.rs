@@ -34,7 +34,7 @@ pub struct Header {
     pub prune_xid: u32,
 }
 
-/// A header that no server writes. The rules are those by which the server refuses a page as
+/// A header that no server writes. The rules are those that let the server refuse a page as
 /// invalid (`PageIsVerifiedExtended`, PostgreSQL 15, `src/backend/storage/page/bufpage.c`), without
 /// its flags; size and version are what `PageInit` writes, and `pd_lower` is never inside the
 /// header.
@@ -107,8 +107,8 @@ impl Header {
         })
     }
 
-    /// Whether the page is new (`PageIsNew`): the file was extended by it, and nothing was put on it
-    /// yet. It has no checksum, and must be all zeros ([`is_zero`]).
+    /// Whether the page is new (`PageIsNew`): the file was extended by it, and nothing was put on
+    /// it yet. It has no checksum, and must be all zeros ([`is_zero`]).
     pub fn is_new(&self) -> bool {
         self.upper == 0
     }
