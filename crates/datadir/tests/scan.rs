@@ -265,6 +265,30 @@ fn tablespaces_are_read_through_their_links() {
     assert_eq!(listed(&same), listed(&scan_all));
 }
 
+/// The WAL makes it again, with what is in it.
+#[test]
+fn a_tablespace_that_is_made_meanwhile_is_not_taken() {
+    let made = one_of_everything();
+    fs::create_dir_all(made.path("data/pg_tblspc/16400/PG_15_202209061/5")).unwrap();
+    made.file("far/PG_15_202209061/5/16500", &[1; 8192]);
+    let asked = Cell::new(0);
+    let make = || {
+        // The first question is in the search for tablespaces.
+        if asked.replace(asked.get() + 1) == 1 {
+            made.file("data/pg_tblspc/16401/PG_15_202209061/5/16500", &[1; 8192]);
+            symlink(made.path("far"), made.path("data/pg_tblspc/16402")).unwrap();
+        }
+        false
+    };
+    let scan = scan(&made.directory(), &ScanOptions::default(), &make).unwrap();
+    assert_eq!(scan.tablespaces, [Tablespace { oid: 16400, location: Location::InPlace }]);
+    let folders: Vec<String> =
+        folders(&scan).into_iter().filter(|path| path.starts_with("pg_tblspc/1640")).collect();
+    let own = ["pg_tblspc/16400", "pg_tblspc/16400/PG_15_202209061", "pg_tblspc/16400/PG_15_202209061/5"];
+    assert_eq!(folders, own);
+    assert!(scan.links.is_empty());
+}
+
 #[test]
 fn a_tablespace_that_is_not_there_is_named() {
     let made = one_of_everything();
