@@ -6,7 +6,9 @@
 //!
 //! * [`archive`]: `pg_dump`'s archive (header and table of contents), and what `pg_restore` makes
 //!   of it;
+//! * [`control_file`]: a cluster's `pg_control`;
 //! * [`copy_text`]: rows and fields of `COPY` in text format;
+//! * [`crc32c`]: the checksum of `pg_control`, WAL records and backup manifests;
 //! * [`encoding`]: text in other encodings than UTF-8;
 //! * [`large_objects`]: large objects as a stream of frames;
 //! * [`lsn`]: positions in the WAL;
@@ -17,10 +19,13 @@
 //! * [`protocol`]: framing of the frontend/backend protocol, and the messages of streaming
 //!   replication;
 //! * [`sql`]: quoting, and a tokenizer just deep enough to find statements and role names;
-//! * [`version`]: server version numbers.
+//! * [`version`]: server version numbers;
+//! * [`wal_name`]: names of WAL segments and of the files among them.
 
 pub mod archive;
+pub mod control_file;
 pub mod copy_text;
+pub mod crc32c;
 pub mod encoding;
 pub mod large_objects;
 pub mod lsn;
@@ -31,3 +36,4 @@ pub mod pattern;
 pub mod protocol;
 pub mod sql;
 pub mod version;
+pub mod wal_name;
