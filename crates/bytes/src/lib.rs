@@ -6,6 +6,7 @@
 //!
 //! * [`archive`]: `pg_dump`'s archive (header and table of contents), and what `pg_restore` makes
 //!   of it;
+//! * [`backup_label`]: what a server says of a base backup;
 //! * [`control_file`]: a cluster's `pg_control`;
 //! * [`copy_text`]: rows and fields of `COPY` in text format;
 //! * [`crc32c`]: the checksum of `pg_control`, WAL records and backup manifests;
@@ -16,13 +17,17 @@
 //! * [`nearest`]: the name that someone probably meant;
 //! * [`page`]: pages of relation files: header and checksum;
 //! * [`pattern`]: name patterns as psql and pg_dump have them;
+//! * [`postmaster_pid`]: which server runs in a data directory;
 //! * [`protocol`]: framing of the frontend/backend protocol, and the messages of streaming
 //!   replication;
 //! * [`sql`]: quoting, and a tokenizer just deep enough to find statements and role names;
+//! * [`tablespace_map`]: where the tablespaces of a base backup are;
+//! * [`timeline_history`]: which timelines a timeline came from;
 //! * [`version`]: server version numbers;
 //! * [`wal_name`]: names of WAL segments and of the files among them.
 
 pub mod archive;
+pub mod backup_label;
 pub mod control_file;
 pub mod copy_text;
 pub mod crc32c;
@@ -33,7 +38,10 @@ pub mod names;
 pub mod nearest;
 pub mod page;
 pub mod pattern;
+pub mod postmaster_pid;
 pub mod protocol;
 pub mod sql;
+pub mod tablespace_map;
+pub mod timeline_history;
 pub mod version;
 pub mod wal_name;
