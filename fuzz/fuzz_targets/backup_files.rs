@@ -30,7 +30,9 @@ fuzz_target!(|bytes: &[u8]| {
         }
         assert_eq!(history.timeline_at(Lsn(u64::MAX)), 9);
     }
-    if let Ok(text) = std::str::from_utf8(bytes) && let Ok(name) = text.parse::<WalFileName>() {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(name) = text.parse::<WalFileName>()
+    {
         assert_eq!(name.to_string(), text);
     }
 });

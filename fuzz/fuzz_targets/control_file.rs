@@ -17,7 +17,8 @@ fuzz_target!(|bytes: &[u8]| {
             let at = usize::from(file[0]);
             file[at] ^= 1;
             let refused = ControlFile::parse(&file).expect_err("one bit is another");
-            let is_version = matches!(refused, ControlFileError::Version { .. } | ControlFileError::ByteOrder);
+            let is_version =
+                matches!(refused, ControlFileError::Version { .. } | ControlFileError::ByteOrder);
             assert!(is_version || matches!(refused, ControlFileError::Checksum { .. }));
         }
     }

@@ -24,6 +24,7 @@
 //! * [`tablespace_map`]: where the tablespaces of a base backup are;
 //! * [`timeline_history`]: which timelines a timeline came from;
 //! * [`version`]: server version numbers;
+//! * [`wal`]: pages and records of the WAL, and the proof that a run of it is whole;
 //! * [`wal_name`]: names of WAL segments and of the files among them.
 
 pub mod archive;
@@ -44,4 +45,5 @@ pub mod sql;
 pub mod tablespace_map;
 pub mod timeline_history;
 pub mod version;
+pub mod wal;
 pub mod wal_name;
