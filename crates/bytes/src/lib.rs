@@ -7,6 +7,7 @@
 //! * [`archive`]: `pg_dump`'s archive (header and table of contents), and what `pg_restore` makes
 //!   of it;
 //! * [`backup_label`]: what a server says of a base backup;
+//! * [`backup_manifest`]: the files of a base backup, with their checksums;
 //! * [`control_file`]: a cluster's `pg_control`;
 //! * [`copy_text`]: rows and fields of `COPY` in text format;
 //! * [`crc32c`]: the checksum of `pg_control`, WAL records and backup manifests;
@@ -29,6 +30,7 @@
 
 pub mod archive;
 pub mod backup_label;
+pub mod backup_manifest;
 pub mod control_file;
 pub mod copy_text;
 pub mod crc32c;
