@@ -27,6 +27,11 @@
 //! * [`version`]: server version numbers;
 //! * [`wal`]: pages and records of the WAL, and the proof that a run of it is whole;
 //! * [`wal_name`]: names of WAL segments and of the files among them.
+//! * [`protocol`]: framing of the frontend/backend protocol, the messages of streaming replication,
+//!   and those of a base backup;
+//! * [`sql`]: quoting, and a tokenizer just deep enough to find statements and role names;
+//! * [`tar`]: tar archives of base backups;
+//! * [`version`]: server version numbers.
 
 pub mod archive;
 pub mod backup_label;
@@ -46,6 +51,7 @@ pub mod protocol;
 pub mod sql;
 pub mod tablespace_map;
 pub mod timeline_history;
+pub mod tar;
 pub mod version;
 pub mod wal;
 pub mod wal_name;

@@ -8,8 +8,10 @@
 //! frame that borrows its body from the caller's buffer, or say how many bytes are needed before it
 //! can be given. A length is checked before anybody waits for, or makes room for, what it promises.
 //!
-//! [`replication`] reads and writes what streaming replication sends inside of CopyData messages.
+//! [`replication`] reads and writes what streaming replication sends inside of CopyData messages,
+//! [`base_backup`] reads what BASE_BACKUP sends there.
 
+pub mod base_backup;
 pub mod replication;
 
 /// Type byte and length.

@@ -1,6 +1,8 @@
 //! What streaming replication sends inside of CopyData messages (PostgreSQL documentation, section
 //! "Streaming Replication Protocol"): WAL, keepalives, and what a client answers.
 
+use std::fmt;
+
 use crate::lsn::Lsn;
 
 /// Microseconds from the Unix epoch to PostgreSQL's, 2000-01-01 00:00:00 UTC.
@@ -19,6 +21,21 @@ impl Timestamp {
     /// Microseconds since the Unix epoch.
     pub fn unix_micros(self) -> i64 {
         self.0.saturating_add(POSTGRES_EPOCH_MICROS)
+    }
+}
+
+/// A position in the WAL of one timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WalPosition {
+    /// The timeline, from 1.
+    pub timeline: u32,
+    /// The position on it.
+    pub lsn: Lsn,
+}
+
+impl fmt::Display for WalPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on timeline {}", self.lsn, self.timeline)
     }
 }
 
