@@ -35,10 +35,10 @@ fn messages() {
 fn names_of_archives() {
     use ArchiveCompression::*;
     for (name, tablespace, compression) in [
-        ("base.tar", Option::None, ArchiveCompression::None),
-        ("base.tar.gz", Option::None, Gzip),
-        ("16400.tar.lz4", Some(16400), Lz4),
-        ("4294967295.tar.zst", Some(u32::MAX), Zstd),
+        ("base.tar", None, None),
+        ("base.tar.gz", None, Some(Gzip)),
+        ("16400.tar.lz4", Some(16400), Some(Lz4)),
+        ("4294967295.tar.zst", Some(u32::MAX), Some(Zstd)),
     ] {
         assert_eq!(ArchiveName::parse(name.as_bytes()), Ok(ArchiveName { tablespace, compression }));
     }

@@ -7,9 +7,9 @@
 //!
 //! * **Up to 14**, one COPY for each tablespace has its tar archive, in the order of the result.
 //!   One more COPY has the manifest, if it was asked for.
-//! * **From 15 on**, one COPY has everything, and each CopyData message begins with a byte that says
-//!   what it is ([`BackupMessage`]). An archive has no end of its own: it ends where the next one
-//!   begins, or the manifest, or with the COPY.
+//! * **From 15 on**, one COPY has everything, and each CopyData message begins with a byte that
+//!   tells what it is ([`BackupMessage`]). An archive has no end of its own: it ends where the next
+//!   one begins, or the manifest, or with the COPY.
 
 use super::replication::WalPosition;
 use crate::lsn::Lsn;
@@ -98,8 +98,6 @@ fn nothing(rest: &[u8]) -> Result<(), BackupMessageError> {
 /// How the server compresses an archive (from 15 on).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArchiveCompression {
-    /// It does not.
-    None,
     /// `.gz`: one gzip stream.
     Gzip,
     /// `.lz4`: one frame of LZ4.
@@ -113,15 +111,16 @@ pub enum ArchiveCompression {
 pub struct ArchiveName {
     /// The tablespace; `None` for the data directory.
     pub tablespace: Option<u32>,
-    /// How it is compressed.
-    pub compression: ArchiveCompression,
+    /// How it is compressed; `None`: it is not.
+    pub compression: Option<ArchiveCompression>,
 }
 
 impl ArchiveName {
     /// Reads `base.tar`, `OID.tar`, and these with `.gz`, `.lz4` or `.zst`.
     pub fn parse(name: &[u8]) -> Result<ArchiveName, BackupMessageError> {
-        use ArchiveCompression::{Gzip, Lz4, None as Plain, Zstd};
-        let known: [(&[u8], _); 4] = [(b".gz", Gzip), (b".lz4", Lz4), (b".zst", Zstd), (b"", Plain)];
+        use ArchiveCompression::{Gzip, Lz4, Zstd};
+        let known: [(&[u8], _); 4] =
+            [(b".gz", Some(Gzip)), (b".lz4", Some(Lz4)), (b".zst", Some(Zstd)), (b"", None)];
         known
             .into_iter()
             .find_map(|(ending, compression)| Some((name.strip_suffix(ending)?, compression)))
@@ -148,8 +147,9 @@ pub struct BackupTablespace {
 pub struct TablespaceLocation {
     /// Its object id.
     pub oid: u32,
-    /// Its path on the server, in the server's bytes. One in place (from 15 on) has the relative
-    /// path `pg_tblspc/OID`.
+    /// Its path on the server, in the server's bytes. One in place has the relative path
+    /// `pg_tblspc/OID` from 16 on; 15 does not list it, and has its files in the data directory's
+    /// archive.
     pub location: Vec<u8>,
 }
 
