@@ -111,7 +111,7 @@ impl Connection {
 
     /// Stops the running statement and reads its rest; if that fails, the connection is broken and
     /// says so.
-    fn abandon(&mut self) {
+    pub(crate) fn abandon(&mut self) {
         self.broken = true;
         if self.canceller.cancel().is_err() {
             self.canceller.shutdown();

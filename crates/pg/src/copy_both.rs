@@ -79,6 +79,22 @@ impl CopyBoth<'_> {
         }
     }
 
+    /// What [`CopyBoth::receive`] would give, without taking it: the next call gives it again.
+    pub fn peek(&mut self, deadline: Instant) -> Result<Received<'_>, PgError> {
+        self.check_open()?;
+        loop {
+            if self.received_done {
+                return Ok(Received::Done);
+            }
+            let arrived = self.connection.wire.arrives_by(deadline);
+            match arrived.inspect_err(|_| self.connection.broken = true)? {
+                None => return Ok(Received::NothingYet),
+                Some(b'd') => return Ok(Received::Data(self.connection.wire.peek()?.body)),
+                Some(_) => self.hear()?,
+            }
+        }
+    }
+
     /// Sends the payload of one CopyData message, at once.
     pub fn send(&mut self, payload: &[u8]) -> Result<(), PgError> {
         self.check_open()?;
@@ -124,6 +140,12 @@ impl CopyBoth<'_> {
         match message.tag {
             b'd' => {}
             b'c' => self.received_done = true,
+            // A server that shuts down ends the command without CopyDone, and then the connection
+            // (walsender.c, WalSndDone).
+            b'C' if !self.received_done => {
+                connection.broken = true;
+                return Err(PgError::Closed(None));
+            }
             b'E' => {
                 let error = DbError::parse(message.body);
                 self.over = true;

@@ -44,7 +44,11 @@ pub use conninfo::{ConnInfo, ConnInfoError, Environment};
 pub use copy::{CopyEvent, CopyIn};
 pub use copy_both::{CopyBoth, CopyBothAnswer, Received};
 pub use error::{DbError, PgError};
-pub use replication::Replication;
+pub use replication::{
+    BackupEvent, BaseBackup, BaseBackupOptions, Checkpoint, Refusal, Replication, ReplicationCommand,
+    ReplicationFailure, ServerCompression, SlotPosition, SystemIdentification, TimelineHistory,
+    TimelineSwitch, WalEvent, WalReceiver,
+};
 pub use row::Row;
 pub use session::Login;
 pub use settings::{HARMLESS_CATEGORIES, LEFT, SETTINGS, Setting, Use};

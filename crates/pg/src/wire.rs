@@ -59,6 +59,12 @@ impl<S: Read + Write> Wire<S> {
         self.body(head)
     }
 
+    /// The tag of the next message, or of the message whose rest comes in pieces; waits for its
+    /// head.
+    pub(crate) fn tag(&mut self) -> Result<u8, PgError> {
+        if self.rest > 0 { Ok(b'd') } else { Ok(self.head()?.tag) }
+    }
+
     #[inline]
     fn body(&mut self, Head { tag, total }: Head) -> Result<Frame<'_>, PgError> {
         self.need(total)?;
@@ -180,6 +186,14 @@ impl Wire<Stream> {
         // Whoever waits next waits as long as it takes.
         self.set_read_timeout(None)?;
         arrived
+    }
+
+    /// The message that [`Wire::arrives_by`] has told of, which stays the next one.
+    pub(crate) fn peek(&self) -> Result<Frame<'_>, PgError> {
+        match protocol::frame(self.unread(), Sender::Backend)? {
+            Framed::Whole(frame) => Ok(frame),
+            Framed::Needs(_) => Err(PgError::Protocol("a message that has not arrived".into())),
+        }
     }
 
     fn fill_by(&mut self, deadline: Instant) -> Result<Option<u8>, PgError> {

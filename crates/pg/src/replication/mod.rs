@@ -3,9 +3,13 @@
 //!
 //! The server starts a WAL sender for it, which takes replication commands (IDENTIFY_SYSTEM,
 //! TIMELINE_HISTORY, CREATE_REPLICATION_SLOT, START_REPLICATION, BASE_BACKUP, SHOW, …) by the
-//! simple query protocol and nothing by the extended one.
-//! [`Connection::simple`](crate::Connection::simple) sends them, one at a time;
-//! [`Connection::copy_both`](crate::Connection::copy_both) begins to stream.
+//! simple query protocol and nothing by the extended one. Each has a method of
+//! [`Connection`](crate::Connection), and what goes wrong is a [`ReplicationFailure`], which names
+//! the command:
+//!
+//! * `commands`: those that answer with a row or two: the system, timelines, slots;
+//! * [`WalReceiver`]: WAL as it is written;
+//! * [`BaseBackup`]: the files of the whole cluster.
 //!
 //! **Settings.** A physical replication connection refuses all SQL ("cannot execute SQL commands in
 //! WAL sender for physical replication"), SET and `set_config` too. So nothing of
@@ -25,6 +29,18 @@
 //! With a database, the connection takes SQL as well, one query string without a SHOW in front of
 //! others (the server then reads it as its own command), and the settings of role and database
 //! hold.
+
+mod base_backup;
+mod commands;
+mod failure;
+mod options;
+mod wal_receiver;
+
+pub use base_backup::{BackupEvent, BaseBackup};
+pub use commands::{SlotPosition, SystemIdentification, TimelineHistory};
+pub use failure::{Refusal, ReplicationCommand, ReplicationFailure};
+pub use options::{BaseBackupOptions, Checkpoint, ServerCompression};
+pub use wal_receiver::{TimelineSwitch, WalEvent, WalReceiver};
 
 /// What kind of replication connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
