@@ -1,16 +1,12 @@
-//! Any bytes as a file's name and as `postmaster.pid`: read or refused, and names that are read are
-//! written again as the same bytes.
+//! Any bytes as a file's name: read or refused, and names that are read are written again as the
+//! same bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use pgark_datadir::names::{RelationFile, is_status_segment, is_temporary_relation, number};
-use pgark_datadir::prove::PidFile;
 use pgark_datadir::scan::FolderKind;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(found) = PidFile::parse(bytes) {
-        assert!(found.process > 0 && !found.data_directory.contains(&b'\n'));
-    }
     let kind = FolderKind::of(bytes);
     assert_eq!(kind.has_headers(), kind.has_pages(b"1259"));
     if let Some(found) = number(bytes) {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-use crate::prove::PidFileError;
+use pgark_bytes::postmaster_pid::PostmasterPidError;
 
 /// Why a data directory cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,7 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         #[source]
-        source: PidFileError,
+        source: PostmasterPidError,
     },
     /// `pg_control` was never found whole.
     #[error("{} is damaged: it was read {reads} times, and never whole", .path.display())]

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use common::{folders, text};
 use pgark_bytes::lsn::Lsn;
+use pgark_bytes::postmaster_pid::PostmasterStatus;
 use pgark_datadir::names::{DEFAULT_SEGMENT_BLOCKS, RelationFile};
-use pgark_datadir::prove::{Process, ServerStatus, control, major, postmaster, process};
+use pgark_datadir::prove::{Process, control, major, postmaster, process};
 use pgark_datadir::read::{Checks, PageFile, ReadOptions, Report, Wanted};
 use pgark_datadir::scan::{FolderKind, Location, Scan, ScanOptions, scan};
 use pgark_datadir::{DataDir, Error};
@@ -270,17 +271,18 @@ fn a_directory_is_proved_to_be_its_servers() {
     assert_eq!(Path::new(std::str::from_utf8(&found.data_directory).unwrap()), cluster.data_directory());
     assert_eq!(
         (found.port, found.is_standalone, found.status),
-        (cluster.port(), false, Some(ServerStatus::Ready))
+        (cluster.port(), false, Some(PostmasterStatus::Ready))
     );
-    assert_eq!(found.socket_directory, cluster.socket_directory().as_os_str().as_encoded_bytes());
-    assert_eq!(found.listen_address, b"127.0.0.1");
+    let folder = cluster.socket_directory().as_os_str().as_encoded_bytes();
+    assert_eq!(found.socket_directory.as_deref(), Some(folder));
+    assert_eq!(found.listen_address.as_deref(), Some(b"127.0.0.1".as_slice()));
     // The file has the second in which the postmaster began; the server's own start is a little
     // later.
     let started: i64 = cluster
         .psql_text("postgres", "SELECT floor(extract(epoch FROM pg_postmaster_start_time()))::bigint")
         .parse()
         .unwrap();
-    assert!((found.start_time..=found.start_time + 30).contains(&started), "{started} {}", found.start_time);
+    assert!((found.started_at..=found.started_at + 30).contains(&started), "{started} {}", found.started_at);
     assert_eq!(process(&directory, &found).unwrap(), Process::Here);
 
     // Of another directory the process is another's.
@@ -293,7 +295,7 @@ fn a_directory_is_proved_to_be_its_servers() {
 
     // A crash leaves the file; a stop does not.
     cluster.crash();
-    assert_eq!(postmaster(&directory).unwrap().unwrap().process, found.process);
+    assert_eq!(postmaster(&directory).unwrap().unwrap().pid, found.pid);
     let until = Instant::now() + Duration::from_secs(60);
     while process(&directory, &found).unwrap() != Process::Gone {
         assert!(Instant::now() < until, "the postmaster does not end");

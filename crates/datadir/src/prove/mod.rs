@@ -15,11 +15,9 @@
 //! it is whole. What is in it is for `pgark_bytes`.
 
 mod control;
-mod pid_file;
 mod postmaster;
 mod version;
 
 pub use control::control;
-pub use pid_file::{PidFile, PidFileError, ServerStatus};
 pub use postmaster::{Process, postmaster, process};
 pub use version::major;

@@ -3,10 +3,10 @@
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 
+use pgark_bytes::postmaster_pid::PostmasterPid;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use super::pid_file::PidFile;
 use crate::{DataDir, Error};
 
 const FILE: &[u8] = b"postmaster.pid";
@@ -28,19 +28,20 @@ pub enum Process {
 }
 
 /// Reads `postmaster.pid`; none: there is none, so no server runs here.
-pub fn postmaster(directory: &DataDir) -> Result<Option<PidFile>, Error> {
+pub fn postmaster(directory: &DataDir) -> Result<Option<PostmasterPid>, Error> {
     let Some(root) = directory.folder(b"")? else { return Ok(None) };
     let Some(opened) = root.file(FILE)? else { return Ok(None) };
     let mut bytes = Vec::new();
     let read = opened.file.take(MOST).read_to_end(&mut bytes);
     read.map_err(|source| Error::io("read", directory.shown(FILE), source))?;
-    let parsed = PidFile::parse(&bytes);
+    let parsed = PostmasterPid::parse(&bytes);
     parsed.map(Some).map_err(|source| Error::PidFile { path: directory.shown(FILE), source })
 }
 
 /// Looks for the process that `postmaster.pid` names.
-pub fn process(directory: &DataDir, pid_file: &PidFile) -> Result<Process, Error> {
-    let Some(pid) = Pid::from_raw(pid_file.process) else { return Ok(Process::Gone) };
+pub fn process(directory: &DataDir, pid_file: &PostmasterPid) -> Result<Process, Error> {
+    let number = i32::try_from(pid_file.pid).unwrap_or_default();
+    let Some(pid) = Pid::from_raw(number) else { return Ok(Process::Gone) };
     match test_kill_process(pid) {
         // Not ours to signal, but there.
         Ok(()) | Err(Errno::PERM) => {}
