@@ -7,6 +7,7 @@ use crate::RepoError;
 use crate::at_once::both;
 use crate::ids::BackupId;
 use crate::manifest::{self, Addition, Additions, BackupHead, Entry, ListReader, Manifest, OpenList, Record};
+use crate::map::{Files, MapRef};
 use crate::names::{ManifestName, Which};
 use crate::object::damaged;
 use crate::reader::{ChunkReader, DataReader};
@@ -44,6 +45,14 @@ impl Backup<'_> {
     pub fn entries_below(&self, prefix: &str) -> Entries<'_> {
         let list = ListReader::new(&self.reader, &self.list, prefix);
         Entries { reader: &self.reader, list, ready: VecDeque::new(), is_over: false }
+    }
+
+    /// Which files a map of pages covers. No page is read.
+    ///
+    /// # Errors
+    /// If its items are not pages.
+    pub fn page_files(&self, map: &MapRef) -> Result<Files, RepoError> {
+        crate::map::read_files(&self.reader, map)
     }
 
     /// What the backup did for its entries, sorted by path: of those for which it did something.

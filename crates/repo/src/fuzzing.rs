@@ -6,7 +6,7 @@ use crate::ids::Compartment;
 use crate::index::object as index_object;
 use crate::manifest::{self, Body};
 use crate::map::cards::Cards;
-use crate::map::{self, Rows};
+use crate::map::{self, Pages, Rows};
 use crate::object::{self, Kind};
 use crate::pack::{self, Directory};
 pub use crate::secrets::Keys;
@@ -53,4 +53,5 @@ pub fn manifest(keys: &Keys, bytes: &[u8]) {
 pub fn map(bytes: &[u8]) {
     map::fuzz::<Rows>(&Rows, bytes);
     map::fuzz::<Cards>(&Cards, bytes);
+    map::fuzz::<Pages>(&Pages, bytes);
 }

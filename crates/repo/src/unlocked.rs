@@ -278,11 +278,11 @@ impl Unlocked {
 
     /// Hashes the items of maps of a mask domain.
     pub(crate) fn item_hasher(&self, keys: &secrets::CompartmentKeys, domain: &[u8]) -> ItemHasher {
-        let key = keys.item_key(domain);
+        let keys = keys.item_keys(domain);
         #[cfg(feature = "weak_hashes")]
-        return ItemHasher::new(&key, self.shared.listed_bits.load(std::sync::atomic::Ordering::Relaxed));
+        return ItemHasher::new(&keys, self.shared.listed_bits.load(std::sync::atomic::Ordering::Relaxed));
         #[cfg(not(feature = "weak_hashes"))]
-        ItemHasher::new(&key, u64::MAX)
+        ItemHasher::new(&keys, u64::MAX)
     }
 
     /// Cuts what item lists hold of each hash to so many bits, for tests that want collisions.

@@ -209,9 +209,10 @@ impl Addresses {
         Ok(())
     }
 
-    /// Every name, and the number behind its last item.
-    pub fn ends(&self) -> impl Iterator<Item = (&[u8], u64)> {
+    /// Every name with the number of its first item, and the number behind its last one.
+    pub fn extents(&self) -> impl Iterator<Item = (&[u8], u32, u64)> {
+        let first = |spans: &[(u32, u64)]| spans.iter().map(|(first, _)| *first).min().unwrap_or_default();
         let end = |spans: &[(u32, u64)]| spans.iter().map(|(_, end)| *end).max().unwrap_or_default();
-        self.spans.iter().map(move |(name, spans)| (name.as_slice(), end(spans)))
+        self.spans.iter().map(move |(name, spans)| (name.as_slice(), first(spans), end(spans)))
     }
 }

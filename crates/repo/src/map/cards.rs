@@ -9,7 +9,7 @@
 use super::MapRef;
 use super::address::{Address, Addresses};
 use super::items::{ItemHash, ItemHasher};
-use super::kind::{ItemKind, Measured, sealed};
+use super::kind::{Grain, ItemKind, Measured, sealed};
 
 /// Bytes of a card.
 pub(crate) const CARD: usize = 1000;
@@ -51,6 +51,7 @@ impl ItemKind for Cards {
     const HAS_LONG_ITEMS: bool = false;
     const KEEPS_LISTS: bool = true;
     const LISTED: usize = 12;
+    const GRAIN: Grain = Grain::Text;
     type Listed = Listed;
 
     fn put_listed(listed: Listed, list: &mut Vec<u8>) {
@@ -90,7 +91,7 @@ impl ItemKind for Cards {
         if *map.facts != Cards::facts(most) || (!more.is_empty() && more != map.facts.as_slice()) {
             return Err("its facts are not those of cards");
         }
-        if addresses.ends().any(|(_, end)| end > u64::from(most)) {
+        if addresses.extents().any(|(_, _, end)| end > u64::from(most)) {
             return Err("a card is beyond the end of its drawer");
         }
         Ok(())

@@ -16,7 +16,7 @@ use minicbor::bytes::{ByteArray, ByteVec};
 
 use super::describe::{self, Description, NewGroup, ReadyGroup};
 use super::items::{self, Totals};
-use super::kind::{AnyKind, Hashes, NOT_WHOLE, UnitOf};
+use super::kind::{AnyKind, Hashes, NOT_WHOLE, Tally, UnitOf, tell_kept};
 use super::{Keep, Keeping, MapRef, Part, Unit, UnitChunk, group};
 use super::{description, read};
 use crate::object::damaged;
@@ -35,6 +35,8 @@ struct Copying<'c, 'a> {
     added: Arc<Added>,
     /// By the hashes of the repository that it comes from, and of the one that it goes to.
     totals: (Totals, Totals),
+    /// What else the items must come to.
+    tally: Option<Box<dyn Tally>>,
 }
 
 pub(crate) fn copy<'a>(
@@ -46,7 +48,13 @@ pub(crate) fn copy<'a>(
 ) -> Result<PartSummary, RepoError> {
     let (mut keeping, records) = Keeping::open(reader, map)?;
     let (kind, totals, added) = (keeping.kind, Default::default(), Arc::default());
-    let mut copying = Copying { session, lane: session.lane(), reader, kind, map, label, added, totals };
+    let more = match &map.more {
+        Some(more) => description::read(reader, more)?,
+        None => Vec::new(),
+    };
+    let tally = kind.tally(map, &more);
+    let lane = session.lane().of(kind.grain());
+    let mut copying = Copying { session, lane, reader, kind, map, label, added, totals, tally };
     let mut description = Description::default();
     for record in records {
         let group = group(reader, &record, kind)?;
@@ -56,20 +64,21 @@ pub(crate) fn copy<'a>(
         copying.group(kept, &group.names, &mut description, on_bytes)?;
     }
     keeping.end(reader)?;
-    read::compare(kind, &copying.totals.0, map).map_err(|what| damaged(label, what))?;
+    read::compare(kind, &copying.totals.0, copying.tally.as_deref(), map)
+        .map_err(|what| damaged(label, what))?;
     let described = description.finish(session)?;
     let mut added = described.added;
     added.push(copying.added);
-    let (own, mut more) = (copying.totals.1, None);
-    if let Some(from) = &map.more {
-        let (stream, of_more) = describe::stored(session, &description::read(reader, from)?)?;
-        more = Some(stream);
+    let (own, mut stored) = (copying.totals.1, None);
+    if map.more.is_some() {
+        let (stream, of_more) = describe::stored(session, &more)?;
+        stored = Some(stream);
         added.push(of_more);
     }
     let map = MapRef {
         units: described.units,
         keeps: described.keeps,
-        more,
+        more: stored,
         items: own.items,
         bytes: own.bytes,
         sum: ByteArray::from(own.sum.to_le_bytes()),
@@ -127,6 +136,9 @@ impl Copying<'_, '_> {
             source = self.kind.hashes(&from, of, &raw, None).map_err(wrong)?;
             let wanted = self.kind.keeps_lists().then_some(&mut list);
             target = self.kind.hashes(&to, of, &raw, wanted).map_err(wrong)?;
+            if let Some(tally) = &mut self.tally {
+                tell_kept(tally.as_mut(), of, keep, &source, &raw);
+            }
             stored.push(self.store_data(&raw)?);
         } else {
             let (mut of_source, mut of_target, mut ends) = (from.begin(), to.begin(), false);

@@ -1,7 +1,7 @@
 //! Reading what describes a map: records, groups, and what is kept of each unit.
 
 use super::address::{self, Addresses};
-use super::kind::{AnyKind, check_map};
+use super::kind::{AnyKind, Tally, check_map};
 use super::kinds;
 use super::part::MapRef;
 use super::shape::{Group, Keep, Keeps, Record, UnitChunk, decode_records};
@@ -110,17 +110,19 @@ impl Keeping {
         self.keeps.skip(record).map_err(|what| damaged(format!("group {}", record.group), what))
     }
 
-    /// What applies to the whole map, when all records were gone through.
-    pub(crate) fn end(mut self, reader: &ChunkReader<'_>) -> Result<(), RepoError> {
+    /// What applies to the whole map, when all records were gone through. Returns what else its
+    /// items must come to; nothing where a group could not be read.
+    pub(crate) fn end(mut self, reader: &ChunkReader<'_>) -> Result<Option<Box<dyn Tally>>, RepoError> {
         let wrong = |what| damaged("a map", what);
         self.keeps.end().map_err(wrong)?;
         if self.lacks_groups {
-            return Ok(());
+            return Ok(None);
         }
         let more = match &self.map.more {
             Some(more) => read(reader, more)?,
             None => Vec::new(),
         };
-        check_map(self.kind, &self.map, &more, &mut self.addresses).map_err(wrong)
+        check_map(self.kind, &self.map, &more, &mut self.addresses).map_err(wrong)?;
+        Ok(self.kind.tally(&self.map, &more))
     }
 }

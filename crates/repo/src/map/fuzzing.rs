@@ -1,7 +1,7 @@
 //! Doors for the fuzz targets.
 
 use super::address;
-use super::items::{self, ItemHasher};
+use super::items::{self, ItemHasher, ItemKeys};
 use super::kind::{AnyKind, ItemKind, UnitOf};
 use super::shape::{Group, Keep, Keeps, Record, decode_records, encode_keeps};
 use crate::codec;
@@ -29,7 +29,7 @@ pub(crate) fn fuzz<K: ItemKind>(kind: &K, bytes: &[u8]) {
         assert_eq!(encode_keeps(keeps.iter()), rest, "one meaning has one encoding");
     }
     let keeps = taken.unwrap_or(all);
-    let hasher = ItemHasher::new(&[0; 16], u64::MAX);
+    let hasher = ItemHasher::new(&ItemKeys { items: [0; 16], pages: [0; 32] }, u64::MAX);
     for (unit, keep) in group.units.iter().zip(&keeps) {
         let of = UnitOf { unit, names: &group.names };
         let mut totals = items::Totals::default();

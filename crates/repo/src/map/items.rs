@@ -13,17 +13,25 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ItemHash(pub(crate) u128);
 
+/// The keys of the hashes of items of one mask domain.
+#[derive(Clone)]
+pub(crate) struct ItemKeys {
+    pub items: [u8; 16],
+    pub pages: [u8; 32],
+}
+
 /// Hashes items of one mask domain.
 #[derive(Clone)]
 pub struct ItemHasher {
     empty: SipHasher24,
+    pages: [u8; 32],
     /// All ones, save in tests that want collisions.
     mask: u64,
 }
 
 impl ItemHasher {
-    pub(crate) fn new(key: &[u8; 16], mask: u64) -> ItemHasher {
-        ItemHasher { empty: SipHasher24::new_with_key(key), mask }
+    pub(crate) fn new(keys: &ItemKeys, mask: u64) -> ItemHasher {
+        ItemHasher { empty: SipHasher24::new_with_key(&keys.items), pages: keys.pages, mask }
     }
 
     /// The hash of a whole item.
@@ -36,6 +44,19 @@ impl ItemHasher {
     #[inline]
     pub fn listed(&self, hash: ItemHash) -> u64 {
         hash.0 as u64 & self.mask
+    }
+
+    /// What a list holds of a page's hash.
+    #[inline]
+    pub(crate) fn page(&self, page: &[u8]) -> u64 {
+        let hash = blake3::keyed_hash(&self.pages, page);
+        hash.as_bytes().first_chunk().map_or(0, |first| u64::from_le_bytes(*first)) & self.mask
+    }
+
+    /// Another hash that a list has: the same, save in tests that want collisions.
+    #[inline]
+    pub(crate) fn weak(&self, crc: u32) -> u32 {
+        if self.mask == u64::MAX { crc } else { 0 }
     }
 
     /// Begins the hash of an item that comes in pieces.
@@ -72,11 +93,11 @@ impl Totals {
 
 #[cfg(test)]
 mod tests {
-    use super::{ItemHasher, finish, piece};
+    use super::{ItemHasher, ItemKeys, finish, piece};
 
     #[test]
     fn pieces_make_the_hash_of_the_whole() {
-        let hasher = ItemHasher::new(&[7; 16], u64::MAX);
+        let hasher = ItemHasher::new(&ItemKeys { items: [7; 16], pages: [8; 32] }, u64::MAX);
         let item: Vec<u8> = (0..5000u32).map(|n| ((n * n) >> 3) as u8).collect();
         for at in [0, 1, 7, 8, 9, 4095, 5000] {
             let mut state = hasher.begin();

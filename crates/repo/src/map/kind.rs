@@ -5,7 +5,7 @@
 
 use minicbor::bytes::ByteVec;
 
-use super::address::{self, Address, Addresses};
+use super::address::{self, Address, AddressRun, Addresses};
 use super::items::{ItemHash, ItemHasher, Totals};
 use super::part::MapRef;
 use super::shape::{Keep, Unit};
@@ -13,6 +13,24 @@ use super::shape::{Keep, Unit};
 /// Kinds of items are in FORMAT.md: no other crate makes one.
 pub(crate) mod sealed {
     pub trait Sealed {}
+}
+
+/// What chunks are made of, as far as compression cares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Grain {
+    /// Text, and all else.
+    #[default]
+    Text,
+    /// Pages of relation files.
+    Pages,
+}
+
+/// What the kept items of a map must come to in addition to number, bytes and sum.
+pub trait Tally: Send {
+    /// Kept items that follow one another in their unit, and the addresses of all of them.
+    fn add(&mut self, addresses: &[AddressRun], items: &[u8]);
+    /// Whether they came to that; if not, what is wrong.
+    fn end(&self) -> Result<(), String>;
 }
 
 /// A kind of items.
@@ -30,6 +48,8 @@ pub trait ItemKind: sealed::Sealed + Copy + Send + Sync + 'static {
     const KEEPS_LISTS: bool;
     /// Bytes of a list for each item.
     const LISTED: usize;
+    /// What its chunks are made of.
+    const GRAIN: Grain;
     /// What they say.
     type Listed: Copy + PartialEq + Send;
 
@@ -48,6 +68,12 @@ pub trait ItemKind: sealed::Sealed + Copy + Send + Sync + 'static {
     /// Whether a map's facts are right, and its items within what they say. `more` is the stream of
     /// that name.
     fn check(map: &MapRef, more: &[u8], addresses: &Addresses) -> Result<(), &'static str>;
+
+    /// What else the items of a map that passed [`ItemKind::check`] must come to, if anything. Only
+    /// of kinds with addresses.
+    fn tally(_map: &MapRef, _more: &[u8]) -> Option<Box<dyn Tally>> {
+        None
+    }
 }
 
 impl MapRef {
@@ -80,7 +106,9 @@ pub(crate) trait AnyKind: Sync {
     fn keeps_lists(&self) -> bool;
     fn listed(&self) -> usize;
     fn ends_item(&self, piece: &[u8]) -> bool;
+    fn grain(&self) -> Grain;
     fn check(&self, map: &MapRef, more: &[u8], addresses: &Addresses) -> Result<(), &'static str>;
+    fn tally(&self, map: &MapRef, more: &[u8]) -> Option<Box<dyn Tally>>;
 
     /// The kept items of a unit of one chunk, one after the other; they are added to `totals`.
     fn take(
@@ -138,8 +166,16 @@ impl<K: ItemKind> AnyKind for K {
         <K as ItemKind>::ends_item(piece)
     }
 
+    fn grain(&self) -> Grain {
+        K::GRAIN
+    }
+
     fn check(&self, map: &MapRef, more: &[u8], addresses: &Addresses) -> Result<(), &'static str> {
         <K as ItemKind>::check(map, more, addresses)
+    }
+
+    fn tally(&self, map: &MapRef, more: &[u8]) -> Option<Box<dyn Tally>> {
+        <K as ItemKind>::tally(map, more)
     }
 
     fn take(
@@ -195,6 +231,21 @@ pub(crate) fn check_map(
 ) -> Result<(), &'static str> {
     addresses.check()?;
     kind.check(map, more, addresses)
+}
+
+/// Adds what a map keeps of a unit, of which all hashes are known, to its tally.
+pub(crate) fn tell_kept(tally: &mut dyn Tally, of: UnitOf<'_>, keep: &Keep, hashes: &Hashes, raw: &[u8]) {
+    let mut start = address::header(of.names, &of.unit.runs).len();
+    let mut before = 0;
+    let mut lengths = hashes.iter().map(|(_, length)| *length as usize);
+    for range in keep.ranges(of.unit.items) {
+        start += lengths.by_ref().take((range.start - before) as usize).sum::<usize>();
+        let kept: usize = lengths.by_ref().take(range.len()).sum();
+        before = range.end;
+        let addresses = address::told(of.names, &address::at(&of.unit.runs, std::slice::from_ref(&range)));
+        tally.add(&addresses, raw.get(start..start + kept).unwrap_or_default());
+        start += kept;
+    }
 }
 
 /// Where the items of a chunk begin: behind their addresses, which must be those that the group

@@ -3,12 +3,14 @@
 #[cfg(any(test, feature = "fuzzing"))]
 use super::cards::Cards;
 use super::kind::AnyKind;
+use super::pages::Pages;
 use super::rows::Rows;
 use crate::RepoError;
 
 /// All kinds that this program reads.
 const KINDS: &[&dyn AnyKind] = &[
     &Rows,
+    &Pages,
     #[cfg(any(test, feature = "fuzzing"))]
     &Cards,
 ];
@@ -37,7 +39,7 @@ mod tests {
             // The list of a copy is made from whole chunks.
             assert!(!(known.has_long_items() && known.keeps_lists()), "{}", known.word());
         }
-        let Err(RepoError::NewerFormat { what }) = kind(2) else { panic!("pages are known") };
-        assert!(what.contains("newer pgark") && what.contains("kind 2"), "{what}");
+        let Err(RepoError::NewerFormat { what }) = kind(3) else { panic!("kind 3 is known") };
+        assert!(what.contains("newer pgark") && what.contains("kind 3"), "{what}");
     }
 }

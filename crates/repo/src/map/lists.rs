@@ -73,7 +73,9 @@ impl<K: ItemKind> MapLists<'_, K> {
             match self.records.next() {
                 Some(record) => self.ready = self.open(&record)?.into_iter(),
                 None => {
-                    self.keeping.take().map_or(Ok(()), |keeping| keeping.end(self.reader))?;
+                    if let Some(keeping) = self.keeping.take() {
+                        keeping.end(self.reader)?;
+                    }
                     return Ok(None);
                 }
             }

@@ -3,12 +3,13 @@
 //! **Purpose.** Where a little of everything changes, chunks of bytes are all new again (facts: 1 %
 //! of the rows updated anywhere, 97 to 100 % of the bytes stored again). A map stores what changed
 //! and still is a full description: it names chunks, old and new alike, and of each which *items*
-//! (rows of COPY text; later pages) belong to it. No chain is replayed, nothing is merged, and any
-//! backup may be forgotten first.
+//! (rows of COPY text, pages of files) belong to it. No chain is replayed, nothing is merged, and
+//! any backup may be forgotten first.
 //!
 //! **Kinds.** Nothing here knows what an item is. A kind ([`ItemKind`]) says how items are split
 //! out of a chunk, how one is hashed, what a list holds of it, where units end, and whether items
-//! have an address. `rows` is one; `cards` is another, for tests. Loops over items are compiled for
+//! have an address. `rows` and `pages` are such; `cards` is
+//! another, for tests. Loops over items are compiled for
 //! each kind; a map that is read tells its kind once for each chunk.
 //!
 //! **Shape** (FORMAT.md, "Maps"; `shape`). New items fill *units* of about 256 KiB that end where
@@ -36,9 +37,11 @@ pub(crate) mod cache;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod cards;
 mod copy;
+mod crc;
 mod describe;
 mod description;
 mod earlier;
+mod files;
 #[cfg(feature = "fuzzing")]
 mod fuzzing;
 mod group;
@@ -46,6 +49,11 @@ pub(crate) mod items;
 pub(crate) mod kind;
 mod kinds;
 mod lists;
+mod page_files;
+#[cfg(test)]
+mod page_tests;
+mod page_writer;
+mod pages;
 mod part;
 mod read;
 mod rows;
@@ -58,13 +66,18 @@ mod write;
 
 pub use address::{Address, AddressRun, Addresses};
 pub(crate) use copy::copy;
+pub use crc::{FileCrc, crc32c};
 pub(crate) use description::{Keeping, MOST_KEPT, group, records, used_chunks};
 pub use earlier::{EarlierMap, EarlierUnit, UnitName};
+pub use files::{Covered, Files, MOST_FILES, MOST_PAGES, PageFile, ends_bundle};
 #[cfg(feature = "fuzzing")]
 pub(crate) use fuzzing::fuzz;
 pub use items::{ItemHash, ItemHasher};
-pub use kind::{ItemKind, Measured};
+pub use kind::{Grain, ItemKind, Measured, Tally};
 pub use lists::{ListedUnit, MapLists};
+pub(crate) use page_files::read_files;
+pub use page_writer::{PageWriter, PagesDone, PagesOf};
+pub use pages::{ListedPage, Pages};
 pub(crate) use part::SALT;
 pub use part::{MapRef, Part, SaltedRef};
 pub use read::{ItemReader, KeptItems};

@@ -10,7 +10,7 @@ use minicbor::bytes::ByteVec;
 use super::address::{self, AddressRun};
 use super::earlier::UnitName;
 use super::items::{self, ItemHasher, Totals};
-use super::kind::{AnyKind, NOT_WHOLE, UnitOf};
+use super::kind::{AnyKind, NOT_WHOLE, Tally, UnitOf};
 use super::{Keep, Keeping, MOST_KEPT, MapRef, Unit, UnitChunk, group};
 use crate::RepoError;
 use crate::object::damaged;
@@ -51,6 +51,8 @@ pub struct ItemReader<'r> {
     /// An item of several chunks is being read.
     long: Option<LongItem>,
     read: Totals,
+    /// What else they must come to.
+    tally: Option<Box<dyn Tally>>,
     /// Only some units are read: the map's totals tell nothing.
     is_partial: bool,
 }
@@ -108,7 +110,7 @@ impl<'r> ItemReader<'r> {
                 units.push_back(Kept { name, unit, keep, names: Arc::clone(&names) });
             }
         }
-        keeping.end(reader).map_err(|error| labelled(&label, error))?;
+        let tally = keeping.end(reader).map_err(|error| labelled(&label, error))?;
         let children = units.iter().flat_map(|kept| &kept.unit.chunks).map(UnitChunk::child).collect();
         Ok(ItemReader {
             label,
@@ -119,6 +121,7 @@ impl<'r> ItemReader<'r> {
             chunks: reader.read_chunks(children, ChunkKind::Data),
             long: None,
             read: Totals::default(),
+            tally: tally.filter(|_| only.is_none()),
             is_partial: only.is_some(),
         })
     }
@@ -158,6 +161,9 @@ impl<'r> ItemReader<'r> {
             let of = UnitOf { unit: &unit, names: &names };
             let taken = self.kind.take(&self.hasher, of, &keep, bytes, &mut self.read);
             bytes = taken.map_err(|what| damaged(&self.label, what))?;
+            if let Some(tally) = &mut self.tally {
+                tally.add(&addresses, &bytes);
+            }
         }
         Ok(Some(KeptItems { unit: name, positions, addresses, bytes }))
     }
@@ -181,7 +187,8 @@ impl<'r> ItemReader<'r> {
         if self.is_partial {
             return Ok(());
         }
-        compare(self.kind, &self.read, &self.map).map_err(|what| damaged(&self.label, what))
+        let tally = self.tally.as_deref();
+        compare(self.kind, &self.read, tally, &self.map).map_err(|what| damaged(&self.label, what))
     }
 }
 
@@ -194,7 +201,12 @@ fn labelled(label: &str, error: RepoError) -> RepoError {
 }
 
 /// What a map's items came to, against what it says.
-pub(super) fn compare(kind: &dyn AnyKind, read: &Totals, map: &MapRef) -> Result<(), String> {
+pub(super) fn compare(
+    kind: &dyn AnyKind,
+    read: &Totals,
+    tally: Option<&dyn Tally>,
+    map: &MapRef,
+) -> Result<(), String> {
     let items = kind.word();
     if (read.items, read.bytes) != (map.items, map.bytes) {
         return Err(format!(
@@ -208,5 +220,5 @@ pub(super) fn compare(kind: &dyn AnyKind, read: &Totals, map: &MapRef) -> Result
             read.items
         ));
     }
-    Ok(())
+    tally.map_or(Ok(()), Tally::end)
 }

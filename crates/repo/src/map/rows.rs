@@ -4,7 +4,7 @@
 use super::MapRef;
 use super::address::{Address, Addresses};
 use super::items::{ItemHash, ItemHasher};
-use super::kind::{ItemKind, Measured, sealed};
+use super::kind::{Grain, ItemKind, Measured, sealed};
 
 /// A unit ends at the first row behind this many bytes whose hash says so, ...
 const LEAST: usize = 128 << 10;
@@ -26,6 +26,7 @@ impl ItemKind for Rows {
     const HAS_LONG_ITEMS: bool = true;
     const KEEPS_LISTS: bool = false;
     const LISTED: usize = 8;
+    const GRAIN: Grain = Grain::Text;
     type Listed = u64;
 
     #[inline]
@@ -81,11 +82,12 @@ fn is_end(hash: ItemHash, len: usize, spread: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::items::ItemKeys;
     use super::{ItemHasher, is_end};
 
     #[test]
     fn units_end_about_as_often_as_asked() {
-        let hasher = ItemHasher::new(&[1; 16], u64::MAX);
+        let hasher = ItemHasher::new(&ItemKeys { items: [1; 16], pages: [1; 32] }, u64::MAX);
         let ends = (0..100_000u32).filter(|n| is_end(hasher.hash(&n.to_le_bytes()), 100, 10_000)).count();
         assert!((900..1100).contains(&ends), "{ends}");
     }

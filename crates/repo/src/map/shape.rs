@@ -182,6 +182,15 @@ impl Keep {
         }
     }
 
+    /// What either keeps of a unit that has so many items.
+    pub(crate) fn join(&self, other: &Keep, items: u32) -> Keep {
+        let both = [self, other].map(|keep| keep.ranges(items)).concat();
+        let mut positions: Vec<u32> = both.into_iter().flatten().collect();
+        positions.sort_unstable();
+        positions.dedup();
+        Keep::of(items, positions.into_iter())
+    }
+
     /// From the kept positions, in rising order.
     pub(crate) fn of(items: u32, positions: impl Iterator<Item = u32>) -> Keep {
         let mut runs: Vec<(u32, u32)> = Vec::new();

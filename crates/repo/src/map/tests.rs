@@ -373,7 +373,7 @@ fn what_a_map_of_cards_must_not_say() {
     for (map, says) in [
         (MapRef { facts: Cards::facts(499).into(), more: None, ..good.clone() }, "end of its drawer"),
         (MapRef { items: 1, ..good.clone() }, "more items than it says"),
-        (MapRef { kind: 2, ..good.clone() }, "newer pgark"),
+        (MapRef { kind: 3, ..good.clone() }, "newer pgark"),
     ] {
         let head = commit(&repository, |_| Ok(vec![Part::Map(Box::new(map.clone()))])).unwrap();
         let found = problems(&repository, CheckLevel::Structure);
@@ -430,7 +430,7 @@ fn a_kind_of_tomorrow() {
     let (_dir, repository) = repository();
     let cards = content(1, 500);
     let good = map_of(&repository, &backup(&repository, &cards));
-    let newer = MapRef { kind: 2, ..good.clone() };
+    let newer = MapRef { kind: 3, ..good.clone() };
     let is_newer =
         |error: &RepoError| matches!(error, RepoError::NewerFormat { what } if what.contains("newer pgark"));
     let part = Part::Map(Box::new(newer.clone()));

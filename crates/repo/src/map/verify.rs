@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use super::items::{self, ItemHasher, Totals};
-use super::kind::{AnyKind, Hashes, NOT_WHOLE, UnitOf};
+use super::kind::{AnyKind, Hashes, NOT_WHOLE, Tally, UnitOf, tell_kept};
 use super::kinds;
 use super::read::compare;
 use super::{Group, Keep, Keeping, MapRef, group};
@@ -38,7 +38,7 @@ pub(crate) fn verify(
     for (number, map) in maps.iter().enumerate() {
         check(0)?;
         if let Err(error) = together.add(reader, number, map) {
-            together.maps.retain(|(own, _)| *own != number);
+            together.maps.retain(|(own, _, _)| *own != number);
             if !error.is_of_object() {
                 return Err(error);
             }
@@ -51,10 +51,13 @@ pub(crate) fn verify(
     Ok(verified)
 }
 
+/// A map by its number, and what else its items must come to.
+type Numbered<'m> = (usize, &'m MapRef, Option<Box<dyn Tally>>);
+
 /// Maps that are verified together.
 #[derive(Default)]
 struct Together<'m> {
-    maps: Vec<(usize, &'m MapRef)>,
+    maps: Vec<Numbered<'m>>,
     groups: HashMap<ChunkId, Group>,
     /// What each map keeps of a unit of a group.
     kept: HashMap<(ChunkId, usize), Vec<(usize, Keep)>>,
@@ -64,7 +67,7 @@ struct Together<'m> {
 
 impl<'m> Together<'m> {
     fn add(&mut self, reader: &ChunkReader<'_>, number: usize, map: &'m MapRef) -> Result<(), RepoError> {
-        self.maps.push((number, map));
+        self.maps.push((number, map, None));
         let (mut keeping, records) = Keeping::open(reader, map)?;
         let kind = keeping.kind;
         for record in records {
@@ -82,7 +85,11 @@ impl<'m> Together<'m> {
                 self.units += 1;
             }
         }
-        keeping.end(reader)
+        let tally = keeping.end(reader)?;
+        if let Some((_, _, last)) = self.maps.last_mut() {
+            *last = tally;
+        }
+        Ok(())
     }
 
     fn verify(
@@ -91,11 +98,15 @@ impl<'m> Together<'m> {
         verified: &mut Verified,
         check: &mut dyn FnMut(u64) -> Result<(), RepoError>,
     ) -> Result<(), RepoError> {
-        let Some((_, first)) = self.maps.first() else { return Ok(()) };
+        let Some((_, first, _)) = self.maps.first() else { return Ok(()) };
         let kind = kinds::kind(first.kind)?;
         let mut hashing = Hashing { reader, kind, hasher: reader.hasher(&first.domain), list: None };
-        let mut read: HashMap<usize, Totals> =
-            self.maps.iter().map(|(number, _)| (*number, Totals::default())).collect();
+        let mut read: HashMap<usize, (Totals, Option<Box<dyn Tally>>)> = HashMap::new();
+        let mut maps = Vec::with_capacity(self.maps.len());
+        for (number, map, tally) in self.maps {
+            read.insert(number, (Totals::default(), tally));
+            maps.push((number, map));
+        }
         let mut units: Vec<_> = self.kept.into_iter().collect();
         units.sort_by_key(|(place, _)| *place);
         for ((group, number), users) in units {
@@ -104,8 +115,8 @@ impl<'m> Together<'m> {
                 continue;
             };
             check(unit.bytes())?;
-            let hashes = match hashing.unit(&group, of, number) {
-                Ok(Ok(hashes)) => hashes,
+            let (hashes, raw) = match hashing.unit(&group, of, number) {
+                Ok(Ok(unit)) => unit,
                 Ok(Err(what)) => {
                     for (map, _) in users {
                         if read.remove(&map).is_some() {
@@ -121,15 +132,19 @@ impl<'m> Together<'m> {
                 Err(error) => return Err(error),
             };
             for (map, keep) in users {
-                let Some(totals) = read.get_mut(&map) else { continue };
+                let Some((totals, tally)) = read.get_mut(&map) else { continue };
+                if let Some(tally) = tally {
+                    tell_kept(tally.as_mut(), UnitOf { unit, names: &of.names }, &keep, &hashes, &raw);
+                }
                 let positions = keep.ranges(unit.items).into_iter().flatten();
                 for (hash, len) in positions.filter_map(|at| hashes.get(at as usize)) {
                     totals.add(*hash, *len);
                 }
             }
         }
-        for (number, map) in self.maps {
-            match read.get(&number).map(|read| compare(kind, read, map)) {
+        for (number, map) in maps {
+            let read = read.get(&number);
+            match read.map(|(totals, tally)| compare(kind, totals, tally.as_deref(), map)) {
                 Some(Ok(())) => drop(verified.right.insert(number)),
                 Some(Err(what)) => verified.wrong.push((number, what)),
                 None => {}
@@ -149,14 +164,14 @@ struct Hashing<'r> {
 }
 
 impl Hashing<'_> {
-    /// Hash and length of every item of a unit. Where readers need lists, the group's must say the
-    /// same.
+    /// Hash and length of every item of a unit, and its bytes if it is one chunk. Where readers
+    /// need lists, the group's must say the same.
     fn unit(
         &mut self,
         group: &ChunkId,
         of: &Group,
         number: usize,
-    ) -> Result<Result<Hashes, &'static str>, RepoError> {
+    ) -> Result<Result<(Hashes, Vec<u8>), &'static str>, RepoError> {
         let Some(unit) = of.units.get(number) else { return Ok(Err(NOT_WHOLE)) };
         if let [chunk] = unit.chunks.as_slice() {
             let raw = self.reader.fetch(&chunk.child(), ChunkKind::Data)?;
@@ -172,7 +187,7 @@ impl Hashing<'_> {
             {
                 return Ok(Err("the item list of a group is not that of its items"));
             }
-            return Ok(hashes);
+            return Ok(hashes.map(|hashes| (hashes, raw)));
         }
         let (mut state, mut ends) = (self.hasher.begin(), false);
         for chunk in &unit.chunks {
@@ -180,7 +195,8 @@ impl Hashing<'_> {
             items::piece(&mut state, &raw);
             ends = self.kind.ends_item(&raw);
         }
-        Ok(if ends { Ok(vec![(items::finish(&state), unit.bytes())]) } else { Err(NOT_WHOLE) })
+        let hashes = vec![(items::finish(&state), unit.bytes())];
+        Ok(if ends { Ok((hashes, Vec::new())) } else { Err(NOT_WHOLE) })
     }
 
     /// The item list of a group, if it is there.

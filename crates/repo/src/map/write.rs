@@ -10,8 +10,10 @@ use siphasher::sip128::SipHasher24;
 use super::address::{self, Address, Names, Run};
 use super::describe::{self, Description, NewGroup, ReadyGroup};
 use super::earlier::{EarlierGroup, EarlierMap, EarlierUnit};
+use super::files::{self, Files};
 use super::items::{self, ItemHash, ItemHasher, Totals};
 use super::kind::{ItemKind, Measured};
+use super::pages::Pages;
 use super::rows::Rows;
 use super::{Keep, MapRef, Part, Unit, UnitChunk};
 use crate::cut::LARGEST;
@@ -36,6 +38,13 @@ pub struct MapTarget {
     pub domain: Vec<u8>,
     /// Where the items begin, in the maker's terms.
     pub from: u64,
+}
+
+impl MapTarget {
+    /// Pages of so many bytes, of one file from this page on, or of a bundle of whole files (0).
+    pub fn of_pages(page_size: u32, from: u64) -> MapTarget {
+        MapTarget { identity: files::identity(page_size), domain: Vec::new(), from }
+    }
 }
 
 /// Writes one map. Dropping it unfinished leaves chunks that nothing uses, and is no error.
@@ -125,6 +134,14 @@ impl MapWriter<'_, Rows> {
     }
 }
 
+impl MapWriter<'_, Pages> {
+    /// Says which files the map covers, and what they come to.
+    pub fn cover(&mut self, files: &Files) {
+        let (facts, more) = files.encode();
+        self.describe(facts, more);
+    }
+}
+
 impl<'a, K: ItemKind> MapWriter<'a, K> {
     pub(crate) fn new(
         session: &'a Session<'a>,
@@ -134,7 +151,7 @@ impl<'a, K: ItemKind> MapWriter<'a, K> {
     ) -> MapWriter<'a, K> {
         MapWriter {
             session,
-            lane: session.lane(),
+            lane: session.lane().of(K::GRAIN),
             reader,
             kind,
             id_key: session.id_key(ChunkKind::Data, &target.domain),
@@ -405,7 +422,7 @@ impl<'a, K: ItemKind> MapWriter<'a, K> {
 pub type UsedItems<'m, K = Rows> = (&'m EarlierMap<K>, Vec<(EarlierUnit, Vec<bool>)>);
 
 /// Every group that something is kept of, oldest first. A group that several maps know is named
-/// once.
+/// once. Where items have addresses, several maps may keep items of one unit.
 fn name_groups<'m, K: ItemKind>(used: &[UsedItems<'m, K>]) -> Result<Vec<Named<'m>>, RepoError> {
     let mut named: Vec<Named<'m>> = Vec::new();
     let mut places: BTreeMap<ChunkId, usize> = BTreeMap::new();
@@ -418,10 +435,11 @@ fn name_groups<'m, K: ItemKind>(used: &[UsedItems<'m, K>]) -> Result<Vec<Named<'
                 named.len() - 1
             });
             if let Some(known) = named.get_mut(place).and_then(|named| named.keeps.get_mut(unit.place.1)) {
-                if *known != Keep::Nothing {
+                if *known != Keep::Nothing && !K::HAS_ADDRESSES {
                     return Err(crate::object::damaged("a map", "two earlier maps share the same unit"));
                 }
-                *known = keep;
+                // Both keep items of it, of other addresses.
+                *known = known.join(&keep, unit.items);
             }
         }
     }

@@ -16,6 +16,7 @@ use super::signing::signing_pair;
 use super::writer_key;
 use crate::RepoError;
 use crate::ids::{Compartment, RepositoryId};
+use crate::map::items::ItemKeys;
 
 /// An epoch that is further ahead than this is rot.
 const MOST_ROTATIONS: u32 = 1000;
@@ -60,12 +61,15 @@ impl CompartmentKeys {
         blake3::derive_key("pgark 2026 chunk id v0", &material)
     }
 
-    /// The key of the hashes of a map's items.
-    pub(crate) fn item_key(&self, mask_domain: &[u8]) -> [u8; 16] {
+    /// The keys of the hashes of a map's items.
+    pub(crate) fn item_keys(&self, mask_domain: &[u8]) -> ItemKeys {
         let material = Zeroizing::new([self.id_key.as_slice(), mask_domain].concat());
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] =
             blake3::derive_key("pgark 2026 item hash v0", &material);
-        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+        ItemKeys {
+            items: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p],
+            pages: blake3::derive_key("pgark 2026 page hash v0", &material),
+        }
     }
 
     /// The seed of the chunker's gear table.

@@ -11,8 +11,8 @@ use crate::{Answer, hex, unhex};
 
 /// The chunks of a compartment, and what is made of them.
 pub struct Content<'r> {
-    reader: &'r Reader,
-    compartment: String,
+    pub(crate) reader: &'r Reader,
+    pub(crate) compartment: String,
     packs: Vec<Pack>,
     places: BTreeMap<Vec<u8>, (usize, usize)>,
 }
@@ -32,7 +32,7 @@ impl<'r> Content<'r> {
         Ok(Content { reader, compartment: compartment.to_string(), packs, places })
     }
 
-    fn chunk(&self, id: &[u8], kind: u8) -> Answer<Vec<u8>> {
+    pub(crate) fn chunk(&self, id: &[u8], kind: u8) -> Answer<Vec<u8>> {
         let (pack, at) = *self.places.get(id).ok_or_else(|| format!("chunk {} is nowhere", hex(id)))?;
         let chunk = &self.packs[pack].chunks[at];
         need(chunk.kind == kind, "a chunk of another kind")?;
@@ -70,7 +70,7 @@ impl<'r> Content<'r> {
     }
 
     /// The bytes of a stream, and the raw lengths of its chunks.
-    fn stream(&self, stream: &Value) -> Answer<(Vec<u8>, Vec<u64>)> {
+    pub(crate) fn stream(&self, stream: &Value) -> Answer<(Vec<u8>, Vec<u64>)> {
         let [root, level, class, bytes] = stream.fields()?;
         let (class, bytes): (u8, u64) = (class.number()?, bytes.number()?);
         let mut leaves = Vec::new();
@@ -216,8 +216,20 @@ impl<'r> Content<'r> {
                         content.extend(bytes);
                         told.push(json!({ "stream": chunks }));
                     } else if kind.number::<u8>()? == 1 {
-                        content.extend(self.rows(inner)?);
-                        told.push(json!({ "map": inner.to_json() }));
+                        let kind: u8 = inner.list()?[0].number()?;
+                        if kind == 1 {
+                            content.extend(self.rows(inner)?);
+                            told.push(json!({ "map": inner.to_json() }));
+                        } else {
+                            need(kind == 2, "a kind of maps")?;
+                            let paged = self.files(inner)?;
+                            let files = paged.files.iter().map(|(name, bytes)| {
+                                (String::from_utf8_lossy(name).into_owned(), json!(hash(bytes)))
+                            });
+                            let files: BTreeMap<String, Json> = files.collect();
+                            content.extend(paged.content);
+                            told.push(json!({ "map": inner.to_json(), "files": files }));
+                        }
                     } else {
                         let [stream, length] = inner.fields()?;
                         let (bytes, chunks) = self.salted(stream)?;
@@ -243,7 +255,7 @@ impl<'r> Content<'r> {
     }
 }
 
-fn leb128(bytes: &mut &[u8]) -> Answer<u32> {
+pub(crate) fn leb128(bytes: &mut &[u8]) -> Answer<u32> {
     let mut number = 0;
     for place in 0..5 {
         let (byte, rest) = bytes.split_first().ok_or("keeps are cut off")?;

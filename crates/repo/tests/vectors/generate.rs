@@ -109,6 +109,47 @@ fn map(
     entry.finish_with(facts(path), json!({ "rows_new": changed }).to_string().into_bytes())
 }
 
+/// Two files under one map, of which the second one is not a multiple of its pages, and has holes.
+fn small_files(changed: bool) -> Vec<(&'static [u8], Vec<u8>)> {
+    let mut second = vec![0; 3 * 8192 + 100];
+    second[2 * 8192..].copy_from_slice(&noise("second", 8192 + 100));
+    if changed {
+        second[2 * 8192] ^= 1;
+    }
+    vec![(b"1259", noise("first", 4 * 8192)), (b"2619_fsm", second)]
+}
+
+/// A file with a map of its own.
+fn large_file(changed: bool) -> Vec<(&'static [u8], Vec<u8>)> {
+    let mut file: Vec<u8> =
+        (0..130 * 8192u32).map(|byte| (byte / 8192 * 7 + byte % 8192 / 100) as u8).collect();
+    if changed {
+        for page in [3, 70, 129] {
+            file[page * 8192 + 5] ^= 0x40;
+        }
+    }
+    vec![(b"16384", file)]
+}
+
+/// Files under a map of pages: of pages that the earlier map has, nothing is stored.
+fn pages(
+    writer: &BackupWriter<'_>,
+    files: &[(&'static [u8], Vec<u8>)],
+    earlier: Option<&Part>,
+) -> Result<PartSummary, RepoError> {
+    let earlier = earlier.map(|part| match part {
+        Part::Map(map) => &**map,
+        _ => panic!("no map"),
+    });
+    let of = PagesOf { page_size: 8192, from: 0, is_bundle: files.len() > 1 };
+    let mut pages = writer.pages(of, earlier.as_slice())?;
+    for (name, bytes) in files {
+        pages.begin_file(name)?;
+        pages.write(bytes)?;
+    }
+    Ok(pages.finish()?.0)
+}
+
 fn backup(
     repository: &Repository,
     cluster: &str,
@@ -129,6 +170,7 @@ const ORDERS: &str = "/db/shop/data/public.orders";
 fn whole(repository: &Repository, earlier: Option<&BackupHead>, small: u32) -> BackupHead {
     let before = earlier.map(|head| repository.open_head(head).unwrap());
     let orders = before.as_ref().map(|backup| backup.entry(ORDERS).unwrap().unwrap());
+    let folder = before.as_ref().map(|backup| backup.entry("/pgdata/base/5").unwrap().unwrap());
     let old = rows(0..2500);
     backup(repository, "shop", |writer| {
         match &orders {
@@ -139,6 +181,14 @@ fn whole(repository: &Repository, earlier: Option<&BackupHead>, small: u32) -> B
             }
         }
         map(writer, "/db/shop/data/public.masked", &DOMAIN, None, &rows(0..40))?;
+        let mut entry = writer.entry("/pgdata/base/5", Class::Data);
+        for (number, files) in
+            [small_files(earlier.is_some()), large_file(earlier.is_some())].iter().enumerate()
+        {
+            let earlier = folder.as_ref().and_then(|folder| folder.parts.get(number));
+            entry.add(pages(writer, files, earlier)?);
+        }
+        entry.finish(facts("/pgdata/base/5"))?;
         // One row in several chunks.
         let long = [vec![b'x'; 8 << 20], b"yz\n".to_vec()].concat();
         map(writer, "/db/shop/data/public.long", &[], None, &long)?;

@@ -9,6 +9,7 @@
 mod cbor;
 mod content;
 mod generate;
+mod pages;
 mod reader;
 mod sealing;
 
@@ -111,6 +112,7 @@ fn derived(reader: &Reader, compartment: &str) -> Answer<Value> {
         "chunk id key of masked data": id_key(1, &generate::DOMAIN)?,
         "item key": hex(&reader.item_key(compartment, &[])?),
         "item key of masked data": hex(&reader.item_key(compartment, &generate::DOMAIN)?),
+        "page hash key": hex(&reader.page_hash_key(compartment, &[])?),
         "chunker seed": reader.chunker_seed(compartment)?,
         "gear table begins": &reader.gear_table(compartment)?[..4],
     }))
@@ -238,6 +240,9 @@ fn everything_is_in_the_vectors() {
     let parts = entries.iter().flat_map(|entry| entry["different parts"].as_array().unwrap());
     let keeps = |part: &Value| part["map"][2][3].as_u64().is_some_and(|bytes| bytes > 0);
     assert!(parts.clone().any(keeps), "a unit of which rows are left out");
+    let of_pages: Vec<&Value> = parts.clone().filter(|part| part["files"].is_object()).collect();
+    assert!(of_pages.iter().any(|part| part["files"].as_object().unwrap().len() > 1), "a bundle of files");
+    assert!(of_pages.into_iter().any(keeps), "a unit of which pages are left out");
     assert!(parts.clone().any(|part| part["stream"].as_array().is_some_and(|chunks| chunks.len() > 1)));
     assert!(parts.clone().any(|part| part["salted"].as_array().is_some_and(|chunks| chunks.len() > 1)));
     let owners = objects.iter().filter_map(|object| object["body"]["owners"].as_array());

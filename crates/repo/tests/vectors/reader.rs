@@ -290,6 +290,10 @@ impl Reader {
         Ok(derive("pgark 2026 item hash v0", &[&self.id_key(compartment)?, domain]))
     }
 
+    pub fn page_hash_key(&self, compartment: &str, domain: &[u8]) -> Answer<Key> {
+        Ok(derive("pgark 2026 page hash v0", &[&self.id_key(compartment)?, domain]))
+    }
+
     pub fn epoch_numbers(&self) -> Vec<u32> {
         self.epochs.iter().map(|epoch| epoch.number).collect()
     }

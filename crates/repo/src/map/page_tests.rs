@@ -1,0 +1,368 @@
+//! Folders of files under maps of pages.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{Files, MapRef, PagesDone, PagesOf, Part};
+use crate::manifest::BackupHead;
+use crate::properties::{Random, repository};
+use crate::repository::Repository;
+use crate::stream::Class;
+use crate::writer::{NewBackup, WriteOptions};
+use crate::{CheckLevel, CheckOptions, PruneOptions, RepoError};
+
+/// Bytes of a page here.
+const PAGE: usize = 1024;
+/// Files of at least so many pages have a map of their own.
+const OWN: usize = 600;
+/// Files that share a map.
+const BUNDLE: usize = 7;
+
+/// Files by name.
+type Folder = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn page(seed: u64) -> Vec<u8> {
+    let mut page = vec![0; PAGE];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut page[..200]);
+    page
+}
+
+/// A file of so many pages, of which each fifth one is zeros.
+fn file(seed: u64, pages: usize) -> Vec<u8> {
+    let one = |number: usize| if number % 5 == 4 { vec![0; PAGE] } else { page(seed << 32 | number as u64) };
+    (0..pages).flat_map(one).collect()
+}
+
+fn folder() -> Folder {
+    let mut folder = Folder::new();
+    for number in 0..20u64 {
+        folder.insert(format!("{}", 1000 + number).into_bytes(), file(number, 3 * number as usize));
+    }
+    folder.insert(b"2000".to_vec(), file(77, 2000));
+    folder.insert(b"2000_vm".to_vec(), file(78, 1));
+    // Its last page is not whole.
+    folder.insert(b"2001".to_vec(), file(79, 1000)[..999 * PAGE + 17].to_vec());
+    folder
+}
+
+/// Changes, adds and drops files and pages.
+fn change(folder: &mut Folder, random: &mut Random) {
+    for _ in 0..12 {
+        let names: Vec<Vec<u8>> = folder.keys().cloned().collect();
+        let name = names[random.below(names.len())].clone();
+        let seed = random.next();
+        let bytes = folder.get_mut(&name).unwrap();
+        let pages = bytes.len() / PAGE;
+        match random.below(8) {
+            0 => drop(folder.remove(&name)),
+            1 => drop(
+                folder.insert(format!("{}", 1000 + seed % 90).into_bytes(), file(seed, random.below(40))),
+            ),
+            2 => bytes.truncate(random.below(pages + 1) * PAGE),
+            3 => bytes.extend(file(seed, random.below(90))),
+            _ if pages > 0 => {
+                for _ in 0..1 + pages / 40 {
+                    let at = random.below(pages) * PAGE;
+                    bytes[at..at + PAGE].copy_from_slice(&page(random.next()));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A backup of a folder, each part of which is compared with those of the newest backup that have
+/// its files.
+fn backup(repository: &Repository, folder: &Folder) -> (BackupHead, PagesDone) {
+    let earlier: Vec<(MapRef, Files)> = match repository.backups().unwrap().pop() {
+        Some(head) => maps(repository, &head),
+        None => Vec::new(),
+    };
+    let (own, small): (Vec<_>, Vec<_>) = folder.iter().partition(|(_, bytes)| bytes.len() >= OWN * PAGE);
+    let bundles = small.chunks(BUNDLE).map(|files| (files.to_vec(), true));
+    let parts: Vec<(Vec<_>, bool)> = bundles.chain(own.into_iter().map(|file| (vec![file], false))).collect();
+    let written = repository.write_backup::<_, RepoError>(&WriteOptions::of("c", "test"), |writer| {
+        let mut entry = writer.entry("/pgdata/base/5", Class::Data);
+        let mut all = PagesDone::default();
+        for (files, is_bundle) in parts {
+            let has =
+                |of: &Files| files.iter().any(|(name, _)| of.files.iter().any(|file| file.name == **name));
+            let earlier: Vec<&MapRef> =
+                earlier.iter().filter(|(_, of)| has(of)).map(|(map, _)| map).collect();
+            let of = PagesOf { page_size: PAGE as u32, from: 0, is_bundle };
+            let mut pages = writer.pages(of, &earlier)?;
+            for (name, bytes) in files {
+                pages.begin_file(name)?;
+                // In pieces of any length.
+                for piece in bytes.chunks(700_001) {
+                    pages.write(piece)?;
+                }
+            }
+            let (part, done) = pages.finish()?;
+            entry.add(part);
+            all += done;
+        }
+        entry.finish(Vec::new())?;
+        Ok((NewBackup { kind: "x".into(), complete: true, about: Vec::new(), time: None }, all))
+    });
+    written.unwrap()
+}
+
+fn maps(repository: &Repository, head: &BackupHead) -> Vec<(MapRef, Files)> {
+    let backup = repository.open_head(head).unwrap();
+    let entry = backup.entry("/pgdata/base/5").unwrap().unwrap();
+    let maps = entry.parts.into_iter().map(|part| match part {
+        Part::Map(map) => *map,
+        _ => panic!("no map"),
+    });
+    maps.map(|map| (map.clone(), backup.page_files(&map).unwrap())).collect()
+}
+
+/// The files, put together from what a backup holds.
+fn read(repository: &Repository, head: &BackupHead) -> Result<Folder, RepoError> {
+    let reader = repository.reader(head)?;
+    let mut folder = Folder::new();
+    for (map, files) in maps(repository, head) {
+        for file in &files.files {
+            assert!(folder.insert(file.name.clone(), vec![0; file.bytes as usize]).is_none());
+        }
+        let mut items = reader.read_items(&map, "the pages")?;
+        while let Some(kept) = items.next_items()? {
+            let mut bytes = kept.bytes.chunks(PAGE);
+            for run in kept.addresses {
+                let file = folder.get_mut(&run.name).unwrap();
+                for number in run.first..run.first + run.items {
+                    let (page, at) = (bytes.next().unwrap(), number as usize * PAGE);
+                    let length = PAGE.min(file.len() - at);
+                    file[at..at + length].copy_from_slice(&page[..length]);
+                }
+            }
+        }
+    }
+    Ok(folder)
+}
+
+fn problems(repository: &Repository, level: CheckLevel) -> Vec<String> {
+    let report = repository.check(&CheckOptions::all(level), &|_| {}).unwrap();
+    report.problems.into_iter().map(|problem| format!("{problem:?}")).collect()
+}
+
+fn prune(repository: &Repository) {
+    let options = PruneOptions { grace: Duration::ZERO, repack_below: 99, ..PruneOptions::default() };
+    for _ in 0..2 {
+        let report = repository.prune(&options, &|_| {}).unwrap();
+        assert!(report.held_by.is_empty(), "{report:?}");
+    }
+}
+
+#[test]
+fn folders_of_files_come_back() {
+    let (_dir, repository) = repository();
+    let (mut folder, mut random) = (folder(), Random(7));
+    let mut backups = Vec::new();
+    for _ in 0..20 {
+        let (head, done) = backup(&repository, &folder);
+        let pages: u64 = folder.values().map(|bytes| bytes.len().div_ceil(PAGE) as u64).sum();
+        assert_eq!(done.total, pages);
+        backups.push((head, folder.clone()));
+        change(&mut folder, &mut random);
+    }
+    for (head, folder) in &backups {
+        assert_eq!(read(&repository, head).unwrap(), *folder);
+    }
+    assert_eq!(problems(&repository, CheckLevel::Data), [""; 0]);
+    for number in [0, 5, 6, 18] {
+        repository.forget(backups[number].0.id).unwrap();
+    }
+    prune(&repository);
+    assert_eq!(problems(&repository, CheckLevel::Data), [""; 0]);
+    for (number, (head, folder)) in backups.iter().enumerate() {
+        if ![0, 5, 6, 18].contains(&number) {
+            assert_eq!(read(&repository, head).unwrap(), *folder);
+        }
+    }
+}
+
+#[test]
+fn what_did_not_change_is_not_stored() {
+    let (_dir, repository) = repository();
+    let mut folder = folder();
+    let (first, done) = backup(&repository, &folder);
+    assert_eq!(done.new + done.zero, done.total);
+    let (second, done) = backup(&repository, &folder);
+    assert_eq!((done.new, done.rewritten), (0, 0), "{done:?}");
+    assert!(second.bytes_added * 50 < first.bytes_added, "{} of {}", second.bytes_added, first.bytes_added);
+    // One page of a large file, and one of a small one.
+    folder.get_mut(b"2000".as_slice()).unwrap()[1000 * PAGE] ^= 1;
+    folder.get_mut(b"1009".as_slice()).unwrap()[PAGE] ^= 1;
+    let (third, done) = backup(&repository, &folder);
+    assert_eq!((done.new, done.rewritten), (2, 0), "{done:?}");
+    assert_eq!(read(&repository, &third).unwrap(), folder);
+    // Zeros where a page was, and a page where zeros were.
+    let file = folder.get_mut(b"2000".as_slice()).unwrap();
+    file[7 * PAGE..8 * PAGE].fill(0);
+    file[4 * PAGE] = 1;
+    let (fourth, done) = backup(&repository, &folder);
+    assert_eq!(done.new, 1, "{done:?}");
+    assert_eq!(read(&repository, &fourth).unwrap(), folder);
+}
+
+/// Copies of a folder share chunks: their files have the same names and pages.
+#[test]
+fn equal_folders_have_equal_chunks() {
+    let (_dir, repository) = repository();
+    let folder = folder();
+    let mut added = Vec::new();
+    let written = repository.write_backup::<(), RepoError>(&WriteOptions::of("c", "test"), |writer| {
+        for copy in 0..3u8 {
+            let mut entry = writer.entry(format!("/pgdata/base/{copy}"), Class::Data);
+            let mut pages =
+                writer.pages(PagesOf { page_size: PAGE as u32, from: 0, is_bundle: true }, &[])?;
+            for (name, bytes) in &folder {
+                pages.begin_file(name)?;
+                let mut bytes = bytes.clone();
+                // One page of each copy is its own.
+                if name == b"1010" {
+                    bytes[0] = copy;
+                }
+                pages.write(&bytes)?;
+            }
+            entry.add(pages.finish()?.0);
+            entry.finish(Vec::new())?;
+            added.push(writer.bytes_added());
+        }
+        Ok((NewBackup { kind: "x".into(), complete: true, about: Vec::new(), time: None }, ()))
+    });
+    let head = written.unwrap().0;
+    let backup = repository.open_head(&head).unwrap();
+    let stored: Vec<u64> = backup.additions().unwrap().map(|addition| addition.unwrap().bytes).collect();
+    assert_eq!(stored.len(), 3);
+    assert!(stored[1] * 5 < stored[0] && stored[2] * 5 < stored[0], "{stored:?}");
+}
+
+/// Two hashes that say nothing: the sum, which is made from them, does not notice a page that was
+/// taken for another one, and the CRC32C of its file does.
+#[test]
+fn a_page_that_was_taken_for_another_one_is_noticed() {
+    let (_dir, repository) = repository();
+    repository.cut_item_hashes(1);
+    let mut folder = folder();
+    backup(&repository, &folder);
+    let mut noticed = 0;
+    for round in 0..6u64 {
+        let file = folder.get_mut(b"2000".as_slice()).unwrap();
+        let at = (11 + round as usize * 5) * PAGE;
+        file[at..at + PAGE].copy_from_slice(&page(900 + round));
+        let (head, done) = backup(&repository, &folder);
+        if done.new == 1 && noticed == 0 {
+            assert_eq!(read(&repository, &head).unwrap(), folder);
+            continue;
+        }
+        // It was believed to be the old one, now or before.
+        noticed += 1;
+        let said = read(&repository, &head).unwrap_err().to_string();
+        assert!(said.contains("the bytes of file \"2000\" are not those that were backed up"), "{said}");
+        let found = problems(&repository, CheckLevel::Data).join("\n");
+        assert!(found.contains("the bytes of file"), "{found}");
+    }
+    assert!(noticed > 0, "a hash of one bit has to collide");
+}
+
+/// What a maker gets wrong is refused before it is committed; what another one wrote, by readers.
+#[test]
+fn what_a_map_of_pages_must_not_say() {
+    let (_dir, repository) = repository();
+    let folder = folder();
+    let (head, _) = backup(&repository, &folder);
+    let (good, files) = maps(&repository, &head).into_iter().find(|(_, files)| !files.is_bundle).unwrap();
+    let reader = repository.reader(&head).unwrap();
+    let read = |map: &MapRef| {
+        let mut items = reader.read_items(map, "the pages")?;
+        while items.next_items()?.is_some() {}
+        Ok::<_, RepoError>(())
+    };
+    read(&good).unwrap();
+    let with = |change: &dyn Fn(&mut Files)| {
+        let mut files = files.clone();
+        change(&mut files);
+        let (facts, _) = files.encode();
+        MapRef { facts: facts.into(), ..good.clone() }
+    };
+    let said = |map: &MapRef| read(map).unwrap_err().to_string();
+    for (map, says) in [
+        (with(&|files| files.files[0].bytes -= 3 * PAGE as u64), "outside of what it covers"),
+        (with(&|files| files.files[0].name.push(b'x')), "files that it does not name"),
+        (with(&|files| files.files[0].name.clear()), "impossible shape"),
+        (with(&|files| files.files[0].bytes = 1 << 60), "impossible shape"),
+        (with(&|files| files.page_size = 3000), "impossible size"),
+        (with(&|files| files.page_size = 2048), "impossible size"),
+        (with(&|files| files.is_bundle = true), "impossible shape"),
+        (with(&|files| files.files[0].crc32c ^= 1), "are not those that were backed up"),
+        (with(&|files| files.files[0].bytes += 1), "are not those that were backed up"),
+        (MapRef { from: 1, ..good.clone() }, "outside of what it covers"),
+        (MapRef { from: u64::MAX, ..good.clone() }, "impossible shape"),
+        (MapRef { bytes: good.bytes + 1, ..good.clone() }, "not as long as it says"),
+        (MapRef { facts: vec![0x80].into(), ..good.clone() }, "impossible shape"),
+    ] {
+        assert!(said(&map).contains(says), "{says}: {}", said(&map));
+    }
+}
+
+/// A file of several maps.
+#[test]
+fn parts_of_a_file() {
+    let (_dir, repository) = repository();
+    let bytes = file(5, 1500);
+    let written = repository.write_backup::<(), RepoError>(&WriteOptions::of("c", "test"), |writer| {
+        let mut entry = writer.entry("/pgdata/base/5", Class::Data);
+        for (from, part) in [(0, &bytes[..1024 * PAGE]), (1024, &bytes[1024 * PAGE..])] {
+            let mut pages = writer.pages(PagesOf { page_size: PAGE as u32, from, is_bundle: false }, &[])?;
+            pages.begin_file(b"1")?;
+            pages.write(part)?;
+            entry.add(pages.finish()?.0);
+        }
+        entry.finish(Vec::new())?;
+        Ok((NewBackup { kind: "x".into(), complete: true, about: Vec::new(), time: None }, ()))
+    });
+    let head = written.unwrap().0;
+    let reader = repository.reader(&head).unwrap();
+    let mut back = vec![0; bytes.len()];
+    for (map, files) in maps(&repository, &head) {
+        assert_eq!(files.end(&files.files[0]), if files.from == 0 { 1024 } else { 1500 });
+        let mut items = reader.read_items(&map, "the pages").unwrap();
+        while let Some(kept) = items.next_items().unwrap() {
+            let mut pages = kept.bytes.chunks(PAGE);
+            for run in kept.addresses {
+                for number in run.first..run.first + run.items {
+                    let at = number as usize * PAGE;
+                    back[at..at + PAGE].copy_from_slice(pages.next().unwrap());
+                }
+            }
+        }
+    }
+    assert!(back == bytes);
+    assert_eq!(problems(&repository, CheckLevel::Data), [""; 0]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10))]
+
+    #[test]
+    fn any_history_of_a_folder_comes_back(seed in 1u64..u64::MAX) {
+        let (_dir, repository) = repository();
+        let (mut folder, mut random) = (folder(), Random(seed));
+        let mut backups = Vec::new();
+        for _ in 0..5 {
+            backups.push((backup(&repository, &folder).0, folder.clone()));
+            for _ in 0..1 + random.below(4) {
+                change(&mut folder, &mut random);
+            }
+        }
+        for (head, folder) in &backups {
+            prop_assert_eq!(&read(&repository, head).unwrap(), folder);
+        }
+        prop_assert_eq!(problems(&repository, CheckLevel::Data), [""; 0]);
+    }
+}
