@@ -20,11 +20,10 @@ use super::cluster::Survey;
 use super::lead::{Lead, name_the_holders};
 use super::mapping::is_of_a_server;
 use super::masking;
-use super::name;
 use super::patterns::Children;
-use super::report::Report;
-use super::request::{Beside, Request};
+use super::request::Request;
 use super::selector::Selector;
+use crate::cluster::{Beside, Report, name};
 use crate::error::Doing;
 use crate::facts::{About, Filters, Missing, Selection};
 use crate::masking::Loaded;
@@ -121,12 +120,12 @@ fn plan(repository: &Repository, request: &Request, job: &Job, watch: &Watch) ->
     request.mask.as_ref().map(masking::masked_by).transpose()?;
     job.progress.phase("reading the cluster's properties");
     let survey = Survey::of(request, job, watch)?;
-    let cluster = name::of(repository, request, &survey)?;
+    let cluster = name::of(repository, request.cluster.as_deref(), survey.who())?;
     let mut report = Report::default();
     survey.tell_unmatched(&mut report);
     let mut newest = repository.newest_backups(&cluster, LOOKED_AT)?;
     newest.retain(is_of_a_server);
-    for warning in survey.server.compare(request, &survey.system_identifier, &newest)? {
+    for warning in survey.server.compare(request.cluster.as_deref(), &survey.system_identifier, &newest)? {
         report.warn(&warning);
     }
     let mut databases = Vec::new();

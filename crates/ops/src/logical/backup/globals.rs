@@ -7,7 +7,7 @@ use std::time::Instant;
 use pgark_bytes::sql;
 
 use super::cluster::Survey;
-use super::report::Report;
+use crate::cluster::Report;
 use crate::error::with_causes;
 use crate::facts::Missing;
 use crate::logical::psql::{self, Guard};

@@ -8,9 +8,9 @@ use pgark_repo::{BackupHead, Repository};
 use super::catalog::{Catalog, TableName};
 use super::lead::Lead;
 use super::patterns::Children;
-use super::report::Report;
 use super::request::Request;
 use crate::OpsError;
+use crate::cluster::Report;
 use crate::facts::{About, BackupKind, Masked};
 use crate::lock::lock;
 use crate::logical::rowmap::{

@@ -44,17 +44,13 @@ mod large_objects;
 mod lead;
 mod mapping;
 mod masking;
-mod name;
 mod patterns;
 mod proof;
-mod report;
 mod request;
 mod selector;
-mod server;
 mod standby;
 mod tap;
 mod toc_entry;
-mod turn;
 mod work;
 
 use std::collections::BTreeMap;
@@ -64,6 +60,9 @@ use std::time::Instant;
 use pgark_repo::{Addition, BackupHead, BackupWriter, Class, Entry, NewBackup, Repository, WriteOptions};
 
 use crate::advice::{Setting, advice};
+pub use crate::cluster::Beside;
+use crate::cluster::described::ClusterFacts;
+use crate::cluster::{Report, name, settings, turn};
 pub use crate::facts::Filters;
 use crate::facts::{About, BackupKind, DatabaseRead, Masked, Note};
 pub use crate::logical::rowmap::{Mode as RowMapMode, RowMaps};
@@ -73,12 +72,11 @@ use crate::{BackupOutcome, BackupRecord, Job, OpsError, TableDetail, paths};
 use cluster::Survey;
 use crew::Crew;
 use definitions::Recall;
-use describe::{ClusterFacts, DatabaseReport, Finished};
+use describe::{DatabaseReport, Finished};
 use destination::{Destination, SecondRepository, Uncommitted};
 pub use dry_run::{LastRun, Plan, PlannedDatabase, PlannedTable, dry_run};
 use mapping::RowMapping;
-use report::Report;
-pub use request::{Beside, Databases, Request, Snapshots};
+pub use request::{Databases, Request, Snapshots};
 use standby::Pause;
 
 /// Backs up what was asked for. The returned record's `status` is `incomplete` if some of it is
@@ -107,7 +105,7 @@ pub fn run_with_second(
     }
     let repository = &job.on(repository);
     let second = second.map(|second| job.on(second));
-    turn::wait_for(repository, request, job, || {
+    turn::wait_for(repository, request.beside, job, || {
         let (watch, started) = (Watch::new(&job.cancel), Instant::now());
         let result = watch.during(|| back_up(repository, second.as_ref(), request, job, &watch, started));
         // A connection that was shut by a cancel reports a broken socket; the cause is the cancel.
@@ -130,7 +128,7 @@ fn back_up(
     let (masked, domain) = masked.unzip();
     job.progress.phase("reading the cluster's properties");
     let mut survey = Survey::of(request, job, watch)?;
-    let cluster = name::of(repository, request, &survey)?;
+    let cluster = name::of(repository, request.cluster.as_deref(), survey.who())?;
     let options = WriteOptions {
         cluster,
         jobs: request.jobs,
@@ -140,7 +138,7 @@ fn back_up(
         alone: request.beside != Beside::Run,
         domain,
     };
-    turn::refuse_early(repository, request, &options.cluster)?;
+    turn::refuse_early(repository, request.beside, &options.cluster)?;
     let pause = Pause::begin(&mut survey, request, job, watch)?;
     let run = Run { repository, request, job, watch, options, masked, started };
     let result = match second {
@@ -223,7 +221,11 @@ impl Run<'_> {
                 scope.spawn(|| RowMapping::new(repository, request, &options.cluster, masked.as_ref()));
             let work = |writer: &BackupWriter<'_>| {
                 let maps = maps.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-                for warning in survey.server.compare(request, &survey.system_identifier, &maps.newest)? {
+                for warning in survey.server.compare(
+                    request.cluster.as_deref(),
+                    &survey.system_identifier,
+                    &maps.newest,
+                )? {
                     report.warn(&warning);
                 }
                 let destination = Destination { main: writer, maps: &maps, second };
@@ -245,14 +247,14 @@ impl Run<'_> {
             repository.write_backup_told(options, work, &mut told)
         })?;
         if request.cluster.is_none() {
-            name::note(repository, survey, &options.cluster);
+            name::note(repository, survey.who(), &options.cluster);
         }
         repository.tidy_cache_files(name::PURPOSE, definitions::UNUSED_FOR);
         repository.tidy_cache_files(definitions::PURPOSE, definitions::UNUSED_FOR);
         repository.tidy_cache_files(definitions::FACTS_PURPOSE, definitions::UNUSED_FOR);
         let mut record = BackupRecord::of(&head)?;
         record.warnings.extend(clock_ahead(&head));
-        Ok((BackupOutcome { record, tables }, about))
+        Ok((BackupOutcome { record, tables, physical: None }, about))
     }
 
     fn about(&self, finished: &[Finished], report: Report, survey: &Survey, bytes_raw: u64) -> About {
@@ -269,6 +271,7 @@ impl Run<'_> {
             missing: report.missing,
             copied: None,
             masked: self.masked.clone(),
+            physical: None,
             reads,
             selection: self.request.databases.selection(),
             server: Some(survey.server.clone()),
@@ -300,9 +303,9 @@ fn server_entries(
     survey: &mut Survey,
     report: &mut Report,
 ) -> Result<(), OpsError> {
-    let settings = cluster::settings(&mut survey.connection, report)?;
-    destination.whole(paths::SETTINGS, Class::Data, &settings, Note::Settings)?;
-    for file in cluster::access_files(&mut survey.connection, report)? {
+    let all = settings::settings(&mut survey.connection, report)?;
+    destination.whole(paths::SETTINGS, Class::Data, &all, Note::Settings)?;
+    for file in settings::access_files(&mut survey.connection, report)? {
         let note = Note::ServerFile { path: file.path };
         destination.whole(&file.entry, Class::Data, &file.content, note)?;
     }

@@ -9,6 +9,7 @@ use pgark_pg::ConnInfo;
 use super::selector::Selector;
 use crate::OpsError;
 use crate::advice::{Setting, advice};
+use crate::cluster::Beside;
 use crate::facts::{Filters, Selection};
 use crate::logical::rowmap::RowMaps;
 use crate::masking::Loaded;
@@ -58,17 +59,6 @@ pub struct Request {
     pub mask: Option<Loaded>,
     /// What is done while another backup of the cluster is being made.
     pub beside: Beside,
-}
-
-/// What a backup does while another one of the same cluster is being made, of whatever databases.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Beside {
-    /// It fails at once.
-    Refuse,
-    /// It waits until the other one has ended, at most for so long.
-    Wait(Option<Duration>),
-    /// Both run at the same time.
-    Run,
 }
 
 /// Which databases of the cluster.

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use pgark_pg::{ConnInfo, Connection, PgError, Use};
 
-use super::cluster::{Survey, may};
+use super::cluster::Survey;
 use super::request::Request;
 use crate::advice::{Setting, advice};
+use crate::cluster::settings::may;
 use crate::error::{Doing, with_causes};
 use crate::watch::Watch;
 use crate::{Job, OpsError};

@@ -233,6 +233,7 @@ impl Taken {
             missing: Vec::new(),
             copied: None,
             masked: None,
+            physical: None,
             reads: self.reads,
             selection: None,
             server: None,

@@ -181,6 +181,7 @@ impl World {
         let earlier =
             EarlierTables::of(&self.repository, self.repository.newest_backups("c", MOST_BACKUPS).unwrap());
         let about = About {
+            physical: None,
             databases: vec!["d".into()],
             bytes_raw: 0,
             seconds: 0.0,

@@ -7,48 +7,53 @@
 
 use pgark_repo::{BackupHead, CacheFile, RepoError, Repository};
 
-use super::cluster::Survey;
-use super::request::Request;
 use super::server::HERE;
 use crate::OpsError;
 use crate::facts::{About, Server};
 
 /// Names of clusters that this host has looked up.
-pub(super) const PURPOSE: &str = "clusters";
+pub(crate) const PURPOSE: &str = "clusters";
 
-/// The name of the cluster that was surveyed: the one that is given, else the one that it has.
+/// Who is backed up.
+#[derive(Clone, Copy)]
+pub(crate) struct Who<'s> {
+    pub system_identifier: &'s str,
+    pub server: &'s Server,
+}
+
+/// The name of the cluster: the one that is given, else the one that it has.
 ///
 /// # Errors
 /// What the repository says.
-pub(super) fn of(repository: &Repository, request: &Request, survey: &Survey) -> Result<String, OpsError> {
-    if let Some(given) = &request.cluster {
-        return Ok(given.clone());
+pub(crate) fn of(repository: &Repository, given: Option<&str>, who: Who<'_>) -> Result<String, OpsError> {
+    if let Some(given) = given {
+        return Ok(given.to_string());
     }
     // A key for one cluster can write under no other name.
     if let Some([only]) = repository.clusters_of_key().as_deref() {
         return Ok(only.clone());
     }
-    let file = cache_file(repository, survey)?;
+    let file = cache_file(repository, who)?;
     let noted = file.as_ref().and_then(CacheFile::read).and_then(|bytes| String::from_utf8(bytes).ok());
     if let Some(name) = noted {
         return Ok(name);
     }
     let newest = repository.newest_of_each_cluster()?;
-    let known = known(newest, &survey.system_identifier, &survey.server);
-    Ok(known.unwrap_or_else(|| place(&survey.server).unwrap_or_else(|| survey.system_identifier.clone())))
+    let known = known(newest, who.system_identifier, who.server);
+    Ok(known.or_else(|| place(who.server)).unwrap_or_else(|| who.system_identifier.to_string()))
 }
 
 /// Notes the name on this host, for the next backup of this server: it need not look at each
 /// cluster's backups then. The backup is good without.
-pub(super) fn note(repository: &Repository, survey: &Survey, name: &str) {
-    if let Ok(Some(file)) = cache_file(repository, survey) {
+pub(crate) fn note(repository: &Repository, who: Who<'_>, name: &str) {
+    if let Ok(Some(file)) = cache_file(repository, who) {
         file.write(name.as_bytes().to_vec());
     }
 }
 
-fn cache_file(repository: &Repository, survey: &Survey) -> Result<Option<CacheFile>, RepoError> {
-    let Server { hosts, ports, data_directory, .. } = &survey.server;
-    let server = format!("{}\0{hosts:?}\0{ports:?}\0{data_directory:?}", survey.system_identifier);
+fn cache_file(repository: &Repository, who: Who<'_>) -> Result<Option<CacheFile>, RepoError> {
+    let Server { hosts, ports, data_directory, .. } = who.server;
+    let server = format!("{}\0{hosts:?}\0{ports:?}\0{data_directory:?}", who.system_identifier);
     repository.cache_file(PURPOSE, server.as_bytes())
 }
 

@@ -22,8 +22,18 @@ use std::time::{Duration, Instant};
 
 use pgark_repo::{RepoError, Repository};
 
-use super::request::{Beside, Request};
 use crate::{Job, OpsError};
+
+/// What a backup does while another one of the same cluster is being made, of whatever databases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// It fails at once.
+    Refuse,
+    /// It waits until the other one has ended, at most for so long.
+    Wait(Option<Duration>),
+    /// Both run at the same time.
+    Run,
+}
 
 /// How long to wait before the first look whether the other has ended; each next wait is twice as
 /// long, up to the longest.
@@ -32,9 +42,9 @@ const LONGEST: Duration = Duration::from_secs(15);
 
 /// Runs `attempt`, and again once the other backup that it met has ended, if the request waits.
 /// Nothing is kept open meanwhile, in the server least of all.
-pub(super) fn wait_for<T>(
+pub(crate) fn wait_for<T>(
     repository: &Repository,
-    request: &Request,
+    beside: Beside,
     job: &Job,
     mut attempt: impl FnMut() -> Result<T, OpsError>,
 ) -> Result<T, OpsError> {
@@ -44,7 +54,7 @@ pub(super) fn wait_for<T>(
             Err(OpsError::Repository(error)) if error.waits_for_another().is_some() => error,
             other => return other,
         };
-        let Beside::Wait(at_most) = request.beside else { return Err(error.into()) };
+        let Beside::Wait(at_most) = beside else { return Err(error.into()) };
         job.progress.phase("waiting for the other backup");
         job.progress.info(&format!("{error}: this one waits until it has ended"));
         if let Some(still) = until_ended(repository, error, at_most.map(|at_most| (started, at_most)), job)? {
@@ -80,12 +90,8 @@ fn until_ended(
 /// The first look, before anything is done that the other would notice: a standby's replay is
 /// paused before the session is put. And a key that may not delete would leave a session behind
 /// with every refusal, and then wait for its own.
-pub(super) fn refuse_early(
-    repository: &Repository,
-    request: &Request,
-    cluster: &str,
-) -> Result<(), OpsError> {
-    match request.beside {
+pub(crate) fn refuse_early(repository: &Repository, beside: Beside, cluster: &str) -> Result<(), OpsError> {
+    match beside {
         Beside::Run => Ok(()),
         Beside::Refuse | Beside::Wait(_) => match repository.refusal_of_another_backup(cluster)? {
             Some(refusal) => Err(refusal.into()),

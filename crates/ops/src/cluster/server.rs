@@ -15,7 +15,6 @@ use pgark_pg::ConnInfo;
 use pgark_pg::Connection;
 use pgark_repo::BackupHead;
 
-use super::request::Request;
 use crate::OpsError;
 use crate::advice::{Setting, advice};
 use crate::error::Doing;
@@ -23,7 +22,7 @@ use crate::facts::{About, Server};
 
 impl Server {
     /// What is known of the server behind a connection.
-    pub(super) fn of(
+    pub(crate) fn of(
         connection: &mut Connection,
         conninfo: &ConnInfo,
         timeline: Option<i64>,
@@ -63,9 +62,9 @@ impl Server {
 
     /// Refuses a backup under the name of a cluster whose last backup was of another server, unless
     /// the name was given: then it is only told.
-    pub(super) fn compare(
+    pub(crate) fn compare(
         &self,
-        request: &Request,
+        given: Option<&str>,
         identifier: &str,
         newest: &[BackupHead],
     ) -> Result<Vec<String>, OpsError> {
@@ -87,7 +86,7 @@ impl Server {
             head.id,
             differences.join(", ")
         );
-        match &request.cluster {
+        match given {
             Some(_) => Ok(vec![what]),
             None => Err(OpsError::refused(
                 what,

@@ -5,8 +5,8 @@ use crate::facts::Missing;
 /// What the operator will be told: warnings, and what is missing.
 #[derive(Default)]
 pub(crate) struct Report {
-    pub(super) warnings: Vec<String>,
-    pub(super) missing: Vec<Missing>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) missing: Vec<Missing>,
 }
 
 impl Report {
