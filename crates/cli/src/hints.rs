@@ -38,6 +38,7 @@ fn option(setting: Setting) -> &'static str {
         Setting::Compress => "--compress",
         Setting::Create => "--create",
         Setting::DataOnly => "--data-only",
+        Setting::DataDirectory => "--pgdata",
         Setting::Database => "--database",
         Setting::DryRun => "--dry-run",
         Setting::EvenLast => "--even-last",
@@ -60,8 +61,10 @@ fn option(setting: Setting) -> &'static str {
         Setting::SchemaOnly => "--schema-only",
         Setting::SingleTransaction => "--single-transaction",
         Setting::Snapshots => "--snapshots",
+        Setting::Tablespace => "--tablespace",
         Setting::TagAdded => "--add",
         Setting::TagRemoved => "--remove",
+        Setting::ToDirectory => "--to-dir",
     }
 }
 

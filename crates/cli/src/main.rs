@@ -97,7 +97,7 @@ fn run(context: &Context, action: Action) -> Result<ExitCode, Failure> {
         Action::Init(args) => init::run(context, args),
         Action::Storage(args) => storage_test::run(context, args),
         Action::Backup(args) => backup::run(context, *args),
-        Action::Restore(args) => restore::run(context, args),
+        Action::Restore(args) => restore::run(context, *args),
         Action::Export(args) => export::run(context, args),
         Action::Import(args) => import::run(context, args),
         Action::List(args) => list::run(context, args),

@@ -23,6 +23,8 @@ pub enum Setting {
     Create,
     /// Rows alone.
     DataOnly,
+    /// The data directory on this host.
+    DataDirectory,
     /// Which database.
     Database,
     /// Look and tell, and change nothing.
@@ -67,10 +69,14 @@ pub enum Setting {
     SingleTransaction,
     /// When the databases' snapshots are taken.
     Snapshots,
+    /// Where a tablespace goes.
+    Tablespace,
     /// A tag to put on.
     TagAdded,
     /// A tag to take off.
     TagRemoved,
+    /// Where a data directory is restored to.
+    ToDirectory,
 }
 
 /// Another operation than the one that failed.

@@ -101,6 +101,12 @@ pub enum OpsError {
         /// Its own words.
         what: String,
     },
+    /// A data directory could not be read.
+    #[error(transparent)]
+    DataDirectory(#[from] pgark_datadir::Error),
+    /// The server refused a replication command, or went away.
+    #[error(transparent)]
+    Replication(#[from] pgark_pg::ReplicationFailure),
     /// A child program could not be started.
     #[error("run {program}: cannot be started")]
     NotStarted {
@@ -218,6 +224,7 @@ impl OpsError {
                 Operation::ListKeys,
                 " shows the slots",
             ]),
+            OpsError::Replication(source) => source.hint().map(Advice::from),
             OpsError::Repository(source) => source.hint().map(Advice::from),
             OpsError::Storage(StoreError::NotFound { .. }) => Some(advice![
                 "check the path given with ",
@@ -243,9 +250,10 @@ impl OpsError {
     /// Whether the job was stopped from outside (exit code 130).
     pub fn is_cancelled(&self) -> bool {
         match self {
-            OpsError::Cancelled | OpsError::Interrupted { .. } | OpsError::Storage(StoreError::Cancelled) => {
-                true
-            }
+            OpsError::Cancelled
+            | OpsError::Interrupted { .. }
+            | OpsError::Storage(StoreError::Cancelled)
+            | OpsError::DataDirectory(pgark_datadir::Error::Cancelled) => true,
             OpsError::Repository(source) => source.is_cancelled(),
             OpsError::Table { source, .. } => source.is_cancelled(),
             _ => false,
@@ -286,6 +294,7 @@ impl OpsError {
         match self {
             OpsError::Server { source, .. } | OpsError::Statement { source, .. } => source.sqlstate(),
             OpsError::Table { source, .. } => source.sqlstate(),
+            OpsError::Replication(source) => source.sqlstate(),
             _ => None,
         }
     }

@@ -12,6 +12,7 @@ use crate::advice::{Operation, advice};
 use crate::facts::{About, BackupStatus, Note};
 use crate::logical::toc;
 use crate::nearest;
+use crate::physical::files;
 use crate::select::{self, Wanted};
 use crate::{BackupDetail, BackupName, BackupRecord, DatabaseDetail, Job, OpsError, TableDetail, paths};
 
@@ -130,9 +131,14 @@ pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, 
             Note::Toc { database, .. } | Note::Definition { database } | Note::Catalog { database } => {
                 (database, None, 0)
             }
-            Note::Globals | Note::Manifest | Note::Settings | Note::ServerFile { .. } | Note::OfNewer => {
-                continue;
-            }
+            Note::Globals
+            | Note::Manifest
+            | Note::Settings
+            | Note::ServerFile { .. }
+            | Note::Folder { .. }
+            | Note::File { .. }
+            | Note::Wal
+            | Note::OfNewer => continue,
         };
         if let Some(detail) = contents.iter_mut().find(|detail| detail.database == database) {
             detail.tables += u64::from(rows.is_some());
@@ -145,7 +151,12 @@ pub fn show(repository: &Repository, name: &BackupName) -> Result<BackupDetail, 
     let mut record = BackupRecord::of(&backup.head)?;
     record.tags = Vec::from_iter(repository.tags_of(&backup.head)?);
     let system_identifier = Some(about.system_identifier).filter(|identifier| !identifier.is_empty());
-    Ok(BackupDetail { record, system_identifier, missing: about.missing, contents, tables })
+    // What is in a data directory is not told by database.
+    if about.physical.is_some() {
+        contents.clear();
+    }
+    let physical = about.physical;
+    Ok(BackupDetail { record, system_identifier, missing: about.missing, physical, contents, tables })
 }
 
 /// An entry of a backup.
@@ -155,7 +166,8 @@ pub struct EntryLine {
     /// Path of the entry.
     pub path: String,
     /// `table`, `large objects`, `toc`, `definition`, `catalog`, `globals`, `manifest`,
-    /// `settings`, `server file`, or what a newer version calls it.
+    /// `settings`, `server file`; of physical backups `folder` (of a data directory), `page file`
+    /// (a file in it that consists of pages), `file`, `wal`; or what a newer version calls it.
     pub kind: String,
     /// Size of its content in bytes, before deduplication and compression.
     pub bytes_raw: u64,
@@ -175,8 +187,19 @@ pub fn ls(repository: &Repository, place: &BackupName) -> Result<Vec<EntryLine>,
         let entry = entry?;
         if is_below(&entry.path, path) {
             let (kind, bytes_raw) = (Note::kind_of(&entry), shown_bytes(&entry));
+            let files = files::files(&backup, &entry)?;
             lines.push(EntryLine { path: entry.path, kind, bytes_raw });
+            let file = |(path, bytes_raw)| EntryLine { path, kind: "page file".to_string(), bytes_raw };
+            lines.extend(files.into_iter().map(file));
         }
+    }
+    if lines.is_empty()
+        && let Some((folder, _)) = path.rsplit_once('/')
+        && let Some(entry) = backup.entry(folder)?
+    {
+        let files = files::files(&backup, &entry)?.into_iter().filter(|(file, _)| file == path);
+        let file = |(path, bytes_raw)| EntryLine { path, kind: "page file".to_string(), bytes_raw };
+        lines.extend(files.map(file));
     }
     if lines.is_empty() {
         return Err(no_entry(&backup, id, path));
@@ -203,8 +226,23 @@ pub fn cat(
         ]));
     }
     let backup = open(repository, &place.with_text(id), Wanted::Any)?;
-    let entry = backup.entry(path)?.ok_or_else(|| no_entry(&backup, id, path))?;
     let reader = repository.reader(&backup.head)?;
+    let Some(entry) = backup.entry(path)? else {
+        return match files::find(&backup, path)? {
+            Some(file) => file.write(&reader, output, job),
+            None => Err(no_entry(&backup, id, path)),
+        };
+    };
+    if let Some(Note::Folder { .. }) = Note::read(&entry) {
+        return Err(OpsError::refused(
+            format!("{path} is a folder of a data directory"),
+            advice![
+                "name a file in it; ",
+                Operation::ListEntries { backup: Some(id.to_string()) },
+                " shows them"
+            ],
+        ));
+    }
     if let Some(Note::Toc { bytes: Some(_), .. }) = Note::read(&entry) {
         let archive = toc::from_entry(&reader, &entry, true)?;
         output.write_all(&toc::directory_toc(&archive)).map_err(OpsError::Output)?;

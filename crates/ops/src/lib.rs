@@ -1,13 +1,14 @@
 //! What an operator asks for, by subject: one module per thing.
 //!
-//! `logical` makes and reads backups of what SQL shows, `upkeep` cares for the repository, and what
-//! they share is next to them. `backup`, `restore`, `export`, `inspect` and `check` each have a
-//! `run`-like entry that reads as a page of contents. Nothing here knows a terminal, an environment
-//! variable or a home folder: the program hands such things in as values ([`Job`], the requests),
-//! and gets records and reports back. All that is told on the way goes to the job's [`Progress`]:
-//! there is no other log here.
+//! `logical` makes and reads backups of what SQL shows, `physical` those of data directories,
+//! `upkeep` cares for the repository, and what they share is next to them. `backup`, `restore`,
+//! `export`, `inspect` and `check` each have a `run`-like entry that reads as a page of contents.
+//! Nothing here knows a terminal, an environment variable or a home folder: the program hands such
+//! things in as values ([`Job`], the requests), and gets records and reports back. All that is told
+//! on the way goes to the job's [`Progress`]: there is no other log here.
 
 mod advice;
+mod cluster;
 mod command;
 mod error;
 mod facts;
@@ -22,6 +23,7 @@ mod nearest;
 pub mod operate;
 mod options;
 mod paths;
+pub mod physical;
 mod record;
 pub mod repository;
 mod select;
@@ -37,7 +39,10 @@ use std::sync::Arc;
 
 pub use advice::{Advice, Operation, Setting, Way};
 pub use error::OpsError;
-pub use facts::{BackupKind, BackupStatus, DatabaseRead, Masked, Missing, MissingKind};
+pub use facts::{
+    BackedUpTablespace, BackupKind, BackupStatus, ChecksumFailure, DatabaseRead, Masked, Missing,
+    MissingKind, PageCounts, Physical, PhysicalSource, StoredWhole, WalTaken,
+};
 pub use logical::{backup, diff, export, import, restore, rowmap};
 pub use nearest::nearest;
 pub use pgark_pg::{ConnInfo, Environment};

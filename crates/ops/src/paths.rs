@@ -1,6 +1,6 @@
 //! Paths of entries inside a backup: `/db/DB/data/SCHEMA.TABLE`, components percent-encoded.
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 
 /// What must not be bare in a component: separators of our own and everything that causes trouble
 /// in a shell or a URL. Bytes above ASCII are always encoded.
@@ -74,6 +74,48 @@ pub(crate) fn table(database: &str, schema: &[u8], name: &[u8]) -> String {
     format!("/db/{}/data/{}.{}", component(database.as_bytes()), component(schema), component(name))
 }
 
+/// The data directory itself.
+pub(crate) const DATA_DIRECTORY: &str = "/pgdata";
+
+/// Something in the data directory, by its path below it; empty: the directory itself.
+pub(crate) fn in_data_directory(path: &[u8]) -> String {
+    let mut entry = DATA_DIRECTORY.to_string();
+    for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+        entry.push('/');
+        entry.push_str(&file_name(name));
+    }
+    entry
+}
+
+/// A file of the server's configuration that is not in the data directory, by its path on the
+/// server.
+pub(crate) fn outside(path: &str) -> String {
+    let mut entry = "/config".to_string();
+    for name in path.split('/').filter(|name| !name.is_empty()) {
+        entry.push('/');
+        entry.push_str(&file_name(name.as_bytes()));
+    }
+    entry
+}
+
+/// A name of a file keeps its dots.
+fn file_name(name: &[u8]) -> String {
+    const NAME: &AsciiSet = &COMPONENT.remove(b'.');
+    match name {
+        b"." | b".." => component(name),
+        _ => percent_encode(name, NAME).to_string(),
+    }
+}
+
+/// The path below the data directory that an entry describes; empty for the directory itself.
+pub(crate) fn below_data_directory(entry: &str) -> Option<Vec<u8>> {
+    let rest = entry.strip_prefix(DATA_DIRECTORY)?;
+    if !rest.is_empty() && !rest.starts_with('/') {
+        return None;
+    }
+    Some(percent_decode_str(rest.trim_start_matches('/')).collect())
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -88,6 +130,23 @@ mod tests {
         assert_eq!(super::as_stored("/db/däta/data/日本.a b"), stored);
         assert_eq!(super::as_stored(&stored), stored);
         assert_eq!(super::as_stored("/pg_hba.conf"), "/pg_hba.conf");
+    }
+
+    #[test]
+    fn files_of_a_data_directory_are_found_again() {
+        for path in
+            ["", "PG_VERSION", "base/5", "pg_tblspc/16400/PG_15_202209061/5", "a b/..", "x/%2F/\u{e9}"]
+        {
+            let entry = super::in_data_directory(path.as_bytes());
+            assert_eq!(super::below_data_directory(&entry).unwrap(), path.as_bytes(), "{entry}");
+        }
+        assert_eq!(super::in_data_directory(b"base/5/1259_fsm.1"), "/pgdata/base/5/1259_fsm.1");
+        assert_eq!(super::in_data_directory(b".."), "/pgdata/%2E%2E");
+        assert_eq!(super::below_data_directory("/pgdatabase"), None);
+        assert_eq!(
+            super::outside("/etc/postgresql/15/main/pg_hba.conf"),
+            "/config/etc/postgresql/15/main/pg_hba.conf"
+        );
     }
 
     #[test]

@@ -10,7 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::OpsError;
-use crate::facts::{About, BackupKind, BackupStatus, DatabaseRead, MapsDone, Masked, Missing, Note};
+use crate::facts::{
+    About, BackupKind, BackupStatus, DatabaseRead, MapsDone, Masked, Missing, Note, PageCounts, Physical,
+};
 use crate::logical::rowmap::MapNote;
 
 /// A backup.
@@ -71,6 +73,9 @@ pub struct BackupDetail {
     pub system_identifier: Option<String>,
     /// What was asked for and is not in the backup.
     pub missing: Vec<Missing>,
+    /// What was taken of the data directory. Absent: the backup is not physical.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub physical: Option<Physical>,
     /// Each database.
     pub contents: Vec<DatabaseDetail>,
     /// Each table of each database.
@@ -126,8 +131,18 @@ pub struct BackupOutcome {
     /// The record of `list`.
     #[serde(flatten)]
     pub record: BackupRecord,
-    /// Each table of each database.
+    /// Each table of each database. Empty: the backup is physical.
     pub tables: Vec<TableDetail>,
+    /// What was taken of the data directory. Absent: the backup is not physical.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub physical: Option<Physical>,
+}
+
+impl BackupOutcome {
+    /// Whether no page was damaged on the server.
+    pub fn is_sound(&self) -> bool {
+        self.physical.as_ref().is_none_or(|physical| physical.pages.failed == 0)
+    }
 }
 
 /// What is to be known of a backup at a glance: one line of it.
@@ -192,6 +207,9 @@ impl BackupDetail {
         if let Some(identifier) = &self.system_identifier {
             facts.push(Fact::text("system id", identifier));
         }
+        if let Some(physical) = &self.physical {
+            facts.extend(of_directory(physical));
+        }
         if let Some(masked) = &record.masked {
             facts.push(Fact::text("masked by", masked.describe()));
         }
@@ -209,6 +227,40 @@ impl BackupDetail {
         }
         facts
     }
+}
+
+/// What is to be known of a data directory's backup at a glance.
+fn of_directory(physical: &Physical) -> Vec<Fact> {
+    let PageCounts { total, zero, new, rewritten, failed } = physical.pages;
+    let mut facts = vec![
+        Fact::text("timeline", physical.timeline.to_string()),
+        Fact::text(
+            "WAL",
+            format!("{} to {}, {} segments", physical.start_lsn, physical.stop_lsn, physical.wal.segments),
+        ),
+        Fact::text("files", format!("{} in {} folders", physical.files, physical.folders)),
+        Fact::text(
+            "pages",
+            format!("{total}: {new} new, {rewritten} stored again, {zero} of zeros, {failed} damaged"),
+        ),
+        Fact::text("checksums", if physical.checksums_on { "on" } else { "off" }),
+    ];
+    for tablespace in &physical.tablespaces {
+        let location = tablespace.location.as_deref().unwrap_or("in the data directory");
+        facts.push(Fact::text("tablespace", format!("{} ({}) {location}", tablespace.name, tablespace.oid)));
+    }
+    for failure in &physical.checksum_failures {
+        let blocks: Vec<String> = failure.blocks.iter().take(10).map(ToString::to_string).collect();
+        let more = if failure.count > blocks.len() as u64 { ", …" } else { "" };
+        facts.push(Fact::text(
+            "damaged",
+            format!("{}: block {}{more}: {}", failure.path, blocks.join(", "), failure.reason),
+        ));
+    }
+    for whole in &physical.whole {
+        facts.push(Fact::text("whole", whole.reason.clone()));
+    }
+    facts
 }
 
 impl Fact {

@@ -57,6 +57,8 @@ impl BackupName {
 pub(crate) enum Wanted {
     /// Those that hold databases as SQL shows them.
     Logical,
+    /// Those that hold a data directory.
+    Physical,
     /// All. `latest` is still none of a kind that this version does not know: what it holds is a
     /// guess.
     Any,
@@ -66,6 +68,7 @@ impl Wanted {
     fn may_be_latest(self, kind: &BackupKind) -> bool {
         match self {
             Wanted::Logical => kind.is_logical(),
+            Wanted::Physical => *kind == BackupKind::Physical,
             Wanted::Any => kind.is_known(),
         }
     }
@@ -73,8 +76,20 @@ impl Wanted {
     /// Refuses a backup that was named and that the command cannot use.
     fn refuse_other(self, head: BackupHead) -> Result<BackupHead, OpsError> {
         let kind = BackupKind::of(&head);
-        if self == Wanted::Any || kind.is_logical() {
+        if self == Wanted::Any || self.may_be_latest(&kind) {
             return Ok(head);
+        }
+        if kind == BackupKind::Physical {
+            return Err(OpsError::refused(
+                format!("backup {} is physical: it holds a data directory, not databases", head.id),
+                advice![Operation::Restore, " brings it back with ", Setting::ToDirectory.to("PATH")],
+            ));
+        }
+        if self == Wanted::Physical && kind.is_known() {
+            return Err(OpsError::refused(
+                format!("backup {} is {kind}: it holds databases, not a data directory", head.id),
+                advice![Operation::Restore, " brings it back into a server, with ", Setting::Database],
+            ));
         }
         Err(OpsError::refused(
             format!(
@@ -378,7 +393,8 @@ mod tests {
 
     #[test]
     fn latest_is_of_the_kind_of_the_command() {
-        let heads = [head(1, "imported"), head(2, "logical"), head(3, "imported"), head(4, "physical")];
+        let heads =
+            [head(1, "imported"), head(2, "logical"), head(3, "imported"), head(4, "masked physical")];
         for (heads, latest) in [(&heads[..], Ok(2)), (&heads[2..], Ok(3)), (&heads[..1], Ok(1))] {
             for text in ["latest", "latest:d"] {
                 assert_eq!(chosen(heads, text, Wanted::Logical), latest);
@@ -411,17 +427,33 @@ mod tests {
     }
 
     #[test]
+    fn physical_backups_are_for_commands_of_directories() {
+        let heads = [head(1, "logical"), head(2, "physical"), head(3, "logical")];
+        assert_eq!(chosen(&heads, "latest", Wanted::Logical), Ok(3));
+        assert_eq!(chosen(&heads, "latest", Wanted::Physical), Ok(2));
+        assert_eq!(chosen(&heads[..2], "latest", Wanted::Any), Ok(2));
+        assert!(chosen(&heads[..1], "latest", Wanted::Physical).is_err());
+        for (id, wanted, says) in [
+            ("0000000000000002", Wanted::Logical, "it holds a data directory"),
+            ("0000000000000003", Wanted::Physical, "it holds databases"),
+        ] {
+            let refused = chosen(&heads, id, wanted).unwrap_err();
+            assert!(refused.contains(says), "{refused}");
+        }
+    }
+
+    #[test]
     fn a_backup_of_a_newer_version_is_found_by_its_id_alone() {
-        let mut newer = head(7, "physical");
+        let mut newer = head(7, "masked physical");
         newer.about = b"[\"not facts of ours\"]".to_vec();
         let heads = [head(1, "logical"), newer];
         assert_eq!(chosen(&heads, "0000000000000007", Wanted::Any), Ok(7));
         let refused = chosen(&heads, "0000000000000007", Wanted::Logical).unwrap_err();
-        assert!(refused.contains("of the kind \"physical\""), "{refused}");
+        assert!(refused.contains("of the kind \"masked physical\""), "{refused}");
         assert_eq!(chosen(&heads, "latest", Wanted::Any), Ok(1));
         // It is in the list as it is.
         let record = crate::BackupRecord::of(&heads[1]).unwrap();
-        assert_eq!((record.kind.to_string().as_str(), record.databases.len()), ("physical", 0));
+        assert_eq!((record.kind.to_string().as_str(), record.databases.len()), ("masked physical", 0));
     }
 
     #[test]

@@ -394,6 +394,48 @@ impl Cluster {
         standby
     }
 
+    /// A cluster of the same major whose data directory `fill` makes: a restore. The server is
+    /// started on a port and in a socket folder of its own.
+    ///
+    /// # Panics
+    /// If the server does not start.
+    pub fn restored(&self, fill: impl FnOnce(&Path)) -> Cluster {
+        let restored = self.beside(fill);
+        restored.start_again();
+        restored
+    }
+
+    /// The same, not started yet.
+    pub fn beside(&self, fill: impl FnOnce(&Path)) -> Cluster {
+        let folder = new_folder();
+        self.user.own(&folder);
+        let restored = Cluster {
+            installation: self.installation.clone(),
+            user: self.user,
+            folder,
+            password: self.password.clone(),
+            tcp: self.tcp,
+            tls: self.tls.clone(),
+            server: Mutex::new(Running { child: None, port: 0 }),
+        };
+        fill(&restored.data_directory());
+        let conf_file = restored.data_directory().join("postgresql.conf");
+        let mut conf = fs::read_to_string(&conf_file).expect("read postgresql.conf");
+        conf.push_str(&format!("unix_socket_directories = '{}'\n", restored.folder.display()));
+        fs::write(&conf_file, conf).expect("write postgresql.conf");
+        restored
+    }
+
+    /// A command that runs `program` of this cluster's installation as the OS user of its server.
+    pub fn as_server(&self, program: &str) -> Command {
+        self.user.command(&self.bin(program), false)
+    }
+
+    /// Gives a file or folder to the OS user of the server.
+    pub fn own(&self, path: &Path) {
+        self.user.own(path);
+    }
+
     /// Kills the postmaster (SIGKILL), as the kernel's out-of-memory killer would.
     pub fn crash(&self) {
         self.signal_and_wait(Signal::KILL);

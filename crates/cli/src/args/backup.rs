@@ -12,7 +12,7 @@ use super::keep::Keep;
 use super::repository::Repository;
 use super::server::{SERVER, Server};
 use super::text::text;
-use crate::values::{duration, pair};
+use crate::values::{duration, pair, rate};
 
 /// Options that select databases, one of which is enough: one on the command line replaces all of
 /// them in a file.
@@ -29,6 +29,7 @@ pub const DATABASES: &str = "databases";
   pgark backup --repo /backup/main --all --wait=2h
   pgark backup --repo /backup/main --dbname shop --exclude-table-data 'log.*' --table 'public.*' --table 'log.*'
   pgark backup shop --repo /backup/test-data --mask shop.toml
+  pgark backup --physical --repo /backup/main --dbname 'host=/run/postgresql user=postgres'
 
 Patterns are psql's: * and ?, names folded to lower case unless in double quotes, SCHEMA.NAME. A standby's replay is paused
 meanwhile. Standard output is the new backup's id. Connection parameters not given come from the environment (PGHOST, …), the
@@ -39,8 +40,8 @@ interrupted), PGARK_CLUSTER, PGARK_BACKUP_ID, PGARK_DATABASES (one in each line)
 PGARK_SECONDS, PGARK_ERROR as far as these are known, and the connection parameters of the server (PGHOST, …). They do not see
 PGARK_PASSPHRASE or the credentials of storages.
 
-Exit codes: 0 complete; 1 failed; 2 wrong usage; 3 incomplete (--keep-going), not in the second repository (--also), or a hook
-behind the backup failed: the id is printed; 130 interrupted.")]
+Exit codes: 0 complete; 1 failed; 2 wrong usage; 3 incomplete (--keep-going), pages damaged on the server (--physical), not in
+the second repository (--also), or a hook behind the backup failed: the id is printed; 130 interrupted.")]
 pub struct Backup {
     /// Database to back up, as psql takes it: the same as --dbname
     #[arg(value_name = "DBNAME", conflicts_with = "dbname", value_parser = text())]
@@ -69,6 +70,22 @@ pub struct Backup {
     /// --database
     #[arg(long, value_name = "PATTERN", value_parser = text())]
     pub exclude_database: Vec<String>,
+    /// Back up the data directory of the server instead of databases (docs/physical.md). Runs on
+    /// the server's host, as the server's OS user or as root
+    #[arg(long)]
+    pub physical: bool,
+    /// With --physical: the data directory on this host (default: what the server says)
+    #[arg(long, value_name = "PATH", requires = "physical", hide_short_help = true)]
+    pub pgdata: Option<PathBuf>,
+    /// With --physical: how the server does the checkpoint that the backup begins with
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Checkpoint::Fast, hide_short_help = true)]
+    pub checkpoint: Checkpoint,
+    /// With --physical: the label in backup_label
+    #[arg(long, value_name = "TEXT", default_value = "pgark", value_parser = text(), hide_short_help = true)]
+    pub label: String,
+    /// With --physical: read at most so many bytes in a second: 20M, 1G
+    #[arg(long, value_name = "RATE", value_parser = rate, hide_short_help = true)]
+    pub rate: Option<u64>,
     /// Include template databases
     #[arg(long, hide_short_help = true)]
     pub with_templates: bool,
@@ -138,7 +155,7 @@ pub struct Backup {
     /// If another backup of this cluster is being made, of whatever databases and from whatever
     /// host: wait until it has ended, at most for TIME. Without this option the backup fails at
     /// once
-    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = duration)]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = duration, hide_short_help = true)]
     pub wait: Option<Option<Duration>>,
     /// Do not wait, whatever pgark.toml says
     #[arg(long, conflicts_with = "wait", hide_short_help = true)]
@@ -151,6 +168,15 @@ pub struct Backup {
     pub json: bool,
     #[command(flatten)]
     pub repository: Repository,
+}
+
+/// The checkpoint that a physical backup begins with.
+#[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// At once
+    Fast,
+    /// Spread over time, as the server's own checkpoints
+    Spread,
 }
 
 /// When the snapshots of several databases are taken.

@@ -47,7 +47,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-pub use backup::{Backup, DATABASES, Snapshots};
+pub use backup::{Backup, Checkpoint, DATABASES, Snapshots};
 pub use cat::Cat;
 pub use check::{Check, Level};
 pub use config::{Config, ConfigAction, ConfigCheck, ConfigInit, ConfigShow, Convert, Foreign};
@@ -142,8 +142,8 @@ pub enum Action {
     Init(Init),
     /// Back up databases
     Backup(Box<Backup>),
-    /// Restore a backup into a database
-    Restore(Restore),
+    /// Restore a backup into a database, or a data directory
+    Restore(Box<Restore>),
     /// Write a backup as files for stock pg_restore
     Export(Export),
     /// Import a dump of another program
@@ -200,7 +200,7 @@ mod tests {
     use super::hooks::{HOOKS, Hooks};
     use super::keep::KEEP;
     use super::repository::{REPOSITORY, STORAGE};
-    use super::restore::CHOICE;
+    use super::restore::{CHOICE, DIRECTORY};
     use super::selection::SELECTION;
     use super::server::SERVER;
     use super::*;
@@ -242,6 +242,9 @@ mod tests {
             (SELECTION, selection),
             (GLOBAL, ids(Common::augment_args(empty()))),
         ]);
+        let of_directories = ["tablespace", "all_tablespaces", "waldir", "no_sparse", "with_config"];
+        let of_directories = of_directories.into_iter().chain(["keep_archiving"]).map(str::to_string);
+        under.insert(DIRECTORY, of_directories.collect());
         under.get_mut(SERVER).unwrap().insert("dbname".into());
         let mut seen = BTreeSet::new();
         for command in commands() {

@@ -1,14 +1,57 @@
 //! Arguments of `pgark restore`.
 
+use std::path::PathBuf;
+
 use clap::{Args as ClapArgs, ValueEnum};
 
 use super::selection::Selection;
 use super::server::{SERVER, Server};
 use super::text::text;
 use super::which::Source;
+use crate::values::pair;
 
 /// Heading of the options that choose databases and globals.
 pub const CHOICE: &str = "Databases and globals";
+/// Heading of the options for data directories.
+pub const DIRECTORY: &str = "Data directory";
+
+/// Options that mean nothing where a data directory is restored.
+const OF_DATABASES: [&str; 34] = [
+    "dbname",
+    "maintenance_db",
+    "create",
+    "clean",
+    "role",
+    "exit_on_error",
+    "single_transaction",
+    "no_analyze",
+    "disable_triggers",
+    "replica_role",
+    "overriding_system_value",
+    "hook",
+    "list",
+    "all",
+    "database",
+    "target",
+    "globals",
+    "globals_only",
+    "section",
+    "schema_only",
+    "data_only",
+    "schema",
+    "exclude_schema",
+    "table",
+    "exclude_table",
+    "no_children",
+    "use_list",
+    "strict_names",
+    "no_owner",
+    "no_privileges",
+    "no_tablespaces",
+    "no_comments",
+    "no_publications",
+    "no_subscriptions",
+];
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -20,6 +63,7 @@ pub const CHOICE: &str = "Databases and globals";
   pgark restore latest --repo /backup/main --database shop --dbname shop --table public.orders
   pgark restore latest --repo /backup/main --database shop --list > list; pgark restore latest … --use-list list
   pgark restore latest --repo /backup/main --dbname shop_empty --schema-only --dry-run
+  pgark restore latest --repo /backup/main --to-dir /var/lib/postgresql/restored
 
 Without --create or --clean the target database must exist and contain no user objects. With --table, --schema or --use-list, it
 can contain other objects, but not the ones being restored. With --all, missing databases are created. Whatever makes the
@@ -42,6 +86,29 @@ pub struct Restore {
     /// template1, defaultdb)
     #[arg(long, value_name = "NAME", value_parser = text(), hide_short_help = true)]
     pub maintenance_db: Option<String>,
+    /// Restore a physical backup into this directory, which is absent or empty (docs/physical.md)
+    #[arg(long, value_name = "PATH", conflicts_with_all = OF_DATABASES)]
+    pub to_dir: Option<PathBuf>,
+    /// Where a tablespace goes, by its OID or name; may be given several times (default: where it
+    /// was)
+    #[arg(long, value_name = "TABLESPACE=PATH", value_parser = pair, requires = "to_dir", help_heading = DIRECTORY, hide_short_help = true)]
+    pub tablespace: Vec<(String, String)>,
+    /// A folder for the directories of all other tablespaces
+    #[arg(long, value_name = "PATH", requires = "to_dir", help_heading = DIRECTORY, hide_short_help = true)]
+    pub all_tablespaces: Option<PathBuf>,
+    /// Put the WAL into this directory; pg_wal becomes a link to it
+    #[arg(long, value_name = "PATH", requires = "to_dir", help_heading = DIRECTORY, hide_short_help = true)]
+    pub waldir: Option<PathBuf>,
+    /// Write pages of zeros, instead of leaving holes in files
+    #[arg(long, requires = "to_dir", help_heading = DIRECTORY, hide_short_help = true)]
+    pub no_sparse: bool,
+    /// Also restore configuration files that were outside of the data directory, into it
+    #[arg(long, requires = "to_dir", help_heading = DIRECTORY, hide_short_help = true)]
+    pub with_config: bool,
+    /// Do not turn off archive_mode: the restored server would archive its WAL where the original
+    /// one does
+    #[arg(long, requires = "to_dir", help_heading = DIRECTORY, hide_short_help = true)]
+    pub keep_archiving: bool,
     #[command(flatten)]
     pub choice: DatabaseArgs,
     /// Create the database with its properties
@@ -97,7 +164,7 @@ pub struct Restore {
     pub dry_run: bool,
     /// Print the entries that would be restored, as a list for --use-list; does not connect to a
     /// server
-    #[arg(long, conflicts_with_all = ["dry_run", "json", "all"])]
+    #[arg(long, conflicts_with_all = ["dry_run", "json", "all"], hide_short_help = true)]
     pub list: bool,
     /// Print the report as JSON
     #[arg(long)]

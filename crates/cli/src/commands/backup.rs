@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use pgark_ops::operate::hooks::{Ended, Hooks, How};
-use pgark_ops::operate::nightly::{self, Nightly, Second};
+use pgark_ops::operate::nightly::{self, Nightly, Second, What};
 use pgark_ops::rowmap::MapNote;
 use pgark_ops::{BackupOutcome, BackupRecord, OpsError, Repository, backup as ops, nearest};
 
@@ -110,7 +110,10 @@ fn request(args: &Backup) -> Result<ops::Request, Failure> {
 /// Backs up the databases and prints the new id.
 pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
     warn_of_missing_section(context, args.cluster.as_deref());
-    let request = request(&args)?;
+    let request = match args.physical {
+        true => Request::DataDirectory(Box::new(super::physical::request(&args)?)),
+        false => Request::Databases(Box::new(request(&args)?)),
+    };
     if args.forget_after_backup && super::upkeep::policy(&args.keep).is_empty() {
         return Err(Failure::usage(
             "--forget-after-backup is given without a --keep-… rule",
@@ -123,16 +126,22 @@ pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
             "give --forget-after-backup too, or run `pgark forget` with these rules",
         ));
     }
-    if args.dry_run {
-        return super::backup_plan::run(context, &args, &request);
+    if let Request::Databases(request) = &request
+        && args.dry_run
+    {
+        return super::backup_plan::run(context, &args, request);
     }
+    let conninfo = match &request {
+        Request::Databases(request) => request.conninfo.clone(),
+        Request::DataDirectory(request) => request.conninfo.clone(),
+    };
     let hooks = Hooks {
         pre: args.hooks.hook_pre.clone(),
         post: args.hooks.hook_post.clone(),
         failure: args.hooks.hook_failure.clone(),
         limit: Some(args.hooks.hook_timeout).filter(|limit| !limit.is_zero()),
-        conninfo: request.conninfo.clone(),
-        cluster: request.cluster.clone(),
+        conninfo,
+        cluster: args.cluster.clone(),
     };
     let begun = before(context, &hooks);
     let done = begun.and_then(|()| back_up(context, &args, &request));
@@ -143,20 +152,29 @@ pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
     shown.map(|code| if code == ExitCode::SUCCESS { failed.unwrap_or(code) } else { code })
 }
 
+/// What is backed up.
+enum Request {
+    Databases(Box<ops::Request>),
+    DataDirectory(Box<pgark_ops::physical::backup::Request>),
+}
+
 /// What was done, and why the second repository could not be opened.
 struct Done {
     report: nightly::Report,
     unopened: Option<Failure>,
 }
 
-fn back_up(context: &Context, args: &Backup, request: &ops::Request) -> Result<Done, Failure> {
+fn back_up(context: &Context, args: &Backup, request: &Request) -> Result<Done, Failure> {
     let second = match args.also.as_ref().map(|url| open_also(context, url, args)) {
         Some(Err(failure)) if failure.is_usage() => return Err(failure),
         second => second,
     };
     let repository = repository::open(context, &args.repository)?;
     let nightly = Nightly {
-        backup: request,
+        backup: match request {
+            Request::Databases(request) => What::Databases(request),
+            Request::DataDirectory(request) => What::DataDirectory(request),
+        },
         second: args.also.as_ref().zip(second.as_ref()).map(|(location, second)| Second {
             location: location.clone(),
             repository: second.as_ref().map_err(Failure::words),
@@ -176,6 +194,9 @@ fn show(done: Done, json: bool) -> Result<ExitCode, Failure> {
         output::line(&report.backup.record.id)?
     }
     tell_tables(&report.backup);
+    if let Some(physical) = &report.backup.physical {
+        super::physical::tell(physical);
+    }
     tell(&report.backup.record);
     output::tell_requests(report.requests.as_ref());
     let is_complete = report.is_complete();

@@ -32,6 +32,9 @@ pub fn show(context: &Context, args: Show) -> Result<ExitCode, Failure> {
         };
         output::line(&format!("{name:<10} {value}"))?;
     }
+    if detail.physical.is_some() {
+        return Ok(ExitCode::SUCCESS);
+    }
     output::line("")?;
     let left = |name: &'static str| (name, Align::Left);
     let right = |name: &'static str| (name, Align::Right);

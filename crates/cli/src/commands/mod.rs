@@ -15,6 +15,7 @@ pub mod interrupted;
 pub mod keys;
 pub mod list;
 pub mod mask;
+pub mod physical;
 pub mod repair;
 pub mod restore;
 pub mod selection;

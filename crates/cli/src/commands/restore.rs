@@ -100,6 +100,9 @@ fn hook(text: &str) -> Result<ops::Hook, Failure> {
 
 /// Restores one backup.
 pub fn run(context: &Context, mut args: Restore) -> Result<ExitCode, Failure> {
+    if let Some(to) = args.to_dir.take() {
+        return super::physical::restore(context, args, to);
+    }
     let name = args.source.which.backup(&args.backup);
     args.choice.database = selection::databases(&name, args.choice.database)?;
     if name.database().is_some() && args.choice.all {

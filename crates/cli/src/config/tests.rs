@@ -68,6 +68,10 @@ fn sample(key: &Key) -> (String, String) {
     }
 }
 
+/// Options of restores into a directory.
+const OF_DIRECTORIES: [&str; 6] =
+    ["tablespace", "all_tablespaces", "waldir", "no_sparse", "with_config", "keep_archiving"];
+
 /// What has to be typed, so that a command with this option in the file is whole.
 fn line(path: &str, key: &str) -> Vec<&'static str> {
     let mut words: Vec<&str> = match path {
@@ -79,6 +83,7 @@ fn line(path: &str, key: &str) -> Vec<&'static str> {
         }
         "init" if key == "repository" => vec!["--no-encryption"],
         "init" => vec!["--repo", "r", "--no-encryption"],
+        "restore" if OF_DIRECTORIES.contains(&key) => vec!["latest", "--to-dir", "d"],
         "restore" | "show" | "ls" | "cat" | "tag" | "key remove" | "key revoke" => vec!["latest"],
         "export" if key == "output" => vec!["latest"],
         "export" => vec!["latest", "--output", "o"],
@@ -103,6 +108,7 @@ fn line(path: &str, key: &str) -> Vec<&'static str> {
         ("sessions", "force") => &["--end", "4f0c9a11"],
         ("check", key) if key != "max_age" => &["--max-age", "1d"],
         ("forget", "even_last") => &["4f0c9a11"],
+        ("backup", "pgdata") => &["--physical"],
         ("backup", "also_storage_option") => &["--also", "second"],
         ("backup", key) if is_of_policy(key) => &["--forget-after-backup"],
         _ => &[],

@@ -24,7 +24,7 @@ use pgark_ops::restore::RestoreReport;
 use pgark_ops::retention::Tagged;
 use pgark_ops::sessions::Session;
 use pgark_ops::storage::StorageReport;
-use pgark_ops::{BackupDetail, BackupRecord, WithRequests, copy, masking};
+use pgark_ops::{BackupDetail, BackupRecord, WithRequests, copy, masking, physical};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -49,6 +49,9 @@ pub enum Document<'a> {
     /// What was restored, or would be (`--dry-run`).
     #[schemars(title = "restore")]
     Restore(&'a WithRequests<'a, RestoreReport>),
+    /// The data directory that was restored, or would be (`--dry-run`).
+    #[schemars(title = "restore --to-dir")]
+    RestoreDirectory(&'a WithRequests<'a, physical::restore::RestoreReport>),
     /// What was exported.
     #[schemars(title = "export")]
     Export(&'a ExportReport),

@@ -248,6 +248,14 @@ fn every_document_is_as_described() {
     let skipped = run.ok("restore", &[&[first.as_str()][..], &skipped].concat());
     assert!(skipped["skipped"][0]["examples"][0]["message"].is_string(), "{skipped}");
 
+    // A data directory.
+    let physical = run.ok("backup", &["--physical", "--dbname", &info]);
+    assert!(physical["physical"]["pages"]["total"].as_u64().unwrap() > 1000, "{physical}");
+    let physical = physical["id"].as_str().unwrap().to_string();
+    run.ok("show", &[&physical]);
+    let directory = run.ok("restore --to-dir", &[&at("directory"), &physical]);
+    assert!(directory["files"].as_u64().unwrap() > 100, "{directory}");
+
     // Errors, and results of commands that fail.
     let wrong = run.fails(2, &["list", "--jsn", "--json"]);
     assert_eq!((&wrong["kind"], wrong["hint"].is_string()), (&"usage".into(), true), "{wrong}");

@@ -29,6 +29,7 @@ mod masking;
 mod matrix;
 mod names;
 mod operators;
+mod physical;
 mod proportion;
 mod readme;
 mod repairs;

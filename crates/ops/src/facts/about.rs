@@ -11,6 +11,7 @@ use super::filters::{Filters, Selection};
 use super::kinds::BackupKind;
 use super::masked::Masked;
 use super::missing::Missing;
+use super::physical::Physical;
 use super::server::Server;
 use crate::OpsError;
 
@@ -31,6 +32,9 @@ pub(crate) struct About {
     /// What it was masked with; nothing in plain backups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masked: Option<Masked>,
+    /// What a physical backup took; nothing in others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub physical: Option<Physical>,
     /// By name: when and how each database was read.
     pub reads: BTreeMap<String, DatabaseRead>,
     /// Which databases were asked for; nothing where the connection named one.

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// What kind of backup it is: `logical` (databases, read from a live server), `masked logical` (the
 /// same, with the personal data replaced by rules), `imported` (a dump that another program made),
-/// or a kind that only a newer version of pgark knows.
+/// `physical` (the data directory of a live server, with the WAL to make it consistent), or a kind
+/// that only a newer version of pgark knows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]
 pub enum BackupKind {
@@ -19,6 +20,8 @@ pub enum BackupKind {
     /// Databases of a dump that another program made: its content may be much older than the
     /// backup.
     Imported,
+    /// The data directory of a live server, and the WAL that makes it consistent.
+    Physical,
     /// Of a newer version of this program.
     Unknown(String),
 }
@@ -43,6 +46,7 @@ impl BackupKind {
             BackupKind::Logical => "logical",
             BackupKind::Masked => "masked logical",
             BackupKind::Imported => "imported",
+            BackupKind::Physical => "physical",
             BackupKind::Unknown(name) => name,
         }
     }
@@ -54,6 +58,7 @@ impl From<String> for BackupKind {
             "logical" => BackupKind::Logical,
             "masked logical" => BackupKind::Masked,
             "imported" => BackupKind::Imported,
+            "physical" => BackupKind::Physical,
             _ => BackupKind::Unknown(name),
         }
     }
@@ -133,7 +138,8 @@ mod tests {
             let text = serde_json::to_string(name).unwrap();
             let kind: BackupKind = serde_json::from_str(&text).unwrap();
             assert_eq!(serde_json::to_string(&kind).unwrap(), text);
-            assert_eq!((kind.is_known(), kind.to_string().as_str()), (kind.is_logical(), name));
+            let is_known = kind.is_logical() || kind == BackupKind::Physical;
+            assert_eq!((kind.is_known(), kind.to_string().as_str()), (is_known, name));
         }
     }
 

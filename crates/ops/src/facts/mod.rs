@@ -10,6 +10,7 @@ mod kinds;
 mod masked;
 mod missing;
 mod note;
+mod physical;
 mod server;
 
 pub use about::DatabaseRead;
@@ -19,5 +20,8 @@ pub(crate) use filters::Selection;
 pub use kinds::{BackupKind, BackupStatus};
 pub use masked::Masked;
 pub use missing::{Missing, MissingKind};
-pub(crate) use note::{MapsDone, Note, write_whole};
+pub(crate) use note::{MapsDone, Note, Owned, write_whole};
+pub use physical::{
+    BackedUpTablespace, ChecksumFailure, PageCounts, Physical, PhysicalSource, StoredWhole, WalTaken,
+};
 pub(crate) use server::Server;

@@ -46,9 +46,40 @@ pub(crate) enum Note {
     Settings,
     /// A file of the server's configuration, by its path there.
     ServerFile { path: String },
+    /// A folder of a data directory; its files are those that consist of pages, under maps.
+    Folder {
+        #[serde(flatten)]
+        owned: Owned,
+        /// Permissions of its files.
+        file_mode: u16,
+        files: u64,
+        /// Their lengths together.
+        bytes: u64,
+    },
+    /// A file of a data directory that does not consist of pages.
+    File {
+        #[serde(flatten)]
+        owned: Owned,
+        /// Last modification: RFC 3339, UTC.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        modified: String,
+    },
+    /// A segment of the WAL.
+    Wal,
     /// Of a newer version of this program; it is kept with the entry as it is.
     #[serde(other, skip_serializing)]
     OfNewer,
+}
+
+/// Who has a file or folder, and what they may do with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owned {
+    /// Permissions, as the low twelve bits of the mode.
+    pub mode: u16,
+    /// The user's name; the number where there is no name.
+    pub owner: String,
+    /// The group's.
+    pub group: String,
 }
 
 fn is_zero<T: Default + PartialEq>(number: &T) -> bool {

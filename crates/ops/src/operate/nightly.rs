@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use crate::error::with_causes;
 use crate::facts::BackupStatus;
-use crate::logical::backup::{self, Request};
+use crate::logical::backup;
+use crate::physical;
 use crate::record::BackupOutcome;
 use crate::traffic::Requests;
 use crate::upkeep::retention::{self, Decision, Policy, WhatToForget};
@@ -22,11 +23,20 @@ use crate::{Job, OpsError};
 /// What is done.
 pub struct Nightly<'a> {
     /// The backup.
-    pub backup: &'a Request,
+    pub backup: What<'a>,
     /// The second repository.
     pub second: Option<Second<'a>>,
     /// What stays of the cluster's backups; none: nothing is forgotten.
     pub keep: Option<Policy>,
+}
+
+/// What is backed up.
+#[derive(Clone, Copy)]
+pub enum What<'a> {
+    /// Databases, as SQL shows them.
+    Databases(&'a backup::Request),
+    /// The data directory. There is no second repository.
+    DataDirectory(&'a physical::backup::Request),
 }
 
 /// A second repository.
@@ -84,9 +94,10 @@ pub struct Retention {
 }
 
 impl Report {
-    /// Whether all that was asked for is there.
+    /// Whether all that was asked for is there, and nothing of it was damaged on the server.
     pub fn is_complete(&self) -> bool {
         self.backup.record.status == BackupStatus::Complete
+            && self.backup.is_sound()
             && self.second.as_ref().is_none_or(|second| second.id.is_some())
     }
 }
@@ -94,10 +105,13 @@ impl Report {
 /// Does it. An error means that there is no backup in the first repository.
 pub fn run(repository: &Repository, nightly: &Nightly<'_>, job: &Job) -> Result<Report, OpsError> {
     let open = nightly.second.as_ref().and_then(|second| second.repository.as_ref().ok()).copied();
-    let (backup, stored) = backup::run_with_second(repository, open, nightly.backup, job)?;
+    let (backup, stored) = match nightly.backup {
+        What::Databases(request) => backup::run_with_second(repository, open, request, job)?,
+        What::DataDirectory(request) => (physical::backup::run(repository, request, job)?, None),
+    };
     let second = nightly.second.as_ref().map(|second| in_second(second, stored));
     let retention = match &nightly.keep {
-        Some(policy) if backup.record.status == BackupStatus::Complete => {
+        Some(policy) if backup.record.status == BackupStatus::Complete && backup.is_sound() => {
             Some(retain(repository, policy, &backup, job))
         }
         _ => None,

@@ -4,7 +4,8 @@
 //! filters. A backup of several databases is in several series, and stays if one of them needs it.
 //! So a part (made with filters) keeps and replaces only parts of the same selection, and a backup
 //! of the whole cluster and one of a single database replace each other where they hold the same.
-//! Dumps that were imported are in series of their own.
+//! Dumps that were imported are in series of their own, and so are the physical backups of a
+//! cluster. One in which pages were damaged on the server already is never the last good one.
 //!
 //! Only good backups (complete, and not found damaged by a check) count towards what is kept; an
 //! incomplete one goes as soon as a newer good one is there. The newest good one of a series always
@@ -87,6 +88,9 @@ pub enum GroupBy {
     /// All of the cluster.
     Cluster,
 }
+
+/// What series of physical backups are called.
+const DATA_DIRECTORY: &str = "the data directory";
 
 /// How long the last backup of a dropped database stays.
 pub const DROPPED: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -178,15 +182,24 @@ struct Group {
 }
 
 impl Candidate {
-    /// Every series that it is in.
+    /// Every series that it is in. Physical backups hold all databases of their cluster, whichever
+    /// there are.
     fn series(&self) -> impl Iterator<Item = Series> {
-        self.about.databases.iter().map(|database| Series {
+        let of = match self.is_physical() {
+            true => vec![DATA_DIRECTORY.to_string()],
+            false => self.about.databases.clone(),
+        };
+        of.into_iter().map(|database| Series {
             cluster: self.head.cluster.clone(),
             kind: BackupKind::of(&self.head),
-            database: database.clone(),
-            filters: self.filters(database),
+            filters: self.filters(&database),
+            database,
             rules: self.rules(),
         })
+    }
+
+    fn is_physical(&self) -> bool {
+        BackupKind::of(&self.head) == BackupKind::Physical
     }
 
     /// The rules file that it was masked by.
@@ -208,6 +221,7 @@ impl Candidate {
         let json = |databases: &[String]| serde_json::to_string(databases).unwrap_or_default();
         let of = match (by, &self.about.selection) {
             (GroupBy::Database, _) => return None,
+            _ if self.is_physical() => DATA_DIRECTORY.to_string(),
             (GroupBy::Selection, Some(selection)) => selection.normal(),
             // The connection named it, or an import brought it.
             (GroupBy::Selection, None) | (GroupBy::Databases, _) => json(&databases),
@@ -224,9 +238,11 @@ impl Candidate {
         })
     }
 
-    /// Everything that was asked for is in it, as far as is known.
+    /// Everything that was asked for is in it, as far as is known, and no page was damaged on the
+    /// server already.
     fn is_good(&self) -> bool {
-        self.head.complete && !self.damaged
+        let is_sound = self.about.physical.as_ref().is_none_or(|physical| physical.pages.failed == 0);
+        self.head.complete && !self.damaged && is_sound
     }
 
     /// Good, and its time can be believed.
@@ -693,8 +709,8 @@ pub fn tag(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Masked;
     use crate::facts::{DatabaseRead, Filters, Selection};
+    use crate::facts::{Masked, Physical};
 
     fn candidate(number: u64, time: &str, complete: bool, tags: &[&str]) -> Candidate {
         Candidate {
@@ -776,12 +792,35 @@ mod tests {
         assert_eq!(kept(&all, &Policy { last: 1, ..Policy::default() }), [1, 2, 3]);
     }
 
+    /// Databases come and go, the data directory stays; one with damaged pages is not the last
+    /// good.
+    #[test]
+    fn physical_backups_of_a_cluster_are_a_series() {
+        let mut all: Vec<Candidate> = (1..=5)
+            .map(|number| {
+                let mut own = candidate(number, &format!("2025-01-0{number}T00:00:00Z"), true, &[]);
+                own.head.kind = BackupKind::Physical.into();
+                own.about.databases = vec![format!("d{number}")];
+                own.about.physical = Some(Physical::default());
+                own
+            })
+            .collect();
+        let last = Policy { last: 1, ..Policy::default() };
+        assert_eq!(kept(&all, &last), [5]);
+        all[4].about.physical.as_mut().unwrap().pages.failed = 1;
+        assert_eq!(kept(&all, &last), [4, 5]);
+        let by_databases = Policy { group_by: GroupBy::Databases, ..last };
+        assert_eq!(kept(&all, &by_databases), [4, 5]);
+        all.push(candidate(6, "2025-01-06T00:00:00Z", true, &[]));
+        assert_eq!(kept(&all, &by_databases), [4, 5, 6]);
+    }
+
     #[test]
     fn no_rule_judges_a_kind_of_a_newer_version() {
         let all: Vec<Candidate> = (1..=4)
             .map(|number| {
                 let mut own = candidate(number, &format!("2025-01-0{number}T00:00:00Z"), true, &[]);
-                own.head.kind = if number < 3 { "physical" } else { "logical" }.into();
+                own.head.kind = if number < 3 { "masked physical" } else { "logical" }.into();
                 own
             })
             .collect();

@@ -1,0 +1,42 @@
+//! What a physical backup is asked for.
+
+use std::path::PathBuf;
+
+use pgark_pg::ConnInfo;
+
+use crate::cluster::Beside;
+
+/// What to back up and how.
+pub struct Request {
+    /// The server.
+    pub conninfo: ConnInfo,
+    /// Connect to this database, and to no other.
+    pub maintenance_db: Option<String>,
+    /// The data directory on this host, where it is not the one that the server says.
+    pub pgdata: Option<PathBuf>,
+    /// How the server begins.
+    pub checkpoint: Checkpoint,
+    /// What the backup is called in `backup_label`.
+    pub label: String,
+    /// Threads that read.
+    pub jobs: usize,
+    /// The cluster's name; by default the one that its earlier backups have.
+    pub cluster: Option<String>,
+    /// zstd level.
+    pub compression_level: i32,
+    /// Store everything again, whatever the repository holds already.
+    pub full: bool,
+    /// Bytes that are read in a second at most, by all threads together.
+    pub rate: Option<u64>,
+    /// What is done while another backup of the cluster is being made.
+    pub beside: Beside,
+}
+
+/// The checkpoint that a backup begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// At once.
+    Fast,
+    /// Spread over time, as the server's own checkpoints are.
+    Spread,
+}

@@ -1,0 +1,77 @@
+//! Where the files of a data directory are on this host: tablespaces and the WAL can be elsewhere.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::restore::RestoredTablespace;
+
+pub(super) const CONTROL: &[u8] = b"global/pg_control";
+const WAL: &[u8] = b"pg_wal";
+
+/// The places of one data directory.
+pub(super) struct Places {
+    root: PathBuf,
+    /// By the path of the link below the data directory.
+    elsewhere: Vec<(Vec<u8>, PathBuf)>,
+}
+
+impl Places {
+    pub(super) fn new(root: &Path, tablespaces: &[RestoredTablespace], wal: Option<&Path>) -> Places {
+        let link =
+            |one: &RestoredTablespace| (format!("pg_tblspc/{}", one.oid).into_bytes(), one.location.clone());
+        let mut elsewhere: Vec<(Vec<u8>, PathBuf)> = tablespaces.iter().map(link).collect();
+        elsewhere.extend(wal.map(|wal| (WAL.to_vec(), wal.to_owned())));
+        Places { root: root.to_owned(), elsewhere }
+    }
+
+    /// Each directory that files are put into.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(self.root.as_path()).chain(self.elsewhere.iter().map(|(_, path)| path.as_path()))
+    }
+
+    /// The links in the data directory, and where they lead.
+    pub(super) fn links(&self) -> impl Iterator<Item = (PathBuf, &Path)> {
+        self.elsewhere.iter().map(|(link, path)| (self.root.join(OsStr::from_bytes(link)), path.as_path()))
+    }
+
+    /// Whether this folder is a link.
+    pub(super) fn is_link(&self, path: &[u8]) -> bool {
+        self.elsewhere.iter().any(|(link, _)| link == path)
+    }
+
+    /// Where something of the data directory is.
+    pub(super) fn of(&self, path: &[u8]) -> PathBuf {
+        for (link, target) in &self.elsewhere {
+            match path.strip_prefix(link.as_slice()) {
+                Some(b"") => return target.clone(),
+                Some([b'/', rest @ ..]) => return target.join(OsStr::from_bytes(rest)),
+                _ => {}
+            }
+        }
+        match path.is_empty() {
+            true => self.root.clone(),
+            false => self.root.join(OsStr::from_bytes(path)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_put_where_links_lead() {
+        let tablespace = RestoredTablespace { oid: 16400, name: "fast".into(), location: "/ssd/t".into() };
+        let places = Places::new(Path::new("/pg"), &[tablespace], Some(Path::new("/wal")));
+        let of = |path: &str| places.of(path.as_bytes()).display().to_string();
+        assert_eq!(of(""), "/pg");
+        assert_eq!(of("base/5/1259"), "/pg/base/5/1259");
+        assert_eq!(of("pg_tblspc/16400"), "/ssd/t");
+        assert_eq!(of("pg_tblspc/16400/PG_15_202209061/5/16401"), "/ssd/t/PG_15_202209061/5/16401");
+        assert_eq!(of("pg_tblspc/164001"), "/pg/pg_tblspc/164001");
+        assert_eq!(of("pg_wal/archive_status"), "/wal/archive_status");
+        assert_eq!(places.targets().count(), 3);
+        assert!(places.is_link(b"pg_wal") && !places.is_link(b"pg_wal/archive_status"));
+    }
+}

@@ -1,0 +1,248 @@
+//! `restore` of a physical backup: its data directory, as PostgreSQL takes it.
+//!
+//! **Order.** Everything that can be known is looked at first: what the backup holds, where each
+//! tablespace goes, whether each target is empty and has room (`plan`). Then folders and links,
+//! then files by many workers, the largest first (`write`): each chunk is fetched once, and its
+//! pages go to their places; pages of zeros stay holes. `pg_control` has another name meanwhile.
+//! Then the settings of the recovery (`recovery`) and the manifest for `pg_verifybackup`. Once all
+//! of that is safe on the disks, `pg_control` gets its name.
+//!
+//! **Failure and cancel.** A directory that is not complete has no `pg_control`, so that no server
+//! starts in it. It is left as it is.
+
+mod manifest;
+mod plan;
+mod recovery;
+mod report;
+mod request;
+mod write;
+
+use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use pgark_bytes::crc32c;
+use pgark_bytes::tablespace_map::{MapEscapes, read_tablespace_map, write_tablespace_map};
+use pgark_repo::Repository;
+
+use crate::facts::Owned;
+use crate::lock::lock;
+use crate::physical::owners::{Database, Owners};
+use crate::physical::places::CONTROL;
+use crate::record::seconds;
+use crate::select::Wanted;
+use crate::{Job, OpsError, inspect};
+use plan::Plan;
+pub use report::{RestoreReport, RestoredTablespace};
+pub use request::Request;
+use write::{HELD_BACK, Writing, Written};
+
+/// `tablespace_map` names the directories of tablespaces.
+const TABLESPACE_MAP: &[u8] = b"tablespace_map";
+
+/// Restores the data directory.
+pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<RestoreReport, OpsError> {
+    let repository = &job.on(repository);
+    let started = Instant::now();
+    job.progress.phase("reading the backup");
+    let backup = inspect::open(repository, &request.backup, Wanted::Physical)?;
+    let reader = repository.reader(&backup.head)?;
+    let plan = Plan::of(&backup, request)?;
+    let (owners, as_root) = (Owners::default(), rustix::process::geteuid().is_root());
+    let mut report = RestoreReport {
+        backup: backup.head.id.to_string(),
+        dry_run: request.dry_run,
+        directory: request.to.clone(),
+        tablespaces: plan.tablespaces.clone(),
+        files: 0,
+        bytes: plan.bytes,
+        bytes_fetched: 0,
+        server_version: plan.about.server_version,
+        seconds: 0.0,
+        notes: notes(&plan, &owners, as_root),
+    };
+    if !request.dry_run {
+        let writing = Writing {
+            backup: &backup,
+            reader: &reader,
+            plan: &plan,
+            job,
+            owners: &owners,
+            as_root,
+            sparse: request.sparse,
+            written: Mutex::default(),
+            bytes: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+            now: jiff::Timestamp::now().as_second(),
+        };
+        let begun = std::cell::Cell::new(false);
+        match carry_out(&writing, request, &begun) {
+            Err(_) if job.cancel.is_cancelled() && begun.get() => {
+                return Err(OpsError::Interrupted {
+                    left: format!(
+                        "{} is not complete, and no server starts in it; remove it",
+                        request.to.display()
+                    ),
+                });
+            }
+            Err(_) if job.cancel.is_cancelled() => {
+                return Err(OpsError::Interrupted { left: "nothing was written".into() });
+            }
+            other => other?,
+        }
+        report.files = lock(&writing.written).len() as u64;
+        report.bytes = writing.bytes.load(Ordering::Relaxed);
+    }
+    report.bytes_fetched = reader.bytes_fetched();
+    report.seconds = seconds(started.elapsed());
+    Ok(report)
+}
+
+/// What is to be known before the server is started.
+fn notes(plan: &Plan, owners: &Owners, as_root: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    let failed = plan.physical.pages.failed;
+    if failed > 0 {
+        notes.push(format!("{failed} pages were damaged on the server already, and are as they were"));
+    }
+    let root = plan.folders.first().map(|root| &root.owned).filter(|_| as_root);
+    if let Some(owner) = root.map(|owned| owned.owner.as_str())
+        && owners.number(Database::Users, owner).is_none()
+    {
+        notes.push(format!(
+            "there is no user {owner} on this host: the files belong to root, and no server starts in a directory of root; give \
+             it to the server's user with chown -R"
+        ));
+    }
+    notes
+}
+
+fn carry_out(
+    writing: &Writing<'_>,
+    request: &Request,
+    begun: &std::cell::Cell<bool>,
+) -> Result<(), OpsError> {
+    let Writing { plan, job, .. } = writing;
+    job.progress.phase("writing files");
+    job.progress.total_bytes(plan.bytes);
+    begun.set(true);
+    folders(writing)?;
+    writing.write(request.jobs)?;
+    if request.with_config {
+        outside(writing)?;
+    }
+    tablespace_map(writing)?;
+    recovery(writing, request)?;
+    manifest::write(writing)?;
+    job.progress.phase("syncing");
+    let targets: Vec<PathBuf> = plan.places.targets().map(Path::to_owned).collect();
+    write::sync(&targets)?;
+    let (from, to) = (plan.places.of(HELD_BACK), plan.places.of(CONTROL));
+    std::fs::rename(&from, &to).map_err(|source| OpsError::File {
+        doing: "rename",
+        path: from.clone(),
+        source,
+    })?;
+    write::sync(&targets[..1])
+}
+
+/// Folders, parents first, and links to those that are elsewhere.
+fn folders(writing: &Writing<'_>) -> Result<(), OpsError> {
+    let plan = writing.plan;
+    for folder in &plan.folders {
+        let place = plan.places.of(&folder.path);
+        let failed = |source| OpsError::File { doing: "create", path: place.clone(), source };
+        let is_target = folder.path.is_empty() || plan.places.is_link(&folder.path);
+        let mut builder = DirBuilder::new();
+        builder.mode(u32::from(folder.owned.mode)).recursive(is_target).create(&place).map_err(failed)?;
+        std::fs::set_permissions(&place, Permissions::from_mode(u32::from(folder.owned.mode)))
+            .map_err(failed)?;
+        writing.give(&place, &folder.owned)?;
+    }
+    for (link, target) in plan.places.links() {
+        std::os::unix::fs::symlink(target, &link).map_err(|source| OpsError::File {
+            doing: "create",
+            path: link.clone(),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// Files of the configuration that were elsewhere, into the data directory.
+fn outside(writing: &Writing<'_>) -> Result<(), OpsError> {
+    for entry in &writing.plan.outside {
+        let Some((_, name)) = entry.path.rsplit_once('/') else { continue };
+        let place = writing.plan.places.of(name.as_bytes());
+        if place.exists() {
+            continue;
+        }
+        let (bytes, crc32c) = writing.stream(entry, &place, 0o600, &Owned::default())?;
+        let path = name.as_bytes().to_vec();
+        lock(&writing.written).push(Written { path, bytes, crc32c, modified: writing.now });
+    }
+    Ok(())
+}
+
+/// The server makes the links of tablespaces again when it starts, as this file says.
+fn tablespace_map(writing: &Writing<'_>) -> Result<(), OpsError> {
+    let plan = writing.plan;
+    let place = plan.places.of(TABLESPACE_MAP);
+    if !place.exists() {
+        return Ok(());
+    }
+    let escapes = MapEscapes::of_major(plan.about.server_version / 10_000);
+    let content = std::fs::read(&place).map_err(|source| OpsError::File {
+        doing: "read",
+        path: place.clone(),
+        source,
+    })?;
+    let mut map = read_tablespace_map(&content, escapes)
+        .map_err(|error| OpsError::refused(format!("read tablespace_map: {error}"), ""))?;
+    for tablespace in &mut map {
+        if let Some(moved) = plan.tablespaces.iter().find(|known| known.oid == tablespace.oid) {
+            use std::os::unix::ffi::OsStrExt;
+            tablespace.path = moved.location.as_os_str().as_bytes().to_vec();
+        }
+    }
+    let content = write_tablespace_map(&map, escapes)
+        .map_err(|error| OpsError::refused(format!("write tablespace_map: {error}"), ""))?;
+    replace(writing, TABLESPACE_MAP, &content)
+}
+
+/// What begins and bounds the recovery.
+fn recovery(writing: &Writing<'_>, request: &Request) -> Result<(), OpsError> {
+    let place = writing.plan.places.of(recovery::AUTO_CONF);
+    let mut settings = match std::fs::read(&place) {
+        Ok(settings) => settings,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(source) => return Err(OpsError::File { doing: "read", path: place, source }),
+    };
+    settings.extend_from_slice(recovery::settings(request.keep_archiving).as_bytes());
+    replace(writing, recovery::AUTO_CONF, &settings)?;
+    replace(writing, recovery::SIGNAL, b"")
+}
+
+/// Writes a small file, which may be there already.
+fn replace(writing: &Writing<'_>, path: &[u8], content: &[u8]) -> Result<(), OpsError> {
+    let place = writing.plan.places.of(path);
+    let failed = |source| OpsError::File { doing: "write", path: place.clone(), source };
+    let mut options = OpenOptions::new();
+    let mut file =
+        options.write(true).create(true).truncate(true).mode(0o600).open(&place).map_err(failed)?;
+    file.write_all(content).map_err(failed)?;
+    writing.give(&place, &Owned::default())?;
+    let mut written = lock(&writing.written);
+    written.retain(|known| known.path != path);
+    written.push(Written {
+        path: path.to_vec(),
+        bytes: content.len() as u64,
+        crc32c: crc32c::checksum(content),
+        modified: writing.now,
+    });
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! What a physical restore is asked for.
+
+use std::path::PathBuf;
+
+use crate::BackupName;
+
+/// What to restore and where to.
+pub struct Request {
+    /// Which backup.
+    pub backup: BackupName,
+    /// The new data directory: absent or empty.
+    pub to: PathBuf,
+    /// Threads that write.
+    pub jobs: usize,
+    /// New directories of tablespaces, by OID or name.
+    pub tablespaces: Vec<(String, PathBuf)>,
+    /// A folder in which each other tablespace gets a directory, called by its name.
+    pub all_tablespaces: Option<PathBuf>,
+    /// Pages of zeros stay holes.
+    pub sparse: bool,
+    /// Where `pg_wal` is to be; in the data directory if not said.
+    pub wal_directory: Option<PathBuf>,
+    /// Files of the configuration that were not in the data directory are put into it.
+    pub with_config: bool,
+    /// The restored server goes on to archive its WAL.
+    pub keep_archiving: bool,
+    /// Look and tell, and change nothing.
+    pub dry_run: bool,
+}
