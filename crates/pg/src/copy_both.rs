@@ -65,31 +65,31 @@ impl CopyBoth<'_> {
     /// What the server sends next, as far as it has arrived by the deadline; one in the past only
     /// looks.
     pub fn receive(&mut self, deadline: Instant) -> Result<Received<'_>, PgError> {
-        self.check_open()?;
-        loop {
-            if self.received_done {
-                return Ok(Received::Done);
-            }
-            let arrived = self.connection.wire.arrives_by(deadline);
-            match arrived.inspect_err(|_| self.connection.broken = true)? {
-                None => return Ok(Received::NothingYet),
-                Some(b'd') => return Ok(Received::Data(self.connection.wire.message()?.body)),
-                Some(_) => self.hear()?,
-            }
+        match self.arrives_by(deadline)? {
+            Some(other) => Ok(other),
+            None => Ok(Received::Data(self.connection.wire.message()?.body)),
         }
     }
 
     /// What [`CopyBoth::receive`] would give, without taking it: the next call gives it again.
     pub fn peek(&mut self, deadline: Instant) -> Result<Received<'_>, PgError> {
+        match self.arrives_by(deadline)? {
+            Some(other) => Ok(other),
+            None => Ok(Received::Data(self.connection.wire.peek()?.body)),
+        }
+    }
+
+    /// Waits for data. None: it is there; else what is instead of it.
+    fn arrives_by(&mut self, deadline: Instant) -> Result<Option<Received<'static>>, PgError> {
         self.check_open()?;
         loop {
             if self.received_done {
-                return Ok(Received::Done);
+                return Ok(Some(Received::Done));
             }
             let arrived = self.connection.wire.arrives_by(deadline);
             match arrived.inspect_err(|_| self.connection.broken = true)? {
-                None => return Ok(Received::NothingYet),
-                Some(b'd') => return Ok(Received::Data(self.connection.wire.peek()?.body)),
+                None => return Ok(Some(Received::NothingYet)),
+                Some(b'd') => return Ok(None),
                 Some(_) => self.hear()?,
             }
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use pgark_ops::physical::{backup as taking, restore as ops};
-use pgark_ops::{Physical, Requests, WithRequests, backup};
+use pgark_ops::{Physical, Requests, WithRequests};
 
 use crate::args::{Backup, Checkpoint, Restore};
 use crate::context::Context;
@@ -35,11 +35,7 @@ pub fn request(args: &Backup) -> Result<taking::Request, Failure> {
         compression_level: args.compression_level,
         full: args.full,
         rate: args.rate,
-        beside: match args.wait {
-            _ if args.allow_concurrent => backup::Beside::Run,
-            Some(at_most) => backup::Beside::Wait(at_most),
-            None => backup::Beside::Refuse,
-        },
+        beside: super::backup::beside(args),
     })
 }
 

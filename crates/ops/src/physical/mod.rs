@@ -6,3 +6,4 @@ pub(crate) mod files;
 mod owners;
 mod places;
 pub mod restore;
+mod workers;

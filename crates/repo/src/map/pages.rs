@@ -41,8 +41,8 @@ impl Pages {
     pub(crate) fn hash(hasher: &ItemHasher, listed: ListedPage, address: Address<'_>) -> ItemHash {
         let mut whole = [0u8; 64];
         let length = Pages::LISTED + 4 + address.name.len();
-        let record = [&listed.hash.to_le_bytes()[..], &listed.crc32c.to_le_bytes()].concat();
-        let parts = [record.as_slice(), &address.number.to_le_bytes(), address.name];
+        let (hash, crc32c) = (listed.hash.to_le_bytes(), listed.crc32c.to_le_bytes());
+        let parts = [&hash[..], &crc32c, &address.number.to_le_bytes(), address.name];
         match whole.get_mut(..length) {
             // Names of relation files are short.
             Some(short) => {

@@ -4,7 +4,6 @@
 use std::io::Read;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 
 use pgark_bytes::lsn::Lsn;
 use pgark_datadir::names::RelationFile;
@@ -19,6 +18,7 @@ use super::survey::Survey;
 use crate::facts::{ChecksumFailure, Note, Owned};
 use crate::lock::lock;
 use crate::physical::owners::{Database, Owners};
+use crate::physical::workers;
 use crate::{Job, OpsError, paths};
 
 /// Blocks of one file that are named.
@@ -110,7 +110,7 @@ impl<'a> Crew<'a> {
     }
 
     /// Copies everything.
-    pub(super) fn copy(&self, mut tasks: Vec<Task>, jobs: usize) -> Result<Copied, OpsError> {
+    pub(super) fn copy(&self, tasks: Vec<Task>, jobs: usize) -> Result<Copied, OpsError> {
         for task in &tasks {
             if let Some(folder) = self.progress.get(task.folder) {
                 folder.left.fetch_add(1, Ordering::Relaxed);
@@ -123,22 +123,9 @@ impl<'a> Crew<'a> {
             }
         }
         let jobs = jobs.min(tasks.len()).max(1);
-        let tasks = Mutex::new(std::mem::take(&mut tasks));
-        let result = thread::scope(|scope| {
-            let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(|| self.work(&tasks))).collect();
-            let mut result = Ok(());
-            for worker in workers {
-                let one = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                // The first failure tells why; others were told to stop.
-                result = match (result, one) {
-                    (Err(error), Err(other)) if error.is_cancelled() && !other.is_cancelled() => Err(other),
-                    (Err(error), _) | (Ok(()), Err(error)) => Err(error),
-                    (Ok(()), Ok(())) => Ok(()),
-                };
-            }
-            result
-        });
-        result.map(|()| std::mem::take(&mut *lock(&self.copied)))
+        let tasks = Mutex::new(tasks);
+        workers::run(jobs, || self.work(&tasks))?;
+        Ok(std::mem::take(&mut *lock(&self.copied)))
     }
 
     /// Looks again at files with pages that say they were written after the end of the backup. A

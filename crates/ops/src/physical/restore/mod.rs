@@ -79,18 +79,14 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Rest
             stopped: AtomicBool::new(false),
             now: jiff::Timestamp::now().as_second(),
         };
-        let begun = std::cell::Cell::new(false);
-        match carry_out(&writing, request, &begun) {
-            Err(_) if job.cancel.is_cancelled() && begun.get() => {
+        match carry_out(&writing, request) {
+            Err(_) if job.cancel.is_cancelled() => {
                 return Err(OpsError::Interrupted {
                     left: format!(
                         "{} is not complete, and no server starts in it; remove it",
                         request.to.display()
                     ),
                 });
-            }
-            Err(_) if job.cancel.is_cancelled() => {
-                return Err(OpsError::Interrupted { left: "nothing was written".into() });
             }
             other => other?,
         }
@@ -121,15 +117,10 @@ fn notes(plan: &Plan, owners: &Owners, as_root: bool) -> Vec<String> {
     notes
 }
 
-fn carry_out(
-    writing: &Writing<'_>,
-    request: &Request,
-    begun: &std::cell::Cell<bool>,
-) -> Result<(), OpsError> {
+fn carry_out(writing: &Writing<'_>, request: &Request) -> Result<(), OpsError> {
     let Writing { plan, job, .. } = writing;
     job.progress.phase("writing files");
     job.progress.total_bytes(plan.bytes);
-    begun.set(true);
     folders(writing)?;
     writing.write(request.jobs)?;
     if request.with_config {

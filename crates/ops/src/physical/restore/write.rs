@@ -7,7 +7,6 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 
 use pgark_bytes::crc32c;
 use pgark_repo::{Backup, DataReader, Entry, MapRef, PageFile};
@@ -17,6 +16,7 @@ use crate::facts::Owned;
 use crate::lock::lock;
 use crate::physical::owners::{Database, Owners};
 use crate::physical::places::CONTROL;
+use crate::physical::workers;
 use crate::{Job, OpsError};
 
 /// Files of a bundle that are open at once.
@@ -84,19 +84,7 @@ impl Writing<'_> {
         tasks.sort_by_key(|(weight, _)| *weight);
         let jobs = jobs.clamp(1, tasks.len().max(1));
         let tasks = Mutex::new(tasks);
-        thread::scope(|scope| {
-            let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(|| self.work(&tasks))).collect();
-            let mut result = Ok(());
-            for worker in workers {
-                let one = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                result = match (result, one) {
-                    (Err(error), Err(other)) if error.is_cancelled() && !other.is_cancelled() => Err(other),
-                    (Err(error), _) | (Ok(()), Err(error)) => Err(error),
-                    (Ok(()), Ok(())) => Ok(()),
-                };
-            }
-            result
-        })
+        workers::run(jobs, || self.work(&tasks))
     }
 
     fn work(&self, tasks: &Mutex<Vec<(u64, Task<'_>)>>) -> Result<(), OpsError> {
@@ -141,7 +129,7 @@ impl Writing<'_> {
                 false => zeros(&opened, files.from * size, length),
             };
             result.map_err(|source| OpsError::File { doing: "write", path: place, source })?;
-            self.note(folder, file, files.from * size, &path(&file.name));
+            self.note(file, files.from * size, &path(&file.name));
         }
         let lengths: BTreeMap<&[u8], u64> =
             files.files.iter().map(|file| (file.name.as_slice(), files.from * size + file.bytes)).collect();
@@ -180,7 +168,7 @@ impl Writing<'_> {
     }
 
     /// Notes a file, or the next part of one.
-    fn note(&self, _: &PlannedFolder, file: &PageFile, offset: u64, path: &[u8]) {
+    fn note(&self, file: &PageFile, offset: u64, path: &[u8]) {
         let mut written = lock(&self.written);
         let known = written.iter_mut().rev().find(|known| offset > 0 && known.path == path);
         match known {
