@@ -4,6 +4,7 @@
 //! `prune/` let go, `check/`, `mend.rs` and `repair.rs` look after it, `access.rs` changes keys.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pgark_store::{Cancel, Listener, Storage};
@@ -75,6 +76,11 @@ impl Repository {
     /// Its id.
     pub fn id(&self) -> RepositoryId {
         self.keys().repository
+    }
+
+    /// The folder that it is in, if it is one of this host.
+    pub fn folder(&self) -> Option<PathBuf> {
+        self.store().folder()
     }
 
     /// What its storage was asked so far, and what moved; None where nobody counts.

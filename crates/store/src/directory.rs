@@ -226,6 +226,10 @@ impl Store for DirStore {
         Self::shown(&self.root)
     }
 
+    fn folder(&self) -> Option<PathBuf> {
+        Some(self.root.clone())
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             atomic_put_if_absent: !self.condition.is_ignored(),

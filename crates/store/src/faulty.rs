@@ -1,6 +1,7 @@
 //! A storage that fails on purpose, for tests of everything above it.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use bytes::Bytes;
@@ -118,6 +119,10 @@ impl<S: Store> Store for Faulty<S> {
 
     fn place(&self) -> String {
         self.inner.place()
+    }
+
+    fn folder(&self) -> Option<PathBuf> {
+        self.inner.folder()
     }
 
     fn capabilities(&self) -> Capabilities {

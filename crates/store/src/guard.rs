@@ -11,6 +11,7 @@
 //! cancel** nothing is tried twice, and an operation gets a few seconds, so that a job can remove
 //! what it no longer needs.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -226,6 +227,10 @@ impl Store for Guarded {
 
     fn place(&self) -> String {
         self.inner.place()
+    }
+
+    fn folder(&self) -> Option<PathBuf> {
+        self.inner.folder()
     }
 
     fn capabilities(&self) -> Capabilities {

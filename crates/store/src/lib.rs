@@ -45,6 +45,7 @@ mod traffic;
 mod trust;
 mod url;
 
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -135,6 +136,11 @@ pub trait Store: Send + Sync {
     /// is not in it. Never shown.
     fn place(&self) -> String {
         self.location()
+    }
+
+    /// The folder that its objects are in, if it is one of this host.
+    fn folder(&self) -> Option<PathBuf> {
+        None
     }
 
     /// What this storage can do.

@@ -1,5 +1,6 @@
 //! A storage as one job sees it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -80,6 +81,11 @@ impl Storage {
     /// [`Store::place`].
     pub fn place(&self) -> String {
         self.store.place()
+    }
+
+    /// [`Store::folder`].
+    pub fn folder(&self) -> Option<PathBuf> {
+        self.store.folder()
     }
 
     /// [`Store::capabilities`].
