@@ -27,10 +27,14 @@ pub enum Setting {
     DataDirectory,
     /// Which database.
     Database,
+    /// Restore over a data directory, and write what differs.
+    Delta,
     /// Look and tell, and change nothing.
     DryRun,
     /// Forget even the last good backup.
     EvenLast,
+    /// Restore over the data directory of another cluster.
+    Force,
     /// Roles and tablespaces too.
     Globals,
     /// Roles and tablespaces alone.

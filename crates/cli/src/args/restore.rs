@@ -64,6 +64,7 @@ const OF_DATABASES: [&str; 34] = [
   pgark restore latest --repo /backup/main --database shop --list > list; pgark restore latest … --use-list list
   pgark restore latest --repo /backup/main --dbname shop_empty --schema-only --dry-run
   pgark restore latest --repo /backup/main --to-dir /var/lib/postgresql/restored
+  pgark restore latest --repo /backup/main --to-dir /var/lib/postgresql/15/main --delta
 
 Without --create or --clean the target database must exist and contain no user objects. With --table, --schema or --use-list, it
 can contain other objects, but not the ones being restored. With --all, missing databases are created. Whatever makes the
@@ -86,9 +87,19 @@ pub struct Restore {
     /// template1, defaultdb)
     #[arg(long, value_name = "NAME", value_parser = text(), hide_short_help = true)]
     pub maintenance_db: Option<String>,
-    /// Restore a physical backup into this directory, which is absent or empty (docs/physical.md)
+    /// Restore a physical backup into this directory, which is absent or empty unless --delta is
+    /// given (docs/physical.md)
     #[arg(long, value_name = "PATH", conflicts_with_all = OF_DATABASES)]
     pub to_dir: Option<PathBuf>,
+    /// Restore over the directory of a stopped server of the same cluster, or continue a restore
+    /// that was broken off: compare pages, write those that differ, and delete what is not in the
+    /// backup
+    #[arg(long, requires = "to_dir", help_heading = DIRECTORY, hide_short_help = true)]
+    pub delta: bool,
+    /// With --delta: restore even over the directory of another cluster. Everything in it is
+    /// replaced or deleted
+    #[arg(long, requires = "delta", help_heading = DIRECTORY, hide_short_help = true)]
+    pub force: bool,
     /// Where a tablespace goes, by its OID or name; may be given several times (default: where it
     /// was)
     #[arg(long, value_name = "TABLESPACE=PATH", value_parser = pair, requires = "to_dir", help_heading = DIRECTORY, hide_short_help = true)]

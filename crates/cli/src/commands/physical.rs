@@ -98,11 +98,34 @@ pub fn tell(physical: &Physical) {
     );
 }
 
+/// What is about a directory means nothing without one: clap does not ask for it where an option of
+/// databases is given.
+pub fn refuse_without_directory(args: &Restore) -> Result<(), Failure> {
+    let given = [
+        (args.delta, "--delta"),
+        (!args.tablespace.is_empty(), "--tablespace"),
+        (args.all_tablespaces.is_some(), "--all-tablespaces"),
+        (args.waldir.is_some(), "--waldir"),
+        (args.no_sparse, "--no-sparse"),
+        (args.with_config, "--with-config"),
+        (args.keep_archiving, "--keep-archiving"),
+    ];
+    match given.iter().find(|(is_given, _)| *is_given) {
+        None => Ok(()),
+        Some((_, option)) => Err(Failure::usage(
+            format!("{option} is for restores of data directories"),
+            "name the directory with --to-dir, or leave the option out",
+        )),
+    }
+}
+
 /// Restores a data directory.
 pub fn restore(context: &Context, args: Restore, to: PathBuf) -> Result<ExitCode, Failure> {
     let request = ops::Request {
         backup: args.source.which.backup(&args.backup),
         to,
+        delta: args.delta,
+        force: args.force,
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
         tablespaces: args.tablespace.into_iter().map(|(key, path)| (key, PathBuf::from(path))).collect(),
         all_tablespaces: args.all_tablespaces,
@@ -144,6 +167,15 @@ pub fn restore(context: &Context, args: Restore, to: PathBuf) -> Result<ExitCode
     );
     for tablespace in &report.tablespaces {
         tracing::info!("tablespace {} is in {}", tablespace.name, tablespace.location.display());
+    }
+    if let Some(delta) = &report.delta {
+        tracing::info!(
+            "{} of {} pages were different and are written again; {} files and {} folders deleted",
+            output::count(delta.pages_different),
+            output::count(delta.pages_compared),
+            output::count(delta.files_deleted),
+            output::count(delta.folders_deleted)
+        );
     }
     let major = report.server_version / 10_000;
     tracing::info!(

@@ -103,6 +103,7 @@ pub fn run(context: &Context, mut args: Restore) -> Result<ExitCode, Failure> {
     if let Some(to) = args.to_dir.take() {
         return super::physical::restore(context, args, to);
     }
+    super::physical::refuse_without_directory(&args)?;
     let name = args.source.which.backup(&args.backup);
     args.choice.database = selection::databases(&name, args.choice.database)?;
     if name.database().is_some() && args.choice.all {

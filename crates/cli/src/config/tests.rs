@@ -69,8 +69,16 @@ fn sample(key: &Key) -> (String, String) {
 }
 
 /// Options of restores into a directory.
-const OF_DIRECTORIES: [&str; 6] =
-    ["tablespace", "all_tablespaces", "waldir", "no_sparse", "with_config", "keep_archiving"];
+const OF_DIRECTORIES: [&str; 8] = [
+    "tablespace",
+    "all_tablespaces",
+    "waldir",
+    "no_sparse",
+    "with_config",
+    "keep_archiving",
+    "delta",
+    "force",
+];
 
 /// What has to be typed, so that a command with this option in the file is whole.
 fn line(path: &str, key: &str) -> Vec<&'static str> {
@@ -105,6 +113,7 @@ fn line(path: &str, key: &str) -> Vec<&'static str> {
     };
     words.extend(match (path, key) {
         ("restore", "accept_loss" | "if_exists") => ["--clean"].as_slice(),
+        ("restore", "force") => &["--delta"],
         ("sessions", "force") => &["--end", "4f0c9a11"],
         ("check", key) if key != "max_age" => &["--max-age", "1d"],
         ("forget", "even_last") => &["4f0c9a11"],

@@ -255,6 +255,8 @@ fn every_document_is_as_described() {
     run.ok("show", &[&physical]);
     let directory = run.ok("restore --to-dir", &[&at("directory"), &physical]);
     assert!(directory["files"].as_u64().unwrap() > 100, "{directory}");
+    let directory = run.ok("restore --to-dir", &[&at("directory"), &physical, "--delta"]);
+    assert!(directory["delta"]["pages_compared"].is_u64(), "{directory}");
 
     // Errors, and results of commands that fail.
     let wrong = run.fails(2, &["list", "--jsn", "--json"]);

@@ -30,6 +30,7 @@ mod matrix;
 mod names;
 mod operators;
 mod physical;
+mod physical_delta;
 mod proportion;
 mod readme;
 mod repairs;

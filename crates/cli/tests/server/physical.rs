@@ -17,21 +17,21 @@ use tempfile::TempDir;
 use super::support::Desk;
 
 /// A cluster with data checksums.
-fn source() -> Cluster {
+pub(super) fn source() -> Cluster {
     let quiet = Cluster::builder().conf("autovacuum = off").conf("bgwriter_lru_maxpages = 0");
     quiet.initdb_arg("--data-checksums").start()
 }
 
 /// A physical backup; what `--json` says of it.
 #[track_caller]
-fn back_up(desk: &Desk, cluster: &Cluster) -> Value {
+pub(super) fn back_up(desk: &Desk, cluster: &Cluster) -> Value {
     let said = desk.json(&["backup", "--physical", "--json", "--dbname", &cluster.conninfo("postgres")]);
     assert_eq!((&said["kind"], &said["status"]), (&"physical".into(), &"complete".into()), "{said}");
     assert_eq!(said["physical"]["pages"]["failed"], 0, "{said}");
     said
 }
 
-fn id(said: &Value) -> String {
+pub(super) fn id(said: &Value) -> String {
     said["id"].as_str().unwrap().to_string()
 }
 
@@ -46,7 +46,7 @@ fn restored(desk: &Desk, cluster: &Cluster, id: &str, look: impl FnOnce(&Path)) 
 
 /// `pg_verifybackup`: every file, its CRC32C, and the WAL.
 #[track_caller]
-fn verify(cluster: &Cluster, directory: &Path) {
+pub(super) fn verify(cluster: &Cluster, directory: &Path) {
     verify_with(cluster, directory, &[]);
 }
 
@@ -59,7 +59,7 @@ fn verify_with(cluster: &Cluster, directory: &Path, more: &[&str]) {
 
 /// Every page's checksum, of a directory whose server is stopped.
 #[track_caller]
-fn pg_checksums(cluster: &Cluster) {
+pub(super) fn pg_checksums(cluster: &Cluster) {
     let output =
         cluster.as_server("pg_checksums").arg("--check").arg("-D").arg(cluster.data_directory()).output();
     let output = output.unwrap();
@@ -68,7 +68,7 @@ fn pg_checksums(cluster: &Cluster) {
 
 /// Heaps and indexes: each row of a table is in its indexes, and nothing else.
 #[track_caller]
-fn amcheck(cluster: &Cluster) {
+pub(super) fn amcheck(cluster: &Cluster) {
     let output = cluster
         .client("pg_amcheck")
         .args(["--all", "--install-missing", "--heapallindexed"])
@@ -79,7 +79,7 @@ fn amcheck(cluster: &Cluster) {
 }
 
 /// Every file below a folder that is one of a relation, with its bytes.
-fn relation_files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn relation_files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     fn add(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
         for entry in fs::read_dir(folder).unwrap().flatten() {
             let path = entry.path();
@@ -103,14 +103,14 @@ fn relation_files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
 const UNLOGGED: &str = "public.u";
 
 /// A database's state, without the rows that no backup has.
-fn logged(cluster: &Cluster, db: &str) -> Snapshot {
+pub(super) fn logged(cluster: &Cluster, db: &str) -> Snapshot {
     let mut snapshot = Snapshot::take(cluster, db);
     assert!(snapshot.tables.remove(UNLOGGED).is_some());
     snapshot
 }
 
 /// A table with an index of each common kind, and large objects.
-fn fill(cluster: &Cluster, db: &str, rows: u32) {
+pub(super) fn fill(cluster: &Cluster, db: &str, rows: u32) {
     cluster.create_database(db);
     cluster.sql(
         db,

@@ -7,7 +7,21 @@ use std::path::{Path, PathBuf};
 use super::restore::RestoredTablespace;
 
 pub(super) const CONTROL: &[u8] = b"global/pg_control";
+/// Its name while a restore is not complete.
+pub(super) const HELD_BACK: &[u8] = b"global/pg_control.pgark";
+/// While that is being written: a restore that was broken off has a whole one, or none.
+pub(super) const BEGUN: &[u8] = b"global/pg_control.pgark.new";
 const WAL: &[u8] = b"pg_wal";
+
+/// A path that stays below the directory that it begins from.
+pub(super) fn is_below(path: &[u8]) -> bool {
+    path.is_empty() || path.split(|byte| *byte == b'/').all(|name| !matches!(name, b"" | b"." | b".."))
+}
+
+/// Whether a restore into this directory was broken off.
+pub(super) fn is_held_back(directory: &Path) -> bool {
+    directory.join(OsStr::from_bytes(HELD_BACK)).exists()
+}
 
 /// The places of one data directory.
 pub(super) struct Places {
@@ -30,9 +44,21 @@ impl Places {
         std::iter::once(self.root.as_path()).chain(self.elsewhere.iter().map(|(_, path)| path.as_path()))
     }
 
-    /// The links in the data directory, and where they lead.
-    pub(super) fn links(&self) -> impl Iterator<Item = (PathBuf, &Path)> {
-        self.elsewhere.iter().map(|(link, path)| (self.root.join(OsStr::from_bytes(link)), path.as_path()))
+    /// The same, each with the path of the link that leads there: that of the data directory is
+    /// empty.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&[u8], &Path)> {
+        let elsewhere = self.elsewhere.iter().map(|(link, path)| (link.as_slice(), path.as_path()));
+        std::iter::once((b"".as_slice(), self.root.as_path())).chain(elsewhere)
+    }
+
+    /// Where the link of this path leads, if it is one.
+    pub(super) fn link(&self, path: &[u8]) -> Option<&Path> {
+        self.elsewhere.iter().find(|(link, _)| link == path).map(|(_, target)| target.as_path())
+    }
+
+    /// The path of something in the data directory itself, links not followed.
+    pub(super) fn inside(&self, path: &[u8]) -> PathBuf {
+        self.root.join(OsStr::from_bytes(path))
     }
 
     /// Whether this folder is a link.
@@ -73,5 +99,7 @@ mod tests {
         assert_eq!(of("pg_wal/archive_status"), "/wal/archive_status");
         assert_eq!(places.targets().count(), 3);
         assert!(places.is_link(b"pg_wal") && !places.is_link(b"pg_wal/archive_status"));
+        assert_eq!(places.all().map(|(link, _)| link.len()).collect::<Vec<_>>(), [0, 15, 6]);
+        assert!(is_below(b"") && is_below(b"base/5/1259") && !is_below(b"base/../x") && !is_below(b"/x"));
     }
 }

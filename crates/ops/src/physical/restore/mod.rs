@@ -1,25 +1,39 @@
 //! `restore` of a physical backup: its data directory, as PostgreSQL takes it.
 //!
 //! **Order.** Everything that can be known is looked at first: what the backup holds, where each
-//! tablespace goes, whether each target is empty and has room (`plan`). Then folders and links,
-//! then files by many workers, the largest first (`write`): each chunk is fetched once, and its
-//! pages go to their places; pages of zeros stay holes. `pg_control` has another name meanwhile.
-//! Then the settings of the recovery (`recovery`) and the manifest for `pg_verifybackup`. Once all
-//! of that is safe on the disks, `pg_control` gets its name.
+//! tablespace goes, whether each target is empty and has room (`plan`, `targets`). Then
+//! `pg_control` is written under another name (`control`), then folders and links (`tree`), then
+//! files by many workers, the largest first (`write`): each chunk is fetched once, and its pages go
+//! to their places; pages of zeros stay holes. Then the settings of the recovery (`recovery`) and
+//! the manifest for `pg_verifybackup`. Once all of that is safe on the disks, `pg_control` gets its
+//! name.
+//!
+//! **Delta.** A restore into the directory of a stopped server writes what differs. Whose directory
+//! it is, and that no server has it open, is proved first (`ground`, `servers`). Its `pg_control`
+//! is taken away before anything else is touched. What is not in the backup is deleted (`tree`),
+//! and pages are compared by their hashes (`compare`).
 //!
 //! **Failure and cancel.** A directory that is not complete has no `pg_control`, so that no server
-//! starts in it. It is left as it is.
+//! starts in it. It is left as it is, and a delta restore goes on with it.
 
+mod compare;
+mod control;
+mod counts;
+mod ground;
+mod look;
 mod manifest;
 mod plan;
 mod recovery;
 mod report;
 mod request;
+mod servers;
+mod targets;
+mod tree;
 mod write;
 
-use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,14 +46,15 @@ use pgark_repo::Repository;
 use crate::facts::Owned;
 use crate::lock::lock;
 use crate::physical::owners::{Database, Owners};
-use crate::physical::places::CONTROL;
+use crate::physical::places::is_held_back;
 use crate::record::seconds;
 use crate::select::Wanted;
 use crate::{Job, OpsError, inspect};
+use counts::Delta;
 use plan::Plan;
-pub use report::{RestoreReport, RestoredTablespace};
+pub use report::{DeltaReport, RestoreReport, RestoredTablespace};
 pub use request::Request;
-use write::{HELD_BACK, Writing, Written};
+use write::{Writing, Written};
 
 /// `tablespace_map` names the directories of tablespaces.
 const TABLESPACE_MAP: &[u8] = b"tablespace_map";
@@ -51,7 +66,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Rest
     job.progress.phase("reading the backup");
     let backup = inspect::open(repository, &request.backup, Wanted::Physical)?;
     let reader = repository.reader(&backup.head)?;
-    let plan = Plan::of(&backup, request)?;
+    let plan = Plan::of(&backup, request, repository.folder().as_deref())?;
     let (owners, as_root) = (Owners::default(), rustix::process::geteuid().is_root());
     let mut report = RestoreReport {
         backup: backup.head.id.to_string(),
@@ -61,6 +76,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Rest
         files: 0,
         bytes: plan.bytes,
         bytes_fetched: 0,
+        delta: None,
         server_version: plan.about.server_version,
         seconds: 0.0,
         notes: notes(&plan, &owners, as_root),
@@ -78,24 +94,30 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Rest
             bytes: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             now: jiff::Timestamp::now().as_second(),
+            delta: plan.ground.as_ref().map(|_| Delta::default()),
         };
         match carry_out(&writing, request) {
-            Err(_) if job.cancel.is_cancelled() => {
-                return Err(OpsError::Interrupted {
-                    left: format!(
-                        "{} is not complete, and no server starts in it; remove it",
-                        request.to.display()
-                    ),
-                });
-            }
+            Err(_) if job.cancel.is_cancelled() => return Err(interrupted(&request.to)),
             other => other?,
         }
         report.files = lock(&writing.written).len() as u64;
         report.bytes = writing.bytes.load(Ordering::Relaxed);
+        report.delta = writing.delta.as_ref().map(DeltaReport::of);
     }
     report.bytes_fetched = reader.bytes_fetched();
     report.seconds = seconds(started.elapsed());
     Ok(report)
+}
+
+fn interrupted(directory: &Path) -> OpsError {
+    let left = match is_held_back(directory) {
+        true => format!(
+            "{} is not complete, and no server starts in it; a delta restore goes on with it",
+            directory.display()
+        ),
+        false => format!("nothing was changed in {}", directory.display()),
+    };
+    OpsError::Interrupted { left }
 }
 
 /// What is to be known before the server is started.
@@ -114,14 +136,26 @@ fn notes(plan: &Plan, owners: &Owners, as_root: bool) -> Vec<String> {
              it to the server's user with chown -R"
         ));
     }
+    for left in plan.ground.iter().flat_map(|ground| ground.left(&plan.places)) {
+        notes.push(format!(
+            "a link of the directory leads to {}, and the restored one does not: nothing in it is touched",
+            left.display()
+        ));
+    }
     notes
 }
 
 fn carry_out(writing: &Writing<'_>, request: &Request) -> Result<(), OpsError> {
     let Writing { plan, job, .. } = writing;
-    job.progress.phase("writing files");
+    take_over(writing)?;
+    tree::begin(writing)?;
+    control::hold_back(writing)?;
+    let deleted = tree::build(writing)?;
+    if let Some(delta) = &writing.delta {
+        *lock(&delta.deleted) = deleted;
+    }
+    job.progress.phase(if writing.delta.is_some() { "comparing files" } else { "writing files" });
     job.progress.total_bytes(plan.bytes);
-    folders(writing)?;
     writing.write(request.jobs)?;
     if request.with_config {
         outside(writing)?;
@@ -132,36 +166,20 @@ fn carry_out(writing: &Writing<'_>, request: &Request) -> Result<(), OpsError> {
     job.progress.phase("syncing");
     let targets: Vec<PathBuf> = plan.places.targets().map(Path::to_owned).collect();
     write::sync(&targets)?;
-    let (from, to) = (plan.places.of(HELD_BACK), plan.places.of(CONTROL));
-    std::fs::rename(&from, &to).map_err(|source| OpsError::File {
-        doing: "rename",
-        path: from.clone(),
-        source,
-    })?;
-    write::sync(&targets[..1])
+    control::give_name(&plan.places)
 }
 
-/// Folders, parents first, and links to those that are elsewhere.
-fn folders(writing: &Writing<'_>) -> Result<(), OpsError> {
-    let plan = writing.plan;
-    for folder in &plan.folders {
-        let place = plan.places.of(&folder.path);
-        let failed = |source| OpsError::File { doing: "create", path: place.clone(), source };
-        let is_target = folder.path.is_empty() || plan.places.is_link(&folder.path);
-        let mut builder = DirBuilder::new();
-        builder.mode(u32::from(folder.owned.mode)).recursive(is_target).create(&place).map_err(failed)?;
-        std::fs::set_permissions(&place, Permissions::from_mode(u32::from(folder.owned.mode)))
-            .map_err(failed)?;
-        writing.give(&place, &folder.owned)?;
+/// No server starts any more in a directory that is restored over. One that started in the meantime
+/// keeps it.
+fn take_over(writing: &Writing<'_>) -> Result<(), OpsError> {
+    let Some(ground) = &writing.plan.ground else { return Ok(()) };
+    let places = &writing.plan.places;
+    let was_there = control::take_away(places)?;
+    let result = ground.refuse_servers(places);
+    if result.is_err() && was_there {
+        control::give_name(places)?;
     }
-    for (link, target) in plan.places.links() {
-        std::os::unix::fs::symlink(target, &link).map_err(|source| OpsError::File {
-            doing: "create",
-            path: link.clone(),
-            source,
-        })?;
-    }
-    Ok(())
+    result
 }
 
 /// Files of the configuration that were elsewhere, into the data directory.

@@ -1,15 +1,17 @@
 //! What a restore will write, and whether that is possible: nothing is touched before it is.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use pgark_repo::{Backup, Entry, MapRef, Part};
 
+use super::ground::Ground;
+use super::look::{existing, room};
 use super::report::RestoredTablespace;
 use super::request::Request;
-use crate::advice::{Advice, Setting, advice};
+use super::targets;
 use crate::facts::{About, Note, Owned, Physical};
-use crate::physical::places::{self, Places};
+use crate::physical::places::{CONTROL, Places, is_below};
 use crate::{OpsError, paths};
 
 /// Everything that is written.
@@ -18,9 +20,13 @@ pub(super) struct Plan {
     pub physical: Physical,
     pub places: Places,
     pub tablespaces: Vec<RestoredTablespace>,
+    /// What is in the directory that a delta restore writes over.
+    pub ground: Option<Ground>,
     /// By their paths below the data directory: parents come first.
     pub folders: Vec<PlannedFolder>,
     pub files: Vec<PlannedFile>,
+    /// `pg_control`, which is written first and gets its name last.
+    pub control: PlannedFile,
     /// Files of the configuration from outside.
     pub outside: Vec<Entry>,
     /// Bytes that take room on the disks.
@@ -35,6 +41,21 @@ pub(super) struct PlannedFolder {
     pub maps: Vec<MapRef>,
 }
 
+impl PlannedFolder {
+    /// The path of a file in it.
+    pub(super) fn path_of(&self, name: &[u8]) -> Vec<u8> {
+        match self.path.is_empty() {
+            true => name.to_vec(),
+            false => [self.path.as_slice(), b"/", name].concat(),
+        }
+    }
+
+    /// Names its maps in errors.
+    pub(super) fn label(&self) -> String {
+        format!("{} of the backup", String::from_utf8_lossy(&self.path))
+    }
+}
+
 /// A file that does not consist of pages.
 pub(super) struct PlannedFile {
     pub path: Vec<u8>,
@@ -45,8 +66,13 @@ pub(super) struct PlannedFile {
 }
 
 impl Plan {
-    /// Reads what the backup holds, and looks at the target.
-    pub(super) fn of(backup: &Backup<'_>, request: &Request) -> Result<Plan, OpsError> {
+    /// Reads what the backup holds, and looks at the target. `repository` is its folder, if it is
+    /// one of this host.
+    pub(super) fn of(
+        backup: &Backup<'_>,
+        request: &Request,
+        repository: Option<&Path>,
+    ) -> Result<Plan, OpsError> {
         let about = About::of(&backup.head)?;
         let Some(physical) = about.physical.clone() else {
             return Err(OpsError::Record {
@@ -60,42 +86,88 @@ impl Plan {
                 "restore another one",
             ));
         }
-        let tablespaces = tablespaces(&physical, request)?;
+        let tablespaces = targets::tablespaces(&physical, request)?;
         let places = Places::new(&request.to, &tablespaces, request.wal_directory.as_deref());
-        refuse_targets(&places, &tablespaces)?;
-        let mut plan = Plan {
-            about,
-            physical,
-            places,
-            tablespaces,
-            folders: Vec::new(),
-            files: Vec::new(),
-            outside: Vec::new(),
-            bytes: 0,
+        let ground = match request.delta {
+            true => Ground::of(&request.to, &about, request.force)?,
+            false => None,
         };
+        targets::refuse(&places, &tablespaces, ground.as_ref(), repository)?;
+        if let Some(ground) = &ground {
+            ground.refuse_servers(&places)?;
+        }
+        let mut read = Contents::default();
         for entry in backup.entries() {
-            plan.add(backup, entry?)?;
+            read.add(backup, &physical, entry?)?;
         }
-        if !plan.files.iter().any(|file| file.path == places::CONTROL) {
+        let Contents { folders, mut files, outside, bytes } = read;
+        let Some(at) = files.iter().position(|file| file.path == CONTROL) else {
             return Err(OpsError::Record { backup: backup.head.id.to_string(), what: "pg_control".into() });
-        }
+        };
+        let control = files.swap_remove(at);
+        let plan =
+            Plan { about, physical, places, tablespaces, ground, folders, files, control, outside, bytes };
         plan.refuse_full_disks()?;
         Ok(plan)
     }
 
-    fn add(&mut self, backup: &Backup<'_>, entry: Entry) -> Result<(), OpsError> {
+    /// Compares what is needed with what is free; of tablespaces only where all are on one disk.
+    /// What a delta restore writes over is room, too.
+    fn refuse_full_disks(&self) -> Result<(), OpsError> {
+        let mut free: BTreeMap<u64, (u64, PathBuf)> = BTreeMap::new();
+        for target in self.places.targets() {
+            let there = existing(target);
+            let stat = rustix::fs::statvfs(&there);
+            let meta = std::fs::metadata(&there);
+            if let (Ok(stat), Ok(meta)) = (stat, meta) {
+                use std::os::unix::fs::MetadataExt;
+                let bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
+                free.insert(meta.dev(), (bytes, there));
+            }
+        }
+        let sum: u64 = free.values().map(|(bytes, _)| *bytes).sum();
+        if sum >= self.bytes || free.is_empty() {
+            return Ok(());
+        }
+        if self.ground.is_some() && sum.saturating_add(room(self.places.targets())) >= self.bytes {
+            return Ok(());
+        }
+        let disks: Vec<String> =
+            free.values().map(|(bytes, path)| format!("{bytes} bytes at {}", path.display())).collect();
+        Err(OpsError::refused(
+            format!("the restore needs {} bytes, and there are {}", self.bytes, disks.join(" and ")),
+            "free some room, or restore to another disk",
+        ))
+    }
+}
+
+/// What a backup holds of a data directory.
+#[derive(Default)]
+struct Contents {
+    folders: Vec<PlannedFolder>,
+    files: Vec<PlannedFile>,
+    outside: Vec<Entry>,
+    bytes: u64,
+}
+
+impl Contents {
+    fn add(&mut self, backup: &Backup<'_>, physical: &Physical, entry: Entry) -> Result<(), OpsError> {
         let Some(path) = paths::below_data_directory(&entry.path) else {
             if entry.path.starts_with("/config/") {
                 self.outside.push(entry);
             }
             return Ok(());
         };
+        if !is_below(&path) {
+            let what = format!("the path {:?}", entry.path);
+            return Err(OpsError::Record { backup: backup.head.id.to_string(), what });
+        }
         match Note::of(backup, &entry)? {
             Note::Folder { owned, file_mode, .. } => {
                 let mut maps = Vec::new();
                 for part in entry.parts {
                     if let Part::Map(map) = part {
-                        self.bytes += map.items() * u64::from(self.physical.page_size);
+                        self.bytes += map.items() * u64::from(physical.page_size);
                         maps.push(*map);
                     }
                 }
@@ -118,169 +190,5 @@ impl Plan {
             }
         }
         Ok(())
-    }
-
-    /// Compares what is needed with what is free; of tablespaces only where all are on one disk.
-    fn refuse_full_disks(&self) -> Result<(), OpsError> {
-        let mut free: BTreeMap<u64, (u64, PathBuf)> = BTreeMap::new();
-        for target in self.places.targets() {
-            let there = existing(target);
-            let stat = rustix::fs::statvfs(&there);
-            let meta = std::fs::metadata(&there);
-            if let (Ok(stat), Ok(meta)) = (stat, meta) {
-                use std::os::unix::fs::MetadataExt;
-                let bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
-                free.insert(meta.dev(), (bytes, there));
-            }
-        }
-        let sum: u64 = free.values().map(|(bytes, _)| *bytes).sum();
-        if sum >= self.bytes || free.is_empty() {
-            return Ok(());
-        }
-        let disks: Vec<String> =
-            free.values().map(|(bytes, path)| format!("{bytes} bytes at {}", path.display())).collect();
-        Err(OpsError::refused(
-            format!("the restore needs {} bytes, and there are {}", self.bytes, disks.join(" and ")),
-            "free some room, or restore to another disk",
-        ))
-    }
-}
-
-/// The nearest folder above that exists.
-fn existing(path: &Path) -> PathBuf {
-    let mut path = path;
-    while !path.exists() {
-        match path.parent() {
-            Some(parent) if parent != Path::new("") => path = parent,
-            Some(_) => return PathBuf::from("."),
-            None => break,
-        }
-    }
-    path.to_owned()
-}
-
-/// Where each tablespace goes.
-fn tablespaces(physical: &Physical, request: &Request) -> Result<Vec<RestoredTablespace>, OpsError> {
-    let mut known = Vec::new();
-    for tablespace in &physical.tablespaces {
-        let is_it =
-            |(key, _): &&(String, PathBuf)| *key == tablespace.oid.to_string() || *key == tablespace.name;
-        let given = request.tablespaces.iter().find(is_it).map(|(_, path)| path.clone());
-        let Some(original) = &tablespace.location else {
-            if given.is_some() {
-                return Err(OpsError::refused(
-                    format!(
-                        "tablespace {} is inside of the data directory, and stays there",
-                        tablespace.name
-                    ),
-                    "",
-                ));
-            }
-            continue;
-        };
-        let below = request.all_tablespaces.as_ref().map(|folder| folder.join(&tablespace.name));
-        let location = given.or(below).unwrap_or_else(|| PathBuf::from(original));
-        if !location.is_absolute() {
-            return Err(OpsError::refused(
-                format!(
-                    "the directory of tablespace {}, {}, is not absolute",
-                    tablespace.name,
-                    location.display()
-                ),
-                "PostgreSQL has absolute paths of tablespaces only",
-            ));
-        }
-        let oid = tablespace.oid;
-        known.push(RestoredTablespace { oid, name: tablespace.name.clone(), location });
-    }
-    for (key, _) in &request.tablespaces {
-        let is_known =
-            |one: &&crate::facts::BackedUpTablespace| one.oid.to_string() == *key || one.name == *key;
-        if !physical.tablespaces.iter().any(|one| is_known(&one)) {
-            let names: Vec<&str> = physical.tablespaces.iter().map(|one| one.name.as_str()).collect();
-            return Err(OpsError::refused(
-                format!("the backup has no tablespace {key:?}"),
-                match names.is_empty() {
-                    true => "it has none".to_string(),
-                    false => format!("it has {}", names.join(", ")),
-                },
-            ));
-        }
-    }
-    Ok(known)
-}
-
-/// Every target is absent or empty, and none is inside of another one.
-fn refuse_targets(places: &Places, tablespaces: &[RestoredTablespace]) -> Result<(), OpsError> {
-    let targets: Vec<PathBuf> = places.targets().map(Path::to_owned).collect();
-    for target in &targets {
-        let of = tablespaces.iter().find(|tablespace| tablespace.location == *target);
-        let other = match of {
-            Some(RestoredTablespace { name, .. }) => advice![
-                format!("tablespace {name} would be put there; give it another directory with "),
-                Setting::Tablespace.to(format!("{name}=PATH")),
-            ],
-            None => "name another directory, or remove what is in it".into(),
-        };
-        refuse_target(target, other)?;
-    }
-    let plain: Vec<PathBuf> = targets.iter().map(|target| resolved(target)).collect();
-    for (at, one) in plain.iter().enumerate() {
-        for (other_at, other) in plain.iter().enumerate() {
-            if at != other_at && one.starts_with(other) {
-                return Err(OpsError::refused(
-                    format!("{} is inside of {}", one.display(), other.display()),
-                    advice![
-                        "give each tablespace and the data directory a directory of its own (",
-                        Setting::Tablespace.to("OID=PATH"),
-                        ")",
-                    ],
-                ));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Without `.`, `..` and links, as far as it exists.
-fn resolved(path: &Path) -> PathBuf {
-    let there = existing(path);
-    let rest = path.strip_prefix(&there).unwrap_or(Path::new(""));
-    let mut resolved = there.canonicalize().unwrap_or(there);
-    for part in rest.components() {
-        match part {
-            Component::ParentDir => drop(resolved.pop()),
-            Component::Normal(name) => resolved.push(name),
-            _ => {}
-        }
-    }
-    resolved
-}
-
-/// `other`: what to do where it is not empty.
-fn refuse_target(path: &Path, other: Advice) -> Result<(), OpsError> {
-    let shown = path.display();
-    let meta = match std::fs::symlink_metadata(path) {
-        Ok(meta) => meta,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(OpsError::File { doing: "look at", path: path.to_owned(), source }),
-    };
-    if meta.is_symlink() {
-        return Err(OpsError::refused(
-            format!("{shown} is a symbolic link"),
-            "name the directory that it leads to, if that is meant",
-        ));
-    }
-    if !meta.is_dir() {
-        return Err(OpsError::refused(format!("{shown} is not a directory"), "name another one"));
-    }
-    let mut entries = std::fs::read_dir(path).map_err(|source| OpsError::File {
-        doing: "read the directory",
-        path: path.to_owned(),
-        source,
-    })?;
-    match entries.next() {
-        None => Ok(()),
-        Some(_) => Err(OpsError::refused(format!("{shown} is not empty"), other)),
     }
 }

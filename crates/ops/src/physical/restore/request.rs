@@ -8,8 +8,13 @@ use crate::BackupName;
 pub struct Request {
     /// Which backup.
     pub backup: BackupName,
-    /// The new data directory: absent or empty.
+    /// The new data directory: absent or empty, except with `delta`.
     pub to: PathBuf,
+    /// The directory may be that of a stopped server of this cluster, or what a restore left that
+    /// was broken off: what differs is written, and what is not in the backup is deleted.
+    pub delta: bool,
+    /// With `delta`: it may also be that of another cluster.
+    pub force: bool,
     /// Threads that write.
     pub jobs: usize,
     /// New directories of tablespaces, by OID or name.

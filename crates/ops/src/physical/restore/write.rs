@@ -1,6 +1,7 @@
 //! Writing files: pages to their places, everything else from its first byte to its last.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
@@ -9,13 +10,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pgark_bytes::crc32c;
-use pgark_repo::{Backup, DataReader, Entry, MapRef, PageFile};
+use pgark_repo::{Backup, DataReader, Files, ItemReader, MapRef, PageFile};
 
+use super::counts::Delta;
 use super::plan::{Plan, PlannedFile, PlannedFolder};
 use crate::facts::Owned;
 use crate::lock::lock;
 use crate::physical::owners::{Database, Owners};
-use crate::physical::places::CONTROL;
+use crate::physical::places::is_below;
 use crate::physical::workers;
 use crate::{Job, OpsError};
 
@@ -23,8 +25,6 @@ use crate::{Job, OpsError};
 const OPEN: usize = 16;
 /// Zeros are written in pieces of so many bytes.
 const ZEROS: usize = 1 << 20;
-/// `pg_control` while the restore is not complete: no server starts without it.
-pub(super) const HELD_BACK: &[u8] = b"global/pg_control.pgark";
 
 /// What lies there.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub(super) struct Writing<'a> {
     pub stopped: AtomicBool,
     /// Now: what a page file is modified at.
     pub now: i64,
+    /// What a delta restore counts; None: the directory was empty.
+    pub delta: Option<Delta>,
 }
 
 /// A piece of work.
@@ -92,7 +94,7 @@ impl Writing<'_> {
             let Some((_, task)) = lock(tasks).pop() else { return Ok(()) };
             self.check()?;
             let done = match &task {
-                Task::Maps(folder, maps) => maps.iter().try_for_each(|map| self.map(folder, map)),
+                Task::Maps(folder, maps) => self.maps(folder, maps),
                 Task::File(file) => self.file(file),
             };
             if let Err(error) = done {
@@ -102,26 +104,48 @@ impl Writing<'_> {
         }
     }
 
-    fn check(&self) -> Result<(), OpsError> {
+    /// Maps of one file, in order, or of a bundle.
+    fn maps(&self, folder: &PlannedFolder, maps: &[&MapRef]) -> Result<(), OpsError> {
+        for (at, map) in maps.iter().enumerate() {
+            match &self.delta {
+                None => self.map(folder, map)?,
+                Some(delta) => self.compare(delta, folder, map, at + 1 == maps.len())?,
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check(&self) -> Result<(), OpsError> {
         if self.stopped.load(Ordering::Acquire) || self.job.cancel.is_cancelled() {
             return Err(OpsError::Cancelled);
         }
         Ok(())
     }
 
-    fn advance(&self, bytes: u64) {
+    pub(super) fn advance(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.job.progress.advance(bytes);
+    }
+
+    /// Which files a map covers. A name is that of a file in the folder, and leads nowhere else.
+    pub(super) fn page_files(&self, map: &MapRef) -> Result<Files, OpsError> {
+        let files = self.backup.page_files(map)?;
+        match files.files.iter().find(|file| file.name.contains(&b'/') || !is_below(&file.name)) {
+            None => Ok(files),
+            Some(file) => Err(OpsError::Record {
+                backup: self.backup.head.id.to_string(),
+                what: format!("the name of file {:?}", String::from_utf8_lossy(&file.name)),
+            }),
+        }
     }
 
     /// Writes the pages of one map. All of its files are there first, in their lengths and full of
     /// zeros.
     fn map(&self, folder: &PlannedFolder, map: &MapRef) -> Result<(), OpsError> {
-        let files = self.backup.page_files(map)?;
+        let files = self.page_files(map)?;
         let size = files.page_size;
-        let path = |name: &[u8]| [folder.path.as_slice(), b"/", name].concat();
         for file in &files.files {
-            let place = self.plan.places.of(&path(&file.name));
+            let place = self.plan.places.of(&folder.path_of(&file.name));
             let opened = self.create(&place, folder.file_mode, &folder.owned, files.from > 0)?;
             let length = files.from * size + file.bytes;
             let result = match self.sparse {
@@ -129,38 +153,57 @@ impl Writing<'_> {
                 false => zeros(&opened, files.from * size, length),
             };
             result.map_err(|source| OpsError::File { doing: "write", path: place, source })?;
-            self.note(file, files.from * size, &path(&file.name));
+            self.note(file, files.from * size, &folder.path_of(&file.name));
         }
+        let items = self.reader.read_items(map, &folder.label())?;
+        self.put(folder, &files, items, |_, _, page| {
+            self.advance(page.len() as u64);
+            true
+        })
+    }
+
+    /// Puts kept pages to their places: those that `wants` says, by file, number and content.
+    pub(super) fn put(
+        &self,
+        folder: &PlannedFolder,
+        files: &Files,
+        mut items: ItemReader<'_>,
+        mut wants: impl FnMut(&[u8], u64, &[u8]) -> bool,
+    ) -> Result<(), OpsError> {
+        let size = files.page_size;
+        let bytes = |pages: u64| usize::try_from(pages * size).unwrap_or(usize::MAX);
         let lengths: BTreeMap<&[u8], u64> =
             files.files.iter().map(|file| (file.name.as_slice(), files.from * size + file.bytes)).collect();
-        let label = format!("{} of the backup", String::from_utf8_lossy(&folder.path));
-        let mut items = self.reader.read_items(map, &label)?;
-        let mut open: VecDeque<(Vec<u8>, File)> = VecDeque::new();
+        let mut open = OpenFiles::default();
         while let Some(kept) = items.next_items()? {
             self.check()?;
-            self.advance(kept.bytes.len() as u64);
-            let mut bytes = kept.bytes.as_slice();
+            let mut content = kept.bytes.as_slice();
             for run in &kept.addresses {
-                let length = usize::try_from(u64::from(run.items) * size).unwrap_or(usize::MAX);
-                let (own, others) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
-                bytes = others;
-                let at = u64::from(run.first) * size;
+                let (mut own, others) =
+                    content.split_at_checked(bytes(run.items.into())).unwrap_or((content, &[]));
+                content = others;
                 // The last page may be longer than its file.
-                let end = lengths.get(run.name.as_slice()).copied().unwrap_or(at);
-                let own =
-                    own.get(..own.len().min(usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX)));
-                let place = self.plan.places.of(&path(&run.name));
-                let failed = |source| OpsError::File { doing: "write", path: place.clone(), source };
-                if !open.iter().any(|(name, _)| *name == run.name) {
-                    let file = OpenOptions::new().write(true).open(&place).map_err(failed)?;
-                    open.push_back((run.name.clone(), file));
-                    if open.len() > OPEN {
-                        open.pop_front();
+                let end = lengths.get(run.name.as_slice()).copied().unwrap_or_default();
+                let place = self.plan.places.of(&folder.path_of(&run.name));
+                let mut number = u64::from(run.first);
+                while !own.is_empty() {
+                    let mut pages = own.chunks(bytes(1)).zip(number..);
+                    let wanted =
+                        pages.by_ref().take_while(|(page, number)| wants(&run.name, *number, page)).count();
+                    let (now, rest) = own.split_at(own.len().min(bytes(wanted as u64)));
+                    let at = number * size;
+                    let most = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+                    if let Some(now) = now.get(..now.len().min(most)).filter(|now| !now.is_empty()) {
+                        let file = open.of(&run.name, &place)?;
+                        file.write_all_at(now, at).map_err(|source| OpsError::File {
+                            doing: "write",
+                            path: place.clone(),
+                            source,
+                        })?;
                     }
-                }
-                let found = open.iter().find(|(name, _)| *name == run.name);
-                if let (Some((_, file)), Some(own)) = (found, own) {
-                    file.write_all_at(own, at).map_err(failed)?;
+                    // The page that ended the run was looked at, and is not wanted.
+                    own = rest.get(bytes(1)..).unwrap_or_default();
+                    number += wanted as u64 + 1;
                 }
             }
         }
@@ -168,7 +211,7 @@ impl Writing<'_> {
     }
 
     /// Notes a file, or the next part of one.
-    fn note(&self, file: &PageFile, offset: u64, path: &[u8]) {
+    pub(super) fn note(&self, file: &PageFile, offset: u64, path: &[u8]) {
         let mut written = lock(&self.written);
         let known = written.iter_mut().rev().find(|known| offset > 0 && known.path == path);
         match known {
@@ -187,15 +230,17 @@ impl Writing<'_> {
 
     /// Writes one file as it is in the backup.
     fn file(&self, planned: &PlannedFile) -> Result<(), OpsError> {
-        // Whoever starts a server in a directory that is not complete finds no pg_control.
-        let path = if planned.path == CONTROL { HELD_BACK } else { planned.path.as_slice() };
-        let place = self.plan.places.of(path);
+        self.file_at(planned, &self.plan.places.of(&planned.path))
+    }
+
+    /// The same to another place.
+    pub(super) fn file_at(&self, planned: &PlannedFile, place: &Path) -> Result<(), OpsError> {
         let owned = planned.owned.clone().unwrap_or_default();
         let mode = if owned.mode == 0 { 0o600 } else { owned.mode };
-        let (bytes, crc32c) = self.stream(&planned.entry, &place, mode, &owned)?;
+        let (bytes, crc32c) = self.stream(&planned.entry, place, mode, &owned)?;
         let modified = planned.modified.parse::<jiff::Timestamp>().ok();
         if let Some(time) = modified {
-            let file = OpenOptions::new().write(true).open(&place);
+            let file = OpenOptions::new().write(true).open(place);
             // A time that cannot be set is not worth a restore.
             let _ = file.and_then(|file| file.set_modified(time.into()));
         }
@@ -211,7 +256,7 @@ impl Writing<'_> {
     /// Writes the content of an entry into a new file. Returns its length and its CRC32C.
     pub(super) fn stream(
         &self,
-        entry: &Entry,
+        entry: &pgark_repo::Entry,
         place: &Path,
         mode: u16,
         owned: &Owned,
@@ -271,16 +316,38 @@ impl Writing<'_> {
         };
         let user = self.owners.number(Database::Users, &owner.owner);
         let group = self.owners.number(Database::Groups, &owner.group);
-        std::os::unix::fs::chown(place, user, group).map_err(|source| OpsError::File {
-            doing: "give away",
-            path: place.to_owned(),
-            source,
-        })
+        // Whoever owns the folder could have put a link there. Of a tablespace it can be one.
+        let is_target = self.plan.places.targets().any(|target| target == place);
+        let given = match is_target {
+            true => std::os::unix::fs::chown(place, user, group),
+            false => std::os::unix::fs::lchown(place, user, group),
+        };
+        given.map_err(|source| OpsError::File { doing: "give away", path: place.to_owned(), source })
+    }
+}
+
+/// Files that are written to, a few of them at once.
+#[derive(Default)]
+struct OpenFiles(HashMap<Vec<u8>, File>);
+
+impl OpenFiles {
+    fn of(&mut self, name: &[u8], place: &Path) -> Result<&File, OpsError> {
+        if self.0.len() >= OPEN && !self.0.contains_key(name) {
+            self.0.clear();
+        }
+        match self.0.entry(name.to_vec()) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(unknown) => {
+                let file = OpenOptions::new().write(true).open(place);
+                let failed = |source| OpsError::File { doing: "open", path: place.to_owned(), source };
+                Ok(unknown.insert(file.map_err(failed)?))
+            }
+        }
     }
 }
 
 /// Writes zeros from here to there.
-fn zeros(file: &File, from: u64, to: u64) -> std::io::Result<()> {
+pub(super) fn zeros(file: &File, from: u64, to: u64) -> std::io::Result<()> {
     let zeros = vec![0; ZEROS];
     let mut at = from;
     while at < to {
