@@ -56,6 +56,24 @@ pub(crate) fn find_pg_dump(
     }
 }
 
+/// Finds the program of the server itself, of exactly this major: a data directory is of one.
+pub(crate) fn find_server(search_path: &[PathBuf], major: i32) -> Result<Tool, OpsError> {
+    for folder in folders(search_path) {
+        let path = folder.join("postgres");
+        if is_wrapper(&path) {
+            continue;
+        }
+        match ask_version(&path) {
+            Ok(tool) if tool.major == major => return Ok(tool),
+            _ => {}
+        }
+    }
+    Err(OpsError::refused(
+        format!("the server program of PostgreSQL {major} is not installed on this host"),
+        format!("install PostgreSQL {major}, or put the folder of its programs into the search path"),
+    ))
+}
+
 fn newer_programs(server_major: i32) -> Advice {
     advice![
         format!("install the client programs of PostgreSQL {server_major} or newer, or give "),

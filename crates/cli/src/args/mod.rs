@@ -243,8 +243,10 @@ mod tests {
             (GLOBAL, ids(Common::augment_args(empty()))),
         ]);
         let of_directories = ["tablespace", "all_tablespaces", "waldir", "no_sparse", "with_config"];
-        let of_directories =
-            of_directories.into_iter().chain(["keep_archiving", "delta", "force"]).map(str::to_string);
+        let of_directories = of_directories
+            .into_iter()
+            .chain(["keep_archiving", "delta", "force", "start"])
+            .map(str::to_string);
         under.insert(DIRECTORY, of_directories.collect());
         under.get_mut(SERVER).unwrap().insert("dbname".into());
         let mut seen = BTreeSet::new();

@@ -100,6 +100,10 @@ pub struct Restore {
     /// replaced or deleted
     #[arg(long, requires = "delta", help_heading = DIRECTORY, hide_short_help = true)]
     pub force: bool,
+    /// Then start its server, reachable only over a socket in a new folder, and wait until it
+    /// accepts writes
+    #[arg(long, requires = "to_dir", conflicts_with = "dry_run", help_heading = DIRECTORY, hide_short_help = true)]
+    pub start: bool,
     /// Where a tablespace goes, by its OID or name; may be given several times (default: where it
     /// was)
     #[arg(long, value_name = "TABLESPACE=PATH", value_parser = pair, requires = "to_dir", help_heading = DIRECTORY, hide_short_help = true)]

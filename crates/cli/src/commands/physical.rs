@@ -8,7 +8,7 @@ use pgark_ops::{Physical, Requests, WithRequests};
 
 use crate::args::{Backup, Checkpoint, Restore};
 use crate::context::Context;
-use crate::environment::default_jobs;
+use crate::environment::{default_jobs, search_path};
 use crate::error::Failure;
 use crate::json::Document;
 use crate::server::connection;
@@ -103,6 +103,7 @@ pub fn tell(physical: &Physical) {
 pub fn refuse_without_directory(args: &Restore) -> Result<(), Failure> {
     let given = [
         (args.delta, "--delta"),
+        (args.start, "--start"),
         (!args.tablespace.is_empty(), "--tablespace"),
         (args.all_tablespaces.is_some(), "--all-tablespaces"),
         (args.waldir.is_some(), "--waldir"),
@@ -119,6 +120,18 @@ pub fn refuse_without_directory(args: &Restore) -> Result<(), Failure> {
     }
 }
 
+/// How to reach a server that was started, and how to stop it.
+fn tell_server(server: &ops::StartedServer) {
+    tracing::info!(
+        "its server runs (PostgreSQL {}, process {}); its log is {}",
+        server.version,
+        server.process_id,
+        server.log.display()
+    );
+    tracing::info!("connect: {}", server.connect);
+    tracing::info!("stop: {}", server.stop);
+}
+
 /// Restores a data directory.
 pub fn restore(context: &Context, args: Restore, to: PathBuf) -> Result<ExitCode, Failure> {
     let request = ops::Request {
@@ -126,6 +139,7 @@ pub fn restore(context: &Context, args: Restore, to: PathBuf) -> Result<ExitCode
         to,
         delta: args.delta,
         force: args.force,
+        start: args.start.then(search_path),
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
         tablespaces: args.tablespace.into_iter().map(|(key, path)| (key, PathBuf::from(path))).collect(),
         all_tablespaces: args.all_tablespaces,
@@ -177,10 +191,13 @@ pub fn restore(context: &Context, args: Restore, to: PathBuf) -> Result<ExitCode
             output::count(delta.folders_deleted)
         );
     }
-    let major = report.server_version / 10_000;
-    tracing::info!(
-        "a server of PostgreSQL {major} started in it recovers by itself, and then accepts connections: pg_ctl -D {directory} start"
-    );
+    match &report.server {
+        Some(server) => tell_server(server),
+        None => tracing::info!(
+            "a server of PostgreSQL {} started in it recovers by itself, and then accepts connections: pg_ctl -D {directory} start",
+            report.server_version / 10_000
+        ),
+    }
     output::tell_requests(requests.as_ref());
     Ok(ExitCode::SUCCESS)
 }

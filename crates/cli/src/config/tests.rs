@@ -69,7 +69,7 @@ fn sample(key: &Key) -> (String, String) {
 }
 
 /// Options of restores into a directory.
-const OF_DIRECTORIES: [&str; 8] = [
+const OF_DIRECTORIES: [&str; 9] = [
     "tablespace",
     "all_tablespaces",
     "waldir",
@@ -78,6 +78,7 @@ const OF_DIRECTORIES: [&str; 8] = [
     "keep_archiving",
     "delta",
     "force",
+    "start",
 ];
 
 /// What has to be typed, so that a command with this option in the file is whole.

@@ -253,10 +253,16 @@ fn every_document_is_as_described() {
     assert!(physical["physical"]["pages"]["total"].as_u64().unwrap() > 1000, "{physical}");
     let physical = physical["id"].as_str().unwrap().to_string();
     run.ok("show", &[&physical]);
-    let directory = run.ok("restore --to-dir", &[&at("directory"), &physical]);
+    // Where its server, another user, can enter.
+    let place = tempfile::TempDir::new_in("/tmp").unwrap();
+    cluster.own(place.path());
+    let place = place.path().join("directory").display().to_string();
+    let directory = run.ok("restore --to-dir", &[&place, &physical]);
     assert!(directory["files"].as_u64().unwrap() > 100, "{directory}");
-    let directory = run.ok("restore --to-dir", &[&at("directory"), &physical, "--delta"]);
-    assert!(directory["delta"]["pages_compared"].is_u64(), "{directory}");
+    let directory = run.ok("restore --to-dir", &[&place, &physical, "--delta", "--start"]);
+    let stop = Command::new("/bin/sh").arg("-c").arg(directory["server"]["stop"].as_str().unwrap()).status();
+    assert!(directory["delta"]["pages_compared"].is_u64() && stop.unwrap().success(), "{directory}");
+    std::fs::remove_dir_all(directory["server"]["socket_directory"].as_str().unwrap()).unwrap();
 
     // Errors, and results of commands that fail.
     let wrong = run.fails(2, &["list", "--jsn", "--json"]);

@@ -402,10 +402,10 @@ fn what_a_delta_refuses() {
     fs::remove_dir_all(&around).unwrap();
 
     // Usage.
-    for arguments in [&["--force"][..]] {
+    for arguments in [&["--force"][..], &["--start", "--dry-run"], &["--delta", "--start", "--dry-run"]] {
         desk.fails(2, &[&["restore", &backup, "--to-dir", &to_dir], arguments].concat());
     }
-    for option in ["--delta", "--no-sparse"] {
+    for option in ["--delta", "--start", "--no-sparse"] {
         assert!(desk.fails(2, &["restore", &backup, option, "--dbname", "x"]).contains("--to-dir"));
     }
 

@@ -6,4 +6,5 @@ pub(crate) mod files;
 mod owners;
 mod places;
 pub mod restore;
+mod start;
 mod workers;

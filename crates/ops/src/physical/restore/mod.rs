@@ -6,7 +6,7 @@
 //! files by many workers, the largest first (`write`): each chunk is fetched once, and its pages go
 //! to their places; pages of zeros stay holes. Then the settings of the recovery (`recovery`) and
 //! the manifest for `pg_verifybackup`. Once all of that is safe on the disks, `pg_control` gets its
-//! name.
+//! name. If that is asked for, the server is started then (`start`).
 //!
 //! **Delta.** A restore into the directory of a stopped server writes what differs. Whose directory
 //! it is, and that no server has it open, is proved first (`ground`, `servers`). Its `pg_control`
@@ -47,6 +47,8 @@ use crate::facts::Owned;
 use crate::lock::lock;
 use crate::physical::owners::{Database, Owners};
 use crate::physical::places::is_held_back;
+pub use crate::physical::start::StartedServer;
+use crate::physical::start::{self, Binaries};
 use crate::record::seconds;
 use crate::select::Wanted;
 use crate::{Job, OpsError, inspect};
@@ -68,6 +70,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Rest
     let reader = repository.reader(&backup.head)?;
     let plan = Plan::of(&backup, request, repository.folder().as_deref())?;
     let (owners, as_root) = (Owners::default(), rustix::process::geteuid().is_root());
+    let binaries = binaries(&plan, request, &owners, as_root)?;
     let mut report = RestoreReport {
         backup: backup.head.id.to_string(),
         dry_run: request.dry_run,
@@ -78,6 +81,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Rest
         bytes_fetched: 0,
         delta: None,
         server_version: plan.about.server_version,
+        server: None,
         seconds: 0.0,
         notes: notes(&plan, &owners, as_root),
     };
@@ -105,8 +109,32 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Rest
         report.delta = writing.delta.as_ref().map(DeltaReport::of);
     }
     report.bytes_fetched = reader.bytes_fetched();
+    if let Some(binaries) = binaries {
+        job.progress.phase("starting the server");
+        let server = start::run(&request.to, &binaries, request.keep_archiving, job)?;
+        report.notes.extend(server.notes.iter().cloned());
+        report.server = Some(server.server);
+    }
     report.seconds = seconds(started.elapsed());
     Ok(report)
+}
+
+/// The programs that start the server, if that is asked for.
+fn binaries(
+    plan: &Plan,
+    request: &Request,
+    owners: &Owners,
+    as_root: bool,
+) -> Result<Option<Binaries>, OpsError> {
+    let Some(search_path) = request.start.as_ref().filter(|_| !request.dry_run) else { return Ok(None) };
+    let owner = plan.folders.first().map(|root| root.owned.owner.as_str()).unwrap_or_default();
+    if as_root && owners.number(Database::Users, owner).is_none_or(|number| number == 0) {
+        return Err(OpsError::refused(
+            format!("the server cannot be started: on this host there is no user {owner:?} for it"),
+            "create that user; PostgreSQL refuses to run as root",
+        ));
+    }
+    Binaries::find(search_path, plan.about.server_version / 10_000).map(Some)
 }
 
 fn interrupted(directory: &Path) -> OpsError {

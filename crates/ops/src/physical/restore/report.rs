@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::counts::{Deleted, Delta};
 use crate::lock::lock;
+use crate::physical::start::StartedServer;
 
 /// A data directory that was restored, or, of a dry run, what would be restored.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -31,6 +32,9 @@ pub struct RestoreReport {
     pub delta: Option<DeltaReport>,
     /// Version of the server that the backup is of, such as `150018`.
     pub server_version: i32,
+    /// The server that was started (`--start`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<StartedServer>,
     /// Duration in seconds.
     pub seconds: f64,
     /// What else is to be known.

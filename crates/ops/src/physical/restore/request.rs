@@ -15,6 +15,8 @@ pub struct Request {
     pub delta: bool,
     /// With `delta`: it may also be that of another cluster.
     pub force: bool,
+    /// Start the server of the restored directory; folders of programs.
+    pub start: Option<Vec<PathBuf>>,
     /// Threads that write.
     pub jobs: usize,
     /// New directories of tablespaces, by OID or name.
