@@ -150,6 +150,13 @@ pub fn escape_into(value: Option<&[u8]>, out: &mut Vec<u8>) {
         out.extend_from_slice(NULL);
         return;
     };
+    // One look at all bytes, which the compiler makes of wide instructions: few values have any of
+    // these.
+    let may_be_escaped = |byte: u8| byte <= b'\r' || byte == b'\\';
+    if !value.iter().fold(false, |any, byte| any | may_be_escaped(*byte)) {
+        out.extend_from_slice(value);
+        return;
+    }
     let mut plain_from = 0;
     for (at, &byte) in value.iter().enumerate() {
         let letter = match byte {

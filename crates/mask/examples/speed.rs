@@ -1,6 +1,6 @@
-//! `speed [ROWS]`: what each transformer costs on one core (`./bench mask`). For each, a table of
-//! one column goes through a plan as the rows of a backup do; `keep` is what a row costs without
-//! a fiction.
+//! `speed [ROWS [NAME…]]`: what each transformer, or each of these, costs on one core (`./bench
+//! mask`). For each, a table of one column goes through a plan as the rows of a backup do; `keep`
+//! is what a row costs without a fiction.
 #![allow(clippy::unwrap_used, reason = "a measurement")]
 
 use std::hint::black_box;
@@ -52,7 +52,9 @@ fn main() {
     let rows = std::env::args().nth(1).map_or(300_000, |count| count.parse().unwrap());
     println!("| transformer | type | ns per value | rows/s |");
     println!("|---|---|---:|---:|");
-    for definition in transformers::all() {
+    let names: Vec<String> = std::env::args().skip(2).collect();
+    let is_wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    for definition in transformers::all().filter(|definition| is_wanted(definition.name)) {
         match measure(definition, rows) {
             Ok((sql_type, seconds)) => {
                 let (nanoseconds, rate) = (seconds * 1e9 / rows as f64, rows as f64 / seconds);

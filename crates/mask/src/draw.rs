@@ -9,6 +9,8 @@ use crate::key::RuleKey;
 #[derive(Clone, Debug)]
 pub struct Draw {
     key: RuleKey,
+    /// The bits of another try that were made beforehand, and its number.
+    remembered: Option<(u32, u128)>,
     seed: u128,
     counter: u32,
     word: u128,
@@ -23,7 +25,7 @@ impl Draw {
 
     /// Of 128 bits that are random already.
     pub fn from_seed(key: RuleKey, seed: u128) -> Draw {
-        Draw { key, seed, counter: 0, word: seed, left: 128 }
+        Draw { key, remembered: None, seed, counter: 0, word: seed, left: 128 }
     }
 
     /// The first 128 bits, whatever was drawn.
@@ -33,11 +35,25 @@ impl Draw {
 
     /// The stream of another try: when the first fiction is the plain value itself.
     pub fn again(&self, attempt: u32) -> Draw {
+        Draw::from_seed(self.key, self.seed_again(attempt))
+    }
+
+    /// Makes the bits of another try once for all copies of this stream.
+    pub(crate) fn remember(mut self, attempt: u32) -> Draw {
+        self.remembered = Some((attempt, self.seed_again(attempt)));
+        self
+    }
+
+    /// The first 128 bits of another try.
+    fn seed_again(&self, attempt: u32) -> u128 {
+        if let Some((_, seed)) = self.remembered.filter(|(remembered, _)| *remembered == attempt) {
+            return seed;
+        }
         let mut bytes = [0; 20];
         let (seed, number) = bytes.split_at_mut(16);
         seed.copy_from_slice(&self.seed.to_le_bytes());
         number.copy_from_slice(&(u32::MAX - attempt).to_le_bytes());
-        Draw::from_seed(self.key, self.key.hash(&bytes))
+        self.key.hash(&bytes)
     }
 
     /// The next 64 bits.

@@ -13,10 +13,27 @@ pub trait Transformer: Debug + Send + Sync {
     /// empty. `out` is empty when it is called.
     fn fiction(&self, plain: &Plain<'_>, out: &mut String) -> Result<Answer, Refusal>;
 
+    /// What its fictions are drawn from, where the row has a subject.
+    fn draws(&self) -> Draws {
+        Draws::Value
+    }
+
     /// Where the transformer is a bijection: the plain value of a fiction.
     fn plain_of(&self, _fiction: &str, _out: &mut String) -> Result<Answer, Refusal> {
         Err(Refusal::new("this transformer cannot be turned around"))
     }
+}
+
+/// What fictions are drawn from, where the row has a subject: bits that nothing is drawn from need
+/// not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draws {
+    /// From the value's own bits, and perhaps the subject's, too.
+    Value,
+    /// From [`Plain::of_person`] alone.
+    Subject,
+    /// From the person that it draws alone.
+    Person,
 }
 
 /// A plain value, as transformers see it.

@@ -12,7 +12,8 @@ use crate::draw::Draw;
 use crate::literals::Literals;
 use crate::row::{MaskedRow, RawRow};
 use crate::rules::{Engine, Otherwise};
-use crate::transformer::{Answer, Plain, Refusal, Row};
+use crate::transformer::{Answer, Draws, Plain, Refusal, Row};
+use crate::transformers::PERSON;
 
 /// A row that cannot be masked. It names no plain value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -354,7 +355,10 @@ impl<'p> Masker<'p> {
         self.canonical.clear();
         let written = subject.form.write(text, &mut self.canonical);
         written.map_err(|refusal| of_column(plan.name_of(subject.column), refusal))?;
-        let draw = |key| Draw::of(key, &self.canonical);
+        let draw = |key| {
+            let draw = Draw::of(key, &self.canonical);
+            if subject.has_persons { draw.remember(PERSON) } else { draw }
+        };
         Ok(Some(OfSubject { keyed: draw(subject.keyed), run: subject.run.map(draw) }))
     }
 
@@ -407,7 +411,10 @@ impl<'p> Masker<'p> {
             fiction.form.write(value, &mut self.canonical)?;
         }
         let draw = match fiction.engine {
-            Engine::Keyed | Engine::Run => Draw::of(fiction.key, &self.canonical),
+            Engine::Keyed | Engine::Run => {
+                let own = || Draw::of(fiction.key, &self.canonical);
+                subject.filter(|_| fiction.transformer.draws() != Draws::Value).cloned().unwrap_or_else(own)
+            }
             // By row: rows that are equal in all columns are one.
             Engine::Random => Draw::of(fiction.key, row.bytes()),
         };

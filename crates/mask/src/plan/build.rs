@@ -20,6 +20,7 @@ use crate::finding::{Code, Finding, Place};
 use crate::key::{MaskKey, RuleKey};
 use crate::making::{Around, Read, make};
 use crate::rules::{Engine, Literal, Otherwise, Rule, Rules, Setting, TableRules};
+use crate::transformer::Draws;
 use crate::transformers;
 use crate::types::{Kind, Target};
 use crate::vocabulary::Locale;
@@ -236,10 +237,12 @@ impl Builder<'_> {
             let mut engines = recorded.chain(fictions.map(|fiction| fiction.engine));
             let run = engines.any(|engine| engine == Engine::Run).then(|| key(self.keys.run));
             let keyed = key(self.keys.mask);
+            let mut fictions = plan.columns.iter().filter_map(|column| column.fiction.as_ref());
+            let has_persons = fictions.any(|fiction| fiction.transformer.draws() == Draws::Person);
             note(&label);
             if let Some(form) = self.form(At { table: number, column: at }, &plan.table, &name, section.place)
             {
-                plan.subject = Some(Subject { column, keyed, run, form });
+                plan.subject = Some(Subject { column, keyed, run, form, has_persons });
                 reads.insert(Read { column, masked: false });
             }
         }

@@ -158,6 +158,8 @@ struct Subject {
     /// next backup.
     run: Option<RuleKey>,
     form: Form,
+    /// Some column tells of a person.
+    has_persons: bool,
 }
 
 impl Plan {

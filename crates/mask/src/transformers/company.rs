@@ -3,7 +3,7 @@
 use crate::definition::{Definition, Parameter, Takes};
 use crate::draw::Draw;
 use crate::making::{Making, Unfit};
-use crate::transformer::{Answer, Plain, Refusal, Transformer};
+use crate::transformer::{Answer, Draws, Plain, Refusal, Transformer};
 use crate::transformers::wording::{Format, Piece, Room, Share, other_than_plain, texts, varied, vocabulary};
 use crate::vocabulary::{List, Locale, Vocabulary};
 
@@ -109,6 +109,10 @@ fn of_locale(locale: Locale, vocabulary: Vocabulary) -> Vec<Format<Part>> {
 }
 
 impl Transformer for Companies {
+    fn draws(&self) -> Draws {
+        Draws::Subject
+    }
+
     fn fiction(&self, plain: &Plain<'_>, out: &mut String) -> Result<Answer, Refusal> {
         let draw = plain.of_person();
         other_than_plain(plain, out, |attempt, out| {

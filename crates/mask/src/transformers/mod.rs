@@ -34,6 +34,8 @@ mod words;
 
 use crate::definition::Definition;
 
+pub(crate) use person::PERSON;
+
 /// Every transformer, by family.
 pub const FAMILIES: &[&[Definition]] = &[
     keep::ALL,

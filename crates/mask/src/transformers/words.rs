@@ -4,7 +4,7 @@ use crate::definition::{Definition, Parameter, Takes};
 use crate::draw::Draw;
 use crate::finding::Code;
 use crate::making::{Making, Unfit};
-use crate::transformer::{Answer, Plain, Refusal, Transformer};
+use crate::transformer::{Answer, Draws, Plain, Refusal, Transformer};
 use crate::transformers::wording::{Room, Share, other_than_plain, texts, varied, vocabulary};
 use crate::vocabulary::List;
 
@@ -67,6 +67,10 @@ struct Job {
 const LABEL: u32 = 0x4a6f_6200;
 
 impl Transformer for Job {
+    fn draws(&self) -> Draws {
+        Draws::Subject
+    }
+
     fn fiction(&self, plain: &Plain<'_>, out: &mut String) -> Result<Answer, Refusal> {
         let word = plain.of_person().again(LABEL).word();
         other_than_plain(plain, out, |attempt, out| {

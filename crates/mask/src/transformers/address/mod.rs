@@ -11,7 +11,7 @@ use super::wording::{Format, Piece, Room, is_text, other_than_plain, texts, vari
 use crate::definition::{Definition, Parameter, Takes};
 use crate::finding::Code;
 use crate::making::{Making, Unfit};
-use crate::transformer::{Answer, Plain, Refusal, Transformer};
+use crate::transformer::{Answer, Draws, Plain, Refusal, Transformer};
 use crate::types::Kind;
 use crate::vocabulary::List;
 
@@ -123,6 +123,10 @@ impl Words {
 }
 
 impl Transformer for Words {
+    fn draws(&self) -> Draws {
+        Draws::Subject
+    }
+
     fn fiction(&self, plain: &Plain<'_>, out: &mut String) -> Result<Answer, Refusal> {
         let draw = plain.of_person();
         other_than_plain(plain, out, |attempt, out| {
@@ -212,6 +216,10 @@ impl Coordinate {
 }
 
 impl Transformer for Coordinate {
+    fn draws(&self) -> Draws {
+        Draws::Subject
+    }
+
     fn fiction(&self, plain: &Plain<'_>, out: &mut String) -> Result<Answer, Refusal> {
         let (map, draw) = (self.places.map, plain.of_person());
         self.degrees.write(plain, out, |attempt| match self.is_latitude {

@@ -6,7 +6,7 @@ use crate::finding::Code;
 use crate::making::{Making, Unfit};
 use crate::operand::Operand;
 use crate::rules::Literal;
-use crate::transformer::{Answer, Plain, Refusal, Transformer};
+use crate::transformer::{Answer, Draws, Plain, Refusal, Transformer};
 use crate::transformers::wording::{Room, are_alike, is_text, vocabulary};
 use crate::types::Kind;
 
@@ -216,6 +216,10 @@ fn known(making: &Making<'_>) -> Vec<Form> {
 }
 
 impl Transformer for Genders {
+    fn draws(&self) -> Draws {
+        Draws::Person
+    }
+
     fn fiction(&self, plain: &Plain<'_>, out: &mut String) -> Result<Answer, Refusal> {
         let wanted = self.wanted.get(plain.row)?;
         let text = plain.text.trim_end_matches(' ');

@@ -6,13 +6,13 @@ mod subject;
 mod tests;
 
 #[allow(unused_imports, reason = "`mail` and `template` draw persons")]
-pub(crate) use subject::{Gender, People, Person, Wanted};
+pub(crate) use subject::{Gender, PERSON, People, Person, Wanted};
 
 use super::wording::{Format, Piece, Room, other_than_plain, texts, varied, vocabulary};
 use crate::definition::{Definition, Parameter, Takes};
 use crate::making::{Making, Unfit};
 use crate::operand::Operand;
-use crate::transformer::{Answer, Plain, Refusal, Transformer};
+use crate::transformer::{Answer, Draws, Plain, Refusal, Transformer};
 use crate::vocabulary::List;
 
 const GENDER: Parameter = Parameter::new(
@@ -133,6 +133,10 @@ impl Words {
 }
 
 impl Transformer for Words {
+    fn draws(&self) -> Draws {
+        Draws::Person
+    }
+
     fn fiction(&self, plain: &Plain<'_>, out: &mut String) -> Result<Answer, Refusal> {
         let wanted = self.wanted.get(plain.row)?;
         let draw = plain.of_person();

@@ -85,7 +85,7 @@ struct Lists {
 
 /// What sets the bits of persons apart from others that are drawn from the same subject. It is
 /// far above any number of tries, which [`Draw::again`] is also for.
-const LABEL: u32 = 0x5065_7273;
+pub(crate) const PERSON: u32 = 0x5065_7273;
 
 /// Bits of each part of a person in the 128 of the draw.
 const PART_BITS: u32 = 25;
@@ -114,7 +114,7 @@ impl People {
     /// and last name, title; so a part does not depend on which others are asked for. Another
     /// attempt is another person of the same gender.
     pub(crate) fn person(&self, draw: &Draw, wanted: Wanted, attempt: u32) -> Person {
-        let bits = draw.again(LABEL).seed();
+        let bits = draw.again(PERSON).seed();
         // A part's bits become the top of a word.
         let part = |number: u32| Share(((bits >> (PART_BITS * number)) as u64) << (64 - PART_BITS));
         let is_male = part(0).below(2) == 0;

@@ -109,10 +109,11 @@ fn digest<D: Digest>(salt: &[u8], value: &[u8], out: &mut String) {
 }
 
 fn hexadecimal(bytes: &[u8], out: &mut String) {
+    let digit = |half: u8| char::from(if half < 10 { b'0' + half } else { b'a' - 10 + half });
+    out.reserve(2 * bytes.len());
     for byte in bytes {
-        out.extend(
-            [byte >> 4, byte & 15].into_iter().filter_map(|half| char::from_digit(u32::from(half), 16)),
-        );
+        out.push(digit(byte >> 4));
+        out.push(digit(byte & 15));
     }
 }
 
