@@ -31,6 +31,7 @@ mod names;
 mod operators;
 mod physical;
 mod physical_delta;
+mod physical_faults;
 mod physical_start;
 mod proportion;
 mod readme;

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pgark_testkit::Cluster;
 use pgark_testkit::oracle::{Snapshot, assert_same};
+use pgark_testkit::{Cluster, in_full, is_full};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -36,7 +36,7 @@ pub(super) fn id(said: &Value) -> String {
 }
 
 /// Restores a backup, lets `look` see the directory, and starts its server.
-fn restored(desk: &Desk, cluster: &Cluster, id: &str, look: impl FnOnce(&Path)) -> Cluster {
+pub(super) fn restored(desk: &Desk, cluster: &Cluster, id: &str, look: impl FnOnce(&Path)) -> Cluster {
     cluster.restored(|to| {
         desk.ok(&["restore", id, "--to-dir", &to.display().to_string()]);
         verify(cluster, to);
@@ -190,7 +190,11 @@ fn each_of_many_backups_restores_to_its_own_moment() {
         true => format!("CREATE DATABASE copied STRATEGY file_copy OID = {oid}"),
         false => "CREATE DATABASE copied".to_string(),
     };
-    let rounds: Vec<Vec<&str>> = vec![
+    let logged_copy = match cluster.major() >= 15 {
+        true => "CREATE DATABASE other STRATEGY wal_log",
+        false => "CREATE DATABASE other",
+    };
+    let mut rounds: Vec<Vec<&str>> = vec![
         vec![],
         vec!["UPDATE t SET text = 'a' || text WHERE id % 100 = 3"],
         vec!["DELETE FROM t WHERE id % 9 = 0", "VACUUM t"],
@@ -202,6 +206,30 @@ fn each_of_many_backups_restores_to_its_own_moment() {
         vec!["INSERT INTO t SELECT g, md5(g::text), ARRAY[g] FROM generate_series(100000, 103000) g"],
         vec!["ALTER TABLE big SET TABLESPACE pg_default", "CLUSTER t USING t_pkey", "DROP INDEX late"],
     ];
+    let some = "UPDATE t SET text = md5(random()::text) WHERE random() < 0.05";
+    let more: Vec<Vec<&str>> = vec![
+        vec![logged_copy, "CREATE TABLE grown AS SELECT g FROM generate_series(1, 200000) g"],
+        vec![
+            "DELETE FROM grown WHERE g > 100000",
+            "VACUUM grown",
+            "ALTER DATABASE copied SET TABLESPACE fast",
+        ],
+        vec!["VACUUM (FREEZE) t", some],
+        vec!["ALTER DATABASE copied SET TABLESPACE pg_default", "REINDEX DATABASE d"],
+        vec!["DROP TABLE grown", "CREATE TABLE grown AS SELECT g FROM generate_series(1, 50000) g", some],
+        vec![
+            "SELECT setval('s', 100000)",
+            "SELECT lo_create(9100)",
+            "SELECT lo_put(9100, 0, repeat('x', 300000)::bytea)",
+        ],
+        vec!["DELETE FROM t WHERE random() < 0.1", "VACUUM t", some],
+        vec!["DROP DATABASE other", "DROP DATABASE copied", &copied],
+        vec!["INSERT INTO grown SELECT generate_series(1, 100000)", "CREATE INDEX ON grown (g)", some],
+        vec!["VACUUM FULL", some],
+    ];
+    if is_full() {
+        rounds.extend(more);
+    }
     let mut backups = Vec::new();
     for (number, statements) in rounds.iter().enumerate() {
         for statement in statements {
@@ -569,7 +597,7 @@ fn a_killed_backup_leaves_nothing_in_the_server() {
     fill(&cluster, "d", 20_000);
     let desk = Desk::with_identity();
     let first = id(&back_up(&desk, &cluster));
-    let rounds = if std::env::var_os("PGARK_TEST_FULL").is_some() { 100 } else { 8 };
+    let rounds = if is_full() { 100 } else { 8 };
     for round in 0..rounds {
         cluster.sql("d", &format!("UPDATE t SET text = md5(random()::text) WHERE id % 20 = {}", round % 20));
         let conninfo = cluster.conninfo("postgres");
@@ -661,7 +689,7 @@ fn nothing_changed_costs_next_to_nothing() {
 /// Every major, each by its own tools.
 #[test]
 fn every_major_comes_back() {
-    if std::env::var_os("PGARK_TEST_FULL").is_none() {
+    if !in_full("physical backups of every major") {
         return;
     }
     for major in Cluster::available_majors() {
