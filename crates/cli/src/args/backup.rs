@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args as ClapArgs, ValueEnum};
+use pgark_ops::backup::Beside;
 
 use super::filters::Filters;
 use super::hooks::Hooks;
@@ -168,6 +169,17 @@ pub struct Backup {
     pub json: bool,
     #[command(flatten)]
     pub repository: Repository,
+}
+
+impl Backup {
+    /// What is done while another backup of the cluster is at work.
+    pub fn beside(&self) -> Beside {
+        match self.wait {
+            _ if self.allow_concurrent => Beside::Run,
+            Some(at_most) => Beside::Wait(at_most),
+            None => Beside::Refuse,
+        }
+    }
 }
 
 /// The checkpoint that a physical backup begins with.

@@ -56,15 +56,6 @@ fn row_maps(args: &Filters) -> ops::RowMaps {
     }
 }
 
-/// What is done while another backup of the cluster is at work.
-pub(super) fn beside(args: &Backup) -> ops::Beside {
-    match args.wait {
-        _ if args.allow_concurrent => ops::Beside::Run,
-        Some(at_most) => ops::Beside::Wait(at_most),
-        None => ops::Beside::Refuse,
-    }
-}
-
 /// What the options ask for.
 fn request(args: &Backup) -> Result<ops::Request, Failure> {
     let databases = databases(args);
@@ -108,7 +99,7 @@ fn request(args: &Backup) -> Result<ops::Request, Failure> {
         row_maps_of: filters_of.map(|(name, own)| (name.clone(), row_maps(own))).collect(),
         rewrite_deleted: args.rewrite_deleted,
         mask: args.mask.as_deref().map(super::mask::load).transpose()?,
-        beside: beside(args),
+        beside: args.beside(),
     })
 }
 

@@ -35,7 +35,7 @@ pub fn request(args: &Backup) -> Result<taking::Request, Failure> {
         compression_level: args.compression_level,
         full: args.full,
         rate: args.rate,
-        beside: super::backup::beside(args),
+        beside: args.beside(),
     })
 }
 
