@@ -7,7 +7,7 @@ use crate::RepoError;
 use crate::at_once::both;
 use crate::ids::BackupId;
 use crate::manifest::{self, Addition, Additions, BackupHead, Entry, ListReader, Manifest, OpenList, Record};
-use crate::map::{Files, MapRef};
+use crate::map::{self, FileDifference, Files, MapRef};
 use crate::names::{ManifestName, Which};
 use crate::object::damaged;
 use crate::reader::{ChunkReader, DataReader};
@@ -52,7 +52,28 @@ impl Backup<'_> {
     /// # Errors
     /// If its items are not pages.
     pub fn page_files(&self, map: &MapRef) -> Result<Files, RepoError> {
-        crate::map::read_files(&self.reader, map)
+        map::read_files(&self.reader, map)
+    }
+
+    /// Which files of a folder differ from those of a folder in another backup, sorted by name. No
+    /// page is read, only what describes maps: a writer key is enough. `check` is called often, and
+    /// ends the comparison with its error. Where both do not share keys, hashes of one say nothing
+    /// of the other's pages: then only files are compared.
+    pub fn differing_files(
+        &self,
+        folder: &Entry,
+        other: &Backup<'_>,
+        others_folder: &Entry,
+        check: &mut dyn FnMut() -> Result<(), RepoError>,
+    ) -> Result<Vec<FileDifference>, RepoError> {
+        let own = map::Side { reader: &self.reader, parts: &folder.parts };
+        let others = map::Side { reader: &other.reader, parts: &others_folder.parts };
+        map::differing_files(&[own, others], check)
+    }
+
+    /// Whether equal content has equal hashes in both: their clusters share keys.
+    pub fn shares_keys_with(&self, other: &Backup<'_>) -> bool {
+        self.reader.compartment() == other.reader.compartment()
     }
 
     /// What the backup did for its entries, sorted by path: of those for which it did something.

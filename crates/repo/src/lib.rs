@@ -102,10 +102,10 @@ pub use ids::{BackupId, NoBackupId, RepositoryId};
 pub use init::{Initialised, init};
 pub use manifest::{Addition, Additions, BackupHead, Entry};
 pub use map::{
-    Address, AddressRun, Addresses, Covered, DueUnits, EarlierMap, EarlierUnit, FileCrc, Files, Grain,
-    ItemHash, ItemHasher, ItemKind, ItemReader, KeptItems, ListedPage, ListedUnit, MOST_FILES, MOST_PAGES,
-    MapLists, MapRef, MapTarget, MapWriter, Measured, PageFile, PageWriter, Pages, PagesDone, PagesOf, Part,
-    Rows, SaltedRef, Tally, UnitName, UsedItems, crc32c, ends_bundle,
+    Address, AddressRun, Addresses, Covered, DueUnits, EarlierMap, EarlierUnit, FileCrc, FileDifference,
+    Files, Grain, ItemHash, ItemHasher, ItemKind, ItemReader, KeptItems, ListedPage, ListedUnit, MOST_FILES,
+    MOST_PAGES, MapLists, MapRef, MapTarget, MapWriter, Measured, PageFile, PageWriter, Pages, PagesDone,
+    PagesOf, Part, Rows, SaltedRef, Tally, UnitName, UsedItems, crc32c, ends_bundle,
 };
 pub use mend::Mended;
 pub use names::others_at_top;

@@ -141,6 +141,11 @@ impl<'r> ChunkReader<'r> {
         self
     }
 
+    /// Under whose keys everything is that it reads.
+    pub(crate) fn compartment(&self) -> Compartment {
+        self.compartment
+    }
+
     pub(crate) fn id_key(&self, kind: ChunkKind) -> &[u8; 32] {
         let [data, metadata, tree, list, group] = &self.id_keys;
         match kind {

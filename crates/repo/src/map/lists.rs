@@ -46,7 +46,12 @@ impl DataReader<'_> {
     /// # Errors
     /// If the map's items are of another kind.
     pub fn lists<K: ItemKind>(&self, map: &MapRef) -> Result<MapLists<'_, K>, RepoError> {
-        let reader = self.chunks();
+        MapLists::new(self.chunks(), map)
+    }
+}
+
+impl<'r, K: ItemKind> MapLists<'r, K> {
+    pub(crate) fn new(reader: &'r ChunkReader<'r>, map: &MapRef) -> Result<MapLists<'r, K>, RepoError> {
         let (keeping, records) = Keeping::open(reader, map)?;
         if !map.is_of::<K>() {
             let what = format!("its items are {}, not {}", keeping.kind.word(), K::WORD);

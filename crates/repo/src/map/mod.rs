@@ -40,6 +40,7 @@ mod copy;
 mod crc;
 mod describe;
 mod description;
+mod difference;
 mod earlier;
 mod files;
 #[cfg(feature = "fuzzing")]
@@ -68,6 +69,8 @@ pub use address::{Address, AddressRun, Addresses};
 pub(crate) use copy::copy;
 pub use crc::{FileCrc, crc32c};
 pub(crate) use description::{Keeping, MOST_KEPT, group, records, used_chunks};
+pub use difference::FileDifference;
+pub(crate) use difference::{Side, differing_files};
 pub use earlier::{EarlierMap, EarlierUnit, UnitName};
 pub use files::{Covered, Files, MOST_FILES, MOST_PAGES, PageFile, ends_bundle};
 #[cfg(feature = "fuzzing")]

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Files, MapRef, PagesDone, PagesOf, Part};
+use super::{FileDifference, Files, MapRef, PagesDone, PagesOf, Part};
 use crate::manifest::BackupHead;
+use crate::pack;
 use crate::properties::{Random, repository};
 use crate::repository::Repository;
-use crate::stream::Class;
+use crate::stream::{ChunkKind, Class};
 use crate::writer::{NewBackup, WriteOptions};
 use crate::{CheckLevel, CheckOptions, PruneOptions, RepoError};
 
@@ -207,6 +208,151 @@ fn what_did_not_change_is_not_stored() {
     let (fourth, done) = backup(&repository, &folder);
     assert_eq!(done.new, 1, "{done:?}");
     assert_eq!(read(&repository, &fourth).unwrap(), folder);
+}
+
+/// Which files differ, and in how many pages, by comparing bytes.
+fn differing(a: &Folder, b: &Folder) -> Vec<FileDifference> {
+    let names: std::collections::BTreeSet<&Vec<u8>> = a.keys().chain(b.keys()).collect();
+    let mut found = Vec::new();
+    for name in names {
+        let (a, b) = (a.get(name), b.get(name));
+        if a == b {
+            continue;
+        }
+        let pages = |file: Option<&Vec<u8>>| -> Vec<Vec<u8>> {
+            file.map(|file| file.chunks(PAGE).map(<[u8]>::to_vec).collect()).unwrap_or_default()
+        };
+        let (own, others) = (pages(a), pages(b));
+        let all = 0..own.len().max(others.len());
+        let pages = all.filter(|number| own.get(*number) != others.get(*number)).count() as u64;
+        let bytes = (a.map(|file| file.len() as u64), b.map(|file| file.len() as u64));
+        found.push(FileDifference { name: name.clone(), bytes, pages: Some(pages) });
+    }
+    found
+}
+
+/// What the lists of two backups say of the folder.
+fn told(repository: &Repository, a: &BackupHead, b: &BackupHead) -> Vec<FileDifference> {
+    let [a, b] = [a, b].map(|head| repository.open_head(head).unwrap());
+    let [own, other] = [&a, &b].map(|backup| backup.entry("/pgdata/base/5").unwrap().unwrap());
+    a.differing_files(&own, &b, &other, &mut || Ok(())).unwrap()
+}
+
+/// Any two backups, also far from each other and with others forgotten in between, differ in what
+/// their bytes differ in.
+#[test]
+fn lists_tell_which_pages_differ() {
+    let (_dir, repository) = repository();
+    let (mut folder, mut random) = (folder(), Random(11));
+    let mut backups = Vec::new();
+    for round in 0..14 {
+        backups.push((backup(&repository, &folder).0, folder.clone()));
+        // Three times nothing changes.
+        if round % 5 != 1 {
+            change(&mut folder, &mut random);
+        }
+    }
+    for number in [3, 8] {
+        repository.forget(backups[number].0.id).unwrap();
+    }
+    prune(&repository);
+    let left: Vec<_> = (0..14).filter(|number| ![3, 8].contains(number)).collect();
+    let mut equal = 0;
+    for a in &left {
+        for b in &left {
+            let ((a, of_a), (b, of_b)) = (&backups[*a], &backups[*b]);
+            let expected = differing(of_a, of_b);
+            equal += usize::from(expected.is_empty());
+            assert_eq!(told(&repository, a, b), expected);
+        }
+    }
+    assert!(equal > left.len(), "no two equal backups were compared");
+}
+
+/// Lengths that differ within a page, and pages of zeros that come or go.
+#[test]
+fn ends_of_files_are_compared_too() {
+    let (_dir, repository) = repository();
+    let mut folder = folder();
+    let (first, before) = (backup(&repository, &folder).0, folder.clone());
+    folder.get_mut(b"2001".as_slice()).unwrap().resize(999 * PAGE + 400, 0);
+    folder.get_mut(b"2000".as_slice()).unwrap().resize(2010 * PAGE, 0);
+    folder.get_mut(b"1019".as_slice()).unwrap().truncate(2 * PAGE + 100);
+    folder.insert(b"1003x".to_vec(), Vec::new());
+    let second = backup(&repository, &folder).0;
+    let expected = differing(&before, &folder);
+    let pages: Vec<u64> = expected.iter().map(|of| of.pages.unwrap()).collect();
+    assert_eq!(pages, [0, 55, 10, 1]);
+    assert_eq!(told(&repository, &first, &second), expected);
+}
+
+/// Damages every item list.
+fn damage_lists(dir: &std::path::Path, repository: &Repository) {
+    let compartment = repository.unlocked.compartment_of("c").unwrap();
+    let index = repository.index(compartment).unwrap();
+    let mut hit = 0;
+    for entry in &index.packs.packs {
+        let name = pack::name(compartment, &entry.hash);
+        let range = |offset, len| pack::range(repository.store(), &name, offset, len);
+        let keys = repository.keys();
+        let (_, directory) =
+            pack::read_directory_by(keys, compartment, &entry.hash, entry.size, &range).unwrap();
+        let path = dir.join("r").join(&name);
+        let mut bytes = std::fs::read(&path).unwrap();
+        for chunk in directory.chunks.iter().filter(|chunk| chunk.kind == ChunkKind::ItemList as u8) {
+            bytes[chunk.offset as usize] ^= 1;
+            hit += 1;
+        }
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+    }
+    assert!(hit > 0);
+}
+
+/// Without lists the CRC32C of a file tells whether it changed, and nobody knows where.
+#[test]
+fn without_lists_files_are_compared_as_a_whole() {
+    let (dir, repository) = repository();
+    let mut folder = folder();
+    let first = backup(&repository, &folder).0;
+    folder.get_mut(b"2000".as_slice()).unwrap()[300 * PAGE + 5] ^= 1;
+    folder.get_mut(b"1012".as_slice()).unwrap()[PAGE] ^= 1;
+    folder.remove(b"1003".as_slice());
+    let second = backup(&repository, &folder).0;
+    let known = told(&repository, &first, &second);
+    assert_eq!(known.iter().map(|of| of.pages).collect::<Vec<_>>(), [Some(9), Some(1), Some(1)]);
+    damage_lists(dir.path(), &repository);
+    let unknown = told(&repository, &first, &second);
+    let names = |of: &[FileDifference]| of.iter().map(|of| of.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&unknown), names(&known));
+    assert_eq!(unknown.iter().map(|of| of.pages).collect::<Vec<_>>(), [Some(9), None, None]);
+}
+
+/// A file of several maps that grows by one, of which the others stay.
+#[test]
+fn parts_of_a_file_are_compared_by_their_places() {
+    let (_dir, repository) = repository();
+    let write = |pages: usize| {
+        let bytes = file(5, pages);
+        let written = repository.write_backup::<(), RepoError>(&WriteOptions::of("c", "test"), |writer| {
+            let mut entry = writer.entry("/pgdata/base/5", Class::Data);
+            for (from, part) in bytes.chunks(1024 * PAGE).enumerate() {
+                let from = from as u32 * 1024;
+                let of = PagesOf { page_size: PAGE as u32, from, is_bundle: false };
+                let mut pages = writer.pages(of, &[])?;
+                pages.begin_file(b"1")?;
+                pages.write(part)?;
+                entry.add(pages.finish()?.0);
+            }
+            entry.finish(Vec::new())?;
+            Ok((NewBackup { kind: "x".into(), complete: true, about: Vec::new(), time: None }, ()))
+        });
+        (written.unwrap().0, Folder::from([(b"1".to_vec(), bytes)]))
+    };
+    let (short, long) = (write(1024), write(2600));
+    assert_eq!(told(&repository, &short.0, &long.0), differing(&short.1, &long.1));
+    assert_eq!(told(&repository, &long.0, &short.0), differing(&long.1, &short.1));
+    assert_eq!(told(&repository, &long.0, &write(2600).0), []);
 }
 
 /// Copies of a folder share chunks: their files have the same names and pages.
