@@ -61,10 +61,13 @@ pub(crate) fn settings(connection: &mut Connection, report: &mut Report) -> Resu
     Ok(serde_json::to_vec_pretty(&settings).unwrap_or_default())
 }
 
-/// `pg_hba.conf` and `pg_ident.conf`, with the files that they include (16 and newer).
+/// `pg_hba.conf` and `pg_ident.conf`, with the files that they include (16 and newer). What the role
+/// is not allowed to read is left out, and the report says so; it need not say it of files that
+/// `has_anyway` names by their paths on the server.
 pub(crate) fn access_files(
     connection: &mut Connection,
     report: &mut Report,
+    has_anyway: &dyn Fn(&str) -> bool,
 ) -> Result<Vec<ServerFile>, OpsError> {
     if !may(connection, "pg_catalog.pg_has_role('pg_read_all_settings', 'USAGE')")? {
         report.warn("/pg_hba.conf and /pg_ident.conf are left out: GRANT pg_read_all_settings to the role");
@@ -72,14 +75,8 @@ pub(crate) fn access_files(
     }
     let readable =
         "pg_catalog.has_function_privilege('pg_catalog.pg_read_binary_file(pg_catalog.text)', 'EXECUTE')";
-    if !may(connection, readable)? {
-        report.warn(
-            "/pg_hba.conf and /pg_ident.conf are left out: GRANT EXECUTE ON FUNCTION pg_read_binary_file(text) and \
-             pg_read_server_files to the role",
-        );
-        return Ok(Vec::new());
-    }
-    let mut files = Vec::new();
+    let can_read = may(connection, readable)?;
+    let (mut files, mut left_out) = (Vec::new(), Vec::new());
     for (setting, entry) in [("hba_file", "/pg_hba.conf"), ("ident_file", "/pg_ident.conf")] {
         let doing = format!("read the path of {setting}");
         let rows = connection
@@ -87,78 +84,106 @@ pub(crate) fn access_files(
             .doing(doing.as_str())?;
         let path =
             rows.first().map(|row| row.str(0)).transpose().doing(doing)?.unwrap_or_default().to_string();
-        read_with_included(connection, entry, entry, &path, 0, &mut files, report)?;
+        if can_read {
+            let mut reading = Reading { connection, root: entry, has_anyway, files: &mut files, report };
+            reading.with_included(entry, &path, 0)?;
+        } else if !has_anyway(&path) {
+            left_out.push(entry);
+        }
+    }
+    if !left_out.is_empty() {
+        report.warn(&format!(
+            "{} {} left out: GRANT EXECUTE ON FUNCTION pg_read_binary_file(text) and pg_read_server_files to the role",
+            left_out.join(" and "),
+            if left_out.len() == 1 { "is" } else { "are" }
+        ));
     }
     Ok(files)
+}
+
+/// Whether a file of `pg_hba.conf`'s form names others (16 and newer).
+pub(crate) fn names_others(content: &[u8]) -> bool {
+    !includes(&String::from_utf8_lossy(content)).is_empty()
 }
 
 /// How deep files may include each other (hba.c, `CONF_FILE_MAX_DEPTH`).
 const DEEPEST: usize = 10;
 
-fn read_with_included(
-    connection: &mut Connection,
-    root: &str,
-    entry: &str,
-    path: &str,
-    depth: usize,
-    files: &mut Vec<ServerFile>,
-    report: &mut Report,
-) -> Result<(), OpsError> {
-    let doing = format!("read {path} from the server");
-    let sql = "SELECT pg_catalog.pg_read_binary_file($1)";
-    let content = match connection.query(sql, &[Some(path)]).doing(doing.as_str()) {
-        Ok(rows) => rows.first().and_then(|row| row.get(0)).and_then(bytea).unwrap_or_default(),
-        // A file that the server itself cannot read, outside of its folders, or gone since it was
-        // last loaded.
-        Err(error) if error.sqlstate() == Some("42501") => {
-            report.warn(&format!("{entry} is left out: GRANT pg_read_server_files to the role"));
-            return Ok(());
-        }
-        Err(error) if error.is_refusal() => {
-            report.warn(&format!("{entry} is left out: {}", crate::error::with_causes(&error)));
-            return Ok(());
-        }
-        Err(error) => return Err(error),
-    };
-    let included = if connection.server_version() >= 160_000 && depth < DEEPEST {
-        includes(&String::from_utf8_lossy(&content))
-    } else {
-        Vec::new()
-    };
-    files.push(ServerFile { entry: entry.to_string(), path: path.to_string(), content });
-    for (directive, name) in included {
-        let full = beside(path, &name);
-        let mut names = vec![full.clone()];
-        if directive == Include::Folder {
-            let list = "SELECT name FROM pg_catalog.pg_ls_dir($1) name WHERE name LIKE '%.conf' AND name NOT LIKE '.%' ORDER BY name COLLATE \"C\"";
-            names = match connection.query(list, &[Some(&full)]).doing(format!("list {full} on the server")) {
-                Ok(rows) => rows
-                    .iter()
-                    .filter_map(|row| row.str(0).ok())
-                    .map(|name| format!("{full}/{name}"))
-                    .collect(),
-                Err(error) if error.is_refusal() => {
-                    report.warn(&format!(
-                        "files in {full}, included by {path}, are left out: {}",
-                        crate::error::with_causes(&error)
-                    ));
+/// Reads one of the two files, and what it includes.
+struct Reading<'a> {
+    connection: &'a mut Connection,
+    /// Its entry.
+    root: &'a str,
+    has_anyway: &'a dyn Fn(&str) -> bool,
+    files: &'a mut Vec<ServerFile>,
+    report: &'a mut Report,
+}
+
+impl Reading<'_> {
+    fn with_included(&mut self, entry: &str, path: &str, depth: usize) -> Result<(), OpsError> {
+        let doing = format!("read {path} from the server");
+        let sql = "SELECT pg_catalog.pg_read_binary_file($1)";
+        let content = match self.connection.query(sql, &[Some(path)]).doing(doing.as_str()) {
+            Ok(rows) => rows.first().and_then(|row| row.get(0)).and_then(bytea).unwrap_or_default(),
+            // A file that the server itself cannot read, outside of its folders, or gone since it
+            // was last loaded.
+            Err(error) if error.is_refusal() => {
+                if !(self.has_anyway)(path) {
+                    let why = match error.sqlstate() {
+                        Some("42501") => "GRANT pg_read_server_files to the role".to_string(),
+                        _ => crate::error::with_causes(&error),
+                    };
+                    self.report.warn(&format!("{entry} is left out: {why}"));
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let included = if self.connection.server_version() >= 160_000 && depth < DEEPEST {
+            includes(&String::from_utf8_lossy(&content))
+        } else {
+            Vec::new()
+        };
+        self.files.push(ServerFile { entry: entry.to_string(), path: path.to_string(), content });
+        for (directive, name) in included {
+            let full = beside(path, &name);
+            let names = match directive {
+                Include::Folder => self.folder(path, &full)?,
+                Include::File | Include::IfThere => vec![full],
+            };
+            for name in names {
+                if self.files.iter().any(|file| file.path == name) {
                     continue;
                 }
-                Err(error) => return Err(error),
-            };
+                let entry = crate::paths::included(self.root, &name);
+                if directive == Include::IfThere && !exists(self.connection, &name)? {
+                    continue;
+                }
+                self.with_included(&entry, &name, depth + 1)?;
+            }
         }
-        for name in names {
-            if files.iter().any(|file| file.path == name) {
-                continue;
+        Ok(())
+    }
+
+    /// The files in a folder that a file includes.
+    fn folder(&mut self, by: &str, folder: &str) -> Result<Vec<String>, OpsError> {
+        let list = "SELECT name FROM pg_catalog.pg_ls_dir($1) name WHERE name LIKE '%.conf' AND name NOT LIKE '.%' ORDER BY name COLLATE \"C\"";
+        match self.connection.query(list, &[Some(folder)]).doing(format!("list {folder} on the server")) {
+            Ok(rows) => Ok(rows
+                .iter()
+                .filter_map(|row| row.str(0).ok())
+                .map(|name| format!("{folder}/{name}"))
+                .collect()),
+            Err(error) if error.is_refusal() => {
+                self.report.warn(&format!(
+                    "files in {folder}, included by {by}, are left out: {}",
+                    crate::error::with_causes(&error)
+                ));
+                Ok(Vec::new())
             }
-            let entry = crate::paths::included(root, &name);
-            if directive == Include::IfThere && !exists(connection, &name)? {
-                continue;
-            }
-            read_with_included(connection, root, &entry, &name, depth + 1, files, report)?;
+            Err(error) => Err(error),
         }
     }
-    Ok(())
 }
 
 fn exists(connection: &mut Connection, path: &str) -> Result<bool, OpsError> {

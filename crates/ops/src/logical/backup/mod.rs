@@ -305,7 +305,7 @@ fn server_entries(
 ) -> Result<(), OpsError> {
     let all = settings::settings(&mut survey.connection, report)?;
     destination.whole(paths::SETTINGS, Class::Data, &all, Note::Settings)?;
-    for file in settings::access_files(&mut survey.connection, report)? {
+    for file in settings::access_files(&mut survey.connection, report, &|_| false)? {
         let note = Note::ServerFile { path: file.path };
         destination.whole(&file.entry, Class::Data, &file.content, note)?;
     }

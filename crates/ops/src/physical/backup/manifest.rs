@@ -1,6 +1,6 @@
 //! Entries of a physical backup that do not come from the data directory as it is copied.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pgark_pg::Connection;
 use pgark_repo::{BackupWriter, Class, Cut};
@@ -19,12 +19,13 @@ pub(super) fn of_the_cluster(
     writer: &BackupWriter<'_>,
     survey: &Survey,
     connection: &mut Connection,
+    data_directory: &Path,
     cluster: &str,
     report: &mut Report,
 ) -> Result<(), OpsError> {
     let all = settings::settings(connection, report)?;
     write_whole(writer, paths::SETTINGS.to_string(), Class::Data, &all, &Note::Settings)?;
-    for file in settings::access_files(connection, report)? {
+    for file in settings::access_files(connection, report, &|path| is_copied(survey, data_directory, path))? {
         let note = Note::ServerFile { path: file.path };
         write_whole(writer, file.entry, Class::Data, &file.content, &note)?;
     }
@@ -58,6 +59,21 @@ pub(super) fn of_the_cluster(
     Ok(entry.finish(Note::Manifest.to_bytes())?)
 }
 
+/// The path on this host of a file in the data directory, by its path on the server; None for a
+/// file outside.
+fn inside(survey: &Survey, data_directory: &Path, path: &str) -> Option<PathBuf> {
+    let own = Path::new(path).strip_prefix(data_directory).ok();
+    let of_server = || Path::new(path).strip_prefix(survey.data_directory.as_deref()?).ok();
+    own.or_else(of_server).map(|below| data_directory.join(below))
+}
+
+/// Whether a file of the configuration is copied with the data directory, and all that it includes:
+/// then it does not matter that the role has no right to read it.
+fn is_copied(survey: &Survey, data_directory: &Path, path: &str) -> bool {
+    let content = inside(survey, data_directory, path).and_then(|path| std::fs::read(path).ok());
+    content.is_some_and(|content| survey.server_version < 160_000 || !settings::names_others(&content))
+}
+
 /// Files of the configuration that are not in the data directory (trap 25): a restore leaves them
 /// out unless it is asked for them.
 pub(super) fn outside(
@@ -77,7 +93,7 @@ pub(super) fn outside(
     }
     files.sort();
     files.dedup();
-    for path in files.iter().filter(|path| !Path::new(path).starts_with(data_directory)) {
+    for path in files.iter().filter(|path| inside(survey, data_directory, path).is_none()) {
         match std::fs::read(path) {
             Ok(content) => {
                 let note = Note::File { owned: Owned::default(), modified: String::new() };

@@ -131,7 +131,14 @@ impl Run<'_> {
             report.warn(&format!("everything is stored: {why}"));
         }
         let work = |writer: &BackupWriter<'_>| {
-            manifest::of_the_cluster(writer, &survey, &mut connection, &cluster, &mut report)?;
+            manifest::of_the_cluster(
+                writer,
+                &survey,
+                &mut connection,
+                directory.path(),
+                &cluster,
+                &mut report,
+            )?;
             manifest::outside(writer, &survey, &mut connection, directory.path(), &mut report)?;
             let taken = self.take(writer, &survey, &mut connection, &directory, &earlier, &mut report)?;
             let about = self.about(&survey, &earlier, taken, report)?;
