@@ -10,6 +10,7 @@
 mod advice;
 mod cluster;
 mod command;
+pub mod diff;
 mod error;
 mod facts;
 mod hex;
@@ -43,7 +44,7 @@ pub use facts::{
     BackedUpTablespace, BackupKind, BackupStatus, ChecksumFailure, DatabaseRead, Masked, Missing,
     MissingKind, PageCounts, Physical, PhysicalSource, StoredWhole, WalTaken,
 };
-pub use logical::{backup, diff, export, import, restore, rowmap};
+pub use logical::{backup, export, import, restore, rowmap};
 pub use nearest::nearest;
 pub use pgark_pg::{ConnInfo, Environment};
 pub use pgark_repo::ExposeSecret;
@@ -70,7 +71,9 @@ pub mod storage {
     };
 }
 pub use pgark_store::environment_is;
-pub use record::{BackupDetail, BackupOutcome, BackupRecord, DatabaseDetail, Fact, FactValue, TableDetail};
+pub use record::{
+    BackupDetail, BackupOutcome, BackupRecord, DatabaseDetail, Fact, FactValue, LastRun, TableDetail,
+};
 pub use select::BackupName;
 pub use traffic::{Requests, WithRequests};
 pub use upkeep::{check, copy, freshness, keys, prune, repair, retention, sessions};

@@ -15,6 +15,36 @@ use crate::facts::{
 };
 use crate::logical::rowmap::MapNote;
 
+/// What the last backup like this one read and added.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct LastRun {
+    /// Id of the backup: 16 hex digits.
+    pub id: String,
+    /// When it was made: RFC 3339, UTC.
+    pub time: String,
+    /// Its duration in seconds.
+    pub seconds: f64,
+    /// Size in bytes of what it read, before deduplication and compression.
+    pub bytes_raw: u64,
+    /// Bytes that it added to the storage.
+    pub bytes_added: u64,
+    /// Whether it was the first of its cluster; later backups usually add much less.
+    pub first: bool,
+}
+
+impl LastRun {
+    pub(crate) fn of(head: &BackupHead, about: &About) -> LastRun {
+        LastRun {
+            id: head.id.to_string(),
+            time: format!("{:.0}", head.time),
+            seconds: about.seconds,
+            bytes_raw: about.bytes_raw,
+            bytes_added: head.bytes_added,
+            first: head.sequence <= 1,
+        }
+    }
+}
+
 /// A backup.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct BackupRecord {

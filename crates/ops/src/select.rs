@@ -33,6 +33,11 @@ impl BackupName {
         Some(database).filter(|name| !name.is_empty() && !name.starts_with('/'))
     }
 
+    /// Whether it is the newest of several, and no backup by its id.
+    pub(crate) fn is_latest(&self) -> bool {
+        self.without_database() == "latest"
+    }
+
     /// The name without its database.
     fn without_database(&self) -> &str {
         match self.database() {
@@ -174,7 +179,7 @@ pub(crate) fn choose(
     refuse_unknown_cluster(&heads, name.cluster.as_deref())?;
     heads.retain(|head| name.cluster.as_ref().is_none_or(|cluster| head.cluster == *cluster));
     let (text, database) = (name.without_database(), name.database());
-    if text == "latest" {
+    if name.is_latest() {
         heads.retain(|head| head.complete && wanted.may_be_latest(&BackupKind::of(head)));
         let is_masked = |head: &BackupHead| BackupKind::of(head) == BackupKind::Masked;
         let (masked, plain): (Vec<_>, Vec<_>) = heads.into_iter().partition(is_masked);

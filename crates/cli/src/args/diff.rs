@@ -11,7 +11,7 @@ use super::which::Source;
   pgark diff 4f0c latest --repo /backup/main --database shop --json
 
 Compares definitions, rows and bytes of tables, and for backups of a whole cluster settings, roles and tablespaces. Passwords are
-compared but not shown.
+compared but not shown. Of two physical backups it compares files and their pages. This reads no data: a writer key is enough.
 
 Exit codes: 0 compared, with or without differences; 1 failed; 2 wrong usage.")]
 pub struct Diff {

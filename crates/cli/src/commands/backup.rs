@@ -122,10 +122,11 @@ pub fn run(context: &Context, args: Backup) -> Result<ExitCode, Failure> {
             "give --forget-after-backup too, or run `pgark forget` with these rules",
         ));
     }
-    if let Request::Databases(request) = &request
-        && args.dry_run
-    {
-        return super::backup_plan::run(context, &args, request);
+    if args.dry_run {
+        return match &request {
+            Request::Databases(request) => super::backup_plan::run(context, &args, request),
+            Request::DataDirectory(request) => super::directory_plan::run(context, &args, request),
+        };
     }
     let conninfo = match &request {
         Request::Databases(request) => request.conninfo.clone(),

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use pgark_ops::LastRun;
 use pgark_ops::backup::{self as ops, Plan};
 
 use crate::args::Backup;
@@ -64,7 +65,12 @@ fn show(plan: &Plan) -> Result<(), Failure> {
         "{} on the server's disk (tables and large objects, without indexes)",
         output::bytes(plan.bytes)
     ))?;
-    output::line(&match &plan.last {
+    tell_last(plan.last.as_ref())
+}
+
+/// What the last backup like this one took and added.
+pub(super) fn tell_last(last: Option<&LastRun>) -> Result<(), Failure> {
+    output::line(&match last {
         None => {
             "no backup like this one was made before: there is nothing to estimate its time and size from"
                 .into()

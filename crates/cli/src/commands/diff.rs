@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use pgark_ops::diff as ops;
 
 use crate::args::Diff;
-use crate::commands::selection;
+use crate::commands::{directory_diff, selection};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::json::Document;
@@ -20,7 +20,7 @@ pub fn run(context: &Context, args: Diff) -> Result<ExitCode, Failure> {
         database = selection::databases(&which.backup(text), database.into_iter().collect())?.pop();
     }
     let repository = repository::open_as_of(context, &args.source.repository, &args.source.past)?;
-    let report = {
+    let difference = {
         let job = progress::watched_job(&context.common)?;
         ops::run(
             &repository,
@@ -30,13 +30,22 @@ pub fn run(context: &Context, args: Diff) -> Result<ExitCode, Failure> {
             &job,
         )?
     };
-    if args.json {
-        output::json(&Document::Diff(&report))?;
-        return Ok(ExitCode::SUCCESS);
+    match difference {
+        ops::Difference::Databases(report) if args.json => output::json(&Document::Diff(&report))?,
+        ops::Difference::Databases(report) => show(&report)?,
+        ops::Difference::DataDirectory(report) if args.json => {
+            output::json(&Document::DiffDirectory(&report))?
+        }
+        ops::Difference::DataDirectory(report) => directory_diff::show(&report)?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows what differs between databases.
+fn show(report: &ops::DiffReport) -> Result<(), Failure> {
     if report.is_empty() {
         output::line(&format!("no differences between {} and {}", report.a, report.b))?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     for name in &report.databases_added {
         output::line(&format!("+ database {name}"))?;
@@ -52,8 +61,7 @@ pub fn run(context: &Context, args: Diff) -> Result<ExitCode, Failure> {
     }
     tables(&report.tables)?;
     values("SETTING", &report.settings)?;
-    values("ROLE OR TABLESPACE", &report.globals)?;
-    Ok(ExitCode::SUCCESS)
+    values("ROLE OR TABLESPACE", &report.globals)
 }
 
 fn tables(tables: &[ops::TableChange]) -> Result<(), Failure> {

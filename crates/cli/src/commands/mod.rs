@@ -7,6 +7,8 @@ pub mod config_init;
 pub mod configuration;
 pub mod copy;
 pub mod diff;
+pub mod directory_diff;
+pub mod directory_plan;
 pub mod export;
 pub mod import;
 pub mod init;

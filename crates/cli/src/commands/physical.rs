@@ -57,7 +57,6 @@ fn refuse_others(args: &Backup) -> Result<(), Failure> {
         (args.mask.is_some(), "--mask"),
         (args.also.is_some(), "--also"),
         (args.role.is_some(), "--role"),
-        (args.dry_run, "--dry-run"),
         (args.rewrite_deleted, "--rewrite-deleted"),
         (args.keep_going, "--keep-going"),
         (patterns.iter().any(|patterns| !patterns.is_empty()), "filters of tables and schemas"),

@@ -11,7 +11,7 @@ mod page;
 
 use pgark_ops::backup::Plan;
 use pgark_ops::check::CheckReport;
-use pgark_ops::diff::DiffReport;
+use pgark_ops::diff::{DiffReport, DirectoryDiff};
 use pgark_ops::export::ExportReport;
 use pgark_ops::freshness::Freshness;
 use pgark_ops::inspect::EntryLine;
@@ -46,6 +46,9 @@ pub enum Document<'a> {
     /// What a backup would read, and what the last one like it added.
     #[schemars(title = "backup --dry-run")]
     BackupPlan(&'a Plan),
+    /// What a physical backup would read.
+    #[schemars(title = "backup --physical --dry-run")]
+    DirectoryBackupPlan(&'a physical::backup::Plan),
     /// What was restored, or would be (`--dry-run`).
     #[schemars(title = "restore")]
     Restore(&'a WithRequests<'a, RestoreReport>),
@@ -70,6 +73,9 @@ pub enum Document<'a> {
     /// What changed from the first backup to the second.
     #[schemars(title = "diff")]
     Diff(&'a DiffReport),
+    /// What changed in the data directory from the first physical backup to the second.
+    #[schemars(title = "diff of physical backups")]
+    DiffDirectory(&'a DirectoryDiff),
     /// The entries of a backup.
     #[schemars(title = "ls")]
     Ls {

@@ -312,10 +312,12 @@ fn every_command_that_prints_facts_has_json() {
     let with: BTreeSet<&str> = found.iter().filter(|(_, has)| *has).map(|(path, _)| path.as_str()).collect();
     let schema = schema();
     let reader = Reader { root: &schema };
-    // A title may name an option too: `backup --dry-run`.
-    let titles = reader.documents().map(|(title, _)| title.split(" --").next().unwrap_or(title));
-    let described: BTreeSet<&str> = titles.filter(|title| *title != ERROR).collect();
-    assert_eq!(described, with);
+    // A title may name an option too, or what is read: `backup --dry-run`, `diff of …`.
+    let command =
+        |title: &'static str| move |text: &str| text.split(title).next().unwrap_or(text).to_string();
+    let titles = reader.documents().map(|(title, _)| command(" of ")(&command(" --")(title)));
+    let described: BTreeSet<String> = titles.filter(|title| title != ERROR).collect();
+    assert_eq!(described, with.into_iter().map(str::to_string).collect());
 }
 
 #[test]

@@ -253,6 +253,13 @@ fn every_document_is_as_described() {
     assert!(physical["physical"]["pages"]["total"].as_u64().unwrap() > 1000, "{physical}");
     let physical = physical["id"].as_str().unwrap().to_string();
     run.ok("show", &[&physical]);
+    let planned = run.ok("backup --physical --dry-run", &to);
+    assert_eq!(planned["last"]["id"], physical.as_str(), "{planned}");
+    cluster.sql("d", "UPDATE t SET body = 'newer' WHERE id <= 40; CREATE TABLE most (a int)");
+    let later = id_of(&run.ok("backup", &["--physical", "--dbname", &info]));
+    let diff = desk.json(&["diff", &physical, &later, "--json"]);
+    assert!(diff["folders"][0].is_object() && diff["files"][0].is_object(), "{diff}");
+    run.documents.compare("diff of physical backups", &diff);
     // Where its server, another user, can enter.
     let place = tempfile::TempDir::new_in("/tmp").unwrap();
     cluster.own(place.path());

@@ -655,7 +655,7 @@ fn half_a_restore_does_not_start() {
 }
 
 /// The bytes of a folder.
-fn size_of(path: &Path) -> u64 {
+pub(super) fn size_of(path: &Path) -> u64 {
     let of = |entry: fs::DirEntry| {
         let path: PathBuf = entry.path();
         if path.is_dir() { size_of(&path) } else { path.metadata().map_or(0, |meta| meta.len()) }

@@ -1,5 +1,4 @@
-//! `diff`: what changed from one backup to another: definitions, rows and bytes per table,
-//! settings, roles.
+//! `diff` of two logical backups: definitions, rows and bytes per table, settings, roles.
 //!
 //! Definitions are compared entry by entry of the archives' tables of contents, by kind and name;
 //! what changed is shown as the lines that differ. Passwords are never shown: of a role's password
@@ -124,15 +123,13 @@ impl<'r> Side<'r> {
 }
 
 /// Compares two backups, or one database of each.
-pub fn run(
+pub(crate) fn run(
     repository: &Repository,
     a: &BackupName,
     b: &BackupName,
     database: Option<&str>,
     job: &Job,
 ) -> Result<DiffReport, OpsError> {
-    let repository = &job.on(repository);
-    job.progress.phase("comparing");
     let (a, b) = (Side::open(repository, a, database)?, Side::open(repository, b, database)?);
     if let Some(database) = database.filter(|_| a.databases.is_empty() && b.databases.is_empty()) {
         let mut known = About::of(&a.backup.head)?.databases;

@@ -4,7 +4,7 @@
 pub mod backup;
 mod choose;
 mod contents;
-pub mod diff;
+pub(crate) mod diff;
 pub mod export;
 pub mod import;
 pub(crate) mod mask_facts;

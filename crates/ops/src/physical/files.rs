@@ -17,14 +17,30 @@ pub(crate) struct FoundFile {
     parts: Vec<(MapRef, Files)>,
 }
 
+/// How long a file is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Length {
+    pub bytes: u64,
+    /// Its last one need not be whole.
+    pub pages: u64,
+}
+
 /// The files of an entry that is a folder: each with its length.
 pub(crate) fn files(backup: &Backup<'_>, entry: &Entry) -> Result<BTreeMap<String, u64>, OpsError> {
-    let mut found = BTreeMap::new();
+    Ok(with_pages(backup, entry)?.into_iter().map(|(path, length)| (path, length.bytes)).collect())
+}
+
+/// The same, with the number of their pages.
+pub(super) fn with_pages(backup: &Backup<'_>, entry: &Entry) -> Result<BTreeMap<String, Length>, OpsError> {
+    let mut found: BTreeMap<String, Length> = BTreeMap::new();
     for part in &entry.parts {
         let Part::Map(map) = part else { continue };
         if map.is_of::<Pages>() {
-            for file in backup.page_files(map)?.files {
-                *found.entry(path(entry, &file.name)).or_default() += file.bytes;
+            let files = backup.page_files(map)?;
+            for file in &files.files {
+                let length = found.entry(path(entry, &file.name)).or_default();
+                length.bytes += file.bytes;
+                length.pages += file.bytes.div_ceil(files.page_size);
             }
         }
     }
@@ -32,7 +48,7 @@ pub(crate) fn files(backup: &Backup<'_>, entry: &Entry) -> Result<BTreeMap<Strin
 }
 
 /// The path of a file in a folder.
-fn path(folder: &Entry, name: &[u8]) -> String {
+pub(super) fn path(folder: &Entry, name: &[u8]) -> String {
     let below = paths::in_data_directory(name);
     format!("{}{}", folder.path, below.strip_prefix(paths::DATA_DIRECTORY).unwrap_or(&below))
 }

@@ -2,6 +2,7 @@
 //! consistent.
 
 pub mod backup;
+pub(crate) mod diff;
 pub(crate) mod files;
 mod owners;
 mod places;

@@ -27,6 +27,7 @@ use crate::cluster::{Beside, Report, name};
 use crate::error::Doing;
 use crate::facts::{About, Filters, Missing, Selection};
 use crate::masking::Loaded;
+use crate::record::LastRun;
 use crate::watch::Watch;
 use crate::{Job, OpsError};
 
@@ -84,23 +85,6 @@ pub struct PlannedTable {
     pub bytes: u64,
     /// Whether its rows would be read; false: only its definition.
     pub rows: bool,
-}
-
-/// What the last backup like this one read and added.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct LastRun {
-    /// Id of the backup: 16 hex digits.
-    pub id: String,
-    /// When it was made: RFC 3339, UTC.
-    pub time: String,
-    /// Its duration in seconds.
-    pub seconds: f64,
-    /// Size in bytes of what it read, before deduplication and compression.
-    pub bytes_raw: u64,
-    /// Bytes that it added to the storage.
-    pub bytes_added: u64,
-    /// Whether it was the first of its cluster; later backups usually add much less.
-    pub first: bool,
 }
 
 /// Finds out what a backup of this request would take.
@@ -236,14 +220,7 @@ fn last_run(newest: &[BackupHead], request: &Request, databases: &[String]) -> O
     let selection = request.databases.selection();
     newest.iter().rev().find_map(|head| {
         let about = About::of(head).ok()?;
-        is_like(&about, selection.as_ref(), request, databases).then(|| LastRun {
-            id: head.id.to_string(),
-            time: format!("{:.0}", head.time),
-            seconds: about.seconds,
-            bytes_raw: about.bytes_raw,
-            bytes_added: head.bytes_added,
-            first: head.sequence <= 1,
-        })
+        is_like(&about, selection.as_ref(), request, databases).then(|| LastRun::of(head, &about))
     })
 }
 

@@ -74,7 +74,7 @@ use crew::Crew;
 use definitions::Recall;
 use describe::{DatabaseReport, Finished};
 use destination::{Destination, SecondRepository, Uncommitted};
-pub use dry_run::{LastRun, Plan, PlannedDatabase, PlannedTable, dry_run};
+pub use dry_run::{Plan, PlannedDatabase, PlannedTable, dry_run};
 use mapping::RowMapping;
 pub use request::{Databases, Request, Snapshots};
 use standby::Pause;

@@ -24,6 +24,7 @@
 
 mod crew;
 mod directory;
+mod dry_run;
 mod earlier;
 mod manifest;
 mod pace;
@@ -54,6 +55,7 @@ use crate::record::seconds;
 use crate::watch::Watch;
 use crate::{BackupOutcome, BackupRecord, Job, OpsError, paths};
 use crew::{Copied, Crew};
+pub use dry_run::{Plan, PlannedTablespace, dry_run};
 use earlier::Earlier;
 use pace::Pace;
 pub use request::{Checkpoint, Request};
