@@ -17,9 +17,9 @@ fn main() {
     let folder = PathBuf::from(&arguments[0]);
     if arguments.len() > 2 {
         println!(
-            "| chunks | build | local file | open | misses/s | hits/s | count for prune | peak memory |"
+            "| chunks | build | local file | open | misses/s | hits/s | 200,000 together/s | count for prune | peak memory |"
         );
-        println!("|---:|---:|---:|---:|---:|---:|---:|---:|");
+        println!("|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
         // Each in a process of its own: the peak is its own, too.
         for chunks in &arguments[1..] {
             let own = std::env::current_exe().unwrap();
@@ -29,13 +29,14 @@ fn main() {
     }
     let figures = pgark_repo::measure::figures(arguments[1].parse().unwrap(), &folder).unwrap();
     println!(
-        "| {} M | {:.1} s | {:.2} GB | {:.2} s | {:.1} M | {:.0} k | {:.1} s | {} MiB |",
-        figures.chunks / 1_000_000,
+        "| {:.1} M | {:.1} s | {:.2} GB | {:.2} s | {:.1} M | {:.0} k | {:.0} k | {:.1} s | {} MiB |",
+        figures.chunks as f64 / 1e6,
         figures.build,
         figures.file as f64 / 1e9,
         figures.open,
         figures.misses / 1e6,
         figures.hits / 1e3,
+        figures.together / 1e3,
         figures.count,
         peak(),
     );

@@ -48,6 +48,19 @@ impl Layers {
         Ok(found)
     }
 
+    /// Every record of each of these ids, which are sorted, with the id's position among them. One
+    /// that is in both runs comes twice.
+    pub(super) fn find_sorted(&self, ids: &[ChunkId], see: &mut dyn FnMut(usize, Record)) -> io::Result<()> {
+        for run in &self.runs {
+            run.find_sorted(ids, &mut |number, record| {
+                if let Some(record) = renumber(self.numbers.as_ref(), record) {
+                    see(number, record);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
     /// All records in order, without doubles.
     pub(crate) fn iter(&self) -> impl Iterator<Item = io::Result<Record>> + use<> {
         let numbers = self.numbers.clone();

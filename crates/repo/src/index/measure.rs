@@ -39,6 +39,8 @@ pub struct Figures {
     pub misses: f64,
     /// One that is, anywhere in the file.
     pub hits: f64,
+    /// The same of 200,000 that are looked up together, sorting them included.
+    pub together: f64,
     /// Counting what of each pack lives, when nine of ten chunks do: what a prune does twice.
     pub count: f64,
 }
@@ -115,6 +117,17 @@ pub fn figures(chunks: u64, folder: &Path) -> Result<Figures, RepoError> {
     let misses = rate(1_000_000, &|number| chunks + number, false)?;
     let hits = rate(200_000, &|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % chunks, true)?;
 
+    let begun = Instant::now();
+    let mut ids: Vec<ChunkId> =
+        (0..200_000u64).map(|number| id(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % chunks)).collect();
+    ids.sort_unstable();
+    let mut found = 0u64;
+    index.find_sorted(&ids, &mut |_, _| found += 1)?;
+    let together = ids.len() as f64 / begun.elapsed().as_secs_f64();
+    if found != ids.len() as u64 {
+        return Err(crate::object::damaged("the local index", "it gives a wrong answer"));
+    }
+
     let lives =
         index.records.iter().enumerate().filter(|(number, _)| number % 10 != 0).map(|(_, record)| record);
     let live =
@@ -129,7 +142,7 @@ pub fn figures(chunks: u64, folder: &Path) -> Result<Figures, RepoError> {
     if usage.missing || all != chunks * 25_000 || living != (chunks - chunks.div_ceil(10)) * 25_000 {
         return Err(crate::object::damaged("the count", "it is wrong"));
     }
-    Ok(Figures { chunks, build, file, open, misses, hits, count })
+    Ok(Figures { chunks, build, file, open, misses, hits, together, count })
 }
 
 /// Proves nothing: every chunk has one place.

@@ -293,6 +293,46 @@ impl Index {
             found => found.map_err(local("read the local index", Path::new("of this host"))),
         }
     }
+
+    /// Shows every known place of each of these chunks, which are sorted by id, with the chunk's
+    /// position among them: each page is read once. What a damaged page would name is not shown.
+    pub(crate) fn find_sorted(
+        &self,
+        ids: &[ChunkId],
+        see: &mut dyn FnMut(usize, Record),
+    ) -> Result<(), RepoError> {
+        match self.records.find_sorted(ids, see) {
+            Err(_) if self.file.is_some() => {
+                self.set_rotten();
+                Ok(())
+            }
+            done => done.map_err(local("read the local index", Path::new("of this host"))),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Index {
+    /// An index of these records, in a file that may be found damaged.
+    pub(crate) fn for_tests(
+        packs: PackTable,
+        mut records: Vec<Record>,
+        local: &std::path::Path,
+        file: File,
+    ) -> Index {
+        let run = Arc::new(sorted_run(file, &mut records).unwrap());
+        Index {
+            compartment: Compartment([0; 16]),
+            packs,
+            records: Layers::new(vec![run], None),
+            is_more: false,
+            listed: Listed::new(),
+            unreadable: Vec::new(),
+            distrusted: Vec::new(),
+            file: Some(local.to_path_buf()),
+            rotten: AtomicBool::new(false),
+        }
+    }
 }
 
 /// An index object that can be read.

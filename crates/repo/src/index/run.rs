@@ -197,6 +197,32 @@ impl Run {
         Ok(found)
     }
 
+    /// Every record of each of these ids, which are sorted, with the id's position among them. A
+    /// page is read once, whatever the number of ids that may be on it.
+    pub(super) fn find_sorted(&self, ids: &[ChunkId], see: &mut dyn FnMut(usize, Record)) -> io::Result<()> {
+        let mut open: Option<(usize, Vec<Record>)> = None;
+        let mut first = 0;
+        for (at, id) in ids.iter().enumerate() {
+            let prefix = id.prefix();
+            // As in `find`: fences before this one are of smaller ids.
+            let ahead = self.fences.get(first..).unwrap_or_default();
+            first += ahead.partition_point(|fence| *fence < prefix).saturating_sub(1);
+            for number in first..self.fences.len() {
+                if self.fences.get(number).is_none_or(|fence| *fence > prefix) {
+                    break;
+                }
+                if open.as_ref().is_none_or(|(known, _)| *known != number) {
+                    open = Some((number, self.page(number)?));
+                }
+                let records = open.as_ref().map_or(&[][..], |(_, records)| records);
+                let from = records.partition_point(|record| record.id < *id);
+                let own = records.get(from..).unwrap_or_default();
+                own.iter().take_while(|record| record.id == *id).for_each(|record| see(at, *record));
+            }
+        }
+        Ok(())
+    }
+
     /// All records in order.
     pub(crate) fn iter(self: &Arc<Run>) -> impl Iterator<Item = io::Result<Record>> + use<> {
         let run = Arc::clone(self);
@@ -244,6 +270,37 @@ pub(crate) fn merge(runs: &[Arc<Run>]) -> impl Iterator<Item = io::Result<Record
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_are_found_as_one_is() {
+        let mut random = crate::properties::Random(3);
+        let mut records = Vec::new();
+        for number in 0..3000u32 {
+            let mut id = [0; 32];
+            // Many begin with the same eight bytes, and some are there twice.
+            id[0] = random.below(40) as u8;
+            id[9] = random.below(60) as u8;
+            records.push(Record { id: Hash(id), pack: number % 7, raw_len: 1, sealed_len: 1, kind: 0 });
+        }
+        records.sort();
+        records.dedup();
+        let all = records.len() as u64;
+        let run =
+            Run::write(tempfile::tempfile().unwrap(), [1; 32], all, records.into_iter().map(Ok)).unwrap();
+        for often in [1, 3, 17] {
+            let mut ids: Vec<ChunkId> = Vec::new();
+            for number in (0..42 * 62u32).step_by(often) {
+                let mut id = [0; 32];
+                (id[0], id[9]) = ((number / 62) as u8, (number % 62) as u8);
+                ids.extend([Hash(id)].repeat(1 + number as usize % 2));
+            }
+            let mut found = vec![Vec::new(); ids.len()];
+            run.find_sorted(&ids, &mut |at, record| found[at].push(record)).unwrap();
+            for (id, found) in ids.iter().zip(found) {
+                assert_eq!(found, run.find(id).unwrap());
+            }
+        }
+    }
 
     #[test]
     fn a_page_counts_under_its_own_key_and_number_only() {

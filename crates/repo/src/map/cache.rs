@@ -26,6 +26,11 @@ impl ItemCache {
         ItemCache { folder }
     }
 
+    /// Whether there is a folder for it.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.folder.is_some()
+    }
+
     fn file(&self, id: &ChunkId) -> Option<PathBuf> {
         let name = id.to_string();
         Some(self.folder.as_ref()?.join(name.get(..2)?).join(name))

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use super::address::{self, AddressRun};
 use super::kind::ItemKind;
 use super::rows::Rows;
-use super::{Group, Keep, Keeping, MapRef, group};
+use super::{Group, Keep, Keeping, MapRef, UnitChunk, group};
 use crate::RepoError;
 use crate::ids::ChunkId;
 use crate::reader::ChunkReader;
 use crate::stream::ChunkKind;
-use crate::writer::Session;
+use crate::writer::{Found, Session};
 
 /// Bytes of the lists that are held at once, those of dead items too. Units of lists beyond are
 /// stored again.
@@ -43,6 +43,9 @@ pub(super) struct EarlierGroup {
     pub keeps: Vec<Keep>,
     /// Whether each unit's chunks and list are there.
     pub there: Vec<bool>,
+    /// Where the chunks of the units are that the map keeps something of, one after the other; None
+    /// for one that is nowhere.
+    pub found: Vec<Option<Found>>,
 }
 
 /// A unit among all units of a repository.
@@ -95,7 +98,8 @@ impl<K: ItemKind> EarlierMap<K> {
         };
         let kind = keeping.kind;
         let mut listed = 0u64;
-        for record in records {
+        let known = session.known(map);
+        for (number, record) in records.into_iter().enumerate() {
             session.check()?;
             let taken = match group(reader, &record, kind) {
                 Ok(group) => keeping.take(&record, &group).map(|keeps| Some((group, keeps))),
@@ -125,10 +129,17 @@ impl<K: ItemKind> EarlierMap<K> {
                 None => Vec::new(),
             };
             let mut there = Vec::with_capacity(keeps.len());
+            let mut found = Vec::new();
+            let mut places = known.iter().flat_map(|known| known.record(number));
             for (unit, keep) in group.units.iter().zip(&keeps) {
                 let mut all = !list.is_empty() && *keep != Keep::Nothing;
                 for chunk in unit.chunks.iter().take_while(|_| *keep != Keep::Nothing) {
-                    all = all && session.dedup().stands(&chunk.id)?;
+                    let place = match places.next().flatten() {
+                        None if all => session.dedup().find(&chunk.id)?,
+                        place => place,
+                    };
+                    all = all && place.is_some();
+                    found.push(place);
                 }
                 if all {
                     earlier.items_lost = earlier.items_lost.saturating_sub(u64::from(keep.count(unit.items)));
@@ -142,6 +153,7 @@ impl<K: ItemKind> EarlierMap<K> {
                 list,
                 keeps,
                 there,
+                found,
             });
         }
         if let Err(error) = keeping.end(reader) {
@@ -220,6 +232,19 @@ impl<K: ItemKind> EarlierMap<K> {
 }
 
 impl EarlierGroup {
+    /// Every chunk with the number of its unit, and where it is, if that is known.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = (usize, &UnitChunk, Option<Found>)> {
+        let mut found = self.found.iter();
+        self.group.units.iter().zip(&self.keeps).enumerate().flat_map(move |(number, (unit, keep))| {
+            let is_kept = *keep != Keep::Nothing;
+            let places: Vec<Option<Found>> = match is_kept {
+                true => found.by_ref().take(unit.chunks.len()).copied().collect(),
+                false => vec![None; unit.chunks.len()],
+            };
+            unit.chunks.iter().zip(places).map(move |(chunk, place)| (number, chunk, place))
+        })
+    }
+
     /// All of the list's bytes; `listed`: bytes for each item.
     pub(super) fn whole_list(
         &self,

@@ -85,6 +85,7 @@ fn backup(repository: &Repository, folder: &Folder) -> (BackupHead, PagesDone) {
     let bundles = small.chunks(BUNDLE).map(|files| (files.to_vec(), true));
     let parts: Vec<(Vec<_>, bool)> = bundles.chain(own.into_iter().map(|file| (vec![file], false))).collect();
     let written = repository.write_backup::<_, RepoError>(&WriteOptions::of("c", "test"), |writer| {
+        writer.look_up(&earlier.iter().map(|(map, _)| map).collect::<Vec<_>>())?;
         let mut entry = writer.entry("/pgdata/base/5", Class::Data);
         let mut all = PagesDone::default();
         for (files, is_bundle) in parts {
@@ -208,6 +209,58 @@ fn what_did_not_change_is_not_stored() {
     let (fourth, done) = backup(&repository, &folder);
     assert_eq!(done.new, 1, "{done:?}");
     assert_eq!(read(&repository, &fourth).unwrap(), folder);
+}
+
+/// Files below a folder.
+fn walk(folder: &std::path::Path) -> std::collections::BTreeSet<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { [path].into() }).collect()
+}
+
+/// Units of a pack that is gone are not kept, although all were looked up together: their pages are
+/// stored again, and no others.
+#[test]
+fn pages_of_a_pack_that_is_gone_are_stored_again() {
+    let (dir, repository) = repository();
+    let packs = dir.path().join("r/packs");
+    let mut folder = folder();
+    backup(&repository, &folder);
+    let before = walk(&packs);
+    for number in 0..50 {
+        let at = (number * 20 + 1) * PAGE;
+        folder.get_mut(b"2000".as_slice()).unwrap()[at..at + PAGE]
+            .copy_from_slice(&page(7000 + number as u64));
+    }
+    let (second, done) = backup(&repository, &folder);
+    assert_eq!(done.new, 50);
+    // Kind 2: of metadata.
+    let is_data = |path: &&std::path::PathBuf| std::fs::read(path).unwrap().get(5) != Some(&2);
+    let after = walk(&packs);
+    let lost: Vec<_> = after.difference(&before).filter(is_data).collect();
+    assert_eq!(lost.len(), 1);
+    std::fs::remove_file(lost[0]).unwrap();
+    assert!(read(&repository, &second).is_err());
+    let (third, done) = backup(&repository, &folder);
+    assert_eq!((done.new, done.rewritten), (50, 0), "{done:?}");
+    assert_eq!(read(&repository, &third).unwrap(), folder);
+    // The older one is whole again: the same pages are the same chunks.
+    assert_eq!(read(&repository, &second).unwrap(), folder);
+    assert_eq!(problems(&repository, CheckLevel::Data), [""; 0]);
+}
+
+/// What a backup depends on after units were looked up together is known to a prune: it spares
+/// their packs.
+#[test]
+fn packs_of_units_that_were_looked_up_are_spared() {
+    let (_dir, repository) = repository();
+    let folder = folder();
+    let (first, _) = backup(&repository, &folder);
+    let (second, done) = backup(&repository, &folder);
+    assert_eq!((done.new, done.rewritten), (0, 0));
+    repository.forget(first.id).unwrap();
+    prune(&repository);
+    assert_eq!(read(&repository, &second).unwrap(), folder);
+    assert_eq!(problems(&repository, CheckLevel::Data), [""; 0]);
 }
 
 /// Which files differ, and in how many pages, by comparing bytes.

@@ -303,17 +303,23 @@ impl<'a, K: ItemKind> MapWriter<'a, K> {
     /// Pins what a group's use needs: the chunks of its units, the group and its list. The writer
     /// holds the bytes of the latter two, and stores them again if they are gone.
     fn lean_on(&self, of: &EarlierGroup, keeps: &[Keep]) -> Result<(), RepoError> {
-        for (unit, _) in of.group.units.iter().zip(keeps).filter(|(_, keep)| **keep != Keep::Nothing) {
-            for chunk in &unit.chunks {
-                self.session.lean_on(&chunk.id)?;
-            }
-        }
+        self.lean_on_units(of, keeps)?;
         self.metadata(ChunkKind::Group, &codec::encode(&*of.group), &of.id)?;
         match &of.group.list {
             Some(list) if of.list.is_empty() => self.session.lean_on(list),
             Some(list) => self.metadata(ChunkKind::ItemList, &of.list, list),
             None => Ok(()),
         }
+    }
+
+    /// Pins the chunks of the units of a group that something is kept of.
+    fn lean_on_units(&self, of: &EarlierGroup, keeps: &[Keep]) -> Result<(), RepoError> {
+        for (unit, chunk, found) in of.chunks() {
+            if keeps.get(unit).is_some_and(|keep| *keep != Keep::Nothing) {
+                self.session.lean_on_found(&chunk.id, found)?;
+            }
+        }
+        Ok(())
     }
 
     fn metadata(&self, kind: ChunkKind, raw: &[u8], expected: &ChunkId) -> Result<(), RepoError> {
@@ -363,11 +369,9 @@ impl<'a, K: ItemKind> MapWriter<'a, K> {
         for named in merged {
             let group = &named.of.group;
             let listed = named.of.whole_list(self.reader, K::LISTED)?;
+            self.lean_on_units(named.of, &named.keeps)?;
             for (at, (unit, keep)) in group.units.iter().zip(&named.keeps).enumerate() {
                 if *keep != Keep::Nothing {
-                    for chunk in &unit.chunks {
-                        self.session.lean_on(&chunk.id)?;
-                    }
                     let list = listed.get(group.listed(at, K::LISTED)).unwrap_or_default();
                     self.make_room(&mut open, list, description)?;
                     open.add(unit.clone(), &group.names, keep.clone(), list);

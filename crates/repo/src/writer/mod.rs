@@ -21,7 +21,7 @@
 //! **Reusing what is there.** A chunk is known only if the index names a pack that no pruner has in
 //! its lists and no check found damaged, and that the storage lists with that very size; of very
 //! many packs a sample is listed (`ground.rs`). What the index names and the storage does not have
-//! is stored again.
+//! is stored again. Where the units of earlier maps are can be looked up together (`look_up.rs`).
 //!
 //! **Retries.** A failure of the storage that may pass is tried again; a put that is then told
 //! "already exists" is read back and compared. Any other failure of any thread stops the session:
@@ -49,7 +49,9 @@ mod entry_writer;
 mod ground;
 #[cfg(test)]
 mod hostile;
+mod known;
 mod locks;
+mod look_up;
 mod options;
 mod queue;
 mod session;
@@ -67,6 +69,7 @@ use crate::map::{EarlierMap, ItemKind, MapRef, MapTarget, MapWriter, Part};
 use crate::reader::{ChunkReader, DataReader};
 use crate::repository::Repository;
 use crate::stream::Class;
+pub(crate) use dedup::Found;
 pub(crate) use entries::Added;
 pub use entries::PartSummary;
 pub use entry_writer::EntryWriter;
@@ -114,6 +117,18 @@ impl<'a> BackupWriter<'a> {
     /// if it had never been.
     pub fn earlier_map<K: ItemKind>(&self, map: &MapRef) -> Result<EarlierMap<K>, RepoError> {
         EarlierMap::load(self.session, &self.earlier, map)
+    }
+
+    /// Looks up where the units of earlier maps are, of all of them together: much quicker than one
+    /// by one where most of them will be kept. Whoever begins [`BackupWriter::earlier_map`] of one
+    /// of them profits; it is no error to leave this out.
+    pub fn look_up(&self, maps: &[&MapRef]) -> Result<(), RepoError> {
+        // What describes the maps is read here and again when each is opened.
+        let is_far = self.session.repository.store().capabilities().remote;
+        if is_far && !self.session.items().is_kept() {
+            return Ok(());
+        }
+        look_up::look_up(self.session, &self.earlier, maps)
     }
 
     /// Releases what an earlier map holds of its items' hashes, once the caller has taken what it

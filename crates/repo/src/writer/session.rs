@@ -11,9 +11,10 @@ use minicbor::bytes::{ByteArray, ByteVec};
 use pgark_store::StoreError;
 
 use super::buffers::Buffers;
-use super::dedup::Dedup;
+use super::dedup::{Dedup, Found};
 use super::entries::{Added, Entries};
 use super::ground::{self, Ground};
+use super::known::{Known, KnownUnits};
 use super::options::WriteOptions;
 use super::queue::Queue;
 use crate::RepoError;
@@ -25,7 +26,7 @@ use crate::index;
 use crate::index::object::{IndexContent, IndexRecord, PackEntry};
 use crate::lock::{lock, wait_until};
 use crate::map::cache::ItemCache;
-use crate::map::{Grain, ItemHasher};
+use crate::map::{Grain, ItemHasher, MapRef};
 use crate::object::{self, Kind};
 use crate::pack::{self, Builder, ChunkRecord, KeyRecord, PACK_BYTES};
 use crate::prune::trash::Trash;
@@ -87,6 +88,8 @@ pub(crate) struct Session<'a> {
     pub(super) entries: Entries,
     cutter: Cutter,
     dedup: Dedup,
+    /// Where the units of earlier maps are.
+    pub(super) known: Known,
     pub(super) began: Instant,
     /// As it was when the session began.
     pub(super) trash: Trash,
@@ -190,6 +193,7 @@ impl<'a> Session<'a> {
             entries: Entries::new(),
             cutter,
             dedup,
+            known: Known::default(),
             began: Instant::now(),
             trash,
             jobs: Queue::new(WAITING * jobs),
@@ -299,6 +303,19 @@ impl<'a> Session<'a> {
         } else {
             Err(RepoError::Missing { object: format!("chunk {id}") })
         }
+    }
+
+    /// The same of a chunk of which it may be known already where it is.
+    pub(crate) fn lean_on_found(&self, id: &ChunkId, found: Option<Found>) -> Result<(), RepoError> {
+        match found {
+            Some(found) if self.dedup.lean_on_found(id, found)? => Ok(()),
+            _ => self.lean_on(id),
+        }
+    }
+
+    /// Where the units of an earlier map are, as far as all of them were looked up together.
+    pub(crate) fn known(&self, map: &MapRef) -> Option<Arc<KnownUnits>> {
+        self.known.of(map)
     }
 
     /// Hands a new chunk to the sealers; waits while they are behind.

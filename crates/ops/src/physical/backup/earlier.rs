@@ -59,6 +59,11 @@ impl Earlier {
         Ok(earlier)
     }
 
+    /// All maps.
+    pub(super) fn maps(&self) -> Vec<&MapRef> {
+        self.folders.values().flatten().map(|part| &part.map).collect()
+    }
+
     /// The maps of a folder.
     pub(super) fn of(&self, entry: &str) -> &[EarlierPart] {
         self.folders.get(entry).map_or(&[], Vec::as_slice)

@@ -142,6 +142,8 @@ impl Run<'_> {
                 &mut report,
             )?;
             manifest::outside(writer, &survey, &mut connection, directory.path(), &mut report)?;
+            // Most of their units will be kept.
+            writer.look_up(&earlier.maps())?;
             let taken = self.take(writer, &survey, &mut connection, &directory, &earlier, &mut report)?;
             let about = self.about(&survey, &earlier, taken, report)?;
             let (kind, complete) = (BackupKind::Physical.into(), about.missing.is_empty());
