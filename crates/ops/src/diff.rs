@@ -1,8 +1,8 @@
 //! `diff`: what changed from one backup to another.
 //!
 //! What is compared depends on what the two hold: definitions and rows of databases
-//! (`logical/diff.rs`), or the files and pages of a data directory (`physical/diff.rs`). `latest` is
-//! the newest backup of the kind that the other one is of; where both are `latest`, of a logical
+//! (`logical/diff.rs`), or the files and pages of a data directory (`physical/diff.rs`). `latest`
+//! is the newest backup of the kind that the other one is of; where both are `latest`, of a logical
 //! kind.
 
 use pgark_repo::Repository;

@@ -61,9 +61,9 @@ pub(crate) fn settings(connection: &mut Connection, report: &mut Report) -> Resu
     Ok(serde_json::to_vec_pretty(&settings).unwrap_or_default())
 }
 
-/// `pg_hba.conf` and `pg_ident.conf`, with the files that they include (16 and newer). What the role
-/// is not allowed to read is left out, and the report says so; it need not say it of files that
-/// `has_anyway` names by their paths on the server.
+/// `pg_hba.conf` and `pg_ident.conf`, with the files that they include (16 and newer). What the
+/// role is not allowed to read is left out, and the report says so; it need not say it of files
+/// that `has_anyway` names by their paths on the server.
 pub(crate) fn access_files(
     connection: &mut Connection,
     report: &mut Report,

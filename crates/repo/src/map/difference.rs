@@ -1,9 +1,9 @@
 //! What differs between the files of two folders, by the lists of their maps: no page is read, so a
 //! writer key is enough.
 //!
-//! **What is skipped.** Two maps with one digest have the same pages in the same files, however they
-//! are described: neither their lists nor their descriptions are read. Of a cluster in which little
-//! changed that is nearly all.
+//! **What is skipped.** Two maps with one digest have the same pages in the same files, however
+//! they are described: neither their lists nor their descriptions are read. Of a cluster in which
+//! little changed that is nearly all.
 //!
 //! **What is compared.** A file can be in a bundle on one side and have maps of its own on the
 //! other. So files are found by their names, and then each pair of maps that share files is
