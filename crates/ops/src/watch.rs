@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use pgark_pg::Canceller;
 use pgark_store::Cancel;
 
+use crate::OpsError;
+
 /// How often the flag is looked at.
 const TICK: Duration = Duration::from_millis(50);
 /// How long a server may take to answer a cancel request before its socket is shut.
@@ -73,6 +75,15 @@ impl Watch {
             let _ends = Ends(&self.ended);
             work()
         })
+    }
+
+    /// The same for a job: a connection that was shut by a cancel reports a broken socket, and the
+    /// cause is the cancel. Whether a commit succeeded is told all the same.
+    pub(crate) fn during_job<T>(&self, work: impl FnOnce() -> Result<T, OpsError>) -> Result<T, OpsError> {
+        match self.during(work) {
+            Err(error) if self.is_cancelled() && !error.is_unsure() => Err(OpsError::Cancelled),
+            other => other,
+        }
     }
 
     fn wait(&self) {

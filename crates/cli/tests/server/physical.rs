@@ -589,6 +589,17 @@ fn what_a_physical_restore_refuses() {
     desk.ok(&["restore", "latest", "--create", "--dbname", &cluster.conninfo("again")]);
 }
 
+/// The repository is whole, the backup of `first` restores its 20,000 rows, and the next backup is
+/// as good as any.
+pub(super) fn goes_on(desk: &Desk, cluster: &Cluster, first: &str) {
+    assert!(desk.ok(&["check", "--read-data"]).contains("no problem"));
+    let server = restored(desk, cluster, first, |_| {});
+    assert_eq!(server.psql_text("d", "SELECT count(*) FROM t"), "20000");
+    let last = back_up(desk, cluster);
+    let server = restored(desk, cluster, &id(&last), |_| {});
+    assert_same(&logged(cluster, "d"), &logged(&server, "d"));
+}
+
 /// Killed or interrupted at any moment: the server is not in backup mode, and has no slot; what was
 /// there before restores, and the next backup goes on.
 #[test]
@@ -618,12 +629,7 @@ fn a_killed_backup_leaves_nothing_in_the_server() {
             thread::sleep(Duration::from_millis(50));
         }
     }
-    assert!(desk.ok(&["check", "--read-data"]).contains("no problem"));
-    let server = restored(&desk, &cluster, &first, |_| {});
-    assert_eq!(server.psql_text("d", "SELECT count(*) FROM t"), "20000");
-    let last = back_up(&desk, &cluster);
-    let server = restored(&desk, &cluster, &id(&last), |_| {});
-    assert_same(&logged(&cluster, "d"), &logged(&server, "d"));
+    goes_on(&desk, &cluster, &first);
 }
 
 /// A restore that was killed does not start.

@@ -92,11 +92,7 @@ pub fn dry_run(repository: &Repository, request: &Request, job: &Job) -> Result<
     request.refuse_nonsense()?;
     let repository = &job.on(repository);
     let watch = Watch::new(&job.cancel);
-    let result = watch.during(|| plan(repository, request, job, &watch));
-    match result {
-        Err(_) if job.cancel.is_cancelled() => Err(OpsError::Cancelled),
-        other => other,
-    }
+    watch.during_job(|| plan(repository, request, job, &watch))
 }
 
 fn plan(repository: &Repository, request: &Request, job: &Job, watch: &Watch) -> Result<Plan, OpsError> {

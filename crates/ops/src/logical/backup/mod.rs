@@ -107,12 +107,7 @@ pub fn run_with_second(
     let second = second.map(|second| job.on(second));
     turn::wait_for(repository, request.beside, job, || {
         let (watch, started) = (Watch::new(&job.cancel), Instant::now());
-        let result = watch.during(|| back_up(repository, second.as_ref(), request, job, &watch, started));
-        // A connection that was shut by a cancel reports a broken socket; the cause is the cancel.
-        match result {
-            Err(error) if job.cancel.is_cancelled() && !error.is_unsure() => Err(OpsError::Cancelled),
-            other => other,
-        }
+        watch.during_job(|| back_up(repository, second.as_ref(), request, job, &watch, started))
     })
 }
 

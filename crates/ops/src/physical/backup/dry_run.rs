@@ -10,6 +10,7 @@ use pgark_repo::Repository;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::earlier::MOST_BACKUPS;
 use super::request::Request;
 use super::survey::Survey;
 use super::{directory, refuse_label, refuse_links, tell};
@@ -19,9 +20,6 @@ use crate::facts::{About, BackedUpTablespace, BackupKind, PhysicalSource};
 use crate::record::LastRun;
 use crate::watch::Watch;
 use crate::{Job, OpsError};
-
-/// Among so many of the cluster's newest backups a physical one is looked for.
-const LOOKED_AT: usize = 256;
 
 /// What a physical backup would take.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -72,11 +70,7 @@ pub fn dry_run(repository: &Repository, request: &Request, job: &Job) -> Result<
     refuse_label(&request.label)?;
     let repository = &job.on(repository);
     let watch = Watch::new(&job.cancel);
-    let result = watch.during(|| plan(repository, request, job, &watch));
-    match result {
-        Err(_) if job.cancel.is_cancelled() => Err(OpsError::Cancelled),
-        other => other,
-    }
+    watch.during_job(|| plan(repository, request, job, &watch))
 }
 
 fn plan(repository: &Repository, request: &Request, job: &Job, watch: &Watch) -> Result<Plan, OpsError> {
@@ -86,7 +80,7 @@ fn plan(repository: &Repository, request: &Request, job: &Job, watch: &Watch) ->
     let directory = directory::open(request, &survey, &stop)?;
     let cluster = name::of(repository, request.cluster.as_deref(), survey.who())?;
     let mut report = Report::default();
-    let newest = repository.newest_backups(&cluster, LOOKED_AT)?;
+    let newest = repository.newest_backups(&cluster, MOST_BACKUPS)?;
     for warning in survey.server.compare(request.cluster.as_deref(), &survey.identifier, &newest)? {
         report.warn(&warning);
     }
@@ -97,7 +91,7 @@ fn plan(repository: &Repository, request: &Request, job: &Job, watch: &Watch) ->
     if let Err(error) = refuse_links(&found) {
         refused.push(with_causes(&error));
     }
-    if request.beside == Beside::Refuse || matches!(request.beside, Beside::Wait(_)) {
+    if request.beside != Beside::Run {
         refused.extend(repository.refusal_of_another_backup(&cluster)?.map(|error| error.to_string()));
     }
     refused.extend(used_up(&mut connection)?);

@@ -8,7 +8,7 @@ use crate::facts::{About, BackupKind};
 use crate::{OpsError, paths};
 
 /// How far back a backup is looked for: logical ones may be in between.
-const MOST_BACKUPS: usize = 256;
+pub(super) const MOST_BACKUPS: usize = 256;
 
 /// The maps of each folder, by its entry's path.
 #[derive(Default)]

@@ -69,12 +69,8 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Back
     let repository = &job.on(repository);
     turn::wait_for(repository, request.beside, job, || {
         let watch = Watch::new(&job.cancel);
-        let run = || Run { repository, request, job, watch: &watch, started: Instant::now() }.back_up();
-        match watch.during(run) {
-            // A connection that was shut by a cancel reports a broken socket.
-            Err(error) if job.cancel.is_cancelled() && !error.is_unsure() => Err(OpsError::Cancelled),
-            other => other,
-        }
+        let run = Run { repository, request, job, watch: &watch, started: Instant::now() };
+        watch.during_job(|| run.back_up())
     })
 }
 
