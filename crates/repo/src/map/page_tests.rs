@@ -408,6 +408,56 @@ fn parts_of_a_file_are_compared_by_their_places() {
     assert_eq!(told(&repository, &long.0, &write(2600).0), []);
 }
 
+/// A server sends the files of a folder in any order, and which earlier maps have them is known one
+/// by one. Such a backup is compared with one whose files come by name, and the other way round.
+#[test]
+fn files_of_a_bundle_come_in_any_order() {
+    let (_dir, repository) = repository();
+    let mut folder: Folder = folder().into_iter().filter(|(_, bytes)| bytes.len() < OWN * PAGE).collect();
+    let (sorted, _) = backup(&repository, &folder);
+    folder.get_mut(b"1009".as_slice()).unwrap()[PAGE] ^= 1;
+    let mut names: Vec<&Vec<u8>> = folder.keys().collect();
+    names.reverse();
+    names.rotate_left(5);
+    let earlier = maps(&repository, &sorted);
+    assert!(earlier.len() > 2);
+    let write = |names: &[&Vec<u8>]| {
+        repository.write_backup::<_, RepoError>(&WriteOptions::of("c", "test"), |writer| {
+            let mut entry = writer.entry("/pgdata/base/5", Class::Data);
+            let of = PagesOf { page_size: PAGE as u32, from: 0, is_bundle: true };
+            let mut pages = writer.pages(of, &[])?;
+            let mut compared = Vec::new();
+            for name in names {
+                let has = |(_, files): &&(MapRef, Files)| files.files.iter().any(|file| file.name == **name);
+                let (map, files) = earlier.iter().find(has).unwrap();
+                assert_eq!(writer.earlier_files(map)?.as_ref(), Some(files));
+                if !compared.contains(&map) {
+                    writer.compare(&mut pages, map)?;
+                    compared.push(map);
+                }
+                pages.begin_file(name)?;
+                for piece in folder[*name].chunks(3333) {
+                    pages.write(piece)?;
+                }
+            }
+            let (part, done) = pages.finish()?;
+            entry.add(part);
+            entry.finish(Vec::new())?;
+            Ok((NewBackup { kind: "x".into(), complete: true, about: Vec::new(), time: None }, done))
+        })
+    };
+    let (mixed, done) = write(&names).unwrap();
+    assert_eq!((done.new, done.rewritten), (1, 0), "{done:?}");
+    assert_eq!(read(&repository, &mixed).unwrap(), folder);
+    let (again, done) = backup(&repository, &folder);
+    assert_eq!((done.new, done.rewritten), (0, 0), "{done:?}");
+    assert_eq!(read(&repository, &again).unwrap(), folder);
+    assert_eq!(problems(&repository, CheckLevel::Data), [""; 0]);
+    // No file can be there twice.
+    names.push(names[0]);
+    assert!(matches!(write(&names), Err(RepoError::Damaged { .. })));
+}
+
 /// Copies of a folder share chunks: their files have the same names and pages.
 #[test]
 fn equal_folders_have_equal_chunks() {

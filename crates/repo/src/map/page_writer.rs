@@ -8,7 +8,12 @@
 //! other units in common.
 //!
 //! **Old pages** come from the maps of the newest backup that has the entry. A file was in one of
-//! them, but a unit may be in several: bundles end elsewhere when files come and go.
+//! them, but a unit may be in several: bundles end elsewhere when files come and go. Who does not
+//! know from the start which files will come adds their maps when they do
+//! ([`BackupWriter::compare`]).
+//!
+//! **Order.** The files of a bundle come in any order: a server that is asked for a base backup
+//! sends them as its file system lists them. The map's description is sorted at the end.
 //!
 //! **Memory.** 24 bytes for each old page, and up to three units of pages.
 
@@ -68,6 +73,7 @@ pub struct PagesOf {
 /// it unfinished leaves chunks that nothing uses, and is no error.
 pub struct PageWriter<'a> {
     map: MapWriter<'a, Pages>,
+    identity: [u8; 16],
     of: PagesOf,
     earlier: Vec<EarlierMap<Pages>>,
     /// The old units, which may be used, of each earlier map.
@@ -134,55 +140,58 @@ impl<'a> BackupWriter<'a> {
             return Err(RepoError::TooLarge { what: format!("a page of {} bytes", of.page_size) });
         }
         let target = MapTarget::of_pages(of.page_size, of.from.into());
-        let mut maps = Vec::new();
-        for map in earlier.iter().filter(|map| map.identity() == target.identity) {
-            maps.push(self.earlier_map::<Pages>(map)?);
-        }
-        let (mut units, mut old): (Vec<OldUnit>, HashMap<Vec<u8>, Vec<OldPage>>) = Default::default();
-        let mut listed = Vec::new();
-        for (number, map) in maps.iter_mut().enumerate() {
-            let due = map.due(false);
-            for unit in map.units() {
-                listed.clear();
-                map.listed(&unit, &mut listed);
-                let mut of_unit = listed.iter().zip(0u32..);
-                for run in map.addresses(&unit) {
-                    let pages = old.entry(run.name).or_default();
-                    let numbers = (0..run.items).map(|at| run.first.saturating_add(at));
-                    pages.extend(numbers.zip(&mut of_unit).map(|(number, (listed, position))| OldPage {
-                        number,
-                        unit: u32::try_from(units.len()).unwrap_or(u32::MAX),
-                        position,
-                        listed: *listed,
-                    }));
-                }
-                let is_due = due.places.contains(&unit.place);
-                units.push(OldUnit {
-                    map: number,
-                    used: vec![false; unit.items_kept as usize],
-                    is_due,
-                    unit,
-                });
-            }
-            self.release_lists(map)?;
-        }
-        Ok(PageWriter {
+        let mut pages = PageWriter {
+            identity: target.identity,
             map: self.map(Pages, target),
             of,
-            earlier: maps,
-            units,
-            old,
+            earlier: Vec::new(),
+            units: Vec::new(),
+            old: HashMap::new(),
             files: Vec::new(),
             open: None,
             run: Vec::new(),
             packed: Packed::default(),
             done: PagesDone::default(),
-        })
+        };
+        earlier.iter().try_for_each(|map| self.compare(&mut pages, map))?;
+        Ok(pages)
+    }
+
+    /// Compares the files that will begin in `pages` with one more earlier map. None of them may be
+    /// in two earlier maps.
+    pub fn compare(&self, pages: &mut PageWriter<'_>, map: &MapRef) -> Result<(), RepoError> {
+        if map.identity() != pages.identity {
+            return Ok(());
+        }
+        let mut map = self.earlier_map::<Pages>(map)?;
+        let due = map.due(false);
+        let mut listed = Vec::new();
+        for unit in map.units() {
+            listed.clear();
+            map.listed(&unit, &mut listed);
+            let mut of_unit = listed.iter().zip(0u32..);
+            for run in map.addresses(&unit) {
+                let old = pages.old.entry(run.name).or_default();
+                let numbers = (0..run.items).map(|at| run.first.saturating_add(at));
+                old.extend(numbers.zip(&mut of_unit).map(|(number, (listed, position))| OldPage {
+                    number,
+                    unit: u32::try_from(pages.units.len()).unwrap_or(u32::MAX),
+                    position,
+                    listed: *listed,
+                }));
+            }
+            let is_due = due.places.contains(&unit.place);
+            let used = vec![false; unit.items_kept as usize];
+            pages.units.push(OldUnit { map: pages.earlier.len(), used, is_due, unit });
+        }
+        self.release_lists(&mut map)?;
+        pages.earlier.push(map);
+        Ok(())
     }
 }
 
 impl PageWriter<'_> {
-    /// Begins the next file: names rise.
+    /// Begins the next file. No name comes twice.
     pub fn begin_file(&mut self, name: &[u8]) -> Result<(), RepoError> {
         self.end_file()?;
         let mut old = self.old.remove(name).unwrap_or_default();
@@ -228,7 +237,8 @@ impl PageWriter<'_> {
         self.end_file()?;
         self.flush()?;
         let PagesOf { page_size, from, is_bundle } = self.of;
-        let files = std::mem::take(&mut self.files);
+        let mut files = std::mem::take(&mut self.files);
+        files.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         self.map.cover(&Files { page_size: page_size.into(), from: from.into(), is_bundle, files });
         let mut used: Vec<UsedItems<'_, Pages>> = self.earlier.iter().map(|map| (map, Vec::new())).collect();
         let size = u64::from(page_size);

@@ -65,7 +65,7 @@ use std::thread;
 use crate::RepoError;
 use crate::cut::Cut;
 use crate::manifest::{Addition, BackupHead, Entry};
-use crate::map::{EarlierMap, ItemKind, MapRef, MapTarget, MapWriter, Part};
+use crate::map::{EarlierMap, Files, ItemKind, MapRef, MapTarget, MapWriter, Part, read_files};
 use crate::reader::{ChunkReader, DataReader};
 use crate::repository::Repository;
 use crate::stream::Class;
@@ -135,6 +135,16 @@ impl<'a> BackupWriter<'a> {
     /// needs.
     pub fn release_lists<K: ItemKind>(&self, map: &mut EarlierMap<K>) -> Result<(), RepoError> {
         map.release_lists(self.session)
+    }
+
+    /// Which files a map of pages of an earlier backup covers; none if its description is gone or
+    /// damaged.
+    pub fn earlier_files(&self, map: &MapRef) -> Result<Option<Files>, RepoError> {
+        match read_files(&self.earlier, map) {
+            Ok(files) => Ok(Some(files)),
+            Err(RepoError::Damaged { .. } | RepoError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes an entry of an earlier backup of this repository as it is, with its facts, and with
