@@ -40,10 +40,12 @@
 //! **Why plain reads.** Mapped memory ends the program if a file is cut off, and neither `io_uring`
 //! nor direct reads were faster on the disks that were tried. The kernel is told what comes next.
 
+mod arriving;
 mod checks;
 mod pages;
 mod report;
 
+pub use arriving::ArrivingFile;
 pub use checks::Checks;
 pub use pages::{PageFile, ReadOptions, Wanted};
 pub use report::{Failure, FailureKind, MOST_NOTED, Report};

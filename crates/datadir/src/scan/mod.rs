@@ -40,4 +40,5 @@ mod walk;
 
 pub use files::{FileRecord, Files};
 pub use found::{Folder, FolderKind, LeftOut, Link, Location, Scan, Tablespace};
+pub use rules::changes_a_restore;
 pub use walk::{ScanOptions, scan};

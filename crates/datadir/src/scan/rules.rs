@@ -66,6 +66,12 @@ pub(super) fn is_left_out(folder: &[u8], name: &[u8]) -> bool {
         || (folder.is_empty() && SIGNALS.contains(&name))
 }
 
+/// Whether a file of the data directory, which the server sends, would give a restored directory
+/// another meaning; a backup leaves it out.
+pub fn changes_a_restore(path: &[u8]) -> bool {
+    SIGNALS.contains(&path)
+}
+
 /// What happens to the folder `name` in `folder`; `is_version` says which folders of a tablespace
 /// belong to this server.
 pub(super) fn child(folder: &[u8], name: &[u8], is_version: impl Fn(&[u8]) -> bool) -> Child {
