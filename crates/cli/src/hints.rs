@@ -59,6 +59,7 @@ fn option(setting: Setting) -> &'static str {
         Setting::Partial => "--partial",
         Setting::PauseTimeout => "--pause-timeout",
         Setting::PgDump => "--pg-dump",
+        Setting::Source => "--source",
         Setting::Repository => "--repo",
         Setting::SchemaOnly => "--schema-only",
         Setting::SingleTransaction => "--single-transaction",

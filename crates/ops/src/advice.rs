@@ -73,6 +73,8 @@ pub enum Setting {
     SingleTransaction,
     /// When the databases' snapshots are taken.
     Snapshots,
+    /// Where the files of a physical backup come from.
+    Source,
     /// Where a tablespace goes.
     Tablespace,
     /// A tag to put on.

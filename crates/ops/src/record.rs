@@ -262,7 +262,15 @@ impl BackupDetail {
 /// What is to be known of a data directory's backup at a glance.
 fn of_directory(physical: &Physical) -> Vec<Fact> {
     let PageCounts { total, zero, new, rewritten, failed } = physical.pages;
+    let source = String::from(physical.source.clone());
     let mut facts = vec![
+        Fact::text(
+            "source",
+            match physical.source_reason.as_str() {
+                "" => source,
+                why => format!("{source} ({why})"),
+            },
+        ),
         Fact::text("timeline", physical.timeline.to_string()),
         Fact::text(
             "WAL",

@@ -31,6 +31,7 @@ pub const DATABASES: &str = "databases";
   pgark backup --repo /backup/main --dbname shop --exclude-table-data 'log.*' --table 'public.*' --table 'log.*'
   pgark backup shop --repo /backup/test-data --mask shop.toml
   pgark backup --physical --repo /backup/main --dbname 'host=/run/postgresql user=postgres'
+  pgark backup --physical --source wire --repo /backup/main --dbname 'host=db1 user=backup dbname=postgres'
 
 Patterns are psql's: * and ?, names folded to lower case unless in double quotes, SCHEMA.NAME. A standby's replay is paused
 meanwhile. Standard output is the new backup's id. Connection parameters not given come from the environment (PGHOST, …), the
@@ -71,10 +72,13 @@ pub struct Backup {
     /// --database
     #[arg(long, value_name = "PATTERN", value_parser = text())]
     pub exclude_database: Vec<String>,
-    /// Back up the data directory of the server instead of databases (docs/physical.md). Runs on
-    /// the server's host, as the server's OS user or as root
+    /// Back up the data directory of the server instead of databases (docs/physical.md)
     #[arg(long)]
     pub physical: bool,
+    /// With --physical: where the files come from (default: files, where the data directory is on
+    /// this host and can be read, else wire)
+    #[arg(long, value_enum, value_name = "SOURCE", requires = "physical", hide_short_help = true)]
+    pub source: Option<Source>,
     /// With --physical: the data directory on this host (default: what the server says)
     #[arg(long, value_name = "PATH", requires = "physical", hide_short_help = true)]
     pub pgdata: Option<PathBuf>,
@@ -84,7 +88,7 @@ pub struct Backup {
     /// With --physical: the label in backup_label
     #[arg(long, value_name = "TEXT", default_value = "pgark", value_parser = text(), hide_short_help = true)]
     pub label: String,
-    /// With --physical: read at most so many bytes in a second: 20M, 1G
+    /// With --physical: read or receive at most so many bytes in a second: 20M, 1G
     #[arg(long, value_name = "RATE", value_parser = rate, hide_short_help = true)]
     pub rate: Option<u64>,
     /// Include template databases
@@ -180,6 +184,15 @@ impl Backup {
             None => Beside::Refuse,
         }
     }
+}
+
+/// Where the files of a physical backup come from.
+#[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
+pub enum Source {
+    /// The data directory: on the server's host, as the server's OS user or as root
+    Files,
+    /// The server sends them over a replication connection: from any host
+    Wire,
 }
 
 /// The checkpoint that a physical backup begins with.

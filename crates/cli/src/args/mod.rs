@@ -47,7 +47,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-pub use backup::{Backup, Checkpoint, DATABASES, Snapshots};
+pub use backup::{Backup, Checkpoint, DATABASES, Snapshots, Source};
 pub use cat::Cat;
 pub use check::{Check, Level};
 pub use config::{Config, ConfigAction, ConfigCheck, ConfigInit, ConfigShow, Convert, Foreign};

@@ -40,14 +40,16 @@ fn show(plan: &Plan) -> Result<(), Failure> {
     output::line(&format!(
         "source: {} ({}), data checksums {}",
         String::from(plan.source.clone()),
-        plan.data_directory,
+        plan.data_directory.as_ref().unwrap_or(&plan.source_reason),
         if plan.checksums_on { "on" } else { "off: damaged pages are not found" },
     ))?;
+    let files = plan.files.zip(plan.folders).map(|(files, folders)| {
+        format!("{} in {}, ", output::number_of(files, "file"), output::number_of(folders, "folder"))
+    });
     output::line(&format!(
-        "{} in {}, {}, and the WAL that is written meanwhile",
-        output::number_of(plan.files, "file"),
-        output::number_of(plan.folders, "folder"),
-        output::bytes(plan.bytes),
+        "{}{}, and the WAL that is written meanwhile",
+        files.unwrap_or_default(),
+        plan.bytes.map_or("files of unknown size".to_string(), output::bytes),
     ))?;
     if !plan.tablespaces.is_empty() {
         let rows: Vec<Vec<String>> = plan
@@ -58,7 +60,7 @@ fn show(plan: &Plan) -> Result<(), Failure> {
                 let inside = "in the data directory";
                 vec![
                     tablespace.name.clone(),
-                    output::bytes(planned.bytes),
+                    planned.bytes.map_or("–".to_string(), output::bytes),
                     tablespace.location.as_deref().unwrap_or(inside).to_string(),
                 ]
             })

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use pgark_ops::physical::{backup as taking, restore as ops};
 use pgark_ops::{Physical, Requests, WithRequests};
 
-use crate::args::{Backup, Checkpoint, Restore};
+use crate::args::{Backup, Checkpoint, Restore, Source};
 use crate::context::Context;
 use crate::environment::{default_jobs, search_path};
 use crate::error::Failure;
@@ -20,10 +20,20 @@ const TOLD: usize = 10;
 /// What the options of a backup ask for.
 pub fn request(args: &Backup) -> Result<taking::Request, Failure> {
     refuse_others(args)?;
+    if args.source == Some(Source::Wire) && args.pgdata.is_some() {
+        return Err(Failure::usage(
+            "--pgdata names a directory on this host, which --source wire does not read",
+            "leave one of them out",
+        ));
+    }
     let conninfo = args.connection.as_ref().or(args.dbname.as_ref()).map_or("", String::as_str);
     Ok(taking::Request {
         conninfo: connection(conninfo, &args.server)?,
         maintenance_db: args.maintenance_db.clone(),
+        source: args.source.map(|source| match source {
+            Source::Files => taking::Source::Files,
+            Source::Wire => taking::Source::Wire,
+        }),
         pgdata: args.pgdata.clone(),
         checkpoint: match args.checkpoint {
             Checkpoint::Fast => taking::Checkpoint::Fast,

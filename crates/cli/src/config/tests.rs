@@ -118,7 +118,7 @@ fn line(path: &str, key: &str) -> Vec<&'static str> {
         ("sessions", "force") => &["--end", "4f0c9a11"],
         ("check", key) if key != "max_age" => &["--max-age", "1d"],
         ("forget", "even_last") => &["4f0c9a11"],
-        ("backup", "pgdata") => &["--physical"],
+        ("backup", "pgdata" | "source") => &["--physical"],
         ("backup", "also_storage_option") => &["--also", "second"],
         ("backup", key) if is_of_policy(key) => &["--forget-after-backup"],
         _ => &[],

@@ -35,6 +35,7 @@ mod physical_diff;
 mod physical_faults;
 mod physical_plan;
 mod physical_start;
+mod physical_wire;
 mod proportion;
 mod readme;
 mod repairs;

@@ -28,6 +28,21 @@ pub(super) fn back_up(desk: &Desk, cluster: &Cluster) -> Value {
     let said = desk.json(&["backup", "--physical", "--json", "--dbname", &cluster.conninfo("postgres")]);
     assert_eq!((&said["kind"], &said["status"]), (&"physical".into(), &"complete".into()), "{said}");
     assert_eq!(said["physical"]["pages"]["failed"], 0, "{said}");
+    assert_eq!(said["physical"]["source"], "files", "{said}");
+    said
+}
+
+/// The same from this source.
+#[track_caller]
+pub(super) fn back_up_from(desk: &Desk, cluster: &Cluster, source: &str) -> Value {
+    let conninfo = cluster.conninfo("postgres");
+    let said = desk.json(&["backup", "--physical", "--source", source, "--json", "--dbname", &conninfo]);
+    assert_eq!(
+        (&said["status"], &said["physical"]["source"]),
+        (&"complete".into(), &source.into()),
+        "{said}"
+    );
+    assert_eq!(said["physical"]["pages"]["failed"], 0, "{said}");
     said
 }
 
@@ -51,7 +66,7 @@ pub(super) fn verify(cluster: &Cluster, directory: &Path) {
 }
 
 #[track_caller]
-fn verify_with(cluster: &Cluster, directory: &Path, more: &[&str]) {
+pub(super) fn verify_with(cluster: &Cluster, directory: &Path, more: &[&str]) {
     let output = cluster.as_server("pg_verifybackup").args(more).arg(directory).output().unwrap();
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success() && said.contains("successfully verified"), "{said}");
@@ -502,14 +517,22 @@ fn what_a_physical_backup_refuses() {
     for cure in ["pg_backup_start", "pg_backup_stop", "ALTER ROLE weak REPLICATION"] {
         assert!(said.contains(cure) || cluster.major() < 15, "{cure}: {said}");
     }
+    // Whoever has it may receive files over the wire, and may not read them here.
+    cluster.sql("postgres", "CREATE ROLE remote LOGIN REPLICATION; GRANT pg_read_all_settings TO remote");
+    let said = fails(&as_role("remote"), &[]);
+    for cure in ["pg_backup_start", "pg_backup_stop", "--source wire"] {
+        assert!(said.contains(cure) || cluster.major() < 15, "{cure}: {said}");
+    }
     // What it says is enough.
     cluster.sql(
         "postgres",
         "GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean) TO backup; \
          GRANT EXECUTE ON FUNCTION pg_backup_stop(boolean) TO backup",
     );
-    let said = fails(&as_role("backup"), &[]);
-    assert!(said.contains("--pgdata") && said.contains("pg_read_all_settings"), "{said}");
+    let said = fails(&as_role("backup"), &["--source", "files"]);
+    for cure in ["--pgdata", "pg_read_all_settings", "--source wire"] {
+        assert!(said.contains(cure), "{cure}: {said}");
+    }
     desk.expects(&["/settings.json", "/pg_hba.conf", "pg_read_all_settings"]);
     let pgdata = cluster.data_directory().display().to_string();
     desk.ok(&["backup", "--physical", "--dbname", &as_role("backup"), "--pgdata", &pgdata]);
@@ -702,29 +725,33 @@ fn every_major_comes_back() {
         let cluster = Cluster::builder().major(major).initdb_arg("--data-checksums").start();
         fill(&cluster, "d", 3_000);
         let desk = Desk::with_identity();
-        back_up(&desk, &cluster);
+        let mut backups = vec![back_up(&desk, &cluster)];
         cluster.sql("d", "DELETE FROM t WHERE id % 10 = 0; UPDATE t SET text = 'x' WHERE id % 7 = 0");
-        let said = back_up(&desk, &cluster);
-        let server = cluster.restored(|to| {
-            desk.ok(&["restore", &id(&said), "--to-dir", &to.display().to_string()]);
-            // Tools of another major cannot read its WAL, nor newer manifests.
-            match tools_of(&cluster, "pg_verifybackup") {
-                Some(own) if own == major => verify(&cluster, to),
-                Some(_) if major <= 16 => verify_with(&cluster, to, &["--no-parse-wal"]),
-                _ => {}
+        for source in ["wire", "files"] {
+            backups.push(back_up_from(&desk, &cluster, source));
+        }
+        for said in &backups[1..] {
+            let server = cluster.restored(|to| {
+                desk.ok(&["restore", &id(said), "--to-dir", &to.display().to_string()]);
+                // Tools of another major cannot read its WAL, nor newer manifests.
+                match tools_of(&cluster, "pg_verifybackup") {
+                    Some(own) if own == major => verify(&cluster, to),
+                    Some(_) if major <= 16 => verify_with(&cluster, to, &["--no-parse-wal"]),
+                    _ => {}
+                }
+            });
+            assert_same(&logged(&cluster, "d"), &logged(&server, "d"));
+            server.stop();
+            // From 13 to 16, pg_control has one form.
+            if major <= 16 {
+                pg_checksums(&server);
             }
-        });
-        assert_same(&logged(&cluster, "d"), &logged(&server, "d"));
-        server.stop();
-        // From 13 to 16, pg_control has one form.
-        if major <= 16 {
-            pg_checksums(&server);
         }
     }
 }
 
 /// The major version of a tool, if it can be had at all.
-fn tools_of(cluster: &Cluster, program: &str) -> Option<u32> {
+pub(super) fn tools_of(cluster: &Cluster, program: &str) -> Option<u32> {
     let output = Command::new(cluster.bin(program)).arg("--version").output().ok()?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     said.split_whitespace().nth(2)?.split('.').next()?.parse().ok()

@@ -55,6 +55,9 @@ pub(crate) enum Note {
         files: u64,
         /// Their lengths together.
         bytes: u64,
+        /// Bundles of small files are not ranges of names: their first backup was over the wire.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        mixed: bool,
     },
     /// A file of a data directory that does not consist of pages.
     File {

@@ -4,13 +4,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where the files of a physical backup came from: `files` (the data directory, read by pgark
-/// itself), or a word that only a newer version of pgark knows.
+/// itself), `wire` (the server, over the replication protocol), or a word that only a newer version
+/// of pgark knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]
 pub enum PhysicalSource {
     /// The data directory.
     #[default]
     Files,
+    /// The server, over the replication protocol.
+    Wire,
     /// Of a newer version of this program.
     Unknown(String),
 }
@@ -19,6 +22,7 @@ impl From<String> for PhysicalSource {
     fn from(name: String) -> PhysicalSource {
         match name.as_str() {
             "files" => PhysicalSource::Files,
+            "wire" => PhysicalSource::Wire,
             _ => PhysicalSource::Unknown(name),
         }
     }
@@ -28,6 +32,7 @@ impl From<PhysicalSource> for String {
     fn from(source: PhysicalSource) -> String {
         match source {
             PhysicalSource::Files => "files".to_string(),
+            PhysicalSource::Wire => "wire".to_string(),
             PhysicalSource::Unknown(name) => name,
         }
     }
@@ -39,6 +44,9 @@ impl From<PhysicalSource> for String {
 pub struct Physical {
     /// Where the files came from.
     pub source: PhysicalSource,
+    /// Why from there.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub source_reason: String,
     /// Timeline of the server.
     pub timeline: u32,
     /// WAL position where the backup starts: recovery begins here. Such as `16/B374D848`.

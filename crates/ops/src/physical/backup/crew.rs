@@ -12,19 +12,16 @@ use pgark_datadir::scan::FileRecord;
 use pgark_datadir::{DataDir, OpenFolder};
 use pgark_repo::{BackupWriter, Class, Cut, MOST_PAGES, PagesDone, PagesOf, PartSummary};
 
+use super::copied::Copied;
 use super::pace::Pace;
 use super::plan::{PlannedFolder, PlannedPart, Task, Work};
 use super::survey::Survey;
-use crate::facts::{ChecksumFailure, Note, Owned};
+use crate::facts::{Note, Owned};
 use crate::lock::lock;
 use crate::physical::owners::{Database, Owners};
 use crate::physical::workers;
 use crate::{Job, OpsError, paths};
 
-/// Blocks of one file that are named.
-const MOST_BLOCKS: usize = 100;
-/// Files with damaged pages that are named.
-const MOST_DAMAGED: usize = 1000;
 /// Plain files are read in pieces of so many bytes.
 const PIECE: usize = 1 << 20;
 const CONTROL: &[u8] = b"pg_control";
@@ -62,20 +59,6 @@ struct FolderDone {
     parts: Vec<(usize, Vec<PartSummary>)>,
     files: u64,
     bytes: u64,
-}
-
-/// What was copied in all.
-#[derive(Default)]
-pub(super) struct Copied {
-    pub pages: PagesDone,
-    pub failed: u64,
-    pub files: u64,
-    pub bytes: u64,
-    pub failures: Vec<ChecksumFailure>,
-    /// Files with damaged pages that are not among the failures.
-    pub more_failures: u64,
-    /// Files with pages that were written after the start: by folder, number, and newest LSN.
-    pub written: Vec<(usize, u32, Lsn)>,
 }
 
 impl<'a> Crew<'a> {
@@ -155,8 +138,8 @@ impl<'a> Crew<'a> {
                 _ => true,
             });
             report.failed -= noted - report.failures.len() as u64;
-            forget_failures(copied, planned, &file);
-            note_failures(self.job, copied, planned, &file, &report);
+            copied.forget(&path_of(planned, &file));
+            copied.note(self.job, &report, || path_of(planned, &file));
         }
         Ok(())
     }
@@ -308,7 +291,7 @@ impl<'a> Crew<'a> {
         let mut copied = lock(&self.copied);
         copied.files += 1;
         copied.bytes += report.bytes;
-        note_failures(self.job, &mut copied, planned, file, &report);
+        copied.note(self.job, &report, || path_of(planned, file));
     }
 
     /// Copies the files of a folder that do not consist of pages.
@@ -381,6 +364,7 @@ impl<'a> Crew<'a> {
             file_mode: folder.pages.get(0).map_or(0o600, |file| file.mode),
             files: done.files,
             bytes: done.bytes,
+            mixed: planned.is_mixed(),
         };
         Ok(entry.finish(note.to_bytes())?)
     }
@@ -407,40 +391,4 @@ fn time(nanoseconds: i64) -> String {
 fn path_of(planned: &PlannedFolder<'_>, file: &FileRecord<'_>) -> String {
     let path = [planned.folder.path.as_slice(), b"/", file.name].concat();
     String::from_utf8_lossy(&path).into_owned()
-}
-
-/// What was noted of a file is looked at again.
-fn forget_failures(copied: &mut Copied, planned: &PlannedFolder<'_>, file: &FileRecord<'_>) {
-    let path = path_of(planned, file);
-    let known = copied.failures.iter().position(|failure| failure.path == path);
-    if let Some(known) = known.map(|at| copied.failures.swap_remove(at)) {
-        copied.failed = copied.failed.saturating_sub(known.count);
-    }
-}
-
-/// Notes the damaged pages of a file.
-fn note_failures(
-    job: &Job,
-    copied: &mut Copied,
-    planned: &PlannedFolder<'_>,
-    file: &FileRecord<'_>,
-    report: &FileReport,
-) {
-    copied.failed += report.failed;
-    let Some(first) = report.failures.first() else { return };
-    let path = path_of(planned, file);
-    job.progress.warn(&format!(
-        "{path}: {} damaged pages on the server, the first is block {}: {}",
-        report.failed, first.block, first.kind
-    ));
-    if copied.failures.len() >= MOST_DAMAGED {
-        copied.more_failures += 1;
-        return;
-    }
-    copied.failures.push(ChecksumFailure {
-        path,
-        blocks: report.failures.iter().take(MOST_BLOCKS).map(|failure| failure.block).collect(),
-        count: report.failed,
-        reason: first.kind.to_string(),
-    });
 }

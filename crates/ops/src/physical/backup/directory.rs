@@ -41,18 +41,21 @@ fn path(request: &Request, survey: &Survey) -> Result<PathBuf, OpsError> {
             advice![
                 "name it with ",
                 Setting::DataDirectory.to("PATH"),
-                ", or GRANT pg_read_all_settings to the role"
+                ", or GRANT pg_read_all_settings to the role, or use ",
+                Setting::Source.to("wire")
             ],
         )
     })
 }
 
-/// A physical backup reads the directory itself.
+/// The directory cannot be read here.
 fn not_here(path: &Path, error: &pgark_datadir::Error) -> OpsError {
     OpsError::refused(
         format!("{}: {}", path.display(), crate::error::with_causes(error)),
-        "a physical backup reads the data directory: run pgark on the server's host, as the OS user of the server or \
-         as root",
+        advice![
+            "run pgark on the server's host, as the OS user of the server or as root, or use ",
+            Setting::Source.to("wire")
+        ],
     )
 }
 

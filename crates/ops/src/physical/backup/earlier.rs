@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use pgark_repo::{BackupHead, Covered, MapRef, Part, RepoError, Repository};
+use pgark_repo::{BackupHead, Covered, Entry, MapRef, Part, RepoError, Repository};
 
-use crate::facts::{About, BackupKind};
+use crate::facts::{About, BackupKind, Note};
 use crate::{OpsError, paths};
 
 /// How far back a backup is looked for: logical ones may be in between.
@@ -13,9 +13,19 @@ pub(super) const MOST_BACKUPS: usize = 256;
 /// The maps of each folder, by its entry's path.
 #[derive(Default)]
 pub(super) struct Earlier {
-    folders: HashMap<String, Vec<EarlierPart>>,
+    folders: HashMap<String, EarlierFolder>,
+    /// Of folders that it does not have.
+    none: EarlierFolder,
     /// Why the newest one is not it.
     pub whole: Option<String>,
+}
+
+/// A folder of an earlier backup.
+#[derive(Default)]
+pub(super) struct EarlierFolder {
+    pub parts: Vec<EarlierPart>,
+    /// Its bundles are not ranges of names.
+    pub is_mixed: bool,
 }
 
 /// A map of an earlier backup.
@@ -46,7 +56,7 @@ impl Earlier {
                 return Ok(earlier);
             }
             match folders(repository, head) {
-                Ok(folders) => return Ok(Earlier { folders, whole: None }),
+                Ok(folders) => return Ok(Earlier { folders, ..Earlier::default() }),
                 Err(error) if error.is_cancelled() || matches!(error, RepoError::Store(_)) => {
                     return Err(error.into());
                 }
@@ -61,30 +71,36 @@ impl Earlier {
 
     /// All maps.
     pub(super) fn maps(&self) -> Vec<&MapRef> {
-        self.folders.values().flatten().map(|part| &part.map).collect()
+        self.folders.values().flat_map(|folder| &folder.parts).map(|part| &part.map).collect()
     }
 
-    /// The maps of a folder.
-    pub(super) fn of(&self, entry: &str) -> &[EarlierPart] {
-        self.folders.get(entry).map_or(&[], Vec::as_slice)
+    /// What there is of a folder.
+    pub(super) fn of(&self, entry: &str) -> &EarlierFolder {
+        self.folders.get(entry).unwrap_or(&self.none)
     }
 }
 
-fn folders(
-    repository: &Repository,
-    head: &BackupHead,
-) -> Result<HashMap<String, Vec<EarlierPart>>, RepoError> {
-    let backup = repository.open_head(head)?;
-    let mut folders = HashMap::new();
-    for entry in backup.entries_below(paths::DATA_DIRECTORY) {
-        let entry = entry?;
+impl EarlierFolder {
+    /// Of the folder's entry.
+    pub(super) fn of(entry: Entry) -> EarlierFolder {
+        let is_mixed = matches!(Note::read(&entry), Some(Note::Folder { mixed: true, .. }));
         let maps = entry.parts.into_iter().filter_map(|part| match part {
             Part::Map(map) => Some(EarlierPart { covered: map.covered()?, map: *map }),
             _ => None,
         });
-        let maps: Vec<EarlierPart> = maps.collect();
-        if !maps.is_empty() {
-            folders.insert(entry.path, maps);
+        EarlierFolder { parts: maps.collect(), is_mixed }
+    }
+}
+
+fn folders(repository: &Repository, head: &BackupHead) -> Result<HashMap<String, EarlierFolder>, RepoError> {
+    let backup = repository.open_head(head)?;
+    let mut folders = HashMap::new();
+    for entry in backup.entries_below(paths::DATA_DIRECTORY) {
+        let entry = entry?;
+        let path = entry.path.clone();
+        let folder = EarlierFolder::of(entry);
+        if !folder.parts.is_empty() {
+            folders.insert(path, folder);
         }
     }
     Ok(folders)

@@ -12,13 +12,16 @@ pub struct Request {
     pub conninfo: ConnInfo,
     /// Connect to this database, and to no other.
     pub maintenance_db: Option<String>,
+    /// Where the files come from; None: from the data directory where that is possible, else over
+    /// the wire.
+    pub source: Option<Source>,
     /// The data directory on this host, where it is not the one that the server says.
     pub pgdata: Option<PathBuf>,
     /// How the server begins.
     pub checkpoint: Checkpoint,
     /// What the backup is called in `backup_label`.
     pub label: String,
-    /// Threads that read.
+    /// Threads that read files, and that compress.
     pub jobs: usize,
     /// The cluster's name; by default the one that its earlier backups have.
     pub cluster: Option<String>,
@@ -26,10 +29,19 @@ pub struct Request {
     pub compression_level: i32,
     /// Store everything again, whatever the repository holds already.
     pub full: bool,
-    /// Bytes that are read in a second at most, by all threads together.
+    /// Bytes that are read or sent in a second at most, by all threads together.
     pub rate: Option<u64>,
     /// What is done while another backup of the cluster is being made.
     pub beside: Beside,
+}
+
+/// Where the files of a backup come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The data directory, which is on this host.
+    Files,
+    /// The server, over a replication connection.
+    Wire,
 }
 
 /// The checkpoint that a backup begins with.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use pgark_pg::{ConnInfo, Connection, Use};
 
-use super::request::Request;
+use super::request::{Request, Source};
 use crate::OpsError;
 use crate::advice::{Setting, advice};
 use crate::cluster::name::Who;
@@ -32,14 +32,21 @@ pub(super) struct Survey {
     pub segment_pages: u32,
     pub wal_segment_size: u32,
     pub wal_page_size: u32,
+    /// How many replication connections the server allows at once.
+    pub max_wal_senders: u32,
+    /// Permissions of the data directory.
+    pub data_directory_mode: u16,
     pub checksums: bool,
     /// As the server says it, if the role is allowed to see it.
     pub data_directory: Option<String>,
     pub port: u16,
+    /// The host that was reached: a name, an address, or the folder of a socket.
+    pub host: String,
     /// Files of the configuration, by the names of their settings.
     pub config_files: Vec<(&'static str, String)>,
     pub databases: Vec<String>,
     pub tablespaces: Vec<BackedUpTablespace>,
+    rights: Rights,
 }
 
 impl Survey {
@@ -83,7 +90,8 @@ impl Survey {
         let pinned = request.conninfo.for_host_of(&connection).with_dbname(row.str(3).doing(doing)?);
         let settings = settings(&mut connection)?;
         refuse_wal_level(&settings)?;
-        refuse_without_rights(&mut connection, server_version)?;
+        let rights = Rights::read(&mut connection, server_version)?;
+        rights.refuse_without_replication(request.source)?;
         // It says which system this is, without any other right.
         let system = Connection::connect_physical(&pinned)?.identify_system()?;
         let number = |name: &str| {
@@ -108,12 +116,19 @@ impl Survey {
             segment_pages: number("segment_size")?,
             wal_segment_size: number("wal_segment_size")?,
             wal_page_size: number("wal_block_size")?,
+            max_wal_senders: number("max_wal_senders")?,
+            data_directory_mode: settings
+                .get("data_directory_mode")
+                .and_then(|mode| u16::from_str_radix(mode, 8).ok())
+                .unwrap_or(0o700),
             checksums: settings.get("data_checksums").is_some_and(|value| value == "on"),
             data_directory: settings.get("data_directory").cloned(),
+            host: connection.host().to_string(),
             port: settings.get("port").and_then(|port| port.parse().ok()).unwrap_or_default(),
             config_files,
             databases: databases(&mut connection)?,
             tablespaces: tablespaces(&mut connection)?,
+            rights,
         };
         Ok((survey, connection))
     }
@@ -123,9 +138,30 @@ impl Survey {
         Who { system_identifier: &self.identifier, server: &self.server }
     }
 
+    /// A backup that reads the files begins and ends by functions.
+    pub(super) fn refuse_without_functions(&self) -> Result<(), OpsError> {
+        let Rights { role, database, grants, .. } = &self.rights;
+        if grants.is_empty() {
+            return Ok(());
+        }
+        Err(OpsError::refused(
+            format!("role {role} does not have the rights that a backup of the files needs"),
+            advice![
+                format!("as a superuser, in the database {database}: {}; or use ", grants.join("; ")),
+                Setting::Source.to("wire"),
+                ", which needs REPLICATION alone"
+            ],
+        ))
+    }
+
     /// A promotion, a restart or another server in between makes the files worth nothing: all that
     /// fixes a server is asked again.
-    pub(super) fn is_still_the_same(&self, connection: &mut Connection) -> Result<(), OpsError> {
+    /// `replication`: a replication connection to it.
+    pub(super) fn is_still_the_same(
+        &self,
+        connection: &mut Connection,
+        replication: &mut Connection,
+    ) -> Result<(), OpsError> {
         let doing = "look whether the server is still the same";
         let rows = connection
             .query(
@@ -139,7 +175,7 @@ impl Survey {
         if row.parse::<i64>(0).doing(doing)? != self.started || row.str(1).doing(doing)? == "t" {
             return Err(OpsError::refused("the server was restarted during the backup", again()));
         }
-        let system = Connection::connect_physical(&self.pinned)?.identify_system()?;
+        let system = replication.identify_system()?;
         if system.system_identifier != self.system_identifier {
             let what = format!(
                 "another server answers at the end of the backup: its system identifier is {}, and was {}",
@@ -165,7 +201,8 @@ fn settings(connection: &mut Connection) -> Result<HashMap<String, String>, OpsE
     let rows = connection
         .query(
             "SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN ('wal_level', 'block_size', 'segment_size', \
-             'wal_segment_size', 'wal_block_size', 'data_checksums', 'data_directory', 'port', 'config_file', 'hba_file', 'ident_file')",
+             'wal_segment_size', 'wal_block_size', 'data_checksums', 'data_directory', 'data_directory_mode', 'max_wal_senders', \
+             'port', 'config_file', 'hba_file', 'ident_file')",
             &[],
         )
         .doing(doing)?;
@@ -196,47 +233,58 @@ fn functions(server_version: i32) -> [&'static str; 2] {
     }
 }
 
-/// No superuser is needed, but some rights are: each that is missing is named with what grants it.
-fn refuse_without_rights(connection: &mut Connection, server_version: i32) -> Result<(), OpsError> {
-    let doing = "read the role's privileges";
-    let [start, stop] = functions(server_version);
-    let rows = connection
-        .query(
-            "SELECT pg_catalog.has_function_privilege('pg_catalog.' || $1, 'EXECUTE'), \
-             pg_catalog.has_function_privilege('pg_catalog.' || $2, 'EXECUTE'), \
-             (SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user), \
-             pg_catalog.quote_ident(session_user)",
-            &[Some(start), Some(stop)],
-        )
-        .doing(doing)?;
-    let row = rows.first().ok_or_else(|| OpsError::refused(doing, "this is a defect of pgark"))?;
-    let has = |at: usize| Ok::<_, OpsError>(row.opt_str(at).doing(doing)? == Some("t"));
-    let role = row.str(3).doing(doing)?;
-    let mut cures = Vec::new();
-    for (at, function) in [(0, start), (1, stop)] {
-        if !has(at)? {
-            cures.push(format!("GRANT EXECUTE ON FUNCTION pg_catalog.{function} TO {role}"));
-        }
-    }
-    if !has(2)? {
-        cures.push(format!("ALTER ROLE {role} REPLICATION"));
-    }
-    if cures.is_empty() {
-        return Ok(());
-    }
-    Err(OpsError::refused(
-        format!("role {role} does not have the rights that a physical backup needs"),
-        advice![
-            format!("as a superuser, in the database {}: ", connection_database(connection)),
-            cures.join("; ")
-        ],
-    ))
+/// What the role may do. No superuser is needed, but some rights are.
+struct Rights {
+    role: String,
+    /// The database of the connection: rights to functions are a database's.
+    database: String,
+    has_replication: bool,
+    /// What gives the rights to functions that are missing.
+    grants: Vec<String>,
 }
 
-fn connection_database(connection: &mut Connection) -> String {
-    let rows = connection.query("SELECT pg_catalog.current_database()", &[]);
-    let name = rows.ok().and_then(|rows| Some(rows.first()?.str(0).ok()?.to_string()));
-    name.unwrap_or_else(|| Setting::MaintenanceDatabase.to("NAME").to_string())
+impl Rights {
+    fn read(connection: &mut Connection, server_version: i32) -> Result<Rights, OpsError> {
+        let doing = "read the role's privileges";
+        let [start, stop] = functions(server_version);
+        let rows = connection
+            .query(
+                "SELECT pg_catalog.has_function_privilege('pg_catalog.' || $1, 'EXECUTE'), \
+                 pg_catalog.has_function_privilege('pg_catalog.' || $2, 'EXECUTE'), \
+                 (SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user), \
+                 pg_catalog.quote_ident(session_user), pg_catalog.current_database()",
+                &[Some(start), Some(stop)],
+            )
+            .doing(doing)?;
+        let row = rows.first().ok_or_else(|| OpsError::refused(doing, "this is a defect of pgark"))?;
+        let has = |at: usize| Ok::<_, OpsError>(row.opt_str(at).doing(doing)? == Some("t"));
+        let role = row.str(3).doing(doing)?.to_string();
+        let mut grants = Vec::new();
+        for (at, function) in [(0, start), (1, stop)] {
+            if !has(at)? {
+                grants.push(format!("GRANT EXECUTE ON FUNCTION pg_catalog.{function} TO {role}"));
+            }
+        }
+        let database = row.str(4).doing(doing)?.to_string();
+        Ok(Rights { role, database, has_replication: has(2)?, grants })
+    }
+
+    /// Every backup receives its WAL.
+    fn refuse_without_replication(&self, source: Option<Source>) -> Result<(), OpsError> {
+        if self.has_replication {
+            return Ok(());
+        }
+        let Rights { role, database, grants, .. } = self;
+        let mut cure = format!("as a superuser, in the database {database}: ALTER ROLE {role} REPLICATION");
+        if source != Some(Source::Wire) && !grants.is_empty() {
+            cure.push_str("; for a backup that reads the files on the server's host also: ");
+            cure.push_str(&grants.join("; "));
+        }
+        Err(OpsError::refused(
+            format!("role {role} does not have the rights that a physical backup needs"),
+            cure,
+        ))
+    }
 }
 
 fn databases(connection: &mut Connection) -> Result<Vec<String>, OpsError> {
