@@ -48,7 +48,7 @@ impl Copied {
         });
     }
 
-    /// What was noted of a file is looked at again.
+    /// Forgets the damaged pages of a file, which is read again.
     pub(super) fn forget(&mut self, path: &str) {
         let known = self.failures.iter().position(|failure| failure.path == path);
         if let Some(known) = known.map(|at| self.failures.swap_remove(at)) {

@@ -120,7 +120,7 @@ struct Taken {
 }
 
 impl Shared<'_> {
-    /// Whether there is no use in going on.
+    /// Whether going on is useless.
     fn is_stopped(&self) -> bool {
         self.job.cancel.is_cancelled() || self.ends.has_failed()
     }

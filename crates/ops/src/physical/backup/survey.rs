@@ -233,7 +233,7 @@ fn functions(server_version: i32) -> [&'static str; 2] {
     }
 }
 
-/// What the role may do. No superuser is needed, but some rights are.
+/// The role's rights. It need not be a superuser.
 struct Rights {
     role: String,
     /// The database of the connection: rights to functions are a database's.
