@@ -65,7 +65,10 @@ impl Frame {
             let left = self.decoder.run(&mut input, &mut output)?;
             let unpacked = output.pos();
             let is_full = unpacked == PIECE;
-            self.is_whole = left == 0;
+            // Asked again behind the end of a frame, it waits for another one.
+            if unpacked > 0 || input.pos() > before {
+                self.is_whole = left == 0;
+            }
             if unpacked > 0 {
                 on_bytes(self.piece.get(..unpacked).unwrap_or_default())?;
             }
@@ -101,7 +104,7 @@ mod tests {
     #[test]
     fn a_stream_is_unpacked_in_pieces_of_any_length() {
         let plain: Vec<u8> =
-            (0..3 * PIECE as u32).flat_map(|n| (n / 7 * 2_654_435_761).to_le_bytes()).collect();
+            (0..3 * PIECE as u32).flat_map(|n| (n / 7).wrapping_mul(2_654_435_761).to_le_bytes()).collect();
         for plain in [plain.as_slice(), &plain[..4 * PIECE], &vec![0; 10 * PIECE], b""] {
             let packed = zstd::encode_all(plain, 1).unwrap();
             for piece in [1 << 20, 4096, 77] {
