@@ -60,7 +60,7 @@ fn show(plan: &Plan) -> Result<(), Failure> {
                 let inside = "in the data directory";
                 vec![
                     tablespace.name.clone(),
-                    planned.bytes.map_or("–".to_string(), output::bytes),
+                    planned.bytes.map_or("-".to_string(), output::bytes),
                     tablespace.location.as_deref().unwrap_or(inside).to_string(),
                 ]
             })

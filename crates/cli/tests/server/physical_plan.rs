@@ -51,6 +51,43 @@ fn a_dry_run_changes_nothing() {
     assert!(shown.contains(said["id"].as_str().unwrap()), "{shown}");
 }
 
+/// Where the server would send the files, it tells how large its databases are.
+#[test]
+fn a_dry_run_over_the_wire_asks_the_server() {
+    let cluster = Cluster::builder().conf("max_wal_senders = 2").start();
+    let desk = Desk::plain();
+    let conninfo = cluster.conninfo("postgres");
+    let dry = ["backup", "--physical", "--dry-run", "--source", "wire", "--dbname", &conninfo];
+    let plan = desk.json(&[&dry[..], &["--json"]].concat());
+    assert_eq!((&plan["source"], &plan["source_reason"]), (&"wire".into(), &"asked for".into()), "{plan}");
+    for unknown in ["data_directory", "files", "folders"] {
+        assert_eq!(plan[unknown], serde_json::Value::Null, "{plan}");
+    }
+    assert_eq!(plan["refused"], serde_json::json!([]), "{plan}");
+    let size = cluster.psql_text("postgres", "SELECT sum(pg_database_size(oid)) FROM pg_database");
+    assert_eq!(plan["bytes"].to_string(), size);
+    assert!(desk.ok(&dry).contains("source: wire (asked for)"));
+    // It needs two replication connections, and one is taken.
+    let mut other = cluster.client("pg_receivewal");
+    let folder = tempfile::TempDir::new_in("/tmp").unwrap();
+    let mut other = other.arg("--no-loop").arg("-D").arg(folder.path()).spawn().unwrap();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while cluster.psql_text("postgres", "SELECT count(*) FROM pg_stat_replication") != "1" {
+        assert!(std::time::Instant::now() < until, "pg_receivewal does not connect");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    desk.expects(&["1 free walsenders, and 2 are needed"]);
+    let refused = desk.json(&[&dry[..], &["--json"]].concat())["refused"].to_string();
+    assert!(refused.contains("max_wal_senders is 2, and 1 are used"), "{refused}");
+    other.kill().unwrap();
+    other.wait().unwrap();
+    // A role that may not connect to a database does not learn its size.
+    cluster.sql("postgres", "CREATE ROLE remote LOGIN REPLICATION; REVOKE CONNECT ON DATABASE template1 FROM PUBLIC");
+    let conninfo = cluster.conninfo_as("postgres", "remote", None);
+    let plan = desk.json(&["backup", "--physical", "--dry-run", "--json", "--dbname", &conninfo]);
+    assert_eq!((&plan["source"], &plan["bytes"]), (&"wire".into(), &serde_json::Value::Null), "{plan}");
+}
+
 /// What would make the backup fail is told before it begins.
 #[test]
 fn a_dry_run_tells_why_a_backup_would_fail() {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pgark_testkit::Cluster;
+use pgark_testkit::{Cluster, is_full};
 use pgark_testkit::oracle::assert_same;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -315,6 +315,73 @@ fn modes_and_owners_are_those_on_the_server() {
             assert_eq!(of(to), of(&cluster.data_directory()), "{path}");
         }
     });
+}
+
+/// The server reads what is outside of its data directory, if the role may ask it to.
+#[test]
+fn configuration_from_outside_is_sent() {
+    let outside = TempDir::new_in("/tmp").unwrap();
+    let cluster = source();
+    let hba = outside.path().join("pg_hba.conf");
+    fs::rename(cluster.data_directory().join("pg_hba.conf"), &hba)
+        .or_else(|_| fs::copy(cluster.data_directory().join("pg_hba.conf"), &hba).map(drop))
+        .unwrap();
+    cluster.own(outside.path());
+    cluster.own(&hba);
+    let conf = cluster.data_directory().join("postgresql.conf");
+    let text = fs::read_to_string(&conf).unwrap() + &format!("hba_file = '{}'\n", hba.display());
+    fs::write(&conf, text).unwrap();
+    cluster.restart();
+    cluster.sql(
+        "postgres",
+        "CREATE ROLE remote LOGIN REPLICATION; GRANT pg_read_all_settings TO remote",
+    );
+    let desk = Desk::plain();
+    let said = back_up_from(&desk, &cluster, "wire");
+    assert_eq!(said["warnings"], serde_json::json!([]), "{said}");
+    let to = TempDir::new_in("/tmp").unwrap();
+    let directory = to.path().join("back").display().to_string();
+    desk.ok(&["restore", &id(&said), "--to-dir", &directory, "--with-config"]);
+    let back = fs::read(to.path().join("back/pg_hba.conf")).unwrap();
+    assert_eq!(back, fs::read(&hba).unwrap());
+    // A role that may not read files: the backup says what it has not, and is complete.
+    desk.expects(&["is not in the backup", "pg_read_server_files"]);
+    let conninfo = cluster.conninfo_as("postgres", "remote", None);
+    let said = desk.json(&["backup", "--physical", "--source", "wire", "--json", "--dbname", &conninfo]);
+    let warnings = said["warnings"].to_string();
+    assert!(warnings.contains(&format!("{} is not in the backup", hba.display())), "{said}");
+    assert_eq!(said["status"], "complete");
+}
+
+/// A tablespace inside of the data directory is sent from PostgreSQL 16 on; before, its backup is
+/// refused.
+#[test]
+fn tablespaces_in_the_data_directory_are_sent_or_refused() {
+    let newest = Cluster::available_majors().into_iter().max().filter(|_| is_full());
+    let majors = [None, newest];
+    for major in &majors[..1 + usize::from(newest.is_some())] {
+        let builder = Cluster::builder().conf("allow_in_place_tablespaces = on");
+        let cluster = match major {
+            Some(major) => builder.major(*major).start(),
+            None => builder.start(),
+        };
+        cluster.sql("postgres", "CREATE TABLESPACE inner_one LOCATION ''");
+        cluster.sql("postgres", "CREATE TABLE t TABLESPACE inner_one AS SELECT generate_series(1, 5000) id");
+        let desk = Desk::plain();
+        let conninfo = cluster.conninfo("postgres");
+        let wire = ["backup", "--physical", "--source", "wire", "--dbname", &conninfo];
+        if cluster.major() < 16 {
+            let said = desk.fails(1, &wire);
+            assert!(said.contains("inner_one is inside of the data directory"), "{said}");
+            desk.expects(&["is inside of the data directory"]);
+        }
+        let source = if cluster.major() < 16 { "files" } else { "wire" };
+        let said = back_up_from(&desk, &cluster, source);
+        let server = cluster.restored(|to| {
+            desk.ok(&["restore", &id(&said), "--to-dir", &to.display().to_string()]);
+        });
+        assert_eq!(server.psql_text("postgres", "SELECT count(*) FROM t"), "5000");
+    }
 }
 
 /// What makes a backup over the wire impossible is told with its cure, and nothing is committed.
