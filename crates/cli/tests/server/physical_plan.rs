@@ -82,7 +82,10 @@ fn a_dry_run_over_the_wire_asks_the_server() {
     other.kill().unwrap();
     other.wait().unwrap();
     // A role that may not connect to a database does not learn its size.
-    cluster.sql("postgres", "CREATE ROLE remote LOGIN REPLICATION; REVOKE CONNECT ON DATABASE template1 FROM PUBLIC");
+    cluster.sql(
+        "postgres",
+        "CREATE ROLE remote LOGIN REPLICATION; REVOKE CONNECT ON DATABASE template1 FROM PUBLIC",
+    );
     let conninfo = cluster.conninfo_as("postgres", "remote", None);
     let plan = desk.json(&["backup", "--physical", "--dry-run", "--json", "--dbname", &conninfo]);
     assert_eq!((&plan["source"], &plan["bytes"]), (&"wire".into(), &serde_json::Value::Null), "{plan}");

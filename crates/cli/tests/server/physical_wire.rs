@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pgark_testkit::{Cluster, is_full};
 use pgark_testkit::oracle::assert_same;
+use pgark_testkit::{Cluster, is_full};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -332,10 +332,7 @@ fn configuration_from_outside_is_sent() {
     let text = fs::read_to_string(&conf).unwrap() + &format!("hba_file = '{}'\n", hba.display());
     fs::write(&conf, text).unwrap();
     cluster.restart();
-    cluster.sql(
-        "postgres",
-        "CREATE ROLE remote LOGIN REPLICATION; GRANT pg_read_all_settings TO remote",
-    );
+    cluster.sql("postgres", "CREATE ROLE remote LOGIN REPLICATION; GRANT pg_read_all_settings TO remote");
     let desk = Desk::plain();
     let said = back_up_from(&desk, &cluster, "wire");
     assert_eq!(said["warnings"], serde_json::json!([]), "{said}");

@@ -76,8 +76,9 @@ fn inside<'p>(survey: &Survey, source: &Open, path: &'p str) -> Option<&'p Path>
 fn is_copied(survey: &Survey, source: &Open, path: &str) -> bool {
     let Some(below) = inside(survey, source, path) else { return false };
     let is_alone = || match source {
-        Open::Files(directory) => std::fs::read(directory.path().join(below))
-            .is_ok_and(|content| !settings::names_others(&content)),
+        Open::Files(directory) => {
+            std::fs::read(directory.path().join(below)).is_ok_and(|content| !settings::names_others(&content))
+        }
         Open::Wire => false,
     };
     survey.server_version < 160_000 || is_alone()
