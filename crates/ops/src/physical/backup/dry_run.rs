@@ -13,7 +13,6 @@ use serde::Serialize;
 
 use super::earlier::MOST_BACKUPS;
 use super::files::{refuse_links, tell};
-use super::refuse_label;
 use super::request::Request;
 use super::source::{Chosen, Open};
 use super::survey::Survey;
@@ -74,7 +73,7 @@ pub struct PlannedTablespace {
 
 /// Finds out what a backup of this request would take.
 pub fn dry_run(repository: &Repository, request: &Request, job: &Job) -> Result<Plan, OpsError> {
-    refuse_label(&request.label)?;
+    request.refuse_label()?;
     let repository = &job.on(repository);
     let watch = Watch::new(&job.cancel);
     watch.during_job(|| plan(repository, request, job, &watch))

@@ -9,8 +9,9 @@ use pgark_repo::{BackupWriter, Class};
 
 use super::crew::Crew;
 use super::pace::Pace;
+use super::shared::{Copy, MOVE_BACK, Shared, is_needed};
 use super::survey::Survey;
-use super::{Copy, Shared, is_needed, plan, window};
+use super::{plan, window};
 use crate::cluster::Report;
 use crate::facts::{Note, Owned, write_whole};
 use crate::physical::owners::Owners;
@@ -72,7 +73,7 @@ pub(super) fn refuse_links(found: &Scan) -> Result<(), OpsError> {
                 String::from_utf8_lossy(&link.path),
                 String::from_utf8_lossy(&link.target)
             ),
-            super::MOVE_BACK,
+            MOVE_BACK,
         )),
     }
 }

@@ -33,6 +33,7 @@ mod manifest;
 mod pace;
 mod plan;
 mod request;
+mod shared;
 mod source;
 mod survey;
 mod wal;
@@ -44,7 +45,6 @@ use std::thread;
 use std::time::Instant;
 
 use pgark_bytes::backup_label::BackupLabel;
-use pgark_bytes::lsn::Lsn;
 use pgark_pg::Connection;
 use pgark_repo::{BackupWriter, Class, NewBackup, Repository, WriteOptions};
 
@@ -53,31 +53,23 @@ use crate::facts::{About, BackupKind, Note, PageCounts, Physical, StoredWhole, W
 use crate::record::seconds;
 use crate::watch::Watch;
 use crate::{BackupOutcome, BackupRecord, Job, OpsError, paths};
-use copied::Copied;
 pub use dry_run::{Plan, PlannedTablespace, dry_run};
 use earlier::Earlier;
 pub use request::{Checkpoint, Request, Source};
+use shared::{Copy, Shared};
 use source::{Chosen, Open};
 use survey::Survey;
 use wal::Ends;
 
 /// Backs up the data directory of the server.
 pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<BackupOutcome, OpsError> {
-    refuse_label(&request.label)?;
+    request.refuse_label()?;
     let repository = &job.on(repository);
     turn::wait_for(repository, request.beside, job, || {
         let watch = Watch::new(&job.cancel);
         let run = Run { repository, request, job, watch: &watch, started: Instant::now() };
         watch.during_job(|| run.back_up())
     })
-}
-
-/// It is a line of `backup_label`, in the encoding of whatever database the session is in.
-fn refuse_label(label: &str) -> Result<(), OpsError> {
-    if label.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) && label.len() <= 1000 {
-        return Ok(());
-    }
-    Err(OpsError::Usage("the label may have up to 1000 printable ASCII characters".into()))
 }
 
 /// One backup: what its steps share.
@@ -89,41 +81,10 @@ struct Run<'a> {
     started: Instant,
 }
 
-/// What the steps of the copy share.
-struct Shared<'a> {
-    request: &'a Request,
-    job: &'a Job,
-    watch: &'a Watch,
-    writer: &'a BackupWriter<'a>,
-    survey: &'a Survey,
-    earlier: &'a Earlier,
-    ends: &'a Ends,
-}
-
-/// What came of the copy.
-struct Copy {
-    start: Lsn,
-    /// Recovery is consistent from here on.
-    stop: Lsn,
-    /// `backup_label`, byte for byte.
-    label: Vec<u8>,
-    copied: Copied,
-    folders: u64,
-    /// A replication connection that is open since before the copy, if there is one.
-    replication: Option<Connection>,
-}
-
 /// The copy, and its WAL.
 struct Taken {
     copy: Copy,
     wal: WalTaken,
-}
-
-impl Shared<'_> {
-    /// Whether going on is useless.
-    fn is_stopped(&self) -> bool {
-        self.job.cancel.is_cancelled() || self.ends.has_failed()
-    }
 }
 
 impl Run<'_> {
@@ -308,16 +269,3 @@ impl Run<'_> {
         })
     }
 }
-
-/// Folders without which a server does not start, or loses what was committed.
-const NEEDED: [&[u8]; 7] =
-    [b"base", b"global", b"pg_xact", b"pg_multixact", b"pg_twophase", b"pg_logical", b"pg_commit_ts"];
-
-/// Whether this is such a folder, or in one.
-fn is_needed(path: &[u8]) -> bool {
-    NEEDED.contains(&path.split(|byte| *byte == b'/').next().unwrap_or_default())
-}
-
-/// What is done about links that no backup follows.
-const MOVE_BACK: &str =
-    "PostgreSQL supports links for tablespaces and pg_wal only: move it back, or use a tablespace";

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use pgark_pg::ConnInfo;
 
+use crate::OpsError;
 use crate::cluster::Beside;
 
 /// What to back up and how.
@@ -33,6 +34,17 @@ pub struct Request {
     pub rate: Option<u64>,
     /// What is done while another backup of the cluster is being made.
     pub beside: Beside,
+}
+
+impl Request {
+    /// It is a line of `backup_label`, in the encoding of whatever database the session is in.
+    pub(super) fn refuse_label(&self) -> Result<(), OpsError> {
+        if self.label.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) && self.label.len() <= 1000
+        {
+            return Ok(());
+        }
+        Err(OpsError::Usage("the label may have up to 1000 printable ASCII characters".into()))
+    }
 }
 
 /// Where the files of a backup come from.

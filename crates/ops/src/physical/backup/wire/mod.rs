@@ -20,23 +20,24 @@
 
 mod answer;
 mod folders;
+mod local;
 mod receiver;
 mod sent;
 mod unpacking;
-
-use std::net::IpAddr;
 
 use pgark_bytes::protocol::base_backup::ArchiveCompression;
 use pgark_pg::{BackupEvent, BaseBackupOptions, Connection, Refusal, ServerCompression};
 
 use super::request::{Checkpoint, Request};
+use super::shared::{Copy, MOVE_BACK, Shared, is_needed};
 use super::survey::Survey;
-use super::{Copy, MOVE_BACK, Shared, is_needed, window};
+use super::window;
 use crate::OpsError;
 use crate::cluster::Report;
 use crate::error::Doing;
 use crate::facts::ChecksumFailure;
 use answer::{Answer, Finished};
+use local::is_local;
 use receiver::{Received, Receiver};
 
 /// BASE_BACKUP and the stream of WAL at once.
@@ -192,20 +193,6 @@ fn options(request: &Request, survey: &Survey, connection: &Connection) -> BaseB
         compression: Some(zstd).filter(|_| survey.server_version >= 150_000 && !is_local(connection)),
         ..BaseBackupOptions::new(&request.label)
     }
-}
-
-/// Whether bytes to the server go through no network.
-fn is_local(connection: &Connection) -> bool {
-    is_socket(connection.host())
-        || connection
-            .address()
-            .and_then(|address| address.parse::<IpAddr>().ok())
-            .is_some_and(|address| address.is_loopback())
-}
-
-/// Whether a host is a socket in the file system: the server runs on this host.
-fn is_socket(host: &str) -> bool {
-    host.starts_with(['/', '@'])
 }
 
 /// The databases, and the tablespaces that their folders are in. Of one whose DROP broke off (its

@@ -13,13 +13,13 @@ use pgark_datadir::scan::{FolderKind, changes_a_restore};
 use pgark_repo::{Class, Cut, StreamWriter};
 
 use super::folders::Folder;
+use super::local::is_socket;
 use super::sent::Sent;
 use super::unpacking::Unpacking;
-use super::{MOVE_BACK, Shared, is_socket};
 use crate::error::with_causes;
 use crate::facts::{Note, Owned};
-use crate::physical::backup::NEEDED;
 use crate::physical::backup::copied::Copied;
+use crate::physical::backup::shared::{MOVE_BACK, NEEDED, Shared};
 use crate::physical::owners::{Database, Owners};
 use crate::{OpsError, paths};
 
