@@ -362,7 +362,7 @@ impl Repository {
             if let Some(today) = body.owners.last_mut() {
                 today.accepted = accepted(&signed, &owner);
             }
-            body.owners.push(next);
+            body.replace_owner(next);
             revoke(body, |_| true, &signed);
             body.slots.retain(|slot| !old.iter().any(|old| old.name == slot.name));
             body.slots.extend(new.iter().cloned());

@@ -27,6 +27,13 @@ impl Extensions {
         Extensions(pairs)
     }
 
+    /// These bytes under a name, whatever was there.
+    pub(crate) fn set(&mut self, name: &str, bytes: ByteVec) {
+        self.0.retain(|(known, _)| known != name);
+        self.0.push((name.to_string(), bytes));
+        self.0.sort_by(|(a, _), (b, _)| a.cmp(b));
+    }
+
     /// The bytes of one, if it is there.
     pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, bytes)| bytes.as_slice())

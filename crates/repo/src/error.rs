@@ -235,6 +235,31 @@ pub enum RepoError {
         /// The pack.
         pack: String,
     },
+    /// A file of WAL is there with another content: two servers archive under one name.
+    #[error(
+        "{file} of cluster {cluster} is in the repository with another content, archived {} at {time:.0}",
+        on(.host)
+    )]
+    OtherWal {
+        /// The file.
+        file: String,
+        /// The cluster.
+        cluster: String,
+        /// Where the other one was archived; empty where it is not known.
+        host: String,
+        /// When, by that host's clock.
+        time: jiff::Timestamp,
+    },
+    /// The cluster has the WAL of another system.
+    #[error("cluster {cluster} has the WAL of the system {known}, and this is of {found}")]
+    OtherSystem {
+        /// The cluster.
+        cluster: String,
+        /// The system identifier that it has.
+        known: u64,
+        /// The other one.
+        found: u64,
+    },
     /// Stopped from outside.
     #[error("cancelled")]
     Cancelled,
@@ -325,6 +350,9 @@ impl RepoError {
             }
             RepoError::OtherFingerprint { .. } => {
                 "the remembered fingerprint was not changed; ask whoever created the repository for its fingerprint"
+            }
+            RepoError::OtherWal { .. } => {
+                "what is in the repository was not changed. Two servers archive as one: is this a clone, a restored copy, or a primary that was replaced? Switch archiving off on the one that is not production, or give it another cluster name"
             }
             RepoError::NoMemory => "set a home folder or a state folder",
             RepoError::SecretForPlainRepository => {

@@ -10,15 +10,15 @@
 //! the testkit) lets no two files use each other:
 //!
 //! 1. `error`, `host`, `ids`, `rights`, `codec`, `cut`, `stream`: values, and their bytes.
-//! 2. `announcement`, `secrets`, `object`, `signed`, `pack`, `index::object`, `names`: one object,
-//!    sealed, and what it is called.
+//! 2. `announcement`, `secrets`, `object`, `signed`, `pack`, `index::object`, `wal::name`, `names`:
+//!    one object, sealed, and what it is called.
 //! 3. `writers`, `unlocked`: who is allowed to sign; the storage with its keys.
 //! 4. `tombstone`, `manifest`, `sessions`, `draft`, `quarantine`, `index`, `reader`, and what reads
 //!    in `map`: objects of each kind, and the chunks in packs. They take an `Unlocked` or less.
 //! 5. `repository`: the face, and the loaded index.
 //! 6. `backups`, `at_work`, `tags`, `writer` (with what `map` writes), `forget`, `prune`, `check`,
-//!    `mend`, `repair`, `access`, `compromised`, `cache_file`, `init`, `trust`: one file or folder
-//!    for each thing that is done with a repository.
+//!    `mend`, `repair`, `access`, `compromised`, `cache_file`, `init`, `trust`, `wal`: one file or
+//!    folder for each thing that is done with a repository.
 //!
 //! What is to be told of a job goes to its listener ([`Repository::heard_by`]); what caches and
 //! readers say in passing, which serve all jobs and know none, goes to `tracing`.
@@ -80,6 +80,7 @@ mod trust;
 mod unlocked;
 #[cfg(test)]
 mod vectors;
+mod wal;
 mod writer;
 mod writers;
 
@@ -124,4 +125,5 @@ pub use secrets::{LocalFolders, Protection, Unlock};
 pub use stream::Class;
 pub use tags::BackupTags;
 pub use trust::{Fingerprint, NoFingerprint, Sight};
+pub use wal::{WalArchive, WalHeader, WalKind, WalListed, WalName, WalPushed, WalPut};
 pub use writer::{BackupWriter, EntryWriter, NewBackup, PartSummary, StreamWriter, WriteOptions};

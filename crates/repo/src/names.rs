@@ -15,6 +15,7 @@ use crate::index::object as index_object;
 use crate::pack;
 use crate::rights::Scope;
 use crate::secrets::{HEADERS, Keys};
+use crate::wal::name as wal_name;
 
 /// Where manifests are, and the second copy of each, byte for byte.
 pub(crate) const MANIFESTS: &str = "manifests/";
@@ -23,7 +24,7 @@ pub(crate) const MANIFEST_COPIES: &str = "copies/manifests/";
 type Folder = (&'static str, fn(&str) -> bool);
 
 /// Every folder, and what an object's full name must be there.
-const FOLDERS: [Folder; 17] = [
+const FOLDERS: [Folder; 19] = [
     ("keys/", |name| is_slot(name, "keys/")),
     ("keys-copy/", |name| is_slot(name, "keys-copy/")),
     ("packs/", |name| pack::parse_name(name).is_some()),
@@ -44,6 +45,8 @@ const FOLDERS: [Folder; 17] = [
     ("tags/", |name| TagsName::parse_below("tags/", name).is_some()),
     ("quarantine/", |name| quarantine(name).is_some()),
     ("writers/", |name| writers("writers/", name).is_some()),
+    (wal_name::SYSTEMS, wal_name::is_system),
+    (wal_name::FOLDER, wal_name::is_wal),
 ];
 
 /// Folders whose objects each belong to a cluster or a compartment.
@@ -72,9 +75,14 @@ pub(crate) fn list(store: &Storage, folder: &str) -> Result<Vec<ObjectMeta>, Sto
 /// All our objects. Folders of others are not looked into.
 pub(crate) fn list_all(store: &Storage) -> Result<Vec<ObjectMeta>, StoreError> {
     let mut found = list_all_but_packs(store)?;
-    found.extend(list(store, "packs/")?);
+    for folder in MANY {
+        found.extend(list(store, folder)?);
+    }
     Ok(found)
 }
+
+/// Folders that may have very many objects.
+const MANY: [&str; 2] = ["packs/", wal_name::FOLDER];
 
 /// The same without what may be very many.
 pub(crate) fn list_all_but_packs(store: &Storage) -> Result<Vec<ObjectMeta>, StoreError> {
@@ -90,7 +98,7 @@ pub(crate) fn list_all_but_packs(store: &Storage) -> Result<Vec<ObjectMeta>, Sto
     let folders: Vec<&str> = FOLDERS
         .iter()
         .map(|(folder, _)| *folder)
-        .filter(|folder| !["trash/clock/", "packs/"].contains(folder))
+        .filter(|folder| *folder != "trash/clock/" && !MANY.contains(folder))
         .collect();
     for listed in each(&folders, |folder| list(store, folder)) {
         found.extend(listed?);
@@ -166,7 +174,7 @@ pub(crate) fn scope(name: &str) -> Option<Scope<'_>> {
     let (folder, rest) = path.split_once('/')?;
     let of = rest.split('/').next()?;
     match folder {
-        "manifests" | "forgotten" | "tags" => Some(Scope::Cluster(of)),
+        "manifests" | "forgotten" | "tags" | "wal" | "systems" => Some(Scope::Cluster(of)),
         "writers" => None,
         _ => Compartment::parse(of).map(Scope::Compartment),
     }
@@ -339,6 +347,9 @@ mod tests {
             format!("quarantine/{cluster}/{hash}/{id}"),
             "writers/00000001".into(),
             "copies/writers/00000001".into(),
+            format!("systems/{cluster}/{id}"),
+            format!("wal/{cluster}/{id}/00000001/0000000a/000000010000000a000000fe"),
+            format!("wal/{cluster}/{id}/00000002/00000002.history"),
         ];
         for name in &ours {
             assert!(is_ours(name), "{name}");
@@ -365,6 +376,8 @@ mod tests {
             format!("trash/{cluster}/{hash}/{id}.marks"),
             format!("quarantine/{cluster}/{hash}/desktop.ini"),
             format!("checks/{id}"),
+            format!("systems/{id}/{id}"),
+            format!("wal/{cluster}/{id}/00000001/0000000b/000000010000000a000000fe"),
         ];
         other.iter().for_each(|name| assert!(!is_ours(name), "{name}"));
     }

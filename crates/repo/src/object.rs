@@ -35,6 +35,12 @@ pub(crate) enum Kind {
     Tags = 11,
     /// The owner's list of writers and slots.
     Writers = 12,
+    /// A segment of WAL.
+    WalSegment = 13,
+    /// Another file of a WAL archive: a history, a segment that is not whole.
+    WalFile = 15,
+    /// That a cluster has the WAL of a system.
+    WalIdentity = 20,
 }
 
 impl Kind {
@@ -42,10 +48,10 @@ impl Kind {
     /// refused before it is opened.
     pub(crate) fn largest(self) -> usize {
         match self {
-            Kind::DataPack | Kind::MetadataPack => 192 << 20,
+            Kind::DataPack | Kind::MetadataPack | Kind::WalSegment | Kind::WalFile => 192 << 20,
             Kind::Manifest | Kind::Quarantine | Kind::Writers | Kind::Marks | Kind::Intents => 64 << 20,
             Kind::Index | Kind::Draft => 256 << 20,
-            Kind::Session | Kind::Tombstone => 64 << 10,
+            Kind::Session | Kind::Tombstone | Kind::WalIdentity => 64 << 10,
             Kind::Tags => 1 << 20,
         }
     }
@@ -171,7 +177,7 @@ fn room_of(keys: &Keys, name: &str) -> Result<Room, RepoError> {
     }
     let of = rest.split('/').next().unwrap_or_default();
     let compartment = match folder {
-        "manifests" | "forgotten" | "tags" => keys.compartment_of(of),
+        "manifests" | "forgotten" | "tags" | "wal" | "systems" => keys.compartment_of(of),
         _ => Compartment::parse(of).filter(|compartment| keys.opens(*compartment)),
     };
     compartment.map(Room::Of).ok_or_else(|| damaged(name, "its name belongs to nothing that this key opens"))

@@ -36,6 +36,11 @@ const COPIES: &str = "copies/writers/";
 const FIRST: &str = "first";
 /// Keys that an owner had, one after the other.
 const MOST_OWNERS: usize = 1000;
+/// A key is revoked by the clock of the owner's host, and the storage has its own: microseconds
+/// that they may differ.
+const CLOCKS: i64 = 300_000_000;
+/// The extension of a list that says when each former key of the owner was replaced.
+const REPLACED: &str = "replaced";
 
 #[derive(Clone, Debug, Default, Encode, Decode)]
 #[cbor(array)]
@@ -360,17 +365,35 @@ impl Writers {
         if writer.revoked.is_some() {
             return Err(format!("the writer {name} was revoked"));
         }
-        let is_there = |own: &Cluster| match claim.scope {
-            Scope::Cluster(hash) => hex(own.hash.as_slice()) == hash,
-            Scope::Compartment(compartment) => *own.compartment == compartment.0,
+        writer.may(claim)
+    }
+
+    /// The same of something that the storage has received already: what a key has signed before it
+    /// was revoked, replaced, or known to someone else counts. It is for what is too much to be
+    /// accepted by its hash.
+    pub(crate) fn judge_received(
+        &self,
+        signer: &[u8],
+        claim: Claim<'_>,
+        received: Timestamp,
+    ) -> Result<(), String> {
+        let received = received.as_microsecond();
+        let known = self.body.owners.iter().position(|owner| owner.public == signer);
+        if let Some(position) = known.filter(|position| position + 1 < self.body.owners.len()) {
+            return match self.body.replaced().get(position) {
+                Some(replaced) if received < replaced.saturating_add(CLOCKS) => Ok(()),
+                _ => Err("it belongs to an owner's key that was replaced before".into()),
+            };
+        }
+        let Some(writer) = self.body.writers.iter().find(|writer| writer.public == signer) else {
+            return self.judge(signer, claim);
         };
-        if writer.clusters.as_ref().is_some_and(|own| !own.iter().any(is_there)) {
-            return Err(format!("the writer {name} has no right to write this cluster"));
+        let revoked = writer.revoked.map(|revoked| revoked.saturating_add(CLOCKS));
+        let since = writer.compromised.as_ref().map(|compromised| compromised.since);
+        match revoked.into_iter().chain(since).min() {
+            Some(until) if received >= until => Err(format!("the writer {} was revoked before", writer.name)),
+            _ => writer.may(claim),
         }
-        if !writer.rights.iter().any(|right| right == claim.right.name()) {
-            return Err(format!("the writer {name} has no right to {}", claim.right.name()));
-        }
-        Ok(())
     }
 
     /// Since when a writer may write no more, in microseconds since 1970.
@@ -573,6 +596,42 @@ pub(crate) fn new_writer(
 
 fn cluster_object(hash: &str) -> String {
     format!("name of cluster {hash}")
+}
+
+impl Writer {
+    /// Whether it has a right in a place; else why not. Whether it was revoked is another question.
+    fn may(&self, claim: Claim<'_>) -> Result<(), String> {
+        let name = &self.name;
+        let is_there = |own: &Cluster| match claim.scope {
+            Scope::Cluster(hash) => hex(own.hash.as_slice()) == hash,
+            Scope::Compartment(compartment) => *own.compartment == compartment.0,
+        };
+        if self.clusters.as_ref().is_some_and(|own| !own.iter().any(is_there)) {
+            return Err(format!("the writer {name} has no right to write this cluster"));
+        }
+        if !self.rights.iter().any(|right| right == claim.right.name()) {
+            return Err(format!("the writer {name} has no right to {}", claim.right.name()));
+        }
+        Ok(())
+    }
+}
+
+impl Body {
+    /// When each of the owner's former keys was replaced, in their order, in microseconds since
+    /// 1970.
+    fn replaced(&self) -> Vec<i64> {
+        self.more.get(REPLACED).and_then(|bytes| codec::decode(bytes).ok()).unwrap_or_default()
+    }
+
+    /// The key of today is replaced at this moment.
+    pub(crate) fn replace_owner(&mut self, next: Owner) {
+        let mut replaced = self.replaced();
+        // A program that did not note it: then nothing that is not accepted by its hash counts.
+        replaced.resize(self.owners.len().saturating_sub(1), i64::MIN);
+        replaced.push(Timestamp::now().as_microsecond());
+        self.more.set(REPLACED, codec::encode(&replaced).into());
+        self.owners.push(next);
+    }
 }
 
 impl Cluster {

@@ -374,6 +374,14 @@ impl Walk {
         Lsn(self.next.min(self.position))
     }
 
+    /// Where a record begins of which not all was fed; it is not verified.
+    pub fn unfinished(&self) -> Option<Lsn> {
+        match &self.state {
+            State::Record(open) => Some(Lsn(open.lsn)),
+            State::Skip(_) | State::Seek(_) | State::Switched(_) => None,
+        }
+    }
+
     /// How many records were verified.
     pub fn records(&self) -> u64 {
         self.records

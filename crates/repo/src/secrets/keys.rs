@@ -72,6 +72,16 @@ impl CompartmentKeys {
         }
     }
 
+    /// The key by which folders of WAL are named after systems.
+    pub(crate) fn wal_system_key(&self) -> [u8; 32] {
+        blake3::derive_key("pgark 2026 wal system v0", self.id_key.as_slice())
+    }
+
+    /// The key of the digests of archived WAL.
+    pub(crate) fn wal_digest_key(&self) -> [u8; 32] {
+        blake3::derive_key("pgark 2026 wal digest v0", self.id_key.as_slice())
+    }
+
     /// The seed of the chunker's gear table.
     pub(crate) fn chunker_seed(&self) -> u64 {
         let key = blake3::derive_key("pgark 2026 chunker seed v0", self.chunker_key.as_slice());
