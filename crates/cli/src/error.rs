@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use pgark_ops::OpsError;
 
@@ -16,6 +17,41 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 /// Stopped from outside.
 pub const INTERRUPTED: u8 = 130;
+
+/// How a server that started the program understands exit codes (trap 18).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// It archives: above 125 it restarts its archiver.
+    Archiving,
+    /// It recovers: up to 125 it takes for the end of the WAL, and opens.
+    Recovering,
+    /// It is a standby: above 125 it shuts down, and below it asks again.
+    Standby,
+}
+
+static ANSWERS: OnceLock<Answers> = OnceLock::new();
+
+/// From now on a failure ends the program with a code that the server understands.
+pub fn answers_are(answers: Answers) {
+    let _ = ANSWERS.set(answers);
+}
+
+/// The exit code of a failure, for whoever has started the program.
+fn answer(code: u8) -> ExitCode {
+    /// The least code that ends a recovery.
+    const STOP: u8 = 126;
+    ExitCode::from(match ANSWERS.get() {
+        None => code,
+        Some(Answers::Archiving) => code.min(STOP - 1),
+        Some(Answers::Recovering) => STOP,
+        Some(Answers::Standby) => FAILED,
+    })
+}
+
+/// The exit code of a panic, which has said itself what it is.
+pub fn panicked() -> ExitCode {
+    answer(FAILED)
+}
 
 /// Why the program does not end with 0.
 #[derive(Debug)]
@@ -181,7 +217,7 @@ pub fn report(failure: &Failure, json: bool, left: &str) -> ExitCode {
         && !(json && error.use_stderr())
     {
         let _ = error.print();
-        return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        return if error.use_stderr() { answer(USAGE) } else { ExitCode::SUCCESS };
     }
     let code = failure.code();
     let chain = match code {
@@ -208,7 +244,7 @@ pub fn report(failure: &Failure, json: bool, left: &str) -> ExitCode {
         let hint = hint.map(|hint| format!("\nhint: {}", visible_lines(&hint))).unwrap_or_default();
         writeln!(stderr, "{} {}{hint}", log::error_word(), visible_lines(&text))
     };
-    ExitCode::from(code)
+    answer(code)
 }
 
 fn kind(code: u8) -> FailureKind {

@@ -73,6 +73,9 @@ fn option(setting: Setting) -> &'static str {
 
 fn command(operation: &Operation) -> String {
     let fixed = match operation {
+        Operation::AdoptWal { system_identifier, cluster } => {
+            return format!("wal adopt {system_identifier} --cluster {cluster}");
+        }
         Operation::Backup => "backup",
         Operation::Check => "check",
         Operation::CheckData => "check --read-data",
@@ -84,6 +87,7 @@ fn command(operation: &Operation) -> String {
         Operation::ListRestore => "restore ID --list",
         Operation::RepairBackups => "repair backups",
         Operation::RepairObjects => "repair objects",
+        Operation::PushWal => "wal push %p",
         Operation::Restore => "restore",
         Operation::Show => "show ID",
         Operation::ShowGlobals => "cat ID:/globals.sql",

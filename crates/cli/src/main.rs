@@ -36,17 +36,24 @@ use std::process::ExitCode;
 use args::Action;
 use commands::{
     backup, check, configuration, copy, diff, export, import, init, inspect, interrupted, keys, list, mask,
-    repair, restore, sessions, shell, storage_test, trust, upkeep,
+    repair, restore, sessions, shell, storage_test, trust, upkeep, wal,
 };
 use config::{Arguments, Config, Keys, Layers, Typed, Wrong};
 use context::Context;
 use error::Failure;
 
 fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let Some(answers) = wal::answers(&words) else { return program(words) };
+    error::answers_are(answers);
+    // A server takes the exit code of a panic for "there is no such file".
+    std::panic::catch_unwind(|| program(words)).unwrap_or_else(|_| error::panicked())
+}
+
+fn program(words: Vec<OsString>) -> ExitCode {
     pgark_ops::environment_is(environment::all());
     pgark_ops::host_is(host::this());
     pgark_ops::asker_is(Box::new(terminal::Person));
-    let words: Vec<OsString> = std::env::args_os().collect();
     if let Some(help) = args::short_help(&words) {
         let shown = help.lines().try_for_each(output::line);
         return shown.map_or_else(|failure| error::report(&failure, false, ""), |()| ExitCode::SUCCESS);
@@ -115,6 +122,7 @@ fn run(context: &Context, action: Action) -> Result<ExitCode, Failure> {
         Action::Repair(args) => repair::run(context, args),
         Action::Copy(args) => copy::run(context, args),
         Action::Mask(args) => mask::run(context, args),
+        Action::Wal(args) => wal::run(context, args),
         Action::Stats(args) => upkeep::stats(context, args),
         Action::Config(args) => configuration::run(&context.common, args),
         Action::Completions(args) => shell::completions(args),

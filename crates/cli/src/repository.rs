@@ -138,6 +138,11 @@ fn first(context: &Context, options: &Options) -> Result<Options, Failure> {
     context.config.resolve(options.clone(), in_environment)
 }
 
+/// Where the repository is that the options name, in the words that open it; nothing is opened.
+pub fn named(context: &Context, options: &Options) -> Result<String, Failure> {
+    Ok(first(context, options)?.repo.unwrap_or_default())
+}
+
 /// No repository is named anywhere.
 fn unnamed(context: &Context) -> Failure {
     let known: Vec<&str> = context.config.repositories.keys().map(String::as_str).collect();

@@ -88,6 +88,13 @@ pub enum Setting {
 /// Another operation than the one that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
+    /// Archive the WAL of another system under a cluster's name.
+    AdoptWal {
+        /// The system.
+        system_identifier: u64,
+        /// The cluster.
+        cluster: String,
+    },
     /// Make a backup.
     Backup,
     /// Look for damage by names and lists alone.
@@ -107,6 +114,8 @@ pub enum Operation {
     ListKeys,
     /// List what a restore would bring back.
     ListRestore,
+    /// Archive a file of WAL.
+    PushWal,
     /// Replace damaged backups by ones without what is lost.
     RepairBackups,
     /// Put damaged objects back from their second copies.
@@ -197,6 +206,9 @@ impl fmt::Display for Way {
         match self {
             Way::Set(setting, None) => f.write_str(&spaced(setting)),
             Way::Set(setting, Some(value)) => write!(f, "{} {value}", spaced(setting)),
+            Way::Do(Operation::AdoptWal { system_identifier, cluster }) => {
+                write!(f, "adopt WAL of {system_identifier} for {cluster}")
+            }
             Way::Do(Operation::Untag { tag, backup }) => write!(f, "untag {tag} of {backup}"),
             Way::Do(Operation::ListEntries { backup: Some(backup) }) => write!(f, "list entries of {backup}"),
             Way::Do(Operation::ListEntries { backup: None }) => f.write_str("list entries"),

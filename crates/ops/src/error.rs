@@ -224,6 +224,12 @@ impl OpsError {
                 Operation::ListKeys,
                 " shows the slots",
             ]),
+            OpsError::Repository(RepoError::OtherSystem { cluster, found, .. }) => Some(advice![
+                "if the system was replaced (pg_upgrade, initdb): ",
+                Operation::AdoptWal { system_identifier: *found, cluster: cluster.clone() },
+                "; otherwise name its own cluster with ",
+                Setting::Cluster.to("NAME"),
+            ]),
             OpsError::Replication(source) => source.hint().map(Advice::from),
             OpsError::Repository(source) => source.hint().map(Advice::from),
             OpsError::Storage(StoreError::NotFound { .. }) => Some(advice![

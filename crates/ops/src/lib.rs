@@ -34,6 +34,7 @@ mod storage_report;
 mod tools;
 mod traffic;
 mod upkeep;
+pub mod wal;
 mod watch;
 
 use std::sync::Arc;
@@ -51,7 +52,7 @@ pub use pgark_repo::ExposeSecret;
 pub use pgark_repo::{Asker, asker_is, format_name};
 pub use pgark_repo::{
     BackupId, Fingerprint, Host, Initialised, LocalFolders, Protection, RepoError, Repository, Right,
-    SecretString, Unlock, host_is,
+    SecretString, Unlock, WalPushed, host_is,
 };
 pub use pgark_store::Cancel;
 use pgark_store::Listener;

@@ -41,6 +41,7 @@ mod storage;
 mod tag;
 mod text;
 mod trust;
+mod wal;
 mod which;
 
 use std::path::PathBuf;
@@ -80,6 +81,7 @@ pub use stats::Stats;
 pub use storage::{StorageAction, StorageCommand, StorageTest};
 pub use tag::Tag;
 pub use trust::Trust;
+pub use wal::{Wal, WalAction, WalAdopt, WalFetch, WalPush};
 
 const EXIT_CODES: &str = "Exit codes:
   0    all done
@@ -176,6 +178,8 @@ pub enum Action {
     Tag(Tag),
     /// List the backups that are being made, and end the session of one that crashed
     Sessions(Sessions),
+    /// Archive WAL, give it back to a server, and prove that none is missing
+    Wal(Wal),
     /// Show what the repository contains, and how it grows
     Stats(Stats),
     /// Check mask rules, show what they do, list transformers

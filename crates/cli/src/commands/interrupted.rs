@@ -1,6 +1,6 @@
 //! What an interrupted command leaves behind, in words.
 
-use crate::args::{Action, KeyAction, RepairAction};
+use crate::args::{Action, KeyAction, RepairAction, WalAction};
 
 /// Where the operation itself does not say it better.
 pub fn leaves(action: &Action) -> &'static str {
@@ -40,6 +40,9 @@ pub fn leaves(action: &Action) -> &'static str {
         Action::Forget(_) => {
             "some of the backups to be removed may already be removed: `pgark list` shows the rest; no other backup was changed"
         }
+        Action::Wal(args) if matches!(args.action, WalAction::Push(_)) => {
+            "the file may be archived already: the server asks for it again"
+        }
         // They say it themselves, or change nothing.
         Action::Restore(_)
         | Action::Copy(_)
@@ -52,6 +55,7 @@ pub fn leaves(action: &Action) -> &'static str {
         | Action::Mask(_)
         | Action::Sessions(_)
         | Action::Trust(_)
+        | Action::Wal(_)
         | Action::Config(_)
         | Action::Completions(_)
         | Action::Man(_) => NOTHING,

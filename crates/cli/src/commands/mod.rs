@@ -26,3 +26,4 @@ pub mod shell;
 pub mod storage_test;
 pub mod trust;
 pub mod upkeep;
+pub mod wal;

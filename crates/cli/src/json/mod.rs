@@ -24,7 +24,7 @@ use pgark_ops::restore::RestoreReport;
 use pgark_ops::retention::Tagged;
 use pgark_ops::sessions::Session;
 use pgark_ops::storage::StorageReport;
-use pgark_ops::{BackupDetail, BackupRecord, WithRequests, copy, masking, physical};
+use pgark_ops::{BackupDetail, BackupRecord, WithRequests, copy, masking, physical, wal};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -49,6 +49,15 @@ pub enum Document<'a> {
     /// What a physical backup would read.
     #[schemars(title = "backup --physical --dry-run")]
     DirectoryBackupPlan(&'a physical::backup::Plan),
+    /// What WAL is archived of a cluster.
+    #[schemars(title = "wal list")]
+    WalList(&'a wal::check::Report),
+    /// Whether WAL is missing or damaged.
+    #[schemars(title = "wal check")]
+    WalCheck(&'a wal::check::Report),
+    /// The system whose WAL a cluster has from now on.
+    #[schemars(title = "wal adopt")]
+    WalAdopted(&'a wal::adopt::Report),
     /// What was restored, or would be (`--dry-run`).
     #[schemars(title = "restore")]
     Restore(&'a WithRequests<'a, RestoreReport>),

@@ -288,9 +288,19 @@ fn every_field_of_json_is_described() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
-/// Commands that print no facts: content of a backup, or a file for another program.
-const WITHOUT: [&str; 7] =
-    ["cat", "completions", "config convert", "config default", "config init", "man", "mask lock"];
+/// Commands that print no facts: content of a backup, a file for another program, an exit code for
+/// a server.
+const WITHOUT: [&str; 9] = [
+    "cat",
+    "completions",
+    "config convert",
+    "config default",
+    "config init",
+    "man",
+    "mask lock",
+    "wal fetch",
+    "wal push",
+];
 
 #[test]
 fn every_command_that_prints_facts_has_json() {

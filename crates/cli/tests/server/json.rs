@@ -255,6 +255,15 @@ fn every_document_is_as_described() {
     run.ok("show", &[&physical]);
     let planned = run.ok("backup --physical --dry-run", &to);
     assert_eq!(planned["last"]["id"], physical.as_str(), "{planned}");
+    let segment = cluster.psql_text("d", "SELECT pg_walfile_name(pg_switch_wal())");
+    let segment = cluster.data_directory().join("pg_wal").join(segment).display().to_string();
+    desk.ok(&["wal", "push", &segment]);
+    run.ok("wal list", &[]);
+    let checked = run.ok("wal check", &["--read-data"]);
+    assert!(checked["backups"][0].is_object() && checked["timelines"][0].is_object(), "{checked}");
+    run.ok("wal adopt", &["7", "--cluster", "other"]);
+    let adopted = run.ok("wal adopt", &["8", "--cluster", "other"]);
+    assert_eq!(adopted["before"], serde_json::json!(["7"]), "{adopted}");
     cluster.sql("d", "UPDATE t SET body = 'newer' WHERE id <= 40; CREATE TABLE most (a int)");
     let later = id_of(&run.ok("backup", &["--physical", "--dbname", &info]));
     let diff = desk.json(&["diff", &physical, &later, "--json"]);

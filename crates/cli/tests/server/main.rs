@@ -52,3 +52,4 @@ mod support;
 mod surroundings;
 mod traps;
 mod upkeep;
+mod wal;

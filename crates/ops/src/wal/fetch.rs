@@ -1,0 +1,170 @@
+//! `wal fetch`: gives a server a file of archived WAL.
+//!
+//! **What the server understands.** It runs this as `restore_command` and looks at the exit code
+//! alone. In recovery, 1 says that the WAL ends here, and the server opens; above 125 it stops. On
+//! a standby, 1 says "ask again later", and above 125 the standby shuts down (trap 18). So the
+//! answer to a failure depends on which signal file is there ([`Mode`]).
+//!
+//! **Absent is proved.** A file is absent if the storage says so and nothing later is there on its
+//! timeline. If something later is there, files are archived out of order at the moment, or one is
+//! lost: it is asked for again for a while, and then it is a hole, never the end.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use pgark_bytes::timeline_history::TimelineHistory;
+use pgark_repo::{Repository, WalArchive, WalKind, WalName};
+
+use super::deadline::within;
+use super::{archive, file};
+use crate::{Job, OpsError};
+
+/// So long a hole is waited for: files that are archived at once can come out of order.
+const HOLE: Duration = Duration::from_secs(30);
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What to fetch.
+pub struct Request {
+    /// The file's name (`%f`).
+    pub file: String,
+    /// Where to put it (`%p`).
+    pub to: PathBuf,
+    /// The data directory of the server that asks.
+    pub data_directory: PathBuf,
+    /// The cluster's name; by default that of its backups.
+    pub cluster: Option<String>,
+    /// It is an error when it takes longer.
+    pub timeout: Duration,
+}
+
+/// What the server does with the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It recovers up to the end of the WAL or a target, and opens.
+    Recovery,
+    /// It is a standby, which asks again.
+    Standby,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The file is where the server wants it, whole and verified.
+    Fetched {
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// It is proved that there is no such file.
+    Absent,
+}
+
+impl Mode {
+    /// That of the server of a data directory.
+    pub fn of(data_directory: &Path) -> Mode {
+        // With both, it is a standby (`readRecoverySignalFile` in xlogrecovery.c).
+        match data_directory.join("standby.signal").exists() {
+            true => Mode::Standby,
+            false => Mode::Recovery,
+        }
+    }
+}
+
+/// Fetches a file.
+///
+/// # Errors
+/// It is not known whether it is there, or what is there is not what it must be.
+pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Outcome, OpsError> {
+    within(job, request.timeout, |job| {
+        let repository = &job.on(repository);
+        let name = WalName::parse(&request.file).ok_or_else(|| {
+            OpsError::refused(
+                format!("{} is not the name of a file of WAL", request.file),
+                "in restore_command, PostgreSQL puts the file's name in the place of %f, and its path in that of %p",
+            )
+        })?;
+        let system = file::of_data_directory(&request.data_directory)?;
+        let archive = archive::existing(repository, request.cluster.as_deref(), system)?;
+        let until = Instant::now() + HOLE.min(request.timeout / 2);
+        loop {
+            if let Some((_, content)) = archive.get(&name)? {
+                verify(&name, &content, system)?;
+                write(&request.to, &content)?;
+                return Ok(Outcome::Fetched { bytes: content.len() as u64 });
+            }
+            let Some(later) = later(&archive, &name)? else { return Ok(Outcome::Absent) };
+            if Instant::now() >= until {
+                return Err(OpsError::refused(
+                    format!("{} is not in the repository, and {later} is: a hole in the WAL", name.file()),
+                    "recovery cannot go on over it: restore to a moment before, or from a backup that was made after",
+                ));
+            }
+            job.cancel.sleep(LOOK).map_err(|_| OpsError::Cancelled)?;
+        }
+    })
+}
+
+/// A segment on the same timeline that comes after this one.
+fn later(archive: &WalArchive<'_>, name: &WalName) -> Result<Option<String>, OpsError> {
+    if name.kind() != WalKind::Segment {
+        // Servers ask for histories to find out which timelines there are.
+        return Ok(None);
+    }
+    let Some(later) = archive.segments_after(name)?.into_iter().next() else { return Ok(None) };
+    // A timeline has no segments before the one in which it began.
+    let history = WalName::parse(&format!("{:08X}.history", name.timeline()));
+    let history = history.map(|history| archive.get(&history)).transpose()?.flatten();
+    let Some((_, history)) = history else { return Ok(Some(later.name.file().to_string())) };
+    let history = TimelineHistory::parse(name.timeline(), &history).map_err(|error| {
+        OpsError::refused(error.to_string(), "the history in the repository is not one: look at the server's")
+    })?;
+    let began = history.ancestors().last().map(|parent| parent.switch_lsn);
+    let segment = file::segment_of(name.file()).zip(began);
+    let size = || Ok::<_, OpsError>(archive.header(&later.name)?.map(|header| header.bytes));
+    if let Some((segment, began)) = segment
+        && let Some(size) = size()?.and_then(|bytes| u32::try_from(bytes).ok())
+        && let Ok(size) = pgark_bytes::wal_name::SegmentSize::new(size)
+        && segment.number(size).is_some_and(|number| number < size.number_of(began))
+    {
+        return Ok(None);
+    }
+    Ok(Some(later.name.file().to_string()))
+}
+
+/// A segment must be that of its name, and of this system.
+fn verify(name: &WalName, content: &[u8], system: u64) -> Result<(), OpsError> {
+    if name.kind() != WalKind::Segment {
+        return Ok(());
+    }
+    let head = file::head(name.file(), content)?;
+    match head.format.system_identifier == system {
+        true => Ok(()),
+        false => Err(OpsError::refused(
+            format!(
+                "{} is of the system {}, and the server of {system}",
+                name.file(),
+                head.format.system_identifier
+            ),
+            "",
+        )),
+    }
+}
+
+/// Writes the file whole under another name first: the server never sees a part of it.
+fn write(to: &Path, content: &[u8]) -> Result<(), OpsError> {
+    let mut part = to.as_os_str().to_os_string();
+    part.push(format!(".pgark-{}", std::process::id()));
+    let part = PathBuf::from(part);
+    let write = || {
+        let mut file = File::create(&part)?;
+        file.write_all(content)?;
+        file.sync_data()?;
+        fs::rename(&part, to)
+    };
+    write().map_err(|source| {
+        let _ = fs::remove_file(&part);
+        OpsError::File { doing: "write", path: to.to_path_buf(), source }
+    })
+}

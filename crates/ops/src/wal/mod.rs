@@ -1,0 +1,14 @@
+//! Archived WAL: taken from a server by its `archive_command`, given back by its `restore_command`,
+//! and proved to be without gaps.
+//!
+//! `archive` finds the archive of a server in a repository, `file` knows what a file must be like,
+//! `facts` what is said of it. `push`, `fetch`, `check` and `adopt` are what an operator asks for.
+
+pub mod adopt;
+mod archive;
+pub mod check;
+mod deadline;
+mod facts;
+pub mod fetch;
+mod file;
+pub mod push;
