@@ -259,8 +259,17 @@ impl Cluster {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts the server after a stop. It keeps its port where it can.
+    /// Starts the server after a stop. It keeps its port where it can. Where the directory was
+    /// restored, the server has ended its recovery on return.
     pub fn start_again(&self) {
+        let recovers = self.data_directory().join("recovery.signal").exists();
+        self.start_server();
+        if recovers {
+            self.await_end_of_recovery();
+        }
+    }
+
+    fn start_server(&self) {
         let mut running = self.running();
         assert!(running.child.is_none(), "the server runs already");
         for _ in 0..20 {
@@ -398,11 +407,20 @@ impl Cluster {
     /// started on a port and in a socket folder of its own.
     ///
     /// # Panics
-    /// If the server does not start.
+    /// If the server does not start, or does not end its recovery.
     pub fn restored(&self, fill: impl FnOnce(&Path)) -> Cluster {
         let restored = self.beside(fill);
         restored.start_again();
         restored
+    }
+
+    /// Waits until the server has ended its recovery: some time before, it lets in who only reads.
+    fn await_end_of_recovery(&self) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while self.psql_text("postgres", "SELECT pg_is_in_recovery()") != "f" {
+            assert!(Instant::now() < until, "the server recovers for a minute:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The same, not started yet.
