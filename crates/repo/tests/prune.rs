@@ -884,7 +884,7 @@ fn a_folder_that_is_not_known_is_refused() {
         std::fs::write(root.join(name), b"x").unwrap();
     };
     let names = || place.objects().into_iter().map(|meta| meta.name).collect::<Vec<_>>();
-    for folder in ["wal", "pages", "checks", "runs", "later-2"] {
+    for folder in ["segments", "pages", "checks", "runs", "later-2"] {
         put(&format!("{folder}/a/b"));
         let before = names();
         for dry_run in [true, false] {
@@ -897,9 +897,18 @@ fn a_folder_that_is_not_known_is_refused() {
         // An empty folder holds nothing that needs anything.
         std::fs::remove_file(root.join(folder).join("a/b")).unwrap();
     }
-    for litter in
-        ["lost+found/x", ".git/x", "@eaDir/x", "old.bak/x", "a_b/x", "Backup/x", "wal.txt", "notes", "wal/.x"]
-    {
+    for litter in [
+        "lost+found/x",
+        ".git/x",
+        "@eaDir/x",
+        "old.bak/x",
+        "a_b/x",
+        "Backup/x",
+        "wal.txt",
+        "notes",
+        "wal/.x",
+        "wal/a/b",
+    ] {
         put(litter);
     }
     let report =
