@@ -141,35 +141,75 @@ pub(super) fn fill(cluster: &Cluster, db: &str, rows: u32) {
     );
 }
 
+/// A `pg_receivewal`, which takes one of the server's replication connections until it is dropped.
+pub(super) struct Receiving {
+    child: std::process::Child,
+    _folder: TempDir,
+}
+
+impl Receiving {
+    /// Returns when it is connected.
+    pub(super) fn from(cluster: &Cluster) -> Receiving {
+        let folder = TempDir::new_in("/tmp").unwrap();
+        let mut command = cluster.client("pg_receivewal");
+        let child = command.arg("--no-loop").arg("-D").arg(folder.path()).spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        while cluster.psql_text("postgres", "SELECT count(*) FROM pg_stat_replication") != "1" {
+            assert!(Instant::now() < until, "pg_receivewal does not connect");
+            thread::sleep(Duration::from_millis(50));
+        }
+        Receiving { child, _folder: folder }
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Backs up while a writer commits to a ledger, which is in this tablespace, and changes what
+/// [`fill`] made. Each transaction adds a row to `ledger` and one to `other`.
+pub(super) fn while_a_ledger_grows(
+    cluster: &Cluster,
+    tablespace: &str,
+    back_up: impl FnOnce() -> Value,
+) -> Value {
+    cluster.sql(
+        "d",
+        &format!(
+            "CREATE TABLE ledger (n int PRIMARY KEY) TABLESPACE {tablespace}; CREATE TABLE other (n int); \
+             CREATE PROCEDURE work() LANGUAGE plpgsql AS $$ BEGIN FOR n IN 1..1000000 LOOP \
+               INSERT INTO ledger VALUES (n); INSERT INTO other VALUES (n); UPDATE t SET text = text || 'x' WHERE id = n % 20000 + 1; \
+               COMMIT; END LOOP; END $$;"
+        ),
+    );
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let work = cluster.try_sql("d", "SET application_name = 'worker'; CALL work()");
+            assert!(work.is_err() && done.load(Ordering::Acquire), "the writer ended early: {work:?}");
+        });
+        let until = Instant::now() + Duration::from_secs(60);
+        while cluster.psql_text("d", "SELECT count(*) < 100 FROM ledger") == "t" {
+            assert!(Instant::now() < until, "the writer does not write");
+        }
+        let said = back_up();
+        done.store(true, Ordering::Release);
+        cluster.kill_backends_named("worker");
+        said
+    })
+}
+
 /// While a writer commits to a ledger, a backup is taken: all that was committed before its end is
 /// there, nothing half, and PostgreSQL's tools find nothing wrong.
 #[test]
 fn a_data_directory_comes_back_while_its_server_works() {
     let cluster = Cluster::builder().initdb_arg("--data-checksums").start();
     fill(&cluster, "d", 20_000);
-    cluster.sql(
-        "d",
-        "CREATE TABLE ledger (n int PRIMARY KEY); CREATE TABLE other (n int); \
-         CREATE PROCEDURE work() LANGUAGE plpgsql AS $$ BEGIN FOR n IN 1..1000000 LOOP \
-           INSERT INTO ledger VALUES (n); INSERT INTO other VALUES (n); UPDATE t SET text = text || 'x' WHERE id = n % 20000 + 1; \
-           COMMIT; END LOOP; END $$;",
-    );
     let desk = Desk::with_identity();
-    let committed = AtomicBool::new(false);
-    let said = thread::scope(|scope| {
-        scope.spawn(|| {
-            let work = cluster.try_sql("d", "SET application_name = 'worker'; CALL work()");
-            assert!(work.is_err() && committed.load(Ordering::Acquire), "the writer ended early: {work:?}");
-        });
-        let until = Instant::now() + Duration::from_secs(60);
-        while cluster.psql_text("d", "SELECT count(*) < 100 FROM ledger") == "t" {
-            assert!(Instant::now() < until, "the writer does not write");
-        }
-        let said = back_up(&desk, &cluster);
-        committed.store(true, Ordering::Release);
-        cluster.kill_backends_named("worker");
-        said
-    });
+    let said = while_a_ledger_grows(&cluster, "pg_default", || back_up(&desk, &cluster));
     let stop = said["physical"]["stop_lsn"].as_str().unwrap();
     let restored = restored(&desk, &cluster, &id(&said), |_| {});
     let count = restored.psql_text("d", "SELECT count(*) FROM ledger").parse::<u32>().unwrap();

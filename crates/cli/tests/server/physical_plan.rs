@@ -2,7 +2,7 @@
 
 use pgark_testkit::Cluster;
 
-use super::physical::{back_up, fill, source};
+use super::physical::{Receiving, back_up, fill, source};
 use super::support::{Desk, files};
 
 /// It says what the backup takes, and changes nothing.
@@ -68,19 +68,11 @@ fn a_dry_run_over_the_wire_asks_the_server() {
     assert_eq!(plan["bytes"].to_string(), size);
     assert!(desk.ok(&dry).contains("source: wire (asked for)"));
     // It needs two replication connections, and one is taken.
-    let mut other = cluster.client("pg_receivewal");
-    let folder = tempfile::TempDir::new_in("/tmp").unwrap();
-    let mut other = other.arg("--no-loop").arg("-D").arg(folder.path()).spawn().unwrap();
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while cluster.psql_text("postgres", "SELECT count(*) FROM pg_stat_replication") != "1" {
-        assert!(std::time::Instant::now() < until, "pg_receivewal does not connect");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    let other = Receiving::from(&cluster);
     desk.expects(&["1 free walsenders, and 2 are needed"]);
     let refused = desk.json(&[&dry[..], &["--json"]].concat())["refused"].to_string();
     assert!(refused.contains("max_wal_senders is 2, and 1 are used"), "{refused}");
-    other.kill().unwrap();
-    other.wait().unwrap();
+    drop(other);
     // A role that may not connect to a database does not learn its size.
     cluster.sql(
         "postgres",

@@ -4,7 +4,6 @@ use std::fs;
 use std::net::UdpSocket;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::physical::{
-    amcheck, back_up, back_up_from, fill, id, logged, pg_checksums, relation_files, restored, source, verify,
+    Receiving, amcheck, back_up, back_up_from, fill, id, logged, pg_checksums, relation_files, restored,
+    source, verify, while_a_ledger_grows,
 };
 use super::support::Desk;
 
@@ -33,29 +33,8 @@ fn a_server_sends_its_files_while_it_works() {
     fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o700)).unwrap();
     cluster.own(folder.path());
     cluster.sql("d", &format!("CREATE TABLESPACE fast LOCATION '{}'", folder.path().display()));
-    cluster.sql(
-        "d",
-        "CREATE TABLE ledger (n int PRIMARY KEY) TABLESPACE fast; CREATE TABLE other (n int); \
-         CREATE PROCEDURE work() LANGUAGE plpgsql AS $$ BEGIN FOR n IN 1..1000000 LOOP \
-           INSERT INTO ledger VALUES (n); INSERT INTO other VALUES (n); UPDATE t SET text = text || 'x' WHERE id = n % 20000 + 1; \
-           COMMIT; END LOOP; END $$;",
-    );
     let desk = Desk::with_identity();
-    let done = AtomicBool::new(false);
-    let first = thread::scope(|scope| {
-        scope.spawn(|| {
-            let work = cluster.try_sql("d", "SET application_name = 'worker'; CALL work()");
-            assert!(work.is_err() && done.load(Ordering::Acquire), "the writer ended early: {work:?}");
-        });
-        let until = Instant::now() + Duration::from_secs(60);
-        while cluster.psql_text("d", "SELECT count(*) < 100 FROM ledger") == "t" {
-            assert!(Instant::now() < until, "the writer does not write");
-        }
-        let said = back_up_from(&desk, &cluster, "wire");
-        done.store(true, Ordering::Release);
-        cluster.kill_backends_named("worker");
-        said
-    });
+    let first = while_a_ledger_grows(&cluster, "fast", || back_up_from(&desk, &cluster, "wire"));
     assert_eq!(first["physical"]["source_reason"], "asked for", "{first}");
     let spaces = TempDir::new_in("/tmp").unwrap();
     cluster.own(spaces.path());
@@ -416,18 +395,10 @@ fn what_a_backup_over_the_wire_refuses() {
     assert!(wire(&minimal, "postgres", 1, &[]).contains("wal_level is minimal"));
     // All replication connections but one are taken.
     let busy = Cluster::builder().conf("max_wal_senders = 2").start();
-    let mut other = busy.client("pg_receivewal");
-    let folder = TempDir::new_in("/tmp").unwrap();
-    let mut other = other.arg("--no-loop").arg("-D").arg(folder.path()).spawn().unwrap();
-    let until = Instant::now() + Duration::from_secs(60);
-    while busy.psql_text("postgres", "SELECT count(*) FROM pg_stat_replication") != "1" {
-        assert!(Instant::now() < until, "pg_receivewal does not connect");
-        thread::sleep(Duration::from_millis(50));
-    }
+    let other = Receiving::from(&busy);
     let said = wire(&busy, "postgres", 1, &[]);
     assert!(said.contains("max_wal_senders"), "{said}");
-    other.kill().unwrap();
-    other.wait().unwrap();
+    drop(other);
     assert!(desk.json(&["list", "--json"])["backups"].as_array().unwrap().is_empty());
     // REPLICATION alone is enough, and is chosen where the directory cannot be found.
     desk.expects(&["/settings.json", "/pg_hba.conf", "pg_read_all_settings"]);
