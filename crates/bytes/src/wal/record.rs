@@ -25,6 +25,16 @@ pub const LARGEST_RECORD: u32 = 0x3FFF_FFFF;
 
 /// The resource manager of records about the WAL itself (`RM_XLOG_ID`).
 pub const RM_XLOG: u8 = 0;
+/// The resource manager of records about transactions (`RM_XACT_ID`).
+pub const RM_XACT: u8 = 1;
+/// Of [`RM_XLOG`]: a checkpoint of a server that shuts down.
+pub const XLOG_CHECKPOINT_SHUTDOWN: u8 = 0x00;
+/// Of [`RM_XLOG`]: a checkpoint of a server that goes on.
+pub const XLOG_CHECKPOINT_ONLINE: u8 = 0x10;
+/// Of [`RM_XLOG`]: a restore point.
+pub const XLOG_RESTORE_POINT: u8 = 0x70;
+/// Of [`RM_XLOG`]: a recovery ended without a checkpoint.
+pub const XLOG_END_OF_RECOVERY: u8 = 0x90;
 /// Of [`RM_XLOG`]: the rest of the segment is not used.
 pub const XLOG_SWITCH: u8 = 0x40;
 /// Of [`RM_XLOG`]: a base backup ended; the main data is where it began.
@@ -89,16 +99,29 @@ impl RecordHeader {
 /// The main data of a record without block references, from what follows its header. `None` where
 /// that has another form.
 pub fn main_data(body: &[u8]) -> Option<&[u8]> {
+    let (length, data) = data_and_length(body)?;
+    (length == data.len() as u64).then_some(data)
+}
+
+/// The same of a record of which only the first bytes are there: its main data, or the beginning
+/// of that.
+pub(super) fn main_data_so_far(body: &[u8]) -> Option<&[u8]> {
+    let (length, data) = data_and_length(body)?;
+    (length >= data.len() as u64).then_some(data)
+}
+
+/// How many bytes the main data has, and what there is of it.
+fn data_and_length(body: &[u8]) -> Option<(u64, &[u8])> {
     let mut rest = body;
     while let Some((kind, behind)) = rest.split_first() {
         match *kind {
             BLOCK_ID_DATA_SHORT => {
                 let (length, data) = behind.split_first()?;
-                return (usize::from(*length) == data.len()).then_some(data);
+                return Some((u64::from(*length), data));
             }
             BLOCK_ID_DATA_LONG => {
                 let (length, data) = behind.split_first_chunk()?;
-                return (u64::from(u32::from_le_bytes(*length)) == data.len() as u64).then_some(data);
+                return Some((u64::from(u32::from_le_bytes(*length)), data));
             }
             BLOCK_ID_ORIGIN => rest = behind.get(2..)?,
             BLOCK_ID_TOPLEVEL_XID => rest = behind.get(4..)?,
@@ -106,5 +129,5 @@ pub fn main_data(body: &[u8]) -> Option<&[u8]> {
         }
     }
     // It has none.
-    Some(rest)
+    Some((0, rest))
 }

@@ -12,14 +12,15 @@
 //! LSN knows its end.
 //!
 //! **Memory** is bounded: a record is hashed as it comes, whatever length it claims. Kept are a
-//! page header, a record's header, the first bytes of records about the WAL itself, and the latest
-//! ends of backups.
+//! page header, a record's header, the first bytes of records that say something (`contents`), and
+//! the latest ends of backups.
 //!
 //! The rules are those of XLogDecodeNextRecord, ValidXLogRecordHeader, ValidXLogRecord,
 //! XLogReaderValidatePageHeader and XLogFindNextRecord in src/backend/access/transam/xlogreader.c.
 
 use std::collections::VecDeque;
 
+use super::contents;
 use super::page::{self, LONG_HEADER_BYTES, PageError, PageFirst, PageHeader, SHORT_HEADER_BYTES};
 use super::record::{self, CHECKED_HEADER_BYTES, LARGEST_RECORD, RECORD_HEADER_BYTES, RecordHeader};
 use crate::crc32c::Crc32c;
@@ -30,9 +31,6 @@ use crate::wal_name::SegmentSize;
 const ALIGNMENT: u64 = 8;
 /// No cluster comes that far, and no sum overflows.
 const LARGEST_LSN: u64 = 1 << 62;
-/// Of a record about the WAL itself so many bytes behind the header are kept; those that are read
-/// have fewer than 40.
-const KEPT_BODY: usize = 256;
 /// So many ends of backups are kept.
 const KEPT_BACKUP_ENDS: usize = 1024;
 
@@ -234,6 +232,9 @@ pub enum WalkError {
     },
 }
 
+/// Takes each record, and what is kept of the bytes behind its header.
+type OnRecord<'a> = dyn FnMut(&Record, &[u8]) + 'a;
+
 /// A walk over WAL that comes in pieces.
 #[derive(Clone, Debug)]
 pub struct Walk {
@@ -281,7 +282,7 @@ struct Open {
     got: u32,
     /// Bytes in all; known once the first four have come.
     total: u32,
-    /// The first bytes behind the header, of records about the WAL itself.
+    /// The first bytes behind the header, of records that say something.
     body: Vec<u8>,
 }
 
@@ -355,6 +356,20 @@ impl Walk {
         bytes: &[u8],
         on_record: &mut dyn FnMut(&Record),
     ) -> Result<(), WalkError> {
+        self.feed_bodies(at, bytes, &mut |record, _| on_record(record))
+    }
+
+    /// The same, and hands on the first bytes behind the header of records that say something
+    /// ([`super::contents::said`]); of others nothing.
+    ///
+    /// # Errors
+    /// As [`Walk::feed`].
+    pub fn feed_bodies(
+        &mut self,
+        at: Lsn,
+        bytes: &[u8],
+        on_record: &mut OnRecord<'_>,
+    ) -> Result<(), WalkError> {
         if let Some(failed) = self.failed {
             return Err(failed);
         }
@@ -397,7 +412,7 @@ impl Walk {
         self.backup_ends.iter().rev().find(|end| end.backup_start == backup_start).copied()
     }
 
-    fn take(&mut self, at: Lsn, bytes: &[u8], on_record: &mut dyn FnMut(&Record)) -> Result<(), WalkError> {
+    fn take(&mut self, at: Lsn, bytes: &[u8], on_record: &mut OnRecord<'_>) -> Result<(), WalkError> {
         let gap = WalkError::Gap { expected: self.expects(), found: at };
         let early = self.position.checked_sub(at.0).filter(|early| *early == 0 || self.is_new).ok_or(gap)?;
         let mut rest = bytes.get(usize::try_from(early).unwrap_or(usize::MAX)..).unwrap_or_default();
@@ -410,7 +425,7 @@ impl Walk {
     }
 
     /// Takes some of the bytes, or gets on without, and says how many.
-    fn step(&mut self, bytes: &[u8], on_record: &mut dyn FnMut(&Record)) -> Result<usize, WalkError> {
+    fn step(&mut self, bytes: &[u8], on_record: &mut OnRecord<'_>) -> Result<usize, WalkError> {
         if let State::Switched(end) = self.state {
             let used = self.skip(end, bytes);
             if self.position == end {
@@ -552,11 +567,7 @@ impl Walk {
     }
 
     /// Takes bytes of a record that are on one page, and says how many.
-    fn take_of_record(
-        &mut self,
-        bytes: &[u8],
-        on_record: &mut dyn FnMut(&Record),
-    ) -> Result<usize, WalkError> {
+    fn take_of_record(&mut self, bytes: &[u8], on_record: &mut OnRecord<'_>) -> Result<usize, WalkError> {
         let State::Record(open) = &mut self.state else { return Ok(0) };
         let used = if open.header.have < RECORD_HEADER_BYTES {
             let used = open.header.fill(RECORD_HEADER_BYTES, bytes);
@@ -582,7 +593,7 @@ impl Walk {
     }
 
     /// Checks the record that is whole now.
-    fn end_record(&mut self, on_record: &mut dyn FnMut(&Record)) -> Result<(), WalkError> {
+    fn end_record(&mut self, on_record: &mut OnRecord<'_>) -> Result<(), WalkError> {
         let end = self.position.next_multiple_of(ALIGNMENT);
         let State::Record(open) = std::mem::replace(&mut self.state, State::Skip(end)) else { return Ok(()) };
         let at = Lsn(open.lsn);
@@ -624,7 +635,7 @@ impl Walk {
                 self.state = State::Skip(self.next);
             }
         }
-        on_record(&Record { lsn: at, end: Lsn(end), header });
+        on_record(&Record { lsn: at, end: Lsn(end), header }, &open.body);
         Ok(())
     }
 }
@@ -669,9 +680,8 @@ impl Open {
 
     /// Keeps the first bytes of records that are read.
     fn keep(&mut self, body: &[u8]) {
-        if RecordHeader::parse(&self.header.bytes).resource_manager == record::RM_XLOG {
-            let room = KEPT_BODY - self.body.len().min(KEPT_BODY);
-            self.body.extend_from_slice(body.get(..room).unwrap_or(body));
-        }
+        let worth = contents::worth(&RecordHeader::parse(&self.header.bytes));
+        let room = worth.saturating_sub(self.body.len());
+        self.body.extend_from_slice(body.get(..room).unwrap_or(body));
     }
 }
