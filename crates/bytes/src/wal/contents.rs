@@ -40,6 +40,9 @@ const HAS_DROPPED_STATISTICS: u32 = 1 << 8;
 const HAS_INVALIDATIONS: u32 = 1 << 3;
 const HAS_TWO_PHASE: u32 = 1 << 4;
 
+/// So many bytes are kept of the end of a transaction.
+pub(super) const LONGEST_END: usize = 1 << 20;
+
 /// Bytes of a restore point's name in its record.
 const NAME: usize = 64;
 
@@ -89,12 +92,8 @@ pub enum Said {
 pub(super) fn worth(header: &RecordHeader) -> usize {
     match header.resource_manager {
         RM_XLOG => 256,
-        RM_XACT => match header.info & XACT_KIND {
-            XACT_COMMIT | XACT_ABORT => 64,
-            // The number of the transaction comes last.
-            XACT_COMMIT_PREPARED | XACT_ABORT_PREPARED => 1 << 20,
-            _ => 0,
-        },
+        // The number of a prepared transaction comes last, behind what the transaction drops.
+        RM_XACT if is_end(header) => LONGEST_END,
         _ => 0,
     }
 }
@@ -143,29 +142,49 @@ fn ended(major: i32, record: &Record, data: &[u8]) -> Option<TransactionEnd> {
     Some(TransactionEnd { lsn: record.lsn, end: record.end, xid, time: time_at(data, 0)?, is_commit })
 }
 
+/// Whether a record ends a transaction.
+pub(super) fn is_end(header: &RecordHeader) -> bool {
+    let kinds = [XACT_COMMIT, XACT_ABORT, XACT_COMMIT_PREPARED, XACT_ABORT_PREPARED];
+    header.resource_manager == RM_XACT && kinds.contains(&(header.info & XACT_KIND))
+}
+
 /// The number of a transaction that had been prepared.
 fn prepared(major: i32, data: &[u8]) -> Option<u32> {
     let flags = u32_at(data, 8)?;
-    let mut at = 12usize;
-    if flags & HAS_DATABASE != 0 {
-        at += 8;
-    }
+    let (_, behind) = relations(flags, data)?;
     let statistics = if major >= 18 { 16 } else { 12 };
-    for (flag, bytes) in [
-        (HAS_SUBTRANSACTIONS, 4),
-        (HAS_RELATIONS, 12),
-        (HAS_DROPPED_STATISTICS, statistics),
-        (HAS_INVALIDATIONS, 16),
-    ] {
-        if flags & flag != 0 {
-            let count = usize::try_from(u32_at(data, at)?).ok()?;
-            at = at.checked_add(4)?.checked_add(count.checked_mul(bytes)?)?;
-        }
-    }
+    let (_, behind) = list(flags & HAS_DROPPED_STATISTICS != 0, behind, statistics)?;
+    let (_, behind) = list(flags & HAS_INVALIDATIONS != 0, behind, 16)?;
     match flags & HAS_TWO_PHASE {
         0 => None,
-        _ => u32_at(data, at),
+        _ => u32_at(behind, 0),
     }
+}
+
+/// The relations that a transaction drops as it ends, 12 bytes each. `data`: the main data of its
+/// record. None: they are not all there.
+pub(super) fn dropped_relations<'d>(header: &RecordHeader, data: &'d [u8]) -> Option<&'d [u8]> {
+    if header.info & XACT_HAS_INFO == 0 {
+        return Some(&[]);
+    }
+    relations(u32_at(data, 8)?, data).map(|(relations, _)| relations)
+}
+
+/// The relations that are dropped, and what follows.
+fn relations(flags: u32, data: &[u8]) -> Option<(&[u8], &[u8])> {
+    let database = if flags & HAS_DATABASE != 0 { 8 } else { 0 };
+    let behind = data.get(12 + database..)?;
+    let (_, behind) = list(flags & HAS_SUBTRANSACTIONS != 0, behind, 4)?;
+    list(flags & HAS_RELATIONS != 0, behind, 12)
+}
+
+/// A list of things of `size` bytes behind their number, and what follows it.
+fn list(is_there: bool, bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
+    if !is_there {
+        return Some((&[], bytes));
+    }
+    let count = usize::try_from(u32_at(bytes, 0)?).ok()?;
+    bytes.get(4..)?.split_at_checked(count.checked_mul(size)?)
 }
 
 fn name(bytes: &[u8]) -> String {
@@ -182,7 +201,7 @@ fn i64_at(data: &[u8], at: usize) -> Option<i64> {
     data.get(at..)?.first_chunk().map(|bytes| i64::from_le_bytes(*bytes))
 }
 
-fn u32_at(data: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(data: &[u8], at: usize) -> Option<u32> {
     data.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }
 

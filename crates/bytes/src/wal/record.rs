@@ -27,12 +27,24 @@ pub const LARGEST_RECORD: u32 = 0x3FFF_FFFF;
 pub const RM_XLOG: u8 = 0;
 /// The resource manager of records about transactions (`RM_XACT_ID`).
 pub const RM_XACT: u8 = 1;
+/// The resource manager of records about files of relations (`RM_SMGR_ID`).
+pub const RM_SMGR: u8 = 2;
+/// The resource manager of records about databases (`RM_DBASE_ID`).
+pub const RM_DATABASE: u8 = 4;
+/// The resource manager of records about tablespaces (`RM_TBLSPC_ID`).
+pub const RM_TABLESPACE: u8 = 5;
 /// Of [`RM_XLOG`]: a checkpoint of a server that shuts down.
 pub const XLOG_CHECKPOINT_SHUTDOWN: u8 = 0x00;
 /// Of [`RM_XLOG`]: a checkpoint of a server that goes on.
 pub const XLOG_CHECKPOINT_ONLINE: u8 = 0x10;
 /// Of [`RM_XLOG`]: a restore point.
 pub const XLOG_RESTORE_POINT: u8 = 0x70;
+/// Of [`RM_XLOG`]: parameters are other ones than before.
+pub const XLOG_PARAMETER_CHANGE: u8 = 0x60;
+/// Of [`RM_XLOG`]: `full_page_writes` was switched on or off.
+pub const XLOG_FPW_CHANGE: u8 = 0x80;
+/// Of [`RM_XLOG`], from 17 on: a checkpoint began.
+pub const XLOG_CHECKPOINT_REDO: u8 = 0xE0;
 /// Of [`RM_XLOG`]: a recovery ended without a checkpoint.
 pub const XLOG_END_OF_RECOVERY: u8 = 0x90;
 /// Of [`RM_XLOG`]: the rest of the segment is not used.
@@ -48,10 +60,10 @@ const LAST_BUILT_IN: u8 = 21;
 const FIRST_CUSTOM: u8 = 128;
 
 /// Kinds of the heads behind the header.
-const BLOCK_ID_DATA_SHORT: u8 = 255;
-const BLOCK_ID_DATA_LONG: u8 = 254;
-const BLOCK_ID_ORIGIN: u8 = 253;
-const BLOCK_ID_TOPLEVEL_XID: u8 = 252;
+pub(super) const BLOCK_ID_DATA_SHORT: u8 = 255;
+pub(super) const BLOCK_ID_DATA_LONG: u8 = 254;
+pub(super) const BLOCK_ID_ORIGIN: u8 = 253;
+pub(super) const BLOCK_ID_TOPLEVEL_XID: u8 = 252;
 
 /// The header of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

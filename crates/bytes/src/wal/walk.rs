@@ -12,17 +12,17 @@
 //! LSN knows its end.
 //!
 //! **Memory** is bounded: a record is hashed as it comes, whatever length it claims. Kept are a
-//! page header, a record's header, the first bytes of records that say something (`contents`), and
-//! the latest ends of backups.
+//! page header, a record's header, the first bytes of each record (as many as `contents` and
+//! `references` use), and the latest ends of backups.
 //!
 //! The rules are those of XLogDecodeNextRecord, ValidXLogRecordHeader, ValidXLogRecord,
 //! XLogReaderValidatePageHeader and XLogFindNextRecord in src/backend/access/transam/xlogreader.c.
 
 use std::collections::VecDeque;
 
-use super::contents;
 use super::page::{self, LONG_HEADER_BYTES, PageError, PageFirst, PageHeader, SHORT_HEADER_BYTES};
 use super::record::{self, CHECKED_HEADER_BYTES, LARGEST_RECORD, RECORD_HEADER_BYTES, RecordHeader};
+use super::{contents, references};
 use crate::crc32c::Crc32c;
 use crate::lsn::Lsn;
 use crate::wal_name::SegmentSize;
@@ -31,6 +31,8 @@ use crate::wal_name::SegmentSize;
 const ALIGNMENT: u64 = 8;
 /// No cluster comes that far, and no sum overflows.
 const LARGEST_LSN: u64 = 1 << 62;
+/// So much memory for the first bytes of a record is used again.
+const LARGEST_SPARE: usize = 4096;
 /// So many ends of backups are kept.
 const KEPT_BACKUP_ENDS: usize = 1024;
 
@@ -257,6 +259,8 @@ pub struct Walk {
     /// A record that was never finished, which the next record must name.
     unfinished: Option<Lsn>,
     backup_ends: VecDeque<BackupEnd>,
+    /// Memory for the first bytes of the next record.
+    spare: Vec<u8>,
     failed: Option<WalkError>,
 }
 
@@ -282,7 +286,7 @@ struct Open {
     got: u32,
     /// Bytes in all; known once the first four have come.
     total: u32,
-    /// The first bytes behind the header, of records that say something.
+    /// The first bytes behind the header that are of use.
     body: Vec<u8>,
 }
 
@@ -340,6 +344,7 @@ impl Walk {
             records: 0,
             unfinished: None,
             backup_ends: VecDeque::new(),
+            spare: Vec::new(),
             failed: None,
         })
     }
@@ -359,8 +364,8 @@ impl Walk {
         self.feed_bodies(at, bytes, &mut |record, _| on_record(record))
     }
 
-    /// The same, and hands on the first bytes behind the header of records that say something
-    /// ([`super::contents::said`]); of others nothing.
+    /// The same, and hands on the first bytes behind the header of each record: as many as are of
+    /// use to [`super::contents::said`] and [`super::references::Collector`].
     ///
     /// # Errors
     /// As [`Walk::feed`].
@@ -450,7 +455,7 @@ impl Walk {
         let on_page = bytes.get(..left).unwrap_or(bytes);
         let used = match &mut self.state {
             State::Skip(until) if *until == self.position => {
-                self.state = State::Record(Open::new(self.position));
+                self.state = State::Record(Open::new(self.position, std::mem::take(&mut self.spare)));
                 self.crc.reset();
                 0
             }
@@ -636,13 +641,16 @@ impl Walk {
             }
         }
         on_record(&Record { lsn: at, end: Lsn(end), header }, &open.body);
+        self.spare = open.body;
+        self.spare.clear();
+        self.spare.shrink_to(LARGEST_SPARE);
         Ok(())
     }
 }
 
 impl Open {
-    fn new(lsn: u64) -> Open {
-        Open { lsn, header: Partial::new(), got: 0, total: 0, body: Vec::new() }
+    fn new(lsn: u64, body: Vec<u8>) -> Open {
+        Open { lsn, header: Partial::new(), got: 0, total: 0, body }
     }
 
     /// Bytes that have not come yet.
@@ -680,7 +688,8 @@ impl Open {
 
     /// Keeps the first bytes of records that are read.
     fn keep(&mut self, body: &[u8]) {
-        let worth = contents::worth(&RecordHeader::parse(&self.header.bytes));
+        let header = RecordHeader::parse(&self.header.bytes);
+        let worth = contents::worth(&header).max(references::worth(&header));
         let room = worth.saturating_sub(self.body.len());
         self.body.extend_from_slice(body.get(..room).unwrap_or(body));
     }
