@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use pgark_bytes::lsn::Lsn;
-use pgark_bytes::wal::Record;
 use pgark_bytes::wal::encoding::ReferencesError;
 use pgark_bytes::wal::heads::{RelationFork, read_heads};
 use pgark_bytes::wal::record::RecordHeader;
 use pgark_bytes::wal::references::{Changed, Collector, References};
+use pgark_bytes::wal::{Record, WalFormat, Walk};
+use pgark_bytes::wal_name::SegmentSize;
 use proptest::prelude::*;
+use regex::Regex;
 
 const XLOG: u8 = 0;
 const XACT: u8 = 1;
@@ -247,6 +249,40 @@ fn memory_is_bounded() {
         (0..300_000).map(|relation| (SMGR, 0x11, numbers(&[1663, 5, relation, 0]))).collect();
     assert_eq!(found(18, &relations[..200_000]).forks.len(), 200_000);
     assert_eq!(found(18, &relations), References::unknown());
+}
+
+/// What backups of each major wrote, against what its own `pg_waldump` said (see `wal.rs`).
+#[test]
+fn every_major() {
+    let pattern = Regex::new(r"blkref #\d+: rel (\d+)/(\d+)/(\d+) blk (\d+)").unwrap();
+    let mut blocks = 0;
+    for (major, system_identifier, segment) in [
+        (13, 7714091502301641467, 0xD0_0000),
+        (14, 7714091546074889536, 0xE0_0000),
+        (15, 7714091426852350024, 0xB0_0000),
+        (16, 7714091596182101838, 0xC0_0000),
+        (17, 7714091646879084763, 0xC0_0000),
+        (18, 7714091698936812201, 0xC0_0000),
+    ] {
+        let path = format!("{}/tests/fixtures/wal/{major}", env!("CARGO_MANIFEST_DIR"));
+        let mut expected = References::default();
+        for found in pattern.captures_iter(&std::fs::read_to_string(format!("{path}.txt")).unwrap()) {
+            let [tablespace, database, relation, block] = [1, 2, 3, 4].map(|at| found[at].parse().unwrap());
+            let fork = RelationFork { tablespace, database, relation, fork: 0 };
+            expected.forks.entry(fork).or_default().blocks.push(block);
+            blocks += 1;
+        }
+        let segment_size = SegmentSize::new(1 << 20).unwrap();
+        let format = WalFormat { major, system_identifier, timeline: 1, segment_size, page_size: 8192 };
+        let mut walk = Walk::new(format, Lsn(segment)).unwrap();
+        let mut collector = Collector::default();
+        let mut add = |record: &Record, body: &[u8]| collector.add(major, record, body);
+        for piece in std::fs::read(path).unwrap().chunks(100) {
+            walk.feed_bodies(walk.expects(), piece, &mut add).unwrap();
+        }
+        assert_eq!(collector.finish(), expected, "PostgreSQL {major}");
+    }
+    assert!(blocks > 0);
 }
 
 fn any_references() -> impl Strategy<Value = References> {
