@@ -142,7 +142,7 @@ fn blocks_and_limits() {
         let all = [(fork(16385, fork_number as u8), changed(Some(0), &[]))];
         assert_eq!(found(13, &[(SMGR, 0x11, data)]), of_forks(&all));
     }
-    // Dropped by the end of a transaction, prepared or not: behind the database and subtransactions.
+    // Dropped by the end of a transaction, prepared or not.
     let mut data = 5i64.to_le_bytes().to_vec();
     data.extend(numbers(&[7, 5, 1663, 2, 900, 901, 2, 1663, 5, 16386, 1663, 5, 16387]));
     let whole = |relation| (0..4).map(move |number| (fork(relation, number), changed(Some(0), &[])));

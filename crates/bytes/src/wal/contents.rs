@@ -14,10 +14,9 @@
 //! commit in their order: `ParseCommitRecord` in src/backend/access/rmgrdesc/xactdesc.c).
 
 use super::record::{
-    self, RM_XACT, RM_XLOG, RecordHeader, XLOG_CHECKPOINT_ONLINE, XLOG_CHECKPOINT_SHUTDOWN,
+    self, RM_XACT, RM_XLOG, Record, RecordHeader, XLOG_CHECKPOINT_ONLINE, XLOG_CHECKPOINT_SHUTDOWN,
     XLOG_END_OF_RECOVERY, XLOG_OVERWRITE_CONTRECORD, XLOG_RESTORE_POINT,
 };
-use super::walk::Record;
 use crate::lsn::Lsn;
 
 /// Microseconds from 1970 to 2000.

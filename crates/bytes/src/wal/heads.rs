@@ -13,8 +13,8 @@
 
 use super::record::{
     BLOCK_ID_DATA_LONG, BLOCK_ID_DATA_SHORT, BLOCK_ID_ORIGIN, BLOCK_ID_TOPLEVEL_XID, RECORD_HEADER_BYTES,
+    Record,
 };
-use super::walk::Record;
 
 /// The greatest number of a block in a record (`XLR_MAX_BLOCK_ID`).
 const LAST_BLOCK_ID: u8 = 32;

@@ -7,9 +7,10 @@
 //! the CRC of every record, and finds the ends of base backups. [`contents`] says what else is in
 //! them, and [`references`] which blocks of relations they change ([`heads`]).
 //!
-//! Read are the formats of PostgreSQL 13 to 18 on little-endian machines; their pages
-//! differ in the magic only, and their records where that is said. The source is src/include/access/xlog_internal.h, xlogrecord.h and
-//! src/backend/access/transam/xlogreader.c of each of these versions.
+//! Read are the formats of PostgreSQL 13 to 18 on little-endian machines; their pages differ in the
+//! magic only, and their records where that is said. The source is
+//! src/include/access/xlog_internal.h, xlogrecord.h and src/backend/access/transam/xlogreader.c of
+//! each of these versions.
 
 pub mod contents;
 pub mod encoding;
@@ -19,4 +20,5 @@ pub mod record;
 pub mod references;
 mod walk;
 
-pub use walk::{BackupEnd, Record, WalFormat, Walk, WalkError};
+pub use record::Record;
+pub use walk::{BackupEnd, WalFormat, Walk, WalkError};

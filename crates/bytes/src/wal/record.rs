@@ -65,6 +65,17 @@ pub(super) const BLOCK_ID_DATA_LONG: u8 = 254;
 pub(super) const BLOCK_ID_ORIGIN: u8 = 253;
 pub(super) const BLOCK_ID_TOPLEVEL_XID: u8 = 252;
 
+/// A record that was verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it begins.
+    pub lsn: Lsn,
+    /// Where it ends, rounded up to where another record can begin on the same page.
+    pub end: Lsn,
+    /// Its header.
+    pub header: RecordHeader,
+}
+
 /// The header of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordHeader {

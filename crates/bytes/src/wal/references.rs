@@ -14,10 +14,10 @@
 //!
 //! A run of which not all is understood is **unknown** as a whole, and names nothing.
 //!
-//! **Not named** although they change are blocks of the free space map (it is logged by halves), and
-//! of the visibility map: records that insert, update or delete rows clear its bits and name the
-//! blocks of the table only. Whoever uses this copies both maps whole. Hint bits are changes, too,
-//! that no record tells of, unless checksums or `wal_log_hints` are on.
+//! **Not named** although they change are blocks of the free space map (it is logged by halves),
+//! and of the visibility map: records that insert, update or delete rows clear its bits and name
+//! the blocks of the table only. Whoever uses this copies both maps whole. Hint bits are changes,
+//! too, that no record tells of, unless checksums or `wal_log_hints` are on.
 //!
 //! The rules are those of src/backend/postmaster/walsummarizer.c, except that the limit of a
 //! truncated map is 0: how many of its blocks remain depends on the size of a block, which the WAL
@@ -29,10 +29,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::contents::{self, u32_at};
 use super::heads::{self, RelationFork};
 use super::record::{
-    RM_DATABASE, RM_SMGR, RM_TABLESPACE, RM_XACT, RM_XLOG, RecordHeader, XLOG_CHECKPOINT_REDO,
+    RM_DATABASE, RM_SMGR, RM_TABLESPACE, RM_XACT, RM_XLOG, Record, RecordHeader, XLOG_CHECKPOINT_REDO,
     XLOG_CHECKPOINT_SHUTDOWN, XLOG_END_OF_RECOVERY, XLOG_FPW_CHANGE, XLOG_PARAMETER_CHANGE,
 };
-use super::walk::Record;
 
 /// A flag in the info of every record: it changes files in a way that its blocks do not tell.
 const SPECIAL_RELATION_UPDATE: u8 = 0x01;

@@ -21,7 +21,7 @@
 use std::collections::VecDeque;
 
 use super::page::{self, LONG_HEADER_BYTES, PageError, PageFirst, PageHeader, SHORT_HEADER_BYTES};
-use super::record::{self, CHECKED_HEADER_BYTES, LARGEST_RECORD, RECORD_HEADER_BYTES, RecordHeader};
+use super::record::{self, CHECKED_HEADER_BYTES, LARGEST_RECORD, RECORD_HEADER_BYTES, Record, RecordHeader};
 use super::{contents, references};
 use crate::crc32c::Crc32c;
 use crate::lsn::Lsn;
@@ -50,17 +50,6 @@ pub struct WalFormat {
     pub segment_size: SegmentSize,
     /// Bytes of a WAL page.
     pub page_size: u32,
-}
-
-/// A record that was verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Where it begins.
-    pub lsn: Lsn,
-    /// Where it ends, rounded up to where another record can begin on the same page.
-    pub end: Lsn,
-    /// Its header.
-    pub header: RecordHeader,
 }
 
 /// An end-of-backup record.
