@@ -85,6 +85,8 @@ struct Run<'a> {
 struct Taken {
     copy: Copy,
     wal: WalTaken,
+    /// When it was over, by the server's clock.
+    ended: jiff::Timestamp,
 }
 
 impl Run<'_> {
@@ -180,8 +182,8 @@ impl Run<'_> {
                 None => Connection::connect_physical(&survey.pinned)?,
             };
             self.history(writer, survey, &mut replication)?;
-            survey.is_still_the_same(connection, &mut replication)?;
-            Ok(Taken { copy, wal })
+            let ended = survey.is_still_the_same(connection, &mut replication)?;
+            Ok(Taken { copy, wal, ended })
         })
     }
 
@@ -208,7 +210,7 @@ impl Run<'_> {
         taken: Taken,
         mut report: Report,
     ) -> Result<About, OpsError> {
-        let Taken { copy: Copy { start, stop, label, copied, folders, .. }, wal } = taken;
+        let Taken { copy: Copy { start, stop, label, copied, folders, .. }, wal, ended } = taken;
         let label = BackupLabel::parse(&label)
             .map_err(|error| OpsError::refused(format!("read backup_label: {error}"), ""))?;
         if copied.failed > 0 {
@@ -232,7 +234,7 @@ impl Run<'_> {
             stop_lsn: stop.to_string(),
             checkpoint_lsn: label.checkpoint_lsn.to_string(),
             start_time: label.start_time.clone(),
-            stop_time: jiff::Timestamp::now().to_string(),
+            stop_time: ended.to_string(),
             from_standby: false,
             checksums_on: survey.checksums,
             page_size: survey.page_size,

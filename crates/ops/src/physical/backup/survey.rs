@@ -155,22 +155,26 @@ impl Survey {
     }
 
     /// A promotion, a restart or another server in between makes the files worth nothing: all that
-    /// fixes a server is asked again.
-    /// `replication`: a replication connection to it.
+    /// fixes a server is asked again. `replication`: a replication connection to it. Returns the
+    /// time of its clock: whatever was committed before the backup ended was committed by then.
     pub(super) fn is_still_the_same(
         &self,
         connection: &mut Connection,
         replication: &mut Connection,
-    ) -> Result<(), OpsError> {
+    ) -> Result<jiff::Timestamp, OpsError> {
         let doing = "look whether the server is still the same";
         let rows = connection
             .query(
                 "SELECT pg_catalog.floor(extract(epoch FROM pg_catalog.pg_postmaster_start_time()))::pg_catalog.int8, \
-                 pg_catalog.pg_is_in_recovery()",
+                 pg_catalog.pg_is_in_recovery(), \
+                 (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::pg_catalog.int8",
                 &[],
             )
             .doing(doing)?;
         let row = rows.first().ok_or_else(|| OpsError::refused(doing, "this is a defect of pgark"))?;
+        let clock = jiff::Timestamp::from_microsecond(row.parse(2).doing(doing)?).map_err(|error| {
+            OpsError::refused(format!("read the server's clock: {error}"), "set the clock")
+        })?;
         let again = || "run the backup again";
         if row.parse::<i64>(0).doing(doing)? != self.started || row.str(1).doing(doing)? == "t" {
             return Err(OpsError::refused("the server was restarted during the backup", again()));
@@ -190,7 +194,7 @@ impl Survey {
             );
             return Err(OpsError::refused(what, again()));
         }
-        Ok(())
+        Ok(clock)
     }
 }
 
