@@ -19,6 +19,7 @@ mod output;
 mod progress;
 mod recipients;
 mod repository;
+mod restore_command;
 mod secrets;
 mod server;
 mod signals;
@@ -36,7 +37,7 @@ use std::process::ExitCode;
 use args::Action;
 use commands::{
     backup, check, configuration, copy, diff, export, import, init, inspect, interrupted, keys, list, mask,
-    repair, restore, sessions, shell, storage_test, trust, upkeep, wal,
+    repair, restore, restore_point, sessions, shell, storage_test, trust, upkeep, wal,
 };
 use config::{Arguments, Config, Keys, Layers, Typed, Wrong};
 use context::Context;
@@ -105,6 +106,7 @@ fn run(context: &Context, action: Action) -> Result<ExitCode, Failure> {
         Action::Storage(args) => storage_test::run(context, args),
         Action::Backup(args) => backup::run(context, *args),
         Action::Restore(args) => restore::run(context, *args),
+        Action::RestorePoint(args) => restore_point::run(context, args),
         Action::Export(args) => export::run(context, args),
         Action::Import(args) => import::run(context, args),
         Action::List(args) => list::run(context, args),

@@ -143,6 +143,11 @@ pub fn named(context: &Context, options: &Options) -> Result<String, Failure> {
     Ok(first(context, options)?.repo.unwrap_or_default())
 }
 
+/// The options, with what the file says of the repository that they name; nothing is opened.
+pub fn resolved(context: &Context, options: &Options) -> Result<Options, Failure> {
+    first(context, options)
+}
+
 /// No repository is named anywhere.
 fn unnamed(context: &Context) -> Failure {
     let known: Vec<&str> = context.config.repositories.keys().map(String::as_str).collect();

@@ -42,6 +42,14 @@ pub fn of_report(text: &str) -> String {
     text.parse().map_or_else(|_| text.to_string(), shown)
 }
 
+/// The same to the microsecond.
+pub fn of_report_exactly(text: &str) -> String {
+    text.parse::<Timestamp>().map_or_else(
+        |_| text.to_string(),
+        |time| time.to_zoned(zone()).strftime("%Y-%m-%d %H:%M:%S%.6f %Z").to_string(),
+    )
+}
+
 /// The same to the minute.
 pub fn of_report_to_the_minute(text: &str) -> String {
     text.parse().map_or_else(|_| text.to_string(), to_the_minute)

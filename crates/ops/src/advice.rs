@@ -75,6 +75,14 @@ pub enum Setting {
     Snapshots,
     /// Where the files of a physical backup come from.
     Source,
+    /// Recover to the end of the backup.
+    TargetImmediate,
+    /// Recover to the end of the archived WAL.
+    TargetLatest,
+    /// Recover to a position of the WAL.
+    TargetLsn,
+    /// The timeline to recover along.
+    TargetTimeline,
     /// Where a tablespace goes.
     Tablespace,
     /// A tag to put on.
@@ -101,6 +109,8 @@ pub enum Operation {
     Check,
     /// Look for damage by reading all data.
     CheckData,
+    /// Look whether archived WAL is missing.
+    CheckWal,
     /// Make a repository.
     Init,
     /// List the backups.
@@ -114,6 +124,8 @@ pub enum Operation {
     ListKeys,
     /// List what a restore would bring back.
     ListRestore,
+    /// List the moments that can be recovered.
+    ListTimes,
     /// Archive a file of WAL.
     PushWal,
     /// Replace damaged backups by ones without what is lost.

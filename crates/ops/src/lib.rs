@@ -47,6 +47,7 @@ pub use facts::{
 };
 pub use logical::{backup, export, import, restore, rowmap};
 pub use nearest::nearest;
+pub use pgark_bytes::lsn::Lsn;
 pub use pgark_pg::{ConnInfo, Environment};
 pub use pgark_repo::ExposeSecret;
 pub use pgark_repo::{Asker, asker_is, format_name};

@@ -13,6 +13,7 @@ use crate::when::{Moment, moment};
   pgark list --repo /backup/main --database shop --since 2026-11-01 --last 10
   pgark list --repo /backup/main --tag pinned --wide
   pgark list --repo /backup/main --json
+  pgark list --repo /backup/main --times
 
 Oldest first. TIME is when the snapshot was taken, in this host's time zone (--utc: in UTC). The list fits the terminal, or 100 \
 columns where there is none: ids are cut to what is unique, and other databases than the first are counted. --wide shows all.
@@ -37,6 +38,10 @@ pub struct List {
     /// Only backups with this tag; may be given several times: any of them
     #[arg(long, value_name = "TAG", value_parser = text())]
     pub tag: Vec<String>,
+    /// List the moments that can be recovered with archived WAL instead: from when to when, and
+    /// restore points
+    #[arg(long, conflicts_with_all = ["database", "since", "until", "status", "tag", "last", "wide"])]
+    pub times: bool,
     /// Only the newest N
     #[arg(long, value_name = "N")]
     pub last: Option<u32>,

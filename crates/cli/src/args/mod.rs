@@ -31,6 +31,7 @@ mod prune;
 mod repair;
 mod repository;
 mod restore;
+mod restore_point;
 mod selection;
 mod server;
 mod sessions;
@@ -39,6 +40,7 @@ mod show;
 mod stats;
 mod storage;
 mod tag;
+mod target;
 mod text;
 mod trust;
 mod wal;
@@ -72,6 +74,7 @@ pub use prune::Prune;
 pub use repair::{Repair, RepairAction, RepairBackups, RepairIndex, RepairObjects};
 pub use repository::{Past, Repository, SECRET, Storage};
 pub use restore::{DatabaseArgs, OnConflict, Restore};
+pub use restore_point::RestorePoint;
 pub use selection::{Section, Selection};
 pub use server::Server;
 pub use sessions::Sessions;
@@ -80,6 +83,7 @@ pub use show::Show;
 pub use stats::Stats;
 pub use storage::{StorageAction, StorageCommand, StorageTest};
 pub use tag::Tag;
+pub use target::{Action as TargetAction, Point, Timeline, Xid};
 pub use trust::Trust;
 pub use wal::{Wal, WalAction, WalAdopt, WalFetch, WalPush};
 
@@ -146,6 +150,8 @@ pub enum Action {
     Backup(Box<Backup>),
     /// Restore a backup into a database, or a data directory
     Restore(Box<Restore>),
+    /// Make a named point in the WAL of a server, to which it can be recovered
+    RestorePoint(RestorePoint),
     /// Write a backup as files for stock pg_restore
     Export(Export),
     /// Import a dump of another program
@@ -207,6 +213,7 @@ mod tests {
     use super::restore::{CHOICE, DIRECTORY};
     use super::selection::SELECTION;
     use super::server::SERVER;
+    use super::target::POINT;
     use super::*;
 
     /// Every command, with its subcommands.
@@ -252,6 +259,7 @@ mod tests {
             .chain(["keep_archiving", "delta", "force", "start"])
             .map(str::to_string);
         under.insert(DIRECTORY, of_directories.collect());
+        under.insert(POINT, ids(Point::augment_args(empty())));
         under.get_mut(SERVER).unwrap().insert("dbname".into());
         let mut seen = BTreeSet::new();
         for command in commands() {

@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 
 use super::selection::Selection;
 use super::server::{SERVER, Server};
+use super::target::Point;
 use super::text::text;
 use super::which::Source;
 use crate::values::pair;
@@ -65,6 +66,7 @@ const OF_DATABASES: [&str; 34] = [
   pgark restore latest --repo /backup/main --dbname shop_empty --schema-only --dry-run
   pgark restore latest --repo /backup/main --to-dir /var/lib/postgresql/restored
   pgark restore latest --repo /backup/main --to-dir /var/lib/postgresql/15/main --delta
+  pgark restore latest --repo /backup/main --to-dir /var/lib/postgresql/restored --target-time '2026-11-30 14:24'
 
 Without --create or --clean the target database must exist and contain no user objects. With --table, --schema or --use-list, it
 can contain other objects, but not the ones being restored. With --all, missing databases are created. Whatever makes the
@@ -124,6 +126,8 @@ pub struct Restore {
     /// one does
     #[arg(long, requires = "to_dir", help_heading = DIRECTORY, hide_short_help = true)]
     pub keep_archiving: bool,
+    #[command(flatten)]
+    pub point: Point,
     #[command(flatten)]
     pub choice: DatabaseArgs,
     /// Create the database with its properties

@@ -28,7 +28,7 @@ pub struct Selection {
     #[arg(short = 'n', long, value_name = "PATTERN", value_parser = text(), help_heading = SELECTION)]
     pub schema: Vec<String>,
     /// Exclude schemas that match
-    #[arg(short = 'N', long, value_name = "PATTERN", value_parser = text(), help_heading = SELECTION)]
+    #[arg(short = 'N', long, value_name = "PATTERN", value_parser = text(), help_heading = SELECTION, hide_short_help = true)]
     pub exclude_schema: Vec<String>,
     /// Only tables, views and sequences that match, with their partitions and child tables,
     /// indexes, constraints, triggers, and the types that they need

@@ -106,6 +106,10 @@ pub struct WalFetch {
     /// The cluster's name (default: that of its backups)
     #[arg(long, value_name = "NAME", value_parser = text())]
     pub cluster: Option<String>,
+    /// No segment behind this one is needed: it is answered as absent. `restore` writes it for a
+    /// target
+    #[arg(long, value_name = "SEGMENT", value_parser = text())]
+    pub up_to: Option<String>,
     /// The data directory of the server (default: the current one)
     #[arg(long, value_name = "PATH", default_value = ".")]
     pub pgdata: PathBuf,

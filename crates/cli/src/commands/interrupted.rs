@@ -43,6 +43,9 @@ pub fn leaves(action: &Action) -> &'static str {
         Action::Wal(args) if matches!(args.action, WalAction::Push(_)) => {
             "the file may be archived already: the server asks for it again"
         }
+        Action::RestorePoint(_) => {
+            "the restore point may have been made: it does no harm, but make the next one with another name"
+        }
         // They say it themselves, or change nothing.
         Action::Restore(_)
         | Action::Copy(_)

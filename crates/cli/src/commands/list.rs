@@ -3,19 +3,24 @@
 use std::process::ExitCode;
 
 use pgark_ops::inspect::{self as ops, ListFilter};
-use pgark_ops::{BackupRecord, BackupStatus};
+use pgark_ops::wal::times;
+use pgark_ops::{BackupRecord, BackupStatus, Repository};
 
 use crate::args::{List, Status};
 use crate::context::Context;
+use crate::environment::default_jobs;
 use crate::error::Failure;
 use crate::json::Document;
 use crate::output::{self, Align};
-use crate::repository;
 use crate::when::{self, Moment};
+use crate::{progress, repository};
 
 /// Backups, oldest first.
 pub fn run(context: &Context, args: List) -> Result<ExitCode, Failure> {
     let repository = repository::open_as_of(context, &args.repository, &args.past)?;
+    if args.times {
+        return times(context, &repository, args);
+    }
     let listed = ops::list(&repository, &filter(&args))?;
     if args.json {
         output::json(&Document::List { backups: &listed.backups })?;
@@ -24,6 +29,70 @@ pub fn run(context: &Context, args: List) -> Result<ExitCode, Failure> {
     } else {
         narrow(&listed.backups, listed.digits, output::width())?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The moments that can be recovered.
+fn times(context: &Context, repository: &Repository, args: List) -> Result<ExitCode, Failure> {
+    let request = times::Request { cluster: args.of.cluster, jobs: default_jobs() };
+    let report = {
+        let job = progress::watched_job(&context.common)?;
+        times::run(repository, &request, &job)?
+    };
+    if args.json {
+        output::json(&Document::RecoverableTimes(&report))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::line(&format!("cluster {}, system identifier {}", report.cluster, report.system_identifier))?;
+    output::line("")?;
+    let said = |time: &Option<String>| time.as_deref().map_or_else(|| "-".into(), when::of_report);
+    let spans = report.timelines.iter().flat_map(|timeline| {
+        timeline.spans.iter().map(|span| {
+            vec![
+                timeline.timeline.to_string(),
+                span.backup.clone(),
+                said(&span.from_time),
+                said(&span.to_time),
+                span.from_lsn.clone(),
+                span.to_lsn.clone(),
+                output::count(span.commits),
+            ]
+        })
+    });
+    let (left, right) = (Align::Left, Align::Right);
+    let columns = [
+        ("TIMELINE", right),
+        ("BACKUP", left),
+        ("FROM", left),
+        ("LAST TRANSACTION", left),
+        ("FROM LSN", left),
+        ("TO LSN", left),
+        ("COMMITS", right),
+    ];
+    output::table(&columns, &spans.collect::<Vec<_>>())?;
+    for timeline in &report.timelines {
+        for span in &timeline.spans {
+            if let Some(why) = &span.broken {
+                output::line(&format!(
+                    "timeline {} is broken off at {}: {why}",
+                    timeline.timeline, span.to_lsn
+                ))?;
+            }
+        }
+    }
+    let points = report.timelines.iter().flat_map(|timeline| {
+        let row = |point: &times::RecoverablePoint| {
+            vec![point.name.clone(), timeline.timeline.to_string(), point.lsn.clone(), said(&point.time)]
+        };
+        timeline.restore_points.iter().map(row)
+    });
+    let points: Vec<_> = points.collect();
+    if points.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::line("")?;
+    let columns = [("RESTORE POINT", left), ("TIMELINE", right), ("LSN", left), ("TIME", left)];
+    output::table(&columns, &points)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -20,6 +20,7 @@ pub mod mask;
 pub mod physical;
 pub mod repair;
 pub mod restore;
+pub mod restore_point;
 pub mod selection;
 pub mod sessions;
 pub mod shell;

@@ -4,15 +4,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use pgark_ops::physical::{backup as taking, restore as ops};
+use pgark_ops::wal::point::{Target, Towards, Wish};
 use pgark_ops::{Physical, Requests, WithRequests};
 
-use crate::args::{Backup, Checkpoint, Restore, Source};
+use crate::args::{Backup, Checkpoint, Point, Repository, Restore, Source, TargetAction, Timeline, Xid};
 use crate::context::Context;
 use crate::environment::{default_jobs, search_path};
 use crate::error::Failure;
 use crate::json::Document;
+use crate::restore_command::fetch_command;
 use crate::server::connection;
-use crate::{output, progress, repository};
+use crate::{output, progress, repository, when};
 
 /// Files with damaged pages that are named.
 const TOLD: usize = 10;
@@ -119,6 +121,8 @@ pub fn refuse_without_directory(args: &Restore) -> Result<(), Failure> {
         (args.no_sparse, "--no-sparse"),
         (args.with_config, "--with-config"),
         (args.keep_archiving, "--keep-archiving"),
+        (args.point.standby, "--standby"),
+        (target(&args.point).is_some() || args.point.target_immediate, "a point in time"),
     ];
     match given.iter().find(|(is_given, _)| *is_given) {
         None => Ok(()),
@@ -141,8 +145,88 @@ fn tell_server(server: &ops::StartedServer) {
     tracing::info!("stop: {}", server.stop);
 }
 
+/// How far the server is to recover.
+fn recover(context: &Context, point: &Point, options: &Repository) -> Result<ops::Recover, Failure> {
+    let fetch = || fetch_command(context, options, point.restore_command.as_ref());
+    if point.standby {
+        return Ok(ops::Recover::Standby {
+            fetch: fetch()?,
+            primary_conninfo: point.primary_conninfo.clone(),
+            slot: point.primary_slot_name.clone(),
+        });
+    }
+    let Some(target) = target(point) else {
+        return match point.restore_command.is_some() || point.exclusive {
+            true => Err(Failure::usage(
+                "there is no target: the server recovers to the end of the backup, without archived WAL",
+                "name a target, such as --target-time, or leave --restore-command and --exclusive out",
+            )),
+            false => Ok(ops::Recover::Immediate),
+        };
+    };
+    let towards = match point.target_timeline {
+        Timeline::Latest => Towards::Latest,
+        Timeline::Current => Towards::Current,
+        Timeline::Number(number) => Towards::Number(number),
+    };
+    let wish = Wish { target, exclusive: point.exclusive, towards };
+    Ok(ops::Recover::Point { wish, fetch: fetch()? })
+}
+
+/// The target that needs archived WAL.
+fn target(point: &Point) -> Option<Target> {
+    if point.target_latest {
+        return Some(Target::Latest);
+    }
+    let time = point.target_time.map(|time| Target::Time(time.start()));
+    let lsn = point.target_lsn.map(Target::Lsn);
+    let xid = point.target_xid.map(|Xid(xid)| Target::Transaction(xid));
+    time.or(lsn).or(xid).or_else(|| point.target_name.clone().map(Target::Name))
+}
+
+/// Where the recovery ends.
+fn tell_recovery(recovery: &ops::RecoveryReport) {
+    let value = match (recovery.target, &recovery.value) {
+        (_, None) => String::new(),
+        ("time", Some(time)) => format!(" {}", when::of_report_exactly(time)),
+        (_, Some(value)) => format!(" {value}"),
+    };
+    let at = match (&recovery.lsn, &recovery.time) {
+        (Some(lsn), Some(time)) if recovery.target != "time" => {
+            format!(", which is at {lsn}, {}", when::of_report_exactly(time))
+        }
+        (Some(lsn), _) if recovery.target != "lsn" => format!(", which is at {lsn}"),
+        _ => String::new(),
+    };
+    if let Some(wal) = &recovery.wal {
+        tracing::info!(
+            "recovery to {}{value}{}{at}: {} of archived WAL from {} to {} are there, without a gap, along timeline {}",
+            recovery.target,
+            if recovery.exclusive { " (exclusive)" } else { "" },
+            output::number_of(wal.segments, "segment"),
+            wal.from_lsn,
+            wal.to_lsn,
+            recovery.timeline.map_or_else(|| "of the backup".to_string(), |timeline| timeline.to_string()),
+        );
+    }
+    if let Some(reached) = &recovery.reached {
+        tracing::info!(
+            "recovery ended at {} ({}); timeline {} begins there",
+            reached.lsn,
+            reached.reason,
+            reached.timeline
+        );
+    }
+}
+
 /// Restores a data directory.
 pub fn restore(context: &Context, args: Restore, to: PathBuf) -> Result<ExitCode, Failure> {
+    if args.start && args.point.target_action != TargetAction::Promote {
+        return Err(Failure::usage(
+            "--start waits until the server accepts writes, which it does only with --target-action promote",
+            "leave one of them out",
+        ));
+    }
     let request = ops::Request {
         backup: args.source.which.backup(&args.backup),
         to,
@@ -156,6 +240,12 @@ pub fn restore(context: &Context, args: Restore, to: PathBuf) -> Result<ExitCode
         wal_directory: args.waldir,
         with_config: args.with_config,
         keep_archiving: args.keep_archiving,
+        recover: recover(context, &args.point, &args.source.repository)?,
+        action: match args.point.target_action {
+            TargetAction::Pause => ops::TargetAction::Pause,
+            TargetAction::Promote => ops::TargetAction::Promote,
+            TargetAction::Shutdown => ops::TargetAction::Shutdown,
+        },
         dry_run: args.dry_run,
     };
     let repository = repository::open_as_of(context, &args.source.repository, &args.source.past)?;
@@ -172,6 +262,7 @@ pub fn restore(context: &Context, args: Restore, to: PathBuf) -> Result<ExitCode
         tracing::warn!("{note}");
     }
     let directory = report.directory.display();
+    tell_recovery(&report.recovery);
     if report.dry_run {
         tracing::info!(
             "backup {} would be restored into {directory}: {}; nothing was changed",
@@ -203,8 +294,12 @@ pub fn restore(context: &Context, args: Restore, to: PathBuf) -> Result<ExitCode
     match &report.server {
         Some(server) => tell_server(server),
         None => tracing::info!(
-            "a server of PostgreSQL {} started in it recovers by itself, and then accepts connections: pg_ctl -D {directory} start",
-            report.server_version / 10_000
+            "a server of PostgreSQL {} started in it recovers by itself{}: pg_ctl -D {directory} start",
+            report.server_version / 10_000,
+            match report.recovery.action {
+                Some("promote") => ", and then accepts connections",
+                _ => "",
+            }
         ),
     }
     output::tell_requests(requests.as_ref());

@@ -76,11 +76,10 @@ fn archive(context: &Context, args: &WalPush) -> Result<ExitCode, Failure> {
     let place = repository::named(context, &args.repository)?;
     let archive = format!("{place}\0{}", args.cluster.as_deref().unwrap_or_default());
     let notes = WalPushed::of(&local_folders(false), &archive);
-    if push::was_pushed(&args.path, &notes)? {
-        return Ok(ExitCode::SUCCESS);
-    }
+    let Some(file) = push::read(&args.path, &notes)? else { return Ok(ExitCode::SUCCESS) };
     let request = push::Request {
         path: args.path.clone(),
+        file,
         cluster: args.cluster.clone(),
         batch: usize::from(args.batch),
         jobs: usize::from(args.jobs),
@@ -115,6 +114,7 @@ fn give_back(context: &Context, args: &WalFetch) -> Result<ExitCode, Failure> {
         to: args.path.clone(),
         data_directory: args.pgdata.clone(),
         cluster: args.cluster.clone(),
+        up_to: args.up_to.clone(),
         timeout: args.timeout,
     };
     let repository = repository::open(context, &args.repository)?;

@@ -58,7 +58,8 @@ fn sample(key: &Key) -> (String, String) {
             (quoted(other), other.clone())
         }
         Kind::Text => {
-            let text = first_of(&["x y", "77h", "gzip:3", "backup", FINGERPRINT]);
+            let text =
+                first_of(&["x y", "77h", "gzip:3", "backup", FINGERPRINT, "16/B374D848", "current", "740"]);
             (quoted(&text), text)
         }
         Kind::List => {
@@ -69,7 +70,7 @@ fn sample(key: &Key) -> (String, String) {
 }
 
 /// Options of restores into a directory.
-const OF_DIRECTORIES: [&str; 9] = [
+const OF_DIRECTORIES: [&str; 22] = [
     "tablespace",
     "all_tablespaces",
     "waldir",
@@ -79,6 +80,19 @@ const OF_DIRECTORIES: [&str; 9] = [
     "delta",
     "force",
     "start",
+    "target_time",
+    "target_lsn",
+    "target_xid",
+    "target_name",
+    "target_latest",
+    "target_immediate",
+    "exclusive",
+    "target_timeline",
+    "target_action",
+    "standby",
+    "primary_conninfo",
+    "primary_slot_name",
+    "restore_command",
 ];
 
 /// What has to be typed, so that a command with this option in the file is whole.
@@ -100,6 +114,7 @@ fn line(path: &str, key: &str) -> Vec<&'static str> {
         "wal push" => vec!["pg_wal/x"],
         "wal fetch" => vec!["x", "pg_wal/x"],
         "wal adopt" => vec!["7"],
+        "restore-point" => vec!["p"],
         "diff" => vec!["a", "b"],
         "copy" => vec!["a", "b"],
         "storage test" => vec!["/s"],
@@ -117,9 +132,11 @@ fn line(path: &str, key: &str) -> Vec<&'static str> {
     };
     words.extend(match (path, key) {
         ("restore", "accept_loss" | "if_exists") => ["--clean"].as_slice(),
+        ("restore", "primary_conninfo" | "primary_slot_name") => &["--standby"],
         ("restore", "force") => &["--delta"],
         ("sessions", "force") => &["--end", "4f0c9a11"],
         ("check", key) if key != "max_age" => &["--max-age", "1d"],
+        ("forget", "wal_window") => &["4f0c9a11", "--prune"],
         ("forget", "even_last") => &["4f0c9a11"],
         ("backup", "pgdata" | "source") => &["--physical"],
         ("backup", "also_storage_option") => &["--also", "second"],

@@ -58,6 +58,12 @@ pub enum Document<'a> {
     /// The system whose WAL a cluster has from now on.
     #[schemars(title = "wal adopt")]
     WalAdopted(&'a wal::adopt::Report),
+    /// The restore point that was made.
+    #[schemars(title = "restore-point")]
+    RestorePoint(&'a wal::restore_point::Report),
+    /// The moments that can be recovered.
+    #[schemars(title = "list --times")]
+    RecoverableTimes(&'a wal::times::Report),
     /// What was restored, or would be (`--dry-run`).
     #[schemars(title = "restore")]
     Restore(&'a WithRequests<'a, RestoreReport>),

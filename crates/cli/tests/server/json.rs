@@ -259,6 +259,12 @@ fn every_document_is_as_described() {
     let segment = cluster.data_directory().join("pg_wal").join(segment).display().to_string();
     desk.ok(&["wal", "push", &segment]);
     run.ok("wal list", &[]);
+    let point = run.ok("restore-point", &["before", "--switch-wal", "--dbname", &info]);
+    let file = cluster.data_directory().join("pg_wal").join(point["segment"].as_str().unwrap());
+    desk.ok(&["wal", "push", &file.display().to_string()]);
+    let times = run.ok("list --times", &[]);
+    let timeline = &times["timelines"][0];
+    assert!(timeline["spans"][0].is_object() && timeline["restore_points"][0].is_object(), "{times}");
     let checked = run.ok("wal check", &["--read-data"]);
     assert!(checked["backups"][0].is_object() && checked["timelines"][0].is_object(), "{checked}");
     run.ok("wal adopt", &["7", "--cluster", "other"]);
@@ -275,6 +281,9 @@ fn every_document_is_as_described() {
     let place = place.path().join("directory").display().to_string();
     let directory = run.ok("restore --to-dir", &[&place, &physical]);
     assert!(directory["files"].as_u64().unwrap() > 100, "{directory}");
+    let fetch = ["--target-name", "before", "--restore-command", "false", "--dry-run", "--delta"];
+    let planned = run.ok("restore --to-dir", &[&[place.as_str(), &physical][..], &fetch].concat());
+    assert!(planned["recovery"]["wal"].is_object() && planned["recovery"]["lsn"].is_string(), "{planned}");
     let directory = run.ok("restore --to-dir", &[&place, &physical, "--delta", "--start"]);
     let stop = Command::new("/bin/sh").arg("-c").arg(directory["server"]["stop"].as_str().unwrap()).status();
     assert!(directory["delta"]["pages_compared"].is_u64() && stop.unwrap().success(), "{directory}");

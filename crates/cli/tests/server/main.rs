@@ -36,6 +36,7 @@ mod physical_faults;
 mod physical_plan;
 mod physical_start;
 mod physical_wire;
+mod point;
 mod proportion;
 mod readme;
 mod repairs;

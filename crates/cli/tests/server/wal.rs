@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use pgark_testkit::{Cluster, in_full};
+use pgark_testkit::{Builder, Cluster, in_full};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -14,12 +14,12 @@ use super::physical::{back_up, id};
 use super::support::{Desk, files, text};
 
 /// A script that runs the program as the server's user, with this desk's repository and folders.
-struct Script {
+pub struct Script {
     folder: TempDir,
 }
 
 impl Script {
-    fn new() -> Script {
+    pub fn new() -> Script {
         Script { folder: TempDir::new_in("/tmp").unwrap() }
     }
 
@@ -31,8 +31,19 @@ impl Script {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// What a server runs as its restore_command.
+    pub fn fetch(&self) -> String {
+        format!("{} fetch %f %p", self.path().display())
+    }
+
+    /// Runs the copy of the program that the server's user can run, too.
+    pub fn run(&self, desk: &Desk, arguments: &[&str]) -> std::process::Output {
+        let own = std::process::Command::new(self.folder.path().join("pgark"));
+        desk.prepared(own, arguments).stdin(std::process::Stdio::null()).output().unwrap()
+    }
+
     /// Makes it: until now the server could run nothing.
-    fn install(&self, desk: &Desk, cluster: &Cluster) {
+    pub fn install(&self, desk: &Desk, cluster: &Cluster) {
         let program = self.folder.path().join("pgark");
         fs::copy(env!("CARGO_BIN_EXE_pgark"), &program).unwrap();
         let own = self.folder.path().display();
@@ -63,7 +74,7 @@ impl Script {
 }
 
 /// Gives a folder and what is in it to the server's user.
-fn own_all(cluster: &Cluster, path: &Path) {
+pub fn own_all(cluster: &Cluster, path: &Path) {
     cluster.own(path);
     if path.is_dir() {
         for entry in fs::read_dir(path).unwrap() {
@@ -85,19 +96,24 @@ fn copy_all(from: &Path, to: &Path) {
 }
 
 /// A cluster that archives through a script which is not there yet.
-fn archiving(script: &Script) -> Cluster {
+pub fn archiving(script: &Script) -> Cluster {
+    archiving_as(Cluster::builder(), script)
+}
+
+/// The same of another kind.
+pub fn archiving_as(builder: Builder, script: &Script) -> Cluster {
     let archive = format!("archive_command = '{} push %p'", script.path().display());
-    Cluster::builder().conf("archive_mode = on").conf(&archive).conf("autovacuum = off").start()
+    builder.conf("archive_mode = on").conf(&archive).conf("autovacuum = off").start()
 }
 
 /// Ends the segment that is written now; its name.
-fn switch(cluster: &Cluster) -> String {
+pub fn switch(cluster: &Cluster) -> String {
     cluster.psql_text("postgres", "SELECT pg_walfile_name(pg_switch_wal())")
 }
 
 /// Waits until the server takes a segment for archived.
 #[track_caller]
-fn await_archived(cluster: &Cluster, segment: &str, script: &Script) {
+pub fn await_archived(cluster: &Cluster, segment: &str, script: &Script) {
     let until = Instant::now() + Duration::from_secs(120);
     let sql = format!(
         "SELECT coalesce(last_archived_wal, '') >= '{segment}' FROM pg_stat_archiver WHERE last_archived_wal !~ 'history'"

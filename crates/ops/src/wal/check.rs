@@ -13,15 +13,15 @@ use std::thread;
 use pgark_bytes::lsn::Lsn;
 use pgark_bytes::timeline_history::TimelineHistory;
 use pgark_bytes::wal_name::{SegmentName, SegmentSize};
-use pgark_repo::{BackupHead, Repository, WalArchive, WalHeader, WalKind, WalListed, WalName};
+use pgark_repo::{Repository, WalArchive, WalHeader, WalKind, WalListed, WalName};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::facts::SegmentFacts;
+use super::candidate::Candidate;
+use super::facts::{HistoryFacts, SegmentFacts};
 use super::file;
 use crate::advice::{Operation, Setting, advice};
 use crate::error::with_causes;
-use crate::facts::{About, BackupKind};
 use crate::{Job, OpsError};
 
 /// How far back backups are looked for.
@@ -120,13 +120,13 @@ pub struct BackupReach {
 }
 
 /// What is known of a timeline.
-struct Found {
+pub(super) struct Found {
     /// By their numbers.
-    segments: BTreeMap<u64, Segment>,
-    history: Option<TimelineHistory>,
+    pub segments: BTreeMap<u64, Segment>,
+    pub history: Option<TimelineHistory>,
 }
 
-struct Segment {
+pub(super) struct Segment {
     listed: WalListed,
     /// None: its header was not read, or is damaged.
     said: Option<(WalHeader, SegmentFacts)>,
@@ -150,7 +150,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Repo
         read(&archive, &mut found, request, job, &mut problems)?;
     }
     let backups = backups(repository, &cluster, system)?;
-    let reach: Vec<BackupReach> = backups.iter().map(|backup| backup.reach(&found, size)).collect();
+    let reach: Vec<BackupReach> = backups.iter().map(|backup| reach(backup, &found, size)).collect();
     let oldest = backups.iter().map(|backup| backup.start).min();
     let timelines: Vec<Timeline> =
         found.iter().map(|(timeline, found)| told(*timeline, found, size, oldest, &mut problems)).collect();
@@ -168,7 +168,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Repo
 }
 
 /// The cluster, and the system whose WAL it has.
-fn whose(repository: &Repository, given: Option<&str>) -> Result<(String, u64), OpsError> {
+pub(super) fn whose(repository: &Repository, given: Option<&str>) -> Result<(String, u64), OpsError> {
     let none = |what: String| {
         OpsError::refused(what, advice![Operation::PushWal, " as archive_command archives it"])
     };
@@ -189,7 +189,10 @@ fn whose(repository: &Repository, given: Option<&str>) -> Result<(String, u64), 
 }
 
 /// Bytes of a segment, as the first one has them whose header can be read.
-fn size_of_segments(archive: &WalArchive<'_>, listed: &[WalListed]) -> Result<SegmentSize, OpsError> {
+pub(super) fn size_of_segments(
+    archive: &WalArchive<'_>,
+    listed: &[WalListed],
+) -> Result<SegmentSize, OpsError> {
     for file in listed.iter().filter(|file| file.name.kind() == WalKind::Segment) {
         match archive.header(&file.name) {
             Ok(Some(header)) => {
@@ -207,7 +210,7 @@ fn size_of_segments(archive: &WalArchive<'_>, listed: &[WalListed]) -> Result<Se
     Ok(SegmentSize::DEFAULT)
 }
 
-fn sorted(
+pub(super) fn sorted(
     archive: &WalArchive<'_>,
     listed: Vec<WalListed>,
     size: SegmentSize,
@@ -245,8 +248,12 @@ fn sorted(
     Ok(found)
 }
 
-/// What a history says; None: the key at hand reads no data.
+/// What a history says: its header, else the file. None: the key at hand reads no data.
 fn history(archive: &WalArchive<'_>, name: &WalName) -> Result<Option<TimelineHistory>, OpsError> {
+    let said = archive.header(name)?.and_then(|header| HistoryFacts::parse(name.timeline(), &header.facts));
+    if said.is_some() {
+        return Ok(said);
+    }
     let content = match archive.get(name) {
         Ok(Some((_, content))) => content,
         Ok(None) => return Ok(None),
@@ -409,54 +416,36 @@ fn chained(
     }
 }
 
-/// A physical backup of the system.
-struct Backup {
-    id: String,
-    timeline: u32,
-    start: Lsn,
-    stop: Lsn,
-}
-
-impl Backup {
-    fn of(head: &BackupHead, system: &str) -> Option<Backup> {
-        let about = About::of(head).ok().filter(|about| about.system_identifier == system)?;
-        let physical = about.physical?;
-        Some(Backup {
-            id: head.id.to_string(),
-            timeline: physical.timeline,
-            start: physical.start_lsn.parse().ok()?,
-            stop: physical.stop_lsn.parse().ok()?,
-        })
+/// How far a backup can be recovered on its timeline.
+fn reach(backup: &Candidate, found: &BTreeMap<u32, Found>, size: SegmentSize) -> BackupReach {
+    let mut to = None;
+    if let Some(timeline) = found.get(&backup.timeline) {
+        // The WAL of the backup itself is in the backup.
+        let mut number = size.number_before(backup.stop);
+        if !timeline.segments.contains_key(&number) {
+            number += 1;
+        }
+        while let Some(segment) = timeline.segments.get(&number) {
+            to = Some(match &segment.said {
+                Some((_, facts)) => facts.end.clone(),
+                None => Lsn((number + 1) * u64::from(size.bytes())).to_string(),
+            });
+            number += 1;
+        }
     }
-
-    fn reach(&self, found: &BTreeMap<u32, Found>, size: SegmentSize) -> BackupReach {
-        let mut to = None;
-        if let Some(timeline) = found.get(&self.timeline) {
-            // The WAL of the backup itself is in the backup.
-            let mut number = size.number_before(self.stop);
-            if !timeline.segments.contains_key(&number) {
-                number += 1;
-            }
-            while let Some(segment) = timeline.segments.get(&number) {
-                to = Some(match &segment.said {
-                    Some((_, facts)) => facts.end.clone(),
-                    None => Lsn((number + 1) * u64::from(size.bytes())).to_string(),
-                });
-                number += 1;
-            }
-        }
-        BackupReach {
-            id: self.id.clone(),
-            timeline: self.timeline,
-            restorable_from: self.stop.to_string(),
-            restorable_to: to,
-        }
+    BackupReach {
+        id: backup.id.clone(),
+        timeline: backup.timeline,
+        restorable_from: backup.stop.to_string(),
+        restorable_to: to,
     }
 }
 
-fn backups(repository: &Repository, cluster: &str, system: u64) -> Result<Vec<Backup>, OpsError> {
+/// The newest physical backups of the system.
+fn backups(repository: &Repository, cluster: &str, system: u64) -> Result<Vec<Candidate>, OpsError> {
     let system = system.to_string();
-    let heads = repository.newest_backups(cluster, MOST_BACKUPS)?;
-    let physical = heads.iter().filter(|head| BackupKind::of(head) == BackupKind::Physical);
-    Ok(physical.filter_map(|head| Backup::of(head, &system)).collect())
+    let mut backups: Vec<Candidate> =
+        repository.newest_backups(cluster, MOST_BACKUPS)?.iter().filter_map(Candidate::of).collect();
+    backups.retain(|backup| backup.system_identifier == system);
+    Ok(backups)
 }

@@ -1,9 +1,11 @@
-//! What is said of an archived segment in its header, for those who cannot read its bytes: that it
-//! follows the one before, and how far it goes.
+//! What is said of an archived file in its header, for those who cannot read its bytes: that a
+//! segment follows the one before, how far it goes and what is in it; from where a timeline came.
 
 use pgark_bytes::lsn::Lsn;
+use pgark_bytes::timeline_history::{Ancestor, TimelineHistory};
+use pgark_bytes::wal::contents::{self, Contents, Said, TransactionEnd};
 use pgark_bytes::wal::record::XLOG_SWITCH;
-use pgark_bytes::wal::{Record, Walk};
+use pgark_bytes::wal::{Record, WalFormat, Walk, WalkError};
 use serde::{Deserialize, Serialize};
 
 use super::file::SegmentHead;
@@ -29,6 +31,49 @@ pub(super) struct SegmentFacts {
     /// What is wrong with a record of it. Recovery ends there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub damaged: Option<String>,
+    /// What the records say that begin in it.
+    pub contents: Option<ContentFacts>,
+    /// The last of them goes on in the next segment, and is not counted in `contents`: the next
+    /// segment was not there.
+    #[serde(skip_serializing_if = "is_false")]
+    pub uncounted: bool,
+}
+
+/// What the records of a segment say. Times are in microseconds since 1970, UTC.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct ContentFacts {
+    /// How many there are.
+    pub records: u64,
+    /// Transactions that committed.
+    pub commits: u64,
+    /// The earliest and the latest time at which a transaction ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<[i64; 2]>,
+    /// The first and the last transaction that ended, in the order of their numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transactions: Option<[u32; 2]>,
+    /// Transactions ended whose numbers are not known.
+    #[serde(skip_serializing_if = "is_false")]
+    pub unknown_transactions: bool,
+    /// The latest time that a record says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<i64>,
+    /// Restore points.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restore_points: Vec<RestorePointFacts>,
+}
+
+/// A restore point.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct RestorePointFacts {
+    /// Its name.
+    pub name: String,
+    /// Where its record begins.
+    pub lsn: String,
+    /// When it was made.
+    pub time: i64,
 }
 
 /// The first record of a segment.
@@ -42,34 +87,34 @@ pub(super) struct FirstRecord {
 }
 
 impl SegmentFacts {
-    /// Reads the records of a segment, and verifies all that are whole in it.
-    pub(super) fn of(head: &SegmentHead, content: &[u8]) -> SegmentFacts {
-        let mut facts = SegmentFacts {
+    /// Reads the records of a segment, and verifies all that are whole in it. `next` gives the
+    /// files behind it, as far as they are there: for the last record, if it goes on there.
+    pub(super) fn of(
+        head: &SegmentHead,
+        content: &[u8],
+        next: &mut dyn FnMut() -> Option<Vec<u8>>,
+    ) -> SegmentFacts {
+        let Reading { contents, first, last, end, switched, damaged, uncounted, .. } =
+            read_records(head.format, head.start, content, None, next);
+        SegmentFacts {
             major: head.format.major,
             segment_size: head.format.segment_size.bytes(),
             start: head.start.to_string(),
-            end: head.start.to_string(),
-            ..SegmentFacts::default()
-        };
-        let mut walk = match Walk::new(head.format, head.start) {
-            Ok(walk) => walk,
-            Err(error) => return SegmentFacts { damaged: Some(error.to_string()), ..facts },
-        };
-        let mut last = None;
-        let mut see = |record: &Record| {
-            facts.first.get_or_insert_with(|| FirstRecord {
-                lsn: record.lsn.to_string(),
-                previous: record.header.previous.to_string(),
-            });
-            last = Some(record.lsn);
-            facts.switched = record.header.is_xlog(XLOG_SWITCH);
-        };
-        let walked = walk.feed(head.start, content, &mut see);
-        facts.damaged = walked.err().map(|error| error.to_string());
-        let end_of_segment = Lsn(head.start.0 + u64::from(head.format.segment_size.bytes()));
-        facts.end = walk.proved().min(end_of_segment).to_string();
-        facts.last = walk.unfinished().or(last).map(|lsn| lsn.to_string());
-        facts
+            end: end.to_string(),
+            first,
+            last: last.map(|lsn| lsn.to_string()),
+            switched,
+            damaged: damaged.map(|error| error.to_string()),
+            contents: Some(contents),
+            uncounted,
+        }
+    }
+
+    /// Whether its records go on to its end, and into the next segment.
+    pub(super) fn goes_on(&self) -> bool {
+        let end = self.start.parse::<Lsn>().map(|start| start.0 + u64::from(self.segment_size));
+        let is_full = self.end.parse::<Lsn>().ok().zip(end.ok()).is_some_and(|(own, end)| own.0 == end);
+        self.damaged.is_none() && (is_full || self.uncounted)
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
@@ -80,4 +125,159 @@ impl SegmentFacts {
     pub(super) fn parse(bytes: &[u8]) -> Option<SegmentFacts> {
         serde_json::from_slice(bytes).ok()
     }
+}
+
+/// Facts of a history: the timelines before it, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct HistoryFacts {
+    ancestors: Vec<AncestorFacts>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct AncestorFacts {
+    timeline: u32,
+    /// Where it was left.
+    lsn: String,
+}
+
+impl HistoryFacts {
+    pub(super) fn of(history: &TimelineHistory) -> HistoryFacts {
+        let facts = |ancestor: &Ancestor| AncestorFacts {
+            timeline: ancestor.timeline,
+            lsn: ancestor.switch_lsn.to_string(),
+        };
+        HistoryFacts { ancestors: history.ancestors().iter().map(facts).collect() }
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The history of a timeline, as its header has it; None: it has none.
+    pub(super) fn parse(timeline: u32, bytes: &[u8]) -> Option<TimelineHistory> {
+        let facts: HistoryFacts = serde_json::from_slice(bytes).ok()?;
+        let ancestor = |facts: AncestorFacts| {
+            let switch_lsn = facts.lsn.parse().ok()?;
+            Some(Ancestor { timeline: facts.timeline, switch_lsn, reason: Vec::new() })
+        };
+        let ancestors: Option<Vec<Ancestor>> = facts.ancestors.into_iter().map(ancestor).collect();
+        TimelineHistory::new(timeline, ancestors?).ok()
+    }
+}
+
+impl ContentFacts {
+    fn of(contents: Contents) -> ContentFacts {
+        let point = |point: contents::RestorePoint| RestorePointFacts {
+            name: point.name,
+            lsn: point.lsn.to_string(),
+            time: point.time,
+        };
+        ContentFacts {
+            records: contents.records,
+            commits: contents.commits,
+            ended: contents.ended.map(|(first, last)| [first, last]),
+            transactions: contents.transactions.map(|(first, last)| [first, last]),
+            unknown_transactions: contents.unknown_transactions,
+            clock: contents.clock,
+            restore_points: contents.restore_points.into_iter().map(point).collect(),
+        }
+    }
+
+    /// Whether this transaction may have ended in it.
+    pub(super) fn may_have(&self, xid: u32) -> bool {
+        let is_within = self
+            .transactions
+            .is_some_and(|[first, last]| !contents::is_before(xid, first) && !contents::is_before(last, xid));
+        is_within || self.unknown_transactions
+    }
+}
+
+/// What was read of a segment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reading {
+    pub contents: ContentFacts,
+    /// Transactions that ended, in the order of the WAL.
+    pub ends: Vec<TransactionEnd>,
+    /// Where the last record begins that begins in the segment and is whole.
+    pub last_whole: Option<Lsn>,
+    first: Option<FirstRecord>,
+    /// Where the last one begins, whole or not.
+    last: Option<Lsn>,
+    /// Where the whole ones end.
+    end: Lsn,
+    switched: bool,
+    damaged: Option<WalkError>,
+    uncounted: bool,
+}
+
+/// Bytes of the next segment that are read at once for a record that goes on there.
+const PIECE: usize = 64 << 10;
+
+/// Reads the records that begin in a segment. `cut`: only those that end by then, because the
+/// timeline was left there. `next` gives the segments behind it.
+pub(super) fn read_records(
+    format: WalFormat,
+    start: Lsn,
+    content: &[u8],
+    cut: Option<Lsn>,
+    next: &mut dyn FnMut() -> Option<Vec<u8>>,
+) -> Reading {
+    let end_of_segment = Lsn(start.0 + u64::from(format.segment_size.bytes()));
+    let mut reading = Reading { end: start, ..Reading::default() };
+    let mut walk = match Walk::new(format, start) {
+        Ok(walk) => walk,
+        Err(error) => return Reading { damaged: Some(error), ..reading },
+    };
+    let mut contents = Contents::default();
+    let mut see = |reading: &mut Reading, record: &Record, body: &[u8]| {
+        if record.lsn >= end_of_segment || cut.is_some_and(|cut| record.end > cut) {
+            return;
+        }
+        reading.first.get_or_insert_with(|| FirstRecord {
+            lsn: record.lsn.to_string(),
+            previous: record.header.previous.to_string(),
+        });
+        reading.last_whole = Some(record.lsn);
+        reading.switched = record.header.is_xlog(XLOG_SWITCH);
+        let said = contents::said(format.major, record, body);
+        contents.add(said.as_ref());
+        if let Some(Said::End(end)) = said {
+            reading.ends.push(end);
+        }
+    };
+    let walked = walk.feed_bodies(start, content, &mut |record, body| see(&mut reading, record, body));
+    reading.damaged = walked.err();
+    reading.end = walk.proved().min(end_of_segment);
+    let unfinished = walk.unfinished();
+    reading.last = unfinished.or(reading.last_whole);
+    if let Some(unfinished) = unfinished.filter(|_| reading.damaged.is_none() && cut.is_none()) {
+        finish(&mut walk, unfinished, next, &mut |record, body| see(&mut reading, record, body));
+        reading.uncounted = reading.last_whole != Some(unfinished);
+    }
+    reading.contents = ContentFacts::of(contents);
+    reading
+}
+
+/// Reads on until a record is whole, as far as what follows is there. The server may be about to
+/// write it: what is wrong there is not the segment's.
+fn finish(
+    walk: &mut Walk,
+    unfinished: Lsn,
+    next: &mut dyn FnMut() -> Option<Vec<u8>>,
+    see: &mut dyn FnMut(&Record, &[u8]),
+) {
+    while let Some(content) = next() {
+        for piece in content.chunks(PIECE) {
+            if walk.feed_bodies(walk.expects(), piece, see).is_err() || walk.unfinished() != Some(unfinished)
+            {
+                return;
+            }
+        }
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }

@@ -7,7 +7,11 @@
 //!
 //! **Absent is proved.** A file is absent if the storage says so and nothing later is there on its
 //! timeline. If something later is there, files are archived out of order at the moment, or one is
-//! lost: it is asked for again for a while, and then it is a hole, never the end.
+//! lost: it is asked for again for a while, and then it is a hole, never the end. Only where the
+//! server has the segment itself, whole to its last record, as a restored backup brings it, the
+//! answer is "absent": the server then reads its own. And what lies behind the target of a recovery
+//! is not needed ([`Request::up_to`]): a server that has not come across its target by then fails,
+//! and does not open.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -18,6 +22,7 @@ use pgark_bytes::timeline_history::TimelineHistory;
 use pgark_repo::{Repository, WalArchive, WalKind, WalName};
 
 use super::deadline::within;
+use super::facts::SegmentFacts;
 use super::{archive, file};
 use crate::{Job, OpsError};
 
@@ -36,6 +41,8 @@ pub struct Request {
     pub data_directory: PathBuf,
     /// The cluster's name; by default that of its backups.
     pub cluster: Option<String>,
+    /// No segment behind this one is needed: the target of the recovery is in front of that.
+    pub up_to: Option<String>,
     /// It is an error when it takes longer.
     pub timeout: Duration,
 }
@@ -85,6 +92,9 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Outc
                 "in restore_command, PostgreSQL puts the file's name in the place of %f, and its path in that of %p",
             )
         })?;
+        if request.is_behind(&name)? {
+            return Ok(Outcome::Absent);
+        }
         let system = file::of_data_directory(&request.data_directory)?;
         let archive = archive::existing(repository, request.cluster.as_deref(), system)?;
         let until = Instant::now() + HOLE.min(request.timeout / 2);
@@ -95,6 +105,13 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Outc
                 return Ok(Outcome::Fetched { bytes: content.len() as u64 });
             }
             let Some(later) = later(&archive, &name)? else { return Ok(Outcome::Absent) };
+            if is_whole_in(&request.data_directory, &name, system) {
+                job.progress.detail(&format!(
+                    "{} is not in the repository, and {later} is; the server has the whole segment itself",
+                    name.file()
+                ));
+                return Ok(Outcome::Absent);
+            }
             if Instant::now() >= until {
                 return Err(OpsError::refused(
                     format!("{} is not in the repository, and {later} is: a hole in the WAL", name.file()),
@@ -104,6 +121,36 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Outc
             job.cancel.sleep(LOOK).map_err(|_| OpsError::Cancelled)?;
         }
     })
+}
+
+impl Request {
+    /// Whether a segment lies behind what the recovery needs. Servers read ahead (from 15 on, to
+    /// prefetch blocks), and what they find missing there must not end a recovery in front of it.
+    fn is_behind(&self, name: &WalName) -> Result<bool, OpsError> {
+        let Some(up_to) = &self.up_to else { return Ok(false) };
+        let last = file::segment_of(up_to).ok_or_else(|| {
+            OpsError::refused(
+                format!("{up_to} is not the name of a segment"),
+                "name the last one that is needed",
+            )
+        })?;
+        let own = file::segment_of(name.file()).filter(|_| name.kind() == WalKind::Segment);
+        Ok(own.is_some_and(|own| (own.log, own.segment) > (last.log, last.segment)))
+    }
+}
+
+/// Whether the `pg_wal` of a data directory has a segment whose records go on to its end: not one
+/// that is zeros behind the end of a backup.
+fn is_whole_in(data_directory: &Path, name: &WalName, system: u64) -> bool {
+    let Ok(file) = file::WalFile::read(&data_directory.join("pg_wal").join(name.file())) else {
+        return false;
+    };
+    match file.head() {
+        Ok(Some(head)) if head.format.system_identifier == system => {
+            SegmentFacts::of(&head, &file.content, &mut || None).goes_on()
+        }
+        _ => false,
+    }
 }
 
 /// A segment on the same timeline that comes after this one.

@@ -9,7 +9,7 @@ use pgark_bytes::control_file::ControlFile;
 use pgark_bytes::lsn::Lsn;
 use pgark_bytes::wal::WalFormat;
 use pgark_bytes::wal::page::PageHeader;
-use pgark_bytes::wal_name::{SegmentName, WalFileName};
+use pgark_bytes::wal_name::{SegmentName, SegmentSize, WalFileName};
 use pgark_repo::{WalKind, WalName};
 
 use crate::OpsError;
@@ -18,9 +18,9 @@ use crate::OpsError;
 const LARGEST: u64 = 1 << 30;
 
 /// A file that was read.
-pub(super) struct WalFile {
-    pub name: WalName,
-    pub content: Vec<u8>,
+pub struct WalFile {
+    pub(super) name: WalName,
+    pub(super) content: Vec<u8>,
 }
 
 /// What the first page of a segment says.
@@ -83,6 +83,17 @@ impl WalFile {
         // itself may be a link to elsewhere.
         let data_directory = path.parent().and_then(Path::parent).unwrap_or(Path::new(""));
         of_data_directory(data_directory)
+    }
+}
+
+/// The segments behind one, each read when it is asked for, as far as they are in the same folder.
+pub(super) fn next_to(path: &Path, name: &WalName, size: SegmentSize) -> impl FnMut() -> Option<Vec<u8>> {
+    let folder = path.parent().map(Path::to_path_buf);
+    let mut segment = segment_of(name.file());
+    move || {
+        segment = segment?.next(size);
+        let content = std::fs::read(folder.as_ref()?.join(segment?.to_string())).ok()?;
+        (content.len() == size.bytes() as usize).then_some(content)
     }
 }
 

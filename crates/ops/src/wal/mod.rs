@@ -6,9 +6,14 @@
 
 pub mod adopt;
 mod archive;
+pub(crate) mod candidate;
 pub mod check;
 mod deadline;
 mod facts;
 pub mod fetch;
 mod file;
+mod path;
+pub mod point;
 pub mod push;
+pub mod restore_point;
+pub mod times;

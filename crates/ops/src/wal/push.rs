@@ -20,12 +20,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use pgark_bytes::timeline_history::TimelineHistory;
 use pgark_repo::{Repository, WalArchive, WalKind, WalName, WalPushed, WalPut};
 
-use super::archive;
 use super::deadline::within;
-use super::facts::SegmentFacts;
-use super::file::WalFile;
+use super::facts::{HistoryFacts, SegmentFacts};
+pub use super::file::WalFile;
+use super::{archive, file};
 use crate::error::with_causes;
 use crate::lock::lock;
 use crate::{Job, OpsError};
@@ -34,6 +35,8 @@ use crate::{Job, OpsError};
 pub struct Request {
     /// The file, as the server names it (`%p`).
     pub path: PathBuf,
+    /// What was read of it.
+    pub file: WalFile,
     /// The cluster's name; by default that of its backups.
     pub cluster: Option<String>,
     /// Files that wait behind it and are archived by the way.
@@ -65,13 +68,13 @@ pub struct Report {
     pub also: Vec<String>,
 }
 
-/// Whether an earlier call archived this very file.
+/// The file of a call; None: an earlier call archived this very file.
 ///
 /// # Errors
 /// It cannot be read, or is no file of WAL.
-pub fn was_pushed(path: &Path, notes: &WalPushed) -> Result<bool, OpsError> {
-    let WalFile { name, content } = WalFile::read(path)?;
-    Ok(notes.has(&name, &content))
+pub fn read(path: &Path, notes: &WalPushed) -> Result<Option<WalFile>, OpsError> {
+    let file = WalFile::read(path)?;
+    Ok(Some(file).filter(|file| !notes.has(&file.name, &file.content)))
 }
 
 /// Archives a file, and some that wait behind it.
@@ -86,7 +89,7 @@ pub fn run(
 ) -> Result<Report, OpsError> {
     within(job, request.timeout, |job| {
         let repository = &job.on(repository);
-        let own = WalFile::read(&request.path)?;
+        let own = &request.file;
         let system = own.system_identifier(&request.path)?;
         let cluster = archive::cluster_of(repository, request.cluster.as_deref(), system)?;
         let archive = repository.wal(&cluster, system)?;
@@ -99,7 +102,7 @@ pub fn run(
             for _ in 1..request.jobs {
                 scope.spawn(|| push.others(&queue, &also));
             }
-            let put = push.one(&own);
+            let put = push.one(&request.path, own);
             push.is_over.store(true, Ordering::Release);
             put
         })?;
@@ -132,7 +135,7 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
-    fn one(&self, file: &WalFile) -> Result<WalPut, OpsError> {
+    fn one(&self, path: &Path, file: &WalFile) -> Result<WalPut, OpsError> {
         let WalFile { name, content } = file;
         let facts = match file.head()? {
             Some(head) if head.format.system_identifier != self.archive.system_identifier() => {
@@ -142,7 +145,11 @@ impl Push<'_> {
                 ));
             }
             Some(head) if name.kind() == WalKind::Segment => {
-                let facts = SegmentFacts::of(&head, content);
+                let facts = SegmentFacts::of(
+                    &head,
+                    content,
+                    &mut file::next_to(path, name, head.format.segment_size),
+                );
                 if let Some(damaged) = &facts.damaged {
                     // The server has nothing better: it is archived as it is.
                     self.job.progress.warn(&format!(
@@ -152,7 +159,7 @@ impl Push<'_> {
                 }
                 facts.to_bytes()
             }
-            _ => Vec::new(),
+            _ => history(name, content),
         };
         Ok(self.archive.put(name, content, &facts, self.request.compression_level)?)
     }
@@ -164,7 +171,7 @@ impl Push<'_> {
             let Some(path) = lock(queue).pop_front() else { return };
             let done = WalFile::read(&path).and_then(|file| {
                 if !self.notes.has(&file.name, &file.content) {
-                    self.one(&file)?;
+                    self.one(&path, &file)?;
                     self.notes.note(&file.name, &file.content);
                     lock(also).push(file.name.file().to_string());
                 }
@@ -176,6 +183,14 @@ impl Push<'_> {
             }
         }
     }
+}
+
+/// The facts of a history; of other files there are none. One that cannot be read is archived as it
+/// is: the server has nothing better.
+fn history(name: &WalName, content: &[u8]) -> Vec<u8> {
+    let history = Some(name).filter(|name| name.kind() == WalKind::History);
+    let history = history.and_then(|name| TimelineHistory::parse(name.timeline(), content).ok());
+    history.map_or_else(Vec::new, |history| HistoryFacts::of(&history).to_bytes())
 }
 
 /// Segments that wait to be archived behind this one, in their order.

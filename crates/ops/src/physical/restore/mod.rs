@@ -1,7 +1,8 @@
 //! `restore` of a physical backup: its data directory, as PostgreSQL takes it.
 //!
-//! **Order.** Everything that can be known is looked at first: what the backup holds, where each
-//! tablespace goes, whether each target is empty and has room (`plan`, `targets`). Then
+//! **Order.** Everything that can be known is looked at first: which backup leads to the point that
+//! is asked for, and that its WAL is there (`aim`); what the backup holds, where each tablespace
+//! goes, whether each target is empty and has room (`plan`, `targets`). Then
 //! `pg_control` is written under another name (`control`), then folders and links (`tree`), then
 //! files by many workers, the largest first (`write`): each chunk is fetched once, and its pages go
 //! to their places; pages of zeros stay holes. Then the settings of the recovery (`recovery`) and
@@ -16,6 +17,7 @@
 //! **Failure and cancel.** A directory that is not complete has no `pg_control`, so that no server
 //! starts in it. It is left as it is, and a delta restore goes on with it.
 
+mod aim;
 mod compare;
 mod control;
 mod counts;
@@ -23,6 +25,7 @@ mod ground;
 mod look;
 mod manifest;
 mod plan;
+mod reached;
 mod recovery;
 mod report;
 mod request;
@@ -50,12 +53,12 @@ use crate::physical::places::is_held_back;
 pub use crate::physical::start::StartedServer;
 use crate::physical::start::{self, Binaries};
 use crate::record::seconds;
-use crate::select::Wanted;
-use crate::{Job, OpsError, inspect};
+use crate::{Job, OpsError};
 use counts::Delta;
 use plan::Plan;
-pub use report::{DeltaReport, RestoreReport, RestoredTablespace};
-pub use request::Request;
+use recovery::Recovery;
+pub use report::{DeltaReport, Reached, RecoveryReport, RestoreReport, RestoredTablespace};
+pub use request::{FetchCommand, Recover, Request, TargetAction};
 use write::{Writing, Written};
 
 /// `tablespace_map` names the directories of tablespaces.
@@ -66,7 +69,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Rest
     let repository = &job.on(repository);
     let started = Instant::now();
     job.progress.phase("reading the backup");
-    let backup = inspect::open(repository, &request.backup, Wanted::Physical)?;
+    let aim::Aim { backup, recovery } = aim::choose(repository, request, job)?;
     let reader = repository.reader(&backup.head)?;
     let plan = Plan::of(&backup, request, repository.folder().as_deref())?;
     let (owners, as_root) = (Owners::default(), rustix::process::geteuid().is_root());
@@ -81,9 +84,10 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Rest
         bytes_fetched: 0,
         delta: None,
         server_version: plan.about.server_version,
+        recovery: RecoveryReport::of(&recovery, request),
         server: None,
         seconds: 0.0,
-        notes: notes(&plan, &owners, as_root),
+        notes: notes(&plan, &recovery, &owners, as_root),
     };
     if !request.dry_run {
         let writing = Writing {
@@ -100,7 +104,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Rest
             now: jiff::Timestamp::now().as_second(),
             delta: plan.ground.as_ref().map(|_| Delta::default()),
         };
-        match carry_out(&writing, request) {
+        match carry_out(&writing, request, &recovery) {
             Err(_) if job.cancel.is_cancelled() => return Err(interrupted(&request.to)),
             other => other?,
         }
@@ -111,8 +115,12 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Rest
     report.bytes_fetched = reader.bytes_fetched();
     if let Some(binaries) = binaries {
         job.progress.phase("starting the server");
+        let recovers = matches!(recovery, Recovery::Point { .. });
         let server = start::run(&request.to, &binaries, request.keep_archiving, job)?;
         report.notes.extend(server.notes.iter().cloned());
+        if recovers {
+            report.recovery.reached = reached::of(&request.to);
+        }
         report.server = Some(server.server);
     }
     report.seconds = seconds(started.elapsed());
@@ -149,8 +157,11 @@ fn interrupted(directory: &Path) -> OpsError {
 }
 
 /// What is to be known before the server is started.
-fn notes(plan: &Plan, owners: &Owners, as_root: bool) -> Vec<String> {
+fn notes(plan: &Plan, recovery: &Recovery, owners: &Owners, as_root: bool) -> Vec<String> {
     let mut notes = Vec::new();
+    if let Recovery::Point { goal, .. } = recovery {
+        notes.extend(goal.note.clone());
+    }
     let failed = plan.physical.pages.failed;
     if failed > 0 {
         notes.push(format!("{failed} pages were damaged on the server already, and are as they were"));
@@ -173,7 +184,7 @@ fn notes(plan: &Plan, owners: &Owners, as_root: bool) -> Vec<String> {
     notes
 }
 
-fn carry_out(writing: &Writing<'_>, request: &Request) -> Result<(), OpsError> {
+fn carry_out(writing: &Writing<'_>, request: &Request, recovery: &Recovery) -> Result<(), OpsError> {
     let Writing { plan, job, .. } = writing;
     take_over(writing)?;
     tree::begin(writing)?;
@@ -189,7 +200,7 @@ fn carry_out(writing: &Writing<'_>, request: &Request) -> Result<(), OpsError> {
         outside(writing)?;
     }
     tablespace_map(writing)?;
-    recovery(writing, request)?;
+    settings(writing, request, recovery)?;
     manifest::write(writing)?;
     job.progress.phase("syncing");
     let targets: Vec<PathBuf> = plan.places.targets().map(Path::to_owned).collect();
@@ -252,16 +263,19 @@ fn tablespace_map(writing: &Writing<'_>) -> Result<(), OpsError> {
 }
 
 /// What begins and bounds the recovery.
-fn recovery(writing: &Writing<'_>, request: &Request) -> Result<(), OpsError> {
+fn settings(writing: &Writing<'_>, request: &Request, recovery: &Recovery) -> Result<(), OpsError> {
     let place = writing.plan.places.of(recovery::AUTO_CONF);
     let mut settings = match std::fs::read(&place) {
         Ok(settings) => settings,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(source) => return Err(OpsError::File { doing: "read", path: place, source }),
     };
-    settings.extend_from_slice(recovery::settings(request.keep_archiving).as_bytes());
+    if settings.last().is_some_and(|last| *last != b'\n') {
+        settings.push(b'\n');
+    }
+    settings.extend_from_slice(recovery.settings(request.action, request.keep_archiving).as_bytes());
     replace(writing, recovery::AUTO_CONF, &settings)?;
-    replace(writing, recovery::SIGNAL, b"")
+    replace(writing, recovery.signal(), b"")
 }
 
 /// Writes a small file, which may be there already.

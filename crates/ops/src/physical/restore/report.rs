@@ -7,8 +7,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::counts::{Deleted, Delta};
+use super::recovery::Recovery;
+use super::request::{Recover, Request};
 use crate::lock::lock;
 use crate::physical::start::StartedServer;
+use crate::wal::point::Target;
 
 /// A data directory that was restored, or, of a dry run, what would be restored.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -32,6 +35,8 @@ pub struct RestoreReport {
     pub delta: Option<DeltaReport>,
     /// Version of the server that the backup is of, such as `150018`.
     pub server_version: i32,
+    /// How its server recovers.
+    pub recovery: RecoveryReport,
     /// The server that was started (`--start`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<StartedServer>,
@@ -39,6 +44,107 @@ pub struct RestoreReport {
     pub seconds: f64,
     /// What else is to be known.
     pub notes: Vec<String>,
+}
+
+/// How a restored server recovers.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Recovery")]
+pub struct RecoveryReport {
+    /// `immediate` (to the end of the backup), `latest`, `time`, `lsn`, `xid`, `name` or `standby`.
+    pub target: &'static str,
+    /// The time, LSN, transaction or name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Whether the target itself is left out.
+    pub exclusive: bool,
+    /// The timeline that it recovers along. Null: that of the backup, or on a standby the latest.
+    pub timeline: Option<u32>,
+    /// The archived WAL that it needs, from the end of the backup on, is there and without a gap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wal: Option<ProvedWal>,
+    /// WAL position of the target, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lsn: Option<String>,
+    /// Time of the target, where it is known: RFC 3339, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// What the server does at the target: `pause`, `promote` or `shutdown`. Null: a standby has no
+    /// target.
+    pub action: Option<&'static str>,
+    /// What the server itself says of where it ended (`--start`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reached: Option<Reached>,
+}
+
+/// Archived WAL that was proved to be there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ProvedWal {
+    /// Where the backup ends.
+    pub from_lsn: String,
+    /// Where the records end that were proved.
+    pub to_lsn: String,
+    /// Number of archived segments.
+    pub segments: u64,
+}
+
+/// Where a recovery ended: what the history of the server's new timeline says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Reached {
+    /// WAL position where the new timeline begins.
+    pub lsn: String,
+    /// The new timeline.
+    pub timeline: u32,
+    /// Why it ended there, in the words of the server.
+    pub reason: String,
+}
+
+impl RecoveryReport {
+    pub(super) fn of(recovery: &Recovery, request: &Request) -> RecoveryReport {
+        let mut report = RecoveryReport {
+            target: "immediate",
+            value: None,
+            exclusive: false,
+            timeline: None,
+            wal: None,
+            lsn: None,
+            time: None,
+            action: Some(request.action.name()),
+            reached: None,
+        };
+        match recovery {
+            Recovery::Own => {}
+            Recovery::Standby { .. } => {
+                report.target = "standby";
+                report.action = None;
+            }
+            Recovery::Point { goal, .. } => {
+                if let Recover::Point { wish, .. } = &request.recover {
+                    (report.target, report.value) = named(&wish.target);
+                    report.exclusive = wish.exclusive;
+                }
+                report.timeline = goal.timeline;
+                report.wal = Some(ProvedWal {
+                    from_lsn: goal.from.to_string(),
+                    to_lsn: goal.to.to_string(),
+                    segments: goal.segments,
+                });
+                report.lsn = goal.lsn.map(|lsn| lsn.to_string());
+                report.time = goal.time.map(|time| time.to_string());
+            }
+        }
+        report
+    }
+}
+
+/// A target as the command line and JSON call it, and its value.
+fn named(target: &Target) -> (&'static str, Option<String>) {
+    match target {
+        Target::Latest => ("latest", None),
+        Target::Time(time) => ("time", Some(time.to_string())),
+        Target::Lsn(lsn) => ("lsn", Some(lsn.to_string())),
+        Target::Transaction(xid) => ("xid", Some(xid.to_string())),
+        Target::Name(name) => ("name", Some(name.clone())),
+    }
 }
 
 /// What a restore found in a directory that was not empty.

@@ -41,7 +41,7 @@ use account::Account;
 pub(super) use binaries::Binaries;
 pub use report::StartedServer;
 use settings::Settings;
-use shell::shell_word;
+pub(super) use shell::shell_word;
 
 /// A folder with a short path: that of a socket has at most 107 bytes.
 const FOLDERS: &str = "/tmp";

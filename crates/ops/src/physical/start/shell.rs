@@ -1,7 +1,7 @@
 //! Words of a shell.
 
 /// A text as one word of a shell.
-pub(super) fn shell_word(text: &str) -> String {
+pub(in crate::physical) fn shell_word(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:=@%,".contains(&byte);
     match !text.is_empty() && text.bytes().all(is_plain) {
         true => text.to_string(),

@@ -1,0 +1,39 @@
+//! Physical backups that a recovery can begin with.
+
+use jiff::Timestamp;
+use pgark_bytes::lsn::Lsn;
+use pgark_bytes::wal_name::SegmentSize;
+use pgark_repo::BackupHead;
+
+use crate::facts::About;
+
+/// A physical backup, and where its own WAL begins and ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub id: String,
+    pub system_identifier: String,
+    pub timeline: u32,
+    pub start: Lsn,
+    pub stop: Lsn,
+    /// Bytes of a segment of its WAL.
+    pub segment_size: SegmentSize,
+    /// When it ended.
+    pub stop_time: Option<Timestamp>,
+}
+
+impl Candidate {
+    /// None: it is of another kind, or does not say where it ends.
+    pub(crate) fn of(head: &BackupHead) -> Option<Candidate> {
+        let about = About::of(head).ok()?;
+        let physical = about.physical?;
+        Some(Candidate {
+            id: head.id.to_string(),
+            system_identifier: about.system_identifier,
+            timeline: physical.timeline,
+            start: physical.start_lsn.parse().ok()?,
+            stop: physical.stop_lsn.parse().ok()?,
+            segment_size: SegmentSize::new(physical.wal_segment_size).ok()?,
+            stop_time: physical.stop_time.parse().ok(),
+        })
+    }
+}
