@@ -125,5 +125,7 @@ pub use secrets::{LocalFolders, Protection, Unlock};
 pub use stream::Class;
 pub use tags::BackupTags;
 pub use trust::{Fingerprint, NoFingerprint, Sight};
-pub use wal::{WalArchive, WalHeader, WalKind, WalListed, WalName, WalPushed, WalPut};
+pub use wal::{
+    WalArchive, WalHeader, WalKind, WalListed, WalName, WalPushed, WalPut, WalRetired, WalRetirement,
+};
 pub use writer::{BackupWriter, EntryWriter, NewBackup, PartSummary, StreamWriter, WriteOptions};

@@ -17,7 +17,8 @@ use crate::when::{Moment, moment};
   pgark copy /backup/main s3://second/main --to-storage-option region=eu-west-1 --limit-upload 20M
 
 Chunks are read, verified and stored under the keys of the second repository, which deduplicates them itself. Backups that
-DST already has are skipped, so an interrupted copy can be run again to continue. Times and tags are kept. Reading needs the identity or
+DST already has are skipped, so an interrupted copy can be run again to continue. Times and tags are kept. Archived WAL comes along, from
+the oldest physical backup on. Reading needs the identity or
 the passphrase of the first; writing, the writer key of the second (default: the one that `init` left on this host).
 
 Exit codes: 0 all copied; 1 failed; 2 wrong usage; 3 some could not be read and are named; 130 interrupted.")]
@@ -71,6 +72,9 @@ pub struct Copy {
     /// Entries read and stored in parallel (default: the number of cores, at most 8)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
+    /// Do not copy the archived WAL that the physical backups need
+    #[arg(long)]
+    pub no_wal: bool,
     /// zstd level
     #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19), hide_short_help = true)]
     pub compression_level: i32,

@@ -1,11 +1,14 @@
 //! Arguments of `pgark forget`.
 
+use std::time::Duration;
+
 use clap::Args as ClapArgs;
 
 use super::keep::{Keep, POLICY};
 use super::repository::Repository;
 use super::text::text;
 use super::which::OfCluster;
+use crate::values::duration;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -36,6 +39,10 @@ pub struct Forget {
     /// Then free the space, as `pgark prune` does
     #[arg(long)]
     pub prune: bool,
+    /// With --prune: delete archived WAL that is only needed for moments before so long ago, such
+    /// as 30d (default: keep it from the oldest physical backup on)
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "prune")]
+    pub wal_window: Option<Duration>,
     /// Print the decisions as JSON
     #[arg(long)]
     pub json: bool,

@@ -14,7 +14,8 @@ use crate::values::duration;
   pgark prune --repo /backup/main --erase --grace 0      # to remove deleted rows now; no other host may be writing
 
 Needs no lock; other hosts can keep backing up and restoring meanwhile. Unreferenced data is marked, and a prune that runs after the
-grace time deletes it. Chunks are moved without decrypting them: the writer key is enough.
+grace time deletes it. Chunks are moved without decrypting them: the writer key is enough. Archived WAL in front of the oldest
+physical backup of its cluster is deleted, too (docs/wal.md).
 
 While a manifest, a list or a draft cannot be read, pgark does not know which data it references: then nothing is deleted, and the object is
 named. `pgark forget ID` removes such a backup; `pgark repair backups` replaces one that is only partly lost.
@@ -31,6 +32,10 @@ pub struct Prune {
     /// Remove every unreferenced chunk, however much data must be moved
     #[arg(long)]
     pub erase: bool,
+    /// Delete archived WAL that is only needed for moments before so long ago, such as 30d
+    /// (default: keep it from the oldest physical backup on)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub wal_window: Option<Duration>,
     /// Show what would be done
     #[arg(short = 'n', long)]
     pub dry_run: bool,

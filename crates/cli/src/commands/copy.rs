@@ -47,6 +47,7 @@ pub fn run(context: &Context, args: Copy) -> Result<ExitCode, Failure> {
         since: args.since.map(Moment::start),
         jobs: args.jobs.map_or_else(default_jobs, usize::from),
         compression_level: args.compression_level,
+        with_wal: !args.no_wal,
     };
     let report = {
         let job = progress::watched_job(&context.common)?;
@@ -65,6 +66,16 @@ pub fn run(context: &Context, args: Copy) -> Result<ExitCode, Failure> {
             report.failed.len(),
             output::bytes(report.bytes_added),
         ))?;
+        for wal in &report.wal {
+            output::line(&format!(
+                "WAL of cluster {}: {} copied, {} already there, {} could not be read",
+                wal.cluster,
+                output::number_of(wal.copied, "file"),
+                output::count(wal.there),
+                wal.failed.len(),
+            ))?;
+        }
     }
-    Ok(if report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
+    let is_whole = report.failed.is_empty() && report.wal.iter().all(|wal| wal.failed.is_empty());
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }

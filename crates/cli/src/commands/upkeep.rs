@@ -55,7 +55,8 @@ pub fn forget(context: &Context, args: Forget) -> Result<ExitCode, Failure> {
         WhatToForget::Policy { policy, cluster: args.of.cluster.clone() }
     };
     let repository = repository::open(context, &args.repository)?;
-    let prune = args.prune.then(ops::Options::default);
+    let prune = ops::Options { wal_window: args.wal_window, ..ops::Options::default() };
+    let prune = args.prune.then_some(prune);
     let report = {
         let job = progress::watched_job(&context.common)?;
         tidy::run(&repository, &choice, prune.as_ref(), args.dry_run, &job)?
@@ -123,12 +124,13 @@ fn show_decisions(decisions: &[Decision], dry_run: bool) -> Result<(), Failure> 
 /// Frees what no backup needs.
 pub fn prune(context: &Context, args: Prune) -> Result<ExitCode, Failure> {
     let repository = repository::open(context, &args.repository)?;
-    let options = ops::Options {
+    let packs = ops::PruneOptions {
         grace: args.grace,
         repack_below: args.repack_below,
         erase: args.erase,
         dry_run: args.dry_run,
     };
+    let options = ops::Options { packs, wal_window: args.wal_window };
     let report = {
         let job = progress::watched_job(&context.common)?;
         ops::run(&repository, &options, &job)?
@@ -142,7 +144,15 @@ pub fn prune(context: &Context, args: Prune) -> Result<ExitCode, Failure> {
 }
 
 /// Names what the storage did not let us delete: that was asked for, and is not done.
-fn tell_refused(report: &Pruned) -> ExitCode {
+fn tell_refused(pruned: &Pruned) -> ExitCode {
+    let Pruned { packs: report, wal } = pruned;
+    for archive in wal {
+        if let Some(why) = &archive.kept {
+            tracing::info!("the archived WAL of cluster {} is kept: {why}", archive.cluster);
+        }
+    }
+    let refused: Vec<&String> =
+        report.refused.iter().chain(wal.iter().flat_map(|archive| &archive.refused)).collect();
     for what in &report.held_by {
         tracing::warn!("nothing is deleted, because it is not known what this references: {what}");
     }
@@ -154,10 +164,10 @@ fn tell_refused(report: &Pruned) -> ExitCode {
         );
         return ExitCode::from(INCOMPLETE);
     }
-    if report.refused.is_empty() {
+    if refused.is_empty() {
         return ExitCode::SUCCESS;
     }
-    for name in &report.refused {
+    for name in refused {
         tracing::warn!("not deleted: {name}");
     }
     tracing::warn!(
@@ -168,7 +178,8 @@ fn tell_refused(report: &Pruned) -> ExitCode {
     ExitCode::from(INCOMPLETE)
 }
 
-fn in_words(report: &Pruned) -> String {
+fn in_words(pruned: &Pruned) -> String {
+    let Pruned { packs: report, wal } = pruned;
     let would = if report.dry_run { "would be " } else { "" };
     let mut text = format!(
         "{} of {} in packs referenced; {} in {} packs {would}deleted",
@@ -202,6 +213,14 @@ fn in_words(report: &Pruned) -> String {
         }
     } else if report.sessions > 0 {
         text.push_str(&format!("; backups being written: {}", output::count(report.sessions)));
+    }
+    let files: u64 = wal.iter().map(|archive| archive.files_deleted).sum();
+    if files > 0 {
+        let bytes = output::bytes(wal.iter().map(|archive| archive.bytes_deleted).sum());
+        text.push_str(&format!(
+            "; {bytes} in {} of archived WAL {would}deleted",
+            output::number_of(files, "file")
+        ));
     }
     if report.bytes_refused > 0 {
         text.push_str(&format!("; {} could not be deleted", output::bytes(report.bytes_refused)));

@@ -409,3 +409,87 @@ fn a_standby_follows_the_archive() {
     }
     assert_eq!(server.psql_text("postgres", "SELECT pg_is_in_recovery()"), "t");
 }
+
+/// WAL in front of the oldest backup goes with a prune; what is left is without gaps, and the
+/// oldest backup recovers to the end.
+#[test]
+fn wal_that_no_backup_needs_is_pruned() {
+    let script = Script::new();
+    let cluster = archiving(&script);
+    begin(&cluster);
+    let desk = Desk::with_identity();
+    let first = backed_up(&desk, &cluster);
+    script.install(&desk, &cluster);
+    event(&cluster, 1);
+    archive_all(&cluster, &script);
+    let prune = |more: &[&str]| -> Value {
+        let report = desk.ok(&[&["prune", "--grace", "0", "--json"], more].concat());
+        serde_json::from_str(&report).unwrap()
+    };
+    // What was archived of the time before the first backup.
+    prune(&[]);
+    let all = wal_objects(&desk);
+    assert_eq!(prune(&[])["wal"][0]["files_deleted"], 0);
+    assert_eq!(wal_objects(&desk), all, "the first backup needs all of it");
+    let second = backed_up(&desk, &cluster);
+    let kept = event(&cluster, 2);
+    archive_all(&cluster, &script);
+    desk.ok(&["forget", &first]);
+    let before = wal_objects(&desk);
+    let planned = prune(&["--dry-run"]);
+    assert_eq!(wal_objects(&desk), before, "a dry run deletes nothing");
+    // Younger than the grace time.
+    let waiting: Value = serde_json::from_str(&desk.ok(&["prune", "--json"])).unwrap();
+    assert_eq!(waiting["wal"][0]["files_deleted"], 0, "{waiting}");
+    assert_eq!(waiting["wal"][0]["files_waiting"], planned["wal"][0]["files_deleted"], "{waiting}");
+    let report = prune(&[]);
+    let left = wal_objects(&desk);
+    let deleted = report["wal"][0]["files_deleted"].as_u64().unwrap();
+    assert!(deleted >= all.len() as u64 && planned["wal"][0]["files_deleted"] == deleted, "{report}");
+    assert!(left.len() >= 2 && left.iter().all(|object| before.contains(object)), "{left:?}");
+    let check: Value = serde_json::from_str(&desk.ok(&["wal", "check", "--read-data", "--json"])).unwrap();
+    assert_eq!(check["problems"], serde_json::json!([]), "{check}");
+    let (server, report) = restored(&desk, &cluster, &script, &["--target-latest"]);
+    assert_eq!(report["backup"], second.as_str(), "{report}");
+    assert_eq!(ledger(&server), [1, kept.id], "{report}");
+    // A window that begins with the newest backup needs no more than that; one of days needs all.
+    let third = backed_up(&desk, &cluster);
+    archive_all(&cluster, &script);
+    assert_eq!(prune(&["--wal-window", "30d"])["wal"][0]["files_deleted"], 0);
+    let planned = prune(&["--wal-window", "0", "--dry-run"]);
+    assert!(planned["wal"][0]["files_deleted"].as_u64().unwrap() > 0, "{planned}");
+    let left = wal_objects(&desk);
+    // A copy brings what its backup needs.
+    let copy = Desk::with_identity();
+    let target = copy.url();
+    let there = copy.path("identity.txt").display().to_string();
+    let url = desk.url();
+    let words = ["copy", url.as_str(), &target, "--to-identity", &there, "--json"];
+    let copied: Value = serde_json::from_str(&desk.ok(&words)).unwrap();
+    let files = copied["wal"][0]["copied"].as_u64().unwrap();
+    assert!(files >= left.len() as u64 && copied["wal"][0]["there"] == 0, "{copied}");
+    let again: Value = serde_json::from_str(&desk.ok(&words)).unwrap();
+    assert_eq!(
+        (&again["wal"][0]["copied"], &again["wal"][0]["there"]),
+        (&0.into(), &files.into()),
+        "{again}"
+    );
+    assert_eq!(wal_objects(&copy).len(), left.len());
+    let check: Value = serde_json::from_str(&copy.ok(&["wal", "check", "--read-data", "--json"])).unwrap();
+    assert_eq!(check["problems"], serde_json::json!([]), "{check}");
+    let planned = |desk: &Desk| -> Value {
+        let to = "/tmp/nothing-is-written-here";
+        let plan = ["restore", "latest", "--to-dir", to, "--target-latest", "--restore-command", "false"];
+        serde_json::from_str(&desk.ok(&[&plan[..], &["--dry-run", "--json"]].concat())).unwrap()
+    };
+    assert_eq!(planned(&copy)["recovery"]["wal"], planned(&desk)["recovery"]["wal"]);
+    // No backup: the next one may need it.
+    desk.ok(&["forget", &second]);
+    desk.ok(&["forget", &third, "--even-last"]);
+    // It archives what it ends with.
+    cluster.stop();
+    let left = wal_objects(&desk);
+    let report = prune(&[]);
+    assert!(report["wal"][0]["kept"].as_str().unwrap().contains("no physical backup"), "{report}");
+    assert_eq!(wal_objects(&desk), left);
+}

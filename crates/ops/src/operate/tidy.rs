@@ -29,7 +29,10 @@ pub fn run(
     job: &Job,
 ) -> Result<Report, OpsError> {
     let decisions = retention::forget(repository, choice, dry_run, job)?;
-    let options = prune.map(|options| prune::Options { dry_run, ..*options });
+    let options = prune.map(|options| prune::Options {
+        packs: prune::PruneOptions { dry_run, ..options.packs },
+        ..*options
+    });
     let pruned = options.map(|options| prune::run(repository, &options, job));
     let pruned = pruned.transpose().map_err(|error| behind(&decisions, error))?;
     Ok(Report { decisions, pruned, dry_run })

@@ -3,7 +3,7 @@
 //! A copy has an id of its own; its facts name repository and id of the original, so that it is
 //! copied once. What a copy that was broken off has stored serves the next one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use jiff::Timestamp;
@@ -18,7 +18,9 @@ use crate::facts::{About, Copied, Note};
 use crate::lock::lock;
 use crate::record::seconds;
 use crate::select::{BackupName, Wanted, find_backup, refuse_unknown_cluster};
-use crate::{Job, OpsError};
+use crate::wal::candidate::Candidate;
+pub use crate::wal::copy::CopiedWal;
+use crate::{Job, OpsError, wal};
 
 /// What to copy.
 pub struct Request {
@@ -32,6 +34,8 @@ pub struct Request {
     pub jobs: usize,
     /// zstd level.
     pub compression_level: i32,
+    /// Archived WAL that the physical backups need is copied, too.
+    pub with_wal: bool,
 }
 
 /// What was copied.
@@ -46,6 +50,8 @@ pub struct Report {
     pub failed: Vec<Failed>,
     /// Bytes added to the target's storage.
     pub bytes_added: u64,
+    /// Archived WAL, by cluster and system.
+    pub wal: Vec<CopiedWal>,
 }
 
 /// A backup that was copied.
@@ -82,7 +88,9 @@ pub fn run(
     let copying = Copying { source, target, request, job };
     let chosen = choose(source, request)?;
     let mut report = Report::default();
-    match copying.all(chosen, &mut report) {
+    let physical = physical(&chosen);
+    let copied = copying.all(chosen, &mut report).and_then(|()| copying.wal(physical, &mut report));
+    match copied {
         Err(error) if job.cancel.is_cancelled() => Err(report.interrupted(&error)),
         Err(error) => Err(error),
         Ok(()) => Ok(report),
@@ -137,6 +145,26 @@ impl Copying<'_> {
                 }
                 Err(error) => return Err(error),
             }
+        }
+        Ok(())
+    }
+
+    /// Archived WAL, from the oldest physical backup that was chosen on.
+    fn wal(&self, physical: BTreeMap<String, Vec<Candidate>>, report: &mut Report) -> Result<(), OpsError> {
+        if !self.request.with_wal {
+            return Ok(());
+        }
+        let copying = wal::copy::Copying {
+            source: self.source,
+            target: self.target,
+            jobs: self.request.jobs,
+            compression_level: self.request.compression_level,
+            job: self.job,
+        };
+        for (cluster, backups) in physical {
+            let copied = copying.run(&cluster, backups)?;
+            report.bytes_added += copied.iter().map(|copied| copied.bytes_added).sum::<u64>();
+            report.wal.extend(copied);
         }
         Ok(())
     }
@@ -239,6 +267,17 @@ impl Report {
             left: format!("{left}; run the same command again to continue with the rest"),
         }
     }
+}
+
+/// The physical backups among these, by their clusters.
+fn physical(heads: &[BackupHead]) -> BTreeMap<String, Vec<Candidate>> {
+    let mut found: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
+    for head in heads {
+        if let Some(candidate) = Candidate::of(head) {
+            found.entry(head.cluster.clone()).or_default().push(candidate);
+        }
+    }
+    found
 }
 
 fn choose(source: &Repository, request: &Request) -> Result<Vec<BackupHead>, OpsError> {

@@ -1,18 +1,46 @@
 //! Freeing what no backup needs, and what a repository holds.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use pgark_repo::Repository;
-pub use pgark_repo::{PruneOptions as Options, PruneReport as Pruned};
+pub use pgark_repo::PruneOptions;
+use pgark_repo::{PruneReport, Repository};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::facts::About;
+use crate::wal::retention;
+pub use crate::wal::retention::PrunedWal;
 use crate::{Job, OpsError};
 
-/// Marks what no backup needs, and deletes what was marked before the grace time.
+/// What to prune and how.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Packs, and the grace time of everything.
+    pub packs: PruneOptions,
+    /// Archived WAL that is only needed for moments before so long ago is deleted. None: every
+    /// moment since the oldest physical backup stays recoverable.
+    pub wal_window: Option<Duration>,
+}
+
+/// What a prune did, or would do.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PruneReport")]
+pub struct Pruned {
+    /// Packs, and what is about them.
+    #[serde(flatten)]
+    pub packs: PruneReport,
+    /// Archived WAL, by cluster and system.
+    pub wal: Vec<PrunedWal>,
+}
+
+/// Marks what no backup needs, and deletes what was marked before the grace time; then deletes the
+/// archived WAL that no backup needs.
 pub fn run(repository: &Repository, options: &Options, job: &Job) -> Result<Pruned, OpsError> {
-    Ok(job.on(repository).prune(options, &|phase| job.progress.phase(phase))?)
+    let repository = &job.on(repository);
+    let packs = repository.prune(&options.packs, &|phase| job.progress.phase(phase))?;
+    let wal = retention::prune(repository, &options.packs, options.wal_window, job)?;
+    Ok(Pruned { packs, wal })
 }
 
 /// What a repository holds.

@@ -323,7 +323,7 @@ fn remove_all(store: &Storage, names: &[String], report: &mut PruneReport) -> Re
 
 /// The storage's own clock: the time of an object that is put for it; and whether that could be
 /// deleted again.
-fn storage_clock(repository: &Repository, pruner: &str) -> Result<(SystemTime, bool), RepoError> {
+pub(crate) fn storage_clock(repository: &Repository, pruner: &str) -> Result<(SystemTime, bool), RepoError> {
     let name = trash::clock_name(pruner);
     object::put_regardless(repository.store(), &name, &b"pgark clock"[..])?;
     let meta = repository.store().stat(&name)?;

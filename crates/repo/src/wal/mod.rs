@@ -15,10 +15,12 @@
 pub(crate) mod name;
 mod object;
 mod pushed;
+mod retire;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 use minicbor::{Decode, Encode};
@@ -37,6 +39,7 @@ use name::{FOLDER, SYSTEMS};
 pub use name::{WalKind, WalName};
 use object::{FIRST_READ, Header, LARGEST_FILE, Opened};
 pub use pushed::WalPushed;
+pub use retire::{WalRetired, WalRetirement};
 
 /// The WAL of one cluster and system in a repository, as one job sees it.
 pub struct WalArchive<'r> {
@@ -84,6 +87,8 @@ pub struct WalListed {
     pub name: WalName,
     /// Bytes of its object.
     pub stored: u64,
+    /// When the storage received it, by its clock.
+    pub received: SystemTime,
 }
 
 /// Of which cluster and system a folder is.
@@ -369,7 +374,11 @@ impl WalArchive<'_> {
 
     fn listed(&self, metas: Vec<pgark_store::ObjectMeta>) -> Vec<WalListed> {
         let listed = |meta: &pgark_store::ObjectMeta| {
-            Some(WalListed { name: WalName::parse_below(&self.folder, &meta.name)?, stored: meta.size })
+            Some(WalListed {
+                name: WalName::parse_below(&self.folder, &meta.name)?,
+                stored: meta.size,
+                received: meta.modified,
+            })
         };
         let found: BTreeSet<WalListed> = metas.iter().filter_map(listed).collect();
         found.into_iter().collect()
