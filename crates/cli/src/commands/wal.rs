@@ -8,7 +8,7 @@ use pgark_ops::wal::check::{Depth, Report};
 use pgark_ops::wal::fetch::{Mode, Outcome};
 use pgark_ops::wal::{adopt, check, fetch, push};
 
-use crate::args::{Wal, WalAction, WalAdopt, WalFetch, WalPush};
+use crate::args::{Wal, WalAction, WalAdopt, WalFetch, WalPush, options_behind_command};
 use crate::context::Context;
 use crate::environment::{default_jobs, local_folders};
 use crate::error::{Answers, Failure};
@@ -22,7 +22,13 @@ const ABSENT: u8 = 1;
 /// How a server understands the exit code, if one has started the program with these words. The
 /// command line itself may be wrong: so it is not parsed for this.
 pub fn answers(words: &[OsString]) -> Option<Answers> {
-    let mut rest = words.iter().skip_while(|word| *word != "wal").skip(1);
+    let ordered = options_behind_command(words.to_vec());
+    let first = ordered.get(1)?;
+    // In front of the command may be options, and some that are wrong.
+    if first != "wal" && !first.as_encoded_bytes().starts_with(b"-") {
+        return None;
+    }
+    let mut rest = ordered.iter().skip_while(|word| *word != "wal").skip(1);
     let action = rest.find(|word| *word == "push" || *word == "fetch")?;
     if action == "push" {
         return Some(Answers::Archiving);
@@ -229,4 +235,35 @@ fn adopted(context: &Context, args: &WalAdopt) -> Result<ExitCode, Failure> {
         report.system_identifier
     );
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_known_by_its_command() {
+        let of = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            answers(&words).is_some()
+        };
+        for line in [
+            "pgark wal push pg_wal/x",
+            "pgark --repo /b wal fetch x y",
+            "pgark --no-such-option wal fetch x y",
+            "pgark wal --wrong push x",
+            "pgark wal fetch",
+        ] {
+            assert!(of(line), "{line}");
+        }
+        for line in [
+            "pgark",
+            "pgark wal list",
+            "pgark backup --physical --label wal --tag push",
+            "pgark --repo wal restore push",
+            "pgark wal",
+        ] {
+            assert!(!of(line), "{line}");
+        }
+    }
 }

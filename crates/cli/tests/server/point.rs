@@ -266,6 +266,39 @@ fn a_time_without_a_later_transaction_is_reached() {
     assert!(conf.contains("--up-to 00000001"), "{conf}");
 }
 
+/// The last record of what is archived goes on in a segment that is not: what is whole in front of
+/// it is recovered, and it is not a target.
+#[test]
+fn a_record_that_is_not_whole_is_not_a_target() {
+    let script = Script::new();
+    let cluster = archiving(&script);
+    begin(&cluster);
+    let desk = Desk::with_identity();
+    let backup = backed_up(&desk, &cluster);
+    script.install(&desk, &cluster);
+    let first = event(&cluster, 1);
+    // Its commit is in a segment that is not full, and not archived; the one before is.
+    cluster.sql("postgres", "INSERT INTO noise SELECT generate_series(1, 400000)");
+    let full = "SELECT pg_walfile_name(pg_current_wal_insert_lsn() - 16 * 1024 * 1024)";
+    await_archived(&cluster, &cluster.psql_text("postgres", full), &script);
+    cluster.stop_immediate();
+    let report: Value = serde_json::from_str(&desk.ok(&["wal", "check", "--json"])).unwrap();
+    assert_eq!(report["problems"], serde_json::json!([]), "{report}");
+    let to = report["timelines"][0]["to_lsn"].as_str().unwrap();
+    for target in [&["--target-lsn", to][..], &["--target-latest"], &["--target-xid", &first.xid]] {
+        let (server, report) = restored(&desk, &cluster, &script, target);
+        assert_eq!(ledger(&server), [1], "{target:?}: {report}");
+        assert_eq!(server.psql_text("postgres", "SELECT count(*) FROM noise"), "0");
+        assert_eq!(report["backup"], backup.as_str());
+    }
+    let to: pgark_bytes::lsn::Lsn = to.parse().unwrap();
+    let behind = pgark_bytes::lsn::Lsn(to.0 + 8).to_string();
+    let refused =
+        ["restore", "latest", "--to-dir", "/tmp/nothing-is-written-here", "--restore-command", "false"];
+    let said = desk.fails(1, &[&refused[..], &["--target-lsn", &behind]].concat());
+    assert!(said.contains("does not reach"), "{said}");
+}
+
 /// The objects of segments, in their order.
 fn wal_objects(desk: &Desk) -> Vec<std::path::PathBuf> {
     let mut found: Vec<_> = super::support::files(&desk.repo())

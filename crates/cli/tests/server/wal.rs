@@ -362,6 +362,21 @@ fn a_server_understands_every_answer() {
         fs::remove_file(&hole).unwrap();
         let (code, said) = fetch(&names[2], &[]);
         assert!(code == failure && said.contains("a hole in the WAL"), "{code} {said}");
+        // The server has that segment itself, whole to its last record; or zeros behind a page.
+        let own = target.path().join("pg_wal");
+        fs::create_dir_all(&own).unwrap();
+        let mut bytes = fs::read(segment(&cluster, &names[2])).unwrap();
+        fs::write(own.join(&names[2]), &bytes).unwrap();
+        let (code, said) = fetch(&names[2], &[]);
+        assert!(code == absent && !to.exists(), "{code} {said}");
+        bytes[8192..].fill(0);
+        fs::write(own.join(&names[2]), &bytes).unwrap();
+        let (code, said) = fetch(&names[2], &[]);
+        assert!(code == failure && said.contains("a hole in the WAL"), "{code} {said}");
+        fs::remove_dir_all(&own).unwrap();
+        // Behind what the recovery needs.
+        assert_eq!(fetch(&names[3], &["--up-to", &names[2]]).0, absent);
+        assert_eq!(fetch(&names[3], &["--up-to", &names[3]]).0, 0);
         fs::write(&hole, &kept).unwrap();
         for damaged in [flipped.clone(), whole[..whole.len() - 100].to_vec()] {
             fs::write(&first, damaged).unwrap();

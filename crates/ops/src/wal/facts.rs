@@ -88,7 +88,8 @@ pub(super) struct FirstRecord {
 
 impl SegmentFacts {
     /// Reads the records of a segment, and verifies all that are whole in it. `next` gives the
-    /// files behind it, as far as they are there: for the last record, if it goes on there.
+    /// front of the files behind it, as far as they are there: for the last record, if it goes on
+    /// there.
     pub(super) fn of(
         head: &SegmentHead,
         content: &[u8],
@@ -216,7 +217,7 @@ pub(super) struct Reading {
 const PIECE: usize = 64 << 10;
 
 /// Reads the records that begin in a segment. `cut`: only those that end by then, because the
-/// timeline was left there. `next` gives the segments behind it.
+/// timeline was left there. `next` gives what comes behind it, or the front of that.
 pub(super) fn read_records(
     format: WalFormat,
     start: Lsn,

@@ -17,6 +17,9 @@ use crate::OpsError;
 /// A segment has at most so many bytes (`--wal-segsize=1024`).
 const LARGEST: u64 = 1 << 30;
 
+/// Few records are longer; of one that is, the next segment is not enough.
+const FRONT: u64 = 1 << 20;
+
 /// A file that was read.
 pub struct WalFile {
     pub(super) name: WalName,
@@ -86,14 +89,20 @@ impl WalFile {
     }
 }
 
-/// The segments behind one, each read when it is asked for, as far as they are in the same folder.
+/// The front of each segment behind one, as far as they are in the same folder: that is where its
+/// last record goes on.
 pub(super) fn next_to(path: &Path, name: &WalName, size: SegmentSize) -> impl FnMut() -> Option<Vec<u8>> {
     let folder = path.parent().map(Path::to_path_buf);
     let mut segment = segment_of(name.file());
     move || {
         segment = segment?.next(size);
-        let content = std::fs::read(folder.as_ref()?.join(segment?.to_string())).ok()?;
-        (content.len() == size.bytes() as usize).then_some(content)
+        let file = File::open(folder.as_ref()?.join(segment?.to_string())).ok()?;
+        if file.metadata().ok()?.len() != u64::from(size.bytes()) {
+            return None;
+        }
+        let mut front = Vec::new();
+        file.take(FRONT).read_to_end(&mut front).ok()?;
+        Some(front)
     }
 }
 

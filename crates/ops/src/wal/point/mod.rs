@@ -28,7 +28,7 @@ use pgark_repo::{Repository, WalArchive};
 
 use super::candidate::Candidate;
 use super::check::{self, Found};
-use super::facts::{Reading, RestorePointFacts};
+use super::facts::{ContentFacts, Reading, RestorePointFacts};
 use super::path::{Path, Proof, Step};
 use crate::{Job, OpsError};
 
@@ -219,10 +219,50 @@ impl Search<'_> {
         exact::read(self.archive, self.path.timeline(), &proof.steps, at, self.job)
     }
 
+    /// Whether the last record of a segment goes on in the next one.
+    fn goes_on(&self, step: &Step) -> bool {
+        step.cut.is_none() && self.size.offset_of(step.end) != 0
+    }
+
+    /// Proves up to the first segment with something; if the last record of that goes on in the
+    /// next one, up to that. Whether it was found, and the record is whole.
+    fn prove_up_to(&self, begin: &Candidate, has: impl Fn(&Step) -> bool) -> Result<(Proof, bool), OpsError> {
+        let (mut seen, mut found) = (0, None);
+        let proof = self.prove(begin, |step| {
+            let was_found = found.is_some();
+            if !was_found && has(step) {
+                found = Some(seen);
+            }
+            seen += 1;
+            was_found || (found.is_some() && !self.goes_on(step))
+        })?;
+        let is_whole = |at: usize| {
+            at + 1 < proof.steps.len() || proof.steps.get(at).is_some_and(|step| !self.goes_on(step))
+        };
+        let is_there = found.is_some_and(is_whole);
+        Ok((proof, is_there))
+    }
+
+    /// Whether the header of a segment says exactly what a recovery of what was proved finds in it:
+    /// not if its last record is not whole there.
+    fn is_exact(&self, proof: &Proof, at: usize) -> bool {
+        let is_last = at + 1 == proof.steps.len();
+        proof.steps.get(at).is_some_and(|step| step.is_counted() && !(is_last && self.goes_on(step)))
+    }
+
+    /// What a recovery finds in a segment.
+    fn contents(&self, proof: &Proof, at: usize) -> Result<ContentFacts, OpsError> {
+        let said = proof.steps.get(at).filter(|_| self.is_exact(proof, at));
+        match said.and_then(|step| step.facts.contents.clone()) {
+            Some(contents) => Ok(contents),
+            None => Ok(self.exact(proof, at)?.contents),
+        }
+    }
+
     /// Where the last record begins that is whole.
     fn last_whole(&self, proof: &Proof) -> Result<Option<Lsn>, OpsError> {
         for (at, step) in proof.steps.iter().enumerate().rev() {
-            let last = match step.is_counted() {
+            let last = match self.is_exact(proof, at) {
                 true => step.last(),
                 false => self.exact(proof, at)?.last_whole,
             };
@@ -233,27 +273,28 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// The last segment that is needed to come across a target in what was proved; if a record goes
-    /// on in the next one, that.
-    fn last_segment(&self, begin: &Candidate, proof: &Proof) -> String {
-        let number = self.size.number_before(proof.end.max(begin.stop));
-        let last = proof.steps.last();
-        let goes_on = last.is_some_and(|step| step.cut.is_none() && self.size.offset_of(step.end) != 0);
-        let number = last.map_or(number, |step| step.number + u64::from(goes_on));
+    /// The last segment that is needed to come across a target whose record ends at `end`. Where
+    /// that is not known, all of what was proved is, and what its last record goes on in.
+    fn last_segment(&self, begin: &Candidate, proof: &Proof, end: Option<Lsn>) -> String {
+        let number = match (end, proof.steps.last()) {
+            (None, Some(step)) => step.number + u64::from(self.goes_on(step)),
+            (end, _) => self.size.number_before(end.unwrap_or(proof.end).max(begin.stop)),
+        };
         SegmentName::new(self.path.timeline(), number, self.size)
             .map_or_else(String::new, |name| name.to_string())
     }
 
-    fn goal(&self, begin: &Candidate, proof: &Proof, until: Until) -> Goal {
+    /// `end`: where the record of the target ends, if it is known.
+    fn goal(&self, begin: &Candidate, proof: &Proof, until: Until, end: Option<Lsn>) -> Goal {
         let timeline = self.path.timeline();
         Goal {
             backup: begin.id.clone(),
             // The first timeline of a cluster has no history, and needs none.
             timeline: (timeline == 1 || self.has_history).then_some(timeline),
             from: begin.stop,
-            to: proof.end,
+            to: end.unwrap_or(proof.end),
             segments: proof.steps.len() as u64,
-            last_segment: (until != Until::End).then(|| self.last_segment(begin, proof)),
+            last_segment: (until != Until::End).then(|| self.last_segment(begin, proof, end)),
             until,
             lsn: None,
             time: None,
@@ -266,7 +307,7 @@ impl Search<'_> {
         let proof = self.prove(newest, |_| false)?;
         match &proof.broken {
             Some(why) => Err(refuse::broken(why, &proof, newest)),
-            None => Ok(self.goal(newest, &proof, Until::End)),
+            None => Ok(self.goal(newest, &proof, Until::End, None)),
         }
     }
 
@@ -276,32 +317,22 @@ impl Search<'_> {
             true => ended >= time.as_microsecond(),
             false => ended > time.as_microsecond(),
         };
-        let mut later = false;
-        let proof = self.prove(begin, |step| {
-            later = step
-                .facts
-                .contents
-                .as_ref()
-                .and_then(|contents| contents.ended)
-                .is_some_and(|[_, last]| is_later(last));
-            later
+        let (proof, is_there) = self.prove_up_to(begin, |step| {
+            let ended = step.facts.contents.as_ref().and_then(|contents| contents.ended);
+            ended.is_some_and(|[_, last]| is_later(last))
         })?;
         let until = Until::Time { time, inclusive: !self.wish.exclusive };
-        if later {
-            return Ok(Goal { time: Some(time), ..self.goal(begin, &proof, until) });
+        if is_there {
+            return Ok(Goal { time: Some(time), ..self.goal(begin, &proof, until, None) });
         }
         // The last word is with the bytes: what headers did not count, and the last whole record.
         // Once the clock was there, what comes behind it ended later, whether it is there or not.
         let mut clock = begin.stop_time.map(Timestamp::as_microsecond);
-        for (at, step) in proof.steps.iter().enumerate() {
-            let contents = match step.is_counted() {
-                true => step.facts.contents.clone(),
-                false => Some(self.exact(&proof, at)?.contents),
-            };
-            let contents = contents.unwrap_or_default();
+        for at in 0..proof.steps.len() {
+            let contents = self.contents(&proof, at)?;
             clock = clock.max(contents.clock);
             if contents.ended.is_some_and(|[_, last]| is_later(last)) {
-                return Ok(Goal { time: Some(time), ..self.goal(begin, &proof, until) });
+                return Ok(Goal { time: Some(time), ..self.goal(begin, &proof, until, None) });
             }
         }
         if clock.is_none_or(|clock| clock < time.as_microsecond()) {
@@ -312,31 +343,22 @@ impl Search<'_> {
         }
         let Some(last) = self.last_whole(&proof)?.filter(|last| *last >= begin.stop) else {
             // Nothing at all was written since.
-            return Ok(self.goal(begin, &proof, Until::End));
+            return Ok(self.goal(begin, &proof, Until::End, None));
         };
-        let goal = self.goal(begin, &proof, Until::Lsn { lsn: last, inclusive: true });
+        let until = Until::Lsn { lsn: last, inclusive: true };
+        let goal = self.goal(begin, &proof, until, Some(proof.end));
         let note = "no transaction ended between the target and what was archived last: all archived WAL is replayed";
         Ok(Goal { lsn: Some(last), time: Some(time), note: Some(note.into()), ..goal })
     }
 
     fn lsn(&self, lsn: Lsn) -> Result<Goal, OpsError> {
         let begin = self.newest(|candidate| candidate.stop <= lsn)?;
-        let reaches = |step: &Step| {
-            step.is_counted() && step.cut.is_none() && step.last().is_some_and(|last| last >= lsn)
-        };
-        let mut is_there = false;
-        let proof = self.prove(begin, |step| {
-            is_there = reaches(step);
-            is_there
-        })?;
-        let inclusive = !self.wish.exclusive;
-        let as_said = Until::Lsn { lsn, inclusive };
-        if is_there {
-            return Ok(Goal { lsn: Some(lsn), ..self.goal(begin, &proof, as_said) });
-        }
+        let (proof, is_there) =
+            self.prove_up_to(begin, |step| step.is_counted() && step.last().is_some_and(|last| last >= lsn))?;
         let last = self.last_whole(&proof)?;
-        if last.is_some_and(|last| last >= lsn) {
-            return Ok(Goal { lsn: Some(lsn), ..self.goal(begin, &proof, as_said) });
+        if is_there || last.is_some_and(|last| last >= lsn) {
+            let until = Until::Lsn { lsn, inclusive: !self.wish.exclusive };
+            return Ok(Goal { lsn: Some(lsn), ..self.goal(begin, &proof, until, None) });
         }
         if let Some(why) = &proof.broken {
             return Err(refuse::broken(why, &proof, begin));
@@ -344,10 +366,11 @@ impl Search<'_> {
         match last {
             // It is the end of the last record, or within it: all of it is replayed.
             Some(last) if lsn <= proof.end => {
-                let goal = self.goal(begin, &proof, Until::Lsn { lsn: last, inclusive: true });
+                let until = Until::Lsn { lsn: last, inclusive: true };
+                let goal = self.goal(begin, &proof, until, Some(proof.end));
                 Ok(Goal { lsn: Some(last), ..goal })
             }
-            None if lsn <= proof.end => Ok(self.goal(begin, &proof, Until::End)),
+            None if lsn <= proof.end => Ok(self.goal(begin, &proof, Until::End, None)),
             _ => Err(refuse::beyond(lsn, &proof)),
         }
     }
@@ -358,7 +381,7 @@ impl Search<'_> {
         for (at, begin) in self.candidates.iter().enumerate() {
             let proof = self.up_to_newer(at)?;
             for (number, step) in proof.steps.iter().enumerate() {
-                let contents = step.facts.contents.as_ref().filter(|_| step.is_counted());
+                let contents = step.facts.contents.as_ref().filter(|_| self.is_exact(&proof, number));
                 if contents.is_some_and(|contents| !contents.may_have(wanted)) {
                     continue;
                 }
@@ -371,11 +394,8 @@ impl Search<'_> {
                     return Err(refuse::rolled_back(xid, end.lsn));
                 }
                 let until = Until::Transaction { xid: wanted, inclusive: !self.wish.exclusive };
-                let goal = self.goal(
-                    begin,
-                    &Proof { steps: proof.steps[..=number].to_vec(), end: end.end, broken: None },
-                    until,
-                );
+                let up_to = Proof { steps: proof.steps[..=number].to_vec(), end: end.end, broken: None };
+                let goal = self.goal(begin, &up_to, until, Some(end.end));
                 return Ok(Goal {
                     lsn: Some(end.lsn),
                     time: Timestamp::from_microsecond(end.time).ok(),
@@ -395,11 +415,7 @@ impl Search<'_> {
         for (at, begin) in self.candidates.iter().enumerate() {
             let proof = self.up_to_newer(at)?;
             for (number, step) in proof.steps.iter().enumerate() {
-                let contents = match step.is_counted() {
-                    true => step.facts.contents.clone().unwrap_or_default(),
-                    false => self.exact(&proof, number)?.contents,
-                };
-                for point in contents.restore_points {
+                for point in self.contents(&proof, number)?.restore_points {
                     let lsn: Option<Lsn> = point.lsn.parse().ok();
                     let is_new = !found.iter().any(|(_, known, _)| known.lsn == point.lsn);
                     if point.name == name && lsn.is_some_and(|lsn| lsn >= begin.stop) && is_new {
@@ -418,7 +434,7 @@ impl Search<'_> {
         match found.as_slice() {
             [] => Err(broken.unwrap_or_else(|| refuse::no_name(name, self.candidates.last()))),
             [(at, point, proof)] => {
-                let goal = self.goal(&self.candidates[*at], proof, Until::Name(name.to_string()));
+                let goal = self.goal(&self.candidates[*at], proof, Until::Name(name.to_string()), None);
                 let time = Timestamp::from_microsecond(point.time).ok();
                 Ok(Goal { lsn: point.lsn.parse().ok(), time, ..goal })
             }
