@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "common/wal_fixtures.rs"]
+mod wal_fixtures;
 
 use common::Cluster;
 use pgark_bytes::control_file::ControlFile;
@@ -18,25 +20,7 @@ use pgark_bytes::wal::{BackupEnd, Record, WalFormat, Walk, WalkError};
 use pgark_bytes::wal_name::{SegmentName, SegmentSize};
 use proptest::prelude::*;
 use regex::Regex;
-
-/// Cluster and first LSN of each fixture.
-const FIXTURES: [(i32, u64, u64); 6] = [
-    (13, 7714091502301641467, 0xD0_0000),
-    (14, 7714091546074889536, 0xE0_0000),
-    (15, 7714091426852350024, 0xB0_0000),
-    (16, 7714091596182101838, 0xC0_0000),
-    (17, 7714091646879084763, 0xC0_0000),
-    (18, 7714091698936812201, 0xC0_0000),
-];
-
-fn fixture(name: &str) -> Vec<u8> {
-    std::fs::read(format!("{}/tests/fixtures/wal/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
-}
-
-fn format(major: i32, system_identifier: u64) -> WalFormat {
-    let segment_size = SegmentSize::new(1 << 20).unwrap();
-    WalFormat { major, system_identifier, timeline: 1, segment_size, page_size: 8192 }
-}
+use wal_fixtures::{FIXTURES, fixture, format};
 
 /// Length, transaction, LSN and the LSN before, of each record.
 fn waldump(text: &str) -> Vec<(u32, u32, Lsn, Lsn)> {

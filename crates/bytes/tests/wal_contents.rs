@@ -2,12 +2,15 @@
 //! `pg_waldump`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "common/wal_fixtures.rs"]
+mod wal_fixtures;
+
 use pgark_bytes::lsn::Lsn;
 use pgark_bytes::wal::contents::{Contents, RestorePoint, Said, TransactionEnd, is_before, said};
 use pgark_bytes::wal::record::RecordHeader;
-use pgark_bytes::wal::{Record, WalFormat, Walk};
-use pgark_bytes::wal_name::SegmentSize;
+use pgark_bytes::wal::{Record, Walk};
 use proptest::prelude::*;
+use wal_fixtures::{FIXTURES, fixture, format};
 
 const EPOCH: i64 = 946_684_800_000_000;
 const XLOG: u8 = 0;
@@ -144,24 +147,8 @@ fn contents_of_records() {
     assert!(is_before(3, 4) && !is_before(4, 3) && !is_before(4, 4) && is_before(u32::MAX, 3));
 }
 
-/// Cluster and first LSN of each fixture (see `wal.rs`).
-const FIXTURES: [(i32, u64, u64); 6] = [
-    (13, 7714091502301641467, 0xD0_0000),
-    (14, 7714091546074889536, 0xE0_0000),
-    (15, 7714091426852350024, 0xB0_0000),
-    (16, 7714091596182101838, 0xC0_0000),
-    (17, 7714091646879084763, 0xC0_0000),
-    (18, 7714091698936812201, 0xC0_0000),
-];
-
-fn fixture(name: &str) -> Vec<u8> {
-    std::fs::read(format!("{}/tests/fixtures/wal/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
-}
-
 fn walk_over(major: i32, system_identifier: u64, at: u64, bytes: &[u8], piece: usize) -> Vec<Option<Said>> {
-    let segment_size = SegmentSize::new(1 << 20).unwrap();
-    let format = WalFormat { major, system_identifier, timeline: 1, segment_size, page_size: 8192 };
-    let mut walk = Walk::new(format, Lsn(at)).unwrap();
+    let mut walk = Walk::new(format(major, system_identifier), Lsn(at)).unwrap();
     let mut all = Vec::new();
     for piece in bytes.chunks(piece) {
         let mut see = |record: &Record, body: &[u8]| all.push(said(major, record, body));

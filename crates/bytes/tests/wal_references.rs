@@ -2,15 +2,18 @@
 //! judges them by real servers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "common/wal_fixtures.rs"]
+mod wal_fixtures;
+
 use pgark_bytes::lsn::Lsn;
 use pgark_bytes::wal::encoding::ReferencesError;
 use pgark_bytes::wal::heads::{RelationFork, read_heads};
 use pgark_bytes::wal::record::RecordHeader;
 use pgark_bytes::wal::references::{Changed, Collector, References};
-use pgark_bytes::wal::{Record, WalFormat, Walk};
-use pgark_bytes::wal_name::SegmentSize;
+use pgark_bytes::wal::{Record, Walk};
 use proptest::prelude::*;
 use regex::Regex;
+use wal_fixtures::{FIXTURES, fixture, format};
 
 const XLOG: u8 = 0;
 const XACT: u8 = 1;
@@ -256,28 +259,19 @@ fn memory_is_bounded() {
 fn every_major() {
     let pattern = Regex::new(r"blkref #\d+: rel (\d+)/(\d+)/(\d+) blk (\d+)").unwrap();
     let mut blocks = 0;
-    for (major, system_identifier, segment) in [
-        (13, 7714091502301641467, 0xD0_0000),
-        (14, 7714091546074889536, 0xE0_0000),
-        (15, 7714091426852350024, 0xB0_0000),
-        (16, 7714091596182101838, 0xC0_0000),
-        (17, 7714091646879084763, 0xC0_0000),
-        (18, 7714091698936812201, 0xC0_0000),
-    ] {
-        let path = format!("{}/tests/fixtures/wal/{major}", env!("CARGO_MANIFEST_DIR"));
+    for (major, system_identifier, segment) in FIXTURES {
+        let text = String::from_utf8(fixture(&format!("{major}.txt"))).unwrap();
         let mut expected = References::default();
-        for found in pattern.captures_iter(&std::fs::read_to_string(format!("{path}.txt")).unwrap()) {
+        for found in pattern.captures_iter(&text) {
             let [tablespace, database, relation, block] = [1, 2, 3, 4].map(|at| found[at].parse().unwrap());
             let fork = RelationFork { tablespace, database, relation, fork: 0 };
             expected.forks.entry(fork).or_default().blocks.push(block);
             blocks += 1;
         }
-        let segment_size = SegmentSize::new(1 << 20).unwrap();
-        let format = WalFormat { major, system_identifier, timeline: 1, segment_size, page_size: 8192 };
-        let mut walk = Walk::new(format, Lsn(segment)).unwrap();
+        let mut walk = Walk::new(format(major, system_identifier), Lsn(segment)).unwrap();
         let mut collector = Collector::default();
         let mut add = |record: &Record, body: &[u8]| collector.add(major, record, body);
-        for piece in std::fs::read(path).unwrap().chunks(100) {
+        for piece in fixture(&major.to_string()).chunks(100) {
             walk.feed_bodies(walk.expects(), piece, &mut add).unwrap();
         }
         assert_eq!(collector.finish(), expected, "PostgreSQL {major}");

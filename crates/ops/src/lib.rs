@@ -36,6 +36,7 @@ mod traffic;
 mod upkeep;
 pub mod wal;
 mod watch;
+mod workers;
 
 use std::sync::Arc;
 

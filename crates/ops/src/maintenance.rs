@@ -1,11 +1,13 @@
 //! Where to connect to a cluster before it is known which databases it has: services differ in what
 //! they let a role into.
 
-use pgark_pg::ConnInfo;
+use pgark_pg::{ConnInfo, Connection, Use};
 
 use crate::OpsError;
 use crate::advice::{Setting, advice};
 use crate::error::with_causes;
+use crate::session::{self, SERVER, Text};
+use crate::watch::Watch;
 
 /// Databases that are there as a rule: `initdb`'s, and the one that hosted services make instead.
 const USUAL: [&str; 3] = ["postgres", "template1", "defaultdb"];
@@ -18,6 +20,21 @@ pub(crate) struct Maintenance<'a> {
     pub likely: Vec<&'a str>,
     /// To be tried last.
     pub unlikely: Option<&'a str>,
+}
+
+/// A settled connection for looking at a server, to the database that was named, else to that of
+/// the connection string or a usual one.
+///
+/// # Errors
+/// The only error, or all of them in one.
+pub(crate) fn connect_to_read(
+    conninfo: &ConnInfo,
+    named: Option<&str>,
+    watch: &Watch,
+) -> Result<Connection, OpsError> {
+    let open = |conninfo: &ConnInfo| session::open(conninfo, Use::Read, Text::ToRead, watch, SERVER);
+    let maintenance = Maintenance { named, likely: vec![conninfo.dbname()], unlikely: None };
+    Ok(maintenance.connect(conninfo, open)?.connection)
 }
 
 impl Maintenance<'_> {

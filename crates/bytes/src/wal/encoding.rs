@@ -15,7 +15,7 @@
 //! | that byte | bit n: fork n follows; bit n + 4: all of fork n changed (its limit is 0), and it does not follow |
 //! | a fork | its limit + 1, or 0 if it has none; a rising list of blocks in front of the limit |
 //!
-//! A limit + 1 has up to 33 bits. No list of relations is empty, nor is what is said of one.
+//! A limit + 1 has up to 33 bits. No list of relations is empty, and no relation is without a fork.
 
 use super::heads::RelationFork;
 use super::references::{Changed, FORKS, MOST_BLOCKS, MOST_FORKS, References};

@@ -78,7 +78,7 @@ pub struct Changed {
 /// The blocks that a run of WAL changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct References {
-    /// Not all of the run is understood: anything may have changed. Nothing else is said then.
+    /// Not all of the run is understood: anything may have changed. The rest is empty then.
     pub is_unknown: bool,
     /// `wal_level` was `minimal` at some time: then what fills a new relation is not logged.
     pub is_minimal: bool,

@@ -17,9 +17,9 @@ use crate::when::{Moment, moment};
   pgark copy /backup/main s3://second/main --to-storage-option region=eu-west-1 --limit-upload 20M
 
 Chunks are read, verified and stored under the keys of the second repository, which deduplicates them itself. Backups that
-DST already has are skipped, so an interrupted copy can be run again to continue. Times and tags are kept. Archived WAL comes along, from
-the oldest physical backup on. Reading needs the identity or
-the passphrase of the first; writing, the writer key of the second (default: the one that `init` left on this host).
+DST already has are skipped, so an interrupted copy can be run again to continue. Times and tags are kept. Archived WAL is copied, too,
+from the oldest physical backup on. Reading needs the identity or the passphrase of the first; writing, the writer key of the second
+(default: the one that `init` left on this host).
 
 Exit codes: 0 all copied; 1 failed; 2 wrong usage; 3 some could not be read and are named; 130 interrupted.")]
 pub struct Copy {

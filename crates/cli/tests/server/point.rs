@@ -142,22 +142,18 @@ fn recover_to_random_targets(cluster: Cluster, script: &Script, targets: usize) 
     cluster.stop();
     let first = [first, more].concat();
     // Timeline 2 leaves the first one at its twelfth event, and timeline 3 the second one.
-    let (second, report) =
-        restored(&desk, &cluster, script, &["--target-name", &first[11].name, "--keep-archiving"]);
-    assert_eq!(ledger(&second), ids(&first[..12]), "{report}");
-    backed_up(&desk, &second);
-    let on_second = write(&second, 100..115);
-    archive_all(&second, script);
-    second.stop();
-    let on_second = [&first[..12], &on_second].concat();
-    let (third, report) =
-        restored(&desk, &cluster, script, &["--target-xid", &on_second[19].xid, "--keep-archiving"]);
-    assert_eq!(ledger(&third), ids(&on_second[..20]), "{report}");
-    backed_up(&desk, &third);
-    let on_third = write(&third, 200..215);
-    archive_all(&third, script);
-    third.stop();
-    let on_third = [&on_second[..20], &on_third].concat();
+    let fork = |target: [&str; 2], before: &[Event], ids_behind: std::ops::Range<usize>| {
+        let (server, report) =
+            restored(&desk, &cluster, script, &[&target[..], &["--keep-archiving"]].concat());
+        assert_eq!(ledger(&server), ids(before), "{report}");
+        backed_up(&desk, &server);
+        let behind = write(&server, ids_behind);
+        archive_all(&server, script);
+        server.stop();
+        [before, &behind].concat()
+    };
+    let on_second = fork(["--target-name", &first[11].name], &first[..12], 100..115);
+    let on_third = fork(["--target-xid", &on_second[19].xid], &on_second[..20], 200..215);
     let report = desk.ok(&["wal", "check", "--json"]);
     assert_eq!(serde_json::from_str::<Value>(&report).unwrap()["ok"], true, "{report}");
     let mut random = Random(11);

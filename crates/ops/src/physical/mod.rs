@@ -8,4 +8,3 @@ mod owners;
 mod places;
 pub mod restore;
 mod start;
-mod workers;

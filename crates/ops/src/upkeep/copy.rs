@@ -4,7 +4,6 @@
 //! copied once. What a copy that was broken off has stored serves the next one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 
 use jiff::Timestamp;
 use pgark_repo::{
@@ -15,12 +14,11 @@ use serde::Serialize;
 
 use crate::error::with_causes;
 use crate::facts::{About, Copied, Note};
-use crate::lock::lock;
 use crate::record::seconds;
 use crate::select::{BackupName, Wanted, find_backup, refuse_unknown_cluster};
 use crate::wal::candidate::Candidate;
 pub use crate::wal::copy::CopiedWal;
-use crate::{Job, OpsError, wal};
+use crate::{Job, OpsError, wal, workers};
 
 /// What to copy.
 pub struct Request {
@@ -209,25 +207,10 @@ impl Copying<'_> {
         reader: &DataReader<'_>,
         backup: &Backup<'_>,
     ) -> Result<(), OpsError> {
-        let entries = Mutex::new(backup.entries_and_their_additions()?);
-        let failure: Mutex<Option<OpsError>> = Mutex::default();
-        std::thread::scope(|scope| {
-            for _ in 0..self.request.jobs.max(1) {
-                scope.spawn(|| {
-                    while lock(&failure).is_none() {
-                        let Some(next) = lock(&entries).next() else { return };
-                        let copied = next.map_err(OpsError::from).and_then(|(entry, addition)| {
-                            self.entry(writer, reader, backup, &entry, addition)
-                        });
-                        if let Err(error) = copied {
-                            lock(&failure).get_or_insert(error);
-                        }
-                    }
-                });
-            }
-        });
-        let failure = lock(&failure).take();
-        failure.map_or(Ok(()), Err)
+        workers::each(self.request.jobs, backup.entries_and_their_additions()?, |next| {
+            let (entry, addition) = next?;
+            self.entry(writer, reader, backup, &entry, addition)
+        })
     }
 
     fn entry(

@@ -2,7 +2,7 @@
 
 use pgark_repo::{Repository, WalArchive};
 
-use crate::advice::{Setting, advice};
+use crate::advice::{Operation, Setting, advice};
 use crate::facts::About;
 use crate::{OpsError, cluster};
 
@@ -75,5 +75,26 @@ pub(super) fn existing<'r>(
                 Setting::Cluster.to("NAME")
             ],
         )),
+    }
+}
+
+/// The cluster, and the system whose WAL it has.
+pub(super) fn whose(repository: &Repository, given: Option<&str>) -> Result<(String, u64), OpsError> {
+    let none = |what: String| {
+        OpsError::refused(what, advice![Operation::PushWal, " as archive_command archives it"])
+    };
+    let mut found = repository.wal_clusters()?;
+    found.retain(|(cluster, _)| given.is_none_or(|given| given == cluster));
+    match (found.as_slice(), given) {
+        ([only], _) => Ok(only.clone()),
+        ([], Some(given)) => Err(none(format!("no WAL of cluster {given} is archived in this repository"))),
+        ([], None) => Err(none("no WAL is archived in this repository".into())),
+        (several, _) => {
+            let names: Vec<&str> = several.iter().map(|(name, _)| name.as_str()).collect();
+            Err(OpsError::refused(
+                format!("several clusters have archived WAL: {}", names.join(", ")),
+                advice!["say which one with ", Setting::Cluster.to("NAME")],
+            ))
+        }
     }
 }

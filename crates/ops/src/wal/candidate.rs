@@ -21,6 +21,16 @@ pub(crate) struct Candidate {
     pub stop_time: Option<Timestamp>,
 }
 
+/// Those of a system among these backups.
+pub(crate) fn of_system<'h>(
+    heads: impl IntoIterator<Item = &'h BackupHead>,
+    system_identifier: &str,
+) -> Vec<Candidate> {
+    let mut candidates: Vec<Candidate> = heads.into_iter().filter_map(Candidate::of).collect();
+    candidates.retain(|candidate| candidate.system_identifier == system_identifier);
+    candidates
+}
+
 impl Candidate {
     /// None: it is of another kind, or does not say where it ends.
     pub(crate) fn of(head: &BackupHead) -> Option<Candidate> {

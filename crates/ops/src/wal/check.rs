@@ -8,21 +8,19 @@
 //! missing, exchanged or cut off.
 
 use std::collections::BTreeMap;
-use std::thread;
 
 use pgark_bytes::lsn::Lsn;
-use pgark_bytes::timeline_history::TimelineHistory;
 use pgark_bytes::wal_name::{SegmentName, SegmentSize};
-use pgark_repo::{Repository, WalArchive, WalHeader, WalKind, WalListed, WalName};
+use pgark_repo::{Repository, WalArchive, WalHeader, WalListed};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::candidate::Candidate;
-use super::facts::{HistoryFacts, SegmentFacts};
-use super::file;
-use crate::advice::{Operation, Setting, advice};
+use super::archive;
+use super::archived::{Archived, Found, Segment};
+use super::candidate::{self, Candidate};
+use super::facts::SegmentFacts;
 use crate::error::with_causes;
-use crate::{Job, OpsError};
+use crate::{Job, OpsError, workers};
 
 /// How far back backups are looked for.
 const MOST_BACKUPS: usize = 1024;
@@ -119,37 +117,22 @@ pub struct BackupReach {
     pub restorable_to: Option<String>,
 }
 
-/// What is known of a timeline.
-pub(super) struct Found {
-    /// By their numbers.
-    pub segments: BTreeMap<u64, Segment>,
-    pub history: Option<TimelineHistory>,
-}
-
-pub(super) struct Segment {
-    listed: WalListed,
-    /// None: its header was not read, or is damaged.
-    said: Option<(WalHeader, SegmentFacts)>,
-}
-
 /// Looks.
 ///
 /// # Errors
 /// No WAL is archived; what the repository says of something else than a file of WAL.
 pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Report, OpsError> {
     let repository = &job.on(repository);
-    let (cluster, system) = whose(repository, request.cluster.as_deref())?;
+    let (cluster, system) = archive::whose(repository, request.cluster.as_deref())?;
     let archive = repository.wal(&cluster, system)?;
     job.progress.phase("listing the WAL");
-    let listed = archive.list(None)?;
-    let mut problems = Vec::new();
-    let size = size_of_segments(&archive, &listed)?;
-    let mut found = sorted(&archive, listed, size, &mut problems)?;
+    let Archived { size, timelines: mut found, mut problems, .. } = Archived::read(&archive)?;
     if request.depth > Depth::Names {
         job.progress.phase("reading the headers of the WAL");
         read(&archive, &mut found, request, job, &mut problems)?;
     }
-    let backups = backups(repository, &cluster, system)?;
+    let heads = repository.newest_backups(&cluster, MOST_BACKUPS)?;
+    let backups = candidate::of_system(&heads, &system.to_string());
     let reach: Vec<BackupReach> = backups.iter().map(|backup| reach(backup, &found, size)).collect();
     let oldest = backups.iter().map(|backup| backup.start).min();
     let timelines: Vec<Timeline> =
@@ -167,104 +150,6 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Repo
     })
 }
 
-/// The cluster, and the system whose WAL it has.
-pub(super) fn whose(repository: &Repository, given: Option<&str>) -> Result<(String, u64), OpsError> {
-    let none = |what: String| {
-        OpsError::refused(what, advice![Operation::PushWal, " as archive_command archives it"])
-    };
-    let mut found = repository.wal_clusters()?;
-    found.retain(|(cluster, _)| given.is_none_or(|given| given == cluster));
-    match (found.as_slice(), given) {
-        ([only], _) => Ok(only.clone()),
-        ([], Some(given)) => Err(none(format!("no WAL of cluster {given} is archived in this repository"))),
-        ([], None) => Err(none("no WAL is archived in this repository".into())),
-        (several, _) => {
-            let names: Vec<&str> = several.iter().map(|(name, _)| name.as_str()).collect();
-            Err(OpsError::refused(
-                format!("several clusters have archived WAL: {}", names.join(", ")),
-                advice!["say which one with ", Setting::Cluster.to("NAME")],
-            ))
-        }
-    }
-}
-
-/// Bytes of a segment, as the first one has them whose header can be read.
-pub(super) fn size_of_segments(
-    archive: &WalArchive<'_>,
-    listed: &[WalListed],
-) -> Result<SegmentSize, OpsError> {
-    for file in listed.iter().filter(|file| file.name.kind() == WalKind::Segment) {
-        match archive.header(&file.name) {
-            Ok(Some(header)) => {
-                if let Some(size) =
-                    u32::try_from(header.bytes).ok().and_then(|bytes| SegmentSize::new(bytes).ok())
-                {
-                    return Ok(size);
-                }
-            }
-            Ok(None) => {}
-            Err(error) if error.is_of_object() => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(SegmentSize::DEFAULT)
-}
-
-pub(super) fn sorted(
-    archive: &WalArchive<'_>,
-    listed: Vec<WalListed>,
-    size: SegmentSize,
-    problems: &mut Vec<String>,
-) -> Result<BTreeMap<u32, Found>, OpsError> {
-    let mut found: BTreeMap<u32, Found> = BTreeMap::new();
-    let empty = || Found { segments: BTreeMap::new(), history: None };
-    for file in listed {
-        let timeline = file.name.timeline();
-        match file.name.kind() {
-            WalKind::Segment => {
-                match file::segment_of(file.name.file()).and_then(|segment| segment.number(size)) {
-                    Some(number) => {
-                        let segment = Segment { listed: file, said: None };
-                        found.entry(timeline).or_insert_with(empty).segments.insert(number, segment);
-                    }
-                    None => problems.push(format!(
-                        "{} cannot be among segments of {} bytes",
-                        file.name.file(),
-                        size.bytes()
-                    )),
-                }
-            }
-            WalKind::History => {
-                let entry = found.entry(timeline).or_insert_with(empty);
-                match history(archive, &file.name) {
-                    Ok(history) => entry.history = history,
-                    Err(OpsError::Repository(error)) if !error.is_of_object() => return Err(error.into()),
-                    Err(error) => problems.push(with_causes(&error)),
-                }
-            }
-            WalKind::Partial | WalKind::BackupHistory => {}
-        }
-    }
-    Ok(found)
-}
-
-/// What a history says: its header, else the file. None: the key at hand reads no data.
-fn history(archive: &WalArchive<'_>, name: &WalName) -> Result<Option<TimelineHistory>, OpsError> {
-    let said = archive.header(name)?.and_then(|header| HistoryFacts::parse(name.timeline(), &header.facts));
-    if said.is_some() {
-        return Ok(said);
-    }
-    let content = match archive.get(name) {
-        Ok(Some((_, content))) => content,
-        Ok(None) => return Ok(None),
-        Err(pgark_repo::RepoError::NeedsReaderSecret) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    TimelineHistory::parse(name.timeline(), &content)
-        .map(Some)
-        .map_err(|error| OpsError::refused(error.to_string(), ""))
-}
-
 /// Reads the headers of all segments, and their bytes where that is asked for.
 fn read(
     archive: &WalArchive<'_>,
@@ -275,55 +160,47 @@ fn read(
 ) -> Result<(), OpsError> {
     let mut segments: Vec<&mut Segment> =
         found.values_mut().flat_map(|timeline| timeline.segments.values_mut()).collect();
-    job.progress.total_bytes(segments.iter().map(|segment| segment.listed.stored).sum());
-    let share = segments.len().div_ceil(request.jobs.max(1)).max(1);
-    let read: Vec<Result<Vec<String>, OpsError>> = thread::scope(|scope| {
-        let workers: Vec<_> = segments
-            .chunks_mut(share)
-            .map(|share| scope.spawn(|| read_some(archive, share, request.depth, job)))
-            .collect();
-        let ended = workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        ended.collect()
-    });
-    for wrong in read {
-        problems.extend(wrong?);
+    let listed: Vec<WalListed> = segments.iter().map(|segment| segment.listed.clone()).collect();
+    job.progress.total_bytes(listed.iter().map(|file| file.stored).sum());
+    let read = workers::map(request.jobs, &listed, |file| read_one(archive, file, request.depth, job))?;
+    for (segment, read) in segments.iter_mut().zip(read) {
+        match read {
+            Ok((header, facts)) => {
+                problems.extend(facts.damaged.as_ref().map(|damaged| {
+                    let file = segment.listed.name.file();
+                    format!("{file} was damaged on the server when it was archived: {damaged}")
+                }));
+                segment.said = Some((header, facts));
+            }
+            Err(why) => problems.push(why),
+        }
     }
     Ok(())
 }
 
-fn read_some(
+/// What is said of a segment; or why it is not known.
+fn read_one(
     archive: &WalArchive<'_>,
-    segments: &mut [&mut Segment],
+    file: &WalListed,
     depth: Depth,
     job: &Job,
-) -> Result<Vec<String>, OpsError> {
-    let mut wrong = Vec::new();
-    for segment in segments {
-        job.cancel.check().map_err(|_| OpsError::Cancelled)?;
-        let name = &segment.listed.name;
-        let header = match depth {
-            Depth::Data => archive.get(name).map(|found| found.map(|(header, _)| header)),
-            Depth::Names | Depth::Headers => archive.header(name),
-        };
-        job.progress.advance(segment.listed.stored);
-        match header {
-            Ok(Some(header)) => match SegmentFacts::parse(&header.facts) {
-                Some(facts) => {
-                    wrong.extend(facts.damaged.as_ref().map(|damaged| {
-                        format!("{} was damaged on the server when it was archived: {damaged}", name.file())
-                    }));
-                    segment.said = Some((header, facts));
-                }
-                None => wrong.push(format!("the header of {} says nothing of its records", name.file())),
-            },
-            Ok(None) => wrong.push(format!("{} is gone since it was listed", name.file())),
-            Err(error) if error.is_of_object() => wrong.push(with_causes(&OpsError::from(error))),
-            Err(error) => return Err(error.into()),
-        }
+) -> Result<Result<(WalHeader, SegmentFacts), String>, OpsError> {
+    job.cancel.check().map_err(|_| OpsError::Cancelled)?;
+    let name = &file.name;
+    let header = match depth {
+        Depth::Data => archive.get(name).map(|found| found.map(|(header, _)| header)),
+        Depth::Names | Depth::Headers => archive.header(name),
+    };
+    job.progress.advance(file.stored);
+    match header {
+        Ok(Some(header)) => Ok(match SegmentFacts::parse(&header.facts) {
+            Some(facts) => Ok((header, facts)),
+            None => Err(format!("the header of {} says nothing of its records", name.file())),
+        }),
+        Ok(None) => Ok(Err(format!("{} is gone since it was listed", name.file()))),
+        Err(error) if error.is_of_object() => Ok(Err(with_causes(&OpsError::from(error)))),
+        Err(error) => Err(error.into()),
     }
-    Ok(wrong)
 }
 
 /// What there is of a timeline. What is missing behind the oldest backup is a problem.
@@ -439,13 +316,4 @@ fn reach(backup: &Candidate, found: &BTreeMap<u32, Found>, size: SegmentSize) ->
         restorable_from: backup.stop.to_string(),
         restorable_to: to,
     }
-}
-
-/// The newest physical backups of the system.
-fn backups(repository: &Repository, cluster: &str, system: u64) -> Result<Vec<Candidate>, OpsError> {
-    let system = system.to_string();
-    let mut backups: Vec<Candidate> =
-        repository.newest_backups(cluster, MOST_BACKUPS)?.iter().filter_map(Candidate::of).collect();
-    backups.retain(|backup| backup.system_identifier == system);
-    Ok(backups)
 }

@@ -6,18 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-use std::thread;
 
 use pgark_repo::{RepoError, Repository, WalArchive, WalListed, WalName, WalPut};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::archived::Archived;
 use super::candidate::Candidate;
-use super::check;
 use super::retention::Needs;
 use crate::error::with_causes;
 use crate::lock::lock;
-use crate::{Job, OpsError};
+use crate::{Job, OpsError, workers};
 
 /// WAL of one system that was copied.
 #[derive(Clone, Debug, Default, Serialize, JsonSchema)]
@@ -86,14 +85,11 @@ impl Copying<'_> {
     ) -> Result<CopiedWal, OpsError> {
         self.job.progress.phase("listing the WAL");
         let source = self.source.wal(cluster, system)?;
-        let listed = source.list(None)?;
-        let size = check::size_of_segments(&source, &listed)?;
-        let mut problems = Vec::new();
-        let found = check::sorted(&source, listed.clone(), size, &mut problems)?;
-        problems.iter().for_each(|problem| self.job.progress.warn(problem));
-        let histories = found.into_iter().map(|(timeline, found)| (timeline, found.history)).collect();
-        let needs = Needs::of(&histories, backups, None);
-        let mut files: Vec<WalListed> = listed.into_iter().filter(|file| !needs.not(file, size)).collect();
+        let archived = Archived::read(&source)?;
+        archived.problems.iter().for_each(|problem| self.job.progress.warn(problem));
+        let needs = Needs::of(&archived.histories(), backups, None);
+        let mut files = archived.listed;
+        files.retain(|file| !needs.not(file, archived.size));
         let target = self.target.wal(cluster, system)?;
         target.begin(self.target, is_newest)?;
         let there: BTreeSet<WalName> = target.list(None)?.into_iter().map(|file| file.name).collect();
@@ -107,34 +103,9 @@ impl Copying<'_> {
         });
         self.job.progress.phase("copying the WAL");
         self.job.progress.total_bytes(files.iter().map(|file| file.stored).sum());
-        self.files(&source, &target, &files, &report)?;
+        // The oldest first.
+        workers::each(self.jobs, files.iter(), |file| self.file(&source, &target, file, &report))?;
         Ok(report.into_inner().unwrap_or_else(|poison| poison.into_inner()))
-    }
-
-    /// Several at once, the oldest first.
-    fn files(
-        &self,
-        source: &WalArchive<'_>,
-        target: &WalArchive<'_>,
-        files: &[WalListed],
-        report: &Mutex<CopiedWal>,
-    ) -> Result<(), OpsError> {
-        let queue = Mutex::new(files.iter());
-        let failure: Mutex<Option<OpsError>> = Mutex::default();
-        thread::scope(|scope| {
-            for _ in 0..self.jobs.max(1) {
-                scope.spawn(|| {
-                    while lock(&failure).is_none() {
-                        let Some(file) = lock(&queue).next() else { return };
-                        if let Err(error) = self.file(source, target, file, report) {
-                            lock(&failure).get_or_insert(error);
-                        }
-                    }
-                });
-            }
-        });
-        let failure = lock(&failure).take();
-        failure.map_or(Ok(()), Err)
     }
 
     fn file(

@@ -1,4 +1,4 @@
-//! What is said of an archived file in its header, for those who cannot read its bytes: that a
+//! What the header of an archived file says, for those who cannot read its bytes: that a
 //! segment follows the one before, how far it goes and what is in it; from where a timeline came.
 
 use pgark_bytes::lsn::Lsn;

@@ -18,12 +18,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use pgark_bytes::timeline_history::TimelineHistory;
 use pgark_repo::{Repository, WalArchive, WalKind, WalName};
 
 use super::deadline::within;
 use super::facts::SegmentFacts;
-use super::{archive, file};
+use super::{archive, archived, file};
 use crate::{Job, OpsError};
 
 /// So long a hole is waited for: files that are archived at once can come out of order.
@@ -162,11 +161,8 @@ fn later(archive: &WalArchive<'_>, name: &WalName) -> Result<Option<String>, Ops
     let Some(later) = archive.segments_after(name)?.into_iter().next() else { return Ok(None) };
     // A timeline has no segments before the one in which it began.
     let history = WalName::parse(&format!("{:08X}.history", name.timeline()));
-    let history = history.map(|history| archive.get(&history)).transpose()?.flatten();
-    let Some((_, history)) = history else { return Ok(Some(later.name.file().to_string())) };
-    let history = TimelineHistory::parse(name.timeline(), &history).map_err(|error| {
-        OpsError::refused(error.to_string(), "the history in the repository is not one: look at the server's")
-    })?;
+    let history = history.map(|history| archived::history(archive, &history)).transpose()?.flatten();
+    let Some(history) = history else { return Ok(Some(later.name.file().to_string())) };
     let began = history.ancestors().last().map(|parent| parent.switch_lsn);
     let segment = file::segment_of(name.file()).zip(began);
     let size = || Ok::<_, OpsError>(archive.header(&later.name)?.map(|header| header.bytes));

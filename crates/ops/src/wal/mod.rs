@@ -1,11 +1,13 @@
 //! Archived WAL: taken from a server by its `archive_command`, given back by its `restore_command`,
 //! and proved to be without gaps.
 //!
-//! `archive` finds the archive of a server in a repository, `file` knows what a file must be like,
-//! `facts` what is said of it. `push`, `fetch`, `check` and `adopt` are what an operator asks for.
+//! `archive` finds the archive of a server in a repository, `archived` what is in it, `file` knows
+//! what a file must be like, `facts` what is said of it. `push`, `fetch`, `check` and `adopt` are
+//! what an operator asks for.
 
 pub mod adopt;
 mod archive;
+mod archived;
 pub(crate) mod candidate;
 pub mod check;
 pub(crate) mod copy;

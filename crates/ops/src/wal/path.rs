@@ -11,17 +11,18 @@
 //! before it. Headers say so: no segment is read.
 
 use std::collections::BTreeMap;
-use std::thread;
+use std::sync::Mutex;
 
 use pgark_bytes::lsn::Lsn;
 use pgark_bytes::timeline_history::TimelineHistory;
 use pgark_bytes::wal_name::{SegmentName, SegmentSize};
 use pgark_repo::{WalArchive, WalName};
 
-use super::check::Found;
+use super::archived::Archived;
 use super::facts::SegmentFacts;
 use crate::error::with_causes;
-use crate::{Job, OpsError};
+use crate::lock::lock;
+use crate::{Job, OpsError, workers};
 
 /// Headers that each worker reads before it is looked at what they say.
 const AHEAD: usize = 16;
@@ -34,9 +35,15 @@ struct Span {
     end: Option<Lsn>,
 }
 
+/// Headers of segments, each of which is read once: several paths go through the same ones.
+pub(super) struct Headers<'a> {
+    archive: &'a WalArchive<'a>,
+    known: Mutex<BTreeMap<WalName, SegmentFacts>>,
+}
+
 /// The segments of a path.
 pub(super) struct Path<'a> {
-    archive: &'a WalArchive<'a>,
+    headers: &'a Headers<'a>,
     size: SegmentSize,
     timeline: u32,
     spans: Vec<Span>,
@@ -66,14 +73,39 @@ pub(super) struct Proof {
     pub broken: Option<String>,
 }
 
+impl<'a> Headers<'a> {
+    pub(super) fn of(archive: &'a WalArchive<'a>) -> Headers<'a> {
+        Headers { archive, known: Mutex::default() }
+    }
+
+    /// The archive that they are of.
+    pub(super) fn archive(&self) -> &'a WalArchive<'a> {
+        self.archive
+    }
+
+    /// What the header of a segment says; or why that is not known.
+    fn facts(&self, name: &WalName) -> Result<Result<SegmentFacts, String>, OpsError> {
+        if let Some(known) = lock(&self.known).get(name) {
+            return Ok(Ok(known.clone()));
+        }
+        let header = match self.archive.header(name) {
+            Ok(Some(header)) => header,
+            Ok(None) => return Ok(Err(format!("{} is missing", name.file()))),
+            Err(error) if error.is_of_object() => return Ok(Err(with_causes(&OpsError::from(error)))),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(facts) = SegmentFacts::parse(&header.facts) else {
+            return Ok(Err(format!("the header of {} says nothing of its records", name.file())));
+        };
+        lock(&self.known).insert(name.clone(), facts.clone());
+        Ok(Ok(facts))
+    }
+}
+
 impl<'a> Path<'a> {
     /// The path to a timeline, in what was found of all timelines.
-    pub(super) fn to(
-        archive: &'a WalArchive<'a>,
-        size: SegmentSize,
-        found: &BTreeMap<u32, Found>,
-        timeline: u32,
-    ) -> Path<'a> {
+    pub(super) fn to(headers: &'a Headers<'a>, archived: &Archived, timeline: u32) -> Path<'a> {
+        let (found, size) = (&archived.timelines, archived.size);
         let history = found.get(&timeline).and_then(|found| found.history.as_ref());
         let spans = spans(timeline, history);
         let mut segments = BTreeMap::new();
@@ -86,7 +118,7 @@ impl<'a> Path<'a> {
                 }
             }
         }
-        Path { archive, size, timeline, spans, segments }
+        Path { headers, size, timeline, spans, segments }
     }
 
     /// The timeline that it leads to.
@@ -119,7 +151,9 @@ impl<'a> Path<'a> {
                 return Ok(proof);
             }
             next += batch.len() as u64;
-            for step in self.read(&batch, jobs, job)? {
+            // What is wrong with one is not an error: the path ends there.
+            let read = workers::map(jobs, &batch, |(number, timeline)| self.step(*number, *timeline, job))?;
+            for step in read {
                 let step = match step.and_then(|step| self.follows(step, last.as_deref())) {
                     Ok(step) => step,
                     Err(why) => {
@@ -186,49 +220,14 @@ impl<'a> Path<'a> {
         WalName::parse(&SegmentName::new(timeline, number, self.size)?.to_string())
     }
 
-    /// Reads the headers of some segments, several at once. What is wrong with one is not an error:
-    /// the path ends there.
-    fn read(
-        &self,
-        batch: &[(u64, u32)],
-        jobs: usize,
-        job: &Job,
-    ) -> Result<Vec<Result<Step, String>>, OpsError> {
-        let share = batch.len().div_ceil(jobs.max(1)).max(1);
-        let read: Vec<Result<Vec<_>, OpsError>> = thread::scope(|scope| {
-            let workers: Vec<_> = batch
-                .chunks(share)
-                .map(|share| {
-                    scope.spawn(|| {
-                        share.iter().map(|(number, timeline)| self.step(*number, *timeline, job)).collect()
-                    })
-                })
-                .collect();
-            let ended = workers
-                .into_iter()
-                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            ended.collect()
-        });
-        let mut steps = Vec::new();
-        for share in read {
-            steps.extend(share?);
-        }
-        Ok(steps)
-    }
-
     fn step(&self, number: u64, timeline: u32, job: &Job) -> Result<Result<Step, String>, OpsError> {
         job.cancel.check().map_err(|_| OpsError::Cancelled)?;
         let Some(name) = self.name(timeline, number) else {
             return Ok(Err(format!("segment {number} of timeline {timeline} has no name")));
         };
-        let header = match self.archive.header(&name) {
-            Ok(Some(header)) => header,
-            Ok(None) => return Ok(Err(format!("{} is missing", name.file()))),
-            Err(error) if error.is_of_object() => return Ok(Err(with_causes(&OpsError::from(error)))),
-            Err(error) => return Err(error.into()),
-        };
-        let Some(facts) = SegmentFacts::parse(&header.facts) else {
-            return Ok(Err(format!("the header of {} says nothing of its records", name.file())));
+        let facts = match self.headers.facts(&name)? {
+            Ok(facts) => facts,
+            Err(why) => return Ok(Err(why)),
         };
         let left = self.spans.iter().find(|span| span.timeline == timeline).and_then(|span| span.end);
         let cut = left.filter(|left| *left < start(number + 1, self.size));
@@ -253,6 +252,13 @@ impl<'a> Path<'a> {
             )),
             _ => Ok(step),
         }
+    }
+}
+
+impl Proof {
+    /// The same up to a step, of which the records end at `end`.
+    pub(super) fn up_to(&self, at: usize, end: Lsn) -> Proof {
+        Proof { steps: self.steps.iter().take(at + 1).cloned().collect(), end, broken: None }
     }
 }
 

@@ -1,14 +1,12 @@
 //! `restore-point`: makes a named point in the WAL of a server, to which it can be recovered.
 
-use pgark_pg::{ConnInfo, Use};
+use pgark_pg::ConnInfo;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::Doing;
-use crate::maintenance::Maintenance;
-use crate::session::{self, SERVER, Text};
 use crate::watch::Watch;
-use crate::{Job, OpsError};
+use crate::{Job, OpsError, maintenance};
 
 /// Bytes that a server keeps of a name (`MAXFNAMELEN` in src/include/access/xlog_internal.h, with
 /// the zero behind it).
@@ -59,13 +57,8 @@ pub fn run(request: &Request, job: &Job) -> Result<Report, OpsError> {
 }
 
 fn make(request: &Request, watch: &Watch) -> Result<Report, OpsError> {
-    let open = |conninfo: &ConnInfo| session::open(conninfo, Use::Read, Text::ToRead, watch, SERVER);
-    let maintenance = Maintenance {
-        named: request.maintenance_db.as_deref(),
-        likely: vec![request.conninfo.dbname()],
-        unlikely: None,
-    };
-    let mut connection = maintenance.connect(&request.conninfo, open)?.connection;
+    let mut connection =
+        maintenance::connect_to_read(&request.conninfo, request.maintenance_db.as_deref(), watch)?;
     let doing = "make a restore point";
     let rows = connection
         .query(

@@ -19,12 +19,12 @@ use jiff::Timestamp;
 use pgark_bytes::lsn::Lsn;
 use pgark_bytes::timeline_history::TimelineHistory;
 use pgark_bytes::wal_name::{SegmentName, SegmentSize, WalFileName};
-use pgark_repo::{PruneOptions, Repository, WalArchive, WalKind, WalListed};
+use pgark_repo::{BackupHead, PruneOptions, Repository, WalArchive, WalKind, WalListed, WalRetirement};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::archived::Archived;
 use super::candidate::Candidate;
-use super::check;
 use crate::facts::BackupKind;
 use crate::{Job, OpsError};
 
@@ -59,93 +59,101 @@ pub(crate) fn prune(
     window: Option<Duration>,
     job: &Job,
 ) -> Result<Vec<PrunedWal>, OpsError> {
-    let mut pruned = Vec::new();
+    let mut archives = Vec::new();
     for (cluster, _) in repository.wal_clusters()? {
         for system in repository.wal_systems(&cluster)? {
-            job.progress.phase("looking for WAL that no backup needs");
-            let archive = repository.wal(&cluster, system)?;
-            pruned.push(prune_one(repository, &archive, options, window)?);
+            archives.push(repository.wal(&cluster, system)?);
         }
     }
-    Ok(pruned)
+    if archives.is_empty() {
+        return Ok(Vec::new());
+    }
+    job.progress.phase("looking for WAL that no backup needs");
+    let now = repository.time(options.dry_run)?;
+    // Before the backups are read: see there.
+    let retirements: Vec<WalRetirement<'_, '_>> = archives
+        .iter()
+        .map(|archive| archive.retire(now, options.grace, options.dry_run))
+        .collect::<Result<_, _>>()?;
+    let unreadable = repository.set_aside()?.first().map(|(id, _)| id.to_string());
+    let heads = repository.backups()?;
+    let since = window.and_then(|window| Timestamp::try_from(now.checked_sub(window)?).ok());
+    retirements
+        .iter()
+        .map(|retirement| match &unreadable {
+            Some(id) => {
+                Ok(kept(retirement.archive(), format!("backup {id} cannot be read, and may need it")))
+            }
+            None => prune_one(retirement, &heads, since),
+        })
+        .collect()
 }
 
 fn prune_one(
-    repository: &Repository,
-    archive: &WalArchive<'_>,
-    options: &PruneOptions,
-    window: Option<Duration>,
+    retirement: &WalRetirement<'_, '_>,
+    heads: &[BackupHead],
+    since: Option<Timestamp>,
 ) -> Result<PrunedWal, OpsError> {
-    let report = PrunedWal {
-        cluster: archive.cluster().to_string(),
-        system_identifier: archive.system_identifier().to_string(),
-        ..PrunedWal::default()
-    };
-    // Before the backups are read: see there.
-    let retirement = archive.retire(repository, options.grace, options.dry_run)?;
-    let listed = archive.list(None)?;
-    let backups = match backups(repository, archive)? {
+    let archive = retirement.archive();
+    let backups = match backups(heads, archive) {
         Ok(backups) => backups,
-        Err(why) => return Ok(PrunedWal { kept: Some(why), ..report }),
+        Err(why) => return Ok(kept(archive, why)),
     };
     // Names say where segments are only together with it: no guess.
     let Some(size) = size_of_segments(&backups) else {
-        return Ok(PrunedWal {
-            kept: Some("the backups have WAL segments of several sizes".into()),
-            ..report
-        });
+        return Ok(kept(archive, "the backups have WAL segments of several sizes".into()));
     };
-    let mut problems = Vec::new();
-    let found = check::sorted(archive, listed.clone(), size, &mut problems)?;
-    if let Some(problem) = problems.into_iter().next() {
-        return Ok(PrunedWal { kept: Some(problem), ..report });
+    let archived = Archived::of(archive, archive.list(None)?, size)?;
+    if let Some(problem) = archived.problems.first() {
+        return Ok(kept(archive, problem.clone()));
     }
-    let histories = found.into_iter().map(|(timeline, found)| (timeline, found.history)).collect();
-    let since = window.and_then(|window| {
-        let since = retirement.now().checked_sub(window)?;
-        Timestamp::try_from(since).ok()
-    });
-    let needs = Needs::of(&histories, &backups, since);
-    let unneeded: Vec<WalListed> = listed.into_iter().filter(|file| needs.not(file, size)).collect();
+    let needs = Needs::of(&archived.histories(), &backups, since);
+    let mut unneeded = archived.listed;
+    unneeded.retain(|file| needs.not(file, size));
     let retired = retirement.delete(&unneeded)?;
     Ok(PrunedWal {
+        cluster: archive.cluster().to_string(),
+        system_identifier: archive.system_identifier().to_string(),
         files_deleted: retired.files,
         bytes_deleted: retired.bytes,
         files_waiting: retired.waiting,
+        kept: None,
         refused: retired.refused,
-        ..report
     })
+}
+
+/// Nothing of it was deleted.
+fn kept(archive: &WalArchive<'_>, why: String) -> PrunedWal {
+    PrunedWal {
+        cluster: archive.cluster().to_string(),
+        system_identifier: archive.system_identifier().to_string(),
+        kept: Some(why),
+        ..PrunedWal::default()
+    }
 }
 
 /// The physical backups of a system; or why they are not known.
-fn backups(
-    repository: &Repository,
-    archive: &WalArchive<'_>,
-) -> Result<Result<Vec<Candidate>, String>, OpsError> {
-    if let Some((id, _)) = repository.set_aside()?.first() {
-        return Ok(Err(format!("backup {id} cannot be read, and may need it")));
-    }
+fn backups(heads: &[BackupHead], archive: &WalArchive<'_>) -> Result<Vec<Candidate>, String> {
     let system = archive.system_identifier().to_string();
     let mut backups = Vec::new();
-    for head in repository.backups()? {
-        let kind = BackupKind::of(&head);
+    for head in heads {
+        let kind = BackupKind::of(head);
         if head.cluster != archive.cluster() || (kind.is_known() && kind != BackupKind::Physical) {
             continue;
         }
-        match Candidate::of(&head) {
+        match Candidate::of(head) {
             Some(own) if own.system_identifier == system => backups.push(own),
             Some(_) => {}
-            None => {
-                return Ok(Err(format!("backup {} does not say which WAL it needs", head.id)));
-            }
+            None => return Err(format!("backup {} does not say which WAL it needs", head.id)),
         }
     }
-    Ok(match backups.is_empty() {
+    match backups.is_empty() {
         true => Err("there is no physical backup of this system: the next one may need it".into()),
         false => Ok(backups),
-    })
+    }
 }
 
+/// Bytes of a segment, if all say the same.
 fn size_of_segments(backups: &[Candidate]) -> Option<SegmentSize> {
     let first = backups.first()?.segment_size;
     backups.iter().all(|backup| backup.segment_size == first).then_some(first)

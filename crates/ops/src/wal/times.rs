@@ -7,9 +7,10 @@ use pgark_repo::Repository;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::candidate::Candidate;
-use super::check;
-use super::path::{Path, Proof};
+use super::archive;
+use super::archived::Archived;
+use super::candidate::{self, Candidate};
+use super::path::{Headers, Path, Proof};
 use crate::{Job, OpsError};
 
 /// What is asked for.
@@ -80,26 +81,21 @@ pub struct RecoverablePoint {
 /// No WAL is archived; what the repository says of something else than a file of WAL.
 pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Report, OpsError> {
     let repository = &job.on(repository);
-    let (cluster, system) = check::whose(repository, request.cluster.as_deref())?;
+    let (cluster, system) = archive::whose(repository, request.cluster.as_deref())?;
     let archive = repository.wal(&cluster, system)?;
     job.progress.phase("listing the WAL");
-    let listed = archive.list(None)?;
-    let size = check::size_of_segments(&archive, &listed)?;
-    let mut problems = Vec::new();
-    let found = check::sorted(&archive, listed, size, &mut problems)?;
-    problems.iter().for_each(|problem| job.progress.warn(problem));
+    let archived = Archived::read(&archive)?;
+    archived.problems.iter().for_each(|problem| job.progress.warn(problem));
     let identifier = system.to_string();
-    let mut candidates: Vec<Candidate> = Vec::new();
-    for head in repository.backups()? {
-        if head.complete && head.cluster == cluster {
-            candidates.extend(Candidate::of(&head).filter(|own| own.system_identifier == identifier));
-        }
-    }
+    let mut heads = repository.backups()?;
+    heads.retain(|head| head.complete && head.cluster == cluster);
+    let mut candidates = candidate::of_system(&heads, &identifier);
     candidates.sort_by_key(|candidate| candidate.stop);
     job.progress.phase("reading the headers of the WAL");
+    let headers = Headers::of(&archive);
     let mut timelines = Vec::new();
-    for timeline in found.keys() {
-        let path = Path::to(&archive, size, &found, *timeline);
+    for timeline in archived.timelines.keys() {
+        let path = Path::to(&headers, &archived, *timeline);
         let own: Vec<&Candidate> =
             candidates.iter().filter(|candidate| path.has(candidate.timeline, candidate.stop)).collect();
         timelines.push(times(&path, &own, request.jobs, job)?);

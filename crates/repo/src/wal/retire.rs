@@ -23,7 +23,6 @@ const AT_ONCE: usize = 64;
 /// What may be deleted of an archive at all.
 pub struct WalRetirement<'a, 'r> {
     archive: &'a WalArchive<'r>,
-    now: SystemTime,
     /// Received before this.
     before: SystemTime,
     dry_run: bool,
@@ -42,35 +41,42 @@ pub struct WalRetired {
     pub refused: Vec<String>,
 }
 
+impl Repository {
+    /// The time, by the storage's clock: that of an object that is put for it. A dry run puts none,
+    /// and asks this host.
+    pub fn time(&self, dry_run: bool) -> Result<SystemTime, RepoError> {
+        match dry_run {
+            true => Ok(SystemTime::now()),
+            false => Ok(storage_clock(self, &random::backup_id()?.to_string())?.0),
+        }
+    }
+}
+
 impl<'r> WalArchive<'r> {
-    /// Begins to delete: after this the backups are to be read that need WAL.
+    /// Begins to delete at this time: after this the backups are to be read that need WAL.
     ///
     /// # Errors
     /// The key at hand may not prune this cluster's backups; what the storage says.
     pub fn retire<'a>(
         &'a self,
-        repository: &Repository,
+        now: SystemTime,
         grace: Duration,
         dry_run: bool,
     ) -> Result<WalRetirement<'a, 'r>, RepoError> {
         let compartment = self.unlocked.compartment_of(&self.cluster)?;
         self.unlocked.refuse_stranger(Right::Prune, &[Scope::Compartment(compartment)])?;
-        let now = match dry_run {
-            true => SystemTime::now(),
-            false => storage_clock(repository, &random::backup_id()?.to_string())?.0,
-        };
         let alive = sessions::alive(self.unlocked, compartment, now)?;
         let oldest = alive.iter().map(|session| session.began).min();
         let before = now.checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH);
         let before = oldest.map_or(before, |oldest| oldest.min(before));
-        Ok(WalRetirement { archive: self, now, before, dry_run })
+        Ok(WalRetirement { archive: self, before, dry_run })
     }
 }
 
 impl WalRetirement<'_, '_> {
-    /// The time, by the storage's clock.
-    pub fn now(&self) -> SystemTime {
-        self.now
+    /// The archive.
+    pub fn archive(&self) -> &WalArchive<'_> {
+        self.archive
     }
 
     /// Deletes these files, the first ones first.

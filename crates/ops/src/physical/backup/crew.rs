@@ -19,8 +19,7 @@ use super::survey::Survey;
 use crate::facts::{Note, Owned};
 use crate::lock::lock;
 use crate::physical::owners::{Database, Owners};
-use crate::physical::workers;
-use crate::{Job, OpsError, paths};
+use crate::{Job, OpsError, paths, workers};
 
 /// Plain files are read in pieces of so many bytes.
 const PIECE: usize = 1 << 20;

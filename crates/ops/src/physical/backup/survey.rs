@@ -2,17 +2,15 @@
 
 use std::collections::HashMap;
 
-use pgark_pg::{ConnInfo, Connection, Use};
+use pgark_pg::{ConnInfo, Connection};
 
 use super::request::{Request, Source};
-use crate::OpsError;
 use crate::advice::{Setting, advice};
 use crate::cluster::name::Who;
 use crate::error::Doing;
 use crate::facts::{BackedUpTablespace, Server};
-use crate::maintenance::Maintenance;
-use crate::session::{self, SERVER, Text};
 use crate::watch::Watch;
+use crate::{OpsError, maintenance};
 
 /// What is known of the server.
 pub(super) struct Survey {
@@ -55,13 +53,8 @@ impl Survey {
     /// # Errors
     /// Everything that makes a backup impossible, each with what cures it.
     pub(super) fn of(request: &Request, watch: &Watch) -> Result<(Survey, Connection), OpsError> {
-        let open = |conninfo: &ConnInfo| session::open(conninfo, Use::Read, Text::ToRead, watch, SERVER);
-        let maintenance = Maintenance {
-            named: request.maintenance_db.as_deref(),
-            likely: vec![request.conninfo.dbname()],
-            unlikely: None,
-        };
-        let mut connection = maintenance.connect(&request.conninfo, open)?.connection;
+        let mut connection =
+            maintenance::connect_to_read(&request.conninfo, request.maintenance_db.as_deref(), watch)?;
         let server_version = connection.server_version();
         if server_version < 130_000 {
             return Err(OpsError::refused(

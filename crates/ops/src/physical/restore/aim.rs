@@ -7,7 +7,7 @@ use super::recovery::Recovery;
 use super::request::{Recover, Request};
 use crate::facts::About;
 use crate::select::{self, Wanted};
-use crate::wal::candidate::Candidate;
+use crate::wal::candidate::{self, Candidate};
 use crate::wal::point;
 use crate::{BackupName, Job, OpsError, inspect};
 
@@ -78,13 +78,7 @@ fn candidates(
     if !name.is_latest() {
         return Ok(vec![own]);
     }
-    let mut candidates = Vec::new();
-    for head in repository.backups()? {
-        if head.complete && !head.is_ahead() && head.cluster == named.cluster {
-            candidates.extend(
-                Candidate::of(&head).filter(|other| other.system_identifier == own.system_identifier),
-            );
-        }
-    }
-    Ok(candidates)
+    let mut heads = repository.backups()?;
+    heads.retain(|head| head.complete && !head.is_ahead() && head.cluster == named.cluster);
+    Ok(candidate::of_system(&heads, &own.system_identifier))
 }

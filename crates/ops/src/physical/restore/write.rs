@@ -18,8 +18,7 @@ use crate::facts::Owned;
 use crate::lock::lock;
 use crate::physical::owners::{Database, Owners};
 use crate::physical::places::is_below;
-use crate::physical::workers;
-use crate::{Job, OpsError};
+use crate::{Job, OpsError, workers};
 
 /// Files of a bundle that are open at once.
 const OPEN: usize = 16;

@@ -24,12 +24,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use pgark_bytes::lsn::Lsn;
 use pgark_bytes::wal_name::{SegmentName, SegmentSize};
-use pgark_repo::{Repository, WalArchive};
+use pgark_repo::Repository;
 
+use super::archived::{Archived, Found};
 use super::candidate::Candidate;
-use super::check::{self, Found};
 use super::facts::{ContentFacts, Reading, RestorePointFacts};
-use super::path::{Path, Proof, Step};
+use super::path::{Headers, Path, Proof, Step};
 use crate::{Job, OpsError};
 
 /// Where a recovery is to end.
@@ -127,15 +127,14 @@ pub(crate) fn find(
     if !archive.exists()? {
         return Err(refuse::no_wal(cluster));
     }
-    let listed = archive.list(None)?;
-    let size = check::size_of_segments(&archive, &listed)?;
-    let mut problems = Vec::new();
-    let found = check::sorted(&archive, listed, size, &mut problems)?;
-    let timeline = timeline(wish.towards, &found, &candidates, &problems)?;
-    let path = Path::to(&archive, size, &found, timeline);
-    let on_path = on_path(&path, candidates)?;
-    let has_history = found.get(&timeline).is_some_and(|found| found.history.is_some());
-    let search = Search { archive: &archive, path, size, candidates: on_path, wish, jobs, job, has_history };
+    let archived = Archived::read(&archive)?;
+    let timeline = timeline(wish.towards, &archived.timelines, &candidates)?;
+    let headers = Headers::of(&archive);
+    let path = Path::to(&headers, &archived, timeline);
+    let candidates = on_path(&path, candidates)?;
+    let has_history = archived.timelines.get(&timeline).is_some_and(|found| found.history.is_some());
+    let search =
+        Search { headers: &headers, path, size: archived.size, candidates, wish, jobs, job, has_history };
     match &wish.target {
         Target::Latest => search.latest(),
         Target::Time(time) => search.time(*time),
@@ -150,7 +149,6 @@ fn timeline(
     towards: Towards,
     found: &BTreeMap<u32, Found>,
     candidates: &[Candidate],
-    problems: &[String],
 ) -> Result<u32, OpsError> {
     let newest = candidates.iter().max_by_key(|candidate| (candidate.timeline, candidate.stop));
     let current = newest.map_or(1, |candidate| candidate.timeline);
@@ -162,10 +160,8 @@ fn timeline(
             false => return Err(refuse::no_timeline(number, found.keys().copied())),
         },
     };
-    match problems.iter().find(|problem| problem.contains(&format!("{timeline:08X}.history"))) {
-        Some(problem) => {
-            Err(OpsError::refused(problem.clone(), "the path to its timeline is not known without it"))
-        }
+    match found.get(&timeline).and_then(|found| found.unreadable.clone()) {
+        Some(why) => Err(OpsError::refused(why, "the path to its timeline is not known without it")),
         None => Ok(timeline),
     }
 }
@@ -183,7 +179,7 @@ fn on_path(path: &Path<'_>, mut candidates: Vec<Candidate>) -> Result<Vec<Candid
 
 /// A search on one path.
 struct Search<'a> {
-    archive: &'a WalArchive<'a>,
+    headers: &'a Headers<'a>,
     path: Path<'a>,
     size: SegmentSize,
     /// The newest first; at least one.
@@ -216,7 +212,7 @@ impl Search<'_> {
 
     /// What the bytes of a segment say, with those of the next where a record goes on there.
     fn exact(&self, proof: &Proof, at: usize) -> Result<Reading, OpsError> {
-        exact::read(self.archive, self.path.timeline(), &proof.steps, at, self.job)
+        exact::read(self.headers.archive(), self.path.timeline(), &proof.steps, at, self.job)
     }
 
     /// Whether the last record of a segment goes on in the next one.
@@ -394,8 +390,7 @@ impl Search<'_> {
                     return Err(refuse::rolled_back(xid, end.lsn));
                 }
                 let until = Until::Transaction { xid: wanted, inclusive: !self.wish.exclusive };
-                let up_to = Proof { steps: proof.steps[..=number].to_vec(), end: end.end, broken: None };
-                let goal = self.goal(begin, &up_to, until, Some(end.end));
+                let goal = self.goal(begin, &proof.up_to(number, end.end), until, Some(end.end));
                 return Ok(Goal {
                     lsn: Some(end.lsn),
                     time: Timestamp::from_microsecond(end.time).ok(),
@@ -419,8 +414,7 @@ impl Search<'_> {
                     let lsn: Option<Lsn> = point.lsn.parse().ok();
                     let is_new = !found.iter().any(|(_, known, _)| known.lsn == point.lsn);
                     if point.name == name && lsn.is_some_and(|lsn| lsn >= begin.stop) && is_new {
-                        let steps = proof.steps[..=number].to_vec();
-                        found.push((at, point, Proof { steps, end: step.end, broken: None }));
+                        found.push((at, point, proof.up_to(number, step.end)));
                     }
                 }
             }

@@ -1,0 +1,136 @@
+//! What an archive has, by the names of its files and the histories of its timelines.
+
+use std::collections::BTreeMap;
+
+use pgark_bytes::timeline_history::TimelineHistory;
+use pgark_bytes::wal_name::SegmentSize;
+use pgark_repo::{RepoError, WalArchive, WalHeader, WalKind, WalListed, WalName};
+
+use super::facts::{HistoryFacts, SegmentFacts};
+use super::file;
+use crate::OpsError;
+use crate::error::with_causes;
+
+/// The files of an archive.
+pub(super) struct Archived {
+    /// All, by name.
+    pub listed: Vec<WalListed>,
+    pub size: SegmentSize,
+    pub timelines: BTreeMap<u32, Found>,
+    /// Names that cannot be, and histories that cannot be read.
+    pub problems: Vec<String>,
+}
+
+/// What is known of a timeline.
+#[derive(Default)]
+pub(super) struct Found {
+    /// By their numbers.
+    pub segments: BTreeMap<u64, Segment>,
+    pub history: Option<TimelineHistory>,
+    /// Why its history, which is there, is not known.
+    pub unreadable: Option<String>,
+}
+
+pub(super) struct Segment {
+    pub listed: WalListed,
+    /// None: its header was not read, or is damaged.
+    pub said: Option<(WalHeader, SegmentFacts)>,
+}
+
+impl Archived {
+    /// Lists it; segments have the size that the header of one says.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub(super) fn read(archive: &WalArchive<'_>) -> Result<Archived, OpsError> {
+        let listed = archive.list(None)?;
+        let size = size_of_segments(archive, &listed)?;
+        Archived::of(archive, listed, size)
+    }
+
+    /// Sorts what was listed, and reads the histories.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub(super) fn of(
+        archive: &WalArchive<'_>,
+        listed: Vec<WalListed>,
+        size: SegmentSize,
+    ) -> Result<Archived, OpsError> {
+        let mut timelines: BTreeMap<u32, Found> = BTreeMap::new();
+        let mut problems = Vec::new();
+        for file in &listed {
+            let timeline = file.name.timeline();
+            match file.name.kind() {
+                WalKind::Segment => {
+                    match file::segment_of(file.name.file()).and_then(|segment| segment.number(size)) {
+                        Some(number) => {
+                            let segment = Segment { listed: file.clone(), said: None };
+                            timelines.entry(timeline).or_default().segments.insert(number, segment);
+                        }
+                        None => problems.push(format!(
+                            "{} cannot be among segments of {} bytes",
+                            file.name.file(),
+                            size.bytes()
+                        )),
+                    }
+                }
+                WalKind::History => {
+                    let entry = timelines.entry(timeline).or_default();
+                    match history(archive, &file.name) {
+                        Ok(history) => entry.history = history,
+                        Err(OpsError::Repository(error)) if !error.is_of_object() => return Err(error.into()),
+                        Err(error) => {
+                            let why = with_causes(&error);
+                            problems.push(why.clone());
+                            entry.unreadable = Some(why);
+                        }
+                    }
+                }
+                WalKind::Partial | WalKind::BackupHistory => {}
+            }
+        }
+        Ok(Archived { listed, size, timelines, problems })
+    }
+
+    /// The timelines, with their histories as far as they are known.
+    pub(super) fn histories(&self) -> BTreeMap<u32, Option<TimelineHistory>> {
+        self.timelines.iter().map(|(timeline, found)| (*timeline, found.history.clone())).collect()
+    }
+}
+
+/// Bytes of a segment, as the first one has them whose header can be read.
+fn size_of_segments(archive: &WalArchive<'_>, listed: &[WalListed]) -> Result<SegmentSize, OpsError> {
+    for file in listed.iter().filter(|file| file.name.kind() == WalKind::Segment) {
+        match archive.header(&file.name) {
+            Ok(Some(header)) => {
+                if let Some(size) =
+                    u32::try_from(header.bytes).ok().and_then(|bytes| SegmentSize::new(bytes).ok())
+                {
+                    return Ok(size);
+                }
+            }
+            Ok(None) => {}
+            Err(error) if error.is_of_object() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(SegmentSize::DEFAULT)
+}
+
+/// What a history says: its header, else the file. None: the key at hand reads no data.
+pub(super) fn history(archive: &WalArchive<'_>, name: &WalName) -> Result<Option<TimelineHistory>, OpsError> {
+    let said = archive.header(name)?.and_then(|header| HistoryFacts::parse(name.timeline(), &header.facts));
+    if said.is_some() {
+        return Ok(said);
+    }
+    let content = match archive.get(name) {
+        Ok(Some((_, content))) => content,
+        Ok(None) => return Ok(None),
+        Err(RepoError::NeedsReaderSecret) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    TimelineHistory::parse(name.timeline(), &content).map(Some).map_err(|error| {
+        OpsError::refused(error.to_string(), "the history in the repository is not one: look at the server's")
+    })
+}
