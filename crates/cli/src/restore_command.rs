@@ -43,7 +43,13 @@ pub fn fetch_command(
         words.extend([option.into(), whole(&file)]);
     }
     let program = program.display().to_string();
-    Ok(FetchCommand::Own { program, options: words, cluster: "--cluster", up_to: "--up-to" })
+    Ok(FetchCommand::Own {
+        program,
+        options: words,
+        cluster: "--cluster",
+        up_to: "--up-to",
+        with_partial: "--with-partial",
+    })
 }
 
 /// The option and the file that open the repository; None: nothing does, it is not encrypted.

@@ -14,10 +14,57 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
 /// Bytes per second: `500k`, `20M`, `1G`; a bare number is bytes.
 pub fn rate(text: &str) -> Result<u64, String> {
     let wrong = || format!("invalid rate {text:?}: expected bytes per second, like 500k or 20M");
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '/');
-    let number: u64 = digits.trim().parse().map_err(|_| wrong())?;
-    let unit =
-        text.get(digits.len()..).unwrap_or_default().trim_end_matches("/s").trim_end_matches(['b', 'B']);
+    bytes(text.trim_end_matches("/s")).ok_or_else(wrong)
+}
+
+/// So many bytes, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(u64);
+
+impl Size {
+    /// `500k`, `20M`, `1G`; a bare number is bytes.
+    pub fn parse(text: &str) -> Result<Size, String> {
+        bytes(text).map(Size).ok_or_else(|| format!("invalid size {text:?}: expected bytes, like 500M or 2G"))
+    }
+
+    pub fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+/// How far a repository may be behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxLag {
+    Time(Duration),
+    Size(Size),
+}
+
+impl MaxLag {
+    /// A time, whose unit says that it is one, or a size.
+    pub fn parse(text: &str) -> Result<MaxLag, String> {
+        let is_bare = text.bytes().all(|byte| byte.is_ascii_digit());
+        match (duration(text), Size::parse(text)) {
+            (Ok(time), _) if !is_bare => Ok(MaxLag::Time(time)),
+            (_, Ok(size)) if !is_bare => Ok(MaxLag::Size(size)),
+            _ => Err(format!("invalid lag {text:?}: expected a time like 5min, or a size like 2G")),
+        }
+    }
+}
+
+impl From<MaxLag> for pgark_ops::wal::receive::MaxLag {
+    fn from(lag: MaxLag) -> Self {
+        match lag {
+            MaxLag::Time(time) => Self::Time(time),
+            MaxLag::Size(size) => Self::Bytes(size.bytes()),
+        }
+    }
+}
+
+/// `500k`, `20MB`, `1GiB`; a bare number is bytes. At least one.
+fn bytes(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.trim().parse().ok()?;
+    let unit = text.get(digits.len()..).unwrap_or_default().trim_end_matches(['b', 'B']);
     let factor = match unit {
         "" => 1,
         "k" | "K" => 1000,
@@ -26,9 +73,9 @@ pub fn rate(text: &str) -> Result<u64, String> {
         "Ki" => 1 << 10,
         "Mi" => 1 << 20,
         "Gi" => 1 << 30,
-        _ => return Err(wrong()),
+        _ => return None,
     };
-    number.checked_mul(factor).filter(|rate| *rate > 0).ok_or_else(wrong)
+    number.checked_mul(factor).filter(|bytes| *bytes > 0)
 }
 
 /// `500ms`, `30s`, `5min`, `24h`, `30d`, `8w`; a bare number is seconds.
@@ -65,6 +112,19 @@ mod tests {
         }
         for bad in ["", "0", "fast", "-1", "1.5M", "1 fortnight", "99999999999999999G"] {
             assert!(super::rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_lag_is_a_time_or_a_size() {
+        use super::{MaxLag, Size};
+        let minutes = std::time::Duration::from_secs(300);
+        assert_eq!(MaxLag::parse("5min"), Ok(MaxLag::Time(minutes)));
+        assert_eq!(MaxLag::parse("5m"), Ok(MaxLag::Time(minutes)));
+        assert_eq!(MaxLag::parse("2G"), Ok(MaxLag::Size(Size(2_000_000_000))));
+        assert_eq!(MaxLag::parse("500M"), Ok(MaxLag::Size(Size(500_000_000))));
+        for bad in ["", "7", "0G", "G", "5 fortnights", "1G/s"] {
+            assert!(MaxLag::parse(bad).is_err(), "{bad}");
         }
     }
 

@@ -7,6 +7,8 @@ use std::fmt;
 /// Something that a request can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Setting {
+    /// Go on without WAL that the server does not have any more.
+    AcceptGap,
     /// Drop for good what a restore does not bring back.
     AcceptLoss,
     /// The second repository of a backup.
@@ -21,6 +23,8 @@ pub enum Setting {
     Compress,
     /// Create the database.
     Create,
+    /// Create the replication slot.
+    CreateSlot,
     /// Rows alone.
     DataOnly,
     /// The data directory on this host.
@@ -75,6 +79,8 @@ pub enum Setting {
     Snapshots,
     /// Where the files of a physical backup come from.
     Source,
+    /// The folder in which received WAL waits.
+    Spool,
     /// Recover to the end of the backup.
     TargetImmediate,
     /// Recover to the end of the archived WAL.

@@ -37,7 +37,9 @@ pub(crate) enum Kind {
     Writers = 12,
     /// A segment of WAL.
     WalSegment = 13,
-    /// Another file of a WAL archive: a history, a segment that is not whole.
+    /// Bytes of a segment of WAL that is not whole yet.
+    WalPiece = 14,
+    /// Another file of a WAL archive: a history, a segment that a server left.
     WalFile = 15,
     /// That a cluster has the WAL of a system.
     WalIdentity = 20,
@@ -48,7 +50,9 @@ impl Kind {
     /// refused before it is opened.
     pub(crate) fn largest(self) -> usize {
         match self {
-            Kind::DataPack | Kind::MetadataPack | Kind::WalSegment | Kind::WalFile => 192 << 20,
+            Kind::DataPack | Kind::MetadataPack | Kind::WalSegment | Kind::WalPiece | Kind::WalFile => {
+                192 << 20
+            }
             Kind::Manifest | Kind::Quarantine | Kind::Writers | Kind::Marks | Kind::Intents => 64 << 20,
             Kind::Index | Kind::Draft => 256 << 20,
             Kind::Session | Kind::Tombstone | Kind::WalIdentity => 64 << 10,

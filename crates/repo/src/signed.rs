@@ -39,7 +39,7 @@ fn purpose(kind: Kind) -> &'static [u8] {
         Kind::Index => b"pgark index",
         Kind::DataPack | Kind::MetadataPack => b"pgark pack",
         Kind::Manifest => b"pgark manifest",
-        Kind::WalSegment | Kind::WalFile => b"pgark wal",
+        Kind::WalSegment | Kind::WalPiece | Kind::WalFile => b"pgark wal",
         Kind::WalIdentity => b"pgark wal system",
     }
 }

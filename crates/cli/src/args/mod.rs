@@ -44,6 +44,7 @@ mod target;
 mod text;
 mod trust;
 mod wal;
+mod wal_receive;
 mod which;
 
 use std::path::PathBuf;
@@ -86,6 +87,7 @@ pub use tag::Tag;
 pub use target::{Action as TargetAction, Point, Timeline, Xid};
 pub use trust::Trust;
 pub use wal::{Wal, WalAction, WalAdopt, WalFetch, WalPush};
+pub use wal_receive::{AckAt, WalReceive};
 
 const EXIT_CODES: &str = "Exit codes:
   0    all done

@@ -7,12 +7,14 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use super::repository::Repository;
 use super::text::text;
+use super::wal_receive::WalReceive;
 use crate::values::duration;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   pgark wal push %p --repo /backup/main                      # archive_command in postgresql.conf
   pgark wal fetch %f %p --repo /backup/main --identity /etc/pgark/identity.txt      # restore_command
+  pgark wal receive --dbname 'host=db1 user=backup' --create-slot --repo /backup/main
   pgark wal check --repo /backup/main
 
 docs/wal.md says what a server does with the exit codes, and how a backup is recovered with archived WAL.")]
@@ -34,6 +36,8 @@ for them return at once. A file can have at most 128 MiB.
 
 Exit codes: 0 archived; 1 failed; 2 wrong usage; never above 125, which would make a server restart its archiver.")]
     Push(WalPush),
+    /// Receive the WAL of a server as it is written, and archive it
+    Receive(Box<WalReceive>),
     /// Fetch a file of archived WAL: the restore_command of a server
     #[command(after_help = "Examples:
   pgark wal fetch %f %p --repo /backup/main --identity /etc/pgark/identity.txt    # in restore_command
@@ -110,6 +114,10 @@ pub struct WalFetch {
     /// target
     #[arg(long, value_name = "SEGMENT", value_parser = text())]
     pub up_to: Option<String>,
+    /// Of a segment that is not full yet, give what there is, if nothing later is there; never in
+    /// the directory of a standby. `restore` writes it where it is needed
+    #[arg(long)]
+    pub with_partial: bool,
     /// The data directory of the server (default: the current one)
     #[arg(long, value_name = "PATH", default_value = ".")]
     pub pgdata: PathBuf,

@@ -28,3 +28,4 @@ pub mod storage_test;
 pub mod trust;
 pub mod upkeep;
 pub mod wal;
+pub mod wal_receive;

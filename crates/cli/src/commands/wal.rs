@@ -16,6 +16,8 @@ use crate::json::Document;
 use crate::output::{self, Align};
 use crate::{progress, repository};
 
+use super::wal_receive;
+
 /// A server takes this for "there is no such file".
 const ABSENT: u8 = 1;
 
@@ -45,6 +47,7 @@ pub fn answers(words: &[OsString]) -> Option<Answers> {
 pub fn run(context: &Context, args: Wal) -> Result<ExitCode, Failure> {
     match args.action {
         WalAction::Push(args) => archive(context, &args),
+        WalAction::Receive(args) => wal_receive::run(context, *args),
         WalAction::Fetch(args) => give_back(context, &args),
         WalAction::List(args) => {
             let request = check::Request { cluster: args.cluster, depth: Depth::Names, jobs: 1 };
@@ -121,6 +124,7 @@ fn give_back(context: &Context, args: &WalFetch) -> Result<ExitCode, Failure> {
         data_directory: args.pgdata.clone(),
         cluster: args.cluster.clone(),
         up_to: args.up_to.clone(),
+        with_partial: args.with_partial,
         timeout: args.timeout,
     };
     let repository = repository::open(context, &args.repository)?;
@@ -183,10 +187,16 @@ fn show(report: &Report) -> Result<(), Failure> {
     ];
     output::table(&columns, &rows)?;
     for gap in report.timelines.iter().flat_map(|timeline| &timeline.gaps) {
+        let accepted = if gap.accepted { ", accepted when it was received" } else { "" };
         output::line(&match gap.segments {
-            1 => format!("missing: {}", gap.from),
-            segments => format!("missing: {} to {} ({segments} segments)", gap.from, gap.to),
+            1 => format!("missing: {}{accepted}", gap.from),
+            segments => format!("missing: {} to {} ({segments} segments){accepted}", gap.from, gap.to),
         })?;
+    }
+    for unfinished in report.timelines.iter().filter_map(|timeline| timeline.unfinished.as_ref()) {
+        let pieces = output::number_of(unfinished.pieces, "piece");
+        let bytes = output::bytes(unfinished.bytes);
+        output::line(&format!("not full yet: {}, {bytes} of it in {pieces}", unfinished.segment))?;
     }
     if report.backups.is_empty() {
         return Ok(());

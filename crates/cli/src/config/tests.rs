@@ -58,8 +58,17 @@ fn sample(key: &Key) -> (String, String) {
             (quoted(other), other.clone())
         }
         Kind::Text => {
-            let text =
-                first_of(&["x y", "77h", "gzip:3", "backup", FINGERPRINT, "16/B374D848", "current", "740"]);
+            let text = first_of(&[
+                "x y",
+                "77h",
+                "gzip:3",
+                "backup",
+                FINGERPRINT,
+                "16/B374D848",
+                "current",
+                "740",
+                "77G",
+            ]);
             (quoted(&text), text)
         }
         Kind::List => {
@@ -138,6 +147,7 @@ fn line(path: &str, key: &str) -> Vec<&'static str> {
         ("check", key) if key != "max_age" => &["--max-age", "1d"],
         ("forget", "wal_window") => &["4f0c9a11", "--prune"],
         ("forget", "even_last") => &["4f0c9a11"],
+        ("wal receive", "on_stall") => &["--max-lag", "5min"],
         ("backup", "pgdata" | "source") => &["--physical"],
         ("backup", "also_storage_option") => &["--also", "second"],
         ("backup", key) if is_of_policy(key) => &["--forget-after-backup"],

@@ -54,3 +54,4 @@ mod surroundings;
 mod traps;
 mod upkeep;
 mod wal;
+mod wal_receive;

@@ -26,6 +26,8 @@ pub(super) struct Archived {
 pub(super) struct Found {
     /// By their numbers.
     pub segments: BTreeMap<u64, Segment>,
+    /// Pieces of segments that are not there, by the numbers of these.
+    pub pieces: BTreeMap<u64, Vec<WalListed>>,
     pub history: Option<TimelineHistory>,
     /// Why its history, which is there, is not known.
     pub unreadable: Option<String>,
@@ -87,10 +89,27 @@ impl Archived {
                         }
                     }
                 }
+                WalKind::Piece => {
+                    let segment = file.name.piece_of().and_then(|(of, ..)| file::segment_of(of.file()));
+                    if let Some(number) = segment.and_then(|segment| segment.number(size)) {
+                        let pieces = &mut timelines.entry(timeline).or_default().pieces;
+                        pieces.entry(number).or_default().push(file.clone());
+                    }
+                }
                 WalKind::Partial | WalKind::BackupHistory => {}
             }
         }
+        for found in timelines.values_mut() {
+            let Found { segments, pieces, .. } = found;
+            pieces.retain(|number, _| !segments.contains_key(number));
+        }
         Ok(Archived { listed, size, timelines, problems })
+    }
+
+    /// Whether it is a piece of a segment that is there: it means nothing.
+    pub(super) fn has_whole(&self, file: &WalListed) -> bool {
+        let Some((segment, ..)) = file.name.piece_of() else { return false };
+        self.listed.binary_search_by(|listed| listed.name.cmp(&segment)).is_ok()
     }
 
     /// The timelines, with their histories as far as they are known.
@@ -99,14 +118,61 @@ impl Archived {
     }
 }
 
+impl Found {
+    /// Bytes of the objects of its segments and pieces.
+    pub(super) fn stored(&self) -> u64 {
+        let segments = self.segments.values().map(|segment| &segment.listed);
+        segments.chain(self.pieces.values().flatten()).map(|listed| listed.stored).sum()
+    }
+
+    /// The last segment, if only pieces of it are there; and the piece that says how far it goes.
+    pub(super) fn unfinished(&self) -> Option<(u64, &WalListed)> {
+        let (number, pieces) = self.pieces.last_key_value()?;
+        let is_last = self.segments.last_key_value().is_none_or(|(last, _)| number > last);
+        Some((*number, last_piece(pieces)?)).filter(|_| is_last)
+    }
+}
+
+/// The last piece of those that follow each other from the beginning of a segment on, as their
+/// names have it.
+pub(super) fn last_piece(pieces: &[WalListed]) -> Option<&WalListed> {
+    let (mut end, mut last) = (0, None);
+    let range = |listed: &WalListed| listed.name.piece_of().map(|(_, from, to)| (from, to));
+    loop {
+        let next = pieces.iter().filter_map(|listed| Some((range(listed)?, listed)));
+        let next = next.filter(|((from, to), _)| *from <= end && *to > end).max_by_key(|((_, to), _)| *to);
+        let Some(((_, to), listed)) = next else { return last };
+        (end, last) = (to, Some(listed));
+    }
+}
+
+/// A segment, or as much of it as its pieces have; None: it is not there.
+///
+/// # Errors
+/// It is damaged, or cannot be read with the key at hand.
+pub(super) fn content(archive: &WalArchive<'_>, segment: &WalName) -> Result<Option<Vec<u8>>, OpsError> {
+    if let Some((_, content)) = archive.get(segment)? {
+        return Ok(Some(content));
+    }
+    let found = archive.assemble(&archive.pieces(segment)?)?;
+    if let Some(found) = found {
+        return Ok(Some(found.content));
+    }
+    // Pieces go when the segment is there.
+    Ok(archive.get(segment)?.map(|(_, content)| content))
+}
+
 /// Bytes of a segment, as the first one has them whose header can be read.
 fn size_of_segments(archive: &WalArchive<'_>, listed: &[WalListed]) -> Result<SegmentSize, OpsError> {
-    for file in listed.iter().filter(|file| file.name.kind() == WalKind::Segment) {
+    let has_size = |file: &&WalListed| matches!(file.name.kind(), WalKind::Segment | WalKind::Piece);
+    for file in listed.iter().filter(has_size) {
         match archive.header(&file.name) {
             Ok(Some(header)) => {
-                if let Some(size) =
-                    u32::try_from(header.bytes).ok().and_then(|bytes| SegmentSize::new(bytes).ok())
-                {
+                let bytes = match file.name.kind() {
+                    WalKind::Piece => SegmentFacts::parse(&header.facts).map(|facts| facts.segment_size),
+                    _ => u32::try_from(header.bytes).ok(),
+                };
+                if let Some(size) = bytes.and_then(|bytes| SegmentSize::new(bytes).ok()) {
                     return Ok(size);
                 }
             }

@@ -19,7 +19,9 @@ use super::archive;
 use super::archived::{Archived, Found, Segment};
 use super::candidate::{self, Candidate};
 use super::facts::SegmentFacts;
-use crate::error::with_causes;
+pub use super::said::Depth;
+use super::said::said;
+use super::unfinished;
 use crate::{Job, OpsError, workers};
 
 /// How far back backups are looked for.
@@ -33,17 +35,6 @@ pub struct Request {
     pub depth: Depth,
     /// Headers that are read at once.
     pub jobs: usize,
-}
-
-/// How deep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Depth {
-    /// Only names: what is there, and which names are missing.
-    Names,
-    /// Headers, and that each follows the one before.
-    Headers,
-    /// The bytes as well.
-    Data,
 }
 
 /// The WAL of a cluster.
@@ -77,17 +68,32 @@ pub struct Timeline {
     pub fork_lsn: Option<String>,
     /// Where its first segment begins. Null: it has none.
     pub from_lsn: Option<String>,
-    /// Where the WAL of its last segment ends; `wal list` says where that segment ends. Null: it
-    /// has none.
+    /// Where its WAL ends; `wal list` says where its last segment or piece ends. Null: it has none.
     pub to_lsn: Option<String>,
-    /// When its last segment was archived: RFC 3339, UTC. Null: it has none, or `wal list`.
+    /// When its last segment or piece was archived: RFC 3339, UTC. Null: it has none, or `wal
+    /// list`.
     pub to_time: Option<String>,
-    /// Number of segments.
+    /// Number of whole segments.
     pub segments: u64,
-    /// Size in bytes of their objects.
+    /// What there is of the segment behind the last one. Null: nothing.
+    pub unfinished: Option<Unfinished>,
+    /// Size in bytes of the objects of segments and pieces.
     pub bytes_stored: u64,
-    /// What is missing between the first segment and the last.
+    /// What is missing in front of the last segment, from the first one on of which anything is
+    /// there.
     pub gaps: Vec<Gap>,
+}
+
+/// A segment that is not whole: a receiver puts pieces of it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "UnfinishedWal")]
+pub struct Unfinished {
+    /// Its name.
+    pub segment: String,
+    /// Number of pieces.
+    pub pieces: u64,
+    /// Bytes of it, from its beginning on without a gap.
+    pub bytes: u64,
 }
 
 /// Segments that are missing.
@@ -100,6 +106,8 @@ pub struct Gap {
     pub to: String,
     /// How many.
     pub segments: u64,
+    /// The operator said to receive without them; that is not a problem. Always false: `wal list`.
+    pub accepted: bool,
 }
 
 /// How far a physical backup can be recovered on its timeline.
@@ -127,18 +135,27 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Repo
     let archive = repository.wal(&cluster, system)?;
     job.progress.phase("listing the WAL");
     let Archived { size, timelines: mut found, mut problems, .. } = Archived::read(&archive)?;
+    let mut ends = BTreeMap::new();
     if request.depth > Depth::Names {
         job.progress.phase("reading the headers of the WAL");
         read(&archive, &mut found, request, job, &mut problems)?;
+        for (timeline, found) in &found {
+            ends.extend(
+                unfinished::read(&archive, found, request.depth, job, &mut problems)?
+                    .map(|end| (*timeline, end)),
+            );
+        }
     }
     let heads = repository.newest_backups(&cluster, MOST_BACKUPS)?;
     let backups = candidate::of_system(&heads, &system.to_string());
-    let reach: Vec<BackupReach> = backups.iter().map(|backup| reach(backup, &found, size)).collect();
+    let reach: Vec<BackupReach> = backups.iter().map(|backup| reach(backup, &found, &ends, size)).collect();
     let oldest = backups.iter().map(|backup| backup.start).min();
-    let timelines: Vec<Timeline> =
-        found.iter().map(|(timeline, found)| told(*timeline, found, size, oldest, &mut problems)).collect();
+    let timelines: Vec<Timeline> = found
+        .iter()
+        .map(|(timeline, found)| told(*timeline, found, ends.get(timeline), size, oldest, &mut problems))
+        .collect();
     if request.depth > Depth::Names {
-        found.keys().for_each(|timeline| chained(*timeline, &found, size, oldest, &mut problems));
+        found.keys().for_each(|timeline| chained(*timeline, &found, &ends, size, oldest, &mut problems));
     }
     Ok(Report {
         cluster,
@@ -162,7 +179,7 @@ fn read(
         found.values_mut().flat_map(|timeline| timeline.segments.values_mut()).collect();
     let listed: Vec<WalListed> = segments.iter().map(|segment| segment.listed.clone()).collect();
     job.progress.total_bytes(listed.iter().map(|file| file.stored).sum());
-    let read = workers::map(request.jobs, &listed, |file| read_one(archive, file, request.depth, job))?;
+    let read = workers::map(request.jobs, &listed, |file| said(archive, file, request.depth, job))?;
     for (segment, read) in segments.iter_mut().zip(read) {
         match read {
             Ok((header, facts)) => {
@@ -178,72 +195,64 @@ fn read(
     Ok(())
 }
 
-/// What is said of a segment; or why it is not known.
-fn read_one(
-    archive: &WalArchive<'_>,
-    file: &WalListed,
-    depth: Depth,
-    job: &Job,
-) -> Result<Result<(WalHeader, SegmentFacts), String>, OpsError> {
-    job.cancel.check().map_err(|_| OpsError::Cancelled)?;
-    let name = &file.name;
-    let header = match depth {
-        Depth::Data => archive.get(name).map(|found| found.map(|(header, _)| header)),
-        Depth::Names | Depth::Headers => archive.header(name),
-    };
-    job.progress.advance(file.stored);
-    match header {
-        Ok(Some(header)) => Ok(match SegmentFacts::parse(&header.facts) {
-            Some(facts) => Ok((header, facts)),
-            None => Err(format!("the header of {} says nothing of its records", name.file())),
-        }),
-        Ok(None) => Ok(Err(format!("{} is gone since it was listed", name.file()))),
-        Err(error) if error.is_of_object() => Ok(Err(with_causes(&OpsError::from(error)))),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// What there is of a timeline. What is missing behind the oldest backup is a problem.
 fn told(
     timeline: u32,
     found: &Found,
+    end: Option<&Segment>,
     size: SegmentSize,
     oldest: Option<Lsn>,
     problems: &mut Vec<String>,
 ) -> Timeline {
     let start = |number: u64| Lsn(number * u64::from(size.bytes()));
     let shown = |number: u64| SegmentName::new(timeline, number, size).map(|name| name.to_string());
-    let numbers: Vec<u64> = found.segments.keys().copied().collect();
+    let unfinished = found.unfinished();
+    let whole = found.segments.iter().map(|(number, segment)| (*number, segment.said.as_ref()));
+    let last = unfinished.map(|(number, _)| (number, end.and_then(|end| end.said.as_ref())));
+    let known: Vec<(u64, Option<&(WalHeader, SegmentFacts)>)> = whole.chain(last).collect();
+    // Of one in front of these, only pieces may be there.
+    let begun = found.pieces.keys().copied();
+    let first = begun.chain(known.first().map(|(number, _)| *number)).min();
     let mut gaps = Vec::new();
-    for pair in numbers.windows(2) {
-        let &[one, next] = pair else { continue };
-        if one + 1 < next
-            && let (Some(from), Some(to)) = (shown(one + 1), shown(next - 1))
+    let mut expected = first.unwrap_or_default();
+    for (number, said) in &known {
+        if expected < *number
+            && let (Some(from), Some(to)) = (shown(expected), shown(number - 1))
         {
-            let segments = next - one - 1;
-            if oldest.is_none_or(|oldest| start(next) > oldest) {
+            let segments = number - expected;
+            let accepted = said.is_some_and(|(_, facts)| facts.lost_from.is_some());
+            if !accepted && oldest.is_none_or(|oldest| start(*number) > oldest) {
                 problems.push(match segments {
                     1 => format!("{from} is missing"),
                     _ => format!("{from} to {to} are missing ({segments} segments)"),
                 });
             }
-            gaps.push(Gap { from, to, segments });
+            gaps.push(Gap { from, to, segments, accepted });
         }
+        expected = number + 1;
     }
-    let last = found.segments.last_key_value();
+    let last = known.last();
     let parent = found.history.as_ref().and_then(|history| history.ancestors().last());
     Timeline {
         timeline,
         parent: parent.map(|parent| parent.timeline),
         fork_lsn: parent.map(|parent| parent.switch_lsn.to_string()),
-        from_lsn: numbers.first().map(|number| start(*number).to_string()),
-        to_lsn: last.map(|(number, segment)| match &segment.said {
-            Some((_, facts)) => facts.end.clone(),
-            None => start(number + 1).to_string(),
+        from_lsn: known.first().map(|(number, _)| start(*number).to_string()),
+        to_lsn: match (last, unfinished) {
+            (Some((_, Some((_, facts)))), _) => Some(facts.end.clone()),
+            (_, Some((number, piece))) => Some(Lsn(start(number).0 + unfinished::end(piece)).to_string()),
+            (last, None) => last.map(|(number, _)| start(number + 1).to_string()),
+        },
+        to_time: last.and_then(|(_, said)| Some(said.as_ref()?.0.time.to_string())),
+        segments: found.segments.len() as u64,
+        unfinished: unfinished.and_then(|(number, piece)| {
+            Some(Unfinished {
+                segment: shown(number)?,
+                pieces: found.pieces.get(&number).map_or(0, Vec::len) as u64,
+                bytes: unfinished::end(piece),
+            })
         }),
-        to_time: last.and_then(|(_, segment)| Some(segment.said.as_ref()?.0.time.to_string())),
-        segments: numbers.len() as u64,
-        bytes_stored: found.segments.values().map(|segment| segment.listed.stored).sum(),
+        bytes_stored: found.stored(),
         gaps,
     }
 }
@@ -253,6 +262,7 @@ fn told(
 fn chained(
     timeline: u32,
     found: &BTreeMap<u32, Found>,
+    ends: &BTreeMap<u32, Segment>,
     size: SegmentSize,
     oldest: Option<Lsn>,
     problems: &mut Vec<String>,
@@ -265,7 +275,9 @@ fn chained(
     };
     // A record that fills segments is the last one before several.
     let mut last: Option<(u64, String)> = None;
-    for (number, segment) in &own.segments {
+    let end = own.unfinished().map(|(number, _)| number);
+    let end = end.as_ref().zip(ends.get(&timeline));
+    for (number, segment) in own.segments.iter().chain(end) {
         let before = number.checked_sub(1);
         let of_parent = before
             .filter(|before| !own.segments.contains_key(before))
@@ -294,7 +306,12 @@ fn chained(
 }
 
 /// How far a backup can be recovered on its timeline.
-fn reach(backup: &Candidate, found: &BTreeMap<u32, Found>, size: SegmentSize) -> BackupReach {
+fn reach(
+    backup: &Candidate,
+    found: &BTreeMap<u32, Found>,
+    ends: &BTreeMap<u32, Segment>,
+    size: SegmentSize,
+) -> BackupReach {
     let mut to = None;
     if let Some(timeline) = found.get(&backup.timeline) {
         // The WAL of the backup itself is in the backup.
@@ -309,6 +326,9 @@ fn reach(backup: &Candidate, found: &BTreeMap<u32, Found>, size: SegmentSize) ->
             });
             number += 1;
         }
+        let unfinished = timeline.unfinished().filter(|(unfinished, _)| *unfinished == number);
+        let end = unfinished.and(ends.get(&backup.timeline)).and_then(|end| end.said.as_ref());
+        to = end.map(|(_, facts)| facts.end.clone()).or(to);
     }
     BackupReach {
         id: backup.id.clone(),

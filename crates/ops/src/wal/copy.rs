@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use pgark_repo::{RepoError, Repository, WalArchive, WalListed, WalName, WalPut};
+use pgark_repo::{RepoError, Repository, WalArchive, WalKind, WalListed, WalName, WalPut};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -88,8 +88,8 @@ impl Copying<'_> {
         let archived = Archived::read(&source)?;
         archived.problems.iter().for_each(|problem| self.job.progress.warn(problem));
         let needs = Needs::of(&archived.histories(), backups, None);
-        let mut files = archived.listed;
-        files.retain(|file| !needs.not(file, archived.size));
+        let mut files = archived.listed.clone();
+        files.retain(|file| !needs.not(file, archived.size) && file.name.kind() != WalKind::Piece);
         let target = self.target.wal(cluster, system)?;
         target.begin(self.target, is_newest)?;
         let there: BTreeSet<WalName> = target.list(None)?.into_iter().map(|file| file.name).collect();
@@ -105,7 +105,32 @@ impl Copying<'_> {
         self.job.progress.total_bytes(files.iter().map(|file| file.stored).sum());
         // The oldest first.
         workers::each(self.jobs, files.iter(), |file| self.file(&source, &target, file, &report))?;
+        for pieces in archived.timelines.values().flat_map(|found| found.pieces.values()) {
+            if pieces.first().is_some_and(|piece| !needs.not(piece, archived.size)) {
+                self.unfinished(&source, &target, pieces, &report)?;
+            }
+        }
         Ok(report.into_inner().unwrap_or_else(|poison| poison.into_inner()))
+    }
+
+    /// Copies a segment that is not whole: as one piece.
+    fn unfinished(
+        &self,
+        source: &WalArchive<'_>,
+        target: &WalArchive<'_>,
+        pieces: &[WalListed],
+        report: &Mutex<CopiedWal>,
+    ) -> Result<(), OpsError> {
+        self.job.cancel.check().map_err(|_| OpsError::Cancelled)?;
+        let segment = pieces.first().and_then(|piece| piece.name.piece_of()).map(|(segment, ..)| segment);
+        let (Some(found), Some(segment)) = (source.assemble(pieces)?, segment) else { return Ok(()) };
+        let end = u32::try_from(found.content.len()).unwrap_or(u32::MAX);
+        let Some(piece) = WalName::piece(&segment, 0, end) else { return Ok(()) };
+        let mut digest = target.begin_digest();
+        digest.feed(&found.content);
+        let level = self.compression_level;
+        count(target.put_piece(&piece, &found.content, &digest, &found.facts, level)?, report);
+        Ok(())
     }
 
     fn file(
@@ -123,14 +148,7 @@ impl Copying<'_> {
         };
         match source.get(&file.name) {
             Ok(Some((header, content))) => {
-                match target.put(&file.name, &content, &header.facts, self.compression_level)? {
-                    WalPut::Stored { bytes } => {
-                        let mut report = lock(report);
-                        report.copied += 1;
-                        report.bytes_added += bytes;
-                    }
-                    WalPut::WasThere => lock(report).there += 1,
-                }
+                count(target.put(&file.name, &content, &header.facts, self.compression_level)?, report);
             }
             // Pruned since it was listed.
             Ok(None) => {}
@@ -139,5 +157,16 @@ impl Copying<'_> {
         }
         self.job.progress.advance(file.stored);
         Ok(())
+    }
+}
+
+fn count(put: WalPut, report: &Mutex<CopiedWal>) {
+    let mut report = lock(report);
+    match put {
+        WalPut::Stored { bytes } => {
+            report.copied += 1;
+            report.bytes_added += bytes;
+        }
+        WalPut::WasThere => report.there += 1,
     }
 }

@@ -37,6 +37,10 @@ pub(super) struct SegmentFacts {
     /// segment was not there.
     #[serde(skip_serializing_if = "is_false")]
     pub uncounted: bool,
+    /// Its receiver had nothing from here on up to the segment: the server did not keep it, and the
+    /// operator said to go on without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost_from: Option<String>,
 }
 
 /// What the records of a segment say. Times are in microseconds since 1970, UTC.
@@ -95,20 +99,16 @@ impl SegmentFacts {
         content: &[u8],
         next: &mut dyn FnMut() -> Option<Vec<u8>>,
     ) -> SegmentFacts {
-        let Reading { contents, first, last, end, switched, damaged, uncounted, .. } =
-            read_records(head.format, head.start, content, None, next);
-        SegmentFacts {
-            major: head.format.major,
-            segment_size: head.format.segment_size.bytes(),
-            start: head.start.to_string(),
-            end: end.to_string(),
-            first,
-            last: last.map(|lsn| lsn.to_string()),
-            switched,
-            damaged: damaged.map(|error| error.to_string()),
-            contents: Some(contents),
-            uncounted,
-        }
+        let mut reader = match Reader::new(head.format, head.start, None) {
+            Ok(reader) => reader,
+            Err(error) => {
+                let (start, damaged) = (head.start.to_string(), Some(error.to_string()));
+                return SegmentFacts { start: start.clone(), end: start, damaged, ..SegmentFacts::default() };
+            }
+        };
+        reader.feed(content);
+        reader.finish(next);
+        reader.facts()
     }
 
     /// Whether its records go on to its end, and into the next segment.
@@ -169,9 +169,9 @@ impl HistoryFacts {
 }
 
 impl ContentFacts {
-    fn of(contents: Contents) -> ContentFacts {
-        let point = |point: contents::RestorePoint| RestorePointFacts {
-            name: point.name,
+    fn of(contents: &Contents) -> ContentFacts {
+        let point = |point: &contents::RestorePoint| RestorePointFacts {
+            name: point.name.clone(),
             lsn: point.lsn.to_string(),
             time: point.time,
         };
@@ -182,7 +182,7 @@ impl ContentFacts {
             transactions: contents.transactions.map(|(first, last)| [first, last]),
             unknown_transactions: contents.unknown_transactions,
             clock: contents.clock,
-            restore_points: contents.restore_points.into_iter().map(point).collect(),
+            restore_points: contents.restore_points.iter().map(point).collect(),
         }
     }
 
@@ -203,14 +203,6 @@ pub(super) struct Reading {
     pub ends: Vec<TransactionEnd>,
     /// Where the last record begins that begins in the segment and is whole.
     pub last_whole: Option<Lsn>,
-    first: Option<FirstRecord>,
-    /// Where the last one begins, whole or not.
-    last: Option<Lsn>,
-    /// Where the whole ones end.
-    end: Lsn,
-    switched: bool,
-    damaged: Option<WalkError>,
-    uncounted: bool,
 }
 
 /// Bytes of the next segment that are read at once for a record that goes on there.
@@ -225,40 +217,114 @@ pub(super) fn read_records(
     cut: Option<Lsn>,
     next: &mut dyn FnMut() -> Option<Vec<u8>>,
 ) -> Reading {
-    let end_of_segment = Lsn(start.0 + u64::from(format.segment_size.bytes()));
-    let mut reading = Reading { end: start, ..Reading::default() };
-    let mut walk = match Walk::new(format, start) {
-        Ok(walk) => walk,
-        Err(error) => return Reading { damaged: Some(error), ..reading },
-    };
-    let mut contents = Contents::default();
-    let mut see = |reading: &mut Reading, record: &Record, body: &[u8]| {
-        if record.lsn >= end_of_segment || cut.is_some_and(|cut| record.end > cut) {
+    let Ok(mut reader) = Reader::new(format, start, cut) else { return Reading::default() };
+    reader.feed(content);
+    reader.finish(next);
+    Reading {
+        contents: ContentFacts::of(&reader.seen.contents),
+        last_whole: reader.seen.last,
+        ends: reader.seen.ends,
+    }
+}
+
+/// Reads the records of a segment as its bytes come.
+pub(super) struct Reader {
+    head: SegmentHead,
+    walk: Walk,
+    seen: Seen,
+    damaged: Option<WalkError>,
+    uncounted: bool,
+}
+
+/// What whole records said.
+#[derive(Default)]
+struct Seen {
+    major: i32,
+    /// Where the segment ends.
+    end: Lsn,
+    cut: Option<Lsn>,
+    contents: Contents,
+    ends: Vec<TransactionEnd>,
+    first: Option<FirstRecord>,
+    last: Option<Lsn>,
+    switched: bool,
+}
+
+impl Seen {
+    fn add(&mut self, record: &Record, body: &[u8]) {
+        if record.lsn >= self.end || self.cut.is_some_and(|cut| record.end > cut) {
             return;
         }
-        reading.first.get_or_insert_with(|| FirstRecord {
+        self.first.get_or_insert_with(|| FirstRecord {
             lsn: record.lsn.to_string(),
             previous: record.header.previous.to_string(),
         });
-        reading.last_whole = Some(record.lsn);
-        reading.switched = record.header.is_xlog(XLOG_SWITCH);
-        let said = contents::said(format.major, record, body);
-        contents.add(said.as_ref());
+        self.last = Some(record.lsn);
+        self.switched = record.header.is_xlog(XLOG_SWITCH);
+        let said = contents::said(self.major, record, body);
+        self.contents.add(said.as_ref());
         if let Some(Said::End(end)) = said {
-            reading.ends.push(end);
+            self.ends.push(end);
         }
-    };
-    let walked = walk.feed_bodies(start, content, &mut |record, body| see(&mut reading, record, body));
-    reading.damaged = walked.err();
-    reading.end = walk.proved().min(end_of_segment);
-    let unfinished = walk.unfinished();
-    reading.last = unfinished.or(reading.last_whole);
-    if let Some(unfinished) = unfinished.filter(|_| reading.damaged.is_none() && cut.is_none()) {
-        finish(&mut walk, unfinished, next, &mut |record, body| see(&mut reading, record, body));
-        reading.uncounted = reading.last_whole != Some(unfinished);
     }
-    reading.contents = ContentFacts::of(contents);
-    reading
+}
+
+impl Reader {
+    /// Of the segment that begins at `start`.
+    ///
+    /// # Errors
+    /// No segment begins there.
+    pub(super) fn new(format: WalFormat, start: Lsn, cut: Option<Lsn>) -> Result<Reader, WalkError> {
+        let end = Lsn(start.0.saturating_add(u64::from(format.segment_size.bytes())));
+        let seen = Seen { major: format.major, end, cut, ..Seen::default() };
+        let walk = Walk::new(format, start)?;
+        Ok(Reader { head: SegmentHead { format, start }, walk, seen, damaged: None, uncounted: false })
+    }
+
+    /// The segment goes on with these bytes.
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        let Reader { walk, seen, .. } = self;
+        let walked = walk.feed_bodies(walk.expects(), bytes, &mut |record, body| seen.add(record, body));
+        self.damaged = self.damaged.or(walked.err());
+        self.uncounted = self.unfinished().is_some();
+    }
+
+    /// The segment ends here; its last record may go on behind it.
+    fn finish(&mut self, next: &mut dyn FnMut() -> Option<Vec<u8>>) {
+        let Some(unfinished) = self.unfinished() else { return };
+        // What comes behind the segment is not its own.
+        let mut walk = self.walk.clone();
+        finish(&mut walk, unfinished, next, &mut |record, body| self.seen.add(record, body));
+        self.uncounted = self.seen.last != Some(unfinished);
+    }
+
+    fn unfinished(&self) -> Option<Lsn> {
+        self.walk.unfinished().filter(|_| self.damaged.is_none() && self.seen.cut.is_none())
+    }
+
+    /// Where the whole records end.
+    fn end(&self) -> Lsn {
+        self.walk.proved().min(self.seen.end)
+    }
+
+    /// What the header of the segment says of it, up to what was fed.
+    pub(super) fn facts(&self) -> SegmentFacts {
+        let (format, seen) = (self.head.format, &self.seen);
+        let last = self.walk.unfinished().or(seen.last);
+        SegmentFacts {
+            major: format.major,
+            segment_size: format.segment_size.bytes(),
+            start: self.head.start.to_string(),
+            end: self.end().to_string(),
+            first: seen.first.clone(),
+            last: last.map(|lsn| lsn.to_string()),
+            switched: seen.switched,
+            damaged: self.damaged.map(|error| error.to_string()),
+            contents: Some(ContentFacts::of(&seen.contents)),
+            uncounted: self.uncounted,
+            lost_from: None,
+        }
+    }
 }
 
 /// Reads on until a record is whole, as far as what follows is there. The server may be about to

@@ -18,6 +18,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use pgark_bytes::control_file::ControlFile;
+use pgark_bytes::wal_name::SegmentSize;
 use pgark_repo::{Repository, WalArchive, WalKind, WalName};
 
 use super::deadline::within;
@@ -42,6 +44,9 @@ pub struct Request {
     pub cluster: Option<String>,
     /// No segment behind this one is needed: the target of the recovery is in front of that.
     pub up_to: Option<String>,
+    /// Of a segment that is not whole, and behind which nothing is, give what there is, with zeros
+    /// behind it. Never for a standby: it would not ask for the rest.
+    pub with_partial: bool,
     /// It is an error when it takes longer.
     pub timeout: Duration,
 }
@@ -94,7 +99,8 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Outc
         if request.is_behind(&name)? {
             return Ok(Outcome::Absent);
         }
-        let system = file::of_data_directory(&request.data_directory)?;
+        let control = file::control_file(&request.data_directory)?;
+        let system = control.system_identifier;
         let archive = archive::existing(repository, request.cluster.as_deref(), system)?;
         let until = Instant::now() + HOLE.min(request.timeout / 2);
         loop {
@@ -103,7 +109,9 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Outc
                 write(&request.to, &content)?;
                 return Ok(Outcome::Fetched { bytes: content.len() as u64 });
             }
-            let Some(later) = later(&archive, &name)? else { return Ok(Outcome::Absent) };
+            let Some(later) = later(&archive, &name, &control)? else {
+                return unfinished(&archive, request, &name, &control);
+            };
             if is_whole_in(&request.data_directory, &name, system) {
                 job.progress.detail(&format!(
                     "{} is not in the repository, and {later} is; the server has the whole segment itself",
@@ -152,8 +160,31 @@ fn is_whole_in(data_directory: &Path, name: &WalName, system: u64) -> bool {
     }
 }
 
-/// A segment on the same timeline that comes after this one.
-fn later(archive: &WalArchive<'_>, name: &WalName) -> Result<Option<String>, OpsError> {
+/// What there is of a segment that is not whole, if that is asked for.
+fn unfinished(
+    archive: &WalArchive<'_>,
+    request: &Request,
+    name: &WalName,
+    control: &ControlFile,
+) -> Result<Outcome, OpsError> {
+    let is_wanted = request.with_partial && name.kind() == WalKind::Segment;
+    if !is_wanted || Mode::of(&request.data_directory) == Mode::Standby {
+        return Ok(Outcome::Absent);
+    }
+    let Some(mut content) = archived::content(archive, name)? else { return Ok(Outcome::Absent) };
+    // As a server has it of which the last segment is not full.
+    content.resize(content.len().max(control.wal_segment_size as usize), 0);
+    verify(name, &content, control.system_identifier)?;
+    write(&request.to, &content)?;
+    Ok(Outcome::Fetched { bytes: content.len() as u64 })
+}
+
+/// A segment on the same timeline that comes after this one, or a piece of such.
+fn later(
+    archive: &WalArchive<'_>,
+    name: &WalName,
+    control: &ControlFile,
+) -> Result<Option<String>, OpsError> {
     if name.kind() != WalKind::Segment {
         // Servers ask for histories to find out which timelines there are.
         return Ok(None);
@@ -165,10 +196,8 @@ fn later(archive: &WalArchive<'_>, name: &WalName) -> Result<Option<String>, Ops
     let Some(history) = history else { return Ok(Some(later.name.file().to_string())) };
     let began = history.ancestors().last().map(|parent| parent.switch_lsn);
     let segment = file::segment_of(name.file()).zip(began);
-    let size = || Ok::<_, OpsError>(archive.header(&later.name)?.map(|header| header.bytes));
     if let Some((segment, began)) = segment
-        && let Some(size) = size()?.and_then(|bytes| u32::try_from(bytes).ok())
-        && let Ok(size) = pgark_bytes::wal_name::SegmentSize::new(size)
+        && let Ok(size) = SegmentSize::new(control.wal_segment_size)
         && segment.number(size).is_some_and(|number| number < size.number_of(began))
     {
         return Ok(None);

@@ -18,7 +18,7 @@ use crate::OpsError;
 const LARGEST: u64 = 1 << 30;
 
 /// Few records are longer; of one that is, the next segment is not enough.
-const FRONT: u64 = 1 << 20;
+pub(super) const FRONT: u64 = 1 << 20;
 
 /// A file that was read.
 pub struct WalFile {
@@ -68,7 +68,7 @@ impl WalFile {
     /// It is not the segment that its name says.
     pub(super) fn head(&self) -> Result<Option<SegmentHead>, OpsError> {
         match self.name.kind() {
-            WalKind::History | WalKind::BackupHistory => Ok(None),
+            WalKind::History | WalKind::BackupHistory | WalKind::Piece => Ok(None),
             WalKind::Segment | WalKind::Partial => head(self.name.file(), &self.content).map(Some),
         }
     }
@@ -111,19 +111,26 @@ pub(super) fn next_to(path: &Path, name: &WalName, size: SegmentSize) -> impl Fn
 /// # Errors
 /// It has no `pg_control` that can be read.
 pub(super) fn of_data_directory(path: &Path) -> Result<u64, OpsError> {
+    Ok(control_file(path)?.system_identifier)
+}
+
+/// The control file of a data directory.
+///
+/// # Errors
+/// There is none that can be read.
+pub(super) fn control_file(path: &Path) -> Result<ControlFile, OpsError> {
     let file = path.join("global/pg_control");
     let bytes = std::fs::read(&file).map_err(|source| OpsError::File {
         doing: "read",
         path: file.clone(),
         source,
     })?;
-    let control = ControlFile::parse(&bytes).map_err(|error| {
+    ControlFile::parse(&bytes).map_err(|error| {
         OpsError::refused(format!("read {}: {error}", file.display()), "is it that of a data directory?")
-    })?;
-    Ok(control.system_identifier)
+    })
 }
 
-/// The name of a segment, or of one that is not whole.
+/// The name of a segment, or of one that a server left.
 pub(super) fn segment_of(file: &str) -> Option<SegmentName> {
     match file.parse().ok()? {
         WalFileName::Segment(segment) | WalFileName::Partial(segment) => Some(segment),
@@ -136,22 +143,30 @@ pub(super) fn segment_of(file: &str) -> Option<SegmentName> {
 /// # Errors
 /// It is not what the name says.
 pub(super) fn head(file: &str, content: &[u8]) -> Result<SegmentHead, OpsError> {
-    let wrong = |what: String| {
-        OpsError::refused(
-            format!("{file} is not a WAL segment of this name: {what}"),
-            "it was not archived: look at the file, and at the disk that it is on",
-        )
-    };
+    let head = first_page(file, content)?;
+    let bytes = head.format.segment_size.bytes();
+    match bytes as usize == content.len() {
+        true => Ok(head),
+        false => Err(wrong(
+            file,
+            &format!("it has {} bytes, and segments of its cluster have {bytes}", content.len()),
+        )),
+    }
+}
+
+fn wrong(file: &str, what: &str) -> OpsError {
+    OpsError::refused(
+        format!("{file} is not a WAL segment of this name: {what}"),
+        "it was not archived: look at the file, and at the disk that it is on",
+    )
+}
+
+/// The same of a segment of which not all is there.
+pub(super) fn first_page(file: &str, content: &[u8]) -> Result<SegmentHead, OpsError> {
+    let wrong = |what: String| wrong(file, &what);
     let segment = segment_of(file).ok_or_else(|| wrong("its name is none of a segment".into()))?;
     let page = PageHeader::parse(content).map_err(|error| wrong(error.to_string()))?;
     let long = page.long.ok_or_else(|| wrong("it does not begin with its description".into()))?;
-    if long.segment_size.bytes() as usize != content.len() {
-        return Err(wrong(format!(
-            "it has {} bytes, and segments of its cluster have {}",
-            content.len(),
-            long.segment_size.bytes()
-        )));
-    }
     let start = segment
         .start(long.segment_size)
         .ok_or_else(|| wrong("there is none of this number among segments of its size".into()))?;

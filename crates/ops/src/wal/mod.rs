@@ -2,8 +2,8 @@
 //! and proved to be without gaps.
 //!
 //! `archive` finds the archive of a server in a repository, `archived` what is in it, `file` knows
-//! what a file must be like, `facts` what is said of it. `push`, `fetch`, `check` and `adopt` are
-//! what an operator asks for.
+//! what a file must be like, `facts` what is said of it. `push`, `receive`, `fetch`, `check` and
+//! `adopt` are what an operator asks for.
 
 pub mod adopt;
 mod archive;
@@ -18,6 +18,9 @@ mod file;
 mod path;
 pub mod point;
 pub mod push;
+pub mod receive;
 pub mod restore_point;
 pub(crate) mod retention;
+mod said;
 pub mod times;
+mod unfinished;

@@ -18,7 +18,7 @@ use pgark_bytes::timeline_history::TimelineHistory;
 use pgark_bytes::wal_name::{SegmentName, SegmentSize};
 use pgark_repo::{WalArchive, WalName};
 
-use super::archived::Archived;
+use super::archived::{Archived, Found};
 use super::facts::SegmentFacts;
 use crate::error::with_causes;
 use crate::lock::lock;
@@ -47,8 +47,16 @@ pub(super) struct Path<'a> {
     size: SegmentSize,
     timeline: u32,
     spans: Vec<Span>,
-    /// By their numbers: the timeline of each.
-    segments: BTreeMap<u64, u32>,
+    /// By their numbers.
+    segments: BTreeMap<u64, Place>,
+}
+
+/// Where a segment is.
+#[derive(Clone, Debug)]
+struct Place {
+    timeline: u32,
+    /// Only pieces of it are there, and this one says how far they go. It is the last segment.
+    piece: Option<WalName>,
 }
 
 /// A segment of a path whose header was read.
@@ -57,6 +65,8 @@ pub(super) struct Step {
     pub number: u64,
     pub name: WalName,
     pub facts: SegmentFacts,
+    /// Only pieces of it are there. It is the last one.
+    pub is_unfinished: bool,
     /// It counts only up to here: its timeline was left.
     pub cut: Option<Lsn>,
     /// Where its whole records end, as far as it counts.
@@ -114,8 +124,23 @@ impl<'a> Path<'a> {
             let first = size.number_of(span.begin);
             for number in own.segments.range(first..).map(|(number, _)| *number) {
                 if span.end.is_none_or(|end| start(number, size) < end) {
-                    segments.insert(number, span.timeline);
+                    segments.insert(number, Place { timeline: span.timeline, piece: None });
                 }
+            }
+        }
+        // Nothing later may be there: an unfinished segment is the end.
+        for span in &spans {
+            let Some((number, piece)) = found.get(&span.timeline).and_then(Found::unfinished) else {
+                continue;
+            };
+            let is_on =
+                number >= size.number_of(span.begin) && span.end.is_none_or(|end| start(number, size) < end);
+            let is_last = segments
+                .range(number..)
+                .all(|(later, place)| *later == number && place.timeline < span.timeline);
+            if is_on && is_last {
+                let place = Place { timeline: span.timeline, piece: Some(piece.name.clone()) };
+                segments.insert(number, place);
             }
         }
         Path { headers, size, timeline, spans, segments }
@@ -132,8 +157,8 @@ impl<'a> Path<'a> {
         span.is_some_and(|span| span.begin <= stop && span.end.is_none_or(|end| stop <= end))
     }
 
-    /// Reads headers from the segment on that holds `from`, as long as each follows the one before
-    /// and `is_enough` says no of it.
+    /// Reads headers from the segment on that holds `from`, the end of a backup, as long as each
+    /// follows the one before and `is_enough` says no of it.
     pub(super) fn prove(
         &self,
         from: Lsn,
@@ -144,6 +169,10 @@ impl<'a> Path<'a> {
         let mut proof = Proof { steps: Vec::new(), end: from, broken: None };
         let mut last: Option<String> = None;
         let mut next = self.size.number_of(from);
+        // A backup brings the segment in which it ended, whole.
+        if !self.segments.contains_key(&next) && self.size.number_before(from) == next {
+            next += 1;
+        }
         loop {
             let batch = self.without_gap(next, jobs.max(1) * AHEAD);
             if batch.is_empty() {
@@ -152,7 +181,7 @@ impl<'a> Path<'a> {
             }
             next += batch.len() as u64;
             // What is wrong with one is not an error: the path ends there.
-            let read = workers::map(jobs, &batch, |(number, timeline)| self.step(*number, *timeline, job))?;
+            let read = workers::map(jobs, &batch, |(number, place)| self.step(*number, place, job))?;
             for step in read {
                 let step = match step.and_then(|step| self.follows(step, last.as_deref())) {
                     Ok(step) => step,
@@ -184,8 +213,8 @@ impl<'a> Path<'a> {
     }
 
     /// Segments from a number on, without a gap, at most so many.
-    fn without_gap(&self, from: u64, most: usize) -> Vec<(u64, u32)> {
-        let there = self.segments.range(from..).map(|(number, timeline)| (*number, *timeline));
+    fn without_gap(&self, from: u64, most: usize) -> Vec<(u64, Place)> {
+        let there = self.segments.range(from..).map(|(number, place)| (*number, place.clone()));
         there
             .zip(from..)
             .take_while(|((number, _), wanted)| number == wanted)
@@ -196,13 +225,14 @@ impl<'a> Path<'a> {
 
     /// What is missing if something later is there.
     fn hole(&self, number: u64) -> Option<String> {
-        let (later, timeline) = self.segments.range(number..).next()?;
+        let (later, place) = self.segments.range(number..).next()?;
         let missing = self.name(self.timeline_of(number), number)?;
-        Some(format!("{} is missing, and {} is there", missing.file(), self.name(*timeline, *later)?.file()))
+        let later = self.name(place.timeline, *later)?;
+        Some(format!("{} is missing, and {} is there", missing.file(), later.file()))
     }
 
     fn hole_behind_cut(&self, name: &str, next: u64) -> Option<String> {
-        let (later, timeline) = self.segments.range(next..).next()?;
+        let (later, Place { timeline, .. }) = self.segments.range(next..).next()?;
         let later = self.name(*timeline, *later)?;
         Some(format!(
             "the copy of {name} with which timeline {timeline} began is missing, and {} is there",
@@ -220,12 +250,13 @@ impl<'a> Path<'a> {
         WalName::parse(&SegmentName::new(timeline, number, self.size)?.to_string())
     }
 
-    fn step(&self, number: u64, timeline: u32, job: &Job) -> Result<Result<Step, String>, OpsError> {
+    fn step(&self, number: u64, place: &Place, job: &Job) -> Result<Result<Step, String>, OpsError> {
         job.cancel.check().map_err(|_| OpsError::Cancelled)?;
+        let timeline = place.timeline;
         let Some(name) = self.name(timeline, number) else {
             return Ok(Err(format!("segment {number} of timeline {timeline} has no name")));
         };
-        let facts = match self.headers.facts(&name)? {
+        let facts = match self.headers.facts(place.piece.as_ref().unwrap_or(&name))? {
             Ok(facts) => facts,
             Err(why) => return Ok(Err(why)),
         };
@@ -235,7 +266,7 @@ impl<'a> Path<'a> {
             return Ok(Err(format!("the header of {} does not say where it ends", name.file())));
         };
         let end = cut.map_or(end, |cut| cut.min(end));
-        Ok(Ok(Step { number, name, facts, cut, end }))
+        Ok(Ok(Step { number, name, facts, is_unfinished: place.piece.is_some(), cut, end }))
     }
 
     /// Whether a segment is the one of its number, and follows the record before it.
@@ -266,6 +297,12 @@ impl Step {
     /// Whether its header says exactly what recovery finds in it.
     pub(super) fn is_counted(&self) -> bool {
         self.facts.contents.is_some() && !self.facts.uncounted && self.cut.is_none()
+    }
+
+    /// Whether its last record goes on in the next segment, or in a piece that is not there.
+    pub(super) fn goes_on(&self, size: SegmentSize) -> bool {
+        let is_open = if self.is_unfinished { self.facts.uncounted } else { size.offset_of(self.end) != 0 };
+        is_open && self.cut.is_none()
     }
 
     /// Where the last record begins that begins in it.

@@ -108,8 +108,8 @@ fn prune_one(
         return Ok(kept(archive, problem.clone()));
     }
     let needs = Needs::of(&archived.histories(), &backups, since);
-    let mut unneeded = archived.listed;
-    unneeded.retain(|file| needs.not(file, size));
+    let mut unneeded = archived.listed.clone();
+    unneeded.retain(|file| needs.not(file, size) || archived.has_whole(file));
     let retired = retirement.delete(&unneeded)?;
     Ok(PrunedWal {
         cluster: archive.cluster().to_string(),
@@ -202,7 +202,8 @@ impl Needs {
         if file.name.kind() == WalKind::History {
             return false;
         }
-        let Some(segment) = segment_of(file.name.file()) else { return false };
+        let of = file.name.piece_of().map_or_else(|| file.name.clone(), |(of, ..)| of);
+        let Some(segment) = segment_of(of.file()) else { return false };
         let Some(number) = segment.number(size) else { return false };
         let end = Lsn((number + 1).saturating_mul(u64::from(size.bytes())));
         match self.from.get(&segment.timeline) {

@@ -81,6 +81,8 @@ pub struct WalReceiver<'c> {
     heard: Instant,
     /// When an answer was asked for, since the server was heard last.
     asked: Option<Instant>,
+    /// The server asked for a status, and the caller has not looked.
+    asks: bool,
 }
 
 /// What comes next, where the piece itself is still in the read buffer.
@@ -131,6 +133,7 @@ impl Connection {
             patience: PATIENCE,
             heard: now,
             asked: None,
+            asks: false,
         })
     }
 }
@@ -183,6 +186,12 @@ impl WalReceiver<'_> {
     /// Sends a status if it is time for one.
     pub fn keep_alive(&mut self) -> Result<(), ReplicationFailure> {
         if self.sent.elapsed() >= self.interval { self.tell(false) } else { Ok(()) }
+    }
+
+    /// Whether the server has asked for a status since the last call; one was sent. A server that
+    /// shuts down asks until all is flushed that it has sent.
+    pub fn was_asked(&mut self) -> bool {
+        std::mem::take(&mut self.asks)
     }
 
     /// How long the server may say nothing before the stream is given up; by default 60 s.
@@ -244,6 +253,7 @@ impl WalReceiver<'_> {
                             self.server_end = self.server_end.max(wal_end);
                             stream.receive(deadline).map_err(failed)?;
                             if reply_requested {
+                                self.asks = true;
                                 self.tell(false)?;
                             }
                         }

@@ -6,6 +6,8 @@
 //! keeps two servers from writing one segment: the second gets an error, unless the bytes are the
 //! same.
 //!
+//! **Pieces.** A receiver puts what it has of a segment that is not whole yet: see `pieces`.
+//!
 //! **Who may read what.** A header is metadata: whoever has a writer key of the cluster reads it,
 //! and so proves that nothing is missing. The bytes are data: they open with the owner's secret.
 //!
@@ -14,6 +16,7 @@
 
 pub(crate) mod name;
 mod object;
+mod pieces;
 mod pushed;
 mod retire;
 #[cfg(test)]
@@ -38,7 +41,8 @@ use crate::{RepoError, codec, manifest, names, signed};
 use name::{FOLDER, SYSTEMS};
 pub use name::{WalKind, WalName};
 use object::{FIRST_READ, Header, LARGEST_FILE, Opened};
-pub use pushed::WalPushed;
+pub use pieces::{WalDigest, WalUnfinished};
+pub use pushed::{WalPushed, wal_spool};
 pub use retire::{WalRetired, WalRetirement};
 
 /// The WAL of one cluster and system in a repository, as one job sees it.
@@ -194,6 +198,13 @@ fn may_have_put(unlocked: &Unlocked, object: &str, signer: &[u8]) -> Result<Resu
     })
 }
 
+impl WalHeader {
+    /// Whether both are of the same bytes: pieces of one segment that end at one place.
+    pub fn agrees_with(&self, other: &WalHeader) -> bool {
+        self.digest == other.digest
+    }
+}
+
 impl WalArchive<'_> {
     /// The cluster.
     pub fn cluster(&self) -> &str {
@@ -249,11 +260,23 @@ impl WalArchive<'_> {
     /// # Errors
     /// [`RepoError::OtherWal`]: the file is there with another content, which stays.
     pub fn put(&self, name: &WalName, content: &[u8], facts: &[u8], level: i32) -> Result<WalPut, RepoError> {
+        let mut digest = self.begin_digest();
+        digest.feed(content);
+        self.put_with(name, content, digest.value(), facts, level)
+    }
+
+    fn put_with(
+        &self,
+        name: &WalName,
+        content: &[u8],
+        digest: [u8; 32],
+        facts: &[u8],
+        level: i32,
+    ) -> Result<WalPut, RepoError> {
         let object = name.below(&self.folder);
-        if content.len() > LARGEST_FILE {
+        if content.len() > LARGEST_FILE || !name.fits(content.len() as u64) {
             return Err(RepoError::TooLarge { what: format!("{} ({} bytes)", name.file(), content.len()) });
         }
-        let digest = self.digest(content);
         let header = Header {
             cluster: self.cluster.clone(),
             system_identifier: self.system_identifier,
@@ -331,7 +354,10 @@ impl WalArchive<'_> {
         let opened = self.open(name, &object, &bytes)?;
         let content = object::open_frames(&self.unlocked.keys, &object, &opened, &bytes)?;
         let header = shown(&object, opened.header)?;
-        match self.digest(&content) == header.digest {
+        // The digest of a piece is that of the segment: whoever puts pieces together compares it.
+        let mut digest = self.begin_digest();
+        digest.feed(&content);
+        match name.kind() == WalKind::Piece || digest.value() == header.digest {
             true => Ok(Some((header, content))),
             false => Err(damaged(object, "its content does not have the digest that its header says")),
         }
@@ -344,14 +370,11 @@ impl WalArchive<'_> {
         may_have_put(self.unlocked, object, &opened.signer)?
             .map_err(|why| damaged(object, format!("the signature: {why}")))?;
         let Header { cluster, system_identifier, .. } = &opened.header;
-        if *cluster != self.cluster || *system_identifier != self.system_identifier {
+        let is_of_name = *cluster == self.cluster && *system_identifier == self.system_identifier;
+        if !is_of_name || !name.fits(opened.header.bytes) {
             return Err(damaged(object, "its name and its content differ"));
         }
         Ok(opened)
-    }
-
-    fn digest(&self, content: &[u8]) -> [u8; 32] {
-        *blake3::keyed_hash(&self.digest_key, content).as_bytes()
     }
 
     /// All files, by name: of one timeline, or of all.
@@ -363,12 +386,16 @@ impl WalArchive<'_> {
         Ok(self.listed(self.unlocked.store.list(&below)?))
     }
 
-    /// Segments of the same timeline that come after this file.
-    pub fn segments_after(&self, name: &WalName) -> Result<Vec<WalListed>, RepoError> {
-        let below = name::timeline_folder(&self.folder, name.timeline());
-        let after = self.unlocked.store.list_after(&below, &name.below(&self.folder))?;
+    /// Segments of the same timeline that come after a segment, and pieces of such.
+    pub fn segments_after(&self, segment: &WalName) -> Result<Vec<WalListed>, RepoError> {
+        let below = name::timeline_folder(&self.folder, segment.timeline());
+        let after = self.unlocked.store.list_after(&below, &segment.below(&self.folder))?;
         let mut found = self.listed(after);
-        found.retain(|listed| listed.name.kind() == WalKind::Segment);
+        found.retain(|listed| match listed.name.kind() {
+            WalKind::Segment => true,
+            WalKind::Piece => listed.name.piece_of().is_some_and(|(of, ..)| of > *segment),
+            WalKind::Partial | WalKind::BackupHistory | WalKind::History => false,
+        });
         Ok(found)
     }
 

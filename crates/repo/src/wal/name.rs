@@ -28,12 +28,26 @@ pub enum WalKind {
     BackupHistory,
     /// Where a timeline came from: `TIMELINE.history`.
     History,
+    /// Some bytes of a segment that is not whole yet, as a receiver puts them: `SEGMENT.FROM-TO`,
+    /// each 8 hex digits. Servers know no such file.
+    Piece,
 }
 
 impl WalName {
     /// Of a file's name as PostgreSQL writes it, hex digits in upper case; None: it is no file of a
     /// WAL archive.
     pub fn parse(file: &str) -> Option<WalName> {
+        WalName::parse_all(file).filter(|name| name.kind != WalKind::Piece)
+    }
+
+    /// The bytes of a segment from one offset up to another one; None: it is no segment, or these
+    /// are no bytes of one.
+    pub fn piece(segment: &WalName, from: u32, to: u32) -> Option<WalName> {
+        let file = format!("{}.{from:08X}-{to:08X}", segment.file);
+        WalName::parse_all(&file).filter(|_| segment.kind == WalKind::Segment)
+    }
+
+    fn parse_all(file: &str) -> Option<WalName> {
         let (stem, rest) = file.split_at_checked(file.find('.').unwrap_or(file.len()))?;
         let is_hex = |text: &str, digits: usize| {
             text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
@@ -42,10 +56,14 @@ impl WalName {
             "" if is_hex(stem, 24) => WalKind::Segment,
             ".partial" if is_hex(stem, 24) => WalKind::Partial,
             ".history" if is_hex(stem, 8) => WalKind::History,
-            _ if is_hex(stem, 24) => {
-                let offset = rest.strip_prefix('.')?.strip_suffix(".backup")?;
-                is_hex(offset, 8).then_some(WalKind::BackupHistory)?
-            }
+            _ if is_hex(stem, 24) => match rest.strip_prefix('.')?.split_at_checked(8)? {
+                (offset, ".backup") if is_hex(offset, 8) => WalKind::BackupHistory,
+                (from, to) if is_hex(from, 8) => {
+                    let to = to.strip_prefix('-')?;
+                    (is_hex(to, 8) && from < to).then_some(WalKind::Piece)?
+                }
+                _ => return None,
+            },
             _ => return None,
         };
         let timeline = u32::from_be_bytes(unhex(&stem.get(..8)?.to_ascii_lowercase())?);
@@ -62,6 +80,19 @@ impl WalName {
         self.kind
     }
 
+    /// Of a piece: the segment, and the offsets in it at which the piece begins and ends.
+    pub fn piece_of(&self) -> Option<(WalName, u32, u32)> {
+        let (segment, offsets) = self.file.split_once('.').filter(|_| self.kind == WalKind::Piece)?;
+        let (from, to) = offsets.split_once('-')?;
+        let offset = |digits| u32::from_str_radix(digits, 16).ok();
+        Some((WalName::parse(segment)?, offset(from)?, offset(to)?))
+    }
+
+    /// Whether a file of so many bytes can have this name.
+    pub(super) fn fits(&self, bytes: u64) -> bool {
+        self.piece_of().is_none_or(|(_, from, to)| u64::from(to - from) == bytes)
+    }
+
     /// The timeline that it belongs to.
     pub fn timeline(&self) -> u32 {
         self.timeline
@@ -71,7 +102,9 @@ impl WalName {
     pub(super) fn below(&self, folder: &str) -> String {
         let file = self.file.to_ascii_lowercase();
         match (self.kind, file.get(8..16)) {
-            (WalKind::Segment, Some(log)) => format!("{folder}{:08x}/{log}/{file}", self.timeline),
+            (WalKind::Segment | WalKind::Piece, Some(log)) => {
+                format!("{folder}{:08x}/{log}/{file}", self.timeline)
+            }
             _ => format!("{folder}{:08x}/{file}", self.timeline),
         }
     }
@@ -89,11 +122,14 @@ impl WalName {
             Some((stem, "partial")) => format!("{}.partial", stem.to_ascii_uppercase()),
             Some((stem, "history")) => format!("{}.history", stem.to_ascii_uppercase()),
             Some((stem, rest)) => {
-                let offset = rest.strip_suffix(".backup")?;
-                format!("{}.{}.backup", stem.to_ascii_uppercase(), offset.to_ascii_uppercase())
+                let (offsets, word) = match rest.strip_suffix(".backup") {
+                    Some(offset) => (offset, ".backup"),
+                    None => (rest, ""),
+                };
+                format!("{}.{}{word}", stem.to_ascii_uppercase(), offsets.to_ascii_uppercase())
             }
         };
-        WalName::parse(&of_server).filter(|name| name.below(folder) == object)
+        WalName::parse_all(&of_server).filter(|name| name.below(folder) == object)
     }
 }
 
@@ -148,9 +184,19 @@ mod tests {
             assert_eq!((name.kind(), name.timeline(), name.file()), (kind, timeline, file));
             let full = format!("{BASE}{object}");
             assert_eq!(name.below(BASE), full);
-            assert_eq!(WalName::parse_below(BASE, &full), Some(name));
+            assert_eq!(WalName::parse_below(BASE, &full), Some(name.clone()));
             assert!(is_wal(&full) && !is_wal(&full.to_uppercase()) && !is_wal(&format!("{full}.bak")));
+            assert_eq!(name.piece_of(), None);
+            assert_eq!(WalName::piece(&name, 0, 1).is_some(), kind == WalKind::Segment);
         }
+        let segment = WalName::parse("0000000A00000001000000FE").unwrap();
+        let piece = WalName::piece(&segment, 0x1000, 0xABC000).unwrap();
+        let full = format!("{BASE}0000000a/00000001/0000000a00000001000000fe.00001000-00abc000");
+        assert_eq!((piece.kind(), piece.below(BASE)), (WalKind::Piece, full.clone()));
+        assert_eq!(WalName::parse_below(BASE, &full), Some(piece.clone()));
+        assert!(is_wal(&full) && segment < piece);
+        assert_eq!(piece.piece_of(), Some((segment.clone(), 0x1000, 0xABC000)));
+        assert_eq!((WalName::parse(piece.file()), WalName::piece(&segment, 7, 7)), (None, None));
         assert!(!is_wal(BASE) && !is_wal("wal/id"));
         let system = "systems/5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b/0123456789abcdef";
         assert!(is_system(system) && !is_system(&format!("{system}/x")) && !is_system("systems/x"));
@@ -170,6 +216,8 @@ mod tests {
             "RECOVERYHISTORY",
             "00000001.history.tmp",
             "é00000010000000000000001",
+            "000000010000000000000001.00000000-00000001",
+            "000000010000000000000001.0000002é.backup",
         ] {
             assert_eq!(WalName::parse(file), None, "{file}");
         }
@@ -179,6 +227,10 @@ mod tests {
             "00000001/000000010000000000000001",
             "00000001/00000000/000000010000000000000001.partial",
             "00000001/00000000/x",
+            "00000001/000000010000000000000001.00000000-00000001",
+            "00000001/00000000/000000010000000000000001.00000001-00000001",
+            "00000001/00000000/000000010000000000000001.00000000-0000001",
+            "00000001/00000000/000000010000000000000001.00000000-00000001.backup",
         ] {
             assert_eq!(WalName::parse_below(BASE, &format!("{BASE}{object}")), None, "{object}");
         }

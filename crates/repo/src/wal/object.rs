@@ -36,7 +36,8 @@ pub(super) struct Header {
     /// Raw bytes.
     #[n(4)]
     pub bytes: u64,
-    /// Keyed BLAKE3 of the raw bytes.
+    /// Keyed BLAKE3 of the raw bytes; of a piece, of the segment from its beginning to the end of
+    /// the piece.
     #[n(5)]
     pub digest: ByteArray<32>,
     /// What the maker says of the content.
@@ -57,6 +58,7 @@ pub(super) struct Header {
 pub(super) fn kind_of(name: &WalName) -> Kind {
     match name.kind() {
         WalKind::Segment => Kind::WalSegment,
+        WalKind::Piece => Kind::WalPiece,
         WalKind::Partial | WalKind::BackupHistory | WalKind::History => Kind::WalFile,
     }
 }

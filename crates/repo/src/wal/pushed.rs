@@ -15,6 +15,17 @@ use crate::secrets::{LocalFolders, write_whole};
 /// A note that nobody has asked for is not needed any more after so long.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
+/// Where received WAL waits on this host; None: it keeps no state. The words tell the receiver from
+/// every other one: the place of the repository, the cluster, the slot.
+pub fn wal_spool(local: &LocalFolders, receiver: &str) -> Option<PathBuf> {
+    local.state.as_ref().map(|state| state.join("wal-receive").join(folder_of(receiver)))
+}
+
+/// A name for what is known by some words.
+fn folder_of(words: &str) -> String {
+    hex(&blake3::hash(words.as_bytes()).as_bytes()[..16])
+}
+
 /// Notes of one archive.
 pub struct WalPushed {
     folder: Option<PathBuf>,
@@ -24,8 +35,8 @@ impl WalPushed {
     /// Of the archive that these words tell from every other one: the place of the repository, the
     /// cluster. Where this host keeps no state, there are none.
     pub fn of(local: &LocalFolders, archive: &str) -> WalPushed {
-        let name = hex(&blake3::hash(archive.as_bytes()).as_bytes()[..16]);
-        WalPushed { folder: local.state.as_ref().map(|state| state.join("wal-pushed").join(name)) }
+        let folder = |state: &PathBuf| state.join("wal-pushed").join(folder_of(archive));
+        WalPushed { folder: local.state.as_ref().map(folder) }
     }
 
     /// Whether notes can be left at all.

@@ -237,6 +237,112 @@ fn rotated_and_revoked_keys_count_for_what_was_there() {
     assert!(put(&place.owner(), 3, b"three").is_err());
 }
 
+/// Puts a piece of a segment; its name.
+fn put_piece(archive: &WalArchive<'_>, whole: &[u8], from: usize, to: usize) -> Result<WalName, RepoError> {
+    let piece = WalName::piece(&name(1), from as u32, to as u32).unwrap();
+    let mut digest = archive.begin_digest();
+    digest.feed(&whole[..to]);
+    archive.put_piece(&piece, &whole[from..to], &digest, format!("up to {to}").as_bytes(), 1)?;
+    Ok(piece)
+}
+
+/// However receivers cut a segment: the longest chain of pieces that agree is what there is of it.
+#[test]
+fn pieces_come_together() {
+    for encrypted in [true, false] {
+        let place = Place::new(encrypted);
+        let owner = place.owner();
+        let archive = owner.wal("shop", SYSTEM).unwrap();
+        archive.begin(&owner, false).unwrap();
+        let (whole, other) = (content(1, 3 << 20), content(2, 3 << 20));
+        let there = || archive.assemble(&archive.pieces(&name(1)).unwrap()).unwrap();
+        let goes_to = |to: usize| {
+            let found = there().unwrap();
+            assert!(found.content == whole[..to], "{} instead of {to}", found.content.len());
+            assert_eq!(found.facts, format!("up to {to}").as_bytes());
+        };
+        assert_eq!(there(), None);
+        // Without its beginning it is nothing.
+        put_piece(&archive, &whole, 500, 1000).unwrap();
+        assert_eq!(there(), None);
+        put_piece(&archive, &whole, 0, 500).unwrap();
+        goes_to(1000);
+        // The same once more, and the same name of another segment.
+        put_piece(&archive, &whole, 0, 500).unwrap();
+        let error = put_piece(&archive, &other, 0, 500).unwrap_err();
+        assert!(matches!(error, RepoError::OtherWal { .. }), "{error}");
+        // What another server wrote does not fit, however far it goes; nor does what comes behind a
+        // hole.
+        put_piece(&archive, &other, 0, 600).unwrap();
+        put_piece(&archive, &other, 1000, 2000).unwrap();
+        put_piece(&archive, &whole, 1001, 3000).unwrap();
+        goes_to(1000);
+        // A second receiver of the same server, and one that puts small pieces together.
+        put_piece(&archive, &whole, 700, 2 << 20).unwrap();
+        goes_to(2 << 20);
+        let large = put_piece(&archive, &whole, 0, 3 << 20).unwrap();
+        goes_to(3 << 20);
+        archive.delete_pieces(&[large, name(1)]).unwrap();
+        goes_to(2 << 20);
+        // The other server's goes farther now.
+        put_piece(&archive, &other, 600, 3 << 20).unwrap();
+        assert!(there().unwrap().content == other);
+        // A header says up to where it goes, and whether two that end there are of one segment.
+        let header =
+            |from, to| archive.header(&WalName::piece(&name(1), from, to).unwrap()).unwrap().unwrap();
+        put_piece(&archive, &whole, 100, 3 << 20).unwrap();
+        assert!(!header(600, 3 << 20).agrees_with(&header(100, 3 << 20)));
+        assert_eq!(header(700, 2 << 20).bytes, (2 << 20) - 700);
+        // It is no stranger's, and no segment.
+        assert!(owner.check(&CheckOptions::all(CheckLevel::Structure), &|_| {}).unwrap().foreign.is_empty());
+        assert_eq!(archive.header(&name(1)).unwrap(), None);
+        let after = |number| archive.segments_after(&name(number)).unwrap().len();
+        assert_eq!((after(0), after(1)), (archive.pieces(&name(1)).unwrap().len(), 0));
+        assert!(archive.pieces(&name(2)).unwrap().is_empty());
+    }
+}
+
+/// A piece that was changed, cut off, or put under another name is none.
+#[test]
+fn a_changed_piece_is_none() {
+    let place = Place::new(true);
+    let owner = place.owner();
+    let archive = owner.wal("shop", SYSTEM).unwrap();
+    archive.begin(&owner, false).unwrap();
+    let whole = content(3, 4000);
+    let first = put_piece(&archive, &whole, 0, 1000).unwrap();
+    let second = put_piece(&archive, &whole, 1000, 2000).unwrap();
+    let there = || {
+        let found = archive.assemble(&archive.pieces(&name(1)).unwrap()).unwrap();
+        found.map_or(0, |found| found.content.len())
+    };
+    let (first, second) = (place.path(&owner, &first), place.path(&owner, &second));
+    let bytes = std::fs::read(&second).unwrap();
+    for at in (0..bytes.len()).step_by(5) {
+        let mut torn = bytes.clone();
+        torn[at] ^= 1 << (at % 8);
+        std::fs::write(&second, &torn).unwrap();
+        assert_eq!(there(), 1000, "byte {at}");
+    }
+    std::fs::write(&second, &bytes[..bytes.len() - 1]).unwrap();
+    assert_eq!(there(), 1000);
+    std::fs::copy(&first, &second).unwrap();
+    assert_eq!(there(), 1000);
+    std::fs::write(&second, &bytes).unwrap();
+    assert_eq!(there(), 2000);
+    // Bytes of another number than the name says.
+    let wrong = WalName::piece(&name(1), 2000, 3001).unwrap();
+    let error = archive.put_piece(&wrong, &whole[2000..3000], &archive.begin_digest(), b"", 1);
+    assert!(matches!(error, Err(RepoError::TooLarge { .. })));
+    // With a writer key, nothing can be read.
+    let writer = place.writer(&place.new_writer("db1", "shop"));
+    let archive = writer.wal("shop", SYSTEM).unwrap();
+    put_piece(&archive, &whole, 2000, 3000).unwrap();
+    let pieces = archive.pieces(&name(1)).unwrap();
+    assert!(matches!(archive.assemble(&pieces), Err(RepoError::NeedsReaderSecret)));
+    assert_eq!(there(), 3000);
+}
+
 mod header_lengths {
     use proptest::prelude::*;
 

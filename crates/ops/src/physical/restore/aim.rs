@@ -33,7 +33,7 @@ pub(super) fn choose<'r>(
             let backup = open(&request.backup)?;
             let has_wal = has_wal(repository, &backup.head)?;
             let recovery = Recovery::Standby {
-                restore_command: has_wal.then(|| fetch.text(&backup.head.cluster, None)),
+                restore_command: has_wal.then(|| fetch.text(&backup.head.cluster, None, false)),
                 primary_conninfo: primary_conninfo.clone(),
                 slot: slot.clone(),
             };
@@ -45,7 +45,8 @@ pub(super) fn choose<'r>(
             let system = system(&named)?;
             let goal = point::find(repository, &named.cluster, system, candidates, wish, request.jobs, job)?;
             let backup = open(&request.backup.with_text(&goal.backup))?;
-            let restore_command = fetch.text(&named.cluster, goal.last_segment.as_deref());
+            let restore_command =
+                fetch.text(&named.cluster, goal.last_segment.as_deref(), goal.needs_unfinished);
             Ok(Aim { backup, recovery: Recovery::Point { goal, restore_command } })
         }
     }

@@ -147,15 +147,16 @@ fn for_server(time: Timestamp) -> String {
 impl FetchCommand {
     /// As the server gives it to a shell, which it does after it has put names in the places of %f
     /// and %p, and a percent sign in that of %%.
-    pub(super) fn text(&self, cluster: &str, last_segment: Option<&str>) -> String {
+    pub(super) fn text(&self, cluster: &str, last_segment: Option<&str>, unfinished: bool) -> String {
         match self {
             FetchCommand::Given(text) => text.clone(),
-            FetchCommand::Own { program, options, cluster: of, up_to } => {
+            FetchCommand::Own { program, options, cluster: of, up_to, with_partial } => {
                 let word = |text: &str| shell_word(text).replace('%', "%%");
                 let mut words = vec![word(program), "wal fetch %f %p".into()];
                 words.extend(options.iter().map(|option| word(option)));
                 words.extend([of.to_string(), word(cluster)]);
                 words.extend(last_segment.into_iter().flat_map(|last| [up_to.to_string(), word(last)]));
+                words.extend(unfinished.then(|| with_partial.to_string()));
                 words.join(" ")
             }
         }
@@ -177,6 +178,7 @@ mod tests {
             to: Lsn(0),
             segments: 1,
             last_segment: None,
+            needs_unfinished: false,
             lsn: None,
             time: None,
             note: None,
@@ -227,12 +229,14 @@ mod tests {
             options: vec!["--repo".into(), "/b/100%".into(), "--identity".into(), "/e/it's".into()],
             cluster: "of",
             up_to: "to",
+            with_partial: "partial",
         };
-        let text = own.text("shop a", Some("00000001"));
+        let text = own.text("shop a", Some("00000001"), false);
         assert_eq!(
             text,
             "'/opt/pg ark/pgark' wal fetch %f %p --repo /b/100%% --identity '/e/it'\\''s' of 'shop a' to 00000001"
         );
-        assert_eq!(FetchCommand::Given("cp /a/%f %p".into()).text("x", None), "cp /a/%f %p");
+        assert!(own.text("shop", None, true).ends_with(" of shop partial"));
+        assert_eq!(FetchCommand::Given("cp /a/%f %p".into()).text("x", None, true), "cp /a/%f %p");
     }
 }

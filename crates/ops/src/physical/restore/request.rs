@@ -79,6 +79,8 @@ pub enum FetchCommand {
         cluster: &'static str,
         /// The word behind which the last segment is named that is needed.
         up_to: &'static str,
+        /// The option that gives what there is of a segment that is not whole.
+        with_partial: &'static str,
     },
 }
 

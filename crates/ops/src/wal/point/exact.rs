@@ -4,8 +4,8 @@ use pgark_bytes::wal::WalFormat;
 use pgark_repo::{WalArchive, WalName};
 
 use super::super::facts::{Reading, read_records};
-use super::super::file;
 use super::super::path::Step;
+use super::super::{archived, file};
 use crate::{Job, OpsError};
 
 /// Reads a segment of a path to a timeline, and of the next ones what a record needs that goes on
@@ -19,14 +19,13 @@ pub(super) fn read(
 ) -> Result<Reading, OpsError> {
     let content = |name: &WalName| {
         job.cancel.check().map_err(|_| OpsError::Cancelled)?;
-        let found = archive.get(name)?;
-        found.map(|(_, content)| content).ok_or_else(|| {
+        archived::content(archive, name)?.ok_or_else(|| {
             OpsError::refused(format!("{} is gone since it was listed", name.file()), "look again")
         })
     };
     let Some(step) = steps.get(at) else { return Ok(Reading::default()) };
     let own = content(&step.name)?;
-    let head = file::head(step.name.file(), &own)?;
+    let head = file::first_page(step.name.file(), &own)?;
     // A record can go on behind the fork.
     let format = WalFormat { timeline: timeline.max(head.format.timeline), ..head.format };
     let mut next = steps.iter().skip(at + 1);

@@ -101,6 +101,8 @@ pub(crate) struct Goal {
     pub segments: u64,
     /// The last segment that the target needs. None: all are needed.
     pub last_segment: Option<String>,
+    /// What there is of a segment that is not whole is needed.
+    pub needs_unfinished: bool,
     /// The target's record, where it is known.
     pub lsn: Option<Lsn>,
     /// The time of the target, where it is known.
@@ -217,7 +219,7 @@ impl Search<'_> {
 
     /// Whether the last record of a segment goes on in the next one.
     fn goes_on(&self, step: &Step) -> bool {
-        step.cut.is_none() && self.size.offset_of(step.end) != 0
+        step.goes_on(self.size)
     }
 
     /// Proves up to the first segment with something; if the last record of that goes on in the
@@ -291,6 +293,8 @@ impl Search<'_> {
             to: end.unwrap_or(proof.end),
             segments: proof.steps.len() as u64,
             last_segment: (until != Until::End).then(|| self.last_segment(begin, proof, end)),
+            needs_unfinished: until == Until::End
+                || proof.steps.last().is_some_and(|step| step.is_unfinished),
             until,
             lsn: None,
             time: None,
