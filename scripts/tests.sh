@@ -17,7 +17,11 @@ run_tests() {
 # .config/nextest.toml gives the second try.
 with_nextest() {
   local log=$1
-  run_into "$log" cargo nextest run --locked --workspace --no-fail-fast --color never || return
+  # Many tests wait for networks, timers and servers: more of them than there are cores.
+  local cores threads
+  cores=$(nproc)
+  threads=$((cores + (cores + 1) / 2))
+  run_into "$log" cargo nextest run --locked --workspace --no-fail-fast --color never --test-threads "$threads" || return
   local name
   while read -r name; do second_tries+=("$name"); done < <(sed -n 's/^ *FLAKY [0-9/]* \[[^]]*\] *\(([^)]*) *\)\{0,1\}//p' "$log" | sort -u)
   run cargo test --locked --workspace --doc
