@@ -381,4 +381,5 @@ def main():
             part(bench)
 
 
-main()
+if __name__ == "__main__":
+    main()
