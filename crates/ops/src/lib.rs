@@ -54,7 +54,7 @@ pub use pgark_repo::ExposeSecret;
 pub use pgark_repo::{Asker, asker_is, format_name};
 pub use pgark_repo::{
     BackupId, Fingerprint, Host, Initialised, LocalFolders, Protection, RepoError, Repository, Right,
-    SecretString, Unlock, WalPushed, host_is, wal_spool,
+    SecretString, Unlock, WalAhead, WalPushed, host_is, wal_spool,
 };
 pub use pgark_store::Cancel;
 use pgark_store::Listener;

@@ -126,7 +126,7 @@ pub use stream::Class;
 pub use tags::BackupTags;
 pub use trust::{Fingerprint, NoFingerprint, Sight};
 pub use wal::{
-    WalArchive, WalDigest, WalHeader, WalKind, WalListed, WalName, WalPushed, WalPut, WalRetired,
+    WalAhead, WalArchive, WalDigest, WalHeader, WalKind, WalListed, WalName, WalPushed, WalPut, WalRetired,
     WalRetirement, WalUnfinished, wal_spool,
 };
 pub use writer::{BackupWriter, EntryWriter, NewBackup, PartSummary, StreamWriter, WriteOptions};

@@ -118,6 +118,12 @@ pub struct WalFetch {
     /// the directory of a standby. `restore` writes it where it is needed
     #[arg(long)]
     pub with_partial: bool,
+    /// Fetch up to this many segments ahead, in the background, into pg_wal; 0: none
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub prefetch: u16,
+    /// Only fetch ahead: what a call starts in the background
+    #[arg(long, hide = true)]
+    pub only_ahead: bool,
     /// The data directory of the server (default: the current one)
     #[arg(long, value_name = "PATH", default_value = ".")]
     pub pgdata: PathBuf,

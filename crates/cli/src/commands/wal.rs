@@ -1,12 +1,13 @@
 //! `pgark wal`: what a server runs as its archive commands, and what people ask about archived WAL.
 
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, Stdio};
 
-use pgark_ops::WalPushed;
 use pgark_ops::wal::check::{Depth, Report};
 use pgark_ops::wal::fetch::{Mode, Outcome};
-use pgark_ops::wal::{adopt, check, fetch, push};
+use pgark_ops::wal::{adopt, ahead, check, fetch, push};
+use pgark_ops::{WalAhead, WalPushed};
 
 use crate::args::{Wal, WalAction, WalAdopt, WalFetch, WalPush, options_behind_command};
 use crate::context::Context;
@@ -127,20 +128,58 @@ fn give_back(context: &Context, args: &WalFetch) -> Result<ExitCode, Failure> {
         with_partial: args.with_partial,
         timeout: args.timeout,
     };
-    let repository = repository::open(context, &args.repository)?;
-    let outcome = {
+    let prefetch = usize::from(args.prefetch);
+    // Without a data directory, the fetch itself says what is wrong.
+    let ahead = match prefetch {
+        0 => None,
+        _ => ahead::of(&request, &repository::named(context, &args.repository)?).ok(),
+    };
+    if args.only_ahead {
+        let Some(ahead) = ahead else { return Ok(ExitCode::SUCCESS) };
+        let repository = repository::open(context, &args.repository)?;
         let job = progress::watched_job(&context.common)?;
-        fetch::run(&repository, &request, &job)?
+        ahead::fill(&repository, &ahead, &request, prefetch, &job)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let taken = ahead.as_ref().map(|ahead| ahead::take(ahead, &request)).transpose()?.flatten();
+    let outcome = match taken {
+        Some(bytes) => Outcome::Fetched { bytes },
+        None => {
+            let repository = repository::open(context, &args.repository)?;
+            let job = progress::watched_job(&context.common)?;
+            fetch::run(&repository, &request, &job)?
+        }
     };
     match outcome {
         Outcome::Fetched { bytes } => {
-            tracing::info!("{} is in {}: {}", args.file, args.path.display(), output::bytes(bytes));
+            if ahead.is_some_and(|ahead| ahead::is_wanted(&ahead, &request, prefetch)) {
+                start_ahead();
+            }
+            let how = if taken.is_some() { ", fetched ahead" } else { "" };
+            let (to, bytes) = (args.path.display(), output::bytes(bytes));
+            tracing::info!("{} is in {to}: {bytes}{how}", args.file);
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Absent => {
+            // The server is at the end, or has come by what it needs.
+            ahead.iter().filter(|_| !args.file.ends_with(".history")).for_each(WalAhead::clear);
             tracing::info!("{} is not in the repository, and nothing that comes after it", args.file);
             Ok(ExitCode::from(ABSENT))
         }
+    }
+}
+
+/// Starts this very command again, in the background and in a group of its own: the server waits
+/// for this process alone. What it cannot do is done by the call that needs it.
+fn start_ahead() {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let started = std::env::current_exe().and_then(|program| {
+        let mut command = Command::new(program);
+        command.args(words).arg("--only-ahead").process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+    });
+    if let Err(error) = started {
+        tracing::debug!("nothing is fetched ahead: {error}");
     }
 }
 

@@ -118,7 +118,7 @@ pub struct Key {
 
 impl Key {
     fn of(arg: &Arg) -> Option<Key> {
-        let long = arg.get_long().filter(|long| !NO_KEYS.contains(long))?;
+        let long = arg.get_long().filter(|long| !NO_KEYS.contains(long) && !arg.is_hide_set())?;
         let written = |name: &str| name.replace('-', "_");
         let mut names = vec![written(long)];
         names.extend(arg.get_all_aliases().unwrap_or_default().into_iter().map(written));

@@ -126,7 +126,9 @@ mod tests {
         let mut root = Args::command();
         root.build();
         let leaf = path.split(' ').fold(&root, |command, name| command.find_subcommand(name).unwrap());
-        let long = leaf.get_arguments().filter_map(|arg| arg.get_long()).map(|long| long.replace('-', "_"));
+        // What the program says to itself is hidden.
+        let shown = leaf.get_arguments().filter(|arg| !arg.is_hide_set());
+        let long = shown.filter_map(|arg| arg.get_long()).map(|long| long.replace('-', "_"));
         let mut found: Vec<String> = long
             .filter(|long| !["help", "version", "config"].contains(&long.as_str()))
             .map(|long| if long == "repo" { "repository".into() } else { long })

@@ -316,6 +316,83 @@ fn a_damaged_record_is_archived_and_named() {
     assert!(said.contains(&format!("{} was damaged on the server", names[0])), "{said}");
 }
 
+/// While a server replays a segment, the next ones come; what lies there counts only if it is whole
+/// and of this very archive.
+#[test]
+fn segments_are_fetched_ahead() {
+    let (cluster, names) = with_segments(7);
+    let desk = Desk::with_identity();
+    for name in &names {
+        desk.ok(&["wal", "push", &segment(&cluster, name), "--cluster", "shop"]);
+    }
+    let data = TempDir::new_in("/tmp").unwrap();
+    for folder in ["global", "pg_wal"] {
+        fs::create_dir(data.path().join(folder)).unwrap();
+    }
+    let control = "global/pg_control";
+    fs::copy(cluster.data_directory().join(control), data.path().join(control)).unwrap();
+    let to = data.path().join("pg_wal/RECOVERYXLOG");
+    let ahead = data.path().join("pg_wal/pgark-ahead");
+    let fetch = |name: &str, more: &[&str]| {
+        let (path, folder) = (to.display().to_string(), data.path().display().to_string());
+        let fixed = ["wal", "fetch", name, &path, "--pgdata", &folder, "--cluster", "shop"];
+        let output = desk.run(&[&fixed[..], more].concat());
+        (output.status.code().unwrap(), text(&output.stderr))
+    };
+    let gets = |name: &str, more: &[&str], is_ahead: bool| {
+        let (code, said) = fetch(name, more);
+        assert_eq!((code, said.contains("fetched ahead")), (0, is_ahead), "{name}: {said}");
+        assert!(fs::read(&to).unwrap() == fs::read(segment(&cluster, name)).unwrap(), "{name}");
+    };
+    let waiting = || {
+        let there = if ahead.exists() { files(&ahead) } else { Vec::new() };
+        let found = there.into_iter().filter_map(|path| {
+            let name = path.file_name()?.to_str()?.to_string();
+            (name.len() > 24 && !name.starts_with("part")).then(|| (name[..24].to_string(), path))
+        });
+        found.collect::<std::collections::BTreeMap<String, PathBuf>>()
+    };
+    let comes = |expected: &[String]| {
+        let until = Instant::now() + Duration::from_secs(30);
+        while waiting().keys().ne(expected) {
+            assert!(Instant::now() < until, "{:?} instead of {expected:?}", waiting());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    gets(&names[0], &["--prefetch", "0"], false);
+    assert!(!ahead.exists());
+    gets(&names[0], &["--prefetch", "4"], false);
+    comes(&names[1..5]);
+    // It is given without the repository, and moved.
+    let object =
+        files(&desk.repo()).into_iter().find(|path| path.ends_with(names[1].to_lowercase())).unwrap();
+    let bytes = fs::read(&object).unwrap();
+    fs::remove_file(&object).unwrap();
+    gets(&names[1], &["--prefetch", "4"], true);
+    fs::write(&object, bytes).unwrap();
+    comes(&names[2..5]);
+    // Torn, and of another archive.
+    fs::write(&waiting()[&names[2]], b"torn").unwrap();
+    gets(&names[2], &["--prefetch", "4"], false);
+    comes(&names[3..5]);
+    let of = waiting()[&names[3]].clone();
+    let name = of.file_name().unwrap().to_str().unwrap();
+    let other = of.with_file_name(format!("{}.{}.{}", &names[3], "0".repeat(32), &name[58..]));
+    fs::rename(&of, &other).unwrap();
+    gets(&names[3], &["--prefetch", "4"], false);
+    comes(&names[3..7]);
+    // Nothing is fetched behind what is needed; at the end all of it goes.
+    fs::remove_dir_all(&ahead).unwrap();
+    gets(&names[3], &["--prefetch", "4", "--up-to", &names[4]], false);
+    comes(&names[4..5]);
+    gets(&names[4], &["--prefetch", "4", "--up-to", &names[4]], true);
+    let until = Instant::now() + Duration::from_secs(30);
+    while ahead.exists() {
+        assert!(Instant::now() < until, "{:?} stays", waiting());
+        assert_eq!(fetch(&names[5], &["--prefetch", "4", "--up-to", &names[4]]).0, 1);
+    }
+}
+
 /// Exit codes of `wal fetch` where a server recovers, and on a standby.
 #[test]
 fn a_server_understands_every_answer() {
@@ -332,8 +409,20 @@ fn a_server_understands_every_answer() {
     let fetch = |file: &str, more: &[&str]| {
         let _ = fs::remove_file(&to);
         let (path, folder) = (to.display().to_string(), target.path().display().to_string());
-        let mut arguments =
-            vec!["wal", "fetch", file, &path, "--pgdata", &folder, "--cluster", "shop", "--timeout", "4s"];
+        let mut arguments = vec![
+            "wal",
+            "fetch",
+            file,
+            &path,
+            "--pgdata",
+            &folder,
+            "--cluster",
+            "shop",
+            "--timeout",
+            "4s",
+            "--prefetch",
+            "0",
+        ];
         arguments.extend(more);
         let output = desk.run(&arguments);
         (output.status.code().unwrap(), text(&output.stderr))

@@ -266,12 +266,16 @@ fn no_acknowledged_transaction_is_lost() {
             "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND flush_lsn IS NOT NULL";
         wait_until(&cluster, "postgres", &format!("SELECT ({sql}) = 1"));
         let (stop, own) = (AtomicBool::new(false), Mutex::new(Vec::new()));
-        let moment = Duration::from_millis(300 + random.below(700));
+        let moment = Duration::from_millis(random.below(900));
         thread::scope(|scope| {
             for writer in 0..3 {
                 let from = (round * 3 + writer + 1) * 1_000_000;
                 let (stop, own, cluster) = (&stop, &own, &cluster);
                 scope.spawn(move || write_until(cluster, from, stop, own));
+            }
+            let until = Instant::now() + Duration::from_secs(60);
+            while own.lock().unwrap().is_empty() && Instant::now() < until {
+                thread::sleep(Duration::from_millis(10));
             }
             thread::sleep(moment);
             let away = desk.path("away");
@@ -490,20 +494,20 @@ fn a_storage_that_hangs_ends_no_connection() {
     let desk = Desk::with_identity_at(Some(home));
     let stalled = desk.path("stalled");
     let on_stall = format!("echo \"$PGARK_STALL\" >> {}", stalled.display());
-    let options = ["--flush-interval", "100ms", "--max-lag", "1s", "--on-stall", &on_stall];
+    let options = ["--flush-interval", "100ms", "--max-lag", "3s", "--on-stall", &on_stall];
     let mut receiver = Receiver::start(&desk, &conninfo(&cluster), &options);
     await_received(&cluster, &receiver);
     let sender = "SELECT pid FROM pg_stat_replication";
     let before = cluster.psql_text("postgres", sender);
     proxy.stall();
     cluster.sql("postgres", "CREATE TABLE t AS SELECT generate_series(1, 1000)");
-    thread::sleep(Duration::from_secs(6));
+    thread::sleep(Duration::from_secs(8));
     assert_eq!(cluster.psql_text("postgres", sender), before, "{}", receiver.said());
     proxy.heal();
     await_received(&cluster, &receiver);
     assert_eq!(cluster.psql_text("postgres", sender), before, "{}", receiver.said());
     let said = fs::read_to_string(&stalled).unwrap();
-    assert!(said.lines().count() == 1 && said.contains("nothing could be archived for"), "{said}");
+    assert!(said.contains("nothing could be archived for"), "{said}");
     // Without a command, it ends.
     receiver.terminate();
     receiver = Receiver::start(&desk, &conninfo(&cluster), &["--flush-interval", "1h", "--max-lag", "1s"]);

@@ -133,7 +133,7 @@ pub fn run(repository: &Repository, request: &Request, job: &Job) -> Result<Outc
 impl Request {
     /// Whether a segment lies behind what the recovery needs. Servers read ahead (from 15 on, to
     /// prefetch blocks), and what they find missing there must not end a recovery in front of it.
-    fn is_behind(&self, name: &WalName) -> Result<bool, OpsError> {
+    pub(super) fn is_behind(&self, name: &WalName) -> Result<bool, OpsError> {
         let Some(up_to) = &self.up_to else { return Ok(false) };
         let last = file::segment_of(up_to).ok_or_else(|| {
             OpsError::refused(
@@ -206,7 +206,7 @@ fn later(
 }
 
 /// A segment must be that of its name, and of this system.
-fn verify(name: &WalName, content: &[u8], system: u64) -> Result<(), OpsError> {
+pub(super) fn verify(name: &WalName, content: &[u8], system: u64) -> Result<(), OpsError> {
     if name.kind() != WalKind::Segment {
         return Ok(());
     }
@@ -225,7 +225,7 @@ fn verify(name: &WalName, content: &[u8], system: u64) -> Result<(), OpsError> {
 }
 
 /// Writes the file whole under another name first: the server never sees a part of it.
-fn write(to: &Path, content: &[u8]) -> Result<(), OpsError> {
+pub(super) fn write(to: &Path, content: &[u8]) -> Result<(), OpsError> {
     let mut part = to.as_os_str().to_os_string();
     part.push(format!(".pgark-{}", std::process::id()));
     let part = PathBuf::from(part);

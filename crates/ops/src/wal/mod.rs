@@ -6,6 +6,7 @@
 //! `adopt` are what an operator asks for.
 
 pub mod adopt;
+pub mod ahead;
 mod archive;
 mod archived;
 pub(crate) mod candidate;

@@ -14,6 +14,7 @@
 //! **Who counts.** What someone signed who had the right to write backups of the cluster when the
 //! storage received the object. So a rotation of the keys needs no list of all segments.
 
+mod ahead;
 pub(crate) mod name;
 mod object;
 mod pieces;
@@ -38,6 +39,7 @@ use crate::rights::{Claim, Right};
 use crate::secrets::Room;
 use crate::unlocked::Unlocked;
 use crate::{RepoError, codec, manifest, names, signed};
+pub use ahead::WalAhead;
 use name::{FOLDER, SYSTEMS};
 pub use name::{WalKind, WalName};
 use object::{FIRST_READ, Header, LARGEST_FILE, Opened};
