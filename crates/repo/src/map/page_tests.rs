@@ -500,7 +500,11 @@ fn a_page_that_was_taken_for_another_one_is_noticed() {
     let mut folder = folder();
     backup(&repository, &folder);
     let mut noticed = 0;
-    for round in 0..6u64 {
+    // Half of all pages have the hash of the one before.
+    for round in 0..64u64 {
+        if noticed == 3 {
+            break;
+        }
         let file = folder.get_mut(b"2000".as_slice()).unwrap();
         let at = (11 + round as usize * 5) * PAGE;
         file[at..at + PAGE].copy_from_slice(&page(900 + round));
