@@ -33,6 +33,8 @@ class Wal(Physical):
         self.sql("postgres", "SELECT pg_switch_wal()")
         names = sorted(file.name for file in (self.data / "pg_wal").iterdir() if len(file.name) == 24)
         self.names = [name for name in names if first < number(name) <= first + segments]
+        # The server's user runs it, and may not look into the folder where it was built.
+        self.pgark = shutil.copy(self.pgark, self.work / "pgark")
         self.twin = self.server_folder("twin")
         for part in ("global", "pg_wal", "pg_wal/archive_status"):
             (self.twin / part).mkdir()
