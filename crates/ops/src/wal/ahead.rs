@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use pgark_bytes::wal_name::SegmentSize;
 use pgark_repo::{Repository, WalAhead, WalKind, WalName};
 
 use super::deadline::within;
@@ -82,7 +83,7 @@ pub fn fill(
         };
         let Some(_lock) = ahead.hold().map_err(failed)? else { return Ok(()) };
         let control = file::control_file(&request.data_directory)?;
-        let size = pgark_bytes::wal_name::SegmentSize::new(control.wal_segment_size)
+        let size = SegmentSize::new(control.wal_segment_size)
             .map_err(|error| OpsError::refused(error.to_string(), ""))?;
         let repository = &job.on(repository);
         let archive = archive::existing(repository, request.cluster.as_deref(), control.system_identifier)?;

@@ -151,9 +151,17 @@ pub(super) fn last_piece(pieces: &[WalListed]) -> Option<&WalListed> {
 /// # Errors
 /// It is damaged, or cannot be read with the key at hand.
 pub(super) fn content(archive: &WalArchive<'_>, segment: &WalName) -> Result<Option<Vec<u8>>, OpsError> {
-    if let Some((_, content)) = archive.get(segment)? {
-        return Ok(Some(content));
+    match archive.get(segment)? {
+        Some((_, content)) => Ok(Some(content)),
+        None => unfinished(archive, segment),
     }
+}
+
+/// The same of a segment that was just not there.
+///
+/// # Errors
+/// As [`content`].
+pub(super) fn unfinished(archive: &WalArchive<'_>, segment: &WalName) -> Result<Option<Vec<u8>>, OpsError> {
     let found = archive.assemble(&archive.pieces(segment)?)?;
     if let Some(found) = found {
         return Ok(Some(found.content));

@@ -19,6 +19,7 @@ use super::archive;
 use super::archived::{Archived, Found, Segment};
 use super::candidate::{self, Candidate};
 use super::facts::SegmentFacts;
+use super::file::start;
 pub use super::said::Depth;
 use super::said::said;
 use super::unfinished;
@@ -204,7 +205,7 @@ fn told(
     oldest: Option<Lsn>,
     problems: &mut Vec<String>,
 ) -> Timeline {
-    let start = |number: u64| Lsn(number * u64::from(size.bytes()));
+    let start = |number: u64| start(number, size);
     let shown = |number: u64| SegmentName::new(timeline, number, size).map(|name| name.to_string());
     let unfinished = found.unfinished();
     let whole = found.segments.iter().map(|(number, segment)| (*number, segment.said.as_ref()));
@@ -285,7 +286,7 @@ fn chained(
         let expected = last.take().or(of_parent);
         let Some((_, facts)) = &segment.said else { continue };
         let name = segment.listed.name.file();
-        let start = Lsn(number * u64::from(size.bytes()));
+        let start = start(*number, size);
         if facts.start != start.to_string() || facts.segment_size != size.bytes() {
             problems.push(format!("{name} says that it begins at {}", facts.start));
             continue;
@@ -322,7 +323,7 @@ fn reach(
         while let Some(segment) = timeline.segments.get(&number) {
             to = Some(match &segment.said {
                 Some((_, facts)) => facts.end.clone(),
-                None => Lsn((number + 1) * u64::from(size.bytes())).to_string(),
+                None => start(number + 1, size).to_string(),
             });
             number += 1;
         }

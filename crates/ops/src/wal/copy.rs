@@ -88,8 +88,9 @@ impl Copying<'_> {
         let archived = Archived::read(&source)?;
         archived.problems.iter().for_each(|problem| self.job.progress.warn(problem));
         let needs = Needs::of(&archived.histories(), backups, None);
-        let mut files = archived.listed.clone();
-        files.retain(|file| !needs.not(file, archived.size) && file.name.kind() != WalKind::Piece);
+        let is_wanted =
+            |file: &&WalListed| !needs.not(file, archived.size) && file.name.kind() != WalKind::Piece;
+        let mut files: Vec<&WalListed> = archived.listed.iter().filter(is_wanted).collect();
         let target = self.target.wal(cluster, system)?;
         target.begin(self.target, is_newest)?;
         let there: BTreeSet<WalName> = target.list(None)?.into_iter().map(|file| file.name).collect();
@@ -104,7 +105,7 @@ impl Copying<'_> {
         self.job.progress.phase("copying the WAL");
         self.job.progress.total_bytes(files.iter().map(|file| file.stored).sum());
         // The oldest first.
-        workers::each(self.jobs, files.iter(), |file| self.file(&source, &target, file, &report))?;
+        workers::each(self.jobs, files.into_iter(), |file| self.file(&source, &target, file, &report))?;
         for pieces in archived.timelines.values().flat_map(|found| found.pieces.values()) {
             if pieces.first().is_some_and(|piece| !needs.not(piece, archived.size)) {
                 self.unfinished(&source, &target, pieces, &report)?;

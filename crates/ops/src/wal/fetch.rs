@@ -171,7 +171,7 @@ fn unfinished(
     if !is_wanted || Mode::of(&request.data_directory) == Mode::Standby {
         return Ok(Outcome::Absent);
     }
-    let Some(mut content) = archived::content(archive, name)? else { return Ok(Outcome::Absent) };
+    let Some(mut content) = archived::unfinished(archive, name)? else { return Ok(Outcome::Absent) };
     // As a server has it of which the last segment is not full.
     content.resize(content.len().max(control.wal_segment_size as usize), 0);
     verify(name, &content, control.system_identifier)?;

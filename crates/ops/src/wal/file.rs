@@ -130,6 +130,11 @@ pub(super) fn control_file(path: &Path) -> Result<ControlFile, OpsError> {
     })
 }
 
+/// Where the segment of a number begins.
+pub(super) fn start(number: u64, size: SegmentSize) -> Lsn {
+    Lsn(number.saturating_mul(u64::from(size.bytes())))
+}
+
 /// The name of a segment, or of one that a server left.
 pub(super) fn segment_of(file: &str) -> Option<SegmentName> {
     match file.parse().ok()? {

@@ -20,7 +20,8 @@ use pgark_repo::{WalArchive, WalName};
 
 use super::archived::{Archived, Found};
 use super::facts::SegmentFacts;
-use crate::error::with_causes;
+use super::file::start;
+use super::said;
 use crate::lock::lock;
 use crate::{Job, OpsError, workers};
 
@@ -98,14 +99,10 @@ impl<'a> Headers<'a> {
         if let Some(known) = lock(&self.known).get(name) {
             return Ok(Ok(known.clone()));
         }
-        let header = match self.archive.header(name) {
-            Ok(Some(header)) => header,
+        let facts = match said::of(name, self.archive.header(name))? {
+            Ok(Some((_, facts))) => facts,
             Ok(None) => return Ok(Err(format!("{} is missing", name.file()))),
-            Err(error) if error.is_of_object() => return Ok(Err(with_causes(&OpsError::from(error)))),
-            Err(error) => return Err(error.into()),
-        };
-        let Some(facts) = SegmentFacts::parse(&header.facts) else {
-            return Ok(Err(format!("the header of {} says nothing of its records", name.file())));
+            Err(why) => return Ok(Err(why)),
         };
         lock(&self.known).insert(name.clone(), facts.clone());
         Ok(Ok(facts))
@@ -309,10 +306,6 @@ impl Step {
     pub(super) fn last(&self) -> Option<Lsn> {
         self.facts.last.as_deref()?.parse().ok()
     }
-}
-
-fn start(number: u64, size: SegmentSize) -> Lsn {
-    Lsn(number.saturating_mul(u64::from(size.bytes())))
 }
 
 /// The timelines of a history, the oldest first, and which part of each counts.

@@ -108,8 +108,8 @@ fn prune_one(
         return Ok(kept(archive, problem.clone()));
     }
     let needs = Needs::of(&archived.histories(), &backups, since);
-    let mut unneeded = archived.listed.clone();
-    unneeded.retain(|file| needs.not(file, size) || archived.has_whole(file));
+    let is_unneeded = |file: &&WalListed| needs.not(file, size) || archived.has_whole(file);
+    let unneeded: Vec<WalListed> = archived.listed.iter().filter(is_unneeded).cloned().collect();
     let retired = retirement.delete(&unneeded)?;
     Ok(PrunedWal {
         cluster: archive.cluster().to_string(),

@@ -6,7 +6,7 @@ use pgark_bytes::timeline_history::TimelineHistory;
 use pgark_bytes::wal_name::SegmentSize;
 use pgark_repo::{WalArchive, WalKind};
 
-use super::super::file;
+use super::super::file::{self, start};
 use crate::OpsError;
 
 /// A position on a timeline.
@@ -86,10 +86,6 @@ fn next(history: &TimelineHistory, timeline: u32, size: SegmentSize) -> Option<B
 fn timelines(history: &TimelineHistory) -> impl Iterator<Item = (u32, Option<Lsn>)> {
     let before = history.ancestors().iter().map(|ancestor| (ancestor.timeline, Some(ancestor.switch_lsn)));
     before.chain([(history.timeline(), None)])
-}
-
-fn start(number: u64, size: SegmentSize) -> Lsn {
-    Lsn(number.saturating_mul(u64::from(size.bytes())))
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ pub(super) fn find(spool: &Spool, origin: &Origin, archive: &WalArchive<'_>) -> 
                 "the segments between are lost: move the spool away, and start again",
             ));
         }
-        let start = Lsn(first.saturating_mul(u64::from(size.bytes())));
+        let start = file::start(first, size);
         let end = keep_whole(spool, WalFormat { timeline, ..origin.format }, start, &waiting)?;
         if end > start {
             runs.push(Run { timeline, start, end, lost_from: None });
@@ -85,10 +85,10 @@ fn keep_whole(
     let size = format.segment_size;
     let mut end = start;
     if let Ok(mut walk) = Walk::new(format, start) {
-        for (_, segment) in segments {
+        for (number, segment) in segments {
             let content = spool.front(*segment, size.bytes().into()).unwrap_or_default();
             // A walk that does not go on has ended.
-            if walk.feed(begin(*segment, format), &content, &mut |_| {}).is_err()
+            if walk.feed(file::start(*number, size), &content, &mut |_| {}).is_err()
                 || (content.len() as u64) < u64::from(size.bytes())
             {
                 break;
@@ -97,16 +97,11 @@ fn keep_whole(
         end = walk.proved();
     }
     for (number, segment) in segments {
-        let begin = number.saturating_mul(u64::from(size.bytes()));
-        match end.0.checked_sub(begin) {
+        match end.0.checked_sub(file::start(*number, size).0) {
             None | Some(0) => spool.remove(*segment)?,
             Some(bytes) if bytes < u64::from(size.bytes()) => spool.cut(*segment, bytes)?,
             Some(_) => {}
         }
     }
     Ok(end)
-}
-
-fn begin(segment: SegmentName, format: WalFormat) -> Lsn {
-    segment.start(format.segment_size).unwrap_or_default()
 }
